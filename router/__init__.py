@@ -1,0 +1,1 @@
+"""The front door for a business's inbound messages on Twilio."""

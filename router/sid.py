@@ -1,0 +1,19 @@
+"""SIDs: two letters that say what it is, and 32 hexadecimal digits.
+
+https://www.twilio.com/docs/glossary/what-is-a-sid
+"""
+
+import re
+import secrets
+
+_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+
+
+def is_sid(value: str, *prefixes: str) -> bool:
+    """Say whether `value` is a SID, and one of `prefixes` when any are given."""
+    return _SID.fullmatch(value) is not None and (not prefixes or value[:2] in prefixes)
+
+
+def new_sid(prefix: str) -> str:
+    """Make a random SID, as `new_sid("FO")`."""
+    return prefix + secrets.token_hex(16)
