@@ -1,1 +1,57 @@
 """The only door out: one module for each place a message can go, each with one `send`."""
+
+from collections.abc import Mapping
+
+from router.answer import Answer
+from router.flow import FlexFlow
+from router.integrations.base import Attempt, AttemptError, Failure, Sender
+from router.integrations.location import locate
+from router.settings import HandlerSetting, Settings
+
+__all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build", "target"]
+
+
+class Integrations:
+    """The senders of this process, by integration type."""
+
+    def __init__(self, settings: Settings, senders: Mapping[str, Sender]) -> None:
+        self._settings = settings
+        self._senders = senders
+
+    def send(self, attempt: Attempt) -> Answer:
+        """Make one attempt with the sender of the flow's integration type; see `Sender.send`."""
+        kind = attempt.flow.integration.type
+        sender = self._senders.get(kind)
+        if sender is None:
+            raise AttemptError(Failure.PERMANENT, f"integration type {kind!r} cannot be delivered to yet")
+        return sender.send(attempt)
+
+    def target(self, flow: FlexFlow) -> str:
+        """Name what the flow sends to; see `target`."""
+        return target(self._settings, flow)
+
+
+def build(settings: Settings, handlers: Mapping[str, HandlerSetting]) -> Integrations:
+    """Make the senders of this process; call it once, after gevent has patched and gunicorn has forked.
+
+    Raises:
+        SettingsError: a handler that cannot be imported; it names the handler.
+
+    """
+    return Integrations(settings, {})
+
+
+def target(settings: Settings, flow: FlexFlow) -> str:
+    """Name what the flow sends to, as breakers, shares and metrics know it.
+
+    The origin of the URL (`https://example.com:8443`) or, where there is none, the type and what it names
+    (`handler:echo`).
+    """
+    integration = flow.integration
+    if integration.type == "handler":
+        return f"handler:{integration.handler}"
+    url = integration.url if integration.type == "external" else settings.twilio_webhooks_url
+    try:
+        return locate(url).origin
+    except ValueError:
+        return integration.type
