@@ -1,0 +1,64 @@
+"""The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from router.settings import Settings
+from router.store.client import Client
+from router.store.deliveries import DeliveryLog
+from router.store.flows import FlowStore
+from router.store.keys import bucket
+from router.store.lanes import Lanes
+from router.store.promise import Promise
+
+__all__ = ["Store", "connect"]
+
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What the rest of the product uses of Redis.
+
+    There are two connections: one for the calls that a webhook or an attempt waits for, and one for people and clean-up,
+    so that a long list is never in a message's way.
+    """
+
+    flows: FlowStore
+    lanes: Lanes
+    deliveries: DeliveryLog
+    promise: Promise
+    routing: FlowStore
+    buckets: tuple[str, ...]
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self.lanes.close()
+        self.flows.close()
+
+
+def connect(settings: Settings) -> Store:
+    """Make the store of `settings.redis_url`; connections are made when they are first needed."""
+    if settings.redis_url is None:
+        msg = "connect needs a redis_url"
+        raise ValueError(msg)
+    fast = Client(settings.redis_url, replicas=settings.redis_replicas)
+    slow = Client(settings.redis_url)
+    return Store(
+        flows=FlowStore(slow),
+        lanes=Lanes(
+            fast,
+            lease_seconds=settings.lease_seconds,
+            delivered_seconds=settings.delivered_hours * _HOUR,
+            retention_seconds=settings.retention_days * _DAY,
+        ),
+        deliveries=DeliveryLog(slow),
+        promise=Promise(slow, replicas=settings.redis_replicas),
+        routing=FlowStore(fast),
+        buckets=_buckets(account.sid for account in settings.accounts),
+    )
+
+
+def _buckets(account_sids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({bucket(sid) for sid in account_sids}))

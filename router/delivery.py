@@ -1,0 +1,330 @@
+"""Deliver: send the head of a lane, settle how it went, go on with the next one; and find what else is due.
+
+The process that accepted a message sends it at once, in a greenlet. A sweeper in every process claims what is due:
+retries, leases of processes that died, lanes beyond a busy process's limit. There is no other worker.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+
+from router import retry
+from router.answer import Answer, twiml_of
+from router.breaker import Targets
+from router.errors import StoreUnavailable
+from router.flow import FlexFlow
+from router.integrations import Integrations
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.message import Message, Raw
+from router.settings import Settings
+from router.store import Store
+from router.store.lanes import Lease, Settlement, new_token
+
+# An attempt ends this long before its lease does, everything included: without it the simulation shows inversions.
+LEASE_MARGIN: Final = 8.0
+# A head that has less than this left to be sent in is released, not sent.
+LEAST_SECONDS: Final = 0.5
+# The sweeper's pause when nothing was due. What waits for it: retries and leases of the dead, never a healthy message.
+SWEEP_SECONDS: Final = 0.5
+# Between two claims of a process whose slots come free one by one.
+SWEEP_LEAST: Final = 0.02
+# A settle whose call to the store is lost is repeated for this long: a late success still counts.
+SETTLE_SECONDS: Final = 60.0
+TRIM_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class Waiter:
+    """A view that waits for the outcome of its message: set once the attempt that decided it is settled."""
+
+    done: Event = field(default_factory=Event)
+    answer: bytes | None = None
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReport:
+    """One attempt, for logs and metrics: durations in seconds, `settled` as the store said."""
+
+    lease: Lease
+    target: str
+    integration_type: str
+    outcome: str
+    failure: str
+    status: int | None
+    reason: str
+    seconds: float
+    settled: str
+
+
+class Deliverer:
+    """The attempts of one process.
+
+    `report` is told of every attempt; `random_` returns a number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        integrations: Integrations,
+        settings: Settings,
+        report: Callable[[AttemptReport], None],
+        random_: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._integrations = integrations
+        self._settings = settings
+        self._report = report
+        self._random = random_
+        self.targets = Targets(settings.deliveries)
+        self._greenlets: set[gevent.Greenlet[..., None]] = set()
+        self._waiters: dict[str, list[Waiter]] = {}
+        self._freed = Event()
+        self._stopping = False
+        self.alive: Callable[[], bool] = lambda: True
+
+    # -- the process that accepted a message ------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Say whether this process takes no more leases."""
+        return self._stopping or not self.alive()
+
+    def reserve(self, flow: FlexFlow) -> bool:
+        """Take a slot for a message of `flow` that is about to be accepted; False when there is none."""
+        return not (flow.paused or self.stopping) and self.targets.take(flow.target, time.monotonic())
+
+    def give_back(self, flow: FlexFlow) -> None:
+        """Give back a slot that `reserve` took, because the lane is somebody else's turn."""
+        self.targets.give_back(flow.target)
+
+    def start(self, lease: Lease) -> None:
+        """Drain the lease's lane in a greenlet; its slot is taken already."""
+        greenlet = gevent.spawn(self._drain, lease, _target(lease.flow))
+        self._greenlets.add(greenlet)
+        greenlet.rawlink(self._greenlets.discard)
+
+    def wait(self, message_id: str) -> Waiter:
+        """Register a waiter for the outcome of a message; give it back with `forget`."""
+        waiter = Waiter()
+        self._waiters.setdefault(message_id, []).append(waiter)
+        return waiter
+
+    def forget(self, message_id: str, waiter: Waiter) -> None:
+        """End a wait: from here on an answer comes too late for this view."""
+        waiter.gone = True
+        waiting = self._waiters.get(message_id, [])
+        if waiter in waiting:
+            waiting.remove(waiter)
+        if not waiting:
+            self._waiters.pop(message_id, None)
+
+    # -- the lane ---------------------------------------------------------------------------------------------------
+
+    def _drain(self, first: Lease, target: str) -> None:
+        lease: Lease | None = first
+        try:
+            while lease is not None:
+                following = self._deliver(lease, target)
+                if following is not None and (needed := _target(following.flow)) != target:
+                    self.targets.give_back(target)
+                    target = ""
+                    if not self.targets.take(needed, time.monotonic()):
+                        self._settle(following, Settlement("release", delay=1.0), hand_over=False)
+                        return
+                    target = needed
+                lease = following
+        finally:
+            if target:
+                self.targets.give_back(target)
+            self._freed.set()
+
+    def _deliver(self, lease: Lease, target: str) -> Lease | None:
+        """Send one head and settle it; return the lease of the next one."""
+        started = time.monotonic()
+        left = lease.expires - LEASE_MARGIN - started
+        if left < LEAST_SECONDS:
+            self._settle(lease, Settlement("release"), hand_over=False)
+            return None
+        flow = lease.flow
+        answer: Answer | None = None
+        error: AttemptError | None = None
+        if flow is None or not flow.enabled:
+            settlement = Settlement("unrouted", fields={"error": _unrouted(lease)})
+        elif lease.age >= flow.validity_period:
+            reason = f"not delivered within its ValidityPeriod of {flow.validity_period} s"
+            settlement = Settlement("undelivered", fields={"error": reason})
+        else:
+            try:
+                answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
+            except AttemptError as failed:
+                error = failed
+            seconds = time.monotonic() - started
+            missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
+            self.targets.report(target, time.monotonic(), answered=not missed)
+            settlement = self._conclude(lease, flow, answer, error, seconds)
+        twiml = self._twiml(lease, flow, answer)
+        settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
+        if settlement.outcome not in {"retry", "release"}:
+            self._tell(lease, twiml)
+        self._report(
+            AttemptReport(
+                lease=lease,
+                target=target,
+                integration_type=flow.integration.type if flow else "",
+                outcome=settlement.outcome,
+                failure=error.failure.value if error else "",
+                status=answer.status if answer else error.status if error else None,
+                reason=str((settlement.fields or {}).get("error", "")),
+                seconds=time.monotonic() - started,
+                settled=settled,
+            )
+        )
+        return following
+
+    def _send(self, lease: Lease, flow: FlexFlow, seconds: float) -> Answer:
+        account = self._settings.account(lease.account_sid)
+        if account is None:
+            reason = f"account {lease.account_sid} is not in this process's settings"
+            raise AttemptError(Failure.REFUSED, reason)
+        raw = Raw.unpack(lease.raw)
+        attempt = Attempt(
+            account=account,
+            flow=flow,
+            message=Message.parse(raw.fields()),
+            raw=raw,
+            number=lease.attempts,
+            replay=lease.round > 0,
+        )
+        timeout = gevent.Timeout(seconds)
+        timeout.start()
+        try:
+            return self._integrations.send(attempt)
+        except AttemptError:
+            raise
+        except gevent.Timeout as ended:
+            if ended is not timeout:
+                raise
+            raise AttemptError(Failure.UNKNOWN, f"no answer within {seconds:.0f} s") from None
+        except Exception as error:  # a fault of ours must not stop the lane: it counts as an attempt that failed
+            reason = f"the router failed: {type(error).__name__}: {error}"
+            raise AttemptError(Failure.FAILED, reason) from error
+        finally:
+            timeout.close()
+
+    def _conclude(
+        self, lease: Lease, flow: FlexFlow, answer: Answer | None, error: AttemptError | None, seconds: float
+    ) -> Settlement:
+        if error is None:
+            status = answer.status if answer else 0
+            fields: dict[str, Any] = {}
+            if twiml := self._twiml(lease, flow, answer):
+                fields["answer"] = twiml
+                if self._waited_for(lease):
+                    fields["answered"] = "webhook"
+            return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
+        tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds)
+        verdict = retry.judge(
+            error, flow, tries, delays=self._settings.retry_delays, jitter=self._random()
+        )
+        return Settlement(
+            verdict.outcome,
+            delay=verdict.delay,
+            fields={"failures": verdict.failures, "refusals": verdict.refusals, "error": verdict.reason},
+            history=f"{lease.attempts} {error.failure.value} {error.status or '-'} {seconds:.3f} {verdict.reason}",
+        )
+
+    def _settle(self, lease: Lease, settlement: Settlement, *, hand_over: bool) -> tuple[str, Lease | None]:
+        """Settle until the store has answered; the same tokens make a repeated call the same call."""
+        next_token = new_token() if hand_over else ""
+        began, pause = time.monotonic(), 0.05
+        while True:
+            try:
+                return self._store.lanes.settle(lease, settlement, next_token=next_token)
+            except StoreUnavailable:
+                if time.monotonic() - began > SETTLE_SECONDS:
+                    return "lost", None
+                gevent.sleep(pause)
+                pause = min(2 * pause, 1.0)
+
+    # -- who waits for an answer ------------------------------------------------------------------------------------
+
+    def _twiml(self, lease: Lease, flow: FlexFlow | None, answer: Answer | None) -> bytes | None:
+        if flow is None or answer is None or flow.response != "relay" or lease.round > 0:
+            return None
+        return twiml_of(answer)
+
+    def _waited_for(self, lease: Lease) -> bool:
+        return any(not waiter.gone for waiter in self._waiters.get(lease.id, ()))
+
+    def _tell(self, lease: Lease, twiml: bytes | None) -> None:
+        for waiter in self._waiters.get(lease.id, ()):
+            waiter.answer = twiml
+            waiter.done.set()
+
+    # -- what is due ------------------------------------------------------------------------------------------------
+
+    def sweep_forever(self) -> None:
+        """Claim what is due, and trim the indexes, until the process stops."""
+        offsets: dict[str, int] = {}
+        trimmed = time.monotonic()
+        while not self.stopping:
+            try:
+                more = self.sweep()
+                if time.monotonic() - trimmed > TRIM_SECONDS:
+                    trimmed = time.monotonic()
+                    self._trim(offsets)
+            except StoreUnavailable:
+                more = False
+            self._freed.clear()
+            if more:
+                gevent.sleep(SWEEP_LEAST)
+            self._freed.wait(0 if more else SWEEP_SECONDS)
+
+    def sweep(self) -> bool:
+        """Claim due heads into the free slots, once for each bucket; say whether there was more than fitted."""
+        more = False
+        buckets = list(self._store.buckets)
+        random.shuffle(buckets)  # so that no bucket always comes last when slots are short
+        for tag in buckets:
+            free = self.targets.free
+            if free <= 0 or self.stopping:
+                return False  # a slot that comes free wakes the sweeper
+            leases, waiting = self._store.lanes.claim(tag, free, self.targets.full(time.monotonic()))
+            for lease in leases:
+                if self.stopping or not self.targets.take(_target(lease.flow), time.monotonic()):
+                    # More heads of one target were due than its share: the rest waits a second or so.
+                    self._settle(lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
+                else:
+                    self.start(lease)
+            more = more or (waiting > len(leases) and bool(leases))
+        return more
+
+    def _trim(self, offsets: dict[str, int]) -> None:
+        older_than = self._settings.delivered_hours * 3600
+        for account in self._settings.accounts:
+            offset = offsets.get(account.sid, 0)
+            offsets[account.sid] = self._store.deliveries.trim(account.sid, offset, older_than=older_than)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def stop(self, seconds: float) -> int:
+        """Take no more leases, wait for the attempts under way; return how many did not end within `seconds`."""
+        self._stopping = True
+        self._freed.set()
+        return len(self._greenlets) - len(gevent.joinall(list(self._greenlets), timeout=seconds))
+
+
+def _target(flow: FlexFlow | None) -> str:
+    return flow.target if flow is not None else "none"
+
+
+def _unrouted(lease: Lease) -> str:
+    if lease.flow is None:
+        return f"its flow {lease.flow_sid or '(none)'} was deleted before the message could be delivered"
+    return f"its flow {lease.flow_sid} was disabled before the message could be delivered"

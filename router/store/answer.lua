@@ -1,0 +1,13 @@
+#!lua flags=allow-oom
+-- Takes the right to answer a message's sender, once, for the webhook or for the REST API.
+--
+-- KEYS 1 message hash
+-- ARGV 1 who: webhook | rest
+--
+-- Returns {state, answer, answered}: answer is '' unless the message is done and `who` has the right.
+local m = redis.call('HMGET', KEYS[1], 'state', 'answer', 'answered')
+if not m[1] then return {'', '', ''} end
+if m[1] == 'queued' or m[1] == 'sending' then return {m[1], '', m[3] or ''} end
+if not m[2] or m[2] == '' then return {m[1], '', m[3] or ''} end
+if not m[3] or m[3] == '' then redis.call('HSET', KEYS[1], 'answered', ARGV[1]); m[3] = ARGV[1] end
+return {m[1], m[3] == ARGV[1] and m[2] or '', m[3]}

@@ -1,0 +1,146 @@
+"""What became of messages: the records that the lanes write, read for people."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from router.store.client import Client
+from router.store.keys import AccountKeys
+
+# Records read in one call when the index is searched: 100 × 128 KiB is the most one reply can weigh.
+PAGE: Final = 100
+# Index entries looked at by one trim.
+TRIM: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message and what became of it.
+
+    `state` is one of queued, sending, delivered, undelivered, unrouted, redirected; `accepted_at` is in ms since 1970 by
+    the store's clock; `raw` is the packed request (`router.message.Raw`); `why` are the steps of the route and
+    `history` a line for each attempt.
+    """
+
+    account_sid: str
+    message_sid: str
+    state: str
+    accepted_at: int
+    raw: bytes
+    flow_sid: str
+    lane: str
+    why: tuple[str, ...]
+    attempts: int
+    round: int
+    error: str
+    answer: bytes
+    answered: str
+    duplicates: int
+    history: tuple[str, ...]
+
+
+_FIELDS: Final = (
+    "state", "at", "raw", "flow", "lane", "why", "attempts", "round", "error", "answer", "answered", "duplicates",
+    "history",
+)  # fmt: skip
+
+
+class DeliveryLog:
+    """Reads deliveries, one by SID or many by time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def get(self, account_sid: str, message_sid: str) -> Delivery | None:
+        """Read one delivery; None when the account has none of that SID (any more)."""
+        found = self._read(account_sid, [f"{account_sid}:{message_sid}".encode()])
+        return found[0] if found else None
+
+    def state(self, account_sid: str, message_sid: str) -> str:
+        """Return a delivery's state, "" when there is none."""
+        keys = AccountKeys(account_sid)
+        return (self._client.call("HGET", f"{keys.messages}{account_sid}:{message_sid}", "state") or b"").decode()
+
+    def newest(
+        self, account_sid: str, *, after: int = 0, before: int | None = None, dead: bool = False
+    ) -> Iterator[Delivery]:
+        """Walk deliveries from the newest to the oldest; `after` and `before` are in ms since 1970, exclusive of `before`.
+
+        With `dead` only undelivered and unrouted ones, by the time they became so.
+        """
+        keys = AccountKeys(account_sid)
+        index = keys.dead if dead else keys.log
+        offset = 0
+        top = "+inf" if before is None else f"({before}"
+        while ids := self._client.call(
+            "ZRANGE", index, top, after, "BYSCORE", "REV", "LIMIT", offset, PAGE
+        ):
+            offset += len(ids)
+            yield from self._read(account_sid, ids)
+
+    def oldest(self, account_sid: str, *, after: int = 0) -> Iterator[Delivery]:
+        """Walk undelivered and unrouted messages from the oldest to the newest, as a replay in order needs them."""
+        keys = AccountKeys(account_sid)
+        ids = self._client.call("ZRANGE", keys.dead, after, "+inf", "BYSCORE")
+        for start in range(0, len(ids), PAGE):
+            yield from sorted(self._read(account_sid, ids[start : start + PAGE]), key=lambda found: found.accepted_at)
+
+    def counts(self, account_sid: str) -> tuple[int, int]:
+        """Return how many messages the account's log and its index of the dead hold."""
+        keys = AccountKeys(account_sid)
+        log, dead = self._client.calls([("ZCARD", keys.log), ("ZCARD", keys.dead)])
+        return log, dead
+
+    def lanes(self, tag: str) -> tuple[int, int, int]:
+        """Return a bucket's lanes that are not empty, those due now, and the age in ms of the one due longest."""
+        keys = AccountKeys(tag)
+        seconds, micros = self._client.call("TIME")
+        now = int(seconds) * 1000 + int(micros) // 1000
+        lanes, due, first = self._client.calls([
+            ("ZCARD", keys.due),
+            ("ZCOUNT", keys.due, "-inf", now),
+            ("ZRANGE", keys.due, 0, 0, "WITHSCORES"),
+        ])
+        return lanes, due, max(0, now - int(float(first[1]))) if first else 0
+
+    def trim(self, account_sid: str, offset: int, *, older_than: float) -> int:
+        """Drop a page of index entries whose message has expired; return the offset to go on from, 0 to begin anew."""
+        keys = AccountKeys(account_sid)
+        looked, dropped = 0, 0
+        for index in (keys.log, keys.dead):
+            seen, gone = self._client.script("trim", [index], [int(older_than * 1000), offset, TRIM, keys.messages])
+            looked, dropped = max(looked, seen), max(dropped, gone)
+        return offset + looked - dropped if looked == TRIM else 0
+
+    def _read(self, account_sid: str, ids: list[bytes]) -> list[Delivery]:
+        prefix = AccountKeys(account_sid).messages.encode()
+        replies = self._client.calls([("HMGET", prefix + id_, *_FIELDS) for id_ in ids])
+        return [
+            _delivery(id_.decode(), reply) for id_, reply in zip(ids, replies, strict=True) if reply[0] is not None
+        ]
+
+
+def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
+    account_sid, _, message_sid = id_.partition(":")
+    found = dict(zip(_FIELDS, values, strict=True))
+
+    def text(name: str) -> str:
+        return (found[name] or b"").decode(errors="replace")
+
+    return Delivery(
+        account_sid=account_sid,
+        message_sid=message_sid,
+        state=text("state"),
+        accepted_at=int(found["at"] or 0),
+        raw=found["raw"] or b"",
+        flow_sid=text("flow"),
+        lane=text("lane"),
+        why=tuple(text("why").splitlines()),
+        attempts=int(found["attempts"] or 0),
+        round=int(found["round"] or 0),
+        error=text("error"),
+        answer=found["answer"] or b"",
+        answered=text("answered"),
+        duplicates=int(found["duplicates"] or 0),
+        history=tuple(text("history").splitlines()),
+    )

@@ -1,0 +1,38 @@
+"""Names of keys. Everything of one account carries the hash tag of the account's bucket, so that a script sees it whole.
+
+There are 16 buckets, told from the AccountSid, so that accounts spread over the slots of a Cluster.
+No phone number is in a key but in address entries, which the operator wrote; nothing from outside has a brace.
+"""
+
+from typing import Final
+
+BUCKETS: Final = "0123456789abcdef"
+
+
+def bucket(account_sid: str) -> str:
+    """Return the account's bucket: the last hexadecimal digit of its SID, which is as random as the SID."""
+    return account_sid[-1].lower()
+
+
+class AccountKeys:
+    """The keys of one account, or the prefixes that scripts complete."""
+
+    __slots__ = ("addresses", "changes", "dead", "due", "flow_records", "flows", "lanes", "log", "messages", "own_flows")
+
+    def __init__(self, account_sid: str) -> None:
+        tag = f"{{{bucket(account_sid)}}}"
+        self.messages = f"message:{tag}:"  # + message id, which is <AccountSid>:<MessageSid>
+        self.lanes = f"lane:{tag}:"  # + lane id
+        self.due = f"due:{tag}"
+        self.dead = f"dead:{tag}:{account_sid}"
+        self.log = f"log:{tag}:{account_sid}"
+        self.flow_records = f"flow:{tag}:"  # + <AccountSid>:<flow SID>
+        self.own_flows = f"flow:{tag}:{account_sid}:"  # + flow SID
+        self.flows = f"flows:{tag}:{account_sid}"
+        self.addresses = f"address:{tag}:{account_sid}:"  # + contact identity
+        self.changes = f"changes:{tag}:{account_sid}"
+
+
+def dead_prefix(tag: str) -> str:
+    """Return what `claim` completes with an AccountSid to name the index of the dead."""
+    return f"dead:{{{tag}}}:"
