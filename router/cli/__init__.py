@@ -1,0 +1,59 @@
+"""The command line: `router`, one module per command, each imported only when it is used."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from router.errors import RouterError, SettingsError
+
+# Name to summary. The summary stands here so that `router --help` imports no command; a test keeps them the same.
+COMMANDS = {
+    "run": "Start the router: with one command on a fresh machine, or over your own Redis.",
+}
+
+
+class _Commands(click.Group):
+    """A click group that imports `router.cli.<name>` for its attribute `<name>` when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"router.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the router says in one sentence is one line on stderr, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except RouterError as error:
+            click.echo(f"router: {error}", err=True)
+            sys.exit(2 if isinstance(error, SettingsError) else 1)
+
+
+@click.group("router", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The front door for inbound messages on Twilio.
+
+    Each message is verified, routed by its Flex Flow, kept safe, and delivered in order.
+
+    \b
+    Begin with:
+      router run                            start it, with a demo account
+      router simulate sms --body "Hola"     send it a message, as Twilio would
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines

@@ -1,0 +1,55 @@
+# `make run` and `make test` do all set-up on a fresh machine with Python 3.11 and make, and again only when
+# requirements.lock, pyproject.toml or the tests' package-lock.json changed.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+NPM ?= $(shell command -v npm)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+NODE_INSTALLED := tests/node/node_modules/.installed
+
+.PHONY: run test lint format install docs clean
+
+run: $(INSTALLED)
+	@exec $(BIN)/router run
+
+test: lint $(if $(NPM),$(NODE_INSTALLED),no-npm)
+	$(BIN)/pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+install: $(INSTALLED)
+
+# Writes the parts of the README that are derived from the code.
+docs: $(INSTALLED)
+	$(BIN)/python -m tests.architecture.readme
+
+clean:
+	rm -rf .venv tests/node/node_modules
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or later is needed; name it with: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo 'This Python cannot make virtual environments; on Debian: apt-get install python3.11-venv' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The official Node library is one of the clients that the router is tested with.
+$(NODE_INSTALLED): tests/node/package-lock.json
+	cd tests/node && $(NPM) ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+.PHONY: no-npm
+no-npm:
+	@if [ -n "$$CI" ]; then echo 'npm is needed: the tests with Node clients may not be left out in CI' >&2; exit 1; fi
+	@echo 'npm is not installed: the tests with Node clients are left out'

@@ -1,0 +1,148 @@
+"""How gunicorn serves the router: `gunicorn -c config/gunicorn.conf.py wsgi:app`.
+
+Address and number of processes are settings of the router (ROUTER_BIND, ROUTER_WORKERS); what stands here are the
+numbers that have to fit together, each with its origin. Nothing may be imported here that brings in urllib3 or redis:
+the workers are forked from this process, and gevent patches them only after the fork.
+"""
+
+import atexit
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+import gevent
+import gunicorn.http.message
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from router.errors import SettingsError
+from router.settings import load
+
+
+def _refuse(reason: object) -> NoReturn:
+    sys.stderr.write(f"router: {reason}\n")
+    sys.exit(2)
+
+
+try:
+    _settings = load(os.environ)
+except SettingsError as error:
+    _refuse(error)
+if not _settings.redis_url:
+    _refuse("ROUTER_REDIS_URL: not set; name a Redis or Valkey, or let `router run` start one of its own")
+
+bind = _settings.bind
+workers = _settings.workers
+
+# A slow target holds a greenlet, never a process.
+worker_class = "gevent"
+# Loading before the fork would load before gevent's patch: every TLS connection then fails with a RecursionError.
+preload_app = False
+
+# --- Deadlines: relay 10 s < attempt 22 s < lease 30 s < graceful stop 40 s ---
+
+# After TERM, until the processes are killed.
+graceful_timeout = 40
+# Of these, how long a process waits for open connections: a relay's 10 s, a client's keep-alive, and time to answer.
+# The rest is for the attempts that still run then, which began at most 22 s before their end.
+_CONNECTIONS_TIMEOUT = 16
+# A process that says nothing for so long hangs. It says nothing while it settles after the connections are closed,
+# so this is more than graceful_timeout.
+timeout = 60
+# Twilio and most proxies keep connections for their next webhook; idle ones delay a graceful stop by as much.
+keepalive = 5
+
+# --- Requests ---
+
+# A GET webhook carries the message in its request line, and WhatsApp allows 4,096 characters of up to 4 bytes, each
+# `%XX`: 48 KB. gunicorn's own maximum is 8,190 bytes, or none at all, and then a line without an end is read in
+# quadratic time; so its maximum is moved.
+limit_request_line = 64 * 1024
+gunicorn.http.message.MAX_REQUEST_LINE = limit_request_line
+# Only the router judges who may say X-Forwarded-* (ROUTER_TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+# Connections of one process, waiting relays and idle keep-alives included.
+worker_connections = 1000
+
+# --- What is written, and where ---
+
+# The router writes one line per message; an access log would print the queries, which hold the message.
+accesslog = None
+# gunicorn would open a socket in the home directory through which it can be told things.
+control_socket_disable = True
+
+# Metrics of all processes are gathered through this directory, which prometheus-client reads when it is imported.
+# A directory of our own bears the master's process id, so that no forked process removes it.
+_metrics = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix=f"router-metrics-{os.getpid()}-"))
+_metrics.mkdir(parents=True, exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
+
+
+@atexit.register
+def _remove_metrics() -> None:
+    if _metrics.name.startswith(f"router-metrics-{os.getpid()}-"):
+        shutil.rmtree(_metrics, ignore_errors=True)
+
+
+_QUERY = re.compile(r"\?[^\s'\"]+")
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Cut queries, which hold messages, out of what gunicorn says about a request that failed."""
+    record.msg, record.args = _QUERY.sub("?…", record.getMessage()), None
+    return True
+
+
+def on_starting(server: Arbiter) -> None:
+    """Before the first fork, so that every process has it."""
+    server.log.error_log.addFilter(_without_query)
+
+
+def post_worker_init(worker: Worker) -> None:
+    """The application is loaded: begin to sweep, for as long as the process is not told to stop."""
+    # Only this process's copy: the master keeps the 40 s in which both steps have to be done.
+    worker.cfg.set("graceful_timeout", _CONNECTIONS_TIMEOUT)
+    router = _router(worker)
+    if router is not None:
+        router.start(lambda: worker.alive)
+
+
+def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
+    """The connections are closed: wait for the attempts in flight, settle them, release what has not begun.
+
+    gunicorn calls this on every way out but SIGKILL and SIGABRT: TERM and recycling, INT and QUIT (which end the main
+    loop with a SystemExit from a greenlet), and a vanished master. Ctrl-C sends INT and the master's QUIT besides, so
+    a second SystemExit may arrive while this waits; it is not a reason to leave.
+    """
+    router = _router(worker)
+    if router is None:
+        return
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    stopping = gevent.spawn(router.stop)
+    while not stopping.dead:
+        try:
+            stopping.join()
+        except SystemExit:
+            continue
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Take a dead process's live gauges out of the metrics.
+
+    It is what prometheus_client.multiprocess.mark_process_dead does; importing that here would bring `threading.Lock`
+    and `ssl` into processes that gevent has not patched yet.
+    """
+    for file in _metrics.glob(f"gauge_live*_{worker.pid}.db"):
+        file.unlink(missing_ok=True)
+
+
+def _router(worker: Worker) -> Any:
+    """Return the running router of a worker, or None where the application was never loaded."""
+    return getattr(getattr(worker, "wsgi", None), "extensions", {}).get("router")

@@ -1,0 +1,59 @@
+"""How a command finds the router that runs here: the environment, else what `router run` left in its data directory."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from router.settings import Settings, load
+
+_RECORD = "running.json"
+
+
+@contextlib.contextmanager
+def recorded(data_dir: Path, found: Mapping[str, str]) -> Iterator[None]:
+    """Record, as long as the router runs, the variables with which another command finds it.
+
+    Args:
+        data_dir: the data directory of the running router.
+        found: no secrets: where the store, the configuration file and the listening address are.
+    """
+    record = data_dir / _RECORD
+    record.write_text(json.dumps(found), encoding="utf-8")
+    try:
+        yield
+    finally:
+        record.unlink(missing_ok=True)
+
+
+def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings as the running router has them.
+
+    What the environment says comes first; what it leaves open is taken from the router that runs in the data
+    directory: its store, its configuration (the demo account), the address it listens on. `redis_url` is None when
+    none runs and none is named.
+
+    Raises:
+        SettingsError: a setting does not parse.
+    """
+    given = dict(os.environ if environ is None else environ)
+    settings = load(given)
+    try:
+        found: dict[str, str] = json.loads((settings.data_dir / _RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return settings
+    return load(found | given)
+
+
+def base_url(settings: Settings) -> str:
+    """Return where the router of these settings is reached from this machine, as `http://127.0.0.1:8000`."""
+    host, port = address(settings)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def address(settings: Settings) -> tuple[str, int]:
+    """Return host and port to connect to; an address that means "all of them" is this machine's own."""
+    host, _, port = settings.bind.rpartition(":")
+    host = host.strip("[]")
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port)  # noqa: S104 - a key

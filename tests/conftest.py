@@ -1,0 +1,62 @@
+"""What the tests share: a real Valkey for each pytest worker, and bounds on what is left to chance."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.valkey import ValkeyServer
+
+_NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
+
+# The suite is the same on every run; HYPOTHESIS_PROFILE=search looks further, by hand.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=100)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=5000, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture(scope="session")
+def _session_valkey() -> Iterator[ValkeyServer]:
+    """One server for each pytest worker; a test takes `valkey`, which is empty."""
+    server = ValkeyServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def valkey(_session_valkey: ValkeyServer) -> ValkeyServer:
+    """An empty store, shared with the worker's other tests: not to be killed, paused or filled."""
+    _session_valkey.flush()
+    return _session_valkey
+
+
+@pytest.fixture
+def redis_url(valkey: ValkeyServer) -> str:
+    """Where redis-py finds the empty store."""
+    return valkey.url
+
+
+@pytest.fixture
+def spare_valkey() -> Iterator[Callable[..., ValkeyServer]]:
+    """A maker of stores for this test alone, which may be killed, paused, filled: `spare_valkey(maxmemory="4mb")`."""
+    servers: list[ValkeyServer] = []
+
+    def make(**options: str) -> ValkeyServer:
+        servers.append(ValkeyServer(**options))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """The folder for NODE_PATH with the official Node clients; `make test` installs it where npm is."""
+    if not _NODE_MODULES.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("the Node clients are not installed, and CI may not leave their tests out; run `make test`")
+        pytest.skip("npm is not installed")
+    return _NODE_MODULES

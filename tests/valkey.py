@@ -1,0 +1,86 @@
+"""A real Valkey for tests, with the configuration that the product ships: every write on disk, nothing evicted."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from router.cli.embedded import CONFIG, ask, valkey_binary
+from tests.waiting import wait_until
+
+
+class ValkeyServer:
+    """One server on a unix socket in a folder of its own, which the tests may kill, pause and fill.
+
+    Args:
+        options: lines of valkey.conf that differ, as `{"maxmemory": "8mb"}`.
+    """
+
+    def __init__(self, **options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="router-test-"))
+        self.socket_path = self.folder / "valkey.sock"
+        self.url = "unix://" + quote(str(self.socket_path))
+        self._options = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        """The process that serves now."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server over whatever its folder holds, and wait until it answers."""
+        with (self.folder / "valkey.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [valkey_binary(), CONFIG, "--dir", self.folder, "--unixsocket", self.socket_path, *self._options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_until(self._answers, what="Valkey answers")
+
+    def kill(self) -> None:
+        """End the process with SIGKILL, as a crash would; `start` brings it back with what was on disk."""
+        self.resume()
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Let the server hang: it accepts connections and answers nothing until `resume`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a `pause`."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+
+    def command(self, words: str) -> str:
+        """Say one inline command, as `CONFIG SET maxmemory 8mb`, and return the first line of its answer."""
+        return ask(self.socket_path, words, within=10)
+
+    def flush(self) -> None:
+        """Forget every key, script and counter."""
+        for words in ("FLUSHALL SYNC", "SCRIPT FLUSH SYNC", "CONFIG RESETSTAT"):
+            assert self.command(words) == "+OK", words
+
+    def close(self) -> None:
+        """End the server and remove its folder."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        log = (self.folder / "valkey.log").read_text(errors="replace")
+        assert self._process.poll() is None, log[-2000:]
+        with contextlib.suppress(OSError):
+            return self.command("PING") == "+PONG"
+        return False
