@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from router.answer import Answer
 from router.flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
+from router.integrations.door import Door, make_door
+from router.integrations.external import External
+from router.integrations.handler import load_handlers
+from router.integrations.http import Http
 from router.integrations.location import locate
+from router.integrations.proxy import Proxy
+from router.integrations.studio import Studio
 from router.settings import HandlerSetting, Settings
 
 __all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build", "target"]
@@ -31,14 +37,26 @@ class Integrations:
         return target(self._settings, flow)
 
 
-def build(settings: Settings, handlers: Mapping[str, HandlerSetting]) -> Integrations:
+def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: Door | None = None) -> Integrations:
     """Make the senders of this process; call it once, after gevent has patched and gunicorn has forked.
+
+    Args:
+        settings: the process's settings.
+        handlers: the handlers that flows may name.
+        door: makes the connections; left out, one as the settings say.
 
     Raises:
         SettingsError: a handler that cannot be imported; it names the handler.
 
     """
-    return Integrations(settings, {})
+    http = Http(door or make_door(settings), settings.twilio_webhooks_url)
+    senders: dict[str, Sender] = {
+        "proxy": Proxy(http),
+        "studio": Studio(http),
+        "external": External(http),
+        "handler": load_handlers(handlers),
+    }
+    return Integrations(settings, senders)
 
 
 def target(settings: Settings, flow: FlexFlow) -> str:
@@ -50,8 +68,8 @@ def target(settings: Settings, flow: FlexFlow) -> str:
     integration = flow.integration
     if integration.type == "handler":
         return f"handler:{integration.handler}"
-    url = integration.url if integration.type == "external" else settings.twilio_webhooks_url
+    urls = {"proxy": settings.twilio_webhooks_url, "studio": settings.twilio_webhooks_url, "external": integration.url}
     try:
-        return locate(url).origin
+        return locate(urls.get(integration.type, "")).origin
     except ValueError:
         return integration.type

@@ -53,8 +53,7 @@ def locate(url: str) -> Location:
     """
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
-        msg = "not an http or https URL with a host"
-        raise ValueError(msg)
+        raise ValueError("not an http or https URL with a host")
     credentials, _, netloc = parts.netloc.rpartition("@")
     host = parts.hostname
     if not host.isascii():

@@ -1,0 +1,9 @@
+"""The handler of the demo: what `make run` answers with until a flow says otherwise."""
+
+from router.message import Message
+
+
+def handle(message: Message) -> str:
+    """Say back what the customer wrote."""
+    media = f" and {message.num_media} attachment{'s' * (message.num_media > 1)}" if message.num_media else ""
+    return f"You wrote{media}: {message.body}" if message.body else f"You sent{media or ' an empty message'}."

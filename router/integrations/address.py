@@ -1,0 +1,45 @@
+"""Which network addresses may be connected to."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+# IPv6 hands out global unicast addresses from 2000::/3 only (RFC 4291, section 2.4); whatever lies elsewhere is
+# somebody's own. The standard library calls some of it global (fec0::/10, 64:ff9b:1::/48).
+_UNICAST: Final = IPv6Network("2000::/3")
+_NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
+_COMPATIBLE: Final = IPv6Network("::/96")  # RFC 4291, section 2.5.5.1; withdrawn, and still routed by some
+# Global for the standard library and nobody's public server: 6to4 relays (RFC 7526), documentation (RFC 9637).
+_NOT_SERVERS: Final = (ip_network("192.88.99.0/24"), ip_network("3fff::/20"))
+
+
+def unwrapped(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address stands for: mapped, compatible, 6to4 and NAT64; else itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and (address in _NAT64 or (address in _COMPATIBLE and int(address) > 1)):
+        inner = IPv4Address(int(address) & 0xFFFFFFFF)
+    return inner or address
+
+
+def may_connect(text: str, allowed: Iterable[Network]) -> bool:
+    """Say whether the address is one of the public Internet, or in one of the `allowed` networks.
+
+    `text` is an address as `getaddrinfo` gives it, perhaps with a zone (`fe80::1%eth0`). Both the address and the
+    IPv4 address inside it are looked up in `allowed`; only the inner one has to be public.
+    """
+    outer = ip_address(text.partition("%")[0])
+    address = unwrapped(outer)
+    if any(address in network or outer in network for network in allowed):
+        return True
+    if isinstance(address, IPv6Address) and address not in _UNICAST:
+        return False
+    return (
+        address.is_global
+        and not (address.is_multicast or address.is_reserved)
+        and not any(address in network for network in _NOT_SERVERS)
+    )

@@ -1,0 +1,129 @@
+"""The guarded door: every new connection out goes through here, and only to where it may.
+
+The name is resolved once, each address is judged, and the connection is made to that very address: a name that
+resolves otherwise a moment later (DNS rebinding) changes nothing. TLS and the `Host` header go by name. What the door
+does not let out was not processed by anybody, so it is `REFUSED`: the message waits while its ValidityPeriod lasts,
+and an operator who allows the network, or mends the name or the flow, has lost nothing.
+"""
+
+import socket
+import ssl
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from router.integrations.address import Network, may_connect
+from router.integrations.base import AttemptError, Failure
+from router.integrations.location import Location, locate
+from router.integrations.resolver import AddressInfo, Resolver
+from router.settings import Settings
+
+# Twilio's own limit for a webhook (connection override `ct`), for one address.
+# https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+CONNECT_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Makes connections.
+
+    Attributes:
+        allowed: networks beside the public Internet that may be connected to.
+        own: host and port of the router itself, which would deliver to itself.
+        resolver: looks names up.
+        tls: how certificates are verified.
+
+    """
+
+    allowed: Collection[Network]
+    own: Collection[tuple[str, int]]
+    resolver: Resolver
+    tls: ssl.SSLContext
+
+    def open(self, location: Location, *, trusted: bool = False) -> socket.socket:
+        """Connect to a target, with TLS when its scheme asks for it.
+
+        A `trusted` location is one that the operator has set; where it lives is not judged.
+
+        Raises:
+            AttemptError: `REFUSED`: not resolved, not allowed, not connected, or TLS failed.
+
+        """
+        host, port = location.host, location.port
+        if not trusted and (host, port) in self.own:
+            raise _refused(location, "is the router itself")
+        addresses = self._resolve(host, port)
+        if not trusted:
+            addresses = [info for info in addresses if may_connect(str(info[4][0]), self.allowed)]
+            if not addresses:
+                raise _refused(location, "is in a private network that ROUTER_ALLOWED_NETWORKS does not name")
+        connection = _connect(location, addresses)
+        if location.scheme == "http":
+            return connection
+        try:
+            return self.tls.wrap_socket(connection, server_hostname=host)
+        except ssl.SSLCertVerificationError as error:
+            connection.close()
+            raise _refused(location, f"has no valid certificate ({error.verify_message})") from error
+        except (OSError, ValueError) as error:
+            connection.close()
+            raise _refused(location, f"did not complete TLS ({_why(error)})") from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def _resolve(self, host: str, port: int) -> list[AddressInfo]:
+        try:
+            version = ip_address(host.partition("%")[0]).version
+        except ValueError:
+            return self.resolver.resolve(host, port)
+        if version == 4:  # noqa: PLR2004
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", (host, port, 0, 0))]
+
+
+def make_door(settings: Settings, tls: ssl.SSLContext | None = None) -> Door:
+    """Make the door of this process; `tls` is for targets with a certificate that the system does not know."""
+    own = set()
+    for url in (*settings.public_urls, f"http://{settings.bind}"):
+        with suppress(ValueError):  # a bind without a host, as `:8000`
+            location = locate(url)
+            own.add((location.host, location.port))
+    return Door(
+        allowed=settings.allowed_networks,
+        own=frozenset(own),
+        resolver=Resolver(),
+        tls=tls or ssl.create_default_context(),
+    )
+
+
+def _connect(location: Location, addresses: Iterable[AddressInfo]) -> socket.socket:
+    why = ""
+    for family, kind, protocol, _, address in addresses:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(CONNECT_SECONDS)
+            connection.connect(address)
+            # A request is one write; nothing is gained by waiting for more of it.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            connection.close()
+            why = _why(error)
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise _refused(location, f"cannot be connected to ({why})")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_SECONDS:g} s"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
+def _refused(location: Location, what: str) -> AttemptError:
+    return AttemptError(Failure.REFUSED, f"{location.origin} {what}")

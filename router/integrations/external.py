@@ -1,0 +1,26 @@
+"""A webhook of the customer's own, or of somebody they trust."""
+
+from dataclasses import dataclass
+
+from router.answer import Answer
+from router.integrations.base import Attempt
+from router.integrations.http import Http, auth_tokens
+from router.signature import Key
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Forwards to `Integration.Url`, signed with `Integration.SigningKey` where the flow has one.
+
+    With a signing key of its own, the receiver verifies without knowing the account's auth token.
+    """
+
+    http: Http
+
+    def send(self, attempt: Attempt) -> Answer:
+        """Forward the message; see `Sender.send`."""
+        integration = attempt.flow.integration
+        keys = auth_tokens(attempt.account)
+        if integration.signing_key:
+            keys = (Key("signing_key", integration.signing_key.encode()),)
+        return self.http.forward(attempt, integration.url, keys=keys)

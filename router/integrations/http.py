@@ -1,0 +1,208 @@
+"""Forwarding a message over HTTP: what `proxy`, `studio` and `external` have in common.
+
+The body goes on byte for byte as Twilio sent it, signed anew for the target's own URL. Redirects are never followed
+and the environment's proxies are not asked.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
+from importlib import metadata
+from typing import Final
+
+from gevent import Timeout
+
+from router.answer import Answer
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.connection import Connection, NoAnswerError, NothingSentError, Response
+from router.integrations.door import Door
+from router.integrations.location import Location, locate
+from router.integrations.pool import Pool
+from router.message import FORM, Raw
+from router.settings import Account
+from router.signature import Key, keys_for, sign
+
+# What Twilio's own forwarder calls itself, and what its hosts are used to.
+TWILIO_AGENT: Final = "TwilioProxy/1.1"
+
+# Answers that say nothing was processed, and answers that ask for another try; DESIGN 7.
+REFUSALS: Final = frozenset((429, 503))
+FAILURES: Final = frozenset((408, 425))
+FORBIDDEN: Final = 403
+
+
+def _agent() -> str:
+    try:
+        return f"twilio-router/{metadata.version('twilio-message-router')}"
+    except metadata.PackageNotFoundError:  # run from a folder that was never installed
+        return "twilio-router"
+
+
+AGENT: Final = _agent()
+
+
+class Http:
+    """Forwards messages, for all HTTP integrations of one process.
+
+    Args:
+        door: makes the connections.
+        webhooks_url: the base of Twilio's webhooks, `ROUTER_TWILIO_WEBHOOKS_URL`, which the operator has set.
+
+    """
+
+    def __init__(self, door: Door, webhooks_url: str) -> None:
+        self.webhooks_url = webhooks_url.rstrip("/")
+        self._door = door
+        self._pool = Pool()
+        self._twilio = locate(webhooks_url).origin
+
+    def forward(self, attempt: Attempt, url: str, *, keys: Sequence[Key], trusted: bool = False) -> Answer:
+        """Send the message to a URL, signed with the first of the account's `keys`.
+
+        When one of Twilio's hosts answers 403, which is how a token looks that has just been rotated away, it is sent
+        once more with the second key. A `trusted` URL is one under a base that the operator has set.
+
+        Raises:
+            AttemptError: as `Sender.send` says.
+
+        """
+        try:
+            location = locate(url)
+        except ValueError as error:
+            raise AttemptError(Failure.PERMANENT, f"the URL of the flow cannot be used: {error}") from error
+        if not keys:
+            raise AttemptError(Failure.PERMANENT, f"account {attempt.account.sid} has no auth token to sign with")
+        is_twilio = location.origin == self._twilio
+        location, params = _signed_parts(location, attempt.raw)
+        for key in keys[:2] if is_twilio else keys[:1]:
+            signature = sign(location.url, params, key)
+            head = _head(attempt, location, signature, TWILIO_AGENT if is_twilio else AGENT)
+            response = self._post(location, head + attempt.raw.body, trusted=trusted)
+            if response.status != FORBIDDEN:
+                break
+        _judge(location, response)
+        return _answer(location, response)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+    def _post(self, location: Location, request: bytes, *, trusted: bool) -> Response:
+        target = (location.origin, trusted)
+        # An idle connection may turn out dead at the first byte. Then nothing was sent, and a new one takes its place.
+        idle = self._pool.take(target)
+        if idle is not None:
+            try:
+                return self._exchange(target, idle, location, request)
+            except NothingSentError:
+                pass
+        try:
+            connection = Connection(self._door.open(location, trusted=trusted))
+            return self._exchange(target, connection, location, request)
+        except NothingSentError as error:
+            raise AttemptError(Failure.REFUSED, f"{location.origin}: {error}") from error
+        except Timeout as error:  # the attempt's own deadline; once connected, `Connection` takes it
+            raise AttemptError(Failure.REFUSED, f"{location.origin} could not be reached in time") from error
+
+    def _exchange(
+        self, target: tuple[str, bool], connection: Connection, location: Location, request: bytes
+    ) -> Response:
+        try:
+            response = connection.exchange(request)
+        except NoAnswerError as error:
+            raise AttemptError(Failure.UNKNOWN, f"{location.origin}: {error}") from error
+        self._pool.give(target, connection)
+        return response
+
+
+def auth_tokens(account: Account) -> tuple[Key, ...]:
+    """Make the keys that the account signs with towards Twilio: its auth tokens, in order of preference.
+
+    Shared keys stay out: nothing says that Twilio's own hosts take what they sign.
+    """
+    return keys_for(account.auth_tokens, (), None)
+
+
+def retry_after(value: str, now: float) -> float | None:
+    """Read a `Retry-After` header: seconds, or an HTTP date; `now` is in Unix seconds. None when it says neither.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
+    """
+    value = value.strip()
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _signed_parts(location: Location, raw: Raw) -> tuple[Location, Sequence[tuple[str, str]]]:
+    """Return what is signed: URL and form or, for a body that is not a form, a URL that holds its hash."""
+    if raw.is_form:
+        return location, raw.fields()
+    digest = hashlib.sha256(raw.body).hexdigest()
+    return locate(f"{location.url}{'&' if '?' in location.path else '?'}bodySHA256={digest}"), ()
+
+
+def _head(attempt: Attempt, location: Location, signature: str, agent: str) -> bytes:
+    raw = attempt.raw
+    lines = [
+        f"POST {location.path} HTTP/1.1",
+        f"Host: {location.netloc}",
+        f"User-Agent: {agent}",
+        "Accept: */*",
+        f"Content-Type: {FORM if raw.method == 'GET' else raw.content_type}",
+        f"Content-Length: {len(raw.body)}",
+        f"X-Twilio-Signature: {signature}",
+        f"I-Twilio-Idempotency-Token: {raw.idempotency_token or attempt.message.message_sid}",
+        f"X-Router-Flex-Flow-Sid: {attempt.flow.sid}",
+        f"X-Router-Attempt: {attempt.number}",
+    ]
+    if raw.cookie:
+        lines.append(f"Cookie: {raw.cookie}")
+    if location.authorization:
+        lines.append(f"Authorization: {location.authorization}")
+    if attempt.language:
+        lines.append(f"X-Router-Language: {attempt.language}")
+    if attempt.replay:
+        lines.append("X-Router-Replay: true")
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+        raise AttemptError(Failure.PERMANENT, "a header of the message holds a line break; it is not passed on")
+    return f"{head}\r\n\r\n".encode("latin-1", "replace")
+
+
+def _judge(location: Location, response: Response) -> None:
+    """Say which kind of failure a status is, unless it is success."""
+    status = response.status
+    if 200 <= status < 300:  # noqa: PLR2004
+        return
+    if status in REFUSALS:
+        failure = Failure.REFUSED
+    elif status in FAILURES or 500 <= status < 600:  # noqa: PLR2004
+        failure = Failure.FAILED
+    elif status < 500:  # noqa: PLR2004
+        failure = Failure.PERMANENT
+    else:
+        raise AttemptError(Failure.UNKNOWN, f"{location.origin} answered {status}, which is no HTTP status")
+    after = response.header(b"retry-after")
+    raise AttemptError(
+        failure,
+        f"{location.origin} answered {status}",
+        status=status,
+        retry_after=retry_after(after, time.time()) if after else None,
+    )
+
+
+def _answer(location: Location, response: Response) -> Answer:
+    """Return what the target answered; a body that did not come whole, or is compressed unasked, is left out."""
+    readable = response.complete and response.header(b"content-encoding") in {"", "identity"}
+    return Answer(
+        status=response.status,
+        content_type=response.header(b"content-type") if readable else "",
+        body=response.body if readable else b"",
+        url=location.url,
+        set_cookie=tuple(value.decode("latin-1") for name, value in response.headers if name == b"set-cookie"),
+    )

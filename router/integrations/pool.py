@@ -1,0 +1,72 @@
+"""Connections that wait for their next request."""
+
+import time
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from router.integrations.connection import IDLE_SECONDS, Connection
+
+# Idle connections kept for one target: its share of the attempts of a process (ROUTER_DELIVERIES / 4, DESIGN 7).
+IDLE_PER_TARGET: Final = 64
+
+
+class Pool:
+    """The idle connections of one process, by target.
+
+    One that the target has closed, or has spoken on, or that has idled for `IDLE_SECONDS`, is never handed out. What
+    remains is the moment in which a request and the target's close cross on the wire: nobody can tell whether that
+    request was read, so its outcome is unknown, as RFC 9110 section 9.2.2 has it for a POST.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._idle: dict[Hashable, list[Connection]] = {}
+        self._sweep_at = 0.0
+
+    def take(self, key: Hashable) -> Connection | None:
+        """Take the connection used last, or None."""
+        waiting = self._idle.get(key)
+        if not waiting:
+            return None
+        now = self._clock()
+        while waiting:
+            connection = waiting.pop()
+            if connection.usable(now):
+                return connection
+            connection.close()
+        return None
+
+    def give(self, key: Hashable, connection: Connection) -> None:
+        """Keep a connection for the next request, if it is fit for one."""
+        if connection.closed:
+            return
+        waiting = self._idle.setdefault(key, [])
+        if len(waiting) < IDLE_PER_TARGET:
+            waiting.append(connection)
+        else:
+            connection.close()
+        now = self._clock()
+        if now >= self._sweep_at:
+            self._sweep_at = now + IDLE_SECONDS
+            self._sweep(now)
+
+    def close(self) -> None:
+        """Close them all."""
+        for waiting in self._idle.values():
+            for connection in waiting:
+                connection.close()
+        self._idle.clear()
+
+    def _sweep(self, now: float) -> None:
+        """Close what has idled for too long, at every target."""
+        for key, waiting in list(self._idle.items()):
+            kept = []
+            for connection in waiting:
+                if connection.usable(now):
+                    kept.append(connection)
+                else:
+                    connection.close()
+            if kept:
+                waiting[:] = kept
+            else:
+                del self._idle[key]
