@@ -1,0 +1,70 @@
+"""The forms that an address may have: its channel, its canonical form, and what of it a log may show.
+
+https://www.twilio.com/docs/messaging/guides/webhook-request
+"""
+
+import re
+from typing import Final
+
+from router.sid import is_sid
+
+CHANNELS: Final = ("sms", "whatsapp", "facebook", "rcs", "line", "custom")
+
+_PREFIXES: Final = {"whatsapp": "whatsapp", "facebook": "messenger", "rcs": "rcs", "line": "line"}
+_CHANNEL_OF_PREFIX: Final = {prefix: channel for channel, prefix in _PREFIXES.items()}
+_PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*):(.*)", re.DOTALL)  # the scheme of a URI, RFC 3986 section 3.1
+_WRITTEN_NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]*")
+_PUNCTUATION = str.maketrans("", "", " ().-")
+_WHATSAPP_ID = re.compile(r"[0-9]+")
+_LONG_NUMBER = re.compile(r"[1-9][0-9]{8,14}")
+_MASKED_IN_THE_MIDDLE: Final = 10  # characters; shorter, and five of them would give it away
+
+
+def channel_of(address: str) -> str:
+    """Tell the channel from an address's prefix: none is SMS, one that we do not know is `custom`."""
+    prefix, colon, _ = address.partition(":")
+    if not colon:
+        return "sms"
+    known = _CHANNEL_OF_PREFIX.get(prefix.strip().lower())
+    return known or ("custom" if _PREFIXED.fullmatch(address.strip()) else "sms")
+
+
+def canonical(address: str, channel: str) -> str:
+    """Write an address in the one form in which flows and conversations are keyed.
+
+    It is trimmed, its prefix is in lower case, and a bare one gains the prefix of its channel. A telephone number
+    loses the punctuation people write, and gains its `+`: always on WhatsApp, whose ids are numbers without it; on SMS
+    with 9 to 15 digits, for one with 3 to 8 is a short code. Everything else keeps its letters as they are. `*` (every
+    address) and a Messaging Service's SID stay, and `whatsapp:*` is `*`. An address with the prefix of another channel
+    keeps it.
+    """
+    address = address.strip()
+    if address == "*" or is_sid(address, "MG"):
+        return address
+    prefixed = _PREFIXED.fullmatch(address)
+    prefix, rest = (prefixed[1].lower(), prefixed[2].strip()) if prefixed else (_PREFIXES.get(channel, ""), address)
+    if rest == "*":
+        return rest
+    if prefix == "whatsapp":
+        rest = _number(rest, _WHATSAPP_ID)
+    elif (not prefix and channel == "sms") or (
+        prefix == "rcs" and rest.startswith("+")
+    ):  # rcs: else it may be an agent's id
+        rest = _number(rest, _LONG_NUMBER)
+    return f"{prefix}:{rest}" if prefix and rest else rest
+
+
+def _number(text: str, without_plus: re.Pattern[str]) -> str:
+    if not _WRITTEN_NUMBER.fullmatch(text):
+        return text
+    number = text.translate(_PUNCTUATION)
+    return f"+{number}" if without_plus.fullmatch(number) else number
+
+
+def mask(address: str) -> str:
+    """Write an address for a log: its channel's prefix, and of the rest at most three characters and the last two."""
+    prefix, _, rest = address.strip().partition(":")
+    if prefix.lower() not in _CHANNEL_OF_PREFIX:  # an unknown one may be somebody's name
+        prefix, rest = "", address.strip()
+    shown = f"{rest[:3]}•••{rest[-2:]}" if len(rest) >= _MASKED_IN_THE_MIDDLE else f"{rest[:1]}•••"
+    return f"{prefix.lower()}:{shown}" if prefix else shown
