@@ -264,11 +264,10 @@ def is_status_callback(params: Mapping[str, str]) -> bool:
 
 def channel_of(address: str) -> str:
     """Tell the channel from an address's prefix: none is SMS, one that we do not know is `custom`."""
-    prefix, colon, _ = address.partition(":")
-    if not colon:
+    if ":" not in address:
         return "sms"
-    known = _CHANNEL_OF_PREFIX.get(prefix.strip().lower())
-    return known or ("custom" if _PREFIXED.fullmatch(address.strip()) else "sms")
+    prefixed = _PREFIXED.fullmatch(address.strip())
+    return _CHANNEL_OF_PREFIX.get(prefixed[1].lower(), "custom") if prefixed else "sms"
 
 
 def canonical(address: str, channel: str) -> str:
@@ -285,13 +284,12 @@ def canonical(address: str, channel: str) -> str:
         return address
     prefixed = _PREFIXED.fullmatch(address)
     prefix, rest = (prefixed[1].lower(), prefixed[2].strip()) if prefixed else (_PREFIXES.get(channel, ""), address)
-    if rest == "*":
+    if rest == "*" and prefix == _PREFIXES.get(channel):
         return rest
+    # On RCS only the + makes a number: an agent's id may be digits too.
     if prefix == "whatsapp":
         rest = _number(rest, _WHATSAPP_ID)
-    elif (not prefix and channel == "sms") or (
-        prefix == "rcs" and rest.startswith("+")
-    ):  # rcs: else it may be an agent's id
+    elif (channel == "sms" and not prefix) or (prefix == "rcs" and rest.startswith("+")):
         rest = _number(rest, _LONG_NUMBER)
     return f"{prefix}:{rest}" if prefix and rest else rest
 

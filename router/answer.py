@@ -1,0 +1,131 @@
+"""What a target answered, and the TwiML that Twilio may be given of it.
+
+https://www.twilio.com/docs/messaging/twiml
+"""
+
+import codecs
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+MAX_BYTES: Final = 64 * 1024  # Twilio's own limit: https://www.twilio.com/docs/api/errors/11750
+
+_XML_TYPES: Final = ("text/xml", "application/xml", "text/html")
+_CONTENT_TYPE = re.compile(r"""\s*([^;\s]+)\s*(?:;.*?\bcharset\s*=\s*["']?([^"';\s]+))?""", re.IGNORECASE)
+_XML_DECLARATION = re.compile(rb"""<\?xml\s(?:[^>]*?\sencoding\s*=\s*["']([^"']+)["'])?[^>]*\?>""")
+_CODECS: Final = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "utf-8",
+    "ascii": "utf-8",
+    "iso-8859-1": "latin-1",
+    "latin1": "latin-1",
+    "windows-1252": "cp1252",
+}
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
+_MAX_DEPTH: Final = 16  # TwiML for messaging is three deep; what writes XML recurses
+_URL_ATTRIBUTES: Final = ("action", "statusCallback")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A target's complete answer; `url` is where it came from, and what its relative URLs are relative to."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+    url: str
+    set_cookie: tuple[str, ...] = field(default=(), repr=False)
+
+
+def twiml_of(answer: Answer) -> bytes | None:
+    """Write the TwiML, in UTF-8, that answers Twilio as the target did; None where the empty answer must do.
+
+    A 2xx with XML or `text/html` must be one `<Response>`, and stays as it is byte for byte unless it is in another
+    charset or holds a relative URL, which Twilio would read against the router: those become absolute. `text/plain`
+    becomes a `<Message>`. None for any other status or content type, for nothing to say, for XML that does not parse
+    or has a DOCTYPE (TwiML has none; without it there are no entities to expand or fetch), and beyond 64 KiB.
+
+    https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
+    """
+    content_type = _CONTENT_TYPE.match(answer.content_type)
+    if not 200 <= answer.status < 300 or content_type is None or len(answer.body) > MAX_BYTES:  # noqa: PLR2004
+        return None
+    media_type, charset = content_type[1].lower(), content_type[2]
+    try:
+        if media_type == "text/plain":
+            twiml = _from_text(answer.body.decode(_codec(charset)))
+        elif media_type in _XML_TYPES or media_type.endswith("+xml"):
+            twiml = _from_xml(answer.body, charset, answer.url)
+        else:
+            return None
+    except (ET.ParseError, ValueError):  # ValueError: a charset, or a URL, that is none
+        return None
+    return twiml if twiml is not None and len(twiml) <= MAX_BYTES else None
+
+
+def _from_text(text: str) -> bytes | None:
+    text = _NOT_IN_XML.sub("", text)
+    if not text.strip():
+        return None
+    message = f"<Response><Message>{escape(text)}</Message></Response>"
+    return EMPTY_TWIML.replace(b"<Response/>", message.encode())
+
+
+def _from_xml(body: bytes, charset: str | None, url: str) -> bytes | None:
+    declaration = _XML_DECLARATION.match(body.removeprefix(codecs.BOM_UTF8))
+    declared = declaration[1].decode("ascii", "replace") if declaration and declaration[1] else None
+    # The order of RFC 7303, section 3: byte order mark, Content-Type, the document's own declaration.
+    codec = "utf-8" if body.startswith(codecs.BOM_UTF8) else _codec(charset or declared)
+    utf8 = body.decode(codec).encode()
+    if b"<!DOCTYPE" in utf8:
+        return None
+    root = ET.fromstring(utf8, ET.XMLParser(encoding="utf-8"))  # noqa: S314 - no DOCTYPE, so no entities
+    if root.tag != "Response" or not _is_shallow(root):
+        return None
+    if _make_absolute(root, url) or _codec(declared) != "utf-8" or utf8 != body:
+        return bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True))
+    return body
+
+
+def _codec(charset: str | None) -> str:
+    """Name the codec of a charset. Raises ValueError for one that we do not read."""
+    codec = _CODECS.get((charset or "utf-8").lower())  # not codecs.lookup, which remembers every name it is asked for
+    if codec is None:
+        raise ValueError(f"not a charset we read: {charset!r}")
+    return codec
+
+
+def _is_shallow(root: ET.Element) -> bool:
+    level = [root]
+    for _ in range(_MAX_DEPTH):
+        level = [child for element in level for child in element]
+    return not level
+
+
+def _make_absolute(root: ET.Element, base: str) -> bool:
+    """Make every relative URL absolute; say whether there was one. Raises ValueError for what is no URL at all."""
+    changed = False
+    for element in root.iter():
+        text = (element.text or "").strip()
+        # An empty <Redirect> is the document's own URL; anything else that is empty is nothing.
+        if element.tag == "Redirect" or (element.tag == "Media" and text):
+            absolute = _absolute(text, base)
+            if absolute != text:
+                element.text = absolute
+                changed = True
+        for name in _URL_ATTRIBUTES:
+            value = element.get(name, "").strip()
+            absolute = _absolute(value, base) if value else value
+            if absolute != value:
+                element.set(name, absolute)
+                changed = True
+    return changed
+
+
+def _absolute(url: str, base: str) -> str:
+    return url if urlsplit(url).scheme else urljoin(base, url)
