@@ -1,0 +1,360 @@
+"""Settings: parsed once at start, from the environment and from the file that ROUTER_CONFIG names.
+
+One field says name, type, default and help; the README's table and `router --help` are derived from them (`table`).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from router.environment import PREFIX, Given, check_secret, listed, read, suggestion, with_account_of
+from router.errors import SettingsError
+from router.sid import is_sid
+
+# An attempt ends this long before its lease does, everything included (lanes.md): without it the order may be lost.
+LEASE_MARGIN: Final = 8.0
+# Twilio waits 15 s for an answer: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+TWILIO_WAITS: Final = 15.0
+_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel")
+_HANDLER_NAME: Final = r"[a-z0-9_-]+"
+_HANDLER_PATH: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+
+
+class Kind(str):
+    """What a setting holds, in the words of the documentation."""
+
+    __slots__ = ()
+
+
+def _sid(prefix: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not is_sid(value, prefix):  # the value is left out: it may be a token in the wrong line
+            raise ValueError(f"not a SID of this kind, which is {prefix} and 32 hexadecimal digits")
+        return value
+
+    return AfterValidator(check)
+
+
+def _base_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in value):
+        raise ValueError("is not an absolute http or https URL, as https://example.com")
+    if "?" in value or "#" in value:
+        raise ValueError("has a query or a fragment; a base URL ends with its host or its path")
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    scheme, found, rest = value.partition("://")
+    if not found or not rest or scheme not in _REDIS_SCHEMES:
+        raise ValueError("does not begin with one of " + ", ".join(f"{scheme}://" for scheme in _REDIS_SCHEMES))
+    return value
+
+
+def _bind(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    bare = not (":" in host and not (host.startswith("[") and host.endswith("]")))
+    if not colon or not bare or not (port.isascii() and port.isdecimal() and int(port) < 2**16):
+        raise ValueError(f"is not HOST:PORT, as 127.0.0.1:8000 or [::1]:8000: {value!r}")
+    return value
+
+
+Secret = Annotated[str, AfterValidator(check_secret)]
+AccountSid = Annotated[str, _sid("AC")]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(lambda value: ip_network(str(value)))]
+Duration = Annotated[float, Field(ge=0, le=10**8, allow_inf_nan=False)]  # 10**8: some three years in seconds
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_booleans(cls, value: object) -> object:
+        if isinstance(value, bool):  # else pydantic reads true as 1
+            raise ValueError("is true or false, which no setting is")  # noqa: TRY004 - what pydantic reports
+        return value
+
+
+class SharedKey(_Table):
+    """A key that Twilio signs with instead of the auth token. The algorithm is ours to say, never a request's."""
+
+    id: Annotated[str, Kind("text"), Field(min_length=1)] = Field(description="Twilio's id, `webhooks_sharedkey_…`")
+    algorithm: Annotated[Literal["HMAC_SHA1", "HMAC_SHA256"], Kind("`HMAC_SHA256` or `HMAC_SHA1`")] = Field(
+        description="What the key signs with"
+    )
+    secret: Annotated[Secret, Kind("secret")] = Field(
+        repr=False, description="What Twilio showed when the key was made"
+    )
+
+
+class ApiKey(_Table):
+    """A key with which a program may use the REST resources of the account."""
+
+    sid: Annotated[str, _sid("SK"), Kind("SK…")] = Field(description="The key's SID")
+    secret: Annotated[Secret, Kind("secret")] = Field(repr=False, description="The key's secret")
+
+
+class Account(_Table):
+    """A Twilio account whose messages are taken."""
+
+    sid: Annotated[AccountSid, Kind("AC…")] = Field(description="The account's SID")
+    auth_tokens: Annotated[tuple[Secret, ...], BeforeValidator(listed), Kind("list of secrets")] = Field(
+        repr=False, min_length=1, description="Auth tokens in order of preference: the first one signs what is sent"
+    )
+    shared_keys: Annotated[tuple[SharedKey, ...], Kind("tables")] = Field(
+        (), description="Keys that Twilio signs with instead of the auth token"
+    )
+    api_keys: Annotated[tuple[ApiKey, ...], Kind("tables")] = Field(
+        (), description="Keys with which programs may use the REST resources"
+    )
+    proxy_service_sid: Annotated[Annotated[str, _sid("KS")] | None, Kind("KS…")] = Field(
+        None, description="The Proxy service of flows that name none"
+    )
+
+
+class HandlerSetting(_Table):
+    """A Python function that flows may hand messages to."""
+
+    path: Annotated[str, Kind("`package.module:function`"), Field(pattern=f"^{_HANDLER_PATH}$")] = Field(
+        description="The function"
+    )
+    accounts: Annotated[tuple[AccountSid, ...], BeforeValidator(listed), Kind("list of AC…")] = Field(
+        (), description="The accounts whose flows may name it; none: all"
+    )
+
+
+def _handler(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+HandlerName = Annotated[str, Field(pattern=f"^{_HANDLER_NAME}$")]
+Handlers = Mapping[HandlerName, Annotated[HandlerSetting, BeforeValidator(_handler)]]
+
+
+class Settings(_Table):
+    """All settings of a process. Times are seconds unless the name says otherwise."""
+
+    accounts: Annotated[tuple[Account, ...], Kind("tables")] = Field((), description="The accounts, many of them")
+    handlers: Annotated[Handlers, Kind("table")] = Field(
+        {},
+        description='Functions that flows may name: `name = "package.module:function"`, or for some accounts only '
+        '`name = { path = "package.module:function", accounts = ["AC…"] }`',
+    )
+    bind: Annotated[str, AfterValidator(_bind), Kind("host:port")] = Field(
+        "127.0.0.1:8000", description="Where to listen"
+    )
+    workers: Annotated[int, Kind("integer"), Field(ge=1, le=1024)] = Field(
+        default_factory=lambda: os.cpu_count() or 1, description="How many processes serve"
+    )
+    redis_url: Annotated[Annotated[str, AfterValidator(_redis_url)] | None, Kind("URL")] = Field(
+        None,
+        repr=False,
+        description="The store: Redis 7.0 or Valkey 7.2 at least, `redis://`, `rediss://`, `unix://` or "
+        "`redis+sentinel://`. Without it `router run` starts one of its own",
+    )
+    redis_replicas: Annotated[int, Kind("integer"), Field(ge=0, le=100)] = Field(
+        0, description="How many replicas of the store must confirm a message before it is acknowledged"
+    )
+    data_dir: Annotated[Path, Kind("path")] = Field(
+        Path("var"), description="Where `router run` keeps its store and the demo's account"
+    )
+    public_urls: Annotated[tuple[BaseUrl, ...], BeforeValidator(listed), Kind("list of URLs")] = Field(
+        (),
+        repr=False,  # a URL given to Twilio may hold a password
+        description="The bases under which Twilio reaches the router, as they are written at Twilio. Without one, the "
+        "request's own host counts",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
+        (), description="Proxies that may say `X-Forwarded-*`; used only when no public URL is set"
+    )
+    admin_password: Annotated[Secret | None, Kind("secret")] = Field(
+        None, repr=False, description="The password of the web console"
+    )
+    twilio_webhooks_url: Annotated[BaseUrl, Kind("URL")] = Field(
+        "https://webhooks.twilio.com", description="The base of Twilio's Proxy and Studio webhooks"
+    )
+    twilio_api_url: Annotated[BaseUrl | None, Kind("URL")] = Field(
+        None, description="When set, every call of Twilio's REST API goes to this base, its path kept"
+    )
+    allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
+        (), description="Private networks that targets may live in"
+    )
+    lease_seconds: Annotated[Duration, Kind("seconds"), Field(ge=LEASE_MARGIN + 1, le=600)] = Field(
+        30.0, description="How long a process may hold a conversation; an attempt ends 8 s before"
+    )
+    relay_seconds: Annotated[Duration, Kind("seconds"), Field(lt=TWILIO_WAITS)] = Field(
+        10.0, description="How long a relayed answer is waited for, from the request's arrival; Twilio waits 15 s"
+    )
+    deliveries: Annotated[int, Kind("integer"), Field(ge=4, le=100_000)] = Field(
+        256, description="Messages that one process delivers at a time, at most a quarter of them to one target"
+    )
+    retry_delays: Annotated[
+        tuple[Annotated[Duration, Field(gt=0)], ...], BeforeValidator(listed), Kind("list of seconds")
+    ] = Field((1.0, 5.0, 15.0, 60.0, 300.0), min_length=1, description="The pauses between attempts; the last repeats")
+    delivered_hours: Annotated[Duration, Kind("hours"), Field(gt=0)] = Field(
+        24.0, description="How long delivered messages are kept, which is how far back a duplicate is known"
+    )
+    retention_days: Annotated[Duration, Kind("days"), Field(gt=0)] = Field(
+        7.0, description="How long undelivered and unrouted messages are kept"
+    )
+    sticky_hours: Annotated[Duration, Kind("hours")] = Field(
+        24.0, description="How long a conversation stays with the flow that was chosen for it"
+    )
+    late_answer_seconds: Annotated[Duration, Kind("seconds")] = Field(
+        300.0, description="How old a message may be for an answer that came too late to be sent after all"
+    )
+
+    @field_validator("accounts")
+    @classmethod
+    def _sids_are_unique(cls, accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+        sids = [account.sid.lower() for account in accounts]
+        keys = [key.sid.lower() for account in accounts for key in account.api_keys]
+        for what, found in (("account", sids), ("API key", keys)):
+            if len(set(found)) < len(found):
+                raise ValueError(f"one {what}'s sid is given twice")
+        return accounts
+
+    @field_validator("handlers")
+    @classmethod
+    def _accounts_are_known(cls, handlers: Mapping[str, HandlerSetting], info: Any) -> Mapping[str, HandlerSetting]:
+        known = {account.sid for account in info.data.get("accounts", ())}
+        for name, handler in handlers.items():
+            if unknown := next((sid for sid in handler.accounts if sid not in known), None):
+                raise ValueError(f"{name}: {unknown} is not one of the accounts in these settings")
+        return handlers
+
+    @property
+    def attempt_seconds(self) -> float:
+        """How long one attempt may take, everything included."""
+        return self.lease_seconds - LEASE_MARGIN
+
+    @cached_property
+    def by_sid(self) -> Mapping[str, Account]:
+        """The accounts by their SIDs."""
+        return {account.sid: account for account in self.accounts}
+
+    def account(self, sid: str) -> Account | None:
+        """Return the account, or None when it is not one of ours."""
+        return self.by_sid.get(sid)
+
+    def handlers_of(self, account_sid: str) -> frozenset[str]:
+        """Return the names of the handlers that flows of an account may name."""
+        return frozenset(
+            name for name, handler in self.handlers.items() if not handler.accounts or account_sid in handler.accounts
+        )
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Parse the settings of a process.
+
+    Raises:
+        SettingsError: a name that nobody knows, a file that cannot be read, or a value that does not parse. It names
+            the setting as its owner wrote it, and never shows a secret.
+    """
+    given = read(environ, [key for key in _ATTRIBUTES if key not in _TABLES], _TABLES)
+    values = {_ATTRIBUTES[key]: value for key, value in given.values.items()}
+    accounts = values["accounts"] = with_account_of(environ, values.get("accounts", []))
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _refusal(error, given, accounts) from None
+
+
+def _refusal(error: ValidationError, given: Given, accounts: Any) -> SettingsError:
+    """Say what is wrong in the words of who wrote the setting. Values of secrets are left out."""
+    first = error.errors(include_url=False)[0]
+    attribute, *rest = (str(part) for part in first["loc"])
+    key = _KEYS.get(attribute, attribute)
+    name = given.names.get(key, key)
+    if attribute == "accounts" and rest and isinstance(accounts, list):
+        name = f"[[account]] {_sid_in(accounts[int(rest[0])])}"
+        rest = rest[1:]
+    name = ", ".join([name, *(part for part in rest if not part.isdecimal() and part != "[key]")])
+    shown = Settings.model_fields[attribute].repr and attribute != "accounts"
+    return SettingsError(name, _reason(first, shown=shown))
+
+
+def _sid_in(table: object) -> str:
+    sid = table.get("sid") if isinstance(table, dict) else None
+    return sid if isinstance(sid, str) and is_sid(sid, "AC") else "without a valid sid"
+
+
+def _reason(error: Any, *, shown: bool) -> str:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "missing":
+        return "missing"
+    if error["type"] == "extra_forbidden":
+        table = {"shared_keys": SharedKey, "api_keys": ApiKey, "handlers": HandlerSetting}
+        model = next((table[part] for part in reversed(error["loc"]) if part in table), Account)
+        return f"no such key{suggestion(str(error['loc'][-1]), model.model_fields)}"
+    reason = error["msg"][:1].lower() + error["msg"][1:]
+    value = error["input"]
+    return f"{reason}, not {value!r}" if shown and isinstance(value, str | int | float) else reason
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A setting as the documentation lists it. `variable` is "" for what only the file may hold."""
+
+    variable: str
+    key: str
+    type: str
+    default: str
+    help: str
+
+
+# In the file and the environment a list is named for one of its items.
+_KEYS: Final = {"accounts": "account", "public_urls": "public_url"}
+_ATTRIBUTES: Final = {_KEYS.get(attribute, attribute): attribute for attribute in Settings.model_fields}
+_TABLES: Final = ("account", "handlers")
+_DEFAULT_TEXTS: Final = {"workers": "one per core"}
+_FIRST_ROWS: Final = (
+    Row("TWILIO_ACCOUNT_SID", "", "AC…", "", "The account, when there is one; many are [[account]] tables in the file"),
+    Row("TWILIO_AUTH_TOKEN", "", "secret", "", "The account's auth token"),
+    Row("ROUTER_CONFIG", "", "path", "", "A TOML file with settings; the environment wins over it"),
+)
+
+
+def table() -> list[Row]:
+    """Return all settings in the order in which the documentation shows them; what only the file may hold comes last."""
+    rows = [*_FIRST_ROWS]
+    for attribute, key in ((name, _KEYS.get(name, name)) for name in Settings.model_fields):
+        if key not in _TABLES:
+            rows.append(_row(key, Settings.model_fields[attribute], variable=PREFIX + key.upper()))
+    tables: dict[str, type[_Table]] = {
+        "account": Account,
+        "account.shared_keys": SharedKey,
+        "account.api_keys": ApiKey,
+    }
+    for prefix, model in tables.items():
+        rows += [_row(f"{prefix}.{name}", field) for name, field in model.model_fields.items()]
+    return [*rows, _row("handlers", Settings.model_fields["handlers"])]
+
+
+def _row(key: str, field: FieldInfo, *, variable: str = "") -> Row:
+    kind = next(each for each in field.metadata if isinstance(each, Kind))
+    return Row(variable, key, str(kind), _DEFAULT_TEXTS.get(key) or _text(field.default), field.description or "")
+
+
+def _text(default: object) -> str:
+    if isinstance(default, tuple):
+        return ", ".join(_text(each) for each in default)
+    if isinstance(default, float):
+        return f"{default:g}"
+    return "" if default in (None, {}, PydanticUndefined) else str(default)
