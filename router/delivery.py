@@ -40,11 +40,18 @@ TRIM_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Waiter:
-    """A view that waits for the outcome of its message: set once the attempt that decided it is settled."""
+    """A view that waits for the outcome of its message.
+
+    `promised` is set when the attempt has an answer and the view was there: the right to answer is the view's then, and
+    it waits for the settle that is under way. `done` is set once the attempt is settled.
+    """
 
     done: Event = field(default_factory=Event)
+    outcome: str = ""
     answer: bytes | None = None
+    cookies: tuple[str, ...] = ()
     gone: bool = False
+    promised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,7 @@ class Deliverer:
         """Send one head and settle it; return the lease of the next one."""
         started = time.monotonic()
         left = lease.expires - LEASE_MARGIN - started
-        if left < LEAST_SECONDS:
+        if left < LEAST_SECONDS or self.stopping:
             self._settle(lease, Settlement("release"), hand_over=False)
             return None
         flow = lease.flow
@@ -170,8 +177,7 @@ class Deliverer:
             settlement = self._conclude(lease, flow, answer, error, seconds)
         twiml = self._twiml(lease, flow, answer)
         settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
-        if settlement.outcome not in {"retry", "release"}:
-            self._tell(lease, twiml)
+        self._tell(lease, settlement.outcome, twiml, answer.set_cookie if answer and twiml else ())
         self._report(
             AttemptReport(
                 lease=lease,
@@ -225,7 +231,7 @@ class Deliverer:
             fields: dict[str, Any] = {}
             if twiml := self._twiml(lease, flow, answer):
                 fields["answer"] = twiml
-                if self._waited_for(lease):
+                if self._promise(lease):
                     fields["answered"] = "webhook"
             return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
         tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds)
@@ -259,12 +265,16 @@ class Deliverer:
             return None
         return twiml_of(answer)
 
-    def _waited_for(self, lease: Lease) -> bool:
-        return any(not waiter.gone for waiter in self._waiters.get(lease.id, ()))
+    def _promise(self, lease: Lease) -> bool:
+        """Give the right to answer to the views that wait, if there are any."""
+        waiting = [waiter for waiter in self._waiters.get(lease.id, ()) if not waiter.gone]
+        for waiter in waiting:
+            waiter.promised = True
+        return bool(waiting)
 
-    def _tell(self, lease: Lease, twiml: bytes | None) -> None:
+    def _tell(self, lease: Lease, outcome: str, twiml: bytes | None, cookies: tuple[str, ...]) -> None:
         for waiter in self._waiters.get(lease.id, ()):
-            waiter.answer = twiml
+            waiter.outcome, waiter.answer, waiter.cookies = outcome, twiml, cookies
             waiter.done.set()
 
     # -- what is due ------------------------------------------------------------------------------------------------

@@ -219,11 +219,17 @@ class Lanes:
         )
         return str(reply.decode())
 
-    def take_answer(self, account_sid: str, message_sid: str, who: Literal["webhook", "rest"]) -> tuple[str, bytes]:
-        """Take the right to answer the sender; return the message's state, and the answer if the right is `who`'s."""
+    def take_answer(
+        self, account_sid: str, message_sid: str, lane: str, who: Literal["webhook", "rest"]
+    ) -> tuple[str, bytes, str]:
+        """Take the right to answer the sender, once the message is done.
+
+        Returns the message's state, the answer if there is one and the right is `who`'s, and the state of its lane's head.
+        """
         keys = AccountKeys(account_sid)
-        state, answer, _ = self._client.script("answer", [f"{keys.messages}{account_sid}:{message_sid}"], [who])
-        return state.decode(), answer
+        message = f"{keys.messages}{account_sid}:{message_sid}"
+        state, answer, head = self._client.script("answer", [message, keys.lanes + lane], [who, keys.messages])
+        return state.decode(), answer, head.decode()
 
     def close(self) -> None:
         """Drop the connection."""

@@ -1,0 +1,94 @@
+"""Composes the process: settings, store, integrations, delivery and the web, wired once."""
+
+import os
+from collections.abc import Callable, Mapping
+
+import gevent
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from router import metrics
+from router.delivery import AttemptReport, Deliverer
+from router.errors import StoreUnavailable
+from router.integrations import build
+from router.log import make_log
+from router.settings import Settings, load
+from router.store import Store, connect
+from router.web import deliveries, health, webhooks
+from router.web.errors import ApiError, error_response
+
+# How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
+# waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.
+STOP_SECONDS = 23.0
+
+
+class Router:
+    """The running parts of one process."""
+
+    def __init__(self, settings: Settings, store: Store, deliverer: Deliverer) -> None:
+        self.settings = settings
+        self.store = store
+        self.deliverer = deliverer
+
+    def start(self, alive: Callable[[], bool]) -> None:
+        """Begin to sweep; `alive` turns false when the process is told to stop."""
+        self.deliverer.alive = alive
+        gevent.spawn(self.deliverer.sweep_forever)
+
+    def stop(self) -> None:
+        """Take no more leases, and wait for the attempts in flight to be settled."""
+        self.deliverer.stop(STOP_SECONDS)
+        self.store.close()
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """Make the application from the environment; raise `SettingsError` for settings that do not do."""
+    settings = load(os.environ if environ is None else environ)
+    log = make_log(pid=os.getpid())
+    store = connect(settings)
+    integrations = build(settings, settings.handlers)
+
+    def report(attempt: AttemptReport) -> None:
+        metrics.SLOTS.set(deliverer.targets.sending)
+        metrics.BREAKERS.set(len(deliverer.targets.open()))
+        metrics.ATTEMPTS.labels(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure).inc()
+        metrics.ATTEMPTED.labels(attempt.integration_type).observe(attempt.seconds)
+        log.info(
+            "attempt",
+            account_sid=attempt.lease.account_sid,
+            message_sid=attempt.lease.message_sid,
+            flex_flow_sid=attempt.lease.flow_sid,
+            integration_type=attempt.integration_type,
+            target=attempt.target,
+            attempt=attempt.lease.attempts,
+            round=attempt.lease.round,
+            outcome=attempt.outcome,
+            failure=attempt.failure,
+            status=attempt.status,
+            settled=attempt.settled,
+            # What a handler raised may quote the message; it is on the delivery, and only there.
+            reason="" if attempt.integration_type == "handler" else attempt.reason,
+            seconds=round(attempt.seconds, 4),
+        )
+
+    deliverer = Deliverer(store, integrations, settings, report)
+    app = Flask("router", static_folder=None)
+    app.extensions["router"] = Router(settings, store, deliverer)
+    app.register_blueprint(webhooks.blueprint(webhooks.Intake(settings, store, deliverer, integrations, log)))
+    app.register_blueprint(deliveries.blueprint(settings, store))
+    app.register_blueprint(health.blueprint(settings, store))
+    app.register_error_handler(ApiError, error_response)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(StoreUnavailable, _store_error)
+    return app
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Write werkzeug's own errors (no such path, no such method) as Twilio writes them."""
+    status = error.code or 500
+    codes = {404: 20404, 405: 20004, 413: 20413}
+    return error_response(ApiError(status, codes.get(status, 20001), error.description or error.name))
+
+
+def _store_error(error: StoreUnavailable) -> Response:
+    return error_response(ApiError(503, 20503, str(error)))

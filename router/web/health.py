@@ -1,0 +1,96 @@
+"""`/healthz`: the process is alive. `/readyz`: it can take messages. `/metrics`: figures for Prometheus."""
+
+import os
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, json
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import REGISTRY, Collector
+
+from router.errors import StoreUnavailable
+from router.settings import Settings
+from router.store import Store
+
+
+class StoreFigures(Collector):
+    """What waits in the store, read when it is asked for."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield nothing but `router_store_up 0` when the store does not answer."""
+        up = GaugeMetricFamily("router_store_up", "Whether the store answered this scrape.")
+        try:
+            buckets = [self._store.deliveries.lanes(tag) for tag in self._store.buckets]
+            counts = {account.sid: self._store.deliveries.counts(account.sid) for account in self._settings.accounts}
+        except StoreUnavailable:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        yield GaugeMetricFamily(
+            "router_lanes", "Conversations with messages not done yet.", sum(lanes for lanes, _, _ in buckets)
+        )
+        yield GaugeMetricFamily(
+            "router_lanes_due", "Conversations whose head could be sent now.", sum(due for _, due, _ in buckets)
+        )
+        yield GaugeMetricFamily(
+            "router_oldest_due_seconds",
+            "How long the conversation that is due longest has waited.",
+            max((age for _, _, age in buckets), default=0) / 1000,
+        )
+        messages = GaugeMetricFamily("router_messages_kept", "Messages on record.", labels=["account_sid"])
+        dead = GaugeMetricFamily(
+            "router_dead", "Undelivered and unrouted messages on record.", labels=["account_sid"]
+        )
+        for sid, (logged, given_up) in counts.items():
+            messages.add_metric([sid], logged)
+            dead.add_metric([sid], given_up)
+        yield messages
+        yield dead
+
+
+def blueprint(settings: Settings, store: Store) -> Blueprint:
+    """Make the routes of health and metrics. They disclose no address and no body, and need no password."""
+    health = Blueprint("health", __name__)
+
+    @health.get("/healthz")
+    def alive() -> Response:
+        return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+    @health.get("/readyz")
+    def ready() -> Response:
+        try:
+            findings = store.promise.findings()
+        except StoreUnavailable as error:
+            body = {"ready": False, "store": str(error)}
+            return Response(json.dumps(body), 503, content_type="application/json")
+        good = not any(finding.fatal and not finding.good for finding in findings)
+        body = {
+            "ready": good,
+            "store": {
+                finding.name: {"value": finding.value, "good": finding.good}
+                | ({} if finding.good else {"advice": finding.advice})
+                for finding in findings
+            },
+        }
+        return Response(json.dumps(body), 200 if good else 503, content_type="application/json")
+
+    @health.get("/metrics")
+    def metrics() -> Response:
+        registry = CollectorRegistry()
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            multiprocess.MultiProcessCollector(registry)
+            text = generate_latest(registry)
+        else:
+            text = generate_latest(REGISTRY)
+        figures = CollectorRegistry()
+        figures.register(StoreFigures(settings, store))
+        return Response(text + generate_latest(figures), content_type=CONTENT_TYPE_LATEST)
+
+    return health

@@ -1,0 +1,84 @@
+"""Receive: from the WSGI environment to the request as Twilio sent it, byte for byte."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router.errors import RouterError
+from router.message import Raw
+from router.settings import Settings
+from router.signature import names_body_hash
+from router.web.public import public_bases
+
+# A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are DESIGN's generous limits.
+BODY_MOST: Final = 128 * 1024
+
+
+class Refusal(RouterError):  # noqa: N818 - it is an answer
+    """A request that is answered without being taken: `status` is HTTP's, `reason` goes to the log and, but for a 403, to the caller."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request, not yet verified: where it was sent (`bases` and the raw `target`) and what came."""
+
+    raw: Raw
+    fields: list[tuple[str, str]] = field(repr=False)
+    bases: tuple[str, ...]
+    target: str = field(repr=False)
+    signature: str = field(repr=False)
+    signature_settings: str | None
+
+
+def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
+    """Read a webhook. Raises `Refusal` with 405, 413 or 415."""
+    method = environ["REQUEST_METHOD"]
+    if method not in ("POST", "GET"):
+        raise Refusal(405, f"{method} is not a webhook's method")
+    # The werkzeug test client and gunicorn both give the target as it came; REQUEST_URI is other servers' name for it.
+    target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+    body = target.partition("?")[2].encode("latin-1", "replace") if method == "GET" else _body(environ)
+    if len(body) > BODY_MOST:
+        raise Refusal(413, f"over {BODY_MOST} bytes")
+    raw = Raw(
+        method=method,
+        content_type=str(environ.get("CONTENT_TYPE", "")),
+        body=body,
+        cookie=str(environ.get("HTTP_COOKIE", "")),
+        idempotency_token=str(environ.get("HTTP_I_TWILIO_IDEMPOTENCY_TOKEN", "")),
+    )
+    if not raw.is_form and not names_body_hash(target):
+        raise Refusal(415, "neither a form nor a body whose bodySHA256 is in the URL")
+    try:
+        fields = raw.fields()
+    except ValueError as error:
+        raise Refusal(413, str(error)) from error
+    return Received(
+        raw=raw,
+        fields=fields,
+        bases=public_bases(environ, settings),
+        target=target,
+        signature=str(environ.get("HTTP_X_TWILIO_SIGNATURE", "")),
+        signature_settings=environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS"),
+    )
+
+
+def _body(environ: Mapping[str, Any]) -> bytes:
+    length = environ.get("CONTENT_LENGTH")
+    try:
+        wanted = min(int(length), BODY_MOST + 1) if length else BODY_MOST + 1
+    except ValueError:
+        raise Refusal(413, "Content-Length is not a number") from None
+    if length and int(length) > BODY_MOST:
+        raise Refusal(413, f"over {BODY_MOST} bytes")
+    if not length and not environ.get("wsgi.input_terminated"):
+        return b""  # no length and not chunked: there is no body
+    read: bytes = environ["wsgi.input"].read(wanted)
+    if length and len(read) < int(length):
+        raise Refusal(400, "the body ended early")
+    return read
