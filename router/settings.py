@@ -300,8 +300,8 @@ def _reason(error: Any, *, shown: bool) -> str:
     if error["type"] == "missing":
         return "missing"
     if error["type"] == "extra_forbidden":
-        table = {"shared_keys": SharedKey, "api_keys": ApiKey, "handlers": HandlerSetting}
-        model = next((table[part] for part in reversed(error["loc"]) if part in table), Account)
+        tables: dict[Any, type[_Table]] = {"shared_keys": SharedKey, "api_keys": ApiKey, "handlers": HandlerSetting}
+        model = next((tables[part] for part in reversed(error["loc"]) if part in tables), Account)
         return f"no such key{suggestion(str(error['loc'][-1]), model.model_fields)}"
     reason = error["msg"][:1].lower() + error["msg"][1:]
     value = error["input"]
@@ -332,7 +332,7 @@ _FIRST_ROWS: Final = (
 
 
 def table() -> list[Row]:
-    """Return all settings in the order in which the documentation shows them; what only the file may hold comes last."""
+    """Return all settings as the documentation lists them; what only the file may hold comes last."""
     rows = [*_FIRST_ROWS]
     for attribute, key in ((name, _KEYS.get(name, name)) for name in Settings.model_fields):
         if key not in _TABLES:
