@@ -9,8 +9,8 @@ import structlog
 # Nothing else is ever written: a field that is not listed is dropped, so that a slip does not disclose anything.
 FIELDS: Final = frozenset({
     "account_sid", "answer", "attempt", "channel", "error_code", "event", "failure", "flex_flow_sid", "from",
-    "integration_type", "key", "kind", "level", "message_sid", "outcome", "pid", "reason", "round", "seconds", "settled",
-    "status", "target", "timestamp", "to",
+    "integration_type", "key", "kind", "level", "message_sid", "outcome", "pid", "reason", "round", "seconds", 
+    "settled", "status", "target", "timestamp", "to",
 })  # fmt: skip
 
 
@@ -18,7 +18,7 @@ def _only_listed(_: object, __: str, fields: structlog.typing.EventDict) -> stru
     return {name: value for name, value in fields.items() if name in FIELDS and value not in ("", None)}
 
 
-def make_log(*, pid: int) -> Any:  # noqa: ANN401 - structlog's bound loggers are typed by their wrapper
+def make_log(*, pid: int) -> Any:
     """Make the log of a process: JSON lines on standard error, or text for people when that is a terminal."""
     terminal = sys.stderr.isatty()
     render: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()

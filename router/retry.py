@@ -1,4 +1,4 @@
-"""What is repeated, and when: from how an attempt ended to how it is settled. Pure; DESIGN 7, "Failures are of three kinds"."""
+"""What is repeated, and when: from how an attempt ended to how it is settled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

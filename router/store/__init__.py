@@ -21,8 +21,8 @@ _DAY = 24 * _HOUR
 class Store:
     """What the rest of the product uses of Redis.
 
-    There are two connections: one for the calls that a webhook or an attempt waits for, and one for people and clean-up,
-    so that a long list is never in a message's way.
+    There are two connections: one for the calls that a webhook or an attempt waits for, and one for people and
+    clean-up, so that a long list is never in a message's way.
     """
 
     flows: FlowStore

@@ -1,8 +1,10 @@
-"""Calls to Redis: those that run together in one process share a pipeline, and so one fsync and one system call each way.
+"""Calls to Redis: those that run together in one process share a pipeline, and with it one fsync.
 
 Much of a call's cost is the client's, not the store's. Here callers put their command in a queue and wait; one greenlet
-sends what has gathered, reads the replies and hands them out, for as long as there is something to send. No call is ever repeated here: redis-py's own
-repetition would run a script twice whose reply was lost, so it is off, and who can repeat safely (with a token) does.
+sends what has gathered, reads the replies and hands them out, for as long as there is something to send.
+
+No call is ever repeated here: redis-py's own repetition would run a script twice whose reply was lost, so it is off,
+and who can repeat safely (with a token) does.
 """
 
 import hashlib
@@ -10,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import gevent
 import hiredis
@@ -26,7 +28,7 @@ from router.errors import StoreRefused, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-type Word = str | bytes | int | float
+Word: TypeAlias = str | bytes | int | float
 
 # A store that does not answer within this many seconds is away: DESIGN 7, "store call 1 s".
 CALL_SECONDS: Final = 1.0
@@ -79,11 +81,11 @@ class Client:
         self._busy = False
         self._wait = hiredis.pack_command(("WAIT", replicas, int(call_seconds * 500))) if replicas else b""
 
-    def script(self, name: str, keys: Sequence[Word], args: Sequence[Word], *, writes: bool = False) -> Any:  # noqa: ANN401
+    def script(self, name: str, keys: Sequence[Word], args: Sequence[Word], *, writes: bool = False) -> Any:
         """Run the script `name`; raise as `call` does."""
         return self.call(*script(name, keys, args), writes=writes)
 
-    def call(self, *words: Word, writes: bool = False) -> Any:  # noqa: ANN401
+    def call(self, *words: Word, writes: bool = False) -> Any:
         """Send one command and return its reply (bytes, int, list or None).
 
         Raises `StoreUnavailable` when there was no answer (it may or may not have run), `StoreRefused` when the store
@@ -152,7 +154,7 @@ class Client:
             else:
                 call.reply.set(reply)
 
-    def _connect(self) -> Any:  # noqa: ANN401
+    def _connect(self) -> Any:
         connection = self._pool.get_connection()
         self._connection = connection
         connection.send_packed_command(
@@ -187,7 +189,7 @@ _GONE: Final = (
 )
 
 
-def connection_pool(url: str, call_seconds: float) -> Any:  # noqa: ANN401 - redis-py types its pools by Any
+def connection_pool(url: str, call_seconds: float) -> Any:
     """Make redis-py's pool for a `redis`, `rediss`, `unix` or `redis+sentinel` URL.
 
     `redis+sentinel://[user:password@]host:26379[,host:26379…]/<service name>[/<db>]`
@@ -206,7 +208,9 @@ def connection_pool(url: str, call_seconds: float) -> Any:  # noqa: ANN401 - red
         hosts, _, path = rest.partition("/")
         service, _, db = path.partition("/")
         user, _, password = credentials.partition(":")
-        sentinels = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")]
+        sentinels = [
+            (host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")
+        ]
         sentinel = Sentinel(sentinels, socket_timeout=call_seconds, socket_connect_timeout=call_seconds)
         master = sentinel.master_for(
             service, db=int(db or 0), username=user or None, password=password or None, **options

@@ -7,7 +7,7 @@ from typing import Final
 from router.store.client import Client
 from router.store.keys import AccountKeys
 
-# Records read in one call when the index is searched: 100 × 128 KiB is the most one reply can weigh.
+# Records read in one call when the index is searched: 100 times 128 KiB is the most one reply can weigh.
 PAGE: Final = 100
 # Index entries looked at by one trim.
 TRIM: Final = 1000
@@ -17,8 +17,8 @@ TRIM: Final = 1000
 class Delivery:
     """A message and what became of it.
 
-    `state` is one of queued, sending, delivered, undelivered, unrouted, redirected; `accepted_at` is in ms since 1970 by
-    the store's clock; `raw` is the packed request (`router.message.Raw`); `why` are the steps of the route and
+    `state` is one of queued, sending, delivered, undelivered, unrouted, redirected; `accepted_at` is in ms since 1970
+    by the store's clock; `raw` is the packed request (`router.message.Raw`); `why` are the steps of the route and
     `history` a line for each attempt.
     """
 
@@ -64,7 +64,7 @@ class DeliveryLog:
     def newest(
         self, account_sid: str, *, after: int = 0, before: int | None = None, dead: bool = False
     ) -> Iterator[Delivery]:
-        """Walk deliveries from the newest to the oldest; `after` and `before` are in ms since 1970, exclusive of `before`.
+        """Walk deliveries from the newest to the oldest, from `after` and until just before `before`, in ms since 1970.
 
         With `dead` only undelivered and unrouted ones, by the time they became so.
         """
@@ -72,9 +72,7 @@ class DeliveryLog:
         index = keys.dead if dead else keys.log
         offset = 0
         top = "+inf" if before is None else f"({before}"
-        while ids := self._client.call(
-            "ZRANGE", index, top, after, "BYSCORE", "REV", "LIMIT", offset, PAGE
-        ):
+        while ids := self._client.call("ZRANGE", index, top, after, "BYSCORE", "REV", "LIMIT", offset, PAGE):
             offset += len(ids)
             yield from self._read(account_sid, ids)
 
@@ -96,11 +94,13 @@ class DeliveryLog:
         keys = AccountKeys(tag)
         seconds, micros = self._client.call("TIME")
         now = int(seconds) * 1000 + int(micros) // 1000
-        lanes, due, first = self._client.calls([
-            ("ZCARD", keys.due),
-            ("ZCOUNT", keys.due, "-inf", now),
-            ("ZRANGE", keys.due, 0, 0, "WITHSCORES"),
-        ])
+        lanes, due, first = self._client.calls(
+            [
+                ("ZCARD", keys.due),
+                ("ZCOUNT", keys.due, "-inf", now),
+                ("ZRANGE", keys.due, 0, 0, "WITHSCORES"),
+            ]
+        )
         return lanes, due, max(0, now - int(float(first[1]))) if first else 0
 
     def trim(self, account_sid: str, offset: int, *, older_than: float) -> int:
@@ -115,9 +115,7 @@ class DeliveryLog:
     def _read(self, account_sid: str, ids: list[bytes]) -> list[Delivery]:
         prefix = AccountKeys(account_sid).messages.encode()
         replies = self._client.calls([("HMGET", prefix + id_, *_FIELDS) for id_ in ids])
-        return [
-            _delivery(id_.decode(), reply) for id_, reply in zip(ids, replies, strict=True) if reply[0] is not None
-        ]
+        return [_delivery(id_.decode(), reply) for id_, reply in zip(ids, replies, strict=True) if reply[0] is not None]
 
 
 def _delivery(id_: str, values: list[bytes | None]) -> Delivery:

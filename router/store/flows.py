@@ -86,8 +86,8 @@ class FlowStore:
             if reply[0] == b"conflict":
                 raise FlowConflict(
                     "ContactIdentity",
-                    f"{flow.contact_identity or '*'} has an enabled {flow.channel_type} flow without Language and Match "
-                    f"already: {reply[1].decode()}. Disable that one, or give one of them a Language or a Match",
+                    f"{flow.contact_identity or '*'} has an enabled {flow.channel_type} flow without Language and "
+                    f"Match already: {reply[1].decode()}. Disable that one, or give one of them a Language or a Match",
                 )
             if reply[0] == b"changed":
                 raise FlowChanged(f"{flow.sid} was changed by somebody else meanwhile")

@@ -1,4 +1,4 @@
-"""Names of keys. Everything of one account carries the hash tag of the account's bucket, so that a script sees it whole.
+"""Names of keys. All of one account carries the hash tag of the account's bucket, so that a script sees it whole.
 
 There are 16 buckets, told from the AccountSid, so that accounts spread over the slots of a Cluster.
 No phone number is in a key but in address entries, which the operator wrote; nothing from outside has a brace.
@@ -17,7 +17,18 @@ def bucket(account_sid: str) -> str:
 class AccountKeys:
     """The keys of one account, or the prefixes that scripts complete."""
 
-    __slots__ = ("addresses", "changes", "dead", "due", "flow_records", "flows", "lanes", "log", "messages", "own_flows")
+    __slots__ = (
+        "addresses",
+        "changes",
+        "dead",
+        "due",
+        "flow_records",
+        "flows",
+        "lanes",
+        "log",
+        "messages",
+        "own_flows",
+    )
 
     def __init__(self, account_sid: str) -> None:
         tag = f"{{{bucket(account_sid)}}}"

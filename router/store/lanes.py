@@ -1,4 +1,4 @@
-"""Lanes: one list per conversation, one lease per head, four scripts that are safe to repeat. The protocol is in the scripts.
+"""Lanes: one list per conversation, one lease per head, and scripts that are safe to repeat and hold the protocol.
 
 The lease is a random token; it is counted from before the call that granted it, on this process's monotonic clock.
 """
@@ -147,7 +147,7 @@ class Lanes:
         return Acceptance(kind, "" if kind == "stale" else reply[2].decode())
 
     def claim(self, tag: str, limit: int, full: Collection[str]) -> tuple[list[Lease], int]:
-        """Lease due heads of a bucket, but not those whose target is in `full`; return them and how many lanes were due.
+        """Lease due heads of a bucket, but those whose target is in `full`; return them and how many lanes were due.
 
         Never repeated: what a lost reply leased comes due again when the lease ends.
         """
@@ -224,7 +224,7 @@ class Lanes:
     ) -> tuple[str, bytes, str]:
         """Take the right to answer the sender, once the message is done.
 
-        Returns the message's state, the answer if there is one and the right is `who`'s, and the state of its lane's head.
+        Returns the message's state, the answer if there is one and the right is `who`'s, and its lane's head's state.
         """
         keys = AccountKeys(account_sid)
         message = f"{keys.messages}{account_sid}:{message_sid}"

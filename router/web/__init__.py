@@ -1,0 +1,1 @@
+"""The web: with `app`, the only importer of Flask."""

@@ -45,9 +45,7 @@ class StoreFigures(Collector):
             max((age for _, _, age in buckets), default=0) / 1000,
         )
         messages = GaugeMetricFamily("router_messages_kept", "Messages on record.", labels=["account_sid"])
-        dead = GaugeMetricFamily(
-            "router_dead", "Undelivered and unrouted messages on record.", labels=["account_sid"]
-        )
+        dead = GaugeMetricFamily("router_dead", "Undelivered and unrouted messages on record.", labels=["account_sid"])
         for sid, (logged, given_up) in counts.items():
             messages.add_metric([sid], logged)
             dead.add_metric([sid], given_up)

@@ -15,7 +15,10 @@ BODY_MOST: Final = 128 * 1024
 
 
 class Refusal(RouterError):  # noqa: N818 - it is an answer
-    """A request that is answered without being taken: `status` is HTTP's, `reason` goes to the log and, but for a 403, to the caller."""
+    """A request that is answered without being taken, with HTTP's `status`.
+
+    `reason` goes to the log and, but for a 403, to the caller.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)

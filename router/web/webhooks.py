@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from xml.sax.saxutils import escape
 
 from flask import Blueprint, Response, request
@@ -36,6 +36,7 @@ ASK_MOST: Final = 1.0
 PROMISE_SECONDS: Final = 2.0
 _ASSERTED: Final = frozenset((*CHANNELS, "message"))
 _XML: Final = "text/xml"
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Intake:
         store: Store,
         deliverer: Deliverer,
         integrations: Integrations,
-        log: Any,  # noqa: ANN401 - structlog's bound logger
+        log: Any,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -197,7 +198,7 @@ class Intake:
                 self._deliverer.give_back(flow)
         return route, acceptance
 
-    def _ask[T](self, arrived: float, call: Callable[[], T]) -> T:
+    def _ask(self, arrived: float, call: Callable[[], T]) -> T:
         """Call the store, again while there is time; raise `Refusal` 503 when the message cannot be kept safe."""
         while True:
             try:
@@ -207,7 +208,7 @@ class Intake:
                     raise Refusal(503, "the store is not available; the message was not taken") from error
                 time.sleep(0.02)
 
-    def _outcome(
+    def _outcome(  # noqa: PLR0911 - each way to answer is one return
         self, message: Message, route: Route, acceptance: Acceptance, waiter: Waiter, arrived: float
     ) -> Response:
         """Answer a message that is safe: at once, or with what its target answers in time."""
@@ -323,7 +324,7 @@ def _hashed(raw: Raw) -> bytes:
 
 
 def _wants_nothing(error_code: str) -> bool:
-    """Say whether Twilio could not use the first answer: 11750 is TwiML that is too large, 12xxx TwiML that is wrong."""
+    """Say whether Twilio could not use the first answer: 11750 is too large, 12xxx is wrong TwiML."""
     return error_code == "11750" or (len(error_code) == 5 and error_code.startswith("12"))  # noqa: PLR2004
 
 

@@ -1,0 +1,90 @@
+"""What is repeated, when, and at what cost."""
+
+import pytest
+
+from router.flow import FlexFlow, Integration
+from router.integrations.base import AttemptError, Failure
+from router.retry import RETRY_AFTER_MOST, Tries, judge
+
+DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0)
+
+
+def flow(type_: str = "proxy", **integration: object) -> FlexFlow:
+    """Make a flow whose integration differs as said."""
+    return FlexFlow(
+        sid="FO" + "1" * 32,
+        account_sid="AC" + "1" * 32,
+        friendly_name="",
+        chat_service_sid="",
+        channel_type="sms",
+        contact_identity="+15550000001",
+        integration=Integration(type_, **integration),  # type: ignore[arg-type]
+    )
+
+
+REFUSED = AttemptError(Failure.REFUSED, "refused")
+FAILED = AttemptError(Failure.FAILED, "500", status=500)
+UNKNOWN = AttemptError(Failure.UNKNOWN, "no answer")
+NOT_FOUND = AttemptError(Failure.PERMANENT, "404", status=404)
+MOVED = AttemptError(Failure.PERMANENT, "301", status=301)
+
+
+@pytest.mark.parametrize(
+    ("error", "of", "outcome"),
+    [
+        pytest.param(REFUSED, flow(), "retry", id="a refusal waits, nothing was processed"),
+        pytest.param(REFUSED, flow(retry_count=0), "retry", id="a refusal costs no RetryCount"),
+        pytest.param(FAILED, flow(), "retry", id="a failure is repeated"),
+        pytest.param(FAILED, flow(retry_count=0), "undelivered", id="a failure is not repeated without RetryCount"),
+        pytest.param(FAILED, flow(retry_policy=("ct",)), "undelivered", id="nor without 5xx in RetryPolicy"),
+        pytest.param(UNKNOWN, flow(), "undelivered", id="no answer may mean processed: proxy is not repeated"),
+        pytest.param(UNKNOWN, flow("external"), "retry", id="an external webhook is: the token tells it"),
+        pytest.param(UNKNOWN, flow(retry_policy=("rt",)), "retry", id="rt allows it"),
+        pytest.param(NOT_FOUND, flow(), "undelivered", id="a 404 is buried at once"),
+        pytest.param(NOT_FOUND, flow(retry_policy=("4xx",)), "retry", id="4xx in RetryPolicy repeats a 404"),
+        pytest.param(NOT_FOUND, flow(retry_policy=("all",)), "retry", id="so does all"),
+        pytest.param(MOVED, flow(retry_policy=("all",)), "undelivered", id="a redirect is never repeated"),
+    ],
+)
+def test_what_is_repeated(error: AttemptError, of: FlexFlow, outcome: str) -> None:
+    """The kind of failure, RetryCount and RetryPolicy decide, as DESIGN 7 says."""
+    assert judge(error, of, Tries(0, 0, 0.0), delays=DELAYS, jitter=0.5).outcome == outcome
+
+
+def test_retry_count_is_the_number_of_repeats() -> None:
+    """A RetryCount of 3 makes four attempts at most."""
+    failures = 0
+    outcomes = []
+    for _ in range(4):
+        verdict = judge(FAILED, flow(retry_count=3), Tries(failures, 9, 0.0), delays=DELAYS, jitter=0.5)
+        failures = verdict.failures
+        outcomes.append(verdict.outcome)
+    assert outcomes == ["retry", "retry", "retry", "undelivered"]
+
+
+def test_delays_grow_and_the_last_one_stays() -> None:
+    """Refusals wait by ROUTER_RETRY_DELAYS, however many there are."""
+    delays = [judge(REFUSED, flow(), Tries(0, n, 0.0), delays=DELAYS, jitter=0.5).delay for n in range(7)]
+    assert delays == pytest.approx([1, 5, 15, 60, 300, 300, 300])
+
+
+def test_jitter_spreads_a_delay_by_a_fifth() -> None:
+    """What failed together does not come back together."""
+    least, most = (judge(FAILED, flow(), Tries(0, 0, 0.0), delays=(10.0,), jitter=j).delay for j in (0.0, 1.0))
+    assert (least, most) == pytest.approx((8.0, 12.0))
+
+
+def test_retry_after_puts_off_but_not_for_ever() -> None:
+    """A target may ask for time, at most an hour, and never for less than the delay."""
+    for asked, waited in ((30.0, 30.0), (0.0, 1.0), (10**9, RETRY_AFTER_MOST)):
+        error = AttemptError(Failure.REFUSED, "429", status=429, retry_after=asked)
+        assert judge(error, flow(), Tries(0, 0, 0.0), delays=DELAYS, jitter=0.5).delay == pytest.approx(waited)
+
+
+def test_a_refusal_ends_with_the_validity_period() -> None:
+    """A message comes due for the last time when its ValidityPeriod ends, and is undelivered then."""
+    nearly = judge(REFUSED, flow(), Tries(0, 9, 14_390.0), delays=DELAYS, jitter=0.5)
+    assert (nearly.outcome, nearly.delay) == ("retry", pytest.approx(10.0))
+    over = judge(REFUSED, flow(), Tries(0, 9, 14_400.0), delays=DELAYS, jitter=0.5)
+    assert over.outcome == "undelivered"
+    assert "ValidityPeriod" in over.reason

@@ -1,0 +1,166 @@
+"""Nothing acknowledged is lost and nothing is reordered, whatever is killed while messages come in."""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from router.flow import FlexFlow, Integration
+from router.store.client import Client
+from router.store.flows import FlowStore
+from tests.e2e.service import ACCOUNT, OURS, Service, parameters, sid
+from tests.integrations.target import Target
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+CONVERSATIONS = 12
+
+
+def flow(url: str, **more: object) -> FlexFlow:
+    """Make a flow that takes our number's messages to `url`."""
+    given: dict[str, object] = {
+        "sid": "FO" + "1" * 32,
+        "account_sid": ACCOUNT,
+        "friendly_name": "crash",
+        "chat_service_sid": "IS" + "1" * 32,
+        "channel_type": "sms",
+        "contact_identity": OURS,
+        "integration": Integration("external", url=url),
+        "response": "accept",
+    }
+    return FlexFlow(**(given | more))  # type: ignore[arg-type]
+
+
+class Twilio:
+    """A Twilio that sends each conversation's messages one after the other, and calls the fallback once on an error."""
+
+    def __init__(self, ports: list[Service]) -> None:
+        self.services = ports
+        self.acknowledged: dict[str, list[str]] = defaultdict(list)
+        self._stop = threading.Event()
+        self._numbers = itertools.count(1)
+        self._threads = [threading.Thread(target=self._talk, args=(n,), daemon=True) for n in range(CONVERSATIONS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _talk(self, number: int) -> None:
+        theirs = f"+1555100{number:04d}"
+        order = random.Random(number)  # noqa: S311 - not a secret
+        while not self._stop.is_set():
+            message = next(self._numbers)
+            fields = parameters(message, theirs)
+            for extra in ({}, {"ErrorCode": "11200", "ErrorUrl": "https://router.example.com/webhooks/sms"}):
+                with contextlib.suppress(OSError, TimeoutError):
+                    if order.choice(self.services).webhook(fields | extra)[0] == 200:
+                        self.acknowledged[theirs].append(sid(message))
+                        break
+
+    @property
+    def count(self) -> int:
+        """Return how many messages were acknowledged so far."""
+        return sum(len(sids) for sids in self.acknowledged.values())
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more messages are acknowledged."""
+        aim = self.count + more
+        wait_until(lambda: self.count >= aim, what=f"{more} more messages are acknowledged", within=60)
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def _first_deliveries(target: Target) -> dict[str, list[str]]:
+    """Return, for each sender, the messages in the order of arrival, immediate repeats left out."""
+    arrived: dict[str, list[str]] = defaultdict(list)
+    for request in list(target.requests):
+        fields = parse_qs(request.body.decode())
+        sender, message = fields["From"][0], fields["MessageSid"][0]
+        if not arrived[sender] or arrived[sender][-1] != message:
+            arrived[sender].append(message)
+    return arrived
+
+
+def test_killing_anything_loses_nothing_and_reorders_nothing(
+    tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]
+) -> None:
+    """Workers, a master and the store are killed, and one service stops gracefully, under load."""
+    valkey = spare_valkey()
+    with Target() as target:
+        store = Client(valkey.url)
+        FlowStore(store).put(flow(target.url("/hook")))
+        folders = [tmp_path / "a", tmp_path / "b"]
+        for folder in folders:
+            folder.mkdir()
+        first, second = (Service(folder, valkey.url) for folder in folders)
+        try:
+            twilio = Twilio([first, second])
+            twilio.wait_for(100)
+            os.kill(first.workers()[0], signal.SIGKILL)
+            twilio.wait_for(100)
+            second.kill()
+            twilio.wait_for(30)
+            second.start()
+            twilio.wait_for(100)
+            valkey.kill()
+            valkey.start()
+            twilio.wait_for(100)
+            assert first.stop() == 0
+            twilio.wait_for(50)
+            first.start()
+            os.kill(second.workers()[0], signal.SIGKILL)
+            twilio.wait_for(100)
+            twilio.stop()
+
+            def drained() -> bool:
+                got = _first_deliveries(target)
+                return all(set(sids) <= set(got[theirs]) for theirs, sids in twilio.acknowledged.items())
+
+            wait_until(drained, what="every acknowledged message is delivered", within=60)
+            for theirs, sids in twilio.acknowledged.items():
+                arrived = _first_deliveries(target)[theirs]
+                assert len(arrived) == len(set(arrived)), "a message came again after its successor"
+                assert [message for message in arrived if message in set(sids)] == sids
+            wait_until(lambda: not store.call("ZCARD", "due:{5}"), what="no lane is left", within=30)
+        finally:
+            first.close()
+            second.close()
+
+
+def test_a_graceful_stop_strands_nothing(tmp_path: Path, valkey: ValkeyServer) -> None:
+    """TERM, INT and HUP end every attempt in flight before the process ends: no lease is left behind."""
+    with Target() as target:
+        store = Client(valkey.url)
+        FlowStore(store).put(flow(target.url("/hook")))
+        service = Service(tmp_path, valkey.url)
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                twilio = Twilio([service])
+                twilio.wait_for(60)
+                if number == signal.SIGHUP:
+                    assert service.process is not None
+                    before = set(service.workers())
+                    service.process.send_signal(number)
+                    wait_until(lambda before=before: not before & set(service.workers()), what="new workers", within=50)
+                    twilio.wait_for(20)
+                    twilio.stop()
+                else:
+                    service.stop(number)
+                    twilio.stop()
+                    leased = [
+                        key for key in store.call("KEYS", "message:*") if store.call("HGET", key, "lease") is not None
+                    ]
+                    assert not leased, "a lease was left behind"
+                    service.start()
+            wait_until(lambda: not store.call("ZCARD", "due:{5}"), what="no lane is left", within=30)
+        finally:
+            service.close()
