@@ -49,9 +49,9 @@ preload_app = False
 
 # After TERM, until the processes are killed.
 graceful_timeout = 40
-# Of these, how long a process waits for open connections: a relay's 10 s, a client's keep-alive, and time to answer.
-# The rest is for the attempts that still run then, which began at most 22 s before their end.
-_CONNECTIONS_TIMEOUT = 16
+# Of these, how long a process waits for open connections: a relay's 10 s, and time to answer; the loop that waits adds
+# up to 2 s. The rest is what the router's own stop may take (23 s): an attempt's 22 s and the time to settle it.
+_CONNECTIONS_TIMEOUT = 14
 # A process that says nothing for so long hangs. It says nothing while it settles after the connections are closed,
 # so this is more than graceful_timeout.
 timeout = 60

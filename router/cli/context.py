@@ -54,6 +54,11 @@ def base_url(settings: Settings) -> str:
 
 def address(settings: Settings) -> tuple[str, int]:
     """Return host and port to connect to; an address that means "all of them" is this machine's own."""
+    host, port = listening(settings)
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 - a key
+
+
+def listening(settings: Settings) -> tuple[str, int]:
+    """Return host and port to listen at."""
     host, _, port = settings.bind.rpartition(":")
-    host = host.strip("[]")
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port)  # noqa: S104 - a key
+    return host.strip("[]"), int(port)

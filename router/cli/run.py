@@ -1,6 +1,7 @@
 """`router run`: the router with one command, its store and a demo account included."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from router.cli.context import address, base_url, recorded
+from router.cli.context import address, base_url, listening, recorded
 from router.cli.demo import configuration
 from router.cli.embedded import EmbeddedValkey
 from router.cli.supervisor import Supervisor
@@ -20,9 +21,15 @@ from router.errors import RouterError, SettingsError
 from router.settings import Settings, load
 
 _PROJECT = Path(__file__).parents[2]
-_COMMAND = (sys.executable, "-m", "gunicorn", "--config", str(_PROJECT / "config" / "gunicorn.conf.py"), "wsgi:app")
+_CONFIG = _PROJECT / "config" / "gunicorn.conf.py"
+# The project comes first on the path: whoever starts the router in a folder with a wsgi.py of its own gets ours.
+_COMMAND = (sys.executable, "-m", "gunicorn", f"--config={_CONFIG}", f"--pythonpath={_PROJECT}", "wsgi:app")
+# How long an address may still be held by the gunicorn of a killed run, whose workers look up once a second.
+_VACATED = 3.0
 # How long the first lines wait for the first worker; they are printed all the same after that.
 _PATIENCE = 20.0
+# Between two looks.
+_LOOK = 0.05
 
 
 @click.command()
@@ -55,6 +62,7 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
             "ROUTER_CONFIG", f"{environ['ROUTER_CONFIG']} has no [[account]], and TWILIO_ACCOUNT_SID is not set"
         )
     settings = load(environ)
+    _check_address(settings)
     if settings.redis_url:
         _announce(settings, made_up=made_up)
         os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
@@ -96,6 +104,22 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def _check_address(settings: Settings) -> None:
+    """Say that the address cannot be listened at before anything is started for nothing."""
+    host, port = listening(settings)
+    begun = time.monotonic()
+    while True:
+        try:
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() - begun < _VACATED:
+                time.sleep(_LOOK)
+                continue
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise RouterError(f"cannot listen at {settings.bind}: {reason}") from None
+        return
+
+
 def _wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:
     """Wait until the router answers, or is dead, or has taken long enough."""
     begun = time.monotonic()
@@ -104,7 +128,7 @@ def _wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:
             connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             if connection.recv(1):
                 return
-        time.sleep(0.05)
+        time.sleep(_LOOK)
 
 
 def _announce(settings: Settings, *, made_up: bool) -> None:

@@ -1,0 +1,134 @@
+"""The embedded Valkey: one at a time over one folder, found again after any kind of end."""
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from router.cli.embedded import EmbeddedStoreError, EmbeddedValkey, ask
+
+Start = Callable[[EmbeddedValkey], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a store and wait until it answers; it is ended after the test."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def begin(store: EmbeddedValkey) -> subprocess.Popen[bytes]:
+        process = store.start()
+        processes.append(process)
+        store.wait_until_ready(process)
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        pytest.param("persistence", "aof_enabled:1", id="append-only"),
+        pytest.param("memory", "maxmemory_policy:noeviction", id="nothing is evicted"),
+        pytest.param("server", "tcp_port:0", id="nobody connects from the network"),
+    ],
+)
+def test_promises_of_the_shipped_configuration(tmp_path: Path, start: Start, section: str, line: str) -> None:
+    """The store that `router run` starts keeps what it said it keeps, and only for this machine."""
+    store = EmbeddedValkey.over(tmp_path)
+    start(store)
+    assert line in _info(store, section)
+
+
+def test_a_write_that_was_answered_survives_a_kill(tmp_path: Path, start: Start) -> None:
+    """What was answered is on disk: a killed store comes back with it."""
+    store = EmbeddedValkey.over(tmp_path)
+    first = start(store)
+    assert ask(store.socket_path, "SET message safe") == "+OK"
+    first.kill()
+    first.wait()
+    start(store)
+    assert ask(store.socket_path, "EXISTS message") == ":1"
+
+
+def test_a_store_left_behind_is_replaced(tmp_path: Path, start: Start) -> None:
+    """A Valkey whose `router run` was killed is asked to leave, and its data are there."""
+    store = EmbeddedValkey.over(tmp_path)
+    left_behind = start(store)
+    assert ask(store.socket_path, "SET message safe") == "+OK"
+    start(store)
+    assert left_behind.wait(5) == 0
+    assert ask(store.socket_path, "EXISTS message") == ":1"
+
+
+def test_a_hanging_store_left_behind_is_replaced(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Valkey that does not leave when asked is ended: two over one folder would destroy the file."""
+    monkeypatch.setattr("router.cli.embedded._LEAVE", 0.1)
+    store = EmbeddedValkey.over(tmp_path)
+    left_behind = start(store)
+    left_behind.send_signal(signal.SIGSTOP)
+    start(store)
+    assert left_behind.wait(5) == -signal.SIGKILL
+
+
+def test_a_folder_in_use_is_never_shared(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds the lock and cannot be ended keeps the folder; the second start says so."""
+    monkeypatch.setattr("router.cli.embedded._SILENCE", 0.2)
+    store = EmbeddedValkey.over(tmp_path)
+    holder = start(store)
+    store.socket_path.unlink()  # it can be asked nothing any more
+    with pytest.raises(EmbeddedStoreError, match="another Valkey still uses"):
+        store.start()
+    assert holder.poll() is None
+
+
+def test_a_store_that_cannot_read_its_file_says_why(tmp_path: Path) -> None:
+    """A damaged file stops the start with Valkey's own last words and the place of its log."""
+    store = EmbeddedValkey.over(tmp_path)
+    (store.folder / "appendonlydir").mkdir()
+    (store.folder / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest\n")
+    process = store.start()
+    with pytest.raises(EmbeddedStoreError, match=r"ended at once: .*valkey\.log"):
+        store.wait_until_ready(process)
+
+
+def test_the_folder_is_private(tmp_path: Path, start: Start) -> None:
+    """Messages are for their owner: no other user of the machine reaches socket or file."""
+    (tmp_path / "valkey").mkdir(mode=0o777)
+    store = EmbeddedValkey.over(tmp_path / "valkey")
+    start(store)
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+
+
+def test_a_long_path_has_its_socket_elsewhere(tmp_path: Path, start: Start) -> None:
+    """A socket's path has at most 108 bytes; deeper folders use a short private one, the same each time."""
+    folder = tmp_path / ("a" * 60) / ("b " * 30)
+    store = EmbeddedValkey.over(folder)
+    try:
+        assert len(os.fsencode(store.socket_path)) < 104
+        assert stat.S_IMODE(store.socket_path.parent.stat().st_mode) == 0o700
+        start(store)
+        assert EmbeddedValkey.over(folder) == store
+        store.socket_path.parent.chmod(0o755)
+        assert EmbeddedValkey.over(folder) != store, "a folder that others may enter is not used again"
+    finally:
+        shutil.rmtree(store.socket_path.parent)
+        shutil.rmtree(EmbeddedValkey.over(folder).socket_path.parent)
+
+
+def _info(store: EmbeddedValkey, section: str) -> list[str]:
+    """Ask for a section of INFO, whose answer has many lines."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(store.socket_path))
+        connection.sendall(f"INFO {section}\r\n".encode())
+        with connection.makefile("rb") as answer:
+            length = int(answer.readline()[1:])
+            return answer.read(length).decode().splitlines()

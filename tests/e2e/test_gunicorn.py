@@ -1,0 +1,196 @@
+"""config/gunicorn.conf.py: what every process does at its end, and what gunicorn lets in and writes out."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+# Stands where the router stands: says when it is started and stopped, and takes its time to stop.
+_APP = """
+import os, gevent
+
+def say(what):
+    with open(os.environ["SAID"], "a") as file:
+        file.write(f"{os.getpid()} {what}\\n")
+
+class Router:
+    def start(self, alive):
+        say("starts" if alive() else "starts dead")
+
+    def stop(self):
+        say("stops")
+        gevent.sleep(0.5)
+        say("stopped")
+
+class App:
+    extensions = {"router": Router()}
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/fails":
+            raise ValueError("no")
+        body = str(len(environ["QUERY_STRING"])).encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+app = App()
+"""
+
+
+class Gunicorn:
+    """A gunicorn with the product's configuration, in a process group of its own as a terminal would start it."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        (folder / "standin.py").write_text(_APP)
+        (folder / "tmp").mkdir()
+        self.said_path = folder / "said"
+        self.temp = folder / "tmp"
+        self.errors = folder / "errors"
+        given = {
+            "ROUTER_REDIS_URL": "redis://127.0.0.1:1",
+            "ROUTER_BIND": f"127.0.0.1:{self.port}",
+            "ROUTER_WORKERS": "2",
+            "SAID": str(self.said_path),
+            "TMPDIR": str(self.temp),
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": "0" * 32,
+        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROUTER_", "TWILIO_"))}
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-c", ROOT / "config" / "gunicorn.conf.py", "standin:app"],
+                cwd=folder,
+                env=clean | given | environ,
+                stderr=errors,
+                process_group=0,
+            )
+
+    def said(self, what: str) -> list[int]:
+        """Return the processes that said it."""
+        if not self.said_path.exists():
+            return []
+        lines = [line.split(" ", 1) for line in self.said_path.read_text().splitlines()]
+        return [int(pid) for pid, words in lines if words == what]
+
+    def get(self, target: str) -> bytes:
+        """Send a GET over a connection of its own; return the whole answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: router\r\nConnection: close\r\n\r\n".encode())
+            with connection.makefile("rb") as answer:
+                return answer.read()
+
+    def end(self) -> None:
+        """End whatever is left of the group."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path) -> Iterator[Gunicorn]:
+    """Two running processes."""
+    running = Gunicorn(tmp_path)
+    try:
+        wait_until(lambda: len(running.said("starts")) == 2, what="both processes are started")
+        yield running
+    finally:
+        running.end()
+
+
+def _terminate(gunicorn: Gunicorn) -> None:
+    gunicorn.process.terminate()
+
+
+def _interrupt_all(gunicorn: Gunicorn) -> None:
+    os.killpg(gunicorn.process.pid, signal.SIGINT)
+
+
+def _quit(gunicorn: Gunicorn) -> None:
+    gunicorn.process.send_signal(signal.SIGQUIT)
+
+
+def _kill_master(gunicorn: Gunicorn) -> None:
+    gunicorn.process.kill()
+
+
+def _reload(gunicorn: Gunicorn) -> None:
+    gunicorn.process.send_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(_terminate, id="TERM: a graceful stop"),
+        pytest.param(_interrupt_all, id="Ctrl-C: INT for everybody, and QUIT from the master besides"),
+        pytest.param(_quit, id="QUIT: at once"),
+        pytest.param(_kill_master, id="the master is killed"),
+        pytest.param(_reload, id="HUP: a reload"),
+    ],
+)
+def test_every_process_settles_before_it_ends(gunicorn: Gunicorn, end: Callable[[Gunicorn], None]) -> None:
+    """However a process is told to end, what it has in flight is waited for, once."""
+    processes = gunicorn.said("starts")
+    end(gunicorn)
+    wait_until(lambda: len(gunicorn.said("stopped")) >= 2, what="both processes are stopped")
+    assert sorted(gunicorn.said("stops")) == sorted(gunicorn.said("stopped")) == sorted(processes)
+
+
+def test_a_recycled_process_settles(tmp_path: Path) -> None:
+    """A process that has served its number of requests is replaced by another one, and stops as on TERM."""
+    gunicorn = Gunicorn(tmp_path, ROUTER_WORKERS="1", GUNICORN_CMD_ARGS="--max-requests=1")
+    try:
+        first = wait_until(lambda: gunicorn.said("starts"), what="the process is started")
+        gunicorn.get("/")
+        wait_until(lambda: gunicorn.said("stopped") == first, what="the process is stopped")
+        wait_until(lambda: len(gunicorn.said("starts")) == 2, what="another one is started")
+    finally:
+        gunicorn.end()
+
+
+def test_a_long_get_webhook_comes_in(gunicorn: Gunicorn) -> None:
+    """4,096 characters of WhatsApp, 12 bytes each in a URL, fit in a request line; there is still a limit."""
+    assert gunicorn.get("/webhooks/whatsapp?Body=" + "%F0%9F%98%80" * 4096).endswith(b"\r\n\r\n49157")
+    assert gunicorn.get("/?" + "x" * 70_000).startswith(b"HTTP/1.1 414 ")
+
+
+def test_queries_are_written_nowhere(gunicorn: Gunicorn) -> None:
+    """A query is a message: neither served, failed nor malformed requests leave it in the log."""
+    gunicorn.get("/?Body=served-secret")
+    gunicorn.get("/fails?Body=failed-secret")
+    gunicorn.get("/mal formed?Body=malformed-secret")
+    wait_until(lambda: "/fails" in gunicorn.errors.read_text(), what="the failure is in the log")
+    assert "secret" not in gunicorn.errors.read_text()
+
+
+def test_nothing_is_left_in_the_temp_directory(gunicorn: Gunicorn) -> None:
+    """The metrics directory is made at start, shared by the processes, and removed at the end."""
+    assert len(list(gunicorn.temp.glob("router-metrics-*"))) == 1
+    gunicorn.process.terminate()
+    assert gunicorn.process.wait(20) == 0
+    assert not list(gunicorn.temp.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        pytest.param({"ROUTER_REDIS_URL": ""}, "ROUTER_REDIS_URL", id="no store"),
+        pytest.param({"ROUTER_WORKERS": "many"}, "ROUTER_WORKERS", id="a value that does not parse"),
+    ],
+)
+def test_it_refuses_to_start_with_one_sentence(tmp_path: Path, environ: dict[str, str], sentence: str) -> None:
+    """What is wrong with the settings is said in one line, and the exit status is 2."""
+    gunicorn = Gunicorn(tmp_path, **environ)
+    assert gunicorn.process.wait(20) == 2
+    [line] = gunicorn.errors.read_text().splitlines()
+    assert line.startswith("router: ")
+    assert sentence in line

@@ -1,0 +1,191 @@
+"""`router run`: one command, and whatever is killed, nothing is lost and nothing is left behind."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from router.cli.embedded import ask
+from tests.e2e.running import ROUTER, RunningRouter, clean_environ, is_alive
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+Run = Callable[..., RunningRouter]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Start `router run` in the test's folder; all of them are ended after the test, and so is their store."""
+    started: list[RunningRouter] = []
+
+    def start(*options: str, **environ: str) -> RunningRouter:
+        started.append(RunningRouter(tmp_path, *options, **environ))
+        return started[-1]
+
+    yield start
+    for router in started:
+        router.end()
+
+
+def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
+    """On a fresh machine one command gives a router that is ready, and ten lines that say how to go on."""
+    router = run().up()
+    banner = router.output[router.output.index("  Listening") :]
+    account = router.demo["account"][0]
+    assert len(banner.splitlines()) <= 10
+    for words in (f"http://127.0.0.1:{router.port}", account["sid"], account["auth_tokens"][0], 'sms --body "Hola"'):
+        assert words in banner
+    assert router.status_of("/readyz") == 200
+
+
+def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
+    """Token and password are random, stay the same over runs, and nobody else on the machine can read them."""
+    first = run().up()
+    demo = first.demo
+    assert stat.S_IMODE((first.var / "demo.toml").stat().st_mode) == 0o600
+    assert stat.S_IMODE(first.var.stat().st_mode) == 0o700
+    assert len(demo["account"][0]["auth_tokens"][0]) == 32
+    first.end()
+    assert run().up().demo == demo
+    other = run("--data-dir", "elsewhere").up()
+    assert demo["account"][0]["auth_tokens"][0] not in other.output
+    assert demo["admin_password"] not in (other.folder / "elsewhere" / "demo.toml").read_text()
+
+
+def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
+    """With TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN the same command serves a real number, and no made-up one."""
+    sid, token = "AC" + "1" * 32, "ab" * 16
+    router = run(TWILIO_ACCOUNT_SID=sid, TWILIO_AUTH_TOKEN=token).up()
+    assert sid in router.output
+    assert token not in router.output
+    assert not (router.var / "demo.toml").exists()
+
+
+def test_ctrl_c_ends_all_in_order(run: Run) -> None:
+    """Ctrl-C stops gunicorn first, whose processes still settle, and the store last; nothing is left."""
+    router = run().up()
+    processes, worker = router.children(), router.workers()[0]
+    os.kill(worker, signal.SIGSTOP)  # it has something to finish
+    store = router.store
+    router.interrupt()
+    wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
+    assert is_alive(processes["gunicorn"])
+    assert ask(store, "PING") == "+PONG"
+    os.kill(worker, signal.SIGCONT)
+    assert router.process.wait(30) == 0
+    assert not any(is_alive(pid) for pid in (*processes.values(), worker))
+    assert not (router.var / "running.json").exists()
+
+
+def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
+    """Who cannot wait for the graceful stop presses Ctrl-C again: a process that hangs is ended in seconds."""
+    router = run().up()
+    processes, worker = router.children(), router.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    router.interrupt()
+    wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
+    router.interrupt()
+    router.process.wait(15)
+    assert not any(is_alive(pid) for pid in (*processes.values(), worker))
+
+
+def test_a_second_one_says_who_was_first(run: Run, tmp_path: Path) -> None:
+    """Two routers over one data directory would destroy it: the second one stops with the pid of the first."""
+    first = run().up()
+    second = subprocess.run(
+        [ROUTER, "run"], cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"router: a router already runs in var (process {first.pid}); stop it, or give this one another --data-dir\n"
+    )
+    assert first.status_of("/readyz") == 200
+
+
+def test_after_a_kill_the_next_run_has_the_data(run: Run) -> None:
+    """A killed `router run` takes gunicorn with it; the store it left behind is replaced, with all it held."""
+    first = run().up()
+    processes, store = first.children(), first.store
+    assert ask(store, "SET message safe") == "+OK"
+    first.process.kill()
+    first.process.wait()
+    wait_until(lambda: not is_alive(processes["gunicorn"]), what="gunicorn has ended", within=20)
+    assert is_alive(processes["valkey-server"]), "the processes of gunicorn settle to the end"
+    second = run().up()
+    assert not is_alive(processes["valkey-server"])
+    assert ask(second.store, "EXISTS message") == ":1"
+    assert second.status_of("/readyz") == 200
+
+
+def test_a_store_that_dies_is_started_again(run: Run) -> None:
+    """A killed store comes back by itself with what it held, and the router is ready again."""
+    router = run().up()
+    assert ask(router.store, "SET message safe") == "+OK"
+    os.kill(router.children()["valkey-server"], signal.SIGKILL)
+    wait_until(lambda: "starting it again" in router.output, what="the end is noticed")
+    wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready again", within=20)
+    assert ask(router.store, "EXISTS message") == ":1"
+    assert "router: the store ended (SIGKILL); starting it again" in router.output
+
+
+def test_a_gunicorn_that_is_killed_is_started_again(run: Run) -> None:
+    """`kill -9` of the master: its processes stop by themselves, and another one takes over."""
+    router = run().up()
+    killed = router.children()["gunicorn"]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: router.children().get("gunicorn", killed) != killed, what="there is another one")
+    wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready again", within=20)
+
+
+def test_with_a_redis_of_its_owner_it_starts_none(run: Run, valkey: ValkeyServer) -> None:
+    """With ROUTER_REDIS_URL gunicorn takes the command's place, over that store."""
+    router = run(ROUTER_REDIS_URL=valkey.url)
+    wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready", within=30)
+    assert not (router.var / "valkey").exists()
+    assert b"gunicorn" in Path(f"/proc/{router.pid}/cmdline").read_bytes()
+
+
+def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
+    """Somebody else's port: one sentence, exit status 1, and no store was started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = subprocess.run(
+            [ROUTER, "run", "--bind", address],
+            cwd=tmp_path,
+            env=clean_environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == f"router: cannot listen at {address}: Address already in use\n"
+    assert not (tmp_path / "var" / "valkey").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "sentence"),
+    [
+        pytest.param(["--workers", "many"], {}, "router: ROUTER_WORKERS: ", id="a value that does not parse"),
+        pytest.param(["--bind", "here"], {}, "router: ROUTER_BIND: ", id="an address that is none"),
+        pytest.param([], {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32}, "router: TWILIO_AUTH_TOKEN: ", id="no token"),
+        pytest.param([], {"ROUTER_CONFIG": os.devnull}, "router: ROUTER_CONFIG: ", id="a file without an account"),
+        pytest.param([], {"ROUTER_CONFIG": "absent.toml"}, "router: ROUTER_CONFIG: ", id="a file that is not there"),
+    ],
+)
+def test_wrong_settings_stop_it_at_once(
+    tmp_path: Path, options: list[str], environ: dict[str, str], sentence: str
+) -> None:
+    """Which setting is wrong, and why, in one line; exit status 2, and nothing started."""
+    command = [str(ROUTER), "run", *options]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=clean_environ(**environ), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(sentence)
+    assert len(ended.stderr.splitlines()) == 1
