@@ -91,7 +91,7 @@ class FlexFlow:
     fallback_twiml: str = ""
     date_created: int = 0
     date_updated: int = 0
-    extra: Mapping[str, Any] = field(default=_NOTHING, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
 
     def __post_init__(self) -> None:
         if not self.response:
@@ -277,7 +277,7 @@ def to_record(flow: FlexFlow) -> str:
     if flow.response == default_response(flow.integration.type):
         del record["response"]
     record["integration"] = integration
-    if "extra" in record:
+    if flow.extra:
         record["extra"] = dict(flow.extra)
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
@@ -296,5 +296,5 @@ def from_record(record: str) -> FlexFlow:
     return FlexFlow(**own)
 
 
-_FLOW: Final = tuple((each.name, each.default) for each in fields(FlexFlow))
+_FLOW: Final = tuple((each.name, each.default) for each in fields(FlexFlow) if each.name != "extra")
 _INTEGRATION: Final = tuple((each.name, each.default) for each in fields(Integration))
