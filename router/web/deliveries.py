@@ -7,10 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response, json, request
 
-from router.address import canonical, channel_of
 from router.errors import NotAMessage
-from router.message import Message, Raw
-from router.routing import identities, resolve
+from router.inquiry import STATES, Wanted, describe, explain, replay
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store
@@ -19,7 +17,6 @@ from router.web.auth import authenticate
 from router.web.errors import ApiError, not_found
 from router.web.page import base_url, page_body, read_page
 
-STATES = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
 # Records looked at for one filtered page. A filter that matches less often answers a short page with a link to go on.
 LOOKS = 5_000
 
@@ -39,7 +36,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         return _json(_resource(_find(account, sid, store), base_url(request, settings)))
 
     @deliveries.post("/Deliveries/<sid>")
-    def replay(sid: str) -> Response:
+    def update(sid: str) -> Response:
         account = authenticate(request, settings)
         _replay(_find(account, sid, store), request.form, store)
         return _json(_resource(_find(account, sid, store), base_url(request, settings)))
@@ -47,48 +44,12 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     @deliveries.post("/Routes")
     def route() -> Response:
         account = authenticate(request, settings)
-        return _json(explain(account, dict(request.form), store))
+        try:
+            return _json(explain(account.sid, dict(request.form), store))
+        except NotAMessage as error:
+            raise ApiError(400, 20001, str(error)) from error
 
     return deliveries
-
-
-def explain(account: Account, parameters: Mapping[str, str], store: Store) -> dict[str, Any]:
-    """Say where a message with these parameters would go, and every step of why; without side effect."""
-    made_up = {"AccountSid": account.sid, "MessageSid": "SM" + 32 * "0", "Body": ""}
-    try:
-        message = Message.parse(list((made_up | dict(parameters) | {"AccountSid": account.sid}).items()))
-    except NotAMessage as error:
-        raise ApiError(400, 20001, str(error)) from error
-    route = resolve(message, store.flows.entries(account.sid, identities(message)))
-    return {
-        "account_sid": account.sid,
-        "channel": message.channel,
-        "contact_identity": canonical(message.to, message.channel),
-        "flex_flow_sid": route.flow.sid if route.flow else None,
-        "friendly_name": route.flow.friendly_name if route.flow else None,
-        "integration_type": route.flow.integration.type if route.flow else None,
-        "response": route.flow.response if route.flow else None,
-        "paused": route.flow.paused if route.flow else None,
-        "reason": route.reason or None,
-        "steps": list(route.steps),
-    }
-
-
-def replay(delivery: Delivery, store: Store, *, current: bool) -> str:
-    """Put a message back into its lane, to its own flow or to the one that today's flows choose.
-
-    Returns `queued`, `busy`, `gone`, `missing`, or `unrouted` when no flow of today takes it.
-    """
-    flow_sid = ""
-    if current or not delivery.flow_sid:
-        if not delivery.raw:
-            return "gone"
-        message = Message.parse(Raw.unpack(delivery.raw).fields())
-        route = resolve(message, store.flows.entries(delivery.account_sid, identities(message)))
-        if route.flow is None:
-            return "unrouted"
-        flow_sid = route.flow.sid
-    return store.lanes.replay(delivery.account_sid, delivery.message_sid, delivery.lane, flow_sid)
 
 
 def _replay(delivery: Delivery, form: Mapping[str, str], store: Store) -> None:
@@ -123,12 +84,13 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
         raise ApiError(400, 20001, "PageToken is not one that this list gave out")
     after, before = _time(filters, "DateCreatedAfter"), _time(filters, "DateCreatedBefore")
     upper = min((bound for bound in (int(token or 0), before) if bound), default=None)
+    wanted = _wanted(filters)
     looked: list[Delivery] = []
 
     def matching() -> Iterator[Delivery]:
         for delivery in islice(store.deliveries.newest(account.sid, after=after, before=upper), LOOKS):
             looked.append(delivery)
-            if matches(delivery, filters):
+            if wanted.takes(delivery):
                 yield delivery
 
     found = list(islice(matching(), asked.size))
@@ -148,20 +110,11 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
 _FILTERS = ("Status", "From", "To", "FlexFlowSid", "DateCreatedAfter", "DateCreatedBefore")
 
 
-def matches(delivery: Delivery, filters: Mapping[str, str]) -> bool:
-    """Say whether a delivery is among those that Status, From, To and FlexFlowSid ask for."""
-    status, flow_sid = filters.get("Status"), filters.get("FlexFlowSid")
+def _wanted(filters: Mapping[str, str]) -> Wanted:
+    status = filters.get("Status", "")
     if status and status not in STATES:
         raise ApiError(400, 20001, f"Status must be one of {', '.join(STATES)}")
-    if (status and delivery.state != status) or (flow_sid and delivery.flow_sid != flow_sid):
-        return False
-    if not (filters.get("From") or filters.get("To")):
-        return True
-    message = Message.parse(Raw.unpack(delivery.raw).fields())
-    return all(
-        not wanted or canonical(wanted, channel_of(wanted)) == canonical(address, message.channel)
-        for wanted, address in ((filters.get("From"), message.from_), (filters.get("To"), message.to))
-    )
+    return Wanted(status, filters.get("From", ""), filters.get("To", ""), filters.get("FlexFlowSid", ""))
 
 
 def _time(filters: Mapping[str, str], name: str) -> int:
@@ -176,29 +129,7 @@ def _time(filters: Mapping[str, str], name: str) -> int:
 
 
 def _resource(delivery: Delivery, base: str) -> dict[str, Any]:
-    message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
-    created = dt.datetime.fromtimestamp(delivery.accepted_at / 1000, dt.UTC)
-    return {
-        "sid": delivery.message_sid,
-        "account_sid": delivery.account_sid,
-        "status": delivery.state,
-        "from": message.from_ if message else None,
-        "to": message.to if message else None,
-        "channel": message.channel if message else None,
-        "body": message.body if message else None,
-        "num_media": message.num_media if message else None,
-        "flex_flow_sid": delivery.flow_sid or None,
-        "route": list(delivery.why),
-        "attempts": delivery.attempts,
-        "replays": delivery.round,
-        "duplicates": delivery.duplicates,
-        "error": delivery.error or None,
-        "history": list(delivery.history),
-        "answer": delivery.answer.decode(errors="replace") or None,
-        "answered_by": delivery.answered or None,
-        "date_created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "url": f"{base}/v1/Deliveries/{delivery.message_sid}",
-    }
+    return describe(delivery) | {"url": f"{base}/v1/Deliveries/{delivery.message_sid}"}
 
 
 def _json(body: dict[str, Any]) -> Response:

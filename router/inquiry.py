@@ -1,0 +1,115 @@
+"""What people ask about messages, by HTTP and on the command line: where one would go, what became of it, once more."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.address import canonical, channel_of
+from router.message import Message, Raw
+from router.routing import identities, resolve
+from router.store import Store
+from router.store.deliveries import Delivery
+
+STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
+# States that a message leaves only by a replay.
+ENDED: Final = frozenset(("delivered", "undelivered", "unrouted", "redirected"))
+# States that the store's index of the dead lists, whatever else the account received.
+DEAD: Final = frozenset(("undelivered", "unrouted"))
+
+
+def explain(account_sid: str, parameters: Mapping[str, str], store: Store) -> dict[str, Any]:
+    """Say where a message with these parameters would go, and every step of why; without side effect.
+
+    Raises NotAMessage when they are not those of a message.
+    """
+    made_up = {"MessageSid": "SM" + 32 * "0", "Body": ""}
+    message = Message.parse((made_up | dict(parameters) | {"AccountSid": account_sid}).items())
+    route = resolve(message, store.flows.entries(account_sid, identities(message)))
+    return {
+        "account_sid": account_sid,
+        "channel": message.channel,
+        "contact_identity": canonical(message.to, message.channel),
+        "flex_flow_sid": route.flow.sid if route.flow else None,
+        "friendly_name": route.flow.friendly_name if route.flow else None,
+        "integration_type": route.flow.integration.type if route.flow else None,
+        "response": route.flow.response if route.flow else None,
+        "paused": route.flow.paused if route.flow else None,
+        "reason": route.reason or None,
+        "steps": list(route.steps),
+    }
+
+
+def replay(delivery: Delivery, store: Store, *, current: bool) -> str:
+    """Put a message back into its lane, to its own flow or to the one that today's flows choose.
+
+    A message that never had a flow goes by today's. Returns `queued`; `busy` when it is on its way already; `gone`
+    when its body has expired; `missing` when its record has; `unrouted` when no flow of today takes it.
+    """
+    flow_sid = ""
+    if current or not delivery.flow_sid:
+        if not delivery.raw:
+            return "gone"
+        flow_sid = flow_of_today(delivery, store)
+        if not flow_sid:
+            return "unrouted"
+    return store.lanes.replay(delivery.account_sid, delivery.message_sid, delivery.lane, flow_sid)
+
+
+def flow_of_today(delivery: Delivery, store: Store) -> str:
+    """Return the SID of the flow that today's flows choose for a message whose body is still kept, "" for none."""
+    message = Message.parse(Raw.unpack(delivery.raw).fields())
+    route = resolve(message, store.flows.entries(delivery.account_sid, identities(message)))
+    return route.flow.sid if route.flow else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries are asked for; what is "" does not matter. Addresses may be written in any form."""
+
+    status: str = ""
+    from_: str = ""
+    to: str = ""
+    flex_flow_sid: str = ""
+
+    def takes(self, delivery: Delivery) -> bool:
+        """Say whether a delivery is among them."""
+        if self.status and delivery.state != self.status:
+            return False
+        if self.flex_flow_sid and delivery.flow_sid != self.flex_flow_sid:
+            return False
+        if not (self.from_ or self.to):
+            return True
+        if not delivery.raw:
+            return False
+        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        return all(
+            not wanted or canonical(wanted, channel_of(wanted)) == canonical(address, message.channel)
+            for wanted, address in ((self.from_, message.from_), (self.to, message.to))
+        )
+
+
+def describe(delivery: Delivery) -> dict[str, Any]:
+    """Write a delivery as JSON shows it, without its URL."""
+    message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+    created = dt.datetime.fromtimestamp(delivery.accepted_at / 1000, dt.UTC)
+    return {
+        "sid": delivery.message_sid,
+        "account_sid": delivery.account_sid,
+        "status": delivery.state,
+        "from": message.from_ if message else None,
+        "to": message.to if message else None,
+        "channel": message.channel if message else None,
+        "body": message.body if message else None,
+        "num_media": message.num_media if message else None,
+        "flex_flow_sid": delivery.flow_sid or None,
+        "route": list(delivery.why),
+        "attempts": delivery.attempts,
+        "replays": delivery.round,
+        "duplicates": delivery.duplicates,
+        "error": delivery.error or None,
+        "history": list(delivery.history),
+        "answer": delivery.answer.decode(errors="replace") or None,
+        "answered_by": delivery.answered or None,
+        "date_created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
