@@ -137,7 +137,7 @@ def url_to_sign(url: str) -> str:
 
 def names_body_hash(url: str) -> bool:
     """Say whether the URL's query holds `bodySHA256`, as Twilio adds when the body is not a form."""
-    return _BODY_HASH in url and bool(_body_hashes(url))
+    return bool(_body_hashes(url))
 
 
 def body_hash_matches(url: str, body: bytes) -> bool:
