@@ -235,9 +235,7 @@ class Deliverer:
                     fields["answered"] = "webhook"
             return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
         tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds)
-        verdict = retry.judge(
-            error, flow, tries, delays=self._settings.retry_delays, jitter=self._random()
-        )
+        verdict = retry.judge(error, flow, tries, delays=self._settings.retry_delays, jitter=self._random())
         return Settlement(
             verdict.outcome,
             delay=verdict.delay,

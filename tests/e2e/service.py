@@ -57,13 +57,13 @@ class Service:
 redis_url = "{redis_url}"
 bind = "127.0.0.1:{self.port}"
 workers = {workers}
-public_urls = ["{BASE}"]
+public_url = ["{BASE}"]
 allowed_networks = ["127.0.0.0/8"]
 lease_seconds = 9
 retry_delays = [0.2, 0.5, 1]
 {config}
 
-[[accounts]]
+[[account]]
 sid = "{ACCOUNT}"
 auth_tokens = ["{TOKEN}"]
 """,

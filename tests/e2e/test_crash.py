@@ -130,6 +130,7 @@ def test_killing_anything_loses_nothing_and_reorders_nothing(
                 arrived = _first_deliveries(target)[theirs]
                 assert len(arrived) == len(set(arrived)), "a message came again after its successor"
                 assert [message for message in arrived if message in set(sids)] == sids
+            store = Client(valkey.url)
             wait_until(lambda: not store.call("ZCARD", "due:{5}"), what="no lane is left", within=30)
         finally:
             first.close()

@@ -24,11 +24,12 @@ MARGIN_SECONDS = 8.0
 
 @dataclass
 class Holder:
-    """A worker's lease: when it was granted, in the model's time, and whether the worker has sent the message."""
+    """A worker's lease: when it was granted, in the model's time, what the worker has done, and whether it has ended."""
 
     lease: Lease
     granted: float
     sent: bool = False
+    ended: bool = False
 
 
 @dataclass
@@ -113,7 +114,7 @@ class LaneMachine(RuleBasedStateMachine):
     @rule(holder=holders)
     def send(self, holder: Holder) -> None:
         """A worker sends what it holds, once, unless too little of the lease is left."""
-        if not holder.sent and self.now - holder.granted < LEASE_SECONDS - MARGIN_SECONDS:
+        if not holder.sent and not holder.ended and self.now - holder.granted < LEASE_SECONDS - MARGIN_SECONDS:
             self._send(holder)
 
     @rule(
@@ -125,6 +126,9 @@ class LaneMachine(RuleBasedStateMachine):
     )
     def settle(self, holder: Holder, outcome, hand_over: bool, lost: bool):  # noqa: ANN001, ANN201
         """A worker settles, perhaps long after its lease; a lost reply is asked for again and is the same."""
+        if holder.ended:
+            return multiple()
+        holder.ended = True
         if not holder.sent:
             outcome = "release"
         elif outcome == "release":
@@ -163,7 +167,7 @@ class LaneMachine(RuleBasedStateMachine):
 
     @invariant()
     def lanes_and_due_agree(self) -> None:
-        """A lane is due if and only if it is not empty, and holds what is not done, in order; only its head is leased."""
+        """A lane is due if and only if it is not empty, and holds what is not done; only its head is leased."""
         if not hasattr(self, "model"):
             return
         due = {lane.decode() for lane in self.client.call("ZRANGE", KEYS.due, 0, -1)}
