@@ -153,5 +153,5 @@ def _toml(path: str) -> Mapping[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise SettingsError(CONFIG, f"cannot read {path!r}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, or an integer of thousands of digits
         raise SettingsError(CONFIG, f"{path} is not valid TOML: {error}") from None

@@ -37,7 +37,7 @@ class Field:
 
     Args:
         wire: its name in a form, as `Integration.FlowSid`.
-        attribute: its name in JSON, in flow files and in `FlexFlow`, as `integration.flow_sid`.
+        attribute: its name in `FlexFlow`, as `integration.flow_sid`.
         kind: which values it may have, and how they are written.
         default: its value where it is not given. Never change one: records leave out what has its default value.
         help: one sentence for the documentation.
@@ -57,6 +57,11 @@ class Field:
     ours: bool = False
     write_only: bool = False
     types: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its name in JSON and in flow files."""
+        return "integration_type" if self.attribute == "integration.type" else self.attribute
 
     def used_by(self, integration_type: str) -> bool:
         """Say whether an integration of this type uses the parameter."""
