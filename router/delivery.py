@@ -305,12 +305,12 @@ class Deliverer:
                 return False  # a slot that comes free wakes the sweeper
             leases, waiting = self._store.lanes.claim(tag, free, self.targets.full(time.monotonic()))
             for lease in leases:
-                if self.stopping or not self.targets.take(_target(lease.flow), time.monotonic()):
+                if not self.targets.take(_target(lease.flow), time.monotonic()):
                     # More heads of one target were due than its share: the rest waits a second or so.
                     self._settle(lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
                 else:
                     self.start(lease)
-            more = more or (waiting > len(leases) and bool(leases))
+            more = (waiting > len(leases) > 0) or more
         return more
 
     def _trim(self, offsets: dict[str, int]) -> None:

@@ -12,7 +12,7 @@ from router.integrations.http import Http
 from router.integrations.location import locate
 from router.integrations.proxy import Proxy
 from router.integrations.studio import Studio
-from router.settings import HandlerSetting, Settings
+from router.settings import Account, HandlerSetting, Settings
 
 __all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build", "target"]
 
@@ -20,9 +20,10 @@ __all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build", "targe
 class Integrations:
     """The senders of this process, by integration type."""
 
-    def __init__(self, settings: Settings, senders: Mapping[str, Sender]) -> None:
+    def __init__(self, settings: Settings, senders: Mapping[str, Sender], http: Http) -> None:
         self._settings = settings
         self._senders = senders
+        self.http = http
 
     def send(self, attempt: Attempt) -> Answer:
         """Make one attempt with the sender of the flow's integration type; see `Sender.send`."""
@@ -35,6 +36,18 @@ class Integrations:
     def target(self, flow: FlexFlow) -> str:
         """Name what the flow sends to; see `target`."""
         return target(self._settings, flow)
+
+    def url(self, account: Account, flow: FlexFlow) -> str:
+        """Return the URL that Twilio can be redirected to in the flow's place; "" when it has none."""
+        sender = self._senders.get(flow.integration.type)
+        try:
+            return sender.url(account, flow) if isinstance(sender, Proxy | Studio | External) else ""
+        except AttemptError:
+            return ""
+
+    def close(self) -> None:
+        """Close the idle connections; attempts may still be made, on new ones."""
+        self.http.close()
 
 
 def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: Door | None = None) -> Integrations:
@@ -56,7 +69,7 @@ def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: D
         "external": External(http),
         "handler": load_handlers(handlers),
     }
-    return Integrations(settings, senders)
+    return Integrations(settings, senders, http)
 
 
 def target(settings: Settings, flow: FlexFlow) -> str:

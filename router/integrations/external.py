@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from router.answer import Answer
+from router.flow import FlexFlow
 from router.integrations.base import Attempt
 from router.integrations.http import Http, auth_tokens
+from router.settings import Account
 from router.signature import Key
 
 
@@ -23,4 +25,8 @@ class External:
         keys = auth_tokens(attempt.account)
         if integration.signing_key:
             keys = (Key("signing_key", integration.signing_key.encode()),)
-        return self.http.forward(attempt, integration.url, keys=keys)
+        return self.http.forward(attempt, self.url(attempt.account, attempt.flow), keys=keys)
+
+    def url(self, account: Account, flow: FlexFlow) -> str:  # noqa: ARG002 - as the other senders'
+        """Return `Integration.Url`."""
+        return flow.integration.url

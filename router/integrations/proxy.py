@@ -6,8 +6,10 @@ https://www.twilio.com/docs/flex/developer/messaging/inbound-messages-channels
 from dataclasses import dataclass
 
 from router.answer import Answer
+from router.flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.http import Http, auth_tokens
+from router.settings import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +20,13 @@ class Proxy:
 
     def send(self, attempt: Attempt) -> Answer:
         """Forward the message; see `Sender.send`."""
-        account = attempt.account
-        service = attempt.flow.integration.proxy_service_sid or account.proxy_service_sid
+        url = self.url(attempt.account, attempt.flow)
+        return self.http.forward(attempt, url, keys=auth_tokens(attempt.account), trusted=True)
+
+    def url(self, account: Account, flow: FlexFlow) -> str:
+        """Return the Proxy service's webhook; raise `AttemptError` when neither flow nor account names a service."""
+        service = flow.integration.proxy_service_sid or account.proxy_service_sid
         if not service:
             reason = "neither Integration.ProxyServiceSid of the flow nor proxy_service_sid of the account is set"
             raise AttemptError(Failure.PERMANENT, reason)
-        url = f"{self.http.webhooks_url}/v1/Accounts/{account.sid}/Proxy/{service}/Webhooks/Message"
-        return self.http.forward(attempt, url, keys=auth_tokens(account), trusted=True)
+        return f"{self.http.webhooks_url}/v1/Accounts/{account.sid}/Proxy/{service}/Webhooks/Message"

@@ -6,8 +6,10 @@ https://www.twilio.com/docs/studio/widget-library/trigger-start
 from dataclasses import dataclass
 
 from router.answer import Answer
+from router.flow import FlexFlow
 from router.integrations.base import Attempt
 from router.integrations.http import Http, auth_tokens
+from router.settings import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,9 @@ class Studio:
 
     def send(self, attempt: Attempt) -> Answer:
         """Forward the message; see `Sender.send`."""
-        account = attempt.account
-        url = f"{self.http.webhooks_url}/v1/Accounts/{account.sid}/Flows/{attempt.flow.integration.flow_sid}"
-        return self.http.forward(attempt, url, keys=auth_tokens(account), trusted=True)
+        url = self.url(attempt.account, attempt.flow)
+        return self.http.forward(attempt, url, keys=auth_tokens(attempt.account), trusted=True)
+
+    def url(self, account: Account, flow: FlexFlow) -> str:
+        """Return the webhook of the Studio flow."""
+        return f"{self.http.webhooks_url}/v1/Accounts/{account.sid}/Flows/{flow.integration.flow_sid}"

@@ -55,6 +55,11 @@ def script(name: str, keys: Sequence[Word], args: Sequence[Word]) -> tuple[Word,
     return ("EVALSHA", SCRIPTS[name].sha, len(keys), *keys, *args)
 
 
+def _pack(*words: Word) -> bytes:
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # its stub means a tuple of one word
+    return packed
+
+
 class _Call:
     """One command on its way, and where its caller waits."""
 
@@ -79,7 +84,7 @@ class Client:
         self._connection: Any = None
         self._queue: list[_Call] = []
         self._busy = False
-        self._wait = hiredis.pack_command(("WAIT", replicas, int(call_seconds * 500))) if replicas else b""
+        self._wait = _pack("WAIT", replicas, int(call_seconds * 500)) if replicas else b""
 
     def script(self, name: str, keys: Sequence[Word], args: Sequence[Word], *, writes: bool = False) -> Any:
         """Run the script `name`; raise as `call` does."""
@@ -105,7 +110,7 @@ class Client:
             connection.disconnect()
 
     def _enqueue(self, words: tuple[Word, ...], *, writes: bool) -> _Call:
-        call = _Call(hiredis.pack_command(words), writes=writes)
+        call = _Call(_pack(*words), writes=writes)
         self._queue.append(call)
         if not self._busy:
             self._busy = True
@@ -158,7 +163,7 @@ class Client:
         connection = self._pool.get_connection()
         self._connection = connection
         connection.send_packed_command(
-            [hiredis.pack_command(("SCRIPT", "LOAD", script.source)) for script in SCRIPTS.values()],
+            [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()],
             check_health=False,
         )
         for _ in SCRIPTS:
@@ -211,7 +216,9 @@ def connection_pool(url: str, call_seconds: float) -> Any:
         sentinels = [
             (host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")
         ]
-        sentinel = Sentinel(sentinels, socket_timeout=call_seconds, socket_connect_timeout=call_seconds)
+        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+            sentinels, socket_timeout=call_seconds, socket_connect_timeout=call_seconds
+        )
         master = sentinel.master_for(
             service, db=int(db or 0), username=user or None, password=password or None, **options
         )

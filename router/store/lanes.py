@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from router.flow import FlexFlow
 from router.store.client import Client, Word
@@ -70,6 +70,9 @@ class Acceptance:
     flow_sid: str = ""
 
 
+Outcome: TypeAlias = Literal["delivered", "undelivered", "unrouted", "retry", "release"]
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """How an attempt ended, as delivery decided.
@@ -77,7 +80,7 @@ class Settlement:
     `delay` is in seconds (retry and release); `fields` are written to the message with the outcome.
     """
 
-    outcome: Literal["delivered", "undelivered", "unrouted", "retry", "release"]
+    outcome: Outcome
     delay: float = 0.0
     fields: Mapping[str, Word] | None = None
     history: str = ""

@@ -83,7 +83,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     def metrics() -> Response:
         registry = CollectorRegistry()
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            multiprocess.MultiProcessCollector(registry)
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             text = generate_latest(registry)
         else:
             text = generate_latest(REGISTRY)

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -77,6 +78,10 @@ class Twilio:
         for thread in self._threads:
             thread.join(30)
             assert not thread.is_alive()
+
+
+def _replaced(service: Service, before: set[int]) -> bool:
+    return not before & set(service.workers())
 
 
 def _first_deliveries(target: Target) -> dict[str, list[str]]:
@@ -151,7 +156,7 @@ def test_a_graceful_stop_strands_nothing(tmp_path: Path, valkey: ValkeyServer) -
                     assert service.process is not None
                     before = set(service.workers())
                     service.process.send_signal(number)
-                    wait_until(lambda before=before: not before & set(service.workers()), what="new workers", within=50)
+                    wait_until(partial(_replaced, service, before), what="new workers", within=50)
                     twilio.wait_for(20)
                     twilio.stop()
                 else:

@@ -5,6 +5,7 @@ that the protocol knows of time. After each step the invariants hold; at the end
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -12,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from router.store.client import Client
 from router.store.keys import AccountKeys
-from router.store.lanes import LOST_LIMIT, Lanes, Lease, Settlement, new_token
+from router.store.lanes import LOST_LIMIT, Acceptance, Lanes, Lease, Outcome, Settlement, new_token
 from tests.valkey import ValkeyServer
 
 ACCOUNT = "AC" + "0" * 31 + "7"
@@ -24,7 +25,7 @@ MARGIN_SECONDS = 8.0
 
 @dataclass
 class Holder:
-    """A worker's lease: when it was granted, in the model's time, what the worker has done, and whether it has ended."""
+    """A worker's lease: when it was granted, in the model's time, and what the worker has done with it."""
 
     lease: Lease
     granted: float
@@ -79,13 +80,13 @@ class LaneMachine(RuleBasedStateMachine):
         self.client.close()
 
     @rule(target=holders, lane=st.sampled_from(LANES), lease=st.booleans(), lost=st.booleans())
-    def accept(self, lane: str, lease: bool, lost: bool):  # noqa: ANN201 - hypothesis names them
+    def accept(self, lane: str, lease: bool, lost: bool) -> Any:
         """A message arrives; when the reply is lost the call is repeated with its token."""
         self.count += 1
         sid = f"SM{self.count:032x}"
         token = new_token()
 
-        def call():  # noqa: ANN202
+        def call() -> Acceptance:
             return self.lanes.accept(
                 token=token, account_sid=ACCOUNT, message_sid=sid, lane=lane, disposition="queue", lease=lease,
                 versions=(), facts={"raw": b"body", "flow": "FO" + "1" * 32},
@@ -105,7 +106,7 @@ class LaneMachine(RuleBasedStateMachine):
         return Holder(self._lease(sid, lane, token), self.now)
 
     @rule(target=holders, limit=st.integers(1, 3), lost=st.booleans())
-    def claim(self, limit: int, lost: bool):  # noqa: ANN201
+    def claim(self, limit: int, lost: bool) -> Any:
         """A sweeper claims; a claim whose reply is lost is not repeated."""
         leases, _ = self.lanes.claim("7", limit, ())
         self._reconcile()
@@ -124,7 +125,7 @@ class LaneMachine(RuleBasedStateMachine):
         hand_over=st.booleans(),
         lost=st.booleans(),
     )
-    def settle(self, holder: Holder, outcome, hand_over: bool, lost: bool):  # noqa: ANN001, ANN201
+    def settle(self, holder: Holder, outcome: Outcome, hand_over: bool, lost: bool) -> Any:
         """A worker settles, perhaps long after its lease; a lost reply is asked for again and is the same."""
         if holder.ended:
             return multiple()
