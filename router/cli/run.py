@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from router.cli.demo import configuration
 from router.cli.embedded import EmbeddedValkey
 from router.cli.supervisor import Supervisor
 from router.errors import RouterError, SettingsError
-from router.settings import Settings, load
+from router.settings import Row, Settings, load, table
 
 _PROJECT = Path(__file__).parents[2]
 _CONFIG = _PROJECT / "config" / "gunicorn.conf.py"
@@ -32,12 +33,31 @@ _PATIENCE = 20.0
 _LOOK = 0.05
 
 
-@click.command()
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen. [ROUTER_BIND; 127.0.0.1:8000]")
-@click.option("--workers", metavar="N", help="How many processes serve. [ROUTER_WORKERS; one per core]")
-@click.option("--data-dir", metavar="PATH", help="Where the store and the demo account live. [ROUTER_DATA_DIR; var]")
+_SETTINGS = [row for row in table() if row.variable]
+
+
+class _Command(click.Command):
+    """A command whose help ends with every setting, as the settings describe themselves."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Settings, as variables or in the file that ROUTER_CONFIG names"):
+            formatter.write_dl([(row.variable, _help(row)) for row in _SETTINGS])
+
+
+def _help(row: Row) -> str:
+    return f"{row.help}. [{row.default}]" if row.default else f"{row.help}."
+
+
+def _help_of(variable: str) -> str:
+    return next(_help(row) for row in _SETTINGS if row.variable == variable)
+
+
+@click.command(cls=_Command)
+@click.option("--bind", metavar="HOST:PORT", help=_help_of("ROUTER_BIND"))
+@click.option("--workers", metavar="N", help=_help_of("ROUTER_WORKERS"))
+@click.option("--data-dir", metavar="PATH", help=_help_of("ROUTER_DATA_DIR"))
 def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
-    """Start the router and serve until Ctrl-C.
+    """Start the router: with one command on a fresh machine, or over your own Redis.
 
     Without ROUTER_REDIS_URL it starts a Valkey of its own, which keeps its data in the data directory: a message that
     Twilio got a 200 for is on disk, and is there again after a kill. With ROUTER_REDIS_URL it serves from that Redis.
@@ -48,14 +68,15 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
       export TWILIO_ACCOUNT_SID=AC…  TWILIO_AUTH_TOKEN=…
       router run
 
-    Every setting is a variable or a line in the file that ROUTER_CONFIG names; the README lists them all.
+    Ctrl-C stops it gracefully: what is being delivered is finished first. A second Ctrl-C does not wait.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
     environ = dict(os.environ) | {name: value for name, value in options.items() if value is not None}
     folder = load(environ).data_dir
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made_up = not load(environ).accounts
-    if not environ.get("ROUTER_CONFIG"):
+    ours = not environ.get("ROUTER_CONFIG")
+    if ours:
         environ["ROUTER_CONFIG"] = str(configuration(folder.absolute(), with_account=made_up))
     elif made_up:
         raise SettingsError(
@@ -64,17 +85,30 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
     settings = load(environ)
     _check_address(settings)
     if settings.redis_url:
+        if ours:
+            _seed(environ)
         _announce(settings, made_up=made_up)
         os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(folder):
-        sys.exit(_with_store(settings, environ, made_up=made_up))
+        sys.exit(_with_store(settings, environ, ours=ours, made_up=made_up))
 
 
-def _with_store(settings: Settings, environ: dict[str, str], *, made_up: bool) -> int:
-    """Serve over an embedded store; return gunicorn's exit status."""
+def _with_store(settings: Settings, environ: dict[str, str], *, ours: bool, made_up: bool) -> int:
+    """Serve over an embedded store; return gunicorn's exit status.
+
+    Args:
+        settings: of the router to be.
+        environ: the variables from which it will read them.
+        ours: whether the configuration is one of our own, with the handler of the demo's flows.
+        made_up: whether the account is.
+    """
     store = EmbeddedValkey.over(settings.data_dir / "valkey")
     environ["ROUTER_REDIS_URL"] = store.url
     environ["ROUTER_BIND"] = settings.bind
+
+    def prepare() -> None:
+        if ours:
+            _seed(environ)
 
     def announce(alive: Callable[[], bool]) -> None:
         _wait_until_up(settings, alive)
@@ -83,7 +117,14 @@ def _with_store(settings: Settings, environ: dict[str, str], *, made_up: bool) -
 
     found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
     with recorded(settings.data_dir, found):
-        return Supervisor(store, _COMMAND, environ).run(prepare=lambda: None, announce=announce)
+        return Supervisor(store, _COMMAND, environ).run(prepare, announce)
+
+
+def _seed(environ: dict[str, str]) -> None:
+    """Give an account without flows those of the demo."""
+    ended = subprocess.run([sys.executable, "-m", "router.cli.seed"], env=environ, check=False)
+    if ended.returncode:
+        raise RouterError("the demo's flows could not be written")
 
 
 @contextlib.contextmanager
@@ -137,7 +178,7 @@ def _announce(settings: Settings, *, made_up: bool) -> None:
     sids = ", ".join(each.sid for each in settings.accounts)
     # The token of a real account is its owner's secret; the one we made up has to be said somewhere.
     token = f"\n  Auth token   {account.auth_tokens[0]}" if made_up else ""
-    router = "router" if shutil.which("router") else os.path.relpath(sys.argv[0])
+    router = "router" if shutil.which("router") else min(sys.argv[0], os.path.relpath(sys.argv[0]), key=len)
     click.echo(f"""
   Listening    {url}   (webhooks at {url}/webhooks/sms, …/whatsapp, …/facebook, …/rcs)
   Account      {sids}{"   (made up, for this data directory)" if made_up else ""}{token}

@@ -11,15 +11,14 @@ HOMES = {
     "click": {"router.cli"},
     "flask": {"router.web", "router.app"},
     "gevent": {"router.app", "router.delivery", "router.integrations", "router.store", "router.web"},
+    "hiredis": {"router.store"},
     "httptools": {"router.integrations"},
-    "prometheus_client": {"router.metrics"},
+    "prometheus_client": {"router.metrics", "router.web"},
     "pydantic": {"router.settings"},
     "pydantic_core": {"router.settings"},
     "redis": {"router.store"},
-    "rich": {"router.cli"},
     "structlog": {"router.log"},
     "twilio": {"router.integrations"},
-    "urllib3": {"router.integrations"},
     "werkzeug": {"router.web", "router.app"},
 }
 # The core does no I/O and never asks the clock.

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from router.address import CHANNELS
+from router.cli.context import load_settings_for_cli
 from router.cli.embedded import ask
+from router.store import connect
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ, is_alive
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
@@ -41,6 +44,24 @@ def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
     for words in (f"http://127.0.0.1:{router.port}", account["sid"], account["auth_tokens"][0], 'sms --body "Hola"'):
         assert words in banner
     assert router.status_of("/readyz") == 200
+
+
+def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
+    """The first run gives the account flows that echo; a later one changes nothing, whatever became of them."""
+    router = run().up()
+    settings = load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(router.var)))
+    sid = settings.accounts[0].sid
+    store = connect(settings)
+    flows = store.flows.page(sid, 0, 50)
+    assert {flow.channel_type for flow in flows} == set(CHANNELS)
+    assert {flow.integration.handler for flow in flows} == {"echo"}
+    for flow in flows[1:]:
+        store.flows.delete(flow)
+    store.close()
+    router.end()
+    again = connect(load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(run().up().var))))
+    assert again.flows.page(sid, 0, 50) == flows[:1]
+    again.close()
 
 
 def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:

@@ -1,0 +1,98 @@
+"""The parts of the documentation that are derived from the code; `make docs` writes them.
+
+Such a part stands between two comments, as `<!-- settings -->` and `<!-- /settings -->`.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from router.cli import COMMANDS
+from router.flow_field import FIELDS
+from router.settings import table
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings() -> str:
+    """Return the table of what the environment may say."""
+    rows = (row for row in table() if row.variable)
+    return _table(
+        ("Variable", "Holds", "Default", "Meaning"), ((f"`{r.variable}`", r.type, r.default, r.help) for r in rows)
+    )
+
+
+def file_settings() -> str:
+    """Return the table of what only the file may say."""
+    rows = (row for row in table() if not row.variable)
+    return _table(("In the file", "Holds", "Meaning"), ((f"`{r.key}`", r.type, r.help) for r in rows))
+
+
+def commands() -> str:
+    """Return the table of the commands."""
+    return _table(("Command", "Does"), ((f"`router {name}`", summary) for name, summary in COMMANDS.items()))
+
+
+def flow_parameters() -> str:
+    """Return the table of a flow's parameters."""
+    return _table(
+        ("Parameter", "In a file", "Default", "Meaning"),
+        (
+            (
+                f"`{each.wire}`{' *' if each.ours else ''}",
+                f"`{each.attribute}`",
+                "required" if each.required else _shown(each.default),
+                each.help + (f" ({', '.join(f'`{name}`' for name in each.types)})" if each.types else ""),
+            )
+            for each in FIELDS
+        ),
+    )
+
+
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "settings": ("README.md", settings),
+    "file-settings": ("README.md", file_settings),
+    "commands": ("README.md", commands),
+    "flow-parameters": ("docs/flex-flows.md", flow_parameters),
+}
+
+
+def written(name: str) -> str:
+    """Return what the document says in this part; raise ValueError when it has no such part."""
+    file, _ = PARTS[name]
+    begin, end = _marks(name)
+    _, found, rest = (ROOT / file).read_text().partition(begin)
+    part, closed, _ = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{file} has no part {begin} … {end}")
+    return part.strip()
+
+
+def main() -> None:
+    """Write every part anew."""
+    for name, (file, derive) in PARTS.items():
+        document = (ROOT / file).read_text()
+        begin, end = (document.index(mark) for mark in _marks(name))
+        begin += len(_marks(name)[0])
+        (ROOT / file).write_text(f"{document[:begin]}\n{derive()}\n{document[end:]}")
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->", f"<!-- /{name} -->"
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, tuple):
+        default = ",".join(str(each) for each in default)
+    return "" if default in ("", None) else f"`{default}`"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

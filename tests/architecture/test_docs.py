@@ -1,0 +1,28 @@
+"""What the product has, its documentation names: settings, commands and flow parameters, word by word."""
+
+import click
+import pytest
+
+from router.cli import COMMANDS, main
+from tests.architecture.readme import PARTS, ROOT, written
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_derived_parts_are_what_the_code_says(name: str) -> None:
+    """A setting, command or parameter that is added, renamed or explained anew is so in the documentation too."""
+    _, derive = PARTS[name]
+    assert written(name) == derive(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_in_the_list_what_it_says_itself(name: str) -> None:
+    """`router --help` imports no command; its summaries are the commands' own first sentences all the same."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert (command.help or "").split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
+
+
+def test_every_document_is_linked() -> None:
+    """A how-to that the README does not mention is found by nobody."""
+    readme = (ROOT / "README.md").read_text()
+    assert not [file.name for file in (ROOT / "docs").glob("*.md") if f"docs/{file.name}" not in readme]
