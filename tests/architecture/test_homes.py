@@ -17,6 +17,7 @@ HOMES = {
     "pydantic": {"router.settings"},
     "pydantic_core": {"router.settings"},
     "redis": {"router.store"},
+    "rich": {"router.cli"},
     "structlog": {"router.log"},
     "twilio": {"router.integrations"},
     "werkzeug": {"router.web", "router.app"},
