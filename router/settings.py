@@ -117,13 +117,13 @@ class Account(_Table):
         repr=False, min_length=1, description="Auth tokens in order of preference: the first one signs what is sent"
     )
     shared_keys: Annotated[tuple[SharedKey, ...], Kind("tables")] = Field(
-        (), description="Keys that Twilio signs with instead of the auth token"
+        default=(), description="Keys that Twilio signs with instead of the auth token"
     )
     api_keys: Annotated[tuple[ApiKey, ...], Kind("tables")] = Field(
-        (), description="Keys with which programs may use the REST resources"
+        default=(), description="Keys with which programs may use the REST resources"
     )
     proxy_service_sid: Annotated[Annotated[str, _sid("KS")] | None, Kind("KS…")] = Field(
-        None, description="The Proxy service of flows that name none"
+        default=None, description="The Proxy service of flows that name none"
     )
 
 
@@ -134,7 +134,7 @@ class HandlerSetting(_Table):
         description="The function"
     )
     accounts: Annotated[tuple[AccountSid, ...], BeforeValidator(listed), Kind("list of AC…")] = Field(
-        (), description="The accounts whose flows may name it; none: all"
+        default=(), description="The accounts whose flows may name it; none: all"
     )
 
 
@@ -149,74 +149,79 @@ Handlers = Mapping[HandlerName, Annotated[HandlerSetting, BeforeValidator(_handl
 class Settings(_Table):
     """All settings of a process. Times are seconds unless the name says otherwise."""
 
-    accounts: Annotated[tuple[Account, ...], Kind("tables")] = Field((), description="The accounts, many of them")
+    accounts: Annotated[tuple[Account, ...], Kind("tables")] = Field(
+        default=(), description="The accounts, many of them"
+    )
     handlers: Annotated[Handlers, Kind("table")] = Field(
-        {},
+        default={},
         description='Functions that flows may name: `name = "package.module:function"`, or for some accounts only '
         '`name = { path = "package.module:function", accounts = ["AC…"] }`',
     )
     bind: Annotated[str, AfterValidator(_bind), Kind("host:port")] = Field(
-        "127.0.0.1:8000", description="Where to listen"
+        default="127.0.0.1:8000", description="Where to listen"
     )
     workers: Annotated[int, Kind("integer"), Field(ge=1, le=1024)] = Field(
         default_factory=lambda: os.cpu_count() or 1, description="How many processes serve"
     )
     redis_url: Annotated[Annotated[str, AfterValidator(_redis_url)] | None, Kind("URL")] = Field(
-        None,
+        default=None,
         repr=False,
         description="The store: Redis 7.0 or Valkey 7.2 at least, `redis://`, `rediss://`, `unix://` or "
         "`redis+sentinel://`. Without it `router run` starts one of its own",
     )
     redis_replicas: Annotated[int, Kind("integer"), Field(ge=0, le=100)] = Field(
-        0, description="How many replicas of the store must confirm a message before it is acknowledged"
+        default=0, description="How many replicas of the store must confirm a message before it is acknowledged"
     )
     data_dir: Annotated[Path, Kind("path")] = Field(
-        Path("var"), description="Where `router run` keeps its store and the demo's account"
+        default=Path("var"), description="Where `router run` keeps its store and the demo's account"
     )
     public_urls: Annotated[tuple[BaseUrl, ...], BeforeValidator(listed), Kind("list of URLs")] = Field(
-        (),
+        default=(),
         repr=False,  # a URL given to Twilio may hold a password
         description="The bases under which Twilio reaches the router, as they are written at Twilio. Without one, the "
         "request's own host counts",
     )
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
-        (), description="Proxies that may say `X-Forwarded-*`; used only when no public URL is set"
+        default=(), description="Proxies that may say `X-Forwarded-*`; used only when no public URL is set"
     )
     admin_password: Annotated[Secret | None, Kind("secret")] = Field(
-        None, repr=False, description="The password of the web console"
+        default=None, repr=False, description="The password of the web console"
     )
     twilio_webhooks_url: Annotated[BaseUrl, Kind("URL")] = Field(
-        "https://webhooks.twilio.com", description="The base of Twilio's Proxy and Studio webhooks"
+        default="https://webhooks.twilio.com", description="The base of Twilio's Proxy and Studio webhooks"
     )
     twilio_api_url: Annotated[BaseUrl | None, Kind("URL")] = Field(
-        None, description="When set, every call of Twilio's REST API goes to this base, its path kept"
+        default=None, description="When set, every call of Twilio's REST API goes to this base, its path kept"
     )
     allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
-        (), description="Private networks that targets may live in"
+        default=(), description="Private networks that targets may live in"
     )
     lease_seconds: Annotated[Duration, Kind("seconds"), Field(ge=LEASE_MARGIN + 1, le=600)] = Field(
-        30.0, description="How long a process may hold a conversation; an attempt ends 8 s before"
+        default=30.0, description="How long a process may hold a conversation; an attempt ends 8 s before"
     )
     relay_seconds: Annotated[Duration, Kind("seconds"), Field(lt=TWILIO_WAITS)] = Field(
-        10.0, description="How long a relayed answer is waited for, from the request's arrival; Twilio waits 15 s"
+        default=10.0,
+        description="How long a relayed answer is waited for, from the request's arrival; Twilio waits 15 s",
     )
     deliveries: Annotated[int, Kind("integer"), Field(ge=4, le=100_000)] = Field(
-        256, description="Messages that one process delivers at a time, at most a quarter of them to one target"
+        default=256, description="Messages that one process delivers at a time, at most a quarter of them to one target"
     )
     retry_delays: Annotated[
         tuple[Annotated[Duration, Field(gt=0)], ...], BeforeValidator(listed), Kind("list of seconds")
-    ] = Field((1.0, 5.0, 15.0, 60.0, 300.0), min_length=1, description="The pauses between attempts; the last repeats")
+    ] = Field(
+        default=(1.0, 5.0, 15.0, 60.0, 300.0), min_length=1, description="The pauses between attempts; the last repeats"
+    )
     delivered_hours: Annotated[Duration, Kind("hours"), Field(gt=0)] = Field(
-        24.0, description="How long delivered messages are kept, which is how far back a duplicate is known"
+        default=24.0, description="How long delivered messages are kept, which is how far back a duplicate is known"
     )
     retention_days: Annotated[Duration, Kind("days"), Field(gt=0)] = Field(
-        7.0, description="How long undelivered and unrouted messages are kept"
+        default=7.0, description="How long undelivered and unrouted messages are kept"
     )
     sticky_hours: Annotated[Duration, Kind("hours")] = Field(
-        24.0, description="How long a conversation stays with the flow that was chosen for it"
+        default=24.0, description="How long a conversation stays with the flow that was chosen for it"
     )
     late_answer_seconds: Annotated[Duration, Kind("seconds")] = Field(
-        300.0, description="How old a message may be for an answer that came too late to be sent after all"
+        default=300.0, description="How old a message may be for an answer that came too late to be sent after all"
     )
 
     @field_validator("accounts")

@@ -1,0 +1,284 @@
+import re
+import subprocess
+import sys
+import tomllib
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.errors import SettingsError
+from router.settings import Account, HandlerSetting, Settings, load, table
+
+AC, OTHER = "AC" + "0" * 32, "AC" + "1" * 32
+CONFIG = Path(__file__).parents[2] / "config"
+
+
+def _file(tmp_path: Path, text: str) -> dict[str, str]:
+    path = tmp_path / "router.toml"
+    path.write_text(text, encoding="utf-8")
+    return {"ROUTER_CONFIG": str(path)}
+
+
+def _account(sid: str = AC, more: str = "") -> str:
+    return f'[[account]]\nsid = "{sid}"\nauth_tokens = ["token"]\n{more}\n'
+
+
+def test_nothing_is_needed() -> None:
+    """Without any setting the defaults of the documentation hold, and there is no account."""
+    settings = load({})
+    assert settings.accounts == ()
+    assert (settings.bind, settings.redis_url, settings.data_dir) == ("127.0.0.1:8000", None, Path("var"))
+    assert (settings.lease_seconds, settings.attempt_seconds, settings.relay_seconds) == (30, 22, 10)
+    assert settings.retry_delays == (1, 5, 15, 60, 300)
+    assert settings.workers >= 1
+
+
+def test_one_account_from_the_environment() -> None:
+    """TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are all that one account needs."""
+    settings = load({"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": "token"})
+    assert settings.account(AC) == Account(sid=AC, auth_tokens=("token",))
+    assert settings.account(OTHER) is None
+
+
+def test_many_accounts_from_the_file(tmp_path: Path) -> None:
+    """Tables of the file give accounts their tokens, shared keys, API keys and Proxy service."""
+    shared = '[[account.shared_keys]]\nid = "webhooks_sharedkey_1"\nalgorithm = "HMAC_SHA256"\nsecret = "s1"\n'
+    key = f'[[account.api_keys]]\nsid = "SK{"2" * 32}"\nsecret = "s2"\n'
+    first = _account(more=f'proxy_service_sid = "KS{"3" * 32}"\n{shared}{key}')
+    settings = load(_file(tmp_path, first + _account(OTHER)))
+    account = settings.accounts[0]
+    assert [each.sid for each in settings.accounts] == [AC, OTHER]
+    assert account.shared_keys[0].algorithm == "HMAC_SHA256"
+    assert account.api_keys[0].secret == "s2"
+    assert account.proxy_service_sid == "KS" + "3" * 32
+
+
+def test_the_environment_wins(tmp_path: Path) -> None:
+    """A variable wins over the file, and one that is empty counts as not set."""
+    environ = _file(tmp_path, 'lease_seconds = 20\ndeliveries = 8\npublic_url = "https://a.example/"\n')
+    settings = load(environ | {"ROUTER_LEASE_SECONDS": "40", "ROUTER_DELIVERIES": ""})
+    assert (settings.lease_seconds, settings.deliveries) == (40, 8)
+    assert settings.public_urls == ("https://a.example",)
+
+
+def test_the_account_of_the_environment_comes_first(tmp_path: Path) -> None:
+    """An account named in both places keeps its table, with the environment's token before the table's."""
+    environ = _file(tmp_path, _account(OTHER) + _account(more=f'proxy_service_sid = "KS{"3" * 32}"'))
+    settings = load(environ | {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": "newer"})
+    assert [each.sid for each in settings.accounts] == [AC, OTHER]
+    assert settings.accounts[0].auth_tokens == ("newer", "token")
+    assert settings.accounts[0].proxy_service_sid == "KS" + "3" * 32
+
+
+def test_lists_are_comma_separated_in_the_environment() -> None:
+    """Blanks around a comma and a comma at the end do not matter."""
+    settings = load(
+        {
+            "ROUTER_PUBLIC_URL": "https://a.example, http://b.example:8080/base/",
+            "ROUTER_ALLOWED_NETWORKS": "10.0.0.0/8,::1",
+            "ROUTER_RETRY_DELAYS": "0.5, 2,",
+        }
+    )
+    assert settings.public_urls == ("https://a.example", "http://b.example:8080/base")
+    assert settings.allowed_networks == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert settings.retry_delays == (0.5, 2)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_from_a_file(tmp_path: Path, end: str) -> None:
+    """NAME_FILE reads the secret from a file, without the line end that editors leave."""
+    path = tmp_path / "secret"
+    path.write_bytes(f"hush{end}".encode())
+    environ = {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN_FILE": str(path), "ROUTER_ADMIN_PASSWORD_FILE": str(path)}
+    settings = load(environ)
+    assert settings.accounts[0].auth_tokens == ("hush",)
+    assert settings.admin_password == "hush"
+    assert load(_file(tmp_path, f'admin_password_file = "{path}"')).admin_password == "hush"
+
+
+def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:
+    """A handler is a path, or a path with the accounts whose flows may name it."""
+    handlers = f'[handlers]\necho = "router.demo:handle"\nown = {{ path = "shop:handle", accounts = ["{AC}"] }}\n'
+    settings = load(_file(tmp_path, handlers + _account() + _account(OTHER)))
+    assert settings.handlers["echo"] == HandlerSetting(path="router.demo:handle")
+    assert settings.handlers_of(AC) == {"echo", "own"}
+    assert settings.handlers_of(OTHER) == {"echo"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "says"),
+    [
+        pytest.param(
+            {"ROUTER_LEAS_SECONDS": "9"}, "ROUTER_LEAS_SECONDS", "did you mean ROUTER_LEASE_SECONDS", id="typo"
+        ),
+        pytest.param({"ROUTER_PORT": "80"}, "ROUTER_PORT", "no such setting", id="a port that is not Kubernetes'"),
+        pytest.param({"ROUTER_HANDLERS": "x"}, "ROUTER_HANDLERS", "no such setting", id="only in the file"),
+        pytest.param({"ROUTER_WORKERS": "many"}, "ROUTER_WORKERS", "'many'", id="not a number"),
+        pytest.param({"ROUTER_LEASE_SECONDS": "8.5"}, "ROUTER_LEASE_SECONDS", "9", id="lease too short for an attempt"),
+        pytest.param({"ROUTER_LEASE_SECONDS": "nan"}, "ROUTER_LEASE_SECONDS", "finite", id="not finite"),
+        pytest.param({"ROUTER_RELAY_SECONDS": "15"}, "ROUTER_RELAY_SECONDS", "less than 15", id="relay past Twilio"),
+        pytest.param({"ROUTER_DELIVERIES": "3"}, "ROUTER_DELIVERIES", "4", id="no quarter for a target"),
+        pytest.param({"ROUTER_RETRY_DELAYS": ","}, "ROUTER_RETRY_DELAYS", "at least 1", id="no delay"),
+        pytest.param({"ROUTER_RETRY_DELAYS": "1,x"}, "ROUTER_RETRY_DELAYS", "'x'", id="a delay that is none"),
+        pytest.param({"ROUTER_REDIS_URL": "http://x"}, "ROUTER_REDIS_URL", "redis+sentinel://", id="not a store"),
+        pytest.param({"ROUTER_PUBLIC_URL": "a.example"}, "ROUTER_PUBLIC_URL", "absolute", id="no scheme"),
+        pytest.param({"ROUTER_PUBLIC_URL": "https://a/?b"}, "ROUTER_PUBLIC_URL", "query", id="a query"),
+        pytest.param({"ROUTER_PUBLIC_URL": "https://a/#b"}, "ROUTER_PUBLIC_URL", "fragment", id="a fragment"),
+        pytest.param({"ROUTER_BIND": "8000"}, "ROUTER_BIND", "HOST:PORT", id="no host"),
+        pytest.param({"ROUTER_BIND": "::1:8000"}, "ROUTER_BIND", "[::1]:8000", id="IPv6 without brackets"),
+        pytest.param({"ROUTER_TRUSTED_PROXIES": "10.0.0.1/8"}, "ROUTER_TRUSTED_PROXIES", "host bits", id="network"),
+        pytest.param({"TWILIO_ACCOUNT_SID": AC}, "TWILIO_AUTH_TOKEN", "not set", id="no token"),
+        pytest.param({"TWILIO_AUTH_TOKEN": "t"}, "TWILIO_ACCOUNT_SID", "not set", id="no account"),
+        pytest.param({"ROUTER_CONFIG": "/none.toml"}, "ROUTER_CONFIG", "No such file", id="no file"),
+        pytest.param({"ROUTER_REDIS_URL_FILE": "/none"}, "ROUTER_REDIS_URL_FILE", "No such file", id="no secret file"),
+        pytest.param(
+            {"ROUTER_ADMIN_PASSWORD": "a", "ROUTER_ADMIN_PASSWORD_FILE": "b"},
+            "ROUTER_ADMIN_PASSWORD",
+            "leave one of them out",
+            id="both",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(environ: dict[str, str], name: str, says: str) -> None:
+    """A variable that is unknown or does not parse stops the start, with its name and the reason."""
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    assert caught.value.name == name
+    assert says in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "says"),
+    [
+        pytest.param("lease_second = 1", "lease_second in", "did you mean lease_seconds", id="typo"),
+        pytest.param("lease_seconds = true", "lease_seconds in", "true or false", id="a boolean"),
+        pytest.param("handlers = 1", "handlers in", "dictionary", id="not a table"),
+        pytest.param("account = 1", "account in", "tuple", id="not tables"),
+        pytest.param('[handlers]\n"E!" = "a:b"', "handlers in", "pattern", id="a handler's name"),
+        pytest.param('[handlers]\necho = "a.b"', "handlers in", "pattern", id="a handler's path"),
+        pytest.param(f'[handlers]\ne = {{path = "a:b", accounts = ["{AC}"]}}', "handlers in", "not one of", id="whose"),
+        pytest.param('[handlers]\ne = {pat = "a:b"}', "handlers in", "missing", id="a handler without a path"),
+        pytest.param(_account() + _account(), "account in", "twice", id="an account twice"),
+        pytest.param(_account("AC1"), "[[account]] without a valid sid", "32 hexadecimal", id="a SID"),
+        pytest.param(f'[[account]]\nsid = "{AC}"', f"[[account]] {AC}, auth_tokens", "missing", id="no token"),
+        pytest.param(
+            _account(more="auth_token = 1"),
+            f"[[account]] {AC}, auth_token",
+            "did you mean auth_tokens",
+            id="nested typo",
+        ),
+        pytest.param(
+            _account(more=f'api_keys = [{{sid = "SK{"1" * 32}", secret = "a"}}]')
+            + _account(OTHER, f'api_keys = [{{sid = "SK{"1" * 32}", secret = "b"}}]'),
+            "account in",
+            "API key's sid is given twice",
+            id="an API key of two accounts",
+        ),
+        pytest.param(
+            _account(more='shared_keys = [{id = "k", algorithm = "MD5", secret = "a"}]'),
+            f"[[account]] {AC}, shared_keys, algorithm",
+            "HMAC_SHA256",
+            id="algorithm",
+        ),
+        pytest.param("= 1", "ROUTER_CONFIG", "not valid TOML", id="not TOML"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, text: str, name: str, says: str) -> None:
+    """A line of the file that is unknown or does not parse is named with its place and the reason."""
+    with pytest.raises(SettingsError) as caught:
+        load(_file(tmp_path, text))
+    assert caught.value.name.startswith(name)
+    assert says in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "tcp://10.0.0.1:80"), ("SERVICE_HOST", "10.0.0.1"), ("PORT_8000_TCP_ADDR", "10.0.0.1")],
+)
+def test_variables_of_kubernetes_are_not_ours(name: str, value: str) -> None:
+    """A Kubernetes service named "router" gives every container variables that begin like ours."""
+    assert load({f"ROUTER_{name}": value}) == load({})
+
+
+SECRET = "s3cr3t-"  # what no text may show
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"TWILIO_ACCOUNT_SID": SECRET, "TWILIO_AUTH_TOKEN": AC},
+        {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": SECRET + " x"},
+        {"ROUTER_REDIS_URL": f"http://:{SECRET}@h"},
+        {"ROUTER_PUBLIC_URL": f"https://me:{SECRET}@a.example/?"},
+        {"ROUTER_ADMIN_PASSWORD": SECRET + "\t"},
+    ],
+)
+def test_errors_show_no_secret(environ: dict[str, str]) -> None:
+    """What is wrong with a secret is said without the secret, also when it stands in the wrong line."""
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@given(st.sampled_from(["sid", "auth_tokens", "shared_keys", "api_keys", "x"]), st.sampled_from([SECRET, [SECRET], 1]))
+def test_errors_of_accounts_show_no_secret(key: str, value: object) -> None:
+    """No text of an error holds what stands in an account's table."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        Settings.model_validate({"accounts": [{key: value}]})
+    assert SECRET not in str(caught.value)
+
+
+def test_repr_shows_no_secret(tmp_path: Path) -> None:
+    """Settings may reach a log: their repr holds no token, key, password, or URL that may hold one."""
+    more = f'shared_keys = [{{id = "k", algorithm = "HMAC_SHA1", secret = "{SECRET}"}}]\n'
+    more += f'api_keys = [{{sid = "SK{"1" * 32}", secret = "{SECRET}"}}]'
+    environ = _file(tmp_path, _account(more=more))
+    settings = load(
+        environ
+        | {
+            "TWILIO_ACCOUNT_SID": OTHER,
+            "TWILIO_AUTH_TOKEN": SECRET,
+            "ROUTER_ADMIN_PASSWORD": SECRET,
+            "ROUTER_REDIS_URL": f"redis://:{SECRET}@h",
+            "ROUTER_PUBLIC_URL": f"https://me:{SECRET}@a.example",
+        }
+    )
+    assert SECRET not in repr(settings) + str(settings)
+
+
+def test_every_setting_is_documented() -> None:
+    """Each field has a row with a name, a type and a help text, and the row's default is the field's."""
+    rows = table()
+    assert all(row.help and row.type and (row.variable or row.key) for row in rows)
+    assert len({(row.variable, row.key) for row in rows}) == len(rows)
+    environ = {row.variable: row.default for row in rows if row.variable and row.default and row.key != "workers"}
+    assert load(environ) == load({})
+
+
+def test_the_example_shows_every_setting(tmp_path: Path) -> None:
+    """config/router.toml loads as it is, loads with every `#` taken away, and then holds every setting there is."""
+    text = (CONFIG / "router.toml").read_text(encoding="utf-8")
+    assert load(_file(tmp_path, text)) == load({})
+    bare = re.sub(r"^# (?=[a-z_]+ = |\[)|^#$", "", text, flags=re.MULTILINE)
+    settings = load(_file(tmp_path, bare))
+    assert settings.handlers_of(AC) == {"echo", "orders"}
+    document = tomllib.loads(bare)
+    account = document.pop("account")[0]
+    shown = {*document, *(f"account.{key}" for key in account)}
+    shown |= {f"account.{name}.{key}" for name in ("shared_keys", "api_keys") for key in account[name][0]}
+    assert shown == {row.key for row in table() if row.key}
+    defaults = {row.key: row.default for row in table() if row.default and row.key not in ("workers", "public_url")}
+    for key, default in defaults.items():
+        value = document[key]
+        assert (", ".join(map(str, value)) if isinstance(value, list) else str(value)) == default
+
+
+def test_nothing_that_gevent_must_patch_first() -> None:
+    """Gunicorn's master reads the settings before any worker is patched: they bring in neither ssl nor urllib3."""
+    code = "import sys, router.settings; print(sorted({'ssl', 'urllib3', 'redis', 'flask'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
