@@ -1,4 +1,4 @@
-"""The inbound message: the request as it came, what it says, and the forms an address may have.
+"""The inbound message: the request as it came, what it says, and which conversation it belongs to.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
@@ -12,21 +12,15 @@ from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import unquote
 
+from router.address import canonical, channel_of, mask
 from router.errors import NotAMessage
 from router.sid import is_sid
 
-CHANNELS: Final = ("sms", "whatsapp", "facebook", "rcs", "line", "custom")
+__all__ = ["FORM", "MAX_FIELDS", "Media", "Message", "Raw", "conversation_id", "is_status_callback", "mask"]
+
 MAX_FIELDS: Final = 500
 FORM: Final = "application/x-www-form-urlencoded"
 
-_PREFIXES: Final = {"whatsapp": "whatsapp", "facebook": "messenger", "rcs": "rcs", "line": "line"}
-_CHANNEL_OF_PREFIX: Final = {prefix: channel for channel, prefix in _PREFIXES.items()}
-_PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*):(.*)", re.DOTALL)  # the scheme of a URI, RFC 3986 section 3.1
-_WRITTEN_NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]*")
-_PUNCTUATION = str.maketrans("", "", " ().-")
-_WHATSAPP_ID = re.compile(r"[0-9]+")
-_LONG_NUMBER = re.compile(r"[1-9][0-9]{8,14}")
-_MASKED_IN_THE_MIDDLE: Final = 10  # characters; shorter, and five of them would give it away
 _ADDRESS = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,256}")
 _ROUTING_FIELDS: Final = frozenset(
     ("AccountSid", "MessageSid", "From", "To", "MessagingServiceSid", "Body", "OptOutType", "SmsStatus", "ErrorCode")
@@ -262,56 +256,8 @@ def is_status_callback(params: Mapping[str, str]) -> bool:
     return bool(status) and status not in ("received", "receiving")
 
 
-def channel_of(address: str) -> str:
-    """Tell the channel from an address's prefix: none is SMS, one that we do not know is `custom`."""
-    if ":" not in address:
-        return "sms"
-    prefixed = _PREFIXED.fullmatch(address.strip())
-    return _CHANNEL_OF_PREFIX.get(prefixed[1].lower(), "custom") if prefixed else "sms"
-
-
-def canonical(address: str, channel: str) -> str:
-    """Write an address in the one form in which flows and conversations are keyed.
-
-    It is trimmed, its prefix is in lower case, and a bare one gains the prefix of its channel. A telephone number
-    loses the punctuation people write, and gains its `+`: always on WhatsApp, whose ids are numbers without it; on SMS
-    with 9 to 15 digits, for one with 3 to 8 is a short code. Everything else keeps its letters as they are. `*` (every
-    address) and a Messaging Service's SID stay, and `whatsapp:*` is `*`. An address with the prefix of another channel
-    keeps it.
-    """
-    address = address.strip()
-    if address == "*" or is_sid(address, "MG"):
-        return address
-    prefixed = _PREFIXED.fullmatch(address)
-    prefix, rest = (prefixed[1].lower(), prefixed[2].strip()) if prefixed else (_PREFIXES.get(channel, ""), address)
-    if rest == "*" and prefix == _PREFIXES.get(channel):
-        return rest
-    # On RCS only the + makes a number: an agent's id may be digits too.
-    if prefix == "whatsapp":
-        rest = _number(rest, _WHATSAPP_ID)
-    elif (channel == "sms" and not prefix) or (prefix == "rcs" and rest.startswith("+")):
-        rest = _number(rest, _LONG_NUMBER)
-    return f"{prefix}:{rest}" if prefix and rest else rest
-
-
-def _number(text: str, without_plus: re.Pattern[str]) -> str:
-    if not _WRITTEN_NUMBER.fullmatch(text):
-        return text
-    number = text.translate(_PUNCTUATION)
-    return f"+{number}" if without_plus.fullmatch(number) else number
-
-
 def conversation_id(account_sid: str, channel: str, ours: str, theirs: str) -> str:
     """Name a conversation: 24 hex digits, the same for any spelling of the two addresses."""
     parts = (account_sid, channel, canonical(ours, channel), canonical(theirs, channel))
     # No part holds a line feed (Message.parse refuses control characters), so no two conversations are joined alike.
     return blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-
-
-def mask(address: str) -> str:
-    """Write an address for a log: its channel's prefix, and of the rest at most three characters and the last two."""
-    prefix, _, rest = address.strip().partition(":")
-    if prefix.lower() not in _CHANNEL_OF_PREFIX:  # an unknown one may be somebody's name
-        prefix, rest = "", address.strip()
-    shown = f"{rest[:3]}•••{rest[-2:]}" if len(rest) >= _MASKED_IN_THE_MIDDLE else f"{rest[:1]}•••"
-    return f"{prefix.lower()}:{shown}" if prefix else shown
