@@ -5,5 +5,7 @@ from router.message import Message
 
 def handle(message: Message) -> str:
     """Say back what the customer wrote."""
-    media = f" and {message.num_media} attachment{'s' * (message.num_media > 1)}" if message.num_media else ""
-    return f"You wrote{media}: {message.body}" if message.body else f"You sent{media or ' an empty message'}."
+    media = f"{message.num_media} attachment{'s' * (message.num_media > 1)}" if message.num_media else ""
+    if not message.body:
+        return f"You sent {media or 'an empty message'}."
+    return f"You wrote{' with ' * bool(media)}{media}: {message.body}"

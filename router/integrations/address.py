@@ -12,8 +12,9 @@ Network = IPv4Network | IPv6Network
 _UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
 _COMPATIBLE: Final = IPv6Network("::/96")  # RFC 4291, section 2.5.5.1; withdrawn, and still routed by some
-# Global for the standard library and nobody's public server: 6to4 relays (RFC 7526), documentation (RFC 9637).
-_NOT_SERVERS: Final = (ip_network("192.88.99.0/24"), ip_network("3fff::/20"))
+# Global for some standard library, and nobody's public server: protocol assignments (RFC 6890), 6to4 relays (RFC 7526),
+# documentation (RFC 9637).
+_NOT_SERVERS: Final = (ip_network("192.0.0.0/24"), ip_network("192.88.99.0/24"), ip_network("3fff::/20"))
 
 
 def unwrapped(address: Address) -> Address:

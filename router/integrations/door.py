@@ -62,17 +62,19 @@ class Door:
         connection = _connect(location, addresses)
         if location.scheme == "http":
             return connection
+        # The handshake is a step of its own: one that a deadline ends within wrap_socket leaves its socket open.
         try:
-            return self.tls.wrap_socket(connection, server_hostname=host)
-        except ssl.SSLCertVerificationError as error:
+            secure = self.tls.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
+            connection = secure
+            secure.do_handshake()
+        except BaseException as error:
             connection.close()
-            raise _refused(location, f"has no valid certificate ({error.verify_message})") from error
-        except (OSError, ValueError) as error:
-            connection.close()
-            raise _refused(location, f"did not complete TLS ({_why(error)})") from error
-        except BaseException:
-            connection.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                raise _refused(location, f"has no valid certificate ({error.verify_message})") from error
+            if isinstance(error, OSError | ValueError):
+                raise _refused(location, f"did not complete TLS ({_why(error)})") from error
             raise
+        return secure
 
     def _resolve(self, host: str, port: int) -> list[AddressInfo]:
         try:

@@ -109,5 +109,5 @@ def _discreet(text: str, attempt: Attempt) -> str:
 
 
 def _secrets(account: Account) -> tuple[str, ...]:
-    held = (*account.shared_keys, *account.api_keys)
-    return tuple(secret for secret in (*account.auth_tokens, *(key.secret for key in held)) if secret)
+    shared, api = (key.secret for key in account.shared_keys), (key.secret for key in account.api_keys)
+    return (*account.auth_tokens, *shared, *api)

@@ -1,0 +1,106 @@
+"""What the tests send, and through which doors."""
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from socket import AF_INET, AF_INET6, SOCK_STREAM
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import gevent
+
+from router.flow import FlexFlow, Integration
+from router.integrations import Integrations, build
+from router.integrations.base import Attempt
+from router.integrations.door import Door, make_door
+from router.integrations.resolver import AddressInfo, Resolver
+from router.message import FORM, Message, Raw
+from router.settings import Account, HandlerSetting, Settings, load
+from tests.integrations.target import CERTIFICATE
+
+ACCOUNT_SID: Final = "AC" + "0a" * 16
+TOKEN: Final = "the-token-in-use"
+NEXT_TOKEN: Final = "the-token-to-come"
+FLOW_SID: Final = "FO" + "0f" * 16
+STUDIO_SID: Final = "FW" + "0b" * 16
+PROXY_SID: Final = "KS" + "0c" * 16
+MESSAGE_SID: Final = "SM" + "0d" * 16
+
+FIELDS: Final = (
+    ("AccountSid", ACCOUNT_SID),
+    ("MessageSid", MESSAGE_SID),
+    ("From", "+15551230001"),
+    ("To", "+15551230002"),
+    ("Body", "Hola, ¿qué tal? & más + 100 %"),
+    ("NumMedia", "0"),
+)
+RAW: Final = Raw("POST", FORM, urlencode(FIELDS).encode(), "a=b", "the-idempotency-token")
+
+
+def settings(webhooks_url: str = "https://webhooks.twilio.com", **environ: str) -> Settings:
+    """Make the settings of a process with one account; loopback is allowed unless `environ` says otherwise."""
+    return load(
+        {
+            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "ROUTER_TWILIO_WEBHOOKS_URL": webhooks_url,
+            "ROUTER_ALLOWED_NETWORKS": "127.0.0.0/8",
+            **environ,
+        }
+    )
+
+
+def account(made: Settings) -> Account:
+    """Return the one account, with a token to come."""
+    return made.accounts[0].model_copy(update={"auth_tokens": (TOKEN, NEXT_TOKEN)})
+
+
+def flow(kind: str, **integration: Any) -> FlexFlow:
+    """Make a flow of an integration type."""
+    return FlexFlow(
+        sid=FLOW_SID,
+        account_sid=ACCOUNT_SID,
+        friendly_name="Test",
+        chat_service_sid="IS" + "0e" * 16,
+        channel_type="sms",
+        contact_identity="+15551230002",
+        integration=Integration(type=kind, **integration),
+    )
+
+
+def attempt(made: Settings, to: FlexFlow, raw: Raw = RAW, **changes: Any) -> Attempt:
+    """Make the first attempt at delivering a message; `changes` are fields of Attempt."""
+    message = Message.parse(raw.fields() or FIELDS)
+    made_attempt = Attempt(account=account(made), flow=to, message=message, raw=raw, number=1)
+    return replace(made_attempt, **changes)
+
+
+def integrations(made: Settings, handlers: Mapping[str, HandlerSetting] | None = None, **names: str) -> Integrations:
+    """Build the senders; `names` resolve as said here (`target_test="127.0.0.1"`), and no others do."""
+    return build(made, handlers or {}, door=door(made, **names))
+
+
+def door(made: Settings, **names: str) -> Door:
+    """Make the door, with name servers of our own and trust in the certificate of target.test."""
+
+    def lookup(host: str, port: int) -> list[AddressInfo]:
+        addresses = names.get(host.replace(".", "_"))
+        if addresses is None:
+            raise OSError(-2, "Name or service not known")
+        return [info(address, port) for address in addresses.split()]
+
+    return replace(make_door(made, ssl.create_default_context(cafile=CERTIFICATE)), resolver=Resolver(lookup))
+
+
+def meanwhile(condition: Callable[[], object], within: float = 10.0) -> None:
+    """Let greenlets run until the condition holds; as `wait_until`, which stops them where nothing is patched."""
+    with gevent.Timeout(within):
+        while not condition():
+            gevent.sleep(0.002)
+
+
+def info(address: str, port: int) -> AddressInfo:
+    """Write an address as getaddrinfo does."""
+    if ":" in address:
+        return (AF_INET6, SOCK_STREAM, 6, "", (address, port, 0, 0))
+    return (AF_INET, SOCK_STREAM, 6, "", (address, port))

@@ -1,0 +1,127 @@
+"""The guarded door: where a connection may go, and under which name."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from router.integrations import Failure, Integrations, build
+from router.integrations.base import AttemptError
+from router.integrations.door import make_door
+from router.integrations.resolver import AddressInfo, Resolver
+from router.settings import Settings
+from tests.integrations.sending import STUDIO_SID, attempt, door, flow, info, integrations, settings
+from tests.integrations.target import Target
+
+
+@pytest.fixture
+def secure() -> Iterator[Target]:
+    """A target with TLS, as target.test."""
+    with Target(tls=True) as running:
+        yield running
+
+
+def _refusal(senders: Integrations, made: Settings, url: str) -> str:
+    with pytest.raises(AttemptError) as caught:
+        senders.send(attempt(made, flow("external", url=url)))
+    assert caught.value.failure is Failure.REFUSED
+    return caught.value.reason
+
+
+def _guarded(target: Target, **environ: str) -> Settings:
+    """Make settings that allow no private network."""
+    return settings(target.url().rstrip("/"), **{"ROUTER_ALLOWED_NETWORKS": "", **environ})
+
+
+HOSTS = ("127.0.0.1", "2130706433", "0x7f.1", "127.1", "0177.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "0", "localhost")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_private_address(host: str, target: Target) -> None:
+    """However a private address is written, nobody there hears of it, and the message waits."""
+    made = _guarded(target)
+    senders = build(made, {})
+    assert "ROUTER_ALLOWED_NETWORKS" in _refusal(senders, made, target.url(host=host))
+    assert target.connections == 0
+
+
+def test_private_name(target: Target) -> None:
+    """A name that resolves to a private address leads nowhere."""
+    made = _guarded(target)
+    senders = integrations(made, target_test="127.0.0.1 10.0.0.1 ::1")
+    assert "ROUTER_ALLOWED_NETWORKS" in _refusal(senders, made, target.url(host="target.test"))
+    assert target.connections == 0
+
+
+def test_each_address_is_judged(target: Target) -> None:
+    """Of several addresses only those that may be connected to are tried."""
+    made = _guarded(target, ROUTER_ALLOWED_NETWORKS="127.0.0.2/32")
+    senders = integrations(made, target_test="127.0.0.1 127.0.0.2")
+    assert "cannot be connected to" in _refusal(senders, made, target.url(host="target.test"))
+    assert target.connections == 0
+
+
+def test_next_address(made: Settings, target: Target) -> None:
+    """When one address takes no connection, the next one is tried."""
+    senders = integrations(made, target_test="127.0.0.2 127.0.0.1")
+    assert senders.send(attempt(made, flow("external", url=target.url(host="target.test")))).status == 200
+    senders.close()
+
+
+def test_rebinding(target: Target) -> None:
+    """The address that was judged is the one connected to: the name is asked for once a connection."""
+    made = _guarded(target, ROUTER_ALLOWED_NETWORKS="127.0.0.2/32")
+    answers = ["127.0.0.2", "127.0.0.1"]
+
+    def lookup(_: str, port: int) -> list[AddressInfo]:
+        return [info(answers.pop(0), port)]
+
+    senders = build(made, {}, door=replace(door(made), resolver=Resolver(lookup)))
+    assert "cannot be connected to" in _refusal(senders, made, target.url(host="target.test"))
+    assert (answers, target.connections) == (["127.0.0.1"], 0)
+
+
+def test_trusted_base(target: Target) -> None:
+    """The base that the operator has set is not judged, for the integrations that use it and for no other."""
+    made = _guarded(target)
+    senders = integrations(made)
+    assert senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID))).status == 200
+    assert "ROUTER_ALLOWED_NETWORKS" in _refusal(senders, made, target.url())
+    assert target.connections == 1
+    senders.close()
+
+
+def test_own_base(target: Target) -> None:
+    """The router does not deliver to itself, by its public name or by the address it listens on."""
+    made = settings(ROUTER_PUBLIC_URL=f"https://me.test,{target.url()}prefix", ROUTER_BIND="127.0.0.9:8000")
+    senders = integrations(made, me_test="127.0.0.1")
+    for url in (target.url("/webhooks/sms"), "https://ME.test/other", "http://127.0.0.9:8000/"):
+        assert "is the router itself" in _refusal(senders, made, url)
+    assert target.connections == 0
+
+
+def test_unknown_name(made: Settings) -> None:
+    """A name that does not exist is refused: nothing was processed, and it may exist later."""
+    assert "cannot be resolved" in _refusal(integrations(made), made, "http://nowhere.test/")
+
+
+def test_tls(made: Settings, secure: Target) -> None:
+    """TLS and Host go by name, whatever address the name has."""
+    senders = integrations(made, target_test="127.0.0.1")
+    url = secure.url("/hook", host="target.test")
+    for _ in range(2):
+        assert senders.send(attempt(made, flow("external", url=url))).status == 200
+    assert secure.server_names == ["target.test"]
+    assert secure.requests[0].header("Host") == f"target.test:{secure.port}"
+    assert secure.connections == 1
+    senders.close()
+
+
+def test_wrong_certificates(made: Settings, secure: Target, target: Target) -> None:
+    """A certificate of another name or of nobody known is refused, and so is a target that does not speak TLS."""
+    senders = integrations(made, target_test="127.0.0.1", other_test="127.0.0.1")
+    assert "valid certificate" in _refusal(senders, made, secure.url(host="other.test"))
+    strict = build(made, {}, door=make_door(made))
+    assert "valid certificate" in _refusal(strict, made, secure.url())
+    assert "TLS" in _refusal(senders, made, target.url(host="target.test").replace("http:", "https:"))
+    assert secure.requests == target.requests == []

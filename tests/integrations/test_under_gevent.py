@@ -1,0 +1,17 @@
+"""The same promises in a process as gunicorn's gevent worker makes it, and those that only exist there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+_RUN = "from gevent import monkey; monkey.patch_all(); import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+_HERE = Path(__file__).parent
+
+
+def test_under_gevent() -> None:
+    """Deadlines hold, nothing slow holds up anything else, and all other tests of integrations pass as well."""
+    others = sorted(set(_HERE.glob("test_*.py")) - {Path(__file__)})
+    options = ["-n0", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-c", _RUN, *options, str(_HERE / "under_gevent.py"), *map(str, others)]
+    done = subprocess.run(command, cwd=_HERE.parents[1], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

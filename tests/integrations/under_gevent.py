@@ -1,0 +1,165 @@
+"""Deadlines, and what one slow thing must not do to the others. Run by test_under_gevent.py, in a patched process."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import gevent
+import pytest
+from gevent import monkey
+
+from router.integrations import Failure, Integrations, build
+from router.integrations.base import AttemptError
+from router.integrations.handler import Handler
+from router.integrations.resolver import AddressInfo, Resolver
+from router.message import Message
+from router.settings import Settings
+from tests.integrations.sending import attempt, door, flow, info, meanwhile
+from tests.integrations.target import Caller, Target, drip, hang
+
+assert monkey.is_module_patched("socket"), "run test_under_gevent.py"
+
+SOON = 0.15  # seconds for attempts that are to be ended
+
+
+def _ended(act: Callable[[], object]) -> AttemptError:
+    """Let the deadline fall due during `act`, and return what it reports."""
+    with gevent.Timeout(SOON), pytest.raises(AttemptError) as caught:
+        act()
+    return caught.value
+
+
+def test_no_answer_in_time(senders: Integrations, made: Settings, target: Target) -> None:
+    """An attempt that the deadline ends after the request went out is unknown, and its connection is closed."""
+    gone = []
+
+    def wait(caller: Caller) -> bool:
+        caller.wait_for_end()
+        gone.append(caller)
+        return False
+
+    target.script["/"] = wait
+    error = _ended(lambda: senders.send(attempt(made, flow("external", url=target.url()))))
+    assert (error.failure, error.status) == (Failure.UNKNOWN, None)
+    meanwhile(lambda: gone)
+
+
+def test_dripping_head(senders: Integrations, made: Settings, target: Target) -> None:
+    """A head that drips past the deadline is unknown: each byte in time is no answer in time."""
+    target.script["/"] = drip(b"HTTP/1.1 200 OK\r\nX: ", b"x")
+    error = _ended(lambda: senders.send(attempt(made, flow("external", url=target.url()))))
+    assert error.failure is Failure.UNKNOWN
+
+
+def test_dripping_body(senders: Integrations, made: Settings, target: Target) -> None:
+    """A body that drips past the deadline is left out: the head has said that the message is delivered."""
+    target.script["/"] = drip(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 60000\r\n\r\n", b"x")
+    with gevent.Timeout(SOON):
+        answer = senders.send(attempt(made, flow("external", url=target.url())))
+    assert (answer.status, answer.content_type, answer.body) == (200, "", b"")
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """A port whose queue of connections is full: one more gets no answer at all."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port: int = listener.getsockname()[1]
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def test_no_connection_in_time(senders: Integrations, made: Settings, deaf: int) -> None:
+    """An attempt that the deadline ends while it connects is refused: nothing was sent."""
+    to = flow("external", url=f"http://127.0.0.1:{deaf}/")
+    assert _ended(lambda: senders.send(attempt(made, to))).failure is Failure.REFUSED
+
+
+def test_no_tls_in_time(senders: Integrations, made: Settings) -> None:
+    """An attempt that the deadline ends before TLS is up is refused: nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        to = flow("external", url=f"https://127.0.0.1:{silent.getsockname()[1]}/")
+        assert _ended(lambda: senders.send(attempt(made, to))).failure is Failure.REFUSED
+
+
+def test_hanging_targets(senders: Integrations, made: Settings, target: Target) -> None:
+    """Fifty attempts at a target that hangs hold up none at another."""
+    target.script["/"] = hang
+    to = flow("external", url=target.url())
+    stuck = [gevent.spawn(senders.send, attempt(made, to)) for _ in range(50)]
+    meanwhile(lambda: len(target.requests) == 50)
+    with Target() as other, gevent.Timeout(10):
+        assert senders.send(attempt(made, flow("external", url=other.url()))).status == 200
+    gevent.killall(stuck)
+
+
+def test_dead_names(made: Settings, target: Target) -> None:
+    """Look-ups of ten dead names, and ten of the same one, hold up no living name; that one is looked up once."""
+    read, write = os.pipe()
+    asked = []
+
+    def lookup(host: str, port: int) -> list[AddressInfo]:
+        asked.append(host)
+        if host != "target.test":
+            os.read(read, 1)  # blocks the native thread, as getaddrinfo does
+            raise OSError(-3, "Temporary failure in name resolution")
+        return [info("127.0.0.1", port)]
+
+    senders = build(made, {}, door=replace(door(made), resolver=Resolver(lookup)))
+    names = [f"dead{number}.test" for number in range(10)] + ["dead.test"] * 10
+    stuck = [gevent.spawn(senders.send, attempt(made, flow("external", url=f"http://{name}/"))) for name in names]
+    meanwhile(lambda: len(asked) == 11)
+    with gevent.Timeout(10):
+        to = flow("external", url=target.url(host="target.test"))
+        assert senders.send(attempt(made, to)).status == 200
+        assert not any(greenlet.ready() for greenlet in stuck)
+        os.write(write, b"x" * 11)
+        for greenlet in stuck:
+            with pytest.raises(AttemptError, match="cannot be resolved"):
+                greenlet.get()
+    assert sorted(asked) == sorted({*names, "target.test"})
+    os.close(read)
+    os.close(write)
+    senders.close()
+
+
+def test_name_not_resolved_in_time(made: Settings) -> None:
+    """An attempt that the deadline ends while a name is looked up is refused."""
+    read, write = os.pipe()
+
+    def lookup(host: str, port: int) -> list[AddressInfo]:
+        os.read(read, 1)
+        return [info(host, port)]
+
+    senders = build(made, {}, door=replace(door(made), resolver=Resolver(lookup)))
+    error = _ended(lambda: senders.send(attempt(made, flow("external", url="http://dead.test/"))))
+    assert error.failure is Failure.REFUSED
+    os.write(write, b"x")
+    meanwhile(lambda: not senders.http._door.resolver._flights)
+    os.close(read)
+    os.close(write)
+
+
+def test_endless_handler(made: Settings) -> None:
+    """A handler is ended at the deadline, and nobody knows what it has done."""
+
+    def sleeps(message: Message) -> str:
+        gevent.sleep(60)
+        return message.body
+
+    sender = Handler({"sleeps": (sleeps, ())})
+    assert _ended(lambda: sender.send(attempt(made, flow("handler", handler="sleeps")))).failure is Failure.UNKNOWN
+
+
+def test_killed(senders: Integrations, made: Settings, target: Target) -> None:
+    """A greenlet that is killed in the middle of an attempt leaves no connection behind."""
+    target.script["/"] = hang
+    sending = gevent.spawn(senders.send, attempt(made, flow("external", url=target.url())))
+    meanwhile(lambda: target.requests)
+    sending.kill()
+    meanwhile(lambda: not target._open)
