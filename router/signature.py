@@ -32,6 +32,8 @@ _BASE = re.compile(
     re.IGNORECASE,
 )
 
+_AUTHORITY = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -127,6 +129,11 @@ def signed_urls(base: str, raw_target: str) -> tuple[str, ...]:
     if not target.isascii():
         target = target.encode("latin-1").decode("utf-8", "surrogateescape")
     return tuple(prefix + target for prefix in _prefixes(base))
+
+
+def url_to_sign(url: str) -> str:
+    """Write the URL of a request that we send the way Twilio signs it: no credentials, no fragment."""
+    return _AUTHORITY.sub(r"\g<scheme>", url.partition("#")[0], count=1)
 
 
 def names_body_hash(url: str) -> bool:

@@ -15,6 +15,7 @@ from router.signature import (
     names_body_hash,
     sign,
     signed_urls,
+    url_to_sign,
     verify,
 )
 from tests.core.samples import KEY, SAMPLES, SMS, Sample
@@ -255,6 +256,20 @@ def test_a_target_that_is_not_utf8_counts_byte_for_byte() -> None:
     """Bytes that no charset explains are signed as they came."""
     (url, _) = signed_urls("https://a.example", "/\xff")
     assert sign(url, (), SHA1) == sign("https://a.example/\udcff", (), SHA1)
+
+
+@pytest.mark.parametrize(
+    ("url", "signed"),
+    [
+        ("https://user:pass@a.example:8443/x?y@z#rc=1", "https://a.example:8443/x?y@z"),
+        ("https://a.example/u@v", "https://a.example/u@v"),
+        ("https://a.example?u@v", "https://a.example?u@v"),
+    ],
+    ids=["all", "at-in-path", "at-in-query"],
+)
+def test_url_to_sign(url: str, signed: str) -> None:
+    """A request of ours is signed as Twilio signs: without credentials and fragment, with the port."""
+    assert url_to_sign(url) == signed
 
 
 # --- the body's hash
