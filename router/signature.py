@@ -31,7 +31,6 @@ _BASE = re.compile(
     r"(?P<path>/[^?#\s]*)?",
     re.IGNORECASE,
 )
-
 _AUTHORITY = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?", re.IGNORECASE)
 
 
