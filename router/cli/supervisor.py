@@ -22,6 +22,8 @@ _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY = 60.0
 # A little more than gunicorn's graceful_timeout, after which gunicorn itself ends what is left.
 _STOP = 45.0
+# A second request to stop means impatience; one that comes sooner is the first, which make passes on besides.
+_SECOND = 0.5
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -40,7 +42,7 @@ class Supervisor:
         self._command = command
         self._environ = environ
         self._gunicorn: subprocess.Popen[bytes] | None = None
-        self._stopping = False
+        self._stopping_since: float | None = None
 
     def run(self, prepare: Callable[[], None], announce: Callable[[Callable[[], bool]], None]) -> int:
         """Start both, wait, stop both; return gunicorn's exit status, as a shell would give it.
@@ -91,7 +93,7 @@ class Supervisor:
                 deaths += 1
             elif pid == gunicorn.pid:
                 gunicorn.returncode = code
-                if code >= 0 or self._stopping:
+                if code >= 0 or self._stopping_since:
                     break
                 click.echo(f"router: gunicorn ended ({_reason(code)}); starting it again", err=True)
                 self._gunicorn = gunicorn = self._start_gunicorn()
@@ -105,7 +107,7 @@ class Supervisor:
             try:
                 self._valkey = self._store.start()
             except EmbeddedStoreError as error:
-                if self._stopping:
+                if self._stopping_since:
                     raise
                 click.echo(f"router: {error}; trying again", err=True)
                 delay = _BACK_OFF[-1]
@@ -117,10 +119,17 @@ class Supervisor:
         """Ask gunicorn to stop gracefully; asked a second time, at once."""
         if self._gunicorn is None:
             sys.exit(128 + number)
+        now = time.monotonic()
+        if self._stopping_since is None:
+            self._stopping_since = now
+            said = signal.SIGTERM
+        elif now - self._stopping_since > _SECOND:
+            said = signal.SIGQUIT
+        else:
+            return
         with contextlib.suppress(ProcessLookupError):
             # Not Popen.send_signal: that would reap the process behind os.wait's back.
-            os.kill(self._gunicorn.pid, signal.SIGQUIT if self._stopping else signal.SIGTERM)
-        self._stopping = True
+            os.kill(self._gunicorn.pid, said)
 
 
 def _end(gunicorn: subprocess.Popen[bytes]) -> None:

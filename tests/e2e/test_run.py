@@ -108,9 +108,12 @@ def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
     router = run().up()
     processes, worker = router.children(), router.workers()[0]
     os.kill(worker, signal.SIGSTOP)
-    router.interrupt()
-    wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
-    router.interrupt()
+
+    def again() -> bool:
+        router.interrupt()
+        return "Quick shutdown requested" in router.output
+
+    wait_until(again, what="gunicorn stops at once")
     router.process.wait(15)
     assert not any(is_alive(pid) for pid in (*processes.values(), worker))
 
