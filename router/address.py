@@ -22,11 +22,10 @@ _MASKED_IN_THE_MIDDLE: Final = 10  # characters; shorter, and five of them would
 
 def channel_of(address: str) -> str:
     """Tell the channel from an address's prefix: none is SMS, one that we do not know is `custom`."""
-    prefix, colon, _ = address.partition(":")
-    if not colon:
+    if ":" not in address:
         return "sms"
-    known = _CHANNEL_OF_PREFIX.get(prefix.strip().lower())
-    return known or ("custom" if _PREFIXED.fullmatch(address.strip()) else "sms")
+    prefixed = _PREFIXED.fullmatch(address.strip())
+    return _CHANNEL_OF_PREFIX.get(prefixed[1].lower(), "custom") if prefixed else "sms"
 
 
 def canonical(address: str, channel: str) -> str:
@@ -35,7 +34,7 @@ def canonical(address: str, channel: str) -> str:
     It is trimmed, its prefix is in lower case, and a bare one gains the prefix of its channel. A telephone number
     loses the punctuation people write, and gains its `+`: always on WhatsApp, whose ids are numbers without it; on SMS
     with 9 to 15 digits, for one with 3 to 8 is a short code. Everything else keeps its letters as they are. `*` (every
-    address) and a Messaging Service's SID stay, and `whatsapp:*` is `*`. An address with the prefix of another channel
+    address) and a Messaging Service's SID stay, and `whatsapp:*` is `*` on WhatsApp. An address with the prefix of another channel
     keeps it.
     """
     address = address.strip()
@@ -43,7 +42,7 @@ def canonical(address: str, channel: str) -> str:
         return address
     prefixed = _PREFIXED.fullmatch(address)
     prefix, rest = (prefixed[1].lower(), prefixed[2].strip()) if prefixed else (_PREFIXES.get(channel, ""), address)
-    if rest == "*":
+    if rest == "*" and prefix == _PREFIXES.get(channel):  # that of another channel takes nothing, as any such address
         return rest
     if prefix == "whatsapp":
         rest = _number(rest, _WHATSAPP_ID)

@@ -18,7 +18,7 @@ from router.integrations import Integrations
 from router.message import Message, Raw, conversation_id, is_status_callback, mask
 from router.routing import Route, identities, resolve
 from router.settings import Settings
-from router.signature import Key, body_hash_matches, keys_for, signed_urls, verify
+from router.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
 from router.store import Store
 from router.store.cache import EntryCache
 from router.store.lanes import Acceptance, Lease, new_token
@@ -126,7 +126,7 @@ class Intake:
                 key = verify(urls, form, received.signature, keys)
                 if key is None:
                     continue
-                if "bodySHA256" in received.target and not body_hash_matches(urls[0], _hashed(received.raw)):
+                if names_body_hash(urls[0]) and not body_hash_matches(urls[0], _hashed(received.raw)):
                     raise Refusal(403, "bodySHA256 is not the body's")
                 return key, candidate.sid
         raise Refusal(403, "unknown AccountSid" if not accounts else "signature does not match")

@@ -342,6 +342,7 @@ def test_channel_of(address: str, channel: str) -> None:
         ("1.2-3", "custom", "1.2-3"),
         ("*", "whatsapp", "*"),
         ("whatsapp:*", "whatsapp", "*"),
+        ("messenger:*", "whatsapp", "messenger:*"),
         (MG, "whatsapp", MG),
         ("messenger:1", "whatsapp", "messenger:1"),
         ("", "whatsapp", ""),

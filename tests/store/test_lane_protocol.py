@@ -70,6 +70,7 @@ class LaneMachine(RuleBasedStateMachine):
                 break
             self._pass(LEASE_SECONDS + 1)
             leases, _ = self.lanes.claim("7", 10, ())
+            self._reconcile()
             for lease in leases:
                 self._send(Holder(lease, self.now))
                 self.lanes.settle(lease, Settlement("delivered"), next_token="")
@@ -234,5 +235,5 @@ def test_a_lane_is_a_queue_under_any_interleaving(valkey: ValkeyServer) -> None:
         server = valkey
 
     case = Machine.TestCase
-    case.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    case.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
     case().runTest()
