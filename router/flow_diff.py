@@ -47,7 +47,8 @@ def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool
     """Compare the flows of an account with those of a file.
 
     A flow of the file that has a `sid` is that flow. One that has none is the flow of its address with its friendly
-    name, or else with its language and match: so the same file may be applied again and again. Removals come first,
+    name, its language and match, or else with one of these: so the same file may be applied again and again, and a
+    flow be renamed. Removals come first,
     then what leaves an address or is disabled, so that changes made in this order are not in each other's way.
 
     Args:
@@ -79,7 +80,7 @@ def _pair(left: dict[str, FlexFlow], wanted: Sequence[FileFlow]) -> dict[int, Fl
     for each in wanted:
         if "sid" in each.given and each.flow.sid in left:
             pairs[each.entry] = left.pop(each.flow.sid)
-    for likeness in (_named, _alike):
+    for likeness in (_exactly, _named, _alike):
         found: dict[Hashable, list[FlexFlow]] = {}
         for flow in left.values():
             found.setdefault(likeness(flow), []).append(flow)
@@ -87,6 +88,10 @@ def _pair(left: dict[str, FlexFlow], wanted: Sequence[FileFlow]) -> dict[int, Fl
             if each.entry not in pairs and "sid" not in each.given and (same := found.get(likeness(each.flow))):
                 pairs[each.entry] = left.pop(same.pop(0).sid)
     return pairs
+
+
+def _exactly(flow: FlexFlow) -> Hashable:
+    return _named(flow), _alike(flow)
 
 
 def _named(flow: FlexFlow) -> Hashable:

@@ -1,0 +1,399 @@
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from twilio.rest import Client
+from twilio.rest.flex_api.v1.flex_flow import FlexFlowInstance
+
+from router.errors import InvalidFlow
+from router.flow import (
+    FIELDS,
+    FlexFlow,
+    Integration,
+    address_sid,
+    from_parameters,
+    from_record,
+    is_given,
+    to_record,
+    to_resource,
+    value_of,
+)
+from tests.core.flows import AC, BASE, FO, HANDLERS, INTEGRATIONS, VALUES, change, flow, forms
+
+LONG = "x" * 257
+URL = {"IntegrationType": "external"} | INTEGRATIONS["external"]
+
+# For each parameter: a value that is taken, as what; and one that is refused, with a part of the reason.
+TAKEN = [
+    ("FriendlyName", "Süd 🌞", "Süd 🌞"),
+    ("ChatServiceSid", "IS" + "Aa" * 16, "IS" + "Aa" * 16),
+    ("ChannelType", "rcs", "rcs"),
+    ("ContactIdentity", "+1 (555) 123-4567", "+15551234567"),
+    ("Enabled", "False", False),
+    ("IntegrationType", "conversation", "conversation"),
+    ("Integration.FlowSid", "FW" + "2" * 32, "FW" + "2" * 32),
+    ("Integration.Url", "http://[::1]:8080/a?b=c", "http://[::1]:8080/a?b=c"),
+    ("Integration.SigningKey", "key", "key"),
+    ("Integration.ProxyServiceSid", "KS" + "6" * 32, "KS" + "6" * 32),
+    ("Integration.Handler", "other", "other"),
+    ("Integration.WorkspaceSid", "WS" + "7" * 32, "WS" + "7" * 32),
+    ("Integration.WorkflowSid", "WW" + "8" * 32, "WW" + "8" * 32),
+    ("Integration.Channel", "chat", "chat"),
+    ("Integration.Timeout", "1209600", 1_209_600),
+    ("Integration.Priority", "0", 0),
+    ("Integration.CreationOnMessage", "TRUE", True),
+    ("Integration.RetryCount", "20", 20),
+    ("Integration.RetryPolicy", "5XX, ct", ("ct", "5xx")),
+    ("LongLived", "true", True),
+    ("JanitorEnabled", "true", True),
+    ("ValidityPeriod", "1", 1),
+    ("Language", "PT-br, zh-hant,pt-BR", ("pt-BR", "zh-Hant")),
+    ("Match", "body == 'a'\n|| num_media > 0", "body == 'a'\n|| num_media > 0"),
+    ("Priority", "7", 7),
+    ("Response", "accept", "accept"),
+    ("Paused", "true", True),
+    ("FallbackTwiml", "<Response><Message>é</Message></Response>", "<Response><Message>é</Message></Response>"),
+]
+REFUSED = [
+    ("FriendlyName", LONG, "256"),
+    ("FriendlyName", "a\nb", "control"),
+    ("FriendlyName", "", "required"),
+    ("ChatServiceSid", "CH" + "1" * 32, "IS and 32"),
+    ("ChatServiceSid", "", "required"),
+    ("ChannelType", "fax", "web, sms, whatsapp, facebook, rcs, line, custom"),
+    ("ChannelType", "SMS", "not one of"),
+    ("ContactIdentity", LONG, "256"),
+    ("ContactIdentity", "whatsapp:+1555", "an address of whatsapp, not of sms"),
+    ("ContactIdentity", "other:1", "an address of custom"),
+    ("ContactIdentity", " ", "empty"),
+    ("Enabled", "yes", "neither true nor false"),
+    ("IntegrationType", "fax", "studio, external, task, proxy, handler, conversation"),
+    ("Integration.FlowSid", "FW1", "FW and 32"),
+    ("Integration.Url", "ftp://example.com", "http"),
+    ("Integration.Url", "/relative", "absolute"),
+    ("Integration.Url", "https://me:pw@example.com", "credentials"),
+    ("Integration.Url", "https://example.com/a b", "absolute"),
+    ("Integration.Url", "https://example.com:99999/", "absolute"),
+    ("Integration.Url", "https://example.com/" + "x" * 2048, "2048"),
+    ("Integration.SigningKey", LONG, "256"),
+    ("Integration.ProxyServiceSid", "IS" + "6" * 32, "KS and 32"),
+    ("Integration.Handler", "os:system", "not a handler in the router's settings (echo, other)"),
+    ("Integration.WorkspaceSid", "x", "WS and 32"),
+    ("Integration.WorkflowSid", "x", "WW and 32"),
+    ("Integration.Channel", "x" * 65, "64"),
+    ("Integration.Timeout", "0", "1 to 1209600"),
+    ("Integration.Timeout", "1209601", "1 to 1209600"),
+    ("Integration.Priority", "-1", "0 to 2147483647"),
+    ("Integration.CreationOnMessage", "1", "neither"),
+    ("Integration.RetryCount", "21", "0 to 20"),
+    ("Integration.RetryCount", "٣", "0 to 20"),
+    ("Integration.RetryPolicy", "ct,never", "ct, rt, 4xx, 5xx, all"),
+    ("Integration.RetryPolicy", ",", "none of"),
+    ("LongLived", "no", "neither"),
+    ("JanitorEnabled", "no", "neither"),
+    ("ValidityPeriod", "1.5", "1 to 1209600"),
+    ("Language", "english!", "BCP 47"),
+    ("Language", "e", "BCP 47"),
+    ("Match", "x" * 513, "512"),
+    ("Match", "a\x00", "control"),
+    ("Priority", "first", "integer"),
+    ("Response", "reply", "accept, relay, redirect"),
+    ("Paused", "2", "neither"),
+    ("FallbackTwiml", "<Message/>", "not <Response>"),
+    ("FallbackTwiml", "thanks", "well-formed"),
+    ("FallbackTwiml", "<!DOCTYPE Response><Response/>", "document type"),
+    ("FallbackTwiml", f"<Response>{'x' * 65536}</Response>", "65536 bytes"),
+]
+
+
+def _form(wire: str, value: str) -> dict[str, str]:
+    """A form in which a parameter counts."""
+    types = next(each.types for each in FIELDS if each.wire == wire)
+    kind = types[0] if types else "external"
+    form = {"IntegrationType": kind} | INTEGRATIONS[kind] | {wire: value}
+    return form | INTEGRATIONS.get(value, {}) if wire == "IntegrationType" else form
+
+
+@pytest.mark.parametrize(("wire", "text", "value"), TAKEN, ids=[wire for wire, _, _ in TAKEN])
+def test_a_value_that_is_allowed_is_taken(wire: str, text: str, value: object) -> None:
+    """Each parameter takes a value of its kind and keeps it."""
+    attribute = next(each.attribute for each in FIELDS if each.wire == wire)
+    assert value_of(flow(_form(wire, text)), attribute) == value
+
+
+@pytest.mark.parametrize(("wire", "text", "says"), REFUSED)
+def test_a_value_that_is_not_allowed_is_refused(wire: str, text: str, says: str) -> None:
+    """Each parameter refuses what is not of its kind, with its wire name and what is allowed."""
+    with pytest.raises(InvalidFlow) as caught:
+        flow(_form(wire, text))
+    assert caught.value.parameter == wire
+    assert says in caught.value.reason
+
+
+def test_every_parameter_is_tested() -> None:
+    """A parameter that is added is added to the tables above, too."""
+    wires = [each.wire for each in FIELDS]
+    assert [wire for wire, _, _ in TAKEN] == wires
+    assert {wire for wire, _, _ in REFUSED} == set(wires)
+    assert {*VALUES, "ChannelType", "ContactIdentity", "IntegrationType"} | {
+        wire for form in INTEGRATIONS.values() for wire in form
+    } == set(wires)
+
+
+def test_the_table_and_the_classes_agree() -> None:
+    """Each row of FIELDS is an attribute with the same default, and there is no attribute without a row."""
+    own = {each.name: each for each in fields(FlexFlow)}
+    nested = {each.name: each for each in fields(Integration)}
+    for each in FIELDS:
+        place, _, name = each.attribute.rpartition(".")
+        default = (nested if place else own).pop(name).default
+        assert default == each.default or each.wire in ("ContactIdentity", "IntegrationType") or each.required
+        assert each.help
+    assert not nested
+    assert set(own) == {"sid", "account_sid", "integration", "date_created", "date_updated", "extra"}
+
+
+def test_parameters_of_twilio_have_twilios_names() -> None:
+    """The official library sends exactly the parameters that the table does not call ours."""
+    sent: dict[str, object] = {}
+
+    class Recorder:
+        def request(self, *_: object, **options: dict[str, object]) -> object:
+            sent.update(options["data"])
+            raise InterruptedError
+
+    client = Client("AC" + "0" * 32, "token", http_client=Recorder())
+    with pytest.raises(InterruptedError):
+        client.flex_api.v1.flex_flow.create(
+            friendly_name="a",
+            chat_service_sid="b",
+            channel_type="sms",
+            contact_identity="c",
+            enabled=True,
+            integration_type="studio",
+            integration_flow_sid="d",
+            integration_url="e",
+            integration_workspace_sid="f",
+            integration_workflow_sid="g",
+            integration_channel="h",
+            integration_timeout=1,
+            integration_priority=2,
+            integration_creation_on_message=True,
+            long_lived=True,
+            janitor_enabled=True,
+            integration_retry_count=3,
+        )
+    assert set(sent) == {each.wire for each in FIELDS if not each.ours}
+
+
+@pytest.mark.parametrize("wire", ["FriendlyName", "ChatServiceSid", "ChannelType"])
+def test_what_a_new_flow_must_have(wire: str) -> None:
+    """Twilio's three required parameters are required, and a change need not repeat them."""
+    params = {name: value for name, value in BASE.items() if name != wire}
+    with pytest.raises(InvalidFlow, match=rf"^{wire}: is required"):
+        from_parameters(params, account_sid=AC, current=None, handlers=HANDLERS, now=0, sid=FO)
+    assert change(flow(), {"Enabled": "false"}) == replace(flow(), enabled=False, date_updated=1_700_000_500)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wire"), [(kind, wire) for kind, form in INTEGRATIONS.items() for wire in form], ids=str
+)
+def test_what_an_integration_must_have(kind: str, wire: str) -> None:
+    """Each type of integration names what it cannot do without."""
+    form = {name: value for name, value in INTEGRATIONS[kind].items() if name != wire}
+    with pytest.raises(InvalidFlow) as caught:
+        flow({"IntegrationType": kind} | form)
+    assert caught.value.parameter == wire
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        pytest.param({}, "proxy", id="nothing"),
+        pytest.param(INTEGRATIONS["studio"], "studio", id="a Studio flow"),
+        pytest.param(INTEGRATIONS["external"], "external", id="a URL"),
+        pytest.param({**INTEGRATIONS["studio"], **INTEGRATIONS["external"]}, "studio", id="both"),
+        pytest.param(INTEGRATIONS["handler"], "proxy", id="a handler, which must be asked for"),
+    ],
+)
+def test_an_integration_type_that_is_left_out(form: Mapping[str, str], kind: str) -> None:
+    """Left out, the type is told from the Studio flow or the URL, else it is proxy."""
+    assert flow(form).integration.type == kind
+
+
+def test_a_change_keeps_the_type_unless_it_brings_another() -> None:
+    """A change that names no type keeps it, unless it brings a URL, which would else be without effect."""
+    studio = flow(INTEGRATIONS["studio"])
+    assert change(studio, {"Integration.RetryCount": "1"}).integration.type == "studio"
+    external = change(studio, INTEGRATIONS["external"])
+    assert (external.integration.type, external.integration.flow_sid) == ("external", "")
+
+
+def test_what_the_type_does_not_use_is_not_kept() -> None:
+    """A parameter of another type of integration is ignored, as Twilio ignores what it does not know."""
+    made = flow({"IntegrationType": "proxy", "Integration.Timeout": "5", "Unknown": "1"})
+    assert made == flow({"IntegrationType": "proxy"})
+
+
+def test_an_empty_parameter_is_its_default() -> None:
+    """An empty value takes a parameter back."""
+    paused = flow(Paused="true", Language="en", ContactIdentity="+15551234567", Response="relay")
+    back = change(paused, {"Paused": "", "Language": "", "ContactIdentity": "", "Response": ""})
+    assert (back.paused, back.language, back.contact_identity, back.response) == (False, (), "*", "accept")
+
+
+@pytest.mark.parametrize(
+    ("kind", "response", "policy"),
+    [
+        ("proxy", "accept", ("ct", "5xx")),
+        ("task", "accept", ("ct", "5xx")),
+        ("conversation", "accept", ("ct", "5xx")),
+        ("studio", "relay", ("ct", "5xx")),
+        ("external", "relay", ("ct", "rt", "5xx")),
+        ("handler", "relay", ("ct", "rt", "5xx")),
+    ],
+)
+def test_defaults_of_a_type(kind: str, response: str, policy: tuple[str, ...]) -> None:
+    """How a flow answers and what it repeats are as DESIGN 3 and 4 say for its type, and follow a change of it."""
+    for made in (
+        flow({"IntegrationType": kind} | INTEGRATIONS[kind]),
+        change(flow(), {"IntegrationType": kind} | INTEGRATIONS[kind]),
+    ):
+        assert (made.response, made.integration.retry_policy) == (response, policy)
+
+
+def test_what_was_chosen_survives_a_change_of_type() -> None:
+    """A Response or RetryPolicy that is not the type's own stays when the type changes."""
+    made = flow({"Integration.RetryPolicy": "all"}, Response="relay")
+    changed = change(made, INTEGRATIONS["external"])
+    assert change(changed, {"IntegrationType": "proxy"}).integration.retry_policy == ("all",)
+    accepting = change(flow(URL), {"Response": "accept"})
+    assert change(accepting, INTEGRATIONS["studio"]).response == "accept"
+
+
+@pytest.mark.parametrize("kind", ["task", "handler", "conversation"])
+def test_redirect_needs_a_url(kind: str) -> None:
+    """Twilio can only be sent to where there is a URL."""
+    assert flow(URL, Response="redirect").response == "redirect"
+    with pytest.raises(InvalidFlow, match="redirect needs a URL"):
+        flow({"IntegrationType": kind} | INTEGRATIONS[kind], Response="redirect")
+
+
+def test_a_handler_that_left_the_settings() -> None:
+    """Its flow can still be paused, but no other flow can be given it."""
+    handler = flow({"IntegrationType": "handler", "Integration.Handler": "echo"})
+    changed = from_parameters({"Paused": "true"}, account_sid=AC, current=handler, handlers=(), now=1, sid="")
+    assert changed.paused
+    with pytest.raises(InvalidFlow, match="none is listed"):
+        from_parameters(
+            BASE | {"IntegrationType": "handler", "Integration.Handler": "echo"},
+            account_sid=AC,
+            current=None,
+            handlers=(),
+            now=1,
+            sid=FO,
+        )
+
+
+@pytest.mark.parametrize(
+    ("channel_type", "written", "identity"),
+    [
+        ("sms", "+1 (555) 123-4567", "+15551234567"),
+        ("sms", "12345", "12345"),
+        ("whatsapp", "15551234567", "whatsapp:+15551234567"),
+        ("whatsapp", "WhatsApp:+15551234567", "whatsapp:+15551234567"),
+        ("facebook", "123", "messenger:123"),
+        ("rcs", "agent", "rcs:agent"),
+        ("line", "U1", "line:U1"),
+        ("custom", "shop", "shop"),
+        ("web", "whatever:it is", "whatever:it is"),
+        ("whatsapp", "whatsapp:*", "*"),
+        ("facebook", "MG" + "5" * 32, "MG" + "5" * 32),
+    ],
+)
+def test_a_contact_identity_is_kept_in_its_canonical_form(channel_type: str, written: str, identity: str) -> None:
+    """However an address is written, its flow is found by the address as messages have it."""
+    assert flow(ChannelType=channel_type, ContactIdentity=written).contact_identity == identity
+
+
+@given(forms())
+def test_a_record_reads_back(form: dict[str, str]) -> None:
+    """What is stored is the flow, whole, and one flow has one text."""
+    made = flow(form)
+    record = to_record(made)
+    assert from_record(record) == made
+    assert to_record(from_record(record)) == record
+    assert from_record(to_record(replace(made, extra={"type": "webhook"}))).extra == {"type": "webhook"}
+
+
+@pytest.mark.parametrize("kind", INTEGRATIONS)
+def test_a_usual_record_is_small(kind: str) -> None:
+    """A usual flow takes at most 450 bytes, because defaults are left out."""
+    made = flow({"IntegrationType": kind} | INTEGRATIONS[kind], ContactIdentity="+15551234567")
+    assert len(to_record(made).encode()) <= 450
+
+
+def test_the_store_can_tell_a_default() -> None:
+    """The store's script reads these of a record: a default is enabled, without language and match."""
+    record = json.loads(to_record(flow(Enabled="false", Language="en", Match="true")))
+    assert (record["enabled"], record["language"], record["match"]) == (False, ["en"], "true")
+    assert not {"enabled", "language", "match"} & set(json.loads(to_record(flow())))
+    assert json.loads(to_record(flow()))["channel_type"] == "sms"
+
+
+@given(forms())
+def test_a_resource_can_be_posted_back(form: dict[str, str]) -> None:
+    """What the JSON shows, sent as a form, changes nothing; it shows no secret."""
+    made = flow(form)
+    resource = to_resource(made, "https://router.example")
+    shown = resource | {f"integration.{name}": value for name, value in resource["integration"].items()}
+    params = {each.wire: _written(shown[each.key]) for each in FIELDS if each.key in shown}
+    assert change(made, params) == replace(made, date_updated=1_700_000_500)
+    assert "signing_key" not in resource["integration"]
+    json.dumps(resource)
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return ""
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def test_the_official_library_reads_the_resource() -> None:
+    """The JSON has the keys, dates and shapes that the official library expects."""
+    resource = to_resource(flow(INTEGRATIONS["studio"]), "https://router.example")
+    read = FlexFlowInstance(Client("AC" + "0" * 32, "token").flex_api.v1, resource)
+    assert (read.sid, read.account_sid, read.enabled, read.channel_type) == (FO, AC, True, "sms")
+    assert read.integration == {"flow_sid": "FW" + "2" * 32, "retry_count": 3, "retry_policy": ["ct", "5xx"]}
+    assert read.date_created is not None
+    assert read.date_created.isoformat() == "2023-11-14T22:13:20+00:00"
+    assert read.url == f"https://router.example/v1/FlexFlows/{FO}"
+
+
+@pytest.mark.parametrize(
+    ("form", "target"),
+    [
+        (INTEGRATIONS["external"], "https://example.com"),
+        ({"Integration.Url": "HTTPS://Example.COM:8443/a"}, "https://example.com:8443"),
+        ({"Integration.Url": "http://[2001:db8::1]:80/"}, "http://[2001:db8::1]"),
+        ({"IntegrationType": "handler", "Integration.Handler": "echo"}, "handler:echo"),
+        ({}, "proxy"),
+        (INTEGRATIONS["studio"], "studio"),
+    ],
+)
+def test_a_target_is_named_by_its_origin(form: Mapping[str, str], target: str) -> None:
+    """Flows that send to one place share one name for it, without a blank, which the store's scripts split at."""
+    assert flow(form).target == target
+
+
+def test_the_two_faces_of_a_flow() -> None:
+    """A flow and its address configuration have the same hexadecimal digits."""
+    assert address_sid(flow()) == "IG" + FO[2:]
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    """A flow may reach a log."""
+    assert "hush" not in repr(flow(URL | {"Integration.SigningKey": "hush"}))
+    assert is_given(flow(URL | {"Integration.SigningKey": "hush"}), next(f for f in FIELDS if f.write_only))

@@ -1,0 +1,169 @@
+import timeit
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.flow import FlexFlow
+from router.message import Message
+from router.routing import Entry, Route, identities, resolve
+from tests.core.flows import AC, flow
+
+OURS, SERVICE = "whatsapp:+15551234567", "MG" + "5" * 32
+MESSAGE = Message(AC, "SM" + "1" * 32, "whatsapp:+15557654321", OURS, "whatsapp", "Hola")
+SERVED = replace(MESSAGE, messaging_service_sid=SERVICE)
+
+
+def _flow(digit: str, identity: str = OURS, channel_type: str = "whatsapp", **more: str) -> FlexFlow:
+    return flow({"ChannelType": channel_type, "ContactIdentity": identity} | more, sid="FO" + digit * 32)
+
+
+def _route(message: Message, *flows: FlexFlow) -> Route:
+    """Resolve with the entries that the store would give: those of the message's identities, in their order."""
+    return resolve(message, _entries(message, flows))
+
+
+def _entries(message: Message, flows: Sequence[FlexFlow]) -> list[Entry]:
+    entries = []
+    for identity in identities(message):
+        own = tuple(each for each in flows if each.contact_identity == identity)
+        entries.append(Entry(identity, "v" if own else "", own))
+    return entries
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        pytest.param(MESSAGE, (OURS, "*"), id="a number"),
+        pytest.param(SERVED, (OURS, SERVICE, "*"), id="a Messaging Service"),
+        pytest.param(replace(MESSAGE, to="WhatsApp: +1 555-123-4567"), (OURS, "*"), id="another spelling"),
+    ],
+)
+def test_where_a_flow_is_looked_for(message: Message, expected: tuple[str, ...]) -> None:
+    """First the address written to, in its canonical form, then the Messaging Service, then every address."""
+    assert identities(message) == expected
+
+
+def test_the_nearest_identity_wins() -> None:
+    """A flow for the address goes before one for the service, and that before one for every address."""
+    address, service, every = _flow("1"), _flow("2", SERVICE), _flow("3", "*")
+    assert _route(SERVED, every, service, address).flow == address
+    assert _route(SERVED, every, service).flow == service
+    assert _route(SERVED, every).flow == every
+    assert _route(MESSAGE, every, service).flow == every
+
+
+def test_priority_then_age_then_sid_decides() -> None:
+    """Among flows of one address the smallest Priority is first, then the oldest, then the smallest SID."""
+    late, early = replace(_flow("2"), date_created=20), replace(_flow("3"), date_created=10)
+    assert _route(MESSAGE, late, early).flow == early
+    assert _route(MESSAGE, late, replace(early, priority=1)).flow == late
+    assert _route(MESSAGE, late, replace(early, date_created=20)).flow == late
+
+
+@pytest.mark.parametrize(
+    ("refused", "why"),
+    [
+        pytest.param(_flow("1", Enabled="false"), "disabled", id="disabled"),
+        pytest.param(_flow("1", channel_type="rcs", identity="*"), "for rcs", id="another channel"),
+        pytest.param(_flow("1", Language="es"), "for a Language or Match, which are not looked at yet", id="language"),
+        pytest.param(_flow("1", Match="true"), "for a Language or Match, which are not looked at yet", id="match"),
+    ],
+)
+def test_a_flow_that_is_not_taken_is_named_with_the_reason(refused: FlexFlow, why: str) -> None:
+    """Steps name each flow that was looked at and not taken, so nothing that was saved is without effect unseen."""
+    every = _flow("2", "*")
+    route = _route(MESSAGE, refused, every)
+    assert route.flow == every
+    assert f"{refused.sid} not taken: {why}" in route.steps
+    assert _route(MESSAGE, refused).flow is None
+
+
+@pytest.mark.parametrize(
+    ("message", "flows", "reason"),
+    [
+        pytest.param(MESSAGE, [], f"no flow for {OURS} (nor for *)", id="nothing"),
+        pytest.param(SERVED, [], f"no flow for {OURS} (nor for {SERVICE}, nor for *)", id="nothing, with a service"),
+        pytest.param(
+            MESSAGE,
+            [_flow("1", Enabled="false")],
+            f"the only whatsapp flow for {OURS} (FO{'1' * 32}) is disabled",
+            id="one that is disabled",
+        ),
+        pytest.param(
+            MESSAGE,
+            [_flow("1", "*", "sms"), _flow("2", "*", "rcs")],
+            "no whatsapp flow for *, only for rcs, sms",
+            id="other channels",
+        ),
+        pytest.param(
+            MESSAGE,
+            [_flow("1", Enabled="false"), _flow("2", "*", Language="es")],
+            f"none of the 2 whatsapp flows for {OURS} and * is enabled and takes every message",
+            id="several",
+        ),
+    ],
+)
+def test_a_message_without_a_flow_says_why(message: Message, flows: list[FlexFlow], reason: str) -> None:
+    """The reason of an unrouted message says what is missing, or what would be nearest to taking it."""
+    route = _route(message, *flows)
+    assert (route.flow, route.candidates, route.reason) == (None, (), reason)
+
+
+def test_a_paused_flow_is_chosen() -> None:
+    """Paused means later: the message belongs to the flow and waits."""
+    route = _route(MESSAGE, _flow("1", Paused="true"))
+    assert route.flow is not None
+    assert "paused" in route.steps[-1]
+    assert route.reason == ""
+
+
+def test_a_route_names_the_entries_it_came_from() -> None:
+    """Whatever could change the route is in it, and nothing else: entries that were not reached do not matter."""
+    address, service = _flow("1"), _flow("2", SERVICE)
+    assert [entry.identity for entry in _route(SERVED, address, service).entries] == [OURS]
+    assert [(entry.identity, entry.version) for entry in _route(SERVED, service).entries] == [
+        (OURS, ""),
+        (SERVICE, "v"),
+    ]
+    assert [entry.identity for entry in _route(SERVED).entries] == [OURS, SERVICE, "*"]
+
+
+def test_a_route_is_decisive_when_only_the_address_was_asked() -> None:
+    """Where a flow with a language or match shares the way, another flow might have had the message."""
+    assert _route(MESSAGE, _flow("1")).decisive
+    assert not _route(MESSAGE, _flow("1"), _flow("2", Language="es")).decisive
+    assert _route(MESSAGE, _flow("1"), _flow("2", Language="es", Enabled="false")).decisive
+    assert not _route(MESSAGE, _flow("1", "*"), _flow("2", Match="true")).decisive
+
+
+@pytest.mark.parametrize("flows", [[_flow("1")], [_flow("1", "*")]], ids=["address", "every address"])
+def test_the_steps_of_a_usual_route_are_short(flows: list[FlexFlow]) -> None:
+    """Steps are stored with every message: a usual route's take at most 150 bytes."""
+    steps = _route(MESSAGE, *flows).steps
+    assert flows[0].sid in steps[-1]
+    assert len("\n".join(steps).encode()) <= 150
+
+
+def test_the_steps_of_a_crowded_address_are_short() -> None:
+    """Beyond a few flows that were not taken for one reason only their number is said."""
+    crowd = [replace(_flow("2", Language="es"), sid=f"FO{n:032x}") for n in range(50)]
+    route = _route(MESSAGE, _flow("1"), *crowd)
+    assert "50 flows not taken" in route.steps[0]
+    assert len(route.steps) == 2
+
+
+@given(st.permutations([_flow("1", Enabled="false"), _flow("2"), _flow("3", Language="es"), _flow("4", "*")]))
+def test_the_order_of_the_store_does_not_matter(flows: list[FlexFlow]) -> None:
+    """A store gives the flows of an entry in any order; the route is the same."""
+    route, sorted_ = _route(MESSAGE, *flows), _route(MESSAGE, *sorted(flows, key=lambda each: each.sid))
+    assert route == replace(sorted_, entries=route.entries)
+
+
+def test_resolving_costs_next_to_nothing() -> None:
+    """Every message is resolved on its way in: with one flow in some microseconds, here bounded far above."""
+    entries = _entries(MESSAGE, [_flow("1")])
+    best = min(timeit.repeat(lambda: resolve(MESSAGE, entries), number=200, repeat=20))
+    assert best / 200 < 50e-6
