@@ -25,6 +25,7 @@ class Location:
         netloc: the `Host` header.
         path: path and query, as in the request line.
         authorization: the `Authorization` header that credentials in the URL ask for, or empty.
+        origin: the target's name: `scheme://host`, and the port unless it is the scheme's own.
 
     """
 
@@ -35,12 +36,7 @@ class Location:
     netloc: str
     path: str
     authorization: str
-
-    @property
-    def origin(self) -> str:
-        """The target's name: `scheme://host`, and the port unless it is the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port == PORTS[self.scheme] else f":{self.port}")
+    origin: str
 
 
 @lru_cache(maxsize=4096)
@@ -63,12 +59,15 @@ def locate(url: str) -> Location:
     path = quote(parts.path or "/", safe=_AS_WRITTEN) + (
         f"?{quote(parts.query, safe=_AS_WRITTEN)}" if parts.query else ""
     )
+    port = parts.port or PORTS[parts.scheme]
+    literal = f"[{host}]" if ":" in host else host
     return Location(
         url=f"{parts.scheme}://{netloc}{path}",
         scheme=parts.scheme,
         host=host,
-        port=parts.port or PORTS[parts.scheme],
+        port=port,
         netloc=netloc,
         path=path,
         authorization="Basic " + base64.b64encode(unquote_to_bytes(credentials)).decode() if credentials else "",
+        origin=f"{parts.scheme}://{literal}" + ("" if port == PORTS[parts.scheme] else f":{port}"),
     )
