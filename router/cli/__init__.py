@@ -11,6 +11,10 @@ from router.errors import RouterError, SettingsError
 # Name to summary. The summary stands here so that `router --help` imports no command; a test keeps them the same.
 COMMANDS = {
     "run": "Start the router: with one command on a fresh machine, or over your own Redis.",
+    "simulate": "Send a message as Twilio would, signed, and show answer, route and delivery.",
+    "explain": "Say where a message would go, and why, without sending it.",
+    "flows": "See and change the Flex Flows: list, apply, export.",
+    "deliveries": "See what happened to messages, and send them again: list, show, replay.",
 }
 
 

@@ -1,0 +1,84 @@
+"""`router explain`: where a message would go, and every step of why."""
+
+import sys
+
+import click
+
+from router.address import canonical
+from router.cli.context import load_settings_for_cli
+from router.cli.inbound import CUSTOMERS
+from router.cli.reach import Parameter, account_option, json_option, one_account, open_store
+from router.cli.show import print_facts, print_json, short
+from router.inquiry import explain as inquire
+
+
+@click.command()
+@click.option("--to", required=True, help="The address the customer writes to.")
+@click.option("--from", "from_", help="The customer's address. [somebody's]")
+@click.option("--body", default="", help="What the customer writes.")
+@click.option(
+    "--channel",
+    type=click.Choice(sorted(CUSTOMERS)),
+    help="The channel of addresses without a prefix, as +1… on WhatsApp. [told from --to]",
+)
+@click.option(
+    "--param", "params", type=Parameter(), multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
+)
+@account_option
+@json_option
+def explain(  # noqa: PLR0913 - one for each option
+    *,
+    to: str,
+    from_: str | None,
+    body: str,
+    channel: str | None,
+    params: tuple[tuple[str, str], ...],
+    account: str | None,
+    as_json: bool,
+) -> None:
+    """Say where a message would go, and why, without sending it.
+
+    \b
+      router explain --to whatsapp:+14155238886 --body "¿Dónde está mi pedido?"
+      router explain --to +15005550006 --param MessagingServiceSid=MG…
+
+    The exit status is 1 when no flow would take it.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    settings = load_settings_for_cli()
+    to = canonical(to, channel) if channel else to
+    from_ = from_ or _somebody(to)
+    from_ = canonical(from_, channel) if channel else from_
+    with open_store(settings) as store:
+        sid = one_account(settings, account).sid
+        answer = inquire(sid, {"From": from_, "To": to, "Body": body, **dict(params)}, store)
+    if as_json:
+        print_json(answer)
+    else:
+        print_facts(
+            [
+                ("Message", f"{answer['channel']}  {from_} → {to}{f'  “{short(body, 60)}”' if body else ''}"),
+                ("Steps", answer["steps"]),
+                ("Goes to", _verdict(answer)),
+            ]
+        )
+    sys.exit(0 if answer["flex_flow_sid"] else 1)
+
+
+def _somebody(to: str) -> str:
+    """Return a customer on the channel of an address; where we know none, one with the same prefix."""
+    prefix = to.partition(":")[0] if ":" in to else ""
+    known = (address for address in CUSTOMERS.values() if address.partition(":")[0] == prefix.lower())
+    return next(known, f"{prefix}:somebody" if prefix else CUSTOMERS["sms"])
+
+
+def _verdict(answer: dict[str, object]) -> list[str]:
+    if not answer["flex_flow_sid"]:
+        return [
+            f"nobody: {answer['reason']}",
+            "It would be kept as unrouted; see the flows there are with `router flows list`",
+        ]
+    paused = "; it is paused, so the message would wait" if answer["paused"] else ""
+    return [
+        f"{answer['flex_flow_sid']} “{answer['friendly_name']}”",
+        f"integration {answer['integration_type']}, response {answer['response']}{paused}",
+    ]

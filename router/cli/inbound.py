@@ -1,0 +1,223 @@
+"""An inbound message's webhook, made and sent as Twilio does it.
+
+https://www.twilio.com/docs/messaging/guides/webhook-request
+"""
+
+import http.client
+import json
+import math
+import mimetypes
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlencode, urlsplit
+
+from router.errors import RouterError
+from router.message import FORM
+from router.signature import Key, sign, url_to_sign
+
+# How long Twilio waits for an answer: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+TWILIO_WAITS: Final = 15.0
+# What is read of an answer: more than the 64 KiB of TwiML that Twilio takes.
+_ANSWER_MOST: Final = 256 * 1024
+# The customer who writes when nobody else is named; numbers of the kind that is reserved for fiction.
+CUSTOMERS: Final = {
+    "sms": "+14155550100",
+    "whatsapp": "whatsapp:+14155550100",
+    "facebook": "messenger:4915550123456789",
+    "rcs": "rcs:+14155550100",
+}
+# The address they write to when no flow says one: Twilio's magic test number, its WhatsApp sandbox, made-up ids.
+ADDRESSES: Final = {
+    "sms": "+15005550006",
+    "whatsapp": "whatsapp:+14155238886",
+    "facebook": "messenger:104925788412345",
+    "rcs": "rcs:demo_agent",
+}
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
+_TRAILING_NUMBER = re.compile(r"\d+$")
+# GSM 03.38: https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
+_GSM: Final = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_GSM_DOUBLE: Final = frozenset("^{}\\[~]|€\f")
+
+Fields = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An attachment: where it is, and its MIME type."""
+
+    url: str
+    content_type: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Media":
+        """Read `URL` or `URL,TYPE`; the type is told from the URL where it is not given."""
+        url, _, content_type = text.rpartition(",")
+        if not url or not _MEDIA_TYPE.fullmatch(content_type):
+            url, content_type = text, mimetypes.guess_type(urlsplit(text).path)[0] or "application/octet-stream"
+        return cls(url, content_type)
+
+
+def new_message_sid(media: Sequence[Media]) -> str:
+    """Make the SID of a message, `MM…` for one with attachments."""
+    return ("MM" if media else "SM") + secrets.token_hex(16)
+
+
+def nth(address: str, n: int) -> str:
+    """Return the address of another customer, `n` further: its number at the end counts up."""
+    number = _TRAILING_NUMBER.search(address)
+    if n == 0:
+        return address
+    return f"{address[: number.start()]}{int(number[0]) + n:0{len(number[0])}}" if number else f"{address}{n}"
+
+
+def fields(  # noqa: PLR0913 - what a message is; all are named at the call
+    channel: str,
+    *,
+    account_sid: str,
+    message_sid: str,
+    from_: str,
+    to: str,
+    body: str,
+    media: Sequence[Media],
+    more: Sequence[tuple[str, str]],
+) -> Fields:
+    """Return the form of a webhook: every parameter that Twilio sends for the channel, and then `more`.
+
+    A parameter in `more` that the form has already takes its place.
+    """
+    given = {"SmsMessageSid": message_sid, "NumMedia": str(len(media))}
+    if channel == "sms":
+        for side in ("To", "From"):
+            given |= {f"{side}Country": "US", f"{side}State": "CA", f"{side}City": "", f"{side}Zip": ""}
+    if channel == "whatsapp":
+        given |= _whatsapp(from_, media, dict(more))
+    if channel == "rcs":
+        given["ChannelMetadata"] = json.dumps({"type": "rcs", "data": {"context": {}}})
+    given |= {"SmsSid": message_sid, "SmsStatus": "received", "Body": body, "To": to}
+    given["NumSegments"] = str(_segments(body)) if channel == "sms" else "1"
+    given |= {"ReferralNumMedia": "0", "MessageSid": message_sid, "AccountSid": account_sid, "From": from_}
+    for n, each in enumerate(media):
+        given |= {f"MediaContentType{n}": each.content_type, f"MediaUrl{n}": each.url}
+    given["ApiVersion"] = "2010-04-01"
+    return list((given | dict(more)).items())
+
+
+def _whatsapp(from_: str, media: Sequence[Media], more: dict[str, str]) -> dict[str, str]:
+    if media:
+        kind = media[0].content_type.partition("/")[0]
+        kind = kind if kind in ("image", "audio", "video") else "document"
+    else:
+        kind = "button" if "ButtonPayload" in more else "location" if "Latitude" in more else "text"
+    given = {"ProfileName": "Ana", "MessageType": kind}
+    number = from_.removeprefix("whatsapp:+")
+    # A sender who hides the phone number has an id instead, as whatsapp:US.13491208655302741918.
+    given |= {"WaId": number} if number.isdecimal() else {"ExternalUserId": from_}
+    context = {"type": "whatsapp", "data": {"context": {"ProfileName": "Ana"}}}
+    return given | {"ChannelMetadata": json.dumps(context)}
+
+
+def _segments(body: str) -> int:
+    """Count the SMS that a text takes: https://www.twilio.com/docs/glossary/what-sms-character-limit."""
+    if all(c in _GSM or c in _GSM_DOUBLE for c in body):
+        length, one, each = sum(2 if c in _GSM_DOUBLE else 1 for c in body), 160, 153
+    else:
+        length, one, each = len(body.encode("utf-16-le")) // 2, 70, 67
+    return 1 if length <= one else math.ceil(length / each)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a webhook was answered with, and after how many seconds."""
+
+    status: int
+    content_type: str
+    body: bytes
+    seconds: float
+
+
+def send(  # noqa: PLR0913 - where to, what, and how it is signed
+    url: str,
+    form: Fields,
+    key: Key,
+    *,
+    signed_as: str = "",
+    method: Literal["POST", "GET"] = "POST",
+    tamper: bool = False,
+) -> Answered:
+    """Send a webhook as Twilio does, signed.
+
+    Args:
+        url: where to.
+        form: its parameters.
+        key: what signs.
+        signed_as: the URL as it is written at Twilio, where that is another one than `url`.
+        method: with GET the parameters are in the query.
+        tamper: change the message after it was signed, as somebody on the way would.
+
+    Raises:
+        RouterError: nobody listens, or nobody answers in the time that Twilio waits.
+    """
+    encoded = urlencode(form)
+    public = url_to_sign(signed_as or url)
+    signature = sign(public, form, key) if method == "POST" else sign(_with_query(public, encoded), (), key)
+    if tamper:
+        encoded += "&Tampered=1"
+    headers = {
+        "Accept": "*/*",
+        "User-Agent": "TwilioProxy/1.1",
+        "X-Home-Region": "us1",
+        "I-Twilio-Idempotency-Token": str(uuid.uuid4()),
+        "X-Twilio-Signature": signature,
+    }
+    target, body = _target(url), None
+    if method == "POST":
+        headers["Content-Type"] = f"{FORM}; charset=UTF-8"
+        body = encoded.encode()
+    else:
+        target = _with_query(target, encoded)
+    return _exchange(url, method, target, body, headers)
+
+
+def _exchange(url: str, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> Answered:
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    origin = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+    connection = kind(parts.hostname or "", parts.port, timeout=TWILIO_WAITS)
+    started = time.monotonic()
+    try:
+        connection.request(method, target, body, headers)
+        response = connection.getresponse()
+        answer = response.read(_ANSWER_MOST)
+    except ConnectionRefusedError:
+        raise RouterError(
+            f"nobody listens at {origin}: start the router with `router run`, or say where it is with --url"
+        ) from None
+    except TimeoutError:
+        raise RouterError(
+            f"{origin} did not answer within {TWILIO_WAITS:.0f} s, and Twilio waits no longer (error 11205)"
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise RouterError(f"{origin} cannot be asked: {str(error) or type(error).__name__}") from error
+    finally:
+        connection.close()
+    content_type = response.getheader("Content-Type", "")
+    return Answered(response.status, content_type, answer, time.monotonic() - started)
+
+
+def _target(url: str) -> str:
+    rest = url.partition("#")[0].partition("://")[2]
+    slash = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
+    return rest[slash:] if rest[slash:].startswith("/") else f"/{rest[slash:]}"
+
+
+def _with_query(url: str, query: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{query}"

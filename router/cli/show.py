@@ -1,0 +1,191 @@
+"""What commands print for people: tables, ages, addresses, and the TwiML of an answer as the customer would get it.
+
+Everything is readable without colour, and in a pipe nothing is cut to a width: a line is a record. What customers wrote
+never reaches the terminal as control characters.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from router.flow import FlexFlow
+from router.flow_diff import Change
+
+# Wide enough for every record on one line where nobody looks at it on a screen.
+_PIPE: Final = 1000
+_CHANGES: Final = 100  # changes that are shown one by one
+_AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_STYLES: Final = {
+    "delivered": "green",
+    "redirected": "green",
+    "queued": "yellow",
+    "sending": "yellow",
+    "undelivered": "red",
+    "unrouted": "red",
+    "enabled": "green",
+    "paused": "yellow",
+    "disabled": "dim",
+    "add": "green",
+    "change": "yellow",
+    "remove": "red",
+}
+# Format characters that shape letters and emoji; the others could reorder or hide what is shown.
+_JOINERS: Final = "\u200c\u200d"
+
+
+Facts = list[tuple[str, str | Text | Sequence[str]]]
+"""What is known of one thing: names, and for each a value or the lines of it."""
+
+
+def console() -> Console:
+    """Return where to print: the screen's width, or none in a pipe; no markup, for it would read customers' text."""
+    width = None if sys.stdout.isatty() else _PIPE
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """Return text from outside as a terminal may show it; on one line unless `lines`."""
+    text = text.replace("\r\n", "\n").replace("\t", " ")
+    if not lines:
+        text = text.replace("\n", " ⏎ ")
+    return "".join(c if c.isprintable() or c in _JOINERS or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def short(text: str, most: int) -> str:
+    """Return at most so many characters of a text, on one line."""
+    text = clean(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def word(status: str) -> Text:
+    """Return a status in its colour."""
+    return Text(status, style=_STYLES.get(status, ""))
+
+
+def age(then: int, now: float) -> str:
+    """Say how long ago something was, as `3 min`.
+
+    Args:
+        then: ms since 1970.
+        now: seconds since 1970.
+    """
+    seconds = max(0, int(now - then / 1000))
+    for unit, name in _AGES:
+        if seconds >= unit:
+            return f"{seconds // unit} {name}"
+    return "now"
+
+
+def integration_line(flow: FlexFlow) -> str:
+    """Say in a few words what takes the messages of a flow, as `external https://example.com/inbound`."""
+    what = flow.integration
+    place = {
+        "studio": what.flow_sid,
+        "external": what.url,
+        "handler": what.handler,
+        "task": what.workflow_sid,
+        "proxy": what.proxy_service_sid,
+    }
+    return f"{what.type} {place.get(what.type, '')}".rstrip()
+
+
+def flow_line(flow: FlexFlow | None) -> str:
+    """Say in a few words which flow it is, as `FO… “Support”: studio FW…, relay`."""
+    return f"{flow.sid} “{flow.friendly_name}”: {integration_line(flow)}, {flow.response}" if flow else "no flow"
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, whole: str = "") -> None:
+    """Print records, one on a line, under their headings; the column `whole` holds SIDs, which are never shortened."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=34 if column == whole else None)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """Print without the blanks that a table's last column is filled up with."""
+    out = console()
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def print_facts(facts: Facts) -> None:
+    """Print what is known of one thing, one fact below the other."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        if isinstance(value, Text):
+            table.add_row(name, value)
+        else:
+            text = value if isinstance(value, str) else "\n".join(value)
+            table.add_row(name, Text(clean(text, lines=True)))
+    _print(table)
+
+
+def print_changes(changes: Sequence[Change]) -> None:
+    """Print what would become of flows: the first ones one by one with what changes in them, then their numbers."""
+    out = console()
+    marks = {"add": "+", "change": "~", "remove": "-"}
+    for change in changes[:_CHANGES]:
+        flow, kind = change.flow, change.kind
+        line = (
+            f"{marks[kind]} {kind:6}  {flow.sid}  {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”"
+        )
+        out.print(Text(clean(line), style=_STYLES[kind]), soft_wrap=True)
+        if kind == "add":
+            out.print(Text(clean(f"    {integration_line(flow)}, {flow.response}")), soft_wrap=True)
+        for key, before, after in change.fields():
+            out.print(Text(clean(f"    {key}: {_value(before)} → {_value(after)}")), soft_wrap=True)
+    if len(changes) > _CHANGES:
+        out.print(f"… and {len(changes) - _CHANGES:,} more")
+    counts = Counter[str](change.kind for change in changes)
+    out.print(", ".join(f"{counts[kind]:,} to {kind}" for kind in marks if counts[kind]))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return str(value) or "none"
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print JSON for a program."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def spoken(twiml: bytes) -> list[str] | None:
+    """Return, line by line, what Twilio would do for the customer; nothing for the empty answer, None for no TwiML."""
+    if b"<!DOCTYPE" in twiml:
+        return None
+    try:
+        root = ET.fromstring(twiml)  # noqa: S314 - no DOCTYPE, so no entities; expat's own limits stop the rest
+    except ET.ParseError:
+        return None
+    if root.tag != "Response":
+        return None
+    lines = []
+    for verb in root:
+        if verb.tag == "Message":
+            body = "".join([verb.text or "", *(child.text or "" for child in verb if child.tag == "Body")])
+            lines += body.strip().splitlines()
+            lines += [f"with {child.text or ''}" for child in verb if child.tag == "Media"]
+        elif verb.tag == "Redirect":
+            lines.append(f"what {(verb.text or '').strip()} answers, which Twilio asks now")
+        else:
+            lines.append(f"<{verb.tag}> {(verb.text or '').strip()}".rstrip())
+    return lines
