@@ -47,9 +47,9 @@ def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool
     """Compare the flows of an account with those of a file.
 
     A flow of the file that has a `sid` is that flow. One that has none is the flow of its address with its friendly
-    name, its language and match, or else with one of these: so the same file may be applied again and again, and a
-    flow be renamed. Removals come first,
-    then what leaves an address or is disabled, so that changes made in this order are not in each other's way.
+    name and its language and match, or else with one of these: so the same file may be applied again and again, and a
+    flow be renamed. Removals come first, then what leaves an address or is disabled, so that changes made in this
+    order are not in each other's way.
 
     Args:
         current: all flows of the account.
