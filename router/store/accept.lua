@@ -1,6 +1,8 @@
 #!lua
 -- Puts an inbound message at the end of its conversation's lane, once.
 --
+-- Besides its keys it writes queued:{b}, a hash: how many messages of each account are not done yet.
+--
 -- KEYS 1 message  hash    the message: facts (raw, lane, flow, why, at, token) and state
 --      2 lane     list    ids of the conversation's messages not done yet, oldest first
 --      3 due      zset    every non-empty lane of the bucket -> ms at which its head may be claimed
@@ -49,6 +51,7 @@ if disposition ~= 'queue' then
   if disposition == 'unrouted' then redis.call('ZADD', dead, now, id) end
   return {'accepted', now, ''}
 end
+redis.call('HINCRBY', 'queued' .. string.sub(due, 4), string.sub(id, 1, 34), 1)
 if redis.call('RPUSH', lane, id) == 1 then
   if lease > 0 then
     redis.call('HSET', message, 'state', 'sending', 'lease', token, 'attempts', 1)

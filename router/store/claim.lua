@@ -14,6 +14,7 @@ local token, limit, lease, max_lost, retention =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local messages, lanes, deads, flows = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local looks = tonumber(ARGV[10])
+local queued = 'queued' .. string.sub(due, 4) -- hash: how many messages of each account are not done yet
 local full = {}
 for i = 11, #ARGV do full[ARGV[i]] = true end
 local time = redis.call('TIME')
@@ -37,8 +38,10 @@ for _, lane_id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMI
     if m[2] and not m[3] then lost = redis.call('HINCRBY', message, 'lost', 1) end -- its holder vanished
     if not m[1] then
       redis.call('LPOP', lane) -- its record is gone: nothing to send
+      redis.call('HINCRBY', queued, string.sub(id, 1, 34), -1)
     elseif m[3] or lost >= max_lost then
       redis.call('LPOP', lane)
+      redis.call('HINCRBY', queued, string.sub(id, 1, 34), -1)
       redis.call('HDEL', message, 'lease', 'late', 'lost')
       redis.call('HSET', message, 'state', m[3] and 'delivered' or 'undelivered', 'settled', token)
       redis.call('PEXPIRE', message, retention)

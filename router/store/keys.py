@@ -28,6 +28,7 @@ class AccountKeys:
         "log",
         "messages",
         "own_flows",
+        "queued",
     )
 
     def __init__(self, account_sid: str) -> None:
@@ -36,6 +37,7 @@ class AccountKeys:
         self.lanes = f"lane:{tag}:"  # + lane id
         self.due = f"due:{tag}"
         self.dead = f"dead:{tag}:{account_sid}"
+        self.queued = f"queued:{tag}"  # hash: AccountSid -> messages not done yet
         self.log = f"log:{tag}:{account_sid}"
         self.flow_records = f"flow:{tag}:"  # + <AccountSid>:<flow SID>
         self.own_flows = f"flow:{tag}:{account_sid}:"  # + flow SID

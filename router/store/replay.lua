@@ -16,5 +16,6 @@ redis.call('HDEL', KEYS[1], 'settled', 'answer', 'error', 'late', 'lost', 'lease
 redis.call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0, 'held', now, unpack(ARGV, 3))
 redis.call('HINCRBY', KEYS[1], 'round', 1)
 redis.call('ZREM', KEYS[4], ARGV[2])
+redis.call('HINCRBY', 'queued' .. string.sub(KEYS[3], 4), string.sub(ARGV[2], 1, 34), 1)
 if redis.call('RPUSH', KEYS[2], ARGV[2]) == 1 then redis.call('ZADD', KEYS[3], now, ARGV[1]) end
 return 'queued'

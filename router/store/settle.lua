@@ -76,6 +76,7 @@ if outcome == 'retry' or outcome == 'release' then
   return {'done', now}
 end
 redis.call('LPOP', lane)
+redis.call('HINCRBY', 'queued' .. string.sub(due, 4), string.sub(id, 1, 34), -1)
 redis.call('HSET', message, 'state', outcome)
 redis.call('PEXPIRE', message, retention)
 if outcome == 'delivered' then redis.call('HDEL', message, 'error') else redis.call('ZADD', dead, now, id) end

@@ -45,12 +45,15 @@ class StoreFigures(Collector):
             max((age for _, _, age in buckets), default=0) / 1000,
         )
         messages = GaugeMetricFamily("router_messages_kept", "Messages on record.", labels=["account_sid"])
-        dead = GaugeMetricFamily("router_dead", "Undelivered and unrouted messages on record.", labels=["account_sid"])
-        for sid, (logged, given_up) in counts.items():
-            messages.add_metric([sid], logged)
-            dead.add_metric([sid], given_up)
-        yield messages
-        yield dead
+        queued = GaugeMetricFamily("router_queued", "Messages not done yet.", labels=["account_sid"])
+        undelivered = GaugeMetricFamily("router_undelivered", "Undelivered messages kept.", labels=["account_sid"])
+        unrouted = GaugeMetricFamily("router_unrouted", "Unrouted messages kept.", labels=["account_sid"])
+        for sid, count in counts.items():
+            messages.add_metric([sid], count.kept)
+            queued.add_metric([sid], count.queued)
+            undelivered.add_metric([sid], count.undelivered)
+            unrouted.add_metric([sid], count.unrouted)
+        yield from (messages, queued, undelivered, unrouted)
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:

@@ -172,6 +172,8 @@ class LaneMachine(RuleBasedStateMachine):
         """A lane is due if and only if it is not empty, and holds what is not done; only its head is leased."""
         if not hasattr(self, "model"):
             return
+        waiting = sum(self.client.call("LLEN", KEYS.lanes + lane) for lane in LANES)
+        assert int(self.client.call("HGET", KEYS.queued, ACCOUNT) or 0) == waiting
         due = {lane.decode() for lane in self.client.call("ZRANGE", KEYS.due, 0, -1)}
         for lane in LANES:
             ids = [id_.decode().partition(":")[2] for id_ in self.client.call("LRANGE", KEYS.lanes + lane, 0, -1)]

@@ -1,0 +1,13 @@
+#!lua flags=no-writes
+-- Counts the dead by state.
+--
+-- KEYS 1 dead   zset   undelivered and unrouted messages of an account -> ms
+-- ARGV 1 prefix of message keys   2 how many are looked at, the newest ones
+--
+-- Returns {undelivered, unrouted}
+local counts = {undelivered = 0, unrouted = 0}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[2]) - 1, 'REV')) do
+  local state = redis.call('HGET', ARGV[1] .. id, 'state')
+  if state and counts[state] then counts[state] = counts[state] + 1 end
+end
+return {counts.undelivered, counts.unrouted}
