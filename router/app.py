@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from router import metrics
 from router.delivery import AttemptReport, Deliverer
 from router.errors import StoreUnavailable
-from router.integrations import build
+from router.integrations import Integrations, build
 from router.log import make_log
 from router.settings import Settings, load
 from router.store import Store, connect
@@ -25,9 +25,10 @@ STOP_SECONDS = 23.0
 class Router:
     """The running parts of one process."""
 
-    def __init__(self, settings: Settings, store: Store, deliverer: Deliverer) -> None:
+    def __init__(self, settings: Settings, store: Store, integrations: Integrations, deliverer: Deliverer) -> None:
         self.settings = settings
         self.store = store
+        self.integrations = integrations
         self.deliverer = deliverer
 
     def start(self, alive: Callable[[], bool]) -> None:
@@ -38,6 +39,7 @@ class Router:
     def stop(self) -> None:
         """Take no more leases, and wait for the attempts in flight to be settled."""
         self.deliverer.stop(STOP_SECONDS)
+        self.integrations.close()
         self.store.close()
 
 
@@ -73,7 +75,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     deliverer = Deliverer(store, integrations, settings, report)
     app = Flask("router", static_folder=None)
-    app.extensions["router"] = Router(settings, store, deliverer)
+    app.extensions["router"] = Router(settings, store, integrations, deliverer)
     app.register_blueprint(webhooks.blueprint(webhooks.Intake(settings, store, deliverer, integrations, log)))
     app.register_blueprint(deliveries.blueprint(settings, store))
     app.register_blueprint(health.blueprint(settings, store))
