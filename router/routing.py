@@ -64,7 +64,9 @@ def resolve(message: Message, entries: Sequence[Entry]) -> Route:
             flows = tuple(sorted(flows, key=_rank))
         chosen = next((flow for flow in flows if _why_not(flow, message.channel) is None), None)
         if chosen is None or len(flows) > 1:
-            steps += _not_taken(flows, message.channel)
+            # Flows of other channels explain something only where nothing is found: `*` has one for each of them.
+            of_interest = flows if chosen is None else [each for each in flows if each.channel_type == message.channel]
+            steps += _not_taken(of_interest, message.channel)
             # Language and Match are not looked at yet: when they are, they may choose one of these instead.
             decisive = decisive and not any(_is_conditional(flow, message.channel) for flow in flows)
         if chosen is not None:

@@ -63,11 +63,18 @@ def test_priority_then_age_then_sid_decides() -> None:
     assert _route(MESSAGE, late, replace(early, date_created=20)).flow == late
 
 
+def test_flows_of_other_channels_are_named_only_where_nothing_is_found() -> None:
+    """An address may have a flow for each channel, which tells a reader nothing about a message that found its own."""
+    other, every = _flow("1", channel_type="rcs", identity="*"), _flow("2", "*")
+    assert _route(MESSAGE, other, every).flow == every
+    assert not any(other.sid in step for step in _route(MESSAGE, other, every).steps)
+    assert f"{other.sid} not taken: for rcs" in _route(MESSAGE, other).steps
+
+
 @pytest.mark.parametrize(
     ("refused", "why"),
     [
         pytest.param(_flow("1", Enabled="false"), "disabled", id="disabled"),
-        pytest.param(_flow("1", channel_type="rcs", identity="*"), "for rcs", id="another channel"),
         pytest.param(_flow("1", Language="es"), "for a Language or Match, which are not looked at yet", id="language"),
         pytest.param(_flow("1", Match="true"), "for a Language or Match, which are not looked at yet", id="match"),
     ],
