@@ -12,7 +12,7 @@ from rich.text import Text
 from router.cli.context import load_settings_for_cli
 from router.cli.reach import account_option, find_delivery, json_option, open_store, since_option, some_accounts
 from router.cli.replay import replay
-from router.cli.show import Facts, age, clean, flow_line, print_facts, print_json, print_table, short, word
+from router.cli.show import Facts, age, clean, flow_line, print_facts, print_json, print_table, short, spoken, word
 from router.flow import FlexFlow
 from router.inquiry import DEAD, STATES, Wanted, describe
 from router.message import Message, Raw
@@ -138,22 +138,28 @@ def _all_of(delivery: Delivery, flow: FlexFlow | None, now: float) -> Facts:
     ]
     if message:
         facts.append(("Body", message.body or "(empty)"))
-        media = [f"{each.content_type}  {each.url}" for each in message.media]
-        facts += [("Media", media)] * bool(media)
+    if message and message.media:
+        facts.append(("Media", [f"{each.content_type}  {each.url}" for each in message.media]))
     facts += [("Route", [*delivery.why, *_destination(delivery, flow)]), ("Status", status)]
     tries = [
         f"{delivery.attempts} attempt{'s' * (delivery.attempts != 1)}",
         f"replayed {delivery.round} x" if delivery.round else "",
         f"came {delivery.duplicates + 1} times" if delivery.duplicates else "",
     ]
-    facts += [
-        ("Tries", ", ".join(each for each in tries if each)),
-        *[("History", delivery.history)][: len(delivery.history)],
-    ]
+    facts.append(("Tries", ", ".join(each for each in tries if each)))
+    if delivery.history:
+        facts.append(("History", [_attempt(line) for line in delivery.history]))
     if delivery.answer:
-        by = f"given by {delivery.answered}" if delivery.answered else "given to nobody"
-        facts.append(("Answer", [delivery.answer.decode(errors="replace"), f"({by})"]))
+        by = f"by {delivery.answered}" if delivery.answered else "given to nobody"
+        facts.append((f"Answer, {by}", spoken(delivery.answer) or [delivery.answer.decode(errors="replace")]))
     return facts
+
+
+def _attempt(line: str) -> str:
+    """Write a line of the history, `<number> <outcome> <status> <seconds> <reason>`, for people."""
+    number, outcome, status, seconds, reason = [*line.split(" ", 4), "", "", "", ""][:5]
+    answered = f", answered {status}" if status not in {"", "-"} else ""
+    return f"{number}. {outcome}{answered} after {seconds} s{f': {reason}' if reason else ''}"
 
 
 def _destination(delivery: Delivery, flow: FlexFlow | None) -> list[str]:

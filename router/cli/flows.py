@@ -58,8 +58,8 @@ def list_(*, channel: str | None, limit: int, account: str | None, as_json: bool
             [_row(flow) for flow in found],
             whole="SID",
         )
-        if len(found) < total:
-            click.echo(f"{len(found)} of {total:,}. Choose with --limit and --channel.")
+        if len(found) == limit < total:
+            click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")
     elif total:
         click.echo(f"No flow of the channel {channel} among {total:,}.")
     else:
@@ -166,9 +166,8 @@ def _write(store: Store, changes: tuple[Change, ...]) -> None:
     """Write the changes in their order, which keeps them out of each other's way."""
     done = 0
     try:
-        with click.progressbar(
-            length=len(changes), label="Writing", file=sys.stderr, hidden=len(changes) < _MANY
-        ) as bar:
+        hidden = len(changes) < _MANY or not sys.stderr.isatty()
+        with click.progressbar(length=len(changes), label="Writing", file=sys.stderr, hidden=hidden) as bar:
             for start in range(0, len(changes), _CHUNK):
                 chunk = changes[start : start + _CHUNK]
                 for change in chunk:

@@ -63,7 +63,7 @@ def replay(  # noqa: PLR0913 - one for each option
         accounts = some_accounts(settings, account)
         chosen = _dead(store, accounts, status, since or 0) if status else _named(store, accounts, sids)
         if not chosen:
-            click.echo(f"No message became {status} of those accepted since then: nothing to send again.")
+            click.echo(f"No {status} messages among those accepted since then: nothing to send again.")
         elif dry_run:
             _foretell(store, chosen, current=route == "current")
         else:
@@ -111,7 +111,8 @@ def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
 def _replay(store: Store, chosen: Chosen, *, current: bool) -> None:
     """Replay one after the other: a conversation keeps the order in which its messages are put back."""
     failures = []
-    with click.progressbar(chosen, label="Replaying", file=sys.stderr, hidden=len(chosen) < _MANY) as walk:
+    hidden = len(chosen) < _MANY or not sys.stderr.isatty()
+    with click.progressbar(chosen, label="Replaying", file=sys.stderr, hidden=hidden) as walk:
         for account_sid, message_sid in walk:
             delivery = store.deliveries.get(account_sid, message_sid)
             result = put_back(delivery, store, current=current) if delivery else "missing"

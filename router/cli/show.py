@@ -141,9 +141,8 @@ def print_changes(changes: Sequence[Change]) -> None:
     marks = {"add": "+", "change": "~", "remove": "-"}
     for change in changes[:_CHANGES]:
         flow, kind = change.flow, change.kind
-        line = (
-            f"{marks[kind]} {kind:6}  {flow.sid}  {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”"
-        )
+        sid = f"{flow.sid}  " if change.before else ""  # a new one may have none yet
+        line = f"{marks[kind]} {kind:6}  {sid}{flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”"
         out.print(Text(clean(line), style=_STYLES[kind]), soft_wrap=True)
         if kind == "add":
             out.print(Text(clean(f"    {integration_line(flow)}, {flow.response}")), soft_wrap=True)
