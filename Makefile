@@ -42,6 +42,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# What the lock no longer names goes.
+	@$(BIN)/pip freeze --all --exclude-editable | grep -vixF -f requirements.lock | grep -v '^pip==' | \
+		xargs -r $(BIN)/pip uninstall -qq -y
 	@touch $@
 
 # The official Node library is one of the clients that the router is tested with.
