@@ -1,0 +1,298 @@
+"""A router of one or more processes over a store of its own, with flows to make and answers to ask for.
+
+Tests of one file share one world, so no address and no SID is used twice in it.
+"""
+
+import base64
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from prometheus_client.parser import text_string_to_metric_families
+from twilio.request_validator import RequestValidator
+
+from router.flow import FlexFlow, Integration
+from router.store.client import Client
+from router.store.flows import FlowStore
+from router.store.keys import AccountKeys
+from tests.e2e.service import ACCOUNT, BASE, TOKEN, Service, parameters
+from tests.e2e.service import sid as sid_of
+from tests.integrations.target import Behaviour, Caller, Request, Target
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+EMPTY: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+FORM: Final = "application/x-www-form-urlencoded"
+DONE: Final = ("delivered", "undelivered", "unrouted", "redirected")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the router answered to one request, and how long that took, in seconds."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+    sid: str = ""
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+class World:
+    """Routers over one store.
+
+    Args:
+        folder: where their settings and logs go.
+        valkey: their store.
+        processes: how many routers there are, of one process each, so that a test can say which one it asks.
+        config: lines of router.toml, tables last.
+        environ: settings from the environment.
+
+    """
+
+    def __init__(
+        self, folder: Path, valkey: ValkeyServer, *, processes: int = 1, config: str = "", **environ: str
+    ) -> None:
+        self.valkey = valkey
+        self._numbers = itertools.count(1)
+
+        def start(number: int) -> Service:
+            own = folder / str(number)
+            own.mkdir()
+            return Service(own, valkey.url, workers=1, config=config, **environ)
+
+        with ThreadPoolExecutor() as pool:
+            self.services = list(pool.map(start, range(processes)))
+
+    def close(self) -> None:
+        """End the routers."""
+        for service in self.services:
+            service.close()
+
+    # -- what is made ------------------------------------------------------------------------------------------------
+
+    def sid(self, prefix: str = "SM") -> str:
+        """Make a SID that nobody has used."""
+        return sid_of(next(self._numbers), prefix)
+
+    def address(self) -> str:
+        """Make a telephone number that nobody has used."""
+        return f"+1555{next(self._numbers):07d}"
+
+    def flow(self, url: str = "", *, account: str = ACCOUNT, **more: Any) -> FlexFlow:
+        """Write a flow for an address of its own: to `url`, or to what `integration` says."""
+        flow = FlexFlow(
+            sid=self.sid("FO"),
+            account_sid=account,
+            friendly_name="a test",
+            chat_service_sid="IS" + "1" * 32,
+            channel_type=more.pop("channel_type", "sms"),
+            contact_identity=more.pop("contact_identity", None) or self.address(),
+            integration=more.pop("integration", None) or Integration("external", url=url),
+            date_created=1,
+            **more,
+        )
+        with self.flows() as flows:
+            flows.put(flow)
+        return flow
+
+    def change(self, flow: FlexFlow, **changes: Any) -> FlexFlow:
+        """Write a flow again, changed, as another process would."""
+        changed = replace(flow, **changes)
+        with self.flows() as flows:
+            flows.put(changed, replaces=flow)
+        return changed
+
+    @contextmanager
+    def flows(self) -> Iterator[FlowStore]:
+        """Open the flows on a connection of their own."""
+        store = FlowStore(Client(self.valkey.url, call_seconds=5))
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def call(self, *words: str | bytes | float) -> Any:
+        """Say one command to the store."""
+        client = Client(self.valkey.url, call_seconds=5)
+        try:
+            return client.call(*words)
+        finally:
+            client.close()
+
+    # -- what is sent ------------------------------------------------------------------------------------------------
+
+    def fields(self, to: FlexFlow | str, theirs: str = "", **fields: str) -> dict[str, str]:
+        """Write a message that nobody has sent before, to an address or to a flow's."""
+        ours = to if isinstance(to, str) else to.contact_identity
+        sms = parameters(next(self._numbers), theirs or self.address(), To=ours)
+        return sms | fields
+
+    def post(
+        self, fields: Mapping[str, str], path: str = "/webhooks/sms", *, process: int = 0, **headers: str
+    ) -> Reply:
+        """Send a webhook as Twilio does, signed by the official library; headers as `Cookie="a=b"`."""
+        body = urlencode(fields).encode()
+        return self.send("POST", path, body, {"X-Twilio-Signature": sign(path, fields), **headers}, process=process)
+
+    def text(self, to: FlexFlow | str, theirs: str = "", *, process: int = 0, **fields: str) -> Reply:
+        """Send a new SMS."""
+        return self.post(self.fields(to, theirs, **fields), process=process)
+
+    def send(self, method: str, target: str, body: bytes, headers: Mapping[str, str], *, process: int = 0) -> Reply:
+        """Send any request."""
+        began = time.monotonic()
+        given = {"Content-Type": FORM} | {name.replace("_", "-"): value for name, value in headers.items()}
+        status, answered, content = self.services[process].request(method, target, body, given)
+        sent = dict(parse_qsl((body or target.partition("?")[2].encode()).decode("latin-1"), keep_blank_values=True))
+        return Reply(status, answered, content, time.monotonic() - began, sent.get("MessageSid", ""))
+
+    @contextmanager
+    def sending(self, *sends: Callable[[], Reply]) -> Iterator[list["Sent"]]:
+        """Send several requests at once, and go on while they wait for their answers."""
+        with ThreadPoolExecutor(max_workers=len(sends)) as pool:
+            yield [Sent(pool.submit(send)) for send in sends]
+
+    # -- what is asked -----------------------------------------------------------------------------------------------
+
+    def rest(
+        self,
+        method: str,
+        target: str,
+        form: Mapping[str, str] | None = None,
+        *,
+        user: str = ACCOUNT,
+        secret: str = TOKEN,
+    ) -> Reply:
+        """Use a REST resource."""
+        basic = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        return self.send(method, target, urlencode(form or {}).encode(), {"Authorization": f"Basic {basic}"})
+
+    def delivery(self, sid: str) -> dict[str, Any]:
+        """Fetch a delivery that must be there."""
+        reply = self.rest("GET", f"/v1/Deliveries/{sid}")
+        assert reply.status == 200, reply.body
+        return dict(reply.json)
+
+    def ends(self, sid: str, *, within: float = 10.0) -> dict[str, Any]:
+        """Wait until a delivery has ended, and return it."""
+        return self.becomes(sid, *DONE, within=within)
+
+    def becomes(self, sid: str, *states: str, within: float = 10.0) -> dict[str, Any]:
+        """Wait until a delivery is in one of these states, and return it."""
+        found: dict[str, Any] = {}
+
+        def there() -> bool:
+            found.update(self.delivery(sid))
+            return found["status"] in states
+
+        wait_until(there, what=f"{sid} is {' or '.join(states)}", within=within)
+        return found
+
+    def record(self, sid: str, account: str = ACCOUNT) -> str:
+        """Name the key of a message's record."""
+        return f"{AccountKeys(account).messages}{account}:{sid}"
+
+    def kept(self, sid: str, account: str = ACCOUNT) -> bool:
+        """Say whether the store has a record of the message."""
+        return bool(self.call("EXISTS", self.record(sid, account)))
+
+    def metric(self, name: str, *, process: int = 0, **labels: str) -> float:
+        """Read a figure from /metrics, the sum of all samples of that name with these labels."""
+        text = self.send("GET", "/metrics", b"", {}, process=process).body.decode()
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def log(self, event: str, **fields: object) -> list[dict[str, Any]]:
+        """Return the log's lines of an event with these fields."""
+        lines: Iterable[str] = (line for service in self.services for line in service.log.read_text().splitlines())
+        records = []
+        for line in lines:
+            with suppress(ValueError):
+                records.append(json.loads(line))
+        return [line for line in records if line.get("event") == event and fields.items() <= line.items()]
+
+
+class Sent:
+    """A request on its way."""
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def reply(self) -> Reply:
+        """Wait for the answer."""
+        reply: Reply = self._future.result(timeout=20)
+        return reply
+
+    @property
+    def done(self) -> bool:
+        """Say whether the answer is there."""
+        return bool(self._future.done())
+
+
+def sign(path: str, fields: Mapping[str, str] | None = None, *, key: str = TOKEN, algorithm: str = "HMAC_SHA1") -> str:
+    """Sign as Twilio does, with the official library."""
+    return str(RequestValidator(key).compute_signature(BASE + path, fields or {}, algorithm))
+
+
+@dataclass
+class Gate:
+    """A behaviour that takes requests and answers none before the gate is opened; `inside` counts those who wait."""
+
+    then: Behaviour
+    inside: int = 0
+    most: int = 0
+    _open: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, caller: Caller) -> bool:
+        """Wait, and answer."""
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        while not (self._open.wait(0.05) or caller.stopping.is_set()):
+            pass
+        with self._lock:
+            self.inside -= 1
+        return self.then(caller)
+
+    def open(self) -> None:
+        """Let everybody through, for good."""
+        self._open.set()
+
+    def wait_for(self, number: int) -> None:
+        """Wait until so many requests are inside."""
+        wait_until(lambda: self.inside >= number, what=f"{number} requests are at the target")
+
+
+def twiml(text: str) -> bytes:
+    """Write TwiML that says something."""
+    return f'<?xml version="1.0" encoding="UTF-8"?><Response><Message>{text}</Message></Response>'.encode()
+
+
+def arrived(target: Target, path: str | None = None) -> list[str]:
+    """Return the SIDs that arrived at a target, in order, repeats included."""
+    return [
+        sid_in(request) for request in list(target.requests) if path is None or request.target.partition("?")[0] == path
+    ]
+
+
+def sid_in(request: Request) -> str:
+    """Return the MessageSid of what a target received."""
+    return dict(parse_qsl(request.body.decode()))["MessageSid"]

@@ -1,0 +1,19 @@
+"""The router that the web tests of one file share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.world import World
+from tests.valkey import ValkeyServer
+from tests.web.accounts import CONFIG
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One router for all of this file; nothing routes to anywhere unless a test says so."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONFIG)
+    yield world
+    world.close()
+    valkey.close()

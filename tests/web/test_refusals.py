@@ -1,0 +1,247 @@
+"""What the webhook refuses, in which order it looks, and that nothing of it is kept."""
+
+import hashlib
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlencode
+
+import pytest
+
+from router.message import Raw
+from tests.core.samples import AC, CONVERSATIONS_EVENT
+from tests.e2e.service import ACCOUNT, BASE, TOKEN
+from tests.e2e.world import FORM, Reply, World, sign
+from tests.web.accounts import SAMPLES_TOKEN, SHARED, SHARED_SECRET, STRANGER, SUBACCOUNT, signature
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that is refused: `fields` are a message of its own when none are given."""
+
+    method: str
+    target: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def valid(world: World, path: str = "/webhooks/sms", **fields: str) -> Request:
+    """Make a request that would be taken."""
+    form = world.fields(world.address(), **fields)
+    return Request("POST", path, urlencode(form).encode(), {"X-Twilio-Signature": sign(path, form)})
+
+
+def signed(path: str, fields: Sequence[tuple[str, str]], *, key: str = TOKEN) -> Request:
+    """Sign fields that are no message, or that repeat a name."""
+    headers = {"X-Twilio-Signature": signature(BASE + path, fields, key=key)}
+    return Request("POST", path, urlencode(fields).encode(), headers)
+
+
+def hashed(body: bytes, of: bytes, content_type: str, name: str = "bodySHA256") -> Request:
+    """Make a request with a body that is not a form, and with the hash of another one perhaps."""
+    path = f"/webhooks/sms?{name}={hashlib.sha256(of).hexdigest()}"
+    return Request("POST", path, body, {"X-Twilio-Signature": sign(path), "Content-Type": content_type})
+
+
+def refused(world: World, request: Request) -> Reply:
+    """Send what must not be taken: the store is as before."""
+    keys = world.call("DBSIZE")
+    reply = world.send(request.method, request.target, request.body, request.headers)
+    assert world.call("DBSIZE") == keys
+    return reply
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"])
+def test_another_method_is_405(world: World, method: str) -> None:
+    """Only POST and GET are a webhook's methods; the others are refused even with a valid signature."""
+    reply = refused(world, replace(valid(world), method=method))
+    assert reply.status == 405
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        pytest.param(lambda world: valid(world, Body="x" * 128 * 1024), b"bytes", id="length-says-so"),
+        pytest.param(
+            lambda world: signed("/webhooks/sms", [*world.fields("+1").items(), *((f"f{n}", "") for n in range(500))]),
+            b"fields",
+            id="fields",
+        ),
+        pytest.param(
+            lambda _: Request("POST", "/webhooks/sms", b"x" * (128 * 1024 + 1), {"Content-Type": "text/plain"}),
+            b"bytes",
+            id="before-its-type-is-looked-at",
+        ),
+    ],
+)
+def test_what_is_too_large_is_413(world: World, make: Callable[[World], Request], why: bytes) -> None:
+    """Over 128 KiB or 500 fields is refused, before its type, its signature and its sense are looked at."""
+    reply = refused(world, make(world))
+    assert reply.status == 413
+    assert why in reply.body
+
+
+def test_a_body_of_128_kib_is_taken(world: World) -> None:
+    """The limit itself is allowed."""
+    fields = world.fields(world.address(), Body="")
+    fields["Body"] = "x" * (128 * 1024 - len(urlencode(fields)))
+    assert world.post(fields).status == 200
+
+
+def test_500_fields_are_taken(world: World) -> None:
+    """The limit itself is allowed."""
+    fields = world.fields(world.address())
+    fields |= {f"Field{n}": "" for n in range(500 - len(fields))}
+    assert world.post(fields).status == 200
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 403), (128 * 1024, 403), (128 * 1024 + 1, 413)])
+def test_a_body_in_chunks_is_measured_too(world: World, size: int, status: int) -> None:
+    """A body whose length nobody announced is read up to the limit, and no further."""
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size)
+    headers = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": "wrong"}
+    assert status_of(world, chunk, headers) == status
+
+
+def status_of(world: World, body: bytes, headers: Mapping[str, str]) -> int:
+    """Send a body as it is, without a length, and return the status of the answer."""
+    head = "POST /webhooks/sms HTTP/1.1\r\nHost: router.example.com\r\nConnection: close\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in ({"Content-Type": FORM} | dict(headers)).items())
+    with socket.create_connection(("127.0.0.1", world.services[0].port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"\r\n" + body)
+        status = connection.makefile("rb").readline()
+    return int(status.split()[1])
+
+
+def test_chunks_are_taken_like_any_body(world: World) -> None:
+    """A message that comes in chunks is a message."""
+    fields = world.fields(world.address())
+    body = urlencode(fields).encode()
+    chunks = b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (10, body[:10], len(body) - 10, body[10:])
+    headers = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": sign("/webhooks/sms", fields)}
+    assert status_of(world, chunks, headers) == 200
+    assert Raw.unpack(world.call("HGET", world.record(fields["MessageSid"]), "raw")).body == body
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
+def test_what_is_not_a_form_is_415(world: World, content_type: str) -> None:
+    """Neither a form nor a body whose hash is in the URL: refused before the signature is looked at."""
+    request = valid(world)
+    assert refused(world, replace(request, headers={**request.headers, "Content-Type": content_type})).status == 415
+
+
+FORBIDDEN: Final[Mapping[str, Callable[[World], Request]]] = {
+    "no-signature": lambda world: replace(valid(world), headers={}),
+    "empty-signature": lambda world: replace(valid(world), headers={"X-Twilio-Signature": ""}),
+    "wrong-signature": lambda world: replace(valid(world), headers={"X-Twilio-Signature": sign("/webhooks/sms")}),
+    "not-base64": lambda world: replace(valid(world), headers={"X-Twilio-Signature": "\u00e9" * 28}),
+    "changed-body": lambda world: replace(valid(world), body=urlencode(world.fields(world.address())).encode()),
+    "added-field": lambda world: replace(valid(world), body=valid(world).body + b"&More=1"),
+    "another-path": lambda world: replace(valid(world), target="/webhooks/message"),
+    "another-query": lambda world: replace(valid(world), target="/webhooks/sms?a=1"),
+    "unknown-account": lambda world: valid(world, AccountSid=STRANGER),
+    "no-account": lambda world: valid(world, AccountSid=""),
+    "anothers-token": lambda world: valid(world, AccountSid=SUBACCOUNT),
+    "absolute-target": lambda world: replace(valid(world), target=f"{BASE}/webhooks/sms"),
+    "strangers-target": lambda world: replace(valid(world), target="http://evil.example/webhooks/sms"),
+    "two-slashes": lambda world: replace(valid(world), target="//webhooks/sms"),
+    "hash-of-another-json": lambda _: hashed(b'{"a":1}', b'{"a":2}', "application/json"),
+    "hash-under-an-escaped-name": lambda _: hashed(b'{"a":1}', b'{"a":2}', "application/json", "body%53HA256"),
+    "hash-of-another-form": lambda world: _form_with_hash(world, b"another"),
+    "hash-of-the-form-twice": lambda world: _form_with_hash(world, b"another", twice=True),
+    "get-with-the-posts-signature": lambda world: replace(valid(world), method="GET"),
+    "get-without-signature": lambda world: Request(
+        "GET", f"/webhooks/sms?{urlencode(world.fields(world.address()))}", b"", {}
+    ),
+    "shared-key-unknown": lambda world: _with_settings(world, "key=webhooks_sharedkey_two,algorithm=HMAC_SHA256"),
+    "shared-key-downgraded": lambda world: _with_settings(
+        world, f"key={SHARED},algorithm=HMAC_SHA1", key=SHARED_SECRET, algorithm="HMAC_SHA1"
+    ),
+    "shared-key-signed-weaker": lambda world: _with_settings(world, f"key={SHARED}", algorithm="HMAC_SHA1"),
+    "token-in-a-shared-keys-place": lambda world: _with_settings(
+        world, f"key={SHARED},algorithm=HMAC_SHA256", key=SAMPLES_TOKEN
+    ),
+    "shared-key-without-its-header": lambda world: _with_settings(world, ""),
+}
+
+
+def _form_with_hash(world: World, of: bytes, *, twice: bool = False) -> Request:
+    fields = world.fields(world.address())
+    body = urlencode(fields).encode()
+    path = f"/webhooks/sms?bodySHA256={hashlib.sha256(of).hexdigest()}"
+    if twice:
+        path += f"&bodySHA256={hashlib.sha256(body).hexdigest()}"
+    return Request("POST", path, body, {"X-Twilio-Signature": sign(path, fields)})
+
+
+def _with_settings(world: World, settings: str, *, key: str = SHARED_SECRET, algorithm: str = "HMAC_SHA256") -> Request:
+    fields = world.fields(world.address(), AccountSid=AC)
+    headers = {"X-Twilio-Signature": sign("/webhooks/sms", fields, key=key, algorithm=algorithm)}
+    if settings:
+        headers["X-Twilio-Webhooks-Signature-Settings"] = settings
+    return Request("POST", "/webhooks/sms", urlencode(fields).encode(), headers)
+
+
+@pytest.mark.parametrize("label", FORBIDDEN)
+def test_what_twilio_did_not_sign_is_403(world: World, label: str) -> None:
+    """Whatever is wrong with a signature, the answer is one and the same, and nothing is stored."""
+    reply = refused(world, FORBIDDEN[label](world))
+    told = {name: value for name, value in reply.headers.items() if name != "Date"}
+    assert (reply.status, reply.body) == (403, b"Forbidden")
+    assert told == {
+        "Server": "gunicorn",
+        "Connection": "keep-alive",
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": "9",
+    }
+
+
+_MESSAGE: Final = (("AccountSid", ACCOUNT), ("From", "+15550000002"), ("To", "+15550000003"), ("Body", "Hi"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        pytest.param(signed("/webhooks/sms", _MESSAGE), "MessageSid", id="no-message-sid"),
+        pytest.param(signed("/webhooks/sms", [*_MESSAGE, ("MessageSid", "SM1")]), "MessageSid", id="no-sid"),
+        pytest.param(signed("/webhooks/sms", [_MESSAGE[0]]), "MessageSid", id="account-only"),
+        *[
+            pytest.param(
+                signed("/webhooks/sms", [*_MESSAGE, ("MessageSid", "SM" + "d" * 32), (name, value)]),
+                f"{name} is given twice",
+                id=f"{name}-twice",
+            )
+            for name, value in (*_MESSAGE, ("MessageSid", "SM" + "e" * 32), ("To", "+15550000004"))
+        ],
+        pytest.param(
+            signed("/webhooks/sms", [*_MESSAGE[:2], ("To", ""), ("MessageSid", "SM" + "d" * 32)]), "To", id="to-nobody"
+        ),
+        pytest.param(
+            signed("/webhooks/message", CONVERSATIONS_EVENT, key=SAMPLES_TOKEN), "Conversations", id="conversations"
+        ),
+        pytest.param(
+            signed("/webhooks/whatsapp", [*_MESSAGE, ("MessageSid", "SM" + "d" * 32)]), "sms", id="another-channel"
+        ),
+        pytest.param(
+            signed(
+                "/webhooks/message",
+                [_MESSAGE[0], ("MessageSid", "SM" + "d" * 32), ("From", "whatsapp:+1555"), ("To", "messenger:1")],
+            ),
+            "different channels",
+            id="between-channels",
+        ),
+        pytest.param(hashed(b"{}", b"{}", "application/json"), "AccountSid", id="json"),
+    ],
+)
+def test_what_is_no_message_is_400(world: World, request_: Request, why: str) -> None:
+    """What Twilio signed and is not an inbound message is refused with its reason, and not stored."""
+    reply = refused(world, request_)
+    assert reply.status == 400
+    assert why in reply.body.decode()
+
+
+@pytest.mark.parametrize("path", ["/webhooks/telegram", "/webhooks/SMS", "/webhooks/", "/webhooks", "/webhooks/sms/"])
+def test_an_unknown_channel_is_404(world: World, path: str) -> None:
+    """There are six channels and `message`, spelled as they are."""
+    assert refused(world, valid(world, path)).status == 404
