@@ -1,0 +1,82 @@
+"""The command line as a whole: quick to help, and one sentence when something is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from router.cli.context import address, base_url, load_settings_for_cli
+from router.settings import load
+from tests.e2e.running import ROUTER, clean_environ
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROUTER, *words], env=clean_environ(), capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+def test_help_imports_no_command() -> None:
+    """Who asks for help waits for none of the libraries that the commands need."""
+    asked = "import sys; from router.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    assert "click" in modules
+    assert not {"flask", "gevent", "pydantic", "redis", "rich", "twilio"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        pytest.param(["simluate"], "Did you mean 'simulate'?", id="two letters swapped"),
+        pytest.param(["run", "--worker", "2"], "Did you mean '--workers'?", id="an option's name cut short"),
+    ],
+)
+def test_a_slip_of_the_finger_is_answered_with_what_was_meant(words: list[str], suggestion: str) -> None:
+    """A command or option that does not exist names the one that is near, with exit status 2."""
+    ended = _run(*words)
+    assert ended.returncode == 2
+    assert suggestion in ended.stderr
+
+
+def test_what_is_wrong_is_one_line() -> None:
+    """No traceback: one line on stderr that begins with the program's name, and exit status 2 for a setting."""
+    ended = subprocess.run(
+        [ROUTER, "explain", "--to", "+15550100"],
+        env=clean_environ(ROUTER_WORKERS="many"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("router: ROUTER_WORKERS: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_commands_find_the_router_that_runs_here(tmp_path: Path) -> None:
+    """What `router run` recorded fills in what the environment leaves open, and never overrules it."""
+    found = {"ROUTER_REDIS_URL": "unix:///run/valkey.sock", "ROUTER_BIND": "127.0.0.1:9000"}
+    (tmp_path / "running.json").write_text(json.dumps(found))
+    settings = load_settings_for_cli({"ROUTER_DATA_DIR": str(tmp_path)})
+    assert (settings.redis_url, settings.bind) == ("unix:///run/valkey.sock", "127.0.0.1:9000")
+    settings = load_settings_for_cli({"ROUTER_DATA_DIR": str(tmp_path), "ROUTER_REDIS_URL": "redis://elsewhere"})
+    assert (settings.redis_url, settings.bind) == ("redis://elsewhere", "127.0.0.1:9000")
+
+
+@pytest.mark.parametrize(
+    ("bind", "connect", "url"),
+    [
+        ("127.0.0.1:8000", ("127.0.0.1", 8000), "http://127.0.0.1:8000"),
+        ("0.0.0.0:80", ("127.0.0.1", 80), "http://127.0.0.1:80"),
+        (":8000", ("127.0.0.1", 8000), "http://127.0.0.1:8000"),
+        ("[::]:8000", ("::1", 8000), "http://[::1]:8000"),
+        ("router.internal:8000", ("router.internal", 8000), "http://router.internal:8000"),
+    ],
+)
+def test_an_address_to_listen_at_is_one_to_connect_to(bind: str, connect: tuple[str, int], url: str) -> None:
+    """All addresses means this machine's own one when a command wants to reach the router."""
+    settings = load({"ROUTER_BIND": bind})
+    assert address(settings) == connect
+    assert base_url(settings) == url
