@@ -1,7 +1,8 @@
-"""Calls to Redis: those that run together in one process share a pipeline, and with it one fsync.
+"""Calls to Redis over one connection that all greenlets of a process share.
 
-Much of a call's cost is the client's, not the store's. Here callers put their command in a queue and wait; one greenlet
-sends what has gathered, reads the replies and hands them out, for as long as there is something to send.
+Much of a call's cost is the client's and the disk's, not the store's. So commands are sent as soon as they are there,
+those of one round of the event loop in one system call, without waiting for the replies of the ones before; the store
+writes what it finds waiting with one fsync. Replies come in the order of the commands.
 
 No call is ever repeated here: redis-py's own repetition would run a script twice whose reply was lost, so it is off,
 and who can repeat safely (with a token) does.
@@ -9,6 +10,7 @@ and who can repeat safely (with a token) does.
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -70,6 +72,98 @@ class _Call:
         self.writes = writes
         self.reply: AsyncResult[Any] = AsyncResult()
 
+    def fail(self, error: StoreUnavailable) -> None:
+        """Give the caller an error of its own: one that is raised in many greenlets would gather their tracebacks."""
+        if not self.reply.ready():
+            self.reply.set_exception(type(error)(*error.args))
+
+
+class _Link:
+    """A connection with its commands under way, in the order of their replies."""
+
+    def __init__(self, pool: Any, wait: bytes, replicas: int) -> None:
+        self._pool = pool
+        self._wait = wait
+        self._replicas = replicas
+        self._pending: deque[_Call | None] = deque()  # None stands for a WAIT
+        self._unconfirmed: list[tuple[_Call, Any]] = []
+        self._reading = False
+        self._connection: Any = None
+        self.broken = False
+
+    def connect(self) -> None:
+        """Connect, and load the scripts, as every new connection does: the store may have been restarted."""
+        with _errors():
+            self._connection = self._pool.get_connection()
+            loads = [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
+            self._connection.send_packed_command([b"".join(loads)], check_health=False)
+            for _ in loads:
+                self._connection.read_response(disable_decoding=True)
+
+    def send(self, calls: list[_Call]) -> None:
+        """Send commands; their callers hear of them when the replies are there, or the connection is not any more."""
+        self._pending.extend(calls)
+        commands = [call.command for call in calls]
+        if self._replicas and any(call.writes for call in calls):
+            self._pending.append(None)
+            commands.append(self._wait)
+        if not self._reading:
+            self._reading = True
+            gevent.spawn(self._read)
+        try:
+            with _errors():
+                self._connection.send_packed_command([b"".join(commands)], check_health=False)
+        except StoreUnavailable as error:
+            self.close(error)
+
+    def close(self, error: StoreUnavailable) -> None:
+        """Drop the connection; whoever waits for a reply is told."""
+        self.broken = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
+            connection.disconnect()
+        waiting = [call for call in self._pending if call] + [call for call, _ in self._unconfirmed]
+        self._pending.clear()
+        self._unconfirmed.clear()
+        for call in waiting:
+            call.fail(error)
+
+    def _read(self) -> None:
+        """Hand out replies for as long as any is due."""
+        try:
+            while self._pending:
+                with _errors():
+                    try:
+                        reply = self._connection.read_response(disable_decoding=True)
+                    except redis.ResponseError as error:
+                        if isinstance(error, _GONE):
+                            raise
+                        reply = StoreRefused(f"the store said: {error}")
+                self._hand_out(reply)
+        except StoreUnavailable as error:
+            self.close(error)
+        finally:
+            self._reading = False
+
+    def _hand_out(self, reply: Any) -> None:
+        call = self._pending.popleft()
+        if call is None:
+            confirmed = isinstance(reply, int) and reply >= self._replicas
+            refusal = StoreRefused(f"only {reply} of {self._replicas} replicas confirmed the write")
+            for written, earlier in self._unconfirmed:
+                if confirmed:
+                    written.reply.set(earlier)
+                else:
+                    written.fail(refusal)
+            self._unconfirmed.clear()
+        elif isinstance(reply, StoreRefused):
+            call.fail(reply)
+        elif call.writes and self._replicas:
+            self._unconfirmed.append((call, reply))
+        else:
+            call.reply.set(reply)
+
 
 class Client:
     """One connection to the store, shared by all greenlets of a process.
@@ -80,11 +174,10 @@ class Client:
     def __init__(self, url: str, *, replicas: int = 0, call_seconds: float = CALL_SECONDS) -> None:
         self._pool = connection_pool(url, call_seconds)
         self._replicas = replicas
-        self._call_seconds = call_seconds
-        self._connection: Any = None
-        self._queue: list[_Call] = []
-        self._busy = False
         self._wait = _pack("WAIT", replicas, int(call_seconds * 500)) if replicas else b""
+        self._link: _Link | None = None
+        self._outbox: list[_Call] = []
+        self._sending = False
 
     def script(self, name: str, keys: Sequence[Word], args: Sequence[Word], *, writes: bool = False) -> Any:
         """Run the script `name`; raise as `call` does."""
@@ -104,82 +197,47 @@ class Client:
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.release(connection)
-            connection.disconnect()
+        link, self._link = self._link, None
+        if link is not None:
+            link.close(StoreUnavailable("the connection to the store was closed"))
 
     def _enqueue(self, words: tuple[Word, ...], *, writes: bool) -> _Call:
         call = _Call(_pack(*words), writes=writes)
-        self._queue.append(call)
-        if not self._busy:
-            self._busy = True
-            gevent.spawn(self._talk)
+        self._outbox.append(call)
+        if not self._sending:
+            self._sending = True
+            gevent.spawn(self._send)  # runs when the greenlets that are ready now have put their commands in
         return call
 
-    def _talk(self) -> None:
-        """Send what has gathered and hand out the replies, until nothing gathers any more."""
+    def _send(self) -> None:
+        """Send what has gathered."""
         try:
-            while self._queue:
-                batch, self._queue = self._queue[:BATCH], self._queue[BATCH:]
-                try:
-                    self._exchange(batch)
-                except StoreUnavailable as error:
-                    # Whoever gathered meanwhile is told at once: a wait for the same dead store costs their own budget.
-                    batch, self._queue = batch + self._queue, []
-                    for call in batch:
-                        if not call.reply.ready():
-                            call.reply.set_exception(StoreUnavailable(*error.args))
+            while self._outbox:
+                if self._link is None or self._link.broken:
+                    link = _Link(self._pool, self._wait, self._replicas)
+                    link.connect()
+                    self._link = link
+                batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
+                self._link.send(batch)
+        except StoreUnavailable as error:
+            # There is no connection to be had: whoever gathered meanwhile is told at once, their own time is short.
+            failed, self._outbox = self._outbox, []
+            for call in failed:
+                call.fail(error)
         finally:
-            self._busy = False
+            self._sending = False
 
-    def _exchange(self, batch: list[_Call]) -> None:
-        with self._errors():
-            connection = self._connection or self._connect()
-            confirm = self._replicas > 0 and any(call.writes for call in batch)
-            commands = [call.command for call in batch]
-            if confirm:
-                commands.append(self._wait)
-            connection.send_packed_command([b"".join(commands)], check_health=False)
-            replies = []
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response(disable_decoding=True))
-                except redis.ResponseError as error:
-                    if isinstance(error, _GONE):
-                        raise
-                    replies.append(error)
-        confirmed = not confirm or (isinstance(replies[-1], int) and replies[-1] >= self._replicas)
-        for call, reply in zip(batch, replies, strict=False):
-            if isinstance(reply, Exception):
-                call.reply.set_exception(StoreRefused(f"the store said: {reply}"))
-            elif call.writes and not confirmed:
-                confirmations = f"only {replies[-1]} of {self._replicas} replicas confirmed the write"
-                call.reply.set_exception(StoreRefused(confirmations))
-            else:
-                call.reply.set(reply)
 
-    def _connect(self) -> Any:
-        connection = self._pool.get_connection()
-        self._connection = connection
-        connection.send_packed_command(
-            [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()],
-            check_health=False,
-        )
-        for _ in SCRIPTS:
-            connection.read_response(disable_decoding=True)
-        return connection
-
-    @contextmanager
-    def _errors(self) -> "Iterator[None]":
-        started = time.monotonic()
-        try:
-            yield
-        except (redis.RedisError, OSError) as error:
-            self.close()
-            waited = time.monotonic() - started
-            reason = str(error) or type(error).__name__
-            raise StoreUnavailable(f"the store did not answer ({reason}, after {waited:.1f} s)") from error
+@contextmanager
+def _errors() -> "Iterator[None]":
+    """Turn what the connection raises into ours."""
+    started = time.monotonic()
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        waited = time.monotonic() - started
+        reason = str(error) or type(error).__name__
+        raise StoreUnavailable(f"the store did not answer ({reason}, after {waited:.1f} s)") from error
 
 
 # Errors after which this connection is of no use: another master was elected, the store is starting, scripts were
