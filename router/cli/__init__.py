@@ -13,8 +13,9 @@ COMMANDS = {
     "run": "Start the router: with one command on a fresh machine, or over your own Redis.",
     "simulate": "Send a message as Twilio would, signed, and show answer, route and delivery.",
     "explain": "Say where a message would go, and why, without sending it.",
-    "flows": "See and change the Flex Flows: list, apply, export.",
-    "deliveries": "See what happened to messages, and send them again: list, show, replay.",
+    "flows": "See and change the Flex Flows: which integration takes the messages for an address.",
+    "deliveries": "See what happened to messages, and send them again.",
+    "bench": "Measure the router against what one would write without it.",
 }
 
 

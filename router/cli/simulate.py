@@ -121,10 +121,10 @@ def _here(settings: Settings, channel: str) -> tuple[str, str]:
 
 
 def _address(channel: str, account: Account, store: Store | None) -> str:
-    """Return an address of the channel that an enabled flow takes messages for, else one that fits a flow for all."""
+    """Return an address of the channel that a flow takes messages for now, else one that fits a flow for all."""
     if store is not None:
         for flow in store.flows.page(account.sid, 0, _FLOWS):
             concrete = flow.contact_identity != "*" and not is_sid(flow.contact_identity, "MG")
-            if flow.channel_type == channel and flow.enabled and concrete:
+            if flow.channel_type == channel and flow.enabled and not flow.paused and concrete:
                 return flow.contact_identity
     return ADDRESSES[channel]

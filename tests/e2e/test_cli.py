@@ -1,0 +1,558 @@
+"""The commands, against a router that runs and a store that is real."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+from click.testing import CliRunner, Result
+from twilio.request_validator import RequestValidator
+
+from router.cli import COMMANDS, main
+from router.cli.show import age, clean, spoken
+from tests.e2e.running import ROUTER, RunningRouter, clean_environ
+from tests.integrations.target import Target, answer
+from tests.waiting import wait_until
+
+Cli = Callable[..., Result]
+
+AC, TOKEN = "AC" + "7" * 32, "5e" * 16
+TO = {"sms": "+15005550006", "whatsapp": "+14155238886", "facebook": "1049", "rcs": "rcs:demo_agent"}
+FLOWS = """
+[[flow]]
+friendly_name = "Echo"
+channel_type = "sms"
+contact_identity = "+15005550006"
+integration_type = "handler"
+integration.handler = "echo"
+
+[[flow]]
+friendly_name = "WhatsApp"
+channel_type = "whatsapp"
+integration_type = "handler"
+integration.handler = "echo"
+
+[[flow]]
+friendly_name = "Messenger"
+channel_type = "facebook"
+integration_type = "handler"
+integration.handler = "echo"
+
+[[flow]]
+friendly_name = "RCS"
+channel_type = "rcs"
+integration_type = "handler"
+integration.handler = "echo"
+
+[[flow]]
+friendly_name = "Paused"
+channel_type = "sms"
+contact_identity = "+15005550001"
+integration_type = "handler"
+integration.handler = "echo"
+paused = true
+"""
+
+
+def invoke(*args: str, given: str = "", **environ: str) -> Result:
+    """Run a command in this process, with these settings and no others."""
+    foreign: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("ROUTER_", "TWILIO_"))}
+    return CliRunner().invoke(main, args, input=given, env=foreign | environ)
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    """A target for flows of the kind `external`."""
+    with Target() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
+    """A `router run` with the flows above, for the whole file: each test has addresses of its own."""
+    folder = tmp_path_factory.mktemp("router")
+    running = RunningRouter(folder, ROUTER_ALLOWED_NETWORKS="127.0.0.0/8", ROUTER_RETRY_DELAYS="0.05")
+    try:
+        running.up()
+        applied = invoke("flows", "apply", "-", "--prune", "--yes", given=FLOWS, ROUTER_DATA_DIR=str(running.var))
+        assert applied.exit_code == 0, applied.output
+        yield running
+    finally:
+        running.end()
+
+
+@pytest.fixture
+def cli(router: RunningRouter) -> Cli:
+    """Run a command as somebody who sits where the router runs."""
+    return lambda *args, given="": invoke(*args, given=given, ROUTER_DATA_DIR=str(router.var))
+
+
+@pytest.fixture
+def offline(redis_url: str, tmp_path: Path) -> Cli:
+    """Run a command over an empty store, with no router."""
+    settings = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path / "var")}
+    settings |= {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": TOKEN}
+    return lambda *args, given="": invoke(*args, given=given, **settings)
+
+
+def external(address: str, url: str, **more: str) -> str:
+    """Return a file with one flow that sends to a URL."""
+    lines = [f'friendly_name = "To {address}"', 'channel_type = "sms"', f'contact_identity = "{address}"']
+    lines += [f'integration.url = "{url}"', *(f"{name} = {value}" for name, value in more.items())]
+    return "\n".join(["[[flow]]", *lines, ""])
+
+
+def bodies(target: Target, path: str) -> list[str]:
+    """Return the texts that the target got on a path, in order."""
+    return [dict(parse_qsl(each.body.decode()))["Body"] for each in target.requests if each.target == path]
+
+
+# --- simulate ---
+
+
+@pytest.mark.parametrize("channel", ["sms", "whatsapp", "facebook", "rcs"])
+def test_a_message_of_each_channel_is_delivered(cli: Cli, channel: str) -> None:
+    """One command shows what the customer would get, the route, and that the message was delivered."""
+    result = cli("simulate", channel, "--body", "Hola", "--to", TO[channel])
+    assert result.exit_code == 0, result.output
+    for words in ("“Hola”", "200 after ", "You wrote: Hola", "handler echo, relay", "Delivery  delivered"):
+        assert words in result.output
+
+
+def test_attachments_arrive(cli: Cli) -> None:
+    """A message with media has an MM SID, types that are told from the URL or given, and no text of its own."""
+    media = ["--media", "https://example.com/photo.jpg", "--media", "https://example.com/x?a=1,2,application/pdf"]
+    sent = json.loads(cli("simulate", "whatsapp", *media, "--json").output)
+    assert sent["sid"].startswith("MM")
+    assert "You sent 2 attachments" in sent["answer"]
+    shown = cli("deliveries", "show", sent["sid"]).output
+    assert "image/jpeg  https://example.com/photo.jpg" in shown
+    assert "application/pdf  https://example.com/x?a=1,2" in shown
+    assert sent["delivery"]["status"] == "delivered"
+
+
+def test_a_tampered_message_is_refused_and_leaves_no_trace(cli: Cli) -> None:
+    """What was changed after it was signed is a 403, and exit status 1."""
+    result = cli("simulate", "sms", "--tamper", "--json")
+    sent = json.loads(result.output)
+    assert (result.exit_code, sent["status"], sent["delivery"]) == (1, 403, None)
+    shown = cli("deliveries", "show", sent["sid"])
+    assert shown.exit_code == 1
+    assert f"no record of {sent['sid']}" in shown.stderr
+
+
+def test_the_same_sid_twice_is_a_duplicate(cli: Cli, target: Target) -> None:
+    """A duplicate gets the first answer, and the target gets nothing."""
+    target.script["/twice"] = answer(body=b"<Response><Message>once</Message></Response>")
+    cli("flows", "apply", "-", given=external("+15005550010", target.url("/twice")))
+    arguments = ("simulate", "sms", "--to", "+15005550010", "--sid", "SM" + "a" * 32)
+    assert "once" in cli(*arguments).output
+    again = cli(*arguments)
+    assert "once" in again.output
+    assert "came 2 times and goes once" in again.output
+    assert len(bodies(target, "/twice")) == 1
+
+
+def test_many_messages_of_many_customers_keep_their_order(cli: Cli, target: Target) -> None:
+    """`--count` numbers the messages, `--contacts` spreads them, and each customer's arrive in order."""
+    cli("flows", "apply", "-", given=external("+15005550011", target.url("/many")))
+    result = cli("simulate", "sms", "--to", "+15005550011", "--body", "n", "--count", "12", "--contacts", "3")
+    assert result.exit_code == 0, result.output
+    assert "12 sms messages of 3 customers" in result.output
+    assert "delivered x 12" in result.output
+    for customer in range(3):
+        assert [body for body in bodies(target, "/many") if (int(body[2:]) - 1) % 3 == customer] == [
+            f"n {number}" for number in range(customer + 1, 13, 3)
+        ]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_get_is_taken_as_a_post_is(cli: Cli, method: str) -> None:
+    """A number may be set to GET at Twilio; text beyond ASCII survives."""
+    result = cli("simulate", "sms", "--to", "+15005550006", "--method", method, "--body", "¿Dónde? 100% & más")
+    assert result.exit_code == 0, result.output
+    assert "You wrote: ¿Dónde? 100% & más" in result.output
+
+
+def test_any_url_gets_what_the_official_validator_accepts(cli: Cli, router: RunningRouter) -> None:
+    """`--url` sends to somebody else's webhook, signed so that Twilio's own library believes it."""
+    token = router.demo["account"][0]["auth_tokens"][0]
+    with Target() as webhook:
+        url = webhook.url("/inbound?a=1")
+        result = cli("simulate", "whatsapp", "--url", url, "--body", "Olá", "--param", "Label=")
+        [request] = webhook.requests
+    assert "nothing to say" in result.output
+    assert "no record of it" in result.output
+    signed_url = f"{webhook.url()[:-1]}{request.target}"
+    form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))
+    assert RequestValidator(token).validate(signed_url, form, request.header("X-Twilio-Signature"))
+    assert (form["Body"], form["Label"], form["WaId"]) == ("Olá", "", "14155550100")
+    assert request.header("I-Twilio-Idempotency-Token")
+
+
+def test_nobody_listens(cli: Cli) -> None:
+    """Where nothing runs, the sentence says what to type."""
+    result = cli("simulate", "sms", "--url", "http://127.0.0.1:1/webhooks/sms")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("router: nobody listens at http://127.0.0.1:1: start the router with `router run`")
+
+
+def test_without_an_address_it_writes_to_that_of_a_flow(offline: Cli) -> None:
+    """An address that has a flow of the channel is chosen, and shown; here nobody listens there."""
+    offline("flows", "apply", "-", given=external("+15005550099", "https://a.example/x"))
+    with Target() as webhook:
+        shown = offline("simulate", "sms", "--url", webhook.url()).output
+    assert "+14155550100 → +15005550099" in shown
+
+
+def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
+    """A message that waits exits with 1, and says what it waits for."""
+    result = cli("simulate", "sms", "--to", "+15005550001", "--wait", "0")
+    assert result.exit_code == 1
+    assert "queued, 0 attempts so far: its flow is paused" in result.output
+
+
+# --- deliveries ---
+
+
+def test_undelivered_messages_are_sent_again_in_order(cli: Cli, target: Target) -> None:
+    """After the target is mended, one command replays what it missed, in the order in which it was accepted."""
+    target.script["/mended"] = answer(404)
+    cli("flows", "apply", "-", given=external("+15005550012", target.url("/mended")))
+    sent = cli("simulate", "sms", "--to", "+15005550012", "--body", "n", "--count", "5", "--contacts", "2", "--json")
+    assert sent.exit_code == 1
+    sids = [json.loads(line)["sid"] for line in sent.output.splitlines()]
+    listed = cli("deliveries", "list", "--status", "undelivered", "--to", "+1 500 555 0012").output
+    assert all(sid in listed for sid in sids)
+    assert "! " in listed
+    assert "404" in cli("deliveries", "show", sids[0]).output
+
+    missed = len(bodies(target, "/mended"))
+    foretold = cli("deliveries", "replay", "--status", "undelivered", "--since", "1h", "--dry-run").output
+    assert [sid for line in foretold.splitlines() if (sid := line.split()[0]) in sids] == sids
+    assert len(bodies(target, "/mended")) == missed
+
+    target.script["/mended"] = answer()
+    replayed = cli("deliveries", "replay", "--status", "undelivered", "--since", "1h")
+    assert replayed.exit_code == 0, replayed.output
+    assert "5 of 5 queued again" in replayed.output
+    wait_until(lambda: len(bodies(target, "/mended")) == missed + 5, what="all came again")
+    again = bodies(target, "/mended")[missed:]
+    assert [body for body in again if body in {"n 1", "n 3", "n 5"}] == ["n 1", "n 3", "n 5"]
+    assert [body for body in again if body in {"n 2", "n 4"}] == ["n 2", "n 4"]
+    shown = wait_until(
+        lambda: found if "delivered" in (found := cli("deliveries", "show", sids[0]).output) else "",
+        what="the first is delivered",
+    )
+    assert "replayed 1 x" in shown
+
+
+def test_an_unrouted_message_goes_once_there_is_a_flow(cli: Cli, target: Target) -> None:
+    """An address that nobody thought of loses nothing: add its flow, and replay."""
+    sent = cli("simulate", "sms", "--to", "+15005550013")
+    assert sent.exit_code == 1
+    assert "Delivery  unrouted: " in sent.output
+    [sid] = [each["sid"] for each in json.loads(cli("deliveries", "list", "--to", "+15005550013", "--json").output)]
+    refused = cli("deliveries", "replay", sid)
+    assert refused.exit_code == 1
+    assert "no flow of today takes it" in refused.stderr
+    cli("flows", "apply", "-", given=external("+15005550013", target.url("/added")))
+    assert cli("deliveries", "replay", "--status", "unrouted", "--since", "1h").exit_code == 0
+    wait_until(lambda: bodies(target, "/added") == ["Hello"], what="it is delivered")
+
+
+def test_a_replay_may_go_where_todays_flows_say(cli: Cli, target: Target) -> None:
+    """`--route original` sends to the flow that had it, `--route current` to the one that has the address now."""
+    cli("flows", "apply", "-", given=external("+15005550014", target.url("/then")))
+    sent = json.loads(cli("simulate", "sms", "--to", "+15005550014", "--json").output)
+    before = json.loads(cli("flows", "list", "--json").output)
+    [then] = [each["sid"] for each in before if each["contact_identity"] == "+15005550014"]
+    moved = external("+15005550015", target.url("/then"), sid=f'"{then}"') + external(
+        "+15005550014", target.url("/now")
+    )
+    assert cli("flows", "apply", "-", given=moved).exit_code == 0
+    cli("deliveries", "replay", sent["sid"])
+    wait_until(lambda: len(bodies(target, "/then")) == 2, what="it came again where it went before")
+    wait_until(lambda: "delivered" in cli("deliveries", "show", sent["sid"]).output, what="it is settled")
+    assert cli("deliveries", "replay", sent["sid"], "--route", "current").exit_code == 0
+    wait_until(lambda: len(bodies(target, "/now")) == 1, what="it came where it would go now")
+
+
+def test_a_list_holds_what_was_asked_for(cli: Cli) -> None:
+    """Filters, a limit and JSON with ISO times; a time that is none is a mistake in usage."""
+    for body in ("first", "second", "third"):
+        cli("simulate", "rcs", "--from", "+14155559999", "--body", body)
+    found = json.loads(cli("deliveries", "list", "--from", "rcs:+14155559999", "--since", "5m", "--json").output)
+    assert [each["body"] for each in found] == ["third", "second", "first"]
+    assert found[0]["date_created"].endswith("Z")
+    listed = cli("deliveries", "list", "--from", "rcs:+14155559999", "--limit", "2").output
+    assert "third" in listed
+    assert "first" not in listed
+    assert "there may be more" in listed
+    assert "No such messages" in cli("deliveries", "list", "--flow", "FO" + "0" * 32).output
+    assert cli("deliveries", "list", "--since", "yesterday").exit_code == 2
+
+
+def test_what_customers_write_does_not_steer_the_terminal(cli: Cli) -> None:
+    """Escape sequences, markup and line feeds of a message are shown, and do nothing."""
+    sent = json.loads(cli("simulate", "rcs", "--body", "\x1b[2J[red]a[/red]\nb\u202e", "--json").output)
+    shown = cli("deliveries", "show", sent["sid"]).output
+    listed = cli("deliveries", "list", "--limit", "1").output
+    assert not {"\x1b", "\u202e"} & set(shown + listed)
+    assert "[red]a[/red] ⏎ b" in listed
+
+
+def test_a_pipe_gets_whole_lines(cli: Cli, router: RunningRouter) -> None:
+    """Without a terminal nothing is cut or coloured: a line is a record."""
+    sid = json.loads(cli("simulate", "whatsapp", "--body", "word " * 9, "--json").output)["sid"]
+    command = [str(ROUTER), "deliveries", "list", "--limit", "3"]
+    piped = subprocess.run(
+        command,
+        cwd=router.folder,
+        env=clean_environ(COLUMNS="40"),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    [line] = [line for line in piped.stdout.splitlines() if line.startswith(sid)]
+    assert line.endswith(("word " * 9).strip())
+    assert piped.stderr == ""
+
+
+# --- explain ---
+
+
+def test_it_says_where_a_message_would_go(cli: Cli) -> None:
+    """Steps and flow, without a trace in the deliveries; an address may be written without its channel's prefix."""
+    result = cli("explain", "--to", "1 500 555 0006", "--channel", "whatsapp", "--from", "+14155550188")
+    assert result.exit_code == 0, result.output
+    assert "whatsapp  whatsapp:+14155550188 → whatsapp:+15005550006" in result.output
+    assert "“WhatsApp”" in result.output
+    assert "No such messages" in cli("deliveries", "list", "--from", "whatsapp:+14155550188").output
+    paused = cli("explain", "--to", "+15005550001").output
+    assert "it is paused, so the message would wait" in paused
+
+
+def test_it_says_why_nobody_takes_it(cli: Cli) -> None:
+    """No flow: the reason, what to do, and exit status 1; in JSON too."""
+    result = cli("explain", "--to", "+15990000000")
+    assert result.exit_code == 1
+    assert "nobody: " in result.output
+    assert "router flows list" in result.output
+    result = cli("explain", "--to", "+15990000000", "--json")
+    assert (result.exit_code, json.loads(result.output)["flex_flow_sid"]) == (1, None)
+
+
+# --- flows ---
+
+
+def test_a_file_applied_twice_changes_nothing_more(offline: Cli) -> None:
+    """The flows are added and shown; the same file, and what `export` prints, then change nothing."""
+    given = FLOWS.replace('"handler"', '"proxy"').replace('integration.handler = "echo"\n', "")
+    first = offline("flows", "apply", "-", given=given)
+    assert first.exit_code == 0, first.output
+    assert "+ add     sms +15005550006  “Echo”" in first.output
+    assert "5 to add" in first.output
+    exported = offline("flows", "export").output
+    for text in (given, exported):
+        assert "Nothing to change" in offline("flows", "apply", "-", "--prune", "--yes", given=text).output
+    listed = offline("flows", "list", "--channel", "sms").output
+    assert sorted(line.split()[3] for line in listed.splitlines()[1:]) == ["enabled", "paused"]
+
+
+def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> None:
+    """A changed field is shown with both values."""
+    offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
+    given = external("+15005550006", "https://b.example/x", enabled="false")
+    for _ in range(2):
+        shown = offline("flows", "apply", "-", "--dry-run", given=given).output
+        assert "integration.url: https://a.example/x → https://b.example/x" in shown
+        assert "enabled: true → false" in shown
+    assert "Done." in offline("flows", "apply", "-", given=given).output
+    assert "disabled" in offline("flows", "list").output
+
+
+@pytest.mark.parametrize(
+    ("given", "sentences"),
+    [
+        pytest.param("[[flow", ["<stdin>: not valid TOML"], id="not TOML"),
+        pytest.param(
+            external("+15005550007", "https://a.example/") + external("+1", "ftp://a.example/", channel_tipe="'x'"),
+            ["<stdin>, flow 2 'To +1', channel_tipe: no such key; did you mean channel_type?"],
+            id="an unknown key",
+        ),
+        pytest.param(
+            external("+15005550007", "https://a.example/") + external("+1500", "a.example"),
+            ["<stdin>, flow 2 'To +1500', integration.url: not an absolute http or https URL"],
+            id="a value",
+        ),
+        pytest.param(
+            external("+15005550006", "https://b.example/", sid='"FO' + "1" * 32 + '"'),
+            ["<stdin>, flow 1 'To +15005550006', contact_identity: +15005550006 has an enabled sms flow"],
+            id="an address that a flow of the store has",
+        ),
+    ],
+)
+def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences: list[str]) -> None:
+    """A file is taken as a whole or not at all: file, entry, field and reason are said."""
+    offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
+    before = offline("flows", "export").output
+    result = offline("flows", "apply", "-", given=given)
+    assert result.exit_code == 1
+    for sentence in sentences:
+        assert sentence in result.stderr
+    assert offline("flows", "export").output == before
+
+
+def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
+    """Flows that the file does not have stay, unless they are to be removed; nobody is there to be asked in a pipe."""
+    both = external("+15005550006", "https://a.example/x") + external("+15005550007", "https://a.example/x")
+    offline("flows", "apply", "-", given=both)
+    one = external("+15005550006", "https://a.example/x")
+    assert "Nothing to change" in offline("flows", "apply", "-", given=one).output
+    refused = offline("flows", "apply", "-", "--prune", given=one)
+    assert refused.exit_code == 1
+    assert "1 to remove" in refused.output
+    assert "say --yes" in refused.stderr
+    assert offline("flows", "export").output.count("[[flow]]") == 2
+    assert offline("flows", "apply", "-", "--prune", "--yes", given=one).exit_code == 0
+    assert offline("flows", "export").output.count("[[flow]]") == 1
+
+
+def test_a_thousand_flows_are_a_moment(offline: Cli) -> None:
+    """Many flows are written a few hundred at a time, and the diff stays short enough to read."""
+    given = "".join(external(f"+1500555{number:04d}", "https://a.example/x") for number in range(1000))
+    result = offline("flows", "apply", "-", given=given)
+    assert result.exit_code == 0, result.output
+    assert "… and 900 more\n1,000 to add\nDone." in result.output
+    assert "The newest 50 of 1,000 flows" in offline("flows", "list").output
+    assert "Nothing to change: the 1,000 flows" in offline("flows", "apply", "-", given=given).output
+
+
+# --- all of them ---
+
+
+@pytest.mark.parametrize(
+    ("command", "next_"),
+    [
+        pytest.param(["flows", "list"], "router flows apply FILE", id="flows"),
+        pytest.param(["deliveries", "list"], "router simulate sms", id="deliveries"),
+    ],
+)
+def test_an_empty_list_says_what_to_do_next(offline: Cli, command: list[str], next_: str) -> None:
+    """Who begins is told how to go on; a program gets an empty list."""
+    assert next_ in offline(*command).output
+    assert json.loads(offline(*command, "--json").output) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["flows", "list"], id="flows list"),
+        pytest.param(["flows", "export"], id="flows export"),
+        pytest.param(["deliveries", "list"], id="deliveries list"),
+        pytest.param(["deliveries", "show", "SM" + "0" * 32], id="deliveries show"),
+        pytest.param(["deliveries", "replay", "SM" + "0" * 32], id="deliveries replay"),
+        pytest.param(["explain", "--to", "+15005550006"], id="explain"),
+        pytest.param(["simulate", "sms"], id="simulate"),
+    ],
+)
+def test_without_a_router_one_sentence_says_what_to_do(tmp_path: Path, command: list[str]) -> None:
+    """Nothing runs and no store is named: exit status 1 and how to start, no traceback."""
+    result = invoke(*command, ROUTER_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("router: ")
+    assert "`router run`" in line
+
+
+def test_a_store_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
+    """A store that does not answer is named as the reason, within its second."""
+    gone = f"unix://{tmp_path}/valkey.sock"
+    result = invoke("flows", "list", ROUTER_REDIS_URL=gone, TWILIO_ACCOUNT_SID=AC, TWILIO_AUTH_TOKEN=TOKEN)
+    assert result.exit_code == 1
+    [line] = result.stderr.splitlines()
+    assert "the store did not answer" in line
+    assert "`router run`" in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["deliveries", "replay"], id="replay of nothing"),
+        pytest.param(["deliveries", "replay", "--status", "unrouted"], id="replay of all times"),
+        pytest.param(["deliveries", "show", "SM1"], id="a SID that is none"),
+        pytest.param(["simulate", "telegram"], id="a channel that is none"),
+        pytest.param(["simulate", "sms", "--sid", "SM" + "0" * 32, "--count", "2"], id="one SID for two"),
+        pytest.param(["simulate", "sms", "--param", "Body"], id="a parameter without a value"),
+        pytest.param(["flows", "apply", "absent.toml"], id="a file that is not there"),
+    ],
+)
+def test_wrong_usage_is_exit_status_2(offline: Cli, command: list[str]) -> None:
+    """A command that cannot be meant is told from one that failed."""
+    result = offline(*command)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["simulate"],
+        ["explain"],
+        ["flows"],
+        ["flows", "apply"],
+        ["flows", "export"],
+        ["deliveries"],
+        ["deliveries", "replay"],
+    ],
+    ids=" ".join,
+)
+def test_help_teaches_with_an_example(command: list[str]) -> None:
+    """`--help` shows a line to type, and leaves no command without a summary."""
+    shown = invoke(*command, "--help").output
+    assert f"\n    router {' '.join(command)} " in shown
+    assert command[0] in COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("twiml", "lines"),
+    [
+        pytest.param(b"<Response/>", [], id="empty"),
+        pytest.param(
+            b"<Response><Message><Body>Hi</Body><Media>https://a.example/x</Media></Message></Response>",
+            ["Hi", "with https://a.example/x"],
+            id="text and media",
+        ),
+        pytest.param(
+            b"<Response><Redirect>/next</Redirect></Response>",
+            ["what /next answers, which Twilio asks now"],
+            id="redirect",
+        ),
+        pytest.param(b"<Response><Pause/></Response>", ["<Pause>"], id="another verb"),
+        pytest.param(b"<html/>", None, id="no TwiML"),
+        pytest.param(b"Hello", None, id="no XML"),
+        pytest.param(b'<!DOCTYPE r [<!ENTITY a "b">]><Response>&a;</Response>', None, id="entities"),
+    ],
+)
+def test_twiml_is_told_as_the_customer_gets_it(twiml: bytes, lines: list[str] | None) -> None:
+    """What Twilio would send, do, or not understand."""
+    assert spoken(twiml) == lines
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.2, "now"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (90000, "1 d")]
+)
+def test_an_age_is_short(seconds: float, said: str) -> None:
+    """One unit says how long ago it was."""
+    assert age(1_000_000, 1000 + seconds) == said
+
+
+def test_joined_emoji_stay_whole() -> None:
+    """Only what could steer a terminal is replaced, not what shapes letters."""
+    family = "👩\u200d👧"
+    assert clean(f"{family}\x07\r\n\tک\u200cم") == f"{family}\N{REPLACEMENT CHARACTER} ⏎  ک\u200cم"
