@@ -20,6 +20,7 @@ from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
 
+_COLUMNS: Final = ("SID", "STATUS", "AGE", "FROM", "TO", "TEXT")
 _TEXT: Final = 48  # characters of a text in a list
 
 
@@ -71,7 +72,7 @@ def list_(  # noqa: PLR0913 - one for each option
         print_json([describe(each) for each in found])
     elif found:
         now = time.time()
-        print_table(("SID", "STATUS", "AGE", "FROM", "TO", "TEXT"), [_row(each, now) for each in found], whole="SID")
+        print_table(_COLUMNS, [_row(each, now) for each in found], whole=_COLUMNS[:3], spare=("TO",))
         if len(found) == limit:
             click.echo(f"The newest {limit}; there may be more. Choose with --limit, --status, --from, --to, --since.")
     elif since or wanted != Wanted():
@@ -129,7 +130,7 @@ def _all_of(delivery: Delivery, flow: FlexFlow | None, now: float) -> Facts:
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
     status = word(delivery.state)
     if delivery.error:
-        status.append(f": {clean(delivery.error)}", style="default")
+        status.append(f": {clean(delivery.error)}")
     facts: Facts = [
         ("SID", delivery.message_sid),
         ("Account", delivery.account_sid),

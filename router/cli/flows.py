@@ -23,6 +23,7 @@ from router.store import Store
 
 # Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200
+_COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
 _PAGE: Final = 500
 _MANY: Final = 1000  # changes, from which on progress is shown
 
@@ -54,9 +55,7 @@ def list_(*, channel: str | None, limit: int, account: str | None, as_json: bool
         print_json([to_resource(flow, base_url(settings)) for flow in found])
     elif found:
         print_table(
-            ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME"),
-            [_row(flow) for flow in found],
-            whole="SID",
+            _COLUMNS, [_row(flow) for flow in found], whole=("SID", "CHANNEL", "STATUS"), spare=("ANSWERS", "NAME")
         )
         if len(found) == limit < total:
             click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")

@@ -93,7 +93,7 @@ def _foretell(store: Store, chosen: Chosen, *, current: bool) -> None:
         for account_sid, message_sid in chosen
         if (each := store.deliveries.get(account_sid, message_sid))
     ]
-    print_table(("SID", "STATUS", "AGE", "WOULD GO TO"), rows, whole="SID")
+    print_table(("SID", "STATUS", "AGE", "WOULD GO TO"), rows, whole=("SID", "STATUS", "AGE"))
     click.echo(f"{len(rows)} would be sent again, in this order; nothing was done.")
 
 

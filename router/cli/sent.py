@@ -129,15 +129,15 @@ def _answer(answered: Answered, *, tampered: bool) -> list[str]:
 def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
     text = word(delivery.state)
     if delivery.attempts > 1 or delivery.state in _ON_ITS_WAY:
-        text.append(f", {delivery.attempts} attempt{'s' * (delivery.attempts != 1)} so far", style="default")
+        text.append(f", {delivery.attempts} attempt{'s' * (delivery.attempts != 1)} so far")
     if delivery.duplicates:
-        text.append(f", a duplicate: it came {delivery.duplicates + 1} times and goes once", style="default")
+        text.append(f", a duplicate: it came {delivery.duplicates + 1} times and goes once")
     if delivery.error:
-        text.append(f": {clean(delivery.error)}", style="default")
+        text.append(f": {clean(delivery.error)}")
     if flow is not None and flow.paused and delivery.state == "queued":
-        text.append(": its flow is paused", style="default")
+        text.append(": its flow is paused")
     if delivery.state not in _GOOD:
-        text.append(f"\nSee more with: router deliveries show {delivery.message_sid}", style="default")
+        text.append(f"\nSee more with: router deliveries show {delivery.message_sid}")
     return text
 
 

@@ -7,7 +7,7 @@ never reaches the terminal as control characters.
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
@@ -22,6 +22,7 @@ from router.flow_diff import Change
 # Wide enough for every record on one line where nobody looks at it on a screen.
 _PIPE: Final = 1000
 _CHANGES: Final = 100  # changes that are shown one by one
+_NARROW: Final = 110  # columns of a screen
 _AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _STYLES: Final = {
     "delivered": "green",
@@ -67,7 +68,7 @@ def short(text: str, most: int) -> str:
 
 def word(status: str) -> Text:
     """Return a status in its colour."""
-    return Text(status, style=_STYLES.get(status, ""))
+    return Text.assemble((status, _STYLES.get(status, "")))
 
 
 def age(then: int, now: float) -> str:
@@ -102,13 +103,30 @@ def flow_line(flow: FlexFlow | None) -> str:
     return f"{flow.sid} “{flow.friendly_name}”: {integration_line(flow)}, {flow.response}" if flow else "no flow"
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, whole: str = "") -> None:
-    """Print records, one on a line, under their headings; the column `whole` holds SIDs, which are never shortened."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    whole: Collection[str] = (),
+    spare: Collection[str] = (),
+) -> None:
+    """Print records, one on a line, under their headings.
+
+    Args:
+        columns: the headings.
+        rows: a cell for each heading.
+        whole: columns that are never shortened.
+        spare: columns that a narrow screen does without.
+    """
+    narrow = console().width < _NARROW
+    shown = [place for place, column in enumerate(columns) if not (narrow and column in spare)]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=34 if column == whole else None)
+    for place in shown:
+        least = max(len(row[place]) for row in rows) if columns[place] in whole else None
+        table.add_column(columns[place], no_wrap=True, overflow="ellipsis", min_width=least)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
+        cells = (row[place] for place in shown)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in cells))
     _print(table)
 
 
