@@ -1,5 +1,6 @@
 """What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time."""
 
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -19,3 +20,15 @@ ATTEMPTED: Final = Histogram("router_attempt_seconds", "Time of an attempt.", ["
 SLOTS: Final = Gauge("router_slots_in_use", "Attempts under way.", multiprocess_mode="livesum")
 BREAKERS: Final = Gauge("router_breakers_open", "Targets whose breaker is open.", multiprocess_mode="livesum")
 WAITING: Final = Gauge("router_views_waiting", "Webhooks that wait for a target's answer.", multiprocess_mode="livesum")
+
+
+@lru_cache(maxsize=1024)
+def webhooks(channel: str, answer: str) -> Counter:
+    """Return the counter of one channel and answer; `labels` looks it up under a lock each time."""
+    return WEBHOOKS.labels(channel, answer)
+
+
+@lru_cache(maxsize=1024)
+def signatures(account_sid: str, key: str) -> Counter:
+    """Return the counter of one account's key."""
+    return SIGNATURES.labels(account_sid, key)

@@ -87,7 +87,7 @@ class Intake:
         received = receive(request.environ, self._settings)
         key, account_sid = self._verify(received)
         line.fields |= {"key": key.label, "account_sid": account_sid}
-        metrics.SIGNATURES.labels(account_sid, key.label).inc()
+        metrics.signatures(account_sid, key.label).inc()
         if is_status_callback(dict(received.fields)):
             line.kind = "status_callback"
             return _twiml_response(EMPTY_TWIML)
@@ -285,7 +285,8 @@ class Intake:
     def _write(self, line: Line, response: Response) -> None:
         seconds = time.monotonic() - line.arrived
         channel = line.channel if line.channel in _ASSERTED else "unknown"
-        metrics.WEBHOOKS.labels(channel, line.kind if response.status_code == 200 else response.status_code).inc()  # noqa: PLR2004
+        answer = line.kind if response.status_code == 200 else str(response.status_code)  # noqa: PLR2004
+        metrics.webhooks(channel, answer).inc()
         metrics.ANSWERED.observe(seconds)
         self._log.info(
             "webhook",
