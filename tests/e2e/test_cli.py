@@ -1,66 +1,19 @@
 """The commands, against a router that runs and a store that is real."""
 
 import json
-import os
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
 import pytest
-from click.testing import CliRunner, Result
 from twilio.request_validator import RequestValidator
 
-from router.cli import COMMANDS, main
-from router.cli.show import age, clean, spoken
+from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ
 from tests.integrations.target import Target, answer
 from tests.waiting import wait_until
 
-Cli = Callable[..., Result]
-
-AC, TOKEN = "AC" + "7" * 32, "5e" * 16
 TO = {"sms": "+15005550006", "whatsapp": "+14155238886", "facebook": "1049", "rcs": "rcs:demo_agent"}
-FLOWS = """
-[[flow]]
-friendly_name = "Echo"
-channel_type = "sms"
-contact_identity = "+15005550006"
-integration_type = "handler"
-integration.handler = "echo"
-
-[[flow]]
-friendly_name = "WhatsApp"
-channel_type = "whatsapp"
-integration_type = "handler"
-integration.handler = "echo"
-
-[[flow]]
-friendly_name = "Messenger"
-channel_type = "facebook"
-integration_type = "handler"
-integration.handler = "echo"
-
-[[flow]]
-friendly_name = "RCS"
-channel_type = "rcs"
-integration_type = "handler"
-integration.handler = "echo"
-
-[[flow]]
-friendly_name = "Paused"
-channel_type = "sms"
-contact_identity = "+15005550001"
-integration_type = "handler"
-integration.handler = "echo"
-paused = true
-"""
-
-
-def invoke(*args: str, given: str = "", **environ: str) -> Result:
-    """Run a command in this process, with these settings and no others."""
-    foreign: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("ROUTER_", "TWILIO_"))}
-    return CliRunner().invoke(main, args, input=given, env=foreign | environ)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +25,7 @@ def target() -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
-    """A `router run` with the flows above, for the whole file: each test has addresses of its own."""
+    """A `router run` with the flows of `commands`, for the whole file: each test has addresses of its own."""
     folder = tmp_path_factory.mktemp("router")
     running = RunningRouter(folder, ROUTER_ALLOWED_NETWORKS="127.0.0.0/8", ROUTER_RETRY_DELAYS="0.05")
     try:
@@ -88,21 +41,6 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
 def cli(router: RunningRouter) -> Cli:
     """Run a command as somebody who sits where the router runs."""
     return lambda *args, given="": invoke(*args, given=given, ROUTER_DATA_DIR=str(router.var))
-
-
-@pytest.fixture
-def offline(redis_url: str, tmp_path: Path) -> Cli:
-    """Run a command over an empty store, with no router."""
-    settings = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path / "var")}
-    settings |= {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": TOKEN}
-    return lambda *args, given="": invoke(*args, given=given, **settings)
-
-
-def external(address: str, url: str, **more: str) -> str:
-    """Return a file with one flow that sends to a URL."""
-    lines = [f'friendly_name = "To {address}"', 'channel_type = "sms"', f'contact_identity = "{address}"']
-    lines += [f'integration.url = "{url}"', *(f"{name} = {value}" for name, value in more.items())]
-    return "\n".join(["[[flow]]", *lines, ""])
 
 
 def bodies(target: Target, path: str) -> list[str]:
@@ -198,14 +136,6 @@ def test_nobody_listens(cli: Cli) -> None:
     result = cli("simulate", "sms", "--url", "http://127.0.0.1:1/webhooks/sms")
     assert result.exit_code == 1
     assert result.stderr.startswith("router: nobody listens at http://127.0.0.1:1: start the router with `router run`")
-
-
-def test_without_an_address_it_writes_to_that_of_a_flow(offline: Cli) -> None:
-    """An address that has a flow of the channel is chosen, and shown; here nobody listens there."""
-    offline("flows", "apply", "-", given=external("+15005550099", "https://a.example/x"))
-    with Target() as webhook:
-        shown = offline("simulate", "sms", "--url", webhook.url()).output
-    assert "+14155550100 → +15005550099" in shown
 
 
 def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
@@ -345,214 +275,3 @@ def test_it_says_why_nobody_takes_it(cli: Cli) -> None:
     assert "router flows list" in result.output
     result = cli("explain", "--to", "+15990000000", "--json")
     assert (result.exit_code, json.loads(result.output)["flex_flow_sid"]) == (1, None)
-
-
-# --- flows ---
-
-
-def test_a_file_applied_twice_changes_nothing_more(offline: Cli) -> None:
-    """The flows are added and shown; the same file, and what `export` prints, then change nothing."""
-    given = FLOWS.replace('"handler"', '"proxy"').replace('integration.handler = "echo"\n', "")
-    first = offline("flows", "apply", "-", given=given)
-    assert first.exit_code == 0, first.output
-    assert "+ add     sms +15005550006  “Echo”" in first.output
-    assert "5 to add" in first.output
-    exported = offline("flows", "export").output
-    for text in (given, exported):
-        assert "Nothing to change" in offline("flows", "apply", "-", "--prune", "--yes", given=text).output
-    listed = offline("flows", "list", "--channel", "sms").output
-    assert sorted(line.split()[3] for line in listed.splitlines()[1:]) == ["enabled", "paused"]
-
-
-def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> None:
-    """A changed field is shown with both values."""
-    offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
-    given = external("+15005550006", "https://b.example/x", enabled="false")
-    for _ in range(2):
-        shown = offline("flows", "apply", "-", "--dry-run", given=given).output
-        assert "integration.url: https://a.example/x → https://b.example/x" in shown
-        assert "enabled: true → false" in shown
-    assert "Done." in offline("flows", "apply", "-", given=given).output
-    assert "disabled" in offline("flows", "list").output
-
-
-@pytest.mark.parametrize(
-    ("given", "sentences"),
-    [
-        pytest.param("[[flow", ["<stdin>: not valid TOML"], id="not TOML"),
-        pytest.param(
-            external("+15005550007", "https://a.example/") + external("+1", "ftp://a.example/", channel_tipe="'x'"),
-            ["<stdin>, flow 2 'To +1', channel_tipe: no such key; did you mean channel_type?"],
-            id="an unknown key",
-        ),
-        pytest.param(
-            external("+15005550007", "https://a.example/") + external("+1500", "a.example"),
-            ["<stdin>, flow 2 'To +1500', integration.url: not an absolute http or https URL"],
-            id="a value",
-        ),
-        pytest.param(
-            external("+15005550006", "https://b.example/", sid='"FO' + "1" * 32 + '"'),
-            ["<stdin>, flow 1 'To +15005550006', contact_identity: +15005550006 has an enabled sms flow"],
-            id="an address that a flow of the store has",
-        ),
-    ],
-)
-def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences: list[str]) -> None:
-    """A file is taken as a whole or not at all: file, entry, field and reason are said."""
-    offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
-    before = offline("flows", "export").output
-    result = offline("flows", "apply", "-", given=given)
-    assert result.exit_code == 1
-    for sentence in sentences:
-        assert sentence in result.stderr
-    assert offline("flows", "export").output == before
-
-
-def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
-    """Flows that the file does not have stay, unless they are to be removed; nobody is there to be asked in a pipe."""
-    both = external("+15005550006", "https://a.example/x") + external("+15005550007", "https://a.example/x")
-    offline("flows", "apply", "-", given=both)
-    one = external("+15005550006", "https://a.example/x")
-    assert "Nothing to change" in offline("flows", "apply", "-", given=one).output
-    refused = offline("flows", "apply", "-", "--prune", given=one)
-    assert refused.exit_code == 1
-    assert "1 to remove" in refused.output
-    assert "say --yes" in refused.stderr
-    assert offline("flows", "export").output.count("[[flow]]") == 2
-    assert offline("flows", "apply", "-", "--prune", "--yes", given=one).exit_code == 0
-    assert offline("flows", "export").output.count("[[flow]]") == 1
-
-
-def test_a_thousand_flows_are_a_moment(offline: Cli) -> None:
-    """Many flows are written a few hundred at a time, and the diff stays short enough to read."""
-    given = "".join(external(f"+1500555{number:04d}", "https://a.example/x") for number in range(1000))
-    result = offline("flows", "apply", "-", given=given)
-    assert result.exit_code == 0, result.output
-    assert "… and 900 more\n1,000 to add\nDone." in result.output
-    assert "The newest 50 of 1,000 flows" in offline("flows", "list").output
-    assert "Nothing to change: the 1,000 flows" in offline("flows", "apply", "-", given=given).output
-
-
-# --- all of them ---
-
-
-@pytest.mark.parametrize(
-    ("command", "next_"),
-    [
-        pytest.param(["flows", "list"], "router flows apply FILE", id="flows"),
-        pytest.param(["deliveries", "list"], "router simulate sms", id="deliveries"),
-    ],
-)
-def test_an_empty_list_says_what_to_do_next(offline: Cli, command: list[str], next_: str) -> None:
-    """Who begins is told how to go on; a program gets an empty list."""
-    assert next_ in offline(*command).output
-    assert json.loads(offline(*command, "--json").output) == []
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(["flows", "list"], id="flows list"),
-        pytest.param(["flows", "export"], id="flows export"),
-        pytest.param(["deliveries", "list"], id="deliveries list"),
-        pytest.param(["deliveries", "show", "SM" + "0" * 32], id="deliveries show"),
-        pytest.param(["deliveries", "replay", "SM" + "0" * 32], id="deliveries replay"),
-        pytest.param(["explain", "--to", "+15005550006"], id="explain"),
-        pytest.param(["simulate", "sms"], id="simulate"),
-    ],
-)
-def test_without_a_router_one_sentence_says_what_to_do(tmp_path: Path, command: list[str]) -> None:
-    """Nothing runs and no store is named: exit status 1 and how to start, no traceback."""
-    result = invoke(*command, ROUTER_DATA_DIR=str(tmp_path))
-    assert result.exit_code == 1
-    [line] = result.stderr.splitlines()
-    assert line.startswith("router: ")
-    assert "`router run`" in line
-
-
-def test_a_store_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
-    """A store that does not answer is named as the reason, within its second."""
-    gone = f"unix://{tmp_path}/valkey.sock"
-    result = invoke("flows", "list", ROUTER_REDIS_URL=gone, TWILIO_ACCOUNT_SID=AC, TWILIO_AUTH_TOKEN=TOKEN)
-    assert result.exit_code == 1
-    [line] = result.stderr.splitlines()
-    assert "the store did not answer" in line
-    assert "`router run`" in line
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(["deliveries", "replay"], id="replay of nothing"),
-        pytest.param(["deliveries", "replay", "--status", "unrouted"], id="replay of all times"),
-        pytest.param(["deliveries", "show", "SM1"], id="a SID that is none"),
-        pytest.param(["simulate", "telegram"], id="a channel that is none"),
-        pytest.param(["simulate", "sms", "--sid", "SM" + "0" * 32, "--count", "2"], id="one SID for two"),
-        pytest.param(["simulate", "sms", "--param", "Body"], id="a parameter without a value"),
-        pytest.param(["flows", "apply", "absent.toml"], id="a file that is not there"),
-    ],
-)
-def test_wrong_usage_is_exit_status_2(offline: Cli, command: list[str]) -> None:
-    """A command that cannot be meant is told from one that failed."""
-    result = offline(*command)
-    assert result.exit_code == 2
-    assert "Error: " in result.stderr
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["simulate"],
-        ["explain"],
-        ["flows"],
-        ["flows", "apply"],
-        ["flows", "export"],
-        ["deliveries"],
-        ["deliveries", "replay"],
-    ],
-    ids=" ".join,
-)
-def test_help_teaches_with_an_example(command: list[str]) -> None:
-    """`--help` shows a line to type, and leaves no command without a summary."""
-    shown = invoke(*command, "--help").output
-    assert f"\n    router {' '.join(command)} " in shown
-    assert command[0] in COMMANDS
-
-
-@pytest.mark.parametrize(
-    ("twiml", "lines"),
-    [
-        pytest.param(b"<Response/>", [], id="empty"),
-        pytest.param(
-            b"<Response><Message><Body>Hi</Body><Media>https://a.example/x</Media></Message></Response>",
-            ["Hi", "with https://a.example/x"],
-            id="text and media",
-        ),
-        pytest.param(
-            b"<Response><Redirect>/next</Redirect></Response>",
-            ["what /next answers, which Twilio asks now"],
-            id="redirect",
-        ),
-        pytest.param(b"<Response><Pause/></Response>", ["<Pause>"], id="another verb"),
-        pytest.param(b"<html/>", None, id="no TwiML"),
-        pytest.param(b"Hello", None, id="no XML"),
-        pytest.param(b'<!DOCTYPE r [<!ENTITY a "b">]><Response>&a;</Response>', None, id="entities"),
-    ],
-)
-def test_twiml_is_told_as_the_customer_gets_it(twiml: bytes, lines: list[str] | None) -> None:
-    """What Twilio would send, do, or not understand."""
-    assert spoken(twiml) == lines
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.2, "now"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (90000, "1 d")]
-)
-def test_an_age_is_short(seconds: float, said: str) -> None:
-    """One unit says how long ago it was."""
-    assert age(1_000_000, 1000 + seconds) == said
-
-
-def test_joined_emoji_stay_whole() -> None:
-    """Only what could steer a terminal is replaced, not what shapes letters."""
-    family = "👩\u200d👧"
-    assert clean(f"{family}\x07\r\n\tک\u200cم") == f"{family}\N{REPLACEMENT CHARACTER} ⏎  ک\u200cم"
