@@ -1,0 +1,64 @@
+"""`router bench`: how fast the router is, beside what one would write without it, in one run on this machine."""
+
+from pathlib import Path
+
+import click
+
+PARTS = ("intake", "e2e", "relay", "flat", "memory")
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice((*PARTS, "all")), metavar="[intake|e2e|relay|flat|memory|all]…")
+@click.option("--rounds", type=click.IntRange(1), default=5, help="How often each measurement is taken. [5]")
+@click.option("--seconds", type=click.FloatRange(0.1), default=4.0, help="How long one takes. [4]")
+@click.option("--connections", type=click.IntRange(1, 500), default=32, help="Requests on their way at a time. [32]")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes of each candidate. [1]")
+@click.option("--flows", type=click.IntRange(11, 900_000), default=100_000, help="Flows in a full store. [100000]")
+@click.option("--queued", type=click.IntRange(1), default=100_000, help="Messages in a full store. [100000]")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=Path("var"), help="On the disk to be measured. [var]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+def bench(  # noqa: PLR0913 - one for each option
+    *,
+    parts: tuple[str, ...],
+    rounds: int,
+    seconds: float,
+    connections: int,
+    workers: int,
+    flows: int,
+    queued: int,
+    data_dir: Path,
+    as_json: bool,
+) -> None:
+    """Measure the router against what one would write without it.
+
+    Everything runs on this machine's loopback and is ended and removed afterwards: a Valkey that syncs every write
+    to disk, a fast target, and candidates with as many processes each, which take turns. Figures are medians over the
+    rounds. docs/bench.md explains them.
+
+    \b
+      router bench                      everything; some ten minutes
+      router bench intake --rounds 3    one part
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    from router.cli.bench import part, report
+    from router.cli.bench.measure import Options
+    from router.cli.bench.server import servers
+
+    options = Options(rounds, seconds, connections, workers, flows, queued)
+    figures: list[report.Figure] = []
+    with servers(data_dir) as started:
+        scene = part.Scene(started, options)
+        machine = report.machine(scene.stock.version())
+        for name in PARTS if not parts or "all" in parts else dict.fromkeys(parts):
+            click.echo(name, err=True)
+            figures += part.PARTS[name](scene)
+    left_out = ["Express: node, or what `npm ci` in tests/node installs, is missing"] if part.without_express() else []
+    if as_json:
+        report.print_json(figures, machine, left_out)
+        return
+    click.echo(", ".join(f"{name}: {value}" for name, value in machine.items()))
+    for reason in left_out:
+        click.echo(f"left out: {reason}")
+    click.echo()
+    report.print_table(figures)

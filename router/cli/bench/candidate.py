@@ -1,0 +1,77 @@
+"""What is measured: the router, and what it is compared with, each behind the same server with as many processes."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from router.cli.bench.server import Server, Servers
+from router.cli.bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN
+
+_PROJECT: Final = Path(__file__).parents[3]
+_RIVALS: Final = Path(__file__).parent / "rivals"
+_NODE_MODULES: Final = _PROJECT / "tests" / "node" / "node_modules"
+
+
+def start_target(servers: Servers) -> Server:
+    """Start the target that messages are forwarded to."""
+    return servers.start("target", [sys.executable, "-m", "router.cli.bench.target", "{port}"], {})
+
+
+def start_router(servers: Servers, store_url: str, workers: int) -> Server:
+    """Start the router as in production."""
+    return servers.start("router", _gunicorn(_PROJECT, "wsgi:app"), _environ(store_url, workers))
+
+
+def start_bare(servers: Servers, store_url: str, workers: int) -> Server:
+    """Start a Flask view that only parses the form, under the router's own gunicorn configuration."""
+    return servers.start("bare", _gunicorn(_RIVALS, "bare:app"), _environ(store_url, workers))
+
+
+def start_plain(servers: Servers, store_url: str, workers: int) -> Server:
+    """Start plain Flask, which verifies, looks up and forwards, under the router's own gunicorn configuration."""
+    return servers.start("plain", _gunicorn(_RIVALS, "plain:app"), _environ(store_url, workers))
+
+
+def start_express(servers: Servers, target: Server, workers: int) -> Server | None:
+    """Start Express, which verifies and forwards; None where node or its packages are not installed."""
+    node = shutil.which("node")
+    if node is None or without_express():
+        return None
+    environ = {
+        "NODE_PATH": str(_NODE_MODULES),
+        "NODE_ENV": "production",
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "ROUTER_WORKERS": str(workers),
+        "BENCH_PORT": "{port}",
+        "BENCH_TARGET": target_url(target),
+    }
+    return servers.start("express", [node, _RIVALS / "express.js"], environ)
+
+
+def without_express() -> bool:
+    """Say whether Express has to be left out."""
+    return shutil.which("node") is None or not all((_NODE_MODULES / name).is_dir() for name in ("express", "twilio"))
+
+
+def target_url(target: Server) -> str:
+    """Return where the target takes messages."""
+    return f"http://127.0.0.1:{target.port}/inbound"
+
+
+def _gunicorn(path: Path, application: str) -> list[str | Path]:
+    config = _PROJECT / "config" / "gunicorn.conf.py"
+    return [sys.executable, "-m", "gunicorn", f"--config={config}", f"--pythonpath={path}", application]
+
+
+def _environ(store_url: str, workers: int) -> Mapping[str, str]:
+    return {
+        "ROUTER_REDIS_URL": store_url,
+        "ROUTER_BIND": "127.0.0.1:{port}",
+        "ROUTER_WORKERS": str(workers),
+        "ROUTER_PUBLIC_URL": PUBLIC_URL,
+        "ROUTER_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+    }

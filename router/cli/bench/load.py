@@ -1,0 +1,190 @@
+"""The load generator: `python -m router.cli.bench.load` reads a `Load` as JSON, and writes what it measured.
+
+A process of its own over raw sockets, so that the one core it shares with store and target goes to them: a request
+costs it some 25 µs, which is what `busy` in the result watches over.
+"""
+
+import json
+import select
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from typing import Any, Final
+
+from router.cli.bench.webhook import PUBLIC_URL, Stream
+from router.cli.bench.wire import message_length
+
+_READ: Final = 65536
+# Nobody that is measured takes as long: whoever does has stopped answering.
+_SILENCE: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to send, and how.
+
+    `messages` are prepared; they are sent on `connections` until the `seconds` are over, after `warm` seconds that do
+    not count. With a `rate` (a second) each is sent at its time, else as soon as a connection is free. Once all are
+    sent the measurement is over, or, when `repeat` is set, begins with the first again.
+    """
+
+    port: int
+    stream: Stream
+    messages: int
+    seconds: float
+    connections: int
+    warm: float = 0.0
+    rate: float = 0.0
+    repeat: bool = False
+
+    @classmethod
+    def from_json(cls, text: str) -> "Load":
+        """Read what `to_json` wrote."""
+        given = json.loads(text)
+        return cls(**given | {"stream": Stream(**given["stream"])})
+
+    def to_json(self) -> str:
+        """Write it for the process that does it."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of a `Load`: answers a second, and latencies in seconds.
+
+    With a rate, a latency counts from when the request should have been sent, so that a server that stalls cannot hide
+    the requests that it kept from being sent. `sent` counts all requests, those of the warm-up too; `failed` those not
+    answered with a 200, `failure` the first of them. `busy` is the share of a core that the generator needed.
+    """
+
+    rate: float
+    p50: float
+    p99: float
+    sent: int
+    failed: int
+    failure: str
+    busy: float
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any]) -> "Measured":
+        """Read the JSON that the process wrote."""
+        return cls(**given)
+
+
+class _Connection:
+    """One kept connection, and the request that is on its way."""
+
+    __slots__ = ("buffer", "due", "socket")
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=_SILENCE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
+        self.due = 0.0
+
+    def send(self, request: bytes, due: float) -> None:
+        self.due = due
+        self.socket.sendall(request)
+
+    def receive(self) -> bytes:
+        """Return the answer once it is whole; raise ConnectionError when it never will be."""
+        received = self.socket.recv(_READ)
+        if not received:
+            raise ConnectionError("the server closed the connection")
+        self.buffer += received
+        length = message_length(self.buffer)
+        if not length:
+            return b""
+        answer, self.buffer = self.buffer[:length], self.buffer[length:]
+        return answer
+
+
+class _Run:
+    """One measurement under way."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        prepared = list(load.stream.requests(load.messages, PUBLIC_URL.partition("://")[2]))
+        self._requests = cycle(prepared) if load.repeat else iter(prepared)
+        self._connections = {
+            each.socket.fileno(): each for each in (_Connection(load.port) for _ in range(load.connections))
+        }
+        self._poll = select.epoll()
+        for number in self._connections:
+            self._poll.register(number, select.EPOLLIN)
+        self._idle = deque(self._connections.values())
+        self._latencies: list[float] = []
+        self._sent = 0
+        self._failed = 0
+        self._failure = ""
+
+    def run(self) -> Measured:
+        started = time.perf_counter()
+        counts_from, self._end = started + self._load.warm, started + self._load.warm + self._load.seconds
+        cpu, last = time.process_time(), started
+        self._next = started
+        while self._send_what_is_due() or len(self._idle) < len(self._connections):
+            for number, _ in self._wait():
+                now = time.perf_counter()
+                if self._answered(self._connections[number]) and now >= counts_from:
+                    self._latencies.append(now - self._connections[number].due)
+                    last = now
+        busy = (time.process_time() - cpu) / (time.perf_counter() - started)
+        for each in self._connections.values():
+            each.socket.close()
+        ordered = sorted(self._latencies) or [0.0]
+        return Measured(
+            rate=len(self._latencies) / max(last - counts_from, 1e-9),
+            p50=ordered[len(ordered) // 2],
+            p99=ordered[len(ordered) * 99 // 100],
+            sent=self._sent,
+            failed=self._failed,
+            failure=self._failure,
+            busy=busy,
+        )
+
+    def _send_what_is_due(self) -> bool:
+        """Send while there is a connection and a request that is due; say whether there will be more."""
+        while True:
+            now = time.perf_counter()
+            due = self._next if self._load.rate else now
+            if due >= self._end:
+                return False
+            if not self._idle or due > now:
+                return True
+            request = next(self._requests, None)
+            if request is None:
+                self._end = now
+                return False
+            self._idle.popleft().send(request, due)
+            self._sent += 1
+            if self._load.rate:
+                self._next += 1 / self._load.rate
+
+    def _wait(self) -> list[tuple[int, int]]:
+        # epoll counts in milliseconds; select, which can wait for an epoll, in microseconds.
+        pause = max(0.0, self._next - time.perf_counter()) if self._load.rate and self._idle else _SILENCE
+        select.select([self._poll], [], [], pause)
+        events = self._poll.poll(0)
+        if not events and pause == _SILENCE:
+            raise TimeoutError(f"no answer within {_SILENCE:g} s")
+        return events
+
+    def _answered(self, connection: _Connection) -> bool:
+        answer = connection.receive()
+        if not answer:
+            return False
+        self._idle.append(connection)
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            self._failed += 1
+            self._failure = self._failure or answer[:300].decode("latin-1")
+            return False
+        return True
+
+
+if __name__ == "__main__":
+    json.dump(asdict(_Run(Load.from_json(sys.stdin.read())).run()), sys.stdout)

@@ -1,0 +1,156 @@
+"""Measures one thing after the other, again and again, so that what disturbs the machine disturbs all of them."""
+
+import http.client
+import json
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from router.cli.bench.load import Load, Measured
+from router.cli.bench.server import Server
+from router.cli.bench.stock import ACCEPT, Stock
+from router.cli.bench.webhook import Stream
+from router.errors import RouterError
+
+# Messages prepared for each second of a measurement: more than one router takes.
+_PREPARED: Final = 6_000
+# Messages that a candidate which remembers none is sent over and over.
+_REPEATED: Final = 2_000
+_DRAINED: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is measured: rounds, seconds of each measurement, connections, processes of each candidate.
+
+    `flows` and `queued` are what the store is filled with where that is measured.
+    """
+
+    rounds: int = 5
+    seconds: float = 4.0
+    connections: int = 32
+    workers: int = 1
+    flows: int = 100_000
+    queued: int = 100_000
+
+    @property
+    def warm(self) -> float:
+        """Seconds before each measurement that do not count."""
+        return min(1.0, self.seconds / 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement: what came of the load, and the messages a second that arrived where they should."""
+
+    measured: Measured
+    throughput: float
+    delivered: int = 0
+
+
+Measurement = Callable[[], Sample]
+
+
+def alternate(names: Mapping[str, Measurement], rounds: int) -> dict[str, list[Sample]]:
+    """Take every measurement once in each round; each round begins with another of them."""
+    taken: dict[str, list[Sample]] = {name: [] for name in names}
+    order = list(names)
+    for number in range(rounds):
+        for name in order[number % len(order) :] + order[: number % len(order)]:
+            sample = names[name]()
+            taken[name].append(sample)
+            click.echo(f"  {number + 1}/{rounds} {name}: {_told(sample)}", err=True)
+    return taken
+
+
+def ratios(over: Sequence[Sample], under: Sequence[Sample]) -> list[float]:
+    """Return, round by round, how the throughput of one candidate compares with another's."""
+    return [one.throughput / max(other.throughput, 1e-9) for one, other in zip(over, under, strict=True)]
+
+
+def throughput(samples: Sequence[Sample]) -> float:
+    """Return the median throughput."""
+    return statistics.median(sample.throughput for sample in samples)
+
+
+def put_load(  # noqa: PLR0913 - whom, how much and what, by name
+    server: Server, options: Options, block: int, *, rate: float = 0.0, addresses: int = 10, unique: bool = True
+) -> Sample:
+    """Send messages to the addresses of a block, as many as the server takes or `rate` a second.
+
+    Those that a router is sent are `unique`: another message with the same SID would be a duplicate.
+
+    Raises:
+        RouterError: something else than a 200 was answered, so that the figures would mean nothing.
+    """
+    seconds = options.seconds + options.warm
+    load = Load(
+        port=server.port,
+        stream=Stream(secrets.randbits(32), block, addresses),
+        messages=int(seconds * (rate or _PREPARED)) + 1 if unique else _REPEATED,
+        seconds=options.seconds,
+        connections=options.connections,
+        warm=options.warm,
+        rate=rate,
+        repeat=not unique,
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "router.cli.bench.load"],
+        input=load.to_json(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RouterError(f"{server.name} could not be measured: {done.stderr[-800:]}")
+    measured = Measured.from_mapping(json.loads(done.stdout))
+    if measured.failed:
+        raise RouterError(
+            f"{server.name} answered {measured.failed} of {measured.sent} messages with: {measured.failure}"
+        )
+    return Sample(measured, measured.rate)
+
+
+def put_through(router: Server, target: Server, stock: Stock, options: Options) -> Sample:
+    """Send messages that are answered at once and delivered then, and count them where they arrive.
+
+    The throughput is of the target, from the first message that reached it to the last one.
+
+    Raises:
+        RouterError: messages are not delivered within a minute.
+    """
+    _ask(target, "/reset")
+    sample = put_load(router, options, ACCEPT)
+    begun = time.monotonic()
+    while stock.lanes():
+        if time.monotonic() - begun > _DRAINED:
+            raise RouterError(f"{stock.lanes()} conversations still wait after {_DRAINED:g} s")
+        time.sleep(0.05)
+    posts, seconds = _ask(target, "/").split()
+    if int(posts) != sample.measured.sent:
+        raise RouterError(f"{sample.measured.sent} messages were accepted and {posts} arrived")
+    return Sample(sample.measured, int(posts) / max(float(seconds), 1e-9), int(posts))
+
+
+def _ask(target: Server, path: str) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def _told(sample: Sample) -> str:
+    measured = sample.measured
+    return (
+        f"{sample.throughput:,.0f}/s, p50 {measured.p50 * 1000:.2f} ms, p99 {measured.p99 * 1000:.2f} ms, "
+        f"generator {measured.busy:.0%} of a core"
+    )

@@ -1,0 +1,200 @@
+"""The parts of the benchmark: each sets its own scene, measures, and returns its figures."""
+
+import statistics
+from functools import partial
+from typing import Final
+
+from router.cli.bench.candidate import (
+    start_bare,
+    start_express,
+    start_plain,
+    start_router,
+    start_target,
+    target_url,
+    without_express,
+)
+from router.cli.bench.measure import (
+    Measurement,
+    Options,
+    Sample,
+    alternate,
+    put_load,
+    put_through,
+    ratios,
+    throughput,
+)
+from router.cli.bench.report import Figure, figure
+from router.cli.bench.server import Server, Servers
+from router.cli.bench.stock import ACCEPT, PAUSED, RELAY, Stock
+from router.cli.bench.webhook import FORM_BYTES, Stream
+
+_RATE: Final = "messages/s"
+# Flat: within 5 %.
+_FLAT: Final = 0.95
+
+
+class Scene:
+    """A store with flows, the target, and a router over them."""
+
+    def __init__(self, servers: Servers, options: Options) -> None:
+        self.options = options
+        self.servers = servers
+        self.target = start_target(servers)
+        self.url = servers.store("valkey")
+        self.stock = Stock(self.url, target_url(self.target))
+        self.stock.empty()
+        self.router = start_router(servers, self.url, options.workers)
+
+    def intake(self, router: Server | None = None) -> Sample:
+        """Have messages taken and kept: their flow is paused, so that no delivery shares the core."""
+        self.stock.empty()
+        return put_load(router or self.router, self.options, PAUSED)
+
+
+def intake(scene: Scene) -> list[Figure]:
+    """Durable intake against a view that only parses the form, and its latency at half of its maximum."""
+    options = scene.options
+    bare = start_bare(scene.servers, scene.url, options.workers)
+    taken = alternate(
+        {"bare Flask": lambda: put_load(bare, options, PAUSED, unique=False), "intake": scene.intake}, options.rounds
+    )
+    half = throughput(taken["intake"]) / 2
+
+    def at_half() -> Sample:
+        scene.stock.empty()
+        return put_load(scene.router, options, PAUSED, rate=half)
+
+    calm = [sample.measured for sample in alternate({"intake at half": at_half}, options.rounds)["intake at half"]]
+    return [
+        figure("intake", "bare Flask view", _RATE, [sample.throughput for sample in taken["bare Flask"]]),
+        figure("intake", "durable intake", _RATE, [sample.throughput for sample in taken["intake"]]),
+        figure("intake", "intake / bare Flask", "x", ratios(taken["intake"], taken["bare Flask"]), at_least=0.6),
+        figure("intake", "p50 at half load", "ms", [1000 * each.p50 for each in calm]),
+        figure("intake", "p99 at half load", "ms", [1000 * each.p99 for each in calm], at_most=50),
+    ]
+
+
+def e2e(scene: Scene) -> list[Figure]:
+    """Messages delivered, against what keeps nothing; and how often a delivered message calls the store."""
+    options, servers = scene.options, scene.servers
+    plain = start_plain(servers, scene.url, options.workers)
+    express = start_express(servers, scene.target, options.workers)
+    calls: list[float] = []
+
+    def accept() -> Sample:
+        scene.stock.empty()
+        before = scene.stock.script_calls()
+        sample = put_through(scene.router, scene.target, scene.stock, options)
+        calls.append((scene.stock.script_calls() - before) / sample.delivered)
+        return sample
+
+    def relay() -> Sample:
+        scene.stock.empty()
+        return put_load(scene.router, options, RELAY)
+
+    measurements: dict[str, Measurement] = {
+        "plain Flask": lambda: put_load(plain, options, RELAY, unique=False),
+        "accept": accept,
+        "relay": relay,
+    }
+    if express is not None:
+        measurements["Express"] = lambda: put_load(express, options, RELAY, unique=False)
+    taken = alternate(measurements, options.rounds)
+    figures = [
+        figure("e2e", f"{name}, delivered", _RATE, [sample.throughput for sample in samples])
+        for name, samples in taken.items()
+    ]
+    for name in ("accept", "relay"):
+        figures.append(
+            figure("e2e", f"{name} / plain Flask", "x", ratios(taken[name], taken["plain Flask"]), at_least=2)
+        )
+        if express is not None:
+            figures.append(figure("e2e", f"{name} / Express", "x", ratios(taken[name], taken["Express"]), at_least=1))
+    return [*figures, figure("e2e", "store calls for a delivered message", "", calls, at_most=2.1)]
+
+
+def relay(scene: Scene) -> list[Figure]:
+    """What relaying adds to calling the target directly, at half of the load that the router can relay."""
+    options = scene.options
+    scene.stock.empty()
+    half = put_load(scene.router, options, RELAY).throughput / 2
+    taken = alternate(
+        {
+            "direct": lambda: put_load(scene.target, options, RELAY, rate=half),
+            "relay": lambda: put_load(scene.router, options, RELAY, rate=half),
+        },
+        options.rounds,
+    )
+    pairs = list(zip(taken["relay"], taken["direct"], strict=True))
+    added = [1000 * (ours.measured.p50 - direct.measured.p50) for ours, direct in pairs]
+    return [
+        figure("relay", "half load", _RATE, [half]),
+        figure("relay", "p50 of the target alone", "ms", [1000 * direct.measured.p50 for _, direct in pairs]),
+        figure("relay", "added at p50", "ms", added, at_most=3),
+        figure("relay", "p99 through the router", "ms", [1000 * ours.measured.p99 for ours, _ in pairs]),
+    ]
+
+
+def flat(scene: Scene) -> list[Figure]:
+    """Intake with few and many flows, and with an empty and a long queue. Each has a store and a router of its own."""
+    options = scene.options
+    many = _filled(scene, "flows")
+    many.put_flows(PAUSED, options.flows, begin=10)
+    queue = _filled(scene, "queue")
+    queue.queue(Stream(1, PAUSED, conversations=options.queued), options.queued)
+    over_flows, over_queue = (start_router(scene.servers, stock.url, options.workers) for stock in (many, queue))
+    flows, queued = f"{options.flows:,} flows", f"{options.queued:,} queued"
+    taken = alternate(
+        {
+            "10 flows": scene.intake,
+            flows: partial(put_load, over_flows, options, PAUSED),
+            f"{flows}, all written to": partial(put_load, over_flows, options, PAUSED, addresses=options.flows),
+            queued: partial(put_load, over_queue, options, PAUSED),
+        },
+        options.rounds,
+    )
+    many.close()
+    queue.close()
+    figures = [figure("flat", "10 flows, 0 queued", _RATE, [sample.throughput for sample in taken["10 flows"]])]
+    base = statistics.median(sample.measured.p50 for sample in taken["10 flows"])
+    for name in list(taken)[1:]:
+        slower = [sample.measured.p50 / max(base, 1e-9) for sample in taken[name]]
+        figures += [
+            figure("flat", f"{name}: throughput", "x", ratios(taken[name], taken["10 flows"]), at_least=_FLAT),
+            figure("flat", f"{name}: p50", "x", slower, at_most=1 / _FLAT),
+        ]
+    return figures
+
+
+def memory(scene: Scene) -> list[Figure]:
+    """What the store needs for a flow and for a queued message, and a worker for itself after a load."""
+    options = scene.options
+    stock = _filled(scene, "memory")
+    before = stock.used_bytes()
+    stock.put_flows(PAUSED, options.flows, begin=10)
+    with_flows = stock.used_bytes()
+    stock.queue(Stream(1, PAUSED, conversations=options.queued), options.queued)
+    with_queue = stock.used_bytes()
+    stock.close()
+    flow = (with_flows - before) / max(1, options.flows - 10)
+    message = (with_queue - with_flows) / options.queued - FORM_BYTES
+    scene.intake()
+    scene.stock.empty()
+    put_load(scene.router, options, ACCEPT)
+    private = [size / 1e6 for size in scene.router.private_bytes()]
+    return [
+        figure("memory", "store, for a flow", "bytes", [flow], at_most=1024),
+        figure("memory", f"store, for a queued SMS beyond its {FORM_BYTES} bytes", "bytes", [message], at_most=1536),
+        figure("memory", "private memory of a worker", "MB", private, at_most=120),
+    ]
+
+
+def _filled(scene: Scene, name: str) -> Stock:
+    stock = Stock(scene.servers.store(name), target_url(scene.target))
+    stock.empty()
+    return stock
+
+
+__all__ = ["PARTS", "Scene", "without_express"]
+
+PARTS: Final = {"intake": intake, "e2e": e2e, "relay": relay, "flat": flat, "memory": memory}

@@ -1,0 +1,73 @@
+"""Webhooks as Twilio sends them, signed and written out before anything is measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from router.cli.inbound import fields
+from router.message import FORM
+from router.signature import Key, sign
+
+ACCOUNT: Final = "AC" + "5e" * 16
+TOKEN: Final = "0123456789abcdef0123456789abcdef"  # noqa: S105 - it signs nothing but the benchmark's own messages
+PUBLIC_URL: Final = "http://router.example"
+PATH: Final = "/webhooks/sms"
+# The form of an SMS of usual length: DESIGN's figures of memory are for one of 440 bytes.
+FORM_BYTES: Final = 440
+# Conversations that messages are spread over.
+CONVERSATIONS: Final = 10_000
+# Coprime to any number of conversations or addresses in use, so that neighbours in time are not neighbours in number.
+_STRIDE: Final = 7_919
+
+
+def contact_identity(block: int, number: int) -> str:
+    """Return the address `number` of a block: addresses of one block have flows of one kind."""
+    return f"+1555{block}{number:06d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Messages that differ in SID, sender and address; no two streams with different `salt` share a MessageSid.
+
+    `addresses` of the `block` are written to, by `conversations` customers.
+    """
+
+    salt: int
+    block: int = 0
+    addresses: int = 10
+    conversations: int = CONVERSATIONS
+
+    def body(self, n: int) -> bytes:
+        """Return the form of message `n` as it is sent, `FORM_BYTES` long."""
+        return urlencode(self._padded(n)).encode()
+
+    def requests(self, count: int, host: str) -> Iterator[bytes]:
+        """Write the first `count` messages as complete requests."""
+        key = Key("auth_token[0]", TOKEN.encode())
+        head = (
+            f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n"
+            f"Content-Type: {FORM}; charset=UTF-8\r\nX-Home-Region: us1\r\n"
+        )
+        for n in range(count):
+            form = self._padded(n)
+            body = urlencode(form)
+            yield (
+                f"{head}I-Twilio-Idempotency-Token: {self.salt:08x}-{n}\r\nContent-Length: {len(body)}\r\n"
+                f"X-Twilio-Signature: {sign(PUBLIC_URL + PATH, form, key)}\r\n\r\n{body}"
+            ).encode()
+
+    def _padded(self, n: int) -> list[tuple[str, str]]:
+        return self._form(n, "x" * max(1, FORM_BYTES - len(urlencode(self._form(n, "")))))
+
+    def _form(self, n: int, body: str) -> list[tuple[str, str]]:
+        return fields(
+            "sms",
+            account_sid=ACCOUNT,
+            message_sid=f"SM{self.salt:08x}{n:024x}",
+            from_=f"+1666{n * _STRIDE % self.conversations:07d}",
+            to=contact_identity(self.block, n * _STRIDE % self.addresses),
+            body=body,
+            media=(),
+            more=(),
+        )

@@ -1,0 +1,61 @@
+"""`router bench` with tiny numbers: that it measures everything, never how fast that was."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.e2e.running import ROUTER, clean_environ
+
+_TINY = ("--rounds=1", "--seconds=0.2", "--connections=4", "--flows=20", "--queued=20")
+_EVERY_FIGURE = {
+    "intake": {
+        "bare Flask view",
+        "durable intake",
+        "intake / bare Flask",
+        "p50 at half load",
+        "p99 at half load",
+    },
+    "e2e": {
+        "plain Flask, delivered",
+        "accept, delivered",
+        "relay, delivered",
+        "accept / plain Flask",
+        "relay / plain Flask",
+        "store calls for a delivered message",
+    },
+    "relay": {"half load", "p50 of the target alone", "added at p50", "p99 through the router"},
+    "flat": {
+        "10 flows, 0 queued",
+        *(
+            f"{name}: {what}"
+            for name in ("20 flows", "20 flows, all written to", "20 queued")
+            for what in ("throughput", "p50")
+        ),
+    },
+    "memory": {
+        "store, for a flow",
+        "store, for a queued SMS beyond its 440 bytes",
+        "private memory of a worker",
+    },
+}
+_WITH_EXPRESS = {"Express, delivered", "accept / Express", "relay / Express"}
+
+
+def test_reports_every_figure(tmp_path: Path) -> None:
+    """It ends by itself, reports all its figures, says what it left out, and removes what it made."""
+    done = subprocess.run(
+        [ROUTER, "bench", "all", "--json", *_TINY, "--data-dir", tmp_path / "var"],
+        cwd=tmp_path,
+        env=clean_environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    express = set() if found["left_out"] else _WITH_EXPRESS
+    for part, names in _EVERY_FIGURE.items():
+        reported = {figure["name"] for figure in found["figures"] if figure["part"] == part}
+        assert reported == names | (express if part == "e2e" else set())
+    assert all(figure["least"] <= figure["median"] <= figure["most"] for figure in found["figures"])
+    assert list((tmp_path / "var").iterdir()) == []
