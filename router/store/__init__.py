@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from router.settings import Settings
+from router.store.changes import ChangeLog
 from router.store.client import Client
 from router.store.deliveries import DeliveryLog
+from router.store.failures import Failures
 from router.store.flows import FlowStore
 from router.store.keys import bucket
 from router.store.lanes import Lanes
@@ -30,6 +32,8 @@ class Store:
     deliveries: DeliveryLog
     promise: Promise
     routing: FlowStore
+    changes: ChangeLog
+    failures: Failures
     buckets: tuple[str, ...]
 
     def close(self) -> None:
@@ -56,6 +60,8 @@ def connect(settings: Settings) -> Store:
         deliveries=DeliveryLog(slow),
         promise=Promise(slow, replicas=settings.redis_replicas),
         routing=FlowStore(fast),
+        changes=ChangeLog(slow),
+        failures=Failures(slow),
         buckets=_buckets(account.sid for account in settings.accounts),
     )
 

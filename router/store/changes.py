@@ -1,0 +1,89 @@
+"""What was done to Flex Flows: who, when, and which values changed; never a secret.
+
+The scripts that write a flow add the entry themselves, so that no change is without one. It is a stream of its account,
+trimmed to the newest.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final, Literal
+
+from router.flow import FIELDS, FlexFlow, is_given
+from router.store.client import Client
+from router.store.keys import AccountKeys
+
+# Changes kept for each account, give or take a hundred: some 4 MB when all of them are new flows.
+KEPT: Final = 10_000
+# Entries read in one call, some 200 KB.
+_CHUNK: Final = 500
+# Characters of a text that are kept: FallbackTwiml may have 64 KiB.
+_TEXT: Final = 200
+_HIDDEN: Final = "changed"
+_GETTERS: Final = tuple((each, attrgetter(each.attribute)) for each in FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowChange:
+    """One change of one flow.
+
+    Args:
+        id: its place in the list, as `1790000000000-0`.
+        at: when, in ms since 1970 by the store's clock.
+        by: who: the user name of a REST request, or a command.
+        action: created, updated or deleted.
+        flex_flow_sid: the flow.
+        fields: values before and after by the names that flow files use; None where there was none. A secret has no
+            value before, and `changed` after.
+    """
+
+    id: str
+    at: int
+    by: str
+    action: Literal["created", "updated", "deleted"]
+    flex_flow_sid: str
+    fields: Mapping[str, tuple[Any, Any]]
+
+
+def describe(before: FlexFlow | None, after: FlexFlow | None) -> str:
+    """Write down what changed in a flow, as the stream keeps it; `before` is None for a new one, `after` for none."""
+    action = "updated" if before and after else "created" if after else "deleted"
+    only = None if before and after else before or after
+    fields: dict[str, tuple[Any, Any]] = {}
+    for each, get in _GETTERS:
+        was, is_ = get(before) if before else None, get(after) if after else None
+        if was == is_ or (only and (get(only) == each.default or not is_given(only, each))):
+            continue
+        fields[each.key] = (None, _HIDDEN) if each.write_only else (_short(was), _short(is_))
+    own, new = (dict(flow.extra) if flow else {} for flow in (before, after))
+    for key in sorted(own.keys() | new.keys()):
+        if own.get(key) != new.get(key):
+            fields[f"address.{key}"] = (_short(own.get(key)), _short(new.get(key)))
+    return json.dumps({"action": action, "fields": fields}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _short(value: Any) -> Any:
+    return value[:_TEXT] + "…" if isinstance(value, str) and len(value) > _TEXT else value
+
+
+class ChangeLog:
+    """Reads what was done to flows."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def newest(self, account_sid: str, *, flex_flow_sid: str = "", before: str = "") -> Iterator[FlowChange]:
+        """Walk the changes from the newest to the oldest: of one flow or all, from just before the id `before`."""
+        stream = AccountKeys(account_sid).changes
+        top = f"({before}" if before else "+"
+        while entries := self._client.call("XREVRANGE", stream, top, "-", "COUNT", _CHUNK):
+            for id_, (_, flow, _, by, _, change) in entries:
+                if not flex_flow_sid or flow.decode() == flex_flow_sid:
+                    yield _change(id_.decode(), flow.decode(), by.decode(), json.loads(change))
+            top = f"({entries[-1][0].decode()}"
+
+
+def _change(id_: str, flow: str, by: str, change: dict[str, Any]) -> FlowChange:
+    fields = {name: (was, is_) for name, (was, is_) in change["fields"].items()}
+    return FlowChange(id_, int(id_.partition("-")[0]), by, change["action"], flow, fields)

@@ -1,0 +1,41 @@
+"""Failed attempts to log in, counted for each client address and for all of them, by all processes together."""
+
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from router.store.client import Client
+
+# Wrong credentials within a minute, after which a client is told to wait: one address, and everybody together.
+MOST: Final = 20
+MOST_OF_ALL: Final = 1000
+_SECONDS: Final = 60
+_SUBNET: Final = 64  # bits: who has one IPv6 address has all of its subnet
+# One slot for all: no account is known when nobody could log in.
+_PREFIX: Final = "failures:{0}:"
+
+
+class Failures:
+    """Counts failures; each minute begins anew."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def count(self, client_address: str) -> int:
+        """Count one more failure of a client; return the seconds it should wait, 0 below both limits."""
+        commands: list[tuple[str | int, ...]] = []
+        for key in (_PREFIX + _network(client_address), _PREFIX + "all"):
+            commands += [("INCR", key), ("EXPIRE", key, _SECONDS, "NX"), ("TTL", key)]
+        own, _, own_left, everybodys, _, left = self._client.calls(commands)
+        waits = [own_left if own > MOST else 0, left if everybodys > MOST_OF_ALL else 0]
+        return max(0, *waits)
+
+
+def _network(address: str) -> str:
+    """Return what a client cannot change easily of its address; "local" on a unix socket."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return "local"
+    if isinstance(ip, IPv6Address):
+        ip = ip.ipv4_mapped or IPv6Address(int(ip) >> _SUBNET << _SUBNET)
+    return str(ip)
