@@ -34,8 +34,8 @@ def canonical(address: str, channel: str) -> str:
     It is trimmed, its prefix is in lower case, and a bare one gains the prefix of its channel. A telephone number
     loses the punctuation people write, and gains its `+`: always on WhatsApp, whose ids are numbers without it; on SMS
     with 9 to 15 digits, for one with 3 to 8 is a short code. Everything else keeps its letters as they are. `*` (every
-    address) and a Messaging Service's SID stay, and `whatsapp:*` is `*` on WhatsApp. An address with the prefix of another
-    channel keeps it.
+    address) and a Messaging Service's SID stay, and `whatsapp:*` is `*` on WhatsApp. An address with the prefix of
+    another channel keeps it.
     """
     address = address.strip()
     if address == "*" or is_sid(address, "MG"):
