@@ -6,11 +6,14 @@ from pathlib import Path
 
 from tests.e2e.running import ROUTER, clean_environ
 
-_TINY = ("--rounds=1", "--seconds=0.2", "--connections=4", "--flows=20", "--queued=20")
+_TINY = ("--rounds=1", "--seconds=0.2", "--connections=4", "--flows=20", "--queued=20", "--repeats=0")
 _EVERY_FIGURE = {
     "intake": {
-        "bare Flask view",
-        "durable intake",
+        "bare Flask",
+        "intake",
+        "bare Flask: processor time",
+        "intake: processor time",
+        "kept busy by others",
         "intake / bare Flask",
         "p50 at half load",
         "p99 at half load",
@@ -21,11 +24,18 @@ _EVERY_FIGURE = {
         "relay, delivered",
         "accept / plain Flask",
         "relay / plain Flask",
+        "plain Flask: processor time",
+        "accept: processor time",
+        "relay: processor time",
+        "kept busy by others",
         "store calls for a delivered message",
     },
-    "relay": {"half load", "p50 of the target alone", "added at p50", "p99 through the router"},
+    "relay": {"half load", "p50 of the target alone", "added at p50", "p99 through the router", "kept busy by others"},
     "flat": {
         "10 flows, 0 queued",
+        "10 flows: processor time",
+        *(f"{name}: processor time" for name in ("20 flows", "20 flows, all written to", "20 queued")),
+        "kept busy by others",
         *(
             f"{name}: {what}"
             for name in ("20 flows", "20 flows, all written to", "20 queued")
@@ -38,7 +48,7 @@ _EVERY_FIGURE = {
         "private memory of a worker",
     },
 }
-_WITH_EXPRESS = {"Express, delivered", "accept / Express", "relay / Express"}
+_WITH_EXPRESS = {"Express, delivered", "Express: processor time", "accept / Express", "relay / Express"}
 
 
 def test_reports_every_figure(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """`router bench`: how fast the router is, beside what one would write without it, in one run on this machine."""
 
+import sys
 from pathlib import Path
 
 import click
+
+from router.errors import RouterError
 
 PARTS = ("intake", "e2e", "relay", "flat", "memory")
 
@@ -15,6 +18,7 @@ PARTS = ("intake", "e2e", "relay", "flat", "memory")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes of each candidate. [1]")
 @click.option("--flows", type=click.IntRange(11, 900_000), default=100_000, help="Flows in a full store. [100000]")
 @click.option("--queued", type=click.IntRange(1), default=100_000, help="Messages in a full store. [100000]")
+@click.option("--repeats", type=click.IntRange(0), default=2, help="How often one that was disturbed is repeated. [2]")
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path("var"), help="On the disk to be measured. [var]"
 )
@@ -28,6 +32,7 @@ def bench(  # noqa: PLR0913 - one for each option
     workers: int,
     flows: int,
     queued: int,
+    repeats: int,
     data_dir: Path,
     as_json: bool,
 ) -> None:
@@ -45,7 +50,9 @@ def bench(  # noqa: PLR0913 - one for each option
     from router.cli.bench.measure import Options
     from router.cli.bench.server import servers
 
-    options = Options(rounds, seconds, connections, workers, flows, queued)
+    if sys.platform != "linux":
+        raise RouterError("the benchmark reads /proc and waits with epoll, so it needs Linux")
+    options = Options(rounds, seconds, connections, workers, flows, queued, repeats)
     figures: list[report.Figure] = []
     with servers(data_dir) as started:
         scene = part.Scene(started, options)

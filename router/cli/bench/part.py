@@ -1,6 +1,7 @@
 """The parts of the benchmark: each sets its own scene, measures, and returns its figures."""
 
 import statistics
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -29,6 +30,7 @@ from router.cli.bench.stock import ACCEPT, PAUSED, RELAY, Stock
 from router.cli.bench.webhook import FORM_BYTES, Stream
 
 _RATE: Final = "messages/s"
+Taken = Mapping[str, Sequence[Sample]]
 # Flat: within 5 %.
 _FLAT: Final = 0.95
 
@@ -56,7 +58,7 @@ def intake(scene: Scene) -> list[Figure]:
     options = scene.options
     bare = start_bare(scene.servers, scene.url, options.workers)
     taken = alternate(
-        {"bare Flask": lambda: put_load(bare, options, PAUSED, unique=False), "intake": scene.intake}, options.rounds
+        {"bare Flask": lambda: put_load(bare, options, PAUSED, unique=False), "intake": scene.intake}, options
     )
     half = throughput(taken["intake"]) / 2
 
@@ -64,13 +66,15 @@ def intake(scene: Scene) -> list[Figure]:
         scene.stock.empty()
         return put_load(scene.router, options, PAUSED, rate=half)
 
-    calm = [sample.measured for sample in alternate({"intake at half": at_half}, options.rounds)["intake at half"]]
+    calm = [sample.measured for sample in alternate({"intake at half": at_half}, options)["intake at half"]]
     return [
-        figure("intake", "bare Flask view", _RATE, [sample.throughput for sample in taken["bare Flask"]]),
-        figure("intake", "durable intake", _RATE, [sample.throughput for sample in taken["intake"]]),
+        figure("intake", "bare Flask", _RATE, [sample.throughput for sample in taken["bare Flask"]]),
+        figure("intake", "intake", _RATE, [sample.throughput for sample in taken["intake"]]),
         figure("intake", "intake / bare Flask", "x", ratios(taken["intake"], taken["bare Flask"]), at_least=0.6),
+        *_processor("intake", taken),
         figure("intake", "p50 at half load", "ms", [1000 * each.p50 for each in calm]),
         figure("intake", "p99 at half load", "ms", [1000 * each.p99 for each in calm], at_most=50),
+        _others("intake", taken),
     ]
 
 
@@ -99,7 +103,7 @@ def e2e(scene: Scene) -> list[Figure]:
     }
     if express is not None:
         measurements["Express"] = lambda: put_load(express, options, RELAY, unique=False)
-    taken = alternate(measurements, options.rounds)
+    taken = alternate(measurements, options)
     figures = [
         figure("e2e", f"{name}, delivered", _RATE, [sample.throughput for sample in samples])
         for name, samples in taken.items()
@@ -110,7 +114,8 @@ def e2e(scene: Scene) -> list[Figure]:
         )
         if express is not None:
             figures.append(figure("e2e", f"{name} / Express", "x", ratios(taken[name], taken["Express"]), at_least=1))
-    return [*figures, figure("e2e", "store calls for a delivered message", "", calls, at_most=2.1)]
+    calls_each = figure("e2e", "store calls for a delivered message", "", calls, at_most=2.1)
+    return [*figures, *_processor("e2e", taken), calls_each, _others("e2e", taken)]
 
 
 def relay(scene: Scene) -> list[Figure]:
@@ -123,7 +128,7 @@ def relay(scene: Scene) -> list[Figure]:
             "direct": lambda: put_load(scene.target, options, RELAY, rate=half),
             "relay": lambda: put_load(scene.router, options, RELAY, rate=half),
         },
-        options.rounds,
+        options,
     )
     pairs = list(zip(taken["relay"], taken["direct"], strict=True))
     added = [1000 * (ours.measured.p50 - direct.measured.p50) for ours, direct in pairs]
@@ -132,6 +137,7 @@ def relay(scene: Scene) -> list[Figure]:
         figure("relay", "p50 of the target alone", "ms", [1000 * direct.measured.p50 for _, direct in pairs]),
         figure("relay", "added at p50", "ms", added, at_most=3),
         figure("relay", "p99 through the router", "ms", [1000 * ours.measured.p99 for ours, _ in pairs]),
+        _others("relay", taken),
     ]
 
 
@@ -151,7 +157,7 @@ def flat(scene: Scene) -> list[Figure]:
             f"{flows}, all written to": partial(put_load, over_flows, options, PAUSED, addresses=options.flows),
             queued: partial(put_load, over_queue, options, PAUSED),
         },
-        options.rounds,
+        options,
     )
     many.close()
     queue.close()
@@ -163,7 +169,7 @@ def flat(scene: Scene) -> list[Figure]:
             figure("flat", f"{name}: throughput", "x", ratios(taken[name], taken["10 flows"]), at_least=_FLAT),
             figure("flat", f"{name}: p50", "x", slower, at_most=1 / _FLAT),
         ]
-    return figures
+    return [*figures, *_processor("flat", taken), _others("flat", taken)]
 
 
 def memory(scene: Scene) -> list[Figure]:
@@ -187,6 +193,17 @@ def memory(scene: Scene) -> list[Figure]:
         figure("memory", f"store, for a queued SMS beyond its {FORM_BYTES} bytes", "bytes", [message], at_most=1536),
         figure("memory", "private memory of a worker", "MB", private, at_most=120),
     ]
+
+
+def _processor(part: str, taken: Taken) -> list[Figure]:
+    return [
+        figure(part, f"{name}: processor time", "µs each", [1e6 * sample.processor for sample in samples])
+        for name, samples in taken.items()
+    ]
+
+
+def _others(part: str, taken: Taken) -> Figure:
+    return figure(part, "kept busy by others", "cores", [each.others for samples in taken.values() for each in samples])
 
 
 def _filled(scene: Scene, name: str) -> Stock:
