@@ -1,7 +1,9 @@
 """Composes the process: settings, store, integrations, delivery and the web, wired once."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import gevent
 from flask import Flask, Response
@@ -12,7 +14,7 @@ from router.delivery import AttemptReport, Deliverer
 from router.errors import StoreUnavailable
 from router.integrations import Integrations, build
 from router.log import make_log
-from router.settings import Settings, load
+from router.settings import load
 from router.store import Store, connect
 from router.web import deliveries, health, webhooks
 from router.web.errors import ApiError, error_response
@@ -20,21 +22,37 @@ from router.web.errors import ApiError, error_response
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.
 STOP_SECONDS = 23.0
+# How often the store is asked what it promises: its settings can be changed while it runs.
+WATCH_SECONDS = 10.0
 
 
 class Router:
     """The running parts of one process."""
 
-    def __init__(self, settings: Settings, store: Store, integrations: Integrations, deliverer: Deliverer) -> None:
-        self.settings = settings
+    def __init__(
+        self, store: Store, integrations: Integrations, deliverer: Deliverer, intake: webhooks.Intake, log: Any
+    ) -> None:
         self.store = store
         self.integrations = integrations
         self.deliverer = deliverer
+        self.intake = intake
+        self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
         """Begin to sweep; `alive` turns false when the process is told to stop."""
         self.deliverer.alive = alive
         gevent.spawn(self.deliverer.sweep_forever)
+        gevent.spawn(self._watch_store)
+
+    def _watch_store(self) -> None:
+        """Take no messages for as long as the store would throw them away: a 200 means safe."""
+        while not self.deliverer.stopping:
+            with contextlib.suppress(StoreUnavailable):  # which the webhook finds out by itself
+                refusal = self.store.promise.refusal()
+                if refusal != self.intake.refusing:
+                    self.intake.refusing = refusal
+                    self.log.warning("store", reason=refusal or "the store keeps what it is given again")
+            gevent.sleep(WATCH_SECONDS)
 
     def stop(self) -> None:
         """Take no more leases, and wait for the attempts in flight to be settled."""
@@ -75,8 +93,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     deliverer = Deliverer(store, integrations, settings, report)
     app = Flask("router", static_folder=None)
-    app.extensions["router"] = Router(settings, store, integrations, deliverer)
-    app.register_blueprint(webhooks.blueprint(webhooks.Intake(settings, store, deliverer, integrations, log)))
+    intake = webhooks.Intake(settings, store, deliverer, integrations, log)
+    app.extensions["router"] = Router(store, integrations, deliverer, intake, log)
+    app.register_blueprint(webhooks.blueprint(intake))
     app.register_blueprint(deliveries.blueprint(settings, store))
     app.register_blueprint(health.blueprint(settings, store))
     app.register_error_handler(ApiError, error_response)

@@ -55,6 +55,11 @@ class Promise:
             self._replication(facts),
         ]
 
+    def refusal(self) -> str:
+        """Say why no message may be given to this store, "" when it keeps what it is given."""
+        broken = [each for each in self.findings() if each.fatal and not each.good and each.name != "replicas"]
+        return "; ".join(f"{each.name} is {each.value}: {each.advice}" for each in broken)
+
     def _replication(self, facts: dict[str, str]) -> Finding:
         connected = int(facts.get("connected_slaves", "0"))
         value = f"{connected} connected, {self._replicas} must confirm a message"

@@ -67,6 +67,7 @@ class Intake:
         self._log = log
         self._entries = EntryCache(store.routing)
         self._waiting = 0
+        self.refusing = ""  # why the store may not be given messages, as the process found out
 
     def webhook(self, channel: str) -> Response:
         """Answer one webhook."""
@@ -98,6 +99,10 @@ class Intake:
             "to": mask(message.to),
             "error_code": message.error_code,
         }
+        if self.refusing:  # ask again: it is taken as soon as somebody has mended the store's settings
+            self.refusing = self._ask(line.arrived, self._store.promise.refusal)
+        if self.refusing:
+            raise Refusal(503, "the store does not keep messages; the message was not taken")
         waiter = self._deliverer.wait(f"{message.account_sid}:{message.message_sid}")
         try:
             route, acceptance = self._accept(message, received.raw, line.arrived)
