@@ -11,13 +11,15 @@ from werkzeug.exceptions import HTTPException
 
 from router import metrics
 from router.delivery import AttemptReport, Deliverer
-from router.errors import StoreUnavailable
+from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
 from router.log import make_log
 from router.settings import load
 from router.store import Store, connect
-from router.web import deliveries, health, webhooks
-from router.web.errors import ApiError, error_response
+from router.store.flows import FlowChanged
+from router.web import addresses, deliveries, flex_flows, health, webhooks
+from router.web.auth import Unauthenticated, refusal
+from router.web.errors import ApiError, changed_response, error_response, flow_response
 
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.
@@ -96,9 +98,14 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     intake = webhooks.Intake(settings, store, deliverer, integrations, log)
     app.extensions["router"] = Router(store, integrations, deliverer, intake, log)
     app.register_blueprint(webhooks.blueprint(intake))
+    app.register_blueprint(flex_flows.blueprint(settings, store))
+    app.register_blueprint(addresses.blueprint(settings, store))
     app.register_blueprint(deliveries.blueprint(settings, store))
     app.register_blueprint(health.blueprint(settings, store))
     app.register_error_handler(ApiError, error_response)
+    app.register_error_handler(Unauthenticated, refusal(settings, store.failures))
+    app.register_error_handler(InvalidFlow, flow_response)
+    app.register_error_handler(FlowChanged, changed_response)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(StoreUnavailable, _store_error)
     return app

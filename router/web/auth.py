@@ -1,27 +1,85 @@
 """Who asks: HTTP Basic with account SID and auth token, or with API key SID and secret.
 
+Who is right is never kept out: the credentials are looked at first, and nothing else is asked. Only wrong ones are
+counted, in the store, for all processes together; above a limit they are answered 429. An auth token is 128 random
+bits, so it is noise that this keeps away, not luck.
+
 https://www.twilio.com/docs/iam/api-keys
 """
 
 import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-from flask import Request
+from flask import Request, Response, request
 
+from router.errors import StoreUnavailable
 from router.settings import Account, Settings
-from router.web.errors import ApiError
+from router.store.failures import Failures
+from router.web.errors import ApiError, error_response
+from router.web.public import client_address
+
+# Compared where nobody has the name, so that the time does not tell which accounts there are.
+_NOBODYS: Final = ("0" * 32,)
 
 
-def authenticate(request: Request, settings: Settings) -> Account:
-    """Return the account that the request is made for; raise `ApiError` 401 (20003), the same for every failure."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who made a request: for which account, and with which user name (`AC…` or `SK…`)."""
+
+    account: Account
+    user: str
+
+
+class Unauthenticated(ApiError):  # noqa: N818 - it is an answer
+    """No credentials, or wrong ones: one and the same answer for every reason."""
+
+    def __init__(self) -> None:
+        super().__init__(401, 20003, "Authenticate")
+
+
+def identify(request: Request, settings: Settings) -> Caller:
+    """Return who asks; raise `Unauthenticated`."""
     given = request.authorization
     if given is not None and given.type == "basic":
         user, password = given.username or "", (given.password or "").encode()
-        for account in settings.accounts:
-            if user == account.sid:
-                secrets = account.auth_tokens
-            else:
-                secrets = tuple(key.secret for key in account.api_keys if key.sid == user)
-            # Every secret is compared, in constant time, so that the time tells nothing of which one it was.
-            if sum(hmac.compare_digest(secret.encode(), password) for secret in secrets):
-                return account
-    raise ApiError(401, 20003, "Authenticate")
+        account, secrets = _secrets(user, settings)
+        # Every secret is compared, in constant time, so that the time tells nothing of which one it was.
+        if sum(hmac.compare_digest(secret.encode(), password) for secret in secrets) and account is not None:
+            return Caller(account, user)
+    raise Unauthenticated
+
+
+def authenticate(request: Request, settings: Settings) -> Account:
+    """Return the account that the request is made for; raise `Unauthenticated`."""
+    return identify(request, settings).account
+
+
+def _secrets(user: str, settings: Settings) -> tuple[Account | None, tuple[str, ...]]:
+    if account := settings.account(user):
+        return account, account.auth_tokens
+    for account in settings.accounts:
+        for key in account.api_keys:
+            if key.sid == user:
+                return account, (key.secret,)
+    return None, _NOBODYS
+
+
+def refusal(settings: Settings, failures: Failures) -> Callable[[Unauthenticated], Response]:
+    """Make the answer to wrong credentials: 401, and 429 with Retry-After where there were too many of them."""
+
+    def refuse(error: Unauthenticated) -> Response:
+        if request.authorization is None:  # nobody guessed anything
+            return error_response(error)
+        try:
+            seconds = failures.count(client_address(request.environ, settings))
+        except StoreUnavailable:
+            return error_response(error)
+        if not seconds:
+            return error_response(error)
+        response = error_response(ApiError(429, 20429, "Too many requests with wrong credentials"))
+        response.headers["Retry-After"] = str(seconds)
+        return response
+
+    return refuse

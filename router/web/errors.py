@@ -2,7 +2,7 @@
 
 from flask import Response, json
 
-from router.errors import RouterError
+from router.errors import FlowConflict, InvalidFlow, RouterError
 
 
 class ApiError(RouterError):
@@ -18,6 +18,27 @@ class ApiError(RouterError):
 def not_found(path: str) -> ApiError:
     """Make the answer for what is not there, or is another account's."""
     return ApiError(404, 20404, f"The requested resource {path} was not found")
+
+
+def invalid(parameter: str, reason: str) -> ApiError:
+    """Make the answer for a parameter that has no error code of its own."""
+    return ApiError(400, 20001, f"{parameter}: {reason}")
+
+
+def flow_response(error: InvalidFlow) -> Response:
+    """Write what is wrong with a Flex Flow.
+
+    45210 (missing or invalid) and 45212 (collides with another flow) are Twilio's codes for "Flex Flow creation
+    failed"; which HTTP status Twilio gives them is not documented. Ours are 400 and 409: docs/rest-api.md.
+    """
+    if isinstance(error, FlowConflict):
+        return error_response(ApiError(409, 45212, str(error)))
+    return error_response(ApiError(400, 45210, str(error)))
+
+
+def changed_response(error: RouterError) -> Response:
+    """Write that a flow is being changed by too many at once."""
+    return error_response(ApiError(409, 20409, str(error)))
 
 
 def error_response(error: ApiError) -> Response:

@@ -1,15 +1,15 @@
 """Twilio's lists: `meta` with absolute URLs on the base that the request came in on."""
 
-import math
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Request
+from flask import Request, Response, json
 
-from router.settings import Settings
-from router.web.errors import ApiError
+from router.settings import Account, Settings
+from router.web.errors import ApiError, invalid
 from router.web.public import public_bases
 
 _DEFAULT = 50
@@ -30,23 +30,53 @@ def base_url(request: Request, settings: Settings) -> str:
     return bases[0] if bases else request.url_root.rstrip("/")
 
 
-def read_page(parameters: Mapping[str, str], *, most: int = 1000) -> PageRequest:
-    """Read PageSize, Page and PageToken; raise `ApiError` 400 for what is not a page."""
+def read_page(parameters: Mapping[str, str], *, most: int = 1000, cut: bool = False) -> PageRequest:
+    """Read PageSize, Page and PageToken; raise `ApiError` 400 for what is not a page.
+
+    Args:
+        parameters: the query.
+        most: the largest PageSize.
+        cut: whether a larger one is read as the largest, not refused.
+    """
+    size = _number(parameters, "PageSize", min(_DEFAULT, most), 1)
+    if size > most and not cut:
+        raise ApiError(400, 20007, f"PageSize: {size} is not a whole number from 1 to {most}")
     return PageRequest(
-        number=_number(parameters, "Page", 0, 0, math.inf),
-        size=_number(parameters, "PageSize", min(_DEFAULT, most), 1, most),
-        token=parameters.get("PageToken", ""),
+        number=_number(parameters, "Page", 0, 0), size=min(size, most), token=parameters.get("PageToken", "")
     )
 
 
-def _number(parameters: Mapping[str, str], name: str, default: int, least: int, most: float) -> int:
+def _number(parameters: Mapping[str, str], name: str, default: int, least: int) -> int:
     text = parameters.get(name, "")
     if not text:
         return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most):  # noqa: PLR2004 - a Page of ten digits is past every end
-        allowed = f"from {least} to {most}" if most < math.inf else f"{least} or more"
-        raise ApiError(400, 20001, f"{name} must be a whole number, {allowed}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text)):  # noqa: PLR2004 - a Page of ten digits is past every end
+        raise invalid(name, f"{text[:20]!r} is not a whole number, {least} or more")
     return int(text)
+
+
+def seal(account: Account, scope: str, cursor: str) -> str:
+    """Write a PageToken that only the list `scope` of this account takes back, with its filters."""
+    return f"{cursor}.{_seal(account.auth_tokens[0], scope, cursor)}" if cursor else ""
+
+
+def unseal(account: Account, scope: str, token: str) -> str:
+    """Return the cursor of a PageToken, "" for none; raise `ApiError` 400 for one that this list did not give out."""
+    cursor, _, sealed = token.rpartition(".")
+    if token and not any(
+        hmac.compare_digest(_seal(key, scope, cursor).encode(), sealed.encode()) for key in account.auth_tokens
+    ):
+        raise invalid("PageToken", "is not one that this list gave out, with these filters")
+    return cursor
+
+
+def _seal(key: str, scope: str, cursor: str) -> str:
+    return hmac.new(key.encode(), f"PageToken\n{scope}\n{cursor}".encode(), "sha256").hexdigest()[:24]
+
+
+def json_response(body: Mapping[str, Any], status: int = 200) -> Response:
+    """Write a resource."""
+    return Response(json.dumps(body), status, content_type="application/json")
 
 
 def page_body(  # noqa: PLR0913 - what a page of Twilio's says

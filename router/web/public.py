@@ -35,3 +35,14 @@ def _trusted(address: str, settings: Settings) -> bool:
         return any(ip_address(address) in network for network in settings.trusted_proxies)
     except ValueError:  # a unix socket has no address
         return False
+
+
+def client_address(environ: Mapping[str, Any], settings: Settings) -> str:
+    """Return the address of who asks: what a trusted proxy says, else the connection's; "" on a unix socket.
+
+    It is for counting, never for trust, so it is believed whether or not a public base is set.
+    """
+    address = str(environ.get("REMOTE_ADDR", ""))
+    if settings.trusted_proxies and _trusted(address, settings):
+        return _last(environ, "HTTP_X_FORWARDED_FOR") or address
+    return address

@@ -1,0 +1,93 @@
+"""One page of flows: the place in the list is the flow's own, so flows added or removed meanwhile move nothing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, TypeAlias
+
+from router.flow import FlexFlow
+from router.settings import Account
+from router.store.flows import WALK, FlowStore
+from router.web.errors import ApiError, invalid
+from router.web.page import PageRequest, seal, unseal
+
+# Flows looked at for one filtered page. A filter that matches less often gets a short page with a link to go on.
+LOOKS: Final = 5_000
+_OLDER, _NEWER = "N", "P"  # what a cursor begins with: for a next page, for a previous one
+
+_Wanted: TypeAlias = Callable[[FlexFlow], bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPage:
+    """The flows of a page, newest first, and the PageTokens of its neighbours, "" where there is none."""
+
+    flows: list[FlexFlow]
+    next: str
+    previous: str
+
+
+def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flows are in it
+    store: FlowStore, account: Account, asked: PageRequest, scope: str, *, name: str = "", wanted: _Wanted = None
+) -> FlowPage:
+    """Read the page of a PageToken, or without one the page of that number.
+
+    Args:
+        store: where the flows are.
+        account: whose flows.
+        asked: number, size and token.
+        scope: which list it is, with its filters: a token is good for no other.
+        name: a friendly name that `wanted` asks for, to be looked up.
+        wanted: which flows are in the list; None: all.
+
+    Raises:
+        ApiError: 400, a forged PageToken or a Page past the last one.
+    """
+    cursor = unseal(account, scope, asked.token)
+    newer, beyond, skip = cursor[:1] == _NEWER, int(cursor[1:]) if cursor else None, 0
+    counted = asked.number > 0 and not cursor
+    if counted and wanted:
+        skip = asked.number * asked.size
+    elif counted:
+        beyond = store.place(account.sid, asked.number * asked.size - 1)
+        if beyond is None:
+            raise _past(asked)
+    chunk = WALK if wanted else asked.size + 1
+    walk = store.placed(account.sid, name=name, beyond=beyond, newer=newer, chunk=chunk)
+    found, more = _select(walk, asked.size, skip, wanted)
+    if counted and not found:
+        raise _past(asked)
+    first = found[0][0] if found else beyond
+    flows = [flow for _, flow in found]
+    if newer:  # found backwards; where it came from there is more, beginning with the flow that the cursor names
+        flows.reverse()
+        older, younger = (first if found else (beyond or 0) + 1), more
+    else:
+        older, younger = more, first if asked.number else None
+    return FlowPage(
+        flows,
+        next=seal(account, scope, "" if older is None else f"{_OLDER}{older}"),
+        previous=seal(account, scope, "" if younger is None else f"{_NEWER}{younger}"),
+    )
+
+
+def _select(
+    walk: Iterator[tuple[int, FlexFlow]], size: int, skip: int, wanted: _Wanted
+) -> tuple[list[tuple[int, FlexFlow]], int | None]:
+    """Take the flows of a page out of a walk; return them, and the place beyond which there is more, None for none."""
+    found: list[tuple[int, FlexFlow]] = []
+    looked, last = 0, None
+    for place, flow in islice(walk, LOOKS):
+        if wanted is None or wanted(flow):
+            if skip:
+                skip -= 1
+            elif len(found) == size:
+                return found, found[-1][0]
+            else:
+                found.append((place, flow))
+        looked, last = looked + 1, place
+    return found, last if looked == LOOKS else None
+
+
+def _past(asked: PageRequest) -> ApiError:
+    return invalid("Page", f"{asked.number} is past the last page; follow next_page_url from the first one")
