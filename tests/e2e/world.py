@@ -96,7 +96,7 @@ class World:
         flow = FlexFlow(
             sid=self.sid("FO"),
             account_sid=account,
-            friendly_name="a test",
+            friendly_name=more.pop("friendly_name", "a test"),
             chat_service_sid="IS" + "1" * 32,
             channel_type=more.pop("channel_type", "sms"),
             contact_identity=more.pop("contact_identity", None) or self.address(),

@@ -39,7 +39,7 @@ def test_without_its_store_the_router_says_503_in_time(world: World, target: Tar
     """Twenty messages at once are all refused within 2.5 s; when it is back they are taken, and delivered once."""
     flow = world.flow(target.url("/hook"), response="accept")
     if warm:
-        assert world.text(flow).status == 200
+        world.ends(world.text(flow).sid)
     messages = [world.fields(flow) for _ in range(20)]
     before = len(target.requests)
     world.valkey.pause() if how == "paused" else world.valkey.kill()
@@ -181,5 +181,19 @@ def test_without_its_replica_a_store_promises_nothing(
         assert world.ends(fields["MessageSid"])["status"] == "delivered"
         assert arrived(target) == [fields["MessageSid"]]
         assert world.text(flow).status == 200
+    finally:
+        world.close()
+
+
+def test_an_evicting_store_is_given_no_message(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
+    """A 200 would be worth nothing: messages are refused at once, and none is kept."""
+    valkey = spare_valkey(maxmemory_policy="allkeys-lru")
+    world = World(tmp_path, valkey)
+    try:
+        wait_until(lambda: world.log("store"), what="the process has looked at its store", within=3)
+        refused = world.text(world.address())
+        assert refused.status == 503
+        assert refused.seconds < 0.5
+        assert not world.kept(refused.sid)
     finally:
         world.close()

@@ -1,0 +1,287 @@
+"""Flows in the store: written whole or not at all, found by address, and never without a new version."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+
+from router.errors import FlowConflict
+from router.flow import FlexFlow, Integration
+from router.routing import Entry
+from router.store.cache import EntryCache
+from router.store.client import Client
+from router.store.flows import FlowChanged, FlowStore
+from router.store.keys import AccountKeys
+from tests.core.flows import AC, FO, flow, forms
+from tests.valkey import ValkeyServer
+
+OURS, OTHERS = "+15551234567", "+15557654321"
+STRANGER = "AC" + "e" * 32
+
+
+@pytest.fixture
+def store(valkey: ValkeyServer) -> Iterator[FlowStore]:
+    """An empty store."""
+    made = FlowStore(Client(valkey.url))
+    yield made
+    made.close()
+
+
+def sms(number: int = 1, **more: object) -> FlexFlow:
+    """Make a flow for our number."""
+    made = flow(ContactIdentity=OURS, sid=f"FO{number:032x}")
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def entry(store: FlowStore, identity: str = OURS) -> Entry:
+    """Read the entry of an address."""
+    return store.entries(AC, [identity])[0]
+
+
+@given(form=forms())
+@examples(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])  # it flushes by itself
+def test_a_flow_is_read_as_it_was_written(valkey: ValkeyServer, form: dict[str, str]) -> None:
+    """Whatever parameters it has, by its SID and by its address; and what was read can be replaced and removed."""
+    valkey.flush()
+    store = FlowStore(Client(valkey.url))
+    try:
+        made = flow(form)
+        store.put(made)
+        read = store.get(AC, FO)
+        assert read == made
+        assert store.entries(AC, [made.contact_identity])[0].flows == (made,)
+        changed = replace(made, friendly_name="another", paused=not made.paused)
+        store.put(changed, replaces=read)
+        assert store.get(AC, FO) == changed
+        store.delete(changed)
+        assert store.get(AC, FO) is None
+        assert store.entries(AC, [made.contact_identity]) == (Entry(made.contact_identity, "", ()),)
+    finally:
+        store.close()
+
+
+def test_every_write_changes_the_version(store: FlowStore) -> None:
+    """Creating, changing, moving and removing a flow: no version comes twice, and no entry has the empty one."""
+    seen = [entry(store).version]
+    first, second = sms(1), sms(2, language=("es",))
+    writes: tuple[Callable[[], None], ...] = (
+        lambda: store.put(first),
+        lambda: store.put(second),
+        lambda: store.put(replace(second, paused=True), replaces=second),
+        lambda: store.put(replace(second, paused=False), replaces=replace(second, paused=True)),
+        lambda: store.delete(second),
+        lambda: store.delete(first),
+        lambda: store.put(first),
+    )
+    for write in writes:
+        write()
+        seen.append(entry(store).version)
+    assert seen[0] == seen[-2] == ""
+    assert len(set(seen)) == len(seen) - 1
+
+
+def test_a_move_changes_both_addresses(store: FlowStore) -> None:
+    """The old address does not have the flow any more, the new one does, and both versions are new."""
+    staying, moving = sms(1, language=("es",)), sms(2)
+    store.put(staying)
+    store.put(moving)
+    before = entry(store).version
+    store.put(replace(moving, contact_identity=OTHERS), replaces=moving)
+    assert entry(store).flows == (staying,)
+    assert entry(store).version not in ("", before)
+    assert [found.sid for found in entry(store, OTHERS).flows] == [moving.sid]
+    store.put(replace(staying, contact_identity=OTHERS), replaces=staying)
+    assert entry(store) == Entry(OURS, "", ())
+    assert len(entry(store, OTHERS).flows) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "collide"),
+    [
+        pytest.param({}, {}, True, id="two-defaults"),
+        pytest.param({"enabled": False}, {}, False, id="one-disabled"),
+        pytest.param({}, {"enabled": False}, False, id="the-new-one-disabled"),
+        pytest.param({"language": ("es",)}, {}, False, id="one-by-language"),
+        pytest.param({}, {"match": "true"}, False, id="one-by-rule"),
+        pytest.param({"match": "true"}, {"match": "true"}, False, id="both-by-rule"),
+        pytest.param({}, {"channel_type": "rcs"}, False, id="another-channel"),
+        pytest.param({"paused": True}, {}, True, id="one-paused"),
+        pytest.param({"priority": 5}, {"priority": 1}, True, id="priority-does-not-help"),
+        pytest.param({"friendly_name": 'a "name" { with ] \\ everything\u2028'}, {}, True, id="whatever-its-name"),
+    ],
+)
+def test_an_address_has_one_default(
+    store: FlowStore, first: dict[str, object], second: dict[str, object], collide: bool
+) -> None:
+    """Two enabled flows of a channel without language and rule collide; a collision writes nothing."""
+    store.put(sms(1, **first))
+    before = entry(store)
+    if not collide:
+        store.put(sms(2, **second))
+        assert len(entry(store).flows) == 2
+        return
+    with pytest.raises(FlowConflict, match=sms(1).sid):
+        store.put(sms(2, **second))
+    assert entry(store) == before
+    assert store.get(AC, sms(2).sid) is None
+    assert store.count(AC) == 1
+
+
+@pytest.mark.parametrize("how", ["enabled", "moved", "without-its-language"])
+def test_a_change_may_collide_too(store: FlowStore, how: str) -> None:
+    """Becoming a second default is refused like being made one."""
+    store.put(sms(1))
+    other = {
+        "enabled": sms(2, enabled=False),
+        "moved": sms(2, contact_identity=OTHERS),
+        "without-its-language": sms(2, language=("es",)),
+    }[how]
+    store.put(other)
+    with pytest.raises(FlowConflict):
+        store.put(sms(2), replaces=other)
+    assert store.get(AC, other.sid) == other
+
+
+def test_a_change_of_what_has_changed_is_refused(store: FlowStore) -> None:
+    """Nobody overwrites what they have not read: a flow that was changed, removed or made meanwhile is left alone."""
+    read = sms(1)
+    store.put(read)
+    with pytest.raises(FlowChanged):
+        store.put(sms(1, paused=True))  # as if it were new
+    store.put(now := replace(read, priority=3), replaces=read)
+    with pytest.raises(FlowChanged):
+        store.put(replace(read, paused=True), replaces=read)
+    with pytest.raises(FlowChanged):
+        store.delete(read)
+    assert store.get(AC, read.sid) == now
+    store.delete(now)
+    with pytest.raises(FlowChanged):
+        store.put(replace(now, paused=True), replaces=now)
+    with pytest.raises(FlowChanged):
+        store.delete(now)
+    assert store.count(AC) == 0
+
+
+def test_of_many_at_once_one_is_the_default(valkey: ValkeyServer) -> None:
+    """Eight processes that make a default for one address at the same moment: one has it, seven are told so."""
+    results: list[str] = []
+    barrier = threading.Barrier(8)
+
+    def make(number: int) -> None:
+        own = FlowStore(Client(valkey.url))
+        barrier.wait()
+        try:
+            own.put(sms(number))
+            results.append("made")
+        except FlowConflict:
+            results.append("conflict")
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == ["conflict"] * 7 + ["made"]
+
+
+def test_accounts_do_not_see_each_other(store: FlowStore) -> None:
+    """The same address, and even the same SID, is another flow in another account, also in the same bucket."""
+    theirs = replace(sms(1), account_sid=STRANGER[:-1] + AC[-1])
+    store.put(sms(1))
+    store.put(theirs)
+    assert store.get(AC, theirs.sid) == sms(1)
+    assert store.get(theirs.account_sid, theirs.sid) == theirs
+    assert entry(store).flows == (sms(1),)
+    assert [store.count(account) for account in (AC, theirs.account_sid, STRANGER)] == [1, 1, 0]
+    store.delete(theirs)
+    assert entry(store).flows == (sms(1),)
+
+
+def test_flows_are_walked_once_each(store: FlowStore) -> None:
+    """Pages and walks show every flow once, the walk oldest first, the page newest first."""
+    made = [sms(number, contact_identity=f"+1555000{number:04d}") for number in range(1, 31)]
+    store.put_all([(each, None) for each in made])
+    assert list(store.walk(AC)) == made
+    pages = [flow for offset in range(0, 30, 7) for flow in store.page(AC, offset, 7)]
+    assert pages == made[::-1]
+
+
+def test_several_writes_are_as_one_each(store: FlowStore) -> None:
+    """Of a batch with a collision the others are written, and the collision is told."""
+    with pytest.raises(FlowConflict):
+        store.put_all([(sms(1), None), (sms(2), None), (sms(3, contact_identity=OTHERS), None)])
+    assert [flow.sid for flow in store.walk(AC)] == [sms(1).sid, sms(3).sid]
+
+
+def test_the_target_is_read_by_scripts(store: FlowStore, valkey: ValkeyServer) -> None:
+    """The stored record begins with what `claim` asks of a flow: its target, whether it is paused, its period."""
+    keys = AccountKeys(AC)
+    client = Client(valkey.url)
+    for number, (integration, target) in enumerate(
+        (
+            (Integration("external", url="HTTPS://User:pw@Example.com:443/a b?c"), "https://example.com"),
+            (Integration("external", url="http://[2001:db8::1]:8080/"), "http://[2001:db8::1]:8080"),
+            (Integration("handler", handler="echo"), "handler:echo"),
+        )
+    ):
+        made = sms(number, contact_identity=f"+1555000{number:04d}", integration=integration, paused=True)
+        store.put(made)
+        record = client.call("GET", keys.own_flows + made.sid)
+        assert record.startswith(f"{target} 1 14400 {{".encode())
+    client.close()
+
+
+# -- what a process remembers -----------------------------------------------------------------------------------------
+
+
+def test_the_cache_asks_once(store: FlowStore, valkey: ValkeyServer) -> None:
+    """An entry is read once, and so is the fact that there is none; reading again is the caller's decision."""
+    cache = EntryCache(store)
+    store.put(sms(1))
+    first = cache.get(AC, [OURS, "*"])
+    assert [len(found.flows) for found in first] == [1, 0]
+    calls = _calls(valkey)
+    for _ in range(10):
+        assert cache.get(AC, [OURS, "*"]) == first
+    assert _calls(valkey) == calls
+    store.delete(sms(1))
+    assert cache.get(AC, [OURS, "*"]) == first
+    assert cache.read(AC, [OURS, "*"]) == cache.get(AC, [OURS, "*"]) == (Entry(OURS, "", ()), Entry("*", "", ()))
+
+
+def test_the_cache_is_bounded(store: FlowStore, valkey: ValkeyServer) -> None:
+    """Beyond its size what was used longest ago is forgotten, and what is used all the time stays."""
+    cache = EntryCache(store, size=10)
+    for number in range(50):
+        cache.get(AC, ["*"])
+        cache.get(AC, [f"+1555000{number:04d}"])
+    calls = _calls(valkey)
+    cache.get(AC, ["*"])
+    assert _calls(valkey) == calls
+    cache.get(AC, ["+15550000000"])
+    assert _calls(valkey) == calls + 1
+    assert len(cache._entries) == 10
+
+
+def test_the_cache_keeps_accounts_apart(store: FlowStore) -> None:
+    """The entry of one account is not another's."""
+    cache = EntryCache(store)
+    store.put(sms(1))
+    assert cache.get(AC, [OURS])[0].flows
+    assert not cache.get(STRANGER, [OURS])[0].flows
+
+
+def _calls(valkey: ValkeyServer) -> int:
+    client = Client(valkey.url)
+    try:
+        for line in client.call("INFO", "commandstats").decode().splitlines():
+            if line.startswith("cmdstat_evalsha:"):
+                return int(line.partition("calls=")[2].partition(",")[0])
+        return 0
+    finally:
+        client.close()
