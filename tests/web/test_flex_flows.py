@@ -1,0 +1,224 @@
+"""`/v1/FlexFlows`, without a server between: what it takes, refuses, lists and remembers."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.flow import from_parameters
+from router.sid import new_sid
+from router.store.flows import ADDRESS_MOST
+from tests.valkey import ValkeyServer
+from tests.web.rest import BASE, FW, IS, KS, ONE, TWO, WS, WW, Rest, flow_form, rest_over
+
+FLOWS = "/v1/FlexFlows"
+
+
+@pytest.fixture
+def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
+    """The application over an empty store."""
+    with rest_over(valkey, tmp_path) as made:
+        yield made
+
+
+# -- the resource -----------------------------------------------------------------------------------------------------
+
+
+def test_a_flow_is_shown_as_twilio_shows_it(rest: Rest) -> None:
+    """Every property of Twilio's is there with its name and form, ours beside them; the URL is on our own base."""
+    created = rest.create(IntegrationType="studio", Integration__FlowSid=FW, Enabled="True")
+    sid, date = created["sid"], created["date_created"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", date)
+    assert created == {
+        "sid": sid,
+        "account_sid": ONE,
+        "friendly_name": "Flow 1",
+        "chat_service_sid": IS,
+        "channel_type": "sms",
+        "contact_identity": "+15550000001",
+        "enabled": True,
+        "integration_type": "studio",
+        "integration": {"flow_sid": FW, "retry_count": 3, "retry_policy": ["ct", "5xx"]},
+        "long_lived": False,
+        "janitor_enabled": False,
+        "date_created": date,
+        "date_updated": date,
+        "url": f"{BASE}/v1/FlexFlows/{sid}",
+        "validity_period": 14400,
+        "language": [],
+        "match": None,
+        "priority": 0,
+        "response": "relay",
+        "paused": False,
+        "fallback_twiml": None,
+    }
+    assert rest.call("GET", f"{FLOWS}/{sid}").json == created
+    assert rest.call("GET", FLOWS).json["flex_flows"] == [created]
+
+
+EVERY = {
+    "studio": {"Integration.FlowSid": FW, "Integration.RetryCount": "1"},
+    "external": {"Integration.Url": "https://example.com/in", "Integration.RetryPolicy": "all"},
+    "task": {
+        "Integration.WorkspaceSid": WS,
+        "Integration.WorkflowSid": WW,
+        "Integration.Channel": "chat",
+        "Integration.Timeout": "60",
+        "Integration.Priority": "5",
+        "Integration.CreationOnMessage": "TRUE",
+    },
+    "proxy": {"Integration.ProxyServiceSid": KS},
+    "handler": {"Integration.Handler": "one"},
+    "conversation": {},
+}
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_every_integration_keeps_its_parameters(rest: Rest, kind: str) -> None:
+    """What the dotted parameters say comes back in `integration`, in snake case and with its type."""
+    reply = rest.call("POST", FLOWS, flow_form() | EVERY[kind] | {"IntegrationType": kind})
+    assert reply.status == 201, reply.json
+    integration = reply.json["integration"]
+    for name, text in EVERY[kind].items():
+        key = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.partition(".")[2]).lstrip("_")
+        assert str(integration[key]).lower() in (text.lower(), f"['{text}']"), key
+
+
+def test_an_update_changes_what_is_given_and_nothing_else(rest: Rest) -> None:
+    """Parameters are optional in an update; a letter case of booleans does not matter; unknown ones are ignored."""
+    before = rest.create(IntegrationType="studio", Integration__FlowSid=FW, LongLived="TRUE")
+    reply = rest.call(
+        "POST", f"{FLOWS}/{before['sid']}", {"Enabled": "fAlSe", "Integration.RetryCount": "0", "Colour": "red"}
+    )
+    assert reply.status == 200
+    integration = before["integration"] | {"retry_count": 0}
+    expected = before | {"enabled": False, "integration": integration, "date_updated": reply.json["date_updated"]}
+    assert reply.json == expected
+    assert rest.call("GET", f"{FLOWS}/{before['sid']}").json == expected
+
+
+def test_a_flow_is_deleted_once(rest: Rest) -> None:
+    """204 without a body; after that, 404 for everything but the list of its changes."""
+    sid = rest.create()["sid"]
+    assert rest.call("DELETE", f"{FLOWS}/{sid}").status == 204
+    for method in ("DELETE", "GET", "POST"):
+        assert rest.call(method, f"{FLOWS}/{sid}").error[:2] == (404, 20404)
+    assert rest.listed(FLOWS) == []
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+REFUSED = [
+    ("FriendlyName", None, "is required"),
+    ("ChatServiceSid", None, "is required"),
+    ("ChannelType", None, "is required"),
+    ("FriendlyName", "x" * 257, "256"),
+    ("ChatServiceSid", "IS123", "32 hexadecimal digits"),
+    ("ChatServiceSid", "CH" + "1" * 32, "IS"),
+    ("ChannelType", "fax", "web, sms, whatsapp, facebook"),
+    ("ContactIdentity", "whatsapp:+15550000001", "not of sms"),
+    ("Enabled", "maybe", "neither true nor false"),
+    ("IntegrationType", "fax", "studio, external, task"),
+    ("IntegrationType", "studio", "Integration.FlowSid: is required"),
+    ("IntegrationType", "external", "Integration.Url: is required"),
+    ("IntegrationType", "task", "Integration.WorkspaceSid: is required"),
+    ("Integration.FlowSid", "FO" + "1" * 32, "FW"),
+    ("Integration.Url", "example.com/in", "absolute"),
+    ("Integration.Handler", "os:system", "not a handler"),
+    ("Integration.RetryCount", "21", "0 to 20"),
+    ("Integration.RetryCount", "three", "integer"),
+    ("Integration.Timeout", "0", "1 to 1209600"),
+    ("ValidityPeriod", "-1", "1 to"),
+    ("Priority", "1e3", "integer"),
+    ("Language", "klingon!", "BCP 47"),
+    ("Response", "shout", "accept, relay, redirect"),
+    ("FallbackTwiml", "hello", "XML"),
+]
+
+
+def _form(name: str, value: str | None) -> dict[str, str]:
+    form = flow_form() | ({"IntegrationType": "handler"} if name == "Integration.Handler" else {})
+    return {wire: text for wire, text in (form | {name: value}).items() if text is not None}
+
+
+@pytest.mark.parametrize(("name", "value", "says"), REFUSED)
+def test_a_wrong_parameter_is_refused_by_name(rest: Rest, name: str, value: str | None, says: str) -> None:
+    """400 and 45210, which parameter, what is allowed; nothing is half-written, neither by a create nor an update."""
+    status, code, message = rest.call("POST", FLOWS, _form(name, value)).error
+    assert (status, code) == (400, 45210)
+    assert says in message
+    assert message.startswith((f"{name}: ", "Integration."))
+    assert rest.written() == {}
+    if value is not None:
+        sid = rest.create(IntegrationType="external", Integration__Url="https://example.com")["sid"]
+        before = rest.written()
+        clear = {"Integration.Url": ""} if (name, value) == ("IntegrationType", "external") else {}
+        reply = rest.call("POST", f"{FLOWS}/{sid}", {name: value} | clear | _form(name, value))
+        assert reply.error[:2] == (400, 45210)
+        assert rest.written() == before
+
+
+def test_a_handler_is_refused_to_the_other_accounts(rest: Rest) -> None:
+    """A handler that the operator listed for one account is unknown to another, as one that does not exist is."""
+    form = flow_form(IntegrationType="handler", Integration__Handler="one")
+    assert rest.call("POST", FLOWS, form).status == 201
+    refused = rest.call("POST", FLOWS, form, user=TWO)
+    assert refused.error[:2] == (400, 45210)
+    assert "(everyone)" in refused.error[2]
+
+
+def test_one_default_for_a_channel_and_address(rest: Rest) -> None:
+    """A second enabled flow without language and match is 409 and 45212, by create or update; others may share."""
+    first = rest.create()
+    before = rest.written()
+    status, code, message = rest.call("POST", FLOWS, flow_form()).error
+    assert (status, code) == (409, 45212)
+    assert first["sid"] in message
+    assert message.startswith("ContactIdentity: ")
+    assert rest.written() == before
+    rest.create(ChannelType="whatsapp", ContactIdentity="whatsapp:+15550000001")
+    rest.create(Language="fr")
+    second = rest.create(Enabled="false")
+    other = rest.create(2)
+    for sid, form in (
+        (second["sid"], {"Enabled": "true"}),
+        (other["sid"], {"ContactIdentity": "+1 (555) 000-0001"}),
+    ):
+        assert rest.call("POST", f"{FLOWS}/{sid}", form).error[:2] == (409, 45212)
+    assert rest.call("POST", f"{FLOWS}/{first['sid']}", {"Enabled": "false"}).status == 200
+    assert rest.call("POST", f"{FLOWS}/{second['sid']}", {"Enabled": "true"}).status == 200
+
+
+def test_an_address_has_a_limit(rest: Rest) -> None:
+    """A flow too many on one address is refused: routing a message reads them all."""
+    flows = [
+        _made(number, ContactIdentity="+15550000001", Priority=str(number), Language="fr")
+        for number in range(ADDRESS_MOST)
+    ]
+    rest.store.flows.put_all([(flow, None) for flow in flows])
+    status, code, message = rest.call("POST", FLOWS, flow_form(Language="de")).error
+    assert (status, code) == (400, 45210)
+    assert str(ADDRESS_MOST) in message
+    assert rest.call("POST", f"{FLOWS}/{flows[0].sid}", {"Language": "de"}).status == 200
+
+
+def _made(number: int, **more: str) -> Any:
+    return from_parameters(
+        flow_form(number) | more, account_sid=ONE, current=None, handlers=(), now=number, sid=new_sid("FO")
+    )
+
+
+@pytest.mark.parametrize("sid", ["FO1", "FO" + "g" * 32, "IG" + "1" * 32, "FO" + "1" * 32, "..", "%00"])
+def test_what_is_not_there_is_404(rest: Rest, sid: str) -> None:
+    """A SID of another form is no flow's, as one that nobody has is not."""
+    for method in ("GET", "POST", "DELETE"):
+        assert rest.call(method, f"{FLOWS}/{sid}").error[:2] == (404, 20404)
+
+
+def test_methods_that_twilio_has_not(rest: Rest) -> None:
+    """PUT and PATCH are 405 and 20004."""
+    sid = rest.create()["sid"]
+    for method, path in (("PUT", FLOWS), ("DELETE", FLOWS), ("PATCH", f"{FLOWS}/{sid}")):
+        assert rest.call(method, path).error[:2] == (405, 20004)
