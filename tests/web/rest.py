@@ -1,4 +1,4 @@
-"""The REST resources without a server between: three accounts, two of them in one bucket of the store."""
+"""The REST resources without a server between: three accounts, all in one bucket of the store."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

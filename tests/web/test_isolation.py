@@ -1,0 +1,224 @@
+"""Three accounts, every endpoint: none sees, lists, changes or infers what is another's; and who is let in at all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from router.store.failures import MOST, MOST_OF_ALL
+from tests.valkey import ValkeyServer
+from tests.web.rest import BASE, KEY, KEY_SECRET, ONE, RETIRED, THREE, TOKENS, TWO, Rest, flow_form, rest_over
+
+MESSAGE = "SM" + "4" * 32
+ADDRESS = "+15550000001"
+# Every rule of the REST resources, and how to call it for one thing of an account's: method, path, form.
+CALLS = {
+    "GET /v1/FlexFlows": None,
+    "POST /v1/FlexFlows": None,
+    "GET /v1/FlexFlows/<sid>": ("/v1/FlexFlows/{flow}", None),
+    "POST /v1/FlexFlows/<sid>": ("/v1/FlexFlows/{flow}", {"FriendlyName": "taken"}),
+    "DELETE /v1/FlexFlows/<sid>": ("/v1/FlexFlows/{flow}", None),
+    "GET /v1/FlexFlows/<sid>/Changes": ("/v1/FlexFlows/{flow}/Changes", None),
+    "GET /v1/Configuration/Addresses": None,
+    "POST /v1/Configuration/Addresses": None,
+    "GET /v1/Configuration/Addresses/<path:name>": ("/v1/Configuration/Addresses/{address}", None),
+    "POST /v1/Configuration/Addresses/<path:name>": (
+        "/v1/Configuration/Addresses/{address}",
+        {"FriendlyName": "taken"},
+    ),
+    "DELETE /v1/Configuration/Addresses/<path:name>": ("/v1/Configuration/Addresses/{address}", None),
+    "GET /v1/Deliveries": None,
+    "GET /v1/Deliveries/<sid>": ("/v1/Deliveries/{message}", None),
+    "POST /v1/Deliveries/<sid>": ("/v1/Deliveries/{message}", {"Status": "queued"}),
+    "POST /v1/Routes": None,
+}
+LISTS = {
+    "/v1/FlexFlows": "sid",
+    "/v1/FlexFlows?FriendlyName=Flow%201": "sid",
+    "/v1/Configuration/Addresses": "sid",
+    "/v1/Configuration/Addresses?Type=sms": "sid",
+    "/v1/Deliveries": "sid",
+}
+
+
+@pytest.fixture
+def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
+    """The application over an empty store."""
+    with rest_over(valkey, tmp_path) as made:
+        yield made
+
+
+def receive(rest: Rest, user: str) -> None:
+    """Let an account receive a message that no flow takes, with the same SID as the other accounts'."""
+    fields = {"AccountSid": user, "MessageSid": MESSAGE, "From": "+15559990000", "To": "+15558880000", "Body": user}
+    signature = RequestValidator(TOKENS[user]).compute_signature(f"{BASE}/webhooks/sms", fields)
+    reply = rest.app.test_client().post(
+        "/webhooks/sms",
+        data=urlencode(fields),
+        content_type="application/x-www-form-urlencoded",
+        headers={"X-Twilio-Signature": signature},
+    )
+    assert reply.status_code == 200
+
+
+def test_every_endpoint_is_walked(rest: Rest) -> None:
+    """An endpoint that is added is added to the table of this file."""
+    rules = {
+        f"{method} {rule.rule}"
+        for rule in rest.app.url_map.iter_rules()
+        if rule.rule.startswith("/v1/")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert rules == set(CALLS)
+
+
+@pytest.mark.parametrize(("owner", "other"), [(ONE, TWO), (TWO, ONE), (ONE, THREE), (THREE, TWO)])
+def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> None:
+    """Another account's SID is answered word for word as one that nobody has, and nothing happens to it."""
+    flow = rest.create(user=owner)["sid"]
+    receive(rest, owner)
+    mine = {"flow": flow, "address": f"IG{flow[2:]}", "message": MESSAGE}
+    nobodys = {"flow": "FO" + "0" * 32, "address": "IG" + "0" * 32, "message": "SM" + "0" * 32}
+    before = rest.written()
+    for rule, call in CALLS.items():
+        if call is None:
+            continue
+        path, form = call
+        method = rule.partition(" ")[0]
+        refused = rest.call(method, path.format(**mine), form, user=other)
+        unknown = rest.call(method, path.format(**nobodys), form, user=other)
+        assert refused.error[:2] == (404, 20404)
+        assert str(refused.json).replace(path.format(**mine), "") == str(unknown.json).replace(
+            path.format(**nobodys), ""
+        )
+        assert dict(refused.headers).keys() == dict(unknown.headers).keys()
+    for method in ("GET", "POST", "DELETE"):
+        by_address = f"/v1/Configuration/Addresses/{quote(ADDRESS)}"
+        assert rest.call(method, by_address, {}, user=other).error[:2] == (404, 20404)
+    assert rest.written() == before
+    for rule, call in CALLS.items():
+        if call is not None and not rule.startswith("DELETE"):
+            assert rest.call(rule.partition(" ")[0], call[0].format(**mine), call[1], user=owner).status in (200, 409)
+
+
+def test_lists_show_ones_own(rest: Rest) -> None:
+    """Each account lists its own things, though all three have the same addresses, names and message SIDs."""
+    flows = {user: rest.create(user=user)["sid"] for user in (ONE, TWO, THREE)}
+    for user in flows:
+        receive(rest, user)
+    for user, flow in flows.items():
+        for path in LISTS:
+            expected = {"F": flow, "C": f"IG{flow[2:]}", "D": MESSAGE}[path.removeprefix("/v1/")[0]]
+            assert rest.listed(path, user=user) == [expected]
+            assert all(
+                each["account_sid"] == user
+                for page in rest.pages(path, user=user)
+                for each in page[page["meta"]["key"]]
+            )
+        assert rest.call("GET", f"/v1/Deliveries/{MESSAGE}", user=user).json["body"] == user
+        route = rest.call("POST", "/v1/Routes", {"To": ADDRESS, "From": "+15559990000"}, user=user).json
+        assert route["flex_flow_sid"] == flow
+        assert not any(sid in str(route) for other, sid in flows.items() if other != user)
+
+
+def test_another_accounts_address_is_no_conflict(rest: Rest) -> None:
+    """That somebody else has an address cannot be told from a create; nor can an account be named in the form."""
+    for user in (ONE, TWO, THREE):
+        created = rest.call("POST", "/v1/FlexFlows", flow_form(AccountSid=ONE), user=user)
+        assert (created.status, created.json["account_sid"]) == (201, user)
+        form = {"Type": "sms", "Address": "+15550000009"}
+        assert rest.call("POST", "/v1/Configuration/Addresses", form, user=user).json["account_sid"] == user
+
+
+# -- credentials ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("user", "token"), [(ONE, TOKENS[ONE]), (ONE, RETIRED), (KEY, KEY_SECRET), (TWO, TOKENS[TWO])])
+def test_who_is_let_in(rest: Rest, user: str, token: str) -> None:
+    """An account with any of its tokens, an API key with its secret; a key stands for its account."""
+    receive(rest, ONE if user == KEY else user)
+    page = rest.call("GET", "/v1/Deliveries", user=user, token=token)
+    assert page.json["deliveries"][0]["account_sid"] == (ONE if user == KEY else user)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Basic",
+        "Basic !!!",
+        "Basic " + "A" * 10_000,
+        f"Bearer {TOKENS[ONE]}",
+        (ONE, ""),
+        (ONE, TOKENS[TWO]),
+        (ONE, TOKENS[ONE][:-1]),
+        (ONE, KEY_SECRET),
+        (KEY, TOKENS[ONE]),
+        (KEY.lower(), KEY_SECRET),
+        ("AC" + "0" * 32, "0" * 32),
+        ("", ""),
+        ("ü", "ü"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/FlexFlows", "/v1/Configuration/Addresses/+1", "/v1/Deliveries", "/v1/Routes"])
+def test_who_is_not(rest: Rest, authorization: str | tuple[str, str] | None, path: str) -> None:
+    """401, 20003 and one sentence, the same for an account that does not exist."""
+    client = rest.app.test_client()
+    if isinstance(authorization, tuple):
+        reply = client.open(path, method="POST" if path.endswith("Routes") else "GET", auth=authorization)
+    else:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        reply = client.open(path, method="POST" if path.endswith("Routes") else "GET", headers=headers)
+    assert reply.status_code == 401
+    assert reply.headers["WWW-Authenticate"] == 'Basic realm="Twilio API"'
+    assert reply.json == {
+        "code": 20003,
+        "message": "Authenticate",
+        "more_info": "https://www.twilio.com/docs/errors/20003",
+        "status": 401,
+    }
+
+
+def test_guesses_are_slowed_and_nobody_is_locked_out(rest: Rest) -> None:
+    """After twenty wrong ones within a minute an address is told to wait; right credentials are let in all the same.
+
+    An address is what a trusted proxy says it is; what anybody else says of itself does not count.
+    """
+
+    def guess(forwarded: str, proxy: str = "10.0.0.1") -> int:
+        client = rest.app.test_client()
+        reply = client.get(
+            "/v1/FlexFlows",
+            auth=(ONE, "wrong"),
+            headers={"X-Forwarded-For": forwarded},
+            environ_overrides={"REMOTE_ADDR": proxy},
+        )
+        if reply.status_code == 429:
+            assert reply.json is not None
+            assert reply.json["code"] == 20429
+            assert 0 < int(reply.headers["Retry-After"]) <= 60
+        return reply.status_code
+
+    assert [guess("198.51.100.1") for _ in range(MOST + 1)] == [401] * MOST + [429]
+    assert guess("198.51.100.2") == 401
+    assert [guess(f"198.51.100.{n}", "192.0.2.1") for n in range(MOST + 1)][-1] == 429
+    assert [guess(f"2001:db8::{n:x}") for n in range(MOST + 1)][-1] == 429  # one subnet, one client
+    allowed = rest.app.test_client().get(
+        "/v1/FlexFlows",
+        auth=(ONE, TOKENS[ONE]),
+        headers={"X-Forwarded-For": "198.51.100.1"},
+        environ_overrides={"REMOTE_ADDR": "10.0.0.1"},
+    )
+    assert allowed.status_code == 200
+
+
+def test_guesses_from_everywhere_are_slowed(rest: Rest) -> None:
+    """A thousand addresses that guess once each are one attacker; a request without credentials is no guess."""
+    for number in range(MOST_OF_ALL + 1):
+        rest.store.failures.count(f"10.{number // 250}.{number % 250}.1")
+    assert rest.call("GET", "/v1/FlexFlows", token="wrong").status == 429
+    assert rest.app.test_client().get("/v1/FlexFlows").status_code == 401
+    assert rest.call("GET", "/v1/FlexFlows").status == 200
