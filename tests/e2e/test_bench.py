@@ -28,6 +28,7 @@ _EVERY_FIGURE = {
         "accept: processor time",
         "relay: processor time",
         "kept busy by others",
+        "accept: last one after an overload",
         "store calls for a delivered message",
     },
     "relay": {"half load", "p50 of the target alone", "added at p50", "p99 through the router", "kept busy by others"},

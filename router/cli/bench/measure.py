@@ -39,7 +39,7 @@ class Options:
 
     rounds: int = 5
     seconds: float = 4.0
-    connections: int = 32
+    connections: int = 64
     workers: int = 1
     flows: int = 100_000
     queued: int = 100_000
@@ -62,7 +62,7 @@ class Sample:
     throughput: float
     processor: float
     others: float
-    delivered: int = 0
+    tail: float = 0.0
 
 
 Measurement = Callable[[], Sample]
@@ -113,7 +113,7 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
         stream=Stream(secrets.randbits(32), block, addresses),
         messages=int(seconds * (rate or _PREPARED)) + 1 if unique else _REPEATED,
         seconds=options.seconds,
-        connections=options.connections,
+        at_once=max(1, options.connections // 2),
         warm=options.warm,
         rate=rate,
         repeat=not unique,
@@ -139,7 +139,7 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
 def put_through(router: Server, target: Server, stock: Stock, options: Options) -> Sample:
     """Send messages that are answered at once and delivered then, and count them where they arrive.
 
-    The throughput is of the target, from the first message that reached it to the last one.
+    The throughput is the target's while the load was on; `tail` is how long after it the last message arrived.
 
     Raises:
         RouterError: messages are not delivered within a minute.
@@ -152,12 +152,17 @@ def put_through(router: Server, target: Server, stock: Stock, options: Options) 
         if time.monotonic() - begun > _DRAINED:
             raise RouterError(f"{stock.lanes()} conversations still wait after {_DRAINED:g} s")
         time.sleep(0.05)
-    posts, seconds = _ask(target, "/").split()
-    if int(posts) != sample.measured.sent:
-        raise RouterError(f"{sample.measured.sent} messages were accepted and {posts} arrived")
-    delivered = int(posts)
-    rate = delivered / max(float(seconds), 1e-9)
-    return Sample(sample.measured, rate, watch.seconds() / max(1, delivered), watch.others(), delivered)
+    measured = sample.measured
+    total, between, last = _ask(target, f"/{measured.began}/{measured.ended}").split()
+    if int(total) != measured.sent:
+        raise RouterError(f"{measured.sent} messages were accepted and {total} arrived")
+    return Sample(
+        measured,
+        throughput=int(between) / (measured.ended - measured.began),
+        processor=watch.seconds() / max(1, measured.sent),
+        others=watch.others(),
+        tail=max(0.0, float(last) - measured.ended),
+    )
 
 
 def _ask(target: Server, path: str) -> str:

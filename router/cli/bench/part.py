@@ -89,7 +89,7 @@ def e2e(scene: Scene) -> list[Figure]:
         scene.stock.empty()
         before = scene.stock.script_calls()
         sample = put_through(scene.router, scene.target, scene.stock, options)
-        calls.append((scene.stock.script_calls() - before) / sample.delivered)
+        calls.append((scene.stock.script_calls() - before) / sample.measured.sent)
         return sample
 
     def relay() -> Sample:
@@ -114,6 +114,9 @@ def e2e(scene: Scene) -> list[Figure]:
         )
         if express is not None:
             figures.append(figure("e2e", f"{name} / Express", "x", ratios(taken[name], taken["Express"]), at_least=1))
+    figures.append(
+        figure("e2e", "accept: last one after an overload", "s", [sample.tail for sample in taken["accept"]])
+    )
     calls_each = figure("e2e", "store calls for a delivered message", "", calls, at_most=2.1)
     return [*figures, *_processor("e2e", taken), calls_each, _others("e2e", taken)]
 

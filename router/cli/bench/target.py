@@ -1,13 +1,15 @@
 """The fast target: `python -m router.cli.bench.target PORT` answers every POST with TwiML.
 
-A GET tells how many POSTs came and the seconds between the first and the last of them; `/reset` begins anew. One
-process, one epoll, no framework, so that what is measured is what stands before it.
+`GET /<from>/<to>` tells how many POSTs came, how many of them between two times, and when the last one did; times are
+those of `time.perf_counter`, which all processes of a machine share. `GET /reset` begins anew. One process, one epoll,
+no framework, so that what is measured is what stands before it.
 """
 
 import select
 import socket
 import sys
 import time
+from bisect import bisect
 from typing import Final
 
 from router.cli.bench.wire import message_length
@@ -22,21 +24,22 @@ class Target:
     """Counts and answers."""
 
     def __init__(self) -> None:
-        self._posts = 0
-        self._first = self._last = 0.0
+        self._arrivals: list[float] = []
 
     def answer(self, request: bytes | bytearray) -> bytes:
         """Return what to answer one request."""
         if request.startswith(b"POST "):
-            self._last = time.perf_counter()
-            if not self._posts:
-                self._first = self._last
-            self._posts += 1
+            self._arrivals.append(time.perf_counter())
             return _ANSWER
-        if request.startswith(b"GET /reset "):
-            self._posts, self._first, self._last = 0, 0.0, 0.0
-        text = f"{self._posts} {self._last - self._first}".encode()
-        return _HEAD % (b"text/plain", len(text)) + text
+        path = request.split(b" ", 2)[1].decode()
+        if path == "/reset":
+            self._arrivals.clear()
+            return _plain("")
+        if path.count("/") != 2:  # noqa: PLR2004 - somebody asks whether it serves
+            return _plain("")
+        _, began, ended = path.split("/")
+        between = bisect(self._arrivals, float(ended)) - bisect(self._arrivals, float(began))
+        return _plain(f"{len(self._arrivals)} {between} {self._arrivals[-1] if self._arrivals else 0.0}")
 
     def serve(self, port: int) -> None:
         """Serve on a port of the loopback until the process is ended."""
@@ -66,6 +69,10 @@ class Target:
         except ConnectionError:
             return False
         return bool(received)
+
+
+def _plain(text: str) -> bytes:
+    return _HEAD % (b"text/plain", len(text)) + text.encode()
 
 
 if __name__ == "__main__":
