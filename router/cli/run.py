@@ -83,13 +83,14 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
             "ROUTER_CONFIG", f"{environ['ROUTER_CONFIG']} has no [[account]], and TWILIO_ACCOUNT_SID is not set"
         )
     settings = load(environ)
-    _check_address(settings)
     if settings.redis_url:
+        _check_address(settings)
         if ours:
             _seed(environ)
         _announce(settings, made_up=made_up)
         os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(folder):
+        _check_address(settings)
         sys.exit(_with_store(settings, environ, ours=ours, made_up=made_up))
 
 
