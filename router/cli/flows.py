@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from router.cli.context import base_url, load_settings_for_cli
+from router.cli.flows_log import log
 from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
 from router.cli.show import clean, integration_line, print_changes, print_json, print_table, word
 from router.errors import RouterError
@@ -25,6 +26,7 @@ from router.store import Store
 _CHUNK: Final = 200
 _COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
 _PAGE: Final = 500
+_BY: Final = "router flows apply"
 _MANY: Final = 1000  # changes, from which on progress is shown
 
 
@@ -37,6 +39,9 @@ def flows() -> None:
       router flows export > flows.toml
       router flows apply flows.toml
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+
+
+flows.add_command(log)
 
 
 @flows.command("list")
@@ -171,11 +176,11 @@ def _write(store: Store, changes: tuple[Change, ...]) -> None:
                 chunk = changes[start : start + _CHUNK]
                 for change in chunk:
                     if change.before and not change.after:
-                        store.flows.delete(change.before)
+                        store.flows.delete(change.before, by=_BY)
                         done += 1
                 puts = [(change.after, change.before) for change in chunk if change.after]
                 if puts:
-                    store.flows.put_all(puts)
+                    store.flows.put_all(puts, by=_BY)
                     done += len(puts)
                 bar.update(len(chunk))
     except RouterError as error:

@@ -7,6 +7,7 @@ trimmed to the newest.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final, Literal
 
@@ -29,6 +30,7 @@ class FlowChange:
     """One change of one flow.
 
     Args:
+        account_sid: whose flow.
         id: its place in the list, as `1790000000000-0`.
         at: when, in ms since 1970 by the store's clock.
         by: who: the user name of a REST request, or a command.
@@ -38,12 +40,25 @@ class FlowChange:
             value before, and `changed` after.
     """
 
+    account_sid: str
     id: str
     at: int
     by: str
     action: Literal["created", "updated", "deleted"]
     flex_flow_sid: str
     fields: Mapping[str, tuple[Any, Any]]
+
+    def resource(self) -> dict[str, Any]:
+        """Return it as JSON shows it."""
+        return {
+            "id": self.id,
+            "account_sid": self.account_sid,
+            "flex_flow_sid": self.flex_flow_sid,
+            "action": self.action,
+            "by": self.by,
+            "date_created": datetime.fromtimestamp(self.at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "changes": {name: {"before": was, "after": is_} for name, (was, is_) in self.fields.items()},
+        }
 
 
 def describe(before: FlexFlow | None, after: FlexFlow | None) -> str:
@@ -73,17 +88,26 @@ class ChangeLog:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def newest(self, account_sid: str, *, flex_flow_sid: str = "", before: str = "") -> Iterator[FlowChange]:
-        """Walk the changes from the newest to the oldest: of one flow or all, from just before the id `before`."""
+    def newest(
+        self, account_sid: str, *, flex_flow_sid: str = "", before: str = "", since: int = 0
+    ) -> Iterator[FlowChange]:
+        """Walk the changes from the newest to the oldest.
+
+        Args:
+            account_sid: whose flows.
+            flex_flow_sid: only those of this flow.
+            before: the id of the change to begin after, on the way back.
+            since: ms since 1970; none older.
+        """
         stream = AccountKeys(account_sid).changes
         top = f"({before}" if before else "+"
-        while entries := self._client.call("XREVRANGE", stream, top, "-", "COUNT", _CHUNK):
+        while entries := self._client.call("XREVRANGE", stream, top, since or "-", "COUNT", _CHUNK):
             for id_, (_, flow, _, by, _, change) in entries:
                 if not flex_flow_sid or flow.decode() == flex_flow_sid:
-                    yield _change(id_.decode(), flow.decode(), by.decode(), json.loads(change))
+                    yield _change(account_sid, id_.decode(), flow.decode(), by.decode(), json.loads(change))
             top = f"({entries[-1][0].decode()}"
 
 
-def _change(id_: str, flow: str, by: str, change: dict[str, Any]) -> FlowChange:
+def _change(account_sid: str, id_: str, flow: str, by: str, change: dict[str, Any]) -> FlowChange:
     fields = {name: (was, is_) for name, (was, is_) in change["fields"].items()}
-    return FlowChange(id_, int(id_.partition("-")[0]), by, change["action"], flow, fields)
+    return FlowChange(account_sid, id_, int(id_.partition("-")[0]), by, change["action"], flow, fields)

@@ -3,11 +3,9 @@
 https://www.twilio.com/docs/flex/developer/messaging/flow
 """
 
-import datetime as dt
-import re
 import time
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -15,13 +13,10 @@ from router.flow import FlexFlow, from_parameters, to_resource
 from router.settings import Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
-from router.store.changes import FlowChange
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, not_found
 from router.web.flow_page import read_flow_page
 from router.web.page import base_url, json_response, page_body, read_page, seal, unseal
-
-_CHANGE_ID: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:
@@ -126,22 +121,10 @@ def _changes(caller: Caller, sid: str, settings: Settings, store: Store) -> dict
     shown, base = found[: asked.size], base_url(request, settings)
     return page_body(
         "changes",
-        [_change(change, account.sid) for change in shown],
+        [change.resource() for change in shown],
         asked,
         url=f"{base}/v1/FlexFlows/{sid}/Changes",
         filters={},
         next_token=seal(account, scope, shown[-1].id) if len(found) > len(shown) else "",
         previous_token="",
     )
-
-
-def _change(change: FlowChange, account_sid: str) -> dict[str, Any]:
-    return {
-        "id": change.id,
-        "account_sid": account_sid,
-        "flex_flow_sid": change.flex_flow_sid,
-        "action": change.action,
-        "by": change.by,
-        "date_created": dt.datetime.fromtimestamp(change.at / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "changes": {name: {"before": was, "after": is_} for name, (was, is_) in change.fields.items()},
-    }
