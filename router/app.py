@@ -24,6 +24,8 @@ from router.web.errors import ApiError, changed_response, error_response, flow_r
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.
 STOP_SECONDS = 23.0
+# Bytes of a form that the REST resources read: 64 KiB of FallbackTwiml are three times as many when percent-encoded.
+FORM_MOST = 512 * 1024
 # How often the store is asked what it promises: its settings can be changed while it runs.
 WATCH_SECONDS = 10.0
 
@@ -95,6 +97,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     deliverer = Deliverer(store, integrations, settings, report)
     app = Flask("router", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = webhooks.Intake(settings, store, deliverer, integrations, log)
     app.extensions["router"] = Router(store, integrations, deliverer, intake, log)
     app.register_blueprint(webhooks.blueprint(intake))

@@ -52,7 +52,7 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
         beyond = store.place(account.sid, asked.number * asked.size - 1)
         if beyond is None:
             raise _past(asked)
-    chunk = WALK if wanted else asked.size + 1
+    chunk = WALK if wanted else min(WALK, asked.size + 1)
     walk = store.placed(account.sid, name=name, beyond=beyond, newer=newer, chunk=chunk)
     found, more = _select(walk, asked.size, skip, wanted)
     if counted and not found:

@@ -222,3 +222,20 @@ def test_methods_that_twilio_has_not(rest: Rest) -> None:
     sid = rest.create()["sid"]
     for method, path in (("PUT", FLOWS), ("DELETE", FLOWS), ("PATCH", f"{FLOWS}/{sid}")):
         assert rest.call(method, path).error[:2] == (405, 20004)
+
+
+def test_a_form_has_a_limit(rest: Rest) -> None:
+    """The longest FallbackTwiml fits however it is encoded; a form of megabytes is 413 and not read to its end."""
+    twiml = f"<Response><Message>{'é' * 32_000}</Message></Response>"
+    assert rest.create(FallbackTwiml=twiml)["fallback_twiml"] == twiml
+    assert rest.call("POST", FLOWS, flow_form(Colour="x" * 2**20)).error[:2] == (413, 20413)
+
+
+@pytest.mark.parametrize(
+    "body", ["&&&==", "FriendlyName=%00", "FriendlyName=%ff%fe&ChatServiceSid", '{"FriendlyName": "x"}']
+)
+def test_what_is_no_form_is_refused(rest: Rest, body: str) -> None:
+    """Broken encoding, JSON and noise are 400 like any form that lacks what is required."""
+    reply = rest.call("POST", FLOWS, body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert reply.error[:2] == (400, 45210)
+    assert rest.written() == {}
