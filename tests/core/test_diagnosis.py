@@ -1,0 +1,289 @@
+"""What is said of a signature that does not match: which change on the way would explain it, named rightly."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, quote, urlencode
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from router.diagnosis import Diagnosis, Refused, diagnose
+from router.message import FORM, Raw
+from router.settings import Account, ApiKey, SharedKey
+from router.signature import keys_for, signed_urls, verify
+from router.suspect_url import Seen
+
+OURS, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
+TOKEN, OTHERS_TOKEN, API_SECRET, SHARED_SECRET = "a" * 32, "b" * 32, "the-secret-of-a-program", "a-shared-secret"
+BASE, TARGET = "https://router.example.com", "/webhooks/sms"
+ACCOUNTS = (
+    Account(
+        sid=OURS,
+        auth_tokens=(TOKEN,),
+        shared_keys=(SharedKey(id="webhooks_sharedkey_1", algorithm="HMAC_SHA256", secret=SHARED_SECRET),),
+        api_keys=(ApiKey(sid="SK" + "3" * 32, secret=API_SECRET),),
+    ),
+    Account(sid=OTHER, auth_tokens=(OTHERS_TOKEN,)),
+)
+SHARED_HEADER = "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"
+FIELDS = {
+    "ToCountry": "US", "ToState": "CA", "SmsMessageSid": "SM" + "4" * 32, "NumMedia": "0", "ToCity": "",
+    "FromZip": "", "FromState": "CA", "SmsStatus": "received", "FromCity": "", "Body": " A 100% sure café + tea\n",
+    "FromCountry": "US", "To": "+15550000001", "ToZip": "", "NumSegments": "1", "MessageSid": "SM" + "4" * 32,
+    "AccountSid": OURS, "From": "+15550000002", "ApiVersion": "2010-04-01",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What Twilio signed, in the way of its own library."""
+
+    url: str = BASE + TARGET
+    fields: tuple[tuple[str, str], ...] = tuple(FIELDS.items())
+    secret: str = TOKEN
+    algorithm: str = "HMAC_SHA1"
+
+    @property
+    def signature(self) -> str:
+        """The header."""
+        return str(RequestValidator(self.secret).compute_signature(self.url, dict(self.fields), self.algorithm))
+
+
+def came(signed: Signed, **changes: object) -> Refused:
+    """Make the request as it came, unchanged but for `changes`; `body` and `method` are the raw request's."""
+    body = changes.pop("body", urlencode(signed.fields).encode())
+    raw = Raw(str(changes.pop("method", "POST")), str(changes.pop("content_type", FORM)), body)  # type: ignore[arg-type]
+    given: dict[str, object] = {
+        "raw": raw,
+        "fields": raw.fields(),
+        "bases": (BASE,),
+        "target": TARGET,
+        "signature": signed.signature,
+        "signature_settings": None,
+    }
+    return Refused(**(given | changes))  # type: ignore[arg-type]
+
+
+def body(**changes: str | None) -> bytes:
+    """Encode the form with fields changed, or left out when None."""
+    changed = {name: changes.get(name, value) for name, value in FIELDS.items()} | changes
+    return urlencode({name: value for name, value in changed.items() if value is not None}).encode()
+
+
+BLANK = {name: None for name, value in FIELDS.items() if not value}
+ON_NGROK = Seen(hosts=("abc.ngrok.app",))
+QUERY = "?who=Ana%20Luz&a%2Fb=1"
+GET = f"{TARGET}?{urlencode(FIELDS)}"
+JSON_BODY = b'{"a": 1}'
+JSON_TARGET = f"{TARGET}?bodySHA256={hashlib.sha256(JSON_BODY).hexdigest()}"
+
+CASES: dict[str, tuple[Refused, str]] = {
+    "http instead of https": (came(Signed("http://router.example.com/webhooks/sms")), "scheme"),
+    "a tunnel's host": (came(Signed("https://abc.ngrok.app/webhooks/sms"), seen=ON_NGROK), "host"),
+    "a host in capitals": (
+        came(Signed("https://Router.Example.com" + TARGET), seen=Seen(("Router.Example.com",))),
+        "host",
+    ),
+    "a port": (came(Signed("https://router.example.com:8443/webhooks/sms")), "port"),
+    "a port that a proxy names": (came(Signed(f"{BASE}:9001{TARGET}"), seen=Seen(ports=("9001",))), "port"),
+    "a prefix that a proxy took away": (came(Signed(f"{BASE}/api{TARGET}")), "path_prefix"),
+    "a prefix that a proxy names": (came(Signed(f"{BASE}/x/y{TARGET}"), seen=Seen(prefixes=("/x/y",))), "path_prefix"),
+    "a prefix that the public URL has": (came(Signed(), bases=(f"{BASE}/inbound",)), "path_prefix"),
+    "a path that a proxy maps": (came(Signed(f"{BASE}/sms")), "path_prefix"),
+    "a slash at the end": (came(Signed(f"{BASE}{TARGET}/")), "trailing_slash"),
+    "no slash at the end": (came(Signed(), target=f"{TARGET}/"), "trailing_slash"),
+    "a query decoded": (came(Signed(BASE + TARGET + QUERY), target=f"{TARGET}?who=Ana+Luz&a%2Fb=1"), "query_encoding"),
+    "a query with a slash decoded": (
+        came(Signed(f"{BASE}{TARGET}?x=a%2Fb"), target=f"{TARGET}?x=a/b"),
+        "query_encoding",
+    ),
+    "escapes in small letters": (came(Signed(f"{BASE}{TARGET}?x=a%2Fb"), target=f"{TARGET}?x=a%2fb"), "query_encoding"),
+    "a query parameter added": (came(Signed(), target=f"{TARGET}?fbclid=1"), "query"),
+    "a bare question mark lost": (came(Signed(f"{BASE}{TARGET}?")), "query"),
+    "encoded twice": (
+        came(Signed(), body="&".join(f"{name}={quote(quote(value))}" for name, value in FIELDS.items()).encode()),
+        "double_decoding",
+    ),
+    "decoded on the way": (
+        came(
+            Signed(fields=tuple((FIELDS | {"Body": "Hi there"}).items())),
+            body="&".join(f"{name}={value}" for name, value in (FIELDS | {"Body": "Hi there"}).items()).encode(),
+        ),
+        "double_decoding",
+    ),
+    "blank values dropped": (came(Signed(), body=body(**BLANK)), "blank_values"),
+    "two blank values dropped": (came(Signed(), body=body(ToCity=None, FromZip=None)), "blank_values"),
+    "a test that signs without blank values": (
+        came(Signed(fields=tuple((name, value) for name, value in FIELDS.items() if value)), body=body()),
+        "blank_values",
+    ),
+    "blanks trimmed": (came(Signed(fields=tuple((FIELDS | {"Body": "Hi "}).items())), body=body(Body="Hi")), "spaces"),
+    "line ends changed": (
+        came(Signed(fields=tuple((FIELDS | {"Body": "a\nb"}).items())), body=body(Body="a\r\nb")),
+        "spaces",
+    ),
+    "a field added": (came(Signed(), body=body() + b"&Tampered=1"), "field_added"),
+    "another charset": (
+        came(Signed(), body=urlencode(FIELDS, encoding="latin-1").encode()),
+        "charset",
+    ),
+    "another account's token": (came(Signed(secret=OTHERS_TOKEN)), "other_account"),
+    "an API key": (came(Signed(secret=API_SECRET)), "api_key"),
+    "a shared key that is not named": (came(Signed(secret=SHARED_SECRET, algorithm="HMAC_SHA256")), "scheme_of_key"),
+    "a token where a shared key is named": (came(Signed(), signature_settings=SHARED_HEADER), "scheme_of_key"),
+    "a shared key with the weaker digest": (
+        came(Signed(secret=SHARED_SECRET), signature_settings="key=webhooks_sharedkey_1,algorithm=HMAC_SHA1"),
+        "scheme_of_key",
+    ),
+    "another body than the one hashed": (
+        came(
+            Signed(BASE + JSON_TARGET, fields=()),
+            body=b'{"a":1}',
+            content_type="application/json",
+            target=JSON_TARGET,
+        ),
+        "body_hash",
+    ),
+    "a GET made a POST": (came(Signed(BASE + GET, fields=()), body=urlencode(FIELDS).encode()), "method"),
+    "a POST made a GET": (came(Signed(), method="GET", target=GET), "method"),
+    "a signature escaped": (came(Signed(), signature=quote(Signed().signature, safe="")), "signature_header"),
+}
+
+
+def accepted(refused: Refused) -> bool:
+    """Say whether the router would take it, with the account's own keys."""
+    keys = keys_for(ACCOUNTS[0].auth_tokens, ACCOUNTS[0].shared_keys, refused.signature_settings)
+    form = refused.fields if refused.raw.method == "POST" else ()
+    return any(verify(signed_urls(base, refused.target), form, refused.signature, keys) for base in refused.bases)
+
+
+def causes(diagnosis: Diagnosis) -> list[str]:
+    """Return the causes that were named."""
+    return [finding.cause for finding in diagnosis.findings]
+
+
+@pytest.mark.parametrize("label", CASES)
+def test_a_broken_signature_is_named(label: str) -> None:
+    """The one change that breaks it is named, and nothing else; with a sentence, and what to do."""
+    refused, cause = CASES[label]
+    assert cause == "body_hash" or not accepted(refused)
+
+    diagnosis = diagnose(refused, ACCOUNTS)
+
+    assert diagnosis.matched
+    assert causes(diagnosis) == [cause]
+    assert all(finding.found and finding.advice for finding in diagnosis.findings)
+
+
+def test_the_cases_are_fifteen_kinds_and_more() -> None:
+    """The doctor knows at least fifteen different causes by recomputing alone."""
+    assert len({cause for _, cause in CASES.values()}) >= 15
+
+
+def test_a_tunnel_differs_in_scheme_host_and_port_at_once() -> None:
+    """A public URL of a laptop behind a tunnel: all that differs is named, with the URL that would have matched."""
+    diagnosis = diagnose(
+        came(Signed("https://abc.ngrok.app/webhooks/sms"), bases=("http://localhost:8000",), seen=ON_NGROK), ACCOUNTS
+    )
+
+    assert causes(diagnosis) == ["scheme", "host"]
+    assert diagnosis.url == "https://abc.ngrok.app/webhooks/sms"
+    assert "https://abc.ngrok.app" in diagnosis.findings[0].advice
+
+
+def test_a_changed_host_and_a_trimmed_text_are_found_together() -> None:
+    """One change of the URL and one of the form are found at once."""
+    signed = Signed(f"{BASE}:8443{TARGET}", fields=tuple((FIELDS | {"Body": "Hi "}).items()))
+    assert causes(diagnose(came(signed, body=body(Body="Hi")), ACCOUNTS)) == ["port", "spaces"]
+
+
+@pytest.mark.parametrize("secret", ["c" * 32, TOKEN.upper()])
+def test_an_old_token_is_suspected_when_nothing_matches(secret: str) -> None:
+    """A token that the settings do not have cannot be recomputed, so it is what remains; nobody claims a match."""
+    diagnosis = diagnose(came(Signed(secret=secret)), ACCOUNTS)
+    assert (diagnosis.matched, causes(diagnosis)) == (False, ["unknown_key"])
+
+
+def test_an_account_that_is_not_configured_is_named() -> None:
+    """A message of an account that is not in the settings; whose key signed is said too, if it is one of ours."""
+    fields = tuple((FIELDS | {"AccountSid": "AC" + "9" * 32}).items())
+    assert causes(diagnose(came(Signed(fields=fields, secret="c" * 32)), ACCOUNTS)) == [
+        "unknown_account",
+        "unknown_key",
+    ]
+    assert causes(diagnose(came(Signed(fields=fields)), ACCOUNTS)) == ["other_account", "unknown_account"]
+
+
+def test_a_form_lost_in_a_redirect_is_named() -> None:
+    """A POST that a redirect turned into a GET brings no AccountSid."""
+    refused = came(Signed(), method="GET", body=b"")
+    assert causes(diagnose(refused, ACCOUNTS))[0] == "form_lost"
+
+
+def test_a_request_without_signature_is_named() -> None:
+    """Without the header there is nothing to compute."""
+    diagnosis = diagnose(came(Signed(), signature=""), ACCOUNTS)
+    assert (diagnosis.matched, causes(diagnosis)) == (False, ["no_signature"])
+
+
+@pytest.mark.parametrize("label", CASES)
+def test_a_diagnosis_discloses_nothing(label: str) -> None:
+    """No secret, no query and no word of the message is in what is kept."""
+    said = repr(diagnose(CASES[label][0], ACCOUNTS))
+    for hidden in (TOKEN, OTHERS_TOKEN, API_SECRET, SHARED_SECRET, "100%", "5550000002", "Ana", "secret-of-url"):
+        assert hidden not in said
+
+
+def test_credentials_of_a_public_url_are_not_shown() -> None:
+    """A base may hold a password, which no finding repeats."""
+    refused = came(
+        Signed(f"http://router.example.com{TARGET}"), bases=("https://user:secret-of-url@router.example.com",)
+    )
+    diagnosis = diagnose(refused, ACCOUNTS)
+    assert causes(diagnosis) == ["scheme"]
+    assert "secret-of-url" not in repr(diagnosis)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: came(Signed(secret="c" * 32)),
+        lambda: came(Signed(secret="c" * 32), body=body() + b"&x=" + b"y" * 120_000),
+        lambda: came(Signed(secret="c" * 32), body=body() + b"".join(b"&n%d=%%41" % n for n in range(480))),
+        lambda: came(Signed(secret="c" * 32), method="GET", target=f"{TARGET}?{'a=%41&' * 450}x=1"),
+        lambda: came(Signed(secret="c" * 32), bases=tuple(f"https://h{n}.example.com" for n in range(50))),
+        lambda: replace(came(Signed()), signature="=" * 60_000),
+    ],
+    ids=["usual", "large", "many fields", "long query", "many bases", "long signature"],
+)
+def test_a_diagnosis_is_cheap(make: Callable[[], Refused]) -> None:
+    """Whatever is sent, one diagnosis costs a fraction of a second, also with many accounts."""
+    accounts = (*ACCOUNTS, *(Account(sid=f"AC{n:032x}", auth_tokens=(f"{n:032x}",)) for n in range(1000)))
+    refused = make()
+    began = time.process_time()
+    assert not diagnose(refused, accounts).matched
+    assert time.process_time() - began < 0.3
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        came(Signed(), target="//evil.example.com/x"),
+        came(Signed(), target="http://evil.example.com/x"),
+        came(Signed(), target="/\xff?\xe4=%ff"),
+        came(Signed(), signature="\xe9" * 10),
+        came(Signed(), bases=()),
+        came(Signed(), bases=("http://",), seen=Seen(hosts=("[::1", "a:b:c", ":::", " "))),
+        came(Signed(), signature_settings="=,,=,key"),
+    ],
+)
+def test_rubbish_is_no_error(refused: Refused) -> None:
+    """Whatever a stranger sends, there is an answer."""
+    assert diagnose(replace(refused, signature=refused.signature[:-2] + "??"), ACCOUNTS).findings
+
+
+def test_the_form_is_read_as_parse_qsl_does() -> None:
+    """The samples above are what they claim: the standard library reads the same form from the body."""
+    assert parse_qsl(body().decode(), keep_blank_values=True) == list(FIELDS.items())
