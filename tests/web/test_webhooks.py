@@ -11,6 +11,7 @@ from tests.core.samples import AC, SAMPLES, STATUS_CALLBACK, Sample
 from tests.e2e.service import ACCOUNT, BASE, TOKEN
 from tests.e2e.world import EMPTY, FORM, World, sign
 from tests.integrations.target import Target
+from tests.waiting import wait_until
 from tests.web.accounts import (
     RETIRED_TOKEN,
     SAMPLES_TOKEN,
@@ -183,7 +184,7 @@ def test_one_line_says_all_about_a_message(world: World) -> None:
         sid = world.text(flow, "+15551234567").sid
         world.ends(sid)
     (webhook,) = world.log("webhook", message_sid=sid)
-    (attempt,) = world.log("attempt", message_sid=sid)
+    (attempt,) = wait_until(lambda: world.log("attempt", message_sid=sid), what="the attempt is logged")
     assert webhook["from"] == "+15•••67"
     assert (webhook["answer"], webhook["kind"], webhook["key"]) == (200, "leased", "auth_token[0]")
     assert (attempt["outcome"], attempt["attempt"], attempt["status"]) == ("delivered", 1, 200)
