@@ -16,7 +16,8 @@ MAX_BYTES: Final = 64 * 1024  # Twilio's own limit: https://www.twilio.com/docs/
 
 _XML_TYPES: Final = ("text/xml", "application/xml", "text/html")
 _CONTENT_TYPE = re.compile(r"""\s*([^;\s]+)\s*(?:;.*?\bcharset\s*=\s*["']?([^"';\s]+))?""", re.IGNORECASE)
-_XML_DECLARATION = re.compile(rb"""<\?xml\s(?:[^>]*?\sencoding\s*=\s*["']([^"']+)["'])?[^>]*\?>""")
+# At most 200 bytes: one that repeats itself would be searched in quadratic time.
+_XML_DECLARATION = re.compile(rb"""<\?xml\s(?:[^>]{0,200}?\sencoding\s*=\s*["']([^"']{1,40})["'])?[^>]{0,200}\?>""")
 _CODECS: Final = {
     "utf-8": "utf-8",
     "utf8": "utf-8",

@@ -73,8 +73,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     integrations = build(settings, settings.handlers)
 
     def report(attempt: AttemptReport) -> None:
-        metrics.SLOTS.set(deliverer.targets.sending)
-        metrics.BREAKERS.set(len(deliverer.targets.open()))
         metrics.ATTEMPTS.labels(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure).inc()
         metrics.ATTEMPTED.labels(attempt.integration_type).observe(attempt.seconds)
         log.info(
@@ -95,7 +93,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
             seconds=round(attempt.seconds, 4),
         )
 
-    deliverer = Deliverer(store, integrations, settings, report)
+    def fault(reason: str) -> None:
+        log.error("fault", reason=reason)
+
+    deliverer = Deliverer(store, integrations, settings, report, fault)
     app = Flask("router", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = webhooks.Intake(settings, store, deliverer, integrations, log)

@@ -17,6 +17,7 @@ class Target:
     sending: int = 0
     misses: int = 0
     probe_at: float = 0.0
+    probing: bool = False
 
     @property
     def open(self) -> bool:
@@ -49,19 +50,25 @@ class Targets:
             return False
         if target.open:
             target.probe_at = now + PROBE_SECONDS
+            target.probing = True
         self.sending += 1
         target.sending += 1
         return True
 
     def give_back(self, name: str) -> None:
-        """Give a slot back."""
+        """Give a slot back; a probe that nothing was sent with may be taken again at once."""
+        target = self._targets[name]
         self.sending -= 1
-        self._targets[name].sending -= 1
+        target.sending -= 1
+        if target.probing and not target.sending:
+            target.probing = False
+            target.probe_at = 0.0
 
     def report(self, name: str, now: float, *, answered: bool) -> None:
         """Say that the target answered (whatever it said), or that it refused or did not answer."""
         target = self._targets[name]
         target.misses = 0 if answered else target.misses + 1
+        target.probing = False
         if target.misses == OPENS_AFTER:
             target.probe_at = now + PROBE_SECONDS
 

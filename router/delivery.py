@@ -13,7 +13,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 
-from router import retry
+from router import metrics, retry
 from router.answer import Answer, twiml_of
 from router.breaker import Targets
 from router.errors import StoreUnavailable
@@ -72,21 +72,23 @@ class AttemptReport:
 class Deliverer:
     """The attempts of one process.
 
-    `report` is told of every attempt; `random_` returns a number in [0, 1).
+    `report` is told of every attempt, `fault` of what went wrong outside of one; `random_` returns a number in [0, 1).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
         self,
         store: Store,
         integrations: Integrations,
         settings: Settings,
         report: Callable[[AttemptReport], None],
+        fault: Callable[[str], None],
         random_: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
         self._integrations = integrations
         self._settings = settings
         self._report = report
+        self._fault = fault
         self._random = random_
         self.targets = Targets(settings.deliveries)
         self._greenlets: set[gevent.Greenlet[..., None]] = set()
@@ -112,7 +114,7 @@ class Deliverer:
 
     def start(self, lease: Lease) -> None:
         """Drain the lease's lane in a greenlet; its slot is taken already."""
-        greenlet = gevent.spawn(self._drain, lease, _target(lease.flow))
+        greenlet = gevent.spawn(self._drain, lease, _target(lease))
         self._greenlets.add(greenlet)
         greenlet.rawlink(self._greenlets.discard)
 
@@ -138,7 +140,7 @@ class Deliverer:
         try:
             while lease is not None:
                 following = self._deliver(lease, target)
-                if following is not None and (needed := _target(following.flow)) != target:
+                if following is not None and (needed := _target(following)) != target:
                     self.targets.give_back(target)
                     target = ""
                     if not self.targets.take(needed, time.monotonic()):
@@ -198,18 +200,18 @@ class Deliverer:
         if account is None:
             reason = f"account {lease.account_sid} is not in this process's settings"
             raise AttemptError(Failure.REFUSED, reason)
-        raw = Raw.unpack(lease.raw)
-        attempt = Attempt(
-            account=account,
-            flow=flow,
-            message=Message.parse(raw.fields()),
-            raw=raw,
-            number=lease.attempts,
-            replay=lease.round > 0,
-        )
         timeout = gevent.Timeout(seconds)
         timeout.start()
         try:
+            raw = Raw.unpack(lease.raw)
+            attempt = Attempt(
+                account=account,
+                flow=flow,
+                message=Message.parse(raw.fields()),
+                raw=raw,
+                number=lease.attempts,
+                replay=lease.round > 0,
+            )
             return self._integrations.send(attempt)
         except AttemptError:
             raise
@@ -217,7 +219,9 @@ class Deliverer:
             if ended is not timeout:
                 raise
             raise AttemptError(Failure.UNKNOWN, f"no answer within {seconds:.0f} s") from None
-        except Exception as error:  # a fault of ours must not stop the lane: it counts as an attempt that failed
+        except gevent.GreenletExit:
+            raise
+        except BaseException as error:  # a fault, ours or a handler's, must not stop the lane: the attempt has failed
             reason = f"the router failed: {type(error).__name__}: {error}"
             raise AttemptError(Failure.FAILED, reason) from error
         finally:
@@ -236,11 +240,12 @@ class Deliverer:
             return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
         tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds)
         verdict = retry.judge(error, flow, tries, delays=self._settings.retry_delays, jitter=self._random())
+        reason = verdict.reason.encode(errors="replace").decode()  # a handler may say what is no text
         return Settlement(
             verdict.outcome,
             delay=verdict.delay,
-            fields={"failures": verdict.failures, "refusals": verdict.refusals, "error": verdict.reason},
-            history=f"{lease.attempts} {error.failure.value} {error.status or '-'} {seconds:.3f} {verdict.reason}",
+            fields={"failures": verdict.failures, "refusals": verdict.refusals, "error": reason},
+            history=f"{lease.attempts} {error.failure.value} {error.status or '-'} {seconds:.3f} {reason}",
         )
 
     def _settle(self, lease: Lease, settlement: Settlement, *, hand_over: bool) -> tuple[str, Lease | None]:
@@ -289,6 +294,11 @@ class Deliverer:
                     self._trim(offsets)
             except StoreUnavailable:
                 more = False
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
+                more = False
+                self._fault(f"{type(error).__name__}: {error}")
+            metrics.SLOTS.set(self.targets.sending)
+            metrics.BREAKERS.set(len(self.targets.open()))
             self._freed.clear()
             if more:
                 gevent.sleep(SWEEP_LEAST)
@@ -305,7 +315,7 @@ class Deliverer:
                 return False  # a slot that comes free wakes the sweeper
             leases, waiting = self._store.lanes.claim(tag, free, self.targets.full(time.monotonic()))
             for lease in leases:
-                if not self.targets.take(_target(lease.flow), time.monotonic()):
+                if not self.targets.take(_target(lease), time.monotonic()):
                     # More heads of one target were due than its share: the rest waits a second or so.
                     self._settle(lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
                 else:
@@ -325,14 +335,21 @@ class Deliverer:
         """Take no more leases, wait for the attempts under way; return how many did not end within `seconds`."""
         self._stopping = True
         self._freed.set()
-        return len(self._greenlets) - len(gevent.joinall(list(self._greenlets), timeout=seconds))
+        end = time.monotonic() + seconds
+        while self._greenlets and (left := end - time.monotonic()) > 0:  # a claim under way may still start some
+            gevent.joinall(list(self._greenlets), timeout=left)
+        return len(self._greenlets)
 
 
-def _target(flow: FlexFlow | None) -> str:
-    return flow.target if flow is not None else "none"
+def _target(lease: Lease) -> str:
+    """Name whose slot a head needs; one that will not be sent needs nobody's, and must not use up a probe."""
+    flow = lease.flow
+    if flow is None or not flow.enabled or lease.age >= flow.validity_period:
+        return "none"
+    return flow.target
 
 
 def _unrouted(lease: Lease) -> str:
     if lease.flow is None:
-        return f"its flow {lease.flow_sid or '(none)'} was deleted before the message could be delivered"
+        return f"its flow {lease.flow_sid or '(none)'} was deleted, or cannot be read, before it could be delivered"
     return f"its flow {lease.flow_sid} was disabled before the message could be delivered"

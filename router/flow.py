@@ -284,17 +284,24 @@ def to_record(flow: FlexFlow) -> str:
 
 @lru_cache(maxsize=4096)
 def from_record(record: str) -> FlexFlow:
-    """Read what `to_record` wrote. Flows are read far more often than they change, and in between they are equal."""
+    """Read what `to_record` wrote, of this version or of a newer one, whose further names are passed over.
+
+    Flows are read far more often than they change, and in between they are equal.
+    """
     own = json.loads(record)
     integration = own["integration"]
     for values, name in ((own, "language"), (integration, "retry_policy")):
         if name in values:
             values[name] = tuple(values[name])
-    own["integration"] = Integration(**integration)
+    own["integration"] = Integration(
+        **{name: value for name, value in integration.items() if name in _KNOWN_INTEGRATION}
+    )
     if "extra" in own:
         own["extra"] = MappingProxyType(own["extra"])
-    return FlexFlow(**own)
+    return FlexFlow(**{name: value for name, value in own.items() if name in _KNOWN})
 
 
 _FLOW: Final = tuple((each.name, each.default) for each in fields(FlexFlow) if each.name != "extra")
 _INTEGRATION: Final = tuple((each.name, each.default) for each in fields(Integration))
+_KNOWN: Final = frozenset(each.name for each in fields(FlexFlow))
+_KNOWN_INTEGRATION: Final = frozenset(each.name for each in fields(Integration))

@@ -80,7 +80,7 @@ class Http:
             signature = sign(location.url, params, key)
             head = _head(attempt, location, signature, TWILIO_AGENT if is_twilio else AGENT)
             response = self._post(location, head + attempt.raw.body, trusted=trusted)
-            if response.status != FORBIDDEN:
+            if response.status != FORBIDDEN or not response.complete:  # cut short may be by the attempt's own deadline
                 break
         _judge(location, response)
         return _answer(location, response)

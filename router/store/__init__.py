@@ -12,6 +12,7 @@ from router.store.flows import FlowStore
 from router.store.keys import bucket
 from router.store.lanes import Lanes
 from router.store.promise import Promise
+from router.store.refusals import Refusals
 
 __all__ = ["Store", "connect"]
 
@@ -34,6 +35,7 @@ class Store:
     routing: FlowStore
     changes: ChangeLog
     failures: Failures
+    refusals: Refusals
     buckets: tuple[str, ...]
 
     def close(self) -> None:
@@ -62,6 +64,7 @@ def connect(settings: Settings) -> Store:
         routing=FlowStore(fast),
         changes=ChangeLog(slow),
         failures=Failures(slow),
+        refusals=Refusals(slow),
         buckets=_buckets(account.sid for account in settings.accounts),
     )
 

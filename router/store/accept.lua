@@ -33,9 +33,10 @@ end
 local seen = redis.call('HMGET', message, 'state', 'token', 'lease', 'answer', 'answered', 'flow')
 if seen[1] then
   if seen[2] == token then
+    -- A write, so that WAIT on a new connection speaks for the message itself (ROUTER_REDIS_REPLICAS).
+    redis.call('HSET', message, 'token', token)
     return {seen[3] == token and 'leased' or 'accepted', now, head_state()}
   end
-  -- A write, so that WAIT on this connection speaks for the message itself (ROUTER_REDIS_REPLICAS).
   redis.call('HINCRBY', message, 'duplicates', 1)
   return {'duplicate', now, seen[1], seen[4] or '', seen[5] or '', seen[6] or '', head_state()}
 end

@@ -93,12 +93,16 @@ class _Link:
 
     def connect(self) -> None:
         """Connect, and load the scripts, as every new connection does: the store may have been restarted."""
-        with _errors():
-            self._connection = self._pool.get_connection()
-            loads = [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
-            self._connection.send_packed_command([b"".join(loads)], check_health=False)
-            for _ in loads:
-                self._connection.read_response(disable_decoding=True)
+        try:
+            with _errors():
+                self._connection = self._pool.get_connection()
+                loads = [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
+                self._connection.send_packed_command([b"".join(loads)], check_health=False)
+                for _ in loads:
+                    self._connection.read_response(disable_decoding=True)
+        except BaseException:
+            self._drop()  # else the pool counts it as in use, and runs dry while the store is loading
+            raise
 
     def send(self, calls: list[_Call]) -> None:
         """Send commands; their callers hear of them when the replies are there, or the connection is not any more."""
@@ -118,16 +122,19 @@ class _Link:
 
     def close(self, error: StoreUnavailable) -> None:
         """Drop the connection; whoever waits for a reply is told."""
-        self.broken = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._pool.release(connection)
-            connection.disconnect()
+        self._drop()
         waiting = [call for call in self._pending if call] + [call for call, _ in self._unconfirmed]
         self._pending.clear()
         self._unconfirmed.clear()
         for call in waiting:
             call.fail(error)
+
+    def _drop(self) -> None:
+        self.broken = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+            self._pool.release(connection)
 
     def _read(self) -> None:
         """Hand out replies for as long as any is due."""

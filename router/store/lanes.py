@@ -249,7 +249,7 @@ class Lanes:
             lane=lane.decode(),
             raw=raw or b"",
             flow_sid=flow_sid.decode(),
-            flow=parse_record(record),
+            flow=_readable(record),
             age=max(0.0, (now - int(since)) / 1000),
             attempts=int(attempts),
             failures=int(failures),
@@ -257,3 +257,11 @@ class Lanes:
             round=int(round_),
             answered=bool(answered),
         )
+
+
+def _readable(record: bytes) -> FlexFlow | None:
+    """Read a flow; one that cannot be read is as good as none, and must not be in the way of other messages."""
+    try:
+        return parse_record(record)
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None

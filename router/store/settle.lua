@@ -40,8 +40,11 @@ local m = redis.call('HMGET', message, 'lease', 'round', 'state', 'settled', 'la
 if not m[3] or (m[2] or '0') ~= round then return {'stale', now} end
 if m[1] ~= token then
   if m[4] == token then -- our own call once more: its answer was lost
+    -- A write, so that WAIT on a new connection speaks for the settlement too (ROUTER_REDIS_REPLICAS).
+    redis.call('HSET', message, 'settled', token)
     local head = redis.call('LINDEX', lane, 0)
     if head and redis.call('HGET', messages .. head, 'lease') == next_token then
+      redis.call('ZADD', due, now + lease, lane_id) -- the holder counts its lease from before this call
       local f, record = facts(head)
       return {'next', now, entry(head, f, record)}
     end

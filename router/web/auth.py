@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flask import Request, Response, request
+from werkzeug.datastructures import Authorization
 
 from router.errors import StoreUnavailable
 from router.settings import Account, Settings
@@ -41,7 +42,7 @@ class Unauthenticated(ApiError):  # noqa: N818 - it is an answer
 
 def identify(request: Request, settings: Settings) -> Caller:
     """Return who asks; raise `Unauthenticated`."""
-    given = request.authorization
+    given = _given(request)
     if given is not None and given.type == "basic":
         user, password = given.username or "", (given.password or "").encode()
         account, secrets = _secrets(user, settings)
@@ -49,6 +50,13 @@ def identify(request: Request, settings: Settings) -> Caller:
         if sum(hmac.compare_digest(secret.encode(), password) for secret in secrets) and account is not None:
             return Caller(account, user)
     raise Unauthenticated
+
+
+def _given(request: Request) -> Authorization | None:
+    try:
+        return request.authorization
+    except ValueError:  # bytes that are no text
+        return None
 
 
 def authenticate(request: Request, settings: Settings) -> Account:
@@ -70,7 +78,7 @@ def refusal(settings: Settings, failures: Failures) -> Callable[[Unauthenticated
     """Make the answer to wrong credentials: 401, and 429 with Retry-After where there were too many of them."""
 
     def refuse(error: Unauthenticated) -> Response:
-        if request.authorization is None:  # nobody guessed anything
+        if _given(request) is None:  # nobody guessed anything
             return error_response(error)
         try:
             seconds = failures.count(client_address(request.environ, settings))

@@ -79,16 +79,16 @@ def _find(account: Account, sid: str, store: Store) -> Delivery:
 def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
     filters = {name: request.args[name] for name in _FILTERS if request.args.get(name)}
     asked = read_page(request.args)
-    token = asked.token
-    if token and not (token.isascii() and token.isdecimal() and len(token) < 16):  # noqa: PLR2004 - ms since 1970
-        raise ApiError(400, 20001, "PageToken is not one that this list gave out")
+    last = _last_seen(asked.token)
     after, before = _time(filters, "DateCreatedAfter"), _time(filters, "DateCreatedBefore")
-    upper = min((bound for bound in (int(token or 0), before) if bound), default=None)
+    upper = min((bound for bound in (last[0] + 1 if last else 0, before) if bound), default=None)
     wanted = _wanted(filters)
     looked: list[Delivery] = []
 
     def matching() -> Iterator[Delivery]:
         for delivery in islice(store.deliveries.newest(account.sid, after=after, before=upper), LOOKS):
+            if last and (delivery.accepted_at, delivery.message_sid) >= last:
+                continue  # of the same millisecond as the page before, and on it
             looked.append(delivery)
             if wanted.takes(delivery):
                 yield delivery
@@ -102,9 +102,19 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
         asked,
         url=f"{base}/v1/Deliveries",
         filters=filters,
-        next_token=str(looked[-1].accepted_at) if more and looked else "",
+        next_token=f"{looked[-1].accepted_at}-{looked[-1].message_sid}" if more and looked else "",
         previous_token="",
     )
+
+
+def _last_seen(token: str) -> tuple[int, str] | None:
+    """Read a PageToken: the last delivery of the page before, by the order of the index, time and then SID."""
+    if not token:
+        return None
+    time, _, sid = token.partition("-")
+    if not (time.isascii() and time.isdecimal() and len(time) < 16 and is_sid(sid, "SM", "MM")):  # noqa: PLR2004 - ms
+        raise ApiError(400, 20001, "PageToken is not one that this list gave out")
+    return int(time), sid
 
 
 _FILTERS = ("Status", "From", "To", "FlexFlowSid", "DateCreatedAfter", "DateCreatedBefore")

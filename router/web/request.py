@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import gevent
+
 from router.errors import RouterError
 from router.message import Raw
 from router.settings import Settings
@@ -12,6 +14,8 @@ from router.web.public import public_bases
 
 # A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are DESIGN's generous limits.
 BODY_MOST: Final = 128 * 1024
+# Twilio sends a body with its head. Who takes longer holds a connection, and there are a thousand of them.
+BODY_SECONDS: Final = 5.0
 
 
 class Refusal(RouterError):  # noqa: N818 - it is an answer
@@ -81,7 +85,13 @@ def _body(environ: Mapping[str, Any]) -> bytes:
         raise Refusal(413, f"over {BODY_MOST} bytes")
     if not length and not environ.get("wsgi.input_terminated"):
         return b""  # no length and not chunked: there is no body
-    read: bytes = environ["wsgi.input"].read(wanted)
+    try:
+        with gevent.Timeout(BODY_SECONDS):
+            read: bytes = environ["wsgi.input"].read(wanted)
+    except gevent.Timeout:
+        raise Refusal(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
+    except Exception as error:  # what the server raises for chunks that are none, or a connection that broke
+        raise Refusal(400, f"the body could not be read ({type(error).__name__})") from error
     if length and len(read) < int(length):
         raise Refusal(400, "the body ended early")
     return read

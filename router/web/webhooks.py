@@ -22,6 +22,7 @@ from router.signature import Key, body_hash_matches, keys_for, names_body_hash, 
 from router.store import Store
 from router.store.cache import EntryCache
 from router.store.lanes import Acceptance, Lease, new_token
+from router.web.recorder import Recorder
 from router.web.request import Received, Refusal, receive
 
 # The store is asked again until this many seconds after the arrival, each call takes one second at most, and so a 503
@@ -66,6 +67,7 @@ class Intake:
         self._integrations = integrations
         self._log = log
         self._entries = EntryCache(store.routing)
+        self._refused = Recorder(settings, store.refusals, store.buckets)
         self._waiting = 0
         self.refusing = ""  # why the store may not be given messages, as the process found out
 
@@ -86,7 +88,11 @@ class Intake:
         if channel not in _ASSERTED:
             raise Refusal(404, f"no such channel; one of {', '.join(sorted(_ASSERTED))}")
         received = receive(request.environ, self._settings)
-        key, account_sid = self._verify(received)
+        try:
+            key, account_sid = self._verify(received)
+        except Refusal as refusal:
+            self._refused.note(received, request.environ, refusal.reason)
+            raise
         line.fields |= {"key": key.label, "account_sid": account_sid}
         metrics.signatures(account_sid, key.label).inc()
         if is_status_callback(dict(received.fields)):
@@ -224,7 +230,7 @@ class Intake:
             return self._repeat(message, flow, acceptance)
         if flow is None:
             return _twiml_response(EMPTY_TWIML)
-        if flow.response == "redirect":
+        if flow.response == "redirect" and acceptance.kind != "duplicate":  # of one that was queued before
             return _twiml_response(self._redirect(message, flow))
         if flow.response != "relay":
             return _twiml_response(EMPTY_TWIML)
