@@ -85,9 +85,7 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
     settings = load(environ)
     if settings.redis_url:
         _check_address(settings)
-        if ours:
-            _seed(environ)
-        _announce(settings, made_up=made_up)
+        _announce(settings, made_up=made_up, seeded=_seed(environ) if ours else 0)
         os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(folder):
         _check_address(settings)
@@ -106,26 +104,29 @@ def _with_store(settings: Settings, environ: dict[str, str], *, ours: bool, made
     store = EmbeddedValkey.over(settings.data_dir / "valkey")
     environ["ROUTER_REDIS_URL"] = store.url
     environ["ROUTER_BIND"] = settings.bind
+    seeded = 0
 
     def prepare() -> None:
-        if ours:
-            _seed(environ)
+        nonlocal seeded
+        seeded = _seed(environ) if ours else 0
 
     def announce(alive: Callable[[], bool]) -> None:
         _wait_until_up(settings, alive)
         if alive():
-            _announce(settings, made_up=made_up)
+            _announce(settings, made_up=made_up, seeded=seeded)
 
     found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
     with recorded(settings.data_dir, found):
         return Supervisor(store, _COMMAND, environ).run(prepare, announce)
 
 
-def _seed(environ: dict[str, str]) -> None:
-    """Give an account without flows those of the demo."""
-    ended = subprocess.run([sys.executable, "-m", "router.cli.seed"], env=environ, check=False)
+def _seed(environ: dict[str, str]) -> int:
+    """Give an account that never had flows those of the demo; return how many."""
+    command = [sys.executable, "-m", "router.cli.seed"]
+    ended = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
     if ended.returncode:
         raise RouterError("the demo's flows could not be written")
+    return int(ended.stdout)
 
 
 @contextlib.contextmanager
@@ -173,17 +174,22 @@ def _wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:
         time.sleep(_LOOK)
 
 
-def _announce(settings: Settings, *, made_up: bool) -> None:
-    """Print where it listens, whose messages it takes, and what to type next."""
+def _announce(settings: Settings, *, made_up: bool, seeded: int) -> None:
+    """Print where it listens, whose messages it takes, how many echo flows it was given, and what to type next."""
     account, url = settings.accounts[0], base_url(settings)
     sids = ", ".join(each.sid for each in settings.accounts)
     # The token of a real account is its owner's secret; the one we made up has to be said somewhere.
     token = f"\n  Auth token   {account.auth_tokens[0]}" if made_up else ""
     router = "router" if shutil.which("router") else min(sys.argv[0], os.path.relpath(sys.argv[0]), key=len)
+    flows = (
+        f"\n  Flows        {seeded} that echo were set up; yours instead: {router} flows apply FILE --prune"
+        if seeded
+        else ""
+    )
     click.echo(f"""
   Listening    {url}   (webhooks at {url}/webhooks/sms, …/whatsapp, …/facebook, …/rcs)
   Account      {sids}{"   (made up, for this data directory)" if made_up else ""}{token}
-  Data         {settings.data_dir.absolute()}
+  Data         {settings.data_dir.absolute()}{flows}
 
   Send it a message         {router} simulate sms --body "Hola"
   See what became of it     {router} deliveries list

@@ -14,6 +14,7 @@ from router.address import CHANNELS
 from router.cli.context import load_settings_for_cli
 from router.cli.embedded import ask
 from router.store import connect
+from tests.e2e.commands import invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ, is_alive
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
@@ -47,8 +48,9 @@ def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
 
 
 def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
-    """The first run gives the account flows that echo; a later one changes nothing, whatever became of them."""
+    """The first run gives the account flows that echo, and says so; a later one changes nothing."""
     router = run().up()
+    assert "Flows        6 that echo were set up; yours instead: " in router.output
     settings = load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(router.var)))
     sid = settings.accounts[0].sid
     store = connect(settings)
@@ -62,6 +64,24 @@ def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
     again = connect(load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(run().up().var))))
     assert again.flows.page(sid, 0, 50) == flows[:1]
     again.close()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param({}, id="the demo's account"),
+        pytest.param({"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}, id="a real one"),
+    ],
+)
+def test_removed_echo_flows_stay_removed(run: Run, environ: dict[str, str]) -> None:
+    """An account whose last flow was removed has none after the next start: nobody's customers get an echo."""
+    router = run(**environ).up()
+    here = environ | {"ROUTER_DATA_DIR": str(router.var)}
+    assert "6 to remove" in invoke("flows", "apply", "-", "--prune", "--yes", **here).output
+    router.end()
+    again = run(**environ).up()
+    assert "that echo" not in again.output
+    assert invoke("flows", "list", "--json", **here).output == "[]\n"
 
 
 def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
