@@ -36,6 +36,10 @@ except SettingsError as error:
     _refuse(error)
 if not _settings.redis_url:
     _refuse("ROUTER_REDIS_URL: not set; name a Redis or Valkey, or let `router run` start one of its own")
+if not _settings.accounts:
+    _refuse(
+        "TWILIO_ACCOUNT_SID: not set, nor an [[account]] in the file of ROUTER_CONFIG; every webhook would be refused"
+    )
 
 bind = _settings.bind
 workers = _settings.workers

@@ -184,6 +184,7 @@ def test_nothing_is_left_in_the_temp_directory(gunicorn: Gunicorn) -> None:
     ("environ", "sentence"),
     [
         pytest.param({"ROUTER_REDIS_URL": ""}, "ROUTER_REDIS_URL", id="no store"),
+        pytest.param({"TWILIO_ACCOUNT_SID": "", "TWILIO_AUTH_TOKEN": ""}, "TWILIO_ACCOUNT_SID", id="no account"),
         pytest.param({"ROUTER_WORKERS": "many"}, "ROUTER_WORKERS", id="a value that does not parse"),
     ],
 )
