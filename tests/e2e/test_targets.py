@@ -1,0 +1,313 @@
+"""Targets that fail in every way: what becomes of their messages, and that nobody else notices."""
+
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.flow import Integration
+from tests.e2e.service import free_port
+from tests.e2e.world import Gate, World, arrived
+from tests.integrations.target import Behaviour, Target, answer, close, drip, flood, hang, in_turn, reset, send
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A router whose attempts end after 1 s, and which retries after 0.2, 0.5 and then every 1 s."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture(scope="module")
+def healthy(world: World) -> Iterator[Callable[[], None]]:
+    """Say whether a message to a healthy target is delivered at once, whatever the others do."""
+    with Target() as target:
+        flow = world.flow(target.url("/hook"), response="accept")
+
+        def check() -> None:
+            sid = world.text(flow).sid
+            wait_until(lambda: sid in arrived(target), what="another conversation's message arrives", within=1)
+
+        yield check
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A target of the test's own, which no other test's breaker knows."""
+    with Target() as running:
+        yield running
+
+
+def flow_to(world: World, url: str, *, count: int = 1, policy: tuple[str, ...] = (), **more: Any) -> Any:
+    """Make a flow that is answered at once and repeats `count` times what it may."""
+    integration = Integration("external", url=url, retry_count=count, retry_policy=policy)
+    return world.flow(integration=integration, response="accept", **more)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state", "attempts", "why"),
+    [
+        pytest.param(answer(500), "undelivered", 2, "given up after 2 attempts", id="error"),
+        pytest.param(answer(408), "undelivered", 2, "given up after 2 attempts", id="asks-again"),
+        pytest.param(answer(404), "undelivered", 1, "answered 404; not repeated", id="not-found"),
+        pytest.param(answer(403), "undelivered", 1, "answered 403; not repeated", id="forbidden"),
+        pytest.param(answer(302, location="/elsewhere"), "undelivered", 1, "answered 302; not repeated", id="moved"),
+        pytest.param(hang, "undelivered", 2, "given up after 2 attempts", id="hangs"),
+        pytest.param(drip(OK_HEAD, b"X: y\r\n"), "undelivered", 2, "given up after 2 attempts", id="drips-its-head"),
+        pytest.param(close, "undelivered", 2, "given up after 2 attempts", id="hangs-up"),
+        pytest.param(reset, "undelivered", 2, "given up after 2 attempts", id="resets"),
+        pytest.param(send(b"\x00\xffSSH-2.0\r\n"), "undelivered", 2, "not HTTP", id="garbage"),
+        pytest.param(drip(OK_HEAD + b"\r\n", b"x"), "delivered", 1, None, id="drips-its-body"),
+        pytest.param(
+            flood(OK_HEAD + b"Content-Length: %d\r\n\r\n" % 2**30, 2**30), "delivered", 1, None, id="a-gigabyte"
+        ),
+        pytest.param(flood(OK_HEAD + b"\r\n", 2**30), "delivered", 1, None, id="a-gigabyte-unannounced"),
+        pytest.param(in_turn(answer(503), answer(429), answer()), "delivered", 3, None, id="refuses-twice"),
+        pytest.param(in_turn(answer(500), answer()), "delivered", 2, None, id="fails-once"),
+    ],
+)
+def test_what_a_target_does_decides(  # noqa: PLR0913, PLR0917 - one row of the table
+    world: World,
+    target: Target,
+    healthy: Callable[[], None],
+    behaviour: Behaviour,
+    state: str,
+    attempts: int,
+    why: str | None,
+) -> None:
+    """With one retry allowed: how it ends, after how many attempts, and why; the lane and all others go on."""
+    target.script["/bad"] = behaviour
+    flow, theirs = flow_to(world, target.url("/bad")), world.address()
+    first = world.text(flow, theirs).sid
+    healthy()
+    delivery = world.ends(first)
+    assert (delivery["status"], delivery["attempts"]) == (state, attempts)
+    assert (why in delivery["error"]) if why else delivery["error"] is None
+    assert len(delivery["history"]) == attempts
+    target.script["/bad"] = answer()
+    second = world.text(flow, theirs).sid
+    assert world.ends(second)["status"] == "delivered"
+    assert arrived(target) == [first] * attempts + [second]
+    assert [request.header("X-Router-Attempt") for request in target.requests] == [
+        *[str(n + 1) for n in range(attempts)],
+        "1",
+    ]
+
+
+def test_an_unknown_outcome_is_not_repeated_unless_the_flow_allows_it(world: World, target: Target) -> None:
+    """Without `rt` in its RetryPolicy a message that may have been processed is not sent again; the reason says so."""
+    target.script["/bad"] = close
+    sid = world.text(flow_to(world, target.url("/bad"), policy=("ct", "5xx"))).sid
+    delivery = world.ends(sid)
+    assert (delivery["status"], delivery["attempts"]) == ("undelivered", 1)
+    assert "no answer, it may have been processed" in delivery["error"]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        pytest.param("http://127.0.0.1:{port}/hook", "cannot be connected to", id="dead"),
+        pytest.param("https://127.0.0.1:{target}/hook", "did not complete TLS", id="no-tls"),
+        pytest.param("http://10.255.255.1/hook", "private network", id="private"),
+        pytest.param("http://169.254.169.254/latest/meta-data", "private network", id="metadata"),
+        pytest.param("http://[::1]:{target}/hook", "private network", id="loopback-by-ipv6"),
+        pytest.param("http://localhost.invalid/hook", "cannot be resolved", id="no-name"),
+        pytest.param("http://127.0.0.1:{router}/webhooks/sms", "is the router itself", id="itself"),
+        pytest.param("https://router.example.com/webhooks/sms", "is the router itself", id="its-public-self"),
+    ],
+)
+def test_what_was_never_sent_costs_no_retry(
+    world: World, target: Target, healthy: Callable[[], None], url: str, why: str
+) -> None:
+    """Refused at the door: the message waits, through more attempts than RetryCount, until its ValidityPeriod ends."""
+    ports = {"port": free_port(), "target": target.port, "router": world.services[0].port}
+    flow = flow_to(world, url.format(**ports), count=0)
+    sid = world.text(flow).sid
+    healthy()
+
+    def tried_twice() -> bool:
+        return len(world.delivery(sid)["history"]) >= 2
+
+    wait_until(tried_twice, what="it is tried again")
+    delivery = world.delivery(sid)
+    assert delivery["status"] in ("queued", "sending")
+    assert why in delivery["error"]
+    assert target.requests == []
+    with world.flows() as flows:
+        flows.delete(flow)
+    assert world.ends(sid)["status"] == "unrouted"
+
+
+def test_a_message_is_given_up_when_its_validity_ends(world: World) -> None:
+    """Refused for longer than ValidityPeriod: undelivered, with the reason of the last attempt or of the period."""
+    flow = flow_to(world, f"http://127.0.0.1:{free_port()}/hook", validity_period=1)
+    delivery = world.ends(world.text(flow).sid, within=5)
+    assert delivery["status"] == "undelivered"
+    assert "ValidityPeriod" in delivery["error"]
+
+
+def test_retry_after_is_heeded(world: World, target: Target) -> None:
+    """A target that says when it will be back is left alone until then."""
+    target.script["/hook"] = in_turn(answer(503, retry_after="1"), answer())
+    sid = world.text(flow_to(world, target.url("/hook"))).sid
+    delivery = world.ends(sid)
+    assert delivery["attempts"] == 2
+    lines = wait_until(lambda: (found := world.log("attempt", message_sid=sid))[1:] and found, what="both are logged")
+    first, second = (dt.datetime.fromisoformat(line["timestamp"]) for line in lines)
+    assert (second - first).total_seconds() >= 0.9
+
+
+def test_order_holds_through_retries(world: World, target: Target) -> None:
+    """Messages behind one that fails wait for it; other conversations with the same target do not."""
+    target.script["/hook"] = in_turn(answer(500), answer(500), answer())
+    flow, theirs = flow_to(world, target.url("/hook"), count=5), world.address()
+    sids = [world.text(flow, theirs).sid for _ in range(4)]
+    wait_until(lambda: len(target.requests) >= 2, what="the first fails twice")
+    other = world.text(flow).sid
+    world.ends(other)
+    for sid in sids:
+        assert world.ends(sid)["status"] == "delivered"
+    got = [sid for sid in arrived(target) if sid != other]
+    assert got == [sids[0]] * 3 + sids[1:]
+    assert arrived(target).index(other) < arrived(target).index(sids[1])
+
+
+def test_a_breaker_opens_and_closes(world: World, target: Target, healthy: Callable[[], None]) -> None:
+    """Five refusals in a row stop all but a probe every 5 s; one answer ends that, and busy lanes use no probe up."""
+    target.script["/hook"] = answer(503)
+    before = world.metric("router_breakers_open")
+    flow, busy = flow_to(world, target.url("/hook")), world.address()
+    waiting = [world.text(flow, busy).sid, *[world.text(flow).sid for _ in range(4)]]
+    wait_until(lambda: world.metric("router_breakers_open") == before + 1, what="the breaker opens")
+    healthy()
+    tried = len(target.requests)
+    target.script["/hook"] = answer()
+    with _talking(lambda: world.text(flow, busy)):
+        wait_until(lambda: len(target.requests) > tried, what="a probe goes out", within=7)
+        wait_until(lambda: world.metric("router_breakers_open") == before, what="the breaker closes", within=1)
+    for sid in waiting:
+        assert world.ends(sid, within=5)["status"] == "delivered"
+
+
+@contextmanager
+def _talking(say: Callable[[], object]) -> Iterator[None]:
+    """Say something twenty times a second."""
+    stop = threading.Event()
+
+    def talk() -> None:
+        while not stop.wait(0.05):
+            say()
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_target_has_its_share_and_no_more(tmp_path: Path, valkey: ValkeyServer, target: Target) -> None:
+    """Of eight deliveries at a time a target has two: six conversations take turns, and others are not kept waiting."""
+    target.script["/slow"] = gate = Gate(answer())
+    world = World(tmp_path, valkey, ROUTER_DELIVERIES="8", ROUTER_LEASE_SECONDS="20")
+    try:
+        slow = world.flow(target.url("/slow"), response="accept")
+        sids = [world.text(slow).sid for _ in range(6)]
+        gate.wait_for(2)
+        with Target() as other:
+            quick = world.flow(other.url("/quick"), response="accept")
+            for _ in range(3):
+                assert world.ends(world.text(quick).sid, within=2)["status"] == "delivered"
+        assert world.metric("router_slots_in_use") == 2
+        gate.open()
+        for sid in sids:
+            assert world.ends(sid)["status"] == "delivered"
+        assert gate.most == 2
+        assert sorted(arrived(target)) == sorted(sids)
+        wait_until(lambda: world.metric("router_slots_in_use") == 0, what="no slot is in use", within=2)
+    finally:
+        world.close()
+
+
+# -- flows that change while messages wait ----------------------------------------------------------------------------
+
+
+def test_a_paused_flow_waits_and_goes_on_in_order(world: World, target: Target) -> None:
+    """Messages of a paused flow are accepted and wait; when it is resumed they go out in order."""
+    flow, theirs = flow_to(world, target.url("/hook"), paused=True), world.address()
+    sids = [world.text(flow, theirs).sid for _ in range(4)]
+    assert {world.delivery(sid)["status"] for sid in sids} == {"queued"}
+    wait_until(lambda: world.call("HGET", world.record(sids[0]), "held"), what="the sweeper has looked")
+    assert target.requests == []
+    world.change(flow, paused=False)
+    world.ends(sids[-1])
+    assert arrived(target) == sids
+
+
+def test_a_pause_makes_no_message_older(world: World, target: Target) -> None:
+    """A message that waited for the operator beyond its ValidityPeriod is delivered, and so are those behind it."""
+    flow, theirs = flow_to(world, target.url("/hook"), paused=True, validity_period=60), world.address()
+    sids = [world.text(flow, theirs).sid for _ in range(3)]
+    for sid in sids:
+        world.call("HINCRBY", world.record(sid), "at", -3_600_000)
+    wait_until(lambda: world.call("HGET", world.record(sids[0]), "held"), what="the sweeper has looked")
+    world.change(flow, paused=False)
+    assert [world.ends(sid)["status"] for sid in sids] == ["delivered"] * 3
+    assert arrived(target) == sids
+
+
+def test_a_pause_stops_what_is_behind_an_attempt(world: World, target: Target) -> None:
+    """An attempt under way is finished; the next message of the lane waits."""
+    target.script["/hook"] = gate = Gate(answer())
+    flow, theirs = flow_to(world, target.url("/hook")), world.address()
+    first, second = world.text(flow, theirs).sid, world.text(flow, theirs).sid
+    gate.wait_for(1)
+    paused = world.change(flow, paused=True)
+    gate.open()
+    assert world.ends(first)["status"] == "delivered"
+    wait_until(lambda: world.call("HGET", world.record(second), "held"), what="the sweeper has looked")
+    assert arrived(target) == [first]
+    world.change(paused, paused=False)
+    assert world.ends(second)["status"] == "delivered"
+
+
+@pytest.mark.parametrize("how", ["deleted", "disabled"])
+def test_a_flow_that_is_gone_leaves_its_messages_unrouted(world: World, target: Target, how: str) -> None:
+    """Messages that waited for a flow which was deleted or disabled are kept as `unrouted`, and say why."""
+    flow, theirs = flow_to(world, target.url("/hook"), paused=True), world.address()
+    sids = [world.text(flow, theirs).sid for _ in range(2)]
+    with world.flows() as flows:
+        flows.delete(flow)
+    if how == "disabled":
+        world_flow = world.flow(integration=flow.integration, contact_identity=flow.contact_identity, enabled=False)
+        for sid in sids:
+            world.call("HSET", world.record(sid), "flow", world_flow.sid)
+    for sid in sids:
+        delivery = world.ends(sid)
+        assert delivery["status"] == "unrouted"
+        assert how in delivery["error"]
+    assert target.requests == []
+
+
+def test_a_queued_message_goes_to_its_flow_as_it_is_now(world: World, target: Target) -> None:
+    """A flow that was given another URL takes the messages that wait for it there."""
+    target.script["/old"] = gate = Gate(answer())
+    flow, theirs = flow_to(world, target.url("/old")), world.address()
+    first, second = world.text(flow, theirs).sid, world.text(flow, theirs).sid
+    gate.wait_for(1)
+    world.change(flow, integration=Integration("external", url=target.url("/new")))
+    gate.open()
+    world.ends(second)
+    assert (arrived(target, "/old"), arrived(target, "/new")) == ([first], [second])

@@ -1,0 +1,412 @@
+"""`/v1/Deliveries` and `/v1/Routes`: what became of messages, sending them again, and where one would go."""
+
+import datetime as dt
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+
+from router.flow import Integration
+from router.store.keys import AccountKeys
+from tests.core.samples import AC
+from tests.e2e.service import ACCOUNT, BASE, TOKEN
+from tests.e2e.world import Gate, Reply, World, arrived, sign
+from tests.integrations.target import Target, answer
+from tests.waiting import wait_until
+from tests.web.accounts import SAMPLES_TOKEN, SUBACCOUNT, SUBACCOUNT_TOKEN
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A target of the test's own."""
+    with Target() as running:
+        yield running
+
+
+def listed(world: World, **filters: str | int) -> list[str]:
+    """Return the SIDs of all pages of a list, newest first, following the links."""
+    sids: list[str] = []
+    link: str | None = f"{BASE}/v1/Deliveries?{urlencode(filters)}"
+    while link:
+        reply = world.rest("GET", link.removeprefix(BASE))
+        assert reply.status == 200, reply.body
+        page = reply.json
+        assert len(page["deliveries"]) <= int(filters.get("PageSize", 50))
+        sids += [delivery["sid"] for delivery in page["deliveries"]]
+        link = page["meta"]["next_page_url"]
+        assert link is None or link.startswith(f"{BASE}/v1/Deliveries?")
+    return sids
+
+
+# -- fetch and list ---------------------------------------------------------------------------------------------------
+
+
+def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) -> None:
+    """One resource holds the message, its route, its attempts and its end, in Twilio's style."""
+    flow = world.flow(target.url("/hook"), response="accept")
+    sid = world.text(flow, "+15550001111", Body="Hola").sid
+    delivery = world.ends(sid)
+    (history,) = delivery.pop("history")
+    assert history.startswith("1 delivered 200 ")
+    created = dt.datetime.fromisoformat(delivery.pop("date_created"))
+    assert abs((dt.datetime.now(dt.UTC) - created).total_seconds()) < 60
+    assert delivery == {
+        "sid": sid,
+        "account_sid": ACCOUNT,
+        "status": "delivered",
+        "from": "+15550001111",
+        "to": flow.contact_identity,
+        "channel": "sms",
+        "body": "Hola",
+        "num_media": 0,
+        "flex_flow_sid": flow.sid,
+        "route": [f"{flow.contact_identity} has {flow.sid}"],
+        "attempts": 1,
+        "replays": 0,
+        "duplicates": 0,
+        "error": None,
+        "answer": None,
+        "answered_by": None,
+        "url": f"{BASE}/v1/Deliveries/{sid}",
+    }
+
+
+def test_filters_find_what_they_say(world: World, target: Target) -> None:
+    """Each filter alone, and all together; addresses in any form that people write."""
+    theirs, others = world.address(), world.address()
+    flow = world.flow(target.url("/hook"), response="accept")
+    taken = [world.text(flow, theirs).sid for _ in range(2)] + [world.text(flow, others).sid]
+    unrouted = world.text(world.address(), theirs).sid
+    for sid in taken:
+        world.ends(sid)
+    assert listed(world, FlexFlowSid=flow.sid) == taken[::-1]
+    assert listed(world, From=theirs) == [unrouted, *taken[1::-1]]
+    assert listed(world, From=f"{theirs[:2]} ({theirs[2:5]}) {theirs[5:]}", To=flow.contact_identity) == taken[1::-1]
+    assert listed(world, Status="unrouted", From=theirs) == [unrouted]
+    assert listed(world, Status="delivered", To=flow.contact_identity) == taken[::-1]
+    assert (
+        listed(world, Status="delivered", From=theirs, To=flow.contact_identity, FlexFlowSid=flow.sid) == taken[1::-1]
+    )
+    assert listed(world, From=theirs, Status="queued") == []
+
+
+def test_dates_bound_a_list(world: World) -> None:
+    """DateCreatedAfter is the first moment that counts, DateCreatedBefore the first that does not."""
+    theirs = world.address()
+    sids = [world.text(world.address(), theirs).sid for _ in range(3)]
+    for place, sid in enumerate(sids):
+        _accept_at(world, sid, 1_000_000_000_000 + place * 1000)
+    moments = [f"2001-09-09T01:46:4{second}Z" for second in range(3)]
+    assert listed(world, From=theirs, DateCreatedBefore="2002-01-01") == sids[::-1]
+    assert listed(world, DateCreatedAfter=moments[1], DateCreatedBefore="2002-01-01") == sids[:0:-1]
+    assert listed(world, DateCreatedAfter=moments[0], DateCreatedBefore=moments[2]) == sids[1::-1]
+    assert listed(world, DateCreatedAfter="2001-09-09T03:46:41+02:00", DateCreatedBefore=moments[2]) == [sids[1]]
+    assert listed(world, DateCreatedBefore=moments[0]) == []
+
+
+def _accept_at(world: World, sid: str, moment: int) -> None:
+    """Make a message as old as if it had been accepted at that moment, in ms since 1970."""
+    world.call("HSET", world.record(sid), "at", moment)
+    world.call("ZADD", AccountKeys(ACCOUNT).log, moment, f"{ACCOUNT}:{sid}")
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 50])
+def test_pages_show_each_delivery_once(world: World, size: int) -> None:
+    """Page after page, nothing is left out or shown twice: not even of messages accepted in the same millisecond."""
+    theirs = world.address()
+    sids = [world.text(world.address(), theirs).sid for _ in range(7)]
+    for place, sid in enumerate(sids):
+        _accept_at(world, sid, 1_100_000_000_000 + place // 3)
+    found = listed(world, From=theirs, PageSize=size)
+    assert sorted(found) == sorted(sids)
+
+
+def test_a_page_says_where_it_is(world: World) -> None:
+    """Twilio's meta: absolute URLs on the public base, which keep the filters."""
+    theirs = world.address()
+    for _ in range(3):
+        world.text(world.address(), theirs)
+    meta = world.rest("GET", f"/v1/Deliveries?{urlencode({'From': theirs, 'PageSize': 2})}").json["meta"]
+    query = urlencode({"From": theirs, "PageSize": 2})
+    assert (meta["key"], meta["page"], meta["page_size"]) == ("deliveries", 0, 2)
+    assert meta["first_page_url"] == meta["url"] == f"{BASE}/v1/Deliveries?{query}&Page=0"
+    assert meta["previous_page_url"] is None
+    assert meta["next_page_url"].startswith(f"{BASE}/v1/Deliveries?{query}&Page=1&PageToken=")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Status=sent",
+        "DateCreatedAfter=yesterday",
+        "DateCreatedBefore=2026-13-01",
+        "PageSize=0",
+        "PageSize=1001",
+        "PageSize=many",
+        "Page=-1",
+        "PageToken=x",
+        "PageToken=-1",
+        f"PageToken={'9' * 40}",
+        "PageToken=%D9%A3",
+    ],
+)
+def test_what_is_no_filter_is_400(world: World, query: str) -> None:
+    """A value that cannot be meant is refused in Twilio's words, never ignored."""
+    reply = world.rest("GET", f"/v1/Deliveries?{query}")
+    assert reply.status == 400
+    assert_twilio_error(reply, 20007 if query == "PageSize=1001" else 20001)
+    assert query.partition("=")[0] in reply.json["message"]
+
+
+def assert_twilio_error(reply: Reply, code: int) -> None:
+    """Check the body that the official clients read."""
+    error = reply.json
+    assert set(error) == {"code", "message", "more_info", "status"}
+    assert (error["code"], error["status"]) == (code, reply.status)
+    assert error["more_info"] == f"https://www.twilio.com/docs/errors/{code}"
+    assert error["message"]
+
+
+# -- who asks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("user", "secret"),
+    [("", ""), (ACCOUNT, ""), (ACCOUNT, "wrong"), (AC, TOKEN), ("AC" + "3" * 32, TOKEN), (TOKEN, ACCOUNT), ("ä", "ö")],
+)
+def test_nobody_reads_without_credentials(world: World, user: str, secret: str) -> None:
+    """Without an account's SID and one of its tokens: 401, always in the same words."""
+    reply = world.rest("GET", "/v1/Deliveries", user=user, secret=secret)
+    assert reply.status == 401
+    assert_twilio_error(reply, 20003)
+    assert reply.headers["WWW-Authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/Deliveries"),
+        ("GET", "/v1/Deliveries/SM" + "0" * 32),
+        ("POST", "/v1/Deliveries/SM" + "0" * 32),
+        ("POST", "/v1/Routes"),
+    ],
+)
+def test_every_path_asks_for_credentials(world: World, method: str, path: str) -> None:
+    """There is no path that forgot to ask."""
+    assert world.send(method, path, b"", {}).status == 401
+
+
+def test_another_accounts_message_is_not_there(world: World) -> None:
+    """What belongs to one account is 404 for all others: it is not found, not listed and not replayed."""
+    fields = world.fields(world.address(), AccountSid=SUBACCOUNT)
+    body = urlencode(fields).encode()
+    signature = sign("/webhooks/sms", fields, key=SUBACCOUNT_TOKEN)
+    sid = world.send("POST", "/webhooks/sms", body, {"X-Twilio-Signature": signature}).sid
+    path = f"/v1/Deliveries/{sid}"
+    assert world.rest("GET", path, user=SUBACCOUNT, secret=SUBACCOUNT_TOKEN).json["sid"] == sid
+    for user, secret in ((ACCOUNT, TOKEN), (AC, SAMPLES_TOKEN)):
+        for reply in (
+            world.rest("GET", path, user=user, secret=secret),
+            world.rest("POST", path, {"Status": "queued"}, user=user, secret=secret),
+        ):
+            assert reply.status == 404
+            assert_twilio_error(reply, 20404)
+        listing = world.rest("GET", "/v1/Deliveries?PageSize=1000", user=user, secret=secret).json["deliveries"]
+        assert sid not in [delivery["sid"] for delivery in listing]
+
+
+@pytest.mark.parametrize("sid", ["SM" + "0" * 32, "SM1", "IM" + "0" * 32, "*", "%00", "{5}"])
+def test_a_message_that_never_came_is_404(world: World, sid: str) -> None:
+    """An unknown SID and what is no SID are not found."""
+    reply = world.rest("GET", f"/v1/Deliveries/{sid}")
+    assert reply.status == 404
+    assert_twilio_error(reply, 20404)
+
+
+# -- replay -----------------------------------------------------------------------------------------------------------
+
+
+def replay(world: World, sid: str, **form: str) -> Reply:
+    """Send a message again."""
+    return world.rest("POST", f"/v1/Deliveries/{sid}", {"Status": "queued"} | form)
+
+
+def test_a_delivered_message_is_sent_again(world: World, target: Target) -> None:
+    """To its flow, as a replay, with the same idempotency token and the same bytes; attempts begin again."""
+    flow = world.flow(target.url("/hook"))
+    sid = world.text(flow).sid
+    world.ends(sid)
+    reply = replay(world, sid)
+    assert reply.status == 200
+    assert (reply.json["status"], reply.json["replays"]) == ("queued", 1)
+    wait_until(lambda: world.delivery(sid)["status"] == "delivered", what="it is delivered again")
+    first, second = target.requests
+    assert first.body == second.body
+    assert first.header("I-Twilio-Idempotency-Token") == second.header("I-Twilio-Idempotency-Token") == sid
+    assert (first.header("X-Router-Replay"), second.header("X-Router-Replay")) == (None, "true")
+    assert second.header("X-Router-Attempt") == "1"
+    assert len(world.delivery(sid)["history"]) == 2
+
+
+def test_what_was_undelivered_is_sent_again(world: World, target: Target) -> None:
+    """After the target was mended, and the first attempt's error is gone."""
+    target.script["/hook"] = answer(404)
+    sid = world.text(world.flow(target.url("/hook"), response="accept")).sid
+    assert world.ends(sid)["status"] == "undelivered"
+    target.script["/hook"] = answer()
+    assert replay(world, sid).status == 200
+    wait_until(lambda: world.delivery(sid)["status"] == "delivered", what="it is delivered")
+    assert world.delivery(sid)["error"] is None
+
+
+def test_unrouted_messages_are_sent_in_order(world: World, target: Target) -> None:
+    """They go by today's flows, in the order in which they are asked for, and behind what already waits."""
+    ours, theirs = world.address(), world.address()
+    sids = [world.text(ours, theirs).sid for _ in range(3)]
+    for sid in sids:
+        assert replay(world, sid).status == 409
+        assert world.delivery(sid)["status"] == "unrouted"
+    world.flow(target.url("/hook"), contact_identity=ours, response="accept")
+    newer = world.text(ours, theirs).sid
+    world.ends(newer)
+    for sid in sids:
+        assert replay(world, sid).status == 200
+    wait_until(lambda: world.delivery(sids[-1])["status"] == "delivered", what="the last is delivered")
+    assert arrived(target) == [newer, *sids]
+
+
+@pytest.mark.parametrize(
+    ("route", "path"), [("original", "/old"), ("current", "/new"), ("Current", "/new"), ("", "/old")]
+)
+def test_a_replay_goes_by_the_old_flow_or_by_todays(world: World, target: Target, route: str, path: str) -> None:
+    """Route=original, which is the default, is the flow that had the message; Route=current the one that has it now."""
+    flow = world.flow(target.url("/old"), response="accept")
+    sid = world.text(flow).sid
+    world.ends(sid)
+    world.change(flow, contact_identity=world.address())
+    world.flow(target.url("/new"), contact_identity=flow.contact_identity, response="accept")
+    before = len(arrived(target, path))
+    assert replay(world, sid, **({"Route": route} if route else {})).status == 200
+    wait_until(lambda: len(arrived(target, path)) == before + 1, what="it arrives")
+
+
+def test_a_message_on_its_way_is_409(world: World, target: Target) -> None:
+    """What is queued or being sent cannot be sent again."""
+    target.script["/hook"] = gate = Gate(answer())
+    flow, theirs = world.flow(target.url("/hook"), response="accept"), world.address()
+    first, second = world.text(flow, theirs).sid, world.text(flow, theirs).sid
+    gate.wait_for(1)
+    for sid in (first, second):
+        for route in ("original", "current"):
+            reply = replay(world, sid, Route=route)
+            assert reply.status == 409
+            assert_twilio_error(reply, 20409)
+    gate.open()
+    world.ends(second)
+    assert arrived(target) == [first, second]
+
+
+def test_a_message_whose_body_has_expired_is_410(world: World) -> None:
+    """What is left of it can be read, and not sent."""
+    sid = world.text(world.address()).sid
+    world.call("HDEL", world.record(sid), "raw")
+    for route in ("original", "current"):
+        assert_twilio_error(reply := replay(world, sid, Route=route), 20404)
+        assert reply.status == 410
+    delivery = world.delivery(sid)
+    assert (delivery["status"], delivery["body"], delivery["from"]) == ("unrouted", None, None)
+
+
+def test_a_message_that_has_expired_is_404_and_not_listed(world: World) -> None:
+    """When its record is gone, a list that still knows its SID leaves it out."""
+    theirs = world.address()
+    sid, kept = (world.text(world.address(), theirs).sid for _ in range(2))
+    world.call("DEL", world.record(sid))
+    assert replay(world, sid).status == 404
+    assert listed(world, From=theirs) == [kept]
+
+
+@pytest.mark.parametrize(
+    "form", [{"Status": "delivered"}, {"Status": ""}, {"Status": "queued", "Route": "sideways"}, {"Route": "current"}]
+)
+def test_nothing_else_can_be_done_to_a_delivery(world: World, form: dict[str, str]) -> None:
+    """Any other update is 400, and changes nothing."""
+    sid = world.text(world.address()).sid
+    reply = world.rest("POST", f"/v1/Deliveries/{sid}", form)
+    assert reply.status == 400
+    assert_twilio_error(reply, 20001)
+    assert world.delivery(sid)["replays"] == 0
+
+
+# -- routes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_route_is_told_without_a_trace(world: World, target: Target) -> None:
+    """Where a message would go, and every step of why; neither the store nor the target notices."""
+    flow = world.flow(target.url("/hook"), friendly_name="Support", paused=True)
+    writes = _writes(world)
+    reply = world.rest("POST", "/v1/Routes", {"From": "+15550000009", "To": flow.contact_identity})
+    assert reply.status == 200
+    assert reply.json == {
+        "account_sid": ACCOUNT,
+        "channel": "sms",
+        "contact_identity": flow.contact_identity,
+        "flex_flow_sid": flow.sid,
+        "friendly_name": "Support",
+        "integration_type": "external",
+        "response": "relay",
+        "paused": True,
+        "reason": None,
+        "steps": [f"{flow.contact_identity} has {flow.sid}, which is paused"],
+    }
+    assert _writes(world) == writes
+    assert target.requests == []
+
+
+def _writes(world: World) -> list[bytes]:
+    stats: bytes = world.call("INFO", "commandstats")
+    written = (b"cmdstat_hset:", b"cmdstat_zadd:", b"cmdstat_rpush:", b"cmdstat_set:", b"cmdstat_hincrby:")
+    return [line.partition(b",")[0] for line in stats.splitlines() if line.startswith(written)]
+
+
+def test_a_route_to_nobody_says_why(world: World) -> None:
+    """No flow: null, with the reason that the message would have been kept with."""
+    ours = world.address()
+    disabled = world.flow("https://example.com/", contact_identity=ours, enabled=False)
+    told = world.rest("POST", "/v1/Routes", {"From": "+15550000009", "To": ours}).json
+    assert told["flex_flow_sid"] is None
+    assert disabled.sid in told["reason"]
+    assert told["steps"]
+
+
+def test_a_route_of_no_message_is_400(world: World) -> None:
+    """Parameters that no message could have are refused with their reason."""
+    for form in ({}, {"From": "whatsapp:+15550000009", "To": "messenger:1"}, {"From": "+1555", "To": ""}):
+        reply = world.rest("POST", "/v1/Routes", form)
+        assert reply.status == 400
+        assert_twilio_error(reply, 20001)
+
+
+def test_a_route_is_asked_for_the_account_that_asks(world: World) -> None:
+    """An AccountSid among the parameters is not believed."""
+    flow = world.flow(integration=Integration("proxy"))
+    form = {"From": "+15550000009", "To": flow.contact_identity, "AccountSid": ACCOUNT}
+    told = world.rest("POST", "/v1/Routes", form, user=SUBACCOUNT, secret=SUBACCOUNT_TOKEN).json
+    assert (told["account_sid"], told["flex_flow_sid"]) == (SUBACCOUNT, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("PUT", "/v1/Deliveries", 405),
+        ("DELETE", "/v1/Deliveries/SM" + "0" * 32, 405),
+        ("GET", "/v1/Routes", 405),
+        ("GET", "/v1/Nothing", 404),
+        ("GET", "/", 404),
+    ],
+)
+def test_what_is_not_there_is_said_as_twilio_says_it(world: World, method: str, path: str, status: int) -> None:
+    """Paths and methods that nobody knows get Twilio's error body too."""
+    reply = world.rest(method, path)
+    assert reply.status == status
+    assert_twilio_error(reply, {404: 20404, 405: 20004}[status])
