@@ -1,7 +1,5 @@
 """`router flows`: Flex Flows as code, TOML in and out."""
 
-import sys
-import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Final, TextIO
@@ -10,24 +8,22 @@ import click
 from rich.text import Text
 
 from router.cli.context import base_url, load_settings_for_cli
+from router.cli.doubt import doubts
+from router.cli.flow_changes import agreed, read_flow_file, write_changes
+from router.cli.flows_diff import diff as diff_command
+from router.cli.flows_import import import_
 from router.cli.flows_log import log
 from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
 from router.cli.show import clean, integration_line, print_changes, print_json, print_table, word
 from router.errors import RouterError
 from router.flow import FlexFlow, to_resource
-from router.flow_diff import Change, diff
+from router.flow_diff import diff
 from router.flow_field import CHANNEL_TYPES
 from router.flow_file import export as to_toml
-from router.flow_file import load as from_toml
-from router.sid import new_sid
 from router.store import Store
 
-# Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
-_CHUNK: Final = 200
 _COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
 _PAGE: Final = 500
-_BY: Final = "router flows apply"
-_MANY: Final = 1000  # changes, from which on progress is shown
 
 
 @click.group()
@@ -41,7 +37,8 @@ def flows() -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
-flows.add_command(log)
+for command in (import_, diff_command, log):
+    flows.add_command(command)
 
 
 @flows.command("list")
@@ -127,63 +124,18 @@ def apply(*, file: TextIO, prune: bool, dry_run: bool, yes: bool, account: str |
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     settings = load_settings_for_cli()
     with open_store(settings) as store:
-        sid = one_account(settings, account).sid
-        wanted = from_toml(
-            _read(file),
-            file=file.name,
-            account_sid=sid,
-            handlers=settings.handlers_of(sid),
-            now=int(time.time()),
-            new_sid=lambda: new_sid("FO"),
-        )
+        owner = one_account(settings, account)
+        sid = owner.sid
+        wanted = read_flow_file(file, settings, sid)
         changes = diff(store.flows.walk(sid), wanted, prune=prune)
         if not changes:
             click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")
             return
-        print_changes(changes)
+        print_changes(changes, lambda flow: doubts(flow, owner))
         if dry_run:
             click.echo("Nothing was changed: this was a dry run.")
-        elif yes or _agreed(changes):
-            _write(store, changes)
+        elif yes or agreed(changes):
+            write_changes(store, changes, by="router flows apply", again="apply the file again for the rest")
             click.echo("Done. The next message is routed by it.")
         else:
             raise RouterError("nothing was changed")
-
-
-def _read(file: TextIO) -> str:
-    try:
-        return file.read()
-    except UnicodeDecodeError as error:
-        raise RouterError(f"{clean(file.name)}: not UTF-8: {error}") from None
-
-
-def _agreed(changes: tuple[Change, ...]) -> bool:
-    """Ask where there is somebody to ask; elsewhere only what removes needs a word."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        return click.confirm("Change them?")
-    if any(change.kind == "remove" for change in changes):
-        raise RouterError("nothing was changed: to remove flows without being asked, say --yes")
-    return True
-
-
-def _write(store: Store, changes: tuple[Change, ...]) -> None:
-    """Write the changes in their order, which keeps them out of each other's way."""
-    done = 0
-    try:
-        hidden = len(changes) < _MANY or not sys.stderr.isatty()
-        with click.progressbar(length=len(changes), label="Writing", file=sys.stderr, hidden=hidden) as bar:
-            for start in range(0, len(changes), _CHUNK):
-                chunk = changes[start : start + _CHUNK]
-                for change in chunk:
-                    if change.before and not change.after:
-                        store.flows.delete(change.before, by=_BY)
-                        done += 1
-                puts = [(change.after, change.before) for change in chunk if change.after]
-                if puts:
-                    store.flows.put_all(puts, by=_BY)
-                    done += len(puts)
-                bar.update(len(chunk))
-    except RouterError as error:
-        raise RouterError(
-            f"{error}. About {done:,} of {len(changes):,} changes were made; apply the file again for the rest"
-        ) from error

@@ -7,7 +7,7 @@ never reaches the terminal as control characters.
 import json
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
@@ -153,9 +153,15 @@ def print_facts(facts: Facts) -> None:
     _print(table)
 
 
-def print_changes(changes: Sequence[Change]) -> None:
-    """Print what would become of flows: the first ones one by one with what changes in them, then their numbers."""
+def print_changes(changes: Sequence[Change], doubts: Callable[[FlexFlow], Sequence[str]]) -> None:
+    """Print what would become of flows: the first ones one by one with what changes in them, then their numbers.
+
+    Args:
+        changes: what would be added, changed, removed.
+        doubts: says why a flow that is added or changed would deliver nothing.
+    """
     out = console()
+    doubtful = {change.after.sid: found for change in changes if change.after and (found := doubts(change.after))}
     marks = {"add": "+", "change": "~", "remove": "-"}
     for change in changes[:_CHANGES]:
         flow, kind = change.flow, change.kind
@@ -166,10 +172,14 @@ def print_changes(changes: Sequence[Change]) -> None:
             out.print(Text(clean(f"    {integration_line(flow)}, {flow.response}")), soft_wrap=True)
         for key, before, after in change.fields():
             out.print(Text(clean(f"    {key}: {_value(before)} → {_value(after)}")), soft_wrap=True)
+        for doubt in doubtful.get(flow.sid, ()):
+            out.print(Text(clean(f"    ! {doubt}"), style="yellow"), soft_wrap=True)
     if len(changes) > _CHANGES:
         out.print(f"… and {len(changes) - _CHANGES:,} more")
     counts = Counter[str](change.kind for change in changes)
     out.print(", ".join(f"{counts[kind]:,} to {kind}" for kind in marks if counts[kind]))
+    if doubtful:
+        out.print(Text(f"! {len(doubtful):,} of them would deliver nothing as they are", style="yellow"))
 
 
 def _value(value: object) -> str:

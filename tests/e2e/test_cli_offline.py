@@ -6,11 +6,21 @@ from pathlib import Path
 import pytest
 
 from router.cli import COMMANDS
+from router.cli.doubt import NOT_DELIVERED_TO
 from router.cli.show import age, clean, spoken
+from router.flow_field import INTEGRATION_TYPES
 from tests.e2e.commands import FLOWS, Cli, external, invoke
+from tests.integrations.sending import integrations, settings
 from tests.integrations.target import Target
 
 AC, TOKEN = "AC" + "7" * 32, "5e" * 16
+SMS = {"friendly_name": "Support", "channel_type": "sms"}
+TASK = {
+    "integration_type": "task",
+    "integration.workspace_sid": f"WS{1:032x}",
+    "integration.workflow_sid": f"WW{1:032x}",
+}
+URL = {"integration.url": "https://a.example/x"}
 
 
 @pytest.fixture
@@ -80,6 +90,30 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
     for sentence in sentences:
         assert sentence in result.stderr
     assert offline("flows", "export").output == before
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        pytest.param({"integration_type": "proxy"}, "    ! no Proxy service is named: ", id="no Proxy service"),
+        pytest.param(TASK, "    ! task cannot be delivered to yet: ", id="task"),
+        pytest.param({"integration_type": "conversation"}, "    ! conversation cannot be ", id="conversation"),
+        pytest.param(URL | {"language": "es"}, "    ! language cannot be looked at yet: ", id="language"),
+        pytest.param(URL | {"match": "x"}, "    ! match cannot be looked at yet: ", id="match"),
+    ],
+)
+def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict[str, str], said: str) -> None:
+    """It is written as wanted, and the diff says under it what will not work, and what to do."""
+    given = "".join(f'{key} = "{value}"\n' for key, value in (SMS | more).items())
+    result = offline("flows", "apply", "-", given=f"[[flow]]\n{given}")
+    assert result.exit_code == 0, result.output
+    assert said in result.output
+    assert "! 1 of them would deliver nothing as they are\nDone." in result.output
+
+
+def test_warned_of_are_the_types_without_a_sender() -> None:
+    """Whoever adds a sender takes its type out of what is warned of."""
+    assert set(INTEGRATION_TYPES) - set(integrations(settings())._senders) == set(NOT_DELIVERED_TO)
 
 
 def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
