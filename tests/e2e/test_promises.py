@@ -1,0 +1,200 @@
+"""Promises 3, 4 and 6 of DESIGN: routing is never stale, a message costs two calls, and everything is small."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from router.flow import FlexFlow, Integration
+from router.store.keys import AccountKeys
+from tests.e2e.service import ACCOUNT
+from tests.e2e.world import World, arrived
+from tests.integrations.target import Target
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two processes over one store: a third one, the test, changes flows."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, processes=2)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A target of the test's own."""
+    with Target() as running:
+        yield running
+
+
+# -- never stale ------------------------------------------------------------------------------------------------------
+
+
+def _move(world: World, flow: FlexFlow) -> None:
+    with world.flows() as flows:
+        flows.put(replace(flow, contact_identity=world.address()), replaces=flow)
+
+
+def _delete(world: World, flow: FlexFlow) -> None:
+    with world.flows() as flows:
+        flows.delete(flow)
+
+
+def _replace(world: World, flow: FlexFlow) -> None:
+    with world.flows() as flows:
+        flows.put_all([(replace(flow, enabled=False), flow)])
+        flows.put(replace(flow, sid=world.sid("FO"), integration=_at(flow, "/new")))
+
+
+def _at(flow: FlexFlow, path: str) -> Integration:
+    return replace(flow.integration, url=flow.integration.url.replace("/old", path))
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        pytest.param(lambda w, flow: w.change(flow, integration=_at(flow, "/new")), "/new", id="another-url"),
+        pytest.param(_replace, "/new", id="disabled-for-another"),
+        pytest.param(lambda w, flow: w.change(flow, enabled=False), None, id="disabled"),
+        pytest.param(_delete, None, id="deleted"),
+        pytest.param(_move, None, id="moved-to-another-address"),
+        pytest.param(lambda w, flow: w.change(flow, paused=True), None, id="paused"),
+    ],
+)
+def test_the_next_message_is_routed_by_the_change(
+    world: World, target: Target, change: Callable[[World, FlexFlow], object], path: str | None
+) -> None:
+    """On every process, both of which knew the flow as it was, the first message after a change goes by the change."""
+    flow = world.flow(target.url("/old"), response="accept")
+    for process in (0, 1):
+        world.ends(world.text(flow, process=process).sid)
+    change(world, flow)
+    for process in (0, 1):
+        sid = world.text(flow, process=process).sid
+        if path is None:
+            assert world.delivery(sid)["status"] in ("unrouted", "queued")
+        else:
+            world.ends(sid)
+            assert arrived(target, path)[process:] == [sid]
+    assert len(arrived(target, "/old")) == 2
+
+
+def test_an_address_that_had_no_flow_has_one_at_once(world: World, target: Target) -> None:
+    """That there is no flow is remembered too, and not for longer than it is so: made, removed and made again."""
+    ours = world.address()
+    for _ in range(2):
+        for process in (0, 1):
+            assert world.delivery(world.text(ours, process=process).sid)["status"] == "unrouted"
+        flow = world.flow(target.url("/hook"), contact_identity=ours, response="accept")
+        for process in (0, 1):
+            assert world.ends(world.text(ours, process=process).sid)["status"] == "delivered"
+        with world.flows() as flows:
+            flows.delete(flow)
+
+
+def test_an_exact_address_overtakes_the_default(world: World, target: Target) -> None:
+    """A flow for the address wins over `*` from the first message on, and `*` has the address back when it is gone."""
+    ours = world.address()
+    default = world.flow(target.url("/default"), contact_identity="*", response="accept")
+    try:
+        for process in (0, 1):
+            world.ends(world.text(ours, process=process).sid)
+        exact = world.flow(target.url("/exact"), contact_identity=ours, response="accept")
+        for process in (0, 1):
+            world.ends(world.text(ours, process=process).sid)
+        assert (len(arrived(target, "/default")), len(arrived(target, "/exact"))) == (2, 2)
+        with world.flows() as flows:
+            flows.delete(exact)
+        for process in (0, 1):
+            world.ends(world.text(ours, process=process).sid)
+        assert (len(arrived(target, "/default")), len(arrived(target, "/exact"))) == (4, 2)
+    finally:
+        with world.flows() as flows:
+            flows.delete(default)
+
+
+def test_a_messaging_service_comes_between_address_and_default(world: World, target: Target) -> None:
+    """The address first, then MessagingServiceSid, then `*`: each is overtaken by the one before, at once."""
+    ours, service = world.address(), world.sid("MG")
+    made = []
+    for place, identity in enumerate(("*", service, ours)):
+        made.append(world.flow(target.url(f"/{place}"), contact_identity=identity, response="accept"))
+        for process in (0, 1):
+            sid = world.text(ours, process=process, MessagingServiceSid=service).sid
+            assert world.ends(sid)["flex_flow_sid"] == made[-1].sid
+            assert arrived(target, f"/{place}")[process:] == [sid]
+    with world.flows() as flows:
+        flows.delete(made[0])
+
+
+# -- two calls --------------------------------------------------------------------------------------------------------
+
+
+def test_a_delivered_message_costs_two_calls(world: World, target: Target) -> None:
+    """`accept` and `settle`, for an address that the process knows; the sweepers' looks, two a second, come on top."""
+    flow = world.flow(target.url("/hook"))
+    world.text(flow)
+    scripts = _calls(world)
+    began = _now(world)
+    for _ in range(100):
+        assert world.text(flow).status == 200
+    wait_until(lambda: len(target.requests) == 101, what="all have arrived")
+    swept = 2 * len(world.services) * (1 + _now(world) - began)
+    assert 200 <= _calls(world) - scripts <= 200 + swept
+
+
+def test_a_new_address_costs_one_call_more(world: World, target: Target) -> None:
+    """The entries of an address are read once by each process, also where there is no flow for it."""
+    flows = [world.flow(target.url("/hook")) for _ in range(100)]
+    scripts, began = _calls(world), _now(world)
+    for flow in flows:
+        assert world.text(flow).status == 200
+    swept = 2 * len(world.services) * (1 + _now(world) - began)
+    assert 300 <= _calls(world) - scripts <= 300 + swept
+
+
+def _calls(world: World) -> int:
+    for line in world.call("INFO", "commandstats").decode().splitlines():
+        if line.startswith("cmdstat_evalsha:"):
+            return int(line.partition("calls=")[2].partition(",")[0])
+    return 0
+
+
+def _now(world: World) -> float:
+    seconds, micros = world.call("TIME")
+    return int(seconds) + int(micros) / 1e6
+
+
+# -- small ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_queued_message_is_small(world: World) -> None:
+    """At most 1.5 KB of store for a queued SMS alone in its lane, beyond its body: record, lane, and three indexes."""
+    keys = AccountKeys(ACCOUNT)
+    fields = world.fields(world.flow("https://example.com/hook", paused=True))
+    assert world.post(fields).status == 200
+    record = world.record(fields["MessageSid"])
+    body = len(world.call("HGET", record, "raw"))
+    lane = keys.lanes + world.call("HGET", record, "lane").decode()
+    assert _size(world, record) + _size(world, lane) - body + _share(world, keys.due) + _share(world, keys.log) <= 1500
+
+
+def test_a_flow_is_small(world: World) -> None:
+    """At most 1 KB of store for a flow: record, address entry, and the account's index."""
+    keys = AccountKeys(ACCOUNT)
+    flow = world.flow("https://support.example.com/twilio/inbound", fallback_twiml="<Response/>")
+    address = keys.addresses + flow.contact_identity
+    assert _size(world, keys.own_flows + flow.sid) + _size(world, address) + _share(world, keys.flows) <= 1000
+
+
+def _size(world: World, key: str) -> int:
+    # Besides what MEMORY USAGE counts, a key has an entry in a hash table that is between half full and full: 16 bytes.
+    return int(world.call("MEMORY", "USAGE", key, "SAMPLES", 0)) + 16
+
+
+def _share(world: World, index: str) -> float:
+    return float(_size(world, index) / world.call("ZCARD", index))
