@@ -36,10 +36,15 @@ class Change:
         if self.before is None or self.after is None:
             return []
         pairs = ((each, value_of(self.before, each.attribute), value_of(self.after, each.attribute)) for each in FIELDS)
+        own, new = self.before.extra, self.after.extra
         return [
             (each.key, _HIDDEN, _HIDDEN) if each.write_only else (each.key, before, after)
             for each, before, after in pairs
             if before != after
+        ] + [
+            (f"address.{key}", own.get(key, ""), new.get(key, ""))
+            for key in sorted(own.keys() | new.keys())
+            if own.get(key) != new.get(key)
         ]
 
 
@@ -71,6 +76,11 @@ def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool
         changes += [Change(flow, None) for flow in left.values()]
     else:
         _refuse_shared(left.values(), wanted)
+    return in_order(changes)
+
+
+def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Sort changes so that none is in another's way: removals, what leaves an address or is disabled, the others."""
     return tuple(sorted(changes, key=_order))
 
 
