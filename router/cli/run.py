@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,7 +74,7 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
     environ = dict(os.environ) | {name: value for name, value in options.items() if value is not None}
     folder = load(environ).data_dir
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(folder)
     made_up = not load(environ).accounts
     ours = not environ.get("ROUTER_CONFIG")
     if ours:
@@ -90,6 +91,20 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
     with _alone(folder):
         _check_address(settings)
         sys.exit(_with_store(settings, environ, ours=ours, made_up=made_up))
+
+
+def _make(folder: Path) -> None:
+    """Make the data directory, and see that it can be written to.
+
+    Raises:
+        SettingsError: it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise SettingsError("ROUTER_DATA_DIR", f"{folder} cannot be used: {reason}; name another folder") from None
 
 
 def _with_store(settings: Settings, environ: dict[str, str], *, ours: bool, made_up: bool) -> int:

@@ -55,7 +55,8 @@ class Supervisor:
             EmbeddedStoreError: the store does not start.
         """
         for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` stays in force
+            # `nohup` stays in force. INT is another matter: a script's `make run &` inherits it ignored.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._signalled)
         self._valkey = self._store.start()
         self._valkey_since = time.monotonic()
@@ -123,6 +124,9 @@ class Supervisor:
         if self._stopping_since is None:
             self._stopping_since = now
             said = signal.SIGTERM
+            if number == signal.SIGINT:
+                # Not echo: the signal may have come in the middle of one. 40 s are gunicorn's graceful_timeout.
+                os.write(2, b"\nrouter: finishing what is under way, at most 40 s; Ctrl-C again ends at once\n")
         elif now - self._stopping_since > _SECOND:
             said = signal.SIGQUIT
         else:

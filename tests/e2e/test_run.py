@@ -108,19 +108,41 @@ def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
 
 
 def test_ctrl_c_ends_all_in_order(run: Run) -> None:
-    """Ctrl-C stops gunicorn first, whose processes still settle, and the store last; nothing is left."""
+    """Ctrl-C says what it waits for, stops gunicorn, whose processes still settle, and the store last."""
     router = run().up()
     processes, worker = router.children(), router.workers()[0]
     os.kill(worker, signal.SIGSTOP)  # it has something to finish
     store = router.store
     router.interrupt()
     wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
+    assert "router: finishing what is under way, at most 40 s; Ctrl-C again ends at once\n" in router.output
     assert is_alive(processes["gunicorn"])
     assert ask(store, "PING") == "+PONG"
     os.kill(worker, signal.SIGCONT)
     assert router.process.wait(30) == 0
     assert not any(is_alive(pid) for pid in (*processes.values(), worker))
     assert not (router.var / "running.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"),
+    [
+        pytest.param(signal.SIGINT, True, id="INT, as `make run &` of a script has it"),
+        pytest.param(signal.SIGHUP, False, id="HUP, as nohup has it"),
+    ],
+)
+def test_what_was_ignored_at_its_start(run: Run, number: signal.Signals, *, ends: bool) -> None:
+    """INT stops it however it was started; a router that was started to survive its terminal does."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        router = run()
+    finally:
+        signal.signal(number, before)
+    os.kill(router.up().pid, number)
+    if ends:
+        assert router.process.wait(30) == 0
+    else:
+        assert router.status_of("/readyz") == 200
 
 
 def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
@@ -220,6 +242,10 @@ def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> Non
         pytest.param([], {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32}, "router: TWILIO_AUTH_TOKEN: ", id="no token"),
         pytest.param([], {"ROUTER_CONFIG": os.devnull}, "router: ROUTER_CONFIG: ", id="a file without an account"),
         pytest.param([], {"ROUTER_CONFIG": "absent.toml"}, "router: ROUTER_CONFIG: ", id="a file that is not there"),
+        pytest.param([], {"ROUTER_DATA_DIR": "/proc/x"}, "router: ROUTER_DATA_DIR: ", id="a folder nobody can make"),
+        pytest.param([], {"ROUTER_DATA_DIR": "/proc/1"}, "router: ROUTER_DATA_DIR: ", id="a folder nobody can write"),
+        pytest.param([], {"ROUTER_DATA_DIR": __file__}, "router: ROUTER_DATA_DIR: ", id="a file for a folder"),
+        pytest.param(["--data-dir", f"{__file__}/x"], {}, "router: ROUTER_DATA_DIR: ", id="a folder in a file"),
     ],
 )
 def test_wrong_settings_stop_it_at_once(
