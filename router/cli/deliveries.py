@@ -12,7 +12,7 @@ from rich.text import Text
 from router.cli.context import load_settings_for_cli
 from router.cli.reach import account_option, find_delivery, json_option, open_store, since_option, some_accounts
 from router.cli.replay import replay
-from router.cli.show import Facts, age, clean, flow_line, print_facts, print_json, print_table, short, spoken, word
+from router.cli.show import Facts, age, ago, clean, flow_line, print_facts, print_json, print_table, short, spoken, word
 from router.flow import FlexFlow
 from router.inquiry import DEAD, STATES, Wanted, describe
 from router.message import Message, Raw
@@ -134,7 +134,7 @@ def _all_of(delivery: Delivery, flow: FlexFlow | None, now: float) -> Facts:
     facts: Facts = [
         ("SID", delivery.message_sid),
         ("Account", delivery.account_sid),
-        ("Accepted", f"{shown['date_created']}  ({age(delivery.accepted_at, now)} ago)"),
+        ("Accepted", f"{shown['date_created']}  ({ago(delivery.accepted_at, now)})"),
         ("Message", f"{message.channel}  {message.from_} → {message.to}" if message else "has expired"),
     ]
     if message:

@@ -134,14 +134,22 @@ def _segments(body: str) -> int:
     return 1 if length <= one else math.ceil(length / each)
 
 
+class NoAnswer(RouterError):  # noqa: N818 - named for what it says
+    """A webhook was not answered; `connected` says whether there was somebody who may have taken it all the same."""
+
+    def __init__(self, reason: str, *, connected: bool = True) -> None:
+        super().__init__(reason)
+        self.connected = connected
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a webhook was answered with, and after how many seconds."""
+    """What a webhook was answered with, and after how many seconds; a status of 0: with nothing."""
 
     status: int
-    content_type: str
-    body: bytes
-    seconds: float
+    content_type: str = ""
+    body: bytes = b""
+    seconds: float = 0.0
 
 
 def send(  # noqa: PLR0913 - where to, what, and how it is signed
@@ -164,7 +172,7 @@ def send(  # noqa: PLR0913 - where to, what, and how it is signed
         tamper: change the message after it was signed, as somebody on the way would.
 
     Raises:
-        RouterError: nobody listens, or nobody answers in the time that Twilio waits.
+        NoAnswer: nobody listens, or nobody answers in the time that Twilio waits.
     """
     encoded = urlencode(form)
     public = url_to_sign(signed_as or url)
@@ -198,15 +206,16 @@ def _exchange(url: str, method: str, target: str, body: bytes | None, headers: d
         response = connection.getresponse()
         answer = response.read(_ANSWER_MOST)
     except ConnectionRefusedError:
-        raise RouterError(
-            f"nobody listens at {origin}: start the router with `router run`, or say where it is with --url"
+        raise NoAnswer(
+            f"nobody listens at {origin}: start the router with `router run`, or say where it is with --url",
+            connected=False,
         ) from None
     except TimeoutError:
-        raise RouterError(
+        raise NoAnswer(
             f"{origin} did not answer within {TWILIO_WAITS:.0f} s, and Twilio waits no longer (error 11205)"
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise RouterError(f"{origin} cannot be asked: {str(error) or type(error).__name__}") from error
+        raise NoAnswer(f"{origin} cannot be asked: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
     content_type = response.getheader("Content-Type", "")

@@ -20,6 +20,7 @@ _LOOK: Final = 0.05
 _GOOD: Final = ("delivered", "redirected")
 _ON_ITS_WAY: Final = ("queued", "sending")
 _OK: Final = range(200, 300)
+_REFUSED: Final = (401, 403)  # how a webhook says that a signature is wrong; the router says 403
 _FAILURES: Final = 10
 _WHY: Final = {
     400: "the parameters are not those of an inbound message on this channel",
@@ -31,10 +32,14 @@ _WHY: Final = {
 
 @dataclass(slots=True)
 class Sent:
-    """One message that was sent: its form, its answer, and what the store knows of it."""
+    """One message that was sent: its form, its answer, and what the store knows of it.
+
+    `tampered` says that it was changed on purpose after it was signed.
+    """
 
     form: dict[str, str]
     answered: Answered
+    tampered: bool = False
     delivery: Delivery | None = None
     flow: FlexFlow | None = None
 
@@ -45,13 +50,16 @@ class Sent:
 
     @property
     def good(self) -> bool:
-        """Whether it was taken and, where that can be seen, delivered."""
+        """Whether it was taken and, where that can be seen, delivered; whether it was refused, when it was tampered."""
+        if self.tampered:
+            return self.answered.status in _REFUSED
         return self.answered.status in _OK and (self.delivery is None or self.delivery.state in _GOOD)
 
 
 def follow(sent: Sequence[Sent], store: Store, seconds: float) -> None:
     """Wait until every message that was taken is done, at most so long, and read what became of it."""
-    waiting = taken = [each for each in sent if each.answered.status in _OK]
+    # One without an answer may have been taken all the same.
+    waiting = taken = [each for each in sent if each.answered.status in _OK or not each.answered.status]
     deadline = time.monotonic() + seconds
     while waiting := [each for each in waiting if _state(each, store) in _ON_ITS_WAY]:
         if time.monotonic() >= deadline:
@@ -77,26 +85,25 @@ def resource(sent: Sent, url: str) -> dict[str, Any]:
         "to": sent.form["To"],
         "body": sent.form["Body"],
         "url": url,
-        "status": sent.answered.status,
+        "status": sent.answered.status or None,
         "seconds": round(sent.answered.seconds, 4),
         "answer": sent.answered.body.decode(errors="replace"),
         "delivery": describe(sent.delivery) if sent.delivery else None,
     }
 
 
-def one(sent: Sent, channel: str, *, tampered: bool, watched: bool) -> Facts:
+def one(sent: Sent, channel: str, *, watched: bool) -> Facts:
     """Tell of one message: what was sent, answered, and done.
 
     Args:
         sent: the message.
         channel: of what kind it is.
-        tampered: whether it was changed on purpose.
         watched: whether there is a store that could know of it.
     """
     form, media = sent.form, int(sent.form["NumMedia"])
     message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form["Body"])]
     message += [f"{form[f'MediaContentType{n}']}  {form[f'MediaUrl{n}']}" for n in range(media)]
-    facts: Facts = [("Sent", message), ("Answer", _answer(sent.answered, tampered=tampered))]
+    facts: Facts = [("Sent", message), ("Answer", _answer(sent))]
     delivery = sent.delivery
     if delivery is not None:
         steps = [*delivery.why, *[f"→ {flow_line(sent.flow)}"] * (sent.flow is not None)]
@@ -108,14 +115,15 @@ def one(sent: Sent, channel: str, *, tampered: bool, watched: bool) -> Facts:
     return facts
 
 
-def _answer(answered: Answered, *, tampered: bool) -> list[str]:
+def _answer(sent: Sent) -> list[str]:
+    answered = sent.answered
     head = f"{answered.status} after {answered.seconds * 1000:.0f} ms"
     if answered.status not in _OK:
-        why = (
-            "refused, as it must be: it was changed after it was signed" if tampered else _WHY.get(answered.status, "")
-        )
+        if sent.tampered and sent.good:
+            return [f"{head}: refused, as it must be: it was changed after it was signed"]
+        why = _WHY.get(answered.status, "")
         text = short(answered.body.decode(errors="replace").strip(), 200)
-        return [f"{head}: {why or text}", *[text] * (bool(why) and bool(text) and not tampered)]
+        return [f"{head}: {why or text}", *[text] * (bool(why) and bool(text))]
     media_type = answered.content_type.partition(";")[0].strip().lower()
     if media_type == "text/plain" and answered.body.strip():  # Twilio sends it as it is
         lines: list[str] | None = answered.body.decode(errors="replace").strip().splitlines()
@@ -152,17 +160,21 @@ def many(sent: Sequence[Sent], channel: str) -> Facts:
             "Sent",
             f"{len(sent)} {channel} messages of {customers} customer{'s' * (customers > 1)} to {sent[0].form['To']}",
         ),
-        ("Answers", f"{_counts(each.answered.status for each in sent)}; the slowest after {slowest:.0f} ms"),
+        ("Answers", f"{_counts(_status(each) for each in sent)}; the slowest after {slowest:.0f} ms"),
         ("Deliveries", _counts(states) or "not known"),
     ]
     if failed:
         lines = [
-            f"{each.sid}  {each.delivery.state if each.delivery else each.answered.status}"
+            f"{each.sid}  {each.delivery.state if each.delivery else _status(each)}"
             f"  {each.delivery.error if each.delivery else ''}".rstrip()
             for each in failed[:_FAILURES]
         ]
         facts.append(("Not well", [*lines, *[f"and {len(failed) - _FAILURES} more"] * (len(failed) > _FAILURES)]))
     return facts
+
+
+def _status(sent: Sent) -> str:
+    return str(sent.answered.status or "no answer")
 
 
 def _counts(values: Iterable[object]) -> str:

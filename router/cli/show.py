@@ -85,6 +85,12 @@ def age(then: int, now: float) -> str:
     return "now"
 
 
+def ago(then: int, now: float) -> str:
+    """Say when something was, as `3 min ago`; the arguments are those of `age`."""
+    said = age(then, now)
+    return said if said == "now" else f"{said} ago"
+
+
 def integration_line(flow: FlexFlow) -> str:
     """Say in a few words what takes the messages of a flow, as `external https://example.com/inbound`."""
     what = flow.integration

@@ -10,7 +10,7 @@ from twilio.request_validator import RequestValidator
 
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ
-from tests.integrations.target import Target, answer
+from tests.integrations.target import Target, answer, close, in_turn, reset
 from tests.waiting import wait_until
 
 TO = {"sms": "+15005550006", "whatsapp": "+14155238886", "facebook": "1049", "rcs": "rcs:demo_agent"}
@@ -67,16 +67,17 @@ def test_attachments_arrive(cli: Cli) -> None:
     assert sent["sid"].startswith("MM")
     assert "You sent 2 attachments" in sent["answer"]
     shown = cli("deliveries", "show", sent["sid"]).output
+    assert "Z  (now)\n" in shown or " s ago)\n" in shown
     assert "image/jpeg  https://example.com/photo.jpg" in shown
     assert "application/pdf  https://example.com/x?a=1,2" in shown
     assert sent["delivery"]["status"] == "delivered"
 
 
 def test_a_tampered_message_is_refused_and_leaves_no_trace(cli: Cli) -> None:
-    """What was changed after it was signed is a 403, and exit status 1."""
+    """What was changed after it was signed is a 403, which is what was wanted: exit status 0."""
     result = cli("simulate", "sms", "--tamper", "--json")
     sent = json.loads(result.output)
-    assert (result.exit_code, sent["status"], sent["delivery"]) == (1, 403, None)
+    assert (result.exit_code, sent["status"], sent["delivery"]) == (0, 403, None)
     shown = cli("deliveries", "show", sent["sid"])
     assert shown.exit_code == 1
     assert f"no record of {sent['sid']}" in shown.stderr
@@ -129,6 +130,21 @@ def test_any_url_gets_what_the_official_validator_accepts(cli: Cli, router: Runn
     assert RequestValidator(token).validate(signed_url, form, request.header("X-Twilio-Signature"))
     assert (form["Body"], form["Label"], form["WaId"]) == ("Olá", "", "14155550100")
     assert request.header("I-Twilio-Idempotency-Token")
+
+
+def test_a_tampered_message_that_is_taken_is_a_failure(cli: Cli) -> None:
+    """A webhook that does not look at the signature: exit status 1."""
+    with Target() as webhook:
+        assert cli("simulate", "sms", "--url", webhook.url(), "--tamper").exit_code == 1
+
+
+def test_a_lost_connection_is_one_message_without_an_answer(cli: Cli) -> None:
+    """One of many that nobody answers is counted, the others are sent, and the exit status is 1."""
+    with Target({"/": in_turn(close, answer(), reset, answer())}) as webhook:
+        result = cli("simulate", "sms", "--url", webhook.url(), "--count", "6", "--wait", "0")
+        assert len(webhook.requests) == 6
+        assert result.exit_code == 1
+        assert "200 x 4, no answer x 2; the slowest" in result.output
 
 
 def test_nobody_listens(cli: Cli) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from router.cli import COMMANDS
 from router.cli.doubt import NOT_DELIVERED_TO
-from router.cli.show import age, clean, spoken
+from router.cli.show import age, ago, clean, spoken
 from router.flow_field import INTEGRATION_TYPES
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.integrations.sending import integrations, settings
@@ -266,6 +266,7 @@ def test_twiml_is_told_as_the_customer_gets_it(twiml: bytes, lines: list[str] | 
 def test_an_age_is_short(seconds: float, said: str) -> None:
     """One unit says how long ago it was."""
     assert age(1_000_000, 1000 + seconds) == said
+    assert ago(1_000_000, 1000 + seconds) == (said if said == "now" else f"{said} ago")
 
 
 def test_joined_emoji_stay_whole() -> None:
