@@ -15,6 +15,7 @@ COMMANDS = {
     "explain": "Say where a message would go, and why, without sending it.",
     "flows": "See and change the Flex Flows: which integration takes the messages for an address.",
     "deliveries": "See what happened to messages, and send them again.",
+    "doctor": "Say why signatures do not match, and what is wrong with the set-up.",
     "bench": "Measure the router against what one would write without it.",
 }
 

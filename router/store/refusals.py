@@ -61,6 +61,11 @@ class Refusals:
             ]
         )
 
+    def clock(self) -> float:
+        """Return the store's time, in seconds since 1970."""
+        seconds, micros = self._client.call("TIME")
+        return int(seconds) + int(micros) / 1_000_000
+
     def newest(self, tags: Iterable[str], *, after: int = 0) -> list[Refusal]:
         """Read those of some buckets since `after`, in ms since 1970, the newest first."""
         replies = self._client.calls([("LRANGE", _key(tag), 0, MOST - 1) for tag in tags])

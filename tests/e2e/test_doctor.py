@@ -1,0 +1,313 @@
+"""`router doctor`: what it says of refused requests and of a set-up, and what scripts learn from it."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from click.testing import CliRunner
+from twilio.request_validator import RequestValidator
+
+from router.cli import main
+from router.flow import FlexFlow, Integration
+from router.store.client import Client
+from router.store.flows import FlowStore
+from router.store.refusals import MOST, Refusal, Refusals
+from router.suspect import Finding
+from tests.e2e.running import free_port
+from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
+from tests.e2e.twilio_rest import TwilioRest
+from tests.integrations.target import Target
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class Clinic:
+    """A router whose public URL is its own address, a Twilio account, and a doctor to ask."""
+
+    def __init__(self, folder: Path, valkey: ValkeyServer, twilio: TwilioRest) -> None:
+        self.valkey = valkey
+        self.twilio = twilio
+        self.service = Service(folder, valkey.url, workers=1)
+        self.service.stop()
+        self.base = f"http://127.0.0.1:{self.service.port}"
+        self.service._environ["ROUTER_PUBLIC_URL"] = self.base
+        self.service.start()
+        self._config = str(folder / "router.toml")
+
+    def ask(self, *options: str, **environ: str) -> tuple[int, dict[str, Any]]:
+        """Return the exit status and what the doctor says to programs."""
+        status, text = self.read("--json", *options, **environ)
+        return status, json.loads(text)
+
+    def read(self, *options: str, **environ: str) -> tuple[int, str]:
+        """Return the exit status and what the doctor says to people."""
+        given = {
+            "ROUTER_CONFIG": self._config,
+            "ROUTER_PUBLIC_URL": self.base,
+            "ROUTER_TWILIO_API_URL": self.twilio.url,
+        }
+        ended = CliRunner().invoke(main, ["doctor", *options], env=given | environ, catch_exceptions=False)
+        return ended.exit_code, ended.output
+
+    def send(self, path: str, fields: dict[str, str], signed: str, token: str = TOKEN) -> int:
+        """Send a webhook whose signature is over another URL."""
+        signature = RequestValidator(token).compute_signature(signed, fields)
+        headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
+        return self.service.request("POST", path, urlencode(fields).encode(), headers)[0]
+
+    def refusals(self) -> Refusals:
+        """Open the record of refusals."""
+        return Refusals(Client(self.valkey.url))
+
+    def forget(self) -> None:
+        """Forget everything that was sent and set."""
+        self.valkey.command("FLUSHALL SYNC")
+
+
+@pytest.fixture(scope="module")
+def _clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
+    valkey = ValkeyServer()
+    with TwilioRest(ACCOUNT, TOKEN) as twilio:
+        clinic = Clinic(tmp_path_factory.mktemp("clinic"), valkey, twilio)
+        yield clinic
+        clinic.service.close()
+    valkey.close()
+
+
+@pytest.fixture
+def clinic(_clinic: Clinic) -> Clinic:
+    """A clinic where everything is well: one number, which points here."""
+    _clinic.forget()
+    _clinic.twilio.status = "active"
+    _clinic.twilio.numbers.clear()
+    _clinic.twilio.services.clear()
+    _clinic.twilio.senders.clear()
+    _clinic.twilio.number(OURS, f"{_clinic.base}/webhooks/sms")
+    return _clinic
+
+
+def bad(report: dict[str, Any]) -> list[str]:
+    """Return the names of what is to be mended."""
+    return [check["name"] for check in report["checks"] if check["state"] == "bad"]
+
+
+def found(report: dict[str, Any], name: str) -> str:
+    """Return all that was found under a name."""
+    return "\n".join(check["found"] for check in report["checks"] if check["name"] == name)
+
+
+def flow(url: str, **more: Any) -> FlexFlow:
+    """Make a flow for our number."""
+    return FlexFlow(
+        sid="FO" + "1" * 32,
+        account_sid=ACCOUNT,
+        friendly_name="Support",
+        chat_service_sid="IS" + "1" * 32,
+        channel_type="sms",
+        contact_identity=OURS,
+        integration=Integration("external", url=url),
+        **more,
+    )
+
+
+def test_a_healthy_set_up_passes(clinic: Clinic) -> None:
+    """With all in order the exit status is 0, and every part was looked at, through the public URL too."""
+    status, report = clinic.ask()
+
+    assert (status, report["good"], bad(report)) == (0, True, [])
+    names = {check["name"] for check in report["checks"] if check["state"] == "good"}
+    assert {"settings", "store", "clock", "router", "public URL", "Twilio", "numbers", "messages", "load"} <= names
+    assert "a signed request came through" in found(report, "public URL")
+    assert found(report, "numbers").startswith("1 of 1 addresses")
+
+
+@pytest.mark.parametrize(
+    ("path", "signed", "cause"),
+    [
+        ("/webhooks/sms", "https://127.0.0.1:{port}/webhooks/sms", "scheme"),
+        ("/webhooks/sms?x=1+2", "http://127.0.0.1:{port}/webhooks/sms?x=1%202", "query_encoding"),
+    ],
+)
+def test_a_refused_request_is_explained(clinic: Clinic, path: str, signed: str, cause: str) -> None:
+    """What Twilio signed and the router refused fails the check, with its cause and what to change."""
+    assert clinic.send(path, parameters(1, "+15550000002"), signed.format(port=clinic.service.port)) == 403
+    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+
+    status, report = clinic.ask("--offline")
+
+    assert (status, bad(report)) == (1, ["signatures"])
+    (refusal,) = report["refusals"]
+    assert [finding["cause"] for finding in refusal["findings"]] == [cause]
+    assert refusal["account_sid"] == ACCOUNT
+    text = clinic.read("--offline")[1]
+    assert f"{cause}: " in text
+    assert "→ " in text
+
+
+def test_what_is_kept_of_a_refusal_holds_no_message(clinic: Clinic) -> None:
+    """Neither text nor number nor signature nor token is in the store; addresses are masked."""
+    fields = parameters(2, "+15551234567", Body="a secret text")
+    signed = f"{clinic.base}/webhooks/sms?password=hidden"
+    assert clinic.send("/webhooks/sms?password=zebra", fields, signed) == 403
+    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+
+    kept = repr(Client(clinic.valkey.url).call("LRANGE", f"refused:{{{ACCOUNT[-1]}}}", 0, -1)).replace(ACCOUNT, "")
+
+    signature = RequestValidator(TOKEN).compute_signature(signed, fields)
+    for hidden in ("a secret text", "5551234567", "hidden", "zebra", TOKEN, signature, signature[:10]):
+        assert hidden not in kept
+    assert "+15•••67" in clinic.read("--offline")[1]
+
+
+def test_a_flood_is_only_counted(clinic: Clinic) -> None:
+    """Many refusals in a second cost one diagnosis; what Twilio signed is not hidden by strangers' requests."""
+    strangers = parameters(3, "+15550000002", AccountSid="AC" + "9" * 32)
+    for _ in range(20):
+        assert clinic.send("/webhooks/sms", strangers, "http://x/") == 403
+    ours = parameters(4, "+15550000002")
+    assert clinic.send("/webhooks/sms", ours, f"https://127.0.0.1:{clinic.service.port}/webhooks/sms") == 403
+    for _ in range(20):
+        assert clinic.send("/webhooks/sms", strangers, "http://x/") == 403
+
+    def told() -> bool:
+        kept = clinic.refusals().newest(ACCOUNT[-1])
+        return len(kept) + sum(each.others for each in kept) >= 41
+
+    wait_until(told, what="all are counted")
+    kept = clinic.refusals().newest(ACCOUNT[-1])
+    assert len(kept) <= 5
+    assert [each.findings[0].cause for each in kept if each.matched] == ["scheme"]
+
+
+def test_refusals_are_bounded(clinic: Clinic) -> None:
+    """A bucket keeps the newest hundred, for a day, and they come back as they were."""
+    finding = Finding("host", "found \N{SNOWMAN} \ud800", "advice")
+    one = Refusal(1, "why", "POST", "http://x/", ACCOUNT, "", "", "", 1, 2, True, (finding,), 3)
+    kept = clinic.refusals()
+    for _ in range(MOST + 5):
+        kept.add(one, tag="5")
+    assert kept.newest(["5"]) == [one] * MOST
+    assert kept.newest(["5"], after=2) == []
+    assert 86_000 < Client(clinic.valkey.url).call("TTL", "refused:{5}") <= 86_400
+
+
+def test_strangers_do_not_fail_the_check(clinic: Clinic) -> None:
+    """A request that no key of ours signed is told, and the exit status stays 0: anybody could send one."""
+    assert clinic.send("/webhooks/sms", parameters(5, "+15550000002"), clinic.base, token="0" * 32) == 403
+    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+    status, report = clinic.ask("--offline")
+    assert (status, bad(report)) == (0, [])
+    assert [finding["cause"] for finding in report["refusals"][0]["findings"]] == ["unknown_key"]
+
+
+def test_a_public_url_that_changes_the_signature_is_found(clinic: Clinic) -> None:
+    """Another public URL than the router's is reached and refused, and the cause is told when asked again."""
+    with_name = f"http://localhost:{clinic.service.port}"
+    status, report = clinic.ask(ROUTER_PUBLIC_URL=with_name)
+    assert status == 1
+    assert "public URL" in bad(report)
+    assert "refused a signed request" in found(report, "public URL")
+    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+    causes = [finding["cause"] for finding in clinic.ask("--offline")[1]["refusals"][0]["findings"]]
+    assert causes == ["host"]
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["another server", "nobody"])
+def test_a_dead_public_url_is_found(clinic: Clinic, *, up: bool) -> None:
+    """Nobody at the public URL, or somebody else, as a tunnel's own page."""
+    with Target() as target:
+        target.script["/webhooks/message"] = _page
+        base = target.url("").rstrip("/") if up else f"http://127.0.0.1:{free_port()}"
+        status, report = clinic.ask(ROUTER_PUBLIC_URL=base)
+    assert status == 1
+    assert "public URL" in bad(report)
+
+
+def _page(caller: Any) -> bool:
+    return bool(caller.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nHello")) and False
+
+
+def _with_flow(clinic: Clinic) -> None:
+    FlowStore(Client(clinic.valkey.url)).put(flow("http://127.0.0.1:9/"))
+
+
+def _number_elsewhere(clinic: Clinic) -> None:
+    clinic.twilio.numbers[0]["sms_url"] = "https://demo.twilio.com/welcome/sms/reply"
+    FlowStore(Client(clinic.valkey.url)).put(flow("http://127.0.0.1:9/", enabled=False))
+
+
+def _service_elsewhere(clinic: Clinic) -> None:
+    clinic.twilio.service("MG" + "1" * 32, "https://elsewhere.example.com/", OURS)
+    FlowStore(Client(clinic.valkey.url)).put(flow("http://127.0.0.1:9/", enabled=False))
+
+
+def _application_elsewhere(clinic: Clinic) -> None:
+    clinic.twilio.numbers[0]["sms_application_sid"] = "AP" + "1" * 32
+    clinic.twilio.applications["AP" + "1" * 32] = {"sms_url": "https://elsewhere.example.com/"}
+    FlowStore(Client(clinic.valkey.url)).put(flow("http://127.0.0.1:9/", enabled=False))
+
+
+def _suspended(clinic: Clinic) -> None:
+    clinic.twilio.status = "suspended"
+
+
+@pytest.mark.parametrize(
+    ("harm", "name", "says"),
+    [
+        pytest.param(_with_flow, "flows", "cannot be connected to", id="a target that does not answer"),
+        pytest.param(_number_elsewhere, "numbers", "https://demo.twilio.com/welcome", id="a number points elsewhere"),
+        pytest.param(_service_elsewhere, "numbers", f"by Messaging Service MG{'1' * 32}", id="its service decides"),
+        pytest.param(_application_elsewhere, "numbers", f"by application AP{'1' * 32}", id="its application decides"),
+        pytest.param(_suspended, "Twilio", "suspended", id="a suspended account"),
+    ],
+)
+def test_what_is_wrong_is_found(clinic: Clinic, harm: Callable[[Clinic], None], name: str, says: str) -> None:
+    """One thing is wrong: that one is told, with what to do, and the exit status is 1."""
+    harm(clinic)
+    status, report = clinic.ask()
+    assert (status, bad(report)) == (1, [name])
+    (check,) = [check for check in report["checks"] if check["state"] == "bad"]
+    assert says in check["found"]
+    assert check["advice"]
+
+
+def test_wrong_credentials_are_found(clinic: Clinic) -> None:
+    """A token that Twilio does not accept is named by its place, never shown."""
+    status, text = clinic.read(TWILIO_ACCOUNT_SID=ACCOUNT, TWILIO_AUTH_TOKEN="f" * 32)
+    assert status == 1
+    assert "auth_token[0] of" in text
+    assert "f" * 32 not in text
+
+
+def test_no_network_is_one_sentence(clinic: Clinic) -> None:
+    """Without a way to Twilio that is said, and everything else is looked at all the same."""
+    status, report = clinic.ask(ROUTER_TWILIO_API_URL=f"http://127.0.0.1:{free_port()}")
+    assert (status, bad(report)) == (1, ["Twilio"])
+    assert "cannot be reached" in found(report, "Twilio")
+    assert found(report, "messages")
+
+
+def test_a_setting_that_does_not_parse_is_a_finding(clinic: Clinic) -> None:
+    """The doctor does not end at what it is asked about."""
+    status, report = clinic.ask(ROUTER_WORKERS="many")
+    assert (status, bad(report)) == (1, ["settings"])
+
+
+def test_a_store_that_is_away_is_a_finding(clinic: Clinic) -> None:
+    """Without the store that is what is told."""
+    status, report = clinic.ask(ROUTER_REDIS_URL=f"redis://127.0.0.1:{free_port()}")
+    assert (status, bad(report)) == (1, ["store"])
+
+
+def test_messages_that_nobody_takes_care_of_are_told(clinic: Clinic) -> None:
+    """Unrouted messages are worth a look, with the commands that help; they fail no check."""
+    fields = parameters(6, "+15550000002")
+    assert clinic.send("/webhooks/sms", fields, f"{clinic.base}/webhooks/sms") == 200
+    status, report = clinic.ask("--offline")
+    assert status == 0
+    assert "1 unrouted" in found(report, "messages")
