@@ -65,7 +65,7 @@ def _print(found: Comparison, owner: Account, other: str) -> None:
     print_left_out(found)
     for flow in found.only_here:
         click.echo(
-            clean(f"< only here {flow.sid}  {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”")
+            clean(f"< only here  {flow.sid}  {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”")
         )
 
 

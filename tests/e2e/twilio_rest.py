@@ -5,7 +5,7 @@ import threading
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 _LISTS: Final = {
@@ -60,7 +60,8 @@ class TwilioRest:
     """
 
     def __init__(self, account_sid: str, token: str) -> None:
-        self.records: dict[str, list[dict[str, Any]]] = {path: [] for path in _LISTS}
+        self.flex_flows: list[dict[str, Any]] = []
+        self.addresses: list[dict[str, Any]] = []
         self.most = 1000
         self.refuse: dict[int, int] = {}
         self.next_host = ""
@@ -77,16 +78,6 @@ class TwilioRest:
         """What ROUTER_TWILIO_API_URL is set to."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    @property
-    def flex_flows(self) -> list[dict[str, Any]]:
-        """The FlexFlows that it has."""
-        return self.records["/v1/FlexFlows"]
-
-    @property
-    def addresses(self) -> list[dict[str, Any]]:
-        """The Address Configurations that it has."""
-        return self.records["/v1/Configuration/Addresses"]
-
     def answer(self, target: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
         """Return status and body for a GET."""
         self.requests.append(target)
@@ -101,7 +92,7 @@ class TwilioRest:
             return 404, _error(404, 20404, f"The requested resource {path} was not found")
         key, host, most = _LISTS[path]
         size = min(int(query.get("PageSize", ["50"])[0]), most, self.most)
-        records = self.records[path]
+        records = self.flex_flows if key == "flex_flows" else self.addresses
         link = f"{self.next_host or host}{path}?PageSize={size}&Page="
         token = f"&PageToken=PT{number + 1}"
         page = records[number * size : (number + 1) * size]
@@ -134,7 +125,7 @@ class TwilioRest:
 
         return Handler
 
-    def __enter__(self) -> "TwilioRest":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

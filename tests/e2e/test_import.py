@@ -1,0 +1,311 @@
+"""`router flows import` and `router flows diff`, from a Twilio on loopback that the official client talks to."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.integrations.twilio_api import LiveAccount, TwilioApiError
+from router.settings import load
+from tests.e2e.commands import Cli, invoke
+from tests.e2e.twilio_rest import TwilioRest, address, flex_flow
+
+AC, TOKEN = "AC" + "7" * 32, "5e" * 16
+
+
+@pytest.fixture
+def twilio() -> Iterator[TwilioRest]:
+    """A Twilio that has nothing yet."""
+    with TwilioRest(AC, TOKEN) as rest:
+        yield rest
+
+
+@pytest.fixture
+def environ(redis_url: str, tmp_path: Path, twilio: TwilioRest) -> dict[str, str]:
+    """An empty store, and that Twilio."""
+    return {
+        "ROUTER_REDIS_URL": redis_url,
+        "ROUTER_DATA_DIR": str(tmp_path / "var"),
+        "ROUTER_TWILIO_API_URL": twilio.url,
+        "TWILIO_ACCOUNT_SID": AC,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+    }
+
+
+@pytest.fixture
+def cli(environ: dict[str, str]) -> Cli:
+    """Run a command against both."""
+    return lambda *args, given="", **more: invoke(*args, given=given, **environ | more)
+
+
+def flows(cli: Cli) -> dict[str, dict[str, Any]]:
+    """Return the flows that are here, by their names."""
+    listed = json.loads(cli("flows", "list", "--limit", "10000", "--json").output)
+    return {flow["friendly_name"]: flow for flow in listed}
+
+
+# -- what becomes of each record --------------------------------------------------------------------------------------
+
+
+def test_a_live_account_is_taken_over_as_it_is(cli: Cli, twilio: TwilioRest) -> None:
+    """Every kind of FlexFlow keeps its SID, its date and its values; afterwards there is no drift."""
+    task = {"workspace_sid": "WS" + "1" * 32, "workflow_sid": "WW" + "1" * 32, "channel": "chat", "timeout": 60}
+    twilio.flex_flows += [
+        flex_flow(1),
+        flex_flow(2, integration_type="external", integration={"url": "https://a.example/x", "retry_count": 0}),
+        flex_flow(3, integration_type="task", integration=task | {"priority": 2, "creation_on_message": True}),
+        flex_flow(4, channel_type="whatsapp", contact_identity="whatsapp:+15550000004", enabled=False, long_lived=True),
+        flex_flow(5, channel_type="web", contact_identity=None, janitor_enabled=True, integration_type=None),
+    ]
+    result = cli("flows", "import")
+    assert result.exit_code == 0, result.output
+    assert "5 to add" in result.output
+    here = flows(cli)
+    known = ("sid", "date_created", "chat_service_sid", "channel_type", "enabled", "long_lived", "janitor_enabled")
+    for record in twilio.flex_flows:
+        flow = here[record["friendly_name"]]
+        assert [flow[name] for name in known] == [record[name] for name in known]
+        assert flow["integration_type"] == (record["integration_type"] or "studio")
+        assert record["integration"].items() <= flow["integration"].items()
+        assert flow["contact_identity"] == (record["contact_identity"] or "*")
+    assert cli("flows", "diff", "--live").exit_code == 0
+
+
+def test_an_address_configuration_becomes_a_flow(cli: Cli, twilio: TwilioRest) -> None:
+    """The kinds of auto-creation become what the REST resource makes of them; the SID keeps its digits."""
+    events = ["onMessageAdded", "onConversationRemoved"]
+    webhook = {"type": "webhook", "webhook_url": "https://a.example/x", "webhook_method": "GET"}
+    twilio.addresses += [
+        address(1),
+        address(2, {"type": "studio", "studio_flow_sid": "FW" + "2" * 32, "studio_retry_count": 2}),
+        address(3, webhook | {"webhook_filters": events}),
+        address(4, {"enabled": False}, type="messenger", address="messenger:104"),
+        address(5, type="email", address="help@a.example", address_country="US"),
+    ]
+    assert cli("flows", "import").exit_code == 0
+    here = flows(cli)
+    assert [here[f"Address {n}"]["sid"] for n in range(1, 6)] == [f"FO{n:032x}" for n in range(1, 6)]
+    kinds = {name: (flow["channel_type"], flow["integration_type"], flow["enabled"]) for name, flow in here.items()}
+    assert kinds == {
+        "Address 1": ("sms", "conversation", True),
+        "Address 2": ("sms", "studio", True),
+        "Address 3": ("sms", "external", True),
+        "Address 4": ("facebook", "conversation", False),
+        "Address 5": ("custom", "conversation", True),
+    }
+    assert here["Address 3"]["integration"]["url"] == "https://a.example/x"
+    assert cli("flows", "diff", "--live").exit_code == 0
+    twilio.addresses[2]["auto_creation"]["webhook_filters"] = []
+    assert "address.webhook_filters" in cli("flows", "diff", "--live").output
+
+
+def test_what_twilio_does_not_know_of_a_flow_stays(cli: Cli, twilio: TwilioRest) -> None:
+    """A flow that was paused and tuned here takes over what changes at Twilio, and stays paused and tuned."""
+    twilio.flex_flows.append(flex_flow(1))
+    cli("flows", "import")
+    cli("flows", "apply", "-", given=cli("flows", "export").output + "paused = true\nvalidity_period = 60\n")
+    assert cli("flows", "diff", "--live").exit_code == 0
+    twilio.flex_flows[0]["integration"]["flow_sid"] = "FW" + "9" * 32
+    assert "1 to change" in cli("flows", "import").output
+    flow = flows(cli)["Flow 1"]
+    assert (flow["paused"], flow["validity_period"], flow["integration"]["flow_sid"]) == (True, 60, "FW" + "9" * 32)
+
+
+LEFT_OUT: dict[str, tuple[dict[str, Any], str]] = {
+    "a channel that we do not know": (flex_flow(2, channel_type="fax"), "ChannelType: 'fax' is not one of"),
+    "an address of another channel": (
+        flex_flow(2, contact_identity="whatsapp:+15550000002"),
+        "ContactIdentity: 'whatsapp:+15550000002' is an address of whatsapp, not of sms",
+    ),
+    "a credential in a URL": (
+        flex_flow(2, integration_type="external", integration={"url": "https://me:secret@a.example"}),
+        "Integration.Url: credentials in the URL are not allowed",
+    ),
+    "an address that is taken": (
+        flex_flow(2, contact_identity="+15550000001"),
+        f"+15550000001 has the enabled sms flow FO{1:032x} at Twilio, too; disable one of them",
+    ),
+    "a SID of another kind": (flex_flow(2, sid="XX" + "2" * 32), "its SID is not that of a FlexFlow"),
+    "a value of another shape": (flex_flow(2, enabled=["yes"]), "is no text, integer or truth value"),
+}
+
+
+@pytest.mark.parametrize(("record", "sentence"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_what_cannot_be_here_is_named_and_the_rest_is_imported(
+    cli: Cli, twilio: TwilioRest, record: dict[str, Any], sentence: str
+) -> None:
+    """Each is shown with its reason, by the dry run already; a script learns by the exit status that one is missing."""
+    twilio.flex_flows += [flex_flow(1), record]
+    for command in (("flows", "import", "--dry-run"), ("flows", "import"), ("flows", "diff", "--live")):
+        result = cli(*command)
+        assert result.exit_code == 1
+        (line,) = [line for line in result.output.splitlines() if line.startswith("! left out")]
+        assert record["sid"] in line
+        assert sentence in line
+    assert list(flows(cli)) == ["Flow 1"]
+
+
+def test_an_address_that_a_flow_here_has_is_not_taken_from_it(cli: Cli, twilio: TwilioRest) -> None:
+    """A flow that was made here keeps its address; the one of Twilio is left out, by name of what is in its way."""
+    own = 'friendly_name = "Own"\nchannel_type = "sms"\ncontact_identity = "+15550000001"\n'
+    cli("flows", "apply", "-", given=f"[[flow]]\n{own}integration.url = 'https://a.example'\n")
+    twilio.flex_flows.append(flex_flow(1))
+    result = cli("flows", "import")
+    assert result.exit_code == 1
+    assert f"has the enabled sms flow {flows(cli)['Own']['sid']} here; disable one of them" in result.output
+    assert list(flows(cli)) == ["Own"]
+
+
+def test_both_faces_of_one_record_are_one_flow(cli: Cli, twilio: TwilioRest) -> None:
+    """Another router shows each record twice, as FO and as IG: it is imported once, as the FlexFlow."""
+    twilio.flex_flows.append(flex_flow(1))
+    twilio.addresses.append(address(1))
+    assert "1 to add" in cli("flows", "import").output
+    assert list(flows(cli)) == ["Flow 1"]
+
+
+# -- how it is shown, and what it costs when something fails ----------------------------------------------------------
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(cli: Cli, twilio: TwilioRest) -> None:
+    """The difference comes before anything is written."""
+    twilio.flex_flows.append(flex_flow(1))
+    result = cli("flows", "import", "--dry-run")
+    assert result.exit_code == 0
+    assert "+ add     sms +15550000001  “Flow 1”" in result.output
+    assert "this was a dry run" in result.output
+    assert not flows(cli)
+
+
+def test_imported_twice_it_changes_nothing_more(cli: Cli, twilio: TwilioRest) -> None:
+    """The second time it says so, and the list of changes says who made the first."""
+    twilio.flex_flows.append(flex_flow(1))
+    cli("flows", "import", "--yes")
+    assert "Nothing to change: Twilio has 1 flows and addresses." in cli("flows", "import", "--yes").output
+    (change,) = json.loads(cli("flows", "log", "--json").output)
+    assert (change["by"], change["action"]) == ("router flows import", "created")
+
+
+def test_all_pages_are_read_from_the_base_that_is_set(cli: Cli, twilio: TwilioRest) -> None:
+    """Page after page, though Twilio's links name Twilio's own host: credentials go to the set base only."""
+    twilio.most = 7
+    twilio.flex_flows += [flex_flow(number) for number in range(1, 31)]
+    twilio.addresses += [address(number) for number in range(31, 46)]
+    assert cli("flows", "import").exit_code == 0
+    assert len(flows(cli)) == 45
+    assert [target.partition("?")[0] for target in twilio.requests] == ["/v1/FlexFlows"] * 5 + [
+        "/v1/Configuration/Addresses"
+    ] * 3
+
+
+def test_a_page_that_does_not_come_leaves_everything_as_it_was(cli: Cli, twilio: TwilioRest) -> None:
+    """Nothing is written before the last page was read: one sentence, exit status 1."""
+    twilio.most = 2
+    twilio.flex_flows += [flex_flow(number) for number in range(1, 6)]
+    twilio.refuse[2] = 500
+    result = cli("flows", "import", "--yes")
+    assert result.exit_code == 1
+    assert result.output.startswith("router: Twilio's API answered 500: ")
+    assert len(result.output.splitlines()) == 1
+    assert not flows(cli)
+    assert cli("flows", "diff", "--live").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        pytest.param(
+            {"TWILIO_AUTH_TOKEN": "6f" * 16},
+            f"router: Twilio refuses the credentials of {AC} (401): is its auth token, the first one in the settings, "
+            "still in use?\n",
+            id="wrong credentials",
+        ),
+        pytest.param(
+            {"ROUTER_TWILIO_API_URL": "http://127.0.0.1:9"},
+            "router: Twilio's API does not answer: Connection refused\n",
+            id="nobody listens",
+        ),
+        pytest.param(
+            {"ROUTER_TWILIO_API_URL": "http://nowhere.invalid"},
+            "router: Twilio's API does not answer: ",
+            id="no such name",
+        ),
+    ],
+)
+def test_a_twilio_that_refuses_is_one_sentence(cli: Cli, more: dict[str, str], sentence: str) -> None:
+    """It says what to do, with neither traceback nor secret; `diff` exits with another status than for drift."""
+    result = cli("flows", "import", **more)
+    assert result.exit_code == 1
+    assert result.output.startswith(sentence)
+    assert len(result.output.splitlines()) == 1
+    assert cli("flows", "diff", "--live", **more).exit_code == 2
+
+
+def test_a_twilio_that_hangs_is_given_up(environ: dict[str, str], twilio: TwilioRest) -> None:
+    """The official client has no time-out of its own; ours ends the wait."""
+    twilio.released.clear()
+    settings = load(environ)
+    with pytest.raises(TwilioApiError, match="Twilio's API does not answer: timed out"):
+        list(LiveAccount(settings.accounts[0], settings, timeout=0.1).flex_flows())
+
+
+def test_credentials_never_follow_a_link_away_from_twilio(environ: dict[str, str]) -> None:
+    """A next page that is said to be elsewhere is refused before anything is sent there."""
+    settings = load({name: value for name, value in environ.items() if name != "ROUTER_TWILIO_API_URL"})
+    client = LiveAccount(settings.accounts[0], settings)._client
+    for url in ("https://twilio.com.example/x", "http://flex-api.twilio.com/x", "https://eviltwilio.com/x"):
+        with pytest.raises(TwilioApiError, match="which is not Twilio"):
+            client.request("GET", url)
+
+
+# -- drift ------------------------------------------------------------------------------------------------------------
+
+
+def test_drift_is_reported_for_people_and_programs(cli: Cli, twilio: TwilioRest) -> None:
+    """What was added, changed and removed at Twilio since the import is told apart."""
+    twilio.flex_flows += [flex_flow(number) for number in (1, 2, 3)]
+    cli("flows", "import")
+    twilio.flex_flows[:] = [flex_flow(2, friendly_name="New name"), flex_flow(3), flex_flow(4)]
+    result = cli("flows", "diff", "--live")
+    assert result.exit_code == 1
+    for words in ("+ add     sms +15550000004", "friendly_name: Flow 2 → New name", f"< only here  FO{1:032x}"):
+        assert words in result.output
+    reported = cli("flows", "diff", "--live", "--json")
+    assert reported.exit_code == 1
+    drift = json.loads(reported.output)
+    assert drift["same"] is False
+    assert [(each["kind"], each["friendly_name"]) for each in drift["changes"]] == [
+        ("change", "New name"),
+        ("add", "Flow 4"),
+    ]
+    assert drift["changes"][0]["fields"] == {"friendly_name": {"before": "Flow 2", "after": "New name"}}
+    assert [each["friendly_name"] for each in drift["only_here"]] == ["Flow 1"]
+
+
+def test_flows_that_twilio_has_no_form_for_are_no_drift(cli: Cli) -> None:
+    """A proxy flow, and one with a language, are what the router is for."""
+    proxy = '[[flow]]\nfriendly_name = "Proxy"\nchannel_type = "sms"\n'
+    spanish = proxy.replace("Proxy", "Spanish") + 'language = ["es"]\nintegration.url = "https://a.example"\n'
+    cli("flows", "apply", "-", given=proxy + spanish)
+    result = cli("flows", "diff", "--live")
+    assert (result.exit_code, result.output) == (0, "No difference: 0 flows, here as in Twilio.\n")
+
+
+def test_a_file_is_compared_as_apply_would(cli: Cli, twilio: TwilioRest, tmp_path: Path) -> None:
+    """`diff FILE` says what `apply --prune` would do, exits as diff(1) does, and writes nothing."""
+    twilio.flex_flows += [flex_flow(1), flex_flow(2)]
+    cli("flows", "import")
+    file = tmp_path / "flows.toml"
+    file.write_text(cli("flows", "export").output, encoding="utf-8")
+    assert cli("flows", "diff", str(file)).exit_code == 0
+    file.write_text(file.read_text().partition(f'[[flow]]\nsid = "FO{2:032x}"')[0], encoding="utf-8")
+    result = cli("flows", "diff", str(file))
+    assert result.exit_code == 1
+    assert f"- remove  FO{2:032x}" in result.output
+    file.write_text("[[flow", encoding="utf-8")
+    assert cli("flows", "diff", str(file)).exit_code == 2
+    assert len(flows(cli)) == 2
+    for nothing_or_both in ((), (str(file), "--live")):
+        assert cli("flows", "diff", *nothing_or_both).exit_code == 2
