@@ -94,6 +94,7 @@ class Deliverer:
         self._greenlets: set[gevent.Greenlet[..., None]] = set()
         self._waiters: dict[str, list[Waiter]] = {}
         self._freed = Event()
+        self._starved = False  # the last sweep left something due behind for want of slots
         self._stopping = False
         self.alive: Callable[[], bool] = lambda: True
 
@@ -116,6 +117,7 @@ class Deliverer:
         """Drain the lease's lane in a greenlet; its slot is taken already."""
         greenlet = gevent.spawn(self._drain, lease, _target(lease))
         self._greenlets.add(greenlet)
+        metrics.SLOTS.set(self.targets.sending)
         greenlet.rawlink(self._greenlets.discard)
 
     def wait(self, message_id: str) -> Waiter:
@@ -151,7 +153,9 @@ class Deliverer:
         finally:
             if target:
                 self.targets.give_back(target)
-            self._freed.set()
+            metrics.SLOTS.set(self.targets.sending)
+            if self._starved:
+                self._freed.set()
 
     def _deliver(self, lease: Lease, target: str) -> Lease | None:
         """Send one head and settle it; return the lease of the next one."""
@@ -176,6 +180,7 @@ class Deliverer:
             seconds = time.monotonic() - started
             missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
             self.targets.report(target, time.monotonic(), answered=not missed)
+            metrics.BREAKERS.set(len(self.targets.open()))
             settlement = self._conclude(lease, flow, answer, error, seconds)
         twiml = self._twiml(lease, flow, answer)
         settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
@@ -297,8 +302,6 @@ class Deliverer:
             except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
                 more = False
                 self._fault(f"{type(error).__name__}: {error}")
-            metrics.SLOTS.set(self.targets.sending)
-            metrics.BREAKERS.set(len(self.targets.open()))
             self._freed.clear()
             if more:
                 gevent.sleep(SWEEP_LEAST)
@@ -306,13 +309,14 @@ class Deliverer:
 
     def sweep(self) -> bool:
         """Claim due heads into the free slots, once for each bucket; say whether there was more than fitted."""
-        more = False
+        more = self._starved = False
         buckets = list(self._store.buckets)
         random.shuffle(buckets)  # so that no bucket always comes last when slots are short
         for tag in buckets:
             free = self.targets.free
             if free <= 0 or self.stopping:
-                return False  # a slot that comes free wakes the sweeper
+                self._starved = True  # a slot that comes free wakes the sweeper
+                return False
             leases, waiting = self._store.lanes.claim(tag, free, self.targets.full(time.monotonic()))
             for lease in leases:
                 if not self.targets.take(_target(lease), time.monotonic()):

@@ -22,6 +22,7 @@ local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, retention, versions = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local order = time[1] * 1000 + time[2] / 1000 -- with microseconds: the order of acceptance within a millisecond
 
 local function head_state()
   local head = redis.call('LINDEX', lane, 0)
@@ -45,11 +46,11 @@ for i = 1, versions do
 end
 
 redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 8 + versions))
-redis.call('ZADD', log, now, id)
+redis.call('ZADD', log, order, id)
 if disposition ~= 'queue' then
   redis.call('HSET', message, 'state', disposition)
   redis.call('PEXPIRE', message, retention)
-  if disposition == 'unrouted' then redis.call('ZADD', dead, now, id) end
+  if disposition == 'unrouted' then redis.call('ZADD', dead, order, id) end
   return {'accepted', now, ''}
 end
 redis.call('HINCRBY', 'queued' .. string.sub(due, 4), string.sub(id, 1, 34), 1)

@@ -29,12 +29,15 @@ local out = {now, waiting}
 for _, lane_id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, looks)) do
   if #out - 2 >= limit then break end
   local lane = lanes .. lane_id
+  local held = 0 -- what waited behind a paused head was held as long
   while true do
     local id = redis.call('LINDEX', lane, 0)
     if not id then redis.call('ZREM', due, lane_id); break end
     local message = messages .. id
+    if held > tonumber(redis.call('HGET', message, 'held') or 0) then redis.call('HSET', message, 'held', held) end
     local m = redis.call('HMGET', message, 'state', 'lease', 'late', 'flow', 'at', 'held')
     local lost = 0
+    held = math.max(held, tonumber(m[6] or 0))
     if m[2] and not m[3] then lost = redis.call('HINCRBY', message, 'lost', 1) end -- its holder vanished
     if not m[1] then
       redis.call('LPOP', lane) -- its record is gone: nothing to send

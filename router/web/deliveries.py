@@ -86,9 +86,12 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
     looked: list[Delivery] = []
 
     def matching() -> Iterator[Delivery]:
+        skipping = last is not None
         for delivery in islice(store.deliveries.newest(account.sid, after=after, before=upper), LOOKS):
-            if last and (delivery.accepted_at, delivery.message_sid) >= last:
-                continue  # of the same millisecond as the page before, and on it
+            if skipping and last is not None and delivery.accepted_at == last[0]:
+                skipping = delivery.message_sid != last[1]
+                continue  # on the page before: of its last millisecond, and not after its last delivery
+            skipping = False
             looked.append(delivery)
             if wanted.takes(delivery):
                 yield delivery
@@ -108,7 +111,7 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
 
 
 def _last_seen(token: str) -> tuple[int, str] | None:
-    """Read a PageToken: the last delivery of the page before, by the order of the index, time and then SID."""
+    """Read a PageToken: time and SID of the last delivery on the page before."""
     if not token:
         return None
     time, _, sid = token.partition("-")

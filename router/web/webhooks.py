@@ -1,5 +1,6 @@
 """Twilio's inbound webhook: receive, verify, parse, resolve, accept, and wait for what delivery makes of it."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,6 +82,8 @@ class Intake:
             line.fields["reason"] = refusal.reason
             text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for every failure
             response = Response(text, refusal.status, content_type="text/plain; charset=utf-8")
+            if refusal.status == 405:  # noqa: PLR2004 - it has to say what is allowed: RFC 9110, section 15.5.6
+                response.headers["Allow"] = "GET, POST"
         self._write(line, response)
         return response
 
@@ -211,23 +214,21 @@ class Intake:
 
     def _ask(self, arrived: float, call: Callable[[], T]) -> T:
         """Call the store, again while there is time; raise `Refusal` 503 when the message cannot be kept safe."""
-        while True:
-            try:
+        while time.monotonic() - arrived <= STORE_SECONDS:
+            with contextlib.suppress(StoreUnavailable):
                 return call()
-            except StoreUnavailable as error:
-                if time.monotonic() - arrived > STORE_SECONDS:
-                    raise Refusal(503, "the store is not available; the message was not taken") from error
-                time.sleep(0.02)
+            time.sleep(0.02)
+        raise Refusal(503, "the store is not available; the message was not taken")
 
     def _outcome(  # noqa: PLR0911 - each way to answer is one return
         self, message: Message, route: Route, acceptance: Acceptance, waiter: Waiter, arrived: float
     ) -> Response:
         """Answer a message that is safe: at once, or with what its target answers in time."""
-        if _wants_nothing(message.error_code):
+        if acceptance.kind == "duplicate" and _wants_nothing(message.error_code):
             return _twiml_response(EMPTY_TWIML)
         flow = route.flow
         if acceptance.kind == "duplicate" and acceptance.state not in ("queued", "sending"):
-            return self._repeat(message, flow, acceptance)
+            return self._repeat(message, flow, acceptance, arrived)
         if flow is None:
             return _twiml_response(EMPTY_TWIML)
         if flow.response == "redirect" and acceptance.kind != "duplicate":  # of one that was queued before
@@ -272,7 +273,7 @@ class Intake:
             return _twiml_response(waiter.answer or EMPTY_TWIML, waiter.cookies)
         return _twiml_response(_fallback(flow))
 
-    def _repeat(self, message: Message, flow: FlexFlow | None, acceptance: Acceptance) -> Response:
+    def _repeat(self, message: Message, flow: FlexFlow | None, acceptance: Acceptance, arrived: float) -> Response:
         """Give a duplicate of a message that is done the first answer; take the right to it where nobody had it."""
         if acceptance.state == "redirected" and flow is not None and flow.response == "redirect":
             return _twiml_response(self._redirect(message, flow))
@@ -280,9 +281,11 @@ class Intake:
         if answer and acceptance.answered != "webhook":
             lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
             _, answer, _ = self._ask(
-                time.monotonic(),
+                arrived,
                 lambda: self._store.lanes.take_answer(message.account_sid, message.message_sid, lane, "webhook"),
             )
+        if not answer and acceptance.state != "delivered" and flow is not None and flow.response == "relay":
+            answer = _fallback(flow)
         return _twiml_response(answer or EMPTY_TWIML)
 
     def _redirect(self, message: Message, flow: FlexFlow) -> bytes:
