@@ -3,24 +3,27 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from router.settings import Settings, load
 
 _RECORD = "running.json"
+_ACCOUNTS = "accounts"  # beside the variables in the record
 
 
 @contextlib.contextmanager
-def recorded(data_dir: Path, found: Mapping[str, str]) -> Iterator[None]:
-    """Record, as long as the router runs, the variables with which another command finds it.
+def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) -> Iterator[None]:
+    """Record, as long as the router runs, the variables with which another command finds it, and whom it serves.
 
     Args:
         data_dir: the data directory of the running router.
         found: no secrets: where the store, the configuration file and the listening address are.
+        accounts: the SIDs of its accounts.
     """
     record = data_dir / _RECORD
-    record.write_text(json.dumps(found), encoding="utf-8")
+    record.write_text(json.dumps({**found, _ACCOUNTS: accounts}), encoding="utf-8")
     try:
         yield
     finally:
@@ -39,11 +42,22 @@ def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     """
     given = dict(os.environ if environ is None else environ)
     settings = load(given)
+    found = _record(settings)
+    found.pop(_ACCOUNTS, None)
+    return load(found | given) if found else settings
+
+
+def running_accounts(settings: Settings) -> tuple[str, ...]:
+    """Return the SIDs of the accounts that the router in the data directory serves; none when none runs there."""
+    return tuple(_record(settings).get(_ACCOUNTS, ()))
+
+
+def _record(settings: Settings) -> dict[str, Any]:
     try:
-        found: dict[str, str] = json.loads((settings.data_dir / _RECORD).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return settings
-    return load(found | given)
+        found: dict[str, Any] = json.loads((settings.data_dir / _RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return found
 
 
 def base_url(settings: Settings) -> str:

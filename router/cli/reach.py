@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from router.cli.context import running_accounts
 from router.errors import RouterError, StoreRefused, StoreUnavailable
 from router.settings import Account, Settings
 from router.sid import is_sid
@@ -61,6 +62,11 @@ def some_accounts(settings: Settings, sid: str | None) -> tuple[Account, ...]:
     Raises:
         RouterError: there is none, or it is not one of ours.
     """
+    if not settings.accounts and (running := running_accounts(settings)):
+        raise RouterError(
+            f"the router in {settings.data_dir} serves {', '.join(running)}, but was started with another environment: "
+            "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN here as they were set there"
+        )
     if not settings.accounts:
         raise RouterError(
             "no account is known here: start the demo with `router run`, or set TWILIO_ACCOUNT_SID and "

@@ -131,7 +131,7 @@ def _with_store(settings: Settings, environ: dict[str, str], *, ours: bool, made
             _announce(settings, made_up=made_up, seeded=seeded)
 
     found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
-    with recorded(settings.data_dir, found):
+    with recorded(settings.data_dir, found, [account.sid for account in settings.accounts]):
         return Supervisor(store, _COMMAND, environ).run(prepare, announce)
 
 

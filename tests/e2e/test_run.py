@@ -99,12 +99,15 @@ def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
 
 
 def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
-    """With TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN the same command serves a real number, and no made-up one."""
+    """With an account in its environment `router run` serves a real number; a terminal without it is told so."""
     sid, token = "AC" + "1" * 32, "ab" * 16
     router = run(TWILIO_ACCOUNT_SID=sid, TWILIO_AUTH_TOKEN=token).up()
     assert sid in router.output
     assert token not in router.output
     assert not (router.var / "demo.toml").exists()
+    elsewhere = invoke("deliveries", "list", ROUTER_DATA_DIR=str(router.var))
+    assert elsewhere.exit_code == 1
+    assert f"serves {sid}, but was started with another environment: set TWILIO_ACCOUNT_SID" in elsewhere.stderr
 
 
 def test_ctrl_c_ends_all_in_order(run: Run) -> None:
