@@ -1,6 +1,7 @@
 """What people ask about messages, by HTTP and on the command line: where one would go, what became of it, once more."""
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -89,6 +90,28 @@ class Wanted:
         )
 
 
+def waiting_for(delivery: Delivery, store: Store) -> list[str]:
+    """Say what a message waits for, the first obstacle first, each in one sentence; nothing when it does not wait.
+
+    Whether a target's breaker is open is not said: that is known only to the processes.
+    """
+    waiting = store.deliveries.waiting(delivery)
+    if waiting is None:
+        return []
+    said = []
+    if waiting.head != delivery.message_sid:
+        said.append(f"{waiting.head} is before it in its conversation and is {waiting.head_state or 'gone'}")
+    flow_sids = dict.fromkeys((waiting.head_flow_sid, delivery.flow_sid))
+    paused = [sid for sid in flow_sids if sid and (flow := store.flows.get(delivery.account_sid, sid)) and flow.paused]
+    said += [f"{sid} is paused, so its messages wait" for sid in paused]
+    if waiting.head == delivery.message_sid and not paused:
+        if waiting.due_in:
+            said.append(f"the next attempt, in {math.ceil(waiting.due_in / 1000)} s")
+        else:
+            said.append("a process that has room for its target, or a target that answers again")
+    return said
+
+
 def describe(delivery: Delivery) -> dict[str, Any]:
     """Write a delivery as JSON shows it, without its URL."""
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
@@ -107,6 +130,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "attempts": delivery.attempts,
         "replays": delivery.round,
         "duplicates": delivery.duplicates,
+        "recovered": delivery.recovered,
         "error": delivery.error or None,
         "history": list(delivery.history),
         "answer": delivery.answer.decode(errors="replace") or None,

@@ -14,7 +14,7 @@ from router.cli.reach import account_option, find_delivery, json_option, open_st
 from router.cli.replay import replay
 from router.cli.show import Facts, age, ago, clean, flow_line, print_facts, print_json, print_table, short, spoken, word
 from router.flow import FlexFlow
-from router.inquiry import DEAD, STATES, Wanted, describe
+from router.inquiry import DEAD, STATES, Wanted, describe, waiting_for
 from router.message import Message, Raw
 from router.settings import Account
 from router.store import Store
@@ -119,13 +119,14 @@ def show(*, sid: str, account: str | None, as_json: bool) -> None:
     with open_store(settings) as store:
         delivery = find_delivery(store, some_accounts(settings, account), sid)
         flow = store.flows.get(delivery.account_sid, delivery.flow_sid) if delivery.flow_sid else None
+        waits = waiting_for(delivery, store)
     if as_json:
-        print_json(describe(delivery))
+        print_json(describe(delivery) | {"waiting_for": waits})
     else:
-        print_facts(_all_of(delivery, flow, time.time()))
+        print_facts(_all_of(delivery, flow, waits, time.time()))
 
 
-def _all_of(delivery: Delivery, flow: FlexFlow | None, now: float) -> Facts:
+def _all_of(delivery: Delivery, flow: FlexFlow | None, waits: Sequence[str], now: float) -> Facts:
     shown = describe(delivery)
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
     status = word(delivery.state)
@@ -142,10 +143,13 @@ def _all_of(delivery: Delivery, flow: FlexFlow | None, now: float) -> Facts:
     if message and message.media:
         facts.append(("Media", [f"{each.content_type}  {each.url}" for each in message.media]))
     facts += [("Route", [*delivery.why, *_destination(delivery, flow)]), ("Status", status)]
+    if waits:
+        facts.append(("Waits for", waits))
     tries = [
         f"{delivery.attempts} attempt{'s' * (delivery.attempts != 1)}",
         f"replayed {delivery.round} x" if delivery.round else "",
         f"came {delivery.duplicates + 1} times" if delivery.duplicates else "",
+        "recovered from Twilio" if delivery.recovered else "",
     ]
     facts.append(("Tries", ", ".join(each for each in tries if each)))
     if delivery.history:

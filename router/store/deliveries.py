@@ -21,7 +21,7 @@ class Delivery:
 
     `state` is one of queued, sending, delivered, undelivered, unrouted, redirected; `accepted_at` is in ms since 1970
     by the store's clock; `raw` is the packed request (`router.message.Raw`); `why` are the steps of the route and
-    `history` a line for each attempt.
+    `history` a line for each attempt. A `recovered` one was fetched from Twilio afterwards, and is never answered.
     """
 
     account_sid: str
@@ -39,6 +39,21 @@ class Delivery:
     answered: str
     duplicates: int
     history: tuple[str, ...]
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a queued message waits for in its lane.
+
+    `head` is the SID of the lane's oldest message, its own when it is its turn; `due_in` is how many ms by the store's
+    clock until the lane is looked at again, 0 when it is due.
+    """
+
+    head: str
+    head_state: str
+    head_flow_sid: str
+    due_in: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,7 @@ class Counts:
 
 _FIELDS: Final = (
     "state", "at", "raw", "flow", "lane", "why", "attempts", "round", "error", "answer", "answered", "duplicates",
-    "history",
+    "history", "recovered",
 )  # fmt: skip
 
 
@@ -72,6 +87,21 @@ class DeliveryLog:
         """Return a delivery's state, "" when there is none."""
         keys = AccountKeys(account_sid)
         return (self._client.call("HGET", f"{keys.messages}{account_sid}:{message_sid}", "state") or b"").decode()
+
+    def waiting(self, delivery: Delivery) -> Waiting | None:
+        """Look up what a delivery waits for; None when it does not wait (any more)."""
+        if delivery.state != "queued":
+            return None
+        keys = AccountKeys(delivery.account_sid)
+        head, due, (seconds, micros) = self._client.calls(
+            [("LINDEX", keys.lanes + delivery.lane, 0), ("ZSCORE", keys.due, delivery.lane), ("TIME",)]
+        )
+        if head is None or due is None:
+            return None
+        state, flow = self._client.call("HMGET", keys.messages.encode() + head, "state", "flow")
+        left = int(float(due)) - int(seconds) * 1000 - int(micros) // 1000
+        sid = head.decode().partition(":")[2]
+        return Waiting(sid, (state or b"").decode(), (flow or b"").decode(), max(0, left))
 
     def newest(
         self, account_sid: str, *, after: int = 0, before: int | None = None, dead: bool = False
@@ -178,4 +208,5 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         answered=text("answered"),
         duplicates=int(found["duplicates"] or 0),
         history=tuple(text("history").splitlines()),
+        recovered=found["recovered"] is not None,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, json, request
 
 from router.errors import NotAMessage
-from router.inquiry import STATES, Wanted, describe, explain, replay
+from router.inquiry import STATES, Wanted, describe, explain, replay, waiting_for
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store
@@ -33,7 +33,9 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     @deliveries.get("/Deliveries/<sid>")
     def fetch(sid: str) -> Response:
         account = authenticate(request, settings)
-        return _json(_resource(_find(account, sid, store), base_url(request, settings)))
+        delivery = _find(account, sid, store)
+        resource = _resource(delivery, base_url(request, settings))
+        return _json(resource | {"waiting_for": waiting_for(delivery, store)})
 
     @deliveries.post("/Deliveries/<sid>")
     def update(sid: str) -> Response:

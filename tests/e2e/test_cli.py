@@ -1,6 +1,7 @@
 """The commands, against a router that runs and a store that is real."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
@@ -159,6 +160,9 @@ def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
     result = cli("simulate", "sms", "--to", "+15005550001", "--wait", "0")
     assert result.exit_code == 1
     assert "queued, 0 attempts so far: its flow is paused" in result.output
+    [*_, sid] = result.output.split()
+    shown = cli("deliveries", "show", sid).output
+    assert re.search(r"Waits for +FO[0-9a-f]{32} is paused, so its messages wait", shown), shown
 
 
 # --- deliveries ---

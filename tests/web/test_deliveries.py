@@ -1,6 +1,7 @@
 """`/v1/Deliveries` and `/v1/Routes`: what became of messages, sending them again, and where one would go."""
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -64,11 +65,36 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "attempts": 1,
         "replays": 0,
         "duplicates": 0,
+        "recovered": False,
         "error": None,
         "answer": None,
         "answered_by": None,
         "url": f"{BASE}/v1/Deliveries/{sid}",
+        "waiting_for": [],
     }
+
+
+def test_a_waiting_delivery_says_what_it_waits_for(world: World) -> None:
+    """A paused flow, and the message before it in its conversation."""
+    flow, theirs = world.flow("https://a.example/x", paused=True, response="accept"), world.address()
+    first, second = (world.text(flow, theirs).sid for _ in range(2))
+    paused = f"{flow.sid} is paused, so its messages wait"
+    assert world.delivery(first)["waiting_for"] == [paused]
+    assert world.delivery(second)["waiting_for"] == [
+        f"{first} is before it in its conversation and is queued",
+        paused,
+    ]
+
+
+def test_a_failed_attempt_says_when_the_next_one_is(world: World, target: Target) -> None:
+    """A message that was tried says in how many seconds it is tried again."""
+    target.script["/hook"] = answer(429, Retry_After="100")
+    sid = world.text(world.flow(target.url("/hook"), response="accept")).sid
+    wait_until(lambda: world.delivery(sid)["history"], what="it was tried")
+    (said,) = world.becomes(sid, "queued")["waiting_for"]
+    seconds = re.fullmatch(r"the next attempt, in (\d+) s", said)
+    assert seconds
+    assert 80 < int(seconds[1]) <= 100
 
 
 def test_filters_find_what_they_say(world: World, target: Target) -> None:
