@@ -6,6 +6,7 @@ Such a part stands between two comments, as `<!-- settings -->` and `<!-- /setti
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from router import flow_file
 from router.cli import COMMANDS
 from router.flow_field import FIELDS
 from router.settings import table
@@ -40,7 +41,7 @@ def flow_parameters() -> str:
             (
                 f"`{each.wire}`{' *' if each.ours else ''}",
                 f"`{each.attribute}`",
-                "required" if each.required else _shown(each.default),
+                _required(each.wire) if each.required else _shown(each.default),
                 each.help + (f" ({', '.join(f'`{name}`' for name in each.types)})" if each.types else ""),
             )
             for each in FIELDS
@@ -78,6 +79,11 @@ def main() -> None:
 
 def _marks(name: str) -> tuple[str, str]:
     return f"<!-- {name} -->", f"<!-- /{name} -->"
+
+
+def _required(wire: str) -> str:
+    """Say whether a parameter that the REST API requires is required in a file too."""
+    return "required" if wire in flow_file.REQUIRED else "required by the REST API, not in a file"
 
 
 def _shown(default: object) -> str:
