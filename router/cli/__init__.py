@@ -16,6 +16,7 @@ COMMANDS = {
     "flows": "See and change the Flex Flows: which integration takes the messages for an address.",
     "deliveries": "See what happened to messages, and send them again.",
     "doctor": "Say why signatures do not match, and what is wrong with the set-up.",
+    "recover": "Ask Twilio for messages that never arrived, and accept them in order.",
     "bench": "Measure the router against what one would write without it.",
 }
 

@@ -191,20 +191,26 @@ class TwilioApi:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Make one sentence of whatever the client raises."""
-        from twilio.base.exceptions import TwilioRestException
+        from twilio.base.exceptions import TwilioException
 
         try:
             yield
-        except TwilioRestException as error:
-            if error.status == _UNAUTHORIZED:
-                reason = f"Twilio did not accept SID and auth token of account {self._account_sid}"
-                raise TwilioError(reason, _UNAUTHORIZED) from None
-            raise TwilioError(f"Twilio answered {error.status}: {error.msg}", error.status) from None
+        except TwilioException as error:
+            raise self._refusal(error) from None
         except OSError as error:  # what `requests` raises is one
             why = "no answer in time" if "timed out" in str(error) else type(error).__name__
             raise TwilioError(f"Twilio's REST API at {self._base} cannot be reached ({why})") from None
         except ValueError as error:  # what came is no JSON: a proxy's page
             raise TwilioError(f"{self._base} did not answer as Twilio's REST API does ({error})") from None
+
+    def _refusal(self, error: Exception) -> TwilioError:
+        """Read status and message, which the client keeps in one place for a record and in another for a page."""
+        page = error.args[1] if len(error.args) > 1 else None
+        status = getattr(error, "status", 0) or getattr(page, "status_code", 0)
+        if status == _UNAUTHORIZED:
+            return TwilioError(f"Twilio did not accept SID and auth token of account {self._account_sid}", status)
+        said = getattr(error, "msg", "") or str(getattr(page, "text", "")) or str(error)
+        return TwilioError(f"Twilio answered {status}: {' '.join(said.split())[:200]}", status)
 
 
 def _part(webhook: Any, name: str) -> str:
