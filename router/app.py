@@ -17,7 +17,7 @@ from router.log import make_log
 from router.settings import load
 from router.store import Store, connect
 from router.store.flows import FlowChanged
-from router.web import addresses, deliveries, flex_flows, health, webhooks
+from router.web import addresses, deliveries, flex_flows, health, openapi, webhooks
 from router.web.auth import Unauthenticated, refusal
 from router.web.errors import ApiError, changed_response, error_response, flow_response
 
@@ -106,6 +106,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(addresses.blueprint(settings, store))
     app.register_blueprint(deliveries.blueprint(settings, store))
     app.register_blueprint(health.blueprint(settings, store))
+    app.register_blueprint(openapi.blueprint(settings))
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(Unauthenticated, refusal(settings, store.failures))
     app.register_error_handler(InvalidFlow, flow_response)

@@ -32,7 +32,7 @@ _TYPES: Final = {"facebook": "messenger", "web": "chat"}
 TYPE: Final = Choice(tuple(_CHANNELS))
 _INTEGRATIONS: Final = {"webhook": "external", "studio": "studio"}
 _CREATION_TYPES: Final = {integration: creation for creation, integration in _INTEGRATIONS.items()}
-_NAMES: Final = {
+NAMES: Final = {
     "Address": "ContactIdentity",
     "FriendlyName": "FriendlyName",
     "AutoCreation.Enabled": "Enabled",
@@ -41,9 +41,11 @@ _NAMES: Final = {
     "AutoCreation.StudioFlowSid": "Integration.FlowSid",
     "AutoCreation.StudioRetryCount": "Integration.RetryCount",
 }
-_OURS: Final = {flow: address for address, flow in _NAMES.items()} | {"ChannelType": "Type"}
+_OURS: Final = {flow: address for address, flow in NAMES.items()} | {"ChannelType": "Type"}
+CREATION: Final = Choice(("webhook", "studio", "default"))
+METHOD: Final = Choice(("get", "post"))
 _COUNTRY: Final = re.compile("[A-Za-z]{2}")
-_EVENTS: Final = Choice(
+EVENTS: Final = Choice(
     (
         "onMessageAdded", "onMessageUpdated", "onMessageRemoved", "onConversationUpdated", "onConversationStateUpdated",
         "onConversationRemoved", "onParticipantAdded", "onParticipantUpdated", "onParticipantRemoved",
@@ -120,7 +122,7 @@ def from_form(  # noqa: PLR0913 - as router.flow.from_parameters
         InvalidFlow: a parameter, in the words of this resource, that is missing or has a value that is not allowed.
     """
     extra = _extra(form, filters, current)
-    given = {flow: form[name] for name, flow in _NAMES.items() if name in form}
+    given = {flow: form[name] for name, flow in NAMES.items() if name in form}
     if current is None:
         kind = _parse("Type", form.get("Type", ""), TYPE, required=True)
         given["ChannelType"] = _CHANNELS[kind]
@@ -150,7 +152,7 @@ def _integration_type(form: Mapping[str, str], current: FlexFlow | None) -> dict
     """Say what the integration becomes; nothing where an AutoCreation.WebhookUrl or StudioFlowSid says it."""
     kind = form.get("AutoCreation.Type", "")
     if kind:
-        _parse("AutoCreation.Type", kind, Choice(("webhook", "studio", "default")))
+        _parse("AutoCreation.Type", kind, CREATION)
         if kind in _INTEGRATIONS:
             return {"IntegrationType": _INTEGRATIONS[kind]}
         kept = current is not None and current.integration.type not in _CREATION_TYPES
@@ -166,9 +168,9 @@ def _extra(form: Mapping[str, str], filters: Sequence[str], current: FlexFlow | 
     given: dict[str, Any] = {}
     if "AutoCreation.WebhookMethod" in form:
         method = form["AutoCreation.WebhookMethod"]
-        given["webhook_method"] = _parse("AutoCreation.WebhookMethod", method.lower(), Choice(("get", "post"))).upper()
+        given["webhook_method"] = _parse("AutoCreation.WebhookMethod", method.lower(), METHOD).upper()
     if filters:
-        events = (_parse("AutoCreation.WebhookFilters", event, _EVENTS) for event in filters)
+        events = (_parse("AutoCreation.WebhookFilters", event, EVENTS) for event in filters)
         given["webhook_filters"] = [event for event in dict.fromkeys(events) if event]
     if current is None and "AddressCountry" in form:
         country = form["AddressCountry"]
