@@ -45,3 +45,20 @@ def test_an_answer_between_misses_keeps_the_breaker_closed() -> None:
         targets.report("flaky", 0.0, answered=answered)
         targets.give_back("flaky")
     assert not targets.open()
+
+
+def test_a_probe_that_sent_nothing_may_be_taken_again_at_once() -> None:
+    """A slot that was reserved and given back unused does not cost a healed target its next five seconds."""
+    targets = Targets(8)
+    for _ in range(OPENS_AFTER):
+        assert targets.take("dead", 0.0)
+        targets.report("dead", 0.0, answered=False)
+        targets.give_back("dead")
+    for _ in range(3):
+        assert targets.take("dead", PROBE_SECONDS)
+        assert not targets.take("dead", PROBE_SECONDS)
+        targets.give_back("dead")
+    assert targets.take("dead", PROBE_SECONDS)
+    targets.report("dead", PROBE_SECONDS, answered=False)
+    targets.give_back("dead")
+    assert not targets.take("dead", PROBE_SECONDS), "a probe that was not answered costs them"

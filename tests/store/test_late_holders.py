@@ -138,3 +138,15 @@ def test_what_kills_its_holders_is_buried(bench: Bench) -> None:
     assert bench.stored(1, "state") == "undelivered"
     assert "vanished 5 times" in bench.stored(1, "error")
     assert bench.client.call("ZCARD", KEYS.dead) == 1
+
+
+def test_a_repeated_settle_renews_the_lease_that_it_hands_over(bench: Bench) -> None:
+    """A holder counts its lease from before the call that it heard of, which may be a repetition of a lost one."""
+    bench.accept(1)
+    bench.accept(2)
+    lease, token = bench.claim(), new_token()
+    assert bench.settle(lease, "delivered", token) == "next"
+    granted = float(bench.client.call("ZSCORE", KEYS.due, LANE))
+    bench.client.call("ZINCRBY", KEYS.due, -15_000, LANE)  # fifteen seconds pass, and the reply is lost
+    assert bench.settle(lease, "delivered", token) == "next"
+    assert float(bench.client.call("ZSCORE", KEYS.due, LANE)) >= granted
