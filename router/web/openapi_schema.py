@@ -5,7 +5,7 @@ configuration that are a flow's are derived from there.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from router.flow_field import FIELDS, INTEGRATION_TYPES, RESPONSES, Field
 from router.inquiry import STATES
@@ -33,7 +33,7 @@ from router.web.openapi_kind import (
 def _described(schema: Schema, each: Field) -> Schema:
     text = each.help + (f" ({', '.join(f'`{name}`' for name in each.types)})" if each.types else "")
     allowed = schema.get("description")
-    default: Any = {"default": each.default} if each.default not in ("", ()) else {}
+    default: Schema = {"default": each.default} if each.default not in ("", ()) else {}
     return schema | {"description": f"{text}: {allowed}" if allowed else text} | default
 
 
@@ -131,13 +131,16 @@ _DELIVERY: Final = exactly(
         "attempts": COUNT,
         "replays": COUNT,
         "duplicates": COUNT,
+        "recovered": FLAG,
         "error": TEXT_OR_NULL,
         "history": TEXTS,
         "answer": TEXT_OR_NULL,
         "answered_by": TEXT_OR_NULL,
         "date_created": DATE,
         "url": URL,
+        "waiting_for": TEXTS | {"description": "Only of a message that is fetched by its SID: why it is not sent yet"},
     },
+    optional=("waiting_for",),
     description="What came with the message is null when its body has expired",
 )
 _DELIVERY_FORM: Final[Schema] = {

@@ -1,0 +1,334 @@
+"""`/v1/openapi.json`, against the running service: it describes what there is, and what it describes is so."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from router.app import create_app
+from router.web.openapi import OPERATIONS, document
+from tests.e2e.service import ACCOUNT, BASE
+from tests.e2e.world import Reply, World
+from tests.valkey import ValkeyServer
+from tests.web.accounts import CONFIG
+
+IS, FW = "IS" + "1" * 32, "FW" + "1" * 32
+FLOWS, ADDRESSES, DELIVERIES = "/v1/FlexFlows", "/v1/Configuration/Addresses", "/v1/Deliveries"
+DOCUMENT: Final = document(BASE)
+NOBODY: Final = "0" * 32
+
+Case: TypeAlias = Callable[[World], Reply]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A router whose store a test may end."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONFIG)
+    yield world
+    world.close()
+    valkey.close()
+
+
+# -- one way to every documented answer -------------------------------------------------------------------------------
+
+
+def flow(world: World, **more: str) -> dict[str, str]:
+    """Write the form of a flow for an address that nobody has used."""
+    form = {"FriendlyName": "A", "ChatServiceSid": IS, "ChannelType": "sms", "ContactIdentity": world.address()}
+    return form | {"IntegrationType": "studio", "Integration.FlowSid": FW} | more
+
+
+def created(world: World, **more: str) -> dict[str, Any]:
+    """Create a flow."""
+    reply = world.rest("POST", FLOWS, flow(world, **more))
+    assert reply.status == 201, reply.body
+    made: dict[str, Any] = reply.json
+    return made
+
+
+def made(world: World, face: str = FLOWS, **more: str) -> str:
+    """Create a flow, and return the path of one of its faces."""
+    sid = created(world, **more)["sid"]
+    return f"{FLOWS}/{sid}" if face == FLOWS else f"{ADDRESSES}/IG{sid[2:]}"
+
+
+def unrouted(world: World, *, expired: bool = False, flow: bool = False) -> str:
+    """Send a message to an address without a flow, and return the path of its delivery."""
+    ours = world.address()
+    sid = world.text(ours).sid
+    if expired:
+        world.call("HDEL", world.record(sid), "raw")
+    if flow:
+        created(world, ContactIdentity=ours, Paused="true")
+    return f"{DELIVERIES}/{sid}"
+
+
+def taken_address(world: World) -> Reply:
+    """Enable a flow on an address that has an enabled one."""
+    ours = created(world)["contact_identity"]
+    path = made(world, ADDRESSES, ContactIdentity=ours, Enabled="false")
+    return world.rest("POST", path, {"AutoCreation.Enabled": "true"})
+
+
+def filled(world: World, path: str) -> Reply:
+    """Fetch a list that is not empty."""
+    created(world, **{"Integration.RetryPolicy": "ct", "Language": "es,pt-BR", "ContactIdentity": "*"})
+    path_of_one = made(world, ADDRESSES)
+    world.rest("POST", path_of_one, {"AutoCreation.Type": "webhook", "AutoCreation.WebhookUrl": "https://a.example"})
+    unrouted(world, expired=True)
+    unrouted(world)
+    return world.rest("GET", f"{path}?PageSize=2")
+
+
+def changed(world: World, query: str = "") -> Reply:
+    """Fetch the changes of a flow that was changed."""
+    path = made(world)
+    world.rest("POST", path, {"Enabled": "false", "Language": "es"})
+    return world.rest("GET", f"{path}/Changes{query}")
+
+
+QUEUED: Final = {"Status": "queued"}
+CASES: Final[dict[tuple[str, int], Case]] = {
+    ("listFlexFlows", 200): lambda w: filled(w, FLOWS),
+    ("listFlexFlows", 400): lambda w: w.rest("GET", f"{FLOWS}?PageSize=0"),
+    ("createFlexFlow", 201): lambda w: w.rest("POST", FLOWS, flow(w, Language="es", Priority="3")),
+    ("createFlexFlow", 400): lambda w: w.rest("POST", FLOWS, {}),
+    ("createFlexFlow", 409): lambda w: w.rest("POST", FLOWS, flow(w, ContactIdentity=created(w)["contact_identity"])),
+    ("fetchFlexFlow", 200): lambda w: w.rest("GET", made(w)),
+    ("fetchFlexFlow", 404): lambda w: w.rest("GET", f"{FLOWS}/FO{NOBODY}"),
+    ("updateFlexFlow", 200): lambda w: w.rest("POST", made(w), {"Paused": "true", "FriendlyName": "B"}),
+    ("updateFlexFlow", 400): lambda w: w.rest("POST", made(w), {"Paused": "maybe"}),
+    ("updateFlexFlow", 404): lambda w: w.rest("POST", f"{FLOWS}/FO{NOBODY}", {}),
+    ("updateFlexFlow", 409): lambda w: w.rest("POST", made(w), {"ContactIdentity": created(w)["contact_identity"]}),
+    ("deleteFlexFlow", 204): lambda w: w.rest("DELETE", made(w)),
+    ("deleteFlexFlow", 404): lambda w: w.rest("DELETE", f"{FLOWS}/FO{NOBODY}"),
+    ("listChanges", 200): changed,
+    ("listChanges", 400): lambda w: changed(w, "?PageToken=forged"),
+    ("listChanges", 404): lambda w: w.rest("GET", f"{FLOWS}/FO{NOBODY}/Changes"),
+    ("listAddresses", 200): lambda w: filled(w, ADDRESSES),
+    ("listAddresses", 400): lambda w: w.rest("GET", f"{ADDRESSES}?Type=pigeon"),
+    ("createAddress", 201): lambda w: w.rest(
+        "POST", ADDRESSES, {"Type": "sms", "Address": w.address(), "AddressCountry": "US"}
+    ),
+    ("createAddress", 400): lambda w: w.rest("POST", ADDRESSES, {"Type": "sms"}),
+    ("createAddress", 409): lambda w: w.rest(
+        "POST", ADDRESSES, {"Type": "sms", "Address": created(w)["contact_identity"]}
+    ),
+    ("fetchAddress", 200): lambda w: w.rest("GET", made(w, ADDRESSES)),
+    ("fetchAddress", 404): lambda w: w.rest("GET", f"{ADDRESSES}/{w.address()}"),
+    ("updateAddress", 200): lambda w: w.rest(
+        "POST",
+        made(w, ADDRESSES),
+        {
+            "AutoCreation.Type": "webhook",
+            "AutoCreation.WebhookUrl": "https://a.example/x",
+            "AutoCreation.WebhookMethod": "get",
+            "AutoCreation.WebhookFilters": "onMessageAdded",
+        },
+    ),
+    ("updateAddress", 400): lambda w: w.rest("POST", made(w, ADDRESSES), {"AutoCreation.Type": "pigeon"}),
+    ("updateAddress", 404): lambda w: w.rest("POST", f"{ADDRESSES}/IG{NOBODY}", {}),
+    ("updateAddress", 409): taken_address,
+    ("deleteAddress", 204): lambda w: w.rest("DELETE", made(w, ADDRESSES)),
+    ("deleteAddress", 404): lambda w: w.rest("DELETE", f"{ADDRESSES}/IG{NOBODY}"),
+    ("listDeliveries", 200): lambda w: filled(w, DELIVERIES),
+    ("listDeliveries", 400): lambda w: w.rest("GET", f"{DELIVERIES}?Status=lost"),
+    ("fetchDelivery", 200): lambda w: w.rest("GET", unrouted(w)),
+    ("fetchDelivery", 404): lambda w: w.rest("GET", f"{DELIVERIES}/SM{NOBODY}"),
+    ("replayDelivery", 200): lambda w: w.rest("POST", unrouted(w, flow=True), QUEUED | {"Route": "current"}),
+    ("replayDelivery", 400): lambda w: w.rest("POST", unrouted(w), {"Status": "delivered"}),
+    ("replayDelivery", 404): lambda w: w.rest("POST", f"{DELIVERIES}/SM{NOBODY}", QUEUED),
+    ("replayDelivery", 409): lambda w: w.rest("POST", unrouted(w), QUEUED),
+    ("replayDelivery", 410): lambda w: w.rest("POST", unrouted(w, expired=True), QUEUED),
+    ("explainRoute", 200): lambda w: w.rest(
+        "POST", "/v1/Routes", {"From": "+15550001111", "To": created(w)["contact_identity"], "Body": "Hola"}
+    ),
+    ("explainRoute", 400): lambda w: w.rest("POST", "/v1/Routes", {}),
+    ("describe", 200): lambda w: w.send("GET", "/v1/openapi.json", b"", {}),
+    ("live", 200): lambda w: w.send("GET", "/healthz", b"", {}),
+    ("ready", 200): lambda w: w.send("GET", "/readyz", b"", {}),
+    ("measure", 200): lambda w: w.send("GET", "/metrics", b"", {}),
+}
+# Answers that every resource which asks for credentials has alike; and readiness without a store. They are seen below.
+SHARED: Final = {"401", "413", "429", "503", "default"}
+
+
+def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
+    """Return the operations of the document by their names: method, path, and what is said of each."""
+    return {
+        operation["operationId"]: (method.upper(), path, operation)
+        for path, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+        if method != "parameters"
+    }
+
+
+GUARDED: Final = {name: each for name, each in operations().items() if "security" not in each[2]}
+
+
+def check(name: str, reply: Reply) -> None:
+    """Check an answer against what the document says of it."""
+    described = operations()[name][2]["responses"][str(reply.status)]
+    if "content" not in described:
+        assert reply.body == b""
+        return
+    ((media, content),) = described["content"].items()
+    assert reply.headers["Content-Type"].partition(";")[0] == media
+    if content:
+        validator({"$ref": content["schema"]["$ref"]}).validate(reply.json)
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """Make a validator of a schema that may refer to others of the document."""
+    return Draft202012Validator(schema | {"components": DOCUMENT["components"]})
+
+
+def asked(world: World, name: str, **more: str) -> Reply:
+    """Send the shortest request of an operation, with a form where it takes one."""
+    method, path, _ = operations()[name]
+    target = path.format(FlexFlowSid=f"FO{NOBODY}", MessageSid=f"SM{NOBODY}", Address=f"IG{NOBODY}")
+    return world.rest(method, target, sendable(world) if method == "POST" else None, **more)
+
+
+def sendable(world: World) -> dict[str, str]:
+    """Write a form that has what any resource requires: each passes over what it does not know."""
+    return flow(world) | QUEUED | {"Type": "sms", "Address": world.address(), "From": "+15551", "To": "+15552"}
+
+
+# -- what the document promises ---------------------------------------------------------------------------------------
+
+
+def test_it_is_a_document() -> None:
+    """OpenAPI 3.1: its schemas are JSON Schema, names are unique, and a path's parameters are those in the path."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    for schema in DOCUMENT["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    assert len(operations()) == sum(len(methods) for methods in OPERATIONS.values())
+    for path, item in DOCUMENT["paths"].items():
+        assert [each["name"] for each in item.get("parameters", ())] == [
+            part.strip("{}") for part in path.split("/") if part.startswith("{")
+        ]
+
+
+def test_it_is_served_with_the_base_that_was_asked(world: World) -> None:
+    """Without credentials, on the public base, and the same as the code says."""
+    reply = world.send("GET", "/v1/openapi.json", b"", {})
+    assert reply.json == DOCUMENT
+    assert reply.json["servers"] == [{"url": BASE}]
+
+
+def test_every_resource_is_described(world: World) -> None:
+    """A path or method that is added to the service and not to the document fails here, and so does the contrary."""
+    app = create_app({"ROUTER_REDIS_URL": world.valkey.url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "1"})
+    app.extensions["router"].store.close()
+    health = {"/healthz", "/readyz", "/metrics"}
+    served = {
+        (method, "/".join("{}" if part.startswith("<") else part for part in rule.rule.split("/")))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith("/v1/") or rule.rule in health
+    }
+    described = {
+        (method, "/".join("{}" if part.startswith("{") else part for part in path.split("/")))
+        for method, path, _ in operations().values()
+    }
+    assert described == served
+
+
+def test_every_documented_answer_is_tried() -> None:
+    """The table above has a way to each status of each operation."""
+    documented = {
+        (name, int(status))
+        for name, (_, _, operation) in operations().items()
+        for status in operation["responses"]
+        if status not in SHARED
+    }
+    assert documented == set(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def test_an_answer_is_as_documented(world: World, case: tuple[str, int]) -> None:
+    """The status can be had, and the body is what its schema says: nothing is missing, and nothing is untold."""
+    name, status = case
+    reply = CASES[case](world)
+    assert reply.status == status, reply.body
+    check(name, reply)
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_credentials_are_asked_for_as_documented(world: World, name: str) -> None:
+    """Without them, 401."""
+    method, path, _ = GUARDED[name]
+    reply = world.send(method, path.replace("{", "").replace("}", ""), b"", {})
+    assert reply.status == 401
+    check(name, reply)
+
+
+@pytest.mark.parametrize("name", [name for name, each in GUARDED.items() if "requestBody" in each[2]])
+def test_a_form_that_is_too_large_is_refused_as_documented(world: World, name: str) -> None:
+    """More than 512 KiB: 413."""
+    _, path, _ = GUARDED[name]
+    places = {"FlexFlowSid": made(world).rpartition("/")[2], "MessageSid": unrouted(world).rpartition("/")[2]}
+    target = path.format(**places, Address=f"IG{places['FlexFlowSid'][2:]}")
+    reply = world.rest("POST", target, {"Body": "x" * 513 * 1024})
+    assert reply.status == 413
+    check(name, reply)
+
+
+def refused() -> Iterator[tuple[str, str]]:
+    """Yield, for each parameter of a flow, a value that its schema does not allow, where it allows not everything."""
+    for name, schema in DOCUMENT["components"]["schemas"]["FlexFlowCreate"]["properties"].items():
+        if "enum" in schema or "pattern" in schema or schema["type"] == "boolean":
+            yield name, "maybe"
+        if "maximum" in schema:
+            yield name, str(schema["maximum"] + 1)
+            yield name, str(schema["minimum"] - 1)
+        if "maxLength" in schema:
+            yield name, f"https://a.example/{'x' * schema['maxLength']}"
+
+
+@pytest.mark.parametrize(("name", "value"), list(refused()), ids=lambda text: text[:40])
+def test_what_a_schema_does_not_allow_is_400(world: World, name: str, value: str) -> None:
+    """The bounds in the document are those of the service, which names the parameter."""
+    reply = world.rest("POST", FLOWS, flow(world) | {name: value})
+    assert (reply.status, reply.json["code"]) == (400, 45210)
+    assert reply.json["message"].startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [(FLOWS, "FlexFlowCreate"), (ADDRESSES, "AddressConfigurationCreate"), ("/v1/Routes", "RouteCreate")],
+)
+def test_what_a_schema_requires_is_required(world: World, path: str, schema: str) -> None:
+    """A form without one of these is refused; a form with these alone is taken."""
+    whole = sendable(world)
+    required = {name: whole[name] for name in DOCUMENT["components"]["schemas"][schema]["required"]}
+    for name in required:
+        reply = world.rest("POST", path, {other: value for other, value in required.items() if other != name})
+        assert reply.status == 400, name
+    assert world.rest("POST", path, required).status in (200, 201)
+
+
+def test_too_many_wrong_credentials_are_refused_as_documented(world: World) -> None:
+    """429 for every operation, once there were too many."""
+    for _ in range(21):
+        asked(world, "listFlexFlows", secret="wrong")
+    for name in GUARDED:
+        reply = asked(world, name, secret="wrong")
+        assert (reply.status, "Retry-After" in reply.headers) == (429, True), name
+        check(name, reply)
+
+
+def test_without_its_store_every_operation_says_so_as_documented(world: World) -> None:
+    """503, of readiness too."""
+    made(world)
+    world.valkey.kill()
+    try:
+        for name in (*GUARDED, "ready"):
+            reply = asked(world, name)
+            assert reply.status == 503, name
+            check(name, reply)
+    finally:
+        world.valkey.start()
