@@ -13,6 +13,7 @@ from router.cli.context import load_settings_for_cli
 from router.cli.reach import account_option, find_delivery, json_option, open_store, since_option, some_accounts
 from router.cli.replay import replay
 from router.cli.show import Facts, age, ago, clean, flow_line, print_facts, print_json, print_table, short, spoken, word
+from router.cli.tail import tail
 from router.flow import FlexFlow
 from router.inquiry import DEAD, STATES, Wanted, describe, waiting_for
 from router.message import Message, Raw
@@ -32,10 +33,12 @@ def deliveries() -> None:
       router deliveries list --status undelivered --since 1h
       router deliveries show SM…
       router deliveries replay --status undelivered --since 1h
+      router deliveries tail
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
 deliveries.add_command(replay)
+deliveries.add_command(tail)
 
 
 @deliveries.command("list")

@@ -1,0 +1,215 @@
+"""`router deliveries tail`: every message and every change, once each and in order, whichever worker it is at."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.cli.tail import NEW_MOST, WATCHED, Watch
+from router.flow import FlexFlow
+from router.inquiry import Wanted
+from router.settings import load
+from router.store import Store, connect
+from router.store.lanes import new_token
+from tests.e2e.running import ROUTER, clean_environ
+from tests.e2e.service import ACCOUNT, TOKEN
+from tests.e2e.world import World, twiml
+from tests.integrations.target import Target, answer, in_turn
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+ALL = Wanted()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two routers over one store."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, processes=2)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A target."""
+    with Target({"/hook": answer(body=twiml("Hello"))}) as target:
+        yield target
+
+
+def open_store(valkey: ValkeyServer) -> Store:
+    """Open the store as the command does."""
+    environ = {"ROUTER_REDIS_URL": valkey.url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+    return connect(load(environ))
+
+
+def watching(world: World) -> Watch:
+    """Begin to watch now."""
+    watch = Watch(open_store(world.valkey), load({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}).accounts)
+    watch.begin(ALL, 0)
+    return watch
+
+
+def seen(watch: Watch, wanted: int) -> list[tuple[str, str]]:
+    """Look until so many lines were told; return SIDs and states."""
+    told: list[tuple[str, str]] = []
+
+    def enough() -> bool:
+        told.extend((each.message_sid, each.state) for each in watch.look())
+        return len(told) >= wanted
+
+    wait_until(enough, what=f"{wanted} lines")
+    return told
+
+
+def test_messages_of_all_workers_are_told_once(world: World, target: Target) -> None:
+    """Messages that two routers take at the same time are all told, each once, and then not again."""
+    flow = world.flow(target.url("/hook"), response="relay")
+    watch = watching(world)
+    with ThreadPoolExecutor(8) as pool:
+        sids = {
+            each.result().sid for each in [pool.submit(world.text, flow, process=n % 2) for n in range(40)]
+        }  # relayed: each is delivered when it is answered
+
+    told = seen(watch, 40)
+
+    assert sorted(told) == sorted((sid, "delivered") for sid in sids)
+    assert watch.look() == []
+
+
+def test_changes_are_told(world: World, target: Target) -> None:
+    """A message that fails first is told when it waits, and when it is delivered; a replay and a duplicate are too."""
+    target.script["/fails"] = in_turn(answer(status=500), answer())
+    flow = world.flow(target.url("/fails"), response="accept", paused=True)
+    watch = watching(world)
+    fields = world.fields(flow)
+    sid = world.post(fields).sid
+    assert seen(watch, 1) == [(sid, "queued")]
+
+    world.change(flow, paused=False)
+    world.ends(sid)
+
+    assert seen(watch, 1)[-1] == (sid, "delivered")
+    world.post(fields)
+    assert seen(watch, 1) == [(sid, "delivered")]
+    assert watch.look() == []
+    assert world.rest("POST", f"/v1/Deliveries/{sid}", {"Status": "queued"}).status == 200
+    world.ends(sid)
+    assert seen(watch, 1)[-1] == (sid, "delivered")
+
+
+def test_what_is_wanted_is_shown_first(world: World, target: Target) -> None:
+    """It begins with the newest of those that are wanted, the oldest of them first."""
+    flow = world.flow(target.url("/hook"), response="relay")
+    sids = [world.text(flow).sid for _ in range(5)]
+    world.text(world.address())
+    watch = watching(world)
+    assert [each.message_sid for each in watch.begin(Wanted(to=flow.contact_identity), 3)] == sids[-3:]
+
+
+class Command:
+    """The command, as a terminal would start it."""
+
+    def __init__(self, world: World, folder: Path, *options: str) -> None:
+        environ = clean_environ(ROUTER_REDIS_URL=world.valkey.url, TWILIO_ACCOUNT_SID=ACCOUNT, TWILIO_AUTH_TOKEN=TOKEN)
+        self._errors = folder / "errors"
+        self._output = folder / "output"
+        with self._errors.open("wb") as errors, self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [ROUTER, "deliveries", "tail", *options], env=environ, stdout=output, stderr=errors
+            )
+        wait_until(lambda: "Watching" in self.errors or self.process.poll() is not None, what="it watches")
+
+    @property
+    def errors(self) -> str:
+        """What it said beside the lines."""
+        return self._errors.read_text()
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines so far."""
+        return self._output.read_text().splitlines()
+
+    def ended(self) -> int:
+        """Wait for its end."""
+        return self.process.wait(20)
+
+
+def test_a_program_reads_lines_of_json(world: World, target: Target, tmp_path: Path) -> None:
+    """One JSON text on each line, only of what was asked for, and an end after so many."""
+    flow = world.flow(target.url("/hook"), response="relay")
+    command = Command(world, tmp_path, "--json", "--to", flow.contact_identity, "--lines", "0", "--count", "2")
+    world.text(world.address())
+    sids = [world.text(flow, process=n).sid for n in range(2)]
+    assert command.ended() == 0, command.errors
+    records: list[dict[str, Any]] = [json.loads(line) for line in command.lines]
+    assert [(record["sid"], record["status"]) for record in records] == [(sid, "delivered") for sid in sids]
+
+
+def test_a_person_reads_lines(world: World, target: Target, tmp_path: Path) -> None:
+    """A line has state, SID, addresses and text, control characters made harmless; Ctrl-C ends it without a fuss."""
+    flow = world.flow(target.url("/hook"), response="relay")
+    command = Command(world, tmp_path, "--lines", "0", "--status", "delivered")
+    sid = world.text(flow, "+15550001111", Body="Hola\x1b[31m\nred").sid
+    wait_until(lambda: command.lines, what="a line")
+    os.kill(command.process.pid, signal.SIGINT)
+    assert command.ended() == 0
+    (line,) = command.lines
+    for shown in ("delivered", sid, "+15550001111", flow.contact_identity, "Hola\N{REPLACEMENT CHARACTER}[31m ⏎ red"):
+        assert shown in line
+    assert "Traceback" not in command.errors
+
+
+def test_it_survives_the_store(tmp_path: Path, spare_valkey: Any) -> None:
+    """A store that goes away is told once, and what comes after its return is shown."""
+    valkey = spare_valkey()
+    world = World(tmp_path, valkey)
+    try:
+        flow = world.flow("http://127.0.0.1:9/", response="accept", paused=True)
+        command = Command(world, tmp_path, "--lines", "0", "--count", "1", "--json")
+        valkey.kill()
+        wait_until(lambda: "asked again" in command.errors, what="it says so")
+        valkey.start()
+        sid = wait_until(lambda: _taken(world, flow), what="a message is taken")
+        assert command.ended() == 0
+        assert json.loads(command.lines[0])["sid"] == sid
+        assert command.errors.count("asked again") == 1
+    finally:
+        world.close()
+
+
+def _taken(world: World, flow: FlexFlow) -> str:
+    reply = world.text(flow)
+    return reply.sid if reply.status == 200 else ""
+
+
+def test_a_storm_is_bounded(valkey: ValkeyServer) -> None:
+    """More than a look can show is said so, the newest are shown, and nothing is told twice."""
+    store = open_store(valkey)
+    accounts = load({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}).accounts
+    watch = Watch(store, accounts)
+    watch.begin(ALL, 10)
+    total = NEW_MOST + 50
+    for number in range(total):
+        store.lanes.accept(
+            token=new_token(),
+            account_sid=ACCOUNT,
+            message_sid=f"SM{number:032x}",
+            lane=f"{number:024x}",
+            disposition="unrouted",
+            lease=False,
+            versions=(),
+            facts={"raw": b""},
+        )
+    told = [each.message_sid for each in watch.look()]
+    assert told == [f"SM{number:032x}" for number in range(total - NEW_MOST, total)]
+    assert watch.skipped
+    assert watch.look() == []
+    assert len(watch._known) <= WATCHED
