@@ -73,28 +73,33 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
     """Look at everything that can be looked at; return what was refused since."""
     demo = _demo(settings)
     checks += here.settings(settings, demo=demo)
-    refusals: list[Refusal] = []
     try:
         with open_store(settings) as store:
             checks += here.store(store)
             checks += here.clock(store)
             checks += here.running(settings, outside.answers(base_url(settings)))
-            if settings.accounts:
-                checks += _outside(settings, store, demo=demo, offline=offline)
+            checks += _outside(settings, store, demo=demo, offline=offline)
             checks += here.messages(settings, store)
             checks += here.load(settings, store)
             refusals = store.refusals.newest(store.buckets, after=since)
+            checks += _refused(refusals)
+            return refusals
     except StoreUnavailable as error:
         checks.append(here.unreachable(error))
     except RouterError as error:
-        checks.append(Check("store", "bad", str(error)))
-    checks += _refused(refusals)
-    return refusals
+        checks.append(
+            Check("store", "bad", str(error), "messages, flows and refused requests are looked at when it answers")
+        )
+    if not any(check.name == "Twilio" for check in checks):
+        checks += _outside(settings, None, demo=demo, offline=offline)
+    return []
 
 
-def _outside(settings: Settings, store: Store, *, demo: bool, offline: bool) -> Iterator[Check]:
+def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bool) -> Iterator[Check]:
     if offline:
         yield Check("Twilio", "skipped", "public URL, Twilio and targets: --offline")
+        return
+    if not settings.accounts:
         return
     yield from outside.public_urls(settings)
     if demo:
@@ -102,7 +107,8 @@ def _outside(settings: Settings, store: Store, *, demo: bool, offline: bool) -> 
     else:
         for account in settings.accounts:
             yield from outside.twilio(settings, account, store)
-    yield from outside.targets(settings, store)
+    if store:
+        yield from outside.targets(settings, store)
 
 
 def _refused(refusals: Sequence[Refusal]) -> Iterator[Check]:

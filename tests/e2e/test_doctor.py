@@ -299,9 +299,11 @@ def test_a_setting_that_does_not_parse_is_a_finding(clinic: Clinic) -> None:
 
 
 def test_a_store_that_is_away_is_a_finding(clinic: Clinic) -> None:
-    """Without the store that is what is told."""
+    """Without the store that is what is told; nothing is said of what is in it, and Twilio is asked all the same."""
     status, report = clinic.ask(ROUTER_REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     assert (status, bad(report)) == (1, ["store"])
+    assert "is accepted" in found(report, "Twilio")
+    assert not found(report, "signatures")
 
 
 def test_messages_that_nobody_takes_care_of_are_told(clinic: Clinic) -> None:
