@@ -69,7 +69,7 @@ def test_every_endpoint_is_walked(rest: Rest) -> None:
     rules = {
         f"{method} {rule.rule}"
         for rule in rest.app.url_map.iter_rules()
-        if rule.rule.startswith("/v1/")
+        if rule.rule.startswith("/v1/") and rule.rule != "/v1/openapi.json"  # the same for everybody
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert rules == set(CALLS)
