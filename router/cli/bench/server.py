@@ -87,6 +87,8 @@ class Servers:
         self._started += 1
         store = EmbeddedValkey.over(self.folder / f"{self._started}-{name}")
         process = store.start()
+        if store.socket_path.parent != store.folder:  # where the data directory's path is too long for a socket
+            self._stores.callback(shutil.rmtree, store.socket_path.parent, ignore_errors=True)
         self._stores.callback(store.stop, process)
         store.wait_until_ready(process)
         return store.url
