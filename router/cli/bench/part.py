@@ -151,7 +151,7 @@ def flat(scene: Scene) -> list[Figure]:
     many.put_flows(PAUSED, options.flows, begin=10)
     queue = _filled(scene, "queue")
     queue.queue(Stream(1, PAUSED, conversations=options.queued), options.queued)
-    # A router of its own where all addresses are written to: it fills its cache, and that is not what flows cost others.
+    # Where all addresses are written to, a router fills its cache; that is not what flows cost the others.
     over_flows, over_all, over_queue = (
         start_router(scene.servers, stock.url, options.workers) for stock in (many, many, queue)
     )
