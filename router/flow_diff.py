@@ -84,6 +84,29 @@ def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=_order))
 
 
+def in_groups(changes: Sequence[Change]) -> list[list[Change]]:
+    """Put changes together that belong together, each group in the order of the changes.
+
+    Changes of one address belong together, and so do those of two addresses between which a flow moves: made at once,
+    they leave no moment in which a message finds half of them.
+    """
+    roots: dict[str, str] = {}
+
+    def root(identity: str) -> str:
+        while (above := roots.setdefault(identity, identity)) != identity:
+            roots[identity] = roots[above]
+            identity = above
+        return identity
+
+    for change in changes:
+        if change.before:
+            roots[root(change.before.contact_identity)] = root(change.flow.contact_identity)
+    groups: dict[str, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(root(change.flow.contact_identity), []).append(change)
+    return list(groups.values())
+
+
 def _pair(left: dict[str, FlexFlow], wanted: Sequence[FileFlow]) -> dict[int, FlexFlow]:
     """Find the current flow of each entry, surest evidence first; take those that were found out of `left`."""
     pairs: dict[int, FlexFlow] = {}

@@ -2,22 +2,25 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TextIO
 
 import click
 
+from router.cli.progress import progress, watched
 from router.cli.show import clean
 from router.errors import RouterError
-from router.flow_diff import Change
+from router.flow import FlexFlow
+from router.flow_diff import Change, in_groups
 from router.flow_file import FileFlow, load
 from router.settings import Settings
 from router.sid import new_sid
-from router.store import Store
+from router.store import FlowWrite, Store
 
 # Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200
-_MANY: Final = 1000  # changes, from which on progress is shown
+# Flows written at once at most: some 20 ms, in which the store does nothing else.
+_TOGETHER: Final = 500
 
 
 def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[FileFlow, ...]:
@@ -36,6 +39,11 @@ def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[
     )
 
 
+def current_flows(store: Store, account_sid: str) -> Iterator[FlexFlow]:
+    """Walk all flows of an account, oldest first, and show how far that is."""
+    return watched("Reading flows", store.flows.walk(account_sid), store.flows.count(account_sid))
+
+
 def agreed(changes: Sequence[Change]) -> bool:
     """Ask where there is somebody to ask; elsewhere only what removes needs a word."""
     if sys.stdin.isatty() and sys.stdout.isatty():
@@ -46,7 +54,7 @@ def agreed(changes: Sequence[Change]) -> bool:
 
 
 def write_changes(store: Store, changes: Sequence[Change], *, by: str, again: str) -> None:
-    """Write the changes in their order, which keeps them out of each other's way.
+    """Write the changes; those of an address at once, so that no message finds half of them.
 
     Args:
         store: where the flows are.
@@ -59,18 +67,28 @@ def write_changes(store: Store, changes: Sequence[Change], *, by: str, again: st
     """
     done = 0
     try:
-        hidden = len(changes) < _MANY or not sys.stderr.isatty()
-        with click.progressbar(length=len(changes), label="Writing", file=sys.stderr, hidden=hidden) as bar:
-            for start in range(0, len(changes), _CHUNK):
-                chunk = changes[start : start + _CHUNK]
-                for change in chunk:
-                    if change.before and not change.after:
-                        store.flows.delete(change.before, by=by)
-                        done += 1
-                puts = [(change.after, change.before) for change in chunk if change.after]
-                if puts:
-                    store.flows.put_all(puts, by=by)
-                    done += len(puts)
-                bar.update(len(chunk))
+        with progress("Writing", len(changes)) as bar:
+            for groups in _exchanges(changes):
+                store.flows.write(groups, by=by)
+                written = sum(len(group) for group in groups)
+                done += written
+                bar.update(written)
     except RouterError as error:
         raise RouterError(f"{error}. About {done:,} of {len(changes):,} changes were made; {again}") from error
+
+
+def _exchanges(changes: Sequence[Change]) -> Iterator[list[list[FlowWrite]]]:
+    """Give the changes in exchanges with the store, in groups that are written at once."""
+    groups: list[list[FlowWrite]] = []
+    size = 0
+    for group in in_groups(changes):
+        writes = [FlowWrite(change.after, change.before) for change in group]
+        # A chain of moves through very many addresses is written flow by flow, lest the store stand still for it.
+        for together in [writes] if len(writes) <= _TOGETHER else [[write] for write in writes]:
+            if size + len(together) > _CHUNK and groups:
+                yield groups
+                groups, size = [], 0
+            groups.append(together)
+            size += len(together)
+    if groups:
+        yield groups

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from router.cli.context import base_url, load_settings_for_cli
 from router.cli.doubt import doubts
-from router.cli.flow_changes import agreed, read_flow_file, write_changes
+from router.cli.flow_changes import agreed, current_flows, read_flow_file, write_changes
 from router.cli.flows_diff import diff as diff_command
 from router.cli.flows_import import import_
 from router.cli.flows_log import log
@@ -101,7 +101,7 @@ def export(*, secrets: bool, account: str | None) -> None:
     with open_store(settings) as store:
         sid = one_account(settings, account).sid
         click.echo(f"# Flex Flows of {sid}. Change them and say: router flows apply FILE\n")
-        click.echo(to_toml(store.flows.walk(sid), secrets=secrets), nl=False)
+        click.echo(to_toml(current_flows(store, sid), secrets=secrets), nl=False)
 
 
 @flows.command()
@@ -127,7 +127,7 @@ def apply(*, file: TextIO, prune: bool, dry_run: bool, yes: bool, account: str |
         owner = one_account(settings, account)
         sid = owner.sid
         wanted = read_flow_file(file, settings, sid)
-        changes = diff(store.flows.walk(sid), wanted, prune=prune)
+        changes = diff(current_flows(store, sid), wanted, prune=prune)
         if not changes:
             click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")
             return

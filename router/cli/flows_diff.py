@@ -7,7 +7,7 @@ import click
 
 from router.cli.context import load_settings_for_cli
 from router.cli.doubt import doubts
-from router.cli.flow_changes import read_flow_file
+from router.cli.flow_changes import current_flows, read_flow_file
 from router.cli.flows_import import compare_live, print_left_out
 from router.cli.live import Comparison
 from router.cli.reach import account_option, json_option, one_account, open_store
@@ -45,7 +45,7 @@ def diff(*, file: TextIO | None, live: bool, account: str | None, as_json: bool)
                 found = compare_live(which, settings, store)
             else:
                 wanted = read_flow_file(file, settings, which.sid)
-                changes = difference(store.flows.walk(which.sid), wanted, prune=True)
+                changes = difference(current_flows(store, which.sid), wanted, prune=True)
                 found = Comparison(len(wanted), changes, (), ())
     except RouterError as error:
         click.echo(f"router: {error}", err=True)

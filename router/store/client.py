@@ -48,7 +48,7 @@ class Script:
 
 SCRIPTS: Final = {
     name: Script(name)
-    for name in ("accept", "answer", "claim", "dead", "delete_flow", "entries", "put_flow", "replay", "settle", "trim")
+    for name in ("accept", "answer", "claim", "dead", "delete_flow", "entries", "put_flows", "replay", "settle", "trim")
 }
 
 

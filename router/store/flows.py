@@ -1,39 +1,23 @@
 """Flex Flows in Redis, by SID and by the address they belong to."""
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from router.errors import FlowConflict, InvalidFlow, RouterError
-from router.flow import FlexFlow, from_record, to_record
+from router.flow import FlexFlow
 from router.routing import Entry
-from router.store.changes import KEPT, describe
-from router.store.client import Client, Word, script
+from router.store.client import Client
+from router.store.flow_write import FlowChanged, FlowWrite, check, command, parse_record
 from router.store.keys import AccountKeys
+
+__all__ = ["WALK", "FlowChanged", "FlowStore", "FlowWrite", "parse_record"]
 
 # Flows fetched in one call when all are walked: some 300 KB.
 WALK: Final = 500
-# Flows that an address may have. A message's routing reads them all, and so does a write that looks for a default.
-ADDRESS_MOST: Final = 500
 # How often a change is decided anew because somebody else was faster. In each round one of them is through.
 _ROUNDS: Final = 100
 # Who did it, where nobody says.
 _ROUTER: Final = "router"
-
-
-class FlowChanged(RouterError):  # noqa: N818 - named for what it says
-    """Somebody else changed the flow between our read and our write: read again and decide again."""
-
-
-def parse_record(record: bytes) -> FlexFlow | None:
-    """Read a stored flow; None for the empty record, which is a flow that was deleted."""
-    return from_record(record.split(b" ", 3)[3].decode()) if record else None
-
-
-def format_record(flow: FlexFlow) -> str:
-    """Write a flow as the scripts read it: target, paused, validity in seconds, JSON."""
-    return f"{flow.target} {int(flow.paused)} {flow.validity_period} {to_record(flow)}"
 
 
 class FlowStore:
@@ -72,18 +56,24 @@ class FlowStore:
             FlowChanged: the stored flow is not `replaces` any more.
             InvalidFlow: the address has too many flows.
         """
-        self._check(flow, self._write(_put(flow, replaces, by=by, only_default=only_default), replaces))
+        self.write([[FlowWrite(flow, replaces, only_default)]], by=by)
 
     def put_all(self, changes: Sequence[tuple[FlexFlow, FlexFlow | None]], *, by: str = _ROUTER) -> None:
         """Write several flows in one exchange with the store, each as `put` does; raise for the first that failed."""
-        writes = [_put(flow, replaces, by=by) for flow, replaces in changes]
-        replies = self._client.calls([write("") for write in writes])
-        for (flow, replaces), write, reply in zip(changes, writes, replies, strict=True):
-            self._check(flow, self._again(write, replaces, reply))
+        self.write([[FlowWrite(flow, replaces)] for flow, replaces in changes], by=by)
+
+    def write(self, groups: Sequence[Sequence[FlowWrite]], *, by: str = _ROUTER) -> None:
+        """Make writes in one exchange with the store, those of a group all or none; raise for the first that failed.
+
+        Nobody sees a group half written, so flows may exchange their addresses in it. Raises as `put` does.
+        """
+        replies = self._client.calls([command(group, by, {}) for group in groups])
+        for group, reply in zip(groups, replies, strict=True):
+            check(group, self._again(group, by, reply))
 
     def delete(self, flow: FlexFlow, *, by: str = _ROUTER) -> None:
         """Remove a flow that was read as `flow`; raise `FlowChanged` when it is not so any more."""
-        self._check(flow, self._write(_delete(flow, by), flow))
+        self.write([[FlowWrite(None, flow)]], by=by)
 
     def update(
         self, account_sid: str, sid: str, change: Callable[[FlexFlow], FlexFlow], *, by: str = _ROUTER
@@ -171,79 +161,13 @@ class FlowStore:
         records = self._client.call("MGET", *[keys.own_flows + sid.decode() for sid in sids]) if sids else []
         return [parse_record(record or b"") for record in records]
 
-    def _write(self, write: "_Write", read: FlexFlow | None) -> list[Any]:
-        return self._again(write, read, self._client.call(*write("")))
-
-    def _again(self, write: "_Write", read: FlexFlow | None, reply: list[Any]) -> list[Any]:
+    def _again(self, group: Sequence[FlowWrite], by: str, reply: list[Any]) -> list[Any]:
         """Write once more over the stored bytes where only they differ: an older version wrote the same flow so."""
-        if reply[0] == b"changed" and read is not None and parse_record(reply[1]) == read:
-            reply = self._client.call(*write(reply[1]))
+        stored: dict[int, bytes] = {}
+        while reply[0] == b"changed" and (place := reply[1] - 1) not in stored:
+            before = group[place].before
+            if before is None or parse_record(reply[2]) != before:
+                break
+            stored[place] = reply[2]
+            reply = self._client.call(*command(group, by, stored))
         return reply
-
-    def _check(self, flow: FlexFlow, reply: list[Any]) -> None:
-        if reply[0] == b"changed":
-            raise FlowChanged(f"{flow.sid} was changed or removed by somebody else meanwhile")
-        if reply[0] == b"conflict":
-            raise FlowConflict(
-                "ContactIdentity",
-                f"{flow.contact_identity} has an enabled {flow.channel_type} flow without Language and "
-                f"Match already: {reply[1].decode()}. Disable that one, or give one of them a Language or a Match",
-            )
-        if reply[0] == b"full":
-            raise InvalidFlow("ContactIdentity", f"{flow.contact_identity} has {ADDRESS_MOST} flows, which is the most")
-
-
-_Write = Callable[[Word], tuple[Word, ...]]
-"""Makes the command of a write over the stored bytes; "" for those that this version would have written."""
-
-
-def _put(flow: FlexFlow, replaces: FlexFlow | None, *, by: str, only_default: bool = False) -> _Write:
-    keys, before = AccountKeys(flow.account_sid), replaces or flow
-    rule = "any" if only_default else "enabled" if flow.enabled else ""
-    return lambda stored: script(
-        "put_flow",
-        [
-            keys.own_flows + flow.sid,
-            keys.addresses + flow.contact_identity,
-            keys.addresses + before.contact_identity,
-            keys.flows,
-            keys.named(flow.friendly_name),
-            keys.named(before.friendly_name),
-            keys.changes,
-        ],
-        [
-            flow.sid,
-            format_record(flow),
-            stored or (format_record(replaces) if replaces else ""),
-            secrets.token_urlsafe(8),
-            keys.own_flows,
-            rule if flow.is_default else "",
-            flow.channel_type,
-            ADDRESS_MOST,
-            by,
-            describe(replaces, flow),
-            KEPT,
-        ],
-    )
-
-
-def _delete(flow: FlexFlow, by: str) -> _Write:
-    keys = AccountKeys(flow.account_sid)
-    return lambda stored: script(
-        "delete_flow",
-        [
-            keys.own_flows + flow.sid,
-            keys.addresses + flow.contact_identity,
-            keys.flows,
-            keys.named(flow.friendly_name),
-            keys.changes,
-        ],
-        [
-            flow.sid,
-            stored or format_record(flow),
-            secrets.token_urlsafe(8),
-            by,
-            describe(flow, None),
-            KEPT,
-        ],
-    )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.flow import FIELDS, FlexFlow
-from router.flow_diff import Change, diff
+from router.flow_diff import Change, diff, in_groups
 from router.flow_field import CHANNEL_TYPES, INTEGRATION_TYPES
 from router.flow_file import FileFlow, InvalidFlowFile, export, load
 from router.sid import is_sid
@@ -212,6 +212,25 @@ def test_changes_come_in_an_order_that_works() -> None:
     assert [(change.kind, change.flow.contact_identity) for change in changes] == [
         ("change", "+15551234567"),
         ("add", "*"),
+    ]
+
+
+def test_changes_of_one_address_belong_together() -> None:
+    """What a flow leaves and what it comes to are written at once; other addresses are none of their business."""
+    stored = [flow(ContactIdentity=f"+1555000000{n}", sid=f"FO{n:032x}") for n in range(6)]
+    one, two, three, gone, five, _ = stored
+    changes = [
+        Change(one, replace(one, contact_identity=two.contact_identity)),
+        Change(two, replace(two, contact_identity=three.contact_identity)),
+        Change(five, replace(five, paused=True)),
+        Change(gone, None),
+        Change(three, replace(three, contact_identity="+15550000009")),
+        Change(None, replace(gone, sid=FO)),
+    ]
+    assert [[each.flow.sid for each in group] for group in in_groups(changes)] == [
+        [one.sid, two.sid, three.sid],
+        [five.sid],
+        [gone.sid, FO],
     ]
 
 

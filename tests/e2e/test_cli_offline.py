@@ -131,6 +131,21 @@ def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
     assert offline("flows", "export").output.count("[[flow]]") == 1
 
 
+def test_flows_may_exchange_their_addresses(offline: Cli) -> None:
+    """One apply lets two flows change places, and another one take the place of a flow that is removed."""
+    numbers = ["+15005550001", "+15005550002"]
+    flows = [external(number, "https://a.example/x", sid=f'"FO{n:032x}"') for n, number in enumerate(numbers)]
+    offline("flows", "apply", "-", given="".join(flows))
+    swapped = "".join(flows).replace(f'"{numbers[0]}"', '"first"').replace(f'"{numbers[1]}"', f'"{numbers[0]}"')
+    done = offline("flows", "apply", "-", given=swapped.replace('"first"', f'"{numbers[1]}"'))
+    assert "Done." in done.output, done.output
+    listed = json.loads(offline("flows", "list", "--json").output)
+    assert [each["contact_identity"] for each in listed] == numbers
+    other = flows[0].replace(f"FO{0:032x}", f"FO{9:032x}")
+    assert "Done." in offline("flows", "apply", "-", "--prune", "--yes", given=other).output
+    assert [each["sid"] for each in json.loads(offline("flows", "list", "--json").output)] == [f"FO{9:032x}"]
+
+
 def test_a_thousand_flows_are_a_moment(offline: Cli) -> None:
     """Many flows are written a few hundred at a time, and the diff stays short enough to read."""
     given = "".join(external(f"+1500555{number:04d}", "https://a.example/x") for number in range(1000))

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 
-from router.errors import FlowConflict
+from router.errors import FlowConflict, InvalidFlow
 from router.flow import FlexFlow, Integration
 from router.routing import Entry
 from router.store.cache import EntryCache
 from router.store.client import Client
-from router.store.flows import FlowChanged, FlowStore
+from router.store.flow_write import ADDRESS_MOST, FlowChanged, FlowWrite
+from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
 from tests.core.flows import AC, FO, flow, forms
 from tests.valkey import ValkeyServer
@@ -216,6 +217,51 @@ def test_several_writes_are_as_one_each(store: FlowStore) -> None:
     with pytest.raises(FlowConflict):
         store.put_all([(sms(1), None), (sms(2), None), (sms(3, contact_identity=OTHERS), None)])
     assert [flow.sid for flow in store.walk(AC)] == [sms(1).sid, sms(3).sid]
+
+
+def test_a_group_is_written_whole(store: FlowStore) -> None:
+    """Flows that exchange their addresses, and one in the place of another, are one step: no entry is ever empty."""
+    first, second = sms(1), sms(2, contact_identity=OTHERS)
+    store.put_all([(first, None), (second, None)])
+    versions = [entry(store).version, entry(store, OTHERS).version]
+    moved = [replace(first, contact_identity=OTHERS), replace(second, contact_identity=OURS)]
+    store.write([[FlowWrite(moved[0], first), FlowWrite(moved[1], second)]])
+    assert [entry(store).flows, entry(store, OTHERS).flows] == [(moved[1],), (moved[0],)]
+    store.write([[FlowWrite(None, moved[1]), FlowWrite(sms(3))]])
+    assert entry(store).flows == (sms(3),)
+    assert entry(store).version not in versions
+    assert list(store.walk(AC)) == [moved[0], sms(3)]
+    assert list(store.placed(AC, name=sms(3).friendly_name))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        pytest.param(FlowWrite(sms(3)), FlowConflict, id="a-second-default-of-the-group"),
+        pytest.param(FlowWrite(sms(3, contact_identity="*")), FlowConflict, id="a-second-default-beside-another"),
+        pytest.param(FlowWrite(None, sms(9)), FlowChanged, id="one-that-is-gone"),
+        pytest.param(FlowWrite(sms(8, contact_identity="*")), FlowChanged, id="one-that-is-there"),
+    ],
+)
+def test_a_group_with_a_mistake_is_not_written(store: FlowStore, wrong: FlowWrite, error: type[Exception]) -> None:
+    """What is wrong with one flow keeps the others of its group from being written, and nothing else."""
+    store.put(sms(8, contact_identity="*"))
+    other = sms(5, contact_identity=OTHERS)
+    with pytest.raises(error):
+        store.write([[FlowWrite(sms(2)), wrong], [FlowWrite(other)]])
+    assert entry(store) == Entry(OURS, "", ())
+    assert list(store.walk(AC)) == [sms(8, contact_identity="*"), other]
+
+
+def test_a_full_address_takes_a_flow_for_another(store: FlowStore) -> None:
+    """The limit counts what a group leaves, so that flows may be replaced where there is no room for one more."""
+    flows = [sms(number, language=("es",)) for number in range(ADDRESS_MOST)]
+    store.put_all([(each, None) for each in flows])
+    one_more = sms(ADDRESS_MOST)
+    with pytest.raises(InvalidFlow, match=str(ADDRESS_MOST)):
+        store.put(one_more)
+    store.write([[FlowWrite(None, flows[0]), FlowWrite(one_more)]])
+    assert len(entry(store).flows) == ADDRESS_MOST
 
 
 def test_the_target_is_read_by_scripts(store: FlowStore, valkey: ValkeyServer) -> None:

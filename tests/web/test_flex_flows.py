@@ -9,7 +9,7 @@ import pytest
 
 from router.flow import from_parameters
 from router.sid import new_sid
-from router.store.flows import ADDRESS_MOST
+from router.store.flow_write import ADDRESS_MOST
 from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, FW, IS, KS, ONE, TWO, WS, WW, Rest, flow_form, rest_over
 

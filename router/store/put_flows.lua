@@ -1,0 +1,89 @@
+#!lua
+-- Writes flows of one account together, all or none: their records, their address entries with a new version, the
+-- account's indexes, and what changed.
+--
+-- KEYS 1 flows     zset     SIDs of the account's flows -> place: µs of the creation, unique, in the order of creation
+--      2 changes   stream   what was done to the account's flows: flow, by, change (JSON); trimmed
+--      and for each flow:
+--      1 flow      string   "<target> <paused 0|1> <validity in s> <json>"
+--      2 address   hash     the entry that the flow belongs to now: version, and a field for each flow's SID
+--      3 before    hash     the entry that it belonged to (the same key when it did not move)
+--      4 named     zset     the flows of about the same FriendlyName -> place (keys.py says which share a key)
+--      5 named before       as 3 is to 2
+-- ARGV 1 new version   2 prefix of the account's flow records   3 flows that an address may have
+--      4 who does it   5 changes kept, about
+--      and for each flow:
+--      1 sid   2 record, '' to remove it   3 the record that the caller changed, '' to create   4 channel type
+--      5 which other flow without Language and Match may not be there: 'enabled', 'any', '' for none
+--      6 what changed
+--
+-- Returns {ok} | {changed, which flow, its record as it is} (somebody else wrote meanwhile)
+--       | {conflict, which flow, sid of the other default} | {full, which flow}; flows are counted from 1
+local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local writes, ours, more = {}, {}, {}
+for i = 1, (#KEYS - 2) / 5 do
+  local k, a = 2 + (i - 1) * 5, 5 + (i - 1) * 6
+  local w = {
+    flow = KEYS[k + 1], address = KEYS[k + 2], before = KEYS[k + 3], named = KEYS[k + 4], named_before = KEYS[k + 5],
+    sid = ARGV[a + 1], record = ARGV[a + 2], expected = ARGV[a + 3], channel = ARGV[a + 4], rule = ARGV[a + 5],
+    change = ARGV[a + 6],
+  }
+  local current = redis.call('GET', w.flow) or ''
+  if current ~= w.expected then return {'changed', i, current} end
+  writes[i], ours[w.sid] = w, true
+  local gone, comes = w.record == '' or w.before ~= w.address, w.record ~= ''
+  if w.expected ~= '' and gone then more[w.before] = (more[w.before] or 0) - 1 end
+  if comes and (w.expected == '' or gone) then more[w.address] = (more[w.address] or 0) + 1 end
+end
+
+local defaults = {}
+for i, w in ipairs(writes) do
+  if w.record ~= '' and (more[w.address] or 0) > 0 and redis.call('HLEN', w.address) - 1 + more[w.address] > most then
+    return {'full', i}
+  end
+  if w.rule ~= '' then
+    local place = w.address .. ' ' .. w.channel
+    if defaults[place] then return {'conflict', i, defaults[place]} end
+    defaults[place] = w.sid
+    for _, other in ipairs(redis.call('HKEYS', w.address)) do
+      if other ~= 'version' and not ours[other] then
+        local text = redis.call('GET', prefix .. other)
+        local json = text and string.match(text, '^%S+ %d %d+ (.*)$')
+        local f = json and cjson.decode(json)
+        if f and (f.enabled ~= false or w.rule == 'any') and not f.language and not f.match
+          and f.channel_type == w.channel
+        then
+          return {'conflict', i, other}
+        end
+      end
+    end
+  end
+end
+
+for _, w in ipairs(writes) do
+  if w.record == '' or w.before ~= w.address then
+    redis.call('HDEL', w.before, w.sid)
+    if redis.call('HLEN', w.before) <= 1 then redis.call('DEL', w.before)
+    else redis.call('HSET', w.before, 'version', version) end
+  end
+  if w.record == '' or w.named_before ~= w.named then redis.call('ZREM', w.named_before, w.sid) end
+  if w.record == '' then
+    redis.call('DEL', w.flow)
+    redis.call('ZREM', KEYS[1], w.sid)
+  else
+    local place = redis.call('ZSCORE', KEYS[1], w.sid)
+    if not place then
+      local time = redis.call('TIME')
+      place = time[1] * 1000000 + time[2]
+      local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+      if last and tonumber(last) >= place then place = tonumber(last) + 1 end
+      place = string.format('%.0f', place)
+      redis.call('ZADD', KEYS[1], place, w.sid)
+    end
+    redis.call('SET', w.flow, w.record)
+    redis.call('HSET', w.address, 'version', version, w.sid, '')
+    redis.call('ZADD', w.named, place, w.sid)
+  end
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'flow', w.sid, 'by', ARGV[4], 'change', w.change)
+end
+return {'ok'}
