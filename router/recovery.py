@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from router.errors import NotAMessage
-from router.integrations.rest import Inbound
+from router.integrations.rest.account import Inbound
 from router.message import FORM, Message, Raw, conversation_id
 from router.routing import Route, identities, resolve
 from router.store import Store

@@ -11,7 +11,7 @@ from router.cli.live import Comparison, compare, read_live
 from router.cli.reach import account_option, one_account, open_store
 from router.cli.show import clean, print_changes
 from router.errors import RouterError
-from router.integrations.twilio_api import LiveAccount
+from router.integrations.rest.flows import LiveAccount
 from router.settings import Account, Settings
 from router.store import Store
 
@@ -54,7 +54,7 @@ def import_(*, dry_run: bool, yes: bool, account: str | None) -> None:
 def compare_live(account: Account, settings: Settings, store: Store) -> Comparison:
     """Read the live account, and compare it with the flows here; raise RouterError when Twilio does not answer."""
     return compare(
-        read_live(LiveAccount(account, settings)),
+        read_live(LiveAccount(settings, account)),
         store.flows.walk(account.sid),
         account_sid=account.sid,
         handlers=settings.handlers_of(account.sid),

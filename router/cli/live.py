@@ -17,7 +17,7 @@ from router.errors import InvalidFlow
 from router.flow import FIELDS, FlexFlow, from_parameters
 from router.flow_diff import Change, in_order
 from router.flow_file import address_of
-from router.integrations.twilio_api import LiveAccount, LiveRecord
+from router.integrations.rest.flows import LiveAccount, LiveRecord
 from router.sid import is_sid
 from router.web.address_face import from_form
 

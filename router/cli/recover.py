@@ -14,7 +14,7 @@ from router.cli.context import load_settings_for_cli
 from router.cli.reach import Moment, account_option, json_option, open_store, some_accounts
 from router.cli.show import age, flow_line, print_json, print_table, short
 from router.errors import RouterError
-from router.integrations.rest import TwilioApi
+from router.integrations.rest.account import TwilioApi
 from router.recovery import Lost, accept, lost
 from router.settings import Account, Settings
 from router.store import Store

@@ -16,9 +16,9 @@ from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.refusals import MOST, Refusal, Refusals
 from router.suspect import Finding
-from tests.e2e.rest_server import TwilioRest
 from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
+from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until

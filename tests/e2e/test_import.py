@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from router.integrations.twilio_api import LiveAccount, TwilioApiError
+from router.integrations.rest.client import TwilioError
+from router.integrations.rest.flows import LiveAccount
 from router.settings import load
 from tests.e2e.commands import Cli, invoke
-from tests.e2e.twilio_rest import TwilioRest, address, flex_flow
+from tests.e2e.twilio_record import address, flex_flow
+from tests.e2e.twilio_rest import TwilioRest
 
 AC, TOKEN = "AC" + "7" * 32, "5e" * 16
 
@@ -207,7 +209,7 @@ def test_a_page_that_does_not_come_leaves_everything_as_it_was(cli: Cli, twilio:
     twilio.refuse[2] = 500
     result = cli("flows", "import", "--yes")
     assert result.exit_code == 1
-    assert result.output.startswith("router: Twilio's API answered 500: ")
+    assert result.output.startswith("router: Twilio's REST API answered 500: ")
     assert len(result.output.splitlines()) == 1
     assert not flows(cli)
     assert cli("flows", "diff", "--live").exit_code == 2
@@ -224,12 +226,12 @@ def test_a_page_that_does_not_come_leaves_everything_as_it_was(cli: Cli, twilio:
         ),
         pytest.param(
             {"ROUTER_TWILIO_API_URL": "http://127.0.0.1:9"},
-            "router: Twilio's API does not answer: Connection refused\n",
+            "router: Twilio's REST API at http://127.0.0.1:9 cannot be reached: Connection refused\n",
             id="nobody listens",
         ),
         pytest.param(
             {"ROUTER_TWILIO_API_URL": "http://nowhere.invalid"},
-            "router: Twilio's API does not answer: ",
+            "router: Twilio's REST API at http://nowhere.invalid cannot be reached: ",
             id="no such name",
         ),
     ],
@@ -247,16 +249,16 @@ def test_a_twilio_that_hangs_is_given_up(environ: dict[str, str], twilio: Twilio
     """The official client has no time-out of its own; ours ends the wait."""
     twilio.released.clear()
     settings = load(environ)
-    with pytest.raises(TwilioApiError, match="Twilio's API does not answer: timed out"):
-        list(LiveAccount(settings.accounts[0], settings, timeout=0.1).flex_flows())
+    with pytest.raises(TwilioError, match=r"cannot be reached: .*timed out"):
+        list(LiveAccount(settings, settings.accounts[0], seconds=0.1).flex_flows())
 
 
 def test_credentials_never_follow_a_link_away_from_twilio(environ: dict[str, str]) -> None:
     """A next page that is said to be elsewhere is refused before anything is sent there."""
     settings = load({name: value for name, value in environ.items() if name != "ROUTER_TWILIO_API_URL"})
-    client = LiveAccount(settings.accounts[0], settings)._client
+    client = LiveAccount(settings, settings.accounts[0]).client
     for url in ("https://twilio.com.example/x", "http://flex-api.twilio.com/x", "https://eviltwilio.com/x"):
-        with pytest.raises(TwilioApiError, match="which is not Twilio"):
+        with pytest.raises(TwilioError, match="which is not Twilio"):
             client.request("GET", url)
 
 

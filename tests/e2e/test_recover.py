@@ -15,9 +15,9 @@ from router.message import Raw
 from router.store.client import Client
 from router.store.deliveries import DeliveryLog
 from router.store.flows import FlowStore
-from tests.e2e.rest_server import TwilioRest
 from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters, sid
+from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
@@ -235,7 +235,7 @@ def test_other_numbers_are_left_out(outage: Outage) -> None:
             ["--since", "2h"],
             {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "f" * 32},
             1,
-            "did not accept SID and auth token",
+            "refuses the credentials",
             id="wrong credentials",
         ),
         pytest.param(
@@ -267,7 +267,7 @@ def test_an_attachment_that_does_not_come_fails_alone(outage: Outage) -> None:
     ended = outage.recover("--since", "2h", "--yes", "--json")
     assert ended.exit_code == 1
     results = {each["sid"]: each["result"] for each in json.loads(ended.output)}
-    assert results[sid(1)].startswith("failed: Twilio answered 404")
+    assert results[sid(1)].startswith("failed: Twilio's REST API answered 404")
     assert results[sid(2)] == "accepted"
 
 

@@ -14,7 +14,8 @@ from router.flow import FlexFlow
 from router.integrations import AttemptError, target
 from router.integrations.door import Door, make_door
 from router.integrations.location import locate
-from router.integrations.rest import Address, TwilioApi, TwilioError
+from router.integrations.rest.account import Address, TwilioApi
+from router.integrations.rest.client import TwilioError
 from router.settings import Account, Settings
 from router.signature import Key
 from router.store import Store
