@@ -84,6 +84,8 @@ class FlexFlow:
     janitor_enabled: bool = False
     validity_period: int = 14_400
     language: tuple[str, ...] = ()
+    language_change: bool = False
+    language_commands: bool = False
     match: str = ""
     priority: int = 0
     response: str = ""
@@ -101,6 +103,11 @@ class FlexFlow:
     def is_default(self) -> bool:
         """Say whether it takes every message for its address: an address has at most one enabled flow that does."""
         return not self.language and not self.match
+
+    @property
+    def is_lasting(self) -> bool:
+        """Say whether a conversation stays with it however long it is idle."""
+        return self.long_lived and not self.janitor_enabled
 
     @property
     def target(self) -> str:

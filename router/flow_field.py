@@ -157,8 +157,21 @@ FIELDS: Final = (
         "`ct,rt,5xx`",
         ours=True,
     ),
-    Field("LongLived", "long_lived", Flag(), False, "Kept and shown; it means something to Twilio's Proxy only"),
-    Field("JanitorEnabled", "janitor_enabled", Flag(), False, "As `LongLived`"),
+    Field(
+        "LongLived",
+        "long_lived",
+        Flag(),
+        False,
+        "Whether a conversation stays with the flow however long it is idle, unless `JanitorEnabled`; matters where "
+        "several flows share an address",
+    ),
+    Field(
+        "JanitorEnabled",
+        "janitor_enabled",
+        Flag(),
+        False,
+        "Whether idleness ends a `LongLived` conversation too, after `ROUTER_STICKY_HOURS`",
+    ),
     Field(
         "ValidityPeriod",
         "validity_period",
@@ -168,6 +181,22 @@ FIELDS: Final = (
         ours=True,
     ),
     Field("Language", "language", Languages(), (), "The languages of the messages it takes", ours=True),
+    Field(
+        "LanguageChange",
+        "language_change",
+        Flag(),
+        False,
+        "Whether a conversation at the flow's address moves to another flow when its language clearly changes",
+        ours=True,
+    ),
+    Field(
+        "LanguageCommands",
+        "language_commands",
+        Flag(),
+        False,
+        "Whether who writes the name of a language at the flow's address, as `ESPAÑOL`, is served in it from then on",
+        ours=True,
+    ),
     Field("Match", "match", Text(512, lines=True), "", "A condition on the messages it takes", ours=True),
     Field("Priority", "priority", Whole(0, _INT_MAX), 0, "Smaller first, among flows of one address", ours=True),
     Field(

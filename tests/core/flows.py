@@ -37,6 +37,8 @@ VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "Integration.RetryPolicy": st.sampled_from(["ct", "5xx,rt", "ALL", "4xx, 5xx", "ct,5xx"]),
     "LongLived": _FLAG,
     "JanitorEnabled": _FLAG,
+    "LanguageChange": _FLAG,
+    "LanguageCommands": _FLAG,
     "ValidityPeriod": _WHOLE,
     "Language": st.sampled_from(["en", "pt-br,EN", "zh-hant-tw"]),
     "Match": _TEXT.map(lambda text: f"body == '{text}'\n"),
