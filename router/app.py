@@ -17,9 +17,11 @@ from router.log import make_log
 from router.settings import load
 from router.store import Store, connect
 from router.store.flows import FlowChanged
+from router.tunnel import TunnelWatch
 from router.web import addresses, deliveries, flex_flows, health, openapi, webhooks
 from router.web.auth import Unauthenticated, refusal
 from router.web.errors import ApiError, changed_response, error_response, flow_response
+from router.web.public import with_tunnel
 
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.
@@ -98,6 +100,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     deliverer = Deliverer(store, integrations, settings, report, fault)
     app = Flask("router", static_folder=None)
+    app.wsgi_app = with_tunnel(app.wsgi_app, TunnelWatch(settings.data_dir))  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = webhooks.Intake(settings, store, deliverer, integrations, log)
     app.extensions["router"] = Router(store, integrations, deliverer, intake, log)

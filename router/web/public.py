@@ -1,23 +1,48 @@
 """The public address that a request came in on: what Twilio signed, and what links are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 from router.settings import Settings
+from router.tunnel import TunnelWatch
+
+_TUNNEL: Final = "router.tunnel"
+Wsgi = Callable[[dict[str, Any], Any], Any]
+
+
+def with_tunnel(application: Wsgi, watch: TunnelWatch) -> Wsgi:
+    """Put the base of the tunnel that is open now into the environment of each request."""
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        environ[_TUNNEL] = watch.url()
+        return application(environ, start_response)
+
+    return serve
 
 
 def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
     """Return the bases that the request may have been sent to, the likeliest first.
 
-    The configured ones, those of the request's own host first. Without any, the request's host, and what a trusted
-    proxy says of it: https://help.twilio.com/articles/50535649249307.
+    The configured ones and the tunnel's, those of the request's own host first. Without a configured one, the request's
+    host, and what a trusted proxy says of it: https://help.twilio.com/articles/50535649249307.
     """
-    host = str(environ.get("HTTP_HOST", ""))
-    if settings.public_urls:
-        if len(settings.public_urls) == 1:
-            return settings.public_urls
-        return tuple(sorted(settings.public_urls, key=lambda base: base.partition("://")[2].partition("/")[0] != host))
+    host, tunnel = str(environ.get("HTTP_HOST", "")), str(environ.get(_TUNNEL, ""))
+    bases = settings.public_urls or _of_request(environ, host, settings)
+    if tunnel and not settings.public_urls and _host(tunnel) == host:
+        return (tunnel,)  # a tunnel ends TLS, so that the request itself says http
+    if tunnel:
+        bases = (*bases, tunnel)
+    if len(bases) < 2:  # noqa: PLR2004 - nothing to sort
+        return bases
+    return tuple(sorted(bases, key=lambda base: _host(base) != host))
+
+
+def _host(base: str) -> str:
+    return base.partition("://")[2].partition("/")[0]
+
+
+def _of_request(environ: Mapping[str, Any], host: str, settings: Settings) -> tuple[str, ...]:
     scheme = str(environ.get("wsgi.url_scheme", "http"))
     if settings.trusted_proxies and _trusted(str(environ.get("REMOTE_ADDR", "")), settings):
         scheme = _last(environ, "HTTP_X_FORWARDED_PROTO") or scheme

@@ -1,0 +1,118 @@
+"""The public address that `router tunnel` has opened, as it tells the running workers: through a file.
+
+Whoever writes the file holds a lock on it for as long as the tunnel is there. One that a crash has left behind is not
+locked and counts for nothing: its address may by now be another customer's of the tunnel's provider, who could hand on
+what Twilio signs for it.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from router.errors import RouterError
+
+NAME: Final = "tunnel.json"
+# How long a process may go on to trust a tunnel that was killed. A change, or a proper end, is seen at once.
+_TRUST_SECONDS: Final = 1.0
+_LONGEST: Final = 2048
+
+
+class TunnelRecord:
+    """The file as its writer has it: made by `publish`, gone with the context.
+
+    Raises:
+        RouterError: the file cannot be written, or another process has a tunnel here.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / NAME
+        self._lock = -1
+
+    def publish(self, url: str) -> None:
+        """Tell the workers the tunnel's base, in place of the one before."""
+        held = self._lock
+        if held < 0 and (there := read(self._path.parent)):
+            raise RouterError(f"another `router tunnel` runs here already, at {there}; end it first")
+        draft = self._path.with_suffix(f".{os.getpid()}")
+        try:
+            self._lock = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)  # nobody else knows it yet
+            os.write(self._lock, json.dumps({"url": url, "process": os.getpid()}).encode())
+            draft.replace(self._path)
+        except OSError as error:
+            raise RouterError(f"the tunnel's address cannot be written to {self._path}: {error.strerror}") from None
+        finally:
+            if held >= 0:
+                os.close(held)
+
+    def withdraw(self) -> None:
+        """Tell the workers that there is no tunnel."""
+        if self._lock >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.withdraw()
+
+
+class TunnelWatch:
+    """The file as a worker sees it: a look costs one `stat`, and a second one a second at most.
+
+    `clock` gives seconds, from any origin.
+    """
+
+    def __init__(self, data_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._data_dir = data_dir
+        self._path = str(data_dir / NAME)
+        self._clock = clock
+        self._seen: tuple[int, int] | None = None
+        self._url = ""
+        self._until = 0.0
+
+    def url(self) -> str:
+        """Return the tunnel's base, "" when there is none."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - it is on the path of every message; Path costs as much again
+        except OSError:
+            self._seen = None
+            return ""
+        seen = (found.st_ino, found.st_mtime_ns)
+        if seen != self._seen or self._clock() >= self._until:
+            self._url, self._seen = read(self._data_dir), seen
+            self._until = self._clock() + _TRUST_SECONDS
+        return self._url
+
+
+def read(data_dir: Path) -> str:
+    """Return the base of the tunnel that is open now, "" when there is none."""
+    path = data_dir / NAME
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        while True:
+            with path.open("rb") as file:
+                if not _is_held(file.fileno()):
+                    if os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+                        continue  # it was replaced while we looked
+                    return ""
+                url = json.loads(file.read(_LONGEST))["url"]
+                return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
+    return ""
+
+
+def _is_held(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False

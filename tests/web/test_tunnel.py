@@ -1,0 +1,121 @@
+"""The public base that a tunnel gives: believed by the running router while the tunnel is there, and not longer."""
+
+import base64
+import itertools
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from twilio.request_validator import RequestValidator
+
+from router.app import create_app
+from router.errors import RouterError
+from router.tunnel import NAME, TunnelRecord, TunnelWatch, read
+from tests.e2e.service import ACCOUNT, TOKEN, parameters
+
+FIRST, SECOND, SET = "https://first.example.app", "https://second.example.app", "https://set.example.com"
+NUMBERS = itertools.count(1)
+Client = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def client(redis_url: str, tmp_path: Path) -> Client:
+    """Make a router over the data directory, with further settings."""
+
+    def make(**more: str) -> FlaskClient:
+        given = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path)}
+        return create_app(given | {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN} | more).test_client()
+
+    return make
+
+
+def post(client: FlaskClient, base: str, host: str = "") -> int:
+    """Send a message that Twilio signed for a base; return the status."""
+    fields = parameters(next(NUMBERS), "+15550000002")
+    signature = RequestValidator(TOKEN).compute_signature(f"{base}/webhooks/sms", fields)
+    headers = {"X-Twilio-Signature": signature, "Host": host or base.partition("://")[2]}
+    return client.post("/webhooks/sms", data=fields, headers=headers).status_code
+
+
+def listed_at(client: FlaskClient, host: str) -> str:
+    """Return the URL that a list of the REST API says it is at."""
+    basic = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+    answer = client.get("/v1/FlexFlows", headers={"Authorization": f"Basic {basic}", "Host": host})
+    return str(answer.get_json()["meta"]["url"])
+
+
+@pytest.mark.parametrize("configured", [{}, {"ROUTER_PUBLIC_URL": SET}], ids=["no public URL", "a public URL"])
+def test_the_running_router_follows_the_tunnel(client: Client, tmp_path: Path, configured: dict[str, str]) -> None:
+    """A signature over the tunnel's address counts from the moment it is told, and no longer when it has changed."""
+    router = client(**configured)
+    assert post(router, FIRST) == 403
+    with TunnelRecord(tmp_path) as record:
+        record.publish(FIRST)
+        assert post(router, FIRST) == 200
+        assert post(router, FIRST, host="localhost:8000") == 200
+        record.publish(SECOND)
+        assert (post(router, FIRST), post(router, SECOND)) == (403, 200)
+    assert post(router, SECOND) == 403
+
+
+def test_a_set_public_url_counts_beside_the_tunnel(client: Client, tmp_path: Path) -> None:
+    """What the operator has set stays valid, and lists name the base that the request came in on."""
+    router = client(ROUTER_PUBLIC_URL=SET)
+    with TunnelRecord(tmp_path) as record:
+        record.publish(FIRST)
+        assert (post(router, SET), post(router, FIRST)) == (200, 200)
+        for base in (SET, FIRST):
+            assert listed_at(router, base.partition("://")[2]).startswith(f"{base}/v1/FlexFlows")
+        assert listed_at(router, "localhost").startswith(f"{SET}/v1/FlexFlows")
+
+
+def test_without_a_public_url_the_own_host_counts_beside_the_tunnel(client: Client, tmp_path: Path) -> None:
+    """What is sent to this machine's own address is still signed for that address, as `router simulate` does."""
+    router = client()
+    with TunnelRecord(tmp_path) as record:
+        record.publish(FIRST)
+        assert post(router, "http://localhost:8000") == 200
+        assert listed_at(router, FIRST.partition("://")[2]).startswith(FIRST)
+
+
+def test_what_a_crash_left_behind_is_not_believed(client: Client, tmp_path: Path) -> None:
+    """A file that nobody holds is no tunnel: its address may belong to somebody else by now."""
+    (tmp_path / NAME).write_text(json.dumps({"url": FIRST, "process": 1}))
+    assert read(tmp_path) == ""
+    assert post(client(), FIRST) == 403
+
+
+def test_a_killed_tunnel_is_believed_for_a_second_at_most(tmp_path: Path) -> None:
+    """The lock goes with the process; a worker that has looked lately looks again after a second."""
+    now = 100.0
+    watch = TunnelWatch(tmp_path, lambda: now)
+    record = TunnelRecord(tmp_path)
+    record.publish(FIRST)
+    assert watch.url() == FIRST
+    record._lock, lock = -1, record._lock
+    os.close(lock)  # as the kernel does for a killed process
+    now = 101.0
+    assert watch.url() == ""
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"url": 1}', '{"url": "ftp://x"}'])
+def test_a_damaged_file_is_no_tunnel(tmp_path: Path, text: str) -> None:
+    """Whatever the file says, the webhook goes on."""
+    with TunnelRecord(tmp_path) as record:
+        record.publish(FIRST)
+        (tmp_path / NAME).write_text(text)
+        assert (read(tmp_path), TunnelWatch(tmp_path).url()) == ("", "")
+
+
+def test_there_is_one_tunnel_at_a_time(tmp_path: Path) -> None:
+    """A second one is refused with where the first one is; the file is for its owner's eyes only."""
+    with TunnelRecord(tmp_path) as record:
+        record.publish(FIRST)
+        assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+        with pytest.raises(RouterError, match="another `router tunnel` runs here already, at https://first"):
+            TunnelRecord(tmp_path).publish(SECOND)
+        assert read(tmp_path) == FIRST
