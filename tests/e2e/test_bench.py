@@ -43,6 +43,21 @@ _EVERY_FIGURE = {
             for what in ("throughput", "p50")
         ),
     },
+    "control": {
+        *(f"{what}, 10 flows" for what in ("create", "fetch", "first page of a list")),
+        *(
+            f"{what}, {flows} flows: time"
+            for what in ("create", "fetch", "first page of a list")
+            for flows in (20, 200)
+        ),
+        "kept busy by others",
+        *(f"store, for a flow of {flows}" for flows in (20, 200)),
+        *(
+            f"20 {what}{rate}"
+            for what in ("created through the API", "applied", "applied again", "removed by --prune")
+            for rate in ("", ": rate")
+        ),
+    },
     "memory": {
         "store, for a flow",
         "store, for a queued SMS beyond its 440 bytes",

@@ -7,16 +7,21 @@ import click
 
 from router.errors import RouterError
 
-PARTS = ("intake", "e2e", "relay", "flat", "memory")
+PARTS = ("intake", "e2e", "relay", "flat", "memory", "control")
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice((*PARTS, "all")), metavar="[intake|e2e|relay|flat|memory|all]…")
+@click.argument("parts", nargs=-1, type=click.Choice((*PARTS, "all")), metavar=f"[{'|'.join(PARTS)}|all]…")
 @click.option("--rounds", type=click.IntRange(1), default=5, help="How often each measurement is taken. [5]")
 @click.option("--seconds", type=click.FloatRange(0.1), default=4.0, help="How long one takes. [4]")
 @click.option("--connections", type=click.IntRange(2, 500), default=64, help="Half of them are in use at a time. [64]")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes of each candidate. [1]")
-@click.option("--flows", type=click.IntRange(11, 900_000), default=100_000, help="Flows in a full store. [100000]")
+@click.option(
+    "--flows",
+    type=click.IntRange(11, 900_000),
+    default=100_000,
+    help="Flows in a full store; control also has ten times as many. [100000]",
+)
 @click.option("--queued", type=click.IntRange(1), default=100_000, help="Messages in a full store. [100000]")
 @click.option("--repeats", type=click.IntRange(0), default=2, help="How often one that was disturbed is repeated. [2]")
 @click.option(
@@ -43,7 +48,7 @@ def bench(  # noqa: PLR0913 - one for each option
     rounds. docs/bench.md explains them.
 
     \b
-      router bench                      everything; some ten minutes
+      router bench                      everything; some twenty minutes
       router bench intake --rounds 3    one part
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from router.cli.bench import part, report

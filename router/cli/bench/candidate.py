@@ -55,6 +55,11 @@ def without_express() -> bool:
     return shutil.which("node") is None or not all((_NODE_MODULES / name).is_dir() for name in ("express", "twilio"))
 
 
+def command_environ(store_url: str) -> dict[str, str]:
+    """Return the settings of a command that reaches the store."""
+    return {"ROUTER_REDIS_URL": store_url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+
+
 def target_url(target: Server) -> str:
     """Return where the target takes messages."""
     return f"http://127.0.0.1:{target.port}/inbound"
@@ -67,11 +72,9 @@ def _gunicorn(path: Path, application: str) -> list[str | Path]:
 
 def _environ(store_url: str, workers: int) -> Mapping[str, str]:
     return {
-        "ROUTER_REDIS_URL": store_url,
+        **command_environ(store_url),
         "ROUTER_BIND": "127.0.0.1:{port}",
         "ROUTER_WORKERS": str(workers),
         "ROUTER_PUBLIC_URL": PUBLIC_URL,
         "ROUTER_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "TWILIO_ACCOUNT_SID": ACCOUNT,
-        "TWILIO_AUTH_TOKEN": TOKEN,
     }

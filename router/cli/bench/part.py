@@ -5,18 +5,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from router.cli.bench.candidate import (
-    start_bare,
-    start_express,
-    start_plain,
-    start_router,
-    start_target,
-    target_url,
-    without_express,
-)
+from router.cli.bench.candidate import start_bare, start_express, start_plain, start_router, without_express
+from router.cli.bench.control import control
 from router.cli.bench.measure import (
     Measurement,
-    Options,
     Sample,
     alternate,
     put_load,
@@ -25,32 +17,14 @@ from router.cli.bench.measure import (
     throughput,
 )
 from router.cli.bench.report import Figure, figure
-from router.cli.bench.server import Server, Servers
-from router.cli.bench.stock import ACCEPT, PAUSED, RELAY, Stock
+from router.cli.bench.scene import Scene
+from router.cli.bench.stock import ACCEPT, PAUSED, RELAY
 from router.cli.bench.webhook import FORM_BYTES, Stream
 
 _RATE: Final = "messages/s"
 Taken = Mapping[str, Sequence[Sample]]
 # Flat: within 5 %.
 _FLAT: Final = 0.95
-
-
-class Scene:
-    """A store with flows, the target, and a router over them."""
-
-    def __init__(self, servers: Servers, options: Options) -> None:
-        self.options = options
-        self.servers = servers
-        self.target = start_target(servers)
-        self.url = servers.store("valkey")
-        self.stock = Stock(self.url, target_url(self.target))
-        self.stock.empty()
-        self.router = start_router(servers, self.url, options.workers)
-
-    def intake(self, router: Server | None = None) -> Sample:
-        """Have messages taken and kept: their flow is paused, so that no delivery shares the core."""
-        self.stock.empty()
-        return put_load(router or self.router, self.options, PAUSED)
 
 
 def intake(scene: Scene) -> list[Figure]:
@@ -147,9 +121,9 @@ def relay(scene: Scene) -> list[Figure]:
 def flat(scene: Scene) -> list[Figure]:
     """Intake with few and many flows, and with an empty and a long queue. Each has a store and a router of its own."""
     options = scene.options
-    many = _filled(scene, "flows")
+    many = scene.another_stock("flows")
     many.put_flows(PAUSED, options.flows, begin=10)
-    queue = _filled(scene, "queue")
+    queue = scene.another_stock("queue")
     queue.queue(Stream(1, PAUSED, conversations=options.queued), options.queued)
     # Where all addresses are written to, a router fills its cache; that is not what flows cost the others.
     over_flows, over_all, over_queue = (
@@ -181,7 +155,7 @@ def flat(scene: Scene) -> list[Figure]:
 def memory(scene: Scene) -> list[Figure]:
     """What the store needs for a flow and for a queued message, and a worker for itself after a load."""
     options = scene.options
-    stock = _filled(scene, "memory")
+    stock = scene.another_stock("memory")
     before = stock.used_bytes()
     stock.put_flows(PAUSED, options.flows, begin=10)
     with_flows = stock.used_bytes()
@@ -212,12 +186,6 @@ def _others(part: str, taken: Taken) -> Figure:
     return figure(part, "kept busy by others", "cores", [each.others for samples in taken.values() for each in samples])
 
 
-def _filled(scene: Scene, name: str) -> Stock:
-    stock = Stock(scene.servers.store(name), target_url(scene.target))
-    stock.empty()
-    return stock
-
-
 __all__ = ["PARTS", "Scene", "without_express"]
 
-PARTS: Final = {"intake": intake, "e2e": e2e, "relay": relay, "flat": flat, "memory": memory}
+PARTS: Final = {"intake": intake, "e2e": e2e, "relay": relay, "flat": flat, "memory": memory, "control": control}

@@ -66,13 +66,12 @@ class Servers:
         self._started += 1
         place = self.folder / f"{self._started}-{name}"
         place.mkdir()
-        clean = {each: value for each, value in os.environ.items() if not each.startswith(_FOREIGN)}
         given = {each: value.replace("{port}", str(port)) for each, value in environ.items()}
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own commands
                 [str(part).replace("{port}", str(port)) for part in command],
                 cwd=place,
-                env=clean | {"PROMETHEUS_MULTIPROC_DIR": str(place / "metrics")} | given,
+                env=without_settings() | {"PROMETHEUS_MULTIPROC_DIR": str(place / "metrics")} | given,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,6 +91,12 @@ class Servers:
         self._stores.callback(store.stop, process)
         store.wait_until_ready(process)
         return store.url
+
+    def end(self, server: Server) -> None:
+        """End one before the others."""
+        process = next(each for each in self._processes if each.pid == server.pid)
+        process.terminate()
+        _end(process, time.monotonic() + _GRACE)
 
     def close(self) -> None:
         """End all of them, the stores last."""
@@ -134,6 +139,11 @@ def servers(data_dir: Path) -> Iterator[Servers]:
         shutil.rmtree(folder, ignore_errors=True)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def without_settings() -> dict[str, str]:
+    """Return this process's environment without what must not decide for a benchmark."""
+    return {each: value for each, value in os.environ.items() if not each.startswith(_FOREIGN)}
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -1,8 +1,9 @@
 """The store of a benchmark: filled through the router's own scripts, and asked what it spends."""
 
+import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import gevent
 
@@ -21,6 +22,8 @@ from router.store.lanes import new_token
 PAUSED: Final = 0
 ACCEPT: Final = 1
 RELAY: Final = 2
+# Addresses that have no flow until it is created or applied.
+MADE: Final = 3
 # Calls under way at a time while the store is filled; they share pipelines.
 _TOGETHER: Final = 256
 
@@ -53,10 +56,22 @@ class Stock:
 
     def put_flows(self, block: int, count: int, *, begin: int = 0) -> None:
         """Write flows for the addresses of a block from `begin` to `count`."""
-        response: Literal["relay", "accept"] = "relay" if block == RELAY else "accept"
-        flows = (self._flow(block, number, response) for number in range(begin, count))
+        flows = (flow(block, number, self._target_url) for number in range(begin, count))
         while batch := list(islice(flows, _TOGETHER)):
             self._store.flows.put_all([(flow, None) for flow in batch])
+
+    def forget_flows(self) -> None:
+        """Forget everything."""
+        self._client.call("FLUSHALL", "SYNC")
+
+    def flows(self) -> int:
+        """Return how many flows there are."""
+        return self._store.flows.count(ACCOUNT)
+
+    def wait_until_written(self) -> None:
+        """Wait for the append-only file, which the store writes anew when it has grown: that takes a core."""
+        while self._info("persistence").get("aof_rewrite_in_progress", "0") != "0":
+            time.sleep(0.1)
 
     def queue(self, stream: Stream, count: int) -> None:
         """Accept messages as the webhook does, without delivering any."""
@@ -87,21 +102,6 @@ class Stock:
         self._client.close()
         self._store.close()
 
-    def _flow(self, block: int, number: int, response: str) -> FlexFlow:
-        return FlexFlow(
-            sid=f"FO{block:08x}{number:024x}",
-            account_sid=ACCOUNT,
-            friendly_name=f"Support line {number}",
-            chat_service_sid="IS" + "5e" * 16,
-            channel_type="sms",
-            contact_identity=contact_identity(block, number),
-            integration=Integration("external", url=self._target_url),
-            response=response,
-            paused=block == PAUSED,
-            date_created=1_700_000_000 + number,
-            date_updated=1_700_000_000 + number,
-        )
-
     def _accept_all(self, bodies: Iterator[bytes], entries: EntryCache) -> None:
         for body in bodies:
             raw = Raw("POST", f"{FORM}; charset=UTF-8", body, idempotency_token="00000000-0000-0000-0000-000000000000")  # noqa: S106 - no secret
@@ -125,3 +125,33 @@ class Stock:
     def _info(self, section: str) -> dict[str, str]:
         reply: Any = self._client.call("INFO", section)
         return dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+
+
+def flow(block: int, number: int, url: str = "https://target.example/inbound") -> FlexFlow:
+    """Make the flow of an address."""
+    return FlexFlow(
+        sid=f"FO{block:08x}{number:024x}",
+        account_sid=ACCOUNT,
+        friendly_name=f"Support line {number}",
+        chat_service_sid="IS" + "5e" * 16,
+        channel_type="sms",
+        contact_identity=contact_identity(block, number),
+        integration=Integration("external", url=url),
+        response="relay" if block == RELAY else "accept",
+        paused=block == PAUSED,
+        date_created=1_700_000_000 + number,
+        date_updated=1_700_000_000 + number,
+    )
+
+
+def form(made: FlexFlow) -> tuple[tuple[str, str], ...]:
+    """Write the form with which a client creates such a flow."""
+    return (
+        ("FriendlyName", made.friendly_name),
+        ("ChatServiceSid", made.chat_service_sid),
+        ("ChannelType", made.channel_type),
+        ("ContactIdentity", made.contact_identity),
+        ("IntegrationType", made.integration.type),
+        ("Integration.Url", made.integration.url),
+        ("Response", made.response),
+    )

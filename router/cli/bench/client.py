@@ -1,0 +1,134 @@
+"""A client of the REST resources, as a script of an operator's is one: Python's own, over kept connections."""
+
+import http.client
+import itertools
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlencode
+
+from router.cli.bench.load import Measured
+from router.cli.bench.webhook import ACCOUNT, TOKEN
+from router.errors import RouterError
+
+_PATIENCE: Final = 10.0
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: a POST where it has a form."""
+
+    path: str
+    form: tuple[tuple[str, str], ...] = ()
+
+
+class Client:
+    """One connection, kept."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+        self._headers = {"Authorization": f"Basic {b64encode(f'{ACCOUNT}:{TOKEN}'.encode()).decode()}"}
+
+    def send(self, call: Call) -> None:
+        """Make a call and read its answer; raise `RouterError` for another one than 200 or 201."""
+        if call.form:
+            headers = self._headers | {"Content-Type": _FORM}
+            self._connection.request("POST", call.path, urlencode(call.form), headers)
+        else:
+            self._connection.request("GET", call.path, headers=self._headers)
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.status not in (200, 201):
+            raise RouterError(f"{call.path} was answered {answer.status}: {body[:300].decode(errors='replace')}")
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._connection.close()
+
+
+def one_after_the_other(port: int, calls: Iterator[Call], *, seconds: float, warm: float) -> Measured:
+    """Make calls over one connection, each after the answer to the one before, and time them.
+
+    Args:
+        port: of the router.
+        calls: without end.
+        seconds: how long to measure.
+        warm: seconds before that, which do not count.
+    """
+    client = Client(port)
+    begin = time.perf_counter() + warm
+    latencies: list[float] = []
+    now, sent, spent = time.perf_counter(), 0, time.thread_time()
+    started = now
+    while now < begin + seconds:
+        client.send(next(calls))
+        sent, before, now = sent + 1, now, time.perf_counter()
+        if before >= begin:
+            latencies.append(now - before)
+    client.close()
+    ordered = sorted(latencies) or [now - started]
+    return Measured(
+        rate=len(ordered) / sum(ordered),
+        p50=ordered[len(ordered) // 2],
+        p99=ordered[len(ordered) * 99 // 100],
+        sent=sent,
+        failed=0,
+        failure="",
+        busy=(time.thread_time() - spent) / (now - started),
+        began=begin,
+        ended=now,
+    )
+
+
+@dataclass
+class Crowd:
+    """Many connections that share a list of calls until all are made."""
+
+    port: int
+    connections: int
+    done: int = 0
+    _failures: list[BaseException] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, calls: Iterable[Call], told: Callable[[int], None]) -> float:
+        """Make all calls; return the seconds it took.
+
+        Args:
+            calls: what to send.
+            told: is told now and then how many are done.
+
+        Raises:
+            RouterError: one was answered otherwise than with 200 or 201, or not at all.
+        """
+        shared = iter(calls)
+        begun = time.perf_counter()
+        threads = [threading.Thread(target=self._work, args=(shared,), daemon=True) for _ in range(self.connections)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(1.0)
+                told(self.done)
+        if self._failures:
+            raise RouterError(f"after {self.done:,} calls: {self._failures[0]}") from self._failures[0]
+        return time.perf_counter() - begun
+
+    def _work(self, shared: Iterator[Call]) -> None:
+        client = Client(self.port)
+        try:
+            while not self._failures:
+                with self._lock:
+                    calls = list(itertools.islice(shared, 1))
+                if not calls:
+                    return
+                client.send(calls[0])
+                with self._lock:
+                    self.done += 1
+        except (RouterError, OSError, http.client.HTTPException) as error:
+            self._failures.append(error)
+        finally:
+            client.close()

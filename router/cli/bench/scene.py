@@ -1,0 +1,30 @@
+"""What the parts of the benchmark share: a store with flows, the target, and a router over them."""
+
+from router.cli.bench.candidate import start_router, start_target, target_url
+from router.cli.bench.measure import Options, Sample, put_load
+from router.cli.bench.server import Server, Servers
+from router.cli.bench.stock import PAUSED, Stock
+
+
+class Scene:
+    """A store with flows, the target, and a router over them."""
+
+    def __init__(self, servers: Servers, options: Options) -> None:
+        self.options = options
+        self.servers = servers
+        self.target = start_target(servers)
+        self.url = servers.store("valkey")
+        self.stock = Stock(self.url, target_url(self.target))
+        self.stock.empty()
+        self.router = start_router(servers, self.url, options.workers)
+
+    def intake(self, router: Server | None = None) -> Sample:
+        """Have messages taken and kept: their flow is paused, so that no delivery shares the core."""
+        self.stock.empty()
+        return put_load(router or self.router, self.options, PAUSED)
+
+    def another_stock(self, name: str) -> Stock:
+        """Start one more store, with ten flows of each kind."""
+        stock = Stock(self.servers.store(name), target_url(self.target))
+        stock.empty()
+        return stock
