@@ -1,3 +1,4 @@
+import time
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.twiml.messaging_response import MessagingResponse
 
-from router.answer import EMPTY_TWIML, MAX_BYTES, Answer, twiml_of
+from router.answer import _XML_DECLARATION, EMPTY_TWIML, MAX_BYTES, Answer, twiml_of
 
 URL = "https://target.example/bot/answer?lang=es"
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>'
@@ -268,6 +269,15 @@ def test_garbage_is_no_answer_and_no_error(body: bytes, content_type: str, statu
     for kind in (content_type, "text/xml; charset=" + content_type, "text/plain"):
         twiml = relayed(body, kind, status)
         assert twiml is None or parsed(twiml).tag == "Response"
+
+
+def test_a_declaration_without_end_is_no_work() -> None:
+    """A declaration that repeats itself is looked through once: a megabyte of it took half a minute."""
+    endless = b"<?xml " + b" encoding='" * 100_000
+    begun = time.process_time()
+    assert _XML_DECLARATION.match(endless) is None
+    assert time.process_time() - begun < 1
+    assert relayed(endless[:MAX_BYTES], "text/xml") is None
 
 
 def test_an_answer_shows_no_text() -> None:

@@ -17,6 +17,7 @@ from router.inquiry import Wanted
 from router.settings import load
 from router.store import Store, connect
 from router.store.lanes import new_token
+from tests.e2e.commands import invoke
 from tests.e2e.running import ROUTER, clean_environ
 from tests.e2e.service import ACCOUNT, TOKEN
 from tests.e2e.world import World, twiml
@@ -165,6 +166,25 @@ def test_a_person_reads_lines(world: World, target: Target, tmp_path: Path) -> N
     for shown in ("delivered", sid, "+15550001111", flow.contact_identity, "Hola\N{REPLACEMENT CHARACTER}[31m ⏎ red"):
         assert shown in line
     assert "Traceback" not in command.errors
+
+
+@pytest.mark.parametrize("command", ["list", "show", "tail"])
+def test_nothing_of_a_delivery_steers_the_terminal(world: World, tmp_path: Path, command: str) -> None:
+    """Whatever a target, a handler or an older version wrote down, no command prints a control character of it."""
+    evil = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m\r[red]boo[/red]"
+    sid = world.text(world.address(), "+15550002222").sid
+    pairs = [(name, evil) for name in ("error", "answer", "why", "history")]
+    world.call("HSET", world.record(sid), *(word for pair in pairs for word in pair))
+    if command == "tail":
+        tail = Command(world, tmp_path, "--lines", "1", "--count", "1", "--from", "+15550002222")
+        assert tail.ended() == 0, tail.errors
+        shown = "\n".join(tail.lines)
+    else:
+        environ = {"ROUTER_REDIS_URL": world.valkey.url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+        given = ["--from", "+15550002222"] if command == "list" else [sid]
+        shown = invoke("deliveries", command, *given, **environ).output
+    assert "[red]boo[/red]" in shown
+    assert not {"\x1b", "\x07", "\u202e", "\x9b", "\r"} & set(shown)
 
 
 def test_it_survives_the_store(tmp_path: Path, spare_valkey: Any) -> None:

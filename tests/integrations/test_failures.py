@@ -171,6 +171,14 @@ def test_no_token_is_right(senders: Integrations, made: Settings, target: Target
     assert len(target.requests) == 3
 
 
+def test_a_403_cut_short(senders: Integrations, made: Settings, target: Target) -> None:
+    """A 403 whose body does not come is not sent with the next token: there may be no time left for a second answer."""
+    target.script[STUDIO] = send(b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nab")
+    with pytest.raises(AttemptError) as caught:
+        senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID)))
+    assert (caught.value.failure, caught.value.status, len(target.requests)) == (Failure.PERMANENT, 403, 1)
+
+
 def test_cannot_be_sent(senders: Integrations, made: Settings, target: Target) -> None:
     """What a flow or an account lacks is permanent, and said by name; nothing is sent."""
     trial = attempt(made, flow("external", url=target.url()))

@@ -16,7 +16,7 @@ from router.integrations.handler import Handler
 from router.integrations.resolver import AddressInfo, Resolver
 from router.message import Message
 from router.settings import Settings
-from tests.integrations.sending import attempt, door, flow, info, meanwhile
+from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, attempt, door, flow, info, meanwhile
 from tests.integrations.target import Caller, Target, drip, hang
 
 assert monkey.is_module_patched("socket"), "run test_under_gevent.py"
@@ -59,6 +59,15 @@ def test_dripping_body(senders: Integrations, made: Settings, target: Target) ->
     with gevent.Timeout(SOON):
         answer = senders.send(attempt(made, flow("external", url=target.url())))
     assert (answer.status, answer.content_type, answer.body) == (200, "", b"")
+
+
+def test_dripping_403(senders: Integrations, made: Settings, target: Target) -> None:
+    """A 403 whose body drips past the deadline is the attempt's end: no second request that nothing would end."""
+    path = f"/v1/Accounts/{ACCOUNT_SID}/Flows/{STUDIO_SID}"
+    target.script[path] = drip(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 60000\r\n\r\n", b"x")
+    error = _ended(lambda: senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID))))
+    assert (error.failure, error.status) == (Failure.PERMANENT, 403)
+    assert [request.target for request in target.requests] == [path]
 
 
 @pytest.fixture
