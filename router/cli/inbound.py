@@ -1,35 +1,28 @@
-"""An inbound message's webhook, made and sent as Twilio does it.
+"""An inbound message's webhook: the form that Twilio sends for it.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
 
-import http.client
 import json
 import math
 import mimetypes
 import re
 import secrets
-import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
-from urllib.parse import urlencode, urlsplit
+from typing import Final
+from urllib.parse import urlsplit
 
-from router.errors import RouterError
-from router.message import FORM
-from router.signature import Key, sign, url_to_sign
+from router.cli.call import Fields
 
-# How long Twilio waits for an answer: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
-TWILIO_WAITS: Final = 15.0
-# What is read of an answer: more than the 64 KiB of TwiML that Twilio takes.
-_ANSWER_MOST: Final = 256 * 1024
 # The customer who writes when nobody else is named; numbers of the kind that is reserved for fiction.
 CUSTOMERS: Final = {
     "sms": "+14155550100",
     "whatsapp": "whatsapp:+14155550100",
     "facebook": "messenger:4915550123456789",
     "rcs": "rcs:+14155550100",
+    "line": "line:U4af4980629",
+    "custom": "apple:urn:mbid:AQAAY0100",
 }
 # The address they write to when no flow says one: Twilio's magic test number, its WhatsApp sandbox, made-up ids.
 ADDRESSES: Final = {
@@ -37,6 +30,8 @@ ADDRESSES: Final = {
     "whatsapp": "whatsapp:+14155238886",
     "facebook": "messenger:104925788412345",
     "rcs": "rcs:demo_agent",
+    "line": "line:Ub1234567",
+    "custom": "apple:0a1b2c3d",
 }
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _TRAILING_NUMBER = re.compile(r"\d+$")
@@ -46,8 +41,6 @@ _GSM: Final = frozenset(
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _GSM_DOUBLE: Final = frozenset("^{}\\[~]|€\f")
-
-Fields = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,101 +125,3 @@ def _segments(body: str) -> int:
     else:
         length, one, each = len(body.encode("utf-16-le")) // 2, 70, 67
     return 1 if length <= one else math.ceil(length / each)
-
-
-class NoAnswer(RouterError):  # noqa: N818 - named for what it says
-    """A webhook was not answered; `connected` says whether there was somebody who may have taken it all the same."""
-
-    def __init__(self, reason: str, *, connected: bool = True) -> None:
-        super().__init__(reason)
-        self.connected = connected
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a webhook was answered with, and after how many seconds; a status of 0: with nothing."""
-
-    status: int
-    content_type: str = ""
-    body: bytes = b""
-    seconds: float = 0.0
-
-
-def send(  # noqa: PLR0913 - where to, what, and how it is signed
-    url: str,
-    form: Fields,
-    key: Key,
-    *,
-    signed_as: str = "",
-    method: Literal["POST", "GET"] = "POST",
-    tamper: bool = False,
-) -> Answered:
-    """Send a webhook as Twilio does, signed.
-
-    Args:
-        url: where to.
-        form: its parameters.
-        key: what signs.
-        signed_as: the URL as it is written at Twilio, where that is another one than `url`.
-        method: with GET the parameters are in the query.
-        tamper: change the message after it was signed, as somebody on the way would.
-
-    Raises:
-        NoAnswer: nobody listens, or nobody answers in the time that Twilio waits.
-    """
-    encoded = urlencode(form)
-    public = url_to_sign(signed_as or url)
-    signature = sign(public, form, key) if method == "POST" else sign(_with_query(public, encoded), (), key)
-    if tamper:
-        encoded += "&Tampered=1"
-    headers = {
-        "Accept": "*/*",
-        "User-Agent": "TwilioProxy/1.1",
-        "X-Home-Region": "us1",
-        "I-Twilio-Idempotency-Token": str(uuid.uuid4()),
-        "X-Twilio-Signature": signature,
-    }
-    target, body = _target(url), None
-    if method == "POST":
-        headers["Content-Type"] = f"{FORM}; charset=UTF-8"
-        body = encoded.encode()
-    else:
-        target = _with_query(target, encoded)
-    return _exchange(url, method, target, body, headers)
-
-
-def _exchange(url: str, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> Answered:
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    origin = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
-    connection = kind(parts.hostname or "", parts.port, timeout=TWILIO_WAITS)
-    started = time.monotonic()
-    try:
-        connection.request(method, target, body, headers)
-        response = connection.getresponse()
-        answer = response.read(_ANSWER_MOST)
-    except ConnectionRefusedError:
-        raise NoAnswer(
-            f"nobody listens at {origin}: start the router with `router run`, or say where it is with --url",
-            connected=False,
-        ) from None
-    except TimeoutError:
-        raise NoAnswer(
-            f"{origin} did not answer within {TWILIO_WAITS:.0f} s, and Twilio waits no longer (error 11205)"
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise NoAnswer(f"{origin} cannot be asked: {str(error) or type(error).__name__}") from error
-    finally:
-        connection.close()
-    content_type = response.getheader("Content-Type", "")
-    return Answered(response.status, content_type, answer, time.monotonic() - started)
-
-
-def _target(url: str) -> str:
-    rest = url.partition("#")[0].partition("://")[2]
-    slash = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
-    return rest[slash:] if rest[slash:].startswith("/") else f"/{rest[slash:]}"
-
-
-def _with_query(url: str, query: str) -> str:
-    return f"{url}{'&' if '?' in url else '?'}{query}"

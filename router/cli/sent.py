@@ -1,4 +1,4 @@
-"""What `router simulate` sent: how it was answered and what became of it, told to a person or to a program."""
+"""Messages that were sent as Twilio would: how each was answered, what Twilio makes of that, what became of it."""
 
 import time
 from collections import Counter
@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from router.cli.inbound import Answered
-from router.cli.show import Facts, clean, flow_line, short, spoken, word
+from router.cli.call import TAMPERS, Answered
+from router.cli.show import Facts, clean, flow_line, short, word
+from router.cli.verdict import ERRORS, Verdict, verdict
 from router.flow import FlexFlow
 from router.inquiry import describe
 from router.store import Store
@@ -22,6 +23,11 @@ _ON_ITS_WAY: Final = ("queued", "sending")
 _OK: Final = range(200, 300)
 _REFUSED: Final = (401, 403)  # how a webhook says that a signature is wrong; the router says 403
 _FAILURES: Final = 10
+# Parameters that make a message special, which are shown with it.
+_TOLD: Final = (
+    "ButtonPayload", "InteractiveData", "FlowData", "Latitude", "Longitude", "Label", "OriginalRepliedMessageSid",
+    "ReferralHeadline", "ReferralSourceUrl", "Forwarded", "MessagingServiceSid", "OptOutType", "ErrorCode", "ErrorUrl",
+)  # fmt: skip
 _WHY: Final = {
     400: "the parameters are not those of an inbound message on this channel",
     403: "the signature was not accepted: another auth token than the router's, or another URL than it knows",
@@ -34,12 +40,13 @@ _WHY: Final = {
 class Sent:
     """One message that was sent: its form, its answer, and what the store knows of it.
 
-    `tampered` says that it was changed on purpose after it was signed.
+    `tamper` says how it was broken on purpose, one of `router.cli.call.TAMPERS`, or "".
     """
 
     form: dict[str, str]
     answered: Answered
-    tampered: bool = False
+    url: str = ""
+    tamper: str = ""
     delivery: Delivery | None = None
     flow: FlexFlow | None = None
 
@@ -51,9 +58,14 @@ class Sent:
     @property
     def good(self) -> bool:
         """Whether it was taken and, where that can be seen, delivered; whether it was refused, when it was tampered."""
-        if self.tampered:
+        if self.tamper:
             return self.answered.status in _REFUSED
-        return self.answered.status in _OK and (self.delivery is None or self.delivery.state in _GOOD)
+        return not self.verdict.fallback and (self.delivery is None or self.delivery.state in _GOOD)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What Twilio makes of the answer."""
+        return verdict(self.answered)
 
 
 def follow(sent: Sequence[Sent], store: Store, seconds: float) -> None:
@@ -76,34 +88,45 @@ def _state(sent: Sent, store: Store) -> str:
     return store.deliveries.state(sent.form["AccountSid"], sent.sid)
 
 
-def resource(sent: Sent, url: str) -> dict[str, Any]:
+def resource(sent: Sent) -> dict[str, Any]:
     """Return one message for a program."""
+    seen = sent.verdict
     return {
         "sid": sent.sid,
         "account_sid": sent.form["AccountSid"],
         "from": sent.form["From"],
         "to": sent.form["To"],
-        "body": sent.form["Body"],
-        "url": url,
+        "body": sent.form.get("Body", ""),
+        "url": sent.url,
+        "tamper": sent.tamper or None,
         "status": sent.answered.status or None,
         "seconds": round(sent.answered.seconds, 4),
         "answer": sent.answered.body.decode(errors="replace"),
+        "twilio": {
+            "error_code": seen.code or None,
+            "reason": seen.reason or None,
+            "calls_fallback": seen.fallback,
+            "does": [] if seen.fallback else list(seen.does),
+        },
         "delivery": describe(sent.delivery) if sent.delivery else None,
     }
 
 
-def one(sent: Sent, channel: str, *, watched: bool) -> Facts:
+def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
     """Tell of one message: what was sent, answered, and done.
 
     Args:
         sent: the message.
         channel: of what kind it is.
+        signer: what signed it.
         watched: whether there is a store that could know of it.
     """
-    form, media = sent.form, int(sent.form["NumMedia"])
-    message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form["Body"])]
+    form, media = sent.form, int(sent.form.get("NumMedia", "0"))
+    message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form.get("Body"))]
     message += [f"{form[f'MediaContentType{n}']}  {form[f'MediaUrl{n}']}" for n in range(media)]
-    facts: Facts = [("Sent", message), ("Answer", _answer(sent))]
+    message += [f"{name} {form[name]}" for name in _TOLD if form.get(name)]
+    facts: Facts = [("Sent", message), ("Signed", f"with {signer}{_broken(sent)}"), ("Answer", _answer(sent))]
+    facts.append(("Twilio", _twilio(sent)))
     delivery = sent.delivery
     if delivery is not None:
         steps = [*delivery.why, *[f"→ {flow_line(sent.flow)}"] * (sent.flow is not None)]
@@ -115,23 +138,29 @@ def one(sent: Sent, channel: str, *, watched: bool) -> Facts:
     return facts
 
 
+def _broken(sent: Sent) -> str:
+    return f"; broken on purpose: {TAMPERS[sent.tamper]}" if sent.tamper else ""
+
+
 def _answer(sent: Sent) -> list[str]:
     answered = sent.answered
     head = f"{answered.status} after {answered.seconds * 1000:.0f} ms"
-    if answered.status not in _OK:
-        if sent.tampered and sent.good:
-            return [f"{head}: refused, as it must be: it was changed after it was signed"]
-        why = _WHY.get(answered.status, "")
-        text = short(answered.body.decode(errors="replace").strip(), 200)
-        return [f"{head}: {why or text}", *[text] * (bool(why) and bool(text))]
-    media_type = answered.content_type.partition(";")[0].strip().lower()
-    if media_type == "text/plain" and answered.body.strip():  # Twilio sends it as it is
-        lines: list[str] | None = answered.body.decode(errors="replace").strip().splitlines()
-    else:
-        lines = spoken(answered.body) if answered.body.strip() else []
-    if lines is None:
-        return [f"{head}: no TwiML that Twilio could use (error 12100 or 12300), as {media_type or 'no content type'}"]
-    return [f"{head}: the customer gets", *(f"  {line}" for line in lines)] if lines else [f"{head}: nothing to say"]
+    if answered.redirects:
+        head += f" and {answered.redirects} redirect{'s' * (answered.redirects > 1)}"
+    if answered.status in _OK:
+        return [head]
+    if sent.tamper and sent.good:
+        return [f"{head}: refused, as it must be"]
+    why = _WHY.get(answered.status, "")
+    text = short(answered.body.decode(errors="replace").strip(), 200)
+    return [f"{head}: {why or text}", *[text] * (bool(why) and bool(text))]
+
+
+def _twilio(sent: Sent) -> list[str]:
+    seen = sent.verdict
+    if seen.does and not seen.fallback and sent.form.get("OptOutType") == "STOP":
+        return [*seen.lines, "  which is refused (error 21610): the customer has just opted out"]
+    return seen.lines
 
 
 def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
@@ -149,28 +178,57 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
     return text
 
 
-def many(sent: Sequence[Sent], channel: str) -> Facts:
-    """Tell of many messages in numbers, and of the first that failed one by one."""
-    customers = len({each.form["From"] for each in sent})
-    slowest = max(each.answered.seconds for each in sent) * 1000
+def many(sent: Sequence[Sent], what: str, seconds: float) -> Facts:
+    """Tell of many messages in numbers, and of the first that failed one by one.
+
+    Args:
+        sent: the messages, at least one.
+        what: what they are, as `sms messages`.
+        seconds: how long it took to send them.
+    """
     states = [each.delivery.state for each in sent if each.delivery]
     failed = [each for each in sent if not each.good]
+    head = f"{len(sent):,} {what} of {_number({each.form['From'] for each in sent}, 'customer')} to "
+    addresses = {each.form["To"] for each in sent}
+    head += next(iter(addresses)) if len(addresses) == 1 else _number(addresses, "address", "es")
     facts: Facts = [
-        (
-            "Sent",
-            f"{len(sent)} {channel} messages of {customers} customer{'s' * (customers > 1)} to {sent[0].form['To']}",
-        ),
-        ("Answers", f"{_counts(_status(each) for each in sent)}; the slowest after {slowest:.0f} ms"),
+        ("Sent", f"{head}, in {seconds:.1f} s ({len(sent) / max(seconds, 0.001):,.0f} a second)"),
+        ("Answers", [_counts(_status(each) for each in sent), _percentiles(sent)]),
+        ("Twilio", _views(sent)),
         ("Deliveries", _counts(states) or "not known"),
     ]
     if failed:
         lines = [
             f"{each.sid}  {each.delivery.state if each.delivery else _status(each)}"
-            f"  {each.delivery.error if each.delivery else ''}".rstrip()
+            f"  {each.delivery.error if each.delivery else each.verdict.logged or each.verdict.reason}".rstrip()
             for each in failed[:_FAILURES]
         ]
-        facts.append(("Not well", [*lines, *[f"and {len(failed) - _FAILURES} more"] * (len(failed) > _FAILURES)]))
+        facts.append(("Not well", [*lines, *[f"and {len(failed) - _FAILURES:,} more"] * (len(failed) > _FAILURES)]))
     return facts
+
+
+def _number(values: set[str], name: str, plural: str = "s") -> str:
+    return f"{len(values):,} {name}{plural * (len(values) > 1)}"
+
+
+def _percentiles(sent: Sequence[Sent]) -> str:
+    times = sorted(each.answered.seconds * 1000 for each in sent if each.answered.status)
+    if not times:
+        return "nobody answered"
+    half, most, nearly = (times[int(part * (len(times) - 1))] for part in (0.5, 0.95, 0.99))
+    slowest = f"the slowest after {times[-1]:.0f} ms"
+    return f"half within {half:.0f} ms, 95 % within {most:.0f} ms, 99 % within {nearly:.0f} ms, {slowest}"
+
+
+def _views(sent: Sequence[Sent]) -> list[str]:
+    """Say in numbers what Twilio makes of the answers."""
+    seen = [each.verdict for each in sent]
+    spoken = sum(bool(each.does) and not each.fallback for each in seen)
+    said = [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
+    for code, number in Counter(each.code for each in seen if each.code).most_common():
+        fallback = " and the fallback URL" if any(each.fallback for each in seen if each.code == code) else ""
+        said.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {number:,}")
+    return said
 
 
 def _status(sent: Sent) -> str:
@@ -178,4 +236,4 @@ def _status(sent: Sent) -> str:
 
 
 def _counts(values: Iterable[object]) -> str:
-    return ", ".join(f"{value} x {number}" for value, number in Counter(values).most_common())
+    return ", ".join(f"{value} x {number:,}" for value, number in Counter(values).most_common())

@@ -9,13 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from router.cli.twiml import NoTwiml, read
 from router.flow import FlexFlow
 from router.flow_diff import Change
 
@@ -203,22 +203,7 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 
 def spoken(twiml: bytes) -> list[str] | None:
     """Return, line by line, what Twilio would do for the customer; nothing for the empty answer, None for no TwiML."""
-    if b"<!DOCTYPE" in twiml:
-        return None
     try:
-        root = ET.fromstring(twiml)  # noqa: S314 - no DOCTYPE, so no entities; expat's own limits stop the rest
-    except ET.ParseError:
+        return read(twiml).lines
+    except NoTwiml:
         return None
-    if root.tag != "Response":
-        return None
-    lines = []
-    for verb in root:
-        if verb.tag == "Message":
-            body = "".join([verb.text or "", *(child.text or "" for child in verb if child.tag == "Body")])
-            lines += body.strip().splitlines()
-            lines += [f"with {child.text or ''}" for child in verb if child.tag == "Media"]
-        elif verb.tag == "Redirect":
-            lines.append(f"what {(verb.text or '').strip()} answers, which Twilio asks now")
-        else:
-            lines.append(f"<{verb.tag}> {(verb.text or '').strip()}".rstrip())
-    return lines

@@ -1,32 +1,53 @@
-"""`router simulate`: a message as Twilio would send it, what it was answered, and what became of it."""
+"""`router simulate`: messages as Twilio would send them, what they were answered, and what became of them."""
 
 import json
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final
 
 import click
 
 from router.address import canonical
 from router.cli import sent as outcome
-from router.cli.context import base_url, load_settings_for_cli
-from router.cli.inbound import ADDRESSES, CUSTOMERS, Answered, Media, NoAnswer, fields, new_message_sid, nth, send
+from router.cli.call import TAMPERS, Method, Signing
+from router.cli.context import load_settings_for_cli
+from router.cli.courier import Outgoing, Sending, dispatch, here
+from router.cli.inbound import ADDRESSES, CUSTOMERS, Media, fields, new_message_sid, nth
 from router.cli.reach import Parameter, account_option, one_account, open_store
+from router.cli.shape import SHAPES, Shaped, shaped
 from router.cli.show import print_facts
-from router.settings import Account, Settings
-from router.sid import is_sid
-from router.signature import Key
+from router.cli.signer import key_option, label, signing
+from router.settings import Account
+from router.sid import is_sid, new_sid
 from router.store import Store
 
 # Among so many flows, the newest, an address to write to is looked for.
 _FLOWS: Final = 200
+# Conversations under way at once where a rate is wanted: a slow answer delays its own conversation only.
+_AT_ONCE: Final = 64
 
 
-@click.command()
+class _Command(click.Command):
+    """A command whose help ends with the shapes of messages and the ways to break one."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Shapes"):
+            formatter.write_dl([(each.name, each.help) for each in SHAPES.values()])
+        with formatter.section("Ways to tamper"):
+            formatter.write_dl(list(TAMPERS.items()))
+
+
+@click.command(cls=_Command)
 @click.argument("channel", type=click.Choice(tuple(CUSTOMERS)))
 @click.option("--body", help="What the customer writes. [Hello]")
 @click.option("--from", "from_", help="The customer's address. [somebody's]")
 @click.option("--to", help="The address written to. [that of a flow]")
+@click.option(
+    "--shape", "shapes", type=click.Choice(tuple(SHAPES)), multiple=True, metavar="SHAPE", help="What it is. [text]"
+)
 @click.option("--media", multiple=True, metavar="URL[,TYPE]", help="An attachment; may be given several times.")
 @click.option(
     "--param",
@@ -38,11 +59,22 @@ _FLOWS: Final = 200
 )
 @click.option("--url", help="Where to send it. [the router that runs here]")
 @account_option
+@key_option
 @click.option("--sid", metavar="SM…", help="Its MessageSid: the same once more makes a duplicate. [a new one]")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, help="How many messages, numbered. [1]")
 @click.option("--contacts", type=click.IntRange(1, 100_000), default=1, help="How many customers write them. [1]")
+@click.option(
+    "--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Messages a second. [one after the other]"
+)
 @click.option("--method", type=click.Choice(("POST", "GET"), case_sensitive=False), default="POST", help="[POST]")
-@click.option("--tamper", is_flag=True, help="Change the message after it was signed; it must be refused.")
+@click.option(
+    "--tamper",
+    type=click.Choice(tuple(TAMPERS)),
+    is_flag=False,
+    flag_value="body",
+    metavar="[HOW]",
+    help="Break it on the way; it must be refused. [body]",
+)
 @click.option(
     "--wait", type=click.FloatRange(0), default=5.0, metavar="S", help="Seconds to wait for the delivery. [5]"
 )
@@ -53,15 +85,18 @@ def simulate(  # noqa: PLR0913 - one for each option
     body: str | None,
     from_: str | None,
     to: str | None,
+    shapes: tuple[str, ...],
     media: tuple[str, ...],
     params: tuple[tuple[str, str], ...],
     url: str | None,
     account: str | None,
+    key: str | None,
     sid: str | None,
     count: int,
     contacts: int,
-    method: Literal["POST", "GET"],
-    tamper: bool,
+    rate: float | None,
+    method: Method,
+    tamper: str | None,
     wait: float,
     as_json: bool,
 ) -> None:
@@ -70,59 +105,106 @@ def simulate(  # noqa: PLR0913 - one for each option
     \b
       router simulate sms --body "Hola"
       router simulate whatsapp --media https://example.com/photo.jpg
-      router simulate whatsapp --body Yes --param ButtonText=Yes --param ButtonPayload=yes-42
-      router simulate sms --count 100 --contacts 10
+      router simulate whatsapp --shape button
+      router simulate whatsapp --shape reply --shape service --param ProfileName=Zoë
+      router simulate sms --count 1000 --contacts 50 --rate 100
       router simulate sms --url https://example.ngrok.app/webhooks/sms
+      router simulate sms --tamper key
 
+    What Twilio makes of the answer is shown too: what it would send to the customer, or the error in its debugger.
     The exit status is 1 when a message was refused, or not delivered in time; with --tamper, when it was not refused.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{url[:80]!r} does not begin with http:// or https://", param_hint="--url")
+    try:
+        shape = shaped(shapes, channel)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--shape") from None
     settings = load_settings_for_cli()
-    attached = [Media.parse(each) for each in media]
-    text = body if body is not None else "" if media else "Hello"
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings)) if settings.redis_url else None
         owner = one_account(settings, account)
-        where, signed_as = (url, url) if url else _here(settings, channel)
-        to = canonical(to, channel) if to else _address(channel, owner, store)
-        from_ = canonical(from_ or CUSTOMERS[channel], channel)
-        sent: list[outcome.Sent] = []
-        for n in range(count):
-            form = fields(
-                channel,
-                account_sid=owner.sid,
-                message_sid=sid or new_message_sid(attached),
-                from_=nth(from_, n % contacts),
-                to=to,
-                body=f"{text} {n + 1}".lstrip() if count > 1 else text,
-                media=attached,
-                more=params,
-            )
-            key = Key("auth_token[0]", owner.auth_tokens[0].encode())
-            try:
-                answered = send(where, form, key, signed_as=signed_as, method=method, tamper=tamper)
-            except NoAnswer as error:
-                if count == 1 or not (sent or error.connected):
-                    raise
-                answered = Answered(0)  # one of many: the others go on, as they would at Twilio
-            sent.append(outcome.Sent(dict(form), answered, tampered=tamper))
+        how = signing(owner, key, tamper or "")
+        where, signed_as = (url, url) if url else here(settings, channel)
+        attached = [Media.parse(each) for each in (*media, *(() if media else shape.media))]
+        written = body if body is not None else shape.body if shape.body is not None else "" if media else "Hello"
+        plan = _Plan(
+            channel=channel,
+            account_sid=new_sid("AC") if tamper == "account" else owner.sid,
+            from_=canonical(from_ or shape.from_ or CUSTOMERS[channel], channel),
+            to=canonical(to, channel) if to else _address(channel, owner, store),
+            body=written,
+            shape=shape,
+            media=attached,
+            params=params,
+            sid=sid,
+            count=count,
+            contacts=contacts,
+        )
+        outgoing = Outgoing(where, signed_as, [], how, method)
+        began = time.monotonic()
+        sending = dispatch(
+            [((n / rate if rate else 0.0), each) for n, each in enumerate(plan.messages(outgoing))],
+            at_once=min(contacts, _AT_ONCE) if rate else 1,
+            label=f"Sending to {where}",
+        )
+        seconds = time.monotonic() - began
         if store is not None:
-            outcome.follow(sent, store, wait)
+            outcome.follow(sending.sent, store, 0 if sending.interrupted else wait)
+    _tell(sending, f"{channel} messages", how, seconds, count=count, watched=store is not None, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Messages to be written, all of one kind."""
+
+    channel: str
+    account_sid: str
+    from_: str
+    to: str
+    body: str
+    shape: Shaped
+    media: Sequence[Media]
+    params: Sequence[tuple[str, str]]
+    sid: str | None
+    count: int
+    contacts: int
+
+    def messages(self, like: Outgoing) -> Iterator[Outgoing]:
+        """Write them, one by one, numbered where there are several."""
+        for n in range(self.count):
+            from_ = nth(self.from_, n % self.contacts)
+            more = self.shape.parameters(to=self.to, url=like.signed_as, sid=new_sid("SM"), **{"from": from_})
+            form = fields(
+                self.channel,
+                account_sid=self.account_sid,
+                message_sid=self.sid or new_message_sid(self.media),
+                from_=from_,
+                to=self.to,
+                body=f"{self.body} {n + 1}".lstrip() if self.count > 1 else self.body,
+                media=self.media,
+                more=[*more.items(), *self.params],
+            )
+            yield replace(like, form=form)
+
+
+def _tell(  # noqa: PLR0913 - what was sent, and how it is told
+    sending: Sending, what: str, how: Signing, seconds: float, *, count: int, watched: bool, as_json: bool
+) -> None:
+    """Tell of what was sent, and end with the exit status."""
+    sent = sending.sent
     if as_json:
         for each in sent:
-            click.echo(json.dumps(outcome.resource(each, where), ensure_ascii=False))
-    elif count == 1:
-        print_facts(outcome.one(sent[0], channel, watched=store is not None))
-    else:
-        print_facts(outcome.many(sent, channel))
-    sys.exit(0 if all(each.good for each in sent) else 1)
-
-
-def _here(settings: Settings, channel: str) -> tuple[str, str]:
-    """Return the webhook of the router that runs here, and how Twilio knows it, which is what is signed."""
-    base, target = base_url(settings), f"/webhooks/{channel}"
-    return base + target, (settings.public_urls or (base,))[0] + target
+            click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
+    elif count == 1 and sent:
+        print_facts(outcome.one(sent[0], what.partition(" ")[0], label(how), watched=watched))
+    elif sent:
+        print_facts(outcome.many(sent, what, seconds))
+    if sending.interrupted:
+        click.echo(f"Interrupted: {len(sent):,} of {count:,} were sent.", err=True)
+    sys.exit(0 if all(each.good for each in sent) and not sending.interrupted else 1)
 
 
 def _address(channel: str, account: Account, store: Store | None) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
 import pytest
-from twilio.request_validator import RequestValidator
 
+from router.cli.call import TAMPERS
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ
 from tests.integrations.target import Target, answer, close, in_turn, reset
@@ -74,11 +74,13 @@ def test_attachments_arrive(cli: Cli) -> None:
     assert sent["delivery"]["status"] == "delivered"
 
 
-def test_a_tampered_message_is_refused_and_leaves_no_trace(cli: Cli) -> None:
-    """What was changed after it was signed is a 403, which is what was wanted: exit status 0."""
-    result = cli("simulate", "sms", "--tamper", "--json")
+@pytest.mark.parametrize("how", TAMPERS)
+def test_a_tampered_message_is_refused_and_leaves_no_trace(cli: Cli, how: str) -> None:
+    """However it was broken it is a 403, which is what was wanted: exit status 0; Twilio would call the fallback."""
+    result = cli("simulate", "sms", "--tamper", how, "--json")
     sent = json.loads(result.output)
     assert (result.exit_code, sent["status"], sent["delivery"]) == (0, 403, None)
+    assert (sent["twilio"]["error_code"], sent["twilio"]["calls_fallback"]) == (11200, True)
     shown = cli("deliveries", "show", sent["sid"])
     assert shown.exit_code == 1
     assert f"no record of {sent['sid']}" in shown.stderr
@@ -117,35 +119,14 @@ def test_a_get_is_taken_as_a_post_is(cli: Cli, method: str) -> None:
     assert "You wrote: ¿Dónde? 100% & más" in result.output
 
 
-def test_any_url_gets_what_the_official_validator_accepts(cli: Cli, router: RunningRouter) -> None:
-    """`--url` sends to somebody else's webhook, signed so that Twilio's own library believes it."""
-    token = router.demo["account"][0]["auth_tokens"][0]
-    with Target() as webhook:
-        url = webhook.url("/inbound?a=1")
-        result = cli("simulate", "whatsapp", "--url", url, "--body", "Olá", "--param", "Label=")
-        [request] = webhook.requests
-    assert "nothing to say" in result.output
-    assert "no record of it" in result.output
-    signed_url = f"{webhook.url()[:-1]}{request.target}"
-    form = dict(parse_qsl(request.body.decode(), keep_blank_values=True))
-    assert RequestValidator(token).validate(signed_url, form, request.header("X-Twilio-Signature"))
-    assert (form["Body"], form["Label"], form["WaId"]) == ("Olá", "", "14155550100")
-    assert request.header("I-Twilio-Idempotency-Token")
-
-
-def test_a_tampered_message_that_is_taken_is_a_failure(cli: Cli) -> None:
-    """A webhook that does not look at the signature: exit status 1."""
-    with Target() as webhook:
-        assert cli("simulate", "sms", "--url", webhook.url(), "--tamper").exit_code == 1
-
-
 def test_a_lost_connection_is_one_message_without_an_answer(cli: Cli) -> None:
     """One of many that nobody answers is counted, the others are sent, and the exit status is 1."""
     with Target({"/": in_turn(close, answer(), reset, answer())}) as webhook:
         result = cli("simulate", "sms", "--url", webhook.url(), "--count", "6", "--wait", "0")
         assert len(webhook.requests) == 6
         assert result.exit_code == 1
-        assert "200 x 4, no answer x 2; the slowest" in result.output
+        assert "200 x 4, no answer x 2" in result.output
+        assert "11200 (HTTP retrieval failure) in the debugger and the fallback URL x 2" in result.output
 
 
 def test_nobody_listens(cli: Cli) -> None:

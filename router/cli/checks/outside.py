@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from router.cli.call import send
 from router.cli.checks import Check, State
-from router.cli.inbound import send
 from router.errors import RouterError
 from router.flow import FlexFlow
 from router.integrations import AttemptError, target

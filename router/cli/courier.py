@@ -1,0 +1,99 @@
+"""Sends webhooks, one or very many, at their time, and keeps how each was answered."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Final
+
+import click
+
+from router.cli.call import Answered, Fields, Method, NoAnswer, Signing, call
+from router.cli.context import base_url
+from router.cli.pace import Pace
+from router.cli.sent import Sent
+from router.settings import Settings
+
+_MANY: Final = 20  # messages, from which on progress is shown
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A webhook to be sent.
+
+    Args:
+        url: where to.
+        signed_as: the URL as it is written at Twilio.
+        form: its parameters.
+        signing: how it is signed.
+        method: POST or GET.
+    """
+
+    url: str
+    signed_as: str
+    form: Fields = field(repr=False)
+    signing: Signing
+    method: Method = "POST"
+
+    def send(self) -> Answered:
+        """Send it, as Twilio does. Raises NoAnswer."""
+        return call(self.url, self.form, self.signing, signed_as=self.signed_as, method=self.method)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What was sent, in the order in which it was to be sent, and whether Ctrl-C ended it early."""
+
+    sent: list[Sent]
+    interrupted: bool = False
+
+
+def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: str) -> Sending:
+    """Send webhooks, each at its time in seconds from now; those of one conversation one after the other.
+
+    Args:
+        items: with their times, which never go back.
+        at_once: how many conversations are under way at once; 1: the webhooks go one after the other.
+        label: what the progress bar says, on a terminal.
+
+    Raises:
+        NoAnswer: the first one could not be sent, for nobody is there. Of many, the others go on, as they would at
+            Twilio.
+    """
+    results: list[Sent | None] = [None] * len(items)
+    lock, answered_once = Lock(), False
+    hidden = len(items) < _MANY or not sys.stderr.isatty()
+
+    def send(numbered: tuple[int, Outgoing]) -> None:
+        nonlocal answered_once
+        n, outgoing = numbered
+        try:
+            answered = outgoing.send()
+        except NoAnswer as error:
+            if len(items) == 1 or not (answered_once or error.connected):
+                raise
+            answered = Answered(0, code=error.code, reason=str(error))
+        with lock:
+            answered_once = True
+            results[n] = Sent(dict(outgoing.form), answered, url=outgoing.url, tamper=outgoing.signing.tamper)
+            bar.update(1)
+
+    def lane(numbered: tuple[int, Outgoing]) -> tuple[str, str]:
+        if at_once == 1:
+            return "", ""
+        form = dict(numbered[1].form)
+        return form.get("From", ""), form.get("To", "")
+
+    interrupted = False
+    with click.progressbar(length=len(items), label=label, file=sys.stderr, hidden=hidden, show_pos=True) as bar:
+        try:
+            Pace(send, lane, at_once).run((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items))
+        except KeyboardInterrupt:
+            interrupted = True
+    return Sending([each for each in results if each is not None], interrupted)
+
+
+def here(settings: Settings, channel: str) -> tuple[str, str]:
+    """Return the webhook of the router that runs here, and how Twilio knows it, which is what is signed."""
+    base, target = base_url(settings), f"/webhooks/{channel}"
+    return base + target, (settings.public_urls or (base,))[0] + target

@@ -1,0 +1,307 @@
+"""`router simulate` against webhooks that are not ours: every shape, every key, and what Twilio makes of any answer."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from router.cli.call import TAMPERS
+from router.cli.inbound import ADDRESSES, CUSTOMERS
+from router.cli.shape import SHAPES
+from router.message import Message
+from tests.e2e.commands import Cli, invoke
+from tests.integrations.target import Behaviour, Request, Target, answer, hang, send
+
+AC = "AC" + "7" * 32
+SHARED = {"HMAC_SHA256": "webhooks_sharedkey_0256", "HMAC_SHA1": "webhooks_sharedkey_0001"}
+CONFIG = f"""
+[[account]]
+sid = "{AC}"
+auth_tokens = ["{"a" * 32}", "{"b" * 32}"]
+
+[[account.shared_keys]]
+id = "{SHARED["HMAC_SHA256"]}"
+algorithm = "HMAC_SHA256"
+secret = "{"c" * 32}"
+
+[[account.shared_keys]]
+id = "{SHARED["HMAC_SHA1"]}"
+algorithm = "HMAC_SHA1"
+secret = "{"d" * 32}"
+"""
+
+
+@pytest.fixture(scope="module")
+def webhook() -> Iterator[Target]:
+    """Somebody's webhook."""
+    with Target() as server:
+        yield server
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run a command where no router and no store is, with an account of two tokens and two shared keys."""
+    file = tmp_path / "router.toml"
+    file.write_text(CONFIG)
+    environ = {"ROUTER_CONFIG": str(file), "ROUTER_DATA_DIR": str(tmp_path / "var")}
+    return lambda *args, given="": invoke(*args, given=given, **environ)
+
+
+def form(request: Request) -> dict[str, str]:
+    """Return the parameters of a webhook."""
+    query = request.target.partition("?")[2] if request.method == "GET" else request.body.decode()
+    return dict(parse_qsl(query, keep_blank_values=True))
+
+
+def is_signed(webhook: Target, request: Request, secret: str, algorithm: str = "HMAC_SHA1") -> bool:
+    """Ask Twilio's own library whether a request is signed with a secret."""
+    signed = form(request) if request.method == "POST" else {}
+    url = webhook.url()[:-1] + request.target
+    given = request.header("X-Twilio-Signature")
+    return bool(given and RequestValidator(secret).validate(url, signed, given, algorithm))
+
+
+# --- what is sent ---
+
+
+@pytest.mark.parametrize(
+    ("channel", "shape"), [(channel, each.name) for each in SHAPES.values() for channel in each.channels]
+)
+def test_every_shape_is_a_message_that_twilio_signs(cli: Cli, webhook: Target, channel: str, shape: str) -> None:
+    """Each shape on each channel it exists on arrives whole, signed as Twilio's library wants, and parses."""
+    url = webhook.url(f"/{channel}/{shape}?a=1")
+    result = cli("simulate", channel, "--shape", shape, "--url", url)
+    assert result.exit_code == 0, result.output
+    [request] = [each for each in webhook.requests if each.target == f"/{channel}/{shape}?a=1"]
+    assert is_signed(webhook, request, "a" * 32)
+    assert request.header("I-Twilio-Idempotency-Token")
+    given = form(request)
+    message = Message.parse(given.items())
+    assert (message.channel, message.to, message.account_sid) == (channel, ADDRESSES[channel], AC)
+    assert message.from_ == (SHAPES[shape].from_ or CUSTOMERS[channel])
+    written = SHAPES[shape].written(
+        to=message.to, url=url, sid=given.get("OriginalRepliedMessageSid", ""), **{"from": ""}
+    )
+    assert written.items() <= given.items()
+    assert message.num_media == bool(SHAPES[shape].media)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        pytest.param("button", {"MessageType": "button", "WaId": "14155550100", "Body": "Yes"}, id="button"),
+        pytest.param("list", {"MessageType": "interactive", "ButtonPayload": "slot-2"}, id="list"),
+        pytest.param("location", {"MessageType": "location", "Body": "", "Latitude": "19.4326"}, id="location"),
+        pytest.param("media", {"MessageType": "image", "MediaContentType0": "image/jpeg", "Body": ""}, id="media"),
+        pytest.param(
+            "bsuid",
+            {"From": "whatsapp:US.13491208655302741918", "ExternalUserId": "whatsapp:US.13491208655302741918"},
+            id="bsuid",
+        ),
+        pytest.param("reply", {"OriginalRepliedMessageSender": ADDRESSES["whatsapp"]}, id="reply"),
+        pytest.param("referral", {"ReferralNumMedia": "1", "ReferralSourceType": "ad"}, id="referral"),
+    ],
+)
+def test_whatsapp_says_what_kind_it_is(cli: Cli, webhook: Target, shape: str, expected: dict[str, str]) -> None:
+    """What depends on the shape is as Twilio has it; an id that hides the number comes without one."""
+    cli("simulate", "whatsapp", "--shape", shape, "--url", webhook.url(f"/kind/{shape}"))
+    given = form(webhook.requests[-1])
+    assert expected.items() <= given.items()
+    assert ("WaId" in given) == (shape != "bsuid")
+
+
+def test_shapes_and_parameters_are_put_together(cli: Cli, webhook: Target) -> None:
+    """Several shapes make one message, and what is said in words wins over what a shape says."""
+    arguments = [
+        "--shape",
+        "reply",
+        "--shape",
+        "service",
+        "--shape",
+        "button",
+        "--param",
+        "ButtonPayload=no",
+        "--body",
+        "",
+    ]
+    result = cli("simulate", "whatsapp", *arguments, "--url", webhook.url("/together"))
+    given = form(webhook.requests[-1])
+    assert given["OriginalRepliedMessageSid"].startswith("SM")
+    assert (given["MessagingServiceSid"][:2], given["ButtonPayload"], given["Body"]) == ("MG", "no", "")
+    for line in ("ButtonPayload no\n", "MessagingServiceSid MG", "with auth_token[0], HMAC-SHA1\n"):
+        assert line in result.output
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize(
+    ("key", "secret", "algorithm"),
+    [
+        pytest.param("0", "a" * 32, "", id="the first token"),
+        pytest.param("auth_token[1]", "b" * 32, "", id="the second token"),
+        *(
+            pytest.param(SHARED[algorithm], letter * 32, algorithm, id=f"a shared key, {algorithm}")
+            for letter, algorithm in (("c", "HMAC_SHA256"), ("d", "HMAC_SHA1"))
+        ),
+    ],
+)
+def test_any_configured_key_signs(  # noqa: PLR0913, PLR0917 - a case and where it is tried
+    cli: Cli, webhook: Target, key: str, secret: str, algorithm: str, method: str
+) -> None:
+    """Tokens by their place, shared keys by their id, with the header that names key and scheme."""
+    cli("simulate", "sms", "--url", webhook.url("/keys"), "--key", key, "--method", method, "--body", "¿Dónde? 100% &")
+    request = webhook.requests[-1]
+    named = request.header("X-Twilio-Webhooks-Signature-Settings")
+    assert named == (f"key={key},algorithm={algorithm}" if algorithm else None)
+    assert is_signed(webhook, request, secret, algorithm or "HMAC_SHA1")
+
+
+@pytest.mark.parametrize("how", [each for each in TAMPERS if each not in {"account", "scheme"}])
+def test_what_is_tampered_with_fails_twilios_validator(cli: Cli, webhook: Target, how: str) -> None:
+    """A webhook that takes it is at fault: exit status 1."""
+    assert cli("simulate", "sms", "--url", webhook.url("/broken"), "--tamper", how).exit_code == 1
+    assert not is_signed(webhook, webhook.requests[-1], "a" * 32)
+
+
+def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -> None:
+    """40 messages at 200 a second take 0.2 s, and each customer's arrive in order."""
+    began = time.monotonic()
+    arguments = ["--count", "40", "--contacts", "4", "--rate", "200", "--body", "n"]
+    result = cli("simulate", "sms", "--url", webhook.url("/rate"), *arguments)
+    assert time.monotonic() - began >= 39 / 200
+    assert "40 sms messages of 4 customers to +15005550006, in 0." in result.output
+    assert re.search(r"half within \d+ ms, 95 % within \d+ ms, 99 % within \d+ ms, the slowest", result.output)
+    came = [form(each) for each in webhook.requests if each.target == "/rate"]
+    assert len(came) == 40
+    for customer in {each["From"] for each in came}:
+        numbers = [int(each["Body"][2:]) for each in came if each["From"] == customer]
+        assert len(numbers) == 10
+        assert numbers == sorted(numbers)
+
+
+# --- what Twilio makes of the answer ---
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "said"),
+    [
+        pytest.param(answer(body=b"<Response/>"), None, "has nothing to say to the customer", id="empty TwiML"),
+        pytest.param(
+            answer(body=b"<Response><Message>Hi<Media>https://a.example/x</Media></Message></Response>"),
+            None,
+            "sends the customer\n            Hi\n            with https://a.example/x",
+            id="a message",
+        ),
+        pytest.param(
+            answer(body=b"Hi", content_type="text/plain"), None, "sends the customer\n            Hi", id="plain text"
+        ),
+        pytest.param(send(b"HTTP/1.1 204 No Content\r\n\r\n"), None, "has nothing to say to the customer", id="204"),
+        pytest.param(
+            answer(body=b"{}", content_type="application/json"), 12300, "application/json, where text/xml", id="JSON"
+        ),
+        pytest.param(
+            send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"), 12300, "no Content-Type", id="no content type"
+        ),
+        pytest.param(answer(body=b"OK", content_type="text/html"), 12100, "it is no XML", id="HTML"),
+        pytest.param(answer(body=b""), 12100, "an empty body", id="nothing"),
+        pytest.param(
+            send(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            11770,
+            "sent in chunks",
+            id="nothing in chunks",
+        ),
+        pytest.param(answer(body=b"<html/>"), 12102, "its root is <html>", id="another root"),
+        pytest.param(
+            answer(body=b"<Response><Say>Hi</Say></Response>"), 12200, "messages have no <Say>", id="a verb of calls"
+        ),
+        pytest.param(answer(body=b"<Response>" + b" " * 65536 + b"</Response>"), 11750, "over 64 KiB", id="too much"),
+        pytest.param(
+            answer(body=b"<Response><Message>" + b"x" * 1601 + b"</Message></Response>"),
+            21617,
+            "1601 characters",
+            id="too long",
+        ),
+        pytest.param(answer(500), 11200, "answered 500", id="500"),
+        pytest.param(answer(302), 11216, "without a URL to go to", id="a redirect to nowhere"),
+        pytest.param(
+            send(b"HTTP/1.1 302 Found\r\nLocation: ?again\r\nContent-Length: 0\r\n\r\n"),
+            11215,
+            "more than 10",
+            id="a circle",
+        ),
+    ],
+)
+def test_twilios_view_is_shown(cli: Cli, webhook: Target, behaviour: Behaviour, code: int | None, said: str) -> None:
+    """What Twilio would send, or the error in its debugger and whether it calls the fallback; the same in JSON."""
+    webhook.script["/view"] = behaviour
+    shown = cli("simulate", "sms", "--url", webhook.url("/view"))
+    told = json.loads(cli("simulate", "sms", "--url", webhook.url("/view"), "--json").output)["twilio"]
+    fatal = code is not None and code not in {12200, 21617}
+    assert said in shown.output
+    assert (told["error_code"], told["calls_fallback"]) == (code, fatal)
+    assert (shown.exit_code, f"ErrorCode={code}" in shown.output) == (int(fatal), fatal)
+
+
+def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> None:
+    """After 307 the form goes along, after 302 it is lost; each request is signed for its own URL."""
+    for status in (307, 302):
+        webhook.script["/from"] = send(f"HTTP/1.1 {status} X\r\nLocation: /to\r\nContent-Length: 0\r\n\r\n".encode())
+        result = cli("simulate", "sms", "--url", webhook.url("/from"))
+        assert "200 after" in result.output
+        assert "ms and 1 redirect\n" in result.output
+        request = webhook.requests[-1]
+        assert (request.method, request.target) == (("POST", "/to") if status == 307 else ("GET", "/to"))
+        assert is_signed(webhook, request, "a" * 32)
+
+
+# --- what is wrong ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(
+            ["sms", "--shape", "reply"], "reply does not exist on sms, only on whatsapp", id="no such shape there"
+        ),
+        pytest.param(["sms", "--shape", "poem"], "'poem' is not one of 'text',", id="no such shape"),
+        pytest.param(
+            ["sms", "--key", "2"], "it has: 0 (auth_token[0]), 1 (auth_token[1]), webhooks_", id="no such key"
+        ),
+        pytest.param(["sms", "--tamper", "gently"], "'gently' is not one of 'body', 'url',", id="no such tamper"),
+        pytest.param(["sms", "--url", "localhost/x"], "does not begin with http:// or https://", id="no URL"),
+        pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: str) -> None:
+    """Exit status 2, a sentence with what there is, and nothing is sent."""
+    result = cli("simulate", *arguments)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        pytest.param("http://127.0.0.1:1/", "nobody listens at http://127.0.0.1:1", id="nobody"),
+        pytest.param("http://nowhere.invalid/", "there is no such host", id="no host"),
+    ],
+)
+def test_nobody_there_is_one_sentence_however_many_were_wanted(cli: Cli, url: str, sentence: str) -> None:
+    """The first one that cannot be sent ends it: exit status 1."""
+    result = cli("simulate", "sms", "--count", "1000", "--contacts", "50", "--rate", "1000", "--url", url)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_one_who_never_answers_is_left(cli: Cli, webhook: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as long as Twilio waits it is error 11205."""
+    monkeypatch.setattr("router.cli.call.TWILIO_WAITS", 0.1)
+    webhook.script["/hang"] = hang
+    result = cli("simulate", "sms", "--url", webhook.url("/hang"))
+    assert result.exit_code == 1
+    assert "Twilio waits no longer (error 11205)" in result.stderr
