@@ -6,7 +6,7 @@ import click
 
 from router.cli.context import load_settings_for_cli
 from router.cli.doubt import doubts
-from router.cli.flow_changes import agreed, write_changes
+from router.cli.flow_changes import agreed, current_flows, write_changes
 from router.cli.live import Comparison, compare, read_live
 from router.cli.reach import account_option, one_account, open_store
 from router.cli.show import clean, print_changes
@@ -55,7 +55,7 @@ def compare_live(account: Account, settings: Settings, store: Store) -> Comparis
     """Read the live account, and compare it with the flows here; raise RouterError when Twilio does not answer."""
     return compare(
         read_live(LiveAccount(settings, account)),
-        store.flows.walk(account.sid),
+        current_flows(store, account.sid),
         account_sid=account.sid,
         handlers=settings.handlers_of(account.sid),
         now=int(time.time()),

@@ -5,14 +5,12 @@ What Twilio does not know of a flow (`Paused`, `ValidityPeriod`, a signing key, 
 """
 
 import re
-import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-import click
-
+from router.cli.progress import watched
 from router.errors import InvalidFlow
 from router.flow import FIELDS, FlexFlow, from_parameters
 from router.flow_diff import Change, in_order
@@ -67,13 +65,7 @@ class Comparison:
 
 def read_live(live: LiveAccount) -> list[LiveRecord]:
     """Read all FlexFlows and Address Configurations, all of them or none; show on a terminal how far it is."""
-    return [*_watched("Reading FlexFlows", live.flex_flows()), *_watched("Reading addresses", live.addresses())]
-
-
-def _watched(label: str, records: Iterator[LiveRecord]) -> list[LiveRecord]:
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(records, label=label, show_pos=True, file=sys.stderr, hidden=hidden) as bar:
-        return list(bar)
+    return [*watched("Reading FlexFlows", live.flex_flows()), *watched("Reading addresses", live.addresses())]
 
 
 def compare(
