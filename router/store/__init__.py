@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from router.settings import Settings
 from router.store.changes import ChangeLog
 from router.store.client import Client
+from router.store.contacts import Contacts
 from router.store.deliveries import DeliveryLog
 from router.store.failures import Failures
 from router.store.flow_write import FlowWrite
@@ -35,6 +36,7 @@ class Store:
     promise: Promise
     routing: FlowStore
     changes: ChangeLog
+    contacts: Contacts
     failures: Failures
     refusals: Refusals
     buckets: tuple[str, ...]
@@ -59,11 +61,13 @@ def connect(settings: Settings) -> Store:
             lease_seconds=settings.lease_seconds,
             delivered_seconds=settings.delivered_hours * _HOUR,
             retention_seconds=settings.retention_days * _DAY,
+            sticky_seconds=settings.sticky_hours * _HOUR,
         ),
         deliveries=DeliveryLog(slow),
         promise=Promise(slow, replicas=settings.redis_replicas),
         routing=FlowStore(fast),
         changes=ChangeLog(slow),
+        contacts=Contacts(slow, keep_seconds=max(settings.sticky_hours * _HOUR, settings.retention_days * _DAY)),
         failures=Failures(slow),
         refusals=Refusals(slow),
         buckets=_buckets(account.sid for account in settings.accounts),

@@ -8,7 +8,8 @@
 -- An id is <AccountSid>:<MessageSid>; a flow record is "<target> <paused 0|1> <validity in s> <json>".
 --
 -- Returns {now, number of lanes still due, entry, entry, …}, an entry being
---   {id, lane id, raw, flow sid, since, attempts, failures, refusals, round, replayed answer right, flow record or ''}
+--   {id, lane id, raw, flow sid, since, attempts, failures, refusals, round, replayed answer right,
+--    language, flow record or ''}
 local due = KEYS[1]
 local token, limit, lease, max_lost, retention =
   ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -69,9 +70,9 @@ for _, lane_id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMI
       redis.call('HSET', message, 'state', 'sending', 'lease', token)
       local attempts = redis.call('HINCRBY', message, 'attempts', 1)
       redis.call('ZADD', due, now + lease, lane_id)
-      local f = redis.call('HMGET', message, 'raw', 'failures', 'refusals', 'round', 'answered')
+      local f = redis.call('HMGET', message, 'raw', 'failures', 'refusals', 'round', 'answered', 'language')
       out[#out + 1] = {id, lane_id, f[1], m[4] or '', since, attempts, f[2] or '0', f[3] or '0', f[4] or '0',
-        f[5] or '', record}
+        f[5] or '', f[6] or '', record}
       break
     end
   end

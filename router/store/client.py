@@ -9,6 +9,7 @@ and who can repeat safely (with a token) does.
 """
 
 import hashlib
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -39,16 +40,37 @@ BATCH: Final = 256
 
 
 class Script:
-    """A Lua script of this package, named by its file, called by its digest."""
+    """A Lua script of this package, named by its file, called by its digest.
+
+    A line `--include other` stands for the whole of other.lua: what several scripts do has one place.
+    """
 
     def __init__(self, name: str) -> None:
-        self.source = resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+        self.source = _INCLUDE.sub(lambda found: _read(found[1].decode()), _read(name))
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
+def _read(name: str) -> bytes:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+
+
+_INCLUDE: Final = re.compile(rb"^--include (\w+)$", re.MULTILINE)
+
 SCRIPTS: Final = {
     name: Script(name)
-    for name in ("accept", "answer", "claim", "dead", "delete_flow", "entries", "put_flows", "replay", "settle", "trim")
+    for name in (
+        "accept",
+        "answer",
+        "claim",
+        "contact",
+        "dead",
+        "delete_flow",
+        "entries",
+        "put_flows",
+        "replay",
+        "settle",
+        "trim",
+    )
 }
 
 

@@ -21,6 +21,7 @@ class AccountKeys:
     __slots__ = (
         "addresses",
         "changes",
+        "contacts",
         "dead",
         "due",
         "flow_records",
@@ -47,6 +48,7 @@ class AccountKeys:
         self.names = f"named:{tag}:{account_sid}:"  # + four digits, see `named`
         self.addresses = f"address:{tag}:{account_sid}:"  # + contact identity
         self.changes = f"changes:{tag}:{account_sid}"
+        self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
 
     def named(self, friendly_name: str) -> str:
         """Return the key of the flows that have this friendly name, and of those whose name's digest begins like it.

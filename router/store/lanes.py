@@ -3,14 +3,17 @@
 The lease is a random token; it is counted from before the call that granted it, on this process's monotonic clock.
 """
 
+import json
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from router.contact import Choice, Known, contact_id
 from router.flow import FlexFlow
 from router.store.client import Client, Word
+from router.store.contacts import read_known
 from router.store.flows import parse_record
 from router.store.keys import AccountKeys, dead_prefix
 
@@ -47,6 +50,7 @@ class Lease:
     refusals: int
     round: int
     answered: bool
+    language: str = ""
 
     @property
     def id(self) -> str:
@@ -59,7 +63,9 @@ class Acceptance:
     """What became of an `accept`.
 
     `head` is the state of the head of the message's lane: `sending` means that somebody is at work on it.
-    A `duplicate` tells the state, stored answer and flow of the message that came before.
+    A `duplicate` tells the state, stored answer and flow of the message that came before. Where the route came with a
+    choice, `flow_sid` and `language` are those that the message goes by, `kept` says whether because the conversation
+    stays with them. A `stale` one tells what is `known` of the contact where that may change the choice.
     """
 
     kind: Literal["leased", "accepted", "duplicate", "stale"]
@@ -68,6 +74,9 @@ class Acceptance:
     answer: bytes = b""
     answered: str = ""
     flow_sid: str = ""
+    language: str = ""
+    kept: bool = False
+    known: Known | None = None
 
 
 Outcome: TypeAlias = Literal["delivered", "undelivered", "unrouted", "retry", "release"]
@@ -90,13 +99,20 @@ class Lanes:
     """Accept, claim, settle, replay."""
 
     def __init__(
-        self, client: Client, *, lease_seconds: float, delivered_seconds: float, retention_seconds: float
+        self,
+        client: Client,
+        *,
+        lease_seconds: float,
+        delivered_seconds: float,
+        retention_seconds: float,
+        sticky_seconds: float,
     ) -> None:
         self._client = client
         self.lease_seconds = lease_seconds
         self._lease_ms = int(lease_seconds * 1000)
         self._delivered_ms = int(delivered_seconds * 1000)
         self._retention_ms = int(retention_seconds * 1000)
+        self._sticky_ms = int(sticky_seconds * 1000)
 
     def accept(  # noqa: PLR0913 - a message, its route and its lease: each is named at the call
         self,
@@ -109,14 +125,17 @@ class Lanes:
         lease: bool,
         versions: Sequence[tuple[str, str]],
         facts: Mapping[str, Word],
+        choice: Choice | None = None,
+        final: bool = False,
     ) -> Acceptance:
         """Put a message into its lane, once; repeat with the same token when the reply was lost.
 
         `versions` are (contact identity, version) of the entries that the route came from, none to skip the check.
+        `choice` is what the route leaves open, `final` whether it came from what is known of the
+        contact, and not from the message alone.
         """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
-        retention = self._retention_ms if disposition == "unrouted" else self._delivered_ms
         fields: list[Word] = []
         for name, value in facts.items():
             fields += (name, value)
@@ -129,6 +148,7 @@ class Lanes:
                 keys.log,
                 keys.dead,
                 *[keys.addresses + identity for identity, _ in versions],
+                *[keys.contacts + contact_id(identity) for identity in (choice.identities if choice else ())],
             ],
             [
                 token,
@@ -136,9 +156,11 @@ class Lanes:
                 lane,
                 id_,
                 self._lease_ms if lease else 0,
-                retention,
+                self._retention_ms,
+                self._delivered_ms,
                 len(versions),
                 *[version for _, version in versions],
+                self._choice(choice, final=final) if choice else "",
                 *fields,
             ],
             writes=True,
@@ -147,7 +169,32 @@ class Lanes:
         if kind == "duplicate":
             _, _, state, answer, answered, flow_sid, head = reply
             return Acceptance(kind, head.decode(), state.decode(), answer, answered.decode(), flow_sid.decode())
-        return Acceptance(kind, "" if kind == "stale" else reply[2].decode())
+        if kind == "stale":
+            return Acceptance(kind, known=read_known(reply[2:]) if len(reply) > 2 else None)  # noqa: PLR2004 - see there
+        _, _, head, flow_sid, language, kept = reply
+        if choice is None:
+            return Acceptance(kind, head.decode())
+        return Acceptance(kind, head.decode(), flow_sid=flow_sid.decode(), language=language.decode(), kept=bool(kept))
+
+    def _choice(self, choice: Choice, *, final: bool) -> str:
+        """Write a choice as accept.lua reads it."""
+        return json.dumps(
+            {
+                "ours": choice.ours,
+                "identities": choice.identities,
+                "strength": int(choice.strength),
+                "firm": int(choice.firm),
+                "candidates": {
+                    each.flow_sid: (each.disposition, 0 if each.lasting else self._sticky_ms)
+                    for each in choice.candidates
+                },
+                "final": final,
+                "learned": json.dumps(choice.learned, separators=(",", ":")) if choice.learned else "",
+                "preference": choice.preference,
+                "passing": choice.passing,
+                "keep": max(self._sticky_ms, self._retention_ms),
+            }
+        )
 
     def claim(self, tag: str, limit: int, full: Collection[str]) -> tuple[list[Lease], int]:
         """Lease due heads of a bucket, but those whose target is in `full`; return them and how many lanes were due.
@@ -209,14 +256,17 @@ class Lanes:
         kind = reply[0].decode()
         return kind, self._lease(next_token, started, reply[1], reply[2]) if kind == "next" else None
 
-    def replay(self, account_sid: str, message_sid: str, lane: str, flow_sid: str = "") -> str:
-        """Put a message that is done back into its lane; return `queued`, `busy`, `gone` or `missing`."""
+    def replay(self, account_sid: str, message_sid: str, lane: str, flow_sid: str = "", language: str = "") -> str:
+        """Put a message that is done back into its lane; return `queued`, `busy`, `gone` or `missing`.
+
+        With a `flow_sid` it goes to that flow, in that language, else to its own.
+        """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
         reply = self._client.script(
             "replay",
             [keys.messages + id_, keys.lanes + lane, keys.due, keys.dead],
-            [lane, id_, *(("flow", flow_sid) if flow_sid else ())],
+            [lane, id_, *(("flow", flow_sid, "language", language) if flow_sid else ())],
             writes=True,
         )
         return str(reply.decode())
@@ -238,7 +288,7 @@ class Lanes:
         self._client.close()
 
     def _lease(self, token: str, started: float, now: int, entry: list[Any]) -> Lease:
-        id_, lane, raw, flow_sid, since, attempts, failures, refusals, round_, answered, record = entry
+        id_, lane, raw, flow_sid, since, attempts, failures, refusals, round_, answered, language, record = entry
         account_sid, _, message_sid = id_.decode().partition(":")
         return Lease(
             token=token,
@@ -255,6 +305,7 @@ class Lanes:
             refusals=int(refusals),
             round=int(round_),
             answered=bool(answered),
+            language=language.decode(),
         )
 
 

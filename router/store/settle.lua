@@ -18,11 +18,11 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function entry(head, f, record)
   return {head, lane_id, f[1], f[2] or '', math.max(tonumber(f[3]), tonumber(f[4] or 0)), tonumber(f[5] or 0),
-    f[6] or '0', f[7] or '0', f[8] or '0', f[9] or '', record}
+    f[6] or '0', f[7] or '0', f[8] or '0', f[9] or '', f[10] or '', record}
 end
 local function facts(head)
   local f = redis.call('HMGET', messages .. head, 'raw', 'flow', 'at', 'held', 'attempts', 'failures', 'refusals',
-    'round', 'answered')
+    'round', 'answered', 'language')
   return f, redis.call('GET', flows .. string.sub(head, 1, 34) .. ':' .. (f[2] or '')) or ''
 end
 local function write_fields()

@@ -55,7 +55,11 @@ class LaneMachine(RuleBasedStateMachine):
         self.server.flush()
         self.client = Client(self.server.url)
         self.lanes = Lanes(
-            self.client, lease_seconds=LEASE_SECONDS, delivered_seconds=3600, retention_seconds=7 * 86400
+            self.client,
+            lease_seconds=LEASE_SECONDS,
+            delivered_seconds=3600,
+            retention_seconds=7 * 86400,
+            sticky_seconds=3600,
         )
         self.model = Model()
         self.now = 0.0

@@ -24,7 +24,9 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self.client = Client(url)
-        self.lanes = Lanes(self.client, lease_seconds=30, delivered_seconds=3600, retention_seconds=86400)
+        self.lanes = Lanes(
+            self.client, lease_seconds=30, delivered_seconds=3600, retention_seconds=86400, sticky_seconds=3600
+        )
 
     def accept(self, number: int) -> None:
         """Let a message arrive, without a lease."""

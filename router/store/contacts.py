@@ -1,0 +1,117 @@
+"""Contacts in Redis: what `accept` learns of them, and what the operator sets. See contact_link.lua for the keys."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.contact import NOBODY, Known, Stay, contact_id
+from router.store.client import Client
+from router.store.keys import AccountKeys
+
+# Closes the conversations with all of our addresses.
+ALL: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A contact as kept: addresses in canonical form, the first known one first; `stays` by our address."""
+
+    account_sid: str
+    identity: str
+    aliases: tuple[str, ...]
+    known: Known
+    stays: Mapping[str, Stay]
+    lasting: bool
+
+
+class Contacts:
+    """Reads and changes contacts. `keep_seconds` is how long one is kept that nothing was set of."""
+
+    def __init__(self, client: Client, *, keep_seconds: float) -> None:
+        self._client = client
+        self._keep_ms = int(keep_seconds * 1000)
+
+    def get(self, account_sid: str, identity: str) -> Contact | None:
+        """Read the contact that an address belongs to; None when nobody knows it."""
+        prefix = AccountKeys(account_sid).contacts
+        found = self._read(prefix + contact_id(identity))
+        if b"of" in found:
+            found = self._read(prefix + found[b"of"].decode())
+        return _contact(account_sid, found) if found else None
+
+    def first(self, account_sid: str, identities: Sequence[str]) -> Contact | None:
+        """Read the contact that `accept` would find by the addresses which a message names."""
+        return next((found for each in identities if (found := self.get(account_sid, each))), None)
+
+    def change(  # noqa: PLR0913 - what may be changed, by keyword
+        self,
+        account_sid: str,
+        identity: str,
+        *,
+        version: str,
+        preference: str | None = None,
+        language: str | None = None,
+        aliases: Sequence[str] = (),
+        close: str = "",
+        stay: tuple[str, str, str] | None = None,
+    ) -> bool:
+        """Change what is kept of a contact, in one step; False where there is no contact whose conversations to close.
+
+        Args:
+            account_sid: the account.
+            identity: one of the contact's addresses, in canonical form.
+            version: random, for what is known of the contact then.
+            preference: the language that the contact chose, "" to forget it; None to leave it.
+            language: the language that the contact is known to use, as above.
+            aliases: further addresses of the same person.
+            close: our address with which the conversation ends, `ALL` for all.
+            stay: our address, the flow that the conversation shall have, and its language.
+
+        """
+        prefix = AccountKeys(account_sid).contacts
+        identities = list(dict.fromkeys((identity, *aliases)))
+        set_ = {"preference": preference, "language": language, "stay": stay}
+        given: dict[str, Any] = {name: value for name, value in set_.items() if value is not None}
+        given |= {"identities": identities, "close": close, "keep": self._keep_ms}
+        keys = [prefix + contact_id(each) for each in identities]
+        return bool(self._client.script("contact", keys, [version, json.dumps(given)]))
+
+    def erase(self, account_sid: str, identity: str) -> Contact | None:
+        """Forget a contact and its aliases; return what was known, None when that was nothing."""
+        contact = self.get(account_sid, identity)
+        if contact is not None:
+            prefix = AccountKeys(account_sid).contacts
+            self._client.call(
+                "DEL", *(prefix + contact_id(each) for each in (identity, contact.identity, *contact.aliases))
+            )
+        return contact
+
+    def _read(self, key: str) -> dict[bytes, bytes]:
+        reply = self._client.call("HGETALL", key)
+        return dict(zip(reply[::2], reply[1::2], strict=True))
+
+
+def read_known(values: Sequence[bytes | None]) -> Known:
+    """Read version, preference, language and learned, as the scripts return them."""
+    version, preference, language, learned = ((value or b"").decode() for value in values)
+    if not version:
+        return NOBODY
+    return Known(version, preference, language, json.loads(learned) if learned else {})
+
+
+def _contact(account_sid: str, found: Mapping[bytes, bytes]) -> Contact:
+    stays = {}
+    for name, value in found.items():
+        kind, _, ours = name.decode().partition(" ")
+        if kind == "stay":
+            flow_sid, firm, at, language = value.decode().split(" ", 3)
+            stays[ours] = Stay(flow_sid, firm == "1", int(at), language)
+    return Contact(
+        account_sid=account_sid,
+        identity=found.get(b"identity", b"").decode(),
+        aliases=tuple(sorted(value.decode() for name, value in found.items() if name.startswith(b"alias "))),
+        known=read_known([found.get(name) for name in (b"version", b"preference", b"language", b"learned")]),
+        stays=stays,
+        lasting=b"lasting" in found,
+    )
