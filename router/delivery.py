@@ -91,7 +91,7 @@ class Deliverer:
         self._fault = fault
         self._random = random_
         self.targets = Targets(settings.deliveries)
-        self._greenlets: set[gevent.Greenlet[..., None]] = set()
+        self._greenlets: set[gevent.Greenlet[..., Any]] = set()
         self._waiters: dict[str, list[Waiter]] = {}
         self._freed = Event()
         self._starved = False  # the last sweep left something due behind for want of slots
@@ -112,6 +112,19 @@ class Deliverer:
     def give_back(self, flow: FlexFlow) -> None:
         """Give back a slot that `reserve` took, because the lane is somebody else's turn."""
         self.targets.give_back(flow.target)
+
+    def exchange(self, taken: FlexFlow, flow: FlexFlow) -> bool:
+        """Take a slot for `flow` in place of the one for `taken`, which is given back; False when there is none."""
+        if taken.target == flow.target and not flow.paused:
+            return True
+        self.targets.give_back(taken.target)
+        return self.reserve(flow)
+
+    def decline(self, lease: Lease) -> None:
+        """Leave a lease that there is no slot for to whoever has one."""
+        greenlet = gevent.spawn(self._settle, lease, Settlement("release", delay=1.0), hand_over=False)
+        self._greenlets.add(greenlet)
+        greenlet.rawlink(self._greenlets.discard)
 
     def start(self, lease: Lease) -> None:
         """Drain the lease's lane in a greenlet; its slot is taken already."""
@@ -216,6 +229,7 @@ class Deliverer:
                 raw=raw,
                 number=lease.attempts,
                 replay=lease.round > 0,
+                language=lease.language,
             )
             return self._integrations.send(attempt)
         except AttemptError:
