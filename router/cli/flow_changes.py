@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
 
 import click
 
@@ -44,7 +45,72 @@ def current_flows(store: Store, account_sid: str) -> Iterator[FlexFlow]:
     return watched("Reading flows", store.flows.walk(account_sid), store.flows.count(account_sid))
 
 
-def agreed(changes: Sequence[Change]) -> bool:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a command that changes flows was called: only to show, without asking, and for a program."""
+
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Refuse what cannot be: a program is asked nothing."""
+        if self.as_json and not (self.dry_run or self.yes):
+            raise click.UsageError("--json needs --yes or --dry-run: nobody would be asked.")
+
+
+def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> bool:
+    """Make changes that were shown, if that is wanted; say so, unless to a program; return whether they were made.
+
+    Args:
+        store: where the flows are.
+        changes: at least one, as for `write_changes`.
+        how: how the command was called.
+        by: who does it, for the list of changes.
+        again: what to do when the store fails on the way.
+
+    Raises:
+        RouterError: somebody was asked and said no, or as `write_changes`.
+    """
+    if how.dry_run:
+        if not how.as_json:
+            click.echo("Nothing was changed: this was a dry run.")
+        return False
+    if not (how.yes or _agreed(changes)):
+        raise RouterError("nothing was changed")
+    write_changes(store, changes, by=by, again=again)
+    if not how.as_json:
+        click.echo("Done. The next message is routed by it.")
+    return True
+
+
+def described(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Write changes as JSON shows them."""
+    return [
+        named(change.flow)
+        | {
+            "kind": change.kind,
+            "fields": {key: {"before": _shown(was), "after": _shown(is_)} for key, was, is_ in change.fields()},
+        }
+        for change in changes
+    ]
+
+
+def named(flow: FlexFlow) -> dict[str, Any]:
+    """Write which flow it is."""
+    return {
+        "sid": flow.sid,
+        "channel_type": flow.channel_type,
+        "contact_identity": flow.contact_identity,
+        "friendly_name": flow.friendly_name,
+    }
+
+
+def _shown(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _agreed(changes: Sequence[Change]) -> bool:
     """Ask where there is somebody to ask; elsewhere only what removes needs a word."""
     if sys.stdin.isatty() and sys.stdout.isatty():
         return click.confirm("Change them?")

@@ -9,13 +9,12 @@ from rich.text import Text
 
 from router.cli.context import base_url, load_settings_for_cli
 from router.cli.doubt import doubts
-from router.cli.flow_changes import agreed, current_flows, read_flow_file, write_changes
+from router.cli.flow_changes import How, carry_out, current_flows, described, read_flow_file
 from router.cli.flows_diff import diff as diff_command
 from router.cli.flows_import import import_
 from router.cli.flows_log import log
 from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
 from router.cli.show import clean, integration_line, print_changes, print_json, print_table, word
-from router.errors import RouterError
 from router.flow import FlexFlow, to_resource
 from router.flow_diff import diff
 from router.flow_field import CHANNEL_TYPES
@@ -110,7 +109,10 @@ def export(*, secrets: bool, account: str | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @account_option
-def apply(*, file: TextIO, prune: bool, dry_run: bool, yes: bool, account: str | None) -> None:
+@json_option
+def apply(  # noqa: PLR0913 - one for each option
+    *, file: TextIO, prune: bool, dry_run: bool, yes: bool, account: str | None, as_json: bool
+) -> None:
     """Add and change Flex Flows as FILE says (TOML; - for standard input).
 
     \b
@@ -122,20 +124,19 @@ def apply(*, file: TextIO, prune: bool, dry_run: bool, yes: bool, account: str |
     its name, else with its language and match, else a new one. On a terminal it asks before it changes anything;
     elsewhere it only needs --yes to remove.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    how = How(dry_run, yes, as_json)
+    how.check()
     settings = load_settings_for_cli()
     with open_store(settings) as store:
         owner = one_account(settings, account)
-        sid = owner.sid
-        wanted = read_flow_file(file, settings, sid)
-        changes = diff(current_flows(store, sid), wanted, prune=prune)
-        if not changes:
-            click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")
-            return
-        print_changes(changes, lambda flow: doubts(flow, owner))
-        if dry_run:
-            click.echo("Nothing was changed: this was a dry run.")
-        elif yes or agreed(changes):
-            write_changes(store, changes, by="router flows apply", again="apply the file again for the rest")
-            click.echo("Done. The next message is routed by it.")
-        else:
-            raise RouterError("nothing was changed")
+        wanted = read_flow_file(file, settings, owner.sid)
+        changes = diff(current_flows(store, owner.sid), wanted, prune=prune)
+        if changes and not as_json:
+            print_changes(changes, lambda flow: doubts(flow, owner))
+        written = bool(changes) and carry_out(
+            store, changes, how, by="router flows apply", again="apply the file again for the rest"
+        )
+    if as_json:
+        print_json({"changes": described(changes), "written": written})
+    elif not changes:
+        click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")

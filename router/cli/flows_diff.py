@@ -1,19 +1,19 @@
 """`router flows diff`: how the Flex Flows here differ from a file, or from the live account at Twilio."""
 
 import sys
+from dataclasses import asdict
 from typing import Any, TextIO
 
 import click
 
 from router.cli.context import load_settings_for_cli
 from router.cli.doubt import doubts
-from router.cli.flow_changes import current_flows, read_flow_file
+from router.cli.flow_changes import current_flows, described, named, read_flow_file
 from router.cli.flows_import import compare_live, print_left_out
 from router.cli.live import Comparison
 from router.cli.reach import account_option, json_option, one_account, open_store
 from router.cli.show import clean, print_changes, print_json
 from router.errors import RouterError
-from router.flow import FlexFlow
 from router.flow_diff import diff as difference
 from router.settings import Account
 
@@ -72,27 +72,7 @@ def _print(found: Comparison, owner: Account, other: str) -> None:
 def _json(found: Comparison) -> dict[str, Any]:
     return {
         "same": found.same,
-        "changes": [
-            _named(change.flow)
-            | {
-                "kind": change.kind,
-                "fields": {key: {"before": _shown(was), "after": _shown(is_)} for key, was, is_ in change.fields()},
-            }
-            for change in found.changes
-        ],
-        "left_out": [{"sid": each.sid, "label": each.label, "reason": each.reason} for each in found.left_out],
-        "only_here": [_named(flow) for flow in found.only_here],
+        "changes": described(found.changes),
+        "left_out": [asdict(each) for each in found.left_out],
+        "only_here": [named(flow) for flow in found.only_here],
     }
-
-
-def _named(flow: FlexFlow) -> dict[str, Any]:
-    return {
-        "sid": flow.sid,
-        "channel_type": flow.channel_type,
-        "contact_identity": flow.contact_identity,
-        "friendly_name": flow.friendly_name,
-    }
-
-
-def _shown(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from router.cli.context import load_settings_for_cli
+from router.cli.progress import watched
 from router.cli.reach import Moment, account_option, json_option, open_store, some_accounts
 from router.cli.show import age, flow_line, print_json, print_table, short
 from router.errors import RouterError
@@ -68,7 +69,7 @@ def recover(  # noqa: PLR0913 - one for each option
         if dry_run or not chosen:
             results = ["missing"] * len(chosen)
         elif yes or _confirmed(len(chosen)):
-            results = [_accept(settings, each, store) for each in chosen]
+            results = [_accept(settings, each, store) for each in watched("Accepting", chosen, len(chosen))]
         else:
             click.echo("Nothing was done.")
             return
@@ -81,7 +82,7 @@ def recover(  # noqa: PLR0913 - one for each option
 
 def _find(settings: Settings, account: Account, store: Store, since: int, to: str) -> list[Lost]:
     start = datetime.fromtimestamp(since // 1000, UTC)
-    received = list(islice(TwilioApi(settings, account).inbound(start, to), _MOST + 1))
+    received = list(watched("Asking Twilio", islice(TwilioApi(settings, account).inbound(start, to), _MOST + 1)))
     if len(received) > _MOST:
         raise RouterError(f"Twilio received over {_MOST:,} messages since then: choose a later --since, or one --to")
     return lost(received, account.sid, store, now=datetime.now(UTC))

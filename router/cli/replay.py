@@ -8,8 +8,9 @@ from typing import Final
 import click
 
 from router.cli.context import load_settings_for_cli
-from router.cli.reach import account_option, find_delivery, open_store, since_option, some_accounts
-from router.cli.show import age, integration_line, print_table, short, word
+from router.cli.progress import watched
+from router.cli.reach import account_option, find_delivery, json_option, open_store, since_option, some_accounts
+from router.cli.show import age, integration_line, print_json, print_table, short, word
 from router.errors import RouterError
 from router.inquiry import DEAD, flow_of_today
 from router.inquiry import replay as put_back
@@ -18,7 +19,6 @@ from router.store import Store
 from router.store.deliveries import Delivery
 
 _SHOWN: Final = 20  # of many messages that could not be replayed
-_MANY: Final = 100  # messages, from which on progress is shown
 _WHY_NOT: Final = {
     "busy": "it is on its way already",
     "gone": "its body has expired",
@@ -42,8 +42,16 @@ Chosen = Sequence[tuple[str, str]]
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent again, and where to.")
 @account_option
+@json_option
 def replay(  # noqa: PLR0913 - one for each option
-    *, sids: tuple[str, ...], status: str | None, since: int | None, route: str, dry_run: bool, account: str | None
+    *,
+    sids: tuple[str, ...],
+    status: str | None,
+    since: int | None,
+    route: str,
+    dry_run: bool,
+    account: str | None,
+    as_json: bool,
 ) -> None:
     """Send messages again, in the order in which they were accepted.
 
@@ -62,7 +70,9 @@ def replay(  # noqa: PLR0913 - one for each option
     with open_store(settings) as store:
         accounts = some_accounts(settings, account)
         chosen = _dead(store, accounts, status, since or 0) if status else _named(store, accounts, sids)
-        if not chosen:
+        if as_json:
+            _for_a_program(store, chosen, current=route == "current", dry_run=dry_run)
+        elif not chosen:
             click.echo(f"No {status} messages among those accepted since then: nothing to send again.")
         elif dry_run:
             _foretell(store, chosen, current=route == "current")
@@ -108,16 +118,29 @@ def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
     return short(f"{stopped}{flow.friendly_name}: {integration_line(flow)}", 80)
 
 
+def _for_a_program(store: Store, chosen: Chosen, *, current: bool, dry_run: bool) -> None:
+    results = ["chosen"] * len(chosen) if dry_run else [_put_back(store, each, current=current) for each in chosen]
+    print_json(
+        [
+            {"sid": message_sid, "account_sid": account_sid, "result": result}
+            for (account_sid, message_sid), result in zip(chosen, results, strict=True)
+        ]
+    )
+    sys.exit(0 if set(results) <= {"queued", "chosen"} else 1)
+
+
+def _put_back(store: Store, chosen: tuple[str, str], *, current: bool) -> str:
+    delivery = store.deliveries.get(*chosen)
+    return put_back(delivery, store, current=current) if delivery else "missing"
+
+
 def _replay(store: Store, chosen: Chosen, *, current: bool) -> None:
     """Replay one after the other: a conversation keeps the order in which its messages are put back."""
     failures = []
-    hidden = len(chosen) < _MANY or not sys.stderr.isatty()
-    with click.progressbar(chosen, label="Replaying", file=sys.stderr, hidden=hidden) as walk:
-        for account_sid, message_sid in walk:
-            delivery = store.deliveries.get(account_sid, message_sid)
-            result = put_back(delivery, store, current=current) if delivery else "missing"
-            if result != "queued":
-                failures.append(f"{message_sid}: {_WHY_NOT.get(result, result)}")
+    for each in watched("Replaying", chosen, len(chosen)):
+        result = _put_back(store, each, current=current)
+        if result != "queued":
+            failures.append(f"{each[1]}: {_WHY_NOT.get(result, result)}")
     queued = len(chosen) - len(failures)
     click.echo(f"{queued} of {len(chosen)} queued again. See what becomes of them: router deliveries list")
     for failure in failures[:_SHOWN]:

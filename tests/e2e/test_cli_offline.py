@@ -1,11 +1,13 @@
 """The commands where no router runs: flows over a store, what is said when something is missing, what is shown."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from router.cli import COMMANDS
+from router.cli import COMMANDS, main
 from router.cli.doubt import NOT_DELIVERED_TO
 from router.cli.show import age, ago, clean, spoken
 from router.flow_field import INTEGRATION_TYPES
@@ -114,6 +116,22 @@ def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict
 def test_warned_of_are_the_types_without_a_sender() -> None:
     """Whoever adds a sender takes its type out of what is warned of."""
     assert set(INTEGRATION_TYPES) - set(integrations(settings())._senders) == set(NOT_DELIVERED_TO)
+
+
+def test_a_program_reads_what_apply_does(offline: Cli) -> None:
+    """With --json there are the changes with their values, and whether they were made; nobody is asked."""
+    offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
+    given = external("+15005550006", "https://b.example/x")
+    assert offline("flows", "apply", "-", "--json", given=given).exit_code == 2
+    for option, written in (("--dry-run", False), ("--yes", True)):
+        told = json.loads(offline("flows", "apply", "-", option, "--json", given=given).output)
+        (change,) = told["changes"]
+        assert (change["kind"], told["written"]) == ("change", written)
+        assert change["fields"] == {
+            "integration.url": {"before": "https://a.example/x", "after": "https://b.example/x"}
+        }
+    told = json.loads(offline("flows", "apply", "-", "--yes", "--json", given=given).output)
+    assert told == {"changes": [], "written": False}
 
 
 def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
@@ -248,6 +266,23 @@ def test_help_teaches_with_an_example(command: list[str]) -> None:
     shown = invoke(*command, "--help").output
     assert f"\n    router {' '.join(command)} " in shown
     assert command[0] in COMMANDS
+
+
+def test_every_command_that_lists_has_json() -> None:
+    """Whatever a command tells, a program can read; but for those that serve, or print a file."""
+
+    def walk(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+        if not isinstance(command, click.Group):
+            yield name.strip(), command
+            return
+        context = click.Context(command)
+        for each in command.list_commands(context):
+            found = command.get_command(context, each)
+            assert found is not None
+            yield from walk(found, f"{name} {each}")
+
+    silent = {name for name, command in walk(main, "") if not any("--json" in each.opts for each in command.params)}
+    assert silent == {"run", "flows export"}
 
 
 @pytest.mark.parametrize(

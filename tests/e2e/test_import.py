@@ -181,6 +181,18 @@ def test_a_dry_run_shows_everything_and_writes_nothing(cli: Cli, twilio: TwilioR
     assert not flows(cli)
 
 
+def test_a_program_reads_json(cli: Cli, twilio: TwilioRest) -> None:
+    """The changes, and whether they were made; it is asked nothing, and Twilio having nothing new is an empty list."""
+    twilio.flex_flows.append(flex_flow(1))
+    assert cli("flows", "import", "--json").exit_code == 2
+    for option, written in (("--dry-run", False), ("--yes", True)):
+        told = json.loads(cli("flows", "import", option, "--json").output)
+        assert told["written"] is written
+        assert [(change["kind"], change["friendly_name"]) for change in told["changes"]] == [("add", "Flow 1")]
+    told = json.loads(cli("flows", "import", "--yes", "--json").output)
+    assert told == {"changes": [], "left_out": [], "written": False}
+
+
 def test_imported_twice_it_changes_nothing_more(cli: Cli, twilio: TwilioRest) -> None:
     """The second time it says so, and the list of changes says who made the first."""
     twilio.flex_flows.append(flex_flow(1))
