@@ -8,11 +8,14 @@ import pytest
 
 # Library to the modules and packages that may import it. One that is missing here fails: say where it lives.
 HOMES = {
+    "babel": {"router.language_tag", "router.region"},
     "click": {"router.cli"},
     "flask": {"router.web", "router.app"},
     "gevent": {"router.app", "router.delivery", "router.integrations", "router.store", "router.web"},
     "hiredis": {"router.store"},
     "httptools": {"router.integrations"},
+    "lingua": {"router.detector"},
+    "phonenumbers": {"router.region"},
     "prometheus_client": {"router.metrics", "router.web"},
     "pydantic": {"router.settings"},
     "pydantic_core": {"router.settings"},
@@ -25,7 +28,10 @@ HOMES = {
 # The plain applications that `router bench` measures the router against: they stand outside of the house.
 OUTSIDE = "router.cli.bench"
 # The core does no I/O and never asks the clock.
-CORE = ["address", "answer", "errors", "flow", "message", "parameter", "routing", "signature"]
+CORE = [
+    *("address", "answer", "errors", "flow", "language", "language_tag", "message", "parameter", "region", "routing"),
+    *("signature", "telling"),
+]
 EDGES = {"asyncio", "gevent", "http", "io", "os", "pathlib", "random", "secrets", "socket", "ssl", "time"}
 
 

@@ -1,0 +1,106 @@
+"""What a message's body says about its language, and what it says to whoever has to stop writing.
+
+A link, a number, an emoji, an "ok" are written alike in many languages: they never decide about one.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+# Characters of a body that are looked at: what is telling comes early, and reading all of WhatsApp's 4,096 takes time.
+READ: Final = 400
+# Letters that are handed on. `router bench language`: beyond so many, sentences are told no better, only later.
+MOST_LETTERS: Final = 60
+# Fewer Latin letters say nothing: "si", "ja", "no" are words of many languages. One letter of a rarer script does.
+LEAST_LETTERS: Final = 3
+
+
+def _marks() -> str:
+    """Return a character class of the marks that complete letters, as Devanagari's vowels; Python's `w` has none."""
+    points = [n for n in range(0x0300, 0x10000) if unicodedata.category(chr(n)) in ("Mn", "Mc")]
+    ranges: list[list[int]] = []
+    for n in points:
+        if ranges and n == ranges[-1][1] + 1:
+            ranges[-1][1] = n
+        else:
+            ranges.append([n, n])
+    return "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in ranges)
+
+
+_NOT_WORDS = re.compile(
+    r"\b[\w.+-]{1,64}@[\w.-]+"  # e-mail addresses
+    r"|(?:https?://|\bwww\.)\S+|\b(?:[\w-]{1,63}\.){1,4}[a-z]{2,6}/\S*"  # links
+    r"|[@#]\w+"  # mentions and tags
+    r"|\b\w*\d\w*\b",  # numbers, codes of orders
+    re.IGNORECASE,
+)
+_WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_marks()}'\u2019])*")
+_LATIN = re.compile(r"[A-Za-z\u00aa-\u024f]")
+
+# Words that people write alike in chats of many languages.
+_EVERYWHERE: Final = frozenset(
+    """
+    ok okay okey okk oki okidoki si no na hi hey hello bye ciao
+    wow haha hahaha jaja jajaja lol hm hmm mmm ah oh aha pls plz thx test info menu start help stop
+    whatsapp sms email mail pdf foto photo video audio sticker taxi hotel online chat bot pin code app web
+    """.split()  # noqa: SIM905 - words read best as words
+)
+
+
+def telling(body: str) -> str:
+    """Return the words of a body that say something about its language, in at most `MOST_LETTERS` letters.
+
+    Left out are links, e-mail addresses, mentions, numbers, codes and emoji. "" when nothing is left, or only words
+    that people write in many languages ("ok", "si", "hello").
+    """
+    words = _WORD.findall(_NOT_WORDS.sub(" ", body[:READ]))
+    if len(body) > READ and len(words) > 1:
+        words.pop()  # it may be cut
+    if all(word.lower() in _EVERYWHERE for word in words):
+        return ""
+    if sum(map(len, words)) < LEAST_LETTERS and all(map(_LATIN.match, words)):
+        return ""
+    return _at_most(words, MOST_LETTERS)
+
+
+def _at_most(words: Iterable[str], letters: int) -> str:
+    taken: list[str] = []
+    for word in words:
+        letters -= len(word)
+        if letters < 0:
+            taken.append("" if taken else word[:letters])
+            break
+        taken.append(word)
+    return " ".join(taken).rstrip()
+
+
+# English: what Twilio itself takes for one, https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out (and
+# "OPT-OUT", "REMOVE" and the French ones by https://www.twilio.com/docs/proxy/opt-out-keywords and
+# https://docs.aws.amazon.com/sms-voice/latest/userguide/opt-out-list-keywords.html). Of other languages only words
+# that, alone in a message, ask for nothing else: "cancelar" may mean an appointment, and is not among them.
+_OPT_OUT: Final = frozenset(
+    """
+    stop stopall unsubscribe cancel end quit revoke optout opt-out remove
+    arret arrêt arrete arrête arrett arreter arrêter désabonner desabonner
+    alto baja parar darse-de-baja detener
+    stopp abmelden abbestellen
+    sair descadastrar
+    disiscrivi disiscriviti annulla-iscrizione
+    afmelden uitschrijven avregistrera avmeld afmeld
+    wypisz rezygnuję odhlásit odhlasit
+    iptal-et
+    стоп отписаться отписка відписатися
+    توقف إلغاء-الاشتراك הסר הסרה
+    退订 退訂 取消訂閱 取消订阅 配信停止 수신거부
+    """.split()  # noqa: SIM905 - words read best as words
+)
+_LONGEST_OPT_OUT: Final = max(map(len, _OPT_OUT)) + 8  # with punctuation
+
+
+def is_opt_out(body: str) -> bool:
+    """Say whether a body is nothing but an unambiguous word with which people ask not to be written to any more."""
+    if len(body) > 4 * _LONGEST_OPT_OUT:
+        return False
+    words = re.sub(r"[^\w\s-]|_", " ", body.casefold()).split()
+    return "-".join(words) in _OPT_OUT
