@@ -12,6 +12,8 @@ from router.errors import RouterError, SettingsError
 COMMANDS = {
     "run": "Start the router: with one command on a fresh machine, or over your own Redis.",
     "simulate": "Send a message as Twilio would, signed, and show answer, route and delivery.",
+    "record": "Keep what really arrived in a file, to be sent again elsewhere.",
+    "replay-traffic": "Send recorded traffic to a router, as Twilio would, freshly signed.",
     "explain": "Say where a message would go, and why, without sending it.",
     "flows": "See and change the Flex Flows: which integration takes the messages for an address.",
     "deliveries": "See what happened to messages, and send them again.",
@@ -30,7 +32,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"router.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"router.cli.{name}"), name)
         return command
 
     def resolve_command(

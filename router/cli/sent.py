@@ -195,7 +195,7 @@ def many(sent: Sequence[Sent], what: str, seconds: float) -> Facts:
         ("Sent", f"{head}, in {seconds:.1f} s ({len(sent) / max(seconds, 0.001):,.0f} a second)"),
         ("Answers", [_counts(_status(each) for each in sent), _percentiles(sent)]),
         ("Twilio", _views(sent)),
-        ("Deliveries", _counts(states) or "not known"),
+        ("Deliveries", f"{_counts(states) or 'not known'}{_duplicates(sent)}"),
     ]
     if failed:
         lines = [
@@ -209,6 +209,11 @@ def many(sent: Sequence[Sent], what: str, seconds: float) -> Facts:
 
 def _number(values: set[str], name: str, plural: str = "s") -> str:
     return f"{len(values):,} {name}{plural * (len(values) > 1)}"
+
+
+def _duplicates(sent: Sequence[Sent]) -> str:
+    number = sum(each.delivery is not None and each.delivery.duplicates > 0 for each in sent)
+    return f"; {number:,} came before, and go once" if number else ""
 
 
 def _percentiles(sent: Sequence[Sent]) -> str:

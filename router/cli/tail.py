@@ -1,11 +1,8 @@
 """`router deliveries tail`: messages as they come in and what becomes of them, whichever worker has them."""
 
 import json
-import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
@@ -14,6 +11,7 @@ import click
 from rich.text import Text
 
 from router.cli.context import load_settings_for_cli
+from router.cli.interrupt import until_interrupted
 from router.cli.reach import account_option, json_option, open_store, some_accounts
 from router.cli.show import clean, console, short, word
 from router.errors import StoreUnavailable
@@ -62,7 +60,7 @@ def tail(  # noqa: PLR0913 - one for each option
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     settings = load_settings_for_cli()
     wanted = Wanted(status or "", from_, to, flow)
-    with open_store(settings) as store, _until_interrupted() as interrupted:
+    with open_store(settings) as store, until_interrupted() as interrupted:
         watch = Watch(store, some_accounts(settings, account))
         left = _print(watch.begin(wanted, lines), count, as_json=as_json)
         click.echo("Watching; Ctrl-C ends it.", err=True)
@@ -145,20 +143,6 @@ class Watch:
             if key[0] == account_sid and marks[0] != last:
                 del self._known[key]
                 counts[account_sid] -= 1
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[Callable[[float], bool]]:
-    """Give a function that waits for Ctrl-C so many seconds, and says whether it came.
-
-    The usual exception would break off whatever is under way, and gevent prints it when that is a call to the store.
-    """
-    interrupted = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    try:
-        yield interrupted.wait
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _accepted(delivery: Delivery) -> int:

@@ -1,0 +1,180 @@
+"""The file of recorded traffic: what is written is read again, what is damaged is said, a redacted one is nobody's."""
+
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.cli import traffic
+from router.cli.redaction import ADDRESSES, KEPT, Redaction
+from router.cli.traffic import Recorded, Writer, read
+from router.errors import RouterError
+from router.message import Message, conversation_id
+from tests.core.samples import SAMPLES, SMS, Sample
+
+AT = 1_763_717_400.123
+
+
+def record(sample: Sample, at: float = AT) -> Recorded:
+    """Write a sample as a recording has it."""
+    return Recorded(at, sample.channel, "POST", list(sample.fields))
+
+
+def written(path: Path, *records: Recorded | str) -> Path:
+    """Make a file of records, or of lines as they are."""
+    path.write_text("".join(each if isinstance(each, str) else each.line() for each in records))
+    return path
+
+
+# --- the file ---
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
+def test_every_kind_of_message_survives(tmp_path: Path, sample: Sample) -> None:
+    """What is written on a line is read from it, parameter by parameter, blank ones and their order included."""
+    [found] = read(written(tmp_path / "a.jsonl", record(sample)))
+    assert (found.form, found.channel, found.method) == (list(sample.fields), sample.channel, "POST")
+    assert found.at == pytest.approx(AT, abs=0.001)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=20))
+def test_any_parameters_survive(more: list[tuple[str, str]]) -> None:
+    """Also names that come several times, whose values stay in order, and any text at all."""
+    known = {name for name, _ in SMS.fields}
+    form = [*SMS.fields, *((name, value) for name, value in more if name not in known)]
+    line = Recorded(AT, "sms", "GET", form).line()
+    assert line.count("\n") == 1
+    found = traffic._record(line.encode("utf-8", "surrogatepass"))
+    for name in {name for name, _ in form}:
+        assert [value for key, value in found.form if key == name] == [value for key, value in form if key == name]
+
+
+def test_it_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
+    """Mode 0600, also of a file that was open to others; what is there is added to only when that is wanted."""
+    path = tmp_path / "a.jsonl"
+    Writer(path, append=False).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(RouterError, match="is there already: name another file, or add to this one with --append"):
+        Writer(path, append=False)
+    path.write_text(record(SMS).line().rstrip())  # an editor left the last line open
+    path.chmod(0o644)
+    writer = Writer(path, append=True)
+    writer.write([record(SMS).line()])
+    writer.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(read(path)) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_said() -> None:
+    """One sentence with the reason."""
+    writer = Writer(Path("/dev/full"), append=True)
+    with pytest.raises(RouterError, match="/dev/full cannot be written: No space left on device"):
+        writer.write(["x" * 100_000])
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        pytest.param('{"at": "2026', "not JSON: damaged, or no file of `router record`", id="cut short"),
+        pytest.param("\x00\x01", "not JSON", id="bytes"),
+        pytest.param("[" * 100_000, "not JSON", id="nested without end"),
+        pytest.param("[]", "not a recorded webhook", id="another kind of JSON"),
+        pytest.param('{"sid": "SM1"}', "not a recorded webhook", id="the output of simulate --json"),
+        pytest.param('{"parameters": {"Body": 1}}', "parameter 'Body' is not a text", id="a number"),
+        pytest.param('{"parameters": {"Body": "\\ud83d"}}', "parameter 'Body' is not a text", id="half a sign"),
+        pytest.param('{"parameters": {"Body": "Hi"}}', "not an inbound message: AccountSid is not", id="no message"),
+        pytest.param(record(SMS).line().replace("POST", "PUT"), "method is 'PUT', not POST or GET", id="a method"),
+        pytest.param(
+            record(SMS).line().replace('"sms"', '"rcs"'),
+            "channel is 'rcs', and its addresses are of sms",
+            id="a channel",
+        ),
+        pytest.param(
+            re.sub(r'"at": "[^"]+"', '"at": "noon"', record(SMS).line()), "at is 'noon', not a time", id="a time"
+        ),
+        pytest.param(
+            json.dumps({"parameters": dict(SMS.fields) | {f"P{n}": "" for n in range(500)}}),
+            "500 is the most",
+            id="fields",
+        ),
+        pytest.param(json.dumps({"parameters": {"Body": "x" * traffic.LINE_MOST}}), "over 1 MiB", id="a long line"),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
+    """File, line and reason, and nothing is taken of the whole file."""
+    path = written(tmp_path / "a.jsonl", record(SMS), "\n", line.strip() + "\n")
+    with pytest.raises(RouterError) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}, line 3: ")
+    assert sentence in str(error.value)
+
+
+def test_a_file_that_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not there, a folder, too large."""
+    path = written(tmp_path / "a.jsonl", record(SMS))
+    with pytest.raises(RouterError, match=r"absent.jsonl cannot be read: No such file or directory"):
+        read(tmp_path / "absent.jsonl")
+    with pytest.raises(RouterError, match="cannot be read: it is a folder"):
+        read(tmp_path)
+    monkeypatch.setattr(traffic, "FILE_MOST", 100)
+    with pytest.raises(RouterError, match="is over 0 MiB: take it in parts, as `split -l 100000` makes them"):
+        read(path)
+
+
+# --- redaction ---
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
+def test_a_redacted_message_is_one_still_and_nobodys(sample: Sample) -> None:
+    """It parses, on its channel and to its address; nothing that the customer is or wrote is in it."""
+    form = Redaction().form(list(sample.fields))
+    message = Message.parse(form)
+    assert (message.channel, message.to) == (sample.channel, dict(sample.fields)["To"])
+    assert [name for name, _ in form] == [name for name, _ in sample.fields]
+    before, text = dict(sample.fields), json.dumps(form, ensure_ascii=False)
+    for name, value in before.items():
+        if name in ADDRESSES and value != before["To"]:
+            assert dict(form)[name] != value
+            assert value.rpartition(":")[2].removeprefix("+") not in text
+        elif not any(re.fullmatch(kept.replace("N", r"\d+"), name) for kept in KEPT if kept.endswith("N")):
+            assert name in KEPT or name in ADDRESSES or value == "" or dict(form)[name] != value
+
+
+def test_conversations_stay_conversations() -> None:
+    """A customer is the same one on every line and channel; two are never one, and no two runs tell of each other."""
+    redaction = Redaction()
+
+    def lane(from_: str, to: str = "whatsapp:+14155238886") -> str:
+        found = dict(redaction.form([("WaId", from_.rpartition("+")[2]), ("From", from_), ("To", to)]))
+        assert found["WaId"] == found["From"].rpartition("+")[2]
+        return conversation_id("AC", "whatsapp", found["To"], found["From"])
+
+    numbers = [f"whatsapp:+521551234567{n}" for n in range(10)]
+    assert len({lane(number) for number in numbers}) == 10
+    assert lane(numbers[0]) == lane(numbers[0])
+    sms = dict(redaction.form([("From", "+5215512345670"), ("To", "+1")]))["From"]
+    assert sms == "+5200000000001"
+    assert dict(redaction.form([("From", numbers[0]), ("To", "+1")]))["From"] == f"whatsapp:{sms}"
+
+
+def test_a_text_keeps_its_layout_and_nothing_else() -> None:
+    """Letters, figures and emoji are masked; JSON stays JSON; a URL is the same one wherever it comes."""
+    given = [
+        ("Body", "Olá, Zoë!\n+1 415 👍"),
+        ("MediaUrl0", "https://api.twilio.com/ME1"),
+        ("FlowData", '{"name": "Ana", "age": 42, "photo": "https://api.twilio.com/ME1", "ok": true}'),
+        ("Latitude", "-19.43"),
+    ]
+    found = dict(Redaction().form(given))
+    assert found["Body"] == "Xxx, Xxx!\n+0 000 x"
+    assert found["MediaUrl0"] == "https://redacted.example/1"
+    assert json.loads(found["FlowData"]) == {"name": "Xxx", "age": 0, "photo": "https://redacted.example/1", "ok": True}
+    assert found["Latitude"] == "-00.00"
+    assert dict(Redaction(keep=["Body"]).form(given))["Body"] == given[0][1]

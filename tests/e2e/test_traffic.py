@@ -1,0 +1,195 @@
+"""`router record` and `router replay-traffic`, from one running router to another."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from twilio.request_validator import RequestValidator
+
+from router.cli.traffic import read
+from tests.e2e.commands import Cli, invoke
+from tests.e2e.running import ROUTER, RunningRouter, clean_environ
+from tests.e2e.test_simulate import form
+from tests.integrations.target import Target
+from tests.waiting import wait_until
+
+OTHER = "AC" + "7" * 32
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
+    """A `router run` with the demo's flows, for the whole file."""
+    running = RunningRouter(tmp_path_factory.mktemp("router"))
+    try:
+        yield running.up()
+    finally:
+        running.end()
+
+
+@pytest.fixture
+def cli(router: RunningRouter) -> Cli:
+    """Run a command as somebody who sits where the router runs."""
+    return lambda *args, given="": invoke(*args, given=given, ROUTER_DATA_DIR=str(router.var))
+
+
+def sids(cli: Cli, *arguments: str) -> list[str]:
+    """Simulate messages and return their SIDs."""
+    result = cli("simulate", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return [json.loads(line)["sid"] for line in result.output.splitlines()]
+
+
+def told(result: Result) -> list[dict[str, Any]]:
+    """Read the lines of --json."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_what_arrived_is_sent_again_as_new_messages(cli: Cli, tmp_path: Path) -> None:
+    """Recorded in order with all it said, sent again with SIDs of its own that keep what they refer to."""
+    first = sids(cli, "whatsapp", "--to", "+15550000001", "--body", "n", "--count", "6", "--contacts", "2")
+    reply = ["--shape", "reply", "--param", f"OriginalRepliedMessageSid={first[0]}", "--method", "GET"]
+    first += sids(cli, "whatsapp", "--to", "+15550000001", *reply)
+    path = tmp_path / "traffic.jsonl"
+    result = cli("record", str(path), "--to", "whatsapp:+15550000001")
+    assert result.stdout == (
+        f"7 messages recorded in {path}, which only you may read.\nSend them again: router replay-traffic {path}\n"
+    )
+    recorded = read(path)
+    assert [dict(each.form)["MessageSid"] for each in recorded] == first
+    assert [each.method for each in recorded] == ["POST"] * 6 + ["GET"]
+
+    dry = cli("replay-traffic", str(path), "--dry-run")
+    assert "7 messages of 2 customers in " in dry.stdout
+    assert dry.stdout.endswith("/webhooks/whatsapp; nothing was sent.\n")
+    again = told(cli("replay-traffic", str(path), "--speed", "max", "--json"))
+    assert [each["body"] for each in again] == [dict(each.form)["Body"] for each in recorded]
+    assert not {each["sid"] for each in again} & set(first)
+    assert {each["delivery"]["status"] for each in again} == {"delivered"}
+    last = json.loads(cli("deliveries", "list", "--limit", "1", "--json").stdout)[0]
+    assert last["sid"] == again[-1]["sid"]
+
+    same = cli("replay-traffic", str(path), "--speed", "max", "--same-sids")
+    assert "Deliveries  delivered x 7; 7 came before, and go once\n" in same.stdout
+
+
+def test_a_sid_changes_wherever_the_file_names_it(cli: Cli, tmp_path: Path) -> None:
+    """A reply answers the new message, and a message that came twice is a duplicate again."""
+    [sid] = sids(cli, "whatsapp", "--to", "+15550000002")
+    reply = ["--shape", "reply", "--param", f"OriginalRepliedMessageSid={sid}", "--param", "ButtonPayload=x"]
+    sids(cli, "whatsapp", "--to", "+15550000002", *reply)
+    path = tmp_path / "traffic.jsonl"
+    for append in ([], ["--append"]):
+        assert cli("record", str(path), "--to", "whatsapp:+15550000002", *append).exit_code == 0
+    with Target() as webhook:
+        assert cli("replay-traffic", str(path), "--speed", "max", "--url", webhook.url(), "--wait", "0").exit_code == 0
+        came = [form(each) for each in webhook.requests]
+    assert len({each["MessageSid"] for each in came}) == 2
+    [original] = {each["MessageSid"] for each in came if "OriginalRepliedMessageSid" not in each}
+    assert {each.get("OriginalRepliedMessageSid", original) for each in came} == {original}
+    assert all(each["SmsSid"] == each["SmsMessageSid"] == each["MessageSid"] != sid for each in came)
+
+
+def test_another_account_and_address_may_get_it(cli: Cli, router: RunningRouter, tmp_path: Path) -> None:
+    """What one account received is sent as another's only when that is said, signed with that one's key."""
+    sids(cli, "sms", "--to", "+15550000003")
+    path = tmp_path / "traffic.jsonl"
+    cli("record", str(path), "--to", "+15550000003")
+    elsewhere = {"TWILIO_ACCOUNT_SID": OTHER, "TWILIO_AUTH_TOKEN": "5e" * 16, "ROUTER_DATA_DIR": str(tmp_path)}
+    with Target() as webhook:
+        url = webhook.url("/x")
+        refused = invoke("replay-traffic", str(path), "--url", url, **elsewhere)
+        assert refused.exit_code == 1
+        recorder = router.demo["account"][0]["sid"]
+        assert refused.stderr.startswith(f"router: {path}, line 1: {recorder} received it, which is not one of")
+        assert not webhook.requests
+        more = ["--account", OTHER, "--to", "+15550000009", "--url", url]
+        assert invoke("replay-traffic", str(path), *more, **elsewhere).exit_code == 0
+        [request] = webhook.requests
+    given = form(request)
+    assert (given["AccountSid"], given["To"]) == (OTHER, "+15550000009")
+    assert RequestValidator("5e" * 16).validate(url, given, request.header("X-Twilio-Signature"))
+    wrong = invoke("replay-traffic", str(path), *more[:2], "--to", "whatsapp:+1555", **elsewhere)
+    assert wrong.stderr == (f"router: {path}, line 1: a message on sms, on which --to whatsapp:+1555 is no address\n")
+
+
+def test_the_pace_is_that_of_the_recording(cli: Cli, tmp_path: Path) -> None:
+    """At the original speed it takes as long as it took, ten times faster a tenth."""
+    sids(cli, "sms", "--to", "+15550000004", "--count", "5", "--contacts", "5", "--rate", "8")
+    path = tmp_path / "traffic.jsonl"
+    cli("record", str(path), "--to", "+15550000004")
+    at = [each.at for each in read(path)]
+    for speed in (1, 10):
+        began = time.monotonic()
+        assert cli("replay-traffic", str(path), "--speed", str(speed)).exit_code == 0
+        assert time.monotonic() - began >= (at[-1] - at[0]) / speed
+
+
+def test_a_redacted_recording_can_be_sent_again(cli: Cli, tmp_path: Path) -> None:
+    """Without the customer's number and text, and taken by the router all the same."""
+    arguments = ["--to", "+15550000005", "--from", "+14155557788", "--body", "Secret"]
+    sids(cli, "whatsapp", *arguments, "--shape", "reply", "--count", "3")
+    path = tmp_path / "shared.jsonl"
+    assert cli("record", str(path), "--to", "whatsapp:+15550000005", "--redact").exit_code == 0
+    text = path.read_text()
+    assert not any(word in text for word in ("5557788", "Secret", "Ana"))
+    again = told(cli("replay-traffic", str(path), "--speed", "max", "--json"))
+    assert {each["delivery"]["status"] for each in again} == {"delivered"}
+    assert len({each["from"] for each in again}) == 1
+
+
+def test_it_goes_on_with_what_arrives(cli: Cli, router: RunningRouter, tmp_path: Path) -> None:
+    """`--follow` writes each message once as it comes, also several of one moment, until Ctrl-C."""
+    sids(cli, "sms", "--to", "+15550000006", "--body", "before")
+    path = tmp_path / "live.jsonl"
+    command = [str(ROUTER), "record", str(path), "--follow", "--to", "+15550000006"]
+    with subprocess.Popen(
+        command, cwd=router.folder, env=clean_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as recording:
+        wait_until(path.exists, what="it records")
+        assert recording.stderr is not None
+        recording.stderr.readline()
+        sent = sids(cli, "sms", "--to", "+15550000006", "--count", "20", "--contacts", "20", "--rate", "500")
+        wait_until(lambda: path.read_text().count("\n") >= 20, what="all are written")
+        recording.send_signal(signal.SIGINT)
+        output, _ = recording.communicate(timeout=10)
+    assert recording.returncode == 0
+    assert output.startswith(f"20 messages recorded in {path}")
+    assert sorted(dict(each.form)["MessageSid"] for each in read(path)) == sorted(sent)
+
+
+def test_nothing_to_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
+    """The sentence says what to do; a filter that is contradictory is wrong usage."""
+    path = tmp_path / "none.jsonl"
+    result = cli("record", str(path), "--channel", "line")
+    assert (result.exit_code, path.exists()) == (1, False)
+    assert result.stderr == (
+        "router: No such messages, so no file was made. See what there is: router deliveries list\n"
+    )
+    assert cli("record", str(path), "--keep", "Body").exit_code == 2
+    assert cli("record", str(path), "--count", "1").exit_code == 2
+
+
+def test_the_newest_are_kept_and_a_pipe_gets_lines(cli: Cli) -> None:
+    """`--limit` takes the newest, in their order; - is standard output, with nothing but the lines."""
+    sent = sids(cli, "sms", "--to", "+15550000007", "--count", "5")
+    result = cli("record", "-", "--to", "+15550000007", "--limit", "3")
+    assert [each["parameters"]["MessageSid"] for each in told(result)] == sent[-3:]
+
+
+def test_nobody_there_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
+    """No router, an empty file, a speed that is none: a sentence each, and exit status not 0."""
+    sids(cli, "sms", "--to", "+15550000008", "--count", "3")
+    path = tmp_path / "traffic.jsonl"
+    cli("record", str(path), "--to", "+15550000008")
+    gone = cli("replay-traffic", str(path), "--url", "http://127.0.0.1:1/webhooks/sms")
+    assert gone.exit_code == 1
+    assert gone.stderr.startswith("router: nobody listens at http://127.0.0.1:1: start the router")
+    path.write_text("\n")
+    assert cli("replay-traffic", str(path)).stderr == f"router: {path} holds no messages\n"
+    assert cli("replay-traffic", str(path), "--speed", "0").exit_code == 2
