@@ -41,3 +41,14 @@ class StoreRefused(StoreUnavailable):
 
 class Undeliverable(RouterError):  # noqa: N818
     """Raised by a handler: this message can never be delivered; it is not tried again."""
+
+
+class ExpressionError(RouterError):
+    """A Match that has no answer for a message, which it then does not take; the reason holds nothing of the message.
+
+    `by_value`: because of what the message says, and not of the types of things.
+    """
+
+    def __init__(self, reason: str, *, by_value: bool = False) -> None:
+        super().__init__(reason)
+        self.by_value = by_value

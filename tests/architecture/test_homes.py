@@ -9,6 +9,7 @@ import pytest
 # Library to the modules and packages that may import it. One that is missing here fails: say where it lives.
 HOMES = {
     "babel": {"router.language_tag", "router.region"},
+    "cel": {"router.expression"},
     "click": {"router.cli"},
     "flask": {"router.web", "router.app"},
     "gevent": {"router.app", "router.delivery", "router.integrations", "router.store", "router.web"},
@@ -19,6 +20,7 @@ HOMES = {
     "prometheus_client": {"router.metrics", "router.web"},
     "pydantic": {"router.settings"},
     "pydantic_core": {"router.settings"},
+    "re2": {"router.expression"},
     "redis": {"router.store"},
     "rich": {"router.cli"},
     "structlog": {"router.log"},
@@ -29,7 +31,19 @@ HOMES = {
 OUTSIDE = "router.cli.bench"
 # The core does no I/O and never asks the clock.
 CORE = [
-    *("address", "answer", "errors", "flow", "language", "language_tag", "message", "parameter", "region", "routing"),
+    *(
+        "address",
+        "answer",
+        "errors",
+        "expression",
+        "flow",
+        "language",
+        "language_tag",
+        "message",
+        "parameter",
+        "region",
+        "routing",
+    ),
     *("signature", "telling"),
 ]
 EDGES = {"asyncio", "gevent", "http", "io", "os", "pathlib", "random", "secrets", "socket", "ssl", "time"}

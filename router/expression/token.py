@@ -1,0 +1,146 @@
+"""The words of a CEL expression, as far as a Match may use the language; https://github.com/google/cel-spec.
+
+The CEL library says what an expression does, not what it consists of. What may be saved is judged by its words, so the
+words that pass here are read by the library in the same way: what would be read otherwise (maps, bytes, triple quotes,
+names in backticks) is refused.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+# The parser recurses: 96 levels, its own limit, need nearly a megabyte of stack, 16 a tenth. Nobody reads more either.
+DEPTH: Final = 16
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space> (?: [ \t\r\n\f] | //[^\n]* )+ )
+    | (?P<text> "(?!"") (?: \\. | [^"\\\r\n] )* " | '(?!'') (?: \\. | [^'\\\r\n] )* '
+        | [rR] (?: "(?!"") [^"\r\n]* " | '(?!'') [^'\r\n]* ' ) )
+    | (?P<name> [A-Za-z_] [A-Za-z0-9_]* (?!["'\w]) )
+    | (?P<number> (?: 0x[0-9a-fA-F]+ | (?: [0-9]+ (?: \.[0-9]+ )? | \.[0-9]+ ) (?: [eE][+-]?[0-9]+ )? ) [uU]? )
+    | (?P<sign> && | \|\| | [=!<>]= | [-+*/%<>!?:.,()\[\]] )
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_CLOSING: Final = {"(": ")", "[": "]"}
+_CUTTING: Final = frozenset((*_CLOSING, *_CLOSING.values(), ",", "&&", "||", "?", ":"))
+# What people write who know another language, or paste from a text processor.
+_ADVICE: Final = {
+    "=": "write == to compare",
+    "&": "write &&",
+    "|": "write ||",
+    "{": "maps are not available",
+    "}": "maps are not available",
+    "`": "names in backticks are not available",
+    **dict.fromkeys("“”„‘’", "write straight quotes"),  # noqa: RUF001 - the crooked ones
+}
+
+
+class Fault(ValueError):  # noqa: N818 - named for what it is
+    """What is wrong in an expression, and where that begins, from 0."""
+
+    def __init__(self, reason: str, at: int) -> None:
+        super().__init__(reason)
+        self.at = at
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word: its kind (`text`, `name`, `number` or `sign`), how it is written, and where it begins, from 0."""
+
+    kind: str
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of an expression that is one itself: from token `first` up to, without it, token `last`.
+
+    `truth`: it stands where only true or false may stand, beside `&&` or `||`, before `?`, or as an answer.
+    """
+
+    first: int
+    last: int
+    truth: bool
+
+
+def tokenize(text: str) -> tuple[Token, ...]:
+    """Take an expression apart; raise Fault for what is no word of it and for brackets that do not fit."""
+    tokens = []
+    open_: list[str] = []
+    at = 0
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if not found or not found.lastgroup:
+            raise Fault(_unexpected(text, at), at)
+        word = found[0]
+        if found.lastgroup != "space":
+            tokens.append(Token(found.lastgroup, word, at))
+        if word in _CLOSING:
+            open_.append(word)
+            if len(open_) > DEPTH:
+                raise Fault(f"brackets may be nested {DEPTH} deep", at)
+        elif word in (")", "]") and (not open_ or _CLOSING[open_.pop()] != word):
+            raise Fault(f"no bracket is open that {word} would close", at)
+        at = found.end()
+    if open_:
+        raise Fault(f"a {open_[-1]} is not closed", len(text))
+    return tuple(tokens)
+
+
+def _unexpected(text: str, at: int) -> str:
+    quoted = re.match(r"""\w*(["'])""", text[at:], re.ASCII)
+    if not quoted:
+        return f"{text[at]!r} is not expected: {_ADVICE.get(text[at], 'text is written in quotes')}"
+    if quoted[1] != quoted[0] and quoted[0][0] not in "rR":
+        return f"{quoted[0]}…{quoted[1]} is not available: text is written in single or double quotes"
+    if text[at:].lstrip("rR").startswith(quoted[1] * 3):
+        return "triple quotes are not available"
+    return f"the text that begins with {quoted[1]} does not end"
+
+
+def parts(tokens: Sequence[Token]) -> Iterator[Part]:
+    """Take an expression apart at brackets, commas, `&&`, `||` and `? :`, the innermost pieces first.
+
+    Nothing binds more loosely, so each piece can be tried alone: one that `&&` would pass over is tried as well. So is
+    each call of a function.
+    """
+    opened = [-1]
+    starts = [0]
+    logical = [False]
+    for place, token in enumerate(tokens):
+        if token.kind != "sign" or token.text not in _CUTTING:
+            continue
+        if token.text in _CLOSING:
+            opened.append(place)
+            starts.append(place + 1)
+            logical.append(False)
+            continue
+        before, logical[-1] = logical[-1], token.text in ("&&", "||")
+        if starts[-1] < place:
+            truth = before or logical[-1] or token.text == "?" or len(starts) == 1
+            yield Part(starts[-1], place, truth=truth)
+        starts[-1] = place + 1
+        if token.text in _CLOSING.values():
+            name = opened.pop() - 1
+            starts.pop()
+            logical.pop()
+            if name >= 0 and _is_called(tokens, name):
+                yield Part(name, place + 1, truth=False)
+    if starts[0]:
+        yield Part(starts[0], len(tokens), truth=True)
+
+
+def _is_called(tokens: Sequence[Token], name: int) -> bool:
+    """Say whether the word before a bracket is a function, or a variable with a field; a method needs what it is of."""
+    return tokens[name].kind == "name" and tokens[name].text != "in" and (not name or tokens[name - 1].text != ".")
+
+
+def where(text: str, at: int) -> str:
+    """Say a place in an expression to a person, who counts from 1."""
+    line = text.count("\n", 0, at) + 1
+    column = at - (text.rfind("\n", 0, at) + 1) + 1
+    return f"line {line}, column {column}" if "\n" in text else f"column {column}"
