@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.address import CHANNELS
-from router.parameter import Choice, Flag, Kind, Languages, Sid, Text, Twiml, Url, Whole, Words
+from router.parameter import Choice, Flag, Kind, Languages, Rule, Sid, Text, Twiml, Url, Whole, Words
 
 CHANNEL_TYPES: Final = ("web", *CHANNELS)
 INTEGRATION_TYPES: Final = ("studio", "external", "task", "proxy", "handler", "conversation")
@@ -197,7 +197,7 @@ FIELDS: Final = (
         "Whether who writes the name of a language at the flow's address, as `ESPAÑOL`, is served in it from then on",
         ours=True,
     ),
-    Field("Match", "match", Text(512, lines=True), "", "A condition on the messages it takes", ours=True),
+    Field("Match", "match", Rule(), "", "A condition on the messages it takes, in CEL", ours=True),
     Field("Priority", "priority", Whole(0, _INT_MAX), 0, "Smaller first, among flows of one address", ours=True),
     Field(
         "Response",

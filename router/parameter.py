@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 from xml.parsers import expat
 
+from router.expression import MOST, try_expression
 from router.sid import is_sid
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -198,6 +199,23 @@ class Languages:
         if not 0 < len(tags) <= self.most:
             raise ValueError(f"1 to {self.most} language tags are allowed, not {len(tags)}")
         return tags
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition on messages, in CEL, which compiles and works; of several lines where that reads better."""
+
+    most: int = MOST
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"CEL expression, at most {self.most} characters"
+
+    def parse(self, text: str) -> str:
+        """Return the expression as it is."""
+        try_expression(Text(self.most, lines=True).parse(text))
+        return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Expression:
     Args:
         text: as it was written.
         names: the variables and functions that it asks for.
+        words: what it is written with, the same for two that differ in white space or comments.
         fields: the parameters of the webhook that it asks `params` for.
         shares: the arguments that `percent` has in it.
         content: whether it asks what the customer said, and not only for circumstances.
@@ -47,6 +48,7 @@ class Expression:
 
     text: str
     names: frozenset[str]
+    words: tuple[str, ...]
     fields: tuple[str, ...]
     shares: tuple[float, ...]
     content: bool
@@ -122,6 +124,7 @@ def build(text: str) -> Expression:
     return Expression(
         text=text,
         names=asked.variables | asked.functions,
+        words=tuple(token.text for token in tokens),
         fields=tuple(_literal(token) for token in asked.fields),
         shares=tuple(shares),
         content=any(VARIABLES[name].content for name in asked.variables),

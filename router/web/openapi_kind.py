@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.parameter import Choice, Flag, Kind, Languages, Sid, Text, Twiml, Url, Whole, Words
+from router.parameter import Choice, Flag, Kind, Languages, Rule, Sid, Text, Twiml, Url, Whole, Words
 
 Schema = dict[str, Any]
 
@@ -61,7 +61,7 @@ def shown(kind: Kind) -> Schema:
     match kind:
         case Url(most=most):
             schema = URL | {"maxLength": most}
-        case Text(most=most) | Twiml(most=most):
+        case Text(most=most) | Rule(most=most) | Twiml(most=most):
             schema = TEXT | {"maxLength": most}
         case Sid(prefix=prefix):
             schema = sid(prefix)
