@@ -18,6 +18,8 @@ from router.settings import Settings
 from router.sid import new_sid
 from router.store import FlowWrite, Store
 
+# Characters of a flow file from which on it is said that it is being read: a second's work.
+_LONG: Final = 4_000_000
 # Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200
 # Flows written at once at most: some 20 ms, in which the store does nothing else.
@@ -30,6 +32,8 @@ def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[
         text = file.read()
     except UnicodeDecodeError as error:
         raise RouterError(f"{clean(file.name)}: not UTF-8: {error}") from None
+    if len(text) > _LONG and sys.stderr.isatty():
+        click.echo(f"Checking {clean(file.name)}", err=True)
     return load(
         text,
         file=file.name,

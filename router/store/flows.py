@@ -122,44 +122,53 @@ class FlowStore:
         """Read flows in the order of their creation, newest first."""
         keys = AccountKeys(account_sid)
         sids = self._client.call("ZREVRANGE", keys.flows, offset, offset + limit - 1)
-        return [flow for flow in self._read(keys, sids) if flow]
+        return [flow for record in self._records(keys, sids) if record and (flow := parse_record(record))]
 
     def place(self, account_sid: str, rank: int) -> int | None:
         """Return the place of the flow that `rank` flows are newer than; None when there are not so many."""
         found = self._client.call("ZRANGE", AccountKeys(account_sid).flows, rank, rank, "REV", "WITHSCORES")
         return int(float(found[1])) if found else None
 
-    def placed(
-        self, account_sid: str, *, name: str = "", beyond: int | None = None, newer: bool = False, chunk: int = WALK
-    ) -> Iterator[tuple[int, FlexFlow]]:
+    def placed(  # noqa: PLR0913 - which of them, from where, in which direction, and how
+        self,
+        account_sid: str,
+        *,
+        name: str = "",
+        channel: str = "",
+        beyond: int | None = None,
+        newer: bool = False,
+        chunk: int = WALK,
+    ) -> Iterator[tuple[int, FlexFlow | None]]:
         """Walk flows with their places, in the order of their creation; each that stays is seen once.
 
         Args:
             account_sid: whose flows.
             name: only flows that may have this friendly name: some others are among them.
+            channel: the other flows than those of this channel may be given as None: reading one takes twenty times
+                as long as passing over it.
             beyond: the place to begin after; None for the first.
             newer: towards the newest flow, not the oldest.
             chunk: how many are read at a time.
         """
         keys = AccountKeys(account_sid)
+        word = f'"{channel}"'.encode() if channel else b""
         index = keys.named(name) if name else keys.flows
         end, order = ("+inf", ()) if newer else ("-inf", ("REV",))
         start = f"({beyond}" if beyond is not None else "-inf" if newer else "+inf"
         while found := self._client.call(
             "ZRANGE", index, start, end, "BYSCORE", *order, "LIMIT", 0, chunk, "WITHSCORES"
         ):
-            for place, flow in zip(found[1::2], self._read(keys, found[::2]), strict=True):
-                if flow:
-                    yield int(float(place)), flow
+            for place, record in zip(found[1::2], self._records(keys, found[::2]), strict=True):
+                if record:
+                    yield int(float(place)), parse_record(record) if word in record else None
             start = f"({int(float(found[-1]))}"
 
     def walk(self, account_sid: str) -> Iterator[FlexFlow]:
         """Read all flows of an account, oldest first, in pages; flows written meanwhile may or may not be seen."""
-        return (flow for _, flow in self.placed(account_sid, newer=True))
+        return (flow for _, flow in self.placed(account_sid, newer=True) if flow)
 
-    def _read(self, keys: AccountKeys, sids: Sequence[bytes]) -> list[FlexFlow | None]:
-        records = self._client.call("MGET", *[keys.own_flows + sid.decode() for sid in sids]) if sids else []
-        return [parse_record(record or b"") for record in records]
+    def _records(self, keys: AccountKeys, sids: Sequence[bytes]) -> list[bytes | None]:
+        return self._client.call("MGET", *[keys.own_flows + sid.decode() for sid in sids]) if sids else []
 
     def _again(self, group: Sequence[FlowWrite], by: str, reply: list[Any]) -> list[Any]:
         """Write once more over the stored bytes where only they differ: an older version wrote the same flow so."""

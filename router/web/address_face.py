@@ -61,6 +61,11 @@ def type_of(flow: FlexFlow) -> str:
     return _TYPES.get(flow.channel_type, flow.channel_type)
 
 
+def channel_of_type(type_: str) -> str:
+    """Return our channel of Twilio's type."""
+    return _CHANNELS[type_]
+
+
 def to_address(flow: FlexFlow, base_url: str) -> dict[str, Any]:
     """Return the flow as an address configuration, in Twilio's JSON."""
     sid, extra, integration = address_sid(flow), flow.extra, flow.integration

@@ -14,7 +14,7 @@ from router.flow import FlexFlow
 from router.settings import Account, Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
-from router.web.address_face import TYPE, from_form, to_address, type_of
+from router.web.address_face import TYPE, channel_of_type, from_form, to_address, type_of
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, error_response, invalid, not_found
 from router.web.flow_page import read_flow_page
@@ -115,6 +115,7 @@ def _page(account: Account, settings: Settings, store: Store) -> dict[str, Any]:
         account,
         asked,
         f"Addresses {account.sid} {type_}",
+        channel=channel_of_type(type_) if type_ else "",
         wanted=lambda flow: flow.is_default and type_ in ("", type_of(flow)),
     )
     base = base_url(request, settings)

@@ -28,7 +28,14 @@ class FlowPage:
 
 
 def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flows are in it
-    store: FlowStore, account: Account, asked: PageRequest, scope: str, *, name: str = "", wanted: _Wanted = None
+    store: FlowStore,
+    account: Account,
+    asked: PageRequest,
+    scope: str,
+    *,
+    name: str = "",
+    channel: str = "",
+    wanted: _Wanted = None,
 ) -> FlowPage:
     """Read the page of a PageToken, or without one the page of that number.
 
@@ -38,6 +45,7 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
         asked: number, size and token.
         scope: which list it is, with its filters: a token is good for no other.
         name: a friendly name that `wanted` asks for, to be looked up.
+        channel: the channel of all flows that `wanted` takes, so that the others need not be read.
         wanted: which flows are in the list; None: all.
 
     Raises:
@@ -53,7 +61,7 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
         if beyond is None:
             raise _past(asked)
     chunk = WALK if wanted else min(WALK, asked.size + 1)
-    walk = store.placed(account.sid, name=name, beyond=beyond, newer=newer, chunk=chunk)
+    walk = store.placed(account.sid, name=name, channel=channel, beyond=beyond, newer=newer, chunk=chunk)
     found, more = _select(walk, asked.size, skip, wanted)
     if counted and not found:
         raise _past(asked)
@@ -72,13 +80,13 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
 
 
 def _select(
-    walk: Iterator[tuple[int, FlexFlow]], size: int, skip: int, wanted: _Wanted
+    walk: Iterator[tuple[int, FlexFlow | None]], size: int, skip: int, wanted: _Wanted
 ) -> tuple[list[tuple[int, FlexFlow]], int | None]:
     """Take the flows of a page out of a walk; return them, and the place beyond which there is more, None for none."""
     found: list[tuple[int, FlexFlow]] = []
     looked, last = 0, None
     for place, flow in islice(walk, LOOKS):
-        if wanted is None or wanted(flow):
+        if flow is not None and (wanted is None or wanted(flow)):
             if skip:
                 skip -= 1
             elif len(found) == size:

@@ -212,6 +212,16 @@ def test_flows_are_walked_once_each(store: FlowStore) -> None:
     assert pages == made[::-1]
 
 
+def test_a_walk_may_pass_over_other_channels(store: FlowStore) -> None:
+    """Every place is given, so that a page knows how far it looked; no flow of the channel is passed over."""
+    channels = ["sms", "rcs", "custom", "rcs"]
+    made = [sms(n, channel_type=channel, contact_identity=f"{n}") for n, channel in enumerate(channels)]
+    store.put_all([(each, None) for each in made])
+    walked = list(store.placed(AC, channel="rcs"))
+    assert [flow for _, flow in walked] == [made[3], None, made[1], None]
+    assert [place for place, _ in walked] == [place for place, _ in store.placed(AC)]
+
+
 def test_several_writes_are_as_one_each(store: FlowStore) -> None:
     """Of a batch with a collision the others are written, and the collision is told."""
     with pytest.raises(FlowConflict):
