@@ -18,7 +18,7 @@ from router.settings import load
 from router.store import Store, connect
 from router.store.flows import FlowChanged
 from router.tunnel import TunnelWatch
-from router.web import addresses, deliveries, flex_flows, health, openapi, webhooks
+from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, webhooks
 from router.web.auth import Unauthenticated, refusal
 from router.web.errors import ApiError, changed_response, error_response, flow_response
 from router.web.public import with_tunnel
@@ -108,6 +108,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(flex_flows.blueprint(settings, store))
     app.register_blueprint(addresses.blueprint(settings, store))
     app.register_blueprint(deliveries.blueprint(settings, store))
+    app.register_blueprint(contacts.blueprint(settings, store))
     app.register_blueprint(health.blueprint(settings, store))
     app.register_blueprint(openapi.blueprint(settings))
     app.register_error_handler(ApiError, error_response)

@@ -66,6 +66,8 @@ SCRIPTS: Final = {
         "dead",
         "delete_flow",
         "entries",
+        "erase_contact",
+        "erase_messages",
         "put_flows",
         "replay",
         "settle",

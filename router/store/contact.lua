@@ -7,15 +7,17 @@
 --        preference language  new values, '' to forget the old one; left out, they stay
 --        close                the address whose conversation ends, '*' for all of them, '' for none
 --        stay                 [our address, flow, language]: the flow that a conversation shall have; left out, none
---        keep                 ms that a contact is kept who is not kept until erased
+--        lasting              whether the contact is kept until it is erased
+--        keep                 ms that a contact is kept who is not
 --
 -- Returns 1, or 0 where there is no contact and nothing that would make one
 local version, given = ARGV[1], cjson.decode(ARGV[2])
 local contact = contact_of(KEYS[1])
 if not contact then
-  if given.close ~= '' and not (given.preference or given.language or given.stay) then return 0 end
+  if (given.preference or '') == '' and (given.language or '') == '' and not given.stay and not KEYS[2] then return 0 end
   contact = KEYS[1]
 end
+if given.lasting then redis.call('HSET', contact, 'lasting', 1) end
 for _, name in ipairs({'preference', 'language'}) do
   if given[name] == '' then
     redis.call('HDEL', contact, name)

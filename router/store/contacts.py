@@ -55,8 +55,9 @@ class Contacts:
         aliases: Sequence[str] = (),
         close: str = "",
         stay: tuple[str, str, str] | None = None,
+        lasting: bool = False,
     ) -> bool:
-        """Change what is kept of a contact, in one step; False where there is no contact whose conversations to close.
+        """Change what is kept of a contact, in one step; False where there is none, and only something to forget.
 
         Args:
             account_sid: the account.
@@ -67,29 +68,24 @@ class Contacts:
             aliases: further addresses of the same person.
             close: our address with which the conversation ends, `ALL` for all.
             stay: our address, the flow that the conversation shall have, and its language.
+            lasting: whether the contact is kept until it is erased, as it is where a language is set.
 
         """
         prefix = AccountKeys(account_sid).contacts
         identities = list(dict.fromkeys((identity, *aliases)))
         set_ = {"preference": preference, "language": language, "stay": stay}
         given: dict[str, Any] = {name: value for name, value in set_.items() if value is not None}
-        given |= {"identities": identities, "close": close, "keep": self._keep_ms}
+        given |= {"identities": identities, "close": close, "lasting": lasting, "keep": self._keep_ms}
         keys = [prefix + contact_id(each) for each in identities]
         return bool(self._client.script("contact", keys, [version, json.dumps(given)]))
 
     def erase(self, account_sid: str, identity: str) -> Contact | None:
         """Forget a contact and its aliases; return what was known, None when that was nothing."""
-        contact = self.get(account_sid, identity)
-        if contact is not None:
-            prefix = AccountKeys(account_sid).contacts
-            self._client.call(
-                "DEL", *(prefix + contact_id(each) for each in (identity, contact.identity, *contact.aliases))
-            )
-        return contact
+        found = self._client.script("erase_contact", [AccountKeys(account_sid).contacts + contact_id(identity)], [])
+        return _contact(account_sid, _pairs(found)) if found else None
 
     def _read(self, key: str) -> dict[bytes, bytes]:
-        reply = self._client.call("HGETALL", key)
-        return dict(zip(reply[::2], reply[1::2], strict=True))
+        return _pairs(self._client.call("HGETALL", key))
 
 
 def read_known(values: Sequence[bytes | None]) -> Known:
@@ -98,6 +94,10 @@ def read_known(values: Sequence[bytes | None]) -> Known:
     if not version:
         return NOBODY
     return Known(version, preference, language, json.loads(learned) if learned else {})
+
+
+def _pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def _contact(account_sid: str, found: Mapping[bytes, bytes]) -> Contact:

@@ -1,6 +1,6 @@
 """What became of messages: the records that the lanes write, read for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,7 +73,7 @@ _FIELDS: Final = (
 
 
 class DeliveryLog:
-    """Reads deliveries, one by SID or many by time."""
+    """Reads deliveries, one by SID or many by time, and erases what was said in them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -178,6 +178,13 @@ class DeliveryLog:
             seen, gone = self._client.script("trim", [index], [int(older_than * 1000), offset, TRIM, keys.messages])
             looked, dropped = max(looked, seen), max(dropped, gone)
         return offset + looked - dropped if looked == TRIM else 0
+
+    def erase(self, account_sid: str, message_sids: Sequence[str]) -> list[bool]:
+        """Erase what was said in messages, and by whom; say of each whether that is so, False of one not done yet."""
+        keys = AccountKeys(account_sid)
+        ids = [f"{account_sid}:{sid}" for sid in message_sids]
+        done = self._client.script("erase_messages", [keys.dead, *(keys.messages + id_ for id_ in ids)], ids)
+        return [each == 1 for each in done]
 
     def _read(self, account_sid: str, ids: list[bytes]) -> list[Delivery]:
         prefix = AccountKeys(account_sid).messages.encode()

@@ -50,7 +50,7 @@ if m[1] ~= token then
   end
   if outcome ~= 'delivered' or m[3] == 'delivered' then return {'stale', now} end
   if m[3] == 'undelivered' then -- given up too early: a late success still counts
-    write_fields()
+    if redis.call('HEXISTS', message, 'raw') == 1 then write_fields() end -- not to one that was erased meanwhile
     redis.call('HSET', message, 'state', 'delivered')
     redis.call('HDEL', message, 'error')
     redis.call('ZREM', dead, id)

@@ -73,6 +73,7 @@ _PLACES: Final[dict[str, Schema]] = {
     "FlexFlowSid": sid("FO"),
     "Address": TEXT | {"description": "`IG…`, or the address itself in any form"},
     "MessageSid": sid("SM|MM"),
+    "Identity": TEXT | {"description": "An address of the contact, in any form"},
 }
 OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     "/v1/FlexFlows": {
@@ -130,6 +131,17 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     "/v1/Routes": {
         "post": Operation(
             "explainRoute", "Say where a message would go, and why", (200, "Route"), (400,), form="RouteCreate"
+        ),
+    },
+    "/v1/Contacts/{Identity}": {
+        "get": Operation("fetchContact", "Fetch what is known of a contact", (200, "Contact"), (404,)),
+        "post": Operation(
+            "updateContact", "Set what is known of a contact, move or close conversations", (200, "Contact"),
+            (400, 404, 409), form="ContactUpdate",
+        ),
+        "delete": Operation(
+            "eraseContact", "Erase a contact, and what its messages said; 409 while some are not done yet", (204, ""),
+            (404, 409),
         ),
     },
     "/v1/openapi.json": {

@@ -7,6 +7,7 @@ configuration that are a flow's are derived from there.
 from collections.abc import Mapping
 from typing import Final
 
+from router.contact_inquiry import ADDRESS, CLOSED
 from router.flow_field import FIELDS, INTEGRATION_TYPES, RESPONSES, Field
 from router.inquiry import STATES
 from router.parameter import Choice
@@ -172,6 +173,44 @@ _ROUTE_FORM: Final[Schema] = {
     "required": ["From", "To"],
     "additionalProperties": TEXT,
 }
+_TAG: Final[Schema] = {"description": "A BCP 47 language tag; empty forgets it"}
+_CONVERSATION: Final = exactly(
+    {
+        "address": TEXT | {"description": "The address of yours that the contact wrote to"},
+        "flex_flow_sid": sid("FO"),
+        "language": TEXT_OR_NULL,
+        "firm": FLAG | {"description": "Whether it moves only when a message says outright that it belongs elsewhere"},
+        "status": one_of(("active", "inactive")) | {"description": "Whether the next message goes there by itself"},
+        "date_updated": DATE,
+    }
+)
+_CONTACT: Final = exactly(
+    {
+        "account_sid": sid("AC"),
+        "identity": TEXT | {"description": "The address that the contact was first seen with"},
+        "aliases": TEXTS | {"description": "Other addresses of the same person"},
+        "language": TEXT_OR_NULL | {"description": "The language that you set"},
+        "preference": TEXT_OR_NULL | {"description": "The language that the contact chose"},
+        "learned": {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+            "description": "The share of each language, by what the contact wrote so far",
+        },
+        "conversations": {"type": "array", "items": _CONVERSATION},
+        "url": URL,
+    }
+)
+_CONTACT_FORM: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "Language": TEXT | _TAG,
+        "Preference": TEXT | _TAG,
+        "Alias": TEXT | {"description": "Addresses of the same person, separated by commas"},
+        "Address": shown(ADDRESS) | {"description": "The address of yours whose conversation is meant"},
+        "FlexFlowSid": sid("FO") | {"description": "Where the conversation with Address goes from now on"},
+        "Status": shown(CLOSED) | {"description": "Ends the conversation with Address, or all of them"},
+    },
+}
 _FINDING: Final = exactly({"value": TEXT, "good": FLAG, "advice": TEXT}, optional=("advice",))
 _READINESS: Final = exactly(
     {
@@ -223,6 +262,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "DeliveryPage": _page("deliveries", "Delivery"),
     "Route": _ROUTE,
     "RouteCreate": _ROUTE_FORM,
+    "Contact": _CONTACT,
+    "ContactUpdate": _CONTACT_FORM,
     "Readiness": _READINESS,
     "Error": _ERROR,
 }

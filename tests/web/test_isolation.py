@@ -13,6 +13,7 @@ from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, KEY, KEY_SECRET, ONE, RETIRED, THREE, TOKENS, TWO, Rest, flow_form, rest_over
 
 MESSAGE = "SM" + "4" * 32
+CONTACT = "+15559990000"
 ADDRESS = "+15550000001"
 # Every rule of the REST resources, and how to call it for one thing of an account's: method, path, form.
 CALLS = {
@@ -34,6 +35,9 @@ CALLS = {
     "GET /v1/Deliveries/<sid>": ("/v1/Deliveries/{message}", None),
     "POST /v1/Deliveries/<sid>": ("/v1/Deliveries/{message}", {"Status": "queued"}),
     "POST /v1/Routes": None,
+    "GET /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", None),
+    "POST /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", {"Status": "closed"}),
+    "DELETE /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", None),
 }
 LISTS = {
     "/v1/FlexFlows": "sid",
@@ -53,7 +57,7 @@ def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
 
 def receive(rest: Rest, user: str) -> None:
     """Let an account receive a message that no flow takes, with the same SID as the other accounts'."""
-    fields = {"AccountSid": user, "MessageSid": MESSAGE, "From": "+15559990000", "To": "+15558880000", "Body": user}
+    fields = {"AccountSid": user, "MessageSid": MESSAGE, "From": CONTACT, "To": "+15558880000", "Body": user}
     signature = RequestValidator(TOKENS[user]).compute_signature(f"{BASE}/webhooks/sms", fields)
     reply = rest.app.test_client().post(
         "/webhooks/sms",
@@ -80,8 +84,9 @@ def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> No
     """Another account's SID is answered word for word as one that nobody has, and nothing happens to it."""
     flow = rest.create(user=owner)["sid"]
     receive(rest, owner)
-    mine = {"flow": flow, "address": f"IG{flow[2:]}", "message": MESSAGE}
-    nobodys = {"flow": "FO" + "0" * 32, "address": "IG" + "0" * 32, "message": "SM" + "0" * 32}
+    assert rest.call("POST", f"/v1/Contacts/{CONTACT}", {"Language": "es"}, user=owner).status == 200
+    mine = {"flow": flow, "address": f"IG{flow[2:]}", "message": MESSAGE, "contact": CONTACT}
+    nobodys = {name: value[:2] + "0" * 32 for name, value in mine.items()} | {"contact": "+15550009999"}
     before = rest.written()
     for rule, call in CALLS.items():
         if call is None:
@@ -119,7 +124,7 @@ def test_lists_show_ones_own(rest: Rest) -> None:
                 for each in page[page["meta"]["key"]]
             )
         assert rest.call("GET", f"/v1/Deliveries/{MESSAGE}", user=user).json["body"] == user
-        route = rest.call("POST", "/v1/Routes", {"To": ADDRESS, "From": "+15559990000"}, user=user).json
+        route = rest.call("POST", "/v1/Routes", {"To": ADDRESS, "From": CONTACT}, user=user).json
         assert route["flex_flow_sid"] == flow
         assert not any(sid in str(route) for other, sid in flows.items() if other != user)
 
@@ -131,6 +136,18 @@ def test_another_accounts_address_is_no_conflict(rest: Rest) -> None:
         assert (created.status, created.json["account_sid"]) == (201, user)
         form = {"Type": "sms", "Address": "+15550000009"}
         assert rest.call("POST", "/v1/Configuration/Addresses", form, user=user).json["account_sid"] == user
+
+
+def test_a_contact_is_known_to_the_account_that_it_writes_to(rest: Rest) -> None:
+    """The same person is another contact for each account; no flow of another account can be set, and none is told."""
+    flow = rest.create(user=TWO)["sid"]
+    for user, tag in ((ONE, "es"), (TWO, "ca"), (THREE, "eu")):
+        assert rest.call("POST", f"/v1/Contacts/{CONTACT}", {"Language": tag}, user=user).json["account_sid"] == user
+    refused = rest.call("POST", f"/v1/Contacts/{CONTACT}", {"Address": ADDRESS, "FlexFlowSid": flow}, user=ONE)
+    assert refused.error == (400, 20001, f"FlexFlowSid: there is no Flex Flow {flow}")
+    assert rest.call("DELETE", f"/v1/Contacts/{CONTACT}", user=ONE).status == 204
+    assert rest.call("GET", f"/v1/Contacts/{CONTACT}", user=ONE).status == 404
+    assert rest.call("GET", f"/v1/Contacts/{CONTACT}", user=TWO).json["language"] == "ca"
 
 
 # -- credentials ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from tests.web.accounts import CONFIG
 
 IS, FW = "IS" + "1" * 32, "FW" + "1" * 32
 FLOWS, ADDRESSES, DELIVERIES = "/v1/FlexFlows", "/v1/Configuration/Addresses", "/v1/Deliveries"
+CONTACTS: Final = "/v1/Contacts"
 DOCUMENT: Final = document(BASE)
 NOBODY: Final = "0" * 32
 
@@ -89,6 +90,24 @@ def changed(world: World, query: str = "") -> Reply:
     return world.rest("GET", f"{path}/Changes{query}")
 
 
+def contact(world: World, *, conversation: bool = False) -> Reply:
+    """Make a contact with an alias, and return it."""
+    path = f"{CONTACTS}/{world.address()}"
+    made = world.rest("POST", path, {"Language": "es", "Alias": world.address()})
+    if conversation:
+        flow = created(world)
+        made = world.rest("POST", path, {"Address": flow["contact_identity"], "FlexFlowSid": flow["sid"]})
+    assert made.status == 200, made.body
+    return world.rest("GET", path)
+
+
+def waiting_message(world: World) -> Reply:
+    """Erase a contact whose message waits."""
+    theirs = world.address()
+    world.text(created(world, Paused="true")["contact_identity"], theirs)
+    return world.rest("DELETE", f"{CONTACTS}/{theirs}")
+
+
 QUEUED: Final = {"Status": "queued"}
 CASES: Final[dict[tuple[str, int], Case]] = {
     ("listFlexFlows", 200): lambda w: filled(w, FLOWS),
@@ -146,6 +165,19 @@ CASES: Final[dict[tuple[str, int], Case]] = {
         "POST", "/v1/Routes", {"From": "+15550001111", "To": created(w)["contact_identity"], "Body": "Hola"}
     ),
     ("explainRoute", 400): lambda w: w.rest("POST", "/v1/Routes", {}),
+    ("fetchContact", 200): lambda w: contact(w, conversation=True),
+    ("fetchContact", 404): lambda w: w.rest("GET", f"{CONTACTS}/{w.address()}"),
+    ("updateContact", 200): lambda w: w.rest(
+        "POST", f"{CONTACTS}/{w.address()}", {"Language": "es", "Preference": "pt-BR", "Alias": w.address()}
+    ),
+    ("updateContact", 400): lambda w: w.rest("POST", f"{CONTACTS}/{w.address()}", {"Language": "xx-??"}),
+    ("updateContact", 404): lambda w: w.rest("POST", f"{CONTACTS}/{w.address()}", {"Status": "closed"}),
+    ("updateContact", 409): lambda w: w.rest(
+        "POST", f"{CONTACTS}/{w.address()}", {"Alias": contact(w).json["aliases"][0]}
+    ),
+    ("eraseContact", 204): lambda w: w.rest("DELETE", f"{CONTACTS}/{contact(w).json['identity']}"),
+    ("eraseContact", 404): lambda w: w.rest("DELETE", f"{CONTACTS}/{w.address()}"),
+    ("eraseContact", 409): waiting_message,
     ("describe", 200): lambda w: w.send("GET", "/v1/openapi.json", b"", {}),
     ("live", 200): lambda w: w.send("GET", "/healthz", b"", {}),
     ("ready", 200): lambda w: w.send("GET", "/readyz", b"", {}),
@@ -188,8 +220,9 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 def asked(world: World, name: str, **more: str) -> Reply:
     """Send the shortest request of an operation, with a form where it takes one."""
     method, path, _ = operations()[name]
-    target = path.format(FlexFlowSid=f"FO{NOBODY}", MessageSid=f"SM{NOBODY}", Address=f"IG{NOBODY}")
-    return world.rest(method, target, sendable(world) if method == "POST" else None, **more)
+    nobodys = {"FlexFlowSid": f"FO{NOBODY}", "MessageSid": f"SM{NOBODY}", "Address": f"IG{NOBODY}", "Identity": "+1555"}
+    form = {"Language": "es"} if name == "updateContact" else sendable(world)
+    return world.rest(method, path.format(**nobodys), form if method == "POST" else None, **more)
 
 
 def sendable(world: World) -> dict[str, str]:
@@ -271,7 +304,7 @@ def test_a_form_that_is_too_large_is_refused_as_documented(world: World, name: s
     """More than 512 KiB: 413."""
     _, path, _ = GUARDED[name]
     places = {"FlexFlowSid": made(world).rpartition("/")[2], "MessageSid": unrouted(world).rpartition("/")[2]}
-    target = path.format(**places, Address=f"IG{places['FlexFlowSid'][2:]}")
+    target = path.format(**places, Address=f"IG{places['FlexFlowSid'][2:]}", Identity=world.address())
     reply = world.rest("POST", target, {"Body": "x" * 513 * 1024})
     assert reply.status == 413
     check(name, reply)
