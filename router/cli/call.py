@@ -34,7 +34,7 @@ _NO_CHAIN: Final = (18, 19, 20, 21)
 
 TAMPERS: Final = {
     "body": "a parameter is added after it was signed",
-    "url": "it is signed for another URL",
+    "url": "it is signed for another URL: https in place of http, or the other way round",
     "key": "it is signed with a key that is not the account's",
     "scheme": "it names another signing scheme than the one it is signed by",
     "missing": "it has no signature",
@@ -165,7 +165,8 @@ def _signature(public: str, form: Fields, signing: Signing, method: Method) -> d
     if tamper == "scheme":
         header = "" if header else "key=webhooks_sharedkey_00000000000000000000000000,algorithm=HMAC_SHA256"
     if tamper == "url":
-        public = f"{public}x"
+        scheme, _, rest = public.partition("://")
+        public = f"{'http' if scheme == 'https' else 'https'}://{rest}"
     headers = {"X-Twilio-Signature": sign(public, form if method == "POST" else (), key)}
     return headers | {"X-Twilio-Webhooks-Signature-Settings": header} if header else headers
 

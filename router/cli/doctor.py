@@ -14,7 +14,7 @@ from rich.text import Text
 from router.cli.checks import Check, State, here, outside
 from router.cli.context import base_url, load_settings_for_cli
 from router.cli.reach import Moment, json_option, open_store
-from router.cli.show import age, clean, console, print_json
+from router.cli.show import ago, clean, console, print_json
 from router.errors import RouterError, SettingsError, StoreUnavailable
 from router.settings import Settings
 from router.store import Store
@@ -149,7 +149,7 @@ def _print(checks: Sequence[Check], refusals: Sequence[Refusal], limit: int) -> 
     now = time.time()
     for refusal in refusals[:limit]:
         out.print()
-        head = f"Refused {age(refusal.at, now)} ago: {refusal.method} {refusal.url}"
+        head = f"Refused {ago(refusal.at, now)}: {refusal.method} {refusal.url}"
         out.print(Text(clean(head), style="bold"), soft_wrap=True)
         who = " ".join(each for each in (refusal.message_sid, refusal.sender, "→", refusal.to) if each)
         said = f"  {who}, {refusal.fields} fields, {refusal.length:,} bytes: {refusal.reason}"
