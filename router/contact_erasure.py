@@ -4,13 +4,18 @@ A message that is not done yet is delivered first: what was acknowledged is not 
 for it knows by which other addresses the person wrote, and the next try begins with it.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from router.contact import identities_of
 from router.message import Message, Raw
 from router.store import Store
 from router.store.deliveries import PAGE, Delivery
+
+# After so many messages the process turns to its other work: they take 0.2 ms, and 5 ms where each is of 128 KiB.
+_BREAK: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,9 @@ def erase(
 
 def _theirs(person: set[str], deliveries: Iterable[Delivery], store: Store) -> Iterator[str]:
     """Walk the messages that a person sent; `person` gains the further addresses that they name."""
-    for delivery in deliveries:
+    for number, delivery in enumerate(deliveries):
+        if number % _BREAK == 0:
+            time.sleep(0)
         if not delivery.raw:
             continue
         message = Message.parse(Raw.unpack(delivery.raw).fields())

@@ -30,6 +30,8 @@ class InvalidContact(RouterError):  # noqa: N818 - named for what it says, as `I
 
     def __init__(self, parameter: str, reason: str) -> None:
         super().__init__(f"{parameter}: {reason}")
+        self.parameter = parameter
+        self.reason = reason
 
 
 class ContactConflict(InvalidContact):

@@ -17,6 +17,7 @@ COMMANDS = {
     "explain": "Say where a message would go, and why, without sending it.",
     "flows": "See and change the Flex Flows: which integration takes the messages for an address.",
     "deliveries": "See what happened to messages, and send them again.",
+    "contacts": "See and set the language of a contact and the flow of its conversations; erase it on request.",
     "doctor": "Say why signatures do not match, and what is wrong with the set-up.",
     "recover": "Ask Twilio for messages that never arrived, and accept them in order.",
     "bench": "Measure the router against what one would write without it.",

@@ -1,0 +1,215 @@
+"""`router contacts`: who writes to us, in which language, and which flow each conversation stays with."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import click
+
+from router.cli.context import load_settings_for_cli
+from router.cli.progress import watched
+from router.cli.reach import account_option, json_option, one_account, open_store
+from router.cli.show import Facts, ago, flow_line, print_facts, print_json
+from router.contact_erasure import erase as erase_contact
+from router.contact_inquiry import InvalidContact, change, describe, find, identity_of, read_change
+from router.errors import RouterError
+from router.settings import Settings
+from router.store import Store
+from router.store.contacts import Contact
+
+_CONTACT: Final = "CONTACT"  # what usage lines call the contact's own address
+_OPTIONS: Final = {  # how the parameters are called here
+    "Language": "--language",
+    "Preference": "--preference",
+    "Alias": "--alias",
+    "Address": "--to",
+    "FlexFlowSid": "--flow",
+}
+
+
+@click.group()
+def contacts() -> None:
+    """See and set the language of a contact and the flow of its conversations; erase it on request.
+
+    \b
+      router contacts show whatsapp:+14155550100
+      router contacts set whatsapp:+14155550100 --preference es
+      router contacts close whatsapp:+14155550100
+      router contacts erase whatsapp:+14155550100
+
+    A contact is kept where several flows share an address, and where something is set of it here.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+
+
+@contacts.command()
+@click.argument("address", metavar=_CONTACT)
+@account_option
+@json_option
+def show(*, address: str, account: str | None, as_json: bool) -> None:
+    """Show what is known of a contact: addresses, languages, and the flows of its conversations."""
+    settings = load_settings_for_cli()
+    with open_store(settings) as store:
+        contact = find(_canonical(address), one_account(settings, account).sid, store)
+        if contact is None:
+            raise _unknown(address)
+        _print(contact, store, settings, as_json=as_json)
+
+
+@contacts.command("set")
+@click.argument("address", metavar=_CONTACT)
+@click.option("--language", metavar="TAG", help='The language that the contact is known to use; "" forgets it.')
+@click.option("--preference", metavar="TAG", help='The language that the contact chose; "" forgets it.')
+@click.option("--alias", "aliases", multiple=True, metavar="ADDRESS", help="Another address of the same person.")
+@click.option("--to", metavar="ADDRESS", help="Of the conversation with this address of yours …")
+@click.option("--flow", metavar="FO…", help="… the Flex Flow that it goes to from now on.")
+@account_option
+@json_option
+def set_(*, address: str, aliases: tuple[str, ...], account: str | None, as_json: bool, **given: str | None) -> None:
+    """Set the language of a contact, its aliases, or the flow of a conversation.
+
+    \b
+      router contacts set whatsapp:+14155550100 --preference es
+      router contacts set whatsapp:+14155550100 --alias whatsapp:US.13491208655302741918
+      router contacts set whatsapp:+14155550100 --to whatsapp:+14155238886 --flow FO…
+
+    A contact whom nobody knows is made. A preference ends the contact's conversations with the flows they had, so that
+    the next message is decided anew.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    named = {"Language": "language", "Preference": "preference", "Address": "to", "FlexFlowSid": "flow"}
+    parameters = {name: value for name, option in named.items() if (value := given[option]) is not None}
+    if aliases:
+        parameters["Alias"] = ",".join(aliases)
+    if not parameters:
+        raise click.UsageError("Nothing to set: give --language, --preference, --alias, or --to with --flow.")
+    if bool(given["to"]) != bool(given["flow"]):
+        raise click.UsageError("--to and --flow belong together: which conversation goes where.")
+    _change(address, parameters, account, as_json=as_json)
+
+
+@contacts.command()
+@click.argument("address", metavar=_CONTACT)
+@click.option("--to", metavar="ADDRESS", help="Only the conversation with this address of yours.")
+@account_option
+@json_option
+def close(*, address: str, to: str | None, account: str | None, as_json: bool) -> None:
+    """End a contact's conversations with the flows they stay with: the next message is decided anew.
+
+    \b
+      router contacts close whatsapp:+14155550100 --to whatsapp:+14155238886
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    parameters = {"Status": "closed"} | ({"Address": to} if to else {})
+    _change(address, parameters, account, as_json=as_json)
+
+
+@contacts.command()
+@click.argument("address", metavar=_CONTACT)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@account_option
+@json_option
+def erase(*, address: str, yes: bool, account: str | None, as_json: bool) -> None:
+    """Erase a contact with its aliases, and what was said in its messages, for good.
+
+    \b
+      router contacts erase whatsapp:+14155550100
+
+    That messages came, when, and what became of them stays on record until they expire, without text and address: they
+    are known as duplicates, should they come again. Messages that are not done yet are delivered first: then it exits
+    with 1, the contact is still there, and the same command erases the rest.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    settings = load_settings_for_cli()
+    with open_store(settings) as store:
+        owner = one_account(settings, account).sid
+        identity = _canonical(address)
+        if not yes:
+            _confirm(identity)
+        total = store.deliveries.counts(owner).kept
+        erasure = erase_contact(
+            identity, owner, store, watch=lambda messages: watched("Reading messages", messages, total)
+        )
+    if as_json:
+        print_json(
+            {
+                "identities": sorted(erasure.identities),
+                "contact": erasure.contact,
+                "messages": erasure.messages,
+                "waiting": erasure.waiting,
+            }
+        )
+    elif erasure.found:
+        others = sorted(erasure.identities - {identity})
+        also = f" with {', '.join(others)}" if others else ""
+        what = f"the contact {identity}{also} and " if erasure.contact else ""
+        click.echo(f"Erased: {what}{erasure.messages:,} message{'s' * (erasure.messages != 1)}.")
+    if not erasure.found:
+        raise _unknown(address)
+    if erasure.waiting:
+        raise RouterError(
+            f"{erasure.waiting:,} messages are not done yet, and the contact stays until they are; see them with "
+            f"`router deliveries list --from {identity}`, then erase again"
+        )
+
+
+def _confirm(identity: str) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RouterError("nothing was erased: it cannot be undone, so where nobody can be asked it needs --yes")
+    if not click.confirm(f"Erase {identity} and what its messages said? It cannot be undone"):
+        raise RouterError("nothing was erased")
+
+
+def _change(address: str, parameters: Mapping[str, str], account: str | None, *, as_json: bool) -> None:
+    settings = load_settings_for_cli()
+    with open_store(settings) as store, _options():
+        contact = change(_canonical(address), read_change(parameters), one_account(settings, account).sid, store)
+        if contact is None:
+            raise _unknown(address)
+        _print(contact, store, settings, as_json=as_json)
+
+
+def _canonical(address: str) -> str:
+    with _options():
+        return identity_of(address, _CONTACT)
+
+
+@contextmanager
+def _options() -> Iterator[None]:
+    """Say what is wrong in the words of the command line."""
+    try:
+        yield
+    except InvalidContact as error:
+        raise RouterError(f"{_OPTIONS.get(error.parameter, error.parameter)}: {error.reason}") from None
+
+
+def _unknown(address: str) -> RouterError:
+    return RouterError(
+        f"nobody knows {address}: a contact is kept from its first message to an address that several flows share, or "
+        "when `router contacts set` makes one"
+    )
+
+
+def _print(contact: Contact, store: Store, settings: Settings, *, as_json: bool) -> None:
+    now = time.time()
+    shown = describe(contact, store, sticky_hours=settings.sticky_hours, now=now)
+    if as_json:
+        print_json(shown)
+        return
+    shares = sorted((shown["learned"] or {}).items(), key=lambda pair: -pair[1])
+    facts: Facts = [
+        ("Contact", shown["identity"]),
+        ("Aliases", shown["aliases"] or "none"),
+        ("Preference", shown["preference"] or "none"),
+        ("Language", shown["language"] or "none set"),
+        ("Learned", ", ".join(f"{share:.0%} {tag}" for tag, share in shares) or "nothing yet"),
+    ]
+    facts += [(f"With {each['address']}", _conversation(each, contact, store, now)) for each in shown["conversations"]]
+    print_facts(facts)
+
+
+def _conversation(shown: Mapping[str, Any], contact: Contact, store: Store, now: float) -> list[str]:
+    flow = store.flows.get(contact.account_sid, shown["flex_flow_sid"])
+    language = f" in {shown['language']}" if shown["language"] else ""
+    stays = "for sure" if shown["firm"] else "until a message says more"
+    state = f"stays{language}, {stays}" if shown["status"] == "active" else f"no longer stays{language}"
+    at = contact.stays[shown["address"]].at
+    return [flow_line(flow) if flow else f"{shown['flex_flow_sid']}, which was removed", f"{state}; {ago(at, now)}"]
