@@ -145,9 +145,13 @@ def call(url: str, form: Fields, signing: Signing, *, signed_as: str = "", metho
     where, redirects, seconds = signed_as or url, 0, answered.seconds
     at = url
     while answered.status in _REDIRECT and answered.location and redirects < REDIRECTS:
-        at, where = urljoin(at, answered.location), urljoin(where, answered.location)
-        if urlsplit(at).scheme not in ("http", "https"):
-            break
+        try:
+            at, where = urljoin(at, answered.location), urljoin(where, answered.location)
+            parts = urlsplit(at)
+            if parts.scheme not in ("http", "https") or parts.port == 0:
+                break
+        except ValueError:
+            break  # a URL that is none
         if answered.status not in _KEEP_THE_METHOD:
             form, method = [], "GET"
         answered = send(at, form, signing, signed_as=where, method=method)
@@ -189,11 +193,11 @@ def _exchange(url: str, method: str, target: str, body: bytes | None, headers: d
         ) from None
     except TimeoutError:
         raise NoAnswer(
-            f"{origin} did not answer within {TWILIO_WAITS:.0f} s, and Twilio waits no longer (error 11205)", code=11205
+            f"{origin} did not answer within {TWILIO_WAITS:.0f} s, and Twilio waits no longer", code=11205
         ) from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: letters that no URL has
         reason, code = _what_failed(error)
-        unreached = isinstance(error, socket.gaierror | ssl.SSLError)
+        unreached = isinstance(error, socket.gaierror | ssl.SSLError | UnicodeError)
         raise NoAnswer(f"{origin} cannot be asked: {reason}", connected=not unreached, code=code) from error
     finally:
         connection.close()
@@ -210,6 +214,8 @@ def _exchange(url: str, method: str, target: str, body: bytes | None, headers: d
 def _what_failed(error: Exception) -> tuple[str, int]:
     """Say what failed, and the error that Twilio logs of it: https://www.twilio.com/docs/api/errors."""
     reason = str(error) or type(error).__name__
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return "its URL holds characters that belong percent-encoded", 11100
     if isinstance(error, socket.gaierror):
         return "there is no such host", 11210
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -13,6 +14,25 @@ from router.cli.context import base_url
 from router.cli.pace import Pace
 from router.cli.sent import Sent
 from router.settings import Settings
+
+
+class WebUrl(click.ParamType[str]):
+    """The absolute http or https URL of a webhook."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        text = str(value)
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or any(character.isspace() for character in text):
+            self.fail(f"{text[:80]!r} is not an absolute http or https URL, as https://example.com/sms", param, ctx)
+        return text
+
 
 _MANY: Final = 20  # messages, from which on progress is shown
 

@@ -14,7 +14,7 @@ import click
 from router.address import canonical, channel_of
 from router.cli import sent as outcome
 from router.cli.context import load_settings_for_cli
-from router.cli.courier import Outgoing, dispatch, here
+from router.cli.courier import Outgoing, WebUrl, dispatch, here
 from router.cli.reach import account_option, one_account, open_store
 from router.cli.show import print_facts, print_table, short
 from router.cli.signer import key_option, signing
@@ -51,7 +51,7 @@ class Speed(click.ParamType[float]):
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="So much faster than it was. [1]")
-@click.option("--url", help="Where to send it all. [the webhooks of the router that runs here]")
+@click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it all. [the router that runs here]")
 @click.option("--to", help="The address written to, in place of those recorded.")
 @account_option
 @key_option
@@ -85,8 +85,6 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
     with its own it may be a duplicate. What another account received is sent as --account says. The exit status is 1
     when a message was refused, or not delivered in time.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{url[:80]!r} does not begin with http:// or https://", param_hint="--url")
     settings = load_settings_for_cli()
     recorded = sorted(read(file), key=lambda each: each.at)
     if not recorded:
@@ -108,9 +106,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
             click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
     elif sending.sent:
         print_facts(outcome.many(sending.sent, "recorded messages", seconds))
-    if sending.interrupted:
-        click.echo(f"Interrupted: {len(sending.sent):,} of {len(items):,} were sent.", err=True)
-    sys.exit(0 if all(each.good for each in sending.sent) and not sending.interrupted else 1)
+    sys.exit(outcome.exit_status(sending.sent, len(items)))
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import click
 from rich.text import Text
 
 from router.cli.call import TAMPERS, Answered
@@ -23,6 +24,7 @@ _ON_ITS_WAY: Final = ("queued", "sending")
 _OK: Final = range(200, 300)
 _REFUSED: Final = (401, 403)  # how a webhook says that a signature is wrong; the router says 403
 _FAILURES: Final = 10
+_KEPT: Final = 0.9  # of a rate, from which on it counts as kept
 # Parameters that make a message special, which are shown with it.
 _TOLD: Final = (
     "ButtonPayload", "InteractiveData", "FlowData", "Latitude", "Longitude", "Label", "OriginalRepliedMessageSid",
@@ -178,21 +180,24 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
     return text
 
 
-def many(sent: Sequence[Sent], what: str, seconds: float) -> Facts:
+def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Facts:
     """Tell of many messages in numbers, and of the first that failed one by one.
 
     Args:
         sent: the messages, at least one.
         what: what they are, as `sms messages`.
         seconds: how long it took to send them.
+        rate: how many a second were wanted, 0 for as many as there could be.
     """
     states = [each.delivery.state for each in sent if each.delivery]
     failed = [each for each in sent if not each.good]
     head = f"{len(sent):,} {what} of {_number({each.form['From'] for each in sent}, 'customer')} to "
     addresses = {each.form["To"] for each in sent}
     head += next(iter(addresses)) if len(addresses) == 1 else _number(addresses, "address", "es")
+    reached = len(sent) / max(seconds, 0.001)
+    short_of = f", where {rate:,g} were wanted: the answers came too late for more" if reached < _KEPT * rate else ""
     facts: Facts = [
-        ("Sent", f"{head}, in {seconds:.1f} s ({len(sent) / max(seconds, 0.001):,.0f} a second)"),
+        ("Sent", f"{head}, in {seconds:.1f} s ({reached:,.0f} a second{short_of})"),
         ("Answers", [_counts(_status(each) for each in sent), _percentiles(sent)]),
         ("Twilio", _views(sent)),
         ("Deliveries", f"{_counts(states) or 'not known'}{_duplicates(sent)}"),
@@ -242,3 +247,10 @@ def _status(sent: Sent) -> str:
 
 def _counts(values: Iterable[object]) -> str:
     return ", ".join(f"{value} x {number:,}" for value, number in Counter(values).most_common())
+
+
+def exit_status(sent: Sequence[Sent], wanted: int) -> int:
+    """Return the exit status of having sent these, and say that they are fewer than wanted, where Ctrl-C came."""
+    if len(sent) < wanted:
+        click.echo(f"Interrupted: {len(sent):,} of {wanted:,} were sent.", err=True)
+    return 0 if len(sent) == wanted and all(each.good for each in sent) else 1

@@ -12,14 +12,16 @@ import click
 
 from router.address import canonical
 from router.cli import sent as outcome
-from router.cli.call import TAMPERS, Method, Signing
+from router.cli.call import TAMPERS, Method, NoAnswer
 from router.cli.context import load_settings_for_cli
-from router.cli.courier import Outgoing, Sending, dispatch, here
+from router.cli.courier import Outgoing, WebUrl, dispatch, here
 from router.cli.inbound import ADDRESSES, CUSTOMERS, Media, fields, new_message_sid, nth
 from router.cli.reach import Parameter, account_option, one_account, open_store
 from router.cli.shape import SHAPES, Shaped, shaped
 from router.cli.show import print_facts
 from router.cli.signer import key_option, label, signing
+from router.cli.verdict import ERRORS
+from router.errors import RouterError
 from router.settings import Account
 from router.sid import is_sid, new_sid
 from router.store import Store
@@ -57,7 +59,7 @@ class _Command(click.Command):
     metavar="NAME=VALUE",
     help="Any other parameter of the webhook; may be given several times.",
 )
-@click.option("--url", help="Where to send it. [the router that runs here]")
+@click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it. [the router that runs here]")
 @account_option
 @key_option
 @click.option("--sid", metavar="SM…", help="Its MessageSid: the same once more makes a duplicate. [a new one]")
@@ -116,8 +118,6 @@ def simulate(  # noqa: PLR0913 - one for each option
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise click.BadParameter(f"{url[:80]!r} does not begin with http:// or https://", param_hint="--url")
     try:
         shape = shaped(shapes, channel)
     except ValueError as error:
@@ -145,15 +145,25 @@ def simulate(  # noqa: PLR0913 - one for each option
         )
         outgoing = Outgoing(where, signed_as, [], how, method)
         began = time.monotonic()
-        sending = dispatch(
-            [((n / rate if rate else 0.0), each) for n, each in enumerate(plan.messages(outgoing))],
-            at_once=min(contacts, _AT_ONCE) if rate else 1,
-            label=f"Sending to {where}",
-        )
+        try:
+            sending = dispatch(
+                [((n / rate if rate else 0.0), each) for n, each in enumerate(plan.messages(outgoing))],
+                at_once=min(contacts, _AT_ONCE) if rate else 1,
+                label=f"Sending to {where}",
+            )
+        except NoAnswer as error:
+            raise RouterError(f"{error}{_logged(error.code) if url else ''}") from None
         seconds = time.monotonic() - began
         if store is not None:
             outcome.follow(sending.sent, store, 0 if sending.interrupted else wait)
-    _tell(sending, f"{channel} messages", how, seconds, count=count, watched=store is not None, as_json=as_json)
+    if as_json:
+        for each in sending.sent:
+            click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
+    elif count == 1 and sending.sent:
+        print_facts(outcome.one(sending.sent[0], channel, label(how), watched=store is not None))
+    elif sending.sent:
+        print_facts(outcome.many(sending.sent, f"{channel} messages", seconds, rate or 0))
+    sys.exit(outcome.exit_status(sending.sent, count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,21 +200,8 @@ class _Plan:
             yield replace(like, form=form)
 
 
-def _tell(  # noqa: PLR0913 - what was sent, and how it is told
-    sending: Sending, what: str, how: Signing, seconds: float, *, count: int, watched: bool, as_json: bool
-) -> None:
-    """Tell of what was sent, and end with the exit status."""
-    sent = sending.sent
-    if as_json:
-        for each in sent:
-            click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
-    elif count == 1 and sent:
-        print_facts(outcome.one(sent[0], what.partition(" ")[0], label(how), watched=watched))
-    elif sent:
-        print_facts(outcome.many(sent, what, seconds))
-    if sending.interrupted:
-        click.echo(f"Interrupted: {len(sent):,} of {count:,} were sent.", err=True)
-    sys.exit(0 if all(each.good for each in sent) and not sending.interrupted else 1)
+def _logged(code: int) -> str:
+    return f". Twilio would log error {code} ({ERRORS[code]}) and call the fallback URL"
 
 
 def _address(channel: str, account: Account, store: Store | None) -> str:

@@ -78,6 +78,8 @@ class Writer:
             if (end := os.fstat(number).st_size) and os.pread(number, 1, end - 1) != b"\n":
                 self._file.write("\n")  # somebody edited it
         except FileExistsError:
+            if path.is_dir():
+                raise RouterError(f"{path} cannot be written: it is a folder") from None
             raise RouterError(f"{path} is there already: name another file, or add to this one with --append") from None
         except OSError as error:
             raise RouterError(f"{path} cannot be written: {error.strerror}") from None

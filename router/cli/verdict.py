@@ -12,6 +12,7 @@ from router.cli.call import REDIRECTS, Answered
 from router.cli.twiml import NoTwiml, read
 
 ERRORS: Final = {
+    11100: "invalid URL format",
     11200: "HTTP retrieval failure",
     11205: "HTTP connection failure",
     11206: "HTTP protocol violation",

@@ -226,6 +226,12 @@ def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -
             id="too long",
         ),
         pytest.param(answer(500), 11200, "answered 500", id="500"),
+        pytest.param(
+            send(b"HTTP/1.1 302 Found\r\nLocation: http://[x\r\nContent-Length: 0\r\n\r\n"),
+            11216,
+            "without a URL to go to",
+            id="a redirect to no URL",
+        ),
         pytest.param(answer(302), 11216, "without a URL to go to", id="a redirect to nowhere"),
         pytest.param(
             send(b"HTTP/1.1 302 Found\r\nLocation: ?again\r\nContent-Length: 0\r\n\r\n"),
@@ -272,7 +278,9 @@ def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> Non
             ["sms", "--key", "2"], "it has: 0 (auth_token[0]), 1 (auth_token[1]), webhooks_", id="no such key"
         ),
         pytest.param(["sms", "--tamper", "gently"], "'gently' is not one of 'body', 'url',", id="no such tamper"),
-        pytest.param(["sms", "--url", "localhost/x"], "does not begin with http:// or https://", id="no URL"),
+        pytest.param(
+            ["sms", "--url", "localhost/x"], "'localhost/x' is not an absolute http or https URL", id="no URL"
+        ),
         pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
     ],
 )
@@ -287,7 +295,8 @@ def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: 
     ("url", "sentence"),
     [
         pytest.param("http://127.0.0.1:1/", "nobody listens at http://127.0.0.1:1", id="nobody"),
-        pytest.param("http://nowhere.invalid/", "there is no such host", id="no host"),
+        pytest.param("http://nowhere.invalid/", "there is no such host. Twilio would log error 11210 (", id="no host"),
+        pytest.param("http://127.0.0.1:1/é", "holds characters that belong percent-encoded", id="no ASCII"),
     ],
 )
 def test_nobody_there_is_one_sentence_however_many_were_wanted(cli: Cli, url: str, sentence: str) -> None:
@@ -304,4 +313,4 @@ def test_one_who_never_answers_is_left(cli: Cli, webhook: Target, monkeypatch: p
     webhook.script["/hang"] = hang
     result = cli("simulate", "sms", "--url", webhook.url("/hang"))
     assert result.exit_code == 1
-    assert "Twilio waits no longer (error 11205)" in result.stderr
+    assert "Twilio waits no longer. Twilio would log error 11205 (HTTP connection failure) and" in result.stderr

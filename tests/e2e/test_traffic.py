@@ -71,8 +71,6 @@ def test_what_arrived_is_sent_again_as_new_messages(cli: Cli, tmp_path: Path) ->
     assert [each["body"] for each in again] == [dict(each.form)["Body"] for each in recorded]
     assert not {each["sid"] for each in again} & set(first)
     assert {each["delivery"]["status"] for each in again} == {"delivered"}
-    last = json.loads(cli("deliveries", "list", "--limit", "1", "--json").stdout)[0]
-    assert last["sid"] == again[-1]["sid"]
 
     same = cli("replay-traffic", str(path), "--speed", "max", "--same-sids")
     assert "Deliveries  delivered x 7; 7 came before, and go once\n" in same.stdout
