@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from router import metrics
 from router.delivery import AttemptReport, Deliverer
+from router.detector import Detector
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
 from router.log import make_log
@@ -98,16 +99,17 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     def fault(reason: str) -> None:
         log.error("fault", reason=reason)
 
+    likelihood = Detector(()).likelihood
     deliverer = Deliverer(store, integrations, settings, report, fault)
     app = Flask("router", static_folder=None)
     app.wsgi_app = with_tunnel(app.wsgi_app, TunnelWatch(settings.data_dir))  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
-    intake = webhooks.Intake(settings, store, deliverer, integrations, log)
+    intake = webhooks.Intake(settings, store, deliverer, integrations, likelihood, log)
     app.extensions["router"] = Router(store, integrations, deliverer, intake, log)
     app.register_blueprint(webhooks.blueprint(intake))
     app.register_blueprint(flex_flows.blueprint(settings, store))
     app.register_blueprint(addresses.blueprint(settings, store))
-    app.register_blueprint(deliveries.blueprint(settings, store))
+    app.register_blueprint(deliveries.blueprint(settings, store, likelihood))
     app.register_blueprint(contacts.blueprint(settings, store))
     app.register_blueprint(health.blueprint(settings, store))
     app.register_blueprint(openapi.blueprint(settings))

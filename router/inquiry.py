@@ -3,12 +3,13 @@
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from router.address import canonical, channel_of
+from router.contact import NOBODY, Strength, stays
 from router.message import Message, Raw
-from router.routing import identities, resolve
+from router.routing import Circumstance, Likelihood, Route, identities, resolve
 from router.store import Store
 from router.store.deliveries import Delivery
 
@@ -19,14 +20,39 @@ ENDED: Final = frozenset(("delivered", "undelivered", "unrouted", "redirected"))
 DEAD: Final = frozenset(("undelivered", "unrouted"))
 
 
-def explain(account_sid: str, parameters: Mapping[str, str], store: Store) -> dict[str, Any]:
+def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: str = "") -> tuple[Route, bool]:
+    """Say where a message would go if it came now, and whether because its conversation stays there; change nothing.
+
+    `lang` is the language that the webhook's URL named.
+    """
+    entries = store.flows.entries(message.account_sid, identities(message))
+    now = dt.datetime.now(dt.UTC)
+    circumstance = Circumstance(now, lang=lang, likelihood=likelihood)
+    route = resolve(message, entries, circumstance)
+    if route.choice is None or (contact := store.contacts.first(message.account_sid, route.choice.identities)) is None:
+        return route, False
+    for known in (NOBODY, contact.known):  # as `accept` is asked, at most twice
+        route = resolve(message, entries, replace(circumstance, known=known))
+        stay = contact.stays.get(message.contact_identity)
+        assert route.choice is not None  # noqa: S101 - the flows have not changed
+        milliseconds = int(now.timestamp() * 1000)
+        if stay and stays(stay, route.choice, now=milliseconds, sticky_hours=store.contacts.sticky_hours):
+            return route.kept(stay.flow_sid, stay.language), True
+        if route.choice.strength is Strength.OUTRIGHT:
+            break
+    return route, False
+
+
+def explain(
+    account_sid: str, parameters: Mapping[str, str], store: Store, likelihood: Likelihood, *, lang: str = ""
+) -> dict[str, Any]:
     """Say where a message with these parameters would go, and every step of why; without side effect.
 
     Raises NotAMessage when they are not those of a message.
     """
     made_up = {"MessageSid": "SM" + 32 * "0", "Body": ""}
     message = Message.parse((made_up | dict(parameters) | {"AccountSid": account_sid}).items())
-    route = resolve(message, store.flows.entries(account_sid, identities(message)))
+    route, kept = route_of(message, store, likelihood, lang=lang)
     return {
         "account_sid": account_sid,
         "channel": message.channel,
@@ -36,32 +62,34 @@ def explain(account_sid: str, parameters: Mapping[str, str], store: Store) -> di
         "integration_type": route.flow.integration.type if route.flow else None,
         "response": route.flow.response if route.flow else None,
         "paused": route.flow.paused if route.flow else None,
+        "language": route.language or None,
+        "kept": kept,
         "reason": route.reason or None,
         "steps": list(route.steps),
     }
 
 
-def replay(delivery: Delivery, store: Store, *, current: bool) -> str:
+def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:
     """Put a message back into its lane, to its own flow or to the one that today's flows choose.
 
     A message that never had a flow goes by today's. Returns `queued`; `busy` when it is on its way already; `gone`
     when its body has expired; `missing` when its record has; `unrouted` when no flow of today takes it.
     """
-    flow_sid = ""
+    flow_sid = language = ""
     if current or not delivery.flow_sid:
         if not delivery.raw:
             return "gone"
-        flow_sid = flow_of_today(delivery, store)
-        if not flow_sid:
+        route = route_of_today(delivery, store, likelihood)
+        if route.flow is None:
             return "unrouted"
-    return store.lanes.replay(delivery.account_sid, delivery.message_sid, delivery.lane, flow_sid)
+        flow_sid, language = route.flow.sid, route.language
+    return store.lanes.replay(delivery.account_sid, delivery.message_sid, delivery.lane, flow_sid, language)
 
 
-def flow_of_today(delivery: Delivery, store: Store) -> str:
-    """Return the SID of the flow that today's flows choose for a message whose body is still kept, "" for none."""
+def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> Route:
+    """Say where a message whose body is still kept would go by today's flows."""
     message = Message.parse(Raw.unpack(delivery.raw).fields())
-    route = resolve(message, store.flows.entries(delivery.account_sid, identities(message)))
-    return route.flow.sid if route.flow else ""
+    return route_of(message, store, likelihood, lang=delivery.lang)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +154,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "body": message.body if message else None,
         "num_media": message.num_media if message else None,
         "flex_flow_sid": delivery.flow_sid or None,
+        "language": delivery.language or None,
         "route": list(delivery.why),
         "attempts": delivery.attempts,
         "replays": delivery.round,

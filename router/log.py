@@ -9,8 +9,8 @@ import structlog
 # Nothing else is ever written: a field that is not listed is dropped, so that a slip does not disclose anything.
 FIELDS: Final = frozenset({
     "account_sid", "answer", "attempt", "channel", "error_code", "event", "failure", "flex_flow_sid", "from",
-    "integration_type", "key", "kind", "level", "message_sid", "outcome", "pid", "reason", "round", "seconds",
-    "settled", "status", "target", "timestamp", "to",
+    "integration_type", "kept", "key", "kind", "language", "level", "message_sid", "outcome", "pid", "reason", "round",
+    "seconds", "settled", "status", "target", "timestamp", "to",
 })  # fmt: skip
 
 

@@ -17,7 +17,9 @@ ATTEMPTS: Final = Counter(
     "router_attempts", "Attempts at delivery by what followed.", ["integration_type", "target", "outcome", "failure"]
 )
 ATTEMPTED: Final = Histogram("router_attempt_seconds", "Time of an attempt.", ["integration_type"], buckets=_SECONDS)
-MATCH_FAILED: Final = Counter("router_match_failed", "Match expressions that could not be evaluated.", ["flex_flow_sid"])
+MATCH_FAILED: Final = Counter(
+    "router_match_failed", "Match expressions that could not be evaluated.", ["flex_flow_sid"]
+)
 SLOTS: Final = Gauge("router_slots_in_use", "Attempts under way.", multiprocess_mode="livesum")
 BREAKERS: Final = Gauge("router_breakers_open", "Targets whose breaker is open.", multiprocess_mode="livesum")
 WAITING: Final = Gauge("router_views_waiting", "Webhooks that wait for a target's answer.", multiprocess_mode="livesum")

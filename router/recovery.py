@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
+from router.contact import Choice
 from router.errors import NotAMessage
+from router.inquiry import route_of
 from router.integrations.rest.account import Inbound
 from router.message import FORM, Message, Raw, conversation_id
-from router.routing import Route, identities, resolve
+from router.routing import Likelihood, Route, facts
 from router.store import Store
 from router.store.lanes import Acceptance, new_token
 
@@ -35,7 +37,9 @@ class Lost:
     route: Route
 
 
-def lost(found: Iterable[Inbound], account_sid: str, store: Store, *, now: datetime) -> list[Lost]:
+def lost(
+    found: Iterable[Inbound], account_sid: str, store: Store, likelihood: Likelihood, *, now: datetime
+) -> list[Lost]:
     """Choose, of what Twilio received for an account, what the store does not know; the oldest first.
 
     Those too young to be given up are left out, and what is no message that a webhook could bring.
@@ -54,11 +58,11 @@ def lost(found: Iterable[Inbound], account_sid: str, store: Store, *, now: datet
         except NotAMessage:
             continue
         if message.account_sid == account_sid:
-            chosen.append(Lost(inbound, message, _route(message, store)))
+            chosen.append(Lost(inbound, message, route_of(message, store, likelihood)[0]))
     return chosen
 
 
-def accept(missing: Lost, media: Sequence[tuple[str, str]], store: Store) -> Acceptance:
+def accept(missing: Lost, media: Sequence[tuple[str, str]], store: Store, likelihood: Likelihood) -> Acceptance:
     """Put one message into its lane, marked as recovered; `media` are its attachments, URL and MIME type.
 
     Raises StoreUnavailable when it is not known whether that was done: to do it again is safe.
@@ -68,35 +72,30 @@ def accept(missing: Lost, media: Sequence[tuple[str, str]], store: Store) -> Acc
         fields += [(f"MediaContentType{n}", content_type), (f"MediaUrl{n}", url)]
     fields = [(name, str(len(media)) if name == "NumMedia" and media else value) for name, value in fields]
     packed = Raw("POST", f"{FORM}; charset=UTF-8", urlencode(fields).encode()).pack()
-    acceptance = _accept(missing.message, packed, missing.route, store, check=True)
+    acceptance = _accept(missing.message, packed, missing.route, store, final=False)
     if acceptance.kind == "stale":
-        current = replace(missing, route=_route(missing.message, store))
-        acceptance = _accept(current.message, packed, current.route, store, check=False)
+        current = route_of(missing.message, store, likelihood)[0]
+        return _accept(missing.message, packed, current, store, final=True)
     return acceptance
 
 
-def _route(message: Message, store: Store) -> Route:
-    return resolve(message, store.flows.entries(message.account_sid, identities(message)))
-
-
-def _accept(message: Message, packed: bytes, route: Route, store: Store, *, check: bool) -> Acceptance:
-    facts: dict[str, str | bytes | int] = {
-        "raw": packed,
-        "why": "\n".join(("recovered from Twilio", *route.steps)),
-        "recovered": 1,
-        "answered": NOBODY,
-    }
-    if route.flow is None:
-        facts["error"] = route.reason
-    else:
-        facts["flow"] = route.flow.sid  # also for a flow that redirects: there is nobody to redirect any more
+def _accept(message: Message, packed: bytes, route: Route, store: Store, *, final: bool) -> Acceptance:
+    why = "\n".join(("recovered from Twilio", *route.steps))
     return store.lanes.accept(
         token=new_token(),
         account_sid=message.account_sid,
         message_sid=message.message_sid,
         lane=conversation_id(message.account_sid, message.channel, message.to, message.from_),
-        disposition="queue" if route.flow else "unrouted",
+        disposition="queue" if route.flow else "unrouted",  # there is nobody to redirect any more
         lease=False,
-        versions=[(entry.identity, entry.version) for entry in route.entries] if check else (),
-        facts=facts,
+        versions=() if final else [(entry.identity, entry.version) for entry in route.entries],
+        facts=facts(packed, route, "") | {"why": why, "recovered": 1, "answered": NOBODY},
+        choice=route.choice and _queueing(route.choice),
+        final=final,
     )
+
+
+def _queueing(choice: Choice) -> Choice:
+    """Let a conversation stay with a flow that redirects, too."""
+    candidates = tuple(replace(each, disposition="queue") for each in choice.candidates)
+    return replace(choice, candidates=candidates)

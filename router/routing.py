@@ -1,14 +1,18 @@
-"""Resolve: which flow takes a message, and every step of why. Pure: the entries of its addresses come as arguments."""
+"""Resolve: which flow takes a message, and every step of why.
+
+Pure: what is known of its addresses, of the contact and of the hour comes in as arguments.
+"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Literal
 
+from router.contact import Candidate, Choice
 from router.flow import FlexFlow
 from router.message import Message
+from router.weighing import CIRCUMSTANCE, Circumstance, Likelihood, Weighing, not_taken
 
-# Steps are stored with every message: beyond so many flows that were not taken for one reason, only their number is.
-_NAMED: Final = 3
+__all__ = ["Circumstance", "Entry", "Likelihood", "Route", "disposition", "facts", "identities", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +30,28 @@ class Route:
 
     Args:
         flow: the flow that takes it; None when there is none.
-        decisive: whether nothing but the flow's address was asked. A conversation may stay with another candidate
-            where it was not.
-        candidates: the SIDs of the flows that could take it.
         entries: the entries that the route came from; a change of any of them may change the route.
         steps: what was looked at, in order, in sentences that a person understands.
         reason: why there is no flow; "" when there is one.
+        language: of the message, where a flow that has conditions takes it; "" where undecided or not asked.
+        choice: what `accept` weighs against the flow that the conversation has; None where no flow has conditions.
+        failed: the flows whose Match could not be evaluated, each with the reason.
 
     """
 
     flow: FlexFlow | None
-    decisive: bool
-    candidates: tuple[str, ...]
     entries: tuple[Entry, ...]
     steps: tuple[str, ...]
     reason: str = ""
+    language: str = ""
+    choice: Choice | None = None
+    failed: tuple[tuple[str, str], ...] = ()
+
+    def kept(self, flow_sid: str, language: str) -> "Route":
+        """Return the route of a message whose conversation stays with a flow, one of the choice's candidates."""
+        flow = next((each for entry in self.entries for each in entry.flows if each.sid == flow_sid), self.flow)
+        said = f"The conversation stays with {flow_sid}{f' in {language}' if language else ''}"
+        return replace(self, flow=flow, language=language, reason="", steps=(*self.steps, said))
 
 
 def identities(message: Message) -> tuple[str, ...]:
@@ -50,51 +61,89 @@ def identities(message: Message) -> tuple[str, ...]:
     return (message.contact_identity, "*")
 
 
-def resolve(message: Message, entries: Sequence[Entry]) -> Route:
+def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstance = CIRCUMSTANCE) -> Route:
     """Choose the flow of a message from the entries of its `identities`, in that order.
 
-    The first entry that has an enabled flow of the message's channel decides; of several such flows the one with the
-    smallest Priority, then the oldest. A flow that is paused is chosen like any other: its messages wait.
+    The first entry that has a flow which takes the message decides. Flows with a Match or a Language go by the smallest
+    Priority, a Match before a Language, then the oldest; the flow without either takes the rest. A flow that is paused
+    is chosen like any other: its messages wait.
     """
     steps: list[str] = []
-    decisive = True
-    for place, entry in enumerate(entries):
-        flows = entry.flows
-        if len(flows) > 1:
-            flows = tuple(sorted(flows, key=_rank))
-        chosen = next((flow for flow in flows if _why_not(flow, message.channel) is None), None)
-        if chosen is None or len(flows) > 1:
+    weighing: Weighing | None = None
+    chosen: FlexFlow | None = None
+    looked: list[Entry] = []
+    for entry in entries:
+        looked.append(entry)
+        ranked = tuple(sorted(entry.flows, key=_rank)) if len(entry.flows) > 1 else entry.flows
+        taking = tuple(flow for flow in ranked if flow.enabled and flow.channel_type == message.channel)
+        if any(not flow.is_default for flow in taking):
+            weighing = weighing or Weighing(message, circumstance)
+            chosen = weighing.choose(taking)
+        elif taking:
+            chosen = taking[0]
+        if chosen is None or len(ranked) > 1:
             # Flows of other channels explain something only where nothing is found: `*` has one for each of them.
-            of_interest = flows if chosen is None else [each for each in flows if each.channel_type == message.channel]
+            of_interest = (
+                ranked if chosen is None else [each for each in ranked if each.channel_type == message.channel]
+            )
             steps += _not_taken(of_interest, message.channel)
-            # Language and Match are not looked at yet: when they are, they may choose one of these instead.
-            decisive = decisive and not any(_is_conditional(flow, message.channel) for flow in flows)
+        if weighing is not None:
+            steps += weighing.said()
         if chosen is not None:
             steps.append(f"{entry.identity} has {chosen.sid}{', which is paused' if chosen.paused else ''}")
-            return Route(chosen, decisive, (chosen.sid,), tuple(entries[: place + 1]), tuple(steps))
-        if not flows:
+            break
+        if not ranked:
             steps.append(f"{entry.identity} has no flow")
-    reason = _reason(message, entries)
-    return Route(None, decisive, (), tuple(entries), tuple(steps), reason)
+    if weighing is None:
+        return Route(chosen, tuple(looked), tuple(steps), "" if chosen else _reason(message, entries))
+    return Route(
+        flow=chosen,
+        entries=tuple(looked),
+        steps=tuple(steps),
+        reason="" if chosen else _reason(message, entries),
+        language=weighing.language if chosen and not chosen.is_default else "",
+        choice=weighing.choice(chosen, _candidates(looked, message.channel)),
+        failed=tuple(weighing.failed),
+    )
 
 
-def _rank(flow: FlexFlow) -> tuple[int, int, str]:
-    return flow.priority, flow.date_created, flow.sid
+def disposition(flow: FlexFlow | None) -> Literal["queue", "unrouted", "redirected"]:
+    """Say what becomes of a message that a flow takes."""
+    if flow is None:
+        return "unrouted"
+    return "redirected" if flow.response == "redirect" else "queue"
+
+
+def facts(packed: bytes, route: Route, lang: str) -> dict[str, str | bytes]:
+    """Return what is written of a message when it is accepted: the packed request, where it goes and why.
+
+    `lang` is the language that the webhook's URL named, which the packed request does not hold.
+    """
+    kept: dict[str, str | bytes] = {"raw": packed, "why": "\n".join(route.steps)}
+    if route.flow is not None:
+        kept["flow"] = route.flow.sid
+    else:
+        kept["error"] = route.reason
+    return kept | {name: value for name, value in (("language", route.language), ("lang", lang)) if value}
+
+
+def _candidates(entries: Iterable[Entry], channel: str) -> tuple[Candidate, ...]:
+    flows = (flow for entry in entries for flow in entry.flows if flow.enabled and flow.channel_type == channel)
+    return tuple(
+        Candidate(flow.sid, disposition(flow), flow.is_lasting) for flow in sorted(flows, key=lambda flow: flow.sid)
+    )
+
+
+def _rank(flow: FlexFlow) -> tuple[bool, int, bool, int, str]:
+    """Order flows of one address: the one that takes every message is the last, whatever its Priority."""
+    return flow.is_default, flow.priority, not flow.match, flow.date_created, flow.sid
 
 
 def _why_not(flow: FlexFlow, channel: str) -> str | None:
-    """Say why a flow does not take a message that came for its address; None when it does."""
+    """Say why a flow takes no message that came for its address on a channel; None when it may."""
     if flow.channel_type != channel:
         return f"for {flow.channel_type}"
-    if not flow.enabled:
-        return "disabled"
-    if not flow.is_default:
-        return "for a Language or Match, which are not looked at yet"
-    return None
-
-
-def _is_conditional(flow: FlexFlow, channel: str) -> bool:
-    return flow.enabled and flow.channel_type == channel and not flow.is_default
+    return None if flow.enabled else "disabled"
 
 
 def _not_taken(flows: Iterable[FlexFlow], channel: str) -> list[str]:
@@ -103,10 +152,7 @@ def _not_taken(flows: Iterable[FlexFlow], channel: str) -> list[str]:
         why = _why_not(flow, channel)
         if why is not None:
             refused.setdefault(why, []).append(flow.sid)
-    return [
-        f"{', '.join(sids) if len(sids) <= _NAMED else f'{len(sids)} flows'} not taken: {why}"
-        for why, sids in refused.items()
-    ]
+    return not_taken(refused)
 
 
 def _reason(message: Message, entries: Sequence[Entry]) -> str:
@@ -115,9 +161,15 @@ def _reason(message: Message, entries: Sequence[Entry]) -> str:
     near = [(identity, flow) for identity, flow in flows if flow.channel_type == message.channel]
     if len(near) == 1:
         identity, flow = near[0]
-        return f"the only {message.channel} flow for {identity} ({flow.sid}) is {_why_not(flow, message.channel)}"
+        why = "disabled" if not flow.enabled else "for other messages: its Language or Match is not this one's"
+        return f"the only {message.channel} flow for {identity} ({flow.sid}) is {why}"
+    if near and not any(flow.enabled for _, flow in near):
+        return f"none of the {len(near)} {message.channel} flows for {_listed(near)} is enabled"
     if near:
-        return f"none of the {len(near)} {message.channel} flows for {_listed(near)} is enabled and takes every message"
+        return (
+            f"none of the {len(near)} {message.channel} flows for {_listed(near)} takes this message, and there is no "
+            "enabled one without Language and Match that takes the rest"
+        )
     if flows:
         return f"no {message.channel} flow for {_listed(flows)}, only for {_types(flow for _, flow in flows)}"
     first, *others = (entry.identity for entry in entries)

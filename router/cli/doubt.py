@@ -23,7 +23,4 @@ def doubts(flow: FlexFlow, account: Account) -> tuple[str, ...]:
             "no Proxy service is named: its messages become undelivered. Give the flow integration.proxy_service_sid, "
             "or the account proxy_service_sid in the file of ROUTER_CONFIG"
         )
-    named = " and ".join(name for name, value in (("language", flow.language), ("match", flow.match)) if value)
-    if named:
-        found.append(f"{named} cannot be looked at yet: it takes no messages. Leave that out and it takes all")
     return tuple(found)

@@ -8,6 +8,7 @@ from router.address import canonical
 from router.cli.context import load_settings_for_cli
 from router.cli.inbound import CUSTOMERS
 from router.cli.reach import Parameter, account_option, json_option, one_account, open_store
+from router.cli.reading import likelihood
 from router.cli.show import print_facts, print_json, short
 from router.inquiry import explain as inquire
 
@@ -21,6 +22,7 @@ from router.inquiry import explain as inquire
     type=click.Choice(sorted(CUSTOMERS)),
     help="The channel of addresses without a prefix, as +1… on WhatsApp. [told from --to]",
 )
+@click.option("--lang", default="", metavar="TAG", help="The language that the webhook's URL names (?lang=es).")
 @click.option(
     "--param", "params", type=Parameter(), multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
 )
@@ -32,6 +34,7 @@ def explain(  # noqa: PLR0913 - one for each option
     from_: str | None,
     body: str,
     channel: str | None,
+    lang: str,
     params: tuple[tuple[str, str], ...],
     account: str | None,
     as_json: bool,
@@ -50,7 +53,7 @@ def explain(  # noqa: PLR0913 - one for each option
     from_ = canonical(from_, channel) if channel else from_
     with open_store(settings) as store:
         sid = one_account(settings, account).sid
-        answer = inquire(sid, {"From": from_, "To": to, "Body": body, **dict(params)}, store)
+        answer = inquire(sid, {"From": from_, "To": to, "Body": body, **dict(params)}, store, likelihood, lang=lang)
     if as_json:
         print_json(answer)
     else:

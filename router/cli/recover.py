@@ -13,6 +13,7 @@ import click
 from router.cli.context import load_settings_for_cli
 from router.cli.progress import watched
 from router.cli.reach import Moment, account_option, json_option, open_store, some_accounts
+from router.cli.reading import likelihood
 from router.cli.show import age, flow_line, print_json, print_table, short
 from router.errors import RouterError
 from router.integrations.rest.account import TwilioApi
@@ -85,7 +86,7 @@ def _find(settings: Settings, account: Account, store: Store, since: int, to: st
     received = list(watched("Asking Twilio", islice(TwilioApi(settings, account).inbound(start, to), _MOST + 1)))
     if len(received) > _MOST:
         raise RouterError(f"Twilio received over {_MOST:,} messages since then: choose a later --since, or one --to")
-    return lost(received, account.sid, store, now=datetime.now(UTC))
+    return lost(received, account.sid, store, likelihood, now=datetime.now(UTC))
 
 
 def _confirmed(number: int) -> bool:
@@ -102,7 +103,7 @@ def _accept(settings: Settings, missing: Lost, store: Store) -> str:
             account = settings.account(missing.message.account_sid)
             assert account is not None  # noqa: S101 - it was asked for as this account
             media = TwilioApi(settings, account).media(missing.inbound.sid)
-        kind = accept(missing, media, store).kind
+        kind = accept(missing, media, store, likelihood).kind
     except RouterError as error:
         return f"failed: {error}"
     return "duplicate" if kind == "duplicate" else "accepted"

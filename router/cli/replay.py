@@ -10,9 +10,10 @@ import click
 from router.cli.context import load_settings_for_cli
 from router.cli.progress import watched
 from router.cli.reach import account_option, find_delivery, json_option, open_store, since_option, some_accounts
+from router.cli.reading import likelihood
 from router.cli.show import age, integration_line, print_json, print_table, short, word
 from router.errors import RouterError
-from router.inquiry import DEAD, flow_of_today
+from router.inquiry import DEAD, route_of_today
 from router.inquiry import replay as put_back
 from router.settings import Account
 from router.store import Store
@@ -110,7 +111,8 @@ def _foretell(store: Store, chosen: Chosen, *, current: bool) -> None:
 def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
     sid = delivery.flow_sid
     if delivery.raw and (current or not sid):
-        sid = flow_of_today(delivery, store)
+        today = route_of_today(delivery, store, likelihood).flow
+        sid = today.sid if today else ""
     flow = store.flows.get(delivery.account_sid, sid) if sid else None
     if flow is None:
         return f"nobody: {sid} was removed" if sid else "nobody: no flow of today takes it"
@@ -131,7 +133,7 @@ def _for_a_program(store: Store, chosen: Chosen, *, current: bool, dry_run: bool
 
 def _put_back(store: Store, chosen: tuple[str, str], *, current: bool) -> str:
     delivery = store.deliveries.get(*chosen)
-    return put_back(delivery, store, current=current) if delivery else "missing"
+    return put_back(delivery, store, likelihood, current=current) if delivery else "missing"
 
 
 def _replay(store: Store, chosen: Chosen, *, current: bool) -> None:

@@ -67,7 +67,11 @@ def connect(settings: Settings) -> Store:
         promise=Promise(slow, replicas=settings.redis_replicas),
         routing=FlowStore(fast),
         changes=ChangeLog(slow),
-        contacts=Contacts(slow, keep_seconds=max(settings.sticky_hours * _HOUR, settings.retention_days * _DAY)),
+        contacts=Contacts(
+            slow,
+            sticky_hours=settings.sticky_hours,
+            keep_seconds=max(settings.sticky_hours * _HOUR, settings.retention_days * _DAY),
+        ),
         failures=Failures(slow),
         refusals=Refusals(slow),
         buckets=_buckets(account.sid for account in settings.accounts),

@@ -26,10 +26,15 @@ class Contact:
 
 
 class Contacts:
-    """Reads and changes contacts. `keep_seconds` is how long one is kept that nothing was set of."""
+    """Reads and changes contacts.
 
-    def __init__(self, client: Client, *, keep_seconds: float) -> None:
+    `sticky_hours` is how long a conversation may be idle, `keep_seconds` how long a contact is kept that nothing was
+    set of.
+    """
+
+    def __init__(self, client: Client, *, sticky_hours: float, keep_seconds: float) -> None:
         self._client = client
+        self.sticky_hours = sticky_hours
         self._keep_ms = int(keep_seconds * 1000)
 
     def get(self, account_sid: str, identity: str) -> Contact | None:

@@ -22,6 +22,7 @@ class Delivery:
     `state` is one of queued, sending, delivered, undelivered, unrouted, redirected; `accepted_at` is in ms since 1970
     by the store's clock; `raw` is the packed request (`router.message.Raw`); `why` are the steps of the route and
     `history` a line for each attempt. A `recovered` one was fetched from Twilio afterwards, and is never answered.
+    `language` is the message's where a flow that has conditions took it, `lang` what the webhook's URL said of it.
     """
 
     account_sid: str
@@ -40,6 +41,8 @@ class Delivery:
     duplicates: int
     history: tuple[str, ...]
     recovered: bool = False
+    language: str = ""
+    lang: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Counts:
 
 _FIELDS: Final = (
     "state", "at", "raw", "flow", "lane", "why", "attempts", "round", "error", "answer", "answered", "duplicates",
-    "history", "recovered",
+    "history", "recovered", "language", "lang",
 )  # fmt: skip
 
 
@@ -216,4 +219,6 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         duplicates=int(found["duplicates"] or 0),
         history=tuple(text("history").splitlines()),
         recovered=found["recovered"] is not None,
+        language=text("language"),
+        lang=text("lang"),
     )

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, json, request
 
 from router.errors import NotAMessage
 from router.inquiry import STATES, Wanted, describe, explain, replay, waiting_for
+from router.routing import Likelihood
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store
@@ -16,12 +17,13 @@ from router.store.deliveries import Delivery
 from router.web.auth import authenticate
 from router.web.errors import ApiError, not_found
 from router.web.page import base_url, page_body, read_page
+from router.web.request import LANG_MOST
 
 # Records looked at for one filtered page. A filter that matches less often answers a short page with a link to go on.
 LOOKS = 5_000
 
 
-def blueprint(settings: Settings, store: Store) -> Blueprint:
+def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Blueprint:
     """Make the routes of deliveries and routes."""
     deliveries = Blueprint("deliveries", __name__, url_prefix="/v1")
 
@@ -40,27 +42,28 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     @deliveries.post("/Deliveries/<sid>")
     def update(sid: str) -> Response:
         account = authenticate(request, settings)
-        _replay(_find(account, sid, store), request.form, store)
+        _replay(_find(account, sid, store), request.form, store, likelihood)
         return _json(_resource(_find(account, sid, store), base_url(request, settings)))
 
     @deliveries.post("/Routes")
     def route() -> Response:
         account = authenticate(request, settings)
         try:
-            return _json(explain(account.sid, dict(request.form), store))
+            lang = request.form.get("lang", "")[:LANG_MOST]
+            return _json(explain(account.sid, dict(request.form), store, likelihood, lang=lang))
         except NotAMessage as error:
             raise ApiError(400, 20001, str(error)) from error
 
     return deliveries
 
 
-def _replay(delivery: Delivery, form: Mapping[str, str], store: Store) -> None:
+def _replay(delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
     if form.get("Status") != "queued":
         raise ApiError(400, 20001, "Status must be queued: nothing else can be done to a delivery")
     route = form.get("Route", "original").lower()
     if route not in ("original", "current"):
         raise ApiError(400, 20001, f"Route must be original or current, not {route[:40]!r}")
-    result = replay(delivery, store, current=route == "current")
+    result = replay(delivery, store, likelihood, current=route == "current")
     if result == "busy":
         raise ApiError(409, 20409, f"{delivery.message_sid} is {delivery.state} already")
     if result == "gone":

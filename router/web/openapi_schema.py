@@ -128,6 +128,7 @@ _DELIVERY: Final = exactly(
         "body": TEXT_OR_NULL,
         "num_media": or_null(COUNT),
         "flex_flow_sid": or_null(sid("FO")),
+        "language": TEXT_OR_NULL,
         "route": TEXTS,
         "attempts": COUNT,
         "replays": COUNT,
@@ -162,6 +163,8 @@ _ROUTE: Final = exactly(
         "integration_type": or_null(one_of(INTEGRATION_TYPES)),
         "response": or_null(one_of(RESPONSES)),
         "paused": or_null(FLAG),
+        "language": TEXT_OR_NULL,
+        "kept": FLAG | {"description": "Whether because the conversation stays with its flow"},
         "reason": TEXT_OR_NULL,
         "steps": TEXTS,
     }
@@ -169,7 +172,8 @@ _ROUTE: Final = exactly(
 _ROUTE_FORM: Final[Schema] = {
     "type": "object",
     "description": "The parameters of an inbound message, as Twilio's webhook has them",
-    "properties": dict.fromkeys(("From", "To", "Body", "MessagingServiceSid"), TEXT),
+    "properties": dict.fromkeys(("From", "To", "Body", "MessagingServiceSid"), TEXT)
+    | {"lang": TEXT | {"description": "The language that the webhook's URL names, as in `/webhooks/sms?lang=es`"}},
     "required": ["From", "To"],
     "additionalProperties": TEXT,
 }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import gevent
 
@@ -16,6 +17,8 @@ from router.web.public import public_bases
 BODY_MOST: Final = 128 * 1024
 # Twilio sends a body with its head. Who takes longer holds a connection, and there are a thousand of them.
 BODY_SECONDS: Final = 5.0
+# The longest language tag that anybody uses has some 35 characters: RFC 5646, section 4.4.1.
+LANG_MOST: Final = 64
 
 
 class Refusal(RouterError):  # noqa: N818 - it is an answer
@@ -32,7 +35,10 @@ class Refusal(RouterError):  # noqa: N818 - it is an answer
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request, not yet verified: where it was sent (`bases` and the raw `target`) and what came."""
+    """A request, not yet verified: where it was sent (`bases` and the raw `target`) and what came.
+
+    `lang` is the language that the webhook's URL names (`?lang=es`), as whoever set that URL in Twilio knew it.
+    """
 
     raw: Raw
     fields: list[tuple[str, str]] = field(repr=False)
@@ -40,6 +46,7 @@ class Received:
     target: str = field(repr=False)
     signature: str = field(repr=False)
     signature_settings: str | None
+    lang: str = ""
 
 
 def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
@@ -72,7 +79,15 @@ def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
         target=target,
         signature=str(environ.get("HTTP_X_TWILIO_SIGNATURE", "")),
         signature_settings=environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS"),
+        lang=_lang(target),
     )
+
+
+def _lang(target: str) -> str:
+    query = target.partition("?")[2]
+    if "lang=" not in query:
+        return ""
+    return next((value[:LANG_MOST] for name, value in parse_qsl(query) if name == "lang"), "")
 
 
 def _body(environ: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,8 @@
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from xml.sax.saxutils import escape
 
@@ -17,7 +18,7 @@ from router.errors import NotAMessage, StoreUnavailable
 from router.flow import FlexFlow
 from router.integrations import Integrations
 from router.message import Message, Raw, conversation_id, is_status_callback, mask
-from router.routing import Route, identities, resolve
+from router.routing import Circumstance, Likelihood, Route, disposition, facts, identities, resolve
 from router.settings import Settings
 from router.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
 from router.store import Store
@@ -54,18 +55,20 @@ class Line:
 class Intake:
     """The webhook view and what it needs."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
         self,
         settings: Settings,
         store: Store,
         deliverer: Deliverer,
         integrations: Integrations,
+        likelihood: Likelihood,
         log: Any,
     ) -> None:
         self._settings = settings
         self._store = store
         self._deliverer = deliverer
         self._integrations = integrations
+        self._likelihood = likelihood
         self._log = log
         self._entries = EntryCache(store.routing)
         self._refused = Recorder(settings, store.refusals, store.buckets)
@@ -114,9 +117,13 @@ class Intake:
             raise Refusal(503, "the store does not keep messages; the message was not taken")
         waiter = self._deliverer.wait(f"{message.account_sid}:{message.message_sid}")
         try:
-            route, acceptance = self._accept(message, received.raw, line.arrived)
+            route, acceptance = self._accept(message, received, line.arrived)
             line.kind = acceptance.kind if route.flow else "unrouted"
             line.fields["flex_flow_sid"] = route.flow.sid if route.flow else None
+            for flow_sid, _ in route.failed:
+                metrics.MATCH_FAILED.labels(flow_sid).inc()
+            if route.choice is not None:
+                line.fields |= {"language": route.language, "kept": acceptance.kept}
             return self._outcome(message, route, acceptance, waiter, line.arrived)
         finally:
             self._deliverer.forget(f"{message.account_sid}:{message.message_sid}", waiter)
@@ -145,31 +152,41 @@ class Intake:
                 return key, candidate.sid
         raise Refusal(403, "unknown AccountSid" if not accounts else "signature does not match")
 
-    def _accept(self, message: Message, raw: Raw, arrived: float) -> tuple[Route, Acceptance]:
-        """Resolve and accept; once more from the store when the flows this process knew have changed."""
-        token, packed = new_token(), raw.pack()
+    def _accept(self, message: Message, received: Received, arrived: float) -> tuple[Route, Acceptance]:
+        """Resolve and accept; again when the flows have changed, or when the contact's past may change it."""
+        token, packed = new_token(), received.raw.pack()
         names = identities(message)
         entries = self._ask(arrived, lambda: self._entries.get(message.account_sid, names))
-        route, acceptance = self._accept_route(message, packed, token, resolve(message, entries), arrived, check=True)
-        if acceptance.kind == "stale":
-            entries = self._ask(arrived, lambda: self._entries.read(message.account_sid, names))
+        circumstance = Circumstance(datetime.now(UTC), lang=received.lang, likelihood=self._likelihood)
+        check, final = True, False
+        while True:
+            route = resolve(message, entries, circumstance)
             route, acceptance = self._accept_route(
-                message, packed, token, resolve(message, entries), arrived, check=False
+                message, packed, token, route, arrived, lang=received.lang, check=check, final=final
             )
-        return route, acceptance
+            if acceptance.kind != "stale":
+                return route, acceptance
+            if acceptance.known is None:
+                entries, check = self._ask(arrived, lambda: self._entries.read(message.account_sid, names)), False
+            else:
+                circumstance, final = replace(circumstance, known=acceptance.known), True
 
     def _accept_route(  # noqa: PLR0913 - the message, its request and its route, and how the call goes
-        self, message: Message, packed: bytes, token: str, route: Route, arrived: float, *, check: bool
+        self,
+        message: Message,
+        packed: bytes,
+        token: str,
+        route: Route,
+        arrived: float,
+        *,
+        lang: str,
+        check: bool,
+        final: bool,
     ) -> tuple[Route, Acceptance]:
+        """Accept a message by its route; return the route that it goes by, which may be its conversation's."""
         flow = route.flow
-        redirected = flow is not None and flow.response == "redirect"
-        reserved = flow is not None and not redirected and self._deliverer.reserve(flow)
+        reserved = flow is not None and flow.response != "redirect" and self._deliverer.reserve(flow)
         lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
-        facts: dict[str, str | bytes] = {"raw": packed, "why": "\n".join(route.steps)}
-        if flow is not None:
-            facts["flow"] = flow.sid
-        else:
-            facts["error"] = route.reason
         started = time.monotonic()
         leased = False
         try:
@@ -180,33 +197,41 @@ class Intake:
                     account_sid=message.account_sid,
                     message_sid=message.message_sid,
                     lane=lane,
-                    disposition="unrouted" if flow is None else "redirected" if redirected else "queue",
+                    disposition=disposition(flow),
                     lease=reserved,
                     versions=[(entry.identity, entry.version) for entry in route.entries] if check else (),
-                    facts=facts,
+                    facts=facts(packed, route, lang),
+                    choice=route.choice,
+                    final=final,
                 ),
             )
+            if acceptance.kept:
+                route = route.kept(acceptance.flow_sid, acceptance.language)
             if reserved and acceptance.kind == "leased":
                 assert flow is not None  # noqa: S101 - reserved says so
-                self._deliverer.start(
-                    Lease(
-                        token=token,
-                        expires=started + self._store.lanes.lease_seconds,
-                        account_sid=message.account_sid,
-                        message_sid=message.message_sid,
-                        lane=lane,
-                        raw=packed,
-                        flow_sid=flow.sid,
-                        flow=flow,
-                        age=0.0,
-                        attempts=1,
-                        failures=0,
-                        refusals=0,
-                        round=0,
-                        answered=False,
-                    )
+                assert route.flow is not None  # noqa: S101 - a conversation stays with a flow
+                lease = Lease(
+                    token=token,
+                    expires=started + self._store.lanes.lease_seconds,
+                    account_sid=message.account_sid,
+                    message_sid=message.message_sid,
+                    lane=lane,
+                    raw=packed,
+                    flow_sid=route.flow.sid,
+                    flow=route.flow,
+                    age=0.0,
+                    attempts=1,
+                    failures=0,
+                    refusals=0,
+                    round=0,
+                    answered=False,
+                    language=route.language,
                 )
                 leased = True
+                if self._deliverer.exchange(flow, route.flow):
+                    self._deliverer.start(lease)
+                else:
+                    self._deliverer.decline(lease)
         finally:
             if reserved and not leased and flow is not None:
                 self._deliverer.give_back(flow)

@@ -41,7 +41,7 @@ VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "LanguageCommands": _FLAG,
     "ValidityPeriod": _WHOLE,
     "Language": st.sampled_from(["en", "pt-br,EN", "zh-hant-tw"]),
-    "Match": _TEXT.map(lambda text: f"body == '{text}'\n"),
+    "Match": _TEXT.filter(lambda text: not {"'", chr(92)} & {*text}).map(lambda text: f"body == '{text}'\n"),
     "Priority": _WHOLE,
     "Response": st.sampled_from(["accept", "relay"]),
     "Paused": _FLAG,

@@ -75,8 +75,8 @@ def test_flows_of_other_channels_are_named_only_where_nothing_is_found() -> None
     ("refused", "why"),
     [
         pytest.param(_flow("1", Enabled="false"), "disabled", id="disabled"),
-        pytest.param(_flow("1", Language="es"), "for a Language or Match, which are not looked at yet", id="language"),
-        pytest.param(_flow("1", Match="true"), "for a Language or Match, which are not looked at yet", id="match"),
+        pytest.param(_flow("1", Language="sv"), "no language is decided", id="language"),
+        pytest.param(_flow("1", Match="num_media > 0"), "its Match is false", id="match"),
     ],
 )
 def test_a_flow_that_is_not_taken_is_named_with_the_reason(refused: FlexFlow, why: str) -> None:
@@ -107,16 +107,30 @@ def test_a_flow_that_is_not_taken_is_named_with_the_reason(refused: FlexFlow, wh
         ),
         pytest.param(
             MESSAGE,
-            [_flow("1", Enabled="false"), _flow("2", "*", Language="es")],
-            f"none of the 2 whatsapp flows for {OURS} and * is enabled and takes every message",
+            [_flow("1", Enabled="false"), _flow("2", "*", Language="sv")],
+            f"none of the 2 whatsapp flows for {OURS} and * takes this message, and there is no enabled one without "
+            "Language and Match that takes the rest",
             id="several",
+        ),
+        pytest.param(
+            MESSAGE,
+            [_flow("1", Enabled="false"), _flow("2", "*", Enabled="false")],
+            f"none of the 2 whatsapp flows for {OURS} and * is enabled",
+            id="several, all disabled",
+        ),
+        pytest.param(
+            MESSAGE,
+            [_flow("1", Language="de")],
+            f"the only whatsapp flow for {OURS} (FO{'1' * 32}) is for other messages: its Language or Match is not "
+            "this one's",
+            id="one that has a condition",
         ),
     ],
 )
 def test_a_message_without_a_flow_says_why(message: Message, flows: list[FlexFlow], reason: str) -> None:
     """The reason of an unrouted message says what is missing, or what would be nearest to taking it."""
     route = _route(message, *flows)
-    assert (route.flow, route.candidates, route.reason) == (None, (), reason)
+    assert (route.flow, route.reason) == (None, reason)
 
 
 def test_a_paused_flow_is_chosen() -> None:
@@ -138,12 +152,12 @@ def test_a_route_names_the_entries_it_came_from() -> None:
     assert [entry.identity for entry in _route(SERVED).entries] == [OURS, SERVICE, "*"]
 
 
-def test_a_route_is_decisive_when_only_the_address_was_asked() -> None:
-    """Where a flow with a language or match shares the way, another flow might have had the message."""
-    assert _route(MESSAGE, _flow("1")).decisive
-    assert not _route(MESSAGE, _flow("1"), _flow("2", Language="es")).decisive
-    assert _route(MESSAGE, _flow("1"), _flow("2", Language="es", Enabled="false")).decisive
-    assert not _route(MESSAGE, _flow("1", "*"), _flow("2", Match="true")).decisive
+def test_a_route_leaves_nothing_open_when_only_the_address_was_asked() -> None:
+    """Only where an enabled flow with a language or match shares the way is there anything for `accept` to weigh."""
+    assert _route(MESSAGE, _flow("1")).choice is None
+    assert _route(MESSAGE, _flow("1"), _flow("2", Language="sv")).choice is not None
+    assert _route(MESSAGE, _flow("1"), _flow("2", Language="sv", Enabled="false")).choice is None
+    assert _route(MESSAGE, _flow("1", "*"), _flow("2", Match="num_media > 0")).choice is not None
 
 
 @pytest.mark.parametrize("flows", [[_flow("1")], [_flow("1", "*")]], ids=["address", "every address"])
@@ -156,13 +170,13 @@ def test_the_steps_of_a_usual_route_are_short(flows: list[FlexFlow]) -> None:
 
 def test_the_steps_of_a_crowded_address_are_short() -> None:
     """Beyond a few flows that were not taken for one reason only their number is said."""
-    crowd = [replace(_flow("2", Language="es"), sid=f"FO{n:032x}") for n in range(50)]
+    crowd = [replace(_flow("2", Language="sv"), sid=f"FO{n:032x}") for n in range(50)]
     route = _route(MESSAGE, _flow("1"), *crowd)
-    assert "50 flows not taken" in route.steps[0]
-    assert len(route.steps) == 2
+    assert any("50 flows not taken" in step for step in route.steps)
+    assert len(route.steps) < 8
 
 
-@given(st.permutations([_flow("1", Enabled="false"), _flow("2"), _flow("3", Language="es"), _flow("4", "*")]))
+@given(st.permutations([_flow("1", Enabled="false"), _flow("2"), _flow("3", Language="sv"), _flow("4", "*")]))
 def test_the_order_of_the_store_does_not_matter(flows: list[FlexFlow]) -> None:
     """A store gives the flows of an entry in any order; the route is the same."""
     route, sorted_ = _route(MESSAGE, *flows), _route(MESSAGE, *sorted(flows, key=lambda each: each.sid))

@@ -100,8 +100,6 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
         pytest.param({"integration_type": "proxy"}, "    ! no Proxy service is named: ", id="no Proxy service"),
         pytest.param(TASK, "    ! task cannot be delivered to yet: ", id="task"),
         pytest.param({"integration_type": "conversation"}, "    ! conversation cannot be ", id="conversation"),
-        pytest.param(URL | {"language": "es"}, "    ! language cannot be looked at yet: ", id="language"),
-        pytest.param(URL | {"match": "true"}, "    ! match cannot be looked at yet: ", id="match"),
     ],
 )
 def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict[str, str], said: str) -> None:

@@ -157,6 +157,20 @@ def test_a_new_address_costs_one_call_more(world: World, target: Target) -> None
     assert 300 <= _calls(world) - scripts <= 300 + swept
 
 
+def test_a_conversation_that_stays_costs_no_call_more(world: World, target: Target) -> None:
+    """Where several flows share an address, `accept` itself keeps the conversation with its own."""
+    spanish = world.flow(target.url("/es"), language=("es",))
+    world.flow(target.url("/rest"), contact_identity=spanish.contact_identity)
+    theirs = world.address()
+    world.post(world.fields(spanish, theirs), "/webhooks/sms?lang=es")
+    scripts, began = _calls(world), _now(world)
+    for _ in range(100):
+        assert world.text(spanish, theirs, Body="ok").status == 200
+    wait_until(lambda: len(arrived(target, "/es")) == 101, what="all have arrived there")
+    swept = 2 * len(world.services) * (1 + _now(world) - began)
+    assert 200 <= _calls(world) - scripts <= 200 + swept
+
+
 def _calls(world: World) -> int:
     for line in world.call("INFO", "commandstats").decode().splitlines():
         if line.startswith("cmdstat_evalsha:"):

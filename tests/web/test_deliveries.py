@@ -61,6 +61,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "body": "Hola",
         "num_media": 0,
         "flex_flow_sid": flow.sid,
+        "language": None,
         "route": [f"{flow.contact_identity} has {flow.sid}"],
         "attempts": 1,
         "replays": 0,
@@ -382,6 +383,8 @@ def test_a_route_is_told_without_a_trace(world: World, target: Target) -> None:
         "integration_type": "external",
         "response": "relay",
         "paused": True,
+        "language": None,
+        "kept": False,
         "reason": None,
         "steps": [f"{flow.contact_identity} has {flow.sid}, which is paused"],
     }

@@ -48,6 +48,8 @@ def test_a_flow_is_shown_as_twilio_shows_it(rest: Rest) -> None:
         "url": f"{BASE}/v1/FlexFlows/{sid}",
         "validity_period": 14400,
         "language": [],
+        "language_change": False,
+        "language_commands": False,
         "match": None,
         "priority": 0,
         "response": "relay",

@@ -1,0 +1,222 @@
+"""Which of the flows of one address takes a message, where they have conditions: their rules, then its language."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from router.condition import bucket, variables
+from router.contact import NOBODY, Candidate, Choice, Known, Strength, identities_of
+from router.errors import ExpressionError
+from router.expression import compile_expression
+from router.flow import FlexFlow
+from router.language import (
+    Decision,
+    Evidence,
+    command,
+    decide,
+    from_country,
+    from_history,
+    from_parameter,
+    from_preference,
+    from_text,
+)
+from router.message import Message
+from router.region import country_of
+from router.telling import is_opt_out, telling
+
+# Steps are stored with every message: beyond so many flows that were not taken for one reason, only their number is.
+_NAMED: Final = 3
+
+Likelihood = Callable[[str, Sequence[str]], Mapping[str, float] | None]
+
+
+def _silent(text: str, offered: Sequence[str]) -> None:  # noqa: ARG001 - a detector that knows nothing
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstance:
+    """What a route depends on besides the message and the flows.
+
+    Args:
+        now: when the message came.
+        known: what is known of the contact.
+        lang: the language that the webhook's URL names, "" for none.
+        likelihood: says how well a text fits languages, as `router.detector.Detector.likelihood`.
+
+    """
+
+    now: datetime
+    known: Known = NOBODY
+    lang: str = ""
+    likelihood: Likelihood = _silent
+
+
+CIRCUMSTANCE: Final = Circumstance(datetime(2026, 1, 1, tzinfo=UTC))
+
+
+class Weighing:
+    """One message, weighed against the flows of the addresses it may be found by."""
+
+    def __init__(self, message: Message, circumstance: Circumstance) -> None:
+        self._message = message
+        self._circumstance = circumstance
+        self._opt_out = message.opt_out_type or ("STOP" if is_opt_out(message.body) else "")
+        self._told = "" if self._opt_out else telling(message.body)
+        self._flows: Sequence[FlexFlow] = ()
+        self._decision: Decision | None = None
+        self._command = ""
+        self._by_rule = False  # whether the flow looked at last has a Match that is met
+        self._by_content = False  # and that asks what the customer said
+        self._read = False  # whether the text says something about its language
+        self._steps: list[str] = []
+        self.failed: list[tuple[str, str]] = []
+
+    # -- choosing ---------------------------------------------------------------------------------------------------
+
+    def choose(self, flows: Sequence[FlexFlow]) -> FlexFlow | None:
+        """Return the first flow of an address that takes the message; they are enabled, and in their order."""
+        self._flows, self._decision, self._command = flows, None, ""
+        if self._opt_out:
+            self._steps.append(f"It is an opt-out word ({self._opt_out}): it changes nothing of the conversation")
+        refused: dict[str, list[str]] = {}
+        chosen = None
+        for flow in flows:
+            why_not = self._why_not(flow)
+            if why_not is None:
+                chosen = flow
+                break
+            refused.setdefault(why_not, []).append(flow.sid)
+        self._steps += not_taken(refused)
+        return chosen
+
+    def _why_not(self, flow: FlexFlow) -> str | None:
+        """Say why a flow does not take the message; None when it does."""
+        self._by_rule = self._by_content = False
+        if flow.match:
+            why_not = self._rule(flow)
+            if why_not is not None:
+                return why_not
+        if flow.language and self.decision.language not in flow.language:
+            return "for another language" if self.decision.language else "no language is decided"
+        return None
+
+    def _rule(self, flow: FlexFlow) -> str | None:
+        try:
+            expression = compile_expression(flow.match)
+            if self._opt_out and "opt_out_type" not in expression.names:
+                return "its Match does not ask for opt-outs"
+            asked = expression.names
+            values = dict(
+                variables(
+                    self._message,
+                    names=asked,
+                    language=self.decision.language if "language" in asked else "",
+                    country=self._country if "country" in asked else "",
+                    now=self._circumstance.now,
+                )
+            )
+            values["opt_out_type"] = self._opt_out
+            met = expression.matches(values, bucket(self._message))
+        except (ExpressionError, ValueError) as error:
+            self.failed.append((flow.sid, str(error)))
+            if len(self.failed) <= _NAMED:
+                self._steps.append(f"The Match of {flow.sid} has no value: {error}")
+            return "its Match has no value"
+        if not met:
+            return "its Match is false"
+        self._by_rule, self._by_content = True, expression.content
+        return None
+
+    # -- language ---------------------------------------------------------------------------------------------------
+
+    @property
+    def decision(self) -> Decision:
+        """The language of the message among those that the address offers; weighed when it is first asked for."""
+        if self._decision is None:
+            offered = tuple(dict.fromkeys(tag for flow in self._flows for tag in flow.language))
+            evidence = list(self._evidence(offered)) if offered else []
+            self._decision = decide(offered, evidence) if offered else _UNASKED
+            self._steps += self._decision.steps
+            if self._decision.others:
+                self._steps.append(f"What would change it: {self._decision.others}")
+        return self._decision
+
+    def _evidence(self, offered: Sequence[str]) -> Sequence[Evidence]:
+        message, known = self._message, self._circumstance.known
+        if any(flow.language_commands for flow in self._flows):
+            self._command = command(message.body, message.button_text, message.button_payload, offered)
+        if self._command:
+            given: tuple[Evidence | None, ...] = (from_preference(self._command, offered),)
+        else:
+            given = (
+                from_parameter(self._circumstance.lang, offered),
+                from_preference(known.preference or known.language, offered),
+                from_history(known.learned, offered),
+                self._text(offered) if self._told else None,
+                from_country(self._country, offered),
+            )
+        return [each for each in given if each is not None]
+
+    def _text(self, offered: Sequence[str]) -> Evidence | None:
+        evidence = from_text(self._circumstance.likelihood(self._told, offered), letters(self._told))
+        self._read = evidence is not None
+        return evidence
+
+    @property
+    def _country(self) -> str:
+        return country_of(self._message.from_, self._message.params.get("FromCountry", ""))
+
+    # -- what came of it --------------------------------------------------------------------------------------------
+
+    @property
+    def language(self) -> str:
+        """The language that was decided on, "" where none was, or nobody asked."""
+        return self._decision.language if self._decision else ""
+
+    def said(self) -> list[str]:
+        """Return the steps so far, once."""
+        said, self._steps = self._steps, []
+        return said
+
+    def choice(self, chosen: FlexFlow | None, candidates: tuple[Candidate, ...]) -> Choice:
+        """Return what `accept` weighs against the flow that the conversation has."""
+        decision = self._decision or _UNASKED
+        conditional = chosen is not None and not chosen.is_default
+        return Choice(
+            identities=identities_of(self._message),
+            ours=self._message.contact_identity,
+            language=decision.language if conditional else "",
+            strength=self._strength(decision) if conditional else Strength.SILENT,
+            firm=conditional and (self._by_rule or decision.firm),
+            candidates=candidates,
+            learned=dict(decision.shares) if self._read else {},
+            preference=self._command,
+            passing=bool(self._opt_out),
+        )
+
+    def _strength(self, decision: Decision) -> Strength:
+        """Say how much the message says for the flow that has conditions: a word of no language moves nothing."""
+        outright = self._by_content if self._by_rule else bool(self._command)
+        changed = not self._by_rule and decision.clear and any(flow.language_change for flow in self._flows)
+        if outright or changed:
+            return Strength.OUTRIGHT
+        return Strength.DECIDED if self._told else Strength.SILENT
+
+
+def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say which flows did not take a message, by the reason why."""
+    return [
+        f"{', '.join(sids) if len(sids) <= _NAMED else f'{len(sids)} flows'} not taken: {why}"
+        for why, sids in refused.items()
+    ]
+
+
+# Where no flow of the address has a language.
+_UNASKED: Final = Decision("", 0.0, (), firm=False, clear=False, steps=(), others="")
+
+
+def letters(words: str) -> int:
+    """Count the letters of telling words."""
+    return len(words) - words.count(" ")

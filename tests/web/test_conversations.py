@@ -1,0 +1,165 @@
+"""Flows that share an address, over real processes: rules, languages, and conversations that stay where they are."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from router.flow import FlexFlow
+from tests.e2e.world import Reply, World
+from tests.integrations.target import Target, answer
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+from tests.web.accounts import CONFIG
+
+_NUMBERS = count(100)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two routers of one process each over one store: no message may need the process that had the one before."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, processes=2, config=CONFIG)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    """A target that answers each flow at a path of its own."""
+    with Target() as running:
+        yield running
+
+
+class Desk:
+    """An address with flows for two languages, a rule and the rest."""
+
+    def __init__(self, world: World, target: Target, **more: bool) -> None:
+        self.world, self.target = world, target
+        self.ours, self.theirs = world.address(), world.address()
+        self.spanish = self.flow("es", language=("es",), **more)
+        self.french = self.flow("fr", language=("fr",))
+        self.rest = self.flow("rest")
+
+    def flow(self, name: str, **more: Any) -> FlexFlow:
+        """Add a flow for the address; it relays, so that an answer means that the message has been there."""
+        path = f"/{name}-{next(_NUMBERS)}"
+        self.target.script[path] = answer(200)
+        return self.world.flow(self.target.url(path), contact_identity=self.ours, **more)
+
+    def says(self, body: str, *, lang: str = "", process: int = 0, **fields: str) -> Reply:
+        """Let the customer write."""
+        path = f"/webhooks/sms?lang={lang}" if lang else "/webhooks/sms"
+        reply = self.world.post(self.world.fields(self.ours, self.theirs, Body=body, **fields), path, process=process)
+        assert reply.status == 200
+        return reply
+
+    def goes(self, body: str, *, lang: str = "", process: int = 0, **fields: str) -> str | None:
+        """Let the customer write, and return the SID of the flow that the message went to."""
+        sid = self.says(body, lang=lang, process=process, **fields).sid
+        went: str | None = self.world.ends(sid)["flex_flow_sid"]
+        return went
+
+    def explained(self, body: str, lang: str = "") -> dict[str, object]:
+        """Ask where a message of the customer would go."""
+        form = {"To": self.ours, "From": self.theirs, "Body": body, "lang": lang, "FromCountry": "JP"}
+        found: dict[str, object] = self.world.rest("POST", "/v1/Routes", form).json
+        return found
+
+
+@pytest.fixture
+def desk(world: World, target: Target) -> Desk:
+    """An address of its own, and a customer."""
+    return Desk(world, target)
+
+
+def test_a_conversation_keeps_its_flow_on_every_process(desk: Desk) -> None:
+    """After one message in Spanish, "ok", "1" and a link go there too, whichever process takes them, in Spanish."""
+    assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
+    for body, process in (("ok", 1), ("1", 0), ("https://example.com", 1), ("", 0)):
+        assert desk.goes(body, process=process, FromCountry="JP") == desk.spanish.sid
+    assert dict(desk.target.requests[-1].headers)["X-Router-Language"] == "es"
+    sid = desk.says("ok", FromCountry="JP").sid
+    delivery = desk.world.ends(sid)
+    assert delivery["language"] == "es"
+    assert delivery["route"][-1] == f"The conversation stays with {desk.spanish.sid} in es"
+    assert desk.world.log("webhook", message_sid=sid)[0]["kept"] is True
+
+
+def test_another_customer_is_decided_apart(desk: Desk) -> None:
+    """What one customer's conversation stays with is nothing to the next one's."""
+    assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
+    desk.theirs = desk.world.address()
+    assert desk.goes("ok", FromCountry="JP") == desk.rest.sid
+
+
+def test_a_disabled_flow_lets_its_conversations_go(desk: Desk) -> None:
+    """The first message after a flow was disabled goes elsewhere, on every process."""
+    assert desk.goes("Hola", lang="fr", process=1, FromCountry="JP") == desk.french.sid
+    assert desk.goes("ok", process=1, FromCountry="JP") == desk.french.sid
+    desk.world.change(desk.french, enabled=False)
+    assert desk.goes("ok", process=1, FromCountry="JP") == desk.rest.sid
+
+
+def test_what_the_customer_says_may_end_it(desk: Desk) -> None:
+    """A rule about the text moves the conversation, and it stays there."""
+    assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
+    sales = desk.flow("sales", match='body.startsWith("#")')
+    assert desk.goes("#42", process=1, FromCountry="JP") == sales.sid
+    assert desk.goes("ok", FromCountry="JP") == sales.sid
+
+
+def test_an_opt_out_passes_by(desk: Desk) -> None:
+    """STOP goes to the flow for opt-outs, and the conversation is where it was."""
+    leaving = desk.flow("leaving", match='opt_out_type == "STOP"')
+    assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
+    assert desk.goes("STOP", FromCountry="JP") == leaving.sid
+    assert desk.goes("ok", process=1, FromCountry="JP") == desk.spanish.sid
+
+
+def test_who_names_a_language_is_served_in_it_everywhere(world: World, target: Target) -> None:
+    """ESPAÑOL moves the conversation and is remembered: at another address the first message is decided by it."""
+    desk = Desk(world, target, language_commands=True)
+    assert desk.goes("Bonjour", lang="fr", FromCountry="JP") == desk.french.sid
+    assert desk.goes("ESPAÑOL", FromCountry="JP") == desk.spanish.sid
+    assert desk.goes("ok", process=1, FromCountry="JP") == desk.spanish.sid
+    other = Desk(world, target)
+    other.theirs = desk.theirs
+    assert other.goes("ok", process=1, FromCountry="JP") == other.spanish.sid
+
+
+def test_a_conversation_is_told_without_a_trace(desk: Desk) -> None:
+    """`/v1/Routes` says what `accept` would do, sees what the conversation stays with, and changes nothing."""
+    assert desk.explained("ok")["flex_flow_sid"] == desk.rest.sid
+    assert desk.explained("Hola", lang="es")["flex_flow_sid"] == desk.spanish.sid
+    assert desk.explained("ok")["flex_flow_sid"] == desk.rest.sid
+    desk.goes("Hola", lang="es", FromCountry="JP")
+    told = desk.explained("ok")
+    assert (told["flex_flow_sid"], told["language"], told["kept"]) == (desk.spanish.sid, "es", True)
+
+
+def test_messages_of_one_conversation_keep_their_order_when_it_moves(desk: Desk) -> None:
+    """A conversation is one lane, whichever flow has it: a message never overtakes the one before."""
+    desk.goes("Hola", lang="es", FromCountry="JP")
+    paused = desk.world.change(desk.spanish, paused=True)
+    first = desk.says("ok", FromCountry="JP").sid
+    rule = desk.flow("rule", match='body == "#"')
+    second = desk.says("#", process=1, FromCountry="JP").sid
+    assert desk.world.delivery(first)["status"] == desk.world.delivery(second)["status"] == "queued"
+    desk.world.change(paused, paused=False)
+    assert desk.world.ends(second, within=20)["flex_flow_sid"] == rule.sid
+    assert desk.world.delivery(first)["status"] == "delivered"
+    at = [request.target for request in desk.target.requests]
+    wait_until(lambda: at[-1].startswith("/rule"), what="the second arrived last")
+
+
+def test_a_rule_that_fails_is_counted(desk: Desk) -> None:
+    """A Match without a value for a message is false, shown on the delivery, and counted by flow."""
+    failing = desk.flow("failing", match="int(body) > 3")
+    sid = desk.says("not a number", FromCountry="JP").sid
+    delivery = desk.world.ends(sid)
+    assert delivery["flex_flow_sid"] == desk.rest.sid
+    assert any(failing.sid in step and "no value" in step for step in delivery["route"])
+    assert desk.world.metric("router_match_failed_total", flex_flow_sid=failing.sid) == 1
