@@ -21,7 +21,7 @@ from router.store.flows import FlowChanged
 from router.tunnel import TunnelWatch
 from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, webhooks
 from router.web.auth import Unauthenticated, refusal
-from router.web.errors import ApiError, changed_response, error_response, flow_response
+from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
 from router.web.public import with_tunnel
 
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
@@ -117,16 +117,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_error_handler(Unauthenticated, refusal(settings, store.failures))
     app.register_error_handler(InvalidFlow, flow_response)
     app.register_error_handler(FlowChanged, changed_response)
-    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(HTTPException, http_response)
     app.register_error_handler(StoreUnavailable, _store_error)
     return app
-
-
-def _http_error(error: HTTPException) -> Response:
-    """Write werkzeug's own errors (no such path, no such method) as Twilio writes them."""
-    status = error.code or 500
-    codes = {404: 20404, 405: 20004, 413: 20413}
-    return error_response(ApiError(status, codes.get(status, 20001), error.description or error.name))
 
 
 def _store_error(error: StoreUnavailable) -> Response:

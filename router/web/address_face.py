@@ -41,6 +41,8 @@ NAMES: Final = {
     "AutoCreation.StudioFlowSid": "Integration.FlowSid",
     "AutoCreation.StudioRetryCount": "Integration.RetryCount",
 }
+# What a form has once, beside WebhookFilters, which it may have several times.
+ONCE: Final = (*NAMES, "Type", "AddressCountry", "AutoCreation.Type", "AutoCreation.WebhookMethod")
 _OURS: Final = {flow: address for address, flow in NAMES.items()} | {"ChannelType": "Type"}
 CREATION: Final = Choice(("webhook", "studio", "default"))
 METHOD: Final = Choice(("get", "post"))

@@ -7,6 +7,7 @@ import time
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
+from werkzeug.datastructures import MultiDict
 
 from router.address import canonical, channel_of
 from router.errors import FlowConflict, InvalidFlow
@@ -14,11 +15,12 @@ from router.flow import FlexFlow
 from router.settings import Account, Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
-from router.web.address_face import TYPE, channel_of_type, from_form, to_address, type_of
+from router.web.address_face import ONCE, TYPE, channel_of_type, from_form, to_address, type_of
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, error_response, invalid, not_found
 from router.web.flow_page import read_flow_page
-from router.web.page import base_url, json_response, page_body, read_page
+from router.web.form import read_form
+from router.web.page import base_url, json_response, no_content, page_body, read_page
 
 # Twilio's largest page. A larger PageSize is read as this one: the official libraries ask for as many as the caller
 # wants in all, `list(limit=100)`.
@@ -36,7 +38,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     @addresses.post("")
     def create() -> Response:
         caller = identify(request, settings)
-        flow = _read_form(caller, settings, None)
+        flow = _make(caller, settings, _form(), None)
         store.flows.put(flow, by=caller.user, only_default=True)
         return json_response(to_address(flow, base_url(request, settings)), 201)
 
@@ -47,11 +49,11 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
 
     @addresses.post("/<path:name>")
     def update(name: str) -> Response:
-        caller = identify(request, settings)
+        caller, form = identify(request, settings), _form()
         flow = store.flows.update(
             caller.account.sid,
             _find(caller.account, name, store).sid,
-            lambda current: _read_form(caller, settings, _shown(current)),
+            lambda current: _make(caller, settings, form, _shown(current)),
             by=caller.user,
         )
         return json_response(to_address(_shown(flow), base_url(request, settings)))
@@ -62,7 +64,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         sid = _find(caller.account, name, store).sid
         if store.flows.remove(caller.account.sid, sid, by=caller.user) is None:
             raise not_found(request.path)
-        return Response(status=204)
+        return no_content()
 
     addresses.register_error_handler(InvalidFlow, _refuse)
     return addresses
@@ -76,10 +78,14 @@ def _refuse(error: InvalidFlow) -> Response:
     return error_response(ApiError(400, 20001, str(error)))
 
 
-def _read_form(caller: Caller, settings: Settings, current: FlexFlow | None) -> FlexFlow:
+def _form() -> MultiDict[str, str]:
+    return read_form(request, ONCE)
+
+
+def _make(caller: Caller, settings: Settings, form: MultiDict[str, str], current: FlexFlow | None) -> FlexFlow:
     return from_form(
-        request.form.to_dict(),
-        request.form.getlist("AutoCreation.WebhookFilters"),
+        form.to_dict(),
+        form.getlist("AutoCreation.WebhookFilters"),
         account_sid=caller.account.sid,
         current=current,
         handlers=settings.handlers_of(caller.account.sid),

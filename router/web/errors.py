@@ -1,6 +1,7 @@
 """Twilio's error body, and which error of ours is which: https://www.twilio.com/docs/usage/twilios-response."""
 
-from flask import Response, json
+from flask import Response, json, request
+from werkzeug.exceptions import HTTPException
 
 from router.errors import FlowConflict, InvalidFlow, RouterError
 
@@ -34,6 +35,17 @@ def flow_response(error: InvalidFlow) -> Response:
     if isinstance(error, FlowConflict):
         return error_response(ApiError(409, 45212, str(error)))
     return error_response(ApiError(400, 45210, str(error)))
+
+
+def http_response(error: HTTPException) -> Response:
+    """Write werkzeug's own errors (no such path, no such method) as Twilio writes them."""
+    status = error.code or 500
+    codes = {404: 20404, 405: 20004, 413: 20413}
+    if status == 404:  # noqa: PLR2004 - in the words of what is not there for any other reason
+        return error_response(not_found(request.path))
+    response = error_response(ApiError(status, codes.get(status, 20001), error.description or error.name))
+    response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
+    return response
 
 
 def changed_response(error: RouterError) -> Response:

@@ -4,19 +4,21 @@ https://www.twilio.com/docs/flex/developer/messaging/flow
 """
 
 import time
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 from flask import Blueprint, Response, request
 
-from router.flow import FlexFlow, from_parameters, to_resource
+from router.flow import FIELDS, FlexFlow, from_parameters, to_resource
 from router.settings import Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, not_found
 from router.web.flow_page import read_flow_page
-from router.web.page import base_url, json_response, page_body, read_page, seal, unseal
+from router.web.form import read_form
+from router.web.page import base_url, json_response, no_content, page_body, read_page, seal, unseal
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:
@@ -30,7 +32,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     @flex_flows.post("")
     def create() -> Response:
         caller = identify(request, settings)
-        flow = _read_form(caller, settings, None)
+        flow = _make(caller, settings, _form(), None)
         store.flows.put(flow, by=caller.user)
         return json_response(to_resource(flow, base_url(request, settings)), 201)
 
@@ -41,11 +43,11 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
 
     @flex_flows.post("/<sid>")
     def update(sid: str) -> Response:
-        caller = identify(request, settings)
+        caller, form = identify(request, settings), _form()
         flow = store.flows.update(
             caller.account.sid,
             _sid(sid),
-            lambda current: _read_form(caller, settings, current),
+            lambda current: _make(caller, settings, form, current),
             by=caller.user,
         )
         return json_response(_resource(flow, settings))
@@ -55,7 +57,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         caller = identify(request, settings)
         if store.flows.remove(caller.account.sid, _sid(sid), by=caller.user) is None:
             raise not_found(request.path)
-        return Response(status=204)
+        return no_content()
 
     @flex_flows.get("/<sid>/Changes")
     def changes(sid: str) -> Response:
@@ -70,9 +72,13 @@ def _sid(sid: str) -> str:
     return sid
 
 
-def _read_form(caller: Caller, settings: Settings, current: FlexFlow | None) -> FlexFlow:
+def _form() -> dict[str, str]:
+    return read_form(request, (each.wire for each in FIELDS)).to_dict()
+
+
+def _make(caller: Caller, settings: Settings, form: Mapping[str, str], current: FlexFlow | None) -> FlexFlow:
     return from_parameters(
-        request.form.to_dict(),
+        form,
         account_sid=caller.account.sid,
         current=current,
         handlers=settings.handlers_of(caller.account.sid),

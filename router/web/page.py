@@ -79,6 +79,13 @@ def json_response(body: Mapping[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(body), status, content_type="application/json")
 
 
+def no_content() -> Response:
+    """Write the answer to a DELETE."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
 def page_body(  # noqa: PLR0913 - what a page of Twilio's says
     key: str,
     items: list[dict[str, Any]],

@@ -50,6 +50,8 @@ def test_a_flow_is_shown_as_twilio_shows_it(rest: Rest) -> None:
         "language": [],
         "language_change": False,
         "language_commands": False,
+        "language_change": False,
+        "language_commands": False,
         "match": None,
         "priority": 0,
         "response": "relay",
@@ -220,10 +222,14 @@ def test_what_is_not_there_is_404(rest: Rest, sid: str) -> None:
 
 
 def test_methods_that_twilio_has_not(rest: Rest) -> None:
-    """PUT and PATCH are 405 and 20004."""
+    """PUT and PATCH are 405 and 20004, with what is allowed; a path that nobody has is 404 in Twilio's words."""
     sid = rest.create()["sid"]
     for method, path in (("PUT", FLOWS), ("DELETE", FLOWS), ("PATCH", f"{FLOWS}/{sid}")):
-        assert rest.call(method, path).error[:2] == (405, 20004)
+        refused = rest.call(method, path)
+        assert refused.error[:2] == (405, 20004)
+        assert "POST" in refused.headers["Allow"]
+    for path in ("/v1/FlexFlow", f"{FLOWS}/"):
+        assert rest.call("GET", path).error == (404, 20404, f"The requested resource {path} was not found")
 
 
 def test_a_form_has_a_limit(rest: Rest) -> None:
@@ -231,6 +237,32 @@ def test_a_form_has_a_limit(rest: Rest) -> None:
     twiml = f"<Response><Message>{'é' * 32_000}</Message></Response>"
     assert rest.create(FallbackTwiml=twiml)["fallback_twiml"] == twiml
     assert rest.call("POST", FLOWS, flow_form(Colour="x" * 2**20)).error[:2] == (413, 20413)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+def test_another_body_than_a_form_is_415(rest: Rest, content_type: str) -> None:
+    """JSON would be read as an empty form: an update that changes nothing, answered 200."""
+    sid = rest.create()["sid"]
+    for path in (f"{FLOWS}/{sid}", FLOWS, f"/v1/Configuration/Addresses/IG{sid[2:]}"):
+        reply = rest.call("POST", path, '{"FriendlyName": "x"}', headers={"Content-Type": content_type})
+        assert reply.error[:2] == (415, 20001)
+        assert "application/x-www-form-urlencoded" in reply.error[2]
+    assert rest.call("POST", f"{FLOWS}/{sid}").status == 200  # no body at all: nothing to change
+    form = rest.call("POST", f"{FLOWS}/{sid}", {"FriendlyName": "y"}, headers={"Content-Type": "multipart/form-data"})
+    assert (form.status, form.json["friendly_name"]) == (200, "y")
+
+
+def test_a_parameter_has_one_value(rest: Rest) -> None:
+    """Two values of one parameter are refused by its name, for either could be meant; the same one twice is one."""
+    sid = rest.create()["sid"]
+    for path, name, code in ((f"{FLOWS}/{sid}", "FriendlyName", 45210), (FLOWS, "ChatServiceSid", 45210)):
+        twice = {name: ["a", "b"]}
+        assert rest.call("POST", path, twice).error == (400, code, f"{name}: is given 2 times, with different values")
+    twice = {"AutoCreation.Enabled": ["true", "false"]}
+    refused = rest.call("POST", f"/v1/Configuration/Addresses/IG{sid[2:]}", twice)
+    assert refused.error == (400, 20001, "AutoCreation.Enabled: is given 2 times, with different values")
+    same = {"FriendlyName": ["z", "z"], "Colour": ["red", "blue"]}
+    assert rest.call("POST", f"{FLOWS}/{sid}", same).json["friendly_name"] == "z"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""The form of a REST request: each parameter once."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from flask import Request
+from werkzeug.datastructures import MultiDict
+
+from router.errors import InvalidFlow
+from router.web.errors import ApiError
+
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def read_form(request: Request, once: Iterable[str]) -> MultiDict[str, str]:
+    """Return the form of a POST.
+
+    What is no form is refused: Flask would read it as an empty one, and an update with JSON would change nothing and be
+    answered 200.
+
+    Args:
+        request: the request; without a body its form is empty.
+        once: parameters that have one value.
+
+    Raises:
+        ApiError: 415, the body is not a form.
+        InvalidFlow: a parameter of `once` is there with several values, none of which can be known to be meant.
+    """
+    form = request.form
+    if request.mimetype not in _FORMS and (request.content_length or request.headers.get("Transfer-Encoding")):
+        raise ApiError(415, 20001, f"Content-Type: {request.mimetype[:60] or 'none'!r} is not a form; send {_FORMS[0]}")
+    for name in once:
+        if len(values := dict.fromkeys(form.getlist(name))) > 1:
+            raise InvalidFlow(name, f"is given {len(values)} times, with different values")
+    return form
