@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from router.errors import ExpressionError
 from router.expression.engine import compile_source, run
-from router.expression.function import OWN, REWRITTEN, SEEN, check_size, functions, percent, regex, share, zone
+from router.expression.function import OWN, REWRITTEN, SEEN, functions, percent, regexes, share, zone
 from router.expression.rule import judge
 from router.expression.token import Fault, Token, tokenize, where
 from router.expression.variable import VARIABLES
@@ -105,18 +105,17 @@ def build(text: str) -> Expression:
         raise Fault(f"at most {MOST} characters are allowed, not {len(text)}", MOST)
     tokens = tokenize(text)
     asked = judge(tokens, tuple(VARIABLES))
-    compile_source(text)
+    program = compile_source(text)
+    if (rewritten := _rewritten(text, tokens)) != text:
+        program = compile_source(rewritten)
     for token in asked.zones:
         with _fault_at(token):
             zone(_literal(token))
     searches: dict[str, Function] = {}
-    size = 0
-    for token in asked.patterns:
+    patterns = [_literal(token) for token in asked.patterns]
+    for count, token in enumerate(asked.patterns, 1):
         with _fault_at(token):
-            found = regex(_literal(token))
-            size += found.programsize
-            check_size(size)
-        searches[found.pattern] = found.search
+            searches = regexes(patterns[:count])
     shares = []
     for token in asked.shares:
         with _fault_at(token):
@@ -128,7 +127,7 @@ def build(text: str) -> Expression:
         fields=tuple(_literal(token) for token in asked.fields),
         shares=tuple(shares),
         content=any(VARIABLES[name].content for name in asked.variables),
-        _program=compile_source(_rewritten(text, tokens)),
+        _program=program,
         _functions=functions(asked.functions, searches),
     )
 

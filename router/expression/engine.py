@@ -117,12 +117,13 @@ def _fault(source: str, message: str) -> Fault:
 
 def _failure(error: Exception, raised: list[BaseException]) -> ExpressionError:
     """Tell what the library says, in our words and without the values: they are what the customer wrote."""
+    cause = raised[-1] if raised else error
     for kind, said in _BY_VALUE.items():
-        if isinstance(error, kind):
+        if isinstance(cause, kind):
             return ExpressionError(said, by_value=True)
-    message = str(error)
     if raised:
-        return ExpressionError(str(raised[-1]) if isinstance(raised[-1], TypeError) else "a function failed")
+        return ExpressionError(str(cause) if isinstance(cause, TypeError) else "a function failed")
+    message = str(error)
     if (function := _FUNCTION.match(message)) and function["name"] in _CONVERSIONS:
         name = function["name"]
         return ExpressionError(f"{name}() was given a text that is not {_CONVERSIONS[name]}", by_value=True)

@@ -1,11 +1,11 @@
 """A condition is tried on sample messages before it is saved: who writes what cannot work is told at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from router.errors import ExpressionError
 from router.expression.compiled import Expression, build, compile_expression, type_of
-from router.expression.token import Fault, Part, Token, parts, tokenize, where
+from router.expression.token import Fault, parts, tokenize, where
 from router.expression.variable import VARIABLES
 
 # Each sample's variables, and the contact's place among a hundred.
@@ -24,9 +24,8 @@ def try_expression(text: str) -> Expression:
     Raises ValueError that says where it is wrong, and why.
     """
     expression = compile_expression(text)
-    tokens = tokenize(text)
     try:
-        doubtful = [fault for part in parts(tokens) if (fault := _try_part(text, tokens[part.first : part.last], part))]
+        doubtful = list(_doubtful(text))
         for (variables, bucket), said in zip(_SAMPLES, _SAID, strict=True):
             try:
                 expression.matches(variables, bucket)
@@ -39,22 +38,25 @@ def try_expression(text: str) -> Expression:
     return expression
 
 
-def _try_part(text: str, tokens: Sequence[Token], part: Part) -> Fault | None:
-    """Raise Fault for a part that cannot work; return one for what fails, but may have a guard beside it."""
-    first, last = tokens[0], tokens[-1]
-    if first is last and not part.truth:
-        return None
-    piece = build(text[first.at : last.at + len(last.text)])
-    doubtful = None
-    for variables, bucket in _SAMPLES:
-        try:
-            value: Any = piece.value(variables, bucket)
-        except ExpressionError as error:
-            fault = Fault(str(error), first.at)
-            if not error.by_value or not piece.names & VARIABLES.keys():
-                raise fault from None
-            doubtful = doubtful or fault
-        else:
-            if part.truth and not isinstance(value, bool):
-                raise Fault(f"this is {type_of(value)}, where true or false is wanted", first.at)
-    return doubtful
+def _doubtful(text: str) -> Iterator[Fault]:
+    """Raise Fault for a part that cannot work; give one for each that fails, but may have a guard beside it."""
+    tokens = tokenize(text)
+    tried = set()
+    for part in parts(tokens):
+        first, last = tokens[part.first], tokens[part.last - 1]
+        piece = text[first.at : last.at + len(last.text)]
+        if (piece, part.truth) in tried or (first is last and not part.truth):
+            continue
+        tried.add((piece, part.truth))
+        expression = build(piece)
+        for variables, bucket in _SAMPLES:
+            try:
+                value: Any = expression.value(variables, bucket)
+            except ExpressionError as error:
+                fault = Fault(str(error), first.at)
+                if not error.by_value or not expression.names & VARIABLES.keys():
+                    raise fault from None
+                yield fault
+            else:
+                if part.truth and not isinstance(value, bool):
+                    raise Fault(f"this is {type_of(value)}, where true or false is wanted", first.at)
