@@ -34,6 +34,7 @@ class WebUrl(click.ParamType[str]):
         return text
 
 
+_STEPS: Final = 200  # states of the progress bar: each one is written to the terminal
 _MANY: Final = 20  # messages, from which on progress is shown
 
 
@@ -105,7 +106,10 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
         return form.get("From", ""), form.get("To", "")
 
     interrupted = False
-    with click.progressbar(length=len(items), label=label, file=sys.stderr, hidden=hidden, show_pos=True) as bar:
+    steps = max(1, len(items) // _STEPS)
+    with click.progressbar(
+        length=len(items), label=label, file=sys.stderr, hidden=hidden, show_pos=True, update_min_steps=steps
+    ) as bar:
         try:
             Pace(send, lane, at_once).run((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items))
         except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """`router record`: what really arrived, kept in a file that `router replay-traffic` sends again."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -23,6 +24,7 @@ from router.store.deliveries import Delivery
 
 # Between two looks of --follow, in seconds.
 _PAUSE: Final = 0.5
+_SHOWN: Final = 100  # deliveries, between two states of the progress bar
 _MOST: Final = 1_000_000
 _USUAL: Final = 100_000
 
@@ -42,8 +44,10 @@ class _Command(click.Command):
 @click.option("--channel", type=click.Choice(CHANNELS), help="Only messages of this channel.")
 @click.option("--from", "from_", default="", help="Only those of this customer.")
 @click.option("--to", default="", help="Only those to this address.")
-@click.option("--limit", type=click.IntRange(1, _MOST), default=_USUAL, help=f"The newest so many. [{_USUAL}]")
-@click.option("--count", type=click.IntRange(1), help="With --follow: end after so many. [never]")
+@click.option(
+    "--limit", type=click.IntRange(1, _MOST), default=_USUAL, metavar="N", help=f"The newest so many. [{_USUAL}]"
+)
+@click.option("--count", type=click.IntRange(1), metavar="N", help="With --follow: end after so many. [never]")
 @click.option("--append", is_flag=True, help="Add to a file that is there already.")
 @click.option("--redact", is_flag=True, help="Replace the customers' addresses, mask what they wrote.")
 @click.option("--keep", multiple=True, metavar="NAME", help="With --redact: a parameter that stays as it is.")
@@ -87,7 +91,7 @@ def record(  # noqa: PLR0913 - one for each option
         arrivals = _Arrivals(
             store, some_accounts(settings, account), taken, None if follow and not since else since or 0
         )
-        found = arrivals.look(limit)
+        found = arrivals.look(limit, "Reading")
         if not found and not follow:
             raise RouterError(_nothing(since=since, everything=taken.is_everything))
         with closing(_open(file, append=append)) as out:
@@ -150,13 +154,24 @@ class _Arrivals:
                     at_once = store.deliveries.newest(account.sid, after=newest.accepted_at)
                     self._seen[account.sid] = {each.message_sid for each in at_once}
 
-    def look(self, limit: int) -> list[str]:
-        """Return the lines of what was accepted since the last look, the newest `limit` of them, in their order."""
+    def look(self, limit: int, label: str = "") -> list[str]:
+        """Return the lines of what was accepted since the last look, the newest `limit` of them, in their order.
+
+        With a `label` it shows on a terminal how far it is.
+        """
         found: list[tuple[int, str]] = []
         for sid in self._since:
             # Lines, not deliveries, for there may be very many of them.
-            walk = ((each.accepted_at, self._taken.line(each)) for each in self._new(sid))
-            found += islice(((at, line) for at, line in walk if line), limit)
+            with click.progressbar(
+                self._new(sid),
+                label=label,
+                show_pos=True,
+                file=sys.stderr,
+                hidden=not (label and sys.stderr.isatty()),
+                update_min_steps=_SHOWN,
+            ) as new:
+                walk = ((each.accepted_at, self._taken.line(each)) for each in new)
+                found += islice(((at, line) for at, line in walk if line), limit)
         found.reverse()
         found.sort(key=lambda each: each[0])
         return [line for _, line in found[-limit:]]

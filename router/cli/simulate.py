@@ -48,7 +48,12 @@ class _Command(click.Command):
 @click.option("--from", "from_", help="The customer's address. [somebody's]")
 @click.option("--to", help="The address written to. [that of a flow]")
 @click.option(
-    "--shape", "shapes", type=click.Choice(tuple(SHAPES)), multiple=True, metavar="SHAPE", help="What it is. [text]"
+    "--shape",
+    "shapes",
+    type=click.Choice(tuple(SHAPES)),
+    multiple=True,
+    metavar="SHAPE",
+    help="What it is, as below; may be given several times. [text]",
 )
 @click.option("--media", multiple=True, metavar="URL[,TYPE]", help="An attachment; may be given several times.")
 @click.option(
@@ -63,19 +68,32 @@ class _Command(click.Command):
 @account_option
 @key_option
 @click.option("--sid", metavar="SM…", help="Its MessageSid: the same once more makes a duplicate. [a new one]")
-@click.option("--count", type=click.IntRange(1, 100_000), default=1, help="How many messages, numbered. [1]")
-@click.option("--contacts", type=click.IntRange(1, 100_000), default=1, help="How many customers write them. [1]")
 @click.option(
-    "--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Messages a second. [one after the other]"
+    "--count", type=click.IntRange(1, 100_000), default=1, metavar="N", help="How many messages, numbered. [1]"
 )
-@click.option("--method", type=click.Choice(("POST", "GET"), case_sensitive=False), default="POST", help="[POST]")
+@click.option(
+    "--contacts", type=click.IntRange(1, 100_000), default=1, metavar="N", help="How many customers write them. [1]"
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    metavar="N",
+    help="Messages a second. [one after the other]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(("POST", "GET"), case_sensitive=False),
+    default="POST",
+    metavar="POST|GET",
+    help="[POST]",
+)
 @click.option(
     "--tamper",
     type=click.Choice(tuple(TAMPERS)),
     is_flag=False,
     flag_value="body",
     metavar="[HOW]",
-    help="Break it on the way; it must be refused. [body]",
+    help="Break it on the way, as below; it must be refused. [body]",
 )
 @click.option(
     "--wait", type=click.FloatRange(0), default=5.0, metavar="S", help="Seconds to wait for the delivery. [5]"
@@ -149,7 +167,7 @@ def simulate(  # noqa: PLR0913 - one for each option
             sending = dispatch(
                 [((n / rate if rate else 0.0), each) for n, each in enumerate(plan.messages(outgoing))],
                 at_once=min(contacts, _AT_ONCE) if rate else 1,
-                label=f"Sending to {where}",
+                label="Sending",
             )
         except NoAnswer as error:
             raise RouterError(f"{error}{_logged(error.code) if url else ''}") from None
