@@ -44,7 +44,8 @@ def _sid(prefix: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _base_url(value: str) -> str:
+def base_url_of(value: str) -> str:
+    """Return the base URL that was written; raise ValueError with the reason for what is none."""
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -74,7 +75,7 @@ def _bind(value: str) -> str:
 
 Secret = Annotated[str, AfterValidator(check_secret)]
 AccountSid = Annotated[str, _sid("AC")]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
+BaseUrl = Annotated[str, AfterValidator(base_url_of)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(lambda value: ip_network(str(value)))]
 Duration = Annotated[float, Field(ge=0, le=10**8, allow_inf_nan=False)]  # 10**8: some three years in seconds
 

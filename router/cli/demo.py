@@ -6,8 +6,10 @@ traffic arrives from 127.0.0.1, so loopback is never a reason to trust.
 
 import os
 import secrets
+import tomllib
 from pathlib import Path
 
+from router.settings import Settings
 from router.sid import new_sid
 
 _HEAD = """\
@@ -43,6 +45,17 @@ def configuration(data_dir: Path, *, with_account: bool) -> Path:
             text += _ACCOUNT.format(sid=new_sid("AC"), token=secrets.token_hex(16))
         _write_private(path, text + _HANDLERS)
     return path
+
+
+def is_made_up(settings: Settings) -> bool:
+    """Say whether the only account is the one that `router run` made up."""
+    try:
+        made = tomllib.loads((settings.data_dir / "demo.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    sids = {account["sid"] for account in made.get("account", ())}
+    known = {account.sid for account in settings.accounts}
+    return bool(known) and known <= sids and not os.environ.get("TWILIO_ACCOUNT_SID")
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -1,9 +1,7 @@
 """`router doctor`: why a signature did not match, and what is wrong with the set-up."""
 
-import os
 import sys
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -13,8 +11,10 @@ from rich.text import Text
 
 from router.cli.checks import Check, State, here, outside
 from router.cli.context import base_url, load_settings_for_cli
+from router.cli.demo import is_made_up
 from router.cli.reach import Moment, json_option, open_store
 from router.cli.show import ago, clean, console, print_json
+from router.cli.tunnels.through import answers
 from router.errors import RouterError, SettingsError, StoreUnavailable
 from router.settings import Settings
 from router.store import Store
@@ -71,13 +71,13 @@ def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
 
 def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bool) -> list[Refusal]:
     """Look at everything that can be looked at; return what was refused since."""
-    demo = _demo(settings)
+    demo = is_made_up(settings)
     checks += here.settings(settings, demo=demo)
     try:
         with open_store(settings) as store:
             checks += here.store(store)
             checks += here.clock(store)
-            checks += here.running(settings, outside.answers(base_url(settings)))
+            checks += here.running(settings, answers(base_url(settings)))
             checks += _outside(settings, store, demo=demo, offline=offline)
             checks += here.messages(settings, store)
             checks += here.load(settings, store)
@@ -123,17 +123,6 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[Check]:
         yield Check("signatures", "look", found, "see below; strangers' attempts look like this too")
     else:
         yield Check("signatures", "good", "no request was refused")
-
-
-def _demo(settings: Settings) -> bool:
-    """Say whether the only account is the one that `router run` made up."""
-    try:
-        made = tomllib.loads((settings.data_dir / "demo.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    sids = {account["sid"] for account in made.get("account", ())}
-    known = {account.sid for account in settings.accounts}
-    return bool(known) and known <= sids and not os.environ.get("TWILIO_ACCOUNT_SID")
 
 
 def _print(checks: Sequence[Check], refusals: Sequence[Refusal], limit: int) -> None:

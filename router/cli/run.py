@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
+from router.cli.connection.session import has_orphans, names
 from router.cli.context import address, base_url, listening, recorded
 from router.cli.demo import configuration
 from router.cli.embedded import EmbeddedValkey
@@ -26,6 +27,7 @@ _PROJECT = Path(__file__).parents[2]
 _CONFIG = _PROJECT / "config" / "gunicorn.conf.py"
 # The project comes first on the path: whoever starts the router in a folder with a wsgi.py of its own gets ours.
 _COMMAND = (sys.executable, "-m", "gunicorn", f"--config={_CONFIG}", f"--pythonpath={_PROJECT}", "wsgi:app")
+_ROUTER = (sys.executable, "-m", "router.cli")
 # How long an address may still be held by the gunicorn of a killed run, whose workers look up once a second.
 _VACATED = 3.0
 # How long the first lines wait for the first worker; they are printed all the same after that.
@@ -57,7 +59,22 @@ def _help_of(variable: str) -> str:
 @click.option("--bind", metavar="HOST:PORT", help=_help_of("ROUTER_BIND"))
 @click.option("--workers", metavar="N", help=_help_of("ROUTER_WORKERS"))
 @click.option("--data-dir", metavar="PATH", help=_help_of("ROUTER_DATA_DIR"))
-def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
+@click.option("--tunnel", "tunnelled", is_flag=True, help="Make it reachable by Twilio too, as `router tunnel` does.")
+@click.option("--url", metavar="https://…", help="With --tunnel: the address of any other tunnel than ngrok's.")
+@click.option("--ngrok-api", metavar="URL", help="With --tunnel: a running ngrok agent's API. [http://127.0.0.1:4040]")
+@click.option("--connect", "addresses", multiple=True, metavar="+1…|MG…", help="With --tunnel: point a number here.")
+@click.option("--yes", is_flag=True, help="With --connect: take a number over without asking.")
+def run(  # noqa: PLR0913 - one for each option
+    *,
+    bind: str | None,
+    workers: str | None,
+    data_dir: str | None,
+    tunnelled: bool,
+    url: str | None,
+    ngrok_api: str | None,
+    addresses: tuple[str, ...],
+    yes: bool,
+) -> None:
     """Start the router: with one command on a fresh machine, or over your own Redis.
 
     Without ROUTER_REDIS_URL it starts a Valkey of its own, which keeps its data in the data directory: a message that
@@ -68,9 +85,13 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
     \b
       export TWILIO_ACCOUNT_SID=AC…  TWILIO_AUTH_TOKEN=…
       router run
+      router run --tunnel --connect +15005550006
+
+    The second one opens a tunnel and points the number here, until Ctrl-C: `router tunnel --help` says more.
 
     Ctrl-C stops it gracefully: what is being delivered is finished first. A second Ctrl-C does not wait.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    tunnel = _tunnel_command(tunnelled=tunnelled, url=url, ngrok_api=ngrok_api, addresses=addresses, yes=yes)
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
     environ = dict(os.environ) | {name: value for name, value in options.items() if value is not None}
     folder = load(environ).data_dir
@@ -84,13 +105,18 @@ def run(bind: str | None, workers: str | None, data_dir: str | None) -> None:
             "ROUTER_CONFIG", f"{environ['ROUTER_CONFIG']} has no [[account]], and TWILIO_ACCOUNT_SID is not set"
         )
     settings = load(environ)
-    if settings.redis_url:
+    if addresses and made_up:
+        raise SettingsError(
+            "TWILIO_ACCOUNT_SID", "not set; a number can be connected for a real account only, not for the demo's"
+        )
+    if settings.redis_url and not tunnel:
         _check_address(settings)
+        _put_back_orphans(settings, environ)
         _announce(settings, made_up=made_up, seeded=_seed(environ) if ours else 0)
         os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(folder):
         _check_address(settings)
-        sys.exit(_with_store(settings, environ, ours=ours, made_up=made_up))
+        sys.exit(_supervised(settings, environ, tunnel, ours=ours, made_up=made_up))
 
 
 def _make(folder: Path) -> None:
@@ -107,17 +133,39 @@ def _make(folder: Path) -> None:
         raise SettingsError("ROUTER_DATA_DIR", f"{folder} cannot be used: {reason}; name another folder") from None
 
 
-def _with_store(settings: Settings, environ: dict[str, str], *, ours: bool, made_up: bool) -> int:
-    """Serve over an embedded store; return gunicorn's exit status.
+def _tunnel_command(
+    *, tunnelled: bool, url: str | None, ngrok_api: str | None, addresses: Sequence[str], yes: bool
+) -> tuple[str, ...]:
+    """Return the command line of the tunnel that goes with it; () for none.
+
+    Raises:
+        UsageError: options of a tunnel, without one.
+    """
+    if not tunnelled:
+        if url or ngrok_api or addresses or yes:
+            raise click.UsageError("--url, --ngrok-api, --connect and --yes go with --tunnel.")
+        return ()
+    names(addresses)  # what is none is said before anything is started
+    options = [f"--connect={address}" for address in addresses] + ["--yes"] * yes
+    options += [f"--url={url}"] * bool(url) + [f"--ngrok-api={ngrok_api}"] * bool(ngrok_api)
+    return (*_ROUTER, "tunnel", *options)
+
+
+def _supervised(
+    settings: Settings, environ: dict[str, str], tunnel: Sequence[str], *, ours: bool, made_up: bool
+) -> int:
+    """Serve over an embedded store, or with a tunnel; return the exit status.
 
     Args:
         settings: of the router to be.
         environ: the variables from which it will read them.
+        tunnel: the command line of a tunnel; () for none.
         ours: whether the configuration is one of our own, with the handler of the demo's flows.
         made_up: whether the account is.
     """
-    store = EmbeddedValkey.over(settings.data_dir / "valkey")
-    environ["ROUTER_REDIS_URL"] = store.url
+    store = None if settings.redis_url else EmbeddedValkey.over(settings.data_dir / "valkey")
+    if store:
+        environ["ROUTER_REDIS_URL"] = store.url
     environ["ROUTER_BIND"] = settings.bind
     seeded = 0
 
@@ -129,10 +177,25 @@ def _with_store(settings: Settings, environ: dict[str, str], *, ours: bool, made
         _wait_until_up(settings, alive)
         if alive():
             _announce(settings, made_up=made_up, seeded=seeded)
+            if not tunnel:
+                _put_back_orphans(settings, environ)
 
-    found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
-    with recorded(settings.data_dir, found, [account.sid for account in settings.accounts]):
-        return Supervisor(store, _COMMAND, environ).run(prepare, announce)
+    record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if store:
+        found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
+        record = recorded(settings.data_dir, found, [account.sid for account in settings.accounts])
+    with record:
+        return Supervisor(store, _COMMAND, environ, tunnel).run(prepare, announce)
+
+
+def _put_back_orphans(settings: Settings, environ: dict[str, str]) -> None:
+    """Put back what a crash has left connected. It is not waited for: Twilio may be slow, and messages are not."""
+    try:
+        if has_orphans(settings):
+            command = [*_ROUTER, "disconnect", "--left-behind"]
+            subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    except RouterError as error:  # damaged: no reason to take no messages
+        click.echo(f"router: {error}", err=True)
 
 
 def _seed(environ: dict[str, str]) -> int:

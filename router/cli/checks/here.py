@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from router import tunnel
 from router.cli.checks import Check, State
 from router.cli.context import base_url
 from router.errors import StoreUnavailable
@@ -33,7 +34,7 @@ def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
         return
     many = f"{len(given.accounts)} account{'s' * (len(given.accounts) > 1)}"
     yield Check("settings", "good", f"{many}{', the demo' if demo else ''}; data in {given.data_dir}")
-    if not given.public_urls and not demo:
+    if not given.public_urls and not demo and not tunnel.read(given.data_dir):
         yield Check(
             "settings",
             "look",

@@ -1,15 +1,12 @@
 """What can be checked only from outside: the public URL, what Twilio has on record, and whether targets answer."""
 
-import http.client
-import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
-from router.cli.call import send
+from router import tunnel
 from router.cli.checks import Check, State
-from router.errors import RouterError
+from router.cli.tunnels.through import through
 from router.flow import FlexFlow
 from router.integrations import AttemptError, target
 from router.integrations.door import Door, make_door
@@ -17,66 +14,24 @@ from router.integrations.location import locate
 from router.integrations.rest.account import Address, TwilioApi
 from router.integrations.rest.client import TwilioError
 from router.settings import Account, Settings
-from router.signature import Key
 from router.store import Store
 
-_SECONDS: Final = 5.0
 # Targets that are connected to, and the seconds that may take, together.
 _TARGETS: Final = 100
 _TARGETS_SECONDS: Final = 30.0
 _FLOWS: Final = 10_000
 _SHOWN: Final = 10
-_OK: Final = 200
-_FORBIDDEN: Final = 403
-
-
-def answers(base: str) -> bool:
-    """Say whether a router answers at a base of this machine."""
-    parts = urlsplit(base)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_SECONDS)
-    try:
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        return answer.status == _OK and answer.read(16) == b"ok\n"
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def public_urls(given: Settings) -> Iterator[Check]:
-    """Send each public base a signed status callback, as Twilio would: it proves name, proxy, path and signature.
-
-    A status callback has no effect: the router acknowledges it, and that is all.
-    """
-    if not given.public_urls:
-        yield Check("public URL", "skipped", "none is set")
-    for base in given.public_urls:
-        shown = _shown(base)
-        url = f"{base}/webhooks/message"
-        account = given.accounts[0]
-        form = [
-            ("AccountSid", account.sid),
-            ("MessageSid", "SM" + secrets.token_hex(16)),
-            ("MessageStatus", "delivered"),
-            ("ErrorCode", ""),
-        ]
-        try:
-            answered = send(url, form, Key("auth_token[0]", account.auth_tokens[0].encode()))
-        except RouterError as error:
-            advice = "is the tunnel or proxy up, and the name right? This machine may also be kept from its own address"
-            yield Check("public URL", "bad", f"{shown}: {error}", advice)
-            continue
-        if answered.status == _OK and b"<Response" in answered.body:
-            yield Check("public URL", "good", f"{shown}: a signed request came through in {answered.seconds:.2f} s")
-        elif answered.status == _FORBIDDEN and answered.body == b"Forbidden":
-            advice = (
-                "the signature was broken on the way: the newest refusal says what changed; run this again to see it"
-            )
-            yield Check("public URL", "bad", f"{shown}: refused a signed request", advice)
-        else:
-            advice = "what answers there is not this router's webhook: check the tunnel's or proxy's target and path"
-            yield Check("public URL", "bad", f"{shown}: answered {answered.status}, {answered.content_type}", advice)
+    """Send each public base, the tunnel's too, a signed status callback, as Twilio would."""
+    bases = _bases(given)
+    if not bases:
+        yield Check("public URL", "skipped", "none is set, and no tunnel is open")
+    for base in bases:
+        found = through(base, given.accounts[0])
+        state: State = "good" if found.good else "bad"
+        yield Check("public URL", state, f"{_shown(base)}: {found.found}", found.advice)
 
 
 def twilio(given: Settings, account: Account, opened: Store | None) -> Iterator[Check]:
@@ -114,13 +69,14 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
     except TwilioError as error:  # a beta resource, which not every account has
         yield Check("numbers", "skipped", f"WhatsApp senders: {error}")
     elsewhere, here, unsafe = 0, 0, []
+    bases = [_shown(base) for base in _bases(given)]
     for channel, address in found:
-        wrong = _wrong(given, address, channel)
+        wrong = _wrong(bases, address, channel)
         if not wrong:
             here += 1
             unsafe += [] if address.fallback_url else [address.identity]
         elif opened and any(entry.flows for entry in opened.flows.entries(account.sid, [address.identity])):
-            base = _shown(given.public_urls[0]) if given.public_urls else "https://…"
+            base = bases[0] if bases else "https://…"
             where = address.by or "the address"
             advice = f"set the inbound URL of {where} to {base}/webhooks/{channel} at Twilio"
             yield Check("numbers", "bad", f"{address.identity} has a flow, and {wrong}", advice)
@@ -135,14 +91,13 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
         yield Check("numbers", "look", f"no fallback URL: {which}", advice)
 
 
-def _wrong(given: Settings, address: Address, channel: str) -> str:
+def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:
     """Say what is wrong with an address's webhook; "" when it points here."""
     by = f" (by {address.by})" if address.by else ""
     url = _shown(address.url.partition("#")[0])
     if not url:
         return f"no webhook is set{by}"
     paths = (f"/webhooks/{channel}", "/webhooks/message")
-    bases = [_shown(base) for base in given.public_urls]
     if any(url.partition("?")[0] == base + path for base in bases for path in paths):
         return ""
     if not bases and url.partition("?")[0].endswith(paths):
@@ -185,6 +140,12 @@ def _problem(given: Settings, flow: FlexFlow, door: Door) -> str:
     except (AttemptError, ValueError) as error:
         return str(error)
     return ""
+
+
+def _bases(given: Settings) -> tuple[str, ...]:
+    """Return what Twilio may have on record: the public URLs, and the address of the tunnel that is open now."""
+    here = tunnel.read(given.data_dir)
+    return (*given.public_urls, *([here] if here else []))
 
 
 def _shown(url: str) -> str:

@@ -1,0 +1,77 @@
+"""A command in a terminal of its own, and the local kit's surroundings: a router, an ngrok agent and a Twilio."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from tests.e2e.running import ROUTER, clean_environ
+from tests.waiting import wait_until
+
+
+class Terminal:
+    """A `router` command that goes on until it is ended, as `router tunnel` does.
+
+    Args:
+        folder: where it is started.
+        words: the command.
+        environ: further environment variables.
+    """
+
+    def __init__(self, folder: Path, *words: str, **environ: str) -> None:
+        self._output = folder / f"output-{'-'.join(words)[:40].replace('/', '_')}-{len(list(folder.iterdir()))}"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [str(ROUTER), *words],
+                cwd=folder,
+                env=clean_environ(**environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._output.read_text(errors="replace")
+
+    def says(self, text: str, *, times: int = 1) -> "Terminal":
+        """Wait until it has said something; it must not end before that."""
+        wait_until(
+            lambda: self.output.count(text) >= times or self.process.poll() is not None,
+            what=f"it says {text}",
+            within=30,
+        )
+        assert self.output.count(text) >= times, self.output
+        return self
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C; return the exit status."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(60)
+
+    def ends(self) -> int:
+        """Wait until it ends by itself; return the exit status."""
+        return self.process.wait(60)
+
+    def close(self) -> None:
+        """End it, if it still runs."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    """Kill processes as a power cut would: all at once, with what they have started."""
+    everybody = list(pids)
+    for pid in everybody:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)  # nobody mends what happens to another
+            everybody += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    for pid in everybody:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
