@@ -50,8 +50,6 @@ def test_a_flow_is_shown_as_twilio_shows_it(rest: Rest) -> None:
         "language": [],
         "language_change": False,
         "language_commands": False,
-        "language_change": False,
-        "language_commands": False,
         "match": None,
         "priority": 0,
         "response": "relay",
