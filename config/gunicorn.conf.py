@@ -22,6 +22,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from router.errors import SettingsError
+from router.preload import preload
 from router.settings import load
 
 
@@ -106,6 +107,12 @@ def _without_query(record: logging.LogRecord) -> bool:
 def on_starting(server: Arbiter) -> None:
     """Before the first fork, so that every process has it."""
     server.log.error_log.addFilter(_without_query)
+    preload(_settings, server.log.warning)
+
+
+def on_reload(server: Arbiter) -> None:
+    """Before the workers of a reload (HUP) are forked: languages that flows name by now can be told from then on."""
+    preload(_settings, server.log.warning)
 
 
 def post_worker_init(worker: Worker) -> None:

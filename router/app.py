@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from router import metrics
 from router.delivery import AttemptReport, Deliverer
-from router.detector import Detector
+from router.detector import shared
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
 from router.log import make_log
@@ -99,7 +99,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     def fault(reason: str) -> None:
         log.error("fault", reason=reason)
 
-    likelihood = Detector(()).likelihood
+    likelihood = shared().likelihood
     deliverer = Deliverer(store, integrations, settings, report, fault)
     app = Flask("router", static_folder=None)
     app.wsgi_app = with_tunnel(app.wsgi_app, TunnelWatch(settings.data_dir))  # type: ignore[assignment, method-assign]

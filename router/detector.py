@@ -176,11 +176,17 @@ def load(languages: Iterable[str]) -> Detector:
     It takes some 0.1 s and 20 MB for each, once for all processes that are forked afterwards.
     """
     codes = frozenset(languages)
+    _LOADED.update(codes)
     for script, (word, _) in _SCRIPTS.items():
         members = [found for code in sorted(codes) if (found := language_of(code)) in _members(script)]
         if len(members) > 1:  # one alone is told by its script, without a model
             LanguageDetectorBuilder.from_languages(*members).build().compute_language_confidence_values(word)
     return Detector(codes)
+
+
+def shared() -> Detector:
+    """Return a detector for what this process, or the one that it was forked from, has loaded."""
+    return Detector(_LOADED)
 
 
 @lru_cache(maxsize=1024)
@@ -212,6 +218,8 @@ def _members(script: str) -> frozenset[Language]:
     return frozenset(_SCRIPTS[script][1]())
 
 
+# lingua keeps models for the whole process, and does not say which.
+_LOADED: Final[set[str]] = set()
 _SCRIPT_NAMES: Final = {"LATIN": "Latn", "CYRILLIC": "Cyrl", "ARABIC": "Arab"}
 # A word of five letters, without any that only some of the languages have: for it each model is looked up, and loaded.
 _SCRIPTS: Final = {

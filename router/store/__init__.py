@@ -13,6 +13,7 @@ from router.store.flow_write import FlowWrite
 from router.store.flows import FlowStore
 from router.store.keys import bucket
 from router.store.lanes import Lanes
+from router.store.languages import Languages
 from router.store.promise import Promise
 from router.store.refusals import Refusals
 
@@ -39,6 +40,7 @@ class Store:
     contacts: Contacts
     failures: Failures
     refusals: Refusals
+    languages: Languages
     buckets: tuple[str, ...]
 
     def close(self) -> None:
@@ -54,6 +56,7 @@ def connect(settings: Settings) -> Store:
         raise ValueError(msg)
     fast = Client(settings.redis_url, replicas=settings.redis_replicas)
     slow = Client(settings.redis_url)
+    buckets = _buckets(account.sid for account in settings.accounts)
     return Store(
         flows=FlowStore(slow),
         lanes=Lanes(
@@ -74,7 +77,8 @@ def connect(settings: Settings) -> Store:
         ),
         failures=Failures(slow),
         refusals=Refusals(slow),
-        buckets=_buckets(account.sid for account in settings.accounts),
+        languages=Languages(slow, buckets),
+        buckets=buckets,
     )
 
 

@@ -67,8 +67,10 @@ def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -
     account = AccountKeys(writes[0].flow.account_sid)
     if len(writes) == 1 and writes[0].after is None:
         return _delete(account, writes[0], by, stored.get(0))
-    keys: list[Word] = [account.flows, account.changes]
-    args: list[Word] = [secrets.token_urlsafe(8), account.own_flows, ADDRESS_MOST, by, KEPT]
+    keys: list[Word] = [account.flows, account.changes, account.languages]
+    # A language has one model, whatever its regions and scripts.
+    languages = sorted({tag.partition("-")[0] for write in writes if write.after for tag in write.after.language})
+    args: list[Word] = [secrets.token_urlsafe(8), account.own_flows, ADDRESS_MOST, by, KEPT, " ".join(languages)]
     for place, write in enumerate(writes):
         flow, before = write.flow, write.before or write.flow
         keys += (

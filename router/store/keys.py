@@ -27,6 +27,7 @@ class AccountKeys:
         "flow_records",
         "flows",
         "lanes",
+        "languages",
         "log",
         "messages",
         "names",
@@ -48,6 +49,7 @@ class AccountKeys:
         self.names = f"named:{tag}:{account_sid}:"  # + four digits, see `named`
         self.addresses = f"address:{tag}:{account_sid}:"  # + contact identity
         self.changes = f"changes:{tag}:{account_sid}"
+        self.languages = languages(bucket(account_sid))
         self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
 
     def named(self, friendly_name: str) -> str:
@@ -62,3 +64,13 @@ class AccountKeys:
 def dead_prefix(tag: str) -> str:
     """Return what `claim` completes with an AccountSid to name the index of the dead."""
     return f"dead:{{{tag}}}:"
+
+
+def languages(tag: str) -> str:
+    """Return the key of the set of languages that flows of a bucket name."""
+    return f"languages:{{{tag}}}"
+
+
+def loaded(tag: str) -> str:
+    """Return the key of the set of those for which the router that started last has models in memory."""
+    return f"loaded:{{{tag}}}"

@@ -4,6 +4,7 @@
 --
 -- KEYS 1 flows     zset     SIDs of the account's flows -> place: µs of the creation, unique, in the order of creation
 --      2 changes   stream   what was done to the account's flows: flow, by, change (JSON); trimmed
+--      3 languages set      languages that flows of the bucket name, or named: what models are loaded for (languages.py)
 --      and for each flow:
 --      1 flow      string   "<target> <paused 0|1> <validity in s> <json>"
 --      2 address   hash     the entry that the flow belongs to now: version, and a field for each flow's SID
@@ -11,7 +12,7 @@
 --      4 named     zset     the flows of about the same FriendlyName -> place (keys.py says which share a key)
 --      5 named before       as 3 is to 2
 -- ARGV 1 new version   2 prefix of the account's flow records   3 flows that an address may have
---      4 who does it   5 changes kept, about
+--      4 who does it   5 changes kept, about   6 languages that the flows name, separated by spaces
 --      and for each flow:
 --      1 sid   2 record, '' to remove it   3 the record that the caller changed, '' to create   4 channel type
 --      5 which other flow without Language and Match may not be there: 'enabled', 'any', '' for none
@@ -21,8 +22,8 @@
 --       | {conflict, which flow, sid of the other default} | {full, which flow}; flows are counted from 1
 local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local writes, ours, more = {}, {}, {}
-for i = 1, (#KEYS - 2) / 5 do
-  local k, a = 2 + (i - 1) * 5, 5 + (i - 1) * 6
+for i = 1, (#KEYS - 3) / 5 do
+  local k, a = 3 + (i - 1) * 5, 6 + (i - 1) * 6
   local w = {
     flow = KEYS[k + 1], address = KEYS[k + 2], before = KEYS[k + 3], named = KEYS[k + 4], named_before = KEYS[k + 5],
     sid = ARGV[a + 1], record = ARGV[a + 2], expected = ARGV[a + 3], channel = ARGV[a + 4], rule = ARGV[a + 5],
@@ -60,6 +61,7 @@ for i, w in ipairs(writes) do
   end
 end
 
+for language in string.gmatch(ARGV[6], '%S+') do redis.call('SADD', KEYS[3], language) end
 for _, w in ipairs(writes) do
   if w.record == '' or w.before ~= w.address then
     redis.call('HDEL', w.before, w.sid)

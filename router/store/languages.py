@@ -1,0 +1,31 @@
+"""Which languages flows name, so that the models for their texts are loaded when the router starts or is reloaded.
+
+Languages are kept, also when no flow names them any more: that a model is loaded in vain costs memory, never a message.
+"""
+
+from collections.abc import Iterable
+
+from router.store.client import Client
+from router.store.keys import bucket, languages, loaded
+
+
+class Languages:
+    """The languages of the flows of some buckets, as codes (`es`, `gsw`)."""
+
+    def __init__(self, client: Client, buckets: Iterable[str]) -> None:
+        self._client = client
+        self._buckets = tuple(buckets)
+
+    def load(self) -> frozenset[str]:
+        """Return those that flows name, and note that the router loads what models there are for them."""
+        named = self._read(languages(tag) for tag in self._buckets)
+        for tag in self._buckets:
+            self._client.call("SUNIONSTORE", loaded(tag), languages(tag), writes=True)
+        return named
+
+    def loaded(self, account_sid: str) -> frozenset[str]:
+        """Return the languages that flows of this account's bucket named when the router last loaded its models."""
+        return self._read([loaded(bucket(account_sid))])
+
+    def _read(self, keys: Iterable[str]) -> frozenset[str]:
+        return frozenset(code.decode() for key in keys for code in self._client.call("SMEMBERS", key))
