@@ -1,19 +1,23 @@
 """`/v1/Contacts/{identity}`: what is known of a contact, and setting, closing and erasing it."""
 
 import time
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
 from router.contact_erasure import erase
 from router.contact_inquiry import ContactConflict, InvalidContact, change, describe, find, identity_of, read_change
+from router.errors import InvalidFlow, RouterError
 from router.settings import Settings
 from router.store import Store
 from router.store.contacts import Contact
 from router.web.auth import authenticate
 from router.web.errors import ApiError, error_response, not_found
-from router.web.page import base_url, json_response
+from router.web.form import read_form
+from router.web.page import base_url, json_response, no_content
+
+_ONCE: Final = ("Language", "Preference", "Address", "FlexFlowSid", "Status")  # and Alias as often as is wanted
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:
@@ -35,17 +39,18 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     @contacts.post("/<path:identity>", merge_slashes=False)
     def update(identity: str) -> Response:
         account = authenticate(request, settings)
-        aliases = {"Alias": ",".join(request.form.getlist("Alias"))}
-        wanted = read_change(request.form.to_dict() | aliases)
+        form = read_form(request, _ONCE)
+        wanted = read_change(form.to_dict() | {"Alias": ",".join(form.getlist("Alias"))})
         return json_response(resource(change(identity, wanted, account.sid, store)))
 
     @contacts.delete("/<path:identity>", merge_slashes=False)
     def delete(identity: str) -> Response:
         account = authenticate(request, settings)
         _erase(identity, account.sid, store)
-        return Response(status=204)
+        return no_content()
 
     contacts.register_error_handler(InvalidContact, _refuse)
+    contacts.register_error_handler(InvalidFlow, _refuse)  # a parameter that is given twice
     return contacts
 
 
@@ -60,12 +65,12 @@ def _erase(identity: str, account_sid: str, store: Store) -> None:
         raise ApiError(
             409,
             20409,
-            f"{erasure.waiting} messages of this contact are not done yet, and are delivered first; {erasure.messages} "
-            "others were erased. The contact stays until then: try again",
+            f"Not done yet, and delivered first: {erasure.waiting} of the contact's messages. Erased: "
+            f"{erasure.messages} others. The contact stays until then: try again",
         )
 
 
-def _refuse(error: InvalidContact) -> Response:
+def _refuse(error: RouterError) -> Response:
     if isinstance(error, ContactConflict):
         return error_response(ApiError(409, 20409, str(error)))
     return error_response(ApiError(400, 20001, str(error)))

@@ -1,0 +1,419 @@
+"""`/v1/Contacts/{identity}`: what is known of a contact, and setting, closing and erasing it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from router.contact import Candidate, Choice, Strength, contact_id
+from router.contact_inquiry import ALIASES_MOST
+from router.store.keys import AccountKeys
+from router.store.lanes import Acceptance, Settlement, new_token
+from tests.valkey import ValkeyServer
+from tests.web.rest import BASE, ONE, TOKENS, TWO, Reply, Rest, rest_over
+
+PHONE, USER_ID, OTHER = "whatsapp:+34600111222", "whatsapp:ES.13491208655302741918", "whatsapp:+34600999888"
+OURS, ALSO_OURS = "whatsapp:+15551230001", "whatsapp:+15551230002"
+NOTHING: Final[dict[str, Any]] = {"language": None, "preference": None, "learned": None, "conversations": []}
+
+
+@pytest.fixture
+def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
+    """The application over an empty store."""
+    with rest_over(valkey, tmp_path) as made:
+        yield made
+
+
+def path(identity: str = PHONE) -> str:
+    """Return where a contact is."""
+    return f"/v1/Contacts/{quote(identity, safe='')}"
+
+
+def post(rest: Rest, identity: str = PHONE, **form: Any) -> Reply:
+    """Change a contact."""
+    return rest.call("POST", path(identity), form)
+
+
+def shown(rest: Rest, identity: str = PHONE) -> dict[str, Any]:
+    """Return a contact that is known."""
+    reply = rest.call("GET", path(identity))
+    assert reply.status == 200, reply.json
+    found: dict[str, Any] = reply.json
+    return found
+
+
+def statuses(rest: Rest) -> dict[str, str]:
+    """Return the status of each conversation of a contact."""
+    return {each["address"]: each["status"] for each in shown(rest)["conversations"]}
+
+
+def whatsapp(rest: Rest, number: int = 1, ours: str = OURS, **more: str) -> str:
+    """Make a flow of an address, and return its SID."""
+    form = {"ChannelType": "whatsapp", "ContactIdentity": ours, "Language": "es"} | more
+    sid: str = rest.create(number, **form)["sid"]
+    return sid
+
+
+def accept(rest: Rest, flow: str, *, ours: str = OURS, **more: Any) -> Acceptance:
+    """Let a message arrive that says nothing of where it belongs, and that today's flows give to `flow`."""
+    choice: dict[str, Any] = {"strength": Strength.SILENT, "firm": False, "language": "es"} | more
+    return rest.store.lanes.accept(
+        token=new_token(),
+        account_sid=ONE,
+        message_sid="SM" + new_token().encode().hex()[:32],
+        lane=contact_id(ours),
+        disposition="queue",
+        lease=False,
+        versions=(),
+        facts={"raw": b"", "why": "chosen", "flow": flow, "language": "es"},
+        choice=Choice((PHONE,), ours, candidates=(Candidate(flow, "queue", lasting=False),), **choice),
+        final=True,
+    )
+
+
+# -- fetch ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_known_is_shown_in_twilios_style(rest: Rest) -> None:
+    """All of a contact: addresses, languages, conversations with the newest first; null where nothing is known."""
+    flow = whatsapp(rest)
+    accept(rest, flow, strength=Strength.DECIDED, firm=True, learned={"es": 0.91234, "other": 0.08766})
+    post(rest, Preference="pt-br", Language="ES", Alias=USER_ID)
+    before = int(datetime.now(UTC).timestamp())
+    post(rest, Address=OURS, FlexFlowSid=flow)
+    found = shown(rest)
+    [conversation] = found["conversations"]
+    updated = conversation["date_updated"]
+    assert before <= datetime.fromisoformat(updated).timestamp() <= before + 10
+    assert found == {
+        "account_sid": ONE,
+        "identity": PHONE,
+        "aliases": [USER_ID],
+        "language": "es",
+        "preference": "pt-BR",
+        "learned": {"es": 0.912, "other": 0.088},
+        "conversations": [conversation],
+        "url": f"{BASE}{path()}",
+    }
+    assert conversation == {
+        "address": OURS, "flex_flow_sid": flow, "language": "es", "firm": True, "status": "active",
+        "date_updated": updated,
+    }  # fmt: skip
+    assert rest.call("GET", found["url"]).json == found
+    made = post(rest, OTHER, Alias="+34600999888").json
+    assert made == NOTHING | {"account_sid": ONE, "identity": OTHER, "aliases": ["+34600999888"], "url": made["url"]}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "whatsapp:+34600111222",
+        "whatsapp%3A%2B34600111222",
+        "WhatsApp:34600111222",
+        "whatsapp:+34%20600-111-222",
+        "%20whatsapp:+34(600)111.222",
+    ],
+)
+def test_an_address_may_be_written_in_any_form(rest: Rest, written: str) -> None:
+    """Percent-encoded or not, with or without plus, with the punctuation that people write."""
+    post(rest, Language="es")
+    assert rest.call("GET", f"/v1/Contacts/{written}").json["identity"] == PHONE
+    assert rest.call("POST", f"/v1/Contacts/{written}", {"Language": "ca"}).json["language"] == "ca"
+    assert rest.call("DELETE", f"/v1/Contacts/{written}").status == 204
+
+
+@pytest.mark.parametrize("identity", ["https://a.example//b", "a/b", "messenger:1?2", "line:U1#é", "%41"])
+def test_an_address_may_have_any_characters(rest: Rest, identity: str) -> None:
+    """What a URL gives a meaning to is percent-encoded, and the resource's own URL is."""
+    made = post(rest, identity, Language="es")
+    assert (made.status, made.json["identity"]) == (200, identity)
+    assert rest.call("GET", made.json["url"]).json == made.json
+
+
+HOSTILE: Final = ["*", "whatsapp:*", "MG" + "1" * 32, "whatsapp:", " ", ":", "a\x00b", "+1555\t", "x" * 257, "\u2028"]
+
+
+@pytest.mark.parametrize("identity", [PHONE, *HOSTILE])
+def test_who_is_not_known_is_404(rest: Rest, identity: str) -> None:
+    """Fetching, closing, forgetting, changing nothing and erasing: nobody is made by it, whatever is asked for."""
+    before = rest.written()
+    for reply in (rest.call("GET", path(identity)), rest.call("DELETE", path(identity))):
+        assert reply.error == (404, 20404, f"The requested resource /v1/Contacts/{identity} was not found")
+    if identity == PHONE:
+        for form in ({}, {"Status": "closed"}, {"Preference": "", "Language": ""}, {"Unknown": "1"}):
+            assert rest.call("POST", path(), form).error[:2] == (404, 20404)
+    assert rest.written() == before
+
+
+# -- set --------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_named_stays(rest: Rest) -> None:
+    """An update changes what it names; an empty language is forgotten."""
+    post(rest, Language="ca", Preference="es")
+    assert (shown(rest)["language"], shown(rest)["preference"]) == ("ca", "es")
+    post(rest, Preference="eu")
+    assert (shown(rest)["language"], shown(rest)["preference"]) == ("ca", "eu")
+    post(rest, Language="")
+    assert (shown(rest)["language"], shown(rest)["preference"]) == (None, "eu")
+    assert post(rest).json == shown(rest)
+
+
+def test_a_preference_decides_the_next_message_anew(rest: Rest) -> None:
+    """It ends all stays of the contact; forgetting it, or setting what we know ourselves, ends none."""
+    flows = {ours: whatsapp(rest, number, ours) for number, ours in enumerate((OURS, ALSO_OURS))}
+    for ours, flow in flows.items():
+        accept(rest, flow, ours=ours, strength=Strength.DECIDED, firm=True)
+    post(rest, Language="ca")
+    post(rest, Preference="")
+    assert statuses(rest) == {OURS: "active", ALSO_OURS: "active"}
+    assert accept(rest, flows[OURS]).kept
+    post(rest, Preference="es")
+    assert statuses(rest) == {}
+    moved = post(rest, Preference="es", Address=OURS, FlexFlowSid=flows[OURS]).json
+    assert [each["address"] for each in moved["conversations"]] == [OURS]
+
+
+BAD: Final = {
+    "no tag": ({"Language": "xx-??"}, "Language: 'xx-??' is not a BCP 47 language tag"),
+    "no preference": ({"Preference": "español"}, "Preference: 'español' is not a BCP 47 language tag"),
+    "two tags": ({"Language": "es,en"}, "Language: is one language tag"),
+    "a long tag": ({"Preference": "x" * 100_000}, "Preference: 'xxx"),
+    "a tag that is a command": ({"Preference": "es\r\nDEL *"}, "Preference: 'es\\r\\nDEL *' is not"),
+    "an alias that is nobody": ({"Alias": "*"}, "Alias: '*' is no one's address"),
+    "an alias that is too long": ({"Alias": f"{OTHER},{'9' * 257}"}, "Alias: at most 256 characters"),
+    "an alias with a line feed": ({"Alias": "whatsapp:+1\n2"}, "Alias: control characters"),
+    "aliases without end": ({"Alias": ",".join(str(n) for n in range(20_000))}, "Alias: a contact has at most"),
+    "another status": ({"Status": "active"}, "Status: 'active' is not one of closed"),
+    "an address alone": ({"Address": OURS}, "Address: needs FlexFlowSid"),
+    "an address that is none": ({"Address": "whatsapp:", "Status": "closed"}, "Address: 'whatsapp:' is no one's"),
+    "a flow alone": ({"FlexFlowSid": "FO" + "1" * 32}, "Address: is missing"),
+    "a flow that is no SID": ({"Address": OURS, "FlexFlowSid": "FO1"}, "FlexFlowSid: 'FO1' is not FO and 32"),
+    "a flow nobody has": ({"Address": OURS, "FlexFlowSid": "FO" + "1" * 32}, "FlexFlowSid: there is no Flex Flow"),
+    "two of one": ({"Language": ["es", "ca"]}, "Language: is given 2 times, with different values"),
+    "to move and to close": (
+        {"Address": OURS, "FlexFlowSid": "FO" + "1" * 32, "Status": "closed"},
+        "Status: closed ends the conversation that FlexFlowSid would move",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "message"), BAD.values(), ids=BAD)
+def test_what_cannot_be_is_400_and_changes_nothing(rest: Rest, form: dict[str, Any], message: str) -> None:
+    """The message begins with the parameter, and says what is allowed; what is right beside it is not done either."""
+    before = rest.written()
+    status, code, said = rest.call("POST", path(), {"Preference": "es", "Alias": OTHER} | form).error
+    assert (status, code, said[: len(message)]) == (400, 20001, message)
+    assert len(said) < 300
+    assert rest.written() == before
+
+
+@pytest.mark.parametrize("identity", HOSTILE)
+def test_what_is_no_ones_address_is_400(rest: Rest, identity: str) -> None:
+    """Nothing is set of somebody who cannot be."""
+    before = rest.written()
+    status, code, said = rest.call("POST", path(identity), {"Language": "es"}).error
+    assert (status, code) == (400, 20001)
+    assert said.startswith("Identity: ")
+    assert rest.written() == before
+
+
+# -- one person -------------------------------------------------------------------------------------------------------
+
+
+def test_an_alias_is_the_same_person(rest: Rest) -> None:
+    """Whichever address is asked for: one contact, one URL; several aliases in one parameter or in several."""
+    post(rest, Language="es", Alias=f"{USER_ID}, messenger:7")
+    post(rest, "messenger:7", Preference="ca", Alias=[OTHER, "+34600111222"])
+    for identity in (PHONE, USER_ID, "messenger:7", OTHER, "+34600111222"):
+        found = shown(rest, identity)
+        assert (found["identity"], found["url"]) == (PHONE, f"{BASE}{path()}")
+        assert (found["language"], found["preference"]) == ("es", "ca")
+        assert found["aliases"] == sorted([USER_ID, "messenger:7", OTHER, "+34600111222"])
+    assert rest.call("DELETE", path(USER_ID)).status == 204
+    assert rest.call("GET", path()).status == 404
+
+
+def test_two_contacts_become_one(rest: Rest) -> None:
+    """An alias that has a contact of its own brings what the other lacks, and its own aliases."""
+    post(rest, OTHER, Language="ca", Preference="eu", Alias=USER_ID)
+    post(rest, Language="es")
+    joined = post(rest, Alias=OTHER).json
+    assert (joined["language"], joined["preference"], joined["aliases"]) == ("es", "eu", sorted([OTHER, USER_ID]))
+    assert shown(rest, USER_ID) == joined
+
+
+def test_an_alias_of_somebody_else_is_409(rest: Rest) -> None:
+    """It is not taken from them, and the answer says whose it is, and what to do."""
+    post(rest, OTHER, Alias=USER_ID)
+    before = rest.written()
+    expected = f"Alias: {USER_ID} is known as {OTHER}: name that one, and the two contacts become one"
+    assert post(rest, Language="es", Alias=USER_ID).error == (409, 20409, expected)
+    assert rest.written() == before
+
+
+def test_a_contact_has_so_many_aliases(rest: Rest) -> None:
+    """Up to the limit, also one by one; those it has do not count twice."""
+    aliases = [f"messenger:{number}" for number in range(ALIASES_MOST)]
+    assert len(post(rest, Alias=",".join(aliases)).json["aliases"]) == ALIASES_MOST
+    assert post(rest, Alias=aliases[0]).status == 200
+    assert post(rest, Alias="line:U1").error[:2] == (400, 20001)
+
+
+def test_what_was_set_is_not_forgotten_by_itself(rest: Rest) -> None:
+    """A language, a preference, an alias and a long-lived conversation are kept until erased, any other one is not."""
+    lasting = whatsapp(rest, LongLived="true")
+    passing = whatsapp(rest, 2, ALSO_OURS)
+    forms = {
+        "1": {"Language": "es"},
+        "2": {"Preference": "es"},
+        "3": {"Alias": "line:U3"},
+        "4": {"Address": OURS, "FlexFlowSid": lasting},
+        "5": {"Address": ALSO_OURS, "FlexFlowSid": passing},
+    }
+    kept = {}
+    for identity, form in forms.items():
+        assert post(rest, identity, **form).status == 200
+        kept[identity] = rest.store.changes._client.call("TTL", AccountKeys(ONE).contacts + contact_id(identity))
+    assert [kept[identity] for identity in "1234"] == [-1] * 4
+    assert 7 * 86_400 - 60 < kept["5"] <= 7 * 86_400
+
+
+# -- conversations ----------------------------------------------------------------------------------------------------
+
+
+def test_a_conversation_goes_to_the_flow_that_is_set(rest: Rest) -> None:
+    """From the next message on, for sure; other conversations stay where they are."""
+    chosen, other = whatsapp(rest, Language="es,ca"), whatsapp(rest, 2)
+    accept(rest, other, strength=Strength.DECIDED, firm=True)
+    accept(rest, other, ours=ALSO_OURS)
+    [*_] = post(rest, Language="ca", Address=OURS, FlexFlowSid=chosen).json["conversations"]
+    kept = accept(rest, chosen)
+    assert (kept.kept, kept.flow_sid, kept.language) == (True, chosen, "ca")
+    flows = {each["address"]: each["flex_flow_sid"] for each in shown(rest)["conversations"]}
+    assert flows == {OURS: chosen, ALSO_OURS: other}
+
+
+SMS: Final = {"ChannelType": "sms", "ContactIdentity": "*"}
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        pytest.param({"Enabled": "false"}, "is disabled", id="disabled"),
+        pytest.param({"ContactIdentity": ALSO_OURS}, f"takes messages to {ALSO_OURS}, not to {OURS}", id="address"),
+        pytest.param(SMS, f"takes sms messages, and {OURS} gets whatsapp messages", id="channel"),
+        pytest.param({"ContactIdentity": "*"}, "is for *, and whatsapp:+15551230001 has flows of its own", id="rest"),
+    ],
+)
+def test_a_flow_that_does_not_take_the_conversation_is_400(rest: Rest, more: dict[str, Any], reason: str) -> None:
+    """It has to be enabled, of the address and of its channel: a conversation would not stay with it."""
+    whatsapp(rest, 2)
+    flow = whatsapp(rest, **more)
+    assert post(rest, Address=OURS, FlexFlowSid=flow).error[2].startswith(f"FlexFlowSid: {flow} {reason}")
+
+
+@pytest.mark.parametrize("taking", ["*", "MG" + "1" * 32])
+def test_a_flow_for_several_addresses_takes_one_without_flows_of_its_own(rest: Rest, taking: str) -> None:
+    """Of every address, or of a Messaging Service."""
+    flow = whatsapp(rest, ContactIdentity=taking)
+    assert post(rest, Address="whatsapp:15551230001", FlexFlowSid=flow).status == 200
+    assert statuses(rest) == {OURS: "active"}
+
+
+def test_another_accounts_flow_is_not_there(rest: Rest) -> None:
+    """It is told in the words of one that nobody has."""
+    theirs = rest.create(1, user=TWO, ChannelType="whatsapp", ContactIdentity=OURS)["sid"]
+    assert post(rest, Address=OURS, FlexFlowSid=theirs).error[2] == f"FlexFlowSid: there is no Flex Flow {theirs}"
+
+
+def test_conversations_are_closed(rest: Rest) -> None:
+    """One, or all: the next message is decided anew, and what is known of the contact stays."""
+    flows = {ours: whatsapp(rest, number, ours) for number, ours in enumerate((OURS, ALSO_OURS))}
+    for ours, flow in flows.items():
+        accept(rest, flow, ours=ours, strength=Strength.DECIDED, firm=True)
+    post(rest, Language="ca")
+    closed = post(rest, Status="closed", Address="WhatsApp:+1 555 123 0001").json
+    assert [each["address"] for each in closed["conversations"]] == [ALSO_OURS]
+    assert post(rest, Status="closed").json["conversations"] == []
+    assert post(rest, Status="closed").json["language"] == "ca"
+    assert not accept(rest, flows[OURS]).kept
+
+
+@pytest.mark.parametrize("change", [{"Enabled": "false"}, {"ContactIdentity": "whatsapp:+15551239999"}, None])
+def test_a_conversation_whose_flow_is_gone_is_inactive(rest: Rest, change: dict[str, str] | None) -> None:
+    """Disabled, moved to another address, deleted: the next message will not stay with it."""
+    flow = whatsapp(rest)
+    post(rest, Address=OURS, FlexFlowSid=flow)
+    assert rest.call("POST" if change else "DELETE", f"/v1/FlexFlows/{flow}", change).status in (200, 204)
+    assert statuses(rest) == {OURS: "inactive"}
+
+
+def test_a_conversation_that_is_idle_is_inactive(rest: Rest) -> None:
+    """After ROUTER_STICKY_HOURS, unless its flow keeps conversations for good."""
+    passing, lasting = whatsapp(rest), whatsapp(rest, 2, ALSO_OURS, LongLived="true")
+    post(rest, Address=OURS, FlexFlowSid=passing)
+    post(rest, Address=ALSO_OURS, FlexFlowSid=lasting)
+    key = AccountKeys(ONE).contacts + contact_id(PHONE)
+    for ours, flow in ((OURS, passing), (ALSO_OURS, lasting)):
+        rest.store.changes._client.call("HSET", key, f"stay {ours}", f"{flow} 1 1000000000000 es")
+    assert statuses(rest) == {OURS: "inactive", ALSO_OURS: "active"}
+    assert {each["date_updated"] for each in shown(rest)["conversations"]} == {"2001-09-09T01:46:40Z"}
+
+
+# -- erase ------------------------------------------------------------------------------------------------------------
+
+
+def text(rest: Rest, number: int, ours: str, body: str) -> str:
+    """Receive a message, and return its SID."""
+    sid = f"SM{number:032x}"
+    fields = {"AccountSid": ONE, "MessageSid": sid, "From": PHONE, "To": ours, "Body": body, "WaId": "34600111222"}
+    signature = RequestValidator(TOKENS[ONE]).compute_signature(f"{BASE}/webhooks/whatsapp", fields)
+    headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
+    client = rest.app.test_client()
+    assert client.post("/webhooks/whatsapp", data=urlencode(fields), headers=headers).status_code == 200
+    return sid
+
+
+def test_an_erased_contact_is_gone_and_its_messages_say_nothing(rest: Rest) -> None:
+    """What became of them is still told, with nulls for what was said; they cannot be sent again."""
+    rest.create(ChannelType="whatsapp", ContactIdentity=OURS, IntegrationType="handler", Integration__Handler="one")
+    post(rest, Language="es")
+    delivered, unrouted = text(rest, 1, OURS, "Meinetwegen"), text(rest, 2, ALSO_OURS, "Meinetwegen")
+    before = {sid: rest.call("GET", f"/v1/Deliveries/{sid}").json for sid in (delivered, unrouted)}
+    assert "Meinetwegen" in before[delivered]["answer"]
+    assert rest.call("DELETE", path()).status == 204
+    said = {"from": None, "to": None, "channel": None, "body": None, "num_media": None, "answer": None, "error": None}
+    for sid in (delivered, unrouted):
+        after = rest.call("GET", f"/v1/Deliveries/{sid}").json
+        assert after == before[sid] | said | {"route": ["Erased on request"], "history": []}
+        for route in ("original", "current"):
+            replayed = rest.call("POST", f"/v1/Deliveries/{sid}", {"Status": "queued", "Route": route})
+            assert replayed.error[:2] == (410, 20404)
+    assert rest.listed("/v1/Deliveries") == [unrouted, delivered]
+    assert rest.listed(f"/v1/Deliveries?From={quote(PHONE)}") == []
+    for reply in (rest.call("GET", path()), rest.call("DELETE", path())):
+        assert reply.error[:2] == (404, 20404)
+
+
+def test_messages_that_are_not_done_are_delivered_first(rest: Rest) -> None:
+    """409 says how many; the contact stays until they are done, and then the same request erases the rest."""
+    flow = whatsapp(rest, Language="", IntegrationType="handler", Integration__Handler="one", Paused="true")
+    done, waiting = text(rest, 1, ALSO_OURS, "Eins"), text(rest, 2, OURS, "Zwei")
+    post(rest, Language="es")
+    refused = rest.call("DELETE", path()).error
+    assert refused[:2] == (409, 20409)
+    assert refused[2].startswith("Not done yet, and delivered first: 1 of the contact's messages. Erased: 1 others")
+    assert rest.call("GET", f"/v1/Deliveries/{done}").json["body"] is None
+    assert rest.call("GET", f"/v1/Deliveries/{waiting}").json["body"] == "Zwei"
+    assert shown(rest)["language"] == "es"
+    rest.call("POST", f"/v1/FlexFlows/{flow}", {"Paused": "false"})
+    [lease], _ = rest.store.lanes.claim(ONE[-1], 1, ())
+    rest.store.lanes.settle(lease, Settlement("delivered"), next_token="")
+    assert rest.call("DELETE", path()).status == 204
+    assert rest.call("GET", f"/v1/Deliveries/{waiting}").json["body"] is None
+    assert rest.call("GET", path()).status == 404
