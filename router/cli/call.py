@@ -55,6 +55,11 @@ class NoAnswer(RouterError):  # noqa: N818 - named for what it says
         self.connected = connected
         self.code = code
 
+    @property
+    def answered(self) -> "Answered":
+        """The answer that there was none."""
+        return Answered(0, code=self.code, reason=str(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:

@@ -48,6 +48,7 @@ class Outgoing:
         form: its parameters.
         signing: how it is signed.
         method: POST or GET.
+        fallback: the URL that is called when the first one fails, "" for none.
     """
 
     url: str
@@ -55,10 +56,23 @@ class Outgoing:
     form: Fields = field(repr=False)
     signing: Signing
     method: Method = "POST"
+    fallback: str = ""
 
-    def send(self) -> Answered:
-        """Send it, as Twilio does. Raises NoAnswer."""
-        return call(self.url, self.form, self.signing, signed_as=self.signed_as, method=self.method)
+    def send(self) -> Sent:
+        """Send it, as Twilio does, and to the fallback URL if the first one fails. Raises NoAnswer."""
+        sent = Sent(dict(self.form), Answered(0), url=self.url, tamper=self.signing.tamper)
+        try:
+            sent.answered = call(self.url, self.form, self.signing, signed_as=self.signed_as, method=self.method)
+        except NoAnswer as error:
+            if not self.fallback:
+                raise
+            sent.answered = error.answered
+        if self.fallback and sent.verdict.fallback:
+            # https://www.twilio.com/docs/usage/webhooks/messaging-webhooks: the same request, and what went wrong.
+            more = [("ErrorCode", str(sent.verdict.code)), ("ErrorUrl", self.signed_as)]
+            sent.failed, sent.url = sent.answered, self.fallback
+            sent.answered = call(self.fallback, [*self.form, *more], self.signing, method=self.method)
+        return sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +103,14 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
         nonlocal answered_once
         n, outgoing = numbered
         try:
-            answered = outgoing.send()
+            sent = outgoing.send()
         except NoAnswer as error:
             if len(items) == 1 or not (answered_once or error.connected):
                 raise
-            answered = Answered(0, code=error.code, reason=str(error))
+            sent = Sent(dict(outgoing.form), error.answered, url=outgoing.url, tamper=outgoing.signing.tamper)
         with lock:
             answered_once = True
-            results[n] = Sent(dict(outgoing.form), answered, url=outgoing.url, tamper=outgoing.signing.tamper)
+            results[n] = sent
             bar.update(1)
 
     def lane(numbered: tuple[int, Outgoing]) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import click
 
 from router.address import canonical, channel_of
 from router.cli import sent as outcome
+from router.cli import told
 from router.cli.context import load_settings_for_cli
 from router.cli.courier import Outgoing, WebUrl, dispatch, here
 from router.cli.reach import account_option, one_account, open_store
@@ -105,7 +106,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
         for each in sending.sent:
             click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
     elif sending.sent:
-        print_facts(outcome.many(sending.sent, "recorded messages", seconds))
+        print_facts(told.many(sending.sent, "recorded messages", seconds))
     sys.exit(outcome.exit_status(sending.sent, len(items)))
 
 

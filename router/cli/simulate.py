@@ -12,6 +12,7 @@ import click
 
 from router.address import canonical
 from router.cli import sent as outcome
+from router.cli import told
 from router.cli.call import TAMPERS, Method, NoAnswer
 from router.cli.context import load_settings_for_cli
 from router.cli.courier import Outgoing, WebUrl, dispatch, here
@@ -65,6 +66,7 @@ class _Command(click.Command):
     help="Any other parameter of the webhook; may be given several times.",
 )
 @click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it. [the router that runs here]")
+@click.option("--fallback", type=WebUrl(), metavar="URL", help="The fallback URL, called when the first one fails.")
 @account_option
 @key_option
 @click.option("--sid", metavar="SM…", help="Its MessageSid: the same once more makes a duplicate. [a new one]")
@@ -109,6 +111,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     media: tuple[str, ...],
     params: tuple[tuple[str, str], ...],
     url: str | None,
+    fallback: str | None,
     account: str | None,
     key: str | None,
     sid: str | None,
@@ -136,6 +139,8 @@ def simulate(  # noqa: PLR0913 - one for each option
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
+    if tamper and fallback:
+        raise click.UsageError("--tamper and --fallback exclude each other: what was tampered with must be refused.")
     try:
         shape = shaped(shapes, channel)
     except ValueError as error:
@@ -161,7 +166,7 @@ def simulate(  # noqa: PLR0913 - one for each option
             count=count,
             contacts=contacts,
         )
-        outgoing = Outgoing(where, signed_as, [], how, method)
+        outgoing = Outgoing(where, signed_as, [], how, method, fallback or "")
         began = time.monotonic()
         try:
             sending = dispatch(
@@ -178,9 +183,9 @@ def simulate(  # noqa: PLR0913 - one for each option
         for each in sending.sent:
             click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
     elif count == 1 and sending.sent:
-        print_facts(outcome.one(sending.sent[0], channel, label(how), watched=store is not None))
+        print_facts(told.one(sending.sent[0], channel, label(how), watched=store is not None))
     elif sending.sent:
-        print_facts(outcome.many(sending.sent, f"{channel} messages", seconds, rate or 0))
+        print_facts(told.many(sending.sent, f"{channel} messages", seconds, rate or 0))
     sys.exit(outcome.exit_status(sending.sent, count))
 
 

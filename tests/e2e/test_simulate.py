@@ -264,6 +264,26 @@ def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> Non
         assert is_signed(webhook, request, "a" * 32)
 
 
+def test_the_fallback_is_called_as_twilio_does(cli: Cli, webhook: Target) -> None:
+    """After a failure the same message goes to the fallback URL, with the error and where it was, signed for it."""
+    webhook.script["/down"] = answer(503)
+    webhook.script["/second"] = answer(body=b"<Response><Message>Hi</Message></Response>")
+    urls = ["--url", webhook.url("/down"), "--fallback", webhook.url("/second")]
+    shown = cli("simulate", "sms", *urls)
+    assert shown.exit_code == 0, shown.output
+    assert re.search(r"logs error 11200 .*\n.*\n +calls the fallback|Fallback +http", shown.output)
+    assert "sends the customer\n            Hi\n" in shown.output
+    first, second = webhook.requests[-2:]
+    assert form(second) == form(first) | {"ErrorCode": "11200", "ErrorUrl": webhook.url("/down")}
+    assert is_signed(webhook, second, "a" * 32)
+    told = json.loads(cli("simulate", "sms", "--url", "http://127.0.0.1:1/", *urls[2:], "--json").output)
+    assert (told["failed"], told["status"]) == ({"status": None, "error_code": 11205}, 200)
+    many = cli("simulate", "sms", *urls, "--count", "3")
+    assert "11200 (HTTP retrieval failure) x 3, and the fallback URL was called" in many.output
+    webhook.script["/second"] = answer(404)
+    assert cli("simulate", "sms", *urls).exit_code == 1
+
+
 # --- what is wrong ---
 
 
@@ -281,6 +301,7 @@ def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> Non
         pytest.param(
             ["sms", "--url", "localhost/x"], "'localhost/x' is not an absolute http or https URL", id="no URL"
         ),
+        pytest.param(["sms", "--tamper", "--fallback", "http://a/"], "exclude each other", id="tamper and fallback"),
         pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
     ],
 )
