@@ -3,13 +3,13 @@
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.address import canonical, channel_of
-from router.contact import NOBODY, Strength, stays
+from router.contact import NOBODY, identities_of
 from router.message import Message, Raw
-from router.routing import Circumstance, Likelihood, Route, identities, resolve
+from router.routing import Circumstance, Likelihood, Route, foretell, identities
 from router.store import Store
 from router.store.deliveries import Delivery
 
@@ -26,21 +26,16 @@ def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: st
     `lang` is the language that the webhook's URL named.
     """
     entries = store.flows.entries(message.account_sid, identities(message))
-    now = dt.datetime.now(dt.UTC)
-    circumstance = Circumstance(now, lang=lang, likelihood=likelihood)
-    route = resolve(message, entries, circumstance)
-    if route.choice is None or (contact := store.contacts.first(message.account_sid, route.choice.identities)) is None:
-        return route, False
-    for known in (NOBODY, contact.known):  # as `accept` is asked, at most twice
-        route = resolve(message, entries, replace(circumstance, known=known))
-        stay = contact.stays.get(message.contact_identity)
-        assert route.choice is not None  # noqa: S101 - the flows have not changed
-        milliseconds = int(now.timestamp() * 1000)
-        if stay and stays(stay, route.choice, now=milliseconds, sticky_hours=store.contacts.sticky_hours):
-            return route.kept(stay.flow_sid, stay.language), True
-        if route.choice.strength is Strength.OUTRIGHT:
-            break
-    return route, False
+    circumstance = Circumstance(dt.datetime.now(dt.UTC), lang=lang, likelihood=likelihood)
+    contact = store.contacts.first(message.account_sid, identities_of(message))
+    return foretell(
+        message,
+        entries,
+        circumstance,
+        known=contact.known if contact else NOBODY,
+        stay=contact.stays.get(message.contact_identity) if contact else None,
+        sticky_hours=store.contacts.sticky_hours,
+    )
 
 
 def explain(

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from router.contact import Candidate, Choice
+from router.contact import Candidate, Choice, Known, Stay, Strength, stays
 from router.flow import FlexFlow
 from router.message import Message
 from router.weighing import CIRCUMSTANCE, Circumstance, Likelihood, Weighing, not_taken
 
-__all__ = ["Circumstance", "Entry", "Likelihood", "Route", "disposition", "facts", "identities", "resolve"]
+__all__ = ["Circumstance", "Entry", "Likelihood", "Route", "disposition", "facts", "foretell", "identities", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,43 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
         choice=weighing.choice(chosen, _candidates(looked, message.channel)),
         failed=tuple(weighing.failed),
     )
+
+
+def foretell(  # noqa: PLR0913 - what `accept` knows, by keyword
+    message: Message,
+    entries: Sequence[Entry],
+    circumstance: Circumstance,
+    *,
+    known: Known,
+    stay: Stay | None,
+    sticky_hours: float,
+) -> tuple[Route, bool]:
+    """Say by which route `accept` would take a message, and whether because its conversation stays there.
+
+    Like the webhook it first asks the message alone, and then, where that moves the conversation, what is known of the
+    contact.
+
+    Args:
+        message: what came.
+        entries: those of its `identities`.
+        circumstance: without what is known of the contact.
+        known: that.
+        stay: the flow that the conversation has.
+        sticky_hours: how long a conversation may be idle.
+
+    """
+    route = resolve(message, entries, circumstance)
+    for each in (circumstance.known, known):
+        if each.version:
+            route = resolve(message, entries, replace(circumstance, known=each))
+        if route.choice is None:
+            break
+        now = int(circumstance.now.timestamp() * 1000)
+        if stay and stays(stay, route.choice, now=now, sticky_hours=sticky_hours):
+            return route.kept(stay.flow_sid, stay.language), True
+        if route.choice.strength is Strength.OUTRIGHT:
+            break
+    return route, False
 
 
 def disposition(flow: FlexFlow | None) -> Literal["queue", "unrouted", "redirected"]:

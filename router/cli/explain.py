@@ -1,20 +1,22 @@
 """`router explain`: where a message would go, and every step of why."""
 
 import sys
+from typing import TextIO
 
 import click
 
 from router.address import canonical
 from router.cli.context import load_settings_for_cli
+from router.cli.explain_since import rehearse, show
 from router.cli.inbound import CUSTOMERS
-from router.cli.reach import Parameter, account_option, json_option, one_account, open_store
+from router.cli.reach import Moment, Parameter, account_option, json_option, one_account, open_store
 from router.cli.reading import likelihood
 from router.cli.show import print_facts, print_json, short
 from router.inquiry import explain as inquire
 
 
 @click.command()
-@click.option("--to", required=True, help="The address the customer writes to.")
+@click.option("--to", default="", help="The address the customer writes to.")
 @click.option("--from", "from_", help="The customer's address. [somebody's]")
 @click.option("--body", default="", help="What the customer writes.")
 @click.option(
@@ -26,6 +28,11 @@ from router.inquiry import explain as inquire
 @click.option(
     "--param", "params", type=Parameter(), multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
 )
+@click.option(
+    "--since", type=Moment(), metavar="AGE|TIME", help="Ask for all messages that came since then, with --flows."
+)
+@click.option("--flows", type=click.File(encoding="utf-8"), help="A flow file that is not applied yet, with --since.")
+@click.option("--prune", is_flag=True, help="With --flows: as if flows that the file does not have were removed.")
 @account_option
 @json_option
 def explain(  # noqa: PLR0913 - one for each option
@@ -36,6 +43,9 @@ def explain(  # noqa: PLR0913 - one for each option
     channel: str | None,
     lang: str,
     params: tuple[tuple[str, str], ...],
+    since: int | None,
+    flows: TextIO | None,
+    prune: bool,
     account: str | None,
     as_json: bool,
 ) -> None:
@@ -46,8 +56,25 @@ def explain(  # noqa: PLR0913 - one for each option
       router explain --to +15005550006 --param MessagingServiceSid=MG…
 
     The exit status is 1 when no flow would take it.
+
+    With --since and --flows it says which of the messages that came would go elsewhere if that file were applied:
+
+    \b
+      router explain --since 1d --flows new.toml
+
+    Nothing is applied. The exit status is 1 when one would go elsewhere.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     settings = load_settings_for_cli()
+    if since is not None and flows is not None:
+        with open_store(settings) as store:
+            owner = one_account(settings, account)
+            rehearsed = rehearse(flows, settings, owner, store, since=since, to=to, prune=prune)
+        show(rehearsed, as_json=as_json)
+        sys.exit(1 if rehearsed.moved else 0)
+    if since is not None or flows is not None or prune:
+        raise click.UsageError("--since and --flows belong together: router explain --since 1d --flows new.toml")
+    if not to:
+        raise click.UsageError("--to is missing: the address the customer writes to, or --since and --flows")
     to = canonical(to, channel) if channel else to
     from_ = from_ or _somebody(to)
     from_ = canonical(from_, channel) if channel else from_

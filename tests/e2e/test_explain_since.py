@@ -1,0 +1,110 @@
+"""`router explain --since … --flows`: what a flow file would do to the messages that came, before it is applied."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from click.testing import Result
+
+from router.message import FORM, Message, Raw, conversation_id
+from router.store import connect
+from router.store.lanes import new_token
+from tests.core.samples import AC
+from tests.e2e.commands import Cli, external, invoke
+from tests.integrations import sending
+
+OURS, OTHER = "+15005550006", "+15005550007"
+TOKEN = "1" * 32
+NOW = external(OURS, "https://example.com/now")
+SPANISH = external(OURS, "https://example.com/es", language='["es"]').replace(f"To {OURS}", "Spanish")
+ORDERS = external(OURS, "https://example.com/orders", match="\"body.startsWith('#')\"").replace(f"To {OURS}", "Orders")
+
+
+@pytest.fixture
+def offline(redis_url: str, tmp_path: Path) -> Cli:
+    """Run a command over a store with one flow and some messages, with no router."""
+    settings = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path / "var")}
+    settings |= {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": TOKEN}
+    store = connect(sending.settings(ROUTER_REDIS_URL=redis_url))
+    for number, (theirs, body) in enumerate(
+        [
+            ("+34600111222", "Quiero saber dónde está mi pedido"),
+            ("+34600111222", "ok"),
+            ("+15559990000", "Where is my order please"),
+            ("+15559990000", "#42"),
+        ]
+    ):
+        fields = [
+            ("AccountSid", AC),
+            ("MessageSid", f"SM{number:032x}"),
+            ("From", theirs),
+            ("To", OURS),
+            ("Body", body),
+        ]
+        message = Message.parse(fields)
+        raw = Raw("POST", FORM, urlencode(fields).encode())
+        store.lanes.accept(
+            token=new_token(), account_sid=AC, message_sid=message.message_sid, disposition="unrouted", lease=False,
+            lane=conversation_id(AC, "sms", message.to, message.from_), versions=(),
+            facts={"raw": raw.pack(), "why": "", "error": "nobody"},
+        )  # fmt: skip
+    store.close()
+
+    def run(*args: str, given: str = "") -> Result:
+        return invoke(*args, given=given, **settings)
+
+    assert invoke("flows", "apply", "-", given=NOW, **settings).exit_code == 0
+    return run
+
+
+def test_messages_that_would_move_are_listed(offline: Cli) -> None:
+    """Spanish ones go to the new flow, and "ok" with its conversation; the rest stays, and nothing is applied."""
+    result = offline("explain", "--since", "1h", "--flows", "-", given=SPANISH)
+    assert result.exit_code == 1, result.output
+    assert "2 of 4 messages would go elsewhere; nothing was changed." in result.output
+    assert result.output.count("Spanish") == 2
+    assert "Spanish" not in offline("flows", "list").output
+
+
+def test_a_program_is_told_every_step(offline: Cli) -> None:
+    """JSON names both flows and how each came about."""
+    result = offline("explain", "--since", "1h", "--flows", "-", "--json", given=ORDERS)
+    found = json.loads(result.output)
+    assert (result.exit_code, found["messages"], found["without_body"]) == (1, 4, 0)
+    (moved,) = found["moved"]
+    assert (moved["sid"], moved["before"]["friendly_name"], moved["after"]["friendly_name"]) == (
+        f"SM{3:032x}",
+        f"To {OURS}",
+        "Orders",
+    )
+    assert moved["after"]["steps"]
+
+
+def test_prune_shows_what_would_be_unrouted(offline: Cli) -> None:
+    """With --prune the flows that the file does not have are gone, and so is the way of their messages."""
+    result = offline(
+        "explain", "--since", "1h", "--flows", "-", "--prune", given=external(OTHER, "https://example.com")
+    )
+    assert result.exit_code == 1
+    assert "4 of 4 messages would go elsewhere" in result.output
+
+
+@pytest.mark.parametrize(
+    ("args", "given", "code", "said"),
+    [
+        (("--since", "1h", "--flows", "-"), NOW, 0, "0 of 4 messages would go elsewhere"),
+        (("--since", "0s", "--flows", "-"), NOW, 0, "choose a longer --since"),
+        (("--since", "1h", "--flows", "-", "--to", OTHER), SPANISH, 0, "No recorded message"),
+        (("--since", "1h"), "", 2, "--since and --flows belong together"),
+        (("--flows", "-"), NOW, 2, "--since and --flows belong together"),
+        (("--since", "soon", "--flows", "-"), NOW, 2, "neither an age"),
+        ((), "", 2, "--to is missing"),
+        (("--since", "1h", "--flows", "-"), "[[flow]]\n", 1, "friendly_name"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(offline: Cli, args: tuple[str, ...], given: str, code: int, said: str) -> None:
+    """Each wrong way to ask is one sentence; a file that could not be applied is refused as `flows apply` does."""
+    result = offline("explain", *args, given=given)
+    assert result.exit_code == code, result.output
+    assert said in result.output
