@@ -5,7 +5,7 @@ time zones.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -19,9 +19,10 @@ Function = Callable[..., Any]
 
 # The most characters of a message: https://www.twilio.com/docs/messaging/api/message-resource
 SEEN: Final = 1600
-# An evil text costs a regular expression 2.4 ns for each of its instructions and each byte, measured. So all those of
-# an expression take 4 ms at most, for 400 instructions (eight Cyrillic words in any letter case have 242) and 4 KiB.
-_REGEX_SIZE: Final = 400
+# An evil pattern costs 3.2 ns for each of its instructions and each byte of an evil text, the worst that was found. So
+# all those of an expression take 4 ms at most, for 320 instructions (eight Cyrillic words in any letter case have 242)
+# and 4 KiB; usual ones take microseconds.
+_REGEX_SIZE: Final = 320
 _REGEX_TEXT: Final = 4096
 REGEXES: Final = 8
 _REGEX_MEMORY: Final = 256 * 1024  # bytes for all of them; beyond, RE2 forgets what it has learnt of texts, and goes on
@@ -98,17 +99,17 @@ def zone(name: str) -> ZoneInfo:
         raise ValueError(f"there is no time zone {name!r}; {also}") from None
 
 
-def regexes(patterns: Collection[str]) -> dict[str, Function]:
-    """Compile regular expressions, by pattern: each says whether it finds itself in a text, in linear time.
+def regexes(patterns: Sequence[str]) -> dict[str, Function]:
+    """Compile regular expressions, by pattern: each says whether a text has what it looks for, in linear time.
 
-    Raises ValueError for one that RE2 does not take, and when they are too large together.
+    Raises ValueError for one that RE2 does not take, and when they are too large together, each as often as it is used.
     """
     options = re2.Options()
-    options.max_mem = _REGEX_MEMORY // max(1, len(patterns))
+    options.max_mem = _REGEX_MEMORY // len(patterns)
     options.log_errors = False
     options.never_capture = True
     compiled = {pattern: _regex(pattern, options) for pattern in patterns}
-    size = sum(each.programsize for each in compiled.values())
+    size = sum(compiled[pattern].programsize for pattern in patterns)
     if size > _REGEX_SIZE:
         raise ValueError(
             f"too large for a regular expression, {size} instructions where {_REGEX_SIZE} are allowed; use smaller "
