@@ -19,7 +19,8 @@ REQUIRED: Final = ("FriendlyName", "ChannelType")
 
 _FIELDS: Final = {each.key: each for each in FIELDS}
 _KEYS: Final = {each.wire: each.key for each in FIELDS}
-_ALWAYS: Final = ("FriendlyName", "ChannelType", "ContactIdentity", "IntegrationType")
+# What is written down of every flow.
+ALWAYS: Final = ("FriendlyName", "ChannelType", "ContactIdentity", "IntegrationType")
 _OWN_KEYS: Final = ("sid", "account_sid")
 
 
@@ -206,7 +207,7 @@ def export(flows: Iterable[FlexFlow], *, secrets: bool = False) -> str:
 def _table(flow: FlexFlow, *, secrets: bool) -> str:
     lines = ["[[flow]]", f"sid = {_toml(flow.sid)}"]
     for each in FIELDS:
-        shown = each.wire in _ALWAYS or is_given(flow, each)
+        shown = each.wire in ALWAYS or is_given(flow, each)
         if shown and (secrets or not each.write_only):
             lines.append(f"{each.key} = {_toml(value_of(flow, each.attribute))}")
     return "\n".join(lines) + "\n"

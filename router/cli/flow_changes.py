@@ -11,9 +11,9 @@ import click
 from router.cli.progress import progress, watched
 from router.cli.show import clean
 from router.errors import RouterError
-from router.flow import FlexFlow
+from router.flow import FIELDS, FlexFlow, is_given, value_of
 from router.flow_diff import Change, in_groups
-from router.flow_file import FileFlow, load
+from router.flow_file import ALWAYS, FileFlow, load
 from router.settings import Settings
 from router.sid import new_sid
 from router.store import FlowWrite, Store
@@ -94,7 +94,7 @@ def described(changes: Iterable[Change]) -> list[dict[str, Any]]:
         named(change.flow)
         | {
             "kind": change.kind,
-            "fields": {key: {"before": _shown(was), "after": _shown(is_)} for key, was, is_ in change.fields()},
+            "fields": {key: {"before": _shown(was), "after": _shown(is_)} for key, was, is_ in _fields(change)},
         }
         for change in changes
     ]
@@ -108,6 +108,18 @@ def named(flow: FlexFlow) -> dict[str, Any]:
         "contact_identity": flow.contact_identity,
         "friendly_name": flow.friendly_name,
     }
+
+
+def _fields(change: Change) -> list[tuple[str, object, object]]:
+    """List what changes in a flow; of one that is added or removed, what it has of its own, but for secrets."""
+    if change.before and change.after:
+        return change.fields()
+    own = [
+        (each.key, value_of(change.flow, each.attribute))
+        for each in FIELDS
+        if each.wire in ALWAYS or (is_given(change.flow, each) and not each.write_only)
+    ]
+    return [(key, None, value) if change.after else (key, value, None) for key, value in own]
 
 
 def _shown(value: object) -> object:

@@ -188,7 +188,9 @@ def test_a_program_reads_json(cli: Cli, twilio: TwilioRest) -> None:
     for option, written in (("--dry-run", False), ("--yes", True)):
         told = json.loads(cli("flows", "import", option, "--json").output)
         assert told["written"] is written
-        assert [(change["kind"], change["friendly_name"]) for change in told["changes"]] == [("add", "Flow 1")]
+        (change,) = told["changes"]
+        assert (change["kind"], change["friendly_name"]) == ("add", "Flow 1")
+        assert change["fields"]["integration_type"] == {"before": None, "after": "studio"}
     told = json.loads(cli("flows", "import", "--yes", "--json").output)
     assert told == {"changes": [], "left_out": [], "written": False}
 
