@@ -267,7 +267,7 @@ def test_help_teaches_with_an_example(command: list[str]) -> None:
 
 
 def test_every_command_that_lists_has_json() -> None:
-    """Whatever a command tells, a program can read; but for those that serve, or print a file."""
+    """Whatever a command tells, a program can read; but for those that serve, set up, or print a file."""
 
     def walk(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
         if not isinstance(command, click.Group):
@@ -280,7 +280,7 @@ def test_every_command_that_lists_has_json() -> None:
             yield from walk(found, f"{name} {each}")
 
     silent = {name for name, command in walk(main, "") if not any("--json" in each.opts for each in command.params)}
-    assert silent <= {"run", "record", "tunnel", "flows export"}
+    assert silent <= {"run", "record", "tunnel", "connect", "disconnect", "flows export"}
 
 
 @pytest.mark.parametrize(
