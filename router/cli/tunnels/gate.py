@@ -72,8 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Pass a webhook on; refuse whatever else it is."""
+        target = self.requestline.split()[1]  # `path` is that, but for slashes that were taken away
         lengths = self.headers.get_all("Content-Length", ["0"])
-        if not _OPEN.fullmatch(self.path):
+        if not _OPEN.fullmatch(target):
             self._refuse(404, "Only /webhooks/ is reached through this tunnel.\n")
         elif self.headers.get_all("Transfer-Encoding"):
             self._refuse(411, "A webhook says how long it is.\n")
@@ -84,12 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif int(lengths[0]) > _BODY_MOST:
             self._refuse(413, "A webhook is shorter.\n")
         else:
-            self._pass(self.rfile.read(int(lengths[0])))
+            self._pass(target, self.rfile.read(int(lengths[0])))
 
     do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815 - the base class's names
 
-    def _pass(self, body: bytes) -> None:
-        lines = [f"{self.command} {self.path} HTTP/1.1"]
+    def _pass(self, target: str, body: bytes) -> None:
+        lines = [f"{self.command} {target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in _HOP]
         lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
         try:
