@@ -16,22 +16,25 @@ _ALL: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A flow at its turn: by Match first, then by Language, the default last; smaller Priority first, then older.
-
-    `expression` is None for a flow without a Match. `answer` is what that is for every message, None if it depends.
-    """
+    """A flow and what its Match answers for every message: None if that depends, True also without a Match."""
 
     flow: FlexFlow
     expression: Expression | None
     answer: bool | None
 
     @property
-    def turn(self) -> tuple[bool, bool, int, int, str]:
+    def turn(self) -> tuple[bool, int, bool, int, str]:
+        """When it is asked, as `router.routing` does it."""
         flow = self.flow
-        return not flow.match, flow.is_default, flow.priority, flow.date_created, flow.sid
+        return flow.is_default, flow.priority, not flow.match, flow.date_created, flow.sid
 
-    def meets_all_of(self, other: "_Asked") -> bool:
-        """Say whether it is met by every message that meets the other's Match."""
+    @property
+    def takes_opt_outs(self) -> bool:
+        """A Match takes opt-out words only where it asks for them."""
+        return not self.expression or "opt_out_type" in self.expression.names
+
+    def is_met_wherever(self, other: "_Asked") -> bool:
+        """Say whether it is met by every message that meets the other, opt-out words aside."""
         same = self.expression and other.expression and self.expression.words == other.expression.words
         return bool(self.answer or same)
 
@@ -66,24 +69,28 @@ def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
     for place, each in enumerate(asked):
         before = _before(each, asked[:place])
         if before:
-            yield (
-                each.flow.sid,
-                f"takes no message: {' and '.join(before)} {'take' if before[1:] else 'takes'} them first",
-            )
+            yield each.flow.sid, _said(each, before)
 
 
-def _before(each: _Asked, earlier: Sequence[_Asked]) -> list[str]:
-    """Name the flows that together take all that a flow could take; none if something is left for it."""
+def _said(each: _Asked, before: Sequence[_Asked]) -> str:
+    names = " and ".join(f"{other.flow.friendly_name!r} ({other.flow.sid})" for other in before)
+    take = "take" if len(before) > 1 else "takes"
+    if each.takes_opt_outs and not all(other.takes_opt_outs for other in before):
+        return f"takes only opt-out words: {names} {take} all others first"
+    return f"takes no message: {names} {take} them first"
+
+
+def _before(each: _Asked, earlier: Sequence[_Asked]) -> list[_Asked]:
+    """Return the flows that together take all that a flow could take; none if something is left for it."""
     wanted = set(each.flow.language)
     taking = []
     for other in earlier:
-        if not other.meets_all_of(each):
+        if not other.is_met_wherever(each):
             continue
-        name = f"{other.flow.friendly_name!r} ({other.flow.sid})"
         if not other.flow.language:
-            return [name]
+            return [other]
         if wanted & set(other.flow.language):
-            taking.append(name)
+            taking.append(other)
             wanted -= set(other.flow.language)
     return taking if each.flow.language and not wanted else []
 

@@ -38,7 +38,7 @@ _TABLE: Final = (
     Variable("profile_name", "string", "WhatsApp: the name that the customer goes by", ("", "Ada")),
     Variable("num_media", "int", "how many attachments it has", (0, 2), content=True),
     Variable("button_payload", "string", "the payload of the button that was pressed", ("", "order"), content=True),
-    Variable("opt_out_type", "string", "`STOP`, `START` or `HELP`, where Twilio knows the word", ("", "STOP"), True),
+    Variable("opt_out_type", "string", "`STOP`, `START` or `HELP` for an opt-out word", ("", "STOP"), True),
     Variable("params", "map", 'a parameter of the webhook, as `params["ButtonText"]`', ({}, {}), content=True),
     Variable("now", "timestamp", "when the message came", (_NOON, _NOON)),
 )

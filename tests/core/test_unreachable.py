@@ -53,13 +53,20 @@ UNREACHED = [
     (({"Match": 'to.endsWith("7")'}, {}), {"A": NEVER}),
     (({"Match": "percent(0)"}, {}), {"A": NEVER}),
     (({"Match": "percent(10) && !percent(20)"}, {}), {"A": NEVER}),
-    (({}, {"Match": "true"}), {"A": "'B'"}),
-    (({}, {"Match": "percent(100)"}, {"Match": PHRASE}), {"A": "'B'", "C": "'B'"}),
+    (
+        ({}, {"Match": "true"}),
+        {"A": "takes only opt-out words: 'B' (FO"},
+    ),
+    (({}, {"Match": "true || opt_out_type != ''"}), {}),
+    (({}, {"Match": "percent(100)"}, {"Match": PHRASE}), {"A": "only opt-out words", "C": "takes no message: 'B'"}),
+    (({"Match": "true"}, {"Match": 'opt_out_type == "STOP"'}), {"B": "only opt-out words"}),
+    (({"Language": "en"}, {"Match": PHRASE, "Language": "en", "Priority": "1"}), {"B": "takes no message: 'A'"}),
     (({"Match": PHRASE}, {"Match": f" {PHRASE} // again", "Language": "en"}), {"B": "'A'"}),
     (({"Match": PHRASE, "Priority": "1"}, {"Match": PHRASE}), {"A": "'B'"}),
     (({"Language": "en,de"}, {"Language": "de"}), {"B": "'A'"}),
     (({"Language": "en"}, {"Language": "de"}, {"Language": "de,en"}), {"C": "'A'"}),
-    (({"Language": "de"}, {"Match": "true", "Language": "de", "Priority": "9"}), {"A": "'B'"}),
+    (({"Language": "de"}, {"Match": "true", "Language": "de"}), {"A": "only opt-out words: 'B'"}),
+    (({"Language": "de"}, {"Match": "true", "Language": "de", "Priority": "9"}), {"B": "takes no message: 'A'"}),
 ]
 
 
