@@ -62,7 +62,7 @@ class Detector:
     def likelihood(self, text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
         """Return how well a text fits each offered tag, and OTHER; None when nobody can say.
 
-        A tag without a model in memory is as likely as OTHER. The text is what `telling` returns.
+        A tag without a model in memory is left out. The text is what `telling` returns.
         """
         return self._remembered(text, tuple(offered)) if text else None
 
@@ -77,17 +77,17 @@ class Detector:
 class _Plan:
     """What is compared for one set of offered tags."""
 
-    def __init__(self, languages: Mapping[str, Language | None], background: Sequence[Language]) -> None:
+    def __init__(self, languages: Mapping[str, Language], background: Sequence[Language]) -> None:
         self._languages = languages
         self._background = background
-        compared = {language for language in languages.values() if language} | set(background)
+        compared = {*languages.values(), *background}
         self._detector = LanguageDetectorBuilder.from_languages(*compared).build()
         known = list(languages.values())
         # Tags of one language that are written in several scripts: the text's script tells them apart.
         self._scripts = {
             tag: parts.script
             for tag, language in languages.items()
-            if language and known.count(language) > 1 and (parts := language_tag.read(tag))
+            if known.count(language) > 1 and (parts := language_tag.read(tag))
         }
 
     def likelihood(self, text: str) -> Mapping[str, float]:
@@ -98,9 +98,7 @@ class _Plan:
             other = 1.0
         elif self._background:
             other = sum(found[each] for each in self._background) / len(self._background)
-        likelihood = {
-            tag: found.get(language, _LEAST) if language else other for tag, language in self._languages.items()
-        }
+        likelihood = {tag: found.get(language, _LEAST) for tag, language in self._languages.items()}
         if self._scripts and (script := script_of(text)):
             for tag, own in self._scripts.items():
                 if own != script:
@@ -131,8 +129,8 @@ class _Plan:
 
 
 def _plan(offered: Sequence[str], loaded: frozenset[str]) -> _Plan | None:
-    languages = {tag: found if (found := language_of(tag)) and _code(found) in loaded else None for tag in offered}
-    known = {language for language in languages.values() if language}
+    languages = {tag: found for tag in offered if (found := language_of(tag)) and _code(found) in loaded}
+    known = frozenset(languages.values())
     if not known:
         return None
     background = [

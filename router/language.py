@@ -12,22 +12,6 @@ from typing import Final
 from router import language_tag
 from router.language_tag import best, says_region
 from router.region import languages_of
-from router.telling import is_opt_out, telling
-
-__all__ = [
-    "OTHER",
-    "Decision",
-    "Evidence",
-    "command",
-    "decide",
-    "from_country",
-    "from_history",
-    "from_parameter",
-    "from_preference",
-    "from_text",
-    "is_opt_out",
-    "telling",
-]
 
 OTHER: Final = "other"
 """Stands for every language that the address does not offer."""
@@ -111,12 +95,12 @@ def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
         and text[0].letters >= CLEAR_LETTERS
         and _posterior(offered, text).get(language, 0) >= CLEAR
     )
-    steps = [each.sentence for each in evidence] or ["nothing says which language it is in"]
+    steps = [each.sentence for each in evidence] or ["Nothing says which language it is in"]
     if len(evidence) > 1:
-        steps.append(f"together: {_listed(posterior)}")
+        steps.append(f"Together: {_listed(posterior)}")
     if not language:
-        reason = "is not offered here" if first == OTHER else f"is below the {FLOOR:.0%} that a language needs"
-        steps.append(f"no language is decided: {_name(first)} ({probability:.0%}) {reason}")
+        reason = "it is not offered here" if first == OTHER else f"a language needs {_percent(FLOOR)}"
+        steps.append(f"No language is decided: {_name(first)} has {_percent(probability)}, and {reason}")
     return Decision(
         language, probability, shares, probability >= FIRM, clear, tuple(steps), _others(offered, evidence, language)
     )
@@ -154,11 +138,19 @@ def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str)
     return "no single piece of evidence left out would change it" if language else "clearer evidence for one language"
 
 
-def from_text(likelihood: Mapping[str, float] | None, letters: int) -> Evidence | None:
-    """Make evidence of what the detector says about a text of so many telling letters; None when it says nothing."""
+def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Sequence[str]) -> Evidence | None:
+    """Make evidence of what the detector says about a text of so many telling letters; None when it says nothing.
+
+    An offered tag that it does not know is as likely as any other language that is not offered.
+    """
     if not likelihood:
         return None
-    return Evidence("text", f"the text ({letters} letters) fits {_listed(likelihood)}", likelihood, letters)
+    unknown = [tag for tag in offered if tag not in likelihood]
+    fits = dict.fromkeys(unknown, likelihood[OTHER]) | dict(likelihood)
+    sentence = f"The text ({letters} letters) fits {_listed(likelihood)}"
+    if unknown:
+        sentence += f"; there is no model in memory for {', '.join(unknown)}"
+    return Evidence("text", sentence, fits, letters)
 
 
 def from_country(country: str, offered: Sequence[str]) -> Evidence | None:
@@ -174,7 +166,7 @@ def from_country(country: str, offered: Sequence[str]) -> Evidence | None:
     # OTHER's share is of all the languages it stands for; the prior knows that already.
     even = _ELSEWHERE / len(fits)
     likelihood = {tag: (1 - _ELSEWHERE) * share + even for tag, share in fits.items()}
-    return Evidence("country", f"a number of {country} fits {_listed(likelihood)}", likelihood)
+    return Evidence("country", f"A number of {country} fits {_listed(likelihood)}", likelihood)
 
 
 def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float]:
@@ -194,12 +186,12 @@ def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float
 
 def from_parameter(value: str, offered: Sequence[str]) -> Evidence | None:
     """Make evidence of the language that the channel names outright; None when it names none."""
-    return _said("parameter", f"the channel says {value!r}", value, offered)
+    return _said("parameter", f"The channel says {value!r}", value, offered)
 
 
 def from_preference(tag: str, offered: Sequence[str]) -> Evidence | None:
     """Make evidence of the language that the contact has chosen; None when there is none."""
-    return _said("preference", f"the contact prefers {tag}", tag, offered)
+    return _said("preference", f"The contact prefers {tag}", tag, offered)
 
 
 def _said(source: str, sentence: str, value: str, offered: Sequence[str]) -> Evidence | None:
@@ -227,7 +219,7 @@ def from_history(shares: Mapping[str, float], offered: Sequence[str]) -> Evidenc
     total = sum(before.values()) or 1.0
     # Prior and shares cancel but for what the evidence said.
     likelihood = {tag: (1 - _SWITCH) * before[tag] / total / prior[tag] + _SWITCH for tag in tags}
-    return Evidence("history", f"earlier messages fit {_listed(before)}", likelihood)
+    return Evidence("history", f"Earlier messages fit {_listed(before)}", likelihood)
 
 
 def command(body: str, button_text: str, button_payload: str, offered: Sequence[str]) -> str:
@@ -255,7 +247,12 @@ def _listed(shares: Mapping[str, float]) -> str:
     """Write the best two of some shares: `es 97 %, pt 2 %`."""
     total = sum(shares.values()) or 1.0
     first = sorted(shares.items(), key=lambda share: -share[1])[:2]
-    return ", ".join(f"{_name(tag)} {share / total:.0%}" for tag, share in first)
+    return ", ".join(f"{_name(tag)} {_percent(share / total)}" for tag, share in first)
+
+
+def _percent(share: float) -> str:
+    """Write a probability: none is quite certain, and none quite out of the question."""
+    return "over 99 %" if share > 0.99 else "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"  # noqa: PLR2004
 
 
 def _name(tag: str) -> str:

@@ -160,8 +160,10 @@ class Weighing:
         return [each for each in given if each is not None]
 
     def _text(self, offered: Sequence[str]) -> Evidence | None:
-        evidence = from_text(self._circumstance.likelihood(self._told, offered), letters(self._told))
+        evidence = from_text(self._circumstance.likelihood(self._told, offered), letters(self._told), offered)
         self._read = evidence is not None
+        if evidence is None:
+            self._steps.append(f"The text is not read: no model for {', '.join(offered)} is in memory")
         return evidence
 
     @property

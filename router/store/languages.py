@@ -27,5 +27,10 @@ class Languages:
         """Return the languages that flows of this account's bucket named when the router last loaded its models."""
         return self._read([loaded(bucket(account_sid))])
 
+    def waiting(self, account_sid: str, tags: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some tags that the running router has loaded no model for, though there may be one."""
+        loaded = self.loaded(account_sid)
+        return tuple(tag for tag in dict.fromkeys(tags) if tag.partition("-")[0] not in loaded)
+
     def _read(self, keys: Iterable[str]) -> frozenset[str]:
         return frozenset(code.decode() for key in keys for code in self._client.call("SMEMBERS", key))

@@ -7,7 +7,7 @@ import click
 
 from router.errors import RouterError
 
-PARTS = ("intake", "e2e", "relay", "flat", "memory", "control")
+PARTS = ("intake", "e2e", "relay", "flat", "memory", "control", "language")
 
 
 @click.command()
@@ -27,6 +27,11 @@ PARTS = ("intake", "e2e", "relay", "flat", "memory", "control")
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path("var"), help="On the disk to be measured. [var]"
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="For language: a folder of labelled texts, as language-models of github.com/pemistahl/lingua-rs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 def bench(  # noqa: PLR0913 - one for each option
     *,
@@ -39,6 +44,7 @@ def bench(  # noqa: PLR0913 - one for each option
     queued: int,
     repeats: int,
     data_dir: Path,
+    data: Path | None,
     as_json: bool,
 ) -> None:
     """Measure the router against what one would write without it.
@@ -50,22 +56,39 @@ def bench(  # noqa: PLR0913 - one for each option
     \b
       router bench                      everything; some twenty minutes
       router bench intake --rounds 3    one part
+      router bench language --data lingua-rs/language-models
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     from router.cli.bench import part, report
+    from router.cli.bench.language import language
     from router.cli.bench.measure import Options
     from router.cli.bench.server import servers
 
     if sys.platform != "linux":
         raise RouterError("the benchmark reads /proc and waits with epoll, so it needs Linux")
+    if "language" in parts and data is None:
+        raise RouterError(
+            "router bench language: no texts. Get some with `git clone --depth 1 "
+            "https://github.com/pemistahl/lingua-rs` and say --data lingua-rs/language-models"
+        )
+    wanted = PARTS if not parts or "all" in parts else tuple(dict.fromkeys(parts))
     options = Options(rounds, seconds, connections, workers, flows, queued, repeats)
     figures: list[report.Figure] = []
-    with servers(data_dir) as started:
-        scene = part.Scene(started, options)
-        machine = report.machine(scene.stock.version())
-        for name in PARTS if not parts or "all" in parts else dict.fromkeys(parts):
-            click.echo(name, err=True)
-            figures += part.PARTS[name](scene)
-    left_out = ["Express: node, or what `npm ci` in tests/node installs, is missing"] if part.without_express() else []
+    left_out: list[str] = []
+    machine = report.machine()
+    if timed := [name for name in wanted if name != "language"]:
+        with servers(data_dir) as started:
+            scene = part.Scene(started, options)
+            machine["store"] = scene.stock.version()
+            for name in timed:
+                click.echo(name, err=True)
+                figures += part.PARTS[name](scene)
+        if part.without_express():
+            left_out.append("Express: node, or what `npm ci` in tests/node installs, is missing")
+    if "language" in wanted and data is None:
+        left_out.append("language: no --data")
+    elif "language" in wanted and data is not None:
+        click.echo("language", err=True)
+        figures += language(data)
     if as_json:
         report.print_json(figures, machine, left_out)
         return

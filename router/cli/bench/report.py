@@ -49,13 +49,13 @@ def figure(  # noqa: PLR0913 - a row of the table
     return Figure(part, name, unit, statistics.median(values), min(values), max(values), at_least, at_most)
 
 
-def machine(store: str) -> dict[str, str]:
+def machine() -> dict[str, str]:
     """Say on what was measured."""
     model = platform.processor() or platform.machine()
     if (found := Path("/proc/cpuinfo")).exists():
         lines = found.read_text(encoding="utf-8", errors="replace").splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return {"cores": str(os.cpu_count()), "processor": model, "python": platform.python_version(), "store": store}
+    return {"cores": str(os.cpu_count()), "processor": model, "python": platform.python_version()}
 
 
 def print_table(figures: Sequence[Figure]) -> None:

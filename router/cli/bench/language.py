@@ -1,0 +1,151 @@
+"""How well languages are told: by the text alone, with the number's country, and from two messages."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from lingua import LanguageDetectorBuilder
+
+from router import detector as models
+from router.cli.bench.report import Figure, figure
+from router.cli.bench.text import KINDS, Text, strangers, texts
+from router.detector import Detector
+from router.language import (
+    FLOOR,
+    OTHER,
+    Decision,
+    decide,
+    from_country,
+    from_history,
+    from_text,
+)
+from router.telling import telling
+
+TENS: Final = {
+    "ten": ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr", "ru"),
+    "scripts": ("ar", "zh", "ja", "ko", "hi", "el", "he", "th", "uk", "fa"),
+}
+PAIR: Final = ("en", "es")
+# What lingua itself reaches in ten languages, and so is wanted of the router at least.
+_ALONE: Final = dict(zip(KINDS, (82.0, 94.0, 99.0), strict=True))
+_WITH_COUNTRY: Final = 92.0  # of single words
+_SECOND: Final = 97.0
+_PRECISE: Final = 0.99
+_TIMED: Final = 2000  # texts
+
+Told = tuple[str, Decision]
+Decide = Callable[[Text], Decision]
+
+
+def language(folder: Path) -> list[Figure]:
+    """Measure everything on the texts of a folder."""
+    figures: list[Figure] = []
+    for name, offered in TENS.items():
+        detector = models.load(models.needed(offered))
+        for kind in KINDS:
+            figures += _told(f"{name}, {kind}", kind, texts(folder, offered, kind), offered, detector)
+    detector = models.load(models.needed(PAIR))
+    for kind in KINDS:
+        foreign = [(each.language, _decide(each, PAIR, detector)) for each in strangers(folder, PAIR, kind)]
+        wrong = sum(bool(decision.language) for _, decision in foreign) / len(foreign)
+        figures.append(figure(f"not offered, {kind}", f"to a flow for {' or '.join(PAIR)}", "%", [100 * wrong]))
+    return [*figures, *_memory()]
+
+
+def _told(part: str, kind: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Iterator[Figure]:
+    alone = [(each.language, _decide(each, offered, detector)) for each in found]
+    yield figure(part, "lingua alone, right", "%", [_lingua(found, offered)])
+    yield figure(part, "text: right", "%", [_right(alone)], at_least=_ALONE[kind])
+    yield from _decided(part, "text", alone)
+    with_country = [(each.language, _decide(each, offered, detector, country=each.country)) for each in found]
+    wanted = _WITH_COUNTRY if kind == "single-words" else None
+    yield figure(part, "text and country: right", "%", [_right(with_country)], at_least=wanted)
+    yield from _decided(part, "text and country", with_country)
+    yield from _second(part, found, offered, detector)
+    yield _time(part, found, offered, detector)
+
+
+def _decide(
+    text: Text, offered: Sequence[str], detector: Detector, *, country: str = "", before: Decision | None = None
+) -> Decision:
+    body = telling(text.text)
+    evidence = [
+        from_text(detector.likelihood(body, offered), len(body), offered),
+        from_country(country, offered),
+        from_history(dict(before.shares), offered) if before else None,
+    ]
+    return decide(offered, [each for each in evidence if each])
+
+
+def _right(told: Sequence[Told]) -> float:
+    """Return how often the most probable of the offered languages is the right one."""
+    first = [next(tag for tag, _ in decision.shares if tag != OTHER) for _, decision in told]
+    return 100 * sum(tag == code for tag, (code, _) in zip(first, told, strict=True)) / len(told)
+
+
+def _decided(part: str, name: str, told: Sequence[Told]) -> Iterator[Figure]:
+    """Yield how many get a language, how many of these the right one, and how many at 99 % right."""
+    decided = [(code, decision) for code, decision in told if decision.language]
+    right = sum(code == decision.language for code, decision in decided)
+    yield figure(part, f"{name}: decided, at {FLOOR:.0%}", "%", [100 * len(decided) / len(told)])
+    yield figure(part, f"{name}: right of these", "%", [100 * right / max(1, len(decided))])
+    ranked = sorted(told, key=lambda each: -max(share for tag, share in each[1].shares if tag != OTHER))
+    right = covered = 0
+    for place, (code, decision) in enumerate(ranked, 1):
+        right += code == next(tag for tag, _ in decision.shares if tag != OTHER)
+        covered = place if right >= _PRECISE * place else covered
+    yield figure(part, f"{name}: decided, at {_PRECISE:.0%} right", "%", [100 * covered / len(told)])
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for code, decision in told:
+        tag, share = decision.shares[0]
+        bins.setdefault(int(10 * share), []).append((share, tag == code))
+    error = sum(abs(sum(share - right for share, right in each)) for each in bins.values()) / len(told)
+    yield figure(part, f"{name}: probabilities off by", "%", [100 * error])
+
+
+def _second(part: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Iterator[Figure]:
+    """Yield where conversations are after two messages: a firm decision stays, another goes on with the second."""
+    ends = []
+    for first, second in zip(found[::2], found[1::2], strict=False):
+        if first.language == second.language:
+            decision = _decide(first, offered, detector, country=first.country)
+            if not decision.firm:
+                decision = _decide(second, offered, detector, before=decision)
+            ends.append((first.language, decision))
+    yield figure(part, "second message: right", "%", [_right(ends)], at_least=_SECOND)
+    wrong = sum(decision.language not in ("", code) for code, decision in ends)
+    yield figure(part, "second message: in a wrong flow", "%", [100 * wrong / len(ends)])
+
+
+def _lingua(found: Sequence[Text], offered: Sequence[str]) -> float:
+    """Return how often lingua's own answer is right, with the offered languages and no others."""
+    detector = LanguageDetectorBuilder.from_languages(*filter(None, map(models.language_of, offered))).build()
+    right = sum(detector.detect_language_of(each.text) == models.language_of(each.language) for each in found)
+    return 100 * right / len(found)
+
+
+def _time(part: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Figure:
+    """Measure what the text costs, none seen before: what is telling in it, and how well that fits."""
+    anew = Detector(detector.loaded)
+    anew.likelihood(telling(found[0].text), offered)
+    taken = []
+    for each in found[1 :: max(1, len(found) // _TIMED)]:
+        started = time.perf_counter()
+        anew.likelihood(telling(each.text), offered)
+        taken.append(1e6 * (time.perf_counter() - started))
+    return figure(part, "a detection", "µs", taken, at_most=100)
+
+
+def _memory() -> Iterator[Figure]:
+    """Yield what models cost: the process that loads them, and workers forked from it that have used them."""
+    for name, offered in {"2 languages": PAIR, "10 languages": TENS["ten"]}.items():
+        command = [sys.executable, "-m", "router.cli.bench.language_memory", *offered]
+        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603 - our own
+        part = f"memory, {name}"
+        yield figure(part, "loaded once", "MB", [found["loaded"]])
+        yield figure(part, "loading takes", "s", [found["seconds"]])
+        yield figure(part, "private to a worker, more than without", "MB", found["private"], at_most=10)
