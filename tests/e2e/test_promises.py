@@ -1,11 +1,13 @@
 """Promises 3, 4 and 6 of DESIGN: routing is never stale, a message costs two calls, and everything is small."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from router.flow import FlexFlow, Integration
+from router.store import FlowWrite
 from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import World, arrived
@@ -81,6 +83,20 @@ def test_the_next_message_is_routed_by_the_change(
             world.ends(sid)
             assert arrived(target, path)[process:] == [sid]
     assert len(arrived(target, "/old")) == 2
+
+
+def test_an_exchange_leaves_no_gap(world: World, target: Target) -> None:
+    """While two flows exchange their addresses again and again, no message to either address finds no flow."""
+    flows = [world.flow(target.url(f"/{name}"), response="accept") for name in ("one", "two")]
+    addresses = [flow.contact_identity for flow in flows]
+    with world.flows() as store, ThreadPoolExecutor(2) as pool:
+        sent = [pool.submit(lambda n=n: [world.text(addresses[n], process=n).sid for _ in range(40)]) for n in range(2)]
+        while not all(each.done() for each in sent):
+            swapped = [replace(flow, contact_identity=flows[1 - n].contact_identity) for n, flow in enumerate(flows)]
+            store.write([[FlowWrite(after, before) for after, before in zip(swapped, flows, strict=True)]])
+            flows = swapped
+    for sid in (sid for each in sent for sid in each.result()):
+        assert world.ends(sid)["status"] == "delivered"
 
 
 def test_an_address_that_had_no_flow_has_one_at_once(world: World, target: Target) -> None:
