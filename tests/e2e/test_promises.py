@@ -85,12 +85,16 @@ def test_the_next_message_is_routed_by_the_change(
     assert len(arrived(target, "/old")) == 2
 
 
+def _send(world: World, address: str, process: int) -> list[str]:
+    return [world.text(address, process=process).sid for _ in range(40)]
+
+
 def test_an_exchange_leaves_no_gap(world: World, target: Target) -> None:
     """While two flows exchange their addresses again and again, no message to either address finds no flow."""
     flows = [world.flow(target.url(f"/{name}"), response="accept") for name in ("one", "two")]
     addresses = [flow.contact_identity for flow in flows]
     with world.flows() as store, ThreadPoolExecutor(2) as pool:
-        sent = [pool.submit(lambda n=n: [world.text(addresses[n], process=n).sid for _ in range(40)]) for n in range(2)]
+        sent = [pool.submit(_send, world, addresses[n], n) for n in range(2)]
         while not all(each.done() for each in sent):
             swapped = [replace(flow, contact_identity=flows[1 - n].contact_identity) for n, flow in enumerate(flows)]
             store.write([[FlowWrite(after, before) for after, before in zip(swapped, flows, strict=True)]])
