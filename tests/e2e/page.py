@@ -16,9 +16,10 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -54,32 +55,30 @@ class Step:
 def steps(text: str) -> list[Step]:
     """Read a page."""
     found: list[Step] = []
-    pending: tuple[str, str] | None = None
-    lines = text.splitlines()
-    n = 0
-    while n < len(lines):
-        if directive := _DIRECTIVE.fullmatch(lines[n].strip()):
-            pending = (directive[1], directive[2])
-            if pending[0] == "event":
-                found.append(Step(n + 1, "event", pending[1]))
-                pending = None
-        elif lines[n].startswith("```"):
-            info, start = lines[n][3:].strip(), n + 1
-            while not lines[(n := n + 1)].startswith("```"):
-                pass
-            block = lines[start:n]
-            if pending and pending[0] == "file":
-                found.append(Step(start, "file", pending[1], "\n".join(block) + "\n"))
-            elif pending and pending[0] == "ends":
-                found.append(Step(start, "end", pending[1], shown=tuple(block)))
-            elif info == "console":
-                found += _commands(block, start + 1, pending[1] if pending else "")
-            pending = None
-        elif lines[n].strip() and pending and pending[0] == "ends":
-            found.append(Step(n + 1, "end", pending[1]))
-            pending = None
-        n += 1
+    what, name = "", ""  # what the last comment said of the block that follows
+    for line, part, block in _parts(text):
+        directive = _DIRECTIVE.fullmatch(part)
+        if what == "ends":
+            found.append(Step(line, "end", name, shown=tuple(block)))
+        elif what == "file":
+            found.append(Step(line, "file", name, "\n".join(block) + "\n"))
+        elif part == "```console":
+            found += _commands(block, line, name)
+        what, name = directive.groups() if directive else ("", "")
+        if what == "event":
+            found.append(Step(line, "event", name))
+            what, name = "", ""
     return found
+
+
+def _parts(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Walk what is on a page: each line that is not blank, and each block with what is in it."""
+    lines = iter(enumerate(text.splitlines(), 1))
+    for line, part in lines:
+        block = list(takewhile(lambda it: it[1] != "```", lines)) if part.startswith("```") else []
+        if part.strip():
+            yield line + bool(block), part.strip(), [each for _, each in block]
+    yield 0, "", []
 
 
 def _commands(block: list[str], line: int, stays: str) -> list[Step]:
@@ -106,6 +105,7 @@ class Player:
         replacements: texts of the page and what stands for them here, as an address that is free on this machine.
         commands: commands whose beginning is on the left, and what is run in place of that beginning.
         events: what happens outside, by name.
+        patterns: what is not known beforehand, and how the page has it.
     """
 
     folder: Path
@@ -113,6 +113,7 @@ class Player:
     replacements: Mapping[str, str]
     commands: Mapping[str, str] = field(default_factory=dict)
     events: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    patterns: Mapping[str, str] = field(default_factory=dict)
     _running: dict[str, tuple[subprocess.Popen[bytes], Path, int]] = field(default_factory=dict)
     _sids: dict[str, str] = field(default_factory=dict)
 
@@ -164,7 +165,7 @@ class Player:
     def _end(self, step: Step) -> None:
         process, path, _ = self._running[step.name]
         self._running[step.name] = (process, path, len(path.read_bytes()))
-        self._stop(step.name, lambda: self._wait_for(step))
+        self._stop(step.name, lambda: self._wait_for(step) if step.shown else None)
 
     def _wait_for(self, step: Step) -> None:
         process, path, offset = self._running[step.name]
@@ -240,6 +241,8 @@ class Player:
     def _comparable(self, line: str) -> str:
         for page, here in self.replacements.items():
             line = line.replace(here, page)
+        for own, page in self.patterns.items():
+            line = re.sub(own, page, line)
         line = line.replace(str(self.folder), _HOME)
         for pattern, instead in _VARIABLE:
             line = pattern.sub(instead, line)

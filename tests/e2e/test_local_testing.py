@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from router.cli.call import send
+from router.cli.inbound import fields, new_message_sid
+from router.signature import Key
+from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.page import Player, steps
 from tests.e2e.running import clean_environ, free_port
+from tests.e2e.twilio_rest import TwilioRest
 
 ROOT = Path(__file__).parents[2]
+ACCOUNT, TOKEN, NUMBER = "AC" + "5" * 32, "5" * 32, "+15005550006"
+CREDENTIALS = f"TWILIO_ACCOUNT_SID={ACCOUNT} TWILIO_AUTH_TOKEN={TOKEN}"
 PAGE = ROOT / "docs" / "local-testing.md"
 
 
@@ -23,18 +30,40 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def player(folder: Path) -> Iterator[Player]:
-    """What plays the page."""
+def twilio() -> Iterator[TwilioRest]:
+    """Twilio's REST API, with a number that Twilio's own demonstration answers, as every new one."""
+    with TwilioRest(ACCOUNT, TOKEN) as server:
+        server.number(NUMBER, sms_url="https://demo.twilio.com/welcome/sms/reply", sms_fallback_url="")
+        yield server
+
+
+@pytest.fixture
+def agent() -> Iterator[NgrokAgent]:
+    """An ngrok agent that runs already."""
+    with NgrokAgent() as server:
+        yield server
+
+
+@pytest.fixture
+def player(folder: Path, twilio: TwilioRest, agent: NgrokAgent) -> Iterator[Player]:
+    """What plays the page: with ports that are free, the two servers in the place of Twilio and ngrok, an account."""
     router, bot = free_port(), free_port()
     player = Player(
         folder,
-        clean_environ(ROUTER_BIND=f"127.0.0.1:{router}", ROUTER_WORKERS="1"),
+        clean_environ(ROUTER_BIND=f"127.0.0.1:{router}", ROUTER_WORKERS="1", ROUTER_TWILIO_API_URL=twilio.url),
         replacements={
             "127.0.0.1:8000": f"127.0.0.1:{router}",
             "127.0.0.1:5000": f"127.0.0.1:{bot}",
             "port=5000": f"port={bot}",
         },
-        commands={"make run": "make -s -o .venv/.installed run"},
+        commands={
+            "make run": "make -s -o .venv/.installed run",
+            "export TWILIO_ACCOUNT_SID=AC… TWILIO_AUTH_TOKEN=…": f"export {CREDENTIALS}",
+            "router tunnel": f"router tunnel --ngrok-api {agent.url}",
+            "router run --tunnel": f"router run --tunnel --ngrok-api {agent.url}",
+        },
+        events={"sms": lambda: _sms(twilio)},
+        patterns={r"http://127\.0\.0\.1:(?!(?:8000|5000)\b)\d+": "https://abc.ngrok-free.app"},
     )
     try:
         yield player
@@ -42,7 +71,26 @@ def player(folder: Path) -> Iterator[Player]:
         player.close()
 
 
-def test_every_command_of_the_page_does_what_the_page_shows(player: Player) -> None:
-    """From `make run` to the end: each prints what is under it, ids and times aside."""
+def _sms(twilio: TwilioRest) -> None:
+    """Do what Twilio does when somebody writes to the number: call the webhook that the number has now, signed."""
+    [number] = twilio.numbers
+    form = fields(
+        "sms",
+        account_sid=ACCOUNT,
+        message_sid=new_message_sid(()),
+        from_="+14155550123",
+        to=NUMBER,
+        body="Hello router",
+        media=(),
+        more=(),
+    )
+    url = number["sms_url"]
+    answered = send(url, form, Key("auth_token[0]", TOKEN.encode()))
+    assert (answered.status, b"You wrote: Hello router" in answered.body) == (200, True)
+
+
+def test_every_command_of_the_page_does_what_the_page_shows(player: Player, twilio: TwilioRest) -> None:
+    """From `make run` to the end: each prints what is under it, ids and times aside; the number is as it was."""
     for step in steps(PAGE.read_text()):
         player.play(step)
+    assert twilio.numbers[0]["sms_url"] == "https://demo.twilio.com/welcome/sms/reply"
