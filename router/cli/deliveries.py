@@ -10,7 +10,15 @@ import click
 from rich.text import Text
 
 from router.cli.context import load_settings_for_cli
-from router.cli.reach import account_option, find_delivery, json_option, open_store, since_option, some_accounts
+from router.cli.reach import (
+    account_option,
+    find_delivery,
+    json_option,
+    open_store,
+    since_option,
+    some_accounts,
+    with_names,
+)
 from router.cli.replay import replay
 from router.cli.show import Facts, age, ago, clean, flow_line, print_facts, print_json, print_table, short, spoken, word
 from router.cli.tail import tail
@@ -123,13 +131,14 @@ def show(*, sid: str, account: str | None, as_json: bool) -> None:
         delivery = find_delivery(store, some_accounts(settings, account), sid)
         flow = store.flows.get(delivery.account_sid, delivery.flow_sid) if delivery.flow_sid else None
         waits = waiting_for(delivery, store)
+        steps = [] if as_json else with_names(delivery.why, delivery.account_sid, store)
     if as_json:
         print_json(describe(delivery) | {"waiting_for": waits})
     else:
-        print_facts(_all_of(delivery, flow, waits, time.time()))
+        print_facts(_all_of(delivery, steps, flow, waits, time.time()))
 
 
-def _all_of(delivery: Delivery, flow: FlexFlow | None, waits: Sequence[str], now: float) -> Facts:
+def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, waits: Sequence[str], now: float) -> Facts:
     shown = describe(delivery)
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
     status = word(delivery.state)
@@ -145,7 +154,10 @@ def _all_of(delivery: Delivery, flow: FlexFlow | None, waits: Sequence[str], now
         facts.append(("Body", message.body or "(empty)"))
     if message and message.media:
         facts.append(("Media", [f"{each.content_type}  {each.url}" for each in message.media]))
-    facts += [("Route", [*delivery.why, *_destination(delivery, flow)]), ("Status", status)]
+    facts.append(("Route", [*steps, *_destination(delivery, flow)]))
+    if delivery.language:
+        facts.append(("Language", delivery.language))
+    facts.append(("Status", status))
     if waits:
         facts.append(("Waits for", waits))
     tries = [

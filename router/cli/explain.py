@@ -9,7 +9,7 @@ from router.address import canonical
 from router.cli.context import load_settings_for_cli
 from router.cli.explain_since import rehearse, show
 from router.cli.inbound import CUSTOMERS
-from router.cli.reach import Moment, Parameter, account_option, json_option, one_account, open_store
+from router.cli.reach import Moment, Parameter, account_option, json_option, one_account, open_store, with_names
 from router.cli.reading import likelihood
 from router.cli.show import print_facts, print_json, short
 from router.inquiry import explain as inquire
@@ -81,13 +81,14 @@ def explain(  # noqa: PLR0913 - one for each option
     with open_store(settings) as store:
         sid = one_account(settings, account).sid
         answer = inquire(sid, {"From": from_, "To": to, "Body": body, **dict(params)}, store, likelihood, lang=lang)
+        steps = [] if as_json else with_names(answer["steps"], sid, store)
     if as_json:
         print_json(answer)
     else:
         print_facts(
             [
                 ("Message", f"{answer['channel']}  {from_} → {to}{f'  “{short(body, 60)}”' if body else ''}"),
-                ("Steps", answer["steps"]),
+                ("Steps", steps),
                 ("Goes to", _verdict(answer)),
             ]
         )
@@ -108,7 +109,8 @@ def _verdict(answer: dict[str, object]) -> list[str]:
             "It would be kept as unrouted; see the flows there are with `router flows list`",
         ]
     paused = "; it is paused, so the message would wait" if answer["paused"] else ""
+    language = f" in {answer['language']}" if answer["language"] else ""
     return [
-        f"{answer['flex_flow_sid']} “{answer['friendly_name']}”",
+        f"{answer['flex_flow_sid']} “{answer['friendly_name']}”{language}",
         f"integration {answer['integration_type']}, response {answer['response']}{paused}",
     ]

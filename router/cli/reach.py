@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from router.cli.context import running_accounts
+from router.cli.show import short
 from router.errors import RouterError, StoreRefused, StoreUnavailable
 from router.settings import Account, Settings
 from router.sid import is_sid
@@ -18,6 +19,9 @@ from router.store.deliveries import Delivery
 
 _AGE = re.compile(r"(\d{1,9})\s*([smhd])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_FLOW = re.compile(r"\bFO[0-9a-f]{32}\b")
+# Characters of a flow's name in a step.
+_NAME: Final = 40
 
 
 @contextlib.contextmanager
@@ -96,6 +100,18 @@ def find_delivery(store: Store, accounts: Sequence[Account], sid: str) -> Delive
     raise RouterError(
         f"no record of {sid}: it never came in, or it has expired. `router deliveries list` shows what there is"
     )
+
+
+def with_names(steps: Sequence[str], account_sid: str, store: Store) -> list[str]:
+    """Write the names of Flex Flows after their SIDs in the steps of a route, where the flows are still there."""
+    sids = dict.fromkeys(sid for step in steps for sid in _FLOW.findall(step))
+    flows = {sid: flow for sid in sids if (flow := store.flows.get(account_sid, sid))}
+
+    def named(found: re.Match[str]) -> str:
+        flow = flows.get(found[0])
+        return f"{found[0]} “{short(flow.friendly_name, _NAME)}”" if flow else found[0]
+
+    return [_FLOW.sub(named, step) for step in steps]
 
 
 account_option = click.option(

@@ -1,4 +1,4 @@
-"""`router explain --since … --flows`: what a flow file would do to the messages that came, before it is applied."""
+"""`router explain`: where a message would go, and what a flow file would do to the messages that came."""
 
 import json
 from pathlib import Path
@@ -108,3 +108,12 @@ def test_what_cannot_be_asked_is_said(offline: Cli, args: tuple[str, ...], given
     result = offline("explain", *args, given=given)
     assert result.exit_code == code, result.output
     assert said in result.output
+
+
+def test_the_flows_of_a_step_are_named(offline: Cli) -> None:
+    """Who reads why a message goes somewhere need not look up SIDs; the language is told with the flow."""
+    assert offline("flows", "apply", "-", given=SPANISH + ORDERS).exit_code == 0
+    result = offline("explain", "--to", OURS, "--from", "+34600111222", "--body", "Quiero saber dónde está mi pedido")
+    assert result.exit_code == 0, result.output
+    assert "“Orders” not taken: its Match is false" in result.output
+    assert "“Spanish” in es" in result.output
