@@ -12,6 +12,7 @@ from router.message import Message, Raw
 from router.routing import Circumstance, Likelihood, Route, foretell, identities
 from router.store import Store
 from router.store.deliveries import Delivery
+from router.store.languages import NOT_LOADED
 
 STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
 # States that a message leaves only by a replay.
@@ -60,8 +61,15 @@ def explain(
         "language": route.language or None,
         "kept": kept,
         "reason": route.reason or None,
-        "steps": list(route.steps),
+        "steps": [*route.steps, *_unread(account_sid, route, store)],
     }
+
+
+def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
+    """Say which languages' texts the running router cannot read yet."""
+    flows = (flow for entry in route.entries for flow in entry.flows if flow.enabled)
+    waiting = store.languages.waiting(account_sid, (tag for flow in flows for tag in flow.language))
+    return [f"{', '.join(waiting)}: {NOT_LOADED}"] if waiting else []
 
 
 def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:

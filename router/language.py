@@ -18,12 +18,13 @@ OTHER: Final = "other"
 
 # How often a customer writes in a language that the address does not offer.
 PRIOR_OTHER: Final = 0.05
-# Below this probability the default flow takes the message: a wrong flow is worse than the default. `router bench
-# language`: single words decided so are right in 9 of 10 cases, in sentences nothing is lost.
-FLOOR: Final = 0.7
-# From this probability on, the conversation keeps the language.
-FIRM: Final = 0.9
-# From this probability of the text alone, in so many letters, a conversation's language may change.
+# Below this probability the default flow takes the message: a wrong flow is worse than the default. Of single words, 97
+# of 100 that are decided are right then, of word pairs 99; 63 and 86 of 100 are decided (`router bench language`).
+FLOOR: Final = 0.8
+# From this probability on, the conversation keeps the language: 99 of 100 single words are right.
+FIRM: Final = 0.95
+# From this probability of the text alone, in so many letters, a conversation's language may change: of word pairs, 998
+# of 1,000 are right.
 CLEAR: Final = 0.99
 CLEAR_LETTERS: Final = 12
 # What the channel or the contact says outright: wrong so rarely.
@@ -102,7 +103,13 @@ def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
         reason = "it is not offered here" if first == OTHER else f"a language needs {_percent(FLOOR)}"
         steps.append(f"No language is decided: {_name(first)} has {_percent(probability)}, and {reason}")
     return Decision(
-        language, probability, shares, probability >= FIRM, clear, tuple(steps), _others(offered, evidence, language)
+        language,
+        probability,
+        shares,
+        firm=bool(language) and probability >= FIRM,
+        clear=clear,
+        steps=tuple(steps),
+        others=_others(offered, evidence, language),
     )
 
 

@@ -4,9 +4,16 @@ Languages are kept, also when no flow names them any more: that a model is loade
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from router.store.client import Client
 from router.store.keys import bucket, languages, loaded
+
+# What is to be said of a language whose flows came later.
+NOT_LOADED: Final = (
+    "the running router has not loaded what tells it in a text, and goes by everything else. A reload does that (kill "
+    "-HUP of the master process), and loses nothing"
+)
 
 
 class Languages:
@@ -18,10 +25,19 @@ class Languages:
 
     def load(self) -> frozenset[str]:
         """Return those that flows name, and note that the router loads what models there are for them."""
-        named = self._read(languages(tag) for tag in self._buckets)
+        named = self.named()
         for tag in self._buckets:
             self._client.call("SUNIONSTORE", loaded(tag), languages(tag), writes=True)
         return named
+
+    def named(self) -> frozenset[str]:
+        """Return those that flows name, or once named."""
+        return self._read(languages(tag) for tag in self._buckets)
+
+    def behind(self) -> frozenset[str]:
+        """Return those that flows have named since the router last loaded its models."""
+        found = (self._client.call("SDIFF", languages(tag), loaded(tag)) for tag in self._buckets)
+        return frozenset(code.decode() for codes in found for code in codes)
 
     def loaded(self, account_sid: str) -> frozenset[str]:
         """Return the languages that flows of this account's bucket named when the router last loaded its models."""

@@ -152,7 +152,7 @@ def test_every_decision_says_its_evidence_and_what_would_change_it() -> None:
     """The steps name what was weighed, and what the decision hangs on."""
     route = _route(_said("Quiero saber dónde está mi pedido"), DEFAULT, *LANGUAGES)
     said = "\n".join(route.steps)
-    assert "the text (28 letters) fits es" in said
+    assert "The text (28 letters) fits es" in said
     assert "What would change it: " in said
     assert f"{OURS} has {SPANISH.sid}" in said
 

@@ -12,6 +12,7 @@ from router.cli.context import base_url
 from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
+from router.store.languages import NOT_LOADED
 
 # Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
 _APART: Final = 2.0
@@ -96,6 +97,14 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
     if oldest > _OVERDUE:
         advice = "is a router running over this store? If one is, raise ROUTER_DELIVERIES or ROUTER_WORKERS"
         yield Check("messages", "bad", f"a conversation has been due for {oldest:,.0f} s", advice)
+
+
+def languages(opened: Store) -> Iterator[Check]:
+    """Look at whether the running router can read texts in the languages that flows name."""
+    if behind := opened.languages.behind():
+        yield Check("languages", "look", f"flows name {', '.join(sorted(behind))} by now", NOT_LOADED)
+    elif named := opened.languages.named():
+        yield Check("languages", "good", f"flows name {', '.join(sorted(named))}, as when the router was started")
 
 
 def load(given: Settings, opened: Store) -> Iterator[Check]:
