@@ -15,6 +15,7 @@ from router.cli.flows_import import import_
 from router.cli.flows_log import log
 from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
 from router.cli.show import clean, integration_line, print_changes, print_json, print_table, word
+from router.cli.unreached import print_unreached, unreached
 from router.flow import FlexFlow, to_resource
 from router.flow_diff import diff
 from router.flow_field import CHANNEL_TYPES
@@ -130,13 +131,18 @@ def apply(  # noqa: PLR0913 - one for each option
     with open_store(settings) as store:
         owner = one_account(settings, account)
         wanted = read_flow_file(file, settings, owner.sid)
-        changes = diff(current_flows(store, owner.sid), wanted, prune=prune)
+        current = list(current_flows(store, owner.sid))
+        changes = diff(current, wanted, prune=prune)
+        warnings = unreached(current, changes, wanted)
         if changes and not as_json:
-            print_changes(changes, lambda flow: doubts(flow, owner))
+            loaded = store.languages.loaded(owner.sid)
+            print_changes(changes, lambda flow: doubts(flow, owner, loaded))
+        if not as_json:
+            print_unreached(warnings)
         written = bool(changes) and carry_out(
             store, changes, how, by="router flows apply", again="apply the file again for the rest"
         )
     if as_json:
-        print_json({"changes": described(changes), "written": written})
+        print_json({"changes": described(changes), "warnings": warnings, "written": written})
     elif not changes:
         click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")

@@ -17,6 +17,7 @@ from router.store import Store
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, not_found
 from router.web.flow_page import read_flow_page
+from router.web.flow_warning import warnings
 from router.web.form import read_form
 from router.web.page import base_url, json_response, no_content, page_body, read_page, seal, unseal
 
@@ -34,7 +35,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         caller = identify(request, settings)
         flow = _make(caller, settings, _form(), None)
         store.flows.put(flow, by=caller.user)
-        return json_response(to_resource(flow, base_url(request, settings)), 201)
+        return json_response(_resource(flow, settings) | {"warnings": warnings(store, flow)}, 201)
 
     @flex_flows.get("/<sid>")
     def fetch(sid: str) -> Response:
@@ -50,7 +51,9 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
             lambda current: _make(caller, settings, form, current),
             by=caller.user,
         )
-        return json_response(_resource(flow, settings))
+        if flow is None:
+            raise not_found(request.path)
+        return json_response(_resource(flow, settings) | {"warnings": warnings(store, flow)})
 
     @flex_flows.delete("/<sid>")
     def delete(sid: str) -> Response:

@@ -82,13 +82,13 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
             query=_paged({"FriendlyName": TEXT}),
         ),
         "post": Operation(
-            "createFlexFlow", "Create a Flex Flow", (201, "FlexFlow"), (400, 409), form="FlexFlowCreate"
+            "createFlexFlow", "Create a Flex Flow", (201, "FlexFlowWritten"), (400, 409), form="FlexFlowCreate"
         ),
     },
     "/v1/FlexFlows/{FlexFlowSid}": {
         "get": Operation("fetchFlexFlow", "Fetch a Flex Flow", (200, "FlexFlow"), (404,)),
         "post": Operation(
-            "updateFlexFlow", "Change a Flex Flow", (200, "FlexFlow"), (400, 404, 409), form="FlexFlowUpdate"
+            "updateFlexFlow", "Change a Flex Flow", (200, "FlexFlowWritten"), (400, 404, 409), form="FlexFlowUpdate"
         ),
         "delete": Operation("deleteFlexFlow", "Delete a Flex Flow", (204, ""), (404,)),
     },

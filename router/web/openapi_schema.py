@@ -44,7 +44,7 @@ def _flow_form(*, new: bool) -> Schema:
     return {"type": "object", "properties": properties} | ({"required": required} if required else {})
 
 
-def _flow() -> Schema:
+def _flow(**more: Schema) -> Schema:
     own: dict[str, Schema] = {"sid": sid("FO"), "account_sid": sid("AC")}
     integration: dict[str, Schema] = {}
     for each in FIELDS:
@@ -57,7 +57,7 @@ def _flow() -> Schema:
         else:  # a text that was not given is null
             own[name] = or_null(schema) if each.default == "" and not isinstance(each.kind, Choice) else schema
     parts = exactly(integration, optional=tuple(integration), description="Of these, what its type has")
-    return exactly(own | {"integration": parts, "date_created": DATE, "date_updated": DATE, "url": URL})
+    return exactly(own | {"integration": parts, "date_created": DATE, "date_updated": DATE, "url": URL} | more)
 
 
 _FIELDS: Final = {each.wire: each for each in FIELDS}
@@ -252,6 +252,9 @@ def _page(key: str, item: str) -> Schema:
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "FlexFlow": _flow(),
+    "FlexFlowWritten": _flow(
+        warnings=TEXTS | {"description": "Which enabled flows of its address never take a message now, and why"}
+    ),
     "FlexFlowCreate": _flow_form(new=True),
     "FlexFlowUpdate": _flow_form(new=False),
     "FlexFlowPage": _page("flex_flows", "FlexFlow"),

@@ -129,7 +129,32 @@ def test_a_program_reads_what_apply_does(offline: Cli) -> None:
             "integration.url": {"before": "https://a.example/x", "after": "https://b.example/x"}
         }
     told = json.loads(offline("flows", "apply", "-", "--yes", "--json", given=given).output)
-    assert told == {"changes": [], "written": False}
+    assert told == {"changes": [], "warnings": [], "written": False}
+
+
+def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> None:
+    """File, flow, key and column are said, and what to write instead; nothing changes."""
+    given = external("+15005550006", "https://a.example/x", match="'chanel == \"sms\"'")
+    result = offline("flows", "apply", "-", given=given)
+    assert result.exit_code == 1
+    assert (
+        "<stdin>, flow 1 'To +15005550006', match: column 1: no variable is called chanel; did you mean channel?"
+    ) in result.stderr
+    assert "No flows yet" in offline("flows", "list").output
+
+
+def test_flows_that_no_message_reaches_are_warned_of(offline: Cli) -> None:
+    """Said before anybody is asked, also in a dry run, of a flow that stays as it is too, and in JSON."""
+    ours = "+15005550006"
+    given = external(ours, "https://a.example/x", match="'body == \"menu\"'", priority="5")
+    assert "!" not in offline("flows", "apply", "-", given=given).output
+    given += external(ours, "https://b.example/x", match="'percent(100)'").replace('"To', '"All')
+    said = "! sms +15005550006  “To +15005550006” takes no message: 'All +15005550006' (FO"
+    assert said in offline("flows", "apply", "-", "--dry-run", given=given).output
+    (warning,) = json.loads(offline("flows", "apply", "-", "--dry-run", "--json", given=given).output)["warnings"]
+    assert (warning["contact_identity"], warning["friendly_name"]) == (ours, f"To {ours}")
+    assert warning["warning"].endswith("takes them first")
+    assert said in offline("flows", "apply", "-", given=given).output
 
 
 def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:

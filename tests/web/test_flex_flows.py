@@ -29,6 +29,7 @@ def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
 def test_a_flow_is_shown_as_twilio_shows_it(rest: Rest) -> None:
     """Every property of Twilio's is there with its name and form, ours beside them; the URL is on our own base."""
     created = rest.create(IntegrationType="studio", Integration__FlowSid=FW, Enabled="True")
+    assert created.pop("warnings") == []
     sid, date = created["sid"], created["date_created"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", date)
     assert created == {
@@ -98,7 +99,31 @@ def test_an_update_changes_what_is_given_and_nothing_else(rest: Rest) -> None:
     integration = before["integration"] | {"retry_count": 0}
     expected = before | {"enabled": False, "integration": integration, "date_updated": reply.json["date_updated"]}
     assert reply.json == expected
-    assert rest.call("GET", f"{FLOWS}/{before['sid']}").json == expected
+    assert rest.call("GET", f"{FLOWS}/{before['sid']}").json | {"warnings": []} == expected
+
+
+def test_a_match_that_cannot_work_is_refused_with_the_place(rest: Rest) -> None:
+    """400 says where it is wrong, also in a branch that a short circuit hides; nothing is written."""
+    params = {"FriendlyName": "A", "ChatServiceSid": IS, "ChannelType": "sms"}
+    match = 'channel == "rcs" && now.getHours("Mars/Olympus") > 8'
+    status, code, message = rest.call("POST", FLOWS, params | {"Match": match}).error
+    assert (status, code) == (400, 45210)
+    assert message.startswith("Match: column 34: there is no time zone 'Mars/Olympus'")
+    assert rest.listed(FLOWS) == []
+
+
+def test_a_write_warns_of_flows_that_take_no_message_now(rest: Rest) -> None:
+    """Saved as wanted, and said: who takes their messages first, until it does not any more."""
+    ours, menu = "+15550000009", 'body.lowerAscii() == "menu"'
+    first = rest.create(FriendlyName="A", ContactIdentity=ours, Match=menu)
+    second = rest.create(FriendlyName="B", ContactIdentity=ours, Match=menu, Priority="1")
+    assert first["warnings"] == []
+    said = f"'B' ({second['sid']}) takes no message: 'A' ({first['sid']}) takes them first"
+    assert second["warnings"] == [said]
+    path = f"{FLOWS}/{first['sid']}"
+    assert rest.call("POST", path, {"FriendlyName": "C"}).json["warnings"] == [said.replace("'A'", "'C'")]
+    assert rest.call("POST", path, {"Match": 'body == ""'}).json["warnings"] == []
+    assert "warnings" not in rest.call("GET", path).json
 
 
 def test_a_flow_is_deleted_once(rest: Rest) -> None:
