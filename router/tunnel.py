@@ -24,32 +24,30 @@ _LONGEST: Final = 2048
 
 
 class TunnelRecord:
-    """The file as its writer has it: made by `publish`, gone with the context.
+    """The file as its writer has it, who is the only one for as long as this is a context.
 
     Raises:
-        RouterError: the file cannot be written, or another process has a tunnel here.
+        RouterError: the data directory cannot be written to, or another process has a tunnel here.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / NAME
         self._lock = -1
+        self._alone = -1
 
     def publish(self, url: str) -> None:
         """Tell the workers the tunnel's base, in place of the one before."""
-        held = self._lock
-        if held < 0 and (there := read(self._path.parent)):
-            raise RouterError(f"another `router tunnel` runs here already, at {there}; end it first")
-        draft = self._path.with_suffix(f".{os.getpid()}")
+        draft = self._path.with_suffix(".new")
         try:
-            self._lock = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)  # nobody else knows it yet
-            os.write(self._lock, json.dumps({"url": url, "process": os.getpid()}).encode())
+            lock = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)  # nobody else knows it yet
+            os.write(lock, json.dumps({"url": url, "process": os.getpid()}).encode())
             draft.replace(self._path)
         except OSError as error:
-            raise RouterError(f"the tunnel's address cannot be written to {self._path}: {error.strerror}") from None
-        finally:
-            if held >= 0:
-                os.close(held)
+            raise self._unwritable(error) from None
+        held, self._lock = self._lock, lock
+        if held >= 0:
+            os.close(held)
 
     def withdraw(self) -> None:
         """Tell the workers that there is no tunnel."""
@@ -58,13 +56,26 @@ class TunnelRecord:
             os.close(self._lock)
             self._lock = -1
 
+    def _unwritable(self, error: OSError) -> RouterError:
+        return RouterError(f"the tunnel's address cannot be written to {self._path}: {error.strerror}")
+
     def __enter__(self) -> Self:
+        try:
+            self._alone = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._alone)
+            there = read(self._path.parent) or "an address that is not known yet"
+            raise RouterError(f"another `router tunnel` runs here already, at {there}; end it first") from None
+        except OSError as error:
+            raise self._unwritable(error) from None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.withdraw()
+        os.close(self._alone)
 
 
 class TunnelWatch:

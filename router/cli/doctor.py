@@ -73,6 +73,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
     """Look at everything that can be looked at; return what was refused since."""
     demo = is_made_up(settings)
     checks += here.settings(settings, demo=demo)
+    checks += here.connected(settings)
     try:
         with open_store(settings) as store:
             checks += here.store(store)

@@ -120,10 +120,12 @@ def tunnel(  # noqa: PLR0913 - one for each option
             if places:
                 session.connect(connector, places, owner, keeper.base, through_tunnel=True, holder=holder.name)
                 click.echo("Connected. Ctrl-C puts back what was there before.")
+            else:
+                click.echo("\n  Point a number here    router connect +1…\n  Stop                   Ctrl-C\n")
             while not stop.wait(_LOOK):
                 keeper.look()
         finally:
-            good = session.put_back(connector, holder, keeper.base)
+            good = session.put_back(connector, holder, tunnel_too=True)
     sys.exit(0 if good else 1)
 
 
@@ -167,7 +169,6 @@ def _print(settings: Settings, base: str, opened: Tunnel, checked: str) -> None:
     if checked:
         click.echo(f"  Checked      {checked}")
     _print_addresses(base)
-    click.echo("\n  Point a number here    router connect +1…\n  Stop                   Ctrl-C\n")
 
 
 def _print_addresses(base: str) -> None:

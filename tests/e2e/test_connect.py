@@ -4,84 +4,30 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
 
 from router.cli.connection.record import NAME, Holder
 from router.tunnel import TunnelRecord
-from tests.e2e.commands import invoke
+from tests.e2e.desk import FIRST, NUMBER, OLD, Desk, open_desk, running_service
 from tests.e2e.service import ACCOUNT, TOKEN, Service
-from tests.e2e.terminal import Terminal
-from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target
-from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
-NUMBER, OTHER, SERVICE = "+15550000001", "+15550000009", "MG" + "1" * 32
-OLD = "https://demo.twilio.com/welcome/sms/reply"
-SMS = ("sms_url", "sms_method", "sms_fallback_url", "sms_fallback_method", "sms_application_sid")
-FIRST = (OLD, "GET", "https://example.com/fb", "POST", "AP" + "1" * 32)
-
-
-class Desk:
-    """A router, its public address, a Twilio with a number, and a data directory of its own for each test."""
-
-    def __init__(self, service: Service, twilio: TwilioRest, folder: Path) -> None:
-        self.twilio = twilio
-        self.folder = folder
-        self.base = f"http://127.0.0.1:{service.port}"
-        self.number = twilio.number(NUMBER, **dict(zip(SMS, FIRST, strict=True)))
-        self.environ = {
-            "ROUTER_CONFIG": str(service.folder / "router.toml"),
-            "ROUTER_PUBLIC_URL": self.base,
-            "ROUTER_DATA_DIR": str(folder),
-            "ROUTER_TWILIO_API_URL": twilio.url,
-        }
-
-    def type(self, *words: str, **more: str) -> Result:
-        """Type a command, and wait for its end."""
-        return invoke(*words, **self.environ | more)
-
-    def terminal(self, *words: str) -> Terminal:
-        """Type a command that goes on."""
-        return Terminal(self.folder, *words, **self.environ)
-
-    @property
-    def says(self) -> tuple[Any, ...]:
-        """What the number's webhook says now."""
-        return tuple(self.number[field] for field in SMS)
-
-    @property
-    def here(self) -> tuple[str, ...]:
-        """What it says when it leads here."""
-        url = f"{self.base}/webhooks/sms"
-        return (f"{url}#rc=2&rp=ct,5xx&ct=3000&rt=12000", "POST", url, "POST", "")
-
-    @property
-    def record(self) -> Any:
-        """What is on disk of what is connected."""
-        return json.loads((self.folder / NAME).read_text())["connections"]
+OTHER, SERVICE = "+15550000009", "MG" + "1" * 32
 
 
 @pytest.fixture(scope="module")
 def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    valkey = ValkeyServer()
-    service = Service(tmp_path_factory.mktemp("service"), valkey.url, workers=1)
-    service.stop()
-    service._environ["ROUTER_PUBLIC_URL"] = f"http://127.0.0.1:{service.port}"
-    service.start()
-    yield service
-    service.close()
-    valkey.close()
+    with running_service(tmp_path_factory.mktemp("service")) as service:
+        yield service
 
 
 @pytest.fixture
 def desk(_service: Service, tmp_path: Path) -> Iterator[Desk]:
-    """A desk with nothing connected."""
-    with TwilioRest(ACCOUNT, TOKEN) as twilio:
-        yield Desk(_service, twilio, tmp_path)
+    """A desk with nothing connected, and a data directory of its own."""
+    with open_desk(_service, tmp_path) as desk:
+        yield desk
 
 
 # -- there and back ---------------------------------------------------------------------------------------------------
@@ -175,6 +121,7 @@ def test_what_a_kill_left_behind_is_put_back_by_the_next_connect(desk: Desk) -> 
     terminal.process.kill()
     terminal.process.wait()
     assert "left behind by a crash" in desk.type("disconnect", "--list").output
+    assert f"{NUMBER} was left at {desk.base} by a crash" in desk.type("doctor", "--offline").output
     desk.twilio.number(OTHER, "https://other.example.com/")
     assert desk.type("connect", OTHER, "--detach").exit_code == 0
     assert desk.says == FIRST

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.refusals import MOST, Refusal, Refusals
 from router.suspect import Finding
+from router.tunnel import TunnelRecord
 from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
 from tests.e2e.twilio_rest import TwilioRest
@@ -274,6 +276,82 @@ def test_what_is_wrong_is_found(clinic: Clinic, harm: Callable[[Clinic], None], 
     (check,) = [check for check in report["checks"] if check["state"] == "bad"]
     assert says in check["found"]
     assert check["advice"]
+
+
+WHATSAPP = "+15550000003"
+
+
+def test_a_whatsapp_sender_that_points_here_is_good(clinic: Clinic) -> None:
+    """Its own webhook's path, or the one for all channels; with a fallback nothing is left to say."""
+    clinic.twilio.sender(WHATSAPP, f"{clinic.base}/webhooks/whatsapp", fallback_url=f"{clinic.base}/webhooks/whatsapp")
+    clinic.twilio.sender("+15550000004", f"{clinic.base}/webhooks/message", fallback_url="https://example.com/fb")
+    clinic.twilio.sender("+15550000005", "https://elsewhere.example.com/")
+    status, report = clinic.ask()
+    assert (status, bad(report)) == (0, [])
+    assert found(report, "numbers").splitlines() == [
+        f"3 of 4 addresses of {ACCOUNT} point here",
+        "1 point elsewhere, and no flow names them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://elsewhere.example.com/inbound", "its webhook is https://elsewhere.example.com/inbound"),
+        ("{base}/webhooks/sms", "its webhook is {base}/webhooks/sms"),
+        ("", "no webhook is set"),
+    ],
+    ids=["elsewhere", "the path of another channel", "nowhere"],
+)
+def test_a_whatsapp_sender_with_a_flow_that_points_elsewhere_is_found(clinic: Clinic, url: str, says: str) -> None:
+    """A flow waits for its messages, and they go elsewhere: told with the URL to write at Twilio."""
+    clinic.twilio.sender(WHATSAPP, url.format(base=clinic.base))
+    address = f"whatsapp:{WHATSAPP}"
+    sender_flow = replace(flow("http://127.0.0.1:9/", enabled=False), contact_identity=address, channel_type="whatsapp")
+    FlowStore(Client(clinic.valkey.url)).put(sender_flow)
+    status, report = clinic.ask()
+    assert (status, bad(report)) == (1, ["numbers"])
+    (check,) = [check for check in report["checks"] if check["state"] == "bad"]
+    assert check["found"] == f"{address} has a flow, and {says.format(base=clinic.base)}"
+    assert check["advice"].endswith(f"{clinic.base}/webhooks/whatsapp at Twilio")
+
+
+def test_a_whatsapp_sender_without_a_fallback_is_told(clinic: Clinic) -> None:
+    """While the router is down its messages are lost: worth a look, no reason to fail."""
+    clinic.twilio.sender(WHATSAPP, f"{clinic.base}/webhooks/whatsapp")
+    status, report = clinic.ask()
+    assert status == 0
+    assert f"no fallback URL: whatsapp:{WHATSAPP}" in found(report, "numbers")
+
+
+def test_an_account_without_senders_api_is_looked_at_all_the_same(clinic: Clinic) -> None:
+    """It is a beta resource, which not every account has: skipped with Twilio's reason, the numbers are looked at."""
+    clinic.twilio.missing.add("/v2/Channels/Senders")
+    status, report = clinic.ask()
+    clinic.twilio.missing.clear()
+    assert (status, bad(report)) == (0, [])
+    assert "WhatsApp senders: Twilio's REST API answered 404" in found(report, "numbers")
+    assert "1 of 1 addresses" in found(report, "numbers")
+
+
+def test_the_tunnel_that_is_open_is_looked_at_too(clinic: Clinic, tmp_path: Path) -> None:
+    """Its address is asked through itself, and a number that points there points here."""
+    base = f"http://localhost:{clinic.service.port}"
+    clinic.twilio.numbers[0]["sms_url"] = f"{base}/webhooks/sms#rc=2"
+    with TunnelRecord(tmp_path) as record:
+        record.publish(base)
+        report = clinic.ask(ROUTER_DATA_DIR=str(tmp_path))[1]
+    assert f"{base}: refused a signed request" in found(report, "public URL")  # for the router has another directory
+    assert "1 of 1 addresses" in found(report, "numbers")
+
+
+def test_a_service_that_lets_messages_fall_is_found(clinic: Clinic) -> None:
+    """A Messaging Service without an inbound URL receives nothing, whatever its numbers say."""
+    clinic.twilio.service("MG" + "1" * 32, None, OURS, use_inbound_webhook_on_number=False)
+    FlowStore(Client(clinic.valkey.url)).put(flow("http://127.0.0.1:9/", enabled=False))
+    status, report = clinic.ask()
+    assert (status, bad(report)) == (1, ["numbers"])
+    assert f"no webhook is set (by Messaging Service MG{'1' * 32})" in found(report, "numbers")
 
 
 def test_wrong_credentials_are_found(clinic: Clinic) -> None:

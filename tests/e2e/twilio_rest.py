@@ -24,10 +24,10 @@ _WEB_URL: Final = re.compile(r"|https?://[^\s/]+\S*")
 class TwilioRest:
     """An account at Twilio: give it numbers and messages, and see what was asked.
 
-    `most` bounds its pages, whatever PageSize asks. `refuse` maps a page's number to the status that answers it;
-    `next_host` is where it says that the next page is, Twilio's own host when it is "". Nothing is answered while
-    `released` is not set. `updates_answered` is the status of what changes a record; 0 is a connection that breaks
-    after the change was made.
+    `most` bounds its pages, whatever PageSize asks. `refuse` maps a page's number to the status that answers it; lists
+    whose path is in `missing` the account does not have. `next_host` is where it says that the next page is, Twilio's
+    own host when it is "". Nothing is answered while `released` is not set. `updates_answered` is the status of what
+    changes a record; 0 is a connection that breaks after the change was made.
 
     Args:
         account_sid: the account.
@@ -51,6 +51,7 @@ class TwilioRest:
         self.updates: list[tuple[str, Record]] = []
         self.most = 2
         self.refuse: dict[int, int] = {}
+        self.missing: set[str] = set()
         self.next_host = ""
         self.updates_answered = 200
         self.released = threading.Event()
@@ -120,7 +121,7 @@ class TwilioRest:
         query = {name: values[0].replace(" ", "+") for name, values in parse_qs(parts.query).items()}
         if record := self._record(parts.path):
             return 200, record
-        if found := self._lists(query).get(parts.path):
+        if (found := self._lists(query).get(parts.path)) and parts.path not in self.missing:
             return self._page(parts.path, query, *found)
         return _error(404, 20404, f"The requested resource {parts.path} was not found")
 

@@ -117,5 +117,5 @@ def test_there_is_one_tunnel_at_a_time(tmp_path: Path) -> None:
         record.publish(FIRST)
         assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
         with pytest.raises(RouterError, match="another `router tunnel` runs here already, at https://first"):
-            TunnelRecord(tmp_path).publish(SECOND)
+            TunnelRecord(tmp_path).__enter__()
         assert read(tmp_path) == FIRST

@@ -8,8 +8,10 @@ from typing import Final
 
 from router import tunnel
 from router.cli.checks import Check, State
+from router.cli.connection.change import is_orphan
+from router.cli.connection.record import Connections
 from router.cli.context import base_url
-from router.errors import StoreUnavailable
+from router.errors import RouterError, StoreUnavailable
 from router.settings import Settings
 from router.store import Store
 from router.store.languages import NOT_LOADED
@@ -76,6 +78,22 @@ def running(given: Settings, answers: bool) -> Iterator[Check]:
     else:
         advice = "start it with `router run`, or set ROUTER_BIND to where it listens"
         yield Check("router", "bad", f"nobody answers at {where}", advice)
+
+
+def connected(given: Settings) -> Iterator[Check]:
+    """Look for webhooks at Twilio that a crash has left pointing here, or to where nobody is."""
+    record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
+    try:
+        found = record.read()
+    except RouterError as error:
+        yield Check("connected", "bad", str(error), "look into the file that was kept")
+        return
+    for each in found:
+        if is_orphan(record, each, open_now):
+            advice = "`router disconnect` puts it back, and so does the next `router run`, `connect` or `tunnel`"
+            yield Check("connected", "bad", f"{each.name} was left at {each.base} by a crash", advice)
+        else:
+            yield Check("connected", "good", f"{each.name} leads to {each.base} for a while")
 
 
 def messages(given: Settings, opened: Store) -> Iterator[Check]:

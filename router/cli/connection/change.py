@@ -190,7 +190,7 @@ def is_orphan(record: Connections, connection: Connection, tunnel: str) -> bool:
     """
     if connection.holder and record.is_held(connection):
         return False
-    return bool(connection.holder) or (connection.tunnel and connection.base != tunnel)
+    return bool(connection.holder) or (connection.tunnel and not tunnel)
 
 
 def restore_all(

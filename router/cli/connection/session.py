@@ -167,13 +167,9 @@ def connect(  # noqa: PLR0913 - what, to where, and who puts it back
     return done
 
 
-def put_back(connector: Connector, holder: Holder, base: str = "") -> bool:
-    """Put back what this process has connected, and what leads to its tunnel; say whether all of it could be."""
-    wrong = restore_all(
-        connector,
-        lambda each: each.holder == holder.name or (bool(base) and each.tunnel and each.base == base),
-        _say,
-    )
+def put_back(connector: Connector, holder: Holder, *, tunnel_too: bool = False) -> bool:
+    """Put back what this process has connected, and all that leads to the tunnel; say whether all of it could be."""
+    wrong = restore_all(connector, lambda each: each.holder == holder.name or (tunnel_too and each.tunnel), _say)
     for error in wrong:
         _say(f"{error}; `router disconnect` tries again")
     return not wrong

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from router.cli.connection.change import Connector
+from router.cli.connection.change import Connector, sentence
 from router.cli.connection.record import Changes, Connection
 from router.cli.tunnels import Tunnel, TunnelGone
 from router.errors import RouterError
@@ -42,7 +42,7 @@ class Keeper:
         self._patience = patience
         self._changed = changed
         self._away_since: float | None = None
-        self._move_at: float | None = None
+        self._move_at = 0.0
 
     def begin(self) -> None:
         """Look for the first time; raise RouterError when there is no tunnel."""
@@ -62,8 +62,10 @@ class Keeper:
         if self._away_since is not None:
             self._away_since = None
             click.echo(f"router: the tunnel is back: {base}", err=True)
-        if base != self.base or (self._move_at is not None and time.monotonic() >= self._move_at):
+        if base != self.base:
             self._follow(base)
+        elif time.monotonic() >= self._move_at:
+            self._move_all(base)  # what was connected in the moment of a change, or could not be moved
 
     def _gone(self, error: TunnelGone) -> None:
         now = time.monotonic()
@@ -80,7 +82,9 @@ class Keeper:
         if before and before != base:
             click.echo(f"router: the tunnel has a new address: {base}", err=True)
             self._changed(base)
-        self._move_at = None
+        self._move_all(base)
+
+    def _move_all(self, base: str) -> None:
         record = self._connector.record
         if not any(each.tunnel and each.base != base for each in record.read()):
             return
@@ -91,13 +95,12 @@ class Keeper:
 
     def _move(self, changes: Changes, connection: Connection, base: str) -> None:
         try:
-            moved = self._connector.move(changes, connection, base)
+            if self._connector.move(changes, connection, base):
+                said = f"{connection.name} leads to the new address"
+            else:
+                said = sentence(self._connector.restore(changes, connection))
         except RouterError as error:
             self._move_at = time.monotonic() + _AGAIN
             click.echo(f"router: {connection.name} does not lead to the new address yet: {error}", err=True)
             return
-        if moved:
-            click.echo(f"router: {connection.name} leads to the new address", err=True)
-        else:
-            changes.remove(connection)
-            click.echo(f"router: {connection.name} was changed by somebody else, and is left as it is", err=True)
+        click.echo(f"router: {said}", err=True)

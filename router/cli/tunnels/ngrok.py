@@ -118,13 +118,14 @@ class NgrokProcess:
             process_group=0,  # Ctrl-C is for us: numbers are put back while the tunnel still stands
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - it only calls prctl, which was looked up before
         )
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        listener.start()
         begun = time.monotonic()
         while not (self._api and self._online):
             if self.ended or time.monotonic() - begun > _START_SECONDS:
-                reason = self._reason()
                 self.stop()
-                raise RouterError(f"ngrok does not start: {reason}")
+                listener.join(_STOP_SECONDS)
+                raise RouterError(f"ngrok does not start: {self._reason()}")
             time.sleep(_LOOK)
         return Agent(self._api)
 

@@ -1,0 +1,312 @@
+"""`router tunnel`: found, opened or named, followed when it changes, and put away with all that leads to it."""
+
+import http.client
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from router import tunnel
+from router.cli.connection.change import Connector
+from router.cli.connection.record import Connections
+from router.cli.tunnels import TunnelGone
+from router.cli.tunnels.given import GivenTunnel
+from router.cli.tunnels.keeper import Keeper
+from router.settings import load
+from router.tunnel import TunnelRecord
+from tests.e2e.desk import FIRST, NUMBER, Desk, leading_to, open_desk, running_service
+from tests.e2e.ngrok_agent import NgrokAgent
+from tests.e2e.running import RunningRouter, free_port
+from tests.e2e.service import ACCOUNT, TOKEN, Service, parameters
+from tests.e2e.terminal import Terminal
+
+CONNECTED = "Connected. Ctrl-C"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A router that runs."""
+    with running_service(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+@pytest.fixture
+def desk(service: Service) -> Iterator[Desk]:
+    """A desk at it, in its own data directory, where the tests leave nothing connected."""
+    with open_desk(service, service.folder / "var") as desk:
+        yield desk
+
+
+@pytest.fixture
+def agent() -> Iterator[NgrokAgent]:
+    """An ngrok agent without tunnels."""
+    with NgrokAgent() as agent:
+        yield agent
+
+
+@pytest.fixture
+def terminals() -> Iterator[list[Terminal]]:
+    """What is opened in a test, and ended with it."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def get(base: str, path: str) -> int:
+    """Return the status that a GET is answered with, as a stranger would see it."""
+    parts = urlsplit(base)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def text(base: str, number: int) -> int:
+    """Send a message through a public base, signed for it; return the status."""
+    parts, fields = urlsplit(base), parameters(number, "+15550000002")
+    signature = RequestValidator(TOKEN).compute_signature(f"{base}/webhooks/sms", fields)
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("POST", "/webhooks/sms", urlencode(fields), headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_tunnel_leads_to_the_webhooks_only(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
+    """What is signed for its address is taken, nothing else is reached, and Ctrl-C leaves nothing open."""
+    terminals.append(terminal := desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
+    base = agent.public_url()
+    assert f"Tunnel       {base} → {desk.base}, /webhooks/ only" in terminal.output
+    for path in ("sms#rc=2&rp=ct,5xx&ct=3000&rt=12000", "whatsapp", "facebook", "rcs", "message"):
+        assert f"{base}/webhooks/{path}\n" in terminal.output
+    assert (text(base, 1), get(base, "/webhooks/sms")) == (200, 403)
+    assert {get(base, path) for path in ("/healthz", "/console/", "/v1/FlexFlows", "/metrics")} == {404}
+
+    second = desk.type("tunnel", "--ngrok-api", agent.url)
+    assert (second.exit_code, agent.public_url()) == (1, base)
+    assert f"another `router tunnel` runs here already, at {base}" in second.output
+
+    assert terminal.interrupt() == 0
+    assert agent.answer("GET", "/api/tunnels", b"")[1] == {"tunnels": [], "uri": "/api/tunnels"}
+    assert tunnel.read(desk.folder) == ""
+
+
+def test_a_tunnel_leads_everywhere_when_that_is_wanted(
+    desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
+) -> None:
+    """With --expose-all the REST API is reached too, and that is said."""
+    terminals.append(terminal := desk.terminal("tunnel", "--expose-all", "--ngrok-api", agent.url).says("Stop  "))
+    assert get(agent.public_url(), "/healthz") == 200
+    assert f"→ {desk.base}, everything" in terminal.output
+    assert "! REST API and console can be reached too" in terminal.output
+
+
+def test_a_tunnel_that_leads_here_already_is_used(
+    desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]
+) -> None:
+    """What `ngrok http` has opened is taken as it is, with a word that it shows everything, and stays open."""
+    base = agent.forward(service.port)
+    terminals.append(terminal := desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
+    assert f"Tunnel       {base} → {desk.base}, everything" in terminal.output
+    assert text(base, 2) == 200
+    assert terminal.interrupt() == 0
+    assert get(base, "/healthz") == 200
+
+
+def test_a_tunnel_of_a_run_that_was_killed_is_replaced(
+    desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]
+) -> None:
+    """The agent still has it, and it leads to a gate that is no more."""
+    agent.forward(free_port(), f"router-{service.port}")
+    terminals.append(desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
+    assert text(agent.public_url(), 3) == 200
+
+
+def test_any_other_tunnel_is_named(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
+    """The tunnel leads to the gate that was asked for; its address is believed."""
+    port = free_port()
+    base = agent.forward(port)
+    terminals.append(terminal := desk.terminal("tunnel", "--url", base, "--gate-port", str(port)).says("Stop  "))
+    assert "/webhooks/ only" in terminal.output
+    assert (text(base, 4), get(base, "/healthz")) == (200, 404)
+
+
+def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
+    """It is back with another address: the router believes that, and the number leads there, if it is still ours."""
+    other = desk.twilio.number("+15550000005", "https://other.example.com/")
+    words = ("tunnel", "--ngrok-api", agent.url, "--connect", NUMBER, "--connect", other["phone_number"])
+    terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
+    other["sms_url"] = "https://theirs.example.com/"
+    agent.end()
+    terminal.says("none answers; waiting 30 s for it")
+    agent.start_again()
+    terminal.says("the tunnel is back")
+    terminal.says(f"{NUMBER} leads to the new address")
+    terminal.says("was changed by somebody else, and that was left: sms_url https://theirs.example.com/")
+    assert other["sms_fallback_url"] == "https://example.com/fb"
+    assert desk.says == leading_to(agent.public_url())
+    assert text(agent.public_url(), 5) == 200
+    assert terminal.interrupt() == 0
+    assert (desk.says, other["sms_url"]) == (FIRST, "https://theirs.example.com/")
+
+
+def test_a_tunnel_that_stays_away_puts_the_number_back(
+    desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
+) -> None:
+    """No number is left at a dead address: after the patience is over it is put back, and the exit status is 1."""
+    words = ("tunnel", "--ngrok-api", agent.url, "--patience", "0", "--connect", NUMBER)
+    terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
+    agent.end()
+    assert terminal.ends() == 1
+    assert "router: the tunnel is gone: no ngrok agent at" in terminal.output
+    assert (desk.says, desk.record) == (FIRST, [])
+    agent.start_again()
+
+
+def test_a_killed_tunnel_is_told_and_the_number_put_back_by_the_next(
+    desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
+) -> None:
+    """After kill -9 the address counts for nothing, and the next tunnel puts the number back before anything else."""
+    terminals.append(terminal := desk.terminal("tunnel", "--ngrok-api", agent.url, "--connect", NUMBER).says(CONNECTED))
+    terminal.process.kill()
+    terminal.process.wait()
+    assert tunnel.read(desk.folder) == ""
+    assert desk.says == leading_to(agent.public_url())
+    terminals.append(desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
+    assert (desk.says, desk.record) == (FIRST, [])
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_without_any_tunnel_it_says_what_to_install(desk: Desk, tmp_path: Path) -> None:
+    """No agent, no ngrok: the exit status is 1, and what to do is in the sentence."""
+    ended = desk.type("tunnel", PATH=str(tmp_path))
+    assert ended.exit_code == 1
+    for what in ("-m pip install pyngrok", "https://ngrok.com/download", "ngrok config add-authtoken", "cloudflared"):
+        assert what in ended.output
+
+
+@pytest.mark.parametrize(
+    ("page", "refuse", "says"),
+    [
+        ("6024", "", "ngrok's browser warning answered in the router's place (ERR_NGROK_6024)"),
+        ("3200", "", "the tunnel is gone: no ngrok agent serves this address (ERR_NGROK_3200)"),
+        ("727", "", "see https://ngrok.com/docs/errors/err_ngrok_727"),
+        ("", "Your account is limited to 1 simultaneous session. ERR_NGROK_108", "ngrok opens no tunnel: Your account"),
+    ],
+)
+def test_what_ngrok_says_is_told(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
+    """The page that answers in the router's place, or why there is no tunnel: the exit status is 1."""
+    agent.page, agent.refuse = page, refuse
+    ended = desk.type("tunnel", "--ngrok-api", agent.url, "--patience", "0")
+    assert ended.exit_code == 1
+    assert says in ended.output
+    assert tunnel.read(desk.folder) == ""
+    assert agent.answer("GET", "/api/tunnels", b"")[1] == {"tunnels": [], "uri": "/api/tunnels"}
+
+
+def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: Path) -> None:
+    """The program's own reason, and the command that helps."""
+    program = tmp_path / "ngrok"
+    program.write_text("#!/bin/sh\necho 'ERROR:  authentication failed'; echo 'ERROR:  ERR_NGROK_4018'; exit 1\n")
+    program.chmod(0o755)
+    ended = desk.type("tunnel", PATH=f"{tmp_path}:/bin:/usr/bin")
+    assert ended.exit_code == 1
+    assert "ngrok does not start: ERROR: authentication failed ERROR: ERR_NGROK_4018" in ended.output
+    assert "ngrok config add-authtoken" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "status", "says"),
+    [
+        pytest.param(
+            ["--ngrok-api", "http://127.0.0.1:9"], {}, 1, "no ngrok agent at http://127.0.0.1:9", id="no agent"
+        ),
+        pytest.param(["--url", "http://127.0.0.1:9"], {}, 1, "nobody listens at http://127.0.0.1:9", id="a dead URL"),
+        pytest.param(["--url", "nowhere"], {}, 2, "is not an absolute http or https URL", id="no URL"),
+        pytest.param([], {"ROUTER_BIND": "127.0.0.1:9"}, 1, "start the router with `router run`", id="no router"),
+        pytest.param(["--connect", "x"], {}, 2, "is not + and digits", id="no number"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    desk: Desk, words: list[str], environ: dict[str, str], status: int, says: str
+) -> None:
+    """It says what is wrong; the exit status is not 0."""
+    ended = desk.type("tunnel", "--patience", "0", *words, **environ)
+    assert ended.exit_code == status
+    assert says in ended.output
+
+
+def test_a_number_that_cannot_be_connected_ends_the_tunnel(desk: Desk, agent: NgrokAgent) -> None:
+    """Who asked for both gets both or neither."""
+    ended = desk.type("tunnel", "--ngrok-api", agent.url, "--connect", "+15550000008")
+    assert ended.exit_code == 1
+    assert "+15550000008 is not a number of" in ended.output
+    assert tunnel.read(desk.folder) == ""
+
+
+def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path) -> None:
+    """`router run --tunnel` does not go on as if it could be reached: it ends with the tunnel's exit status."""
+    environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+    router = RunningRouter(tmp_path, "--tunnel", "--ngrok-api=http://127.0.0.1:9", **environ)
+    assert router.process.wait(60) == 1
+    assert "router: no ngrok agent at http://127.0.0.1:9" in router.output
+    assert "the tunnel has ended; stopping" in router.output
+
+
+def test_a_named_tunnel_is_gone_when_nothing_comes_through(desk: Desk, service: Service) -> None:
+    """One lost request is none; the second one in a row is a tunnel that is gone."""
+    (account,) = load({"ROUTER_CONFIG": str(service.folder / "router.toml")}).accounts
+    up = GivenTunnel(desk.base, account, whole=True, every=0)
+    assert [up.look(), up.look(), up.look()] == [desk.base] * 3
+    dead = GivenTunnel("http://127.0.0.1:9", account, whole=True, every=0)
+    assert dead.look() == "http://127.0.0.1:9"
+    with pytest.raises(TunnelGone, match="nobody listens"):
+        dead.look()
+
+
+def test_a_number_that_could_not_be_moved_is_moved_later(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twilio is away when the address changes: the number follows as soon as it answers again."""
+    monkeypatch.setattr("router.cli.tunnels.keeper._AGAIN", 0.0)
+    bases = [desk.base]
+
+    class Changing:
+        whole = False
+
+        def look(self) -> str:
+            return bases[-1]
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    settings = load(desk.environ)
+    with TunnelRecord(desk.folder) as record:
+        keeper = Keeper(Changing(), record, Connector(settings, Connections(desk.folder)), 0, lambda _: None)
+        keeper.begin()
+        assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
+        bases.append("http://moved.example.com")
+        desk.twilio.updates_answered = 500
+        keeper.look()
+        assert desk.says == desk.here
+        assert "does not lead to the new address yet: " in capsys.readouterr().err
+        desk.twilio.updates_answered = 200
+        keeper.look()
+        assert desk.says == leading_to("http://moved.example.com")
+
+        record.publish("http://late.example.com")  # which a `router connect` has read a moment too early
+        assert desk.type("connect", NUMBER, "--detach", "--no-check").exit_code == 0
+        assert desk.says == leading_to("http://late.example.com")
+        keeper.look()
+        assert desk.says == leading_to("http://moved.example.com")
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.says == FIRST
