@@ -122,7 +122,8 @@ def apply(  # noqa: PLR0913 - one for each option
 
     The file is checked as a whole, and what would change is shown; with an error in it, nothing changes. Applied
     twice, it changes nothing more. A [[flow]] with a `sid` is that flow; one without is the flow of its address with
-    its name, else with its language and match, else a new one. On a terminal it asks before it changes anything;
+    its name, else with its language and match, else a new one. What changes for one address changes at once, so flows
+    may exchange their addresses, and no message finds half of it. On a terminal it asks before it changes anything;
     elsewhere it only needs --yes to remove.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)
