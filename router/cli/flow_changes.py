@@ -22,8 +22,8 @@ from router.store import FlowWrite, Store
 _LONG: Final = 4_000_000
 # Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200
-# Flows written at once at most: some 20 ms, in which the store does nothing else.
-_TOGETHER: Final = 500
+# Flows written at once at most: some 35 ms, in which the store does nothing else.
+_TOGETHER: Final = 2_000
 
 
 def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[FileFlow, ...]:
