@@ -1,0 +1,289 @@
+"""Erasing a contact: nothing of the person is left in the store, and all that is not theirs is as it was."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import gevent
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from router.contact import Candidate, Choice, Strength, contact_id, identities_of
+from router.contact_erasure import Erasure, erase
+from router.message import FORM, Message, Raw, conversation_id
+from router.store import Store, connect
+from router.store.deliveries import PAGE
+from router.store.keys import AccountKeys
+from router.store.lanes import Lease, Settlement, new_token
+from tests.integrations import sending
+from tests.valkey import ValkeyServer
+
+ACCOUNT = sending.ACCOUNT_SID
+KEYS = AccountKeys(ACCOUNT)
+OURS = "whatsapp:+15551230001"
+PHONE, USER_ID, OTHER = "whatsapp:+34600111222", "whatsapp:ES.13491208655302741918", "whatsapp:+34600999888"
+FLOW = "FO" + "1" * 32
+TEXT: Final = "Meinetwegen"
+STATES: Final = ("delivered", "undelivered", "unrouted", "redirected")
+
+
+@dataclass
+class Desk:
+    """A store, and messages that arrive and are settled; `sids` in the order in which they came."""
+
+    store: Store
+    sids: list[str] = field(default_factory=list)
+
+    def receive(self, theirs: str = PHONE, *, state: str = "queued", learns: bool = False, **more: str) -> str:
+        """Let a message arrive, and bring it into a state; `learns`: to an address that several flows share."""
+        sid = f"SM{len(self.sids):032x}"
+        self.sids.append(sid)
+        fields = {"AccountSid": ACCOUNT, "MessageSid": sid, "From": theirs, "To": OURS, "Body": TEXT} | more
+        message = Message.parse(fields.items())
+        lane = conversation_id(ACCOUNT, message.channel, message.to, message.from_)
+        kept: dict[str, Any] = {
+            "raw": Raw("POST", FORM, urlencode(fields).encode(), f"name={TEXT}", TEXT).pack(),
+            "why": f"{TEXT} is Spanish",
+            "language": "es",
+            "error": TEXT,
+            "flow": FLOW,
+        }
+        shared = Choice(
+            identities_of(message), OURS, "es", Strength.OUTRIGHT, firm=True, learned={"es": 0.9},
+            candidates=(Candidate(FLOW, "queue", lasting=False),),
+        )  # fmt: skip
+        queued = state not in {"unrouted", "redirected"}
+        self.store.lanes.accept(
+            token=new_token(), account_sid=ACCOUNT, message_sid=sid, lane=lane, lease=False, versions=(), facts=kept,
+            disposition="queue" if queued else state, choice=shared if learns else None, final=True,  # type: ignore[arg-type]
+        )  # fmt: skip
+        if queued and state != "queued":
+            self.settle(self.claim(), state)
+        return sid
+
+    def claim(self) -> Lease:
+        """Lease the head that is due."""
+        [lease], _ = self.store.lanes.claim(ACCOUNT[-1], 1, ())
+        return lease
+
+    def settle(self, lease: Lease, outcome: Any) -> str:
+        """End an attempt whose target said what the customer had said."""
+        settlement = Settlement(outcome, fields={"answer": TEXT, "error": TEXT}, history=f"1 {outcome} 200 {TEXT}")
+        return self.store.lanes.settle(lease, settlement, next_token="")[0]
+
+    def erase(self, identity: str = PHONE) -> Erasure:
+        """Erase a contact."""
+        return erase(identity, ACCOUNT, self.store)
+
+    def call(self, *words: str | bytes | int) -> Any:
+        """Say one command to the store."""
+        return self.store.changes._client.call(*words)
+
+    def everything(self) -> bytes:
+        """Return all keys and all that they hold."""
+        read = {
+            b"hash": ("HGETALL",),
+            b"list": ("LRANGE", 0, -1),
+            b"zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+            b"stream": ("XRANGE", "-", "+"),
+            b"string": ("GET",),
+        }
+        keys = self.call("KEYS", "*")
+        types = [self.call("TYPE", key) for key in keys]
+        held = [self.call(read[type_][0], key, *read[type_][1:]) for key, type_ in zip(keys, types, strict=True)]
+        return repr((keys, held)).encode()
+
+
+@pytest.fixture
+def desk(valkey: ValkeyServer) -> Iterator[Desk]:
+    """An empty store."""
+    store = connect(sending.settings(ROUTER_REDIS_URL=valkey.url))
+    yield Desk(store)
+    store.close()
+
+
+def traces(identities: Sequence[str]) -> list[bytes]:
+    """Return what tells of a person: text, addresses, and the digests of them, which a number can be guessed from."""
+    numbers = [each.partition(":")[2].lstrip("+") for each in identities]
+    lanes = [conversation_id(ACCOUNT, "whatsapp", OURS, each) for each in identities]
+    return [each.encode() for each in (TEXT, *numbers, *lanes, *map(contact_id, identities))]
+
+
+# -- what is erased ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_the_person_is_left(desk: Desk) -> None:
+    """No key and no value has the text, an address of theirs, or a digest of one: not of any kind of message."""
+    for theirs in (PHONE, USER_ID):
+        for state in STATES:
+            desk.receive(theirs, state=state, learns=True, ExternalUserId=USER_ID)
+    assert desk.store.contacts.change(ACCOUNT, PHONE, version="1", preference="es", aliases=["messenger:600111222"])
+    before = desk.everything()
+    assert all(trace in before for trace in traces((PHONE, USER_ID)))
+    erased = desk.erase()
+    assert (erased.contact, erased.messages, erased.waiting) == (True, 8, 0)
+    assert erased.identities == {PHONE, USER_ID, "messenger:600111222"}
+    after = desk.everything()
+    assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
+
+
+def test_an_erased_message_is_still_a_duplicate_and_still_expires(desk: Desk) -> None:
+    """Twilio may repeat its webhook: it is not delivered again, and the record goes when it would have gone."""
+    for state in STATES:
+        sid = desk.receive(state=state)
+        expires = desk.call("PTTL", f"{KEYS.messages}{ACCOUNT}:{sid}")
+        desk.erase()
+        again = desk.store.lanes.accept(
+            token=new_token(), account_sid=ACCOUNT, message_sid=sid, lane="a" * 24, disposition="queue", lease=True,
+            versions=(), facts={"raw": b"x"},
+        )  # fmt: skip
+        assert (again.kind, again.state, again.flow_sid, again.answer) == ("duplicate", state, FLOW, b"")
+        assert expires - 10_000 < desk.call("PTTL", f"{KEYS.messages}{ACCOUNT}:{sid}") <= expires
+    assert TEXT.encode() not in desk.everything()
+
+
+def test_nobody_is_told_to_send_an_erased_message_again(desk: Desk) -> None:
+    """It counts no more among those that somebody should look after."""
+    for state in ("undelivered", "unrouted"):
+        desk.receive(state=state)
+    kept = desk.receive(OTHER, state="unrouted")
+    desk.erase()
+    counts = desk.store.deliveries.counts(ACCOUNT)
+    assert (counts.kept, counts.undelivered, counts.unrouted) == (3, 0, 1)
+    assert [each.message_sid for each in desk.store.deliveries.oldest(ACCOUNT)] == [kept]
+
+
+def test_others_keep_what_is_theirs(desk: Desk) -> None:
+    """Messages and contacts of other people, and of the same person with another account, are as they were."""
+    others = [desk.receive(OTHER, state=state, learns=True) for state in STATES]
+    desk.store.contacts.change("AC" + "1a" * 16, PHONE, version="1", language="es")
+    before = [desk.call("HGETALL", f"{KEYS.messages}{ACCOUNT}:{sid}") for sid in others]
+    contact = desk.store.contacts.get(ACCOUNT, OTHER)
+    desk.receive(state="delivered", learns=True)
+    desk.erase()
+    assert [desk.call("HGETALL", f"{KEYS.messages}{ACCOUNT}:{sid}") for sid in others] == before
+    assert contact is not None
+    assert desk.store.contacts.get(ACCOUNT, OTHER) == contact
+    assert desk.store.contacts.get("AC" + "1a" * 16, PHONE) is not None
+
+
+def test_who_is_not_there_is_not_found(desk: Desk) -> None:
+    """Neither a contact nor a message: nothing was erased, and a second time finds nothing."""
+    assert not desk.erase().found
+    desk.receive(state="delivered")
+    assert desk.erase().found
+    assert not desk.erase().found
+
+
+def test_what_messages_name_as_the_same_person_is_erased_too(desk: Desk) -> None:
+    """Without a contact, the addresses follow from the messages: number, user id, and another number, in any order."""
+    desk.receive(OTHER, state="delivered")
+    desk.receive(USER_ID, state="delivered", WaId="34600999888")
+    desk.receive(PHONE, state="delivered", ExternalUserId=USER_ID)
+    desk.receive(OTHER, state="unrouted")
+    erased = desk.erase()
+    assert (erased.messages, set(erased.identities)) == (4, {PHONE, USER_ID, OTHER})
+    assert TEXT.encode() not in desk.everything()
+
+
+def test_many_messages_are_erased_page_by_page(desk: Desk) -> None:
+    """More than one page holds, among as many of somebody else; what watches sees each of them."""
+    for number in range(PAGE + 20):
+        desk.receive(OTHER if number % 3 else PHONE, state="unrouted")
+    seen = []
+
+    def watch(deliveries: Any) -> Iterator[Any]:
+        for each in deliveries:
+            seen.append(each.message_sid)
+            yield each
+
+    assert erase(PHONE, ACCOUNT, desk.store, watch=watch).messages == 40
+    assert sorted(seen) == sorted(desk.sids)
+
+
+# -- what is still on its way -----------------------------------------------------------------------------------------
+
+
+def test_a_message_that_is_not_done_stays_with_the_contact(desk: Desk) -> None:
+    """It is delivered first; the contact stays until then, so that the next try knows all of its addresses."""
+    desk.receive(PHONE, state="delivered", learns=True, ExternalUserId=USER_ID)
+    queued = desk.receive(USER_ID)
+    erased = desk.erase()
+    assert (erased.contact, erased.messages, erased.waiting, erased.found) == (False, 1, 1, True)
+    delivery = desk.store.deliveries.get(ACCOUNT, queued)
+    assert delivery is not None
+    assert TEXT.encode() in delivery.raw
+    lease = desk.claim()
+    assert desk.erase().waiting == 1
+    desk.settle(lease, "delivered")
+    erased = desk.erase()
+    assert (erased.contact, erased.messages, erased.waiting) == (True, 1, 0)
+    after = desk.everything()
+    assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
+
+
+def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
+    """Given up, erased, and then its target answers after all: the state is mended, and nothing is written."""
+    sid = desk.receive()
+    late = desk.claim()
+    for _ in range(5):
+        desk.call("ZADD", KEYS.due, 0, late.lane)
+        desk.store.lanes.claim(ACCOUNT[-1], 1, ())
+    assert desk.store.deliveries.state(ACCOUNT, sid) == "undelivered"
+    desk.erase()
+    assert desk.settle(late, "delivered") == "late"
+    assert desk.store.deliveries.state(ACCOUNT, sid) == "delivered"
+    assert TEXT.encode() not in desk.everything()
+
+
+def test_messages_that_arrive_meanwhile_are_whole(desk: Desk) -> None:
+    """While messages arrive and are done, erasing takes whole messages or none, and at last everything."""
+
+    def arrive() -> None:
+        for _ in range(20):
+            desk.receive(state="unrouted", learns=True, ExternalUserId=USER_ID)
+
+    writers = [gevent.spawn(arrive) for _ in range(4)]
+    while not all(writer.ready() for writer in writers):
+        desk.erase()
+        for delivery in desk.store.deliveries.newest(ACCOUNT):
+            assert bool(delivery.raw) == (delivery.why != ("Erased on request",)) == bool(delivery.lane)
+    gevent.joinall(writers, raise_error=True)
+    desk.erase(USER_ID)
+    after = desk.everything()
+    assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
+
+
+# -- the contact's own records ----------------------------------------------------------------------------------------
+
+IDENTITIES: Final = [f"whatsapp:+3460000000{digit}" for digit in range(5)]
+people = st.lists(st.sampled_from(IDENTITIES), min_size=1, max_size=3, unique=True)
+steps = st.lists(st.tuples(st.sampled_from(["accept", "set", "erase"]), people), min_size=1, max_size=12)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=steps)
+def test_no_record_is_left_alone(desk: Desk, steps: list[tuple[str, list[str]]]) -> None:
+    """Whoever is linked with whom, and erased between: each alias leads to a contact that knows it, and back."""
+    for step, (own, *others) in steps:
+        if step == "erase":
+            desk.store.contacts.erase(ACCOUNT, own)
+        elif step == "set":
+            desk.store.contacts.change(ACCOUNT, own, version=new_token(), language="es", aliases=others)
+        else:
+            names = dict(zip(("ExternalUserId", "WaId"), (others[0], others[-1][-11:]), strict=True)) if others else {}
+            desk.receive(own, state="unrouted", learns=True, **names)
+        records = {key: desk.call("HGETALL", key) for key in desk.call("KEYS", f"{KEYS.contacts}*")}
+        for key, values in records.items():
+            record = dict(zip(values[::2], values[1::2], strict=True))
+            digest = key.removeprefix(KEYS.contacts.encode())
+            if b"of" in record:
+                assert records[KEYS.contacts.encode() + record[b"of"]].count(b"alias " + digest) == 1
+            else:
+                aliases = [name.removeprefix(b"alias ") for name in record if name.startswith(b"alias ")]
+                assert all(digest in records[KEYS.contacts.encode() + alias] for alias in aliases)
+    for each in IDENTITIES:
+        desk.store.contacts.erase(ACCOUNT, each)
+    assert not desk.call("KEYS", f"{KEYS.contacts}*")
