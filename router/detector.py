@@ -143,7 +143,7 @@ def _plan(offered: Sequence[str], loaded: frozenset[str]) -> _Plan | None:
 
 def script_of(text: str) -> str:
     """Return the ISO 15924 code of a text's script where it is Latin, Cyrillic or Arabic or either Chinese, else ""."""
-    name = unicodedata.name(text[:1], "")
+    name = unicodedata.name(text[0], "") if text else ""
     if not name.startswith("CJK"):
         return next((code for start, code in _SCRIPT_NAMES.items() if name.startswith(start)), "")
     # GB 2312 has the simplified characters, Big5 the traditional ones.

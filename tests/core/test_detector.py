@@ -1,0 +1,89 @@
+"""The detector with real models: what texts fit, what fits none, and that nothing makes it fail."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.detector import Detector, load, needed, script_of
+from router.language import OTHER
+from router.telling import telling
+
+OFFERED = ("en", "es")
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """English and Spanish, with the background."""
+    return load(needed(OFFERED))
+
+
+def _best(detector: Detector, body: str, offered: tuple[str, ...] = OFFERED) -> str:
+    likelihood = detector.likelihood(telling(body), offered)
+    assert likelihood
+    return max(likelihood, key=lambda tag: likelihood[tag])
+
+
+@pytest.mark.parametrize(
+    ("body", "best"),
+    [
+        ("Hola, ¿tienen una mesa para cuatro?", "es"),
+        ("Where is my order?", "en"),
+        ("Guten Tag, ich möchte gerne einen Tisch bestellen", OTHER),
+        ("Je voudrais réserver une table pour ce soir", OTHER),
+        ("Добрый день, где мой заказ?", OTHER),
+        ("สวัสดีครับ ผมต้องการความช่วยเหลือ", OTHER),
+    ],
+)
+def test_what_a_text_fits(detector: Detector, body: str, best: str) -> None:
+    """A text in an offered language fits that one; any other fits OTHER, also one in another script."""
+    assert _best(detector, body) == best
+
+
+def test_nothing_is_said_of_nothing(detector: Detector) -> None:
+    """Without a telling word, or a model for any offered tag, the text is no evidence."""
+    assert detector.likelihood("", OFFERED) is None
+    assert detector.likelihood("grüezi mitenand", ("gsw",)) is None
+    assert Detector(()).likelihood("Where is my order", OFFERED) is None
+
+
+def test_what_has_no_model_is_left_out(detector: Detector) -> None:
+    """Tags that lingua does not know, and those that are not loaded, are in no answer; the others are."""
+    likelihood = detector.likelihood("Where is my order", ("en", "gsw", "lv"))
+    assert likelihood is not None
+    assert set(likelihood) == {"en", OTHER}
+
+
+def test_one_language_alone_is_compared_with_the_background(detector: Detector) -> None:
+    """An address that offers one language and has a default still tells who writes in another."""
+    assert _best(detector, "Where is my order?", ("en",)) == "en"
+    assert _best(detector, "Guten Tag, ich habe eine Frage", ("en",)) == OTHER
+
+
+def test_scripts_of_one_language_are_told_apart() -> None:
+    """Simplified and traditional characters are, regions of one script are not."""
+    chinese = load(needed(("zh-Hans", "zh-Hant", "en")))
+    assert _best(chinese, "请问你们几点开门", ("zh-Hans", "zh-Hant", "en")) == "zh-Hans"
+    assert _best(chinese, "請問你們幾點開門", ("zh-Hans", "zh-Hant", "en")) == "zh-Hant"
+    regions = chinese.likelihood("where is my order", ("en-GB", "en-US"))
+    assert regions
+    assert regions["en-GB"] == regions["en-US"]
+
+
+def test_scripts() -> None:
+    """What both kinds of Chinese write alike says nothing."""
+    assert [script_of(text) for text in ("привет", "hola", "你好", "👍", "")] == ["Cyrl", "Latn", "", "", ""]
+
+
+def test_nothing_is_loaded_for_nothing() -> None:
+    """A router whose flows name no language spends no memory; one more language brings its script's background."""
+    assert not needed(())
+    assert needed(("xx", "gsw")) == frozenset()
+    assert {"en", "es", "fr"} < needed(("es-MX",))
+    assert needed(("th",)) == {"th"}
+
+
+@given(body=st.text(alphabet=st.characters(), max_size=400))
+def test_every_text_is_read(detector: Detector, body: str) -> None:
+    """Emoji, mixed scripts, NUL, lone surrogates: never an exception; likelihoods are probabilities above nothing."""
+    likelihood = detector.likelihood(telling(body), OFFERED)
+    assert likelihood is None or all(0 < each <= 1 for each in likelihood.values())

@@ -1,0 +1,90 @@
+"""Which country an address is from, which languages are written there, and what a language tag says."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router import language_tag
+from router.region import country_of, languages_of
+
+
+@pytest.mark.parametrize(
+    ("address", "country"),
+    [
+        ("+4915112345678", "DE"),
+        ("whatsapp:+5215512345678", "MX"),
+        ("rcs:+33612345678", "FR"),
+        ("+14155550123", "US"),
+        ("+14165550123", "CA"),
+        ("+17875550123", "PR"),
+        ("+15005550006", "US"),  # no real number, but a North American one
+        ("+77011234567", "KZ"),
+        ("+79161234567", "RU"),
+        ("+44 7400 123456", "GB"),
+        ("whatsapp:US.13491208655302741918", "US"),  # a WhatsApp user who hides the number
+        ("+80012345678", ""),  # freephone of the whole world
+        ("+999123", ""),
+        ("12345", ""),  # a short code
+        ("messenger:1234567890", ""),
+        ("line:U4af4980629", ""),
+        ("", ""),
+    ],
+)
+def test_the_country_of_an_address(address: str, country: str) -> None:
+    """A telephone number has one, on whatever channel; other identities have none."""
+    assert country_of(address) == country
+
+
+def test_twilio_knows_better() -> None:
+    """FromCountry wins over the number, where it is a country."""
+    assert country_of("+14155550123", "ca") == "CA"
+    assert country_of("+14155550123", "") == "US"
+    assert country_of("+14155550123", "not one") == "US"
+
+
+@given(st.text(max_size=40))
+def test_every_address_is_read(address: str) -> None:
+    """Whatever Twilio sends as an address, nothing fails."""
+    assert len(country_of(address)) in (0, 2)
+    assert len(country_of("+" + address)) in (0, 2)
+
+
+def test_the_languages_of_a_country() -> None:
+    """People write in the official languages first, and shares add up to one."""
+    swiss = languages_of("CH")
+    assert max(swiss, key=lambda tag: swiss[tag]) == "de"
+    assert swiss["fr"] > swiss["en"]
+    assert sum(swiss.values()) == pytest.approx(1)
+    assert max(languages_of("TW").items(), key=lambda each: each[1])[0] == "zh-Hant"
+    assert not languages_of("XX")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "found"),
+    [
+        ("es-MX", ("en", "es"), "es"),
+        ("pt-PT", ("en", "pt-BR"), "pt-BR"),
+        ("pt-PT", ("pt-BR", "pt-PT"), "pt-PT"),
+        ("zh-TW", ("zh-Hans", "zh-Hant"), "zh-Hant"),
+        ("zh_CN", ("zh-Hant", "zh-Hans"), "zh-Hans"),
+        ("en-GB", ("en-US", "en-GB"), "en-GB"),
+        ("no", ("nb",), "nb"),
+        ("fil", ("tl",), "tl"),
+        ("fr", ("en", "es"), ""),
+        ("xx-??", ("en",), ""),
+        ("", ("en",), ""),
+        ("e" * 1000, ("en",), ""),
+    ],
+)
+def test_the_best_tag(wanted: str, offered: tuple[str, ...], found: str) -> None:
+    """The same tag, else the same script and region, else the same language; never another one."""
+    assert language_tag.best(wanted, offered) == found
+
+
+def test_names_of_languages() -> None:
+    """In the language itself and in English, with and without the region, whatever the accents and letter case."""
+    assert language_tag.folded("ESPAÑOL!") in language_tag.names("es-MX")
+    assert language_tag.folded("spanish") in language_tag.names("es")
+    assert language_tag.folded("Português (Brasil)") in language_tag.names("pt-BR")
+    assert language_tag.folded("中文") in language_tag.names("zh-Hant")
+    assert not language_tag.names("xx")
