@@ -8,6 +8,7 @@ from pathlib import Path
 
 from router import flow_file
 from router.cli import COMMANDS
+from router.expression import FUNCTIONS, VARIABLES
 from router.flow_field import FIELDS
 from router.settings import table
 
@@ -49,11 +50,24 @@ def flow_parameters() -> str:
     )
 
 
+def match_variables() -> str:
+    """Return the table of what a Match may ask for."""
+    rows = VARIABLES.values()
+    return _table(("Name", "Type", "Holds"), ((f"`{each.name}`", each.type, each.help) for each in rows))
+
+
+def match_functions() -> str:
+    """Return the table of the functions that a Match may use."""
+    return _table(("Function", "Says"), ((f"`{each.written}`", each.help) for each in FUNCTIONS))
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "file-settings": ("README.md", file_settings),
     "commands": ("README.md", commands),
     "flow-parameters": ("docs/flex-flows.md", flow_parameters),
+    "match-variables": ("docs/matching.md", match_variables),
+    "match-functions": ("docs/matching.md", match_functions),
 }
 
 

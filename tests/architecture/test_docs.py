@@ -1,9 +1,13 @@
 """What the product has, its documentation names: settings, commands and flow parameters, word by word."""
 
+import re
+import tomllib
+
 import click
 import pytest
 
 from router.cli import COMMANDS, main
+from router.expression import try_expression
 from tests.architecture.readme import PARTS, ROOT, written
 
 
@@ -26,3 +30,17 @@ def test_every_document_is_linked() -> None:
     """A how-to that the README does not mention is found by nobody."""
     readme = (ROOT / "README.md").read_text()
     assert not [file.name for file in (ROOT / "docs").glob("*.md") if f"docs/{file.name}" not in readme]
+
+
+def test_the_examples_of_a_match_work() -> None:
+    """What somebody copies out of the documentation can be saved."""
+    document = (ROOT / "docs" / "matching.md").read_text()
+    examples = re.findall(r"```cel\n(.*?)```", document, re.DOTALL)
+    examples += [match for toml in re.findall(r"```toml\n(.*?)```", document, re.DOTALL) for match in _matches(toml)]
+    assert len(examples) > 10
+    for example in examples:
+        try_expression(example.strip())
+
+
+def _matches(toml: str) -> list[str]:
+    return [flow["match"] for flow in tomllib.loads(toml)["flow"] if "match" in flow]
