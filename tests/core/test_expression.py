@@ -27,7 +27,7 @@ ANSWERS = [
     (r'body.matches("(?i)^\\s*(größe|size)\\b")', {"body": " GRÖßE?"}, True),
     (r"body.matches(r'^\d{4}$')", {"body": "1234"}, True),
     ('"é".matches("^.$")', {}, True),
-    (r'body.matches("(?i)^\\s*(refund|возврат)(\\s|[[:punct:]]|$)")', {"body": " ВОЗВРАТ!"}, True),
+    (r'body.matches("(?i)^\\s*(refund|возврат)(\\s|[[:punct:]]|$)")', {"body": " возврат!".upper()}, True),
     (r'body.matches("(?i)^\\s*(refund|возврат)(\\s|[[:punct:]]|$)")', {"body": "refunds"}, False),
     ("body.size() == 3 && size(body) == 3", {"body": "日本😀"}, True),
     ('size(["a", "b"]) == 2', {}, True),
