@@ -17,7 +17,7 @@ from router.cli import told
 from router.cli.context import load_settings_for_cli
 from router.cli.courier import Outgoing, WebUrl, dispatch, here
 from router.cli.reach import account_option, one_account, open_store
-from router.cli.show import print_facts, print_table, short
+from router.cli.show import number, print_facts, print_table, short
 from router.cli.signer import key_option, signing
 from router.cli.traffic import Recorded, read
 from router.errors import RouterError
@@ -178,6 +178,6 @@ def _foretell(items: Sequence[tuple[float, Outgoing]]) -> None:
     contacts = {dict(outgoing.form)["From"] for _, outgoing in items}
     where = sorted({outgoing.url for _, outgoing in items})
     click.echo(
-        f"{len(items):,} messages of {len(contacts):,} customers in {items[-1][0]:.1f} s, to {', '.join(where)}; "
-        "nothing was sent."
+        f"{number(len(items), 'message')} of {number(len(contacts), 'customer')} in {items[-1][0]:.1f} s, to "
+        f"{', '.join(where)}; nothing was sent."
     )

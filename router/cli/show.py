@@ -66,6 +66,11 @@ def short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def number(count: int, name: str, plural: str = "s") -> str:
+    """Write how many there are of something, as `1,024 messages`."""
+    return f"{count:,} {name}{plural * (count != 1)}"
+
+
 def word(status: str) -> Text:
     """Return a status in its colour."""
     return Text.assemble((status, _STYLES.get(status, "")))

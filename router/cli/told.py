@@ -8,7 +8,7 @@ from rich.text import Text
 
 from router.cli.call import TAMPERS, Answered
 from router.cli.sent import GOOD, OK, ON_ITS_WAY, Sent
-from router.cli.show import Facts, clean, flow_line, short, word
+from router.cli.show import Facts, clean, flow_line, number, short, word
 from router.cli.verdict import ERRORS, verdict
 from router.flow import FlexFlow
 from router.store.deliveries import Delivery
@@ -109,9 +109,9 @@ def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Fa
     """
     states = [each.delivery.state for each in sent if each.delivery]
     failed = [each for each in sent if not each.good]
-    head = f"{len(sent):,} {what} of {_number({each.form['From'] for each in sent}, 'customer')} to "
+    head = f"{len(sent):,} {what} of {number(len({each.form['From'] for each in sent}), 'customer')} to "
     addresses = {each.form["To"] for each in sent}
-    head += next(iter(addresses)) if len(addresses) == 1 else _number(addresses, "address", "es")
+    head += next(iter(addresses)) if len(addresses) == 1 else number(len(addresses), "address", "es")
     reached = len(sent) / max(seconds, 0.001)
     short_of = f", where {rate:,g} were wanted: the answers came too late for more" if reached < _KEPT * rate else ""
     facts: Facts = [
@@ -130,13 +130,9 @@ def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Fa
     return facts
 
 
-def _number(values: set[str], name: str, plural: str = "s") -> str:
-    return f"{len(values):,} {name}{plural * (len(values) > 1)}"
-
-
 def _duplicates(sent: Sequence[Sent]) -> str:
-    number = sum(each.delivery is not None and each.delivery.duplicates > 0 for each in sent)
-    return f"; {number:,} came before, and go once" if number else ""
+    times = sum(each.delivery is not None and each.delivery.duplicates > 0 for each in sent)
+    return f"; {times:,} came before, and go once" if times else ""
 
 
 def _percentiles(sent: Sequence[Sent]) -> str:
@@ -153,11 +149,11 @@ def _views(sent: Sequence[Sent]) -> list[str]:
     seen = [each.verdict for each in sent]
     spoken = sum(bool(each.does) and not each.fallback for each in seen)
     failed = Counter(verdict(each.failed).code for each in sent if each.failed)
-    said = [f"{code} ({ERRORS[code]}) x {number:,}, and the fallback URL was called" for code, number in failed.items()]
+    said = [f"{code} ({ERRORS[code]}) x {times:,}, and the fallback URL was called" for code, times in failed.items()]
     said += [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
-    for code, number in Counter(each.code for each in seen if each.code).most_common():
+    for code, times in Counter(each.code for each in seen if each.code).most_common():
         fallback = " and the fallback URL" if any(each.fallback for each in seen if each.code == code) else ""
-        said.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {number:,}")
+        said.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {times:,}")
     return said
 
 
@@ -166,4 +162,4 @@ def _status(sent: Sent) -> str:
 
 
 def _counts(values: Iterable[object]) -> str:
-    return ", ".join(f"{value} x {number:,}" for value, number in Counter(values).most_common())
+    return ", ".join(f"{value} x {times:,}" for value, times in Counter(values).most_common())

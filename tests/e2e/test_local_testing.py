@@ -53,8 +53,8 @@ def player(folder: Path, twilio: TwilioRest, agent: NgrokAgent) -> Iterator[Play
         clean_environ(ROUTER_BIND=f"127.0.0.1:{router}", ROUTER_WORKERS="1", ROUTER_TWILIO_API_URL=twilio.url),
         replacements={
             "127.0.0.1:8000": f"127.0.0.1:{router}",
-            "127.0.0.1:5000": f"127.0.0.1:{bot}",
-            "port=5000": f"port={bot}",
+            "127.0.0.1:5050": f"127.0.0.1:{bot}",
+            "port=5050": f"port={bot}",
         },
         commands={
             "make run": "make -s -o .venv/.installed run",
@@ -63,7 +63,7 @@ def player(folder: Path, twilio: TwilioRest, agent: NgrokAgent) -> Iterator[Play
             "router run --tunnel": f"router run --tunnel --ngrok-api {agent.url}",
         },
         events={"sms": lambda: _sms(twilio)},
-        patterns={r"http://127\.0\.0\.1:(?!(?:8000|5000)\b)\d+": "https://abc.ngrok-free.app"},
+        patterns={r"http://127\.0\.0\.1:(?!(?:8000|5050)\b)\d+": "https://abc.ngrok-free.app"},
     )
     try:
         yield player
