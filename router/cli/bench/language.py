@@ -45,9 +45,10 @@ def language(folder: Path) -> list[Figure]:
     """Measure everything on the texts of a folder."""
     figures: list[Figure] = []
     for name, offered in TENS.items():
+        labelled = {kind: texts(folder, offered, kind) for kind in KINDS}
         detector = models.load(models.needed(offered))
-        for kind in KINDS:
-            figures += _told(f"{name}, {kind}", kind, texts(folder, offered, kind), offered, detector)
+        for kind, found in labelled.items():
+            figures += _told(f"{name}, {kind}", kind, found, offered, detector)
     detector = models.load(models.needed(PAIR))
     for kind in KINDS:
         foreign = [(each.language, _decide(each, PAIR, detector)) for each in strangers(folder, PAIR, kind)]

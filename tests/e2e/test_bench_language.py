@@ -1,0 +1,79 @@
+"""`router bench language` with a handful of texts: that it measures everything, and says what it needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from router import detector as models
+from router.cli.bench.language import PAIR, _told
+from router.cli.bench.text import KINDS, strangers, texts
+from router.errors import RouterError
+from tests.e2e.running import ROUTER, clean_environ
+
+_TEXTS = {
+    "en": ["yesterday", "Where is my order?", "thank you very much", "Do you have a table for tonight?"],
+    "es": ["ayer", "¿Dónde está mi pedido?", "muchas gracias por todo", "¿Tienen una mesa para esta noche?"],
+    "de": ["gestern", "Wo ist meine Bestellung?", "vielen Dank für alles", "Haben Sie einen Tisch für heute Abend?"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Texts in three languages; one of them laid out as in lingua's repository."""
+    for code, lines in _TEXTS.items():
+        place = tmp_path / code / "testdata" if code == "de" else tmp_path / code
+        place.mkdir(parents=True)
+        for kind in KINDS:
+            (place / f"{kind}.txt").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+def _bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROUTER, "bench", "language", *arguments], env=clean_environ(), capture_output=True, text=True, check=False
+    )
+
+
+def test_it_says_where_texts_are_to_be_had(tmp_path: Path) -> None:
+    """Without texts, or with a folder that has not all of them, nothing is measured, and one line says what to do."""
+    for arguments in ((), ("--data", tmp_path)):
+        found = _bench(*arguments)
+        assert found.returncode == 1
+        assert "github.com/pemistahl/lingua-rs" in found.stderr.splitlines()[-1]
+
+
+def test_half_of_the_texts_is_held_out(folder: Path) -> None:
+    """Figures are of lines that nothing was fitted on; languages that are not offered are strangers."""
+    assert [each.text for each in texts(folder, PAIR, "sentences")] == [
+        *(_TEXTS["en"][1::2]),
+        *(_TEXTS["es"][1::2]),
+    ]
+    assert [each.text for each in texts(folder, PAIR, "sentences", half=0)][:2] == _TEXTS["en"][::2]
+    assert {each.language for each in strangers(folder, PAIR, "sentences")} == {"de"}
+    with pytest.raises(RouterError, match="fr/sentences"):
+        texts(folder, ("fr",), "sentences")
+
+
+def test_everything_is_measured(folder: Path) -> None:
+    """By the text, with the country, from two messages, in time; beside what lingua says."""
+    detector = models.load(models.needed(PAIR))
+    figures = {each.name: each for each in _told("two", "sentences", texts(folder, PAIR, "sentences"), PAIR, detector)}
+    assert figures["text: right"].median == 100
+    assert figures["text: right"].at_least == 99
+    assert figures["second message: in a wrong flow"].median == 0
+    assert {"lingua alone, right", "text and country: right", "text: decided, at 99% right", "a detection"} < set(
+        figures
+    )
+
+
+def test_memory_is_measured_in_a_process_of_its_own() -> None:
+    """What is loaded is said, and what it costs each of two workers forked from there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "router.cli.bench.language_memory", "th", "ko"], check=True, capture_output=True
+    )
+    found = json.loads(done.stdout)
+    assert set(found) == {"loaded", "seconds", "private"}
+    assert len(found["private"]) == 2
