@@ -8,7 +8,7 @@ import click
 
 from router import tunnel
 from router.cli.connection import session
-from router.cli.connection.change import Connector
+from router.cli.connection.change import Connector, shown
 from router.cli.connection.record import Connections, Holder
 from router.cli.context import load_settings_for_cli
 from router.cli.reach import account_option, one_account
@@ -73,7 +73,7 @@ def connect(  # noqa: PLR0913 - one for each option
         session.put_back_orphans(settings)
     base, through_tunnel = _base(settings)
     if not no_check and not (found := through(base, owner)).good:
-        raise RouterError(f"{base}: {found.found}; {found.advice}. Nothing was changed at Twilio")
+        raise RouterError(f"{shown(base)}: {found.found}; {found.advice}. Nothing was changed at Twilio")
     connector = Connector(settings, Connections(settings.data_dir))
     places = session.find(connector, owner, wanted)
     doubts = session.questions(connector.record, places, base)
@@ -86,7 +86,8 @@ def connect(  # noqa: PLR0913 - one for each option
     session.agree(doubts, yes=yes)
     if detach:
         session.connect(connector, places, owner, base, through_tunnel=through_tunnel, holder="")
-        click.echo("Connected, until `router disconnect`.")
+        end = " or the tunnel's end" * through_tunnel
+        click.echo(f"Connected, until `router disconnect`{end}.")
         return
     with Stop() as stop, Holder(settings.data_dir) as holder:
         try:

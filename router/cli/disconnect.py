@@ -9,7 +9,7 @@ import click
 
 from router import tunnel
 from router.cli.connection import session
-from router.cli.connection.change import Connector, is_orphan, restore_all
+from router.cli.connection.change import Connector, is_orphan, restore_all, shown
 from router.cli.connection.record import Connection, Connections
 from router.cli.context import load_settings_for_cli
 from router.cli.reach import json_option
@@ -69,10 +69,10 @@ def _list(record: Connections, found: Sequence[Connection], here: str, *, as_jso
     rows = [
         (
             each.name,
-            each.base,
+            shown(each.base),
             ago(each.at, now),
             _until(record, each, here),
-            each.before[FIELDS[each.kind][0]] or "(none)",
+            shown(each.before[FIELDS[each.kind][0]]),
         )
         for each in found
     ]
@@ -91,7 +91,7 @@ def _resource(record: Connections, connection: Connection, here: str) -> dict[st
         "sid": connection.sid,
         "name": connection.name,
         "account_sid": connection.account_sid,
-        "base": connection.base,
+        "base": shown(connection.base),
         "until": _until(record, connection, here),
-        "before": dict(connection.before),
+        "before": {name: shown(value) if value else "" for name, value in connection.before.items()},
     }

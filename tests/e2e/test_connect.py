@@ -95,6 +95,20 @@ def test_connected_twice_it_still_knows_what_was_first(desk: Desk) -> None:
     assert desk.says == FIRST
 
 
+def test_a_password_in_a_webhook_is_put_back_and_never_shown(desk: Desk) -> None:
+    """A URL may hold one: it is on disk for its owner, and on no screen."""
+    old = "https://somebody:a-password@old.example.com/x"
+    desk.number["sms_url"] = old
+    for words in (["connect", NUMBER, "--detach"], ["disconnect", "--list", "--json"], ["disconnect", "--list"]):
+        ended = desk.type(*words)
+        assert ended.exit_code == 0
+        assert "a-password" not in ended.output
+        assert "https://…@old.example.com/x" in ended.output
+    back = desk.type("disconnect")
+    assert "a-password" not in back.output
+    assert desk.number["sms_url"] == old
+
+
 def test_in_the_foreground_ctrl_c_puts_it_back(desk: Desk) -> None:
     """As long as it runs nobody else may connect the number; Ctrl-C puts it back, with exit status 0."""
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
@@ -125,6 +139,7 @@ def test_what_a_kill_left_behind_is_put_back_by_the_next_connect(desk: Desk) -> 
     desk.twilio.number(OTHER, "https://other.example.com/")
     assert desk.type("connect", OTHER, "--detach").exit_code == 0
     assert desk.says == FIRST
+    assert not list(desk.folder.glob("connected-*"))
 
 
 # -- what somebody else does ------------------------------------------------------------------------------------------

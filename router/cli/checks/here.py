@@ -8,7 +8,7 @@ from typing import Final
 
 from router import tunnel
 from router.cli.checks import Check, State
-from router.cli.connection.change import is_orphan
+from router.cli.connection.change import is_orphan, shown
 from router.cli.connection.record import Connections
 from router.cli.context import base_url
 from router.errors import RouterError, StoreUnavailable
@@ -91,9 +91,9 @@ def connected(given: Settings) -> Iterator[Check]:
     for each in found:
         if is_orphan(record, each, open_now):
             advice = "`router disconnect` puts it back, and so does the next `router run`, `connect` or `tunnel`"
-            yield Check("connected", "bad", f"{each.name} was left at {each.base} by a crash", advice)
+            yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
         else:
-            yield Check("connected", "good", f"{each.name} leads to {each.base} for a while")
+            yield Check("connected", "good", f"{each.name} leads to {shown(each.base)} for a while")
 
 
 def messages(given: Settings, opened: Store) -> Iterator[Check]:

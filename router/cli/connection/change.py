@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from router.cli.connection.record import Changes, Connection, Connections
+from router.cli.show import clean
 from router.errors import RouterError
 from router.integrations.rest.client import TwilioError
 from router.integrations.rest.webhooks import FIELDS, Kind, Place, Values, Webhooks
@@ -22,6 +23,7 @@ _PATHS: Final[dict[Kind, str]] = {
     "sender": "/webhooks/whatsapp",
     "service": "/webhooks/message",  # WhatsApp and RCS senders may be in a service too
 }
+_CREDENTIALS: Final = re.compile(r"://[^/?#@\s]*@")
 _A_ROUTERS: Final = re.compile(r"https?://[^/]+.*/webhooks/(sms|whatsapp|message)")
 
 
@@ -206,6 +208,7 @@ def restore_all(
                 say(sentence(connector.restore(changes, connection)))
             except RouterError as error:
                 wrong.append(RouterError(f"{connection.name} could not be put back: {error}"))
+        connector.record.tidy()
     return wrong
 
 
@@ -225,7 +228,12 @@ def sentence(restored: Restored) -> str:
 
 def described(values: Values) -> str:
     """Write the fields of a webhook on one line."""
-    return ", ".join(f"{name} {value or '(none)'}" for name, value in values.items())
+    return ", ".join(f"{name} {shown(value)}" for name, value in values.items())
+
+
+def shown(value: str) -> str:
+    """Return a field as it may be seen: a URL without the password that may be in it."""
+    return clean(_CREDENTIALS.sub("://…@", value)) or "(none)"
 
 
 def _merge(place: Place, connection: Connection) -> Restored:

@@ -111,19 +111,14 @@ class Connections:
 
     def is_held(self, connection: Connection) -> bool:
         """Say whether the process that puts a connection back still lives."""
-        if not connection.holder.startswith(_HOLDER) or "/" in connection.holder:
-            return False
-        try:
-            file = os.open(self._data_dir / connection.holder, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(file)
-        return False
+        holder = connection.holder
+        return holder.startswith(_HOLDER) and "/" not in holder and _is_locked(self._data_dir / holder)
+
+    def tidy(self) -> None:
+        """Remove the locks of processes that were killed."""
+        for file in self._data_dir.glob(f"{_HOLDER}*.lock"):
+            if not _is_locked(file):
+                file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _writable(self) -> Iterator[None]:
@@ -181,16 +176,32 @@ class Holder:
         self._lock = -1
 
     def __enter__(self) -> Self:
+        draft = self._path.with_suffix(".new")
         try:
-            self._lock = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)  # before anybody sees it, or it would be tidied away
+            draft.replace(self._path)
         except OSError as error:
             raise _unsaved(self._path.parent, error) from None
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._path.unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 def _unsaved(folder: Path, error: OSError) -> RouterError:

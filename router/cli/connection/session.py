@@ -17,6 +17,7 @@ from router.cli.connection.change import (
     is_ours,
     leads_elsewhere,
     restore_all,
+    shown,
     wanted,
 )
 from router.cli.connection.record import Connection, Connections, Holder
@@ -100,8 +101,8 @@ def find(connector: Connector, account: Account, wanted_names: Sequence[Name]) -
         known = _known(connector.record, place)
         if known is not None and connector.record.is_held(known):
             raise RouterError(
-                f"{place.name} is connected already, to {known.base}, by a `router` that still runs: end that one, or "
-                f"`router disconnect {place.name}`"
+                f"{place.name} is connected already, to {shown(known.base)}, by a `router` that still runs: end that one, "
+                f"or `router disconnect {place.name}`"
             )
     return places
 
@@ -112,9 +113,9 @@ def show(places: Sequence[Place], base: str) -> None:
         click.echo(f"{place.name}  ({place.sid})")
         for field, value in wanted(place.kind, base).items():
             before = place.values[field]
-            click.echo(f"  {field:30}  {before or '(none)'}")
+            click.echo(f"  {field:30}  {shown(before)}")
             if before != value:
-                click.echo(f"  {'':30}  → {value or '(none)'}")
+                click.echo(f"  {'':30}  → {shown(value)}")
 
 
 def questions(record: Connections, places: Sequence[Place], base: str) -> list[str]:
@@ -129,7 +130,7 @@ def questions(record: Connections, places: Sequence[Place], base: str) -> list[s
                 f"{place.name} was connected here, and somebody has changed it since: {described(place.values)}"
             )
         elif leads_elsewhere(place, base):
-            found.append(f"{place.name} leads to another router, {inbound(place)}")
+            found.append(f"{place.name} leads to another router, {shown(inbound(place))}")
     return found
 
 

@@ -20,10 +20,16 @@ from router.errors import RouterError
 # An agent without tunnels, which its API opens; it takes its authtoken from its own file or from NGROK_AUTHTOKEN.
 _ARGUMENTS: Final = ("start", "--none", "--log", "stdout", "--log-format", "json")
 # pyngrok fetches the program where it is missing. It passes authtokens on as arguments, so the program takes its place.
-_PYNGROK: Final = (
-    "import os, sys; from pyngrok import conf, ngrok; ngrok.install_ngrok(); path = conf.get_default().ngrok_path; "
-    "os.execv(path, [path, *sys.argv[1:]])"
-)
+_PYNGROK: Final = """
+import os, sys
+from pyngrok import conf, ngrok
+path = conf.get_default().ngrok_path
+try:
+    ngrok.install_ngrok()
+except Exception as error:
+    sys.exit(f"pyngrok cannot fetch the program to {path}: {error}")
+os.execv(path, [path, *sys.argv[1:]])
+"""
 # Until an agent has its session with ngrok; pyngrok may have to fetch the program first.
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0

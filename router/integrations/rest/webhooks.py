@@ -31,7 +31,7 @@ FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {
 """What decides where messages go: URL and method, fallback and method, and what comes before them."""
 _NOT_FOUND: Final = 404
 _PAGE: Final = 500
-_SERVICES: Final = 50  # Messaging Services whose numbers are asked for, one call each
+_SERVICES: Final = 200  # Messaging Services whose numbers are asked for, one call each
 _SHOWN: Final = 10
 
 
