@@ -34,13 +34,15 @@ def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[
         raise RouterError(f"{clean(file.name)}: not UTF-8: {error}") from None
     if len(text) > _LONG and sys.stderr.isatty():
         click.echo(f"Checking {clean(file.name)}", err=True)
+    # Of flows made in one second the smaller SID is asked first: new ones of a file are asked in its order.
+    sids = iter(sorted(new_sid("FO") for _ in range(text.count("[[flow"))))
     return load(
         text,
         file=file.name,
         account_sid=account_sid,
         handlers=settings.handlers_of(account_sid),
         now=int(time.time()),
-        new_sid=lambda: new_sid("FO"),
+        new_sid=lambda: next(sids, None) or new_sid("FO"),
     )
 
 

@@ -157,6 +157,18 @@ def test_flows_that_no_message_reaches_are_warned_of(offline: Cli) -> None:
     assert said in offline("flows", "apply", "-", given=given).output
 
 
+def test_new_flows_are_asked_in_the_order_of_the_file(offline: Cli) -> None:
+    """Of flows with the same Priority the first of the file takes a message that several would take."""
+    names = [f"Flow {n}" for n in range(12)]
+    url, rule = "https://a.example/x", "'num_media >= 0'"
+    given = "".join(
+        external("+15005550006", url, match=rule).replace('"To +15005550006"', f'"{name}"') for name in names
+    )
+    assert offline("flows", "apply", "-", given=given).exit_code == 0
+    flows = json.loads(offline("flows", "list", "--json").output)
+    assert [flow["friendly_name"] for flow in sorted(flows, key=lambda flow: flow["sid"])] == names
+
+
 def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
     """Flows that the file does not have stay, unless they are to be removed; nobody is there to be asked in a pipe."""
     both = external("+15005550006", "https://a.example/x") + external("+15005550007", "https://a.example/x")
