@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,9 +16,11 @@ from router.detector import shared
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
 from router.log import make_log
+from router.reply import Replier
 from router.settings import load
 from router.store import Store, connect
 from router.store.flows import FlowChanged
+from router.store.lanes import Lease
 from router.tunnel import TunnelWatch
 from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, webhooks
 from router.web.auth import Unauthenticated, refusal
@@ -27,6 +30,8 @@ from router.web.public import with_tunnel
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.
 STOP_SECONDS = 23.0
+# What late answers may take at the end when the attempts took all of that.
+LATE_SECONDS = 2.0
 # Bytes of a form that the REST resources read: 64 KiB of FallbackTwiml are three times as many when percent-encoded.
 FORM_MOST = 512 * 1024
 # How often the store is asked what it promises: its settings can be changed while it runs.
@@ -36,12 +41,19 @@ WATCH_SECONDS = 10.0
 class Router:
     """The running parts of one process."""
 
-    def __init__(
-        self, store: Store, integrations: Integrations, deliverer: Deliverer, intake: webhooks.Intake, log: Any
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+        self,
+        store: Store,
+        integrations: Integrations,
+        deliverer: Deliverer,
+        replier: Replier,
+        intake: webhooks.Intake,
+        log: Any,
     ) -> None:
         self.store = store
         self.integrations = integrations
         self.deliverer = deliverer
+        self.replier = replier
         self.intake = intake
         self.log = log
 
@@ -62,8 +74,11 @@ class Router:
             gevent.sleep(WATCH_SECONDS)
 
     def stop(self) -> None:
-        """Take no more leases, and wait for the attempts in flight to be settled."""
+        """Take no more leases, and wait for the attempts in flight to be settled, and for late answers to be sent."""
+        end = time.monotonic() + STOP_SECONDS
+        self.replier.hurry()
         self.deliverer.stop(STOP_SECONDS)
+        self.replier.stop(max(LATE_SECONDS, end - time.monotonic()))
         self.integrations.close()
         self.store.close()
 
@@ -100,12 +115,17 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         log.error("fault", reason=reason)
 
     likelihood = shared().likelihood
-    deliverer = Deliverer(store, integrations, settings, report, fault)
+
+    def replied(lease: Lease, said: str) -> None:
+        log.info("late_answer", account_sid=lease.account_sid, message_sid=lease.message_sid, reason=said)
+
+    replier = Replier(store, integrations.messages, settings, replied)
+    deliverer = Deliverer(store, integrations, settings, report, fault, replier.begin)
     app = Flask("router", static_folder=None)
     app.wsgi_app = with_tunnel(app.wsgi_app, TunnelWatch(settings.data_dir))  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = webhooks.Intake(settings, store, deliverer, integrations, likelihood, log)
-    app.extensions["router"] = Router(store, integrations, deliverer, intake, log)
+    app.extensions["router"] = Router(store, integrations, deliverer, replier, intake, log)
     app.register_blueprint(webhooks.blueprint(intake))
     app.register_blueprint(flex_flows.blueprint(settings, store))
     app.register_blueprint(addresses.blueprint(settings, store))

@@ -72,7 +72,8 @@ class AttemptReport:
 class Deliverer:
     """The attempts of one process.
 
-    `report` is told of every attempt, `fault` of what went wrong outside of one; `random_` returns a number in [0, 1).
+    `report` is told of every attempt, `fault` of what went wrong outside of one, `late` of TwiML that no webhook waits
+    for; `random_` returns a number in [0, 1).
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
@@ -82,6 +83,7 @@ class Deliverer:
         settings: Settings,
         report: Callable[[AttemptReport], None],
         fault: Callable[[str], None],
+        late: Callable[[Lease, bytes], None],
         random_: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
@@ -89,6 +91,7 @@ class Deliverer:
         self._settings = settings
         self._report = report
         self._fault = fault
+        self._late = late
         self._random = random_
         self.targets = Targets(settings.deliveries)
         self._greenlets: set[gevent.Greenlet[..., Any]] = set()
@@ -198,6 +201,8 @@ class Deliverer:
         twiml = self._twiml(lease, flow, answer)
         settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
         self._tell(lease, settlement.outcome, twiml, answer.set_cookie if answer and twiml else ())
+        if twiml and settled in ("next", "done") and "answered" not in (settlement.fields or {}):
+            self._late(lease, twiml)
         self._report(
             AttemptReport(
                 lease=lease,

@@ -167,5 +167,6 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "history": list(delivery.history),
         "answer": delivery.answer.decode(errors="replace") or None,
         "answered_by": delivery.answered or None,
+        "late_answer": delivery.replied or None,
         "date_created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }

@@ -172,6 +172,8 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     if delivery.answer:
         by = f"by {delivery.answered}" if delivery.answered else "given to nobody"
         facts.append((f"Answer, {by}", spoken(delivery.answer) or [delivery.answer.decode(errors="replace")]))
+    if delivery.replied:
+        facts.append(("Late answer", delivery.replied))
     return facts
 
 

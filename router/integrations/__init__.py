@@ -10,6 +10,7 @@ from router.integrations.external import External
 from router.integrations.handler import load_handlers
 from router.integrations.http import Http
 from router.integrations.location import locate
+from router.integrations.messages import API, Messages
 from router.integrations.proxy import Proxy
 from router.integrations.studio import Studio
 from router.settings import Account, HandlerSetting, Settings
@@ -24,6 +25,7 @@ class Integrations:
         self._settings = settings
         self._senders = senders
         self.http = http
+        self.messages = Messages(http, settings.twilio_api_url or API)
 
     def send(self, attempt: Attempt) -> Answer:
         """Make one attempt with the sender of the flow's integration type; see `Sender.send`."""

@@ -85,6 +85,27 @@ class Http:
         _judge(location, response)
         return _answer(location, response)
 
+    def post(self, url: str, form: bytes, *, authorization: str) -> Answer:
+        """Post a form to a URL under a base that the operator has set, as our own request and not a message's.
+
+        Raises:
+            AttemptError: as `Sender.send` says; every status but 2xx is one.
+
+        """
+        location = locate(url)
+        head = [
+            f"POST {location.path} HTTP/1.1",
+            f"Host: {location.netloc}",
+            f"User-Agent: {AGENT}",
+            "Accept: application/json",
+            f"Content-Type: {FORM}",
+            f"Content-Length: {len(form)}",
+            f"Authorization: {authorization}",
+        ]
+        response = self._post(location, "\r\n".join([*head, "", ""]).encode() + form, trusted=True)
+        _judge(location, response)
+        return _answer(location, response)
+
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()

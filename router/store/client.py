@@ -66,6 +66,7 @@ SCRIPTS: Final = {
         "dead",
         "delete_flow",
         "entries",
+        "note",
         "erase_contact",
         "erase_messages",
         "put_flows",

@@ -23,6 +23,7 @@ class Delivery:
     by the store's clock; `raw` is the packed request (`router.message.Raw`); `why` are the steps of the route and
     `history` a line for each attempt. A `recovered` one was fetched from Twilio afterwards, and is never answered.
     `language` is the message's where a flow that has conditions took it, `lang` what the webhook's URL said of it.
+    `replied` is what became of an answer that came too late for the webhook.
     """
 
     account_sid: str
@@ -43,6 +44,7 @@ class Delivery:
     recovered: bool = False
     language: str = ""
     lang: str = ""
+    replied: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Counts:
 
 _FIELDS: Final = (
     "state", "at", "raw", "flow", "lane", "why", "attempts", "round", "error", "answer", "answered", "duplicates",
-    "history", "recovered", "language", "lang",
+    "history", "recovered", "language", "lang", "replied",
 )  # fmt: skip
 
 
@@ -147,6 +149,10 @@ class DeliveryLog:
         for start in range(0, len(ordered), PAGE):
             yield from self._read(account_sid, ordered[start : start + PAGE])
 
+    def note(self, account_sid: str, message_sid: str, said: str) -> None:
+        """Write what became of a message's late answer, where there still is a record of it."""
+        self._client.script("note", [f"{AccountKeys(account_sid).messages}{account_sid}:{message_sid}"], [said])
+
     def counts(self, account_sid: str) -> Counts:
         """Count an account's messages by what becomes of them."""
         keys = AccountKeys(account_sid)
@@ -221,4 +227,5 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         recovered=found["recovered"] is not None,
         language=text("language"),
         lang=text("lang"),
+        replied=text("replied"),
     )

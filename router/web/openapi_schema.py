@@ -137,6 +137,7 @@ _DELIVERY: Final = exactly(
         "error": TEXT_OR_NULL,
         "history": TEXTS,
         "answer": TEXT_OR_NULL,
+        "late_answer": TEXT_OR_NULL | {"description": "What became of an answer that came too late for the webhook"},
         "answered_by": TEXT_OR_NULL,
         "date_created": DATE,
         "url": URL,

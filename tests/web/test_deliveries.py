@@ -70,6 +70,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "error": None,
         "answer": None,
         "answered_by": None,
+        "late_answer": None,
         "url": f"{BASE}/v1/Deliveries/{sid}",
         "waiting_for": [],
     }

@@ -1,0 +1,54 @@
+"""What of an answer that came too late for Twilio's webhook can still be carried out: its messages to the sender.
+
+https://www.twilio.com/docs/messaging/twiml/message
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from router.address import canonical
+
+# Messages of one answer that are sent at most.
+MOST: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to the sender: its text, and the URLs of its attachments."""
+
+    body: str = field(repr=False)
+    media: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LateAnswer:
+    """What is sent, in order, and what is not carried out, each in a few words."""
+
+    messages: tuple[Outgoing, ...]
+    left_out: tuple[str, ...]
+
+
+def late_answer(twiml: bytes, sender: str, channel: str) -> LateAnswer:
+    """Read TwiML, as `router.answer.twiml_of` wrote it, for what can be sent to `sender` afterwards."""
+    messages: list[Outgoing] = []
+    left_out: list[str] = []
+    for verb in ET.fromstring(twiml):  # noqa: S314 - it has no DOCTYPE, so no entities
+        if verb.tag != "Message":
+            left_out.append(f"<{verb.tag[:40]}>")
+        elif (to := verb.get("to")) and canonical(to, channel) != canonical(sender, channel):
+            left_out.append("a <Message> to somebody else")
+        elif len(messages) == MOST:
+            left_out.append(f"what is beyond {MOST} messages")
+            break
+        elif outgoing := _outgoing(verb):
+            messages.append(outgoing)
+    return LateAnswer(tuple(messages), tuple(left_out))
+
+
+def _outgoing(verb: ET.Element) -> Outgoing | None:
+    bodies = [verb.text or "", *(part.text or "" for part in verb if part.tag == "Body")]
+    media = [(part.text or "").strip() for part in verb if part.tag == "Media"]
+    body = "".join(text.strip() for text in bodies)
+    found = tuple(url for url in media if url)
+    return Outgoing(body, found) if body or found else None

@@ -1,0 +1,124 @@
+"""TwiML that comes after Twilio stopped waiting: sent by REST, once, or not at all."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs
+
+import pytest
+
+from tests.e2e.service import ACCOUNT
+from tests.e2e.world import EMPTY, Gate, World, twiml
+from tests.integrations.target import Target, answer
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+CREATED = "SM" + "c" * 32
+
+
+@pytest.fixture(scope="module")
+def twilio() -> Iterator[Target]:
+    """Twilio's REST API, as far as a message can be sent by it."""
+    with Target() as running:
+        running.script[MESSAGES] = answer(201, f'{{"sid": "{CREATED}"}}'.encode(), Content_Type="application/json")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, twilio: Target) -> Iterator[World]:
+    """A router that waits for an answer for a third of a second."""
+    valkey = ValkeyServer()
+    config = f'relay_seconds = 0.3\nlate_answer_seconds = 20\ntwilio_api_url = "{twilio.url("")}"\n'
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=config)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A target of the test's own."""
+    with Target() as running:
+        yield running
+
+
+def _replied(world: World, sid: str) -> str:
+    """Wait until it is written down what became of a late answer."""
+    wait_until(lambda: world.delivery(sid)["late_answer"], what="the late answer is recorded")
+    return str(world.delivery(sid)["late_answer"])
+
+
+def test_a_late_answer_is_sent_by_rest(world: World, target: Target, twilio: Target) -> None:
+    """Twilio gets the empty answer in time, the sender the target's message after all, from our address, once."""
+    gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
+    flow = world.flow(target.url("/hook"))
+    reply = world.text(flow, "+15550001111")
+    assert reply.body == EMPTY
+    gate.open()
+    assert _replied(world, reply.sid) == f"sent by REST: {CREATED}"
+    (request,) = twilio.requests
+    assert parse_qs(request.body.decode()) == {
+        "To": ["+15550001111"],
+        "From": [flow.contact_identity],
+        "Body": ["Hola"],
+    }
+    assert dict(request.headers)["Authorization"].startswith("Basic ")
+    assert world.delivery(reply.sid)["answered_by"] == "rest"
+    again = world.post(
+        world.fields(flow, "+15550001111", MessageSid=reply.sid, SmsMessageSid=reply.sid, SmsSid=reply.sid)
+    )
+    assert again.body == EMPTY
+    assert len(twilio.requests) == 1
+    assert world.log("late_answer", message_sid=reply.sid)
+
+
+def test_an_answer_in_time_is_not_sent_again(world: World, target: Target, twilio: Target) -> None:
+    """The webhook has the right to answer, and nobody else."""
+    before = len(twilio.requests)
+    target.script["/hook"] = answer(200, twiml("Hola"), Content_Type="text/xml")
+    reply = world.text(world.flow(target.url("/hook")))
+    assert b"Hola" in reply.body
+    assert world.ends(reply.sid)["answered_by"] == "webhook"
+    assert world.delivery(reply.sid)["late_answer"] is None
+    assert len(twilio.requests) == before
+
+
+def test_what_is_not_sent_is_said(world: World, target: Target, twilio: Target) -> None:
+    """An opt-out is never answered; other verbs than <Message> are not carried out."""
+    before = len(twilio.requests)
+    bye, elsewhere = twiml("Bye"), b"<Response><Redirect>https://a.example</Redirect></Response>"
+    gates = [Gate(answer(200, body, Content_Type="text/xml")) for body in (bye, bye, elsewhere)]
+    said = []
+    for gate, (name, value) in zip(gates, (("Body", "STOP"), ("OptOutType", "STOP"), ("Body", "Hi")), strict=True):
+        target.script["/hook"] = gate
+        said.append(world.post(world.fields(world.flow(target.url("/hook"))) | {name: value}).sid)
+    for gate in gates:
+        gate.open()
+    opt_out = "not sent: the message is an opt-out"
+    assert [_replied(world, sid) for sid in said] == [opt_out, opt_out, "not carried out: <Redirect>"]
+    assert len(twilio.requests) == before
+
+
+def test_what_twilio_refuses_is_said(world: World, target: Target, twilio: Target) -> None:
+    """The record tells why the sender never got the answer; it is not tried again."""
+    usual = twilio.script[MESSAGES]
+    twilio.script[MESSAGES] = answer(400, b'{"code": 21610}', Content_Type="application/json")
+    try:
+        gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
+        reply = world.text(world.flow(target.url("/hook")))
+        gate.open()
+        assert _replied(world, reply.sid).startswith("1 of 1 not sent: ")
+        assert "answered 400" in _replied(world, reply.sid)
+    finally:
+        twilio.script[MESSAGES] = usual
+
+
+def test_a_stopping_router_sends_what_waits(world: World, target: Target) -> None:
+    """A graceful stop does not lose the answer that waited for nobody any more."""
+    gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
+    reply = world.text(world.flow(target.url("/hook")))
+    gate.open()
+    wait_until(lambda: world.delivery(reply.sid)["status"] == "delivered", what="it is delivered")
+    (service,) = world.services
+    service.stop()
+    service.start()
+    assert world.delivery(reply.sid)["late_answer"] == f"sent by REST: {CREATED}"
