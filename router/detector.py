@@ -24,7 +24,7 @@ from router.language import OTHER
 # The background, by lingua's sets of languages that share a script; the other scripts tell their language themselves.
 # Chosen by measurement (docs/languages.md): most texts in any further language are nearest to one of these.
 BACKGROUND: Final[Mapping[str, tuple[str, ...]]] = {
-    "latin": ("en", "es", "fr", "de", "it", "pt", "tr", "tl", "sv", "yo"),
+    "latin": ("en", "es", "fr", "de", "it", "pt", "tl", "sv", "yo"),
     "cyrillic": ("ru", "uk", "bg"),
     "arabic": ("ar", "fa", "ur"),
     "devanagari": ("hi", "mr"),
