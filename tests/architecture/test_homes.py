@@ -12,7 +12,7 @@ HOMES = {
     "cel": {"router.expression"},
     "click": {"router.cli"},
     "flask": {"router.web", "router.app"},
-    "gevent": {"router.app", "router.delivery", "router.integrations", "router.store", "router.web"},
+    "gevent": {"router.app", "router.delivery", "router.integrations", "router.reply", "router.store", "router.web"},
     "hiredis": {"router.store"},
     "httptools": {"router.integrations"},
     "lingua": {"router.detector"},
@@ -34,17 +34,21 @@ CORE = [
     *(
         "address",
         "answer",
+        "condition",
+        "contact",
         "errors",
         "expression",
         "flow",
         "language",
         "language_tag",
+        "late_answer",
         "message",
         "parameter",
         "region",
+        "rehearsal",
         "routing",
     ),
-    *("signature", "telling"),
+    *("signature", "telling", "weighing"),
 ]
 EDGES = {"asyncio", "gevent", "http", "io", "os", "pathlib", "random", "secrets", "socket", "ssl", "time"}
 
