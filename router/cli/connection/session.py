@@ -101,8 +101,8 @@ def find(connector: Connector, account: Account, wanted_names: Sequence[Name]) -
         known = _known(connector.record, place)
         if known is not None and connector.record.is_held(known):
             raise RouterError(
-                f"{place.name} is connected already, to {shown(known.base)}, by a `router` that still runs: end that one, "
-                f"or `router disconnect {place.name}`"
+                f"{place.name} is connected already, to {shown(known.base)}, by a `router` that still runs: end that "
+                f"one, or `router disconnect {place.name}`"
             )
     return places
 
@@ -110,7 +110,7 @@ def find(connector: Connector, account: Account, wanted_names: Sequence[Name]) -
 def show(places: Sequence[Place], base: str) -> None:
     """Print what each webhook says, and what it would say."""
     for place in places:
-        click.echo(f"{place.name}  ({place.sid})")
+        click.echo(f"\n{place.name}  ({place.sid})")
         for field, value in wanted(place.kind, base).items():
             before = place.values[field]
             click.echo(f"  {field:30}  {shown(before)}")
