@@ -79,7 +79,8 @@ class Choice:
         strength: of the choice against a flow that the conversation has.
         firm: whether a conversation keeps what was chosen.
         candidates: the flows that it may stay with.
-        learned: the shares of each language with this message, nothing where it says nothing.
+        learned: the shares of each language with this message, nothing where it says nothing; kept only where the
+            conversation does not stay as it is, which those shares did not decide.
         preference: the language that the contact chose with this message.
         passing: whether the conversation stays as it is, whatever becomes of this message.
 

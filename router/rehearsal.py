@@ -73,8 +73,7 @@ def _learn(contact: _Contact, route: Route, choice: Choice, kept: Stay | None, a
     """Write what store/accept.lua writes."""
     if route.flow is not None:
         contact.stays[choice.ours] = Stay(route.flow.sid, kept.firm if kept else choice.firm, at, route.language)
-    if choice.learned or choice.preference:
+    learned = {} if kept else choice.learned
+    if learned or choice.preference:
         known = contact.known
-        contact.known = Known(
-            "known", choice.preference or known.preference, known.language, choice.learned or known.learned
-        )
+        contact.known = Known("known", choice.preference or known.preference, known.language, learned or known.learned)

@@ -102,7 +102,7 @@ if choice and not choice.passing then
     redis.call('HSET', contact, 'stay ' .. choice.ours, flow .. ' ' .. firm .. ' ' .. now .. ' ' .. language)
     if choice.candidates[flow] and choice.candidates[flow][2] == 0 then redis.call('HSET', contact, 'lasting', 1) end
   end
-  if choice.learned ~= '' then redis.call('HSET', contact, 'learned', choice.learned, 'version', token) end
+  if choice.learned ~= '' and not kept then redis.call('HSET', contact, 'learned', choice.learned, 'version', token) end
   if choice.preference ~= '' then
     redis.call('HSET', contact, 'preference', choice.preference, 'version', token, 'lasting', 1)
   end

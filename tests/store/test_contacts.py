@@ -217,6 +217,15 @@ def test_what_is_known_is_told_where_it_may_change_the_choice(desk: Desk) -> Non
     assert desk.accept(DEFAULT, replace(_spanish(), strength=Strength.OUTRIGHT)).kind != "stale"
 
 
+def test_a_conversation_that_stays_teaches_nothing(desk: Desk) -> None:
+    """One odd word in a Spanish conversation is no evidence for the next one's language."""
+    desk.accept(SPANISH, _spanish(learned={"es": 1.0}))
+    assert desk.accept(DEFAULT, replace(CHOICE, learned={"it": 1.0})).kept
+    contact = desk.store.contacts.get(ACCOUNT, PHONE)
+    assert contact is not None
+    assert contact.known.learned == {"es": 1.0}
+
+
 def test_a_firm_conversation_costs_no_second_call(desk: Desk) -> None:
     """Where a conversation stays with its flow, nobody asks what is known of the contact."""
     desk.accept(SPANISH, _spanish(learned={"es": 1.0}))
