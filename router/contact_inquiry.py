@@ -177,7 +177,7 @@ def _flow_for(wanted: Change, store: Store, account_sid: str) -> FlexFlow:
 
 
 def _why_not(flow: FlexFlow, ours: str, store: Store) -> str:
-    """Say why a flow takes no messages to an address of ours; "" when it does, if its Language and Match let it."""
+    """Say why a flow takes no messages to an address of ours; "" when it does, or may."""
     channel = channel_of(ours)
     if not flow.enabled:
         return f"{flow.sid} is disabled"
@@ -188,8 +188,8 @@ def _why_not(flow: FlexFlow, ours: str, store: Store) -> str:
     if flow.contact_identity != "*" and not is_sid(flow.contact_identity, "MG"):
         return f"{flow.sid} takes messages to {flow.contact_identity}, not to {ours}"
     (entry,) = store.flows.entries(flow.account_sid, (ours,))
-    if any(each.enabled and each.channel_type == channel for each in entry.flows):
-        return f"{flow.sid} is for {flow.contact_identity}, and {ours} has flows of its own, which come first"
+    if any(each.enabled and each.channel_type == channel and each.is_default for each in entry.flows):
+        return f"{flow.sid} is for {flow.contact_identity}, and {ours} has a flow of its own for what no other takes"
     return ""
 
 
@@ -204,11 +204,11 @@ def _language(flow: FlexFlow, wanted: Change, contact: Contact | None) -> str:
     return next(filter(None, fitting), flow.language[0] if len(flow.language) == 1 else "")
 
 
-def describe(contact: Contact, store: Store, *, sticky_hours: float, now: float) -> dict[str, Any]:
+def describe(contact: Contact, store: Store, *, now: float) -> dict[str, Any]:
     """Write a contact as JSON shows it, without its URL; `now` is in seconds since 1970."""
     known = contact.known
     latest = sorted(contact.stays.items(), key=lambda pair: pair[1].at, reverse=True)
-    since = int((now - sticky_hours * 3600) * 1000)
+    since = int((now - store.contacts.sticky_hours * 3600) * 1000)
     return {
         "account_sid": contact.account_sid,
         "identity": contact.identity,

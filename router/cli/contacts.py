@@ -15,7 +15,6 @@ from router.cli.show import Facts, ago, flow_line, print_facts, print_json
 from router.contact_erasure import erase as erase_contact
 from router.contact_inquiry import InvalidContact, change, describe, find, identity_of, read_change
 from router.errors import RouterError
-from router.settings import Settings
 from router.store import Store
 from router.store.contacts import Contact
 
@@ -54,7 +53,7 @@ def show(*, address: str, account: str | None, as_json: bool) -> None:
         contact = find(_canonical(address), one_account(settings, account).sid, store)
         if contact is None:
             raise _unknown(address)
-        _print(contact, store, settings, as_json=as_json)
+        _print(contact, store, as_json=as_json)
 
 
 @contacts.command("set")
@@ -164,7 +163,7 @@ def _change(address: str, parameters: Mapping[str, str], account: str | None, *,
         contact = change(_canonical(address), read_change(parameters), one_account(settings, account).sid, store)
         if contact is None:
             raise _unknown(address)
-        _print(contact, store, settings, as_json=as_json)
+        _print(contact, store, as_json=as_json)
 
 
 def _canonical(address: str) -> str:
@@ -188,9 +187,9 @@ def _unknown(address: str) -> RouterError:
     )
 
 
-def _print(contact: Contact, store: Store, settings: Settings, *, as_json: bool) -> None:
+def _print(contact: Contact, store: Store, *, as_json: bool) -> None:
     now = time.time()
-    shown = describe(contact, store, sticky_hours=settings.sticky_hours, now=now)
+    shown = describe(contact, store, now=now)
     if as_json:
         print_json(shown)
         return

@@ -27,8 +27,10 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
     def resource(contact: Contact | None) -> dict[str, Any]:
         if contact is None:
             raise not_found(request.path)
-        shown = describe(contact, store, sticky_hours=settings.sticky_hours, now=time.time())
-        return shown | {"url": f"{base_url(request, settings)}/v1/Contacts/{quote(contact.identity, safe='')}"}
+        url = f"{base_url(request, settings)}/v1/Contacts/{quote(contact.identity, safe='')}"
+        return describe(contact, store, now=time.time()) | {"url": url}
+            "url": f"{base_url(request, settings)}/v1/Contacts/{quote(contact.identity, safe='')}"
+        }
 
     # merge_slashes: an address may have two slashes side by side, as a URL has.
     @contacts.get("/<path:identity>", merge_slashes=False)

@@ -47,6 +47,7 @@ class Desk:
             "raw": Raw("POST", FORM, urlencode(fields).encode(), f"name={TEXT}", TEXT).pack(),
             "why": f"{TEXT} is Spanish",
             "language": "es",
+            "lang": "es",
             "error": TEXT,
             "flow": FLOW,
         }
@@ -234,6 +235,7 @@ def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
     assert desk.store.deliveries.state(ACCOUNT, sid) == "undelivered"
     desk.erase()
     assert desk.settle(late, "delivered") == "late"
+    desk.store.deliveries.note(ACCOUNT, sid, f"sent by REST: {TEXT}")
     assert desk.store.deliveries.state(ACCOUNT, sid) == "delivered"
     assert TEXT.encode() not in desk.everything()
 

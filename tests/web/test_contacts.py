@@ -307,19 +307,20 @@ SMS: Final = {"ChannelType": "sms", "ContactIdentity": "*"}
         pytest.param({"Enabled": "false"}, "is disabled", id="disabled"),
         pytest.param({"ContactIdentity": ALSO_OURS}, f"takes messages to {ALSO_OURS}, not to {OURS}", id="address"),
         pytest.param(SMS, f"takes sms messages, and {OURS} gets whatsapp messages", id="channel"),
-        pytest.param({"ContactIdentity": "*"}, "is for *, and whatsapp:+15551230001 has flows of its own", id="rest"),
+        pytest.param({"ContactIdentity": "*"}, f"is for *, and {OURS} has a flow of its own", id="rest"),
     ],
 )
 def test_a_flow_that_does_not_take_the_conversation_is_400(rest: Rest, more: dict[str, Any], reason: str) -> None:
     """It has to be enabled, of the address and of its channel: a conversation would not stay with it."""
-    whatsapp(rest, 2)
+    whatsapp(rest, 2, Language="")
     flow = whatsapp(rest, **more)
     assert post(rest, Address=OURS, FlexFlowSid=flow).error[2].startswith(f"FlexFlowSid: {flow} {reason}")
 
 
 @pytest.mark.parametrize("taking", ["*", "MG" + "1" * 32])
-def test_a_flow_for_several_addresses_takes_one_without_flows_of_its_own(rest: Rest, taking: str) -> None:
-    """Of every address, or of a Messaging Service."""
+def test_a_flow_for_several_addresses_may_take_what_no_other_does(rest: Rest, taking: str) -> None:
+    """Of every address, or of a Messaging Service, where the address has no flow that takes the rest."""
+    whatsapp(rest, 2)
     flow = whatsapp(rest, ContactIdentity=taking)
     assert post(rest, Address="whatsapp:15551230001", FlexFlowSid=flow).status == 200
     assert statuses(rest) == {OURS: "active"}
