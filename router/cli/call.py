@@ -4,33 +4,27 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 """
 
-import http.client
-import socket
-import ssl
 import time
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from router.errors import RouterError
+from router.cli.exchange import Answered, NoAnswer, exchange
+from router.cli.override import Overrides
 from router.message import FORM
 from router.signature import Key, sign, url_to_sign
+
+__all__ = ["REDIRECTS", "TAMPERS", "Answered", "Fields", "Method", "NoAnswer", "Signing", "call", "send"]
 
 Fields = list[tuple[str, str]]
 Method = Literal["POST", "GET"]
 
-# How long Twilio waits for an answer: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
-TWILIO_WAITS: Final = 15.0
 # How many redirects Twilio follows: https://www.twilio.com/docs/api/errors/11215
 REDIRECTS: Final = 10
-# What is read of an answer: more than the 64 KiB of TwiML that Twilio takes.
-_ANSWER_MOST: Final = 256 * 1024
 _REDIRECT: Final = range(300, 400)
 _KEEP_THE_METHOD: Final = (307, 308)
-# What OpenSSL calls an expired certificate, and a chain that ends nowhere: X509_V_ERR_* of openssl/x509_vfy.h.
-_EXPIRED: Final = 10
-_NO_CHAIN: Final = (18, 19, 20, 21)
+_FAILED: Final = 400
 
 TAMPERS: Final = {
     "body": "a parameter is added after it was signed",
@@ -41,51 +35,6 @@ TAMPERS: Final = {
     "account": "it is of an account that is not served here",
 }
 """Ways to break a webhook, each of which must be refused."""
-
-
-class NoAnswer(RouterError):  # noqa: N818 - named for what it says
-    """A webhook was not answered.
-
-    `connected` says whether there was somebody who may have taken it all the same; `code` is the error that Twilio
-    would log.
-    """
-
-    def __init__(self, reason: str, *, connected: bool = True, code: int = 11200) -> None:
-        super().__init__(reason)
-        self.connected = connected
-        self.code = code
-
-    @property
-    def answered(self) -> "Answered":
-        """The answer that there was none."""
-        return Answered(0, code=self.code, reason=str(self))
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a webhook was answered with.
-
-    Args:
-        status: HTTP's; 0 when there was no answer.
-        content_type: as it was written, "" for none.
-        body: at most 256 KiB of it.
-        seconds: from the request to the end of the answer, redirects included.
-        location: where it redirects to.
-        chunked: whether the body came in chunks.
-        redirects: how many were followed.
-        code: the error that Twilio would log, where there was no answer.
-        reason: why there was none.
-    """
-
-    status: int
-    content_type: str = ""
-    body: bytes = field(default=b"", repr=False)
-    seconds: float = 0.0
-    location: str = ""
-    chunked: bool = False
-    redirects: int = 0
-    code: int = 0
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +49,16 @@ class Signing:
     tamper: str = ""
 
 
-def send(
+def send(  # noqa: PLR0913 - where to, what, how it is signed, and how long to wait
     url: str,
     form: Fields,
     key: Key | Signing,
     *,
     signed_as: str = "",
     method: Method = "POST",
+    overrides: Overrides | None = None,
 ) -> Answered:
-    """Send a webhook as Twilio does, signed; a redirect is its answer.
+    """Send a webhook once, as Twilio does, signed; a redirect is its answer.
 
     Args:
         url: where to.
@@ -116,10 +66,12 @@ def send(
         key: what signs.
         signed_as: the URL as it is written at Twilio, where that is another one than `url`.
         method: with GET the parameters are in the query.
+        overrides: how long to wait, where that is not as long as Twilio does.
 
     Raises:
         NoAnswer: nobody listens, or nobody answers in the time that Twilio waits.
     """
+    times = overrides or Overrides()
     signing = key if isinstance(key, Signing) else Signing(key)
     encoded = urlencode(form)
     public = url_to_sign(signed_as or url)
@@ -138,17 +90,48 @@ def send(
         body = encoded.encode()
     else:
         target = _with_query(target, encoded)
-    return _exchange(url, method, target, body, headers)
+    return exchange(url, method, target, body, headers, times.connect, times.read)
 
 
 def call(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:
-    """Send a webhook and follow redirects as Twilio does; the arguments and what it raises are those of `send`.
+    """Send a webhook as Twilio does: again after some failures, as the URL's fragment says, and where it redirects to.
 
-    After a 301, 302 or 303 it asks by GET, without the form: https://www.twilio.com/docs/api/errors/11215.
+    The arguments and what it raises are those of `send`.
+
+    https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
     """
-    answered = send(url, form, signing, signed_as=signed_as, method=method)
-    where, redirects, seconds = signed_as or url, 0, answered.seconds
-    at = url
+    overrides = Overrides.of(url)
+    end = time.monotonic() + overrides.total
+    attempts, seconds = 0, 0.0
+    while True:
+        attempts += 1
+        began = time.monotonic()
+        try:
+            answered = _followed(url, form, signing, signed_as, method, replace(overrides, read=_left(overrides, end)))
+        except NoAnswer as error:
+            failure = "rt" if error.connected else "ct"
+            if attempts > overrides.retries or not overrides.repeats(failure) or time.monotonic() >= end:
+                raise
+        else:
+            failure = f"{answered.status // 100}xx" if answered.status >= _FAILED else ""
+            seconds += time.monotonic() - began
+            if attempts > overrides.retries or not overrides.repeats(failure) or time.monotonic() >= end:
+                return replace(answered, seconds=seconds, attempts=attempts)
+
+
+def _left(overrides: Overrides, end: float) -> float:
+    return max(0.1, min(overrides.read, end - time.monotonic()))
+
+
+def _followed(  # noqa: PLR0913, PLR0917 - those of `call`, and how long to wait
+    url: str, form: Fields, signing: Signing, signed_as: str, method: Method, overrides: Overrides
+) -> Answered:
+    """Send a webhook and follow redirects: after a 301, 302 or 303 by GET, without the form.
+
+    https://www.twilio.com/docs/api/errors/11215
+    """
+    answered = send(url, form, signing, signed_as=signed_as, method=method, overrides=overrides)
+    at, where, redirects = url, signed_as or url, 0
     while answered.status in _REDIRECT and answered.location and redirects < REDIRECTS:
         try:
             at, where = urljoin(at, answered.location), urljoin(where, answered.location)
@@ -159,9 +142,9 @@ def call(url: str, form: Fields, signing: Signing, *, signed_as: str = "", metho
             break  # a URL that is none
         if answered.status not in _KEEP_THE_METHOD:
             form, method = [], "GET"
-        answered = send(at, form, signing, signed_as=where, method=method)
-        redirects, seconds = redirects + 1, seconds + answered.seconds
-    return replace(answered, redirects=redirects, seconds=seconds)
+        answered = send(at, form, signing, signed_as=where, method=method, overrides=overrides)
+        redirects += 1
+    return replace(answered, redirects=redirects)
 
 
 def _signature(public: str, form: Fields, signing: Signing, method: Method) -> dict[str, str]:
@@ -178,59 +161,6 @@ def _signature(public: str, form: Fields, signing: Signing, method: Method) -> d
         public = f"{'http' if scheme == 'https' else 'https'}://{rest}"
     headers = {"X-Twilio-Signature": sign(public, form if method == "POST" else (), key)}
     return headers | {"X-Twilio-Webhooks-Signature-Settings": header} if header else headers
-
-
-def _exchange(url: str, method: str, target: str, body: bytes | None, headers: dict[str, str]) -> Answered:
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    origin = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
-    connection = kind(parts.hostname or "", parts.port, timeout=TWILIO_WAITS)
-    started = time.monotonic()
-    try:
-        connection.request(method, target, body, headers)
-        response = connection.getresponse()
-        answer = response.read(_ANSWER_MOST)
-    except ConnectionRefusedError:
-        raise NoAnswer(
-            f"nobody listens at {origin}: start the router with `router run`, or say where it is with --url",
-            connected=False,
-            code=11205,
-        ) from None
-    except TimeoutError:
-        raise NoAnswer(
-            f"{origin} did not answer within {TWILIO_WAITS:.0f} s, and Twilio waits no longer", code=11205
-        ) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: letters that no URL has
-        reason, code = _what_failed(error)
-        unreached = isinstance(error, socket.gaierror | ssl.SSLError | UnicodeError)
-        raise NoAnswer(f"{origin} cannot be asked: {reason}", connected=not unreached, code=code) from error
-    finally:
-        connection.close()
-    return Answered(
-        response.status,
-        response.getheader("Content-Type", ""),
-        answer,
-        time.monotonic() - started,
-        location=response.getheader("Location", ""),
-        chunked=response.getheader("Transfer-Encoding", "").lower() == "chunked",
-    )
-
-
-def _what_failed(error: Exception) -> tuple[str, int]:
-    """Say what failed, and the error that Twilio logs of it: https://www.twilio.com/docs/api/errors."""
-    reason = str(error) or type(error).__name__
-    if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return "its URL holds characters that belong percent-encoded", 11100
-    if isinstance(error, socket.gaierror):
-        return "there is no such host", 11210
-    if isinstance(error, ssl.SSLCertVerificationError):
-        code = 11236 if error.verify_code == _EXPIRED else 11237 if error.verify_code in _NO_CHAIN else 11235
-        return error.verify_message, code
-    if isinstance(error, ssl.SSLError):
-        return reason, 11220
-    if isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError):
-        return reason, 11206
-    return reason, 11200
 
 
 def _target(url: str) -> str:

@@ -11,6 +11,7 @@ import click
 
 from router.cli.call import Answered, Fields, Method, NoAnswer, Signing, call
 from router.cli.context import base_url
+from router.cli.override import Overrides
 from router.cli.pace import Pace
 from router.cli.sent import Sent
 from router.settings import Settings
@@ -29,8 +30,14 @@ class WebUrl(click.ParamType[str]):
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             usable = False
+        if usable and not text.isascii():
+            self.fail(f"{text[:80]!r} holds characters that belong percent-encoded", param, ctx)
         if not usable or any(character.isspace() for character in text):
             self.fail(f"{text[:80]!r} is not an absolute http or https URL, as https://example.com/sms", param, ctx)
+        try:
+            Overrides.of(text)
+        except ValueError as error:
+            self.fail(f"the fragment of {text[:80]!r}: {error}", param, ctx)
         return text
 
 

@@ -65,6 +65,8 @@ def _answer(answered: Answered, *, wanted: bool = False) -> list[str]:
     if not answered.status:
         return [f"none: {answered.reason}"]
     head = f"{answered.status} after {answered.seconds * 1000:.0f} ms"
+    if answered.attempts > 1:
+        head += f", {answered.attempts} attempts"
     if answered.redirects:
         head += f" and {answered.redirects} redirect{'s' * (answered.redirects > 1)}"
     if answered.status in OK:

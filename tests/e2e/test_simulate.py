@@ -15,7 +15,7 @@ from router.cli.inbound import ADDRESSES, CUSTOMERS
 from router.cli.shape import SHAPES
 from router.message import Message
 from tests.e2e.commands import Cli, invoke
-from tests.integrations.target import Behaviour, Request, Target, answer, hang, send
+from tests.integrations.target import Behaviour, Request, Target, answer, hang, in_turn, send
 
 AC = "AC" + "7" * 32
 SHARED = {"HMAC_SHA256": "webhooks_sharedkey_0256", "HMAC_SHA1": "webhooks_sharedkey_0001"}
@@ -264,6 +264,37 @@ def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> Non
         assert is_signed(webhook, request, "a" * 32)
 
 
+@pytest.mark.parametrize(
+    ("fragment", "first", "attempts"),
+    [
+        pytest.param("", answer(503), 1, id="a failure, usually"),
+        pytest.param("#rc=2&rp=ct,5xx", answer(503), 3, id="a failure, where that is wanted"),
+        pytest.param("#rc=2&rp=5xx", answer(404), 1, id="another failure"),
+        pytest.param("#rc=5&rp=all", answer(404), 6, id="all failures"),
+        pytest.param("#rc=1&rp=rt&rt=100", hang, 2, id="no answer"),
+        pytest.param("#rc=5&rp=rt&rt=100&tt=100", hang, 1, id="no answer, and no time for another attempt"),
+    ],
+)
+def test_connection_overrides_are_kept(
+    cli: Cli, webhook: Target, fragment: str, first: Behaviour, attempts: int
+) -> None:
+    """How often Twilio asks again is in the URL's fragment, which it neither signs nor sends."""
+    path = "/overrides" + re.sub(r"\W", "-", fragment)
+    webhook.script[path] = first
+    cli("simulate", "sms", "--url", webhook.url(path + fragment))
+    came = [each for each in webhook.requests if each.target == path]
+    assert len(came) == attempts
+    assert all(is_signed(webhook, each, "a" * 32) for each in came)
+
+
+def test_an_attempt_that_succeeds_is_the_last(cli: Cli, webhook: Target) -> None:
+    """What the second attempt is answered with counts."""
+    webhook.script["/flaky"] = in_turn(answer(503), answer())
+    result = cli("simulate", "sms", "--url", webhook.url("/flaky#rc=5&rp=5xx"))
+    assert result.exit_code == 0
+    assert ", 2 attempts\n" in result.output
+
+
 def test_the_fallback_is_called_as_twilio_does(cli: Cli, webhook: Target) -> None:
     """After a failure the same message goes to the fallback URL, with the error and where it was, signed for it."""
     webhook.script["/down"] = answer(503)
@@ -301,6 +332,10 @@ def test_the_fallback_is_called_as_twilio_does(cli: Cli, webhook: Target) -> Non
         pytest.param(
             ["sms", "--url", "localhost/x"], "'localhost/x' is not an absolute http or https URL", id="no URL"
         ),
+        pytest.param(["sms", "--url", "http://a/é"], "holds characters that belong percent-encoded", id="no ASCII"),
+        pytest.param(["sms", "--url", "http://a/#rc=9"], "rc=9 is not a number from 0 to 5", id="too many retries"),
+        pytest.param(["sms", "--url", "http://a/#rp=6xx"], "rp=6xx is not of 4xx, 5xx, all, ct, rt", id="no policy"),
+        pytest.param(["sms", "--url", "http://a/#top"], "'top' is no connection override", id="no override"),
         pytest.param(["sms", "--tamper", "--fallback", "http://a/"], "exclude each other", id="tamper and fallback"),
         pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
     ],
@@ -317,7 +352,6 @@ def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: 
     [
         pytest.param("http://127.0.0.1:1/", "nobody listens at http://127.0.0.1:1", id="nobody"),
         pytest.param("http://nowhere.invalid/", "there is no such host. Twilio would log error 11210 (", id="no host"),
-        pytest.param("http://127.0.0.1:1/é", "holds characters that belong percent-encoded", id="no ASCII"),
     ],
 )
 def test_nobody_there_is_one_sentence_however_many_were_wanted(cli: Cli, url: str, sentence: str) -> None:
@@ -328,10 +362,9 @@ def test_nobody_there_is_one_sentence_however_many_were_wanted(cli: Cli, url: st
     assert result.stderr.count("\n") == 1
 
 
-def test_one_who_never_answers_is_left(cli: Cli, webhook: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_who_never_answers_is_left(cli: Cli, webhook: Target) -> None:
     """After as long as Twilio waits it is error 11205."""
-    monkeypatch.setattr("router.cli.call.TWILIO_WAITS", 0.1)
     webhook.script["/hang"] = hang
-    result = cli("simulate", "sms", "--url", webhook.url("/hang"))
+    result = cli("simulate", "sms", "--url", webhook.url("/hang#rt=100"))
     assert result.exit_code == 1
     assert "Twilio waits no longer. Twilio would log error 11205 (HTTP connection failure) and" in result.stderr
