@@ -29,8 +29,6 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
             raise not_found(request.path)
         url = f"{base_url(request, settings)}/v1/Contacts/{quote(contact.identity, safe='')}"
         return describe(contact, store, now=time.time()) | {"url": url}
-            "url": f"{base_url(request, settings)}/v1/Contacts/{quote(contact.identity, safe='')}"
-        }
 
     # merge_slashes: an address may have two slashes side by side, as a URL has.
     @contacts.get("/<path:identity>", merge_slashes=False)
