@@ -278,6 +278,18 @@ def test_what_is_wrong_is_found(clinic: Clinic, harm: Callable[[Clinic], None], 
     assert check["advice"]
 
 
+def test_flows_that_are_never_chosen_are_told(clinic: Clinic) -> None:
+    """They are worth a look and no fault: the flow, why no message reaches it, and what to do."""
+    flows = FlowStore(Client(clinic.valkey.url))
+    flows.put(replace(flow(f"{clinic.base}/healthz"), match="body == 'menu'", priority=1))
+    flows.put(replace(flow(f"{clinic.base}/healthz"), sid="FO" + "2" * 32, match="body.resembles('menu')"))
+    flows.put(replace(flow(f"{clinic.base}/healthz"), sid="FO" + "3" * 32, match="true", friendly_name="All"))
+    _, report = clinic.ask("--offline")
+    told = found(report, "flows")
+    assert f"'Support' (FO{'1' * 32}) takes no message: 'All' (FO{'3' * 32}) takes them first" in told
+    assert f"'Support' (FO{'2' * 32}) takes no message: its Match does not compile, column 6: no function" in told
+
+
 WHATSAPP = "+15550000003"
 
 

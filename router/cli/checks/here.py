@@ -15,6 +15,7 @@ from router.errors import RouterError, StoreUnavailable
 from router.settings import Settings
 from router.store import Store
 from router.store.languages import NOT_LOADED
+from router.unreachable import unreachable as never_chosen
 
 # Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
 _APART: Final = 2.0
@@ -24,6 +25,9 @@ _OVERDUE: Final = 60.0
 # Messages of the last minutes that the load is told from, at most.
 _SAMPLE: Final = 1000
 _SAMPLE_SECONDS: Final = 300
+# Flows that are compared, at most: reading them takes a second or so.
+_FLOWS: Final = 10_000
+_NAMED: Final = 5
 # Of its slots a process should need no more than this part on average: traffic comes in bursts.
 _ROOM: Final = 0.5
 
@@ -115,6 +119,18 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
     if oldest > _OVERDUE:
         advice = "is a router running over this store? If one is, raise ROUTER_DELIVERIES or ROUTER_WORKERS"
         yield Check("messages", "bad", f"a conversation has been due for {oldest:,.0f} s", advice)
+
+
+def rules(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for flows that can never be chosen: behind others, or with a Match that this version refuses."""
+    for account in given.accounts:
+        flows = {flow.sid: flow for flow in islice(opened.flows.walk(account.sid), _FLOWS)}
+        found = never_chosen(flows.values())
+        for sid, why in found[:_NAMED]:
+            yield Check("flows", "look", f"{flows[sid].friendly_name!r} ({sid}) {why}", "change its Match or Priority")
+        if len(found) > _NAMED:
+            advice = "`router flows apply FILE --dry-run` names more of them"
+            yield Check("flows", "look", f"{len(found) - _NAMED:,} more take no message", advice)
 
 
 def languages(opened: Store) -> Iterator[Check]:
