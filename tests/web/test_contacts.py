@@ -380,6 +380,29 @@ def text(rest: Rest, number: int, ours: str, body: str) -> str:
     return sid
 
 
+def test_what_is_set_decides_where_the_next_message_goes(rest: Rest) -> None:
+    """A preference by what the flows offer, a conversation by its flow; closed, the message decides alone again."""
+    handler: dict[str, Any] = {"IntegrationType": "handler", "Integration.Handler": "one"}
+    french, rest_of_them = whatsapp(rest, Language="fr", **handler), whatsapp(rest, 2, Language="", **handler)
+    post(rest, Preference="fr-CA")
+    for number, (form, flow) in enumerate(
+        [({}, french), ({"Address": OURS, "FlexFlowSid": rest_of_them}, rest_of_them), ({"Status": "closed"}, french)]
+    ):
+        post(rest, **form)
+        assert rest.call("GET", f"/v1/Deliveries/{text(rest, number, OURS, 'ok')}").json["flex_flow_sid"] == flow
+        assert [each["flex_flow_sid"] for each in shown(rest)["conversations"]] == [flow]
+    assert (shown(rest)["preference"], statuses(rest)) == ("fr-CA", {OURS: "active"})
+
+
+def test_who_writes_to_an_address_with_one_flow_is_no_contact(rest: Rest) -> None:
+    """Nothing is kept of them beside the message; erasing finds that."""
+    whatsapp(rest, Language="", IntegrationType="handler", Integration__Handler="one")
+    sid = text(rest, 1, OURS, "Meinetwegen")
+    assert rest.call("GET", path()).status == 404
+    assert rest.call("DELETE", path()).status == 204
+    assert rest.call("GET", f"/v1/Deliveries/{sid}").json["body"] is None
+
+
 def test_an_erased_contact_is_gone_and_its_messages_say_nothing(rest: Rest) -> None:
     """What became of them is still told, with nulls for what was said; they cannot be sent again."""
     rest.create(ChannelType="whatsapp", ContactIdentity=OURS, IntegrationType="handler", Integration__Handler="one")
