@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import cel
 
 _PLACE = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?:Syntax error: )?(?P<reason>[^\n]*)")
-_EXPECTING = re.compile(r" expecting \{.*")
+_INPUT = re.compile(r"(?:mismatched|extraneous|missing|no viable) ")
+_WORD = re.compile(r"\w+|[^\w\s]{1,2}")
 _FUNCTION = re.compile(r"Function '(?P<name>\w+)' error: ")
 _UNDEFINED = re.compile(r"Undefined variable or function: '(?P<name>\w+)'")
 _UNSUPPORTED = re.compile(r"Unsupported operation: (?P<types>.*?)\. CEL")
@@ -111,8 +112,18 @@ def _fault(source: str, message: str) -> Fault:
     lines = source.split("\n")
     line = min(int(found["line"]), len(lines)) - 1
     at = sum(len(each) + 1 for each in lines[:line]) + int(found["column"]) - 1
-    reason = _EXPECTING.sub("", found["reason"]).replace("'<EOF>'", "the end").replace("<EOF>", "the end")
-    return Fault(reason, min(max(at, 0), len(source)))
+    at = min(max(at, 0), len(source))
+    return Fault(_reason(found["reason"], source[at:]), at)
+
+
+def _reason(said: str, rest: str) -> str:
+    """Tell what the parser says: it is right about the place, and lists what may stand there by its own names."""
+    if _INPUT.match(said):
+        word = _WORD.match(rest)
+        return f"{word[0]!r} is not expected here" if word else "it ends too soon"
+    if said.startswith("Incomplete"):
+        return "a ? needs a : after it" if "_?_:_" in said else "something is missing"
+    return said.partition(":")[0]
 
 
 def _failure(error: Exception, raised: list[BaseException]) -> ExpressionError:

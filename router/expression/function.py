@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
+from types import UnionType
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -153,9 +154,11 @@ def _said(error: Exception) -> str:
 
 def functions(names: Collection[str], searches: Mapping[str, Function]) -> dict[str, Function]:
     """Return ours among the functions of these names, by the names that an engine gives them, but for `percent`."""
-    ours: dict[str, Function] = {"size": _size, "lowerAscii": _lower_ascii, "trim": _trim}
-    ours["matches"] = lambda text, pattern: searches[pattern](_text(text)[:SEEN])
-    ours |= {name: _clock(name) for name in _CLOCK}
+    ours = {name: _clock(name) for name in _CLOCK}
+    ours["size"] = _unary("size", "a text or a list", str | list, len)
+    ours["lowerAscii"] = _unary("lowerAscii", "a text", str, _lower_ascii)
+    ours["trim"] = _unary("trim", "a text", str, str.strip)
+    ours["matches"] = _matches(searches)
     return {name + OWN * (name in REWRITTEN): ours[name] for name in names if name in ours}
 
 
@@ -164,24 +167,26 @@ def percent(bucket: float) -> Function:
     return lambda share: bucket < share
 
 
-def _size(value: object) -> int:
-    if not isinstance(value, str | list):
-        raise TypeError("size() takes a text or a list")
-    return len(value)
+def _matches(searches: Mapping[str, Function]) -> Function:
+    def matches(text: object, pattern: str) -> Any:
+        if not isinstance(text, str):
+            raise TypeError("matches() is asked of a text")
+        return searches[pattern](text[:SEEN])
+
+    return matches
 
 
-def _lower_ascii(value: object) -> str:
-    return _text(value).encode().lower().decode()  # of bytes, it changes ASCII only
+def _unary(name: str, takes: str, kinds: type | UnionType, function: Function) -> Function:
+    def unary(*values: Any) -> Any:
+        if len(values) != 1 or not isinstance(values[0], kinds):
+            raise TypeError(f"{name}() takes {takes}")
+        return function(*values)
+
+    return unary
 
 
-def _trim(value: object) -> str:
-    return _text(value).strip()
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is wanted")
-    return value
+def _lower_ascii(text: str) -> str:
+    return text.encode().lower().decode()  # of bytes, only ASCII's letters are changed
 
 
 def _clock(name: str) -> Function:

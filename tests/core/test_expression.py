@@ -61,13 +61,20 @@ ANSWERS = [
 ]
 
 REFUSED = [
-    ("", "column 1: "),
+    ("", "column 1: it ends too soon"),
     ('channel = "sms"', "column 9: '=' is not expected: write == to compare"),
     ('channel == "sms" and body == "x"', "column 18: no variable is called and; write &&"),
     ("channel == “sms”", "column 12: '“' is not expected: write straight quotes"),
     ('channel == "sms', 'column 12: the text that begins with " does not end'),
-    ('channel == "sms" &&', "column 20: mismatched input the end"),
-    ('channel == "sms"\n&& 1 + ', "line 2, column 8: mismatched input the end"),
+    ('channel == "sms" &&', "column 20: it ends too soon"),
+    ('channel == "sms"\n&& 1 + ', "line 2, column 8: it ends too soon"),
+    ('channel == "sms" body', "column 18: 'body' is not expected here"),
+    ('channel == "sms" && == 3', "column 21: '==' is not expected here"),
+    ("num_media > 3 ? true", "column 1: a ? needs a : after it"),
+    ("num_media > 9223372036854775808", "column 13: invalid int literal"),
+    ('body == "\\ud800"', "column 9: invalid string literal"),
+    ('body.trim(1) == ""', "column 1: fails for a text message: trim() takes a text"),
+    ('channel == "x" && num_media.matches("a")', "column 19: matches() is asked of a text"),
     ('(channel == "sms"', "column 18: a ( is not closed"),
     ('channel == "sms")', "column 17: no bracket is open that ) would close"),
     ("(" * 17 + "true" + ")" * 17, "column 17: brackets may be nested 16 deep"),
