@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from router.errors import ExpressionError
 from router.expression import FUNCTIONS, MOST, VARIABLES, Expression, try_expression
+from router.expression.engine import compile_source
 
 _MEMORY: Final = 2**30  # bytes of addresses, most of them never touched
 # A thread of the smallest systems has 128 KiB of stack for everything; this is where Rust's parser runs.
@@ -104,6 +105,14 @@ def _messages() -> Iterator[dict[str, Any]]:
         yield known | {"num_media": len(text), "params": {"A": text, "B": "1", **others}, "now": datetime.now(UTC)}
 
 
+def _check_reading(expression: Expression) -> None:
+    """What may be saved is judged by its words: the library has to read the same ones."""
+    read = compile_source(expression.text).references()
+    named = {*read["variables"], *(name for name in read["functions"] if name[0].isalpha())}
+    if named != expression.names:
+        raise ValueError(f"{expression.text!r} asks for {named}, and {expression.names} was judged")
+
+
 def _slowest(expression: Expression, messages: list[dict[str, Any]]) -> float:
     slowest = 0.0
     for message in messages:
@@ -134,6 +143,7 @@ def main(seed: int, count: int) -> None:
         finally:
             saving = max(saving, time.thread_time() - began)
         saved += 1
+        _check_reading(expression)
         slowest = max(slowest, (_slowest(expression, messages), text))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     seen = {"saved": saved, "slowest": slowest, "saving": saving, "megabytes": peak}

@@ -18,7 +18,8 @@ MEGABYTES = 60
 def test_no_expression_is_a_bomb(seed: int) -> None:
     """What can be saved answers in milliseconds over long texts and a form of 128 KB, in 256 KB of stack.
 
-    Whatever fails, to be saved or for a message, fails as it should: anything else ends the process with a traceback.
+    Whatever fails, to be saved or for a message, fails as it should, and the library reads each word as it was judged:
+    anything else ends the process with a traceback.
     """
     command = [sys.executable, "-m", "tests.core.expression_bombs", str(seed), "600"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
