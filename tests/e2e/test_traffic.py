@@ -15,7 +15,7 @@ from twilio.request_validator import RequestValidator
 from router.cli.traffic import read
 from tests.e2e.commands import Cli, invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ
-from tests.e2e.test_simulate import form
+from tests.e2e.webhook import form
 from tests.integrations.target import Target
 from tests.waiting import wait_until
 
