@@ -1,7 +1,7 @@
 """What people ask about contacts and change of them, by HTTP and on the command line."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ ALIASES_MOST: Final = 20
 ADDRESS: Final = Text(256)
 CLOSED: Final = Choice(("closed",))
 _TAG: Final = Languages(most=1)
+_TAG_TEXT: Final = Text(64)  # characters; RFC 5646, section 4.4.1, wants 35 at least
 _FLOW: Final = Sid("FO")
 
 
@@ -62,10 +63,9 @@ class Change:
 
 def identity_of(text: str, parameter: str = "Identity") -> str:
     """Return the canonical form of an address, however people write it; raise InvalidContact when it is nobody's."""
-    try:
-        address = canonical(ADDRESS.parse(text), channel_of(text))
-    except ValueError as error:
-        raise InvalidContact(parameter, str(error)) from None
+    address = canonical(_parsed(parameter, ADDRESS.parse, text), channel_of(text))
+    if "\N{REPLACEMENT CHARACTER}" in address:
+        raise InvalidContact(parameter, "is not UTF-8")
     if not address.rpartition(":")[2].strip() or address == "*" or is_sid(address, "MG"):
         raise InvalidContact(parameter, f"{text!r} is no one's address, as +14155550100 or whatsapp:+14155550100")
     return address
@@ -98,12 +98,12 @@ def _tag(name: str, parameters: Mapping[str, str]) -> str | None:
     text = parameters.get(name)
     if text and "," in text:
         raise InvalidContact(name, "is one language tag, as en, pt-BR or zh-Hant")
-    return text and _parsed(name, lambda tag: _TAG.parse(tag)[0], text)
+    return text and _parsed(name, lambda tag: _TAG.parse(_TAG_TEXT.parse(tag))[0], text)
 
 
-def _parsed(name: str, parse: Any, text: str) -> str:
+def _parsed(name: str, parse: Callable[[str], str], text: str) -> str:
     try:
-        return str(parse(text))
+        return parse(text)
     except ValueError as error:
         raise InvalidContact(name, str(error)) from None
 
