@@ -27,7 +27,7 @@ _NUMBER: Final = re.compile(r"\d+$")
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 # What of an address stays beside its channel: the first two figures of a number, the country of a WhatsApp id.
 _HEAD: Final = re.compile(r"\d{2}(?=\d{6,}$)|[A-Z]{2}\.(?:ENT\.)?")
-_PREFIX: Final = re.compile(r"[a-z]+:")
+_PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*:")
 
 
 @dataclass(slots=True)

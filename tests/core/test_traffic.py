@@ -164,6 +164,24 @@ def test_conversations_stay_conversations() -> None:
     assert dict(redaction.form([("From", numbers[0]), ("To", "+1")]))["From"] == f"whatsapp:{sms}"
 
 
+@pytest.mark.parametrize(
+    ("address", "redacted"),
+    [
+        ("+5215512345678", "+5200000000001"),
+        ("40404", "00001"),
+        ("MyBank", "000001"),
+        ("whatsapp:US.13491208655302741918", "whatsapp:US.00000000000000000001"),
+        ("whatsapp:US.ENT.11815799212886844830", "whatsapp:US.ENT.00000000000000000001"),
+        ("messenger:4915550123456789", "messenger:4900000000000001"),
+        ("line:U4af4980629", "line:00000000001"),
+        ("Apple:urn:mbid:AQAAY", "Apple:00000000000001"),
+    ],
+)
+def test_an_address_becomes_one_of_its_kind(address: str, redacted: str) -> None:
+    """Its channel, its country and its length stay; the rest is a number, counted up."""
+    assert dict(Redaction().form([("From", address), ("To", "")]))["From"] == redacted
+
+
 def test_a_text_keeps_its_layout_and_nothing_else() -> None:
     """Letters, figures and emoji are masked; JSON stays JSON; a URL is the same one wherever it comes."""
     given = [
