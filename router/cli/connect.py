@@ -73,7 +73,10 @@ def connect(  # noqa: PLR0913 - one for each option
         session.put_back_orphans(settings)
     base, through_tunnel = _base(settings)
     if not no_check and not (found := through(base, owner)).good:
-        raise RouterError(f"{shown(base)}: {found.found}; {found.advice}. Nothing was changed at Twilio")
+        raise RouterError(
+            f"{shown(base)}: {found.found}; {found.advice}. Nothing was changed at Twilio; --no-check "
+            "goes on all the same"
+        )
     connector = Connector(settings, Connections(settings.data_dir))
     places = session.find(connector, owner, wanted)
     doubts = session.questions(connector.record, places, base)

@@ -10,7 +10,7 @@ from router.cli.connection import session
 from router.cli.connection.change import OVERRIDES, Connector
 from router.cli.connection.record import Connections, Holder
 from router.cli.context import address, base_url, load_settings_for_cli
-from router.cli.reach import account_option, one_account
+from router.cli.reach import account_option, one_account, some_accounts
 from router.cli.show import clean
 from router.cli.stop import Stop
 from router.cli.tunnels import Tunnel
@@ -93,9 +93,10 @@ def tunnel(  # noqa: PLR0913 - one for each option
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     wanted = session.names(addresses)
     settings = load_settings_for_cli()
-    owner = one_account(settings, account)
     if wanted:
-        session.real_account(settings, owner)
+        owner = session.real_account(settings, one_account(settings, account))
+    else:
+        owner = some_accounts(settings, account)[0]  # any of them can sign what is sent through
     if not answers(base_url(settings)):
         raise RouterError(
             f"nobody answers at {base_url(settings)}: start the router with `router run` in another terminal, or both "
@@ -154,7 +155,7 @@ def _open(  # noqa: PLR0913 - the ways to a tunnel
 def _checked(base: str, owner: Account, within: float) -> str:
     found = through_soon(base, owner, within)
     if not found.good:
-        raise RouterError(f"{base}: {found.found}; {found.advice}")
+        raise RouterError(f"{base}: {found.found}; {found.advice}. --no-check goes on all the same")
     return found.found
 
 

@@ -68,6 +68,14 @@ class Desk:
         return json.loads((self.folder / NAME).read_text())["connections"]
 
 
+class _Reachable(Service):
+    """A service whose public address is its own."""
+
+    def start(self) -> None:
+        self._environ["ROUTER_PUBLIC_URL"] = f"http://127.0.0.1:{self.port}"
+        super().start()
+
+
 def leading_to(base: str) -> tuple[str, ...]:
     """Return what a number's webhook says when it leads to a public base."""
     url = f"{base}/webhooks/sms"
@@ -80,10 +88,7 @@ def running_service(folder: Path) -> Iterator[Service]:
     valkey = ValkeyServer()
     data = folder / "var"
     data.mkdir()
-    service = Service(folder, valkey.url, workers=1, ROUTER_DATA_DIR=str(data))
-    service.stop()
-    service._environ["ROUTER_PUBLIC_URL"] = f"http://127.0.0.1:{service.port}"
-    service.start()
+    service = _Reachable(folder, valkey.url, workers=1, ROUTER_DATA_DIR=str(data))
     try:
         yield service
     finally:

@@ -9,7 +9,8 @@ import pytest
 
 from router.cli.connection.record import NAME, Holder
 from router.tunnel import TunnelRecord
-from tests.e2e.desk import FIRST, NUMBER, OLD, Desk, open_desk, running_service
+from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk, running_service
+from tests.e2e.running import RunningRouter
 from tests.e2e.service import ACCOUNT, TOKEN, Service
 from tests.integrations.target import Target
 from tests.waiting import wait_until
@@ -142,6 +143,20 @@ def test_what_a_kill_left_behind_is_put_back_by_the_next_connect(desk: Desk) -> 
     assert not list(desk.folder.glob("connected-*"))
 
 
+def test_what_a_kill_left_behind_is_put_back_by_the_next_run(desk: Desk) -> None:
+    """`router run` alone is enough for the number to have its first webhook back."""
+    terminal = desk.terminal("connect", NUMBER).says("Connected.")
+    terminal.process.kill()
+    terminal.process.wait()
+    assert desk.says == desk.here
+    router = RunningRouter(desk.folder, **desk.environ)
+    try:
+        wait_until(lambda: desk.says == FIRST, what="it is put back", within=30)
+        wait_until(lambda: router.status_of("/healthz") == 200, what="it serves")
+    finally:
+        router.end()
+
+
 # -- what somebody else does ------------------------------------------------------------------------------------------
 
 NEW, NEW_AP = "https://new.example.com/", "AP" + "2" * 32
@@ -156,6 +171,7 @@ NEW, NEW_AP = "https://new.example.com/", "AP" + "2" * 32
         pytest.param({"sms_fallback_url": NEW}, (OLD, "GET", NEW, "POST", FIRST[4]), id="the fallback"),
         pytest.param({"sms_application_sid": NEW_AP}, (OLD, "GET", FIRST[2], "POST", NEW_AP), id="the application"),
         pytest.param({"sms_method": "GET"}, FIRST, id="the method, to what it was"),
+        pytest.param(dict(zip(SMS, FIRST, strict=True)), FIRST, id="all, as if a crash had come before the change"),
         pytest.param({"sms_url": OLD, "sms_method": "GET"}, (*FIRST[:4], ""), id="the URL, to what it was"),
     ],
 )

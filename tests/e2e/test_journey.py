@@ -125,18 +125,8 @@ def test_the_whole_journey(laptop: Laptop) -> None:
     assert laptop.as_before, ended.output
 
 
-def test_a_plain_start_puts_back_what_a_crash_has_left(laptop: Laptop) -> None:
-    """After a power cut `router run` alone is enough for the number to have its first webhook back."""
-    router = laptop.run("--tunnel", f"--ngrok-api={laptop.agent.url}", f"--connect={NUMBER}").up()
-    laptop.says("Connected.")
-    kill_all([router.pid])
-    router.process.wait()
-    laptop.run().up()
-    wait_until(lambda: laptop.as_before, what="the number has its first webhook")
-
-
-def test_ngrok_is_started_where_none_runs(laptop: Laptop) -> None:
-    """The program on the path is started with neither our secrets nor its own among its arguments, and ended."""
+def test_ngrok_is_started_where_none_runs(laptop: Laptop, redis_url: str) -> None:
+    """Over a Redis of one's own too; it gets no secret of ours, its own is no argument, and it is ended."""
     program = laptop.folder / "bin" / "ngrok"
     program.parent.mkdir()
     agent = Path(__file__).with_name("ngrok_agent.py")
@@ -146,6 +136,7 @@ def test_ngrok_is_started_where_none_runs(laptop: Laptop) -> None:
     )
     program.chmod(0o755)
     laptop.environ["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+    laptop.environ["ROUTER_REDIS_URL"] = redis_url
     laptop.environ["NGROK_AUTHTOKEN"] = "a-secret"
     router = laptop.run("--tunnel", f"--connect={NUMBER}").up()
     laptop.says("Connected.")

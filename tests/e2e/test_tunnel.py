@@ -253,9 +253,9 @@ def test_a_number_that_cannot_be_connected_ends_the_tunnel(desk: Desk, agent: Ng
     assert tunnel.read(desk.folder) == ""
 
 
-def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path) -> None:
+def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path, redis_url: str) -> None:
     """`router run --tunnel` does not go on as if it could be reached: it ends with the tunnel's exit status."""
-    environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+    environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_REDIS_URL": redis_url}
     router = RunningRouter(tmp_path, "--tunnel", "--ngrok-api=http://127.0.0.1:9", **environ)
     assert router.process.wait(60) == 1
     assert "router: no ngrok agent at http://127.0.0.1:9" in router.output
