@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.connection.record import NAME, Holder
+from router.cli.connection import session
+from router.cli.connection.change import Connector
+from router.cli.connection.record import NAME, Connections, Holder
+from router.errors import RouterError
+from router.settings import load
 from router.tunnel import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk, running_service
 from tests.e2e.running import RunningRouter
@@ -275,15 +279,41 @@ def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: li
     assert (ended.exit_code, desk.twilio.requests) == (2, [])
 
 
-def test_a_page_in_the_routers_place_is_told(desk: Desk) -> None:
-    """The warning of ngrok answers with 200, and would answer Twilio: the number is not pointed there."""
-    page = b"<!DOCTYPE html><html><body>ERR_NGROK_6024</body></html>"
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page)
+@pytest.mark.parametrize(
+    ("status", "page", "says"),
+    [
+        (b"200 OK", b"<html>ERR_NGROK_6024</html>", "ngrok's browser warning answered in the router's place"),
+        (b"530 Origin", b"error code: 1033", "the tunnel is gone: no cloudflared serves this address (error 1033)"),
+        (b"200 OK", b"<html>Welcome</html>", "what answers there is not this router's webhook"),
+    ],
+)
+def test_a_page_in_the_routers_place_is_told(desk: Desk, status: bytes, page: bytes, says: str) -> None:
+    """It would answer Twilio too: the number is not pointed there."""
+    head = b"HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % (status, len(page))
     with Target() as target:
         target.script["/webhooks/message"] = lambda caller: bool(caller.send(head + page)) and False
         ended = desk.type("connect", NUMBER, "--detach", ROUTER_PUBLIC_URL=target.url("").rstrip("/"))
     assert (ended.exit_code, desk.says) == (1, FIRST)
-    assert "ngrok's browser warning answered in the router's place (ERR_NGROK_6024)" in ended.output
+    assert says in ended.output
+
+
+def test_what_somebody_changes_while_we_ask_is_not_overwritten(desk: Desk) -> None:
+    """What was shown is what is replaced, or nothing is."""
+    settings = load(desk.environ)
+    connector, account = Connector(settings, Connections(desk.folder)), settings.accounts[0]
+    places = session.find(connector, account, [("number", NUMBER)])
+    desk.number["sms_url"] = NEW
+    with pytest.raises(RouterError, match="was changed by somebody else just now"):
+        session.connect(connector, places, account, desk.base, through_tunnel=False, holder="")
+    assert (desk.number["sms_url"], desk.twilio.updates) == (NEW, [])
+
+
+def test_what_was_before_is_on_disk_before_it_is_changed(desk: Desk) -> None:
+    """At the moment when Twilio is told of the new address, a power cut would lose nothing."""
+    seen: list[str] = []
+    desk.twilio.before_update = lambda: seen.extend(each["before"]["sms_url"] for each in desk.record)
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    assert seen == [OLD]
 
 
 def test_a_number_whose_service_decides_is_not_connected_in_vain(desk: Desk) -> None:

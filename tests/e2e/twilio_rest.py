@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +27,7 @@ class TwilioRest:
     `most` bounds its pages, whatever PageSize asks. `refuse` maps a page's number to the status that answers it; lists
     whose path is in `missing` the account does not have. `next_host` is where it says that the next page is, Twilio's
     own host when it is "". Nothing is answered while `released` is not set. `updates_answered` is the status of what
-    changes a record; 0 is a connection that breaks after the change was made.
+    changes a record, and 0 is a connection that breaks after the change was made; `before_update` is called before.
 
     Args:
         account_sid: the account.
@@ -54,6 +54,7 @@ class TwilioRest:
         self.missing: set[str] = set()
         self.next_host = ""
         self.updates_answered = 200
+        self.before_update: Callable[[], object] = lambda: None
         self.released = threading.Event()
         self.released.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -164,6 +165,7 @@ class TwilioRest:
     def _update(self, path: str, given: Record) -> tuple[int, Record]:
         """Change a record, as its resource documents it; what is not named stays."""
         record = self._record(path)
+        self.before_update()
         if record is None:
             return _error(404, 20404, f"The requested resource {path} was not found")
         if self.updates_answered >= 400:

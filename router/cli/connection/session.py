@@ -152,10 +152,13 @@ def connect(  # noqa: PLR0913 - what, to where, and who puts it back
     """Point the webhooks here, all of them or none.
 
     Raises:
-        RouterError: one could not be changed; the others are as they were.
+        RouterError: one could not be changed, or somebody has changed it since it was shown; all are as they were.
     """
     done: list[Connection] = []
     with connector.record.changing() as changes:
+        for place in places:
+            if connector.api(account.sid).fetch(place.kind, place.sid, place.name) != place:
+                raise RouterError(f"{place.name} was changed by somebody else just now, and was left so; try again")
         try:
             for place in places:
                 each = connector.connect(changes, place, account.sid, base, tunnel=through_tunnel, holder=holder)

@@ -36,6 +36,14 @@ _NGROK_SAYS: Final = {
 }
 
 
+# https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/error-1033/
+_CLOUDFLARE: Final = re.compile(rb"(?i)error(?: code:)? 1033")
+_CLOUDFLARE_SAYS: Final = (
+    "the tunnel is gone: no cloudflared serves this address (error 1033)",
+    "start it again, as `cloudflared tunnel --url http://127.0.0.1:8000`, and then `router tunnel --url https://…`",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Through:
     """What became of a request: whether it came through, what was found, and what to do.
@@ -75,6 +83,9 @@ def through(base: str, account: Account) -> Through:
         )
         found, advice = _NGROK_SAYS.get(code, known)
         return Through(good=False, found=found, advice=advice, final=code == _WARNING)
+    if _CLOUDFLARE.search(answered.body):
+        found, advice = _CLOUDFLARE_SAYS
+        return Through(good=False, found=found, advice=advice)
     if answered.status == _FORBIDDEN and answered.body == b"Forbidden":
         advice = "the signature was broken on the way, or another router is there: `router doctor` says what changed"
         return Through(good=False, found="refused a signed request", advice=advice)
