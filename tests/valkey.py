@@ -26,6 +26,8 @@ class ValkeyServer:
         self.url = "unix://" + quote(str(self.socket_path))
         self._options = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
         self._process: subprocess.Popen[bytes] | None = None
+        # A copy: a Sentinel has its servers rewrite the file.
+        self._config = Path(shutil.copy(CONFIG, self.folder))
         self.start()
 
     @property
@@ -38,7 +40,7 @@ class ValkeyServer:
         """Start the server over whatever its folder holds, and wait until it answers."""
         with (self.folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [valkey_binary(), CONFIG, "--dir", self.folder, "--unixsocket", self.socket_path, *self._options],
+                [valkey_binary(), self._config, "--dir", self.folder, "--unixsocket", self.socket_path, *self._options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

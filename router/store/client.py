@@ -35,6 +35,8 @@ Word: TypeAlias = str | bytes | int | float
 
 # A store that does not answer within this many seconds is away: DESIGN 7, "store call 1 s".
 CALL_SECONDS: Final = 1.0
+# A connection that was not used for so long is looked at before it is.
+IDLE_SECONDS: Final = 0.5
 # Commands in one pipeline at most. 256 accepts of the largest body allowed are 32 MB, well under a client's limits.
 BATCH: Final = 256
 
@@ -114,7 +116,20 @@ class _Link:
         self._unconfirmed: list[tuple[_Call, Any]] = []
         self._reading = False
         self._connection: Any = None
+        self._used = time.monotonic()
         self.broken = False
+
+    def closed_while_idle(self) -> bool:
+        """Say whether the store closed the connection since it was last used, as one does that stops or fails over.
+
+        A command sent into it would fail although a new connection would do. Under load nobody asks.
+        """
+        if self.broken or self._pending or time.monotonic() - self._used < IDLE_SECONDS:
+            return False
+        try:
+            return bool(self._connection.can_read())  # nothing is due, so what is there to read is the end
+        except (redis.RedisError, OSError):
+            return True
 
     def connect(self) -> None:
         """Connect, and load the scripts, as every new connection does: the store may have been restarted."""
@@ -131,6 +146,7 @@ class _Link:
 
     def send(self, calls: list[_Call]) -> None:
         """Send commands; their callers hear of them when the replies are there, or the connection is not any more."""
+        self._used = time.monotonic()
         self._pending.extend(calls)
         commands = [call.command for call in calls]
         if self._replicas and any(call.writes for call in calls):
@@ -173,8 +189,8 @@ class _Link:
                             raise
                         reply = StoreRefused(f"the store said: {error}")
                 self._hand_out(reply)
-        except StoreUnavailable as error:
-            self.close(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+            self.close(_unavailable(error))
         finally:
             self._reading = False
 
@@ -245,19 +261,26 @@ class Client:
         """Send what has gathered."""
         try:
             while self._outbox:
+                if self._link is not None and self._link.closed_while_idle():
+                    self._link.close(StoreUnavailable("the store closed the connection"))
                 if self._link is None or self._link.broken:
                     link = _Link(self._pool, self._wait, self._replicas)
                     link.connect()
                     self._link = link
                 batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
                 self._link.send(batch)
-        except StoreUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             # There is no connection to be had: whoever gathered meanwhile is told at once, their own time is short.
             failed, self._outbox = self._outbox, []
             for call in failed:
-                call.fail(error)
+                call.fail(_unavailable(error))
+            self.close()
         finally:
             self._sending = False
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"{type(error).__name__}: {error}")
 
 
 @contextmanager
