@@ -77,10 +77,11 @@ def control(scene: Scene) -> list[Figure]:
     for side in sides[1:]:
         name = f"store, for a flow of {side.size:,}"
         figures.append(figure("control", name, "bytes", [side.flow_bytes], at_most=_FLOW_BYTES))
-    for side in sides:
+    smallest, *larger = sides
+    for side in larger:  # from here on one store is enough, emptied before each use
         side.stock.close()
         scene.servers.end(side.router)
-    return [*figures, *_through_the_api(scene, count), *_applied(scene, count)]
+    return [*figures, *_through_the_api(scene, smallest, count), *_applied(scene, smallest.stock, count)]
 
 
 def _create(number: int) -> Call:
@@ -111,20 +112,16 @@ def _measure(scene: Scene, side: _Side, what: str) -> Sample:
     return Sample(measured, measured.rate, watch.seconds() / max(1, measured.sent), watch.others())
 
 
-def _through_the_api(scene: Scene, count: int) -> list[Figure]:
-    stock = scene.another_stock("created")
-    router = start_router(scene.servers, stock.url, _workers(scene))
-    before = stock.flows()
+def _through_the_api(scene: Scene, side: _Side, count: int) -> list[Figure]:
+    side.stock.forget_flows()
     calls = (_create(number) for number in range(count))
-    crowd = Crowd(router.port, max(2, scene.options.connections // 2))
+    crowd = Crowd(side.router.port, max(2, scene.options.connections // 2))
     seconds = crowd.send(calls, _Told(f"{count:,} flows through the API", count))
-    _check(stock, before + count)
-    scene.servers.end(router)
+    _check(side.stock, count)
     return _rate(f"{count:,} created through the API", count, seconds)
 
 
-def _applied(scene: Scene, count: int) -> list[Figure]:
-    stock = scene.another_stock("applied")
+def _applied(scene: Scene, stock: Stock, count: int) -> list[Figure]:
     stock.forget_flows()
     file = scene.servers.folder / "flows.toml"
     file.write_text(export(flow(MADE, number) for number in range(count)), encoding="utf-8")
