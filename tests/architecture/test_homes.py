@@ -26,6 +26,7 @@ HOMES = {
     "structlog": {"router.log"},
     "twilio": {"router.integrations"},
     "werkzeug": {"router.web", "router.app"},
+    "wordfreq": {"router.lexicon"},
 }
 # The plain applications that `router bench` measures the router against: they stand outside of the house.
 OUTSIDE = "router.cli.bench"
