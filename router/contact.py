@@ -79,6 +79,7 @@ class Choice:
         strength: of the choice against a flow that the conversation has.
         firm: whether a conversation keeps what was chosen.
         candidates: the flows that it may stay with.
+        known: the version of what the choice took for known of the contact.
         learned: the shares of each language with this message, nothing where it says nothing; kept only where the
             conversation does not stay as it is, which those shares did not decide.
         preference: the language that the contact chose with this message.
@@ -92,6 +93,7 @@ class Choice:
     strength: Strength
     firm: bool
     candidates: tuple[Candidate, ...]
+    known: str = ""
     learned: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     preference: str = ""
     passing: bool = False

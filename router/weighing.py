@@ -69,6 +69,7 @@ class Weighing:
         self._command = ""
         self._by_rule = False  # whether the flow looked at last has a Match that is met
         self._by_content = False  # and that asks what the customer said
+        self._by_clock = False  # and that asks for the hour
         self._read = False  # whether the text says something about its language
         self._steps: list[str] = []
         self.failed: list[tuple[str, str]] = []
@@ -93,7 +94,7 @@ class Weighing:
 
     def _why_not(self, flow: FlexFlow) -> str | None:
         """Say why a flow does not take the message; None when it does."""
-        self._by_rule = self._by_content = False
+        self._by_rule = self._by_content = self._by_clock = False
         if flow.match:
             why_not = self._rule(flow)
             if why_not is not None:
@@ -126,7 +127,7 @@ class Weighing:
             return "its Match has no value"
         if not met:
             return "its Match is false"
-        self._by_rule, self._by_content = True, expression.content
+        self._by_rule, self._by_content, self._by_clock = True, expression.content, "now" in expression.names
         return None
 
     # -- language ---------------------------------------------------------------------------------------------------
@@ -193,16 +194,21 @@ class Weighing:
             strength=self._strength(decision) if conditional else Strength.SILENT,
             firm=conditional and (self._by_rule or decision.firm),
             candidates=candidates,
+            known=self._circumstance.known.version,
             learned=dict(decision.shares) if self._read else {},
             preference=self._command,
-            passing=bool(self._opt_out),
+            passing=bool(self._opt_out) or (conditional and self._by_clock),
         )
 
     def _strength(self, decision: Decision) -> Strength:
-        """Say how much the message says for the flow that has conditions: a word of no language moves nothing."""
-        outright = self._by_content if self._by_rule else bool(self._command)
-        changed = not self._by_rule and decision.clear and any(flow.language_change for flow in self._flows)
-        if outright or changed:
+        """Say how much the message says for the flow that has conditions.
+
+        A rule about what the customer says, or about the hour, is obeyed; one about who the customer is chooses for
+        new conversations only, lest a canary take over those that are under way. A word of no language moves nothing.
+        """
+        if self._by_rule:
+            return Strength.OUTRIGHT if self._by_content or self._by_clock else Strength.SILENT
+        if self._command or (decision.clear and any(flow.language_change for flow in self._flows)):
             return Strength.OUTRIGHT
         return Strength.DECIDED if self._told else Strength.SILENT
 

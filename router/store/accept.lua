@@ -22,13 +22,13 @@
 --        ours, identities   the address written to; the contact's, one for each of their keys
 --        strength, firm     0 | 1 | 2, as router.contact.Strength; whether a conversation keeps what was chosen
 --        candidates         flow -> [disposition, ms that the conversation may be idle, 0 for ever]
---        final              whether the choice came from what is known of the contact, not from the message alone
+--        known, final       the contact's version that the choice came from; whether it counts whatever that is now
 --        learned, preference, passing, keep   as router.contact.Choice; ms that a contact is kept
 --      …              field value field value … written once
 --
 -- Returns {leased, now, 'sending', flow, language, kept 0|1} | {accepted, now, state of the lane's head, the same}
---       | {stale, now} or, where something is known of the contact that may change the choice, {stale, now, version,
---         preference, language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}
+--       | {stale, now} or, where the contact is not as the choice took it, {stale, now, version, preference,
+--         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}
 local message, lane, due, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, versions = tonumber(ARGV[5]), tonumber(ARGV[8])
@@ -79,8 +79,8 @@ if choice then
   if kept then
     disposition = candidate[1]
     if disposition ~= 'queue' then lease = 0 end
-  elseif not choice.final and choice.strength < 2 and c[2] then
-    return {'stale', now, c[2], c[3] or '', c[4] or '', c[5] or ''}
+  elseif not choice.final and choice.strength < 2 and (c[2] or '') ~= choice.known then
+    return {'stale', now, c[2] or '', c[3] or '', c[4] or '', c[5] or ''}
   end
 end
 

@@ -131,8 +131,8 @@ class Lanes:
         """Put a message into its lane, once; repeat with the same token when the reply was lost.
 
         `versions` are (contact identity, version) of the entries that the route came from, none to skip the check.
-        `choice` is what the route leaves open, `final` whether it came from what is known of the
-        contact, and not from the message alone.
+        `choice` is what the route leaves open, `final` whether it counts although the contact is
+        not as the choice took it.
         """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
@@ -188,6 +188,7 @@ class Lanes:
                     each.flow_sid: (each.disposition, 0 if each.lasting else self._sticky_ms)
                     for each in choice.candidates
                 },
+                "known": choice.known,
                 "final": final,
                 "learned": json.dumps(choice.learned, separators=(",", ":")) if choice.learned else "",
                 "preference": choice.preference,

@@ -37,6 +37,9 @@ ASK_FIRST: Final = 0.1
 ASK_MOST: Final = 1.0
 # How long past its deadline a view waits for the settle of an answer that was promised to it.
 PROMISE_SECONDS: Final = 2.0
+# How often a message is routed: by what this process knew, by the flows as they are, by the contact as it is; and again
+# where somebody changes the contact at this moment. The last one counts whatever happens meanwhile.
+ROUNDS: Final = 5
 _ASSERTED: Final = frozenset((*CHANNELS, "message"))
 _XML: Final = "text/xml"
 T = TypeVar("T")
@@ -158,18 +161,19 @@ class Intake:
         names = identities(message)
         entries = self._ask(arrived, lambda: self._entries.get(message.account_sid, names))
         circumstance = Circumstance(datetime.now(UTC), lang=received.lang, likelihood=self._likelihood)
-        check, final = True, False
-        while True:
+        check = True
+        for left in reversed(range(ROUNDS)):
             route = resolve(message, entries, circumstance)
             route, acceptance = self._accept_route(
-                message, packed, token, route, arrived, lang=received.lang, check=check, final=final
+                message, packed, token, route, arrived, lang=received.lang, check=check, final=not left
             )
             if acceptance.kind != "stale":
-                return route, acceptance
+                break
             if acceptance.known is None:
                 entries, check = self._ask(arrived, lambda: self._entries.read(message.account_sid, names)), False
             else:
-                circumstance, final = replace(circumstance, known=acceptance.known), True
+                circumstance = replace(circumstance, known=acceptance.known)
+        return route, acceptance
 
     def _accept_route(  # noqa: PLR0913 - the message, its request and its route, and how the call goes
         self,

@@ -224,22 +224,22 @@ def test_a_clear_change_of_language_moves_where_the_address_allows_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("match", "expected"),
+    ("match", "strength", "passing"),
     [
-        ('body.contains("order")', Strength.OUTRIGHT),
-        ('params["Body2"] == ""', Strength.OUTRIGHT),
-        ("percent(100)", Strength.DECIDED),
-        ('now.getHours("Europe/Berlin") > 3', Strength.DECIDED),
-        ('channel == "whatsapp"', Strength.DECIDED),
+        ('body.contains("order")', Strength.OUTRIGHT, False),
+        ('params["Body2"] == ""', Strength.OUTRIGHT, False),
+        ("percent(100)", Strength.SILENT, False),
+        ('channel == "whatsapp" && country == "JP"', Strength.SILENT, False),
+        ('now.getHours("Europe/Berlin") > 3', Strength.OUTRIGHT, True),
     ],
 )
-def test_only_what_the_customer_says_leaves_a_conversation(match: str, expected: Strength) -> None:
-    """A rule about the message's content moves a conversation; the clock, a share or a country never does."""
+def test_which_rules_leave_a_conversation(match: str, strength: Strength, passing: bool) -> None:
+    """One about what is said moves it; one about who says it only begins new ones; the night shift gives it back."""
     route = _route(_said("Where is my order please"), DEFAULT, _flow("4", Match=match))
     assert route.flow is not None
     assert route.flow.match == match
-    assert _strength(route) == expected
-    assert route.choice.firm  # type: ignore[union-attr]
+    assert route.choice is not None
+    assert (route.choice.strength, route.choice.passing, route.choice.firm) == (strength, passing, True)
 
 
 # -- opt-outs ---------------------------------------------------------------------------------------------------------

@@ -206,14 +206,20 @@ def test_the_store_decides_as_the_rule_says(
 
 
 def test_what_is_known_is_told_where_it_may_change_the_choice(desk: Desk) -> None:
-    """A choice from the message alone is stale where the contact is known and the conversation is not; not twice."""
+    """A choice is stale where the contact is not as it took it and the conversation has no flow; not a final one."""
     desk.accept(SPANISH, _spanish(learned={"es": 0.9, "other": 0.1}, ours=OTHER_OURS))
     stale = desk.accept(DEFAULT)
     assert stale.kind == "stale"
     assert stale.known is not None
     assert stale.known.learned == {"es": 0.9, "other": 0.1}
     assert desk.stored("state") == ""
-    assert desk.accept(SPANISH, final=True).kind in ("leased", "accepted")
+    informed = replace(CHOICE, known=stale.known.version)
+    desk.store.contacts.change(ACCOUNT, PHONE, version="later", preference="ca")
+    again = desk.accept(SPANISH, informed)
+    assert (again.kind, again.known and again.known.preference) == ("stale", "ca")
+    assert desk.accept(SPANISH, replace(CHOICE, known="later")).kind == "leased"
+    desk.store.contacts.change(ACCOUNT, PHONE, version="later still", close=ALL)
+    assert desk.accept(SPANISH, informed, final=True).kind == "accepted"
     assert desk.accept(DEFAULT, replace(_spanish(), strength=Strength.OUTRIGHT)).kind != "stale"
 
 
