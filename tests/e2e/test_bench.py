@@ -51,7 +51,7 @@ _EVERY_FIGURE = {
             for flows in (20, 200)
         ),
         "kept busy by others",
-        *(f"store, for a flow of {flows}" for flows in (20, 200)),
+        *(f"store, for a flow of {flows}, beside the list of changes" for flows in (20, 200)),
         *(
             f"20 {what}{rate}"
             for what in ("created through the API", "applied", "applied again", "removed by --prune")

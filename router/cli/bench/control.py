@@ -75,7 +75,7 @@ def control(scene: Scene) -> list[Figure]:
     others = [each.others for samples in taken.values() for each in samples]
     figures.append(figure("control", "kept busy by others", "cores", others))
     for side in sides[1:]:
-        name = f"store, for a flow of {side.size:,}"
+        name = f"store, for a flow of {side.size:,}, beside the list of changes"
         figures.append(figure("control", name, "bytes", [side.flow_bytes], at_most=_FLOW_BYTES))
     smallest, *larger = sides
     for side in larger:  # from here on one store is enough, emptied before each use
@@ -94,13 +94,14 @@ def _workers(scene: Scene) -> int:
 
 def _side(scene: Scene, size: int) -> _Side:
     stock = scene.another_stock(f"{size}-flows")
-    before, told = stock.used_bytes(), _Told(f"{size:,} flows to compare with", size)
+    before = stock.used_bytes() - stock.changes_bytes()
+    told = _Told(f"{size:,} flows to compare with", size)
     for begin in range(10, size, _CHUNK):
         end = min(size, begin + _CHUNK)
         stock.put_flows(PAUSED, end, begin=begin)
         told(end)
     stock.wait_until_written()
-    flow_bytes = (stock.used_bytes() - before) / max(1, size - 10)
+    flow_bytes = (stock.used_bytes() - stock.changes_bytes() - before) / max(1, size - 10)
     return _Side(size, stock, start_router(scene.servers, stock.url, _workers(scene)), flow_bytes, itertools.count())
 
 

@@ -15,7 +15,7 @@ from router.settings import load
 from router.store import Store, connect
 from router.store.cache import EntryCache
 from router.store.client import Client
-from router.store.keys import bucket
+from router.store.keys import AccountKeys, bucket
 from router.store.lanes import new_token
 
 # Blocks of addresses, by what their flows do with a message.
@@ -86,6 +86,10 @@ class Stock:
     def used_bytes(self) -> int:
         """Return the store's memory in use."""
         return int(self._info("memory")["used_memory"])
+
+    def changes_bytes(self) -> int:
+        """Return the memory of the list of changes, which does not grow with the flows beyond the newest 10,000."""
+        return int(self._client.call("MEMORY", "USAGE", AccountKeys(ACCOUNT).changes, "SAMPLES", 0) or 0)
 
     def script_calls(self) -> int:
         """Return how many scripts clients have called so far: all that the router calls while messages come in."""
