@@ -14,7 +14,9 @@ from router.flow import FlexFlow
 from router.store.deliveries import Delivery
 
 _FAILURES: Final = 10
-_KEPT: Final = 0.9  # of a rate, from which on it counts as kept
+# A rate was not kept when it took so many times as long as it had to, and seconds beside: the last answers come late.
+_LATE: Final = 1.1
+_GRACE: Final = 1.0
 # Parameters that make a message special, which are shown with it.
 _TOLD: Final = (
     "ButtonPayload", "InteractiveData", "FlowData", "Latitude", "Longitude", "Label", "OriginalRepliedMessageSid",
@@ -115,7 +117,9 @@ def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Fa
     addresses = {each.form["To"] for each in sent}
     head += next(iter(addresses)) if len(addresses) == 1 else number(len(addresses), "address", "es")
     reached = len(sent) / max(seconds, 0.001)
-    short_of = f", where {rate:,g} were wanted: the answers came too late for more" if reached < _KEPT * rate else ""
+    short_of = ""
+    if rate and seconds > len(sent) / rate * _LATE + _GRACE:
+        short_of = f", where {rate:,g} were wanted: the answers came too late for more"
     facts: Facts = [
         ("Sent", f"{head}, in {seconds:.1f} s ({reached:,.0f} a second{short_of})"),
         ("Answers", [_counts(_status(each) for each in sent), _percentiles(sent)]),

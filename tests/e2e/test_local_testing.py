@@ -1,4 +1,7 @@
-"""docs/local-testing.md, played from its first command to its last, as somebody new would type them."""
+"""docs/local-testing.md, played from its first command to its last, as somebody new would type them.
+
+The tests of the player are in this file too: one with a single long test would be the last to begin.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -94,3 +97,76 @@ def test_every_command_of_the_page_does_what_the_page_shows(player: Player, twil
     for step in steps(PAGE.read_text()):
         player.play(step)
     assert twilio.numbers[0]["sms_url"] == "https://demo.twilio.com/welcome/sms/reply"
+
+
+# --- the player itself ---
+
+SMALL_PAGE = """
+Text.
+
+<!-- file: hello.sh -->
+```sh
+echo "$GREETING SM0123456789abcdef0123456789abcdef after 12 ms"
+```
+
+```console
+$ export GREETING=Hello
+$ sh hello.sh
+Hello SM… after 9 ms
+$ echo SM…
+SM…
+```
+
+<!-- runs in: clock -->
+```console
+$ sh -c 'trap "echo ended; exit" INT; echo begun; while :; do sleep 0.01; done'
+begun
+```
+
+<!-- event: bell -->
+<!-- ends: clock -->
+```console
+ended
+```
+"""
+
+
+def bare(folder: Path) -> Player:
+    """A player that knows nothing."""
+    return Player(folder, {"PATH": "/usr/bin:/bin"}, {})
+
+
+def test_a_page_is_played_as_it_is_read(tmp_path: Path) -> None:
+    """Files are written, variables kept, commands run here or beside, SIDs found again, events told, Ctrl-C sent."""
+    rung: list[str] = []
+    player = bare(tmp_path)
+    player.events = {"bell": lambda: rung.append("bell")}
+    found = steps(SMALL_PAGE)
+    assert [step.kind for step in found] == ["file", "run", "run", "run", "start", "event", "end"]
+    for step in found:
+        player.play(step)
+    assert rung == ["bell"]
+    assert (player.folder / "output").read_text() == "SM0123456789abcdef0123456789abcdef\n"
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown", "same"),
+    [
+        pytest.param("a\nb", "a\nb", True, id="the same"),
+        pytest.param("a\nb", "a", False, id="a line too many"),
+        pytest.param("a", "a\nb", False, id="a line too few"),
+        pytest.param("a\nx\nb", "a\n...\nb", True, id="any lines"),
+        pytest.param("a\nx\nb", "a\n...", True, id="any lines to the end"),
+        pytest.param("a\nx\nb", "...\nc\n...", False, id="a line that is not there"),
+        pytest.param("a\nb", "b\na", False, id="another order"),
+        pytest.param("a   12 ms", "a 9 ms", True, id="times and blanks"),
+        pytest.param("took 12 ms", "took 9 attempts", False, id="no time at all"),
+        pytest.param("FO" + "a" * 32, "FO…", True, id="a SID"),
+        pytest.param("FO" + "a" * 32, "SM…", False, id="another kind of SID"),
+        pytest.param("token: abc", "token: …", True, id="the rest of a line"),
+        pytest.param("anything", "", False, id="nothing is shown"),
+    ],
+)
+def test_what_differs_is_seen(tmp_path: Path, printed: str, shown: str, *, same: bool) -> None:
+    """Ids and times aside, a page is what is printed, or it is wrong."""
+    assert (bare(tmp_path)._difference(printed.splitlines(), tuple(shown.splitlines())) == "") is same
