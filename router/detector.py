@@ -73,8 +73,8 @@ _OTHERS: Final = 10
 # A script that is not a tag's own: people write Russian with Latin letters too.
 _OTHER_SCRIPT: Final = 0.02
 _LEAST: Final = 1e-4
-# Texts repeat themselves ("hola", a button's). An entry is some 1 KB.
-_REMEMBERED: Final = 4096
+# Texts repeat themselves ("hola", a button's). An entry is some 3 KB.
+_REMEMBERED: Final = 1024
 _PLANS: Final = 256
 
 

@@ -4,6 +4,7 @@ That process must know neither Redis' client nor TLS: its workers patch them for
 child asks the store, and only says what it found. lingua knows no sockets.
 """
 
+import gc
 import os
 import select
 import signal
@@ -28,9 +29,15 @@ def preload(settings: Settings, say: Callable[[str], None]) -> None:
             "looking at the text"
         )
     elif named:
-        from router import detector
+        from router import detector, language_tag
 
         detector.load(detector.needed(named))
+        for code in named:
+            language_tag.names(
+                code
+            )  # for preference commands: the first time takes up to 16 ms, which is long in a worker
+        # The collector writes to whatever it looks at, and so would give each worker a copy of its own: 7 MB.
+        gc.freeze()
 
 
 def _named(settings: Settings) -> str:
