@@ -50,7 +50,7 @@ class Speed(click.ParamType[float]):
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="So much faster than it was. [1]")
 @click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it all. [the router that runs here]")
 @click.option("--to", help="The address written to, in place of those recorded.")
@@ -81,6 +81,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
       router replay-traffic monday.jsonl --dry-run
       router replay-traffic monday.jsonl --speed 10
       router replay-traffic production.jsonl --account AC… --to +15005550006 --speed max
+      router record - --since 1h | router replay-traffic - --url http://127.0.0.1:9000/webhooks/message
 
     At the pace at which it came, or faster; each conversation in its order. Every message gets a new MessageSid, for
     with its own it may be a duplicate. What another account received is sent as --account says. The exit status is 1

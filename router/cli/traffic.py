@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import click
+
 from router.cli.call import Fields, Method
 from router.errors import NotAMessage, RouterError
 from router.message import MAX_FIELDS, Message
@@ -101,13 +103,13 @@ class Writer:
 
 
 def read(path: Path) -> list[Recorded]:
-    """Read a file of recorded traffic, whole or not at all.
+    """Read a file of recorded traffic, - for standard input, whole or not at all.
 
     Raises:
         RouterError: it cannot be read, is too large, or a line is none of a recording; the sentence has its number.
     """
     try:
-        with path.open("rb") as file:
+        with click.open_file(str(path), "rb") as file:
             content = file.read(FILE_MOST + 1)
     except OSError as error:
         reason = "it is a folder" if isinstance(error, IsADirectoryError) else error.strerror

@@ -287,6 +287,8 @@ def test_wrong_usage_is_exit_status_2(offline: Cli, command: list[str]) -> None:
     "command",
     [
         ["simulate"],
+        ["record"],
+        ["replay-traffic"],
         ["explain"],
         ["flows"],
         ["flows", "apply"],

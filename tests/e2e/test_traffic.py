@@ -178,6 +178,10 @@ def test_the_newest_are_kept_and_a_pipe_gets_lines(cli: Cli) -> None:
     sent = sids(cli, "sms", "--to", "+15550000007", "--count", "5")
     result = cli("record", "-", "--to", "+15550000007", "--limit", "3")
     assert [each["parameters"]["MessageSid"] for each in told(result)] == sent[-3:]
+    with Target() as webhook:
+        again = cli("replay-traffic", "-", "--url", webhook.url(), "--speed", "max", "--wait", "0", given=result.stdout)
+        assert again.exit_code == 0, again.output
+        assert [form(each)["Body"] for each in webhook.requests] == ["Hello 3", "Hello 4", "Hello 5"]
 
 
 def test_nobody_there_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
