@@ -169,7 +169,7 @@ def print_changes(changes: Sequence[Change], doubts: Callable[[FlexFlow], Sequen
 
     Args:
         changes: what would be added, changed, removed.
-        doubts: says why a flow that is added or changed would deliver nothing.
+        doubts: says why a flow that is added or changed may not do what is meant.
     """
     out = console()
     doubtful = {change.after.sid: found for change in changes if change.after and (found := doubts(change.after))}
@@ -190,7 +190,7 @@ def print_changes(changes: Sequence[Change], doubts: Callable[[FlexFlow], Sequen
     counts = Counter[str](change.kind for change in changes)
     out.print(", ".join(f"{counts[kind]:,} to {kind}" for kind in marks if counts[kind]))
     if doubtful:
-        out.print(Text(f"! {len(doubtful):,} of them would deliver nothing as they are", style="yellow"))
+        out.print(Text(f"! {len(doubtful):,} of them may not do what is meant: see the lines with !", style="yellow"))
 
 
 def _value(value: object) -> str:

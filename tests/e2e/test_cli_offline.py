@@ -108,7 +108,7 @@ def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict
     result = offline("flows", "apply", "-", given=f"[[flow]]\n{given}")
     assert result.exit_code == 0, result.output
     assert said in result.output
-    assert "! 1 of them would deliver nothing as they are\nDone." in result.output
+    assert "! 1 of them may not do what is meant: see the lines with !\nDone." in result.output
 
 
 def test_warned_of_are_the_types_without_a_sender() -> None:
