@@ -188,6 +188,7 @@ def _forwarder(agent: NgrokAgent, upstream: _Upstream) -> type[BaseHTTPRequestHa
 
 class _Quiet(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"
+    wbufsize = -1  # an answer is one write, which waits for nothing
 
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", "0")))

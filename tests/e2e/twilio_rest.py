@@ -214,6 +214,7 @@ def _error(status: int, code: int, message: str) -> tuple[int, Record]:
 def _handler(twilio: TwilioRest) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer is one write, which waits for nothing
 
         def do_GET(self) -> None:
             """Answer with a record, a page of records, or Twilio's error."""

@@ -112,7 +112,6 @@ class Connector:
             RouterError: it cannot be saved, or Twilio refuses; then the webhook says what it said.
         """
         known, values = changes.of(place.kind, place.sid), wanted(place.kind, base)
-        ours = known if known is not None and is_ours(place, known) else None
         connection = Connection(
             kind=place.kind,
             sid=place.sid,
@@ -120,8 +119,8 @@ class Connector:
             account_sid=account_sid,
             base=base,
             tunnel=tunnel,
-            before=ours.before if ours else place.values,
-            ours=(*ours.ours, values) if ours else (values,),
+            before=_before(place, known) if known else place.values,
+            ours=(*known.ours, values) if known else (values,),
             holder=holder,
             at=int(time.time() * 1000),
         )
@@ -236,24 +235,32 @@ def shown(value: str) -> str:
     return clean(_CREDENTIALS.sub("://…@", value)) or "(none)"
 
 
+def _before(place: Place, known: Connection) -> Values:
+    """Return what a place said before us: what was so then, and what somebody has written since."""
+    values = dict(place.values)
+    for main, others in _together(place.kind):
+        if is_ours(place, known, main):
+            values |= {field: known.before[field] for field in (main, *others) if is_ours(place, known, field)}
+    return values
+
+
 def _merge(place: Place, connection: Connection) -> Restored:
-    """Say field by field what is to be put back: what still says what we wrote. A URL's method goes with it."""
-    fields = FIELDS[place.kind]
-    url, method, fallback, fallback_method, *over = fields
-    now = place.values
-    back: dict[str, str] = {}
-    left: dict[str, str] = {}
-    for main, others in ((url, (method, *over)), (fallback, (fallback_method,))):
-        if is_ours(place, connection, main):
-            for field in (main, *others):
-                if is_ours(place, connection, field):
-                    back[field] = connection.before[field]
-                elif now[field] != connection.before[field]:
-                    left[field] = now[field]
-        elif now[main] != connection.before[main]:
-            left[main] = now[main]
-    back = {field: value for field, value in back.items() if value != now[field]}
+    """Say field by field what is to be put back: what still says what we wrote."""
+    now, before = place.values, _before(place, connection)
+    back = {field: value for field, value in before.items() if value != now[field]}
+    left = {
+        field: now[field]
+        for main, others in _together(place.kind)
+        for field in ((main, *others) if is_ours(place, connection, main) else (main,))
+        if not is_ours(place, connection, field) and now[field] != connection.before[field]
+    }
     return Restored(connection.name, back, left)
+
+
+def _together(kind: Kind) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return each URL with what is nothing without it: its method, and what would come before the inbound one."""
+    url, method, fallback, fallback_method, *over = FIELDS[kind]
+    return (url, (method, *over)), (fallback, (fallback_method,))
 
 
 def _plain(url: str) -> str:

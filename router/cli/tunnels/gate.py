@@ -69,6 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
     timeout = _IDLE_SECONDS
+    # An answer is one write: head and body apart would wait 40 ms for each other, by Nagle and delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         """Pass a webhook on; refuse whatever else it is."""

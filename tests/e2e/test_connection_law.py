@@ -1,0 +1,83 @@
+"""The law of connections: nothing of ours is left at Twilio and nothing of others is lost, whatever happens."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from router.cli.connection.change import Connector, wanted
+from router.cli.connection.record import Connections
+from router.errors import RouterError
+from router.settings import load
+from tests.e2e.desk import FIRST, SMS
+from tests.e2e.service import ACCOUNT, TOKEN
+from tests.e2e.twilio_rest import TwilioRest
+
+BASES = ("https://one.example.app", "https://two.example.app")
+URL, METHOD, FALLBACK, FALLBACK_METHOD, APPLICATION = SMS
+# What Twilio answers to a change: done; refused; done, and the answer is lost.
+ANSWERS = st.sampled_from([200, 500, 0])
+STEPS = st.one_of(
+    st.tuples(st.just("connect"), st.sampled_from(BASES), ANSWERS),
+    st.tuples(st.just("move"), st.sampled_from(BASES), ANSWERS),
+    st.tuples(st.just("crash"), st.sampled_from(BASES), st.just(200)),
+    st.tuples(st.just("restore"), st.just(""), ANSWERS),
+    st.tuples(st.just("somebody"), st.sampled_from([URL, FALLBACK]), st.just(200)),
+)
+
+
+@pytest.fixture(scope="module")
+def twilio() -> Iterator[TwilioRest]:
+    """A Twilio whose number is set anew for each example."""
+    with TwilioRest(ACCOUNT, TOKEN) as twilio:
+        yield twilio
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(steps=[("connect", BASES[0], 200), ("somebody", URL, 200), ("connect", BASES[1], 200)])
+@example(steps=[("connect", BASES[0], 200), ("crash", BASES[1], 200), ("move", BASES[1], 0)])
+@given(steps=st.lists(STEPS, max_size=7))
+def test_the_law(twilio: TwilioRest, tmp_path: Path, steps: list[tuple[str, str, int]]) -> None:
+    """Connected, moved, refused, killed, changed by somebody: putting back ends with what others wrote last."""
+    twilio.numbers.clear()
+    number = twilio.number("+15550000001", **dict(zip(SMS, FIRST, strict=True)))
+    theirs = {URL: FIRST[0], FALLBACK: FIRST[2]}
+    record, serial = Connections(tmp_path), itertools.count(1)
+    record.write(())
+    given = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_TWILIO_API_URL": twilio.url}
+    connector = Connector(load(given), record)
+
+    def take(verb: str, what: str, answer: int) -> None:
+        twilio.updates_answered = answer
+        with record.changing() as changes:
+            known = changes.of("number", number["sid"])
+            if verb == "somebody":
+                number[what] = theirs[what] = f"https://somebody.example.com/{next(serial)}"
+            elif verb == "connect":
+                place = connector.api(ACCOUNT).number("+15550000001")
+                connector.connect(changes, place, ACCOUNT, what, tunnel=True, holder="")
+            elif known is None:
+                return
+            elif verb == "move":
+                connector.move(changes, known, what)
+            elif verb == "crash":  # the record is written, and Twilio was not told any more
+                changes.put(replace(known, base=what, ours=(*known.ours, wanted("number", what))))
+            else:
+                connector.restore(changes, known)
+
+    for step in steps:
+        with suppress(RouterError):
+            take(*step)
+    take("restore", "", 200)
+
+    assert {field: number[field] for field in theirs} == theirs
+    assert record.read() == ()
+    if theirs == {URL: FIRST[0], FALLBACK: FIRST[2]}:
+        assert tuple(number[field] for field in SMS) == FIRST
+    if theirs[URL] != FIRST[0]:
+        assert (number[METHOD], number[APPLICATION]) in {("POST", ""), (FIRST[1], FIRST[4])}
