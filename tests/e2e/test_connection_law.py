@@ -41,6 +41,7 @@ def twilio() -> Iterator[TwilioRest]:
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(steps=[("connect", BASES[0], 200), ("somebody", URL, 200), ("connect", BASES[1], 200)])
 @example(steps=[("connect", BASES[0], 200), ("crash", BASES[1], 200), ("move", BASES[1], 0)])
+@example(steps=[("connect", BASES[0], 200), ("somebody", FALLBACK, 200), ("move", BASES[1], 200)])
 @given(steps=st.lists(STEPS, max_size=7))
 def test_the_law(twilio: TwilioRest, tmp_path: Path, steps: list[tuple[str, str, int]]) -> None:
     """Connected, moved, refused, killed, changed by somebody: putting back ends with what others wrote last."""

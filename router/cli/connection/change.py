@@ -125,7 +125,7 @@ class Connector:
             at=int(time.time() * 1000),
         )
         changes.put(connection)
-        self._set(changes, connection, otherwise=known)
+        self._set(changes, connection, values, otherwise=known)
         return connection
 
     def restore(self, changes: Changes, connection: Connection) -> Restored:
@@ -146,7 +146,7 @@ class Connector:
         return restored
 
     def move(self, changes: Changes, connection: Connection, base: str) -> bool:
-        """Point a webhook to a new base, if it is still ours; say whether it was.
+        """Point a webhook to a new base, as far as it is still ours; say whether its inbound URL was.
 
         Raises:
             RouterError: it cannot be saved, or Twilio does not answer or refuses.
@@ -154,14 +154,16 @@ class Connector:
         place = self.api(connection.account_sid).fetch(connection.kind, connection.sid, connection.name)
         if place is None or not is_ours(place, connection):
             return False
-        moved = replace(connection, base=base, ours=(*connection.ours, wanted(connection.kind, base)))
+        target = wanted(connection.kind, base)
+        moved = replace(connection, base=base, before=_before(place, connection), ours=(*connection.ours, target))
         changes.put(moved)
-        self._set(changes, moved, otherwise=connection)
+        values = {field: target[field] for field in _ours(place, connection)}
+        self._set(changes, moved, values, otherwise=connection)
         return True
 
-    def _set(self, changes: Changes, connection: Connection, *, otherwise: Connection | None) -> None:
-        """Write the newest values to Twilio; where it is not known whether they were taken, look."""
-        api, values = self.api(connection.account_sid), connection.ours[-1]
+    def _set(self, changes: Changes, connection: Connection, values: Values, *, otherwise: Connection | None) -> None:
+        """Write values to Twilio; where it is not known whether they were taken, look."""
+        api = self.api(connection.account_sid)
         try:
             api.change(connection.kind, connection.sid, values)
         except TwilioError as error:
@@ -172,7 +174,7 @@ class Connector:
                     f"{connection.name}: {error}. Whether it was changed is not known; what it was before is "
                     "saved, and `router disconnect` puts it back"
                 ) from None
-            if place is not None and is_ours(place, replace(connection, ours=(values,))):
+            if place is not None and is_ours(place, replace(connection, ours=connection.ours[-1:])):
                 return
             if otherwise is None:
                 changes.remove(connection)
@@ -237,11 +239,18 @@ def shown(value: str) -> str:
 
 def _before(place: Place, known: Connection) -> Values:
     """Return what a place said before us: what was so then, and what somebody has written since."""
-    values = dict(place.values)
-    for main, others in _together(place.kind):
-        if is_ours(place, known, main):
-            values |= {field: known.before[field] for field in (main, *others) if is_ours(place, known, field)}
-    return values
+    return {**place.values, **{field: known.before[field] for field in _ours(place, known)}}
+
+
+def _ours(place: Place, connection: Connection) -> list[str]:
+    """Return the fields that still say what we wrote."""
+    return [
+        field
+        for main, others in _together(place.kind)
+        if is_ours(place, connection, main)
+        for field in (main, *others)
+        if is_ours(place, connection, field)
+    ]
 
 
 def _merge(place: Place, connection: Connection) -> Restored:
