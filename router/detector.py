@@ -11,7 +11,6 @@ named parallel. None of them is used. Detection holds the interpreter's lock.
 """
 
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from lingua import IsoCode639_1, IsoCode639_3, Language, LanguageDetectorBuilder
 
 from router import language_tag, lexicon
 from router.language import OTHER
+from router.telling import script_of
 
 # The background, by lingua's sets of languages that share a script; the other scripts tell their language themselves.
 # Chosen by measurement (docs/languages.md): most texts in any further language are nearest to one of these.
@@ -65,7 +65,7 @@ WORDS_MOST: Final = 6000
 _POWER: Final = 0.3
 # How often, in a text of one letter, a language is right that is ruled out; it falls with the root of the letters.
 _RULED_OUT: Final = 0.03
-# A text is read to its end only where so many letters of it leave a doubt. Time is proportional to the letters.
+# N-grams are read to a text's end only where so many letters of it leave a doubt: time is proportional to the letters.
 _FIRST_LETTERS: Final = 16
 _DOUBT: Final = 0.01
 # How many other languages are as good as equally likely, where none that is offered is.
@@ -156,11 +156,10 @@ class _Plan:
         words = self._by_words(text)
         if words and self._words_do and sum(words.values()) < 1 / (1 - _DOUBT):
             return _with_floor(words, text)
-        cut = text.find(" ", _FIRST_LETTERS)
-        if cut > 0:
-            found = self._by_letters(text[:cut], words)
-            if found and max(found.values()) > 1 - _DOUBT:
-                return found
+        first = _until(text, _FIRST_LETTERS)
+        found = self._by_letters(first, words)
+        if first == text or (found and max(found.values()) > 1 - _DOUBT):
+            return found
         return self._by_letters(text, words)
 
     def _by_words(self, text: str) -> dict[str, float]:
@@ -186,32 +185,17 @@ class _Plan:
         return _with_floor(weights, text)
 
 
+def _until(text: str, letters: int) -> str:
+    """Return the whole words that begin in the first letters of a text."""
+    end = text.find(" ", letters)
+    return text[:end] if end > 0 else text
+
+
 def _with_floor(weights: Mapping[str, float], text: str) -> dict[str, float]:
     """Return weights as probabilities, of which none is nothing."""
     floor = _RULED_OUT / math.sqrt(len(text) - text.count(" "))
     scale, floor = (1 - floor) / sum(weights.values()), floor / len(weights)
     return {code: scale * weight + floor for code, weight in weights.items()}
-
-
-def script_of(text: str) -> str:
-    """Return the ISO 15924 code of a text's script where it is Latin, Cyrillic or Arabic or either Chinese, else ""."""
-    name = unicodedata.name(text[0], "") if text else ""
-    if not name.startswith("CJK"):
-        return next((code for start, code in _SCRIPT_NAMES.items() if name.startswith(start)), "")
-    # GB 2312 has the simplified characters, Big5 the traditional ones.
-    simplified, traditional = (
-        sum(_encodes(each, own) and not _encodes(each, other) for each in text)
-        for own, other in (("gb2312", "big5"), ("big5", "gb2312"))
-    )
-    return "" if simplified == traditional else "Hans" if simplified > traditional else "Hant"
-
-
-def _encodes(character: str, encoding: str) -> bool:
-    try:
-        character.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def needed(tags: Iterable[str]) -> frozenset[str]:
@@ -287,7 +271,6 @@ def _members(script: str) -> frozenset[Language | None]:
 _CODES: Final = {language: _code(language) for language in Language.all()}
 # lingua keeps models for the whole process, and does not say which.
 _LOADED: Final[set[str]] = set()
-_SCRIPT_NAMES: Final = {"LATIN": "Latn", "CYRILLIC": "Cyrl", "ARABIC": "Arab"}
 # A word of five letters, without any that only some of the languages have: for it each model is looked up, and loaded.
 _SCRIPTS: Final = {
     "latin": ("aroma", Language.all_with_latin_script),

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import Final
 
 # Characters of a body that are looked at: what is telling comes early, and reading all of WhatsApp's 4,096 takes time.
-READ: Final = 400
-# Letters that are handed on: `router bench language` tells whole sentences no better. From 120 on, lingua would count
-# otherwise, and its confidences mean something else.
-MOST_LETTERS: Final = 110
+READ: Final = 300
+# Letters that are handed on: `router bench language` tells whole sentences hardly better. From 120 on, lingua would
+# count otherwise, and its confidences mean something else.
+MOST_LETTERS: Final = 80
 # Fewer Latin letters say nothing: "si", "ja", "no" are words of many languages. One letter of a rarer script does.
 LEAST_LETTERS: Final = 3
 
@@ -74,6 +74,30 @@ def _at_most(words: Iterable[str], letters: int) -> str:
             break
         taken.append(word)
     return " ".join(taken).rstrip()
+
+
+_SCRIPT_NAMES: Final = {"LATIN": "Latn", "CYRILLIC": "Cyrl", "ARABIC": "Arab"}
+
+
+def script_of(text: str) -> str:
+    """Return the ISO 15924 code of a text's script where it is Latin, Cyrillic or Arabic or either Chinese, else ""."""
+    name = unicodedata.name(text[0], "") if text else ""
+    if not name.startswith("CJK"):
+        return next((code for start, code in _SCRIPT_NAMES.items() if name.startswith(start)), "")
+    # GB 2312 has the simplified characters, Big5 the traditional ones.
+    simplified, traditional = (
+        sum(_encodes(each, own) and not _encodes(each, other) for each in text)
+        for own, other in (("gb2312", "big5"), ("big5", "gb2312"))
+    )
+    return "" if simplified == traditional else "Hans" if simplified > traditional else "Hant"
+
+
+def _encodes(character: str, encoding: str) -> bool:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # English: what Twilio itself takes for one, https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out (and

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.detector import Detector, load, needed, script_of
+from router.detector import Detector, load, needed
 from router.language import OTHER
-from router.telling import telling
+from router.telling import script_of, telling
 
 OFFERED = ("en", "es")
 
