@@ -16,6 +16,7 @@ from router.store import Store
 from router.store.deliveries import Delivery
 from router.web.auth import authenticate
 from router.web.errors import ApiError, not_found
+from router.web.form import read_form
 from router.web.page import base_url, page_body, read_page
 from router.web.request import LANG_MOST
 
@@ -42,15 +43,16 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
     @deliveries.post("/Deliveries/<sid>")
     def update(sid: str) -> Response:
         account = authenticate(request, settings)
-        _replay(_find(account, sid, store), request.form, store, likelihood)
+        _replay(_find(account, sid, store), read_form(request, ()), store, likelihood)
         return _json(_resource(_find(account, sid, store), base_url(request, settings)))
 
     @deliveries.post("/Routes")
     def route() -> Response:
         account = authenticate(request, settings)
         try:
-            lang = request.form.get("lang", "")[:LANG_MOST]
-            return _json(explain(account.sid, dict(request.form), store, likelihood, lang=lang))
+            form = read_form(request, ())
+            lang = form.get("lang", "")[:LANG_MOST]
+            return _json(explain(account.sid, dict(form), store, likelihood, lang=lang))
         except NotAMessage as error:
             raise ApiError(400, 20001, str(error)) from error
 

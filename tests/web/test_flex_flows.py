@@ -266,7 +266,7 @@ def test_a_form_has_a_limit(rest: Rest) -> None:
 def test_another_body_than_a_form_is_415(rest: Rest, content_type: str) -> None:
     """JSON would be read as an empty form: an update that changes nothing, answered 200."""
     sid = rest.create()["sid"]
-    for path in (f"{FLOWS}/{sid}", FLOWS, f"/v1/Configuration/Addresses/IG{sid[2:]}"):
+    for path in (f"{FLOWS}/{sid}", FLOWS, f"/v1/Configuration/Addresses/IG{sid[2:]}", "/v1/Routes"):
         reply = rest.call("POST", path, '{"FriendlyName": "x"}', headers={"Content-Type": content_type})
         assert reply.error[:2] == (415, 20001)
         assert "application/x-www-form-urlencoded" in reply.error[2]
