@@ -8,8 +8,9 @@ import click
 
 from router import tunnel
 from router.cli.connection import session
-from router.cli.connection.change import Connector, shown
+from router.cli.connection.change import Connector
 from router.cli.connection.record import Connections, Holder
+from router.cli.connection.webhook import shown
 from router.cli.context import load_settings_for_cli
 from router.cli.reach import account_option, one_account
 from router.cli.stop import Stop

@@ -9,8 +9,9 @@ import click
 
 from router import tunnel
 from router.cli.connection import session
-from router.cli.connection.change import Connector, is_orphan, restore_all, shown
+from router.cli.connection.change import Connector, is_orphan, restore_all
 from router.cli.connection.record import Connection, Connections
+from router.cli.connection.webhook import shown
 from router.cli.context import load_settings_for_cli
 from router.cli.reach import json_option
 from router.cli.show import ago, print_json, print_table

@@ -1,24 +1,22 @@
 """`router run`: the router with one command, its store and a demo account included."""
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from router.cli.connection.session import has_orphans, names
-from router.cli.context import address, base_url, listening, recorded
+from router.cli.context import base_url, recorded
 from router.cli.demo import configuration
 from router.cli.embedded import EmbeddedValkey
+from router.cli.listen import check_address, wait_until_up
 from router.cli.supervisor import Supervisor
 from router.errors import RouterError, SettingsError
 from router.settings import Row, Settings, load, table
@@ -28,12 +26,6 @@ _CONFIG = _PROJECT / "config" / "gunicorn.conf.py"
 # The project comes first on the path: whoever starts the router in a folder with a wsgi.py of its own gets ours.
 _COMMAND = (sys.executable, "-m", "gunicorn", f"--config={_CONFIG}", f"--pythonpath={_PROJECT}", "wsgi:app")
 _ROUTER = (sys.executable, "-m", "router.cli")
-# How long an address may still be held by the gunicorn of a killed run, whose workers look up once a second.
-_VACATED = 3.0
-# How long the first lines wait for the first worker; they are printed all the same after that.
-_PATIENCE = 20.0
-# Between two looks.
-_LOOK = 0.05
 
 
 _SETTINGS = [row for row in table() if row.variable]
@@ -110,12 +102,12 @@ def run(  # noqa: PLR0913 - one for each option
             "TWILIO_ACCOUNT_SID", "not set; a number can be connected for a real account only, not for the demo's"
         )
     if settings.redis_url and not tunnel:
-        _check_address(settings)
+        check_address(settings)
         _put_back_orphans(settings, environ)
         _announce(settings, made_up=made_up, seeded=_seed(environ) if ours else 0)
         os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(folder):
-        _check_address(settings)
+        check_address(settings)
         sys.exit(_supervised(settings, environ, tunnel, ours=ours, made_up=made_up))
 
 
@@ -174,7 +166,7 @@ def _supervised(
         seeded = _seed(environ) if ours else 0
 
     def announce(alive: Callable[[], bool]) -> None:
-        _wait_until_up(settings, alive)
+        wait_until_up(settings, alive)
         if alive():
             _announce(settings, made_up=made_up, seeded=seeded)
             if not tunnel:
@@ -223,33 +215,6 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def _check_address(settings: Settings) -> None:
-    """Say that the address cannot be listened at before anything is started for nothing."""
-    host, port = listening(settings)
-    begun = time.monotonic()
-    while True:
-        try:
-            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE and time.monotonic() - begun < _VACATED:
-                time.sleep(_LOOK)
-                continue
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise RouterError(f"cannot listen at {settings.bind}: {reason}") from None
-        return
-
-
-def _wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:
-    """Wait until the router answers, or is dead, or has taken long enough."""
-    begun = time.monotonic()
-    while alive() and time.monotonic() - begun < _PATIENCE:
-        with contextlib.suppress(OSError), socket.create_connection(address(settings), timeout=1) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-            if connection.recv(1):
-                return
-        time.sleep(_LOOK)
 
 
 def _announce(settings: Settings, *, made_up: bool, seeded: int) -> None:

@@ -7,8 +7,9 @@ from typing import Final
 import click
 
 from router.cli.connection import session
-from router.cli.connection.change import OVERRIDES, Connector
+from router.cli.connection.change import Connector
 from router.cli.connection.record import Connections, Holder
+from router.cli.connection.webhook import OVERRIDES
 from router.cli.context import address, base_url, load_settings_for_cli
 from router.cli.reach import account_option, one_account, some_accounts
 from router.cli.show import clean

@@ -8,8 +8,9 @@ from typing import Final
 
 from router import tunnel
 from router.cli.checks import Check, State
-from router.cli.connection.change import is_orphan, shown
+from router.cli.connection.change import is_orphan
 from router.cli.connection.record import Connections
+from router.cli.connection.webhook import shown
 from router.cli.context import base_url
 from router.errors import RouterError, StoreUnavailable
 from router.settings import Settings

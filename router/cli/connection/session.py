@@ -9,18 +9,9 @@ from typing import Final
 import click
 
 from router import tunnel
-from router.cli.connection.change import (
-    Connector,
-    described,
-    inbound,
-    is_orphan,
-    is_ours,
-    leads_elsewhere,
-    restore_all,
-    shown,
-    wanted,
-)
+from router.cli.connection.change import Connector, is_orphan, restore_all
 from router.cli.connection.record import Connection, Connections, Holder
+from router.cli.connection.webhook import described, inbound, is_ours, leads_elsewhere, shown, wanted
 from router.cli.demo import is_made_up
 from router.errors import RouterError
 from router.integrations.rest.webhooks import FIELDS, Kind, Place

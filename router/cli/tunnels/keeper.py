@@ -6,8 +6,9 @@ from typing import Final
 
 import click
 
-from router.cli.connection.change import Connector, sentence
+from router.cli.connection.change import Connector
 from router.cli.connection.record import Changes, Connection
+from router.cli.connection.webhook import sentence
 from router.cli.tunnels import Tunnel, TunnelGone
 from router.errors import RouterError
 from router.tunnel import TunnelRecord
