@@ -80,6 +80,7 @@ class Choice:
         firm: whether a conversation keeps what was chosen.
         candidates: the flows that it may stay with.
         known: the version of what the choice took for known of the contact.
+        settled: whether nothing that is known of the contact would change the choice.
         learned: the shares of each language with this message, nothing where it says nothing; kept only where the
             conversation does not stay as it is, which those shares did not decide.
         preference: the language that the contact chose with this message.
@@ -94,6 +95,7 @@ class Choice:
     firm: bool
     candidates: tuple[Candidate, ...]
     known: str = ""
+    settled: bool = False
     learned: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     preference: str = ""
     passing: bool = False

@@ -116,11 +116,12 @@ class Deliverer:
         """Give back a slot that `reserve` took, because the lane is somebody else's turn."""
         self.targets.give_back(flow.target)
 
-    def exchange(self, taken: FlexFlow, flow: FlexFlow) -> bool:
-        """Take a slot for `flow` in place of the one for `taken`, which is given back; False when there is none."""
-        if taken.target == flow.target and not flow.paused:
-            return True
-        self.targets.give_back(taken.target)
+    def exchange(self, taken: FlexFlow | None, flow: FlexFlow) -> bool:
+        """Take a slot for `flow`, in place of one for `taken`, which is given back; False when there is none."""
+        if taken is not None:
+            if taken.target == flow.target and not flow.paused:
+                return True
+            self.targets.give_back(taken.target)
         return self.reserve(flow)
 
     def decline(self, lease: Lease) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from router.contact import Candidate, Choice, Known, Stay, Strength, stays
+from router.contact import Candidate, Choice, Known, Stay, stays
 from router.flow import FlexFlow
 from router.message import Message
 from router.weighing import CIRCUMSTANCE, Circumstance, Likelihood, Weighing, not_taken
@@ -30,7 +30,8 @@ class Route:
 
     Args:
         flow: the flow that takes it; None when there is none.
-        entries: the entries that the route came from; a change of any of them may change the route.
+        entries: the entries that the route came from, and those of flows that the conversation may stay with; a change
+            of any of them may change the route.
         steps: what was looked at, in order, in sentences that a person understands.
         reason: why there is no flow; "" when there is one.
         language: of the message, where a flow that has conditions takes it; "" where undecided or not asked.
@@ -96,13 +97,14 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
             steps.append(f"{entry.identity} has no flow")
     if weighing is None:
         return Route(chosen, tuple(looked), tuple(steps), "" if chosen else _reason(message, entries))
+    reachable = _reachable(entries, message.channel)
     return Route(
         flow=chosen,
-        entries=tuple(looked),
+        entries=reachable,
         steps=tuple(steps),
         reason="" if chosen else _reason(message, entries),
         language=weighing.language if chosen and not chosen.is_default else "",
-        choice=weighing.choice(chosen, _candidates(looked, message.channel)),
+        choice=weighing.choice(chosen, _candidates(reachable, message.channel)),
         failed=tuple(weighing.failed),
     )
 
@@ -139,7 +141,7 @@ def foretell(  # noqa: PLR0913 - what `accept` knows, by keyword
         now = int(circumstance.now.timestamp() * 1000)
         if stay and stays(stay, route.choice, now=now, sticky_hours=sticky_hours):
             return route.kept(stay.flow_sid, stay.language), True
-        if route.choice.strength is Strength.OUTRIGHT:
+        if route.choice.settled:
             break
     return route, False
 
@@ -162,6 +164,14 @@ def facts(packed: bytes, route: Route, lang: str) -> dict[str, str | bytes]:
     else:
         kept["error"] = route.reason
     return kept | {name: value for name, value in (("language", route.language), ("lang", lang)) if value}
+
+
+def _reachable(entries: Sequence[Entry], channel: str) -> tuple[Entry, ...]:
+    """Return the entries that a conversation's flow may be of: all up to the first one that takes the rest."""
+    for number, entry in enumerate(entries, 1):
+        if any(flow.enabled and flow.channel_type == channel and flow.is_default for flow in entry.flows):
+            return tuple(entries[:number])
+    return tuple(entries)
 
 
 def _candidates(entries: Iterable[Entry], channel: str) -> tuple[Candidate, ...]:

@@ -187,27 +187,33 @@ class Weighing:
         """Return what `accept` weighs against the flow that the conversation has."""
         decision = self._decision or _UNASKED
         conditional = chosen is not None and not chosen.is_default
+        strength = self._strength(decision, chosen) if chosen and conditional else Strength.SILENT
+        by_itself = self._decision is None or bool(self._command) or not self._by_rule
         return Choice(
             identities=identities_of(self._message),
             ours=self._message.contact_identity,
             language=decision.language if conditional else "",
-            strength=self._strength(decision) if conditional else Strength.SILENT,
+            strength=strength,
             firm=conditional and (self._by_rule or decision.firm),
             candidates=candidates,
             known=self._circumstance.known.version,
+            settled=strength is Strength.OUTRIGHT and by_itself,
             learned=dict(decision.shares) if self._read else {},
             preference=self._command,
             passing=bool(self._opt_out) or (conditional and self._by_clock),
         )
 
-    def _strength(self, decision: Decision) -> Strength:
+    def _strength(self, decision: Decision, chosen: FlexFlow) -> Strength:
         """Say how much the message says for the flow that has conditions.
 
         A rule about what the customer says, or about the hour, is obeyed; one about who the customer is chooses for
-        new conversations only, lest a canary take over those that are under way. A word of no language moves nothing.
+        new conversations only, lest a canary take over those that are under way; with a language, it takes what that
+        alone would. A word of no language moves nothing.
         """
-        if self._by_rule:
-            return Strength.OUTRIGHT if self._by_content or self._by_clock else Strength.SILENT
+        if self._by_content or self._by_clock:
+            return Strength.OUTRIGHT
+        if not chosen.language:
+            return Strength.SILENT
         if self._command or (decision.clear and any(flow.language_change for flow in self._flows)):
             return Strength.OUTRIGHT
         return Strength.DECIDED if self._told else Strength.SILENT

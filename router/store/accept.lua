@@ -22,6 +22,7 @@
 --        ours, identities   the address written to; the contact's, one for each of their keys
 --        strength, firm     0 | 1 | 2, as router.contact.Strength; whether a conversation keeps what was chosen
 --        candidates         flow -> [disposition, ms that the conversation may be idle, 0 for ever]
+--        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
 --        known, final       the contact's version that the choice came from; whether it counts whatever that is now
 --        learned, preference, passing, keep   as router.contact.Choice; ms that a contact is kept
 --      …              field value field value … written once
@@ -73,13 +74,14 @@ if choice then
     local firm, at
     flow, firm, at, language = string.match(c[1], '^(%S+) (%d) (%d+) (.*)$')
     candidate = choice.candidates[flow]
-    kept = candidate and (candidate[2] == 0 or now - tonumber(at) <= candidate[2])
+    kept = candidate and (candidate[2] < 0 or now - tonumber(at) <= candidate[2])
       and choice.strength < (firm == '1' and 2 or 1)
   end
   if kept then
     disposition = candidate[1]
+    if flow ~= choice.chosen then lease = choice.lease end
     if disposition ~= 'queue' then lease = 0 end
-  elseif not choice.final and choice.strength < 2 and (c[2] or '') ~= choice.known then
+  elseif not choice.final and not choice.settled and (c[2] or '') ~= choice.known then
     return {'stale', now, c[2] or '', c[3] or '', c[4] or '', c[5] or ''}
   end
 end
@@ -100,7 +102,7 @@ if choice and not choice.passing then
     local firm = choice.firm
     if kept then firm = tonumber(string.match(stay, '^%S+ (%d)')) end
     redis.call('HSET', contact, 'stay ' .. choice.ours, flow .. ' ' .. firm .. ' ' .. now .. ' ' .. language)
-    if choice.candidates[flow] and choice.candidates[flow][2] == 0 then redis.call('HSET', contact, 'lasting', 1) end
+    if choice.candidates[flow] and choice.candidates[flow][2] < 0 then redis.call('HSET', contact, 'lasting', 1) end
   end
   if choice.learned ~= '' and not kept then redis.call('HSET', contact, 'learned', choice.learned, 'version', token) end
   if choice.preference ~= '' then

@@ -126,13 +126,14 @@ class Lanes:
         versions: Sequence[tuple[str, str]],
         facts: Mapping[str, Word],
         choice: Choice | None = None,
+        lease_kept: bool = False,
         final: bool = False,
     ) -> Acceptance:
         """Put a message into its lane, once; repeat with the same token when the reply was lost.
 
         `versions` are (contact identity, version) of the entries that the route came from, none to skip the check.
-        `choice` is what the route leaves open, `final` whether it counts although the contact is
-        not as the choice took it.
+        `choice` is what the route leaves open, `lease_kept` whether to grant a lease where the conversation stays with
+        another flow, `final` whether it counts although the contact is not as the choice took it.
         """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
@@ -160,7 +161,7 @@ class Lanes:
                 self._delivered_ms,
                 len(versions),
                 *[version for _, version in versions],
-                self._choice(choice, final=final) if choice else "",
+                self._choice(choice, facts.get("flow", ""), lease_kept=lease_kept, final=final) if choice else "",
                 *fields,
             ],
             writes=True,
@@ -176,7 +177,7 @@ class Lanes:
             return Acceptance(kind, head.decode())
         return Acceptance(kind, head.decode(), flow_sid=flow_sid.decode(), language=language.decode(), kept=bool(kept))
 
-    def _choice(self, choice: Choice, *, final: bool) -> str:
+    def _choice(self, choice: Choice, chosen: Word, *, lease_kept: bool, final: bool) -> str:
         """Write a choice as accept.lua reads it."""
         return json.dumps(
             {
@@ -185,11 +186,14 @@ class Lanes:
                 "strength": int(choice.strength),
                 "firm": int(choice.firm),
                 "candidates": {
-                    each.flow_sid: (each.disposition, 0 if each.lasting else self._sticky_ms)
+                    each.flow_sid: (each.disposition, -1 if each.lasting else self._sticky_ms)
                     for each in choice.candidates
                 },
+                "chosen": chosen,
+                "lease": self._lease_ms if lease_kept else 0,
                 "known": choice.known,
                 "final": final,
+                "settled": choice.settled,
                 "learned": json.dumps(choice.learned, separators=(",", ":")) if choice.learned else "",
                 "preference": choice.preference,
                 "passing": choice.passing,

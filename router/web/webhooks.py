@@ -203,6 +203,7 @@ class Intake:
                     lane=lane,
                     disposition=disposition(flow),
                     lease=reserved,
+                    lease_kept=not self._deliverer.stopping,
                     versions=[(entry.identity, entry.version) for entry in route.entries] if check else (),
                     facts=facts(packed, route, lang),
                     choice=route.choice,
@@ -211,8 +212,9 @@ class Intake:
             )
             if acceptance.kept:
                 route = route.kept(acceptance.flow_sid, acceptance.language)
-            if reserved and acceptance.kind == "leased":
-                assert flow is not None  # noqa: S101 - reserved says so
+            elif acceptance.kind == "duplicate":
+                route = self._first(message, route, acceptance.flow_sid, arrived)
+            if acceptance.kind == "leased":
                 assert route.flow is not None  # noqa: S101 - a conversation stays with a flow
                 lease = Lease(
                     token=token,
@@ -232,7 +234,7 @@ class Intake:
                     language=route.language,
                 )
                 leased = True
-                if self._deliverer.exchange(flow, route.flow):
+                if self._deliverer.exchange(flow if reserved else None, route.flow):
                     self._deliverer.start(lease)
                 else:
                     self._deliverer.decline(lease)
@@ -240,6 +242,14 @@ class Intake:
             if reserved and not leased and flow is not None:
                 self._deliverer.give_back(flow)
         return route, acceptance
+
+    def _first(self, message: Message, route: Route, flow_sid: str, arrived: float) -> Route:
+        """Return the route of a message that came before, whose duplicate would go by another one."""
+        known = {flow.sid: flow for entry in route.entries for flow in entry.flows}
+        flow = known.get(flow_sid)
+        if flow is None and flow_sid:
+            flow = self._ask(arrived, lambda: self._store.flows.get(message.account_sid, flow_sid))
+        return Route(flow, route.entries, route.steps)
 
     def _ask(self, arrived: float, call: Callable[[], T]) -> T:
         """Call the store, again while there is time; raise `Refusal` 503 when the message cannot be kept safe."""

@@ -242,6 +242,30 @@ def test_which_rules_leave_a_conversation(match: str, strength: Strength, passin
     assert (route.choice.strength, route.choice.passing, route.choice.firm) == (strength, passing, True)
 
 
+def test_a_rule_that_needs_the_language_asks_who_the_contact_is() -> None:
+    """Two flows with one rule and a language each: what the contact prefers decides between them, not only the text."""
+    spanish, english = (_flow(n, Language=tag, Match='body == "#"') for n, tag in (("4", "es"), ("5", "en")))
+    from_spain = replace(_said("#"), from_="whatsapp:+34600111222")
+    route = _route(from_spain, DEFAULT, spanish, english)
+    assert route.flow == spanish
+    assert route.choice is not None
+    assert (route.choice.strength, route.choice.settled) == (Strength.OUTRIGHT, False)
+    assert _route(from_spain, DEFAULT, spanish, english, known=Known("1", preference="en")).flow == english
+    alone = _route(from_spain, DEFAULT, _flow("4", Match='body == "#"'), ENGLISH)
+    assert alone.choice is not None
+    assert alone.choice.settled
+
+
+def test_a_canary_of_one_language_does_as_the_language_does() -> None:
+    """ESPAÑOL leaves a firm conversation for a flow of a share of the Spanish ones as well; a sentence does not."""
+    canary = replace(_flow("4", Language="es", Match="percent(100)"), language_commands=True)
+    named = _route(_said("ESPAÑOL"), DEFAULT, *LANGUAGES, canary)
+    assert (named.flow, _strength(named)) == (canary, Strength.OUTRIGHT)
+    assert _strength(_route(_said("Quiero saber dónde está mi pedido"), DEFAULT, canary)) == Strength.DECIDED
+    changing = replace(canary, language_change=True)
+    assert _strength(_route(_said("Quiero saber dónde está mi pedido"), DEFAULT, changing)) == Strength.OUTRIGHT
+
+
 # -- opt-outs ---------------------------------------------------------------------------------------------------------
 
 
@@ -281,3 +305,24 @@ def test_candidates_are_what_a_conversation_may_stay_with() -> None:
         lasting.sid: True,
         ended.sid: False,
     }
+
+
+def test_a_conversation_may_stay_with_any_flow_that_could_take_it() -> None:
+    """Those of `*` are candidates where no flow of the address takes the rest, and their change is noticed."""
+    anywhere = [replace(each, contact_identity="*") for each in (_flow("7"), _flow("8", Match='body == "#"'))]
+    said = _said("Quiero saber dónde está mi pedido")
+    for flows, expected in (
+        ((SPANISH,), {SPANISH.sid, *(each.sid for each in anywhere)}),
+        ((SPANISH, DEFAULT), {SPANISH.sid, DEFAULT.sid}),
+        ((SPANISH, replace(DEFAULT, enabled=False)), {SPANISH.sid, *(each.sid for each in anywhere)}),
+    ):
+        route = resolve(
+            said,
+            [Entry(OURS, "v", flows), Entry("*", "w", tuple(anywhere))],
+            Circumstance(NOON, likelihood=_likelihood),
+        )
+        assert route.flow == SPANISH
+        assert route.choice is not None
+        assert {each.flow_sid for each in route.choice.candidates} == expected
+        assert [entry.identity for entry in route.entries] == ([OURS, "*"] if len(expected) > 2 else [OURS])
+        assert route.kept(anywhere[0].sid, "").flow == (anywhere[0] if len(expected) > 2 else SPANISH)

@@ -149,6 +149,37 @@ def test_idleness_ends_a_stay_but_a_lasting_one(desk: Desk) -> None:
     assert desk.expires(PHONE) == -1
 
 
+def test_without_sticky_hours_nothing_stays(valkey: ValkeyServer) -> None:
+    """`ROUTER_STICKY_HOURS=0` keeps no conversation, nor its contact for ever; a `LongLived` flow keeps its own."""
+    store = connect(sending.settings(ROUTER_REDIS_URL=valkey.url, ROUTER_STICKY_HOURS="0"))
+    desk = Desk(store)
+    desk.accept(SPANISH, _spanish())
+    desk.idle(0.001)
+    assert not desk.accept(DEFAULT).kept
+    assert desk.expires(PHONE) > 0
+    desk.accept(ENGLISH, replace(CHOICE, strength=Strength.DECIDED, firm=True))
+    desk.idle(1000)
+    assert desk.accept(DEFAULT).kept
+    store.close()
+
+
+def test_a_kept_flow_gets_a_lease_of_its_own(desk: Desk) -> None:
+    """Whether the process has a slot for the chosen flow says nothing of the one that the conversation stays with."""
+    desk.accept(SPANISH, _spanish())
+    desk.store.flows._client.call("FLUSHALL")
+    for chosen, reserved, ready, kind in (
+        (SPANISH, False, True, "accepted"),
+        (DEFAULT, False, True, "leased"),
+        ("", False, True, "leased"),
+        (DEFAULT, True, False, "accepted"),
+        ("", False, False, "accepted"),
+    ):
+        desk.store.contacts.change(ACCOUNT, PHONE, version="v", stay=(OURS, SPANISH, "es"))
+        accepted = desk.accept(chosen, replace(CHOICE, known="v"), lease=reserved, lease_kept=ready)
+        assert (accepted.kept, accepted.kind) == (True, kind)
+        desk.store.flows._client.call("FLUSHALL")
+
+
 def test_a_message_kept_by_a_redirecting_flow_is_redirected(desk: Desk) -> None:
     """What becomes of a message is what becomes of those of the flow that keeps it; it is not leased."""
     desk.accept(REDIRECTING, _spanish(), disposition="redirected", lease=False)
@@ -220,7 +251,9 @@ def test_what_is_known_is_told_where_it_may_change_the_choice(desk: Desk) -> Non
     assert desk.accept(SPANISH, replace(CHOICE, known="later")).kind == "leased"
     desk.store.contacts.change(ACCOUNT, PHONE, version="later still", close=ALL)
     assert desk.accept(SPANISH, informed, final=True).kind == "accepted"
-    assert desk.accept(DEFAULT, replace(_spanish(), strength=Strength.OUTRIGHT)).kind != "stale"
+    outright = replace(_spanish(), strength=Strength.OUTRIGHT)
+    assert desk.accept(DEFAULT, outright).kind == "stale"
+    assert desk.accept(DEFAULT, replace(outright, settled=True)).kind != "stale"
 
 
 def test_a_conversation_that_stays_teaches_nothing(desk: Desk) -> None:
@@ -242,7 +275,7 @@ def test_a_preference_is_kept_until_it_is_erased(desk: Desk) -> None:
     """A contact that chose a language is not forgotten; any other is, after the retention."""
     desk.accept(DEFAULT, replace(CHOICE, learned={"es": 0.6}))
     assert 0 < desk.expires(PHONE) <= 7 * 86400
-    desk.accept(SPANISH, replace(_spanish(), strength=Strength.OUTRIGHT, preference="es"))
+    desk.accept(SPANISH, replace(_spanish(), strength=Strength.OUTRIGHT, settled=True, preference="es"))
     assert desk.expires(PHONE) == -1
     contact = desk.store.contacts.get(ACCOUNT, PHONE)
     assert contact is not None

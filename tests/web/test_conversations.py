@@ -1,13 +1,14 @@
 """Flows that share an address, over real processes: rules, languages, and conversations that stay where they are."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
 
 from router.flow import FlexFlow
-from tests.e2e.world import Reply, World
+from tests.e2e.world import EMPTY, Reply, World, twiml
 from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
@@ -48,6 +49,10 @@ class Desk:
         path = f"/{name}-{next(_NUMBERS)}"
         self.target.script[path] = answer(200)
         return self.world.flow(self.target.url(path), contact_identity=self.ours, **more)
+
+    def path(self, flow: FlexFlow) -> str:
+        """Return where at the target a flow's messages arrive."""
+        return f"/{flow.integration.url.rpartition('/')[2]}"
 
     def says(self, body: str, *, lang: str = "", process: int = 0, **fields: str) -> Reply:
         """Let the customer write."""
@@ -163,3 +168,38 @@ def test_a_rule_that_fails_is_counted(desk: Desk) -> None:
     assert delivery["flex_flow_sid"] == desk.rest.sid
     assert any(failing.sid in step and "no value" in step for step in delivery["route"])
     assert desk.world.metric("router_match_failed_total", flex_flow_sid=failing.sid) == 1
+
+
+def test_a_duplicate_is_answered_by_the_flow_that_took_the_message(world: World, target: Target) -> None:
+    """Where a conversation stays with another flow than the text alone would choose, so do its duplicates."""
+    desk = Desk(world, target)
+    world.change(desk.rest, response="accept")
+    assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
+    target.script[desk.path(desk.spanish)] = answer(400)
+    world.change(desk.spanish, fallback_twiml=twiml("Un momento").decode())
+    fields = world.fields(desk.ours, desk.theirs, Body="ok", FromCountry="JP")
+    assert world.post(fields).body == twiml("Un momento")
+    assert world.ends(fields["MessageSid"])["flex_flow_sid"] == desk.spanish.sid
+    assert world.post(fields, process=1).body == twiml("Un momento")
+
+
+def test_a_kept_flow_is_asked_at_once_whatever_the_text_alone_would_choose(world: World, target: Target) -> None:
+    """Its answer is relayed where no flow, a paused or a redirecting one would have taken the message."""
+    desk = Desk(world, target)
+    target.script[desk.path(desk.spanish)] = answer(200, twiml("Hola"))
+    assert desk.says("Hola", lang="es", FromCountry="JP").body == twiml("Hola")
+    rest = desk.rest
+    for change in ({"enabled": False}, {"enabled": True, "paused": True}, {"paused": False, "response": "redirect"}):
+        rest = world.change(rest, **change)
+        for process in (0, 1):
+            assert desk.says("ok", process=process, FromCountry="JP").body == twiml("Hola")
+    world.change(desk.spanish, paused=True)
+    waits = desk.says("ok", FromCountry="JP")
+    assert waits.body == EMPTY
+    assert world.delivery(waits.sid)["attempts"] == 0
+    for process in (0, 1):
+        wait_until(partial(_idle, world, process), what="all slots are free")
+
+
+def _idle(world: World, process: int) -> bool:
+    return world.metric("router_slots_in_use", process=process) == 0
