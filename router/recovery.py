@@ -9,7 +9,7 @@ https://www.twilio.com/docs/messaging/api/message-resource
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
@@ -18,12 +18,14 @@ from router.errors import NotAMessage
 from router.inquiry import route_of
 from router.integrations.rest.account import Inbound
 from router.message import FORM, Message, Raw, conversation_id
-from router.routing import Likelihood, Route, facts
+from router.routing import Circumstance, Likelihood, Route, facts, identities, resolve
 from router.store import Store
 from router.store.lanes import Acceptance, new_token
 
 # A message this young may be on its way at this moment: Twilio gives URL and fallback 15 s each.
 YOUNG: Final = timedelta(seconds=60)
+# How often a message is routed at most while somebody changes flows or contact; the last one counts.
+_ROUNDS: Final = 5
 # Who had the right to answer, in the record of a message that nobody may answer.
 NOBODY: Final = "nobody"
 
@@ -35,6 +37,11 @@ class Lost:
     inbound: Inbound
     message: Message
     route: Route
+
+    @property
+    def expected(self) -> bool:
+        """Say whether its address has flows; what no flow takes now may go where the message before it went."""
+        return self.route.flow is not None or self.route.choice is not None
 
 
 def lost(
@@ -72,10 +79,17 @@ def accept(missing: Lost, media: Sequence[tuple[str, str]], store: Store, likeli
         fields += [(f"MediaContentType{n}", content_type), (f"MediaUrl{n}", url)]
     fields = [(name, str(len(media)) if name == "NumMedia" and media else value) for name, value in fields]
     packed = Raw("POST", f"{FORM}; charset=UTF-8", urlencode(fields).encode()).pack()
-    acceptance = _accept(missing.message, packed, missing.route, store, final=False)
-    if acceptance.kind == "stale":
-        current = route_of(missing.message, store, likelihood)[0]
-        return _accept(missing.message, packed, current, store, final=True)
+    message = Message.parse(fields)
+    entries = store.flows.entries(message.account_sid, identities(message))
+    circumstance = Circumstance(datetime.now(UTC), likelihood=likelihood)
+    for left in reversed(range(_ROUNDS)):
+        acceptance = _accept(message, packed, resolve(message, entries, circumstance), store, final=not left)
+        if acceptance.kind != "stale":
+            break
+        if acceptance.known is None:
+            entries = store.flows.entries(message.account_sid, identities(message))
+        else:
+            circumstance = replace(circumstance, known=acceptance.known)
     return acceptance
 
 

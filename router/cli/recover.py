@@ -64,7 +64,7 @@ def recover(  # noqa: PLR0913 - one for each option
     with open_store(settings) as store:
         found = [each for own in accounts for each in _find(settings, own, store, since, to)]
         found.sort(key=lambda missing: missing.inbound.created)
-        chosen = [each for each in found if to or each.route.flow]
+        chosen = [each for each in found if to or each.expected]
         if not as_json:
             _show(found, len(found) - len(chosen))
         if dry_run or not chosen:

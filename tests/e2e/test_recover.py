@@ -171,6 +171,24 @@ def test_a_flow_that_redirects_is_delivered_to(outage: Outage) -> None:
     assert outage.arrived() == [sid(1)]
 
 
+def test_a_conversation_that_began_meanwhile_stays_with_its_flow(outage: Outage) -> None:
+    """What says nothing by itself goes where the message before it went, which was lost as well; and says so once."""
+    rule = outage.flow(match='body.contains("refund")')
+    for number, body in enumerate(("A refund, please", "ok", "thanks"), 1):
+        outage.twilio.message(sid(number), ago(minutes=30 - number), body=body)
+
+    assert len(outage.results("--since", "2h", "--yes")) == 3
+
+    for number in (2, 3):
+        delivery = outage.delivery(number)
+        assert (delivery["status"], delivery["flex_flow_sid"]) == ("delivered", rule.sid)
+        assert sum("The conversation stays" in step for step in delivery["route"]) == 1
+    outage.twilio.message(sid(4), ago(minutes=5), body="and now?")
+    assert len(outage.results("--since", "2h", "--yes")) == 1
+    assert sum("The conversation stays" in step for step in outage.delivery(4)["route"]) == 1
+    assert outage.arrived() == [sid(number) for number in range(1, 5)]
+
+
 def test_the_form_is_that_of_a_webhook(outage: Outage) -> None:
     """What the REST resource says is in the form under the names of the webhook, attachments included."""
     outage.flow()
