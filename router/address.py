@@ -4,6 +4,7 @@ https://www.twilio.com/docs/messaging/guides/webhook-request
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from router.sid import is_sid
@@ -28,6 +29,7 @@ def channel_of(address: str) -> str:
     return _CHANNEL_OF_PREFIX.get(prefixed[1].lower(), "custom") if prefixed else "sms"
 
 
+@lru_cache(maxsize=16_384)
 def canonical(address: str, channel: str) -> str:
     """Write an address in the one form in which flows and conversations are keyed.
 

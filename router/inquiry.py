@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,7 +28,7 @@ def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: st
     `lang` is the language that the webhook's URL named.
     """
     entries = store.flows.entries(message.account_sid, identities(message))
-    circumstance = Circumstance(dt.datetime.now(dt.UTC), lang=lang, likelihood=likelihood)
+    circumstance = Circumstance(time.time(), lang=lang, likelihood=likelihood)
     contact = store.contacts.first(message.account_sid, identities_of(message))
     return foretell(
         message,

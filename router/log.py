@@ -1,7 +1,9 @@
 """One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens."""
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -14,22 +16,20 @@ FIELDS: Final = frozenset({
 })  # fmt: skip
 
 
-def _only_listed(_: object, __: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return {name: value for name, value in fields.items() if name in FIELDS and value not in ("", None)}
+def _line(_: object, level: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Make the line: one step, where structlog's own three take half as long again for each message."""
+    listed = {name: value for name, value in fields.items() if name in FIELDS and value is not None and value != ""}
+    return {"timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z", "level": level} | listed
 
 
 def make_log(*, pid: int) -> Any:
     """Make the log of a process: JSON lines on standard error, or text for people when that is a terminal."""
     terminal = sys.stderr.isatty()
-    render: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    return structlog.wrap_logger(
+    encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
+    render: Any = structlog.dev.ConsoleRenderer() if terminal else lambda _, __, line: encode(line)
+    log = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _only_listed,
-            render,
-        ],
+        processors=[_line, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        pid=pid,
     )
+    return log.bind(pid=pid)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from router.contact import NOBODY, Choice, Known, Stay, identities_of
 from router.flow import FlexFlow
@@ -40,7 +39,7 @@ class Rehearsal:
     def take(self, message: Message, *, at: int, lang: str = "") -> Route:
         """Say where a message goes that came at `at`, in ms since 1970; those before it have been taken."""
         entries = [Entry(name, "", tuple(self._flows.get(name, ()))) for name in identities(message)]
-        circumstance = Circumstance(datetime.fromtimestamp(at / 1000, UTC), lang=lang, likelihood=self._likelihood)
+        circumstance = Circumstance(at / 1000, lang=lang, likelihood=self._likelihood)
         names = identities_of(message)
         contact = next((found for name in names if (found := self._contacts.get(name))), None) or _Contact(names[0])
         stay = contact.stays.get(message.contact_identity)

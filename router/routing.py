@@ -138,7 +138,7 @@ def foretell(  # noqa: PLR0913 - what `accept` knows, by keyword
             route = resolve(message, entries, replace(circumstance, known=each))
         if route.choice is None:
             break
-        now = int(circumstance.now.timestamp() * 1000)
+        now = int(circumstance.at * 1000)
         if stay and stays(stay, route.choice, now=now, sticky_hours=sticky_hours):
             return route.kept(stay.flow_sid, stay.language), True
         if route.choice.settled:

@@ -40,20 +40,20 @@ class Circumstance:
     """What a route depends on besides the message and the flows.
 
     Args:
-        now: when the message came.
+        at: when the message came, in seconds since 1970.
         known: what is known of the contact.
         lang: the language that the webhook's URL names, "" for none.
         likelihood: says how well a text fits languages, as `router.detector.Detector.likelihood`.
 
     """
 
-    now: datetime
+    at: float
     known: Known = NOBODY
     lang: str = ""
     likelihood: Likelihood = _silent
 
 
-CIRCUMSTANCE: Final = Circumstance(datetime(2026, 1, 1, tzinfo=UTC))
+CIRCUMSTANCE: Final = Circumstance(0.0)
 
 
 class Weighing:
@@ -115,7 +115,7 @@ class Weighing:
                     names=asked,
                     language=self.decision.language if "language" in asked else "",
                     country=self._country if "country" in asked else "",
-                    now=self._circumstance.now,
+                    now=datetime.fromtimestamp(self._circumstance.at, UTC),
                 )
             )
             values["opt_out_type"] = self._opt_out

@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from xml.sax.saxutils import escape
 
@@ -160,7 +159,7 @@ class Intake:
         token, packed = new_token(), received.raw.pack()
         names = identities(message)
         entries = self._ask(arrived, lambda: self._entries.get(message.account_sid, names))
-        circumstance = Circumstance(datetime.now(UTC), lang=received.lang, likelihood=self._likelihood)
+        circumstance = Circumstance(time.time(), lang=received.lang, likelihood=self._likelihood)
         check = True
         for left in reversed(range(ROUNDS)):
             route = resolve(message, entries, circumstance)

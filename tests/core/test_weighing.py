@@ -16,7 +16,7 @@ from tests.core.flows import AC, flow
 OURS = "whatsapp:+15551234567"
 # A number of a country that says next to nothing of the languages that the flows below have.
 MESSAGE = Message(AC, "SM" + "1" * 32, "whatsapp:+819012345678", OURS, "whatsapp")
-NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC).timestamp()
 
 # What a detector would say of texts.
 READ: Mapping[str, Mapping[str, float]] = {

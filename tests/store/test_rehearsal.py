@@ -69,7 +69,7 @@ def store(valkey: ValkeyServer) -> Iterator[Store]:
 def _accepted(store: Store, message: Message, lang: str) -> str:
     """Take a message as the webhook does; return the flow it went by."""
     entries = store.flows.entries(AC, identities(message))
-    circumstance = Circumstance(datetime.now(UTC), lang=lang, likelihood=_likelihood)
+    circumstance = Circumstance(datetime.now(UTC).timestamp(), lang=lang, likelihood=_likelihood)
     while True:
         route = resolve(message, entries, circumstance)
         acceptance = store.lanes.accept(
