@@ -23,12 +23,13 @@ class NgrokAgent:
     """An agent for as long as it is a context.
 
     `page` is the code of a page with which ngrok answers in the router's place, as "6024"; `refuse` is why it opens no
-    tunnel.
+    tunnel; `status` is whether it has its connection to ngrok.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.page = ""
         self.refuse = ""
+        self.status = "online"
         self.requests: list[tuple[str, str]] = []
         self._tunnels: dict[str, _Tunnel] = {}
         self._start(port)
@@ -82,6 +83,13 @@ class NgrokAgent:
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Json | None]:
         """Answer a request of the API."""
         self.requests.append((method, path))
+        if (method, path) == ("GET", "/api/status"):
+            legs = [{"region": "eu", "latency": "12ms"}]
+            version = {"agent_version": "3.9.0", "session": {"legs": legs}}
+            return 200, {"status": self.status, **version, "uri": "/api/status"}
+        return self._tunnel(method, path, body)
+
+    def _tunnel(self, method: str, path: str, body: bytes) -> tuple[int, Json | None]:
         name = unquote(path.removeprefix("/api/tunnels/"))
         if (method, path) == ("GET", "/api/tunnels"):
             return 200, {"tunnels": [each.described for each in self._tunnels.values()], "uri": "/api/tunnels"}

@@ -144,10 +144,14 @@ def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, t
     words = ("tunnel", "--ngrok-api", agent.url, "--connect", NUMBER, "--connect", other["phone_number"])
     terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
     other["sms_url"] = "https://theirs.example.com/"
+    agent.status = "reconnecting"
+    terminal.says("is reconnecting: its tunnels lead nowhere for now; waiting 30 s for it")
+    agent.status = "online"
+    terminal.says("the tunnel is back")
     agent.end()
     terminal.says("none answers; waiting 30 s for it")
     agent.start_again()
-    terminal.says("the tunnel is back")
+    terminal.says("the tunnel is back", times=2)
     terminal.says(f"{NUMBER} leads to the new address")
     terminal.says("was changed by somebody else, and that was left: sms_url https://theirs.example.com/")
     assert other["sms_fallback_url"] == "https://example.com/fb"

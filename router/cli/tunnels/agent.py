@@ -11,7 +11,10 @@ from router.cli.tunnels import TunnelGone
 from router.errors import RouterError
 
 DEFAULT: Final = "http://127.0.0.1:4040"
+_OK: Final = 200
 _OPENED: Final = 201
+# What an agent is that is not `online`; one that does not say (before version 3) is taken for that.
+_AWAY: Final = ("connecting", "reconnecting", "offline")
 # Opening a tunnel is a conversation with ngrok's own servers; the rest is answered by this machine.
 _SECONDS: Final = 15.0
 
@@ -46,6 +49,15 @@ class Agent:
         _, answer = self._ask("GET", "/api/tunnels")
         found = [_tunnel(each) for each in answer.get("tunnels", ()) if each.get("proto") in ("http", "https")]
         return sorted(found, key=lambda tunnel: not tunnel.url.startswith("https:"))
+
+    def away(self) -> str:
+        """Say how it is without its connection to ngrok, when its tunnels lead nowhere; "" when it has one.
+
+        Raises:
+            TunnelGone: no agent answers.
+        """
+        status, told = self._ask("GET", "/api/status")
+        return str(told["status"]) if status == _OK and told.get("status") in _AWAY else ""
 
     def open(self, name: str, port: int) -> AgentTunnel:
         """Open a tunnel to a port of this machine.

@@ -64,6 +64,8 @@ class NgrokTunnel:
         """Return its address as it is now, which another agent may have changed; open it where it is missing."""
         if self._process is not None and self._process.ended:
             self._agent = self._process.start()
+        if away := self._agent.away():
+            raise TunnelGone(f"the ngrok agent at {self._agent.api} is {away}: its tunnels lead nowhere for now")
         found = self._agent.tunnels()
         ours = next((each for each in found if each.port == self._port), None)
         tunnel = ours or next((each for each in found if each.port == self._router_port), None) or self._open(found)
@@ -127,7 +129,7 @@ class NgrokProcess:
         listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
         listener.start()
         begun = time.monotonic()
-        while not (self._api and self._online):
+        while not (self._api and self._online and not Agent(self._api).away()):
             if self.ended or time.monotonic() - begun > _START_SECONDS:
                 self.stop()
                 listener.join(_STOP_SECONDS)
