@@ -7,9 +7,10 @@ that is recovered twice, is a duplicate like any other.
 https://www.twilio.com/docs/messaging/api/message-resource
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
@@ -81,7 +82,7 @@ def accept(missing: Lost, media: Sequence[tuple[str, str]], store: Store, likeli
     packed = Raw("POST", f"{FORM}; charset=UTF-8", urlencode(fields).encode()).pack()
     message = Message.parse(fields)
     entries = store.flows.entries(message.account_sid, identities(message))
-    circumstance = Circumstance(datetime.now(UTC), likelihood=likelihood)
+    circumstance = Circumstance(time.time(), likelihood=likelihood)
     for left in reversed(range(_ROUNDS)):
         acceptance = _accept(message, packed, resolve(message, entries, circumstance), store, final=not left)
         if acceptance.kind != "stale":
