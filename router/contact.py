@@ -5,6 +5,7 @@ unless a message says outright that it belongs elsewhere. `accept` decides that,
 message (store/accept.lua); `stays` is the same rule for whoever only asks.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -16,6 +17,11 @@ from router.address import canonical
 from router.message import Message
 
 _NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
+
+# A business-scoped user id has 140 characters at most, its prefix included; a parent business's begins `US.ENT.`:
+# https://www.twilio.com/docs/messaging/guides/webhook-request
+_USER_ID: Final = re.compile(r"(?i:whatsapp:)?[A-Z]{2}\.[A-Za-z0-9.]{1,128}", re.ASCII)
+_WA_ID: Final = re.compile(r"[0-9]{3,20}", re.ASCII)
 
 
 class Strength(IntEnum):
@@ -119,8 +125,13 @@ def contact_id(identity: str) -> str:
 def identities_of(message: Message) -> tuple[str, ...]:
     """Return the addresses of a message's sender in their canonical form, the one it was sent from first.
 
-    WhatsApp names a sender by phone number, by business-scoped user id, or by both.
+    WhatsApp names a sender by phone number, by business-scoped user id, or by both; a parent business has another one.
     """
     own = canonical(message.from_, message.channel)
-    others = (message.external_user_id, f"whatsapp:+{message.wa_id}" if message.wa_id.isdecimal() else "")
-    return tuple(dict.fromkeys((own, *(canonical(each, "whatsapp") for each in others if each))))
+    if message.channel != "whatsapp":
+        return (own,)
+    user_ids = (message.external_user_id, message.params.get("ParentExternalUserId", ""))
+    others = [canonical(each, "whatsapp") for each in user_ids if _USER_ID.fullmatch(each)]
+    if _WA_ID.fullmatch(message.wa_id):
+        others.append(canonical(f"+{message.wa_id}", "whatsapp"))
+    return tuple(dict.fromkeys((own, *others)))

@@ -35,3 +35,15 @@ def webhooks(channel: str, answer: str) -> Counter:
 def signatures(account_sid: str, key: str) -> Counter:
     """Return the counter of one account's key."""
     return SIGNATURES.labels(account_sid, key)
+
+
+# Flows that have a series of their own; beyond, they share one: a process keeps each series for as long as it lives.
+_NAMED: Final = 1000
+_named: Final[set[str]] = set()
+
+
+def match_failed(flow_sid: str) -> None:
+    """Count an expression without a value, by its flow: a thousand of them, and then all others together."""
+    if flow_sid not in _named and len(_named) < _NAMED:
+        _named.add(flow_sid)
+    MATCH_FAILED.labels(flow_sid if flow_sid in _named else "others").inc()

@@ -1,6 +1,6 @@
 """Which of the flows of one address takes a message, where they have conditions: their rules, then its language."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -198,7 +198,7 @@ class Weighing:
             candidates=candidates,
             known=self._circumstance.known.version,
             settled=strength is Strength.OUTRIGHT and by_itself,
-            learned=dict(decision.shares) if self._read else {},
+            learned=_rounded(decision.shares) if self._read else {},
             preference=self._command,
             passing=bool(self._opt_out) or (conditional and self._by_clock),
         )
@@ -217,6 +217,11 @@ class Weighing:
         if self._command or (decision.clear and any(flow.language_change for flow in self._flows)):
             return Strength.OUTRIGHT
         return Strength.DECIDED if self._told else Strength.SILENT
+
+
+def _rounded(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Write shares as short as they say anything: 17 digits of each would be most of what is kept of a contact."""
+    return {tag: float(f"{share:.3g}") for tag, share in shares}
 
 
 def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:

@@ -123,7 +123,7 @@ class Intake:
             line.kind = acceptance.kind if route.flow else "unrouted"
             line.fields["flex_flow_sid"] = route.flow.sid if route.flow else None
             for flow_sid, _ in route.failed:
-                metrics.MATCH_FAILED.labels(flow_sid).inc()
+                metrics.match_failed(flow_sid)
             if route.choice is not None:
                 line.fields |= {"language": route.language, "kept": acceptance.kept}
             return self._outcome(message, route, acceptance, waiter, line.arrived)

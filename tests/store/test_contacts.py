@@ -21,6 +21,7 @@ ACCOUNT, OTHER_ACCOUNT = "AC" + "0b" * 16, "AC" + "1b" * 16
 KEYS = AccountKeys(ACCOUNT)
 OURS, OTHER_OURS = "whatsapp:+15551230001", "whatsapp:+15551230002"
 PHONE, USER_ID, THIRD = "whatsapp:+34600111222", "whatsapp:ES.13491208655302741918", "whatsapp:+34600999888"
+PARENT = "whatsapp:ES.ENT.13491208655302741918"
 SPANISH, ENGLISH, DEFAULT, REDIRECTING = ("FO" + digit * 32 for digit in "1234")
 HOURS = 24.0
 HOUR_MS = 3_600_000
@@ -305,12 +306,17 @@ BOTH = replace(CHOICE, identities=(PHONE, USER_ID))
         pytest.param({"WaId": "34600111222"}, (PHONE,), id="the same number"),
         pytest.param({"WaId": "34600999888"}, (PHONE, THIRD), id="WhatsApp knows it by another number"),
         pytest.param({"WaId": "ES.1349"}, (PHONE,), id="no number"),
+        pytest.param({"WaId": "9" * 500}, (PHONE,), id="no one's number"),
+        pytest.param({"ExternalUserId": USER_ID, "ParentExternalUserId": PARENT}, (PHONE, USER_ID, PARENT), id="two"),
+        pytest.param({"ExternalUserId": "whatsapp:\n{}"}, (PHONE,), id="no id"),
     ],
 )
 def test_who_sent_a_message(params: Mapping[str, str], expected: tuple[str, ...]) -> None:
     """All addresses that a message names of its sender, the one it came from first."""
     message = Message(ACCOUNT, "SM" + "1" * 32, PHONE, OURS, "whatsapp", params=params)
     assert identities_of(message) == expected
+    sms = Message(ACCOUNT, "SM" + "1" * 32, "+34600111222", "+15551230001", "sms", params=params)
+    assert identities_of(sms) == ("+34600111222",)
 
 
 def test_a_conversation_goes_on_when_the_contact_hides_the_number(desk: Desk) -> None:

@@ -1,0 +1,16 @@
+"""What is counted: never so much that the counting itself grows without end."""
+
+from router import metrics
+
+
+def test_a_thousand_flows_have_a_series_each() -> None:
+    """Expressions that fail are counted by flow; flows made and deleted by the thousand share one series."""
+    for number in range(1500):
+        metrics.match_failed(f"FO{number % 1200:032x}")
+    (family,) = metrics.MATCH_FAILED.collect()
+    counted = {
+        sample.labels["flex_flow_sid"]: sample.value for sample in family.samples if sample.name.endswith("_total")
+    }
+    assert len(counted) == 1001
+    assert sum(counted.values()) == 1500
+    assert counted["others"] == 200
