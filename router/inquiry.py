@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from router.address import canonical, channel_of
 from router.contact import NOBODY, identities_of
+from router.detector import language_of
 from router.message import Message, Raw
 from router.routing import Circumstance, Likelihood, Route, foretell, identities
 from router.store import Store
@@ -69,7 +70,7 @@ def explain(
 def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
     """Say which languages' texts the running router cannot read yet."""
     flows = (flow for entry in route.entries for flow in entry.flows if flow.enabled)
-    waiting = store.languages.waiting(account_sid, (tag for flow in flows for tag in flow.language))
+    waiting = store.languages.waiting(account_sid, (tag for flow in flows for tag in flow.language if language_of(tag)))
     return [f"{', '.join(waiting)}: {NOT_LOADED}"] if waiting else []
 
 

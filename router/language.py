@@ -33,6 +33,8 @@ _SAID_WRONG: Final = {"parameter": 0.02, "preference": 0.0005}
 _ELSEWHERE: Final = 0.15
 # How often a customer goes on in another language.
 _SWITCH: Final = 0.02
+# How often a text in a language that is not known is in one certain such language.
+_UNKNOWN: Final = 0.05
 # A region that another tag of the language names itself: `pt-BR` for a customer in Portugal.
 _OTHER_REGION: Final = 0.1
 
@@ -142,18 +144,20 @@ def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str)
         return "; ".join(changes)
     if not evidence:
         return "any evidence would: a telling text, the country of the number, or the channel's or the contact's word"
-    return "no single piece of evidence left out would change it" if language else "clearer evidence for one language"
+    another = "another language" if language else "one language"
+    return f"clearer evidence for {another}; leaving out any one of these would not"
 
 
 def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Sequence[str]) -> Evidence | None:
     """Make evidence of what the detector says about a text of so many telling letters; None when it says nothing.
 
-    An offered tag that it does not know is as likely as any other language that is not offered.
+    An offered tag that it does not know is less likely than any language that is not offered: such a text goes to the
+    default, unless something else speaks for that tag.
     """
     if not likelihood:
         return None
     unknown = [tag for tag in offered if tag not in likelihood]
-    fits = dict.fromkeys(unknown, likelihood[OTHER]) | dict(likelihood)
+    fits = dict.fromkeys(unknown, _UNKNOWN * likelihood[OTHER]) | dict(likelihood)
     sentence = f"The text ({letters} letters) fits {_listed(likelihood)}"
     if unknown:
         sentence += f"; there is no model in memory for {', '.join(unknown)}"

@@ -11,8 +11,8 @@ from router.store.keys import bucket, languages, loaded
 
 # What is to be said of a language whose flows came later.
 NOT_LOADED: Final = (
-    "the running router has not loaded what tells it in a text, and goes by everything else. A reload does that (kill "
-    "-HUP of the master process), and loses nothing"
+    "texts in it are read from the router's next start or reload on (kill -HUP of the master process, which loses "
+    "nothing); until then everything else counts"
 )
 
 

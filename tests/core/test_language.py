@@ -146,6 +146,14 @@ def test_nobody_knows_the_languages_of_nowhere() -> None:
     assert from_country("XX", OFFERED) is None
 
 
+def test_a_text_in_none_of_the_known_languages_is_not_in_the_unknown_one() -> None:
+    """A German sentence goes to the default where Swiss German is offered, which nothing tells in a text."""
+    offered = ("es", "gsw")
+    text = _given(from_text({"es": 0.0001, OTHER: 0.09}, 30, offered))
+    assert not decide(offered, [text]).language
+    assert not decide(offered, [text, _given(from_country("MX", offered))]).language
+
+
 def test_a_language_without_a_model() -> None:
     """It is told by everything but the text, and the text's step says so."""
     offered = ("de", "gsw")

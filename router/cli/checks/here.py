@@ -12,6 +12,7 @@ from router.cli.connection.change import is_orphan
 from router.cli.connection.record import Connections
 from router.cli.connection.webhook import shown
 from router.cli.context import base_url
+from router.detector import language_of
 from router.errors import RouterError, StoreUnavailable
 from router.settings import Settings
 from router.store import Store
@@ -136,7 +137,7 @@ def rules(given: Settings, opened: Store) -> Iterator[Check]:
 
 def languages(opened: Store) -> Iterator[Check]:
     """Look at whether the running router can read texts in the languages that flows name."""
-    if behind := opened.languages.behind():
+    if behind := [code for code in opened.languages.behind() if language_of(code)]:
         yield Check("languages", "look", f"flows name {', '.join(sorted(behind))} by now", NOT_LOADED)
     elif named := opened.languages.named():
         yield Check("languages", "good", f"flows name {', '.join(sorted(named))}, as when the router was started")
