@@ -23,7 +23,7 @@ from gunicorn.workers.base import Worker
 
 from router.errors import SettingsError
 from router.preload import preload
-from router.settings import load
+from router.settings import Settings, load
 
 
 def _refuse(reason: object) -> NoReturn:
@@ -31,16 +31,25 @@ def _refuse(reason: object) -> NoReturn:
     sys.exit(2)
 
 
+def _load() -> Settings:
+    """Return the settings that the workers will have; raise SettingsError where no message could be taken with them."""
+    settings = load(os.environ)
+    if not settings.redis_url:
+        raise SettingsError(
+            "ROUTER_REDIS_URL", "not set; name a Redis or Valkey, or let `router run` start one of its own"
+        )
+    if not settings.accounts:
+        raise SettingsError(
+            "TWILIO_ACCOUNT_SID",
+            "not set, nor an [[account]] in the file of ROUTER_CONFIG; every webhook would be refused",
+        )
+    return settings
+
+
 try:
-    _settings = load(os.environ)
+    _settings = _load()
 except SettingsError as error:
     _refuse(error)
-if not _settings.redis_url:
-    _refuse("ROUTER_REDIS_URL: not set; name a Redis or Valkey, or let `router run` start one of its own")
-if not _settings.accounts:
-    _refuse(
-        "TWILIO_ACCOUNT_SID: not set, nor an [[account]] in the file of ROUTER_CONFIG; every webhook would be refused"
-    )
 
 bind = _settings.bind
 workers = _settings.workers
@@ -108,6 +117,22 @@ def on_starting(server: Arbiter) -> None:
     """Before the first fork, so that every process has it."""
     server.log.error_log.addFilter(_without_query)
     preload(_settings, server.log.warning)
+
+
+def when_ready(server: Arbiter) -> None:
+    """See to it that a reload with settings that do not do changes nothing: gunicorn would end, and all with it."""
+    reload = server.handle_hup
+
+    def reload_if_possible() -> None:
+        try:
+            _load()
+        except SettingsError as error:
+            reason = f"not reloaded, the router goes on with the settings it has: {error}"
+            server.log.error(reason)  # noqa: TRY400 - whoever wrote the settings needs no traceback
+        else:
+            reload()
+
+    server.handle_hup = reload_if_possible
 
 
 def on_reload(server: Arbiter) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "tunnel": "Make the router of this machine reachable by Twilio, until Ctrl-C.",
     "connect": "Point a number's webhook here, until Ctrl-C; then it says again what it said before.",
     "disconnect": "Put back what `router connect` has changed: all of it, or the numbers that are named.",
+    "reload": "Let the router read its settings again, and load languages; no message is lost.",
     "doctor": "Say why signatures do not match, and what is wrong with the set-up.",
     "recover": "Ask Twilio for messages that never arrived, and accept them in order.",
     "bench": "Measure the router against what one would write without it.",

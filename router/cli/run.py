@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from router.cli.connection.session import has_orphans, names
-from router.cli.context import base_url, recorded
+from router.cli.context import base_url, record_gunicorn, recorded
 from router.cli.demo import configuration
 from router.cli.embedded import EmbeddedValkey
 from router.cli.listen import check_address, wait_until_up
@@ -168,6 +168,8 @@ def _supervised(
     def announce(alive: Callable[[], bool]) -> None:
         wait_until_up(settings, alive)
         if alive():
+            if store and supervisor.gunicorn is not None:
+                record_gunicorn(settings.data_dir, supervisor.gunicorn)
             _announce(settings, made_up=made_up, seeded=seeded)
             if not tunnel:
                 _put_back_orphans(settings, environ)
@@ -176,8 +178,9 @@ def _supervised(
     if store:
         found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
         record = recorded(settings.data_dir, found, [account.sid for account in settings.accounts])
+    supervisor = Supervisor(store, _COMMAND, environ, tunnel)
     with record:
-        return Supervisor(store, _COMMAND, environ, tunnel).run(prepare, announce)
+        return supervisor.run(prepare, announce)
 
 
 def _put_back_orphans(settings: Settings, environ: dict[str, str]) -> None:

@@ -11,8 +11,8 @@ from router.store.keys import bucket, languages, loaded
 
 # What is to be said of a language whose flows came later.
 NOT_LOADED: Final = (
-    "texts in it are read from the router's next start or reload on (kill -HUP of the master process, which loses "
-    "nothing); until then everything else counts"
+    "texts in it are read from the router's next reload on (`router reload`, or kill -HUP of a gunicorn of your own, "
+    "which loses nothing); until then everything else counts"
 )
 
 

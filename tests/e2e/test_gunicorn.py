@@ -195,3 +195,22 @@ def test_it_refuses_to_start_with_one_sentence(tmp_path: Path, environ: dict[str
     [line] = gunicorn.errors.read_text().splitlines()
     assert line.startswith("router: ")
     assert sentence in line
+
+
+def test_a_reload_with_wrong_settings_changes_nothing(tmp_path: Path) -> None:
+    """The router goes on with the settings it has, and says what is wrong; mended, they are taken."""
+    config = tmp_path / "router.toml"
+    config.write_text("relay_seconds = 9\n", encoding="utf-8")
+    gunicorn = Gunicorn(tmp_path, ROUTER_CONFIG=str(config))
+    try:
+        wait_until(lambda: gunicorn.said("starts"), what="a process serves")
+        config.write_text("relay_seconds = 'soon'\n", encoding="utf-8")
+        gunicorn.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "not reloaded" in gunicorn.errors.read_text(), what="it says so")
+        assert "relay_seconds" in gunicorn.errors.read_text()
+        before = gunicorn.said("starts")
+        config.write_text("relay_seconds = 9\n", encoding="utf-8")
+        gunicorn.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(gunicorn.said("starts")) > len(before), what="new processes serve")
+    finally:
+        gunicorn.end()

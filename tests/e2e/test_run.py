@@ -262,3 +262,35 @@ def test_wrong_settings_stop_it_at_once(
     assert ended.returncode == 2
     assert ended.stderr.startswith(sentence)
     assert len(ended.stderr.splitlines()) == 1
+
+
+SPANISH = """
+[[flow]]
+friendly_name = "Spanish"
+channel_type = "sms"
+contact_identity = "+15005550006"
+language = ["es"]
+integration_type = "handler"
+integration.handler = "echo"
+"""
+
+
+def test_a_reload_reads_what_was_added(run: Run) -> None:
+    """`router reload` has the running router load the languages that flows name by now, and says which."""
+    router = run().up()
+    environ = {"ROUTER_DATA_DIR": str(router.var)}
+    added = invoke("flows", "apply", "-", given=SPANISH, **environ)
+    assert "es: texts in it are read from" in added.output
+    reloaded = invoke("reload", **environ)
+    assert (reloaded.exit_code, reloaded.output) == (
+        0,
+        "Reloaded: new workers take over, the old ones finish what they have; texts in es are read now.\n",
+    )
+    assert "reload" not in invoke("explain", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
+
+
+def test_there_is_nothing_to_reload_where_no_router_runs(tmp_path: Path) -> None:
+    """Without a `router run` the sentence says how a gunicorn of one's own is reloaded."""
+    result = invoke("reload", ROUTER_DATA_DIR=str(tmp_path))
+    assert result.exit_code == 1
+    assert "kill -HUP" in result.output
