@@ -90,7 +90,8 @@ class Choice:
         learned: the shares of each language with this message, nothing where it says nothing; kept only where the
             conversation does not stay as it is, which those shares did not decide.
         preference: the language that the contact chose with this message.
-        passing: whether the conversation stays as it is, whatever becomes of this message.
+        passing: whether the conversation stays as it is, whatever becomes of this message; with a preference it ends,
+            and the next message is decided by that.
 
     """
 

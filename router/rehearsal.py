@@ -46,7 +46,7 @@ class Rehearsal:
         route, kept = foretell(
             message, entries, circumstance, known=contact.known, stay=stay, sticky_hours=self._sticky_hours
         )
-        if route.choice is not None and not route.choice.passing:
+        if route.choice is not None and (route.choice.preference or not route.choice.passing):
             _learn(contact, route, route.choice, stay if kept else None, at)
             for name in names:
                 self._link(contact, name)
@@ -70,9 +70,11 @@ class Rehearsal:
 
 def _learn(contact: _Contact, route: Route, choice: Choice, kept: Stay | None, at: int) -> None:
     """Write what store/accept.lua writes."""
-    if route.flow is not None:
+    if choice.passing:
+        contact.stays.pop(choice.ours, None)
+    elif route.flow is not None:
         contact.stays[choice.ours] = Stay(route.flow.sid, kept.firm if kept else choice.firm, at, route.language)
-    learned = {} if kept else choice.learned
+    learned = {} if kept or choice.passing else choice.learned
     if learned or choice.preference:
         known = contact.known
         contact.known = Known("known", choice.preference or known.preference, known.language, learned or known.learned)

@@ -78,7 +78,7 @@ class Weighing:
 
     def choose(self, flows: Sequence[FlexFlow]) -> FlexFlow | None:
         """Return the first flow of an address that takes the message; they are enabled, and in their order."""
-        self._flows, self._decision, self._command = flows, None, ""
+        self._flows, self._decision, self._command = flows, None, self._commanded(flows)
         if self._opt_out:
             self._steps.append(f"It is an opt-out word ({self._opt_out}): it changes nothing of the conversation")
         refused: dict[str, list[str]] = {}
@@ -136,7 +136,7 @@ class Weighing:
     def decision(self) -> Decision:
         """The language of the message among those that the address offers; weighed when it is first asked for."""
         if self._decision is None:
-            offered = tuple(dict.fromkeys(tag for flow in self._flows for tag in flow.language))
+            offered = _offered(self._flows)
             evidence = list(self._evidence(offered)) if offered else []
             self._decision = decide(offered, evidence) if offered else _UNASKED
             self._steps += self._decision.steps
@@ -144,10 +144,15 @@ class Weighing:
                 self._steps.append(f"What would change it: {self._decision.others}")
         return self._decision
 
+    def _commanded(self, flows: Sequence[FlexFlow]) -> str:
+        """Return the language that the message names, "" for none: it is heard whichever flow takes the message."""
+        if self._opt_out or not any(flow.language_commands for flow in flows):
+            return ""
+        message = self._message
+        return command(message.body, message.button_text, message.button_payload, _offered(flows))
+
     def _evidence(self, offered: Sequence[str]) -> Sequence[Evidence]:
-        message, known = self._message, self._circumstance.known
-        if any(flow.language_commands for flow in self._flows):
-            self._command = command(message.body, message.button_text, message.button_payload, offered)
+        known = self._circumstance.known
         if self._command:
             given: tuple[Evidence | None, ...] = (from_preference(self._command, offered),)
         else:
@@ -217,6 +222,10 @@ class Weighing:
         if self._command or (decision.clear and any(flow.language_change for flow in self._flows)):
             return Strength.OUTRIGHT
         return Strength.DECIDED if self._told else Strength.SILENT
+
+
+def _offered(flows: Sequence[FlexFlow]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tag for flow in flows for tag in flow.language))
 
 
 def _rounded(shares: Iterable[tuple[str, float]]) -> dict[str, float]:

@@ -96,15 +96,17 @@ elseif choice then
   local m = redis.call('HMGET', message, 'flow', 'language')
   flow, language = m[1] or '', m[2] or ''
 end
-if choice and not choice.passing then
-  if flow ~= '' then
+if choice and (not choice.passing or choice.preference ~= '') then
+  if choice.passing then
+    redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the next message is decided by the preference
+  elseif flow ~= '' then
     local stay = redis.call('HGET', contact, 'stay ' .. choice.ours)
     local firm = choice.firm
     if kept then firm = tonumber(string.match(stay, '^%S+ (%d)')) end
     redis.call('HSET', contact, 'stay ' .. choice.ours, flow .. ' ' .. firm .. ' ' .. now .. ' ' .. language)
     if choice.candidates[flow] and choice.candidates[flow][2] < 0 then redis.call('HSET', contact, 'lasting', 1) end
   end
-  if choice.learned ~= '' and not kept then redis.call('HSET', contact, 'learned', choice.learned, 'version', token) end
+  if choice.learned ~= '' and not (kept or choice.passing) then redis.call('HSET', contact, 'learned', choice.learned, 'version', token) end
   if choice.preference ~= '' then
     redis.call('HSET', contact, 'preference', choice.preference, 'version', token, 'lasting', 1)
   end

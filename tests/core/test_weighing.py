@@ -192,6 +192,19 @@ def test_who_names_a_language_is_served_in_it(message: Message, tag: str) -> Non
     assert _route(message, DEFAULT, *LANGUAGES).choice.preference == ""  # type: ignore[union-attr]  # off by default
 
 
+def test_a_language_that_is_named_is_heard_by_whichever_flow_takes_the_message() -> None:
+    """ESPAÑOL at night sets the preference, too, though the night's flow answers; an opt-out word sets none."""
+    spanish = replace(SPANISH, language_commands=True)
+    night = _flow("4", Match="now.getHours() < 24")
+    route = _route(_said("ESPAÑOL"), DEFAULT, spanish, night)
+    assert route.flow == night
+    assert route.choice is not None
+    assert (route.choice.preference, route.choice.passing) == ("es", True)
+    leaving = _route(replace(_said("Español"), opt_out_type="STOP"), DEFAULT, spanish)
+    assert leaving.choice is not None
+    assert leaving.choice.preference == ""
+
+
 # -- against the conversation's own flow ------------------------------------------------------------------------------
 
 

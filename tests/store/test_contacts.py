@@ -198,6 +198,16 @@ def test_a_passing_message_leaves_the_conversation_as_it_is(desk: Desk) -> None:
     assert desk.accept(DEFAULT).flow_sid == SPANISH
 
 
+def test_a_preference_is_heard_in_passing(desk: Desk) -> None:
+    """Who names a language to the night's flow is decided by it in the morning; nothing else is learned."""
+    desk.accept(ENGLISH, replace(_spanish(learned={"en": 1.0}), language="en"))
+    night = replace(CHOICE, strength=Strength.OUTRIGHT, settled=True, passing=True, learned={"fr": 1.0})
+    desk.accept(DEFAULT, replace(night, preference="es"))
+    contact = desk.store.contacts.get(ACCOUNT, PHONE)
+    assert contact is not None
+    assert (contact.known.preference, contact.known.learned, contact.stays) == ("es", {"en": 1.0}, {})
+
+
 def test_a_repeated_accept_answers_as_the_first_did(desk: Desk) -> None:
     """The call whose reply was lost gives the same flow, language and lease again."""
     desk.accept(SPANISH, _spanish())

@@ -37,18 +37,22 @@ FLOWS = [
             {"Match": 'body.startsWith("#")'},
             {"Match": 'opt_out_type == "STOP"'},
             {"Match": "percent(40)"},
+            {"Match": 'now.getFullYear() > 2000 && params["Night"] != ""'},
         )
     )
 ]
 MESSAGES = st.builds(
-    lambda body, ours, theirs, lang: (
-        Message(AC, "SM" + "0" * 32, theirs[0], ours, "whatsapp", body, params={"ExternalUserId": theirs[1]}),
+    lambda body, ours, theirs, lang, night: (
+        Message(
+            AC, "SM" + "0" * 32, theirs[0], ours, "whatsapp", body, params={"ExternalUserId": theirs[1], "Night": night}
+        ),
         lang,
     ),
     body=st.sampled_from([*TEXTS, "ok", "", "#1", "STOP", "ESPAÑOL", "English"]),
     ours=st.sampled_from([OURS, OTHERS]),
     theirs=st.sampled_from([(PHONE, ""), (PHONE, USER_ID), (USER_ID, USER_ID)]),
     lang=st.sampled_from(["", "", "es"]),
+    night=st.sampled_from(["", "", "1"]),
 )
 
 
