@@ -1,8 +1,10 @@
 """Flows that share an address: rules, languages, and what a conversation's own flow is weighed against."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice, product
 
 import pytest
 
@@ -164,6 +166,28 @@ def test_an_address_with_one_flow_reads_nothing() -> None:
         raise AssertionError(text, offered)
 
     resolve(_said("Where is my order please"), [Entry(OURS, "v", (DEFAULT,))], Circumstance(NOON, likelihood=fail))
+
+
+@pytest.mark.parametrize("kind", ["rules", "languages"])
+def test_a_crowded_address_stops_nobody(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many flows as an address may have, and the worst there are, the process does its other work between."""
+    worst = 'body.matches("(?i)(x+x+)+y|(z|zz)+q")'
+    flows = [
+        _flow("0", Match=f"{worst} && body.size() > {number}")
+        if kind == "rules"
+        else _flow("0", Language=",".join(f"{a}{b}-{c}{d}" for a in "abcd" for b in "efghijkl"))
+        for number, (c, d) in enumerate(islice(product("ABCDEFGHIJKLMNOPQRSTUVWXYZ", repeat=2), 500))
+    ]
+    flows = [replace(each, sid=f"FO{number:032x}") for number, each in enumerate(flows)]
+    message = replace(_said("x" * 1600), from_="whatsapp:+34600111222")
+    _route(message, DEFAULT, *flows)
+    pauses = [time.perf_counter()]
+    monkeypatch.setattr(time, "sleep", lambda _: pauses.append(time.perf_counter()))
+    route = _route(message, DEFAULT, *flows)
+    pauses.append(time.perf_counter())
+    assert len(pauses) > 5 or pauses[-1] - pauses[0] < 0.05
+    assert route.choice is not None
+    assert len(route.choice.learned) < 300
 
 
 # -- preference commands ----------------------------------------------------------------------------------------------
