@@ -16,8 +16,8 @@ from router.region import languages_of
 OTHER: Final = "other"
 """Stands for every language that the address does not offer."""
 
-# How often a customer writes in a language that the address does not offer.
-PRIOR_OTHER: Final = 0.05
+# How often a customer writes in a language that the address does not offer, at least.
+_OTHER_LEAST: Final = 0.05
 # Below this probability the default flow takes the message: a wrong flow is worse than the default. Of single words, 96
 # of 100 that are decided are right then, 98 with the number's country, of word pairs 99 (`router bench language`).
 FLOOR: Final = 0.8
@@ -116,8 +116,7 @@ def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
 
 
 def _posterior(offered: Sequence[str], evidence: Sequence[Evidence]) -> dict[str, float]:
-    logs = {tag: math.log((1 - PRIOR_OTHER) / len(offered)) for tag in offered}
-    logs[OTHER] = math.log(PRIOR_OTHER)
+    logs = {tag: math.log(share) for tag, share in _prior(offered).items()}
     for each in evidence:
         for tag in logs:
             logs[tag] += math.log(max(each.likelihood.get(tag, 0.0), 1e-9))
@@ -125,6 +124,15 @@ def _posterior(offered: Sequence[str], evidence: Sequence[Evidence]) -> dict[str
     weights = {tag: math.exp(log - most) for tag, log in logs.items()}
     total = sum(weights.values())
     return {tag: weight / total for tag, weight in weights.items()}
+
+
+def _prior(offered: Sequence[str]) -> dict[str, float]:
+    """Return what is believed before there is evidence: that all are alike, the others together one of them.
+
+    An address that names Spanish only has another language's customers as well: those of its default flow.
+    """
+    other = max(_OTHER_LEAST, 1 / (len(offered) + 1))
+    return dict.fromkeys(offered, (1 - other) / len(offered)) | {OTHER: other}
 
 
 def _decided(shares: Sequence[tuple[str, float]]) -> str:
@@ -212,7 +220,7 @@ def _said(source: str, sentence: str, value: str, offered: Sequence[str]) -> Evi
     wrong = _SAID_WRONG[source]
     likelihood = dict.fromkeys((*offered, OTHER), wrong / len(offered))
     # A language that is not offered has a small prior, which what was said outright makes up for.
-    likelihood[meant] = 1 - wrong if meant != OTHER else (1 - wrong) / PRIOR_OTHER
+    likelihood[meant] = 1 - wrong if meant != OTHER else (1 - wrong) / _prior(offered)[OTHER]
     return Evidence(source, f"{sentence}: {'not offered here' if meant == OTHER else meant}", likelihood)
 
 
@@ -224,7 +232,7 @@ def from_history(shares: Mapping[str, float], offered: Sequence[str]) -> Evidenc
     if not shares:
         return None
     tags = (*offered, OTHER)
-    prior = {tag: PRIOR_OTHER if tag == OTHER else (1 - PRIOR_OTHER) / len(offered) for tag in tags}
+    prior = _prior(offered)
     unknown = shares.get(OTHER, 0.0) / len(tags)
     before = {tag: shares.get(tag, unknown) for tag in tags}
     total = sum(before.values()) or 1.0

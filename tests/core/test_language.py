@@ -185,3 +185,12 @@ def test_a_language_without_a_model() -> None:
 def test_preference_commands(body: str, text: str, payload: str, tag: str) -> None:
     """A language's own name, or its English one, alone; or a button that stands for it."""
     assert command(body, text, payload, ("en", "es-MX")) == tag
+
+
+def test_an_address_that_names_one_language_has_others_customers_too() -> None:
+    """Where only Spanish is named, a doubtful text of a Spanish number is not Spanish for want of another choice."""
+    country = _given(from_country("ES", ("es",)))
+    english = Evidence("text", "", {"es": 0.05, OTHER: 0.95}, 14)
+    assert not decide(("es",), [country, english]).language
+    spanish = Evidence("text", "", {"es": 0.9, OTHER: 0.1}, 14)
+    assert decide(("es",), [country, spanish]).language == "es"

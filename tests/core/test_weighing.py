@@ -283,7 +283,7 @@ def test_a_rule_that_needs_the_language_asks_who_the_contact_is() -> None:
     """Two flows with one rule and a language each: what the contact prefers decides between them, not only the text."""
     spanish, english = (_flow(n, Language=tag, Match='body == "#"') for n, tag in (("4", "es"), ("5", "en")))
     from_spain = replace(_said("#"), from_="whatsapp:+34600111222")
-    route = _route(from_spain, DEFAULT, spanish, english)
+    route = _route(from_spain, DEFAULT, spanish, english, lang="es")
     assert route.flow == spanish
     assert route.choice is not None
     assert (route.choice.strength, route.choice.settled) == (Strength.OUTRIGHT, False)
