@@ -11,9 +11,10 @@ from router.routing import Circumstance, Entry, Likelihood, Route, foretell, ide
 
 @dataclass(slots=True)
 class _Contact:
-    """What a rehearsal has learned of one contact, by the address it was first known by."""
+    """What a rehearsal has learned of one contact, by the address it was first known by; `names` are all of them."""
 
     identity: str
+    names: set[str] = field(default_factory=set)
     known: Known = NOBODY
     stays: dict[str, Stay] = field(default_factory=dict)
 
@@ -55,6 +56,8 @@ class Rehearsal:
     def _link(self, contact: _Contact, name: str) -> None:
         """Write what store/contact_link.lua writes: two people may turn out to be one."""
         other = self._contacts.setdefault(name, contact)
+        if other is contact:
+            contact.names.add(name)
         if other is contact or other.identity != name:
             return
         contact.stays = other.stays | contact.stays
@@ -65,7 +68,8 @@ class Rehearsal:
             known.language or more.language,
             known.learned or more.learned,
         )
-        self._contacts |= {each: contact for each, whose in self._contacts.items() if whose is other}
+        contact.names |= other.names
+        self._contacts |= dict.fromkeys(other.names, contact)
 
 
 def _learn(contact: _Contact, route: Route, choice: Choice, kept: Stay | None, at: int) -> None:
