@@ -245,11 +245,12 @@ def command(body: str, button_text: str, button_payload: str, offered: Sequence[
     """Return the offered tag that a preference command names, "" when the message is none.
 
     A command is a message that is nothing but a language's name, in itself or in English (`ESPAÑOL`, `German`), or a
-    button whose text is that, or whose payload is that, a tag, or `language:` and a tag.
+    button whose text is that, or whose payload is that, a tag that is no usual word, or `language:` and a tag.
     """
     tags = tuple(offered)
     payload = button_payload.strip()
-    if payload and (found := best(payload.removeprefix("language:"), tags)):
+    wanted = payload.removeprefix("language:")
+    if (wanted != payload or wanted.casefold() not in _NO_TAGS) and (found := best(wanted, tags)):
         return found
     for text in (payload, button_text, body):
         if 0 < len(text) <= _LONGEST_NAME and (name := language_tag.folded(text)):
@@ -260,6 +261,8 @@ def command(body: str, button_text: str, button_payload: str, offered: Sequence[
 
 
 _LONGEST_NAME: Final = 40
+# Tags that buttons have for another reason: Norwegian is no "no", Japanese no "ja", Danish no "da", Sinhala no "si".
+_NO_TAGS: Final = frozenset(("no", "ja", "da", "si", "ne", "nej", "is", "it", "id", "hi", "so", "to", "my", "or", "am"))
 
 
 def _listed(shares: Mapping[str, float]) -> str:

@@ -16,6 +16,9 @@ from router.parameter import Languages
 
 # Tags for one language that CLDR keeps under another: https://cldr.unicode.org/translation/language-names
 _ALIASES: Final = {"no": "nb", "fil": "tl", "iw": "he", "in": "id", "ji": "yi", "cmn": "zh", "mo": "ro"}
+# What is called by a wider name, too: who writes Bokmål or Nynorsk calls it Norwegian.
+_WIDER: Final = {"nb": ("no",), "nn": ("no",)}
+_ENGLISH: Final = Locale("en")
 _LIKELY: Final = get_global("likely_subtags")
 _TAG: Final = Languages(most=1)
 _MOST: Final = 64  # characters of a tag that comes from outside
@@ -87,13 +90,21 @@ def names(tag: str) -> frozenset[str]:
     Reading a language's names for the first time takes 2 to 16 ms.
     """
     parts = read(tag)
+    if parts is None:
+        return frozenset()
+    language = parts.language
+    # Some write their language in Latin letters that has others, too: `srpski`.
+    texts = (tag.replace("-", "_"), language, f"{language}_Latn", *_WIDER.get(language, ()))
+    # A script or a region may have a name of its own: `繁體中文`, Traditional Chinese, Brazilian Portuguese.
+    keys = (language, f"{language}_{parts.script}", f"{language}_{parts.region}" if says_region(parts) else "")
     found = set()
-    for text in (tag.replace("-", "_"), parts.language if parts else ""):
+    for text in texts:
         try:
             locale = Locale.parse(text)
         except (ValueError, UnknownLocaleError):
             continue
         found |= {locale.get_display_name(locale), locale.get_display_name("en")}
+        found |= {spoken.languages.get(key) for spoken in (locale, _ENGLISH) for key in keys}
     return frozenset(folded(name) for name in found if name)
 
 

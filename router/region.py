@@ -28,7 +28,7 @@ def country_of(address: str, said: str = "") -> str:
 
     Args:
         address: the address in any form; only a telephone number has a country, and a WhatsApp user id that begins
-            with one (`whatsapp:US.13491…`).
+            with one (`whatsapp:US.13491…`, `whatsapp:US.ENT.13491…`).
         said: Twilio's FromCountry, which it knows better where a number was ported.
 
     """
@@ -38,7 +38,7 @@ def country_of(address: str, said: str = "") -> str:
     if number.startswith("+"):
         return _country_of_number("+" + "".join(each for each in number if each.isdecimal() and each.isascii()))
     country, dot, rest = number.partition(".")
-    return country if dot and len(country) == 2 and country.isupper() and rest.isalnum() else ""  # noqa: PLR2004 - the same
+    return country if dot and len(country) == 2 and country.isupper() and rest.removeprefix("ENT.").isalnum() else ""  # noqa: PLR2004 - the same
 
 
 def _country_of_number(number: str) -> str:

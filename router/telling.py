@@ -127,5 +127,6 @@ def is_opt_out(body: str) -> bool:
     """Say whether a body is nothing but an unambiguous word with which people ask not to be written to any more."""
     if len(body) > 4 * _LONGEST_OPT_OUT:
         return False
-    words = re.sub(r"[^\w\s-]|_", " ", body.casefold()).split()
+    # Composed, for some keyboards write accents as letters of their own, and ＳＴＯＰ is STOP.  # noqa: RUF003
+    words = re.sub(r"[^\w\s-]|_", " ", unicodedata.normalize("NFKC", body).casefold()).split()
     return "-".join(words) in _OPT_OUT

@@ -187,6 +187,14 @@ def test_preference_commands(body: str, text: str, payload: str, tag: str) -> No
     assert command(body, text, payload, ("en", "es-MX")) == tag
 
 
+@pytest.mark.parametrize("word", ["no", "NO", "ja", "da", "si", "it", "is"])
+def test_a_button_that_answers_a_question_names_no_language(word: str) -> None:
+    """Yes, no and the like are codes of languages, too; nobody who presses them asks for Norwegian or Sinhala."""
+    offered = ("en", "nb", "ja", "da", "si", "it", "is")
+    assert not command(word, word, word, offered)
+    assert command("", "", f"language:{word.lower()}", offered)
+
+
 def test_an_address_that_names_one_language_has_others_customers_too() -> None:
     """Where only Spanish is named, a doubtful text of a Spanish number is not Spanish for want of another choice."""
     country = _given(from_country("ES", ("es",)))

@@ -22,6 +22,7 @@ from router.region import country_of, languages_of
         ("+79161234567", "RU"),
         ("+44 7400 123456", "GB"),
         ("whatsapp:US.13491208655302741918", "US"),  # a WhatsApp user who hides the number
+        ("whatsapp:US.ENT.13491208655302741918", "US"),
         ("+80012345678", ""),  # freephone of the whole world
         ("+999123", ""),
         ("12345", ""),  # a short code
@@ -88,3 +89,21 @@ def test_names_of_languages() -> None:
     assert language_tag.folded("Português (Brasil)") in language_tag.names("pt-BR")
     assert language_tag.folded("中文") in language_tag.names("zh-Hant")
     assert not language_tag.names("xx")
+
+
+@pytest.mark.parametrize(
+    ("written", "offered", "found"),
+    [
+        ("Norsk", ("en", "nb"), "nb"),
+        ("Norwegian", ("nn",), "nn"),
+        ("繁體中文", ("zh-Hans", "zh-Hant"), "zh-Hant"),
+        ("Simplified Chinese", ("zh-Hant", "zh-Hans"), "zh-Hans"),
+        ("srpski", ("en", "sr"), "sr"),
+        ("српски", ("en", "sr-Latn"), "sr-Latn"),
+        ("Brazilian Portuguese", ("pt-PT", "pt-BR"), "pt-BR"),
+        ("português", ("pt-PT", "pt-BR"), "pt-PT"),
+    ],
+)
+def test_what_people_call_a_language(written: str, offered: tuple[str, ...], found: str) -> None:
+    """The wider name, the name of the script or the region, and the name in Latin letters are names as well."""
+    assert next(tag for tag in offered if language_tag.folded(written) in language_tag.names(tag)) == found

@@ -56,10 +56,26 @@ def test_a_long_body_is_cut(body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["STOP", "stop.", " Stop ", "UNSUBSCRIBE", "opt out", "OPT-OUT", "Arrêt", "ARRET", "BAJA", "стоп", "退订"]
+    "body",
+    [
+        "STOP",
+        "stop.",
+        " Stop ",
+        "UNSUBSCRIBE",
+        "opt out",
+        "OPT-OUT",
+        "Arrêt",
+        "Arre\u0302t",
+        "\uff33\uff34\uff2f\uff30",
+        "ARRET",
+        "BAJA",
+        "стоп",
+        "退订",
+        "إلغاء الاشتراك",
+    ],
 )
 def test_an_opt_out(body: str) -> None:
-    """Twilio's own words, and unambiguous ones of other languages, in any letter case."""
+    """Twilio's own words, and unambiguous ones of other languages, in any letter case, width and composition."""
     assert is_opt_out(body)
 
 
