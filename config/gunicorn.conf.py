@@ -6,6 +6,7 @@ the workers are forked from this process, and gevent patches them only after the
 """
 
 import atexit
+import gc
 import logging
 import os
 import re
@@ -147,6 +148,10 @@ def post_worker_init(worker: Worker) -> None:
     router = _router(worker)
     if router is not None:
         router.start(lambda: worker.alive)
+    # What was loaded until now stays for good. The collector would look at all of it again and again, for tens of
+    # milliseconds in which no message is answered.
+    gc.collect()
+    gc.freeze()
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
