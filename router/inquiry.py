@@ -11,6 +11,7 @@ from router.address import canonical, channel_of
 from router.contact import NOBODY, identities_of
 from router.detector import language_of
 from router.message import Message, Raw
+from router.pause import Pause
 from router.routing import Circumstance, Likelihood, Route, foretell, identities
 from router.store import Store
 from router.store.deliveries import Delivery
@@ -29,7 +30,7 @@ def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: st
     `lang` is the language that the webhook's URL named.
     """
     entries = store.flows.entries(message.account_sid, identities(message))
-    circumstance = Circumstance(time.time(), lang=lang, likelihood=likelihood)
+    circumstance = Circumstance(time.time(), lang=lang, likelihood=likelihood, pause=Pause())
     contact = store.contacts.first(message.account_sid, identities_of(message))
     return foretell(
         message,

@@ -1,6 +1,5 @@
 """Which of the flows of one address takes a message, where they have conditions: their rules, then its language."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,8 +29,6 @@ from router.telling import is_opt_out, telling
 # Steps are stored with every message: beyond so many flows that were not taken for one reason, only their number is.
 _NAMED: Final = 3
 
-# Seconds after which the process turns to its other work: each rule takes 5 ms at worst, and an address may have 500.
-_AT_ONCE: Final = 0.005
 # Languages weighed for one address, some 2 ms. 500 flows may name 16,000.
 _OFFERED: Final = 256
 
@@ -40,6 +37,10 @@ Likelihood = Callable[[str, Sequence[str]], Mapping[str, float] | None]
 
 def _silent(text: str, offered: Sequence[str]) -> None:  # noqa: ARG001 - a detector that knows nothing
     return None
+
+
+def _go_on() -> None:
+    """Do nothing: there is no other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Circumstance:
         known: what is known of the contact.
         lang: the language that the webhook's URL names, "" for none.
         likelihood: says how well a text fits languages, as `router.detector.Detector.likelihood`.
+        pause: called between flows, so that a process may turn to its other work: a rule takes 5 ms at worst, and an
+            address may have 500.
 
     """
 
@@ -58,6 +61,7 @@ class Circumstance:
     known: Known = NOBODY
     lang: str = ""
     likelihood: Likelihood = _silent
+    pause: Callable[[], None] = _go_on
 
 
 CIRCUMSTANCE: Final = Circumstance(0.0)
@@ -90,11 +94,8 @@ class Weighing:
             self._steps.append(f"It is an opt-out word ({self._opt_out}): it changes nothing of the conversation")
         refused: dict[str, list[str]] = {}
         chosen = None
-        began = time.monotonic()
         for flow in flows:
-            if time.monotonic() - began > _AT_ONCE:
-                time.sleep(0)
-                began = time.monotonic()
+            self._circumstance.pause()
             why_not = self._why_not(flow)
             if why_not is None:
                 chosen = flow

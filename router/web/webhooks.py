@@ -12,11 +12,13 @@ from flask import Blueprint, Response, request
 from router import metrics
 from router.address import CHANNELS
 from router.answer import EMPTY_TWIML
+from router.contact import NOBODY
 from router.delivery import Deliverer, Waiter
 from router.errors import NotAMessage, StoreUnavailable
 from router.flow import FlexFlow
 from router.integrations import Integrations
 from router.message import Message, Raw, conversation_id, is_status_callback, mask
+from router.pause import Pause
 from router.routing import Circumstance, Likelihood, Route, disposition, facts, identities, resolve
 from router.settings import Settings
 from router.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
@@ -74,6 +76,7 @@ class Intake:
         self._log = log
         self._entries = EntryCache(store.routing)
         self._refused = Recorder(settings, store.refusals, store.buckets)
+        self._pause = Pause()
         self._waiting = 0
         self.refusing = ""  # why the store may not be given messages, as the process found out
 
@@ -159,7 +162,7 @@ class Intake:
         token, packed = new_token(), received.raw.pack()
         names = identities(message)
         entries = self._ask(arrived, lambda: self._entries.get(message.account_sid, names))
-        circumstance = Circumstance(time.time(), lang=received.lang, likelihood=self._likelihood)
+        circumstance = Circumstance(time.time(), NOBODY, received.lang, self._likelihood, self._pause)
         check = True
         for left in reversed(range(ROUNDS)):
             route = resolve(message, entries, circumstance)
