@@ -29,6 +29,8 @@ CLEAR: Final = 0.99
 CLEAR_LETTERS: Final = 12
 # What the channel or the contact says outright: wrong so rarely.
 _SAID_WRONG: Final = {"parameter": 0.02, "preference": 0.0005}
+# What the country of the number says nothing beside.
+_BEYOND_COUNTRY: Final = frozenset(("parameter", "preference", "history"))
 # How often a customer's number is of a country whose languages say nothing: `router bench language` has 15 %.
 _ELSEWHERE: Final = 0.15
 # How often a customer goes on in another language.
@@ -84,9 +86,10 @@ class Decision:
 def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
     """Weigh the evidence for the languages that an address offers (BCP 47 tags).
 
-    The country of the number does not count again where an earlier message's decision, which it was part of, does.
+    The country of the number does not count where the channel or the contact says which language it is; nor again where
+    an earlier message's decision, which it was part of, does.
     """
-    if any(each.source == "history" for each in evidence):
+    if any(each.source in _BEYOND_COUNTRY for each in evidence):
         evidence = [each for each in evidence if each.source != "country"]
     posterior = _posterior(offered, evidence)
     shares = tuple(sorted(posterior.items(), key=lambda share: -share[1]))

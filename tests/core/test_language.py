@@ -1,5 +1,7 @@
 """Evidence for a language, weighed: what wins, what is kept back, and what is said about it."""
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from router.language import (
@@ -193,6 +195,18 @@ def test_a_button_that_answers_a_question_names_no_language(word: str) -> None:
     offered = ("en", "nb", "ja", "da", "si", "it", "is")
     assert not command(word, word, word, offered)
     assert command("", "", f"language:{word.lower()}", offered)
+
+
+@pytest.mark.parametrize("offered", [("es",), ("es", "fr"), ("es", "en", "de", "fr", "ja")])
+@pytest.mark.parametrize("country", ["JP", "US", "DE", "FR", ""])
+@pytest.mark.parametrize("said", [from_parameter, from_preference])
+def test_what_is_said_outright_is_firm_wherever_the_number_is_from(
+    offered: tuple[str, ...], country: str, said: Callable[[str, Sequence[str]], Evidence | None]
+) -> None:
+    """`?lang=es` and a chosen language decide for a number of any country, also where one language is offered."""
+    evidence = [each for each in (said("es", offered), from_country(country, offered)) if each]
+    decided = decide(offered, evidence)
+    assert (decided.language, decided.firm) == ("es", True)
 
 
 def test_an_address_that_names_one_language_has_others_customers_too() -> None:
