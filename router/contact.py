@@ -29,7 +29,8 @@ class Strength(IntEnum):
 
     SILENT = 0  # nothing: it goes where the conversation is
     DECIDED = 1  # enough for a conversation that no flow has for sure
-    OUTRIGHT = 2  # enough to move any conversation
+    CLEAR = 2  # enough for one that is for sure in another language
+    OUTRIGHT = 3  # enough to move any conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,10 @@ def stays(stay: Stay | None, choice: Choice, *, now: int, sticky_hours: float) -
     candidate = next((each for each in choice.candidates if each.flow_sid == stay.flow_sid), None)
     if candidate is None or not (candidate.lasting or now - stay.at <= sticky_hours * 3_600_000):
         return False
-    return choice.strength < (Strength.OUTRIGHT if stay.firm else Strength.DECIDED)
+    if not stay.firm:
+        return choice.strength < Strength.DECIDED
+    another = stay.language not in {"", choice.language}
+    return choice.strength < (Strength.CLEAR if another else Strength.OUTRIGHT)
 
 
 def contact_id(identity: str) -> str:

@@ -218,7 +218,7 @@ class Weighing:
             firm=conditional and (self._by_rule or decision.firm),
             candidates=candidates,
             known=self._circumstance.known.version,
-            settled=strength is Strength.OUTRIGHT and by_itself,
+            settled=strength >= Strength.CLEAR and by_itself,
             learned=_rounded(decision.shares) if self._read else {},
             preference=self._command,
             passing=bool(self._opt_out) or (conditional and self._by_clock),
@@ -235,8 +235,10 @@ class Weighing:
             return Strength.OUTRIGHT
         if not chosen.language:
             return Strength.SILENT
-        if self._command or (decision.clear and any(flow.language_change for flow in self._flows)):
+        if self._command:
             return Strength.OUTRIGHT
+        if decision.clear and any(flow.language_change for flow in self._flows):
+            return Strength.CLEAR
         return Strength.DECIDED if self._told else Strength.SILENT
 
 

@@ -20,7 +20,8 @@
 --      8 number of versions, then the versions ("" for "no such entry")
 --      …              choice, '' where no flow of the address has a condition; else JSON:
 --        ours, identities   the address written to; the contact's, one for each of their keys
---        strength, firm     0 | 1 | 2, as router.contact.Strength; whether a conversation keeps what was chosen
+--        strength, firm     0 to 3, as router.contact.Strength; whether a conversation keeps what was chosen
+--        language           of the message, '' where undecided
 --        candidates         flow -> [disposition, ms that the conversation may be idle, 0 for ever]
 --        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
 --        known, final       the contact's version that the choice came from; whether it counts whatever that is now
@@ -74,8 +75,9 @@ if choice then
     local firm, at
     flow, firm, at, language = string.match(c[1], '^(%S+) (%d) (%d+) (.*)$')
     candidate = choice.candidates[flow]
+    local another = language ~= '' and language ~= choice.language
     kept = candidate and (candidate[2] < 0 or now - tonumber(at) <= candidate[2])
-      and choice.strength < (firm == '1' and 2 or 1)
+      and choice.strength < (firm ~= '1' and 1 or another and 2 or 3)
   end
   if kept then
     disposition = candidate[1]

@@ -184,6 +184,7 @@ class Lanes:
                 "ours": choice.ours,
                 "identities": choice.identities,
                 "strength": int(choice.strength),
+                "language": choice.language,
                 "firm": int(choice.firm),
                 "candidates": {
                     each.flow_sid: (each.disposition, -1 if each.lasting else self._sticky_ms)

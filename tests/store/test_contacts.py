@@ -122,6 +122,18 @@ def test_a_message_that_no_flow_takes_goes_where_its_conversation_is(desk: Desk)
     assert desk.store.deliveries.counts(ACCOUNT).unrouted == 0
 
 
+def test_a_clear_text_moves_only_what_is_in_another_language(desk: Desk) -> None:
+    """With LanguageChange a clear sentence leaves the flow of another language, and not one that a rule has chosen."""
+    english = replace(CHOICE, language="en", strength=Strength.CLEAR, firm=True, settled=True)
+    ordered = replace(CHOICE, strength=Strength.OUTRIGHT, firm=True)
+    desk.accept(SPANISH, _spanish())
+    assert not desk.accept(ENGLISH, english).kept
+    desk.accept(DEFAULT, ordered)
+    assert desk.accept(ENGLISH, english).kept
+    desk.accept(DEFAULT, replace(ordered, language="en"))
+    assert desk.accept(ENGLISH, english).kept
+
+
 def test_conversations_are_apart(desk: Desk) -> None:
     """What one conversation stays with is nothing to another contact, nor to another address of ours."""
     desk.accept(SPANISH, _spanish())
@@ -222,26 +234,29 @@ STRENGTHS = st.sampled_from(list(Strength))
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    before=st.tuples(st.sampled_from([SPANISH, ENGLISH, DEFAULT, "FO" + "9" * 32]), st.booleans()),
+    before=st.tuples(
+        st.sampled_from([SPANISH, ENGLISH, DEFAULT, "FO" + "9" * 32]), st.booleans(), st.sampled_from(["", "es"])
+    ),
     hours=st.sampled_from([0.0, HOURS / 2, HOURS + 1]),
     strength=STRENGTHS,
-    chosen=st.sampled_from([SPANISH, ENGLISH, DEFAULT]),
+    chosen=st.tuples(st.sampled_from([SPANISH, ENGLISH, DEFAULT]), st.sampled_from(["", "es", "en"])),
 )
 def test_the_store_decides_as_the_rule_says(
-    desk: Desk, before: tuple[str, bool], hours: float, strength: Strength, chosen: str
+    desk: Desk, before: tuple[str, bool, str], hours: float, strength: Strength, chosen: tuple[str, str]
 ) -> None:
     """The script and `stays`, which only asks, always agree on whether a conversation stays."""
-    flow, firm = before
+    flow, firm, language = before
     desk.store.contacts.erase(ACCOUNT, PHONE)
-    desk.accept(flow, replace(CHOICE, strength=Strength.OUTRIGHT, firm=firm))
+    desk.accept(flow, replace(CHOICE, strength=Strength.OUTRIGHT, firm=firm, language=language))
     desk.idle(hours)
     stay = desk.stay()
     assert stay is not None
-    choice = replace(CHOICE, strength=strength)
+    assert stay.language == language
+    choice = replace(CHOICE, strength=strength, language=chosen[1])
     expected = stays(stay, choice, now=stay.at + int(hours * HOUR_MS), sticky_hours=HOURS)
-    accepted = desk.accept(chosen, choice)
+    accepted = desk.accept(chosen[0], choice)
     assert accepted.kept == expected
-    assert accepted.flow_sid == (flow if expected else chosen)
+    assert accepted.flow_sid == (flow if expected else chosen[0])
 
 
 # -- what is known of a contact ---------------------------------------------------------------------------------------
