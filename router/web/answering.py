@@ -1,0 +1,129 @@
+"""Answer Twilio for a message that is safe: at once, or with what its target answers in time."""
+
+import time
+from typing import Final
+from xml.sax.saxutils import escape
+
+from flask import Response
+
+from router import metrics
+from router.answer import EMPTY_TWIML
+from router.delivery import Waiter
+from router.errors import StoreUnavailable
+from router.flow import FlexFlow
+from router.integrations import Integrations
+from router.message import Message, conversation_id
+from router.routing import Route
+from router.settings import Settings
+from router.store.lanes import Acceptance, Lanes
+from router.web.acceptance import ask
+
+# Half of `worker_connections` in config/gunicorn.conf.py: the other half keeps taking messages.
+WAITING_MOST: Final = 500
+# How often a view asks the store about a message that another process delivers: after 0.1 s, then ever more rarely.
+ASK_FIRST: Final = 0.1
+ASK_MOST: Final = 1.0
+# How long past its deadline a view waits for the settle of an answer that was promised to it.
+PROMISE_SECONDS: Final = 2.0
+_XML: Final = "text/xml"
+
+
+class Answerer:
+    """Answers webhooks, some of which wait."""
+
+    def __init__(self, settings: Settings, lanes: Lanes, integrations: Integrations) -> None:
+        self._settings = settings
+        self._lanes = lanes
+        self._integrations = integrations
+        self._waiting = 0
+
+    def answer(  # noqa: PLR0911 - each way to answer is one return
+        self, message: Message, route: Route, acceptance: Acceptance, waiter: Waiter, arrived: float
+    ) -> Response:
+        """Answer a message that is safe: at once, or with what its target answers in time."""
+        if acceptance.kind == "duplicate" and _wants_nothing(message.error_code):
+            return twiml_response(EMPTY_TWIML)
+        flow = route.flow
+        if acceptance.kind == "duplicate" and acceptance.state not in ("queued", "sending"):
+            return self._repeat(message, flow, acceptance, arrived)
+        if flow is None:
+            return twiml_response(EMPTY_TWIML)
+        if flow.response == "redirect" and acceptance.kind != "duplicate":  # of one that was queued before
+            return twiml_response(self._redirect(message, flow))
+        if flow.response != "relay":
+            return twiml_response(EMPTY_TWIML)
+        if not self._worth_waiting(acceptance):
+            return twiml_response(_fallback(flow))
+        self._waiting += 1
+        metrics.WAITING.inc()
+        try:
+            return self._wait(message, flow, acceptance, waiter, arrived + self._settings.relay_seconds)
+        finally:
+            self._waiting -= 1
+            metrics.WAITING.dec()
+
+    def _worth_waiting(self, acceptance: Acceptance) -> bool:
+        return (acceptance.kind == "leased" or acceptance.head == "sending") and self._waiting < WAITING_MOST
+
+    def _wait(
+        self, message: Message, flow: FlexFlow, acceptance: Acceptance, waiter: Waiter, deadline: float
+    ) -> Response:
+        lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
+        pause = ASK_MOST if acceptance.kind == "leased" else ASK_FIRST  # our own attempt tells us itself
+        while not waiter.done.is_set() and (left := deadline - time.monotonic()) > 0:
+            if waiter.done.wait(min(pause, left)) or left <= pause:
+                break
+            pause = min(2 * pause, ASK_MOST)
+            try:
+                state, answer, head = self._lanes.take_answer(message.account_sid, message.message_sid, lane, "webhook")
+            except StoreUnavailable:
+                continue
+            if state not in ("queued", "sending") and not waiter.done.is_set():
+                return twiml_response(answer or (EMPTY_TWIML if state == "delivered" else _fallback(flow)))
+            if state == "queued" and head != "sending":
+                break  # the lane waits for a retry
+        if waiter.promised:
+            waiter.done.wait(PROMISE_SECONDS)
+        if waiter.outcome == "delivered":
+            return twiml_response(waiter.answer or EMPTY_TWIML, waiter.cookies)
+        return twiml_response(_fallback(flow))
+
+    def _repeat(self, message: Message, flow: FlexFlow | None, acceptance: Acceptance, arrived: float) -> Response:
+        """Give a duplicate of a message that is done the first answer; take the right to it where nobody had it."""
+        if acceptance.state == "redirected" and flow is not None and flow.response == "redirect":
+            return twiml_response(self._redirect(message, flow))
+        answer = acceptance.answer
+        if answer and acceptance.answered != "webhook":
+            lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
+            _, answer, _ = ask(
+                arrived,
+                lambda: self._lanes.take_answer(message.account_sid, message.message_sid, lane, "webhook"),
+            )
+        if not answer and acceptance.state != "delivered" and flow is not None and flow.response == "relay":
+            answer = _fallback(flow)
+        return twiml_response(answer or EMPTY_TWIML)
+
+    def _redirect(self, message: Message, flow: FlexFlow) -> bytes:
+        """Tell Twilio to call the target itself: https://www.twilio.com/docs/messaging/twiml/redirect."""
+        account = self._settings.account(message.account_sid)
+        url = self._integrations.url(account, flow) if account else ""
+        if not url:
+            return EMPTY_TWIML
+        return f'<?xml version="1.0" encoding="UTF-8"?><Response><Redirect>{escape(url)}</Redirect></Response>'.encode()
+
+
+def twiml_response(twiml: bytes, cookies: tuple[str, ...] = ()) -> Response:
+    """Answer with TwiML, and with the cookies that the target set."""
+    response = Response(twiml, 200, content_type=_XML)
+    for cookie in cookies:
+        response.headers.add("Set-Cookie", cookie)
+    return response
+
+
+def _wants_nothing(error_code: str) -> bool:
+    """Say whether Twilio could not use the first answer: 11750 is too large, 12xxx is wrong TwiML."""
+    return error_code == "11750" or (len(error_code) == 5 and error_code.startswith("12"))  # noqa: PLR2004
+
+
+def _fallback(flow: FlexFlow) -> bytes:
+    return flow.fallback_twiml.encode() if flow.fallback_twiml else EMPTY_TWIML
