@@ -24,6 +24,9 @@ ADDRESSES: Final = (
     "From", "WaId", "ExternalUserId", "ExternalUserIdentifier", "ParentExternalUserId", "OriginalRepliedMessageSender",
 )  # fmt: skip
 _NUMBER: Final = re.compile(r"\d+$")
+# What a kept parameter, or a name, looks like that holds nobody's name or number: else it is masked all the same, as
+# the file name in `text/x-vcard; name="Zoë.vcf"`, or a number that is the name of something in JSON.
+_PLAIN: Final = re.compile(r"[A-Z]{2}[0-9a-f]{32}|(?!.*\d{5})[\w./+-]{0,64}", re.ASCII)
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 # What of an address stays beside its channel: the first two figures of a number, the country of a WhatsApp id.
 _HEAD: Final = re.compile(r"\d{2}(?=\d{6,}$)|[A-Z]{2}\.(?:ENT\.)?")
@@ -41,10 +44,12 @@ class Redaction:
     def form(self, form: Fields) -> Fields:
         """Return a webhook's parameters without the customer."""
         ours = next((value for name, value in form if name == "To"), "")
-        return [(name, self._value(name, value, ours)) for name, value in form]
+        return [(_named(name), self._value(name, value, ours)) for name, value in form]
 
     def _value(self, name: str, value: str, ours: str) -> str:
-        if name in self.keep or _NUMBER.sub("N", name) in KEPT or not value:
+        if name in self.keep or not value:
+            return value
+        if _NUMBER.sub("N", name) in KEPT and (name.startswith("To") or _PLAIN.fullmatch(value)):
             return value
         if name in ADDRESSES:
             return value if value == ours else self._address(value)
@@ -69,6 +74,11 @@ class Redaction:
         return f"{prefix[0] if prefix else ''}{'+' if bare.startswith('+') else ''}{self._known[digits]}"
 
 
+def _named(name: str) -> str:
+    """Return the name of a parameter, or of something in JSON; masked where it may be somebody's."""
+    return name if _PLAIN.fullmatch(name) else _masked(name)
+
+
 def _masked(text: str) -> str:
     """Return a text of the same length and layout: letters and signs are x, figures are 0."""
     return "".join(
@@ -89,7 +99,7 @@ def _json(text: str, mask: Callable[[str], str]) -> str:
 
 def _walk(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
-        return {name: _walk(each, mask) for name, each in value.items()}
+        return {_named(name): _walk(each, mask) for name, each in value.items()}
     if isinstance(value, list):
         return [_walk(each, mask) for each in value]
     if isinstance(value, str):

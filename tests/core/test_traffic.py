@@ -196,3 +196,24 @@ def test_a_text_keeps_its_layout_and_nothing_else() -> None:
     assert json.loads(found["FlowData"]) == {"name": "Xxx", "age": 0, "photo": "https://redacted.example/1", "ok": True}
     assert found["Latitude"] == "-00.00"
     assert dict(Redaction(keep=["Body"]).form(given))["Body"] == given[0][1]
+
+
+_PERSON = ("Zoë Müller", "15557654321", "ME0123456789", "37.774929", "zoe@example.org")
+_TELLING = st.sampled_from([
+    *_PERSON, *(f"+{each}" for each in _PERSON), *(json.dumps({each: [each, {"n": each}]}) for each in _PERSON),
+    *(f"https://media.example/{each}?{each}" for each in _PERSON), *(f'text/x; name="{each}"' for each in _PERSON),
+    "https://media.example/ME0123456789", '{"n": 15557654321, "at": 37.774929}',
+])  # fmt: skip
+_NAMES = st.sampled_from([
+    *(name.replace("N", "0") if name.endswith("N") else name for name in KEPT if not name.startswith("To")),
+    *(name for name in ADDRESSES if name != "From"), "Body", "ProfileName", "MediaUrl0", "Latitude", "Tomorrow1",
+    *_PERSON,
+])  # fmt: skip
+
+
+@given(st.lists(st.tuples(_NAMES, _TELLING), max_size=8))
+def test_nothing_of_a_person_is_left_wherever_it_stands(more: list[tuple[str, str]]) -> None:
+    """Also in a parameter that is kept, in the name of one, and in JSON's names: it is masked."""
+    form = [("From", "whatsapp:+15557654321"), ("To", "whatsapp:+4930"), *more]
+    left = json.dumps(Redaction().form(form), ensure_ascii=False)
+    assert not [each for each in _PERSON if each in left]
