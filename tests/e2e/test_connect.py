@@ -16,7 +16,7 @@ from router.tunnel import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk, running_service
 from tests.e2e.running import RunningRouter
 from tests.e2e.service import ACCOUNT, TOKEN, Service
-from tests.integrations.target import Target
+from tests.integrations.target import Target, answer
 from tests.waiting import wait_until
 
 OTHER, SERVICE = "+15550000009", "MG" + "1" * 32
@@ -351,6 +351,31 @@ def test_what_cannot_be_put_back_now_stays_on_record(desk: Desk) -> None:
     """Without a network the exit status is 1, and another attempt succeeds."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     failed = desk.type("disconnect", ROUTER_TWILIO_API_URL="http://127.0.0.1:9")
+    assert (failed.exit_code, desk.says) == (1, desk.here)
+    assert f"{NUMBER} could not be put back: " in failed.output
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.says == FIRST
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"<h1>No such page</h1>"),
+        (404, b"[]"),
+        (404, b'{"message": "no route"}'),
+        (200, b"{}"),
+        (200, b"[" * 99_999),
+    ],
+    ids=["a page", "JSON", "an error", "an empty record", "deep JSON"],
+)
+def test_what_is_not_twilio_does_not_make_us_forget(desk: Desk, status: int, body: bytes) -> None:
+    """Only Twilio itself can say that a number is gone: what it was before is not thrown away for a proxy's page."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    with Target() as proxy:
+        proxy.script[f"/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers/PN{0:032x}.json"] = answer(
+            status, body, Content_Type="application/json"
+        )
+        failed = desk.type("disconnect", ROUTER_TWILIO_API_URL=proxy.url("").rstrip("/"))
     assert (failed.exit_code, desk.says) == (1, desk.here)
     assert f"{NUMBER} could not be put back: " in failed.output
     assert desk.type("disconnect").exit_code == 0

@@ -13,14 +13,16 @@ from router.settings import Account, Settings
 SECONDS: Final = 15.0
 API: Final = "https://api.twilio.com"
 _REFUSED: Final = (401, 403)
+_CODES: Final = 10_000  # the least of Twilio's own: https://www.twilio.com/docs/api/errors
 
 
 class TwilioError(RouterError):
-    """Twilio said no, or nothing; `status` is HTTP's, 0 when there was no answer."""
+    """Twilio said no, or nothing; `status` is HTTP's, 0 when there was no answer, `code` Twilio's own, 0 for none."""
 
-    def __init__(self, reason: str, status: int = 0) -> None:
+    def __init__(self, reason: str, status: int = 0, code: int = 0) -> None:
         super().__init__(reason)
         self.status = status
+        self.code = code
 
     @property
     def unauthorized(self) -> bool:
@@ -64,7 +66,8 @@ class Rest:
             raise self._refusal(error) from None
         except OSError as error:  # what `requests` raises is one
             raise TwilioError(f"Twilio's REST API at {self._base} cannot be reached: {_reason(error)}") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # an answer of another shape: a proxy's page
+        # An answer of another shape: a proxy's page.
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise TwilioError(f"{self._base} did not answer as Twilio's REST API does: {error!r}") from None
 
     def _refusal(self, error: Exception) -> TwilioError:
@@ -78,7 +81,12 @@ class Rest:
                 status,
             )
         said = getattr(error, "msg", "") or _said(page) or str(error)
-        return TwilioError(f"Twilio's REST API answered {status}: {' '.join(said.split())[:200]}", status)
+        code = getattr(error, "code", 0)  # for a page that is not Twilio's, the client repeats the status
+        return TwilioError(
+            f"Twilio's REST API answered {status}: {' '.join(said.split())[:200]}",
+            status,
+            code if isinstance(code, int) and code >= _CODES else 0,
+        )
 
 
 class _Bound:

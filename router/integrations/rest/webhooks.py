@@ -94,14 +94,20 @@ class Webhooks(Rest):
         return ""
 
     def fetch(self, kind: Kind, sid: str, name: str) -> Place | None:
-        """Read a record again; None when the account has it no more."""
+        """Read a record again; None when the account has it no more, and only when Twilio itself says so.
+
+        What is on disk of it is forgotten then, so the 404 of a proxy, or a record of another shape, is an error.
+        """
         try:
             with self.errors():
-                return _place(kind, self._record(kind, sid).fetch(), name)
+                place = _place(kind, self._record(kind, sid).fetch(), name)
         except TwilioError as error:
-            if error.status == _NOT_FOUND:
+            if error.status == _NOT_FOUND and error.code:
                 return None
             raise
+        if place.sid != sid:
+            raise TwilioError(f"Twilio's REST API was asked for {sid}, and something else came back")
+        return place
 
     def change(self, kind: Kind, sid: str, values: Values) -> None:
         """Change fields of a record; the others stay as they are."""
