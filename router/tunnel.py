@@ -109,7 +109,7 @@ class TunnelWatch:
 def read(data_dir: Path) -> str:
     """Return the base of the tunnel that is open now, "" when there is none."""
     path = data_dir / NAME
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         while True:
             with path.open("rb") as file:
                 if not _is_held(file.fileno()):

@@ -82,7 +82,12 @@ def test_nothing_else_passes(gate: Gate, target: Target, path: bytes) -> None:
         (b"Content-Length: 4\r\nContent-Length: 5\r\n", b"400"),
         (b"Content-Length: -1\r\n", b"400"),
         (b"Content-Length: 99999999\r\n", b"413"),
+        (b"Content-Length: " + b"9" * 5000 + b"\r\n", b"400"),
+        (b"Content-Length: 999\r\n", b"400"),
         (b"X-Folded: a\r\n b\r\n", b"400"),
+        (b" begins with a space\r\n", b"400"),
+        (b"is no header\r\nContent-Length: 9\r\n", b"400"),
+        (b"Transfer-Encoding : chunked\r\nContent-Length: 9\r\n", b"400"),
     ],
 )
 def test_a_request_that_may_hide_another_one_is_refused(

@@ -102,7 +102,7 @@ def test_a_killed_tunnel_is_believed_for_a_second_at_most(tmp_path: Path) -> Non
     assert watch.url() == ""
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"url": 1}', '{"url": "ftp://x"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 2048, "{}", '{"url": 1}', '{"url": "ftp://x"}'])
 def test_a_damaged_file_is_no_tunnel(tmp_path: Path, text: str) -> None:
     """Whatever the file says, the webhook goes on."""
     with TunnelRecord(tmp_path) as record:

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 # Written as the router writes it: nothing encoded, no dots, so that no two readers can differ on it.
 _OPEN: Final = re.compile(r"/webhooks/[a-z]+(\?.*)?")
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
 # RFC 9110, section 7.6.1; the length is counted anew.
 _HOP: Final = frozenset(
     ("connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding")
@@ -81,14 +82,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404, "Only /webhooks/ is reached through this tunnel.\n")
         elif self.headers.get_all("Transfer-Encoding"):
             self._refuse(411, "A webhook says how long it is.\n")
-        elif len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdecimal()):
+        elif len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
             self._refuse(400, "Content-Length is not one number.\n")
+        elif self.headers.defects:
+            self._refuse(400, "A header is none.\n")  # and whatever follows it was not read
         elif any("\r" in value or "\n" in value for value in self.headers.values()):
             self._refuse(400, "A header goes over several lines.\n")
         elif int(lengths[0]) > _BODY_MOST:
             self._refuse(413, "A webhook is shorter.\n")
+        elif len(body := self.rfile.read(int(lengths[0]))) < int(lengths[0]):
+            self._refuse(400, "The body ended early.\n")
         else:
-            self._pass(target, self.rfile.read(int(lengths[0])))
+            self._pass(target, body)
 
     do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815 - the base class's names
 
