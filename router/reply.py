@@ -10,6 +10,7 @@ from typing import Final
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from router.errors import NotAMessage, StoreUnavailable
 from router.integrations.base import AttemptError, Failure
@@ -25,6 +26,11 @@ from router.telling import is_opt_out
 GRACE_SECONDS: Final = 2.0
 # One request to Twilio, everything included.
 SECONDS: Final = 10.0
+# Requests to Twilio under way at once: a target that comes back answers a thousand messages in one moment, and as many
+# new connections, TLS and all, would hold up the webhooks. Sixteen that are kept open send some hundred a second.
+AT_ONCE: Final = 16
+# Kinds of things that were not carried out, which are named.
+NAMED: Final = 5
 
 
 class Replier:
@@ -38,6 +44,7 @@ class Replier:
         self._settings = settings
         self._report = report
         self._hurry = Event()
+        self._turns = BoundedSemaphore(AT_ONCE)
         self._greenlets: set[gevent.Greenlet[..., None]] = set()
 
     def begin(self, lease: Lease, twiml: bytes) -> None:
@@ -66,6 +73,10 @@ class Replier:
         if account is None:
             return
         self._hurry.wait(max(0.0, self._settings.relay_seconds + GRACE_SECONDS - self._age(lease)))
+        with self._turns:
+            self._reply_now(lease, account, message, twiml)
+
+    def _reply_now(self, lease: Lease, account: Account, message: Message, twiml: bytes) -> None:
         if self._age(lease) > self._settings.late_answer_seconds:
             self._note(lease, f"not sent: it came over {self._settings.late_answer_seconds:g} s after the message")
             return
@@ -94,7 +105,8 @@ class Replier:
         if failed:
             said.append(f"{len(late.messages) - len(sent)} of {len(late.messages)} not sent: {failed}")
         if late.left_out:
-            said.append(f"not carried out: {', '.join(dict.fromkeys(late.left_out))}")
+            kinds = list(dict.fromkeys(late.left_out))
+            said.append(f"not carried out: {', '.join(kinds[:NAMED])}{' …' if len(kinds) > NAMED else ''}")
         return "; ".join(said) or "nothing in it is for the sender"
 
     def _age(self, lease: Lease) -> float:

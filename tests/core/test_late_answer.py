@@ -2,6 +2,7 @@
 
 import pytest
 
+from router.answer import Answer, twiml_of
 from router.late_answer import MOST, LateAnswer, Outgoing, late_answer
 
 SENDER = "whatsapp:+15550001111"
@@ -54,3 +55,15 @@ def test_no_more_than_ten_are_sent() -> None:
     late = _read("<Message>x</Message>" * (MOST + 5))
     assert len(late.messages) == MOST
     assert late.left_out == (f"what is beyond {MOST} messages",)
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    ['<?xml version="1.0" encoding="us-ascii"?>', f'<?xml version="1.0" {" " * 250} encoding="no-such"?>'],
+)
+def test_what_a_document_says_of_its_encoding_is_not_believed_twice(declaration: str) -> None:
+    """TwiML that was taken for an answer is read in the same way when it comes late."""
+    body = f"{declaration}<Response><Message>¡Sí!</Message></Response>".encode()
+    twiml = twiml_of(Answer(200, "text/xml", body, "https://target.example"))
+    assert twiml is not None
+    assert late_answer(twiml, SENDER, "whatsapp") == LateAnswer((Outgoing("¡Sí!"),), ())

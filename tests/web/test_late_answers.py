@@ -1,10 +1,12 @@
 """TwiML that comes after Twilio stopped waiting: sent by REST, once, or not at all."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs
 
 import pytest
 
+from router.reply import AT_ONCE
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import EMPTY, Gate, World, twiml
 from tests.integrations.target import Target, answer
@@ -110,6 +112,24 @@ def test_what_twilio_refuses_is_said(world: World, target: Target, twilio: Targe
         assert "answered 400" in _replied(world, reply.sid)
     finally:
         twilio.script[MESSAGES] = usual
+
+
+def test_many_late_answers_take_turns(world: World, target: Target, twilio: Target) -> None:
+    """However many come at once, Twilio is asked for a few at a time, and each is sent."""
+    usual = twilio.script[MESSAGES]
+    api = twilio.script[MESSAGES] = Gate(usual)
+    gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
+    flow = world.flow(target.url("/hook"))
+    try:
+        with ThreadPoolExecutor(AT_ONCE + 8) as pool:
+            replies = list(pool.map(lambda n: world.text(flow, f"+1555000{n:04d}"), range(AT_ONCE + 8)))
+        gate.open()
+        api.wait_for(AT_ONCE)
+    finally:
+        api.open()
+        twilio.script[MESSAGES] = usual
+    assert {_replied(world, reply.sid) for reply in replies} == {f"sent by REST: {CREATED}"}
+    assert api.most == AT_ONCE
 
 
 def test_a_stopping_router_sends_what_waits(world: World, target: Target) -> None:
