@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from gunicorn.workers.base import Worker
 from router.errors import SettingsError
 from router.preload import preload
 from router.settings import Settings, load
+from router.trial import failure
 
 
 def _refuse(reason: object) -> NoReturn:
@@ -67,6 +69,8 @@ graceful_timeout = 40
 # Of these, how long a process waits for open connections: a relay's 10 s, and time to answer; the loop that waits adds
 # up to 2 s. The rest is what the router's own stop may take (23 s): an attempt's 22 s and the time to settle it.
 _CONNECTIONS_TIMEOUT = 14
+# Before another process is begun in the place of one that could not begin.
+_AGAIN = 1.0
 # A process that says nothing for so long hangs. It says nothing while it settles after the connections are closed,
 # so this is more than graceful_timeout.
 timeout = 60
@@ -121,15 +125,20 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """See to it that a reload with settings that do not do changes nothing: gunicorn would end, and all with it."""
+    """See to it that a reload with settings that do not do changes nothing: gunicorn would end, and all with it.
+
+    What only a worker finds out, as a handler that cannot be imported, is tried in a process of its own.
+    """
     reload = server.handle_hup
 
     def reload_if_possible() -> None:
         try:
-            _load()
+            moved = _load().bind != bind
+            reason = f"ROUTER_BIND: stays {bind} until a restart" if moved else failure(server.app.load)
         except SettingsError as error:
-            reason = f"not reloaded, the router goes on with the settings it has: {error}"
-            server.log.error(reason)  # noqa: TRY400 - whoever wrote the settings needs no traceback
+            reason = str(error)
+        if reason:
+            server.log.error("not reloaded, the router goes on with the settings it has: %s", reason)
         else:
             reload()
 
@@ -139,6 +148,16 @@ def when_ready(server: Arbiter) -> None:
 def on_reload(server: Arbiter) -> None:
     """Before the workers of a reload (HUP) are forked: languages that flows name by now can be told from then on."""
     preload(_settings, server.log.warning)
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """See to it that one process that cannot begin does not end all others, once the router has served.
+
+    gunicorn ends on the exit status that says so. It is for the first processes: a later one, in the place of one that
+    was killed, finds the settings as they are by now, perhaps half edited.
+    """
+    if worker.age > _settings.workers:
+        server.WORKER_BOOT_ERROR = 1
 
 
 def post_worker_init(worker: Worker) -> None:
@@ -163,6 +182,8 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - guni
     """
     router = _router(worker)
     if router is None:
+        if not worker.booted and worker.alive:  # it could not begin, and the next one will not either
+            time.sleep(_AGAIN)
         return
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)

@@ -62,6 +62,12 @@ def _redis_url(value: str) -> str:
     scheme, found, rest = value.partition("://")
     if not found or not rest or scheme not in _REDIS_SCHEMES:
         raise ValueError("does not begin with one of " + ", ".join(f"{scheme}://" for scheme in _REDIS_SCHEMES))
+    hosts = rest.rpartition("@")[2].partition("/")[0].split(",") if scheme == "redis+sentinel" else [value]
+    try:
+        for host in hosts:
+            urlsplit(host if "://" in host else f"//{host}").port  # noqa: B018 - raises for what is none
+    except ValueError:
+        raise ValueError("has a port that is none, or a password that is not percent-encoded") from None
     return value
 
 

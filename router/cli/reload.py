@@ -51,7 +51,10 @@ def reload() -> None:
         raise RouterError(f"gunicorn (process {pid}) is another user's; reload it as that user") from None
     _wait(settings)
     read = f"; texts in {', '.join(sorted(waiting))} are read now" if waiting else ""
-    click.echo(f"Reloaded: new workers take over, the old ones finish what they have{read}.")
+    click.echo(
+        f"Told to reload: new workers take over, the old ones finish what they have{read}. Where that is not possible, "
+        "as with a handler that cannot be imported, all stays as it is, and the log says `not reloaded`."
+    )
 
 
 def _behind(settings: Settings) -> frozenset[str]:

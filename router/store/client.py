@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import gevent
 import hiredis
@@ -326,9 +327,8 @@ def connection_pool(url: str, call_seconds: float) -> Any:
         hosts, _, path = rest.partition("/")
         service, _, db = path.partition("/")
         user, _, password = credentials.partition(":")
-        sentinels = [
-            (host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")
-        ]
+        parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+        sentinels = [(each.hostname or "", each.port or 26379) for each in parts]
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
             sentinels, socket_timeout=call_seconds, socket_connect_timeout=call_seconds
         )

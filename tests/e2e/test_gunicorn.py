@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.running import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 # Stands where the router stands: says when it is started and stopped, and takes its time to stop.
 _APP = """
 import os, gevent
+
+assert not os.path.exists(os.environ["SAID"] + "-breaks"), "broken"
 
 def say(what):
     with open(os.environ["SAID"], "a") as file:
@@ -212,5 +215,44 @@ def test_a_reload_with_wrong_settings_changes_nothing(tmp_path: Path) -> None:
         config.write_text("relay_seconds = 9\n", encoding="utf-8")
         gunicorn.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(gunicorn.said("starts")) > len(before), what="new processes serve")
+    finally:
+        gunicorn.end()
+
+
+def test_a_reload_whose_application_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
+    """A handler that cannot be imported, and an address that is another one, are found before a process is given up."""
+    config, port = tmp_path / "router.toml", free_port()
+    config.write_text(f'bind = "127.0.0.1:{port}"\n', encoding="utf-8")
+    gunicorn = Gunicorn(tmp_path, ROUTER_CONFIG=str(config), ROUTER_BIND="")
+    gunicorn.port = port
+    try:
+        wait_until(lambda: len(gunicorn.said("starts")) == 2, what="both processes serve")
+        breaks = tmp_path / "said-breaks"
+        breaks.touch()
+        gunicorn.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "AssertionError: broken" in gunicorn.errors.read_text(), what="it says what is broken")
+        breaks.unlink()
+        config.write_text('bind = "203.0.113.1:80"\n', encoding="utf-8")
+        gunicorn.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "until a restart" in gunicorn.errors.read_text(), what="it says that the address stays")
+        assert gunicorn.errors.read_text().count("not reloaded") == 2
+        assert gunicorn.get("/").startswith(b"HTTP/1.1 200")
+        assert len(gunicorn.said("starts")) == 2
+    finally:
+        gunicorn.end()
+
+
+def test_a_process_that_cannot_begin_again_does_not_end_the_others(tmp_path: Path) -> None:
+    """What is half edited while a process is killed stops that one only, until it is mended."""
+    gunicorn = Gunicorn(tmp_path)
+    try:
+        wait_until(lambda: len(gunicorn.said("starts")) == 2, what="both processes serve")
+        breaks = tmp_path / "said-breaks"
+        breaks.touch()
+        os.kill(int(gunicorn.said("starts")[0]), signal.SIGKILL)
+        wait_until(lambda: gunicorn.errors.read_text().count("exited with code 1") > 1, what="another one has failed")
+        assert gunicorn.get("/").startswith(b"HTTP/1.1 200")
+        breaks.unlink()
+        wait_until(lambda: len(gunicorn.said("starts")) == 3, what="there are two again")
     finally:
         gunicorn.end()

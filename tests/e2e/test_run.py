@@ -282,10 +282,8 @@ def test_a_reload_reads_what_was_added(run: Run) -> None:
     added = invoke("flows", "apply", "-", given=SPANISH, **environ)
     assert "es: texts in it are read from" in added.output
     reloaded = invoke("reload", **environ)
-    assert (reloaded.exit_code, reloaded.output) == (
-        0,
-        "Reloaded: new workers take over, the old ones finish what they have; texts in es are read now.\n",
-    )
+    assert reloaded.exit_code == 0
+    assert "the old ones finish what they have; texts in es are read now." in reloaded.output
     assert "reload" not in invoke("explain", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
 
 
