@@ -22,13 +22,13 @@ from router.language import (
     from_preference,
     from_text,
 )
-from router.language_tag import names
+from router.language_tag import best, names
 from router.message import Message
 from router.region import country_of
 from router.telling import is_opt_out, telling
 
 # Steps are stored with every message: beyond so many flows that were not taken for one reason, only their number is.
-_NAMED: Final = 3
+_NAMED: Final = 6
 
 # Languages weighed for one address, some 2 ms. 500 flows may name 16,000.
 _OFFERED: Final = 256
@@ -169,12 +169,14 @@ class Weighing:
 
     def _evidence(self, offered: Sequence[str]) -> Sequence[Evidence]:
         known = self._circumstance.known
-        if self._command:
-            given: tuple[Evidence | None, ...] = (from_preference(self._command, offered),)
+        preferred = self._command or known.preference or known.language
+        if best(preferred, offered):
+            # Nothing beside it is weighed: a text and earlier ones would together outweigh what was chosen.
+            given: tuple[Evidence | None, ...] = (from_preference(preferred, offered),)
         else:
             given = (
                 from_parameter(self._circumstance.lang, offered),
-                from_preference(known.preference or known.language, offered),
+                from_preference(preferred, offered),
                 from_history(known.learned, offered),
                 self._text(offered) if self._told else None,
                 from_country(self._country, offered),
@@ -253,10 +255,11 @@ def _rounded(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
     """Say which flows did not take a message, by the reason why."""
-    return [
-        f"{', '.join(sids) if len(sids) <= _NAMED else f'{len(sids)} flows'} not taken: {why}"
-        for why, sids in refused.items()
-    ]
+    said = []
+    for why, sids in refused.items():
+        which = ", ".join(sids) if len(sids) <= _NAMED else f"{len(sids)} flows"
+        said.append(f"{which} not taken: {why if len(sids) == 1 else why.replace('its Match', 'their Match')}")
+    return said
 
 
 # Where no flow of the address has a language.

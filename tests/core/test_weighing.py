@@ -185,6 +185,15 @@ def test_an_address_weighs_so_many_languages() -> None:
     assert len(route.choice.learned) < 300
 
 
+@pytest.mark.parametrize(("preference", "language"), [("pt-BR", ""), ("", "pt-BR"), ("pt", "es")])
+def test_what_was_chosen_wins_over_all_that_was_written(preference: str, language: str) -> None:
+    """Who chose Portuguese is served in it, also after months of Spanish and with a Spanish sentence."""
+    known = Known("1", preference, language, learned={"es": 0.999, "pt": 0.001})
+    spanish = replace(_said("Quiero saber dónde está mi pedido"), from_="whatsapp:+34600111222")
+    route = _route(spanish, DEFAULT, *LANGUAGES, known=known)
+    assert (route.flow, route.language) == (PORTUGUESE, "pt")
+
+
 # -- preference commands ----------------------------------------------------------------------------------------------
 
 
