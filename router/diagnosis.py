@@ -76,12 +76,13 @@ _UNKNOWN_KEY: Final = Finding(
     "unknown_key",
     "no key in the settings matches, whatever may have happened to URL and form",
     "most likely Twilio signs with another auth token, because it was rotated: compare the account's primary token in "
-    "the Console with TWILIO_AUTH_TOKEN or auth_tokens. If nobody changed it, the request was not Twilio's",
+    "the Console with TWILIO_AUTH_TOKEN or auth_tokens, then `router reload`, or a new start where a variable has it. "
+    "If nobody changed it, the request was not Twilio's",
 )
 
 
 _SETTINGS_CHANGED: Final = Finding(
-    "settings", "the signature matches these settings", "restart the routers that run with other ones"
+    "settings", "the signature matches these settings", "reload or restart the routers that run with other ones"
 )
 
 

@@ -289,7 +289,8 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def _refusal(error: ValidationError, given: Given, accounts: Any) -> SettingsError:
     """Say what is wrong in the words of who wrote the setting. Values of secrets are left out."""
-    first = error.errors(include_url=False)[0]
+    # A name that nobody knows first: where one is misspelt, the right one is missing, which says less.
+    first, *_ = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     attribute, *rest = (str(part) for part in first["loc"])
     key = _KEYS.get(attribute, attribute)
     name = given.names.get(key, key)

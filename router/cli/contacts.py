@@ -18,6 +18,7 @@ from router.errors import RouterError
 from router.store import Store
 from router.store.contacts import Contact
 
+_TELLING: Final = 0.01  # shares of languages that are shown
 _CONTACT: Final = "CONTACT"  # what usage lines call the contact's own address
 _OPTIONS: Final = {  # how the parameters are called here
     "Language": "--language",
@@ -193,13 +194,15 @@ def _print(contact: Contact, store: Store, *, as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    shares = sorted((shown["learned"] or {}).items(), key=lambda pair: -pair[1])
+    shares = [
+        each for each in sorted((shown["learned"] or {}).items(), key=lambda pair: -pair[1]) if each[1] >= _TELLING
+    ]
     facts: Facts = [
         ("Contact", shown["identity"]),
         ("Aliases", shown["aliases"] or "none"),
         ("Preference", shown["preference"] or "none"),
         ("Language", shown["language"] or "none set"),
-        ("Learned", ", ".join(f"{share:.0%} {tag}" for tag, share in shares) or "nothing yet"),
+        ("Learned", ", ".join(f"{tag} {100 * share:.0f} %" for tag, share in shares) or "nothing yet"),
     ]
     facts += [(f"With {each['address']}", _conversation(each, contact, store, now)) for each in shown["conversations"]]
     print_facts(facts)

@@ -120,12 +120,16 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[Check]:
     ours = [each for each in refusals if each.matched and each.at >= recent]
     if ours:
         causes = ", ".join(dict.fromkeys(finding.cause for each in ours for finding in each.findings))
-        yield Check("signatures", "bad", f"{len(ours)} requests that Twilio signed were refused: {causes}", "see below")
+        yield Check("signatures", "bad", f"{_requests(ours)} refused that Twilio signed: {causes}", "see below")
     elif refusals:
-        found = f"{len(refusals)} requests were refused that no key of ours signed"
+        found = f"{_requests(refusals)} refused that no key of ours signed"
         yield Check("signatures", "look", found, "see below; strangers' attempts look like this too")
     else:
         yield Check("signatures", "good", "no request was refused")
+
+
+def _requests(refusals: Sequence[Refusal]) -> str:
+    return f"{len(refusals)} requests were" if len(refusals) != 1 else "1 request was"
 
 
 def _print(checks: Sequence[Check], refusals: Sequence[Refusal], limit: int) -> None:

@@ -14,7 +14,7 @@ from router.cli.flows_diff import diff as diff_command
 from router.cli.flows_import import import_
 from router.cli.flows_log import log
 from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
-from router.cli.show import clean, integration_line, print_changes, print_json, print_table, word
+from router.cli.show import clean, integration_line, print_changes, print_json, print_table, short, word
 from router.cli.unreached import print_unreached, unreached
 from router.flow import FlexFlow, to_resource
 from router.flow_diff import diff
@@ -24,6 +24,7 @@ from router.store import Store
 
 _COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
 _PAGE: Final = 500
+_MATCH: Final = 60  # characters of a condition that `list` shows
 
 
 @click.group()
@@ -77,6 +78,7 @@ def _newest(store: Store, account_sid: str, channel: str | None) -> Iterator[Fle
 def _row(flow: FlexFlow) -> tuple[str | Text, ...]:
     status = "disabled" if not flow.enabled else "paused" if flow.paused else "enabled"
     languages = f"  ({', '.join(flow.language)})" if flow.language else ""
+    match = f"  if {short(flow.match, _MATCH)}" if flow.match else ""
     return (
         flow.sid,
         flow.channel_type,
@@ -84,7 +86,7 @@ def _row(flow: FlexFlow) -> tuple[str | Text, ...]:
         word(status),
         integration_line(flow),
         flow.response,
-        f"{flow.friendly_name}{languages}",
+        f"{flow.friendly_name}{languages}{match}",
     )
 
 

@@ -163,7 +163,9 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], name: str, says: str
         pytest.param('[handlers]\n"E!" = "a:b"', "handlers in", "pattern", id="a handler's name"),
         pytest.param('[handlers]\necho = "a.b"', "handlers in", "pattern", id="a handler's path"),
         pytest.param(f'[handlers]\ne = {{path = "a:b", accounts = ["{AC}"]}}', "handlers in", "not one of", id="whose"),
-        pytest.param('[handlers]\ne = {pat = "a:b"}', "handlers in", "missing", id="a handler without a path"),
+        pytest.param(
+            '[handlers]\ne = {pat = "a:b"}', "handlers in", "did you mean path", id="a handler whose path is misspelt"
+        ),
         pytest.param(_account() + _account(), "account in", "twice", id="an account twice"),
         pytest.param(_account("AC1"), "[[account]] without a valid sid", "32 hexadecimal", id="a SID"),
         pytest.param(f'[[account]]\nsid = "{AC}"', f"[[account]] {AC}, auth_tokens", "missing", id="no token"),

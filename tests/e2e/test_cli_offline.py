@@ -360,3 +360,10 @@ def test_joined_emoji_stay_whole() -> None:
     """Only what could steer a terminal is replaced, not what shapes letters."""
     family = "👩\u200d👧"
     assert clean(f"{family}\x07\r\n\tک\u200cم") == f"{family}\N{REPLACEMENT CHARACTER} ⏎  ک\u200cم"
+
+
+def test_the_list_says_which_messages_a_flow_takes(offline: Cli) -> None:
+    """Of flows that share an address, the list shows the language and the condition of each."""
+    given = external("+15005550006", "https://a.example/x", match="'body == \"menu\"'", language='["es"]')
+    assert "Done." in offline("flows", "apply", "-", given=given).output
+    assert '(es)  if body == "menu"' in " ".join(offline("flows", "list").output.split("\n"))

@@ -140,7 +140,9 @@ def languages(opened: Store) -> Iterator[Check]:
     if behind := [code for code in opened.languages.behind() if language_of(code)]:
         yield Check("languages", "look", f"flows name {', '.join(sorted(behind))} by now", NOT_LOADED)
     elif named := opened.languages.named():
-        yield Check("languages", "good", f"flows name {', '.join(sorted(named))}, as when the router was started")
+        yield Check(
+            "languages", "good", f"flows name {', '.join(sorted(named))}, as when the router was started or reloaded"
+        )
 
 
 def load(given: Settings, opened: Store) -> Iterator[Check]:
