@@ -29,8 +29,8 @@ class LateAnswer:
     left_out: tuple[str, ...]
 
 
-def late_answer(twiml: bytes, sender: str, channel: str) -> LateAnswer:
-    """Read TwiML, as `router.answer.twiml_of` wrote it, for what can be sent to `sender` afterwards."""
+def late_answer(twiml: bytes, sender: str, ours: str, channel: str) -> LateAnswer:
+    """Read TwiML, as `router.answer.twiml_of` wrote it, for what can be sent to `sender`, from `ours`, afterwards."""
     messages: list[Outgoing] = []
     left_out: list[str] = []
     # It is UTF-8 whatever it says of itself, and has no DOCTYPE, so no entities.
@@ -39,6 +39,8 @@ def late_answer(twiml: bytes, sender: str, channel: str) -> LateAnswer:
             left_out.append(f"<{verb.tag[:40]}>")
         elif (to := verb.get("to")) and canonical(to, channel) != canonical(sender, channel):
             left_out.append("a <Message> to somebody else")
+        elif (from_ := verb.get("from")) and canonical(from_, channel) != canonical(ours, channel):
+            left_out.append("a <Message> from another address")
         elif len(messages) == MOST:
             left_out.append(f"what is beyond {MOST} messages")
             break

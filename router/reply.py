@@ -91,7 +91,7 @@ class Replier:
             self._note(lease, self._send(account, message, twiml))
 
     def _send(self, account: Account, message: Message, twiml: bytes) -> str:
-        late = late_answer(twiml, message.from_, message.channel)
+        late = late_answer(twiml, message.from_, message.to, message.channel)
         sent: list[str] = []
         failed = ""
         for outgoing in late.messages:

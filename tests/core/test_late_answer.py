@@ -5,12 +5,12 @@ import pytest
 from router.answer import Answer, twiml_of
 from router.late_answer import MOST, LateAnswer, Outgoing, late_answer
 
-SENDER = "whatsapp:+15550001111"
+SENDER, OURS = "whatsapp:+15550001111", "whatsapp:+15550002222"
 
 
 def _read(inner: str) -> LateAnswer:
     twiml = f'<?xml version="1.0" encoding="UTF-8"?><Response>{inner}</Response>'.encode()
-    return late_answer(twiml, SENDER, "whatsapp")
+    return late_answer(twiml, SENDER, OURS, "whatsapp")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def _read(inner: str) -> LateAnswer:
             Outgoing("Look", ("https://a.example/1", "https://a.example/2")),
         ),
         ("<Message><Media>https://a.example/1</Media></Message>", Outgoing("", ("https://a.example/1",))),
-        (f'<Message to="{SENDER}">Hola</Message>', Outgoing("Hola")),
+        (f'<Message to="{SENDER}" from="{OURS}">Hola</Message>', Outgoing("Hola")),
         ('<Message to="whatsapp:1 555 000 1111">Hola</Message>', Outgoing("Hola")),
     ],
 )
@@ -37,6 +37,7 @@ def test_a_message_to_the_sender_is_sent(inner: str, expected: Outgoing) -> None
     [
         ("<Redirect>https://a.example</Redirect>", "<Redirect>"),
         ('<Message to="whatsapp:+15559999999">Hola</Message>', "a <Message> to somebody else"),
+        ('<Message from="whatsapp:+15559999999">Hola</Message>', "a <Message> from another address"),
         ("<Sms>Hola</Sms>", "<Sms>"),
     ],
 )
@@ -66,4 +67,4 @@ def test_what_a_document_says_of_its_encoding_is_not_believed_twice(declaration:
     body = f"{declaration}<Response><Message>¡Sí!</Message></Response>".encode()
     twiml = twiml_of(Answer(200, "text/xml", body, "https://target.example"))
     assert twiml is not None
-    assert late_answer(twiml, SENDER, "whatsapp") == LateAnswer((Outgoing("¡Sí!"),), ())
+    assert late_answer(twiml, SENDER, OURS, "whatsapp") == LateAnswer((Outgoing("¡Sí!"),), ())
