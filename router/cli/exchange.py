@@ -3,10 +3,13 @@
 https://www.twilio.com/docs/api/errors
 """
 
+import contextlib
 import http.client
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -93,9 +96,10 @@ def exchange(  # noqa: PLR0913, PLR0917 - a request, and two times
         connection.connect()
         connected = True
         connection.sock.settimeout(read)
-        connection.request(method, target, body, headers)
-        response = connection.getresponse()
-        answer = response.read(_ANSWER_MOST)
+        with _within(connection.sock, read):
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            answer = response.read(_ANSWER_MOST)
     except ConnectionRefusedError:
         raise NoAnswer(
             f"nobody listens at {origin}: start the router with `router run`, or say where it is with --url",
@@ -118,6 +122,34 @@ def exchange(  # noqa: PLR0913, PLR0917 - a request, and two times
         location=response.getheader("Location", ""),
         chunked=response.getheader("Transfer-Encoding", "").lower() == "chunked",
     )
+
+
+@contextlib.contextmanager
+def _within(connection: socket.socket, seconds: float) -> Iterator[None]:
+    """End an exchange that takes longer in all; a socket's own limit is for each piece, and pieces can be small.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    end = time.monotonic() + seconds
+    timer = threading.Timer(seconds, _end, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if time.monotonic() >= end:
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
+    if time.monotonic() >= end:
+        raise TimeoutError
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not TLS's own, which another thread is reading through
 
 
 def _what_failed(error: Exception) -> tuple[str, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.commands import Cli
 from tests.e2e.webhook import form, is_signed, without_router
-from tests.integrations.target import Behaviour, Target, answer, hang, in_turn, send
+from tests.integrations.target import Behaviour, Target, answer, drip, hang, in_turn, send
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,9 @@ def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> Non
         pytest.param("#rc=5&rp=all", answer(404), 6, id="all failures"),
         pytest.param("#rc=1&rp=rt&rt=100", hang, 2, id="no answer"),
         pytest.param("#rc=5&rp=rt&rt=100&tt=100", hang, 1, id="no answer, and no time for another attempt"),
+        pytest.param(
+            "#rc=1&rp=rt&rt=200", drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), 2, id="an answer that never ends"
+        ),
     ],
 )
 def test_connection_overrides_are_kept(
