@@ -220,7 +220,7 @@ class Weighing:
             firm=conditional and (self._by_rule or decision.firm),
             candidates=candidates,
             known=self._circumstance.known.version,
-            settled=strength >= Strength.CLEAR and by_itself,
+            settled=strength is Strength.OUTRIGHT and by_itself,
             learned=_rounded(decision.shares) if self._read else {},
             preference=self._command,
             passing=bool(self._opt_out) or (conditional and self._by_clock),

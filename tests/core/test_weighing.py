@@ -264,6 +264,19 @@ def test_a_clear_change_of_language_moves_where_the_address_allows_it() -> None:
     assert _strength(_route(brazilian, *allowing)) == Strength.DECIDED
 
 
+def test_who_chose_a_language_keeps_it_whatever_they_write() -> None:
+    """A clear text is weighed against what the contact prefers before it moves anything."""
+    allowing = (DEFAULT, replace(SPANISH, language_change=True), ENGLISH, PORTUGUESE)
+    english = _said("Where is my order please")
+    alone = _route(english, *allowing).choice
+    assert alone is not None
+    assert (alone.strength, alone.settled) == (Strength.CLEAR, False)
+    preferring = _route(english, *allowing, known=Known("1", preference="es"))
+    assert preferring.flow is not None
+    assert preferring.flow.sid == SPANISH.sid
+    assert _strength(preferring) == Strength.DECIDED
+
+
 @pytest.mark.parametrize(
     ("match", "strength", "passing"),
     [
