@@ -113,6 +113,18 @@ def test_what_is_missing_comes_in_order(outage: Outage) -> None:
     assert outage.arrived() == [sid(number) for number in range(1, 6)]
 
 
+def test_half_a_character_keeps_nobody_out(outage: Outage) -> None:
+    """A text that was cut within an emoji comes without that, and so does what came after it."""
+    outage.flow()
+    outage.twilio.message(sid(1), ago(minutes=2), body="Hi \ud83d")
+    outage.twilio.message(sid(2), ago(minutes=1))
+
+    assert outage.results("--since", "2h", "--yes") == [(sid(1), "accepted"), (sid(2), "accepted")]
+
+    assert outage.delivery(2)["status"] == "delivered"
+    assert dict(parse_qsl(outage.target.requests[0].body.decode()))["Body"] == "Hi ?"
+
+
 def test_only_what_is_missing_comes(outage: Outage) -> None:
     """What the router has, what it sent, what is older, and what is on its way at this moment, is left alone."""
     outage.flow()

@@ -118,7 +118,11 @@ class TwilioApi(Rest):
             "From": message.from_,
             "ApiVersion": message.api_version,
         }
-        fields = tuple((name, str(value)) for name, value in given.items() if value is not None)
+        # JSON can hold half of a character, as of an emoji that was cut; a form cannot.
+        whole = {
+            name: str(value).encode(errors="replace").decode() for name, value in given.items() if value is not None
+        }
+        fields = tuple(whole.items())
         media = str(message.num_media or "0")
         return Inbound(str(message.sid), message.date_created, int(media) if media.isdecimal() else 0, fields)
 
