@@ -22,7 +22,7 @@
 --        ours, identities   the address written to; the contact's, one for each of their keys
 --        strength, firm     0 to 3, as router.contact.Strength; whether a conversation keeps what was chosen
 --        language           of the message, '' where undecided
---        candidates         flow -> [disposition, ms that the conversation may be idle, 0 for ever]
+--        candidates         flow -> [disposition, ms that the conversation may be idle, -1 for ever]
 --        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
 --        known, final       the contact's version that the choice came from; whether it counts whatever that is now
 --        learned, preference, passing, keep   as router.contact.Choice; ms that a contact is kept
@@ -61,7 +61,7 @@ for i = 1, versions do
 end
 
 local choice = ARGV[9 + versions] ~= '' and cjson.decode(ARGV[9 + versions])
-local contact, flow, language, kept -- kept: the conversation stays with its flow, the chosen one or another
+local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
 if choice then
   -- The contact is whoever the first known of the addresses belongs to.
   for i = 6 + versions, #KEYS do
@@ -72,7 +72,7 @@ if choice then
   local c = redis.call('HMGET', contact, 'stay ' .. choice.ours, 'version', 'preference', 'language', 'learned')
   local candidate
   if c[1] then
-    local firm, at
+    local at
     flow, firm, at, language = string.match(c[1], '^(%S+) (%d) (%d+) (.*)$')
     candidate = choice.candidates[flow]
     local another = language ~= '' and language ~= choice.language
@@ -96,19 +96,18 @@ if kept then
   redis.call('HDEL', message, 'error')
 elseif choice then
   local m = redis.call('HMGET', message, 'flow', 'language')
-  flow, language = m[1] or '', m[2] or ''
+  flow, language, firm = m[1] or '', m[2] or '', choice.firm
 end
 if choice and (not choice.passing or choice.preference ~= '') then
   if choice.passing then
     redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the next message is decided by the preference
   elseif flow ~= '' then
-    local stay = redis.call('HGET', contact, 'stay ' .. choice.ours)
-    local firm = choice.firm
-    if kept then firm = tonumber(string.match(stay, '^%S+ (%d)')) end
     redis.call('HSET', contact, 'stay ' .. choice.ours, flow .. ' ' .. firm .. ' ' .. now .. ' ' .. language)
     if choice.candidates[flow] and choice.candidates[flow][2] < 0 then redis.call('HSET', contact, 'lasting', 1) end
   end
-  if choice.learned ~= '' and not (kept or choice.passing) then redis.call('HSET', contact, 'learned', choice.learned, 'version', token) end
+  if choice.learned ~= '' and not (kept or choice.passing) then
+    redis.call('HSET', contact, 'learned', choice.learned, 'version', token)
+  end
   if choice.preference ~= '' then
     redis.call('HSET', contact, 'preference', choice.preference, 'version', token, 'lasting', 1)
   end
