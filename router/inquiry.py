@@ -18,8 +18,6 @@ from router.store.deliveries import Delivery
 from router.store.languages import NOT_LOADED
 
 STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
-# States that a message leaves only by a replay.
-ENDED: Final = frozenset(("delivered", "undelivered", "unrouted", "redirected"))
 # States that the store's index of the dead lists, whatever else the account received.
 DEAD: Final = frozenset(("undelivered", "unrouted"))
 

@@ -5,9 +5,6 @@ No phone number is in a key but in address entries, which the operator wrote; no
 """
 
 from hashlib import sha256
-from typing import Final
-
-BUCKETS: Final = "0123456789abcdef"
 
 
 def bucket(account_sid: str) -> str:
