@@ -5,16 +5,13 @@ child asks the store, and only says what it found. lingua knows no sockets.
 """
 
 import gc
-import os
-import select
-import signal
 from collections.abc import Callable
 
+from router.fork import in_child
 from router.settings import Settings
 
 # The store is asked some twenty times, at most a second each; where it does not answer, it is given up at the first.
 _PATIENCE = 5.0
-_ANSWER = 64 * 1024  # bytes; languages are as many as people have made tags for
 
 
 def preload(settings: Settings, say: Callable[[str], None]) -> None:
@@ -22,20 +19,22 @@ def preload(settings: Settings, say: Callable[[str], None]) -> None:
 
     Where the store does not say, `say` is called with what that means, and nothing is loaded.
     """
-    named = _in_child(lambda: _named(settings))
-    if named is None:
+    try:
+        said = in_child(lambda: _named(settings), seconds=_PATIENCE)
+    except TimeoutError:
+        said = None
+    if said is None:
         say(
             "the store does not say which languages flows name: until a reload (kill -HUP), languages are told without "
             "looking at the text"
         )
-    elif named:
+    elif named := said.split():
         from router import detector, language_tag
 
         detector.load(detector.needed(named))
         for code in named:
-            language_tag.names(
-                code
-            )  # for preference commands: the first time takes up to 16 ms, which is long in a worker
+            # For preference commands: the first time takes up to 16 ms, which is long in a worker.
+            language_tag.names(code)
         # The collector writes to whatever it looks at, and so would give each worker a copy of its own: 7 MB.
         gc.freeze()
 
@@ -44,23 +43,3 @@ def _named(settings: Settings) -> str:
     from router.store import connect
 
     return " ".join(sorted(connect(settings).languages.load()))
-
-
-def _in_child(answer: Callable[[], str]) -> list[str] | None:
-    """Have a forked child find the words of an answer; None where it fails, or takes too long."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(theirs, f"{answer()}\n".encode())
-        finally:
-            os._exit(0)
-    os.close(theirs)
-    try:
-        if not select.select([ours], [], [], _PATIENCE)[0]:
-            os.kill(child, signal.SIGKILL)
-        said = os.read(ours, _ANSWER).decode()
-    finally:
-        os.close(ours)
-        os.waitpid(child, 0)
-    return said.split() if said.endswith("\n") else None

@@ -1,0 +1,36 @@
+"""Asks a forked child: what it imports, patches or breaks is gone with it, and only its answer stays."""
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from typing import Final
+
+_MOST: Final = 64 * 1024  # bytes of an answer, which a pipe takes at once
+
+
+def in_child(answer: Callable[[], str], *, seconds: float) -> str | None:
+    """Return what `answer` returns in a forked child, in one line; None where it ends without.
+
+    Raises:
+        TimeoutError: it took longer than so many seconds, and was ended.
+
+    """
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            line = " ".join(answer().split()).encode(errors="replace")
+            os.write(theirs, line[: _MOST - 1] + b"\n")
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    try:
+        if not select.select([ours], [], [], seconds)[0]:
+            os.kill(child, signal.SIGKILL)
+            raise TimeoutError
+        said = os.read(ours, _MOST).decode(errors="replace")
+    finally:
+        os.close(ours)
+        os.waitpid(child, 0)
+    return said.removesuffix("\n") if said.endswith("\n") else None
