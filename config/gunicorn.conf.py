@@ -24,9 +24,9 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from router.errors import SettingsError
-from router.preload import preload
+from router.process.preload import preload
+from router.process.startup_check import failure
 from router.settings import Settings, load
-from router.trial import failure
 
 
 def _refuse(reason: object) -> NoReturn:

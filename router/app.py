@@ -11,21 +11,21 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from router import metrics
-from router.delivery import AttemptReport, Deliverer
-from router.detector import shared
+from router.delivery.deliverer import AttemptReport, Deliverer
+from router.delivery.late_reply import Replier
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
+from router.language.detector import shared
 from router.log import make_log
-from router.reply import Replier
 from router.settings import load
 from router.store import Store, connect
 from router.store.flows import FlowChanged
 from router.store.lanes import Lease
-from router.tunnel import TunnelWatch
 from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, webhooks
 from router.web.auth import Unauthenticated, refusal
 from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
 from router.web.public import with_tunnel
+from router.web.tunnel_address import TunnelWatch
 
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from router.cli.embedded import CONFIG, ask, valkey_binary
+from router.process.embedded import CONFIG, ask, valkey_binary
 from tests.waiting import wait_until
 
 

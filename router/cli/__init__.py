@@ -1,15 +1,18 @@
-"""The command line: `router`, one module per command, each imported only when it is used."""
+"""The command line: `router`. Commands that belong together share a package, and each is imported only when it is used.
+
+Commands read their arguments, ask `router.queries` and the store, and print. What the router does lives below.
+"""
 
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from router.errors import RouterError, SettingsError
 
 # Name to summary. The summary stands here so that `router --help` imports no command; a test keeps them the same.
-COMMANDS = {
+COMMANDS: Final = {
     "run": "Start the router: with one command on a fresh machine, or over your own Redis.",
     "simulate": "Send a message as Twilio would, signed, and show answer, route and delivery.",
     "record": "Keep what really arrived in a file, to be sent again elsewhere.",
@@ -28,8 +31,26 @@ COMMANDS = {
 }
 
 
+# The package below `router.cli` of a command that has one; the others are modules of their own.
+PACKAGES: Final = {
+    "run": "run",
+    "reload": "run",
+    "simulate": "send",
+    "record": "send",
+    "replay-traffic": "send",
+    "flows": "flows",
+    "explain": "flows",
+    "deliveries": "deliveries",
+    "recover": "deliveries",
+    "doctor": "doctor",
+    "connect": "connect",
+    "disconnect": "connect",
+    "tunnel": "connect",
+}
+
+
 class _Commands(click.Group):
-    """A click group that imports `router.cli.<name>` for its attribute `<name>` when that command is asked for."""
+    """A click group that imports a command's module, for its attribute of the same name, when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -38,7 +59,8 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        command: click.Command = getattr(import_module(f"router.cli.{name}"), name)
+        module = ".".join(("router.cli", *([PACKAGES[cmd_name]] if cmd_name in PACKAGES else []), name))
+        command: click.Command = getattr(import_module(module), name)
         return command
 
     def resolve_command(

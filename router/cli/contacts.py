@@ -9,12 +9,12 @@ from typing import Any, Final
 import click
 
 from router.cli.context import load_settings_for_cli
+from router.cli.output import Facts, ago, flow_line, print_facts, print_json
 from router.cli.progress import watched
 from router.cli.reach import account_option, json_option, one_account, open_store
-from router.cli.show import Facts, ago, flow_line, print_facts, print_json
-from router.contact_erasure import erase as erase_contact
-from router.contact_inquiry import InvalidContact, change, describe, find, identity_of, read_change
 from router.errors import RouterError
+from router.queries.contacts import InvalidContact, change, describe, find, identity_of, read_change
+from router.queries.erasure import erase as erase_contact
 from router.store import Store
 from router.store.contacts import Contact
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from router.cli.context import running_accounts
-from router.cli.show import short
+from router.cli.output import short
 from router.errors import RouterError, StoreRefused, StoreUnavailable
 from router.settings import Account, Settings
 from router.sid import is_sid

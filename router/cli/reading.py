@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from router.detector import Detector, load, needed
+from router.language.detector import Detector, load, needed
 
 
 def likelihood(text: str, offered: Sequence[str]) -> Mapping[str, float] | None:

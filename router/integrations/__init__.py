@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from router.answer import Answer
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.door import Door, make_door
 from router.integrations.external import External
@@ -13,6 +12,7 @@ from router.integrations.location import locate
 from router.integrations.messages import API, Messages
 from router.integrations.proxy import Proxy
 from router.integrations.studio import Studio
+from router.message.twiml import Answer
 from router.settings import Account, HandlerSetting, Settings
 
 __all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build", "target"]

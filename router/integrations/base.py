@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from router.answer import Answer
 from router.errors import RouterError
-from router.flow import FlexFlow
-from router.message import Message, Raw
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message, Raw
+from router.message.twiml import Answer
 from router.settings import Account
 
 

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from router.answer import Answer
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt
 from router.integrations.http import Http, auth_tokens
+from router.message.signature import Key
+from router.message.twiml import Answer
 from router.settings import Account
-from router.signature import Key
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from xml.sax.saxutils import escape
 from gevent import Timeout
 from twilio.twiml import TwiML
 
-from router.answer import EMPTY_TWIML, Answer
 from router.errors import SettingsError, Undeliverable
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message import Message, mask
+from router.message.inbound import Message, mask
+from router.message.twiml import EMPTY_TWIML, Answer
 from router.settings import Account, HandlerSetting
 
 Handle = Callable[[Message], str | TwiML | None]

@@ -14,15 +14,15 @@ from typing import Final
 
 from gevent import Timeout
 
-from router.answer import Answer
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.connection import Connection, NoAnswerError, NothingSentError, Response
 from router.integrations.door import Door
 from router.integrations.location import Location, locate
 from router.integrations.pool import Pool
-from router.message import FORM
+from router.message.inbound import FORM
+from router.message.signature import Key, keys_for, sign
+from router.message.twiml import Answer
 from router.settings import Account
-from router.signature import Key, keys_for, sign
 
 # What Twilio's own forwarder calls itself, and what its hosts are used to.
 TWILIO_AGENT: Final = "TwilioProxy/1.1"

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from router.integrations.base import AttemptError, Failure
 from router.integrations.http import Http
-from router.late_answer import Outgoing
+from router.message.late_reply import Outgoing
 from router.settings import Account
 
 API: Final = "https://api.twilio.com"

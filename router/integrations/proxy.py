@@ -5,10 +5,10 @@ https://www.twilio.com/docs/flex/developer/messaging/inbound-messages-channels
 
 from dataclasses import dataclass
 
-from router.answer import Answer
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.http import Http, auth_tokens
+from router.message.twiml import Answer
 from router.settings import Account
 
 

@@ -8,13 +8,13 @@ from router.store.changes import ChangeLog
 from router.store.client import Client
 from router.store.contacts import Contacts
 from router.store.deliveries import DeliveryLog
+from router.store.durability import Promise
 from router.store.failures import Failures
 from router.store.flow_write import FlowWrite
 from router.store.flows import FlowStore
 from router.store.keys import bucket
 from router.store.lanes import Lanes
 from router.store.languages import Languages
-from router.store.promise import Promise
 from router.store.refusals import Refusals
 
 __all__ = ["FlowWrite", "Store", "connect"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from router.routing import Entry
+from router.routing.resolve import Entry
 from router.store.flows import FlowStore
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final, Literal
 
-from router.flow import FIELDS, FlexFlow, is_given
+from router.flow.flex_flow import FIELDS, FlexFlow, is_given
 from router.store.client import Client
 from router.store.keys import AccountKeys
 

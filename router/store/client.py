@@ -54,7 +54,7 @@ class Script:
 
 
 def _read(name: str) -> bytes:
-    return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
+    return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_bytes()
 
 
 _INCLUDE: Final = re.compile(rb"^--include (\w+)$", re.MULTILINE)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.contact import NOBODY, Known, Stay, contact_id
+from router.routing.contact import NOBODY, Known, Stay, contact_id
 from router.store.client import Client
 from router.store.keys import AccountKeys
 

@@ -20,7 +20,7 @@ class Delivery:
     """A message and what became of it.
 
     `state` is one of queued, sending, delivered, undelivered, unrouted, redirected; `accepted_at` is in ms since 1970
-    by the store's clock; `raw` is the packed request (`router.message.Raw`); `why` are the steps of the route and
+    by the store's clock; `raw` is the packed request (`Raw`); `why` are the steps of the route and
     `history` a line for each attempt. A `recovered` one was fetched from Twilio afterwards, and is never answered.
     `language` is the message's where a flow that has conditions took it, `lang` what the webhook's URL said of it.
     `replied` is what became of an answer that came too late for the webhook.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import FlowConflict, InvalidFlow, RouterError
-from router.flow import FlexFlow, from_record, to_record
+from router.flow.flex_flow import FlexFlow, from_record, to_record
 from router.store.changes import KEPT, describe
 from router.store.client import Word, script
 from router.store.keys import AccountKeys

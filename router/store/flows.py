@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from router.flow import FlexFlow
-from router.routing import Entry
+from router.flow.flex_flow import FlexFlow
+from router.routing.resolve import Entry
 from router.store.client import Client
 from router.store.flow_write import FlowChanged, FlowWrite, check, command, parse_record
 from router.store.keys import AccountKeys

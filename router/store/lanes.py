@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from router.contact import Choice, Known, contact_id
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
+from router.routing.contact import Choice, Known, contact_id
 from router.store.client import Client, Word
 from router.store.contacts import read_known
 from router.store.flows import parse_record

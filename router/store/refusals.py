@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from router.diagnosis.deviation import Finding
 from router.store.client import Client
 from router.store.keys import bucket
-from router.suspect import Finding
 
 # Kept for each bucket; with findings some 1.5 KB each.
 MOST: Final = 100

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from router.contact import NOBODY
-from router.delivery import Deliverer
+from router.delivery.deliverer import Deliverer
+from router.delivery.yielder import Pause
 from router.errors import StoreUnavailable
-from router.message import Message, conversation_id
-from router.pause import Pause
-from router.routing import Circumstance, Likelihood, Route, disposition, facts, identities, resolve
+from router.message.inbound import Message, conversation_id
+from router.routing.contact import NOBODY
+from router.routing.resolve import Circumstance, Likelihood, Route, disposition, facts, identities, resolve
 from router.store import Store
 from router.store.cache import EntryCache
 from router.store.lanes import Acceptance, Lease, new_token

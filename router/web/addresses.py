@@ -9,13 +9,13 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
-from router.address import canonical, channel_of
 from router.errors import FlowConflict, InvalidFlow
-from router.flow import FlexFlow
+from router.flow.address_configuration import ONCE, TYPE, channel_of_type, from_form, to_address, type_of
+from router.flow.flex_flow import FlexFlow
+from router.message.address import canonical, channel_of
 from router.settings import Account, Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
-from router.web.address_face import ONCE, TYPE, channel_of_type, from_form, to_address, type_of
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, error_response, invalid, not_found
 from router.web.flow_page import read_flow_page

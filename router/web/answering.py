@@ -7,13 +7,13 @@ from xml.sax.saxutils import escape
 from flask import Response
 
 from router import metrics
-from router.answer import EMPTY_TWIML
-from router.delivery import Waiter
+from router.delivery.deliverer import Waiter
 from router.errors import StoreUnavailable
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
-from router.message import Message, conversation_id
-from router.routing import Route
+from router.message.inbound import Message, conversation_id
+from router.message.twiml import EMPTY_TWIML
+from router.routing.resolve import Route
 from router.settings import Settings
 from router.store.lanes import Acceptance, Lanes
 from router.web.acceptance import ask

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
-from router.contact_erasure import erase
-from router.contact_inquiry import ContactConflict, InvalidContact, change, describe, find, identity_of, read_change
 from router.errors import InvalidFlow, RouterError
+from router.queries.contacts import ContactConflict, InvalidContact, change, describe, find, identity_of, read_change
+from router.queries.erasure import erase
 from router.settings import Settings
 from router.store import Store
 from router.store.contacts import Contact

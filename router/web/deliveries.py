@@ -8,8 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, json, request
 
 from router.errors import NotAMessage
-from router.inquiry import STATES, Wanted, describe, explain, replay, waiting_for
-from router.routing import Likelihood
+from router.queries.deliveries import STATES, Wanted, describe, explain, replay, waiting_for
+from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store

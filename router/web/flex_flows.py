@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from router.flow import FIELDS, FlexFlow, from_parameters, to_resource
+from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, to_resource
 from router.settings import Settings
 from router.sid import is_sid, new_sid
 from router.store import Store

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
 
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.settings import Account
 from router.store.flows import WALK, FlowStore
 from router.web.errors import ApiError, invalid

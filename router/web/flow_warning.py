@@ -1,10 +1,10 @@
 """What the answer to a write says beside the flow: those of its address that can never be chosen now."""
 
 from router.errors import StoreUnavailable
-from router.flow import FlexFlow
-from router.flow_file import address_of
+from router.flow.file import address_of
+from router.flow.flex_flow import FlexFlow
+from router.flow.unreachable import unreachable
 from router.store import Store
-from router.unreachable import unreachable
 
 
 def warnings(store: Store, written: FlexFlow) -> list[str]:

@@ -5,9 +5,9 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from router.settings import Settings
-from router.tunnel import TunnelWatch
+from router.web.tunnel_address import TunnelWatch
 
-_TUNNEL: Final = "router.tunnel"
+_TUNNEL: Final = "router.web.tunnel_address"
 Wsgi = Callable[[dict[str, Any], Any], Any]
 
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import gevent
 
-from router.diagnosis import Refused, diagnose
+from router.diagnosis.signature import Refused, diagnose
+from router.diagnosis.url import Seen
 from router.errors import StoreUnavailable
-from router.message import mask
+from router.message.inbound import mask
 from router.settings import Settings
 from router.sid import is_sid
 from router.store.refusals import Refusal, Refusals, tag_of
-from router.suspect_url import Seen
 from router.web.request import Received
 
 # Between two diagnoses of one process, which cost some 20 ms each.

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 import gevent
 
 from router.errors import RouterError
-from router.message import Raw
+from router.message.inbound import Raw
+from router.message.signature import names_body_hash
 from router.settings import Settings
-from router.signature import names_body_hash
 from router.web.public import public_bases
 
 # A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are DESIGN's generous limits.

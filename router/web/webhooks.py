@@ -7,15 +7,15 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from router import metrics
-from router.address import CHANNELS
-from router.answer import EMPTY_TWIML
-from router.delivery import Deliverer
+from router.delivery.deliverer import Deliverer
 from router.errors import NotAMessage
 from router.integrations import Integrations
-from router.message import Message, Raw, is_status_callback, mask
-from router.routing import Likelihood
+from router.message.address import CHANNELS
+from router.message.inbound import Message, Raw, is_status_callback, mask
+from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
+from router.message.twiml import EMPTY_TWIML
+from router.routing.resolve import Likelihood
 from router.settings import Settings
-from router.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
 from router.store import Store
 from router.web.acceptance import Acceptor, ask
 from router.web.answering import Answerer, twiml_response

@@ -6,10 +6,10 @@ Such a part stands between two comments, as `<!-- settings -->` and `<!-- /setti
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from router import flow_file
 from router.cli import COMMANDS
-from router.expression import FUNCTIONS, VARIABLES
-from router.flow_field import FIELDS
+from router.flow import file as flow_file
+from router.flow.field import FIELDS
+from router.match import FUNCTIONS, VARIABLES
 from router.settings import table
 
 ROOT = Path(__file__).parents[2]

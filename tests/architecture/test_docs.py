@@ -7,7 +7,7 @@ import click
 import pytest
 
 from router.cli import COMMANDS, main
-from router.expression import try_expression
+from router.match import try_expression
 from tests.architecture.readme import PARTS, ROOT, written
 
 

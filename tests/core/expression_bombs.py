@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from router.errors import ExpressionError
-from router.expression import FUNCTIONS, MOST, VARIABLES, Expression, try_expression
-from router.expression.engine import compile_source
+from router.match import FUNCTIONS, MOST, VARIABLES, Expression, try_expression
+from router.match.engine import compile_source
 
 _MEMORY: Final = 2**30  # bytes of addresses, most of them never touched
 # A thread of the smallest systems has 128 KiB of stack for everything; this is where Rust's parser runs.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from router.flow import FIELDS, FlexFlow, from_parameters
+from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters
 
 AC = "AC" + "0123456789abcdef" * 2
 FO = "FO" + "fedcba9876543210" * 2

@@ -1,6 +1,6 @@
 """Slots of a process: its limit, a target's share, and the breaker."""
 
-from router.breaker import OPENS_AFTER, PROBE_SECONDS, Targets
+from router.delivery.breaker import OPENS_AFTER, PROBE_SECONDS, Targets
 
 
 def test_a_target_has_a_quarter_of_the_slots() -> None:

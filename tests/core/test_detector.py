@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.detector import Detector, load, needed
-from router.language import OTHER
-from router.telling import script_of, telling
+from router.language.detector import Detector, load, needed
+from router.language.evidence import OTHER
+from router.language.text import script_of, telling
 
 OFFERED = ("en", "es")
 

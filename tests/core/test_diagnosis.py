@@ -9,11 +9,11 @@ from urllib.parse import parse_qsl, quote, urlencode
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router.diagnosis import Diagnosis, Refused, diagnose
-from router.message import FORM, Raw
+from router.diagnosis.signature import Diagnosis, Refused, diagnose
+from router.diagnosis.url import Seen
+from router.message.inbound import FORM, Raw
+from router.message.signature import keys_for, signed_urls, verify
 from router.settings import Account, ApiKey, SharedKey
-from router.signature import keys_for, signed_urls, verify
-from router.suspect_url import Seen
 
 OURS, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
 TOKEN, OTHERS_TOKEN, API_SECRET, SHARED_SECRET = "a" * 32, "b" * 32, "the-secret-of-a-program", "a-shared-secret"

@@ -8,7 +8,7 @@ from twilio.rest import Client
 from twilio.rest.flex_api.v1.flex_flow import FlexFlowInstance
 
 from router.errors import InvalidFlow
-from router.flow import (
+from router.flow.flex_flow import (
     FIELDS,
     FlexFlow,
     Integration,

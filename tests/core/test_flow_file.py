@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.flow import FIELDS, FlexFlow
-from router.flow_diff import Change, diff, in_groups
-from router.flow_field import CHANNEL_TYPES, INTEGRATION_TYPES
-from router.flow_file import FileFlow, InvalidFlowFile, export, load
+from router.flow.diff import Change, diff, in_groups
+from router.flow.field import CHANNEL_TYPES, INTEGRATION_TYPES
+from router.flow.file import FileFlow, InvalidFlowFile, export, load
+from router.flow.flex_flow import FIELDS, FlexFlow
 from router.sid import is_sid
 from tests.core.flows import AC, FO, HANDLERS, flow, forms
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from router.language import (
+from router.language.evidence import (
     CLEAR_LETTERS,
     FLOOR,
     OTHER,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from router.answer import Answer, twiml_of
-from router.late_answer import MOST, LateAnswer, Outgoing, late_answer
+from router.message.late_reply import MOST, LateAnswer, Outgoing, late_answer
+from router.message.twiml import Answer, twiml_of
 
 SENDER, OURS = "whatsapp:+15550001111", "whatsapp:+15550002222"
 

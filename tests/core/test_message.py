@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.address import CHANNELS, canonical, channel_of, mask
 from router.errors import NotAMessage
-from router.message import FORM, MAX_FIELDS, Media, Message, Raw, conversation_id, is_status_callback
+from router.message.address import CHANNELS, canonical, channel_of, mask
+from router.message.inbound import FORM, MAX_FIELDS, Media, Message, Raw, conversation_id, is_status_callback
 from tests.core.samples import AC, CONVERSATIONS_EVENT, MG, SAMPLES, SM, SMS, STATUS_CALLBACK, Sample
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from router.cli.pace import Pace
+from router.cli.send.pace import Pace
 from tests.waiting import wait_until
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router import language_tag
-from router.region import country_of, languages_of
+from router.language import tag as language_tag
+from router.language.country import country_of, languages_of
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from router.flow import FlexFlow, Integration
+from router.delivery.retry import RETRY_AFTER_MOST, Tries, judge
+from router.flow.flex_flow import FlexFlow, Integration
 from router.integrations.base import AttemptError, Failure
-from router.retry import RETRY_AFTER_MOST, Tries, judge
 
 DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.flow import FlexFlow
-from router.message import Message
-from router.routing import Entry, Route, identities, resolve
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message
+from router.routing.resolve import Entry, Route, identities, resolve
 from tests.core.flows import AC, flow
 
 OURS, SERVICE = "whatsapp:+15551234567", "MG" + "5" * 32

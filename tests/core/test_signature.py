@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from router.signature import (
+from router.message.signature import (
     Key,
     body_hash_matches,
     keys_for,

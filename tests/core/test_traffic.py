@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.cli import traffic
-from router.cli.redaction import ADDRESSES, KEPT, Redaction
-from router.cli.traffic import Recorded, Writer, read
+from router.cli.send import traffic
+from router.cli.send.redaction import ADDRESSES, KEPT, Redaction
+from router.cli.send.traffic import Recorded, Writer, read
 from router.errors import RouterError
-from router.message import Message, conversation_id
+from router.message.inbound import Message, conversation_id
 from tests.core.samples import SAMPLES, SMS, Sample
 
 AT = 1_763_717_400.123

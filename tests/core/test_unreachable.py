@@ -2,8 +2,8 @@
 
 import pytest
 
-from router.flow import FlexFlow, from_record, to_record
-from router.unreachable import unreachable
+from router.flow.flex_flow import FlexFlow, from_record, to_record
+from router.flow.unreachable import unreachable
 from tests.core.flows import flow
 
 PHRASE = 'body.matches("(?i)menu")'

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from router import detector as models
 from router.cli.bench.language import PAIR, _told
 from router.cli.bench.text import KINDS, strangers, texts
 from router.errors import RouterError
+from router.language import detector as models
 from tests.e2e.running import ROUTER, clean_environ
 
 _TEXTS = {

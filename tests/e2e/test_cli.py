@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from router.cli.call import TAMPERS
+from router.cli.send.call import TAMPERS
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ
 from tests.integrations.target import Target, answer, close, in_turn, reset

@@ -8,9 +8,9 @@ import click
 import pytest
 
 from router.cli import COMMANDS, main
-from router.cli.doubt import NOT_DELIVERED_TO
-from router.cli.show import age, ago, clean, spoken
-from router.flow_field import INTEGRATION_TYPES
+from router.cli.flows.warnings import NOT_DELIVERED_TO
+from router.cli.output import age, ago, clean, spoken
+from router.flow.field import INTEGRATION_TYPES
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.integrations.sending import integrations, settings
 from tests.integrations.target import Target

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.connection import session
-from router.cli.connection.change import Connector
-from router.cli.connection.record import NAME, Connections, Holder
+from router.cli.connect import session
+from router.cli.connect.change import Connector
+from router.cli.connect.record import NAME, Connections, Holder
 from router.errors import RouterError
 from router.settings import load
-from router.tunnel import TunnelRecord
+from router.web.tunnel_address import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk, running_service
 from tests.e2e.running import RunningRouter
 from tests.e2e.service import ACCOUNT, TOKEN, Service

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from router.cli.connection.change import Connector
-from router.cli.connection.record import Connections
-from router.cli.connection.webhook import wanted
+from router.cli.connect.change import Connector
+from router.cli.connect.record import Connections
+from router.cli.connect.webhook import wanted
 from router.errors import RouterError
 from router.settings import load
 from tests.e2e.desk import FIRST, SMS

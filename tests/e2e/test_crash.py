@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from router.flow import FlexFlow, Integration
+from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
 from tests.e2e.service import ACCOUNT, OURS, Service, parameters, sid

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from twilio.request_validator import RequestValidator
 
 from router.cli import main
-from router.flow import FlexFlow, Integration
+from router.diagnosis.deviation import Finding
+from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.refusals import MOST, Refusal, Refusals
-from router.suspect import Finding
-from router.tunnel import TunnelRecord
+from router.web.tunnel_address import TunnelRecord
 from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
 from tests.e2e.twilio_rest import TwilioRest

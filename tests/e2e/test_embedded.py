@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.embedded import EmbeddedStoreError, EmbeddedValkey, ask
+from router.process.embedded import EmbeddedStoreError, EmbeddedValkey, ask
 
 Start = Callable[[EmbeddedValkey], subprocess.Popen[bytes]]
 
@@ -71,7 +71,7 @@ def test_a_store_left_behind_is_replaced(tmp_path: Path, start: Start) -> None:
 
 def test_a_hanging_store_left_behind_is_replaced(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Valkey that does not leave when asked is ended: two over one folder would destroy the file."""
-    monkeypatch.setattr("router.cli.embedded._LEAVE", 0.1)
+    monkeypatch.setattr("router.process.embedded._LEAVE", 0.1)
     store = EmbeddedValkey.over(tmp_path)
     left_behind = start(store)
     left_behind.send_signal(signal.SIGSTOP)
@@ -81,7 +81,7 @@ def test_a_hanging_store_left_behind_is_replaced(tmp_path: Path, start: Start, m
 
 def test_a_folder_in_use_is_never_shared(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever holds the lock and cannot be ended keeps the folder; the second start says so."""
-    monkeypatch.setattr("router.cli.embedded._SILENCE", 0.2)
+    monkeypatch.setattr("router.process.embedded._SILENCE", 0.2)
     store = EmbeddedValkey.over(tmp_path)
     holder = start(store)
     store.socket_path.unlink()  # it can be asked nothing any more

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from router.cli.tunnels.gate import Gate
+from router.cli.connect.tunnels.gate import Gate
 from tests.e2e.running import free_port
 from tests.integrations.target import Caller, Target
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from router.integrations.rest.client import TwilioError
-from router.integrations.rest.flows import LiveAccount
 from router.settings import load
+from router.twilio_api.client import TwilioError
+from router.twilio_api.flows import LiveAccount
 from tests.e2e.commands import Cli, invoke
 from tests.e2e.twilio_record import address, flex_flow
 from tests.e2e.twilio_rest import TwilioRest

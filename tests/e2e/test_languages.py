@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.store.client import Client
 from router.store.flows import FlowStore
 from tests.core.flows import flow
@@ -23,11 +23,11 @@ from tests.waiting import wait_until
 # What the process that forks the workers does, and what it knows then.
 _PRELOAD = """
 import json, os, sys
-from router.preload import preload
+from router.process.preload import preload
 from router.settings import load
 said = []
 preload(load(os.environ), said.append)
-lingua = sys.modules.get("router.detector")
+lingua = sys.modules.get("router.language.detector")
 print(json.dumps({
     "said": said,
     "loaded": sorted(lingua.shared().loaded) if lingua else None,

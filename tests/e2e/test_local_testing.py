@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.call import send
-from router.cli.inbound import fields, new_message_sid
-from router.signature import Key
+from router.cli.send.call import send
+from router.cli.send.inbound import fields, new_message_sid
+from router.message.signature import Key
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.page import Player, steps
 from tests.e2e.running import clean_environ, free_port

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router.flow import FlexFlow, Integration
+from router.flow.flex_flow import FlexFlow, Integration
 from router.store import FlowWrite
 from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from router.cli import main
-from router.flow import FlexFlow, Integration
-from router.message import Raw
+from router.flow.flex_flow import FlexFlow, Integration
+from router.message.inbound import Raw
 from router.store.client import Client
 from router.store.deliveries import DeliveryLog
 from router.store.flows import FlowStore
@@ -306,7 +306,7 @@ def test_a_person_is_asked(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> N
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
     answers: dict[bool, Callable[..., bool]] = {yes: (lambda *_, yes=yes: yes) for yes in (False, True)}
-    monkeypatch.setattr("router.cli.recover._confirmed", answers[False])
+    monkeypatch.setattr("router.cli.deliveries.recover._confirmed", answers[False])
     assert "Nothing was done" in outage.recover("--since", "2h").output
-    monkeypatch.setattr("router.cli.recover._confirmed", answers[True])
+    monkeypatch.setattr("router.cli.deliveries.recover._confirmed", answers[True])
     assert "1 accepted" in outage.recover("--since", "2h").output

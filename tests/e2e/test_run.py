@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from router.address import CHANNELS
 from router.cli.context import load_settings_for_cli
-from router.cli.embedded import ask
+from router.message.address import CHANNELS
+from router.process.embedded import ask
 from router.store import connect
 from tests.e2e.commands import invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ, is_alive

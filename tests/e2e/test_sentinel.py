@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.embedded import valkey_binary
+from router.process.embedded import valkey_binary
 from router.store.client import Client
 from tests.e2e.service import free_port
 from tests.e2e.world import World, arrived

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.call import TAMPERS
-from router.cli.inbound import ADDRESSES, CUSTOMERS
-from router.cli.shape import SHAPES
-from router.message import Message
+from router.cli.send.call import TAMPERS
+from router.cli.send.inbound import ADDRESSES, CUSTOMERS
+from router.cli.send.shape import SHAPES
+from router.message.inbound import Message
 from tests.e2e.commands import Cli
 from tests.e2e.webhook import AC, SHARED, form, is_signed, without_router
 from tests.integrations.target import Target, hang

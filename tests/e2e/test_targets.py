@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from router.flow import Integration
+from router.flow.flex_flow import Integration
 from tests.e2e.service import free_port
 from tests.e2e.world import Gate, World, arrived
 from tests.integrations.target import Behaviour, Target, answer, close, drip, flood, hang, in_turn, reset, send

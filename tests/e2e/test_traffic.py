@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from twilio.request_validator import RequestValidator
 
-from router.cli.traffic import read
+from router.cli.send.traffic import read
 from tests.e2e.commands import Cli, invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ
 from tests.e2e.webhook import form

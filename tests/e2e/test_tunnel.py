@@ -8,14 +8,14 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router import tunnel
-from router.cli.connection.change import Connector
-from router.cli.connection.record import Connections
-from router.cli.tunnels import TunnelGone
-from router.cli.tunnels.given import GivenTunnel
-from router.cli.tunnels.keeper import Keeper
+from router.cli.connect.change import Connector
+from router.cli.connect.record import Connections
+from router.cli.connect.tunnels import TunnelGone
+from router.cli.connect.tunnels.given import GivenTunnel
+from router.cli.connect.tunnels.keeper import Keeper
 from router.settings import load
-from router.tunnel import TunnelRecord
+from router.web import tunnel_address as tunnel
+from router.web.tunnel_address import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, Desk, leading_to, open_desk, running_service
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.running import RunningRouter, free_port
@@ -281,7 +281,7 @@ def test_a_number_that_could_not_be_moved_is_moved_later(
     desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twilio is away when the address changes: the number follows as soon as it answers again."""
-    monkeypatch.setattr("router.cli.tunnels.keeper._AGAIN", 0.0)
+    monkeypatch.setattr("router.cli.connect.tunnels.keeper._AGAIN", 0.0)
     bases = [desk.base]
 
     class Changing:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 from prometheus_client.parser import text_string_to_metric_families
 from twilio.request_validator import RequestValidator
 
-from router.flow import FlexFlow, Integration
+from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys

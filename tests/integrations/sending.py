@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 
 import gevent
 
-from router.flow import FlexFlow, Integration
+from router.flow.flex_flow import FlexFlow, Integration
 from router.integrations import Integrations, build
 from router.integrations.base import Attempt
 from router.integrations.door import Door, make_door
 from router.integrations.resolver import AddressInfo, Resolver
-from router.message import FORM, Message, Raw
+from router.message.inbound import FORM, Message, Raw
 from router.settings import Account, HandlerSetting, Settings, load
 from tests.integrations.target import CERTIFICATE
 

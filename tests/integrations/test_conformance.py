@@ -9,9 +9,9 @@ import pytest
 from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
-from router.message import FORM, Raw
+from router.message.inbound import FORM, Raw
 from router.settings import Settings
 from tests.integrations.sending import (
     ACCOUNT_SID,

@@ -7,13 +7,13 @@ import gevent
 import pytest
 from twilio.twiml.messaging_response import MessagingResponse
 
-from router.answer import EMPTY_TWIML, twiml_of
-from router.demo import handle
 from router.errors import SettingsError, Undeliverable
 from router.integrations import Failure
 from router.integrations.base import AttemptError
 from router.integrations.handler import Handle, Handler, load_handlers
-from router.message import Message
+from router.message.inbound import Message
+from router.message.twiml import EMPTY_TWIML, twiml_of
+from router.process.demo_handler import handle
 from router.settings import HandlerSetting
 from tests.integrations.sending import ACCOUNT_SID, FIELDS, TOKEN, attempt, flow, integrations, settings
 
@@ -116,8 +116,8 @@ def test_unknown_name() -> None:
 
 PATHS = {
     "no module": ("nowhere_to_be_found:handle", "ModuleNotFoundError"),
-    "no function": ("router.demo:nothing", "AttributeError"),
-    "not a function": ("router.demo:__name__", "is not a function"),
+    "no function": ("router.process.demo_handler:nothing", "AttributeError"),
+    "not a function": ("router.process.demo_handler:__name__", "is not a function"),
     "a module that fails": ("failing_at_import:handle", "ZeroDivisionError"),
 }
 
@@ -134,7 +134,7 @@ def test_imports(path: str, reason: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_demo() -> None:
     """The demo's echo handler is found by its path and says back what was written."""
-    senders = integrations(MADE, {"echo": HandlerSetting(path="router.demo:handle")})
+    senders = integrations(MADE, {"echo": HandlerSetting(path="router.process.demo_handler:handle")})
     answer = senders.send(attempt(MADE, flow("handler", handler="echo")))
     assert "¿qué tal? &amp; más" in answer.body.decode()
     assert senders.target(flow("handler", handler="echo")) == "handler:echo"

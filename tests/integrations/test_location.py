@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from router.integrations import target
 from router.integrations.location import Location, locate
 from tests.integrations.sending import flow, settings

@@ -14,7 +14,7 @@ from router.integrations import Failure, Integrations, build
 from router.integrations.base import AttemptError
 from router.integrations.handler import Handler
 from router.integrations.resolver import AddressInfo, Resolver
-from router.message import Message
+from router.message.inbound import Message
 from router.settings import Settings
 from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, attempt, door, flow, info, meanwhile
 from tests.integrations.target import Caller, Target, drip, hang

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.contact import Candidate, Choice, Strength, contact_id, identities_of
-from router.contact_erasure import Erasure, erase
-from router.message import FORM, Message, Raw, conversation_id
+from router.message.inbound import FORM, Message, Raw, conversation_id
+from router.queries.erasure import Erasure, erase
+from router.routing.contact import Candidate, Choice, Strength, contact_id, identities_of
 from router.store import Store, connect
 from router.store.deliveries import PAGE
 from router.store.keys import AccountKeys

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.contact import NOBODY, Candidate, Choice, Known, Stay, Strength, contact_id, identities_of, stays
-from router.message import Message
+from router.message.inbound import Message
+from router.routing.contact import NOBODY, Candidate, Choice, Known, Stay, Strength, contact_id, identities_of, stays
 from router.store import Store, connect
 from router.store.contacts import ALL
 from router.store.keys import AccountKeys

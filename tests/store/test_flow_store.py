@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 
 from router.errors import FlowConflict, InvalidFlow
-from router.flow import FlexFlow, Integration
-from router.routing import Entry
+from router.flow.flex_flow import FlexFlow, Integration
+from router.routing.resolve import Entry
 from router.store.cache import EntryCache
 from router.store.client import Client
 from router.store.flow_write import ADDRESS_MOST, FlowChanged, FlowWrite

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.flow import FlexFlow, Integration
+from router.flow.flex_flow import FlexFlow, Integration
 from router.store import Store, connect
 from router.store.deliveries import PAGE
 from router.store.keys import AccountKeys

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.language import OTHER
-from router.message import Message, conversation_id
-from router.rehearsal import Rehearsal
-from router.routing import Circumstance, disposition, facts, identities, resolve
+from router.language.evidence import OTHER
+from router.message.inbound import Message, conversation_id
+from router.routing.rehearsal import Rehearsal
+from router.routing.resolve import Circumstance, disposition, facts, identities, resolve
 from router.store import Store, connect
 from router.store.lanes import new_token
 from tests.core.flows import AC, flow

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router.flow import Integration
+from router.flow.flex_flow import Integration
 from tests.e2e.service import ACCOUNT, TOKEN
 from tests.e2e.world import EMPTY, FORM, Gate, World, arrived, sid_in, twiml
 from tests.integrations.target import Behaviour, Target, answer, close, in_turn
@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Two processes over one store, with time enough to wait for a relayed answer even where the machine is busy."""
     valkey = ValkeyServer()
     folder = tmp_path_factory.mktemp("world")
-    config = '[handlers]\necho = "router.demo:handle"'
+    config = '[handlers]\necho = "router.process.demo_handler:handle"'
     world = World(folder, valkey, processes=2, config=config, ROUTER_LEASE_SECONDS="16", ROUTER_RELAY_SECONDS="6")
     yield world
     world.close()

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlencode
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router.contact import Candidate, Choice, Strength, contact_id
-from router.contact_inquiry import ALIASES_MOST
+from router.queries.contacts import ALIASES_MOST
+from router.routing.contact import Candidate, Choice, Strength, contact_id
 from router.store.keys import AccountKeys
 from router.store.lanes import Acceptance, Settlement, new_token
 from tests.valkey import ValkeyServer

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.flow import FlexFlow
+from router.flow.flex_flow import FlexFlow
 from tests.e2e.world import EMPTY, Reply, World, twiml
 from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from router.flow import Integration
+from router.flow.flex_flow import Integration
 from router.store.keys import AccountKeys
 from tests.core.samples import AC
 from tests.e2e.service import ACCOUNT, BASE, TOKEN

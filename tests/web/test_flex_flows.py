@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.flow import from_parameters
+from router.flow.flex_flow import from_parameters
 from router.sid import new_sid
 from router.store.flow_write import ADDRESS_MOST
 from tests.valkey import ValkeyServer

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from router.reply import AT_ONCE
+from router.delivery.late_reply import AT_ONCE
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import EMPTY, Gate, World, twiml
 from tests.integrations.target import Target, answer

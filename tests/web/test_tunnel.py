@@ -14,7 +14,7 @@ from twilio.request_validator import RequestValidator
 
 from router.app import create_app
 from router.errors import RouterError
-from router.tunnel import NAME, TunnelRecord, TunnelWatch, read
+from router.web.tunnel_address import NAME, TunnelRecord, TunnelWatch, read
 from tests.e2e.service import ACCOUNT, TOKEN, parameters
 
 FIRST, SECOND, SET = "https://first.example.app", "https://second.example.app", "https://set.example.com"

@@ -21,7 +21,7 @@ from router.cli.bench.scene import Scene
 from router.cli.bench.server import Server, without_settings
 from router.cli.bench.stock import MADE, PAUSED, Stock, flow, form
 from router.errors import RouterError
-from router.flow_file import export
+from router.flow.file import export
 
 # The stores that are compared have a hundredth of `--flows`, as many, and ten times as many: 1,000 to a million.
 _SIZES: Final = ((1, 100), (1, 1), (10, 1))

@@ -10,20 +10,12 @@ from typing import Final
 
 from lingua import LanguageDetectorBuilder
 
-from router import detector as models
 from router.cli.bench.report import Figure, figure
 from router.cli.bench.text import KINDS, Text, strangers, texts
-from router.detector import Detector
-from router.language import (
-    FLOOR,
-    OTHER,
-    Decision,
-    decide,
-    from_country,
-    from_history,
-    from_text,
-)
-from router.telling import telling
+from router.language import detector as models
+from router.language.detector import Detector
+from router.language.evidence import FLOOR, OTHER, Decision, decide, from_country, from_history, from_text
+from router.language.text import telling
 
 TENS: Final = {
     "ten": ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr", "ru"),

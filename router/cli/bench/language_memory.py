@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from router import detector as models
+from router.language import detector as models
 
 _WORKERS = 2
 _TEXTS = 2000

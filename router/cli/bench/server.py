@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from router.cli.embedded import EmbeddedValkey
 from router.errors import RouterError
+from router.process.embedded import EmbeddedValkey
 
 _PATIENCE: Final = 30.0
 _GRACE: Final = 5.0

@@ -8,9 +8,9 @@ from typing import Any, Final
 import gevent
 
 from router.cli.bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN, Stream, contact_identity
-from router.flow import FlexFlow, Integration
-from router.message import FORM, Message, Raw, conversation_id
-from router.routing import identities, resolve
+from router.flow.flex_flow import FlexFlow, Integration
+from router.message.inbound import FORM, Message, Raw, conversation_id
+from router.routing.resolve import identities, resolve
 from router.settings import load
 from router.store import Store, connect
 from router.store.cache import EntryCache

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
-from router.cli.inbound import fields
-from router.message import FORM
-from router.signature import Key, sign
+from router.cli.send.inbound import fields
+from router.message.inbound import FORM
+from router.message.signature import Key, sign
 
 ACCOUNT: Final = "AC" + "5e" * 16
 TOKEN: Final = "0123456789abcdef0123456789abcdef"  # noqa: S105 - it signs nothing but the benchmark's own messages

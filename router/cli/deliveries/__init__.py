@@ -1,0 +1,1 @@
+"""`router deliveries` and `router recover`: what happened to messages, and sending them again."""

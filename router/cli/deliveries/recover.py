@@ -1,0 +1,157 @@
+"""`router recover`: messages that Twilio received and the router never did."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+import click
+
+from router.cli.context import load_settings_for_cli
+from router.cli.output import age, flow_line, print_json, print_table, short
+from router.cli.progress import watched
+from router.cli.reach import Moment, account_option, json_option, open_store, some_accounts
+from router.cli.reading import likelihood
+from router.errors import RouterError
+from router.queries.recovery import Lost, accept, lost
+from router.settings import Account, Settings
+from router.store import Store
+from router.twilio_api.account import TwilioApi
+
+# Messages of an account that are asked for at most: more than that is a matter of a shorter --since.
+_MOST: Final = 50_000
+_SHOWN: Final = 50
+# How far our clock and Twilio's may be apart, in ms: what is forgotten at this moment must not come a second time.
+_MARGIN: Final = 60_000
+_TEXT: Final = 40
+
+
+@click.command()
+@click.option("--since", type=Moment(), metavar="AGE|TIME", required=True, help="How far back: 90s, 15m, 2h, a time.")
+@click.option("--to", default="", help="Only those to this address, as Twilio writes it: +1…, whatsapp:+1…")
+@click.option("--dry-run", is_flag=True, help="Only show what is missing, and where it would go.")
+@click.option("--yes", is_flag=True, help="Do not ask before they are accepted.")
+@account_option
+@json_option
+def recover(  # noqa: PLR0913 - one for each option
+    *, since: int, to: str, dry_run: bool, yes: bool, account: str | None, as_json: bool
+) -> None:
+    """Ask Twilio for messages that never arrived, and accept them in order.
+
+    \b
+      router recover --since 2h --dry-run
+      router recover --since 2026-05-31T22:00 --to whatsapp:+14155238886
+
+    After a wrong URL, a rotated token or an outage. They are accepted in the order of their dates, marked as
+    recovered, never twice, and never answered: the customer would be answered hours late. What no flow takes is left
+    out, unless --to says that its address is the router's. The exit status is 1 when one could not be accepted.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    settings = load_settings_for_cli()
+    accounts = some_accounts(settings, account)
+    oldest = int((time.time() - settings.delivered_hours * 3600) * 1000)
+    if since < oldest - _MARGIN:
+        raise click.BadParameter(
+            f"the router remembers what it received for {settings.delivered_hours:g} hours (ROUTER_DELIVERED_HOURS); "
+            "what is older cannot be told from what was never received",
+            param_hint="--since",
+        )
+    since = max(since, oldest + _MARGIN)
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json needs --yes or --dry-run: nobody would be asked.")
+    with open_store(settings) as store:
+        found = [each for own in accounts for each in _find(settings, own, store, since, to)]
+        found.sort(key=lambda missing: missing.inbound.created)
+        chosen = [each for each in found if to or each.expected]
+        if not as_json:
+            _show(found, len(found) - len(chosen))
+        if dry_run or not chosen:
+            results = ["missing"] * len(chosen)
+        elif yes or _confirmed(len(chosen)):
+            results = [_accept(settings, each, store) for each in watched("Accepting", chosen, len(chosen))]
+        else:
+            click.echo("Nothing was done.")
+            return
+    if as_json:
+        print_json([_resource(each, result) for each, result in zip(chosen, results, strict=True)])
+    elif not dry_run and chosen:
+        _report(chosen, results)
+    sys.exit(1 if any(result.startswith("failed") for result in results) else 0)
+
+
+def _find(settings: Settings, account: Account, store: Store, since: int, to: str) -> list[Lost]:
+    start = datetime.fromtimestamp(since // 1000, UTC)
+    received = list(watched("Asking Twilio", islice(TwilioApi(settings, account).inbound(start, to), _MOST + 1)))
+    if len(received) > _MOST:
+        raise RouterError(f"Twilio received over {_MOST:,} messages since then: choose a later --since, or one --to")
+    return lost(received, account.sid, store, likelihood, now=datetime.now(UTC))
+
+
+def _confirmed(number: int) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody can be asked here: say --yes, or --dry-run to see what would be done.")
+    return click.confirm(f"Accept {number} message{'s' * (number > 1)}?")
+
+
+def _accept(settings: Settings, missing: Lost, store: Store) -> str:
+    """Accept one message; return `accepted`, `duplicate`, or why it failed."""
+    try:
+        media = []
+        if missing.inbound.num_media:
+            account = settings.account(missing.message.account_sid)
+            assert account is not None  # noqa: S101 - it was asked for as this account
+            media = TwilioApi(settings, account).media(missing.inbound.sid)
+        kind = accept(missing, media, store, likelihood).kind
+    except RouterError as error:
+        return f"failed: {error}"
+    return "duplicate" if kind == "duplicate" else "accepted"
+
+
+def _show(found: Sequence[Lost], left_out: int) -> None:
+    if not found:
+        click.echo("Nothing is missing: the router knows every message that Twilio received since then.")
+        return
+    now = time.time()
+    rows = [
+        (
+            each.inbound.sid,
+            f"{age(int(each.inbound.created.timestamp() * 1000), now)} ago",
+            each.message.from_,
+            each.message.to,
+            short(each.message.body or f"({each.inbound.num_media} attached)", _TEXT),
+            short(flow_line(each.route.flow) if each.route.flow else f"nobody: {each.route.reason}", 80),
+        )
+        for each in found[:_SHOWN]
+    ]
+    print_table(("SID", "RECEIVED", "FROM", "TO", "TEXT", "WOULD GO TO"), rows, whole=("SID", "RECEIVED"))
+    if len(found) > _SHOWN:
+        click.echo(f"… and {len(found) - _SHOWN:,} more")
+    click.echo(f"{len(found):,} missing.")
+    if left_out:
+        click.echo(
+            f"{left_out:,} of them no flow takes: left out; name their address with --to to keep them as unrouted."
+        )
+
+
+def _report(chosen: Sequence[Lost], results: Sequence[str]) -> None:
+    counts = Counter(result.partition(":")[0] for result in results)
+    click.echo(", ".join(f"{number:,} {result}" for result, number in counts.items()) + ".")
+    for each, result in zip(chosen, results, strict=True):
+        if result.startswith("failed"):
+            click.echo(f"  {each.inbound.sid}: {result}", err=True)
+    if counts["accepted"]:
+        click.echo("A running router delivers them now; see what becomes of them: router deliveries list")
+
+
+def _resource(missing: Lost, result: str) -> dict[str, Any]:
+    return {
+        "sid": missing.inbound.sid,
+        "account_sid": missing.message.account_sid,
+        "from": missing.message.from_,
+        "to": missing.message.to,
+        "date_created": missing.inbound.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "flex_flow_sid": missing.route.flow.sid if missing.route.flow else None,
+        "result": result,
+    }

@@ -1,0 +1,1 @@
+"""`router doctor`: the set-up is checked, and refused signatures are explained."""

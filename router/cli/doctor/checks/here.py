@@ -1,0 +1,187 @@
+"""What can be checked without leaving the house: settings, store, clock, messages that wait, workers and load."""
+
+import os
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from router.cli.connect.change import is_orphan
+from router.cli.connect.record import Connections
+from router.cli.connect.webhook import shown
+from router.cli.context import base_url
+from router.cli.doctor.checks import Check, State
+from router.errors import RouterError, StoreUnavailable
+from router.flow.unreachable import unreachable as never_chosen
+from router.language.detector import language_of
+from router.settings import Settings
+from router.store import Store
+from router.store.languages import NOT_LOADED
+from router.web import tunnel_address as tunnel
+
+# Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
+_APART: Final = 2.0
+_FAR_APART: Final = 60.0
+# A healthy router sends what is due at once; a lane that is due for longer has nobody to send it.
+_OVERDUE: Final = 60.0
+# Messages of the last minutes that the load is told from, at most.
+_SAMPLE: Final = 1000
+_SAMPLE_SECONDS: Final = 300
+# Flows that are compared, at most: reading them takes a second or so.
+_FLOWS: Final = 10_000
+_NAMED: Final = 5
+# Of its slots a process should need no more than this part on average: traffic comes in bursts.
+_ROOM: Final = 0.5
+
+
+def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
+    """Look at what the settings leave open."""
+    if not given.accounts:
+        yield Check(
+            "settings", "bad", "no account", "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or `router run` a demo"
+        )
+        return
+    many = f"{len(given.accounts)} account{'s' * (len(given.accounts) > 1)}"
+    yield Check("settings", "good", f"{many}{', the demo' if demo else ''}; data in {given.data_dir}")
+    if not given.public_urls and not demo and not tunnel.read(given.data_dir):
+        yield Check(
+            "settings",
+            "look",
+            "no ROUTER_PUBLIC_URL: the Host header of a request says which URL was signed",
+            "set ROUTER_PUBLIC_URL to the base that is written at Twilio; behind a proxy nothing validates without it",
+        )
+    for url in given.public_urls:
+        if url.startswith("http:") and "//localhost" not in url and "//127." not in url:
+            advice = "serve HTTPS: over HTTP messages can be read by anybody on the way"
+            yield Check("settings", "look", "a public URL is http", advice)
+
+
+def store(opened: Store) -> Iterator[Check]:
+    """Look at what the store promises."""
+    for finding in opened.promise.findings():
+        state: State = "good" if finding.good else "bad" if finding.fatal else "look"
+        yield Check("store", state, f"{finding.name}: {finding.value}", "" if finding.good else finding.advice)
+
+
+def clock(opened: Store) -> Iterator[Check]:
+    """Compare this machine's clock with the store's, by which messages are dated."""
+    before = time.time()
+    there = opened.refusals.clock()
+    apart = there - (before + time.time()) / 2
+    if abs(apart) < _APART:
+        yield Check("clock", "good", f"{abs(apart) * 1000:.0f} ms from the store's")
+        return
+    advice = "let both machines take their time from the network (timedatectl set-ntp true)"
+    state: State = "bad" if abs(apart) > _FAR_APART else "look"
+    yield Check("clock", state, f"{abs(apart):.1f} s {'behind' if apart > 0 else 'before'} the store's", advice)
+
+
+def running(given: Settings, answers: bool) -> Iterator[Check]:
+    """Say whether a router answers at the address of the settings."""
+    where = base_url(given)
+    if answers:
+        yield Check("router", "good", f"answers at {where}")
+    else:
+        advice = "start it with `router run`, or set ROUTER_BIND to where it listens"
+        yield Check("router", "bad", f"nobody answers at {where}", advice)
+
+
+def connected(given: Settings) -> Iterator[Check]:
+    """Look for webhooks at Twilio that a crash has left pointing here, or to where nobody is."""
+    record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
+    try:
+        found = record.read()
+    except RouterError as error:
+        yield Check("connected", "bad", str(error), "look into the file that was kept")
+        return
+    for each in found:
+        if is_orphan(record, each, open_now):
+            advice = "`router disconnect` puts it back, and so does the next `router run`, `connect` or `tunnel`"
+            yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
+        else:
+            yield Check("connected", "good", f"{each.name} leads to {shown(each.base)} for a while")
+
+
+def messages(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for messages that nobody takes care of."""
+    for account in given.accounts:
+        counts, sid = opened.deliveries.counts(account.sid), account.sid
+        whose = f" of {sid}" if len(given.accounts) > 1 else ""
+        good = f"{counts.kept:,} on record{whose}, {counts.queued:,} not done yet"
+        yield Check("messages", "good", good)
+        for status, number, why in (
+            ("undelivered", counts.undelivered, "mend their target"),
+            ("unrouted", counts.unrouted, "make a flow for their address"),
+        ):
+            if number:
+                advice = f"see `router deliveries list --status {status}`, {why}, and then "
+                advice += f"`router deliveries replay --status {status} --since 7d`"
+                yield Check("messages", "look", f"{number:,} {status}{whose}", advice)
+    oldest = max((opened.deliveries.lanes(tag)[2] for tag in opened.buckets), default=0) / 1000
+    if oldest > _OVERDUE:
+        advice = "is a router running over this store? If one is, raise ROUTER_DELIVERIES or ROUTER_WORKERS"
+        yield Check("messages", "bad", f"a conversation has been due for {oldest:,.0f} s", advice)
+
+
+def rules(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for flows that can never be chosen: behind others, or with a Match that this version refuses."""
+    for account in given.accounts:
+        flows = {flow.sid: flow for flow in islice(opened.flows.walk(account.sid), _FLOWS)}
+        found = never_chosen(flows.values())
+        for sid, why in found[:_NAMED]:
+            yield Check("flows", "look", f"{flows[sid].friendly_name!r} ({sid}) {why}", "change its Match or Priority")
+        if len(found) > _NAMED:
+            advice = "`router flows apply FILE --dry-run` names more of them"
+            yield Check("flows", "look", f"{len(found) - _NAMED:,} more take no message", advice)
+
+
+def languages(opened: Store) -> Iterator[Check]:
+    """Look at whether the running router can read texts in the languages that flows name."""
+    if behind := [code for code in opened.languages.behind() if language_of(code)]:
+        yield Check("languages", "look", f"flows name {', '.join(sorted(behind))} by now", NOT_LOADED)
+    elif named := opened.languages.named():
+        yield Check(
+            "languages", "good", f"flows name {', '.join(sorted(named))}, as when the router was started or reloaded"
+        )
+
+
+def load(given: Settings, opened: Store) -> Iterator[Check]:
+    """Compare what came lately, and how long it took to deliver, with what the workers can do at a time."""
+    cores, workers = os.cpu_count() or 1, given.workers
+    if workers > 2 * cores:
+        advice = f"set ROUTER_WORKERS to {cores}: more only take turns"
+        yield Check("load", "look", f"{workers} workers on {cores} cores", advice)
+    number, seconds, tried = 0, 0.0, 0
+    since = int((time.time() - _SAMPLE_SECONDS) * 1000)
+    first = last = 0
+    for account in given.accounts:
+        for delivery in islice(opened.deliveries.newest(account.sid, after=since), _SAMPLE):
+            number += 1
+            first = min(first or delivery.accepted_at, delivery.accepted_at)
+            last = max(last, delivery.accepted_at)
+            for line in delivery.history:
+                parts = line.split(" ", 4)
+                seconds, tried = seconds + _seconds(parts), tried + 1
+    span = max(1.0, (last - first) / 1000) if number > 1 else float(_SAMPLE_SECONDS)
+    rate, each = number / span, seconds / tried if tried else 0.0
+    slots = workers * given.deliveries
+    needed = rate * each
+    found = f"{rate:,.1f} messages a second of {each:,.2f} s each: {needed:,.1f} of {slots:,} deliveries at a time"
+    if needed > slots * _ROOM:
+        advice = "raise ROUTER_DELIVERIES or ROUTER_WORKERS, or make the targets faster"
+        yield Check("load", "bad" if needed > slots else "look", found, advice)
+    else:
+        yield Check("load", "good", found if number else f"no messages lately; {slots:,} deliveries at a time")
+
+
+def _seconds(parts: list[str]) -> float:
+    """Read the time of an attempt from its history: `<number> <outcome> <status> <seconds> …`."""
+    try:
+        return float(parts[3])
+    except (IndexError, ValueError):
+        return 0.0
+
+
+def unreachable(error: StoreUnavailable) -> Check:
+    """Write that the store does not answer."""
+    return Check("store", "bad", str(error), "is it running, and does ROUTER_REDIS_URL say where it is?")

@@ -1,0 +1,155 @@
+"""What can be checked only from outside: the public URL, what Twilio has on record, and whether targets answer."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from router.cli.connect.tunnels.probe import through
+from router.cli.doctor.checks import Check, State
+from router.flow.flex_flow import FlexFlow
+from router.integrations import AttemptError, target
+from router.integrations.door import Door, make_door
+from router.integrations.location import locate
+from router.settings import Account, Settings
+from router.store import Store
+from router.twilio_api.account import Address, TwilioApi
+from router.twilio_api.client import TwilioError
+from router.web import tunnel_address as tunnel
+
+# Targets that are connected to, and the seconds that may take, together.
+_TARGETS: Final = 100
+_TARGETS_SECONDS: Final = 30.0
+_FLOWS: Final = 10_000
+_SHOWN: Final = 10
+
+
+def public_urls(given: Settings) -> Iterator[Check]:
+    """Send each public base, the tunnel's too, a signed status callback, as Twilio would."""
+    bases = _bases(given)
+    if not bases:
+        yield Check("public URL", "skipped", "none is set, and no tunnel is open")
+    for base in bases:
+        found = through(base, given.accounts[0])
+        state: State = "good" if found.good else "bad"
+        yield Check("public URL", state, f"{_shown(base)}: {found.found}", found.advice)
+
+
+def twilio(given: Settings, account: Account, opened: Store | None) -> Iterator[Check]:
+    """Look at what Twilio has on record for an account: credentials, and where its addresses point."""
+    accepted = ""
+    for n, token in enumerate(account.auth_tokens):
+        try:
+            status = TwilioApi(given, account, token).status()
+        except TwilioError as error:
+            if not error.unauthorized:
+                advice = "check this machine's way to the Internet, and ROUTER_TWILIO_API_URL if it is set"
+                yield Check("Twilio", "bad", str(error), advice)
+                return
+            advice = "compare it with the Console; after a rotation put the new primary token first"
+            if n:
+                advice = "it is of no use any more: remove it from auth_tokens"
+            yield Check("Twilio", "look" if n else "bad", f"auth_token[{n}] of {account.sid} is not accepted", advice)
+            continue
+        accepted = accepted or token
+        state: State = "good" if status == "active" else "bad"
+        advice = "" if state == "good" else "a suspended account receives no webhooks: see the Console"
+        yield Check("Twilio", state, f"auth_token[{n}] of {account.sid} is accepted; the account is {status}", advice)
+    if accepted:
+        yield from _addresses(given, account, TwilioApi(given, account, accepted), opened)
+
+
+def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store | None) -> Iterator[Check]:
+    try:
+        found = [("sms", each) for each in api.numbers()]
+    except TwilioError as error:
+        yield Check("numbers", "bad", str(error), "try again later")
+        return
+    try:
+        found += [("whatsapp", each) for each in api.senders()]
+    except TwilioError as error:  # a beta resource, which not every account has
+        yield Check("numbers", "skipped", f"WhatsApp senders: {error}")
+    elsewhere, here, unsafe = 0, 0, []
+    bases = [_shown(base) for base in _bases(given)]
+    for channel, address in found:
+        wrong = _wrong(bases, address, channel)
+        if not wrong:
+            here += 1
+            unsafe += [] if address.fallback_url else [address.identity]
+        elif opened and any(entry.flows for entry in opened.flows.entries(account.sid, [address.identity])):
+            base = bases[0] if bases else "https://…"
+            where = address.by or "the address"
+            advice = f"set the inbound URL of {where} to {base}/webhooks/{channel} at Twilio"
+            yield Check("numbers", "bad", f"{address.identity} has a flow, and {wrong}", advice)
+        else:
+            elsewhere += 1
+    yield Check("numbers", "good", f"{here} of {len(found)} addresses of {account.sid} point here")
+    if elsewhere:
+        yield Check("numbers", "skipped", f"{elsewhere} point elsewhere, and no flow names them")
+    if unsafe:
+        which = ", ".join(unsafe[:_SHOWN]) + (" …" if len(unsafe) > _SHOWN else "")
+        advice = "set one, to a second router or to this one: without it an inbound message is lost while this is down"
+        yield Check("numbers", "look", f"no fallback URL: {which}", advice)
+
+
+def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:
+    """Say what is wrong with an address's webhook; "" when it points here."""
+    by = f" (by {address.by})" if address.by else ""
+    url = _shown(address.url.partition("#")[0])
+    if not url:
+        return f"no webhook is set{by}"
+    paths = (f"/webhooks/{channel}", "/webhooks/message")
+    if any(url.partition("?")[0] == base + path for base in bases for path in paths):
+        return ""
+    if not bases and url.partition("?")[0].endswith(paths):
+        return ""
+    return f"its webhook{by} is {url.partition('?')[0]}"
+
+
+def targets(given: Settings, opened: Store) -> Iterator[Check]:
+    """Connect to the target of each enabled flow, through the guarded door; nothing is sent."""
+    found: dict[str, FlexFlow] = {}
+    for account in given.accounts:
+        for n, flow in enumerate(opened.flows.walk(account.sid)):
+            if flow.enabled and n < _FLOWS:
+                found.setdefault(target(given, flow), flow)
+    door, end, good, left = make_door(given), time.monotonic() + _TARGETS_SECONDS, 0, 0
+    for n, (name, flow) in enumerate(found.items()):
+        if n >= _TARGETS or time.monotonic() > end:
+            left += 1
+        elif problem := _problem(given, flow, door):
+            advice = "its messages wait or end undelivered: mend the target or the flow, as with `router flows apply`"
+            yield Check("flows", "bad", f"{flow.sid} “{flow.friendly_name}”, {name}: {problem}", advice)
+        else:
+            good += 1
+    if left:
+        yield Check("flows", "skipped", f"{left} more targets, for there are so many or they are so slow")
+    if good or not found:
+        yield Check("flows", "good", f"{good} target{'s' * (good != 1)} can be reached" if found else "no enabled flow")
+
+
+def _problem(given: Settings, flow: FlexFlow, door: Door) -> str:
+    kind, what = flow.integration.type, flow.integration
+    if kind == "handler":
+        known = what.handler in given.handlers_of(flow.account_sid)
+        return "" if known else "no such handler in the settings"
+    try:
+        if kind == "external":
+            door.open(locate(what.url)).close()
+        elif kind in {"studio", "proxy"}:
+            door.open(locate(given.twilio_webhooks_url), trusted=True).close()
+    except (AttemptError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def _bases(given: Settings) -> tuple[str, ...]:
+    """Return what Twilio may have on record: the public URLs, and the address of the tunnel that is open now."""
+    here = tunnel.read(given.data_dir)
+    return (*given.public_urls, *([here] if here else []))
+
+
+def _shown(url: str) -> str:
+    """Return a URL without credentials."""
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"

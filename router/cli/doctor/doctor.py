@@ -1,0 +1,161 @@
+"""`router doctor`: why a signature did not match, and what is wrong with the set-up."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Final
+
+import click
+from rich.text import Text
+
+from router.cli.connect.tunnels.probe import answers
+from router.cli.context import base_url, load_settings_for_cli
+from router.cli.doctor.checks import Check, State, here, outside
+from router.cli.output import ago, clean, console, print_json
+from router.cli.reach import Moment, json_option, open_store
+from router.cli.run.demo import is_made_up
+from router.errors import RouterError, SettingsError, StoreUnavailable
+from router.settings import Settings
+from router.store import Store
+from router.store.refusals import Refusal
+
+_MARKS: Final[dict[State, tuple[str, str]]] = {
+    "good": ("ok  ", "green"),
+    "look": ("look", "yellow"),
+    "bad": ("BAD ", "red"),
+    "skipped": ("-   ", "dim"),
+}
+# A refused request that was Twilio's own fails the check for so long: then it is mended, or comes again.
+_RECENT: Final = 3600.0
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=Moment(),
+    metavar="AGE|TIME",
+    default="1h",
+    show_default=True,
+    help="How far back to tell of refused requests: a day at most.",
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=5, help="Of how many refused requests to tell. [5]")
+@click.option("--offline", is_flag=True, help="Ask neither Twilio, nor the public URL, nor the targets of flows.")
+@json_option
+def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
+    """Say why signatures do not match, and what is wrong with the set-up.
+
+    \b
+      router doctor
+      router doctor --since 1d --limit 50
+      router doctor --offline --json
+
+    Each finding says what to do. The exit status is 1 when something must be mended, so that scripts can ask.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    checks: list[Check] = []
+    refusals: list[Refusal] = []
+    try:
+        settings = load_settings_for_cli()
+    except SettingsError as error:
+        checks = [Check("settings", "bad", str(error), "mend it; `router run --help` lists all settings")]
+    else:
+        refusals = _examine(settings, checks, since=since, offline=offline)
+    bad = any(check.state == "bad" for check in checks)
+    if as_json:
+        shown = {"good": not bad, "checks": [asdict(each) for each in checks]}
+        print_json(shown | {"refusals": [asdict(each) for each in refusals[:limit]]})
+    else:
+        _print(checks, refusals, limit)
+    sys.exit(1 if bad else 0)
+
+
+def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bool) -> list[Refusal]:
+    """Look at everything that can be looked at; return what was refused since."""
+    demo = is_made_up(settings)
+    checks += here.settings(settings, demo=demo)
+    checks += here.connected(settings)
+    try:
+        with open_store(settings) as store:
+            checks += here.store(store)
+            checks += here.clock(store)
+            checks += here.running(settings, answers(base_url(settings)))
+            checks += here.languages(store)
+            checks += here.rules(settings, store)
+            checks += _outside(settings, store, demo=demo, offline=offline)
+            checks += here.messages(settings, store)
+            checks += here.load(settings, store)
+            refusals = store.refusals.newest(store.buckets, after=since)
+            checks += _refused(refusals)
+            return refusals
+    except StoreUnavailable as error:
+        checks.append(here.unreachable(error))
+    except RouterError as error:
+        checks.append(
+            Check("store", "bad", str(error), "messages, flows and refused requests are looked at when it answers")
+        )
+    if not any(check.name == "Twilio" for check in checks):
+        checks += _outside(settings, None, demo=demo, offline=offline)
+    return []
+
+
+def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bool) -> Iterator[Check]:
+    if offline:
+        yield Check("Twilio", "skipped", "public URL, Twilio and targets: --offline")
+        return
+    if not settings.accounts:
+        return
+    yield from outside.public_urls(settings)
+    if demo:
+        yield Check("Twilio", "skipped", "the demo's account is made up; set TWILIO_ACCOUNT_SID for a real one")
+    else:
+        for account in settings.accounts:
+            yield from outside.twilio(settings, account, store)
+    if store:
+        yield from outside.targets(settings, store)
+
+
+def _refused(refusals: Sequence[Refusal]) -> Iterator[Check]:
+    """Judge what was refused: only a request that one of our keys signed is a fault of the set-up."""
+    recent = (time.time() - _RECENT) * 1000
+    ours = [each for each in refusals if each.matched and each.at >= recent]
+    if ours:
+        causes = ", ".join(dict.fromkeys(finding.cause for each in ours for finding in each.findings))
+        yield Check("signatures", "bad", f"{_requests(ours)} refused that Twilio signed: {causes}", "see below")
+    elif refusals:
+        found = f"{_requests(refusals)} refused that no key of ours signed"
+        yield Check("signatures", "look", found, "see below; strangers' attempts look like this too")
+    else:
+        yield Check("signatures", "good", "no request was refused")
+
+
+def _requests(refusals: Sequence[Refusal]) -> str:
+    return f"{len(refusals)} requests were" if len(refusals) != 1 else "1 request was"
+
+
+def _print(checks: Sequence[Check], refusals: Sequence[Refusal], limit: int) -> None:
+    out = console()
+    wide = max(len(check.name) for check in checks)
+    for check in checks:
+        mark, style = _MARKS[check.state]
+        line = Text(mark, style=style)
+        line.append(f"  {check.name:{wide}}  {clean(check.found)}", style="default")
+        out.print(line, soft_wrap=True)
+        if check.advice:
+            out.print(Text(f"{'':{wide + 6}}  → {clean(check.advice)}"), soft_wrap=True)
+    now = time.time()
+    for refusal in refusals[:limit]:
+        out.print()
+        head = f"Refused {ago(refusal.at, now)}: {refusal.method} {refusal.url}"
+        out.print(Text(clean(head), style="bold"), soft_wrap=True)
+        who = " ".join(each for each in (refusal.message_sid, refusal.sender, "→", refusal.to) if each)
+        said = f"  {who}, {refusal.fields} fields, {refusal.length:,} bytes: {refusal.reason}"
+        out.print(Text(clean(said)), soft_wrap=True)
+        if refusal.matched:
+            out.print("  One of our keys signed it. It would have matched, but for this:")
+        for finding in refusal.findings:
+            out.print(Text(clean(f"  {finding.cause}: {finding.found}")), soft_wrap=True)
+            out.print(Text(clean(f"    → {finding.advice}")), soft_wrap=True)
+        if refusal.others:
+            out.print(f"  (and {refusal.others:,} more in that second, which were only counted)")
+    if len(refusals) > limit:
+        out.print(f"\n… and {len(refusals) - limit} more; see them with --limit")

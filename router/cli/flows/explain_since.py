@@ -1,0 +1,153 @@
+"""`router explain --since … --flows FILE`: which recorded messages a flow file would move, before it is applied."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TextIO
+
+import click
+
+from router.cli.flows.changes import current_flows, read_flow_file
+from router.cli.output import flow_line, print_json, print_table, short
+from router.cli.progress import watched
+from router.cli.reading import likelihood
+from router.flow.diff import Change, diff
+from router.flow.flex_flow import FlexFlow
+from router.message.address import canonical, channel_of
+from router.message.inbound import Message, Raw
+from router.routing.rehearsal import Rehearsal
+from router.routing.resolve import Route
+from router.settings import Account, Settings
+from router.store import Store
+from router.store.deliveries import Delivery
+
+# Messages that are rehearsed at most, the newest; two of each are in memory, some 2 KB together.
+_MOST: Final = 200_000
+_SHOWN: Final = 50
+_TEXT: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A message that would go elsewhere."""
+
+    delivery: Delivery
+    message: Message
+    before: Route
+    after: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What came of a rehearsal: how many messages were taken, how many had no body any more, and which would move."""
+
+    taken: int
+    bodiless: int
+    moved: tuple[Moved, ...]
+
+
+def rehearse(  # noqa: PLR0913 - what is compared, and for which messages
+    file: TextIO, settings: Settings, account: Account, store: Store, *, since: int, to: str, prune: bool
+) -> Rehearsed:
+    """Take the recorded messages of an account once by its flows, and once as they would be with the file applied.
+
+    Both begin without any conversation, so what differs is the file's doing and nothing else's.
+
+    Args:
+        file: the flow file.
+        settings: of the router.
+        account: whose messages and flows.
+        store: where they are.
+        since: in ms since 1970.
+        to: only messages to this address, in any form; "" for all.
+        prune: whether flows that the file does not have would be removed.
+
+    Raises:
+        RouterError: the file is not a flow file that could be applied.
+
+    """
+    current = list(current_flows(store, account.sid))
+    changed = _changed(current, diff(current, read_flow_file(file, settings, account.sid), prune=prune))
+    before, after = (Rehearsal(flows, likelihood, settings.sticky_hours) for flows in (current, changed))
+    found = list(islice(watched("Reading messages", store.deliveries.newest(account.sid, after=since)), _MOST))
+    found.reverse()
+    moved, taken, bodiless = [], 0, 0
+    for delivery in watched("Rehearsing", found, len(found)):
+        if not delivery.raw:
+            bodiless += 1
+            continue
+        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        if to and canonical(to, channel_of(to)) != message.contact_identity:
+            continue
+        taken += 1
+        routes = [each.take(message, at=delivery.accepted_at, lang=delivery.lang) for each in (before, after)]
+        if _sid(routes[0]) != _sid(routes[1]):
+            moved.append(Moved(delivery, message, *routes))
+    return Rehearsed(taken, bodiless, tuple(moved))
+
+
+def show(rehearsed: Rehearsed, *, as_json: bool) -> None:
+    """Print what would move, and how much stays."""
+    if as_json:
+        print_json(
+            {
+                "messages": rehearsed.taken,
+                "without_body": rehearsed.bodiless,
+                "moved": [_described(each) for each in rehearsed.moved],
+            }
+        )
+        return
+    rows = [
+        (
+            each.delivery.message_sid,
+            each.message.contact_identity,
+            short(each.message.body, _TEXT),
+            flow_line(each.before.flow),
+            flow_line(each.after.flow),
+        )
+        for each in rehearsed.moved[:_SHOWN]
+    ]
+    if rows:
+        print_table(("SID", "TO", "BODY", "GOES TO", "WOULD GO TO"), rows, whole=("SID",))
+    if len(rehearsed.moved) > _SHOWN:
+        click.echo(f"… and {len(rehearsed.moved) - _SHOWN:,} more; --json lists them all")
+    for line in _summary(rehearsed):
+        click.echo(line)
+
+
+def _summary(rehearsed: Rehearsed) -> Iterator[str]:
+    if not rehearsed.taken:
+        yield "No recorded message with a body is that young; choose a longer --since."
+    else:
+        yield f"{len(rehearsed.moved):,} of {rehearsed.taken:,} messages would go elsewhere; nothing was changed."
+    if rehearsed.bodiless:
+        yield f"{rehearsed.bodiless:,} more have no body any more, so nobody can say."
+
+
+def _described(moved: Moved) -> dict[str, Any]:
+    return {
+        "sid": moved.delivery.message_sid,
+        "to": moved.message.contact_identity,
+        "went_to": moved.delivery.flow_sid or None,
+        "before": _route(moved.before),
+        "after": _route(moved.after),
+    }
+
+
+def _route(route: Route) -> dict[str, Any]:
+    flow = route.flow
+    return {
+        "flex_flow_sid": flow.sid if flow else None,
+        "friendly_name": flow.friendly_name if flow else None,
+        "language": route.language or None,
+        "steps": list(route.steps),
+    }
+
+
+def _changed(current: Sequence[FlexFlow], changes: Sequence[Change]) -> list[FlexFlow]:
+    gone = {change.before.sid for change in changes if change.before}
+    return [flow for flow in current if flow.sid not in gone] + [change.after for change in changes if change.after]
+
+
+def _sid(route: Route) -> str:
+    return route.flow.sid if route.flow else ""

@@ -1,0 +1,151 @@
+"""`router flows`: Flex Flows as code, TOML in and out."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final, TextIO
+
+import click
+from rich.text import Text
+
+from router.cli.context import base_url, load_settings_for_cli
+from router.cli.flows.changes import How, carry_out, current_flows, described, read_flow_file
+from router.cli.flows.diff import diff as diff_command
+from router.cli.flows.import_live import import_
+from router.cli.flows.log import log
+from router.cli.flows.unreached import print_unreached, unreached
+from router.cli.flows.warnings import doubts
+from router.cli.output import clean, integration_line, print_changes, print_json, print_table, short, word
+from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
+from router.flow.diff import diff
+from router.flow.field import CHANNEL_TYPES
+from router.flow.file import export as to_toml
+from router.flow.flex_flow import FlexFlow, to_resource
+from router.store import Store
+
+_COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
+_PAGE: Final = 500
+_MATCH: Final = 60  # characters of a condition that `list` shows
+
+
+@click.group()
+def flows() -> None:
+    """See and change the Flex Flows: which integration takes the messages for an address.
+
+    \b
+      router flows list
+      router flows export > flows.toml
+      router flows apply flows.toml
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+
+
+for command in (import_, diff_command, log):
+    flows.add_command(command)
+
+
+@flows.command("list")
+@click.option("--channel", type=click.Choice(CHANNEL_TYPES), help="Only those of this channel.")
+@click.option("--limit", type=click.IntRange(1), default=50, help="How many, the newest first. [50]")
+@account_option
+@json_option
+def list_(*, channel: str | None, limit: int, account: str | None, as_json: bool) -> None:
+    """List the Flex Flows, the newest first."""
+    settings = load_settings_for_cli()
+    with open_store(settings) as store:
+        accounts = some_accounts(settings, account)
+        found = list(islice((flow for each in accounts for flow in _newest(store, each.sid, channel)), limit))
+        total = sum(store.flows.count(each.sid) for each in accounts)
+    if as_json:
+        print_json([to_resource(flow, base_url(settings)) for flow in found])
+    elif found:
+        print_table(
+            _COLUMNS, [_row(flow) for flow in found], whole=("SID", "CHANNEL", "STATUS"), spare=("ANSWERS", "NAME")
+        )
+        if len(found) == limit < total:
+            click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")
+    elif total:
+        click.echo(f"No flow of the channel {channel} among {total:,}.")
+    else:
+        click.echo("No flows yet. Add some with: router flows apply FILE (config/flows.toml shows every kind)")
+
+
+def _newest(store: Store, account_sid: str, channel: str | None) -> Iterator[FlexFlow]:
+    offset = 0
+    while page := store.flows.page(account_sid, offset, _PAGE):
+        offset += _PAGE
+        yield from (flow for flow in page if channel in (None, flow.channel_type))
+
+
+def _row(flow: FlexFlow) -> tuple[str | Text, ...]:
+    status = "disabled" if not flow.enabled else "paused" if flow.paused else "enabled"
+    languages = f"  ({', '.join(flow.language)})" if flow.language else ""
+    match = f"  if {short(flow.match, _MATCH)}" if flow.match else ""
+    return (
+        flow.sid,
+        flow.channel_type,
+        flow.contact_identity,
+        word(status),
+        integration_line(flow),
+        flow.response,
+        f"{flow.friendly_name}{languages}{match}",
+    )
+
+
+@flows.command()
+@click.option("--secrets", is_flag=True, help="With signing keys; without them, applied flows keep those they have.")
+@account_option
+def export(*, secrets: bool, account: str | None) -> None:
+    """Print all Flex Flows as TOML, which `apply` takes back unchanged.
+
+    \b
+      router flows export > flows.toml
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    settings = load_settings_for_cli()
+    with open_store(settings) as store:
+        sid = one_account(settings, account).sid
+        click.echo(f"# Flex Flows of {sid}. Change them and say: router flows apply FILE\n")
+        click.echo(to_toml(current_flows(store, sid), secrets=secrets), nl=False)
+
+
+@flows.command()
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--prune", is_flag=True, help="Also remove the flows that the file does not have.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@account_option
+@json_option
+def apply(  # noqa: PLR0913 - one for each option
+    *, file: TextIO, prune: bool, dry_run: bool, yes: bool, account: str | None, as_json: bool
+) -> None:
+    """Add and change Flex Flows as FILE says (TOML; - for standard input).
+
+    \b
+      router flows apply flows.toml --dry-run
+      router flows apply flows.toml --prune
+
+    The file is checked as a whole, and what would change is shown; with an error in it, nothing changes. Applied
+    twice, it changes nothing more. A [[flow]] with a `sid` is that flow; one without is the flow of its address with
+    its name, else with its language and match, else a new one. What changes for one address changes at once, so flows
+    may exchange their addresses, and no message finds half of it. On a terminal it asks before it changes anything;
+    elsewhere it only needs --yes to remove.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    how = How(dry_run, yes, as_json)
+    how.check()
+    settings = load_settings_for_cli()
+    with open_store(settings) as store:
+        owner = one_account(settings, account)
+        wanted = read_flow_file(file, settings, owner.sid)
+        current = list(current_flows(store, owner.sid))
+        changes = diff(current, wanted, prune=prune)
+        warnings = unreached(current, changes, wanted)
+        if changes and not as_json:
+            loaded = store.languages.loaded(owner.sid)
+            print_changes(changes, lambda flow: doubts(flow, owner, loaded))
+        if not as_json:
+            print_unreached(warnings)
+        written = bool(changes) and carry_out(
+            store, changes, how, by="router flows apply", again="apply the file again for the rest"
+        )
+    if as_json:
+        print_json({"changes": described(changes), "warnings": warnings, "written": written})
+    elif not changes:
+        click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")

@@ -1,0 +1,67 @@
+"""The configuration that `router run` gives itself when nobody gave it one, kept in the data directory.
+
+Token and password are random for each data directory and never printed anywhere else than by `router run`: a tunnel's
+traffic arrives from 127.0.0.1, so loopback is never a reason to trust.
+"""
+
+import os
+import secrets
+import tomllib
+from pathlib import Path
+
+from router.settings import Settings
+from router.sid import new_sid
+
+_HEAD = """\
+# Made by `router run`, and only readable by you. To serve accounts of your own, name a file of yours in ROUTER_CONFIG
+# (config/router.toml shows what can be in it), or set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN.
+
+admin_password = "{password}"
+"""
+_ACCOUNT = """
+[[account]]
+sid = "{sid}"
+auth_tokens = ["{token}"]
+"""
+_HANDLERS = """
+[handlers]
+echo = "router.process.demo_handler:handle"
+"""
+
+
+def configuration(data_dir: Path, *, with_account: bool) -> Path:
+    """Return the TOML file with a console password, the echo handler and, if wanted, a made-up account.
+
+    It is made once for each data directory, mode 0600, and found again by later runs.
+
+    Args:
+        data_dir: an existing directory.
+        with_account: False when the environment names a real account.
+    """
+    path = data_dir / ("demo.toml" if with_account else "console.toml")
+    if not path.exists():
+        text = _HEAD.format(password=secrets.token_urlsafe(12))
+        if with_account:
+            text += _ACCOUNT.format(sid=new_sid("AC"), token=secrets.token_hex(16))
+        _write_private(path, text + _HANDLERS)
+    return path
+
+
+def is_made_up(settings: Settings) -> bool:
+    """Say whether the only account is the one that `router run` made up."""
+    try:
+        made = tomllib.loads((settings.data_dir / "demo.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    sids = {account["sid"] for account in made.get("account", ())}
+    known = {account.sid for account in settings.accounts}
+    return bool(known) and known <= sids and not os.environ.get("TWILIO_ACCOUNT_SID")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else can read, whole or not at all."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,243 @@
+"""`router run`: the router with one command, its store and a demo account included."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from router.cli.connect.session import has_orphans, names
+from router.cli.context import base_url, record_gunicorn, recorded
+from router.cli.run.demo import configuration
+from router.cli.run.listen import check_address, wait_until_up
+from router.cli.run.supervisor import Supervisor
+from router.errors import RouterError, SettingsError
+from router.process.embedded import EmbeddedValkey
+from router.settings import Row, Settings, load, table
+
+_PROJECT = Path(__file__).parents[3]
+_CONFIG = _PROJECT / "config" / "gunicorn.conf.py"
+# The project comes first on the path: whoever starts the router in a folder with a wsgi.py of its own gets ours.
+_COMMAND = (sys.executable, "-m", "gunicorn", f"--config={_CONFIG}", f"--pythonpath={_PROJECT}", "wsgi:app")
+_ROUTER = (sys.executable, "-m", "router.cli")
+
+
+_SETTINGS = [row for row in table() if row.variable]
+
+
+class _Command(click.Command):
+    """A command whose help ends with every setting, as the settings describe themselves."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Settings, as variables or in the file that ROUTER_CONFIG names"):
+            formatter.write_dl([(row.variable, _help(row)) for row in _SETTINGS])
+
+
+def _help(row: Row) -> str:
+    return f"{row.help}. [{row.default}]" if row.default else f"{row.help}."
+
+
+def _help_of(variable: str) -> str:
+    return next(_help(row) for row in _SETTINGS if row.variable == variable)
+
+
+@click.command(cls=_Command)
+@click.option("--bind", metavar="HOST:PORT", help=_help_of("ROUTER_BIND"))
+@click.option("--workers", metavar="N", help=_help_of("ROUTER_WORKERS"))
+@click.option("--data-dir", metavar="PATH", help=_help_of("ROUTER_DATA_DIR"))
+@click.option("--tunnel", "tunnelled", is_flag=True, help="Make it reachable by Twilio too, as `router tunnel` does.")
+@click.option("--url", metavar="https://…", help="With --tunnel: the address of any other tunnel than ngrok's.")
+@click.option("--ngrok-api", metavar="URL", help="With --tunnel: a running ngrok agent's API. [http://127.0.0.1:4040]")
+@click.option("--connect", "addresses", multiple=True, metavar="+1…|MG…", help="With --tunnel: point a number here.")
+@click.option("--yes", is_flag=True, help="With --connect: take a number over without asking.")
+def run(  # noqa: PLR0913 - one for each option
+    *,
+    bind: str | None,
+    workers: str | None,
+    data_dir: str | None,
+    tunnelled: bool,
+    url: str | None,
+    ngrok_api: str | None,
+    addresses: tuple[str, ...],
+    yes: bool,
+) -> None:
+    """Start the router: with one command on a fresh machine, or over your own Redis.
+
+    Without ROUTER_REDIS_URL it starts a Valkey of its own, which keeps its data in the data directory: a message that
+    Twilio got a 200 for is on disk, and is there again after a kill. With ROUTER_REDIS_URL it serves from that Redis.
+
+    Without an account it makes one up, with a random token, and flows that echo. To serve a real number:
+
+    \b
+      export TWILIO_ACCOUNT_SID=AC…  TWILIO_AUTH_TOKEN=…
+      router run
+      router run --tunnel --connect +15005550006
+
+    The second one opens a tunnel and points the number here, until Ctrl-C: `router tunnel --help` says more.
+
+    Ctrl-C stops it gracefully: what is being delivered is finished first. A second Ctrl-C does not wait.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    tunnel = _tunnel_command(tunnelled=tunnelled, url=url, ngrok_api=ngrok_api, addresses=addresses, yes=yes)
+    options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
+    environ = dict(os.environ) | {name: value for name, value in options.items() if value is not None}
+    folder = load(environ).data_dir
+    _make(folder)
+    made_up = not load(environ).accounts
+    ours = not environ.get("ROUTER_CONFIG")
+    if ours:
+        environ["ROUTER_CONFIG"] = str(configuration(folder.absolute(), with_account=made_up))
+    elif made_up:
+        raise SettingsError(
+            "ROUTER_CONFIG", f"{environ['ROUTER_CONFIG']} has no [[account]], and TWILIO_ACCOUNT_SID is not set"
+        )
+    settings = load(environ)
+    if addresses and made_up:
+        raise SettingsError(
+            "TWILIO_ACCOUNT_SID", "not set; a number can be connected for a real account only, not for the demo's"
+        )
+    if settings.redis_url and not tunnel:
+        check_address(settings)
+        _put_back_orphans(settings, environ)
+        _announce(settings, made_up=made_up, seeded=_seed(environ) if ours else 0)
+        os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
+    with _alone(folder):
+        check_address(settings)
+        sys.exit(_supervised(settings, environ, tunnel, ours=ours, made_up=made_up))
+
+
+def _make(folder: Path) -> None:
+    """Make the data directory, and see that it can be written to.
+
+    Raises:
+        SettingsError: it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise SettingsError("ROUTER_DATA_DIR", f"{folder} cannot be used: {reason}; name another folder") from None
+
+
+def _tunnel_command(
+    *, tunnelled: bool, url: str | None, ngrok_api: str | None, addresses: Sequence[str], yes: bool
+) -> tuple[str, ...]:
+    """Return the command line of the tunnel that goes with it; () for none.
+
+    Raises:
+        UsageError: options of a tunnel, without one.
+    """
+    if not tunnelled:
+        if url or ngrok_api or addresses or yes:
+            raise click.UsageError("--url, --ngrok-api, --connect and --yes go with --tunnel.")
+        return ()
+    names(addresses)  # what is none is said before anything is started
+    options = [f"--connect={address}" for address in addresses] + ["--yes"] * yes
+    options += [f"--url={url}"] * bool(url) + [f"--ngrok-api={ngrok_api}"] * bool(ngrok_api)
+    return (*_ROUTER, "tunnel", *options)
+
+
+def _supervised(
+    settings: Settings, environ: dict[str, str], tunnel: Sequence[str], *, ours: bool, made_up: bool
+) -> int:
+    """Serve over an embedded store, or with a tunnel; return the exit status.
+
+    Args:
+        settings: of the router to be.
+        environ: the variables from which it will read them.
+        tunnel: the command line of a tunnel; () for none.
+        ours: whether the configuration is one of our own, with the handler of the demo's flows.
+        made_up: whether the account is.
+    """
+    store = None if settings.redis_url else EmbeddedValkey.over(settings.data_dir / "valkey")
+    if store:
+        environ["ROUTER_REDIS_URL"] = store.url
+    environ["ROUTER_BIND"] = settings.bind
+    seeded = 0
+
+    def prepare() -> None:
+        nonlocal seeded
+        seeded = _seed(environ) if ours else 0
+
+    def announce(alive: Callable[[], bool]) -> None:
+        wait_until_up(settings, alive)
+        if alive():
+            if store and supervisor.gunicorn is not None:
+                record_gunicorn(settings.data_dir, supervisor.gunicorn)
+            _announce(settings, made_up=made_up, seeded=seeded)
+            if not tunnel:
+                _put_back_orphans(settings, environ)
+
+    record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if store:
+        found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
+        record = recorded(settings.data_dir, found, [account.sid for account in settings.accounts])
+    supervisor = Supervisor(store, _COMMAND, environ, tunnel)
+    with record:
+        return supervisor.run(prepare, announce)
+
+
+def _put_back_orphans(settings: Settings, environ: dict[str, str]) -> None:
+    """Put back what a crash has left connected. It is not waited for: Twilio may be slow, and messages are not."""
+    try:
+        if has_orphans(settings):
+            command = [*_ROUTER, "disconnect", "--left-behind"]
+            subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    except RouterError as error:  # damaged: no reason to take no messages
+        click.echo(f"router: {error}", err=True)
+
+
+def _seed(environ: dict[str, str]) -> int:
+    """Give an account that never had flows those of the demo; return how many."""
+    command = [sys.executable, "-m", "router.cli.run.seed"]
+    ended = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
+    if ended.returncode:
+        raise RouterError("the demo's flows could not be written")
+    return int(ended.stdout)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the data directory for this process only; the lock ends with the process, however that ends."""
+    with (folder / "router.lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RouterError(
+                f"a router already runs in {folder} (process {lock.read().strip() or 'unknown'}); "
+                "stop it, or give this one another --data-dir"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _announce(settings: Settings, *, made_up: bool, seeded: int) -> None:
+    """Print where it listens, whose messages it takes, how many echo flows it was given, and what to type next."""
+    account, url = settings.accounts[0], base_url(settings)
+    sids = ", ".join(each.sid for each in settings.accounts)
+    # The token of a real account is its owner's secret; the one we made up has to be said somewhere.
+    token = f"\n  Auth token   {account.auth_tokens[0]}" if made_up else ""
+    router = "router" if shutil.which("router") else min(sys.argv[0], os.path.relpath(sys.argv[0]), key=len)
+    flows = (
+        f"\n  Flows        {seeded} that echo were set up; yours instead: {router} flows apply FILE --prune"
+        if seeded
+        else ""
+    )
+    click.echo(f"""
+  Listening    {url}   (webhooks at {url}/webhooks/sms, …/whatsapp, …/facebook, …/rcs)
+  Account      {sids}{"   (made up, for this data directory)" if made_up else ""}{token}
+  Data         {settings.data_dir.absolute()}{flows}
+
+  Send it a message         {router} simulate sms --body "Hola"
+  See what became of it     {router} deliveries list
+  Stop                      Ctrl-C
+""")

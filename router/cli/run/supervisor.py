@@ -1,0 +1,179 @@
+"""`router run` with its own store or a tunnel: one small parent, the store, gunicorn and the tunnel its children.
+
+Started in order, stopped in reverse: the store first and last, so that gunicorn's workers can always settle; the tunnel
+last and first, so that Twilio has the old webhook again before nobody listens at this one.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+
+import click
+
+from router.process.child import die_with_parent, end
+from router.process.embedded import EmbeddedStoreError, EmbeddedValkey
+
+# Seconds before the store is started again, by how often it died in a row; one that lived a minute starts anew.
+_BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0)
+_HEALTHY = 60.0
+# A little more than gunicorn's graceful_timeout, after which gunicorn itself ends what is left.
+_STOP = 45.0
+# A second request to stop means impatience; one that comes sooner is the first, which make passes on besides.
+_SECOND = 0.5
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Supervisor:
+    """Runs the store, gunicorn and a tunnel until gunicorn or the tunnel ends.
+
+    Args:
+        store: the embedded store; None for one that runs elsewhere.
+        command: gunicorn's command line.
+        environ: what the children see as their environment.
+        tunnel: the command line of `router tunnel`; () for none.
+    """
+
+    def __init__(
+        self,
+        store: EmbeddedValkey | None,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        tunnel: Sequence[str] = (),
+    ) -> None:
+        self._store = store
+        self._command = command
+        self._environ = environ
+        self._tunnel_command = tunnel
+        self._valkey: subprocess.Popen[bytes] | None = None
+        self._gunicorn: subprocess.Popen[bytes] | None = None
+        self._tunnel: subprocess.Popen[bytes] | None = None
+        self._tunnel_code = 0
+        self._stopping_since: float | None = None
+
+    @property
+    def gunicorn(self) -> int | None:
+        """The process id of gunicorn's master, once it was started."""
+        return self._gunicorn.pid if self._gunicorn is not None else None
+
+    def run(self, prepare: Callable[[], None], announce: Callable[[Callable[[], bool]], None]) -> int:
+        """Start them, wait, stop them; return gunicorn's exit status, or the tunnel's, as a shell would give it.
+
+        Args:
+            prepare: called when the store answers, before gunicorn starts.
+            announce: called when gunicorn has started, with what says whether it still runs.
+
+        Raises:
+            EmbeddedStoreError: the store does not start.
+        """
+        for number in _SIGNALS:
+            # `nohup` stays in force. INT is another matter: a script's `make run &` inherits it ignored.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._signalled)
+        if self._store is not None:
+            self._valkey = self._store.start()
+            self._valkey_since = time.monotonic()
+        try:
+            if self._store is not None and self._valkey is not None:
+                self._store.wait_until_ready(self._valkey)
+            prepare()
+            self._gunicorn = gunicorn = self._start(self._command)
+            announce(lambda: gunicorn.poll() is None)
+            if self._tunnel_command and self._stopping_since is None and gunicorn.returncode is None:
+                self._tunnel = self._start(self._tunnel_command)
+            code = self._watch(gunicorn)
+            return (code if code >= 0 else 128 - code) or self._tunnel_code
+        finally:
+            for child in (self._tunnel, self._gunicorn):
+                if child is not None and child.returncode is None:
+                    end(child, _STOP)
+            if self._store is not None and self._valkey is not None:
+                self._store.stop(self._valkey)
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and configuration
+            command,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C comes to us, and we ask it to stop gracefully
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has no threads
+        )
+
+    def _watch(self, gunicorn: subprocess.Popen[bytes]) -> int:
+        """Wait for gunicorn's end, and start what was killed before that."""
+        deaths = 0
+        while gunicorn.returncode is None:
+            pid, status = os.wait()
+            code = os.waitstatus_to_exitcode(status)
+            if self._tunnel is not None and pid == self._tunnel.pid:
+                self._tunnel.returncode = code
+                self._tunnel_ended(gunicorn, code)
+            elif self._valkey is not None and pid == self._valkey.pid:
+                self._valkey.returncode = code
+                deaths = 0 if time.monotonic() - self._valkey_since > _HEALTHY else deaths
+                self._restart_store(code, _BACK_OFF[min(deaths, len(_BACK_OFF) - 1)])
+                deaths += 1
+            elif pid == gunicorn.pid:
+                gunicorn.returncode = code
+                if code >= 0 or self._stopping_since:
+                    break
+                click.echo(f"router: gunicorn ended ({_reason(code)}); starting it again", err=True)
+                self._gunicorn = gunicorn = self._start(self._command)
+        return gunicorn.returncode
+
+    def _tunnel_ended(self, gunicorn: subprocess.Popen[bytes], code: int) -> None:
+        """Stop gracefully: somebody has asked for it and the webhooks are put back, or there is no tunnel any more."""
+        self._tunnel_code = code if code >= 0 else 128 - code
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            click.echo("router: the tunnel has ended; stopping", err=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(gunicorn.pid, signal.SIGTERM)
+
+    def _restart_store(self, code: int, delay: float) -> None:
+        """Start the store again, also while gunicorn stops: its workers still have to settle."""
+        assert self._store is not None  # noqa: S101 - it had started
+        click.echo(f"router: the store ended ({_reason(code)}); starting it again", err=True)
+        while True:
+            time.sleep(delay)
+            try:
+                self._valkey = self._store.start()
+            except EmbeddedStoreError as error:
+                if self._stopping_since:
+                    raise
+                click.echo(f"router: {error}; trying again", err=True)
+                delay = _BACK_OFF[-1]
+            else:
+                self._valkey_since = time.monotonic()
+                return
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        """Ask gunicorn to stop gracefully; asked a second time, at once."""
+        if self._gunicorn is None:
+            sys.exit(128 + number)
+        now = time.monotonic()
+        if self._stopping_since is None:
+            self._stopping_since = now
+            said = signal.SIGTERM
+            if number == signal.SIGINT:
+                # Not echo: the signal may have come in the middle of one. 40 s are gunicorn's graceful_timeout.
+                os.write(2, b"\nrouter: finishing what is under way, at most 40 s; Ctrl-C again ends at once\n")
+            if self._tunnel is not None and self._tunnel.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._tunnel.pid, said)
+                return  # gunicorn is asked when the webhooks are put back
+        elif now - self._stopping_since > _SECOND:
+            said = signal.SIGQUIT
+        else:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            # Not Popen.send_signal: that would reap the process behind os.wait's back.
+            os.kill(self._gunicorn.pid, said)
+
+
+def _reason(code: int) -> str:
+    return f"exit status {code}" if code >= 0 else signal.Signals(-code).name

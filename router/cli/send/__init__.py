@@ -1,0 +1,1 @@
+"""`router simulate`, `record` and `replay-traffic`: signed webhooks, and Twilio's view of the answers."""

@@ -1,0 +1,107 @@
+"""A recording without its customers: addresses replaced, texts masked, and conversations still conversations.
+
+What is kept is a list: a parameter that Twilio adds tomorrow is masked. An address becomes another one of its kind and
+length, the same wherever it comes; nothing that is written tells which one it was.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router.cli.send.call import Fields
+
+# Parameters that say nothing of the customer, and what routing needs. N is a number.
+KEPT: Final = (
+    "AccountSid", "MessageSid", "SmsSid", "SmsMessageSid", "MessagingServiceSid", "OriginalRepliedMessageSid", "To",
+    "ToCountry", "ToState", "ToCity", "ToZip", "FromCountry", "NumMedia", "NumSegments", "ReferralNumMedia",
+    "MediaContentTypeN", "ReferralMediaContentType", "ReferralSourceType", "SmsStatus", "ApiVersion", "MessageType",
+    "ButtonType", "OptOutType", "ErrorCode", "Forwarded", "FrequentlyForwarded",
+)  # fmt: skip
+# Parameters that hold somebody's address: the customer's, which is replaced, or ours, which is kept.
+ADDRESSES: Final = (
+    "From", "WaId", "ExternalUserId", "ExternalUserIdentifier", "ParentExternalUserId", "OriginalRepliedMessageSender",
+)  # fmt: skip
+_NUMBER: Final = re.compile(r"\d+$")
+# What a kept parameter, or a name, looks like that holds nobody's name or number: else it is masked all the same, as
+# the file name in `text/x-vcard; name="Zoë.vcf"`, or a number that is the name of something in JSON.
+_PLAIN: Final = re.compile(r"[A-Z]{2}[0-9a-f]{32}|(?!.*\d{5})[\w./+-]{0,64}", re.ASCII)
+_URL: Final = re.compile(r"https?://", re.IGNORECASE)
+# What of an address stays beside its channel: the first two figures of a number, the country of a WhatsApp id.
+_HEAD: Final = re.compile(r"\d{2}(?=\d{6,}$)|[A-Z]{2}\.(?:ENT\.)?")
+_PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*:")
+
+
+@dataclass(slots=True)
+class Redaction:
+    """Redacts one recording; `keep` are parameters that are to stay as they are."""
+
+    keep: Collection[str] = ()
+    _known: dict[str, str] = field(default_factory=dict)
+    _urls: dict[str, str] = field(default_factory=dict)
+
+    def form(self, form: Fields) -> Fields:
+        """Return a webhook's parameters without the customer."""
+        ours = next((value for name, value in form if name == "To"), "")
+        return [(_named(name), self._value(name, value, ours)) for name, value in form]
+
+    def _value(self, name: str, value: str, ours: str) -> str:
+        if name in self.keep or not value:
+            return value
+        if _NUMBER.sub("N", name) in KEPT and (name.startswith("To") or _PLAIN.fullmatch(value)):
+            return value
+        if name in ADDRESSES:
+            return value if value == ours else self._address(value)
+        return _json(value, self._text) or self._text(value)
+
+    def _text(self, value: str) -> str:
+        if _URL.match(value):
+            return self._urls.setdefault(value, f"https://redacted.example/{len(self._urls) + 1}")
+        return _masked(value)
+
+    def _address(self, address: str) -> str:
+        """Return the address that stands for this one: of the same channel, country and length, numbered through."""
+        prefix = _PREFIX.match(address)
+        bare = address[prefix.end() :] if prefix else address
+        # A WhatsApp id is the number without its +, and belongs to the same customer.
+        digits = bare.removeprefix("+")
+        if digits not in self._known:
+            serial = str(len(self._known) + 1)
+            head = _HEAD.match(digits)
+            kept = digits[: head.end()] if head else ""
+            self._known[digits] = kept + serial.rjust(len(digits) - len(kept), "0")
+        return f"{prefix[0] if prefix else ''}{'+' if bare.startswith('+') else ''}{self._known[digits]}"
+
+
+def _named(name: str) -> str:
+    """Return the name of a parameter, or of something in JSON; masked where it may be somebody's."""
+    return name if _PLAIN.fullmatch(name) else _masked(name)
+
+
+def _masked(text: str) -> str:
+    """Return a text of the same length and layout: letters and signs are x, figures are 0."""
+    return "".join(
+        c if c.isspace() or (c.isascii() and not c.isalnum()) else "0" if c.isdecimal() else "X" if c.isupper() else "x"
+        for c in text
+    )
+
+
+def _json(text: str, mask: Callable[[str], str]) -> str:
+    """Return JSON, as `ChannelMetadata` is, with its texts and numbers masked; "" for what is none."""
+    if not text.startswith(("{", "[")):
+        return ""
+    try:
+        return json.dumps(_walk(json.loads(text), mask), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _walk(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {_named(name): _walk(each, mask) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_walk(each, mask) for each in value]
+    if isinstance(value, str):
+        return mask(value)
+    return value if isinstance(value, bool) or value is None else 0

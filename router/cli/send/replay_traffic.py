@@ -1,0 +1,184 @@
+"""`router replay-traffic`: recorded traffic, sent to a router as Twilio would, freshly signed."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from router.cli.context import load_settings_for_cli
+from router.cli.output import number, print_facts, print_table, short
+from router.cli.reach import account_option, one_account, open_store
+from router.cli.send import report as told
+from router.cli.send import sent as outcome
+from router.cli.send.sender import Outgoing, WebUrl, dispatch, here
+from router.cli.send.signer import key_option, signing
+from router.cli.send.traffic import Recorded, read
+from router.errors import RouterError
+from router.message.address import canonical, channel_of
+from router.settings import Account, Settings
+from router.sid import is_sid, new_sid
+
+_AT_ONCE: Final = 64
+_SHOWN: Final = 50  # messages that --dry-run lists
+_TEXT: Final = 48
+# Twilio's names for one and the same SID, and where a message names an earlier one.
+_SIDS: Final = ("MessageSid", "SmsSid", "SmsMessageSid", "OriginalRepliedMessageSid")
+
+
+class Speed(click.ParamType[float]):
+    """How much faster than it was: a number, or `max`; 0 stands for `max`."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        if value == "max":
+            return 0.0
+        try:
+            speed = float(value)
+        except ValueError:
+            speed = -1.0
+        if not 0 < speed <= 1e6:  # noqa: PLR2004 - no recording is so long that more would make a difference
+            self.fail(f"{value!r} is neither a number above 0, as 10, nor max", param, ctx)
+        return speed
+
+
+@click.command()
+@click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
+@click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="So much faster than it was. [1]")
+@click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it all. [the router that runs here]")
+@click.option("--to", help="The address written to, in place of those recorded.")
+@account_option
+@key_option
+@click.option("--same-sids", is_flag=True, help="Keep the MessageSids: what was received before is a duplicate.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be sent, and when.")
+@click.option(
+    "--wait", type=click.FloatRange(0), default=5.0, metavar="S", help="Seconds to wait for the deliveries. [5]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON for each message, for programs.")
+def replay_traffic(  # noqa: PLR0913 - one for each option
+    *,
+    file: Path,
+    speed: float,
+    url: str | None,
+    to: str | None,
+    account: str | None,
+    key: str | None,
+    same_sids: bool,
+    dry_run: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Send recorded traffic to a router, as Twilio would, freshly signed.
+
+    \b
+      router replay-traffic monday.jsonl --dry-run
+      router replay-traffic monday.jsonl --speed 10
+      router replay-traffic production.jsonl --account AC… --to +15005550006 --speed max
+      router record - --since 1h | router replay-traffic - --url http://127.0.0.1:9000/webhooks/message
+
+    At the pace at which it came, or faster; each conversation in its order. Every message gets a new MessageSid, for
+    with its own it may be a duplicate. What another account received is sent as --account says. The exit status is 1
+    when a message was refused, or not delivered in time.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    settings = load_settings_for_cli()
+    recorded = sorted(read(file), key=lambda each: each.at)
+    if not recorded:
+        raise RouterError(f"{file} holds no messages")
+    plan = _Plan(settings, file, account, key, url, to, same_sids=same_sids)
+    items = list(plan.items(recorded, speed))
+    if dry_run:
+        _foretell(items)
+        return
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(settings)) if settings.redis_url else None
+        began = time.monotonic()
+        sending = dispatch(items, at_once=_AT_ONCE, label=f"Replaying {file.name}")
+        seconds = time.monotonic() - began
+        if store is not None:
+            outcome.follow(sending.sent, store, 0 if sending.interrupted else wait)
+    if as_json:
+        for each in sending.sent:
+            click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
+    elif sending.sent:
+        print_facts(told.many(sending.sent, "recorded messages", seconds))
+    sys.exit(outcome.exit_status(sending.sent, len(items)))
+
+
+@dataclass(slots=True)
+class _Plan:
+    """How recorded webhooks become those that are sent."""
+
+    settings: Settings
+    file: Path
+    account: str | None
+    key: str | None
+    url: str | None
+    to: str | None
+    same_sids: bool
+    _sids: dict[str, str] = field(default_factory=dict)
+
+    def items(self, recorded: Sequence[Recorded], speed: float) -> Iterator[tuple[float, Outgoing]]:
+        """Write the webhooks with their times, in seconds from the first one.
+
+        Raises:
+            RouterError: one is of an account that is not ours, or --to of another channel.
+        """
+        start = recorded[0].at
+        for each in recorded:
+            yield (each.at - start) / speed if speed else 0.0, self._outgoing(each)
+
+    def _outgoing(self, recorded: Recorded) -> Outgoing:
+        given = dict(recorded.form)
+        owner = self._owner(recorded, given["AccountSid"])
+        replaced = {"AccountSid": owner.sid}
+        if self.to:
+            replaced["To"] = canonical(self.to, recorded.channel)
+            if channel_of(replaced["To"]) != recorded.channel:
+                raise RouterError(
+                    f"{self.file}, line {recorded.number}: a message on {recorded.channel}, on which --to {self.to} is "
+                    "no address"
+                )
+        form = [(name, replaced.get(name, self._sid(name, value))) for name, value in recorded.form]
+        where, signed_as = (self.url, self.url) if self.url else here(self.settings, recorded.channel)
+        return Outgoing(where, signed_as, form, signing(owner, self.key), recorded.method)
+
+    def _owner(self, recorded: Recorded, sid: str) -> Account:
+        """Return the account that a webhook is sent as: the one that is named, or the one that received it."""
+        accounts = self.settings.accounts
+        if self.account is None and accounts and self.settings.account(sid) is None:
+            known = " or ".join(account.sid for account in accounts)
+            raise RouterError(
+                f"{self.file}, line {recorded.number}: {sid} received it, which is not one of the router's accounts; "
+                f"say as which one to send it: --account {known}"
+            )
+        return one_account(self.settings, self.account or (sid if accounts else None))
+
+    def _sid(self, name: str, value: str) -> str:
+        """Return the SID that a message has this time: the same wherever the file names the message."""
+        if self.same_sids or name not in _SIDS or not is_sid(value, "SM", "MM"):
+            return value
+        return self._sids.setdefault(value, new_sid(value[:2]))
+
+
+def _foretell(items: Sequence[tuple[float, Outgoing]]) -> None:
+    rows = []
+    for at, outgoing in items[:_SHOWN]:
+        form = dict(outgoing.form)
+        text = form.get("Body") or f"({form.get('NumMedia', '0')} attached)"
+        rows.append((f"+{at:.1f} s", form["From"], form["To"], short(text, _TEXT)))
+    print_table(("AFTER", "FROM", "TO", "TEXT"), rows, whole=("AFTER",))
+    if len(items) > _SHOWN:
+        click.echo(f"… and {len(items) - _SHOWN:,} more")
+    contacts = {dict(outgoing.form)["From"] for _, outgoing in items}
+    where = sorted({outgoing.url for _, outgoing in items})
+    click.echo(
+        f"{number(len(items), 'message')} of {number(len(contacts), 'customer')} in {items[-1][0]:.1f} s, to "
+        f"{', '.join(where)}; nothing was sent."
+    )

@@ -1,0 +1,171 @@
+"""What is printed of messages that were sent: one in full, many in numbers."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.text import Text
+
+from router.cli.output import Facts, clean, flow_line, number, short, word
+from router.cli.send.call import TAMPERS, Answered
+from router.cli.send.sent import GOOD, OK, ON_ITS_WAY, Sent
+from router.cli.send.verdict import ERRORS, verdict
+from router.flow.flex_flow import FlexFlow
+from router.store.deliveries import Delivery
+
+_FAILURES: Final = 10
+# A rate was not kept when it took so many times as long as it had to, and seconds beside: the last answers come late.
+_LATE: Final = 1.1
+_GRACE: Final = 1.0
+# Parameters that make a message special, which are shown with it.
+_TOLD: Final = (
+    "ButtonPayload", "InteractiveData", "FlowData", "Latitude", "Longitude", "Label", "OriginalRepliedMessageSid",
+    "ReferralHeadline", "ReferralSourceUrl", "Forwarded", "MessagingServiceSid", "OptOutType", "ErrorCode", "ErrorUrl",
+)  # fmt: skip
+_WHY: Final = {
+    400: "the parameters are not those of an inbound message on this channel",
+    403: "the signature was not accepted: another auth token than the router's, or another URL than it knows",
+    404: "no such webhook; the router's are /webhooks/sms, …/whatsapp, …/facebook, …/rcs and …/message",
+    503: "the message could not be kept safe; Twilio would now call the fallback URL",
+}
+
+
+def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
+    """Tell of one message: what was sent, answered, and done.
+
+    Args:
+        sent: the message.
+        channel: of what kind it is.
+        signer: what signed it.
+        watched: whether there is a store that could know of it.
+    """
+    form, media = sent.form, int(sent.form.get("NumMedia", "0"))
+    message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form.get("Body"))]
+    message += [f"{form[f'MediaContentType{n}']}  {form[f'MediaUrl{n}']}" for n in range(media)]
+    message += [f"{name} {form[name]}" for name in _TOLD if form.get(name)]
+    facts: Facts = [("Sent", message), ("Signed", f"with {signer}{_broken(sent)}")]
+    if sent.failed:
+        facts += [("Answer", _answer(sent.failed)), ("Twilio", verdict(sent.failed).lines), ("Fallback", sent.url)]
+    facts += [("Answer", _answer(sent.answered, wanted=bool(sent.tamper) and sent.good)), ("Twilio", _twilio(sent))]
+    delivery = sent.delivery
+    if delivery is not None:
+        steps = [*delivery.why, *[f"→ {flow_line(sent.flow)}"] * (sent.flow is not None)]
+        facts += [("Route", steps), ("Delivery", _delivery(delivery, sent.flow))]
+    elif sent.answered.status in OK:
+        unknown = "this router's store has no record of it" if watched else "not known: no store is named here"
+        facts.append(("Delivery", unknown))
+    facts.append(("SID", sent.sid))
+    return facts
+
+
+def _broken(sent: Sent) -> str:
+    return f"; broken on purpose: {TAMPERS[sent.tamper]}" if sent.tamper else ""
+
+
+def _answer(answered: Answered, *, wanted: bool = False) -> list[str]:
+    """Say how a call was answered; `wanted` is a refusal that was."""
+    if not answered.status:
+        return [f"none: {answered.reason}"]
+    head = f"{answered.status} after {answered.seconds * 1000:.0f} ms"
+    if answered.attempts > 1:
+        head += f", {answered.attempts} attempts"
+    if answered.redirects:
+        head += f" and {answered.redirects} redirect{'s' * (answered.redirects > 1)}"
+    if answered.status in OK:
+        return [head]
+    if wanted:
+        return [f"{head}: refused, as it must be"]
+    why = _WHY.get(answered.status, "")
+    text = short(answered.body.decode(errors="replace").strip(), 200)
+    return [f"{head}: {why or text}", *[text] * (bool(why) and bool(text))]
+
+
+def _twilio(sent: Sent) -> list[str]:
+    seen = sent.verdict
+    if seen.does and not seen.fallback and sent.form.get("OptOutType") == "STOP":
+        return [*seen.lines, "  which is refused (error 21610): the customer has just opted out"]
+    return seen.lines
+
+
+def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
+    text = word(delivery.state)
+    if delivery.attempts > 1 or delivery.state in ON_ITS_WAY:
+        text.append(f", {delivery.attempts} attempt{'s' * (delivery.attempts != 1)} so far")
+    if delivery.duplicates:
+        text.append(f", a duplicate: it came {delivery.duplicates + 1} times and goes once")
+    if delivery.error:
+        text.append(f": {clean(delivery.error)}")
+    if flow is not None and flow.paused and delivery.state == "queued":
+        text.append(": its flow is paused")
+    if delivery.state not in GOOD:
+        text.append(f"\nSee more with: router deliveries show {delivery.message_sid}")
+    return text
+
+
+def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Facts:
+    """Tell of many messages in numbers, and of the first that failed one by one.
+
+    Args:
+        sent: the messages, at least one.
+        what: what they are, as `sms messages`.
+        seconds: how long it took to send them.
+        rate: how many a second were wanted, 0 for as many as there could be.
+    """
+    states = [each.delivery.state for each in sent if each.delivery]
+    failed = [each for each in sent if not each.good]
+    head = f"{len(sent):,} {what} of {number(len({each.form['From'] for each in sent}), 'customer')} to "
+    addresses = {each.form["To"] for each in sent}
+    head += next(iter(addresses)) if len(addresses) == 1 else number(len(addresses), "address", "es")
+    reached = len(sent) / max(seconds, 0.001)
+    short_of = ""
+    if rate and seconds > len(sent) / rate * _LATE + _GRACE:
+        short_of = f", where {rate:,g} were wanted: the answers came too late for more"
+    facts: Facts = [
+        ("Sent", f"{head}, in {seconds:.1f} s ({reached:,.0f} a second{short_of})"),
+        ("Answers", [_counts(_status(each) for each in sent), _percentiles(sent)]),
+        ("Twilio", _views(sent)),
+        ("Deliveries", f"{_counts(states) or 'not known'}{_duplicates(sent)}"),
+    ]
+    if failed:
+        lines = [
+            f"{each.sid}  {each.delivery.state if each.delivery else _status(each)}"
+            f"  {each.delivery.error if each.delivery else each.verdict.logged or each.verdict.reason}".rstrip()
+            for each in failed[:_FAILURES]
+        ]
+        facts.append(("Not well", [*lines, *[f"and {len(failed) - _FAILURES:,} more"] * (len(failed) > _FAILURES)]))
+    return facts
+
+
+def _duplicates(sent: Sequence[Sent]) -> str:
+    times = sum(each.delivery is not None and each.delivery.duplicates > 0 for each in sent)
+    return f"; {times:,} came before, and go once" if times else ""
+
+
+def _percentiles(sent: Sequence[Sent]) -> str:
+    times = sorted(each.answered.seconds * 1000 for each in sent if each.answered.status)
+    if not times:
+        return "nobody answered"
+    half, most, nearly = (times[int(part * (len(times) - 1))] for part in (0.5, 0.95, 0.99))
+    slowest = f"the slowest after {times[-1]:.0f} ms"
+    return f"half within {half:.0f} ms, 95 % within {most:.0f} ms, 99 % within {nearly:.0f} ms, {slowest}"
+
+
+def _views(sent: Sequence[Sent]) -> list[str]:
+    """Say in numbers what Twilio makes of the answers."""
+    seen = [each.verdict for each in sent]
+    spoken = sum(bool(each.does) and not each.fallback for each in seen)
+    failed = Counter(verdict(each.failed).code for each in sent if each.failed)
+    said = [f"{code} ({ERRORS[code]}) x {times:,}, and the fallback URL was called" for code, times in failed.items()]
+    said += [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
+    for code, times in Counter(each.code for each in seen if each.code).most_common():
+        fallback = " and the fallback URL" if any(each.fallback for each in seen if each.code == code) else ""
+        said.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {times:,}")
+    return said
+
+
+def _status(sent: Sent) -> str:
+    return str(sent.answered.status or "no answer")
+
+
+def _counts(values: Iterable[object]) -> str:
+    return ", ".join(f"{value} x {times:,}" for value, times in Counter(values).most_common())

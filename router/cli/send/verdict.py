@@ -1,0 +1,138 @@
+"""Twilio's view of a webhook's answer: what it would do for the customer, or which error it would log.
+
+https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
+https://www.twilio.com/docs/api/errors
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from router.cli.send.call import REDIRECTS, Answered
+from router.cli.send.twiml import NoTwiml, read
+from router.message.twiml import MAX_BYTES
+
+ERRORS: Final = {
+    11100: "invalid URL format",
+    11200: "HTTP retrieval failure",
+    11205: "HTTP connection failure",
+    11206: "HTTP protocol violation",
+    11210: "HTTP bad host name",
+    11215: "HTTP too many redirects",
+    11216: "invalid redirect",
+    11220: "SSL/TLS handshake error",
+    11235: "certificate invalid: domain mismatch",
+    11236: "certificate invalid: expired",
+    11237: "certificate invalid: could not find path to certificate",
+    11750: "TwiML response body too large",
+    11770: "empty chunked body",
+    12100: "document parse failure",
+    12102: "root element is not Response",
+    12200: "schema validation warning",
+    12300: "invalid Content-Type",
+    21617: "message body over 1600 characters",
+}
+"""Twilio's errors for a webhook, in its words; each has a page at https://www.twilio.com/docs/api/errors/<code>."""
+
+_WARNINGS: Final = (12200, 21617)  # after which the first answer counts, and no fallback is called
+_XML: Final = ("text/xml", "application/xml", "text/html")
+_OK: Final = range(200, 300)
+_REDIRECT: Final = range(300, 400)
+_NO_CONTENT: Final = 204
+_LONGEST: Final = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What Twilio would make of an answer.
+
+    Args:
+        does: what it does for the customer, line by line; nothing when there is nothing to say.
+        code: the error or warning that it logs, 0 for none.
+        reason: what is wrong, in words.
+    """
+
+    does: tuple[str, ...] = ()
+    code: int = 0
+    reason: str = ""
+
+    @property
+    def is_warning(self) -> bool:
+        """Say whether what is logged is only a warning."""
+        return self.code in _WARNINGS
+
+    @property
+    def fallback(self) -> bool:
+        """Say whether Twilio would call the fallback URL, where there is one."""
+        return bool(self.code) and not self.is_warning
+
+    @property
+    def logged(self) -> str:
+        """Return what Twilio's debugger would show, in one line; "" for nothing."""
+        kind = "warning" if self.is_warning else "error"
+        return f"{kind} {self.code} ({ERRORS[self.code]}): {self.reason}" if self.code else ""
+
+    @property
+    def lines(self) -> list[str]:
+        """Tell it to a person."""
+        said = [f"logs {self.logged}"] if self.code else []
+        if self.fallback:
+            said.append(f"calls the fallback URL, with ErrorCode={self.code}; without one the customer gets nothing")
+        elif self.does:
+            said += ["sends the customer", *(f"  {line}" for line in self.does)]
+        else:
+            said.append("has nothing to say to the customer")
+        return said
+
+
+def verdict(answered: Answered) -> Verdict:
+    """Judge an answer as Twilio does; a status of 0 is no answer.
+
+    A 4xx or 5xx is 11200 here, under which most accounts see it; the dictionary has 11217 for it too.
+    """
+    status = answered.status
+    if not status:
+        return Verdict(code=answered.code or 11200, reason=answered.reason or "no answer")
+    if status in _REDIRECT:
+        if answered.redirects >= REDIRECTS:
+            return Verdict(code=11215, reason=f"more than {REDIRECTS} redirects")
+        return Verdict(code=11216, reason=f"answered {status}, without a URL to go to")
+    if status not in _OK:
+        return Verdict(code=11200, reason=f"answered {status}")
+    return Verdict() if status == _NO_CONTENT else _of_content(answered)
+
+
+def _of_content(answered: Answered) -> Verdict:
+    media_type = answered.content_type.partition(";")[0].strip().lower()
+    if not answered.body and answered.chunked:
+        return Verdict(code=11770, reason="an empty body, sent in chunks; send its length, or <Response/>")
+    if not media_type:
+        return Verdict(code=12300, reason="no Content-Type")
+    if media_type == "text/plain":
+        text = answered.body.decode(errors="replace").strip()
+        return _too_long(Verdict(tuple(text.splitlines())), [text])
+    if media_type not in _XML:
+        return Verdict(code=12300, reason=f"{media_type}, where text/xml was wanted")
+    if len(answered.body) > MAX_BYTES:
+        return Verdict(code=11750, reason="over 64 KiB")
+    return _of_xml(answered.body)
+
+
+def _of_xml(body: bytes) -> Verdict:
+    if not body.strip():
+        return Verdict(code=12100, reason="an empty body, where <Response/> was wanted")
+    try:
+        twiml = read(body)
+    except NoTwiml as error:
+        return Verdict(code=error.code, reason=str(error))
+    does = tuple(twiml.lines)
+    if twiml.unknown:
+        return Verdict(does, 12200, f"messages have no {', '.join(twiml.unknown)}; it is passed over")
+    return _too_long(Verdict(does), [each.body for each in twiml.messages])
+
+
+def _too_long(good: Verdict, texts: list[str]) -> Verdict:
+    """Judge the length of what would be sent: https://www.twilio.com/docs/api/errors/21617."""
+    longest = max((len(text) for text in texts), default=0)
+    if longest <= _LONGEST:
+        return good
+    return Verdict((), 21617, f"{longest} characters, so the message is not sent")

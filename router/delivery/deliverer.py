@@ -1,0 +1,380 @@
+"""Deliver: send the head of a lane, settle how it went, go on with the next one; and find what else is due.
+
+The process that accepted a message sends it at once, in a greenlet. A sweeper in every process claims what is due:
+retries, leases of processes that died, lanes beyond a busy process's limit. There is no other worker.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+
+from router import metrics
+from router.delivery import retry
+from router.delivery.breaker import Targets
+from router.errors import StoreUnavailable
+from router.flow.flex_flow import FlexFlow
+from router.integrations import Integrations
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.message.inbound import Message, Raw
+from router.message.twiml import Answer, twiml_of
+from router.settings import Settings
+from router.store import Store
+from router.store.lanes import Lease, Settlement, new_token
+
+# An attempt ends this long before its lease does, everything included: without it the simulation shows inversions.
+LEASE_MARGIN: Final = 8.0
+# A head that has less than this left to be sent in is released, not sent.
+LEAST_SECONDS: Final = 0.5
+# The sweeper's pause when nothing was due. What waits for it: retries and leases of the dead, never a healthy message.
+SWEEP_SECONDS: Final = 0.5
+# Between two claims of a process whose slots come free one by one.
+SWEEP_LEAST: Final = 0.02
+# A settle whose call to the store is lost is repeated for this long: a late success still counts.
+SETTLE_SECONDS: Final = 60.0
+TRIM_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class Waiter:
+    """A view that waits for the outcome of its message.
+
+    `promised` is set when the attempt has an answer and the view was there: the right to answer is the view's then, and
+    it waits for the settle that is under way. `done` is set once the attempt is settled.
+    """
+
+    done: Event = field(default_factory=Event)
+    outcome: str = ""
+    answer: bytes | None = None
+    cookies: tuple[str, ...] = ()
+    gone: bool = False
+    promised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReport:
+    """One attempt, for logs and metrics: durations in seconds, `settled` as the store said."""
+
+    lease: Lease
+    target: str
+    integration_type: str
+    outcome: str
+    failure: str
+    status: int | None
+    reason: str
+    seconds: float
+    settled: str
+
+
+class Deliverer:
+    """The attempts of one process.
+
+    `report` is told of every attempt, `fault` of what went wrong outside of one, `late` of TwiML that no webhook waits
+    for; `random_` returns a number in [0, 1).
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+        self,
+        store: Store,
+        integrations: Integrations,
+        settings: Settings,
+        report: Callable[[AttemptReport], None],
+        fault: Callable[[str], None],
+        late: Callable[[Lease, bytes], None],
+        random_: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._integrations = integrations
+        self._settings = settings
+        self._report = report
+        self._fault = fault
+        self._late = late
+        self._random = random_
+        self.targets = Targets(settings.deliveries)
+        self._greenlets: set[gevent.Greenlet[..., Any]] = set()
+        self._waiters: dict[str, list[Waiter]] = {}
+        self._freed = Event()
+        self._starved = False  # the last sweep left something due behind for want of slots
+        self._stopping = False
+        self.alive: Callable[[], bool] = lambda: True
+
+    # -- the process that accepted a message ------------------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Say whether this process takes no more leases."""
+        return self._stopping or not self.alive()
+
+    def reserve(self, flow: FlexFlow) -> bool:
+        """Take a slot for a message of `flow` that is about to be accepted; False when there is none."""
+        return not (flow.paused or self.stopping) and self.targets.take(flow.target, time.monotonic())
+
+    def give_back(self, flow: FlexFlow) -> None:
+        """Give back a slot that `reserve` took, because the lane is somebody else's turn."""
+        self.targets.give_back(flow.target)
+
+    def exchange(self, taken: FlexFlow | None, flow: FlexFlow) -> bool:
+        """Take a slot for `flow`, in place of one for `taken`, which is given back; False when there is none."""
+        if taken is not None:
+            if taken.target == flow.target and not flow.paused:
+                return True
+            self.targets.give_back(taken.target)
+        return self.reserve(flow)
+
+    def decline(self, lease: Lease) -> None:
+        """Leave a lease that there is no slot for to whoever has one."""
+        greenlet = gevent.spawn(self._settle, lease, Settlement("release", delay=1.0), hand_over=False)
+        self._greenlets.add(greenlet)
+        greenlet.rawlink(self._greenlets.discard)
+
+    def start(self, lease: Lease) -> None:
+        """Drain the lease's lane in a greenlet; its slot is taken already."""
+        greenlet = gevent.spawn(self._drain, lease, _target(lease))
+        self._greenlets.add(greenlet)
+        metrics.SLOTS.set(self.targets.sending)
+        greenlet.rawlink(self._greenlets.discard)
+
+    def wait(self, message_id: str) -> Waiter:
+        """Register a waiter for the outcome of a message; give it back with `forget`."""
+        waiter = Waiter()
+        self._waiters.setdefault(message_id, []).append(waiter)
+        return waiter
+
+    def forget(self, message_id: str, waiter: Waiter) -> None:
+        """End a wait: from here on an answer comes too late for this view."""
+        waiter.gone = True
+        waiting = self._waiters.get(message_id, [])
+        if waiter in waiting:
+            waiting.remove(waiter)
+        if not waiting:
+            self._waiters.pop(message_id, None)
+
+    # -- the lane ---------------------------------------------------------------------------------------------------
+
+    def _drain(self, first: Lease, target: str) -> None:
+        lease: Lease | None = first
+        try:
+            while lease is not None:
+                following = self._deliver(lease, target)
+                if following is not None and (needed := _target(following)) != target:
+                    self.targets.give_back(target)
+                    target = ""
+                    if not self.targets.take(needed, time.monotonic()):
+                        self._settle(following, Settlement("release", delay=1.0), hand_over=False)
+                        return
+                    target = needed
+                lease = following
+        finally:
+            if target:
+                self.targets.give_back(target)
+            metrics.SLOTS.set(self.targets.sending)
+            if self._starved:
+                self._freed.set()
+
+    def _deliver(self, lease: Lease, target: str) -> Lease | None:
+        """Send one head and settle it; return the lease of the next one."""
+        started = time.monotonic()
+        left = lease.expires - LEASE_MARGIN - started
+        if left < LEAST_SECONDS or self.stopping:
+            self._settle(lease, Settlement("release"), hand_over=False)
+            return None
+        flow = lease.flow
+        answer: Answer | None = None
+        error: AttemptError | None = None
+        if flow is None or not flow.enabled:
+            settlement = Settlement("unrouted", fields={"error": _unrouted(lease)})
+        elif lease.age >= flow.validity_period:
+            reason = f"not delivered within its ValidityPeriod of {flow.validity_period} s"
+            settlement = Settlement("undelivered", fields={"error": reason})
+        else:
+            try:
+                answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
+            except AttemptError as failed:
+                error = failed
+            seconds = time.monotonic() - started
+            missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
+            self.targets.report(target, time.monotonic(), answered=not missed)
+            metrics.BREAKERS.set(len(self.targets.open()))
+            settlement = self._conclude(lease, flow, answer, error, seconds)
+        twiml = self._twiml(lease, flow, answer)
+        settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
+        self._tell(lease, settlement.outcome, twiml, answer.set_cookie if answer and twiml else ())
+        if twiml and settled in ("next", "done") and "answered" not in (settlement.fields or {}):
+            self._late(lease, twiml)
+        self._report(
+            AttemptReport(
+                lease=lease,
+                target=target,
+                integration_type=flow.integration.type if flow else "",
+                outcome=settlement.outcome,
+                failure=error.failure.value if error else "",
+                status=answer.status if answer else error.status if error else None,
+                reason=str((settlement.fields or {}).get("error", "")),
+                seconds=time.monotonic() - started,
+                settled=settled,
+            )
+        )
+        return following
+
+    def _send(self, lease: Lease, flow: FlexFlow, seconds: float) -> Answer:
+        account = self._settings.account(lease.account_sid)
+        if account is None:
+            reason = f"account {lease.account_sid} is not in this process's settings"
+            raise AttemptError(Failure.REFUSED, reason)
+        timeout = gevent.Timeout(seconds)
+        timeout.start()
+        try:
+            raw = Raw.unpack(lease.raw)
+            attempt = Attempt(
+                account=account,
+                flow=flow,
+                message=Message.parse(raw.fields()),
+                raw=raw,
+                number=lease.attempts,
+                replay=lease.round > 0,
+                language=lease.language,
+            )
+            return self._integrations.send(attempt)
+        except AttemptError:
+            raise
+        except gevent.Timeout as ended:
+            if ended is not timeout:
+                raise
+            raise AttemptError(Failure.UNKNOWN, f"no answer within {seconds:.0f} s") from None
+        except gevent.GreenletExit:
+            raise
+        except BaseException as error:  # a fault, ours or a handler's, must not stop the lane: the attempt has failed
+            reason = f"the router failed: {type(error).__name__}: {error}"
+            raise AttemptError(Failure.FAILED, reason) from error
+        finally:
+            timeout.close()
+
+    def _conclude(
+        self, lease: Lease, flow: FlexFlow, answer: Answer | None, error: AttemptError | None, seconds: float
+    ) -> Settlement:
+        if error is None:
+            status = answer.status if answer else 0
+            fields: dict[str, Any] = {}
+            if twiml := self._twiml(lease, flow, answer):
+                fields["answer"] = twiml
+                if self._promise(lease):
+                    fields["answered"] = "webhook"
+            return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
+        tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds)
+        verdict = retry.judge(error, flow, tries, delays=self._settings.retry_delays, jitter=self._random())
+        reason = verdict.reason.encode(errors="replace").decode()  # a handler may say what is no text
+        return Settlement(
+            verdict.outcome,
+            delay=verdict.delay,
+            fields={"failures": verdict.failures, "refusals": verdict.refusals, "error": reason},
+            history=f"{lease.attempts} {error.failure.value} {error.status or '-'} {seconds:.3f} {reason}",
+        )
+
+    def _settle(self, lease: Lease, settlement: Settlement, *, hand_over: bool) -> tuple[str, Lease | None]:
+        """Settle until the store has answered; the same tokens make a repeated call the same call."""
+        next_token = new_token() if hand_over else ""
+        began, pause = time.monotonic(), 0.05
+        while True:
+            try:
+                return self._store.lanes.settle(lease, settlement, next_token=next_token)
+            except StoreUnavailable:
+                if time.monotonic() - began > SETTLE_SECONDS:
+                    return "lost", None
+                gevent.sleep(pause)
+                pause = min(2 * pause, 1.0)
+
+    # -- who waits for an answer ------------------------------------------------------------------------------------
+
+    def _twiml(self, lease: Lease, flow: FlexFlow | None, answer: Answer | None) -> bytes | None:
+        if flow is None or answer is None or flow.response != "relay" or lease.round > 0:
+            return None
+        return twiml_of(answer)
+
+    def _promise(self, lease: Lease) -> bool:
+        """Give the right to answer to the views that wait, if there are any."""
+        waiting = [waiter for waiter in self._waiters.get(lease.id, ()) if not waiter.gone]
+        for waiter in waiting:
+            waiter.promised = True
+        return bool(waiting)
+
+    def _tell(self, lease: Lease, outcome: str, twiml: bytes | None, cookies: tuple[str, ...]) -> None:
+        for waiter in self._waiters.get(lease.id, ()):
+            waiter.outcome, waiter.answer, waiter.cookies = outcome, twiml, cookies
+            waiter.done.set()
+
+    # -- what is due ------------------------------------------------------------------------------------------------
+
+    def sweep_forever(self) -> None:
+        """Claim what is due, and trim the indexes, until the process stops."""
+        offsets: dict[str, int] = {}
+        trimmed = time.monotonic()
+        while not self.stopping:
+            try:
+                more = self.sweep()
+                if time.monotonic() - trimmed > TRIM_SECONDS:
+                    trimmed = time.monotonic()
+                    self._trim(offsets)
+            except StoreUnavailable:
+                more = False
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
+                more = False
+                self._fault(f"{type(error).__name__}: {error}")
+            self._freed.clear()
+            if more:
+                gevent.sleep(SWEEP_LEAST)
+            self._freed.wait(0 if more else SWEEP_SECONDS)
+
+    def sweep(self) -> bool:
+        """Claim due heads into the free slots, once for each bucket; say whether there was more than fitted."""
+        more = self._starved = False
+        buckets = list(self._store.buckets)
+        random.shuffle(buckets)  # so that no bucket always comes last when slots are short
+        for tag in buckets:
+            free = self.targets.free
+            if free <= 0 or self.stopping:
+                self._starved = True  # a slot that comes free wakes the sweeper
+                return False
+            leases, waiting = self._store.lanes.claim(tag, free, self.targets.full(time.monotonic()))
+            for lease in leases:
+                if not self.targets.take(_target(lease), time.monotonic()):
+                    # More heads of one target were due than its share: the rest waits a second or so.
+                    self._settle(lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
+                else:
+                    self.start(lease)
+            more = (waiting > len(leases) > 0) or more
+        return more
+
+    def _trim(self, offsets: dict[str, int]) -> None:
+        older_than = self._settings.delivered_hours * 3600
+        for account in self._settings.accounts:
+            offset = offsets.get(account.sid, 0)
+            offsets[account.sid] = self._store.deliveries.trim(account.sid, offset, older_than=older_than)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def stop(self, seconds: float) -> int:
+        """Take no more leases, wait for the attempts under way; return how many did not end within `seconds`."""
+        self._stopping = True
+        self._freed.set()
+        end = time.monotonic() + seconds
+        while self._greenlets and (left := end - time.monotonic()) > 0:  # a claim under way may still start some
+            gevent.joinall(list(self._greenlets), timeout=left)
+        return len(self._greenlets)
+
+
+def _target(lease: Lease) -> str:
+    """Name whose slot a head needs; one that will not be sent needs nobody's, and must not use up a probe."""
+    flow = lease.flow
+    if flow is None or not flow.enabled or lease.age >= flow.validity_period:
+        return "none"
+    return flow.target
+
+
+def _unrouted(lease: Lease) -> str:
+    if lease.flow is None:
+        return f"its flow {lease.flow_sid or '(none)'} was deleted, or cannot be read, before it could be delivered"
+    return f"its flow {lease.flow_sid} was disabled before the message could be delivered"

@@ -1,0 +1,121 @@
+"""Reply: carry out by REST what an integration answered too late for Twilio's webhook, once.
+
+The right to answer is taken in the store, by the webhook or here, before anything is sent: a crash in between loses the
+answer, and never doubles it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from router.errors import NotAMessage, StoreUnavailable
+from router.integrations.base import AttemptError, Failure
+from router.integrations.messages import Messages
+from router.language.text import is_opt_out
+from router.message.inbound import Message, Raw
+from router.message.late_reply import late_answer
+from router.settings import Account, Settings
+from router.store import Store
+from router.store.lanes import Lease
+
+# How long after its deadline a webhook may still take the right to answer: the time of a settle that is under way.
+GRACE_SECONDS: Final = 2.0
+# One request to Twilio, everything included.
+SECONDS: Final = 10.0
+# Requests to Twilio under way at once: a target that comes back answers a thousand messages in one moment, and as many
+# new connections, TLS and all, would hold up the webhooks. Sixteen that are kept open send some hundred a second.
+AT_ONCE: Final = 16
+# Kinds of things that were not carried out, which are named.
+NAMED: Final = 5
+
+
+class Replier:
+    """The late answers of one process; `report` is told of each, with what became of it in a sentence."""
+
+    def __init__(
+        self, store: Store, messages: Messages, settings: Settings, report: Callable[[Lease, str], None]
+    ) -> None:
+        self._store = store
+        self._messages = messages
+        self._settings = settings
+        self._report = report
+        self._hurry = Event()
+        self._turns = BoundedSemaphore(AT_ONCE)
+        self._greenlets: set[gevent.Greenlet[..., None]] = set()
+
+    def begin(self, lease: Lease, twiml: bytes) -> None:
+        """Answer the sender of a delivered message, unless a webhook takes that right, or nobody has it."""
+        if lease.answered or lease.round:  # recovered, or replayed
+            return
+        greenlet = gevent.spawn(self._reply, lease, twiml)
+        self._greenlets.add(greenlet)
+        greenlet.rawlink(self._greenlets.discard)
+
+    def hurry(self) -> None:
+        """Wait for no webhook any more: there are none."""
+        self._hurry.set()
+
+    def stop(self, seconds: float) -> None:
+        """Wait for at most `seconds` until all is sent."""
+        self.hurry()
+        gevent.joinall(list(self._greenlets), timeout=seconds)
+
+    def _reply(self, lease: Lease, twiml: bytes) -> None:
+        try:
+            message = Message.parse(Raw.unpack(lease.raw).fields())
+        except (NotAMessage, ValueError):
+            return
+        account = self._settings.account(lease.account_sid)
+        if account is None:
+            return
+        self._hurry.wait(max(0.0, self._settings.relay_seconds + GRACE_SECONDS - self._age(lease)))
+        with self._turns:
+            self._reply_now(lease, account, message, twiml)
+
+    def _reply_now(self, lease: Lease, account: Account, message: Message, twiml: bytes) -> None:
+        if self._age(lease) > self._settings.late_answer_seconds:
+            self._note(lease, f"not sent: it came over {self._settings.late_answer_seconds:g} s after the message")
+            return
+        if message.opt_out_type or is_opt_out(message.body):
+            self._note(lease, "not sent: the message is an opt-out")
+            return
+        try:
+            _, answer, _ = self._store.lanes.take_answer(lease.account_sid, lease.message_sid, lease.lane, "rest")
+        except StoreUnavailable:  # it may have been taken for us: nobody is answered rather than twice
+            return
+        if answer:
+            self._note(lease, self._send(account, message, twiml))
+
+    def _send(self, account: Account, message: Message, twiml: bytes) -> str:
+        late = late_answer(twiml, message.from_, message.to, message.channel)
+        sent: list[str] = []
+        failed = ""
+        for outgoing in late.messages:
+            try:
+                with gevent.Timeout(SECONDS, AttemptError(Failure.UNKNOWN, f"no answer within {SECONDS:g} s")):
+                    sent.append(self._messages.create(account, outgoing, from_=message.to, to=message.from_))
+            except AttemptError as error:
+                failed = error.reason
+                break
+        said = [f"sent by REST: {', '.join(sent)}"] if sent else []
+        if failed:
+            said.append(f"{len(late.messages) - len(sent)} of {len(late.messages)} not sent: {failed}")
+        if late.left_out:
+            kinds = list(dict.fromkeys(late.left_out))
+            said.append(f"not carried out: {', '.join(kinds[:NAMED])}{' …' if len(kinds) > NAMED else ''}")
+        return "; ".join(said) or "nothing in it is for the sender"
+
+    def _age(self, lease: Lease) -> float:
+        """Return how many seconds ago the message was accepted."""
+        return lease.age + time.monotonic() - (lease.expires - self._store.lanes.lease_seconds)
+
+    def _note(self, lease: Lease, said: str) -> None:
+        self._report(lease, said)
+        try:
+            self._store.deliveries.note(lease.account_sid, lease.message_sid, said)
+        except StoreUnavailable:
+            return  # the log has it

@@ -1,0 +1,84 @@
+"""What is repeated, and when: from how an attempt ended to how it is settled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from router.flow.flex_flow import FlexFlow
+from router.integrations.base import AttemptError, Failure
+
+# Each delay is multiplied by a random factor in this range, so that what failed together does not come back together.
+JITTER: Final = (0.8, 1.2)
+# A target cannot put a message off for longer than this, in seconds; the message's ValidityPeriod ends it anyway.
+RETRY_AFTER_MOST: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often a message was tried before the attempt at hand: `failures` cost RetryCount, `refusals` do not."""
+
+    failures: int
+    refusals: int
+    age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from an attempt: `retry` after `delay` seconds, or `undelivered`; the counts to keep, and why."""
+
+    outcome: Literal["retry", "undelivered"]
+    failures: int
+    refusals: int
+    reason: str
+    delay: float = 0.0
+
+
+def judge(error: AttemptError, flow: FlexFlow, tries: Tries, *, delays: Sequence[float], jitter: float) -> Verdict:
+    """Decide what follows from `error`; `jitter` is a random number in [0, 1).
+
+    A refusal is repeated for as long as the message is valid, since nothing was processed. A failure and an unknown
+    outcome are repeated `Integration.RetryCount` times, and only when `Integration.RetryPolicy` has their word.
+    """
+    if error.failure is Failure.REFUSED:
+        delay = _delay(delays, tries.refusals, jitter)
+        if error.retry_after is not None:
+            delay = max(delay, min(error.retry_after, RETRY_AFTER_MOST))
+        left = flow.validity_period - tries.age
+        if left <= 0:
+            return _undelivered(tries, error.reason, "; it is past its ValidityPeriod", refused=1)
+        return Verdict("retry", tries.failures, tries.refusals + 1, error.reason, min(delay, left))
+    failures = tries.failures + 1
+    word = _word(error)
+    policy = flow.integration.retry_policy
+    if error.failure is Failure.UNKNOWN and not _allowed(word, policy):
+        return _undelivered(tries, error.reason, "; no answer, it may have been processed", failed=1)
+    if not _allowed(word, policy):
+        return _undelivered(tries, error.reason, "; not repeated", failed=1)
+    if failures > flow.integration.retry_count:
+        return _undelivered(tries, error.reason, f"; given up after {failures} attempts that cost a retry", failed=1)
+    delay = _delay(delays, failures - 1, jitter)
+    if error.retry_after is not None:
+        delay = max(delay, min(error.retry_after, RETRY_AFTER_MOST))
+    return Verdict("retry", failures, tries.refusals, error.reason, delay)
+
+
+def _undelivered(tries: Tries, reason: str, why: str, *, failed: int = 0, refused: int = 0) -> Verdict:
+    return Verdict("undelivered", tries.failures + failed, tries.refusals + refused, reason + why)
+
+
+def _word(error: AttemptError) -> str:
+    """Return Twilio's word for what happened (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides)."""
+    if error.failure is Failure.UNKNOWN:
+        return "rt"
+    if error.failure is Failure.FAILED:
+        return "5xx"
+    return "4xx" if error.status is not None and 400 <= error.status < 500 else ""  # noqa: PLR2004 - the 4xx class
+
+
+def _allowed(word: str, policy: Sequence[str]) -> bool:
+    return bool(word) and (word in policy or "all" in policy)
+
+
+def _delay(delays: Sequence[float], tried: int, jitter: float) -> float:
+    low, high = JITTER
+    return delays[min(tried, len(delays) - 1)] * (low + (high - low) * jitter)

@@ -1,0 +1,166 @@
+"""What would have to change for the flows of a file to be in effect."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from router.flow.file import FileFlow, InvalidFlowFile, address_of, taken_by
+from router.flow.flex_flow import FIELDS, FlexFlow, value_of
+
+_HIDDEN: Final = "•••"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One flow that is not as it should be: `before` is None for one to add, `after` for one to remove."""
+
+    before: FlexFlow | None
+    after: FlexFlow | None
+
+    @property
+    def kind(self) -> Literal["add", "change", "remove"]:
+        """What is to be done."""
+        if self.before is None:
+            return "add"
+        return "change" if self.after else "remove"
+
+    @property
+    def flow(self) -> FlexFlow:
+        """The flow as it will be, or as it was when it is to be removed."""
+        flow = self.after or self.before
+        assert flow is not None  # noqa: S101 - a change has one of them
+        return flow
+
+    def fields(self) -> list[tuple[str, object, object]]:
+        """List what changes in the flow: key, value before, value after. Secrets are not shown."""
+        if self.before is None or self.after is None:
+            return []
+        pairs = ((each, value_of(self.before, each.attribute), value_of(self.after, each.attribute)) for each in FIELDS)
+        own, new = self.before.extra, self.after.extra
+        return [
+            (each.key, _HIDDEN, _HIDDEN) if each.write_only else (each.key, before, after)
+            for each, before, after in pairs
+            if before != after
+        ] + [
+            (f"address.{key}", own.get(key, ""), new.get(key, ""))
+            for key in sorted(own.keys() | new.keys())
+            if own.get(key) != new.get(key)
+        ]
+
+
+def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool = False) -> tuple[Change, ...]:
+    """Compare the flows of an account with those of a file.
+
+    A flow of the file that has a `sid` is that flow. One that has none is the flow of its address with its friendly
+    name and its language and match, or else with one of these: so the same file may be applied again and again, and a
+    flow be renamed. Removals come first, then what leaves an address or is disabled, so that changes made in this
+    order are not in each other's way.
+
+    Args:
+        current: all flows of the account.
+        wanted: the file, as `flow_file.load` read it.
+        prune: whether flows that the file does not have are removed.
+
+    Raises:
+        InvalidFlowFile: a flow of the file would share an address with a flow that stays as it is.
+    """
+    left = {flow.sid: flow for flow in current}
+    pairs = _pair(left, wanted)
+    changes = []
+    for each in wanted:
+        before = pairs.get(each.entry)
+        after = _merged(before, each) if before else each.flow
+        if before is None or replace(before, date_updated=after.date_updated) != after:
+            changes.append(Change(before, after))
+    if prune:
+        changes += [Change(flow, None) for flow in left.values()]
+    else:
+        _refuse_shared(left.values(), wanted)
+    return in_order(changes)
+
+
+def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Sort changes so that none is in another's way: removals, what leaves an address or is disabled, the others."""
+    return tuple(sorted(changes, key=_order))
+
+
+def in_groups(changes: Sequence[Change]) -> list[list[Change]]:
+    """Put changes together that belong together, each group in the order of the changes.
+
+    Changes of one address belong together, and so do those of two addresses between which a flow moves: made at once,
+    they leave no moment in which a message finds half of them.
+    """
+    roots: dict[str, str] = {}
+
+    def root(identity: str) -> str:
+        while (above := roots.setdefault(identity, identity)) != identity:
+            roots[identity] = roots[above]
+            identity = above
+        return identity
+
+    for change in changes:
+        if change.before:
+            roots[root(change.before.contact_identity)] = root(change.flow.contact_identity)
+    groups: dict[str, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(root(change.flow.contact_identity), []).append(change)
+    return list(groups.values())
+
+
+def _pair(left: dict[str, FlexFlow], wanted: Sequence[FileFlow]) -> dict[int, FlexFlow]:
+    """Find the current flow of each entry, surest evidence first; take those that were found out of `left`."""
+    pairs: dict[int, FlexFlow] = {}
+    for each in wanted:
+        if "sid" in each.given and each.flow.sid in left:
+            pairs[each.entry] = left.pop(each.flow.sid)
+    for likeness in (_exactly, _named, _alike):
+        found: dict[Hashable, list[FlexFlow]] = {}
+        for flow in left.values():
+            found.setdefault(likeness(flow), []).append(flow)
+        for each in wanted:
+            if each.entry not in pairs and "sid" not in each.given and (same := found.get(likeness(each.flow))):
+                pairs[each.entry] = left.pop(same.pop(0).sid)
+    return pairs
+
+
+def _exactly(flow: FlexFlow) -> Hashable:
+    return _named(flow), _alike(flow)
+
+
+def _named(flow: FlexFlow) -> Hashable:
+    return *address_of(flow), flow.friendly_name
+
+
+def _alike(flow: FlexFlow) -> Hashable:
+    return *address_of(flow), flow.language, flow.match
+
+
+def _merged(before: FlexFlow, wanted: FileFlow) -> FlexFlow:
+    """Return the wanted flow in the place of `before`, with what a file need not know of it."""
+    integration = wanted.flow.integration
+    if "integration.signing_key" not in wanted.given and integration.type == before.integration.type:
+        integration = replace(integration, signing_key=before.integration.signing_key)
+    return replace(
+        wanted.flow, sid=before.sid, date_created=before.date_created, extra=before.extra, integration=integration
+    )
+
+
+def _refuse_shared(staying: Iterable[FlexFlow], wanted: Sequence[FileFlow]) -> None:
+    owners = {address_of(flow): flow for flow in staying if flow.enabled and flow.is_default}
+    problems = [
+        each.problem("contact_identity", taken_by(each.flow, f"{owner.sid} {owner.friendly_name!r}"))
+        for each in wanted
+        if each.flow.enabled and each.flow.is_default and (owner := owners.get(address_of(each.flow)))
+    ]
+    if problems:
+        raise InvalidFlowFile(problems)
+
+
+def _order(change: Change) -> int:
+    before, after = change.before, change.after
+    if after is None:
+        return 0
+    if before is None:
+        return 3
+    leaves = not (after.enabled and after.is_default) or address_of(before) != address_of(after)
+    return 1 if leaves else 2

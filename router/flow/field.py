@@ -1,0 +1,219 @@
+"""The parameters of a Flex Flow: the one table from which forms, JSON, flow files and documentation are derived.
+
+https://www.twilio.com/docs/flex/developer/messaging/flow
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.flow.parameter import Choice, Flag, Kind, Languages, Rule, Sid, Text, Twiml, Url, Whole, Words
+from router.message.address import CHANNELS
+
+CHANNEL_TYPES: Final = ("web", *CHANNELS)
+INTEGRATION_TYPES: Final = ("studio", "external", "task", "proxy", "handler", "conversation")
+RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
+RESPONSES: Final = ("accept", "relay", "redirect")
+
+_RELAYING: Final = ("studio", "external", "handler")
+_REPEATING: Final = ("external", "handler")  # they may be sent a message whose outcome is unknown
+REDIRECTING: Final = ("proxy", "studio", "external")  # they have a URL that Twilio can call
+_TWO_WEEKS: Final = 1_209_600  # seconds, a task's longest Timeout; a message is kept for no longer either
+_INT_MAX: Final = 2**31 - 1
+
+
+def default_response(integration_type: str) -> str:
+    """Return how a flow answers that does not say."""
+    return "relay" if integration_type in _RELAYING else "accept"
+
+
+def default_retry_policy(integration_type: str) -> tuple[str, ...]:
+    """Return what may be repeated at the cost of RetryCount where a flow does not say."""
+    return ("ct", "rt", "5xx") if integration_type in _REPEATING else ("ct", "5xx")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One parameter of a flow.
+
+    Args:
+        wire: its name in a form, as `Integration.FlowSid`.
+        attribute: its name in `FlexFlow`, as `integration.flow_sid`.
+        kind: which values it may have, and how they are written.
+        default: its value where it is not given. Never change one: records leave out what has its default value.
+        help: one sentence for the documentation.
+        required: whether a flow cannot be created without it.
+        ours: whether Twilio does not know it.
+        write_only: whether the API takes it and never shows it.
+        types: the integration types that use it; none: all.
+
+    """
+
+    wire: str
+    attribute: str
+    kind: Kind
+    default: Any
+    help: str
+    required: bool = False
+    ours: bool = False
+    write_only: bool = False
+    types: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its name in JSON and in flow files."""
+        return "integration_type" if self.attribute == "integration.type" else self.attribute
+
+    def used_by(self, integration_type: str) -> bool:
+        """Say whether an integration of this type uses the parameter."""
+        return not self.types or integration_type in self.types
+
+
+FIELDS: Final = (
+    Field("FriendlyName", "friendly_name", Text(256), "", "What people call the flow", required=True),
+    Field("ChatServiceSid", "chat_service_sid", Sid("IS"), "", "The chat service of the flow", required=True),
+    Field("ChannelType", "channel_type", Choice(CHANNEL_TYPES), "", "The channel of its messages", required=True),
+    Field(
+        "ContactIdentity",
+        "contact_identity",
+        Text(256),
+        "*",
+        "The address the customer writes to, a Messaging Service (`MG…`), or `*` for every address",
+    ),
+    Field("Enabled", "enabled", Flag(), True, "Whether the flow takes messages"),
+    Field(
+        "IntegrationType",
+        "integration.type",
+        Choice(INTEGRATION_TYPES),
+        "",
+        "What takes the messages. Left out: `studio` with an `Integration.FlowSid`, `external` with an "
+        "`Integration.Url`, else `proxy`",
+    ),
+    Field("Integration.FlowSid", "integration.flow_sid", Sid("FW"), "", "The Studio flow", types=("studio",)),
+    Field("Integration.Url", "integration.url", Url(), "", "The webhook", types=("external",)),
+    Field(
+        "Integration.SigningKey",
+        "integration.signing_key",
+        Text(256),
+        "",
+        "Signs instead of the account's auth token",
+        ours=True,
+        write_only=True,
+        types=("external",),
+    ),
+    Field(
+        "Integration.ProxyServiceSid",
+        "integration.proxy_service_sid",
+        Sid("KS"),
+        "",
+        "The Proxy service; left out, the account's",
+        ours=True,
+        types=("proxy",),
+    ),
+    Field(
+        "Integration.Handler",
+        "integration.handler",
+        Text(64),
+        "",
+        "The name of a handler in the settings",
+        ours=True,
+        types=("handler",),
+    ),
+    Field("Integration.WorkspaceSid", "integration.workspace_sid", Sid("WS"), "", "The workspace", types=("task",)),
+    Field("Integration.WorkflowSid", "integration.workflow_sid", Sid("WW"), "", "The workflow", types=("task",)),
+    Field(
+        "Integration.Channel",
+        "integration.channel",
+        Text(64),
+        "default",
+        "The task channel, `TC…` or its unique name",
+        types=("task",),
+    ),
+    Field(
+        "Integration.Timeout",
+        "integration.timeout",
+        Whole(1, _TWO_WEEKS),
+        86_400,
+        "Seconds after which the task is canceled",
+        types=("task",),
+    ),
+    Field(
+        "Integration.Priority", "integration.priority", Whole(0, _INT_MAX), 0, "The task's priority", types=("task",)
+    ),
+    Field(
+        "Integration.CreationOnMessage",
+        "integration.creation_on_message",
+        Flag(),
+        False,
+        "Kept and shown; an inbound message always makes the task",
+        types=("task",),
+    ),
+    Field("Integration.RetryCount", "integration.retry_count", Whole(0, 20), 3, "How often an attempt is repeated"),
+    Field(
+        "Integration.RetryPolicy",
+        "integration.retry_policy",
+        Words(RETRY_WORDS),
+        (),
+        "What may be repeated at the cost of `Integration.RetryCount`. Default `ct,5xx`; for `external` and `handler` "
+        "`ct,rt,5xx`",
+        ours=True,
+    ),
+    Field(
+        "LongLived",
+        "long_lived",
+        Flag(),
+        False,
+        "Whether a conversation stays with the flow however long it is idle, unless `JanitorEnabled`; matters where "
+        "several flows share an address",
+    ),
+    Field(
+        "JanitorEnabled",
+        "janitor_enabled",
+        Flag(),
+        False,
+        "Whether idleness ends a `LongLived` conversation too, after `ROUTER_STICKY_HOURS`",
+    ),
+    Field(
+        "ValidityPeriod",
+        "validity_period",
+        Whole(1, _TWO_WEEKS),
+        14_400,
+        "Seconds after which a message that is not delivered yet is `undelivered`",
+        ours=True,
+    ),
+    Field("Language", "language", Languages(), (), "The languages of the messages it takes", ours=True),
+    Field(
+        "LanguageChange",
+        "language_change",
+        Flag(),
+        False,
+        "Whether a conversation at the flow's address moves to another flow when its language clearly changes",
+        ours=True,
+    ),
+    Field(
+        "LanguageCommands",
+        "language_commands",
+        Flag(),
+        False,
+        "Whether who writes the name of a language at the flow's address, as `ESPAÑOL`, is served in it from then on",
+        ours=True,
+    ),
+    Field("Match", "match", Rule(), "", "A condition on the messages it takes, in CEL", ours=True),
+    Field("Priority", "priority", Whole(0, _INT_MAX), 0, "Smaller first, among flows of one address", ours=True),
+    Field(
+        "Response",
+        "response",
+        Choice(RESPONSES),
+        "",
+        "How Twilio is answered. Default `relay` for `studio`, `external` and `handler`, else `accept`",
+        ours=True,
+    ),
+    Field("Paused", "paused", Flag(), False, "Whether accepted messages wait, in order", ours=True),
+    Field("FallbackTwiml", "fallback_twiml", Twiml(), "", "What `relay` answers when the target does not", ours=True),
+)
+REQUIRED: Final = tuple(each.wire for each in FIELDS if each.required)
+NEEDED: Final = {
+    "studio": ("Integration.FlowSid",),
+    "external": ("Integration.Url",),
+    "task": ("Integration.WorkspaceSid", "Integration.WorkflowSid"),
+    "handler": ("Integration.Handler",),
+}

@@ -1,0 +1,220 @@
+"""Flex Flows as code: TOML to flows and back.
+
+A file holds one `[[flow]]` table for each flow, with the names of the JSON resource; what is left out has its default.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+from router.errors import InvalidFlow, RouterError
+from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, is_given, value_of
+from router.sid import is_sid
+
+# A flow of ours lives without a chat service; the REST resource asks for one, as Twilio's does.
+REQUIRED: Final = ("FriendlyName", "ChannelType")
+
+_FIELDS: Final = {each.key: each for each in FIELDS}
+_KEYS: Final = {each.wire: each.key for each in FIELDS}
+# What is written down of every flow.
+ALWAYS: Final = ("FriendlyName", "ChannelType", "ContactIdentity", "IntegrationType")
+_OWN_KEYS: Final = ("sid", "account_sid")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in a flow file, and where. `entry` counts from 1; it is 0 for the file as a whole."""
+
+    file: str
+    entry: int
+    field: str
+    reason: str
+    label: str = ""
+
+    def __str__(self) -> str:
+        """Write it in one line, as `flows.toml, flow 2 'Support', contact_identity: …`."""
+        label = f" {self.label!r}" if self.label else ""
+        parts = (self.file, f"flow {self.entry}{label}" if self.entry else "", self.field)
+        return f"{', '.join(part for part in parts if part)}: {self.reason}"
+
+
+class InvalidFlowFile(RouterError):  # noqa: N818 - named for what it says
+    """A flow file that cannot be applied, with everything that is wrong in it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFlow:
+    """A flow of a file: its place (from 1), and the keys that were written down. Without a `sid` it has a new one."""
+
+    file: str
+    entry: int
+    flow: FlexFlow
+    given: frozenset[str]
+
+    def problem(self, field: str, reason: str) -> Problem:
+        """Describe what is wrong with it."""
+        return Problem(self.file, self.entry, field, reason, self.flow.friendly_name)
+
+
+def load(  # noqa: PLR0913 - the core asks nobody: time, names and SIDs come in by keyword
+    text: str, *, file: str, account_sid: str, handlers: Collection[str], now: int, new_sid: Callable[[], str]
+) -> tuple[FileFlow, ...]:
+    """Read the flows of a file, all of them or none.
+
+    Args:
+        text: TOML.
+        file: what to call it in errors.
+        account_sid: whose flows they are; an entry may repeat it, but not name another.
+        handlers: the names that `integration.handler` may have.
+        now: Unix seconds, when flows without a date were made.
+        new_sid: makes the SID (FO…) of a flow that has none.
+
+    Raises:
+        InvalidFlowFile: with everything that is wrong: file, entry, field and reason.
+    """
+    try:
+        document = tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError, or an integer of thousands of digits
+        raise InvalidFlowFile([Problem(file, 0, "", f"not valid TOML: {error}")]) from None
+    problems = [Problem(file, 0, key, "no such key; flows are [[flow]] tables") for key in document if key != "flow"]
+    tables = document.get("flow", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InvalidFlowFile([*problems, Problem(file, 0, "flow", "not an array of tables; write [[flow]]")])
+    loaded = []
+    for entry, table in enumerate(tables, 1):
+        label = table.get("friendly_name", "")
+        flat, wrong = _flat(table)
+        wrong += _wrong_sids(flat, account_sid)
+        if not wrong:
+            params = {_FIELDS[key].wire: text for key, text in flat.items() if key in _FIELDS}
+            try:
+                flow = from_parameters(
+                    params,
+                    account_sid=account_sid,
+                    current=None,
+                    handlers=handlers,
+                    now=now,
+                    sid=flat.get("sid") or new_sid(),
+                    required=REQUIRED,
+                )
+            except InvalidFlow as error:
+                wrong = [(_KEYS[error.parameter], error.reason)]
+            else:
+                wrong = _unused(flow, flat)
+                loaded.append(FileFlow(file, entry, flow, frozenset(flat)))
+        problems += [
+            Problem(file, entry, field, reason, label if isinstance(label, str) else "") for field, reason in wrong
+        ]
+    problems += _given_twice(loaded)
+    if problems:
+        raise InvalidFlowFile(sorted(problems, key=lambda problem: problem.entry))
+    return tuple(loaded)
+
+
+def _flat(table: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return the keys of an entry, dotted, with values as a form has them; and what is wrong."""
+    flat: dict[str, str] = {}
+    wrong = []
+    nested = table.get("integration", {})
+    given = {key: value for key, value in table.items() if key != "integration"}
+    if isinstance(nested, dict):
+        given |= {f"integration.{key}": value for key, value in nested.items()}
+    else:
+        wrong.append(("integration", "not a table; write integration.url = …"))
+    known = (*_OWN_KEYS, *_FIELDS)
+    for key, value in given.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            wrong.append((key, f"no such key{f'; did you mean {near[0]}?' if near else ''}"))
+            continue
+        try:
+            flat[key] = _written(value)
+        except ValueError as error:
+            wrong.append((key, str(error)))
+    return flat, wrong
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(value, list) and all(isinstance(part, str) and "," not in part for part in value):
+        return ",".join(value)
+    raise ValueError(f"a text, an integer, true or false, or a list of texts is wanted, not {value!r}")
+
+
+def _wrong_sids(flat: Mapping[str, str], account_sid: str) -> list[tuple[str, str]]:
+    wrong = []
+    if "sid" in flat and not is_sid(flat["sid"], "FO"):
+        wrong.append(("sid", f"{flat['sid']!r} is not FO and 32 hexadecimal digits"))
+    if flat.get("account_sid", account_sid) != account_sid:
+        wrong.append(("account_sid", f"{flat['account_sid']!r} is not the account that the file is read for"))
+    return wrong
+
+
+def _unused(flow: FlexFlow, flat: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Find what the integration's type does not use: in a file that somebody keeps, it is a mistake."""
+    kind = flow.integration.type
+    keys = (each.key for each in FIELDS if each.key in flat and not each.used_by(kind))
+    return [(key, f"is not used when integration_type is {kind}") for key in keys]
+
+
+def _given_twice(loaded: Sequence[FileFlow]) -> list[Problem]:
+    problems = []
+    sids: dict[str, int] = {}
+    for each in loaded:
+        before = sids.setdefault(each.flow.sid, each.entry)
+        if before != each.entry:
+            problems.append(each.problem("sid", f"is that of flow {before} as well"))
+    owners: dict[tuple[str, str], FileFlow] = {}
+    for each in (each for each in loaded if each.flow.enabled and each.flow.is_default):
+        owner = owners.setdefault(address_of(each.flow), each)
+        if owner is not each:
+            problems.append(each.problem("contact_identity", taken_by(each.flow, f"flow {owner.entry}")))
+    return problems
+
+
+def address_of(flow: FlexFlow) -> tuple[str, str]:
+    """Return what at most one enabled flow without language and match may have."""
+    return flow.channel_type, flow.contact_identity
+
+
+def taken_by(flow: FlexFlow, owner: str) -> str:
+    """Say that another flow has the address, and what to do."""
+    return (
+        f"{flow.contact_identity} has an enabled {flow.channel_type} flow without language and match already: {owner}. "
+        "Disable one of them, or give it a language or a match"
+    )
+
+
+def export(flows: Iterable[FlexFlow], *, secrets: bool = False) -> str:
+    """Write flows as TOML that loads back as the same flows.
+
+    Dates are not in it. Signing keys are only where `secrets` says so: applied without its key, a flow keeps the one
+    that it has.
+    """
+    return "\n".join(_table(flow, secrets=secrets) for flow in flows)
+
+
+def _table(flow: FlexFlow, *, secrets: bool) -> str:
+    lines = ["[[flow]]", f"sid = {_toml(flow.sid)}"]
+    for each in FIELDS:
+        shown = each.wire in ALWAYS or is_given(flow, each)
+        if shown and (secrets or not each.write_only):
+            lines.append(f"{each.key} = {_toml(value_of(flow, each.attribute))}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | int | tuple[str, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    # JSON writes true, false, integers and texts as TOML does, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,314 @@
+"""The Flex Flow: which integration takes the messages for an address.
+
+Its parameters, with their wire names, kinds and defaults, are in `flow_field.FIELDS`.
+
+https://www.twilio.com/docs/flex/developer/messaging/flow
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from router.errors import InvalidFlow
+from router.flow.field import FIELDS, NEEDED, REDIRECTING, REQUIRED, Field, default_response, default_retry_policy
+from router.message.address import canonical, channel_of
+from router.sid import is_sid
+
+__all__ = [
+    "FIELDS",
+    "REQUIRED",
+    "Field",
+    "FlexFlow",
+    "Integration",
+    "address_sid",
+    "from_parameters",
+    "from_record",
+    "is_given",
+    "to_record",
+    "to_resource",
+    "value_of",
+]
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """What takes the messages of a flow. Texts that were not given are ""; times are seconds.
+
+    An empty `retry_policy` becomes the type's own.
+    """
+
+    type: str
+    flow_sid: str = ""
+    url: str = ""
+    proxy_service_sid: str = ""
+    handler: str = ""
+    workspace_sid: str = ""
+    workflow_sid: str = ""
+    channel: str = "default"
+    timeout: int = 86_400
+    priority: int = 0
+    creation_on_message: bool = False
+    retry_count: int = 3
+    retry_policy: tuple[str, ...] = ()
+    signing_key: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.retry_policy:
+            object.__setattr__(self, "retry_policy", default_retry_policy(self.type))
+
+
+@dataclass(frozen=True, slots=True)
+class FlexFlow:
+    """A Flex Flow as it is in effect: `contact_identity` is canonical, dates are Unix seconds.
+
+    An empty `response` becomes the default of the integration's type. `extra` is what only the address face of the
+    record (IG…) knows.
+    """
+
+    sid: str
+    account_sid: str
+    friendly_name: str
+    chat_service_sid: str
+    channel_type: str
+    contact_identity: str
+    integration: Integration
+    enabled: bool = True
+    long_lived: bool = False
+    janitor_enabled: bool = False
+    validity_period: int = 14_400
+    language: tuple[str, ...] = ()
+    language_change: bool = False
+    language_commands: bool = False
+    match: str = ""
+    priority: int = 0
+    response: str = ""
+    paused: bool = False
+    fallback_twiml: str = ""
+    date_created: int = 0
+    date_updated: int = 0
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.response:
+            object.__setattr__(self, "response", default_response(self.integration.type))
+
+    @property
+    def is_default(self) -> bool:
+        """Say whether it takes every message for its address: an address has at most one enabled flow that does."""
+        return not self.language and not self.match
+
+    @property
+    def is_lasting(self) -> bool:
+        """Say whether a conversation stays with it however long it is idle."""
+        return self.long_lived and not self.janitor_enabled
+
+    @property
+    def target(self) -> str:
+        """What it sends to, for breakers, shares and metrics: an origin, a handler, or the integration's type."""
+        if self.integration.type == "handler":
+            return f"handler:{self.integration.handler}"
+        return _origin(self.integration.url) if self.integration.type == "external" else self.integration.type
+
+
+@lru_cache(maxsize=4096)
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
+def address_sid(flow: FlexFlow) -> str:
+    """Return the SID of the flow's face as an address configuration, which has the same hexadecimal digits."""
+    return "IG" + flow.sid[2:]
+
+
+def from_parameters(  # noqa: PLR0913 - the core asks nobody: time, names and SID come in by keyword
+    params: Mapping[str, str],
+    *,
+    account_sid: str,
+    current: FlexFlow | None,
+    handlers: Collection[str],
+    now: int,
+    sid: str,
+    required: Collection[str] = REQUIRED,
+) -> FlexFlow:
+    """Make a flow from the parameters of a form, or change one.
+
+    Parameters that nobody knows, or that the integration's type does not use, are ignored as Twilio ignores them
+    (https://www.twilio.com/docs/api/errors/20001); an empty one stands for its default. Without an IntegrationType, an
+    Integration.FlowSid makes a `studio` flow and an Integration.Url an `external` one; with neither, a new flow is
+    `proxy` and a changed one stays as it is. A Response or RetryPolicy that is the default of its type follows the
+    type when that changes.
+
+    Args:
+        params: the parameters by their wire names.
+        account_sid: the account of a new flow.
+        current: the flow to change; None for a new one.
+        handlers: the names that Integration.Handler may have.
+        now: Unix seconds.
+        sid: the SID of a new flow.
+        required: what a new flow must be given.
+
+    Raises:
+        InvalidFlow: a parameter that is missing or has a value that is not allowed.
+    """
+    given = {each.wire: _parse(each, params[each.wire]) for each in FIELDS if each.wire in params}
+    missing = (wire for wire in required if not given.get(wire) and (wire in given or current is None))
+    if (wire := next(missing, None)) is not None:
+        raise InvalidFlow(wire, "is required")
+    values = {each.wire: given.get(each.wire, _value(current, each)) for each in FIELDS}
+    kind = values["IntegrationType"] = _integration_type(params, given, current)
+    values["ContactIdentity"] = _contact_identity(values["ContactIdentity"], values["ChannelType"])
+    for wire in NEEDED.get(kind, ()):
+        if not values[wire]:
+            raise InvalidFlow(wire, f"is required when IntegrationType is {kind}")
+    handler = values["Integration.Handler"]
+    # A handler may have left the settings since: that must not keep anybody from pausing the flow.
+    if kind == "handler" and handler not in handlers and (current is None or handler != current.integration.handler):
+        known = ", ".join(sorted(handlers)) or "none is listed"
+        raise InvalidFlow("Integration.Handler", f"{handler!r} is not a handler in the router's settings ({known})")
+    if values["Response"] == "redirect" and kind not in REDIRECTING:
+        raise InvalidFlow(
+            "Response", f"redirect needs a URL, which {kind} has not; it may be {' or '.join(REDIRECTING)}"
+        )
+    integration: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for each in FIELDS:
+        place, _, name = each.attribute.rpartition(".")
+        if each.used_by(kind):
+            (integration if place else own)[name] = values[each.wire]
+    return FlexFlow(
+        sid=current.sid if current else sid,
+        account_sid=current.account_sid if current else account_sid,
+        integration=Integration(**integration),
+        date_created=current.date_created if current else now,
+        date_updated=now,
+        extra=current.extra if current else _NOTHING,
+        **own,
+    )
+
+
+def value_of(flow: FlexFlow, attribute: str) -> Any:
+    """Return the value of one of `FIELDS`, by its attribute."""
+    place, _, name = attribute.rpartition(".")
+    return getattr(flow.integration if place else flow, name)
+
+
+def is_given(flow: FlexFlow, each: Field) -> bool:
+    """Say whether a flow has another value than the default for one of `FIELDS`."""
+    return bool(value_of(flow, each.attribute) != _default(each, flow.integration.type))
+
+
+def _default(each: Field, integration_type: str) -> Any:
+    if each.wire == "Response":
+        return default_response(integration_type)
+    return default_retry_policy(integration_type) if each.wire == "Integration.RetryPolicy" else each.default
+
+
+def _value(current: FlexFlow | None, each: Field) -> Any:
+    return value_of(current, each.attribute) if current and is_given(current, each) else each.default
+
+
+def _parse(each: Field, text: str) -> Any:
+    try:
+        return each.kind.parse(text) if text else each.default
+    except ValueError as error:
+        raise InvalidFlow(each.wire, str(error)) from None
+
+
+def _integration_type(params: Mapping[str, str], given: Mapping[str, Any], current: FlexFlow | None) -> str:
+    if params.get("IntegrationType"):
+        return str(given["IntegrationType"])
+    if params.get("Integration.FlowSid"):
+        return "studio"
+    if params.get("Integration.Url"):
+        return "external"
+    return current.integration.type if current else "proxy"
+
+
+def _contact_identity(written: str, channel_type: str) -> str:
+    """Return the canonical form; raise InvalidFlow for an address of another channel, where no message would come."""
+    identity = canonical(written, channel_type)
+    if not identity:
+        raise InvalidFlow("ContactIdentity", "is empty; say * for every address")
+    if identity == "*" or channel_type == "web" or is_sid(identity, "MG"):
+        return identity
+    channel = channel_of(identity)
+    if channel != channel_type and not (channel_type == "custom" and ":" not in identity):
+        raise InvalidFlow("ContactIdentity", f"{identity!r} is an address of {channel}, not of {channel_type}")
+    return identity
+
+
+def to_resource(flow: FlexFlow, base_url: str) -> dict[str, Any]:
+    """Return the flow in Twilio's JSON; what is written only is left out, a text that was not given is null."""
+    resource: dict[str, Any] = {"sid": flow.sid, "account_sid": flow.account_sid}
+    integration: dict[str, Any] = {}
+    for each in FIELDS:
+        place, _, name = each.attribute.rpartition(".")
+        value = value_of(flow, each.attribute)
+        value = list(value) if isinstance(value, tuple) else value
+        if name == "type":
+            resource["integration_type"] = value
+        elif not place:
+            resource[name] = None if value == "" else value
+        elif value != "" and each.used_by(flow.integration.type) and not each.write_only:
+            integration[name] = value
+    return resource | {
+        "integration": integration,
+        "date_created": _iso(flow.date_created),
+        "date_updated": _iso(flow.date_updated),
+        "url": f"{base_url}/v1/FlexFlows/{flow.sid}",
+    }
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def to_record(flow: FlexFlow) -> str:
+    """Write the flow as it is stored: JSON without what has its default value, one text for one flow."""
+    integration = {
+        name: value for name, default in _INTEGRATION if (value := getattr(flow.integration, name)) != default
+    }
+    if flow.integration.retry_policy == default_retry_policy(flow.integration.type):
+        del integration["retry_policy"]
+    record = {name: value for name, default in _FLOW if (value := getattr(flow, name)) != default}
+    if flow.response == default_response(flow.integration.type):
+        del record["response"]
+    record["integration"] = integration
+    if flow.extra:
+        record["extra"] = dict(flow.extra)
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def from_record(record: str) -> FlexFlow:
+    """Read what `to_record` wrote, of this version or of a newer one, whose further names are passed over.
+
+    Flows are read far more often than they change, and in between they are equal.
+    """
+    own = json.loads(record)
+    integration = own["integration"]
+    for values, name in ((own, "language"), (integration, "retry_policy")):
+        if name in values:
+            values[name] = tuple(values[name])
+    own["integration"] = Integration(
+        **{name: value for name, value in integration.items() if name in _KNOWN_INTEGRATION}
+    )
+    if "extra" in own:
+        own["extra"] = MappingProxyType(own["extra"])
+    return FlexFlow(**{name: value for name, value in own.items() if name in _KNOWN})
+
+
+_FLOW: Final = tuple((each.name, each.default) for each in fields(FlexFlow) if each.name != "extra")
+_INTEGRATION: Final = tuple((each.name, each.default) for each in fields(Integration))
+_KNOWN: Final = frozenset(each.name for each in fields(FlexFlow))
+_KNOWN_INTEGRATION: Final = frozenset(each.name for each in fields(Integration))

@@ -1,0 +1,115 @@
+"""Flows that never take a message, whatever is written: mistakes that only somebody who looks for them would find."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from router.errors import ExpressionError
+from router.flow.file import address_of
+from router.flow.flex_flow import FlexFlow
+from router.match import VARIABLES, Expression, compile_expression
+from router.sid import is_sid
+
+_ALL: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A flow and what its Match answers for every message: None if that depends, True also without a Match."""
+
+    flow: FlexFlow
+    expression: Expression | None
+    answer: bool | None
+
+    @property
+    def turn(self) -> tuple[bool, int, bool, int, str]:
+        """When it is asked, as `router.routing.resolve` does it."""
+        flow = self.flow
+        return flow.is_default, flow.priority, not flow.match, flow.date_created, flow.sid
+
+    @property
+    def takes_opt_outs(self) -> bool:
+        """A Match takes opt-out words only where it asks for them."""
+        return not self.expression or "opt_out_type" in self.expression.names
+
+    def is_met_wherever(self, other: "_Asked") -> bool:
+        """Say whether it is met by every message that meets the other, opt-out words aside."""
+        same = self.expression and other.expression and self.expression.words == other.expression.words
+        return bool(self.answer or same)
+
+
+def unreachable(flows: Iterable[FlexFlow]) -> list[tuple[str, str]]:
+    """Find the enabled flows that can never be chosen among those of their address.
+
+    Args:
+        flows: of one account, of any addresses and channels.
+
+    Returns: the SID of each, and a sentence that says why.
+
+    """
+    enabled = sorted((flow for flow in flows if flow.enabled), key=address_of)
+    return [found for _, group in groupby(enabled, key=address_of) for found in _of_address(tuple(group))]
+
+
+def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
+    asked: list[_Asked] = []
+    for flow in flows:
+        try:
+            expression = compile_expression(flow.match) if flow.match else None
+        except ValueError as error:
+            yield flow.sid, f"takes no message: its Match does not compile, {error}"
+            continue
+        answer = _answer(flow, expression) if expression else True
+        if answer is False:
+            yield flow.sid, "takes no message: its Match is never true"
+            continue
+        asked.append(_Asked(flow, expression, answer))
+    asked.sort(key=lambda each: each.turn)
+    for place, each in enumerate(asked):
+        before = _before(each, asked[:place])
+        if before:
+            yield each.flow.sid, _said(each, before)
+
+
+def _said(each: _Asked, before: Sequence[_Asked]) -> str:
+    names = " and ".join(f"{other.flow.friendly_name!r} ({other.flow.sid})" for other in before)
+    take = "take" if len(before) > 1 else "takes"
+    if each.takes_opt_outs and not all(other.takes_opt_outs for other in before):
+        return f"takes only opt-out words: {names} {take} all others first"
+    return f"takes no message: {names} {take} them first"
+
+
+def _before(each: _Asked, earlier: Sequence[_Asked]) -> list[_Asked]:
+    """Return the flows that together take all that a flow could take; none if something is left for it."""
+    wanted = set(each.flow.language)
+    taking = []
+    for other in earlier:
+        if not other.is_met_wherever(each):
+            continue
+        if not other.flow.language:
+            return [other]
+        if wanted & set(other.flow.language):
+            taking.append(other)
+            wanted -= set(other.flow.language)
+    return taking if each.flow.language and not wanted else []
+
+
+def _answer(flow: FlexFlow, expression: Expression) -> bool | None:
+    """Return what a Match is for every message for the flow's address; None if that depends on the message."""
+    known: dict[str, Any] = {"channel": flow.channel_type}
+    if flow.contact_identity != "*" and not is_sid(flow.contact_identity, "MG"):
+        known["to"] = flow.contact_identity
+    if expression.names & VARIABLES.keys() - known.keys():
+        return None
+    # Between two of the shares that it names, it is the same for all contacts.
+    buckets = {0.0, *(share for share in expression.shares if share < _ALL)}
+    answers = {_is_met(expression, known, bucket) for bucket in buckets}
+    return answers.pop() if len(answers) == 1 else None
+
+
+def _is_met(expression: Expression, known: dict[str, Any], bucket: float) -> bool:
+    try:
+        return expression.matches(known, bucket)
+    except ExpressionError:
+        return False

@@ -1,0 +1,83 @@
+"""Where a customer's number comes from, and which languages people there speak.
+
+Both tables are others' work: Google's libphonenumber and Unicode's CLDR
+(https://www.unicode.org/cldr/charts/latest/supplemental/territory_language_information.html).
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+import phonenumbers
+from babel.core import get_global
+
+from router.language.tag import read
+
+# How much a language counts in a country for each of its speakers. CLDR counts who can speak a language, second ones
+# too (45 % of the Swiss speak English); people write to a business in an official one.
+_WEIGHTS: Final = {"official": 1.0, "de_facto_official": 1.0, "official_regional": 0.5}
+_WEIGHT: Final = 0.1
+_LONGEST_CODE: Final = 3
+
+_TERRITORIES: Final = get_global("territory_languages")
+
+
+def country_of(address: str, said: str = "") -> str:
+    """Return the ISO 3166-1 country of a customer's address, "" where nobody knows.
+
+    Args:
+        address: the address in any form; only a telephone number has a country, and a WhatsApp user id that begins
+            with one (`whatsapp:US.13491…`, `whatsapp:US.ENT.13491…`).
+        said: Twilio's FromCountry, which it knows better where a number was ported.
+
+    """
+    if len(said) == 2 and said.isascii() and said.isalpha():  # noqa: PLR2004 - ISO 3166-1 alpha-2
+        return said.upper()
+    number = address.rpartition(":")[2].strip()
+    if number.startswith("+"):
+        return _country_of_number("+" + "".join(each for each in number if each.isdecimal() and each.isascii()))
+    country, dot, rest = number.partition(".")
+    return country if dot and len(country) == 2 and country.isupper() and rest.removeprefix("ENT.").isalnum() else ""  # noqa: PLR2004 - the same
+
+
+def _country_of_number(number: str) -> str:
+    code = next((c for n in range(1, _LONGEST_CODE + 1) if (c := number[1 : n + 1]) in _CODES), "")
+    countries = _CODES.get(code, ())
+    if len(countries) == 1:
+        return countries[0]
+    if not countries:
+        return ""
+    # Asking costs 25 to 120 us.
+    return _asked(number) or countries[0]
+
+
+@lru_cache(maxsize=16_384)
+def _asked(number: str) -> str:
+    try:
+        return phonenumbers.region_code_for_number(phonenumbers.parse(number, None)) or ""
+    except phonenumbers.NumberParseException:
+        return ""
+
+
+@lru_cache(maxsize=512)
+def languages_of(country: str) -> Mapping[str, float]:
+    """Return the languages people of a country would write in, as CLDR names them (`de`, `zh-Hant`), and their shares.
+
+    The shares add up to 1; none for a country that nobody knows.
+    """
+    weighed: dict[str, float] = {}
+    for name, known in _TERRITORIES.get(country.upper(), {}).items():
+        tag = read(name)
+        if tag is not None:
+            weight = _WEIGHTS.get(known["official_status"], _WEIGHT)
+            weighed[name.replace("_", "-")] = weight * known["population_percent"]
+    total = sum(weighed.values())
+    return MappingProxyType({name: weight / total for name, weight in weighed.items() if weight > 0})
+
+
+# Calling codes that are no country's (800, 870 …) stand under 001.
+_CODES: Final = {
+    str(code): tuple(region for region in regions if region != "001")
+    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+}

@@ -1,0 +1,281 @@
+"""How well a text fits languages: by its words and lingua's n-gram models, with a place for languages nobody offers.
+
+Both compare languages with each other and have no notion of none of them. So each text is also compared with languages
+of the background, of the same script; what fits one of those best fits no offered one. Words are looked at first: in a
+sentence they are nearly always enough, at a tenth of the n-grams' time.
+
+Models are loaded by the process that forks the workers (config/gunicorn.conf.py), once, and shared by all: lingua keeps
+them outside of Python's heap, where no reference count ever writes. It must not start threads there, which would be
+missing after the fork: it does so to preload, for its low accuracy mode, for a single language, and for its methods
+named parallel. None of them is used. Detection holds the interpreter's lock.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from lingua import IsoCode639_1, IsoCode639_3, Language, LanguageDetectorBuilder
+
+from router.language import lexicon
+from router.language import tag as language_tag
+from router.language.evidence import OTHER
+from router.language.text import script_of
+
+# The background, by lingua's sets of languages that share a script; the other scripts tell their language themselves.
+# Chosen by measurement (docs/languages.md): most texts in any further language are nearest to one of these.
+BACKGROUND: Final[Mapping[str, tuple[str, ...]]] = {
+    "latin": ("en", "es", "fr", "de", "it", "pt", "tl", "sv", "yo"),
+    "cyrillic": ("ru", "uk", "bg"),
+    "arabic": ("ar", "fa", "ur"),
+    "devanagari": ("hi", "mr"),
+}
+# Languages of which only the most frequent words are known, so many of each: enough to know a sentence by.
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "latin": (
+        *(
+            "ca",
+            "cs",
+            "da",
+            "fi",
+            "hu",
+            "id",
+            "is",
+            "lt",
+            "lv",
+            "ms",
+            "nb",
+            "nl",
+            "pl",
+            "ro",
+            "hr",
+            "sk",
+            "sl",
+            "tr",
+            "vi",
+        ),
+    ),
+    "cyrillic": ("mk",),
+    "arabic": (),
+    "devanagari": (),
+}
+WORDS_MOST: Final = 6000
+# lingua's confidences are the better founded the longer a text is. To the power of the number of letters to this one
+# they are probabilities: the best of 0 to 0.8 on the training half of `router bench language`, as all below.
+_POWER: Final = 0.3
+# How often, in a text of one letter, a language is right that is ruled out; it falls with the root of the letters.
+_RULED_OUT: Final = 0.03
+# N-grams are read to a text's end only where so many letters of it leave a doubt: time is proportional to the letters.
+_FIRST_LETTERS: Final = 16
+_DOUBT: Final = 0.01
+# How many other languages are as good as equally likely, where none that is offered is.
+_OTHERS: Final = 10
+# A script that is not a tag's own: people write Russian with Latin letters too.
+_OTHER_SCRIPT: Final = 0.02
+_LEAST: Final = 1e-4
+# Texts repeat themselves ("hola", a button's). An entry is some 3 KB.
+_REMEMBERED: Final = 1024
+_PLANS: Final = 256
+
+
+class Detector:
+    """Says how well texts fit languages whose models are in memory.
+
+    Args:
+        loaded: their codes in ISO 639-1.
+
+    """
+
+    def __init__(self, loaded: Iterable[str]) -> None:
+        self.loaded = frozenset(loaded)
+        self._plan = lru_cache(maxsize=_PLANS)(self._make_plan)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._likelihood)
+
+    def likelihood(self, text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
+        """Return how well a text fits each offered tag, and OTHER; None when nobody can say.
+
+        A tag without a model in memory is left out. The text is what `telling` returns.
+        """
+        return self._remembered(text, tuple(offered)) if text else None
+
+    def _likelihood(self, text: str, offered: tuple[str, ...]) -> Mapping[str, float] | None:
+        plan = self._plan(offered)
+        return plan.likelihood(text) if plan else None
+
+    def _make_plan(self, offered: tuple[str, ...]) -> "_Plan | None":
+        codes = {tag: code for tag in offered if (code := code_of(tag)) in self.loaded}
+        known = frozenset(codes.values())
+        background = _background(known) - known
+        if len(known) + len(background & self.loaded) < 2:  # noqa: PLR2004 - one alone has lingua start threads
+            return None
+        return _Plan(codes, known | (background & self.loaded), (known | background | _words(known)) & lexicon.loaded())
+
+
+class _Plan:
+    """What is compared for one set of offered tags.
+
+    Args:
+        codes: the language of each tag, in ISO 639-1.
+        compared: the languages whose n-gram models are compared: those, and the background.
+        listed: the languages whose words are.
+
+    """
+
+    def __init__(self, codes: Mapping[str, str], compared: frozenset[str], listed: frozenset[str]) -> None:
+        self._codes = codes
+        self._listed = sorted(listed)
+        languages = [language for language in map(language_of, compared) if language]
+        self._detector = LanguageDetectorBuilder.from_languages(*languages).build()
+        self._background = (compared | listed) - frozenset(codes.values())
+        self._languages = frozenset(codes.values())
+        # Where words are known of every language that shares its letters with others, they may be enough.
+        self._words_do = listed >= {code for code in codes.values() if _background([code])}
+        spoken = list(codes.values())
+        # Tags of one language that are written in several scripts: the text's script tells them apart.
+        self._scripts = {
+            tag: parts.script
+            for tag, code in codes.items()
+            if spoken.count(code) > 1 and (parts := language_tag.read(tag))
+        }
+
+    def likelihood(self, text: str) -> Mapping[str, float]:
+        """Return how well a text fits each tag, and OTHER."""
+        found = self._probabilities(text)
+        likelihood = {tag: found.get(code, _LEAST) for tag, code in self._codes.items()}
+        if self._scripts and (script := script_of(text)):
+            for tag, own in self._scripts.items():
+                if own != script:
+                    likelihood[tag] *= _OTHER_SCRIPT
+        others = [share for code, share in found.items() if code not in self._languages]
+        other = sum(others) / _OTHERS if found else 1.0  # none found: a script that no language is written in
+        likelihood[OTHER] = max(other, _LEAST)
+        return MappingProxyType(likelihood)
+
+    def _probabilities(self, text: str) -> dict[str, float]:
+        """Return the probabilities of languages that a text is equally likely to be in; none if it can be in none."""
+        words = self._by_words(text)
+        if words and self._words_do and sum(words.values()) < 1 / (1 - _DOUBT):
+            return _with_floor(words, text)
+        first = _until(text, _FIRST_LETTERS)
+        found = self._by_letters(first, words)
+        if first == text or (found and max(found.values()) > 1 - _DOUBT):
+            return found
+        return self._by_letters(text, words)
+
+    def _by_words(self, text: str) -> dict[str, float]:
+        """Return how well the words fit the languages that have a list, the best 1; none where no word is known."""
+        levels = lexicon.levels(text.lower().split(), self._listed)
+        most = max(levels.values(), default=0)
+        if not most:
+            return {}
+        return {code: math.exp(lexicon.LEVEL * (level - most)) for code, level in levels.items()}
+
+    def _by_letters(self, text: str, words: Mapping[str, float]) -> dict[str, float]:
+        values = self._detector.compute_language_confidence_values(text)
+        most = values[0].value
+        if most <= 0:
+            return {}
+        power = (len(text) - text.count(" ")) ** _POWER
+        # A language without a list has the words of an average one, one without a model the letters of the best.
+        average = sum(words.values()) / len(words) if words else 1.0
+        weights = dict(words)
+        for value in values:
+            code = _CODES[value.language]
+            weights[code] = (value.value / most) ** power * words.get(code, average)
+        return _with_floor(weights, text)
+
+
+def _until(text: str, letters: int) -> str:
+    """Return the whole words that begin in the first letters of a text."""
+    end = text.find(" ", letters)
+    return text[:end] if end > 0 else text
+
+
+def _with_floor(weights: Mapping[str, float], text: str) -> dict[str, float]:
+    """Return weights as probabilities, of which none is nothing."""
+    floor = _RULED_OUT / math.sqrt(len(text) - text.count(" "))
+    scale, floor = (1 - floor) / sum(weights.values()), floor / len(weights)
+    return {code: scale * weight + floor for code, weight in weights.items()}
+
+
+def needed(tags: Iterable[str]) -> frozenset[str]:
+    """Return the ISO 639-1 codes of the languages to load for these tags, with their background; none for no tag."""
+    known = frozenset(filter(None, map(code_of, tags)))
+    return known | _background(known)
+
+
+def load(languages: Iterable[str]) -> Detector:
+    """Load the models and words of these languages (codes, as `needed` gives them), where they are not yet in memory.
+
+    It takes some 0.1 s and 25 MB for each, once for all processes that are forked afterwards.
+    """
+    codes = frozenset(languages)
+    _LOADED.update(codes)
+    for script, (word, _) in _SCRIPTS.items():
+        known = [language for language in map(language_of, sorted(codes)) if language]
+        members = [language for language in known if language in _members(script)]
+        if len(members) > 1:  # one alone is told by its script, without a model
+            LanguageDetectorBuilder.from_languages(*members).build().compute_language_confidence_values(word)
+            lexicon.load(_code(language) for language in members)
+            lexicon.load(WORDS[script], WORDS_MOST)
+    return Detector(codes)
+
+
+def shared() -> Detector:
+    """Return a detector for what this process, or the one that it was forked from, has loaded."""
+    return Detector(_LOADED)
+
+
+@lru_cache(maxsize=1024)
+def language_of(tag: str) -> Language | None:
+    """Return lingua's language of a BCP 47 tag, None when it has no model for it."""
+    parts = language_tag.read(tag)
+    if parts is None:
+        return None
+    try:
+        if len(parts.language) == 2:  # noqa: PLR2004 - ISO 639-1
+            return Language.from_iso_code_639_1(IsoCode639_1.from_str(parts.language))
+        return Language.from_iso_code_639_3(IsoCode639_3.from_str(parts.language))
+    except ValueError:
+        return None
+
+
+def code_of(tag: str) -> str:
+    """Return the ISO 639-1 code of a tag's language, "" when there is no model for it."""
+    language = language_of(tag)
+    return _CODES[language] if language else ""
+
+
+def _code(language: Language) -> str:
+    return language.iso_code_639_1.name.lower()
+
+
+def _background(codes: Iterable[str]) -> frozenset[str]:
+    return frozenset(code for script in _scripts(codes) for code in BACKGROUND[script])
+
+
+def _words(codes: Iterable[str]) -> frozenset[str]:
+    return frozenset(code for script in _scripts(codes) for code in WORDS[script])
+
+
+def _scripts(codes: Iterable[str]) -> list[str]:
+    languages = frozenset(map(language_of, codes))
+    return [script for script in _SCRIPTS if not _members(script).isdisjoint(languages)]
+
+
+@lru_cache
+def _members(script: str) -> frozenset[Language | None]:
+    return frozenset(_SCRIPTS[script][1]())
+
+
+_CODES: Final = {language: _code(language) for language in Language.all()}
+# lingua keeps models for the whole process, and does not say which.
+_LOADED: Final[set[str]] = set()
+# A word of five letters, without any that only some of the languages have: for it each model is looked up, and loaded.
+_SCRIPTS: Final = {
+    "latin": ("aroma", Language.all_with_latin_script),
+    "cyrillic": ("карта", Language.all_with_cyrillic_script),
+    "arabic": ("سلامت", Language.all_with_arabic_script),
+    "devanagari": ("समाचार", Language.all_with_devanagari_script),
+}

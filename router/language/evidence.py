@@ -1,0 +1,284 @@
+"""Which language a message is in: evidence of several kinds, weighed together as probabilities.
+
+Each piece of evidence says how likely it is for each language that an address offers, and for any other one; they are
+multiplied (Bayes), so that several weak ones make a strong one, and a strong one need not be first in line.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from router.language import tag as language_tag
+from router.language.country import languages_of
+from router.language.tag import best, says_region
+
+OTHER: Final = "other"
+"""Stands for every language that the address does not offer."""
+
+# How often a customer writes in a language that the address does not offer, at least.
+_OTHER_LEAST: Final = 0.05
+# Below this probability the default flow takes the message: a wrong flow is worse than the default. Of single words, 96
+# of 100 that are decided are right then, 98 with the number's country, of word pairs 99 (`router bench language`).
+FLOOR: Final = 0.8
+# From this probability on, the conversation keeps the language: 99 of 100 single words with a country are right.
+FIRM: Final = 0.95
+# From this probability of the text alone, in so many letters, a conversation's language may change: of word pairs, 997
+# of 1,000 are right.
+CLEAR: Final = 0.99
+CLEAR_LETTERS: Final = 12
+# What the channel or the contact says outright: wrong so rarely.
+_SAID_WRONG: Final = {"parameter": 0.02, "preference": 0.0005}
+# What the country of the number says nothing beside.
+_BEYOND_COUNTRY: Final = frozenset(("parameter", "preference", "history"))
+# How often a customer's number is of a country whose languages say nothing: `router bench language` has 15 %.
+_ELSEWHERE: Final = 0.15
+# How often a customer goes on in another language.
+_SWITCH: Final = 0.02
+# How often a text in a language that is not known is in one certain such language.
+_UNKNOWN: Final = 0.05
+# A region that another tag of the language names itself: `pt-BR` for a customer in Portugal.
+_OTHER_REGION: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason to believe in a language.
+
+    Args:
+        source: `parameter`, `preference`, `contact`, `history`, `text` or `country`.
+        sentence: what it says, for a person.
+        likelihood: how well it fits each offered tag, and OTHER; only the ratios count.
+        letters: of a text, how many telling letters it has.
+
+    """
+
+    source: str
+    sentence: str
+    likelihood: Mapping[str, float]
+    letters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the evidence comes to.
+
+    Args:
+        language: an offered tag; "" where none is probable enough, or the message is in another language.
+        probability: of the language, or of the most probable one where none is decided.
+        shares: all tags and OTHER with their probabilities, most probable first.
+        firm: sure enough that a conversation keeps it.
+        clear: the text alone says so, and is long enough: it may change a conversation's language.
+        steps: the evidence and its weight, in sentences.
+        others: what would have changed it, in a sentence.
+
+    """
+
+    language: str
+    probability: float
+    shares: tuple[tuple[str, float], ...]
+    firm: bool
+    clear: bool
+    steps: tuple[str, ...]
+    others: str
+
+
+def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
+    """Weigh the evidence for the languages that an address offers (BCP 47 tags).
+
+    The country of the number does not count where the channel or the contact says which language it is; nor again where
+    an earlier message's decision, which it was part of, does.
+    """
+    if any(each.source in _BEYOND_COUNTRY for each in evidence):
+        evidence = [each for each in evidence if each.source != "country"]
+    posterior = _posterior(offered, evidence)
+    shares = tuple(sorted(posterior.items(), key=lambda share: -share[1]))
+    first, probability = shares[0]
+    language = _decided(shares)
+    text = [each for each in evidence if each.source == "text"]
+    clear = (
+        bool(language and text)
+        and text[0].letters >= CLEAR_LETTERS
+        and _posterior(offered, text).get(language, 0) >= CLEAR
+    )
+    steps = [each.sentence for each in evidence] or ["Nothing says which language it is in"]
+    if len(evidence) > 1:
+        steps.append(f"Together: {_listed(posterior)}")
+    if not language:
+        reason = "it is not offered here" if first == OTHER else f"a language needs {_percent(FLOOR)}"
+        steps.append(f"No language is decided: {_name(first)} has {_percent(probability)}, and {reason}")
+    return Decision(
+        language,
+        probability,
+        shares,
+        firm=bool(language) and probability >= FIRM,
+        clear=clear,
+        steps=tuple(steps),
+        others=_others(offered, evidence, language),
+    )
+
+
+def _posterior(offered: Sequence[str], evidence: Sequence[Evidence]) -> dict[str, float]:
+    logs = {tag: math.log(share) for tag, share in _prior(offered).items()}
+    for each in evidence:
+        for tag in logs:
+            logs[tag] += math.log(max(each.likelihood.get(tag, 0.0), 1e-9))
+    most = max(logs.values())
+    weights = {tag: math.exp(log - most) for tag, log in logs.items()}
+    total = sum(weights.values())
+    return {tag: weight / total for tag, weight in weights.items()}
+
+
+def _prior(offered: Sequence[str]) -> dict[str, float]:
+    """Return what is believed before there is evidence: that all are alike, the others together one of them.
+
+    An address that names Spanish only has another language's customers as well: those of its default flow.
+    """
+    other = max(_OTHER_LEAST, 1 / (len(offered) + 1))
+    return dict.fromkeys(offered, (1 - other) / len(offered)) | {OTHER: other}
+
+
+def _decided(shares: Sequence[tuple[str, float]]) -> str:
+    first, probability = shares[0]
+    return first if first != OTHER and probability >= FLOOR else ""
+
+
+def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str) -> str:
+    """Say which single piece of evidence the decision hung on."""
+    changes = []
+    for left_out in evidence:
+        rest = _posterior(offered, [each for each in evidence if each is not left_out])
+        without = _decided(sorted(rest.items(), key=lambda share: -share[1]))
+        if without != language:
+            changes.append(f"without the {left_out.source} it would be {without or 'undecided'}")
+    if changes:
+        return "; ".join(changes)
+    if not evidence:
+        return "any evidence would: a telling text, the country of the number, or the channel's or the contact's word"
+    another = "another language" if language else "one language"
+    return f"clearer evidence for {another}; leaving out any one of these would not"
+
+
+def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Sequence[str]) -> Evidence | None:
+    """Make evidence of what the detector says about a text of so many telling letters; None when it says nothing.
+
+    An offered tag that it does not know is less likely than any language that is not offered: such a text goes to the
+    default, unless something else speaks for that tag.
+    """
+    if not likelihood:
+        return None
+    unknown = [tag for tag in offered if tag not in likelihood]
+    fits = dict.fromkeys(unknown, _UNKNOWN * likelihood[OTHER]) | dict(likelihood)
+    sentence = f"The text ({letters} letters) fits {_listed(likelihood)}"
+    if unknown:
+        sentence += f"; there is no model in memory for {', '.join(unknown)}"
+    return Evidence("text", sentence, fits, letters)
+
+
+def from_country(country: str, offered: Sequence[str]) -> Evidence | None:
+    """Make evidence of the languages of the country that the customer's number is from; None for one nobody knows."""
+    spoken = languages_of(country)
+    if not spoken:
+        return None
+    fits = dict.fromkeys((*offered, OTHER), 0.0)
+    for name, share in spoken.items():
+        fitting = _fitting(name, country, offered)
+        for tag, part in fitting.items() or {OTHER: 1.0}.items():
+            fits[tag] += share * part
+    # OTHER's share is of all the languages it stands for; the prior knows that already.
+    even = _ELSEWHERE / len(fits)
+    likelihood = {tag: (1 - _ELSEWHERE) * share + even for tag, share in fits.items()}
+    return Evidence("country", f"A number of {country} fits {_listed(likelihood)}", likelihood)
+
+
+def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float]:
+    """Return the offered tags that a country's language may be met with, and how well each does."""
+    spoken = language_tag.read(name)
+    if spoken is None:
+        return {}
+    fits = {}
+    for tag in offered:
+        parts = language_tag.read(tag)
+        if parts is None or parts.language != spoken.language:
+            continue
+        here = parts.region == country or not says_region(parts)
+        fits[tag] = (1.0 if here else _OTHER_REGION) * (1.0 if parts.script == spoken.script else _OTHER_REGION)
+    return fits
+
+
+def from_parameter(value: str, offered: Sequence[str]) -> Evidence | None:
+    """Make evidence of the language that the channel names outright; None when it names none."""
+    return _said("parameter", f"The channel says {value!r}", value, offered)
+
+
+def from_preference(tag: str, offered: Sequence[str]) -> Evidence | None:
+    """Make evidence of the language that the contact has chosen; None when there is none."""
+    return _said("preference", f"The contact prefers {tag}", tag, offered)
+
+
+def _said(source: str, sentence: str, value: str, offered: Sequence[str]) -> Evidence | None:
+    if not value or language_tag.read(value) is None:
+        return None
+    meant = best(value, tuple(offered)) or OTHER
+    wrong = _SAID_WRONG[source]
+    likelihood = dict.fromkeys((*offered, OTHER), wrong / len(offered))
+    # A language that is not offered has a small prior, which what was said outright makes up for.
+    likelihood[meant] = 1 - wrong if meant != OTHER else (1 - wrong) / _prior(offered)[OTHER]
+    return Evidence(source, f"{sentence}: {'not offered here' if meant == OTHER else meant}", likelihood)
+
+
+def from_history(shares: Mapping[str, float], offered: Sequence[str]) -> Evidence | None:
+    """Make evidence of the shares that an earlier message of this contact came to; None when there are none.
+
+    The customer may have gone on in another language, so that nothing earlier is certain.
+    """
+    if not shares:
+        return None
+    tags = (*offered, OTHER)
+    prior = _prior(offered)
+    unknown = shares.get(OTHER, 0.0) / len(tags)
+    before = {tag: shares.get(tag, unknown) for tag in tags}
+    total = sum(before.values()) or 1.0
+    # Prior and shares cancel but for what the evidence said.
+    likelihood = {tag: (1 - _SWITCH) * before[tag] / total / prior[tag] + _SWITCH for tag in tags}
+    return Evidence("history", f"Earlier messages fit {_listed(before)}", likelihood)
+
+
+def command(body: str, button_text: str, button_payload: str, offered: Sequence[str]) -> str:
+    """Return the offered tag that a preference command names, "" when the message is none.
+
+    A command is a message that is nothing but a language's name, in itself or in English (`ESPAÑOL`, `German`), or a
+    button whose text is that, or whose payload is that, a tag that is no usual word, or `language:` and a tag.
+    """
+    tags = tuple(offered)
+    payload = button_payload.strip()
+    wanted = payload.removeprefix("language:")
+    if (wanted != payload or wanted.casefold() not in _NO_TAGS) and (found := best(wanted, tags)):
+        return found
+    for text in (payload, button_text, body):
+        if 0 < len(text) <= _LONGEST_NAME and (name := language_tag.folded(text)):
+            named = [tag for tag in tags if name in language_tag.names(tag)]
+            if named:
+                return named[0]
+    return ""
+
+
+_LONGEST_NAME: Final = 40
+# Tags that buttons have for another reason: Norwegian is no "no", Japanese no "ja", Danish no "da", Sinhala no "si".
+_NO_TAGS: Final = frozenset(("no", "ja", "da", "si", "ne", "nej", "is", "it", "id", "hi", "so", "to", "my", "or", "am"))
+
+
+def _listed(shares: Mapping[str, float]) -> str:
+    """Write the best two of some shares: `es 97 %, pt 2 %`."""
+    total = sum(shares.values()) or 1.0
+    first = sorted(shares.items(), key=lambda share: -share[1])[:2]
+    return ", ".join(f"{_name(tag)} {_percent(share / total)}" for tag, share in first)
+
+
+def _percent(share: float) -> str:
+    """Write a probability: none is quite certain, and none quite out of the question."""
+    return "over 99 %" if share > 0.99 else "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"  # noqa: PLR2004
+
+
+def _name(tag: str) -> str:
+    return "another language" if tag == OTHER else tag

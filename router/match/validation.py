@@ -1,0 +1,62 @@
+"""A condition is tried on sample messages before it is saved: who writes what cannot work is told at once."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from router.errors import ExpressionError
+from router.match.compiled import Expression, build, compile_expression, type_of
+from router.match.token import Fault, parts, tokenize, where
+from router.match.variable import VARIABLES
+
+# Each sample's variables, and the contact's place among a hundred.
+_SAMPLES: Final = tuple(
+    ({name: variable.samples[place] for name, variable in VARIABLES.items()}, bucket)
+    for place, bucket in enumerate((99.99, 0.0))
+)
+_SAID: Final = ("a text message", "a button pressed on WhatsApp")
+
+
+def try_expression(text: str) -> Expression:
+    """Compile a condition that is about to be saved, and try it, and each of its parts alone.
+
+    A part whose types do not fit is found also where `&&` or `||` would have passed over it.
+
+    Raises ValueError that says where it is wrong, and why.
+    """
+    expression = compile_expression(text)
+    try:
+        doubtful = list(_doubtful(text))
+        for (variables, bucket), said in zip(_SAMPLES, _SAID, strict=True):
+            try:
+                expression.matches(variables, bucket)
+            except ExpressionError as error:
+                at = doubtful[0].at if doubtful and error.by_value else 0
+                advice = '; ask first, as body.matches("^[0-9]+$") && int(body) > 3' if error.by_value else ""
+                raise Fault(f"fails for {said}: {error}{advice}", at) from None
+    except Fault as fault:
+        raise ValueError(f"{where(text, fault.at)}: {fault}") from None
+    return expression
+
+
+def _doubtful(text: str) -> Iterator[Fault]:
+    """Raise Fault for a part that cannot work; give one for each that fails, but may have a guard beside it."""
+    tokens = tokenize(text)
+    tried = set()
+    for part in parts(tokens):
+        first, last = tokens[part.first], tokens[part.last - 1]
+        piece = text[first.at : last.at + len(last.text)]
+        if (piece, part.truth) in tried or (first is last and not part.truth):
+            continue
+        tried.add((piece, part.truth))
+        expression = build(piece)
+        for variables, bucket in _SAMPLES:
+            try:
+                value: Any = expression.value(variables, bucket)
+            except ExpressionError as error:
+                fault = Fault(str(error), first.at)
+                if not error.by_value or not expression.names & VARIABLES.keys():
+                    raise fault from None
+                yield fault
+            else:
+                if part.truth and not isinstance(value, bool):
+                    raise Fault(f"this is {type_of(value)}, where true or false is wanted", first.at)

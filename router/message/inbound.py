@@ -1,0 +1,263 @@
+"""The inbound message: the request as it came, what it says, and which conversation it belongs to.
+
+https://www.twilio.com/docs/messaging/guides/webhook-request
+"""
+
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Final, Self
+from urllib.parse import unquote
+
+from router.errors import NotAMessage
+from router.message.address import canonical, channel_of, mask
+from router.sid import is_sid
+
+__all__ = ["FORM", "MAX_FIELDS", "Media", "Message", "Raw", "conversation_id", "is_status_callback", "mask"]
+
+MAX_FIELDS: Final = 500
+FORM: Final = "application/x-www-form-urlencoded"
+
+_ADDRESS = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,256}")
+_ROUTING_FIELDS: Final = frozenset(
+    ("AccountSid", "MessageSid", "From", "To", "MessagingServiceSid", "Body", "OptOutType", "SmsStatus", "ErrorCode")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The request as it came: what is stored, and forwarded byte for byte.
+
+    `body` is the query string for a GET. `cookie` is Twilio's, one for each pair of addresses. `idempotency_token` is
+    the `I-Twilio-Idempotency-Token` header. Headers that did not come are "".
+    """
+
+    method: str
+    content_type: str
+    body: bytes = field(repr=False)
+    cookie: str = field(default="", repr=False)
+    idempotency_token: str = ""
+
+    @property
+    def is_form(self) -> bool:
+        """Say whether there are fields to read: a GET's query, or a body that is a form."""
+        return self.method == "GET" or self.content_type.partition(";")[0].strip().lower() == FORM
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Decode the form, as `urllib.parse.parse_qsl` does with blank values kept; none if it is not a form.
+
+        Bytes that are not UTF-8 become U+FFFD. Raises ValueError with more than `MAX_FIELDS` fields.
+        """
+        if not self.is_form or not self.body:
+            return []
+        if self.body.count(b"&") >= MAX_FIELDS:
+            raise ValueError(f"a form of more than {MAX_FIELDS} fields")
+        fields = []
+        # parse_qsl is exact and too slow for the intake path: most fields have nothing to decode.
+        for pair in self.body.decode("utf-8", "replace").replace("+", " ").split("&"):
+            name, _, value = pair.partition("=")
+            if "%" in pair:
+                name, value = unquote(name), unquote(value)
+            if pair:
+                fields.append((name, value))
+        return fields
+
+    def pack(self) -> bytes:
+        """Write it compactly, for the store. Raises ValueError for a method or a header that cannot be kept."""
+        kind = _CONTENT_TYPES.index(self.content_type) if self.content_type in _CONTENT_TYPES else 0
+        content_type = b"" if kind else self.content_type.encode()
+        cookie, token = self.cookie.encode(), self.idempotency_token.encode()
+        try:
+            head = _HEAD.pack(
+                _VERSION,
+                _METHODS.index(self.method),
+                kind,
+                len(content_type),
+                len(cookie),
+                len(token),
+                len(self.body),
+            )
+        except struct.error as error:
+            raise ValueError(f"a header over 65535 bytes cannot be stored: {error}") from error
+        return b"".join((head, content_type, cookie, token, self.body))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """Read what `pack` wrote. Raises ValueError when it is damaged, or of a version we do not know."""
+        if len(packed) < _HEAD.size or packed[0] != _VERSION:
+            raise ValueError(f"not a stored request of version {_VERSION}: {packed[:8]!r}")
+        _, method, kind, *lengths = _HEAD.unpack_from(packed)
+        if method >= len(_METHODS) or kind >= len(_CONTENT_TYPES) or len(packed) != _HEAD.size + sum(lengths):
+            raise ValueError(f"a damaged stored request: {packed[: _HEAD.size]!r} and {len(packed) - _HEAD.size} bytes")
+        parts = []
+        start = _HEAD.size
+        for length in lengths:
+            parts.append(packed[start : start + length])
+            start += length
+        content_type, cookie, token, body = parts
+        return cls(
+            method=_METHODS[method],
+            content_type=_CONTENT_TYPES[kind] or content_type.decode(),
+            body=body,
+            cookie=cookie.decode(),
+            idempotency_token=token.decode(),
+        )
+
+
+_NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
+_VERSION: Final = 1
+_METHODS: Final = ("POST", "GET")
+_CONTENT_TYPES: Final = ("", FORM, f"{FORM}; charset=UTF-8", f"{FORM};charset=UTF-8")  # 0: spelled out
+# version, method, content type, then the lengths of: content type, cookie, idempotency token, body
+_HEAD: Final = struct.Struct(">BBBHHHI")
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One attachment: where Twilio keeps it, and its MIME type."""
+
+    url: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One inbound message. Addresses and texts are as Twilio sent them; what did not come is "".
+
+    `params` holds every field, known or not, by its name. `error_code` is set only in a call to the fallback URL: the
+    error that the call to the first URL ended in. Only the SIDs and the channel are in the repr, which may reach a log.
+    """
+
+    account_sid: str
+    message_sid: str
+    from_: str = field(repr=False)
+    to: str = field(repr=False)
+    channel: str
+    body: str = field(repr=False, default="")
+    messaging_service_sid: str = ""
+    num_media: int = 0
+    opt_out_type: str = ""
+    error_code: str = ""
+    params: Mapping[str, str] = field(repr=False, hash=False, default_factory=lambda: _NO_PARAMS)
+
+    @classmethod
+    def parse(cls, fields: Iterable[tuple[str, str]]) -> Self:
+        """Read the decoded fields of a webhook.
+
+        Raises NotAMessage, with a sentence that says why, when they are not those of one inbound message from one
+        address to another of the same channel.
+        """
+        pairs = list(fields)
+        params = dict(pairs)
+        if len(params) != len(pairs):
+            params = _first_values(pairs)
+        get = params.get
+        account_sid, message_sid = get("AccountSid", ""), get("MessageSid", "")
+        if not is_sid(account_sid, "AC"):
+            raise NotAMessage(f"AccountSid is not an account's SID: {account_sid[:40]!r}")
+        if not is_sid(message_sid, "SM", "MM"):
+            raise NotAMessage(_why_not(message_sid, get("EventType", "")))
+        from_, to = get("From", ""), get("To", "")
+        channel = _channel_between(from_, to)
+        num_media = get("NumMedia", "")
+        return cls(
+            account_sid,
+            message_sid,
+            from_,
+            to,
+            channel,
+            get("Body", ""),
+            get("MessagingServiceSid", ""),
+            int(num_media) if num_media.isascii() and num_media.isdecimal() and len(num_media) < 4 else 0,  # noqa: PLR2004
+            get("OptOutType", ""),
+            get("ErrorCode", ""),
+            MappingProxyType(params),
+        )
+
+    @property
+    def contact_identity(self) -> str:
+        """The address the customer wrote to, in its canonical form."""
+        return canonical(self.to, self.channel)
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        """The attachments, in order."""
+        numbered = ((f"MediaUrl{n}", f"MediaContentType{n}") for n in range(self.num_media))
+        return tuple(
+            Media(self.params[url], self.params.get(type_, "")) for url, type_ in numbered if url in self.params
+        )
+
+    @property
+    def profile_name(self) -> str:
+        """WhatsApp: the name the sender goes by."""
+        return self.params.get("ProfileName", "")
+
+    @property
+    def wa_id(self) -> str:
+        """WhatsApp: the sender's id, digits; none for a sender who hides the phone number."""
+        return self.params.get("WaId", "")
+
+    @property
+    def external_user_id(self) -> str:
+        """WhatsApp: the sender's business-scoped id, as `whatsapp:US.…`; Twilio's pages name the field in two ways."""
+        return self.params.get("ExternalUserId") or self.params.get("ExternalUserIdentifier", "")
+
+    @property
+    def button_payload(self) -> str:
+        """The payload of the button that was pressed."""
+        return self.params.get("ButtonPayload", "")
+
+    @property
+    def button_text(self) -> str:
+        """The text of the button that was pressed."""
+        return self.params.get("ButtonText", "")
+
+    @property
+    def original_replied_message_sid(self) -> str:
+        """WhatsApp: the message that this one answers."""
+        return self.params.get("OriginalRepliedMessageSid", "")
+
+
+def _first_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for name, value in pairs:
+        if name in params and name in _ROUTING_FIELDS:
+            raise NotAMessage(f"{name} is given twice")
+        params.setdefault(name, value)
+    return params
+
+
+def _why_not(message_sid: str, event_type: str) -> str:
+    if event_type or message_sid.startswith("IM"):
+        return f"a Conversations event ({event_type or message_sid[:40]!r}), not an inbound message"
+    return f"MessageSid is not a message's SID: {message_sid[:40]!r}"
+
+
+def _channel_between(from_: str, to: str) -> str:
+    """Tell the channel from the address written to; a sender's bare number may be on any channel."""
+    for name, address in (("From", from_), ("To", to)):
+        if not _ADDRESS.fullmatch(address) or not address.rpartition(":")[2].strip():
+            raise NotAMessage(f"{name} is missing, empty, over 256 characters or holds control characters")
+    channel = channel_of(to)
+    if channel_of(from_) not in (channel, "sms"):
+        raise NotAMessage(f"From ({mask(from_)}) and To ({mask(to)}) are of different channels")
+    return channel
+
+
+def is_status_callback(params: Mapping[str, str]) -> bool:
+    """Say whether this reports what became of a message that was sent, instead of bringing one.
+
+    An inbound message has `SmsStatus` `received` (`receiving` while its media is still on the way), or none.
+    """
+    status = params.get("SmsStatus") or params.get("MessageStatus")
+    return bool(status) and status not in ("received", "receiving")
+
+
+def conversation_id(account_sid: str, channel: str, ours: str, theirs: str) -> str:
+    """Name a conversation: 24 hex digits, the same for any spelling of the two addresses."""
+    parts = (account_sid, channel, canonical(ours, channel), canonical(theirs, channel))
+    # No part holds a line feed (Message.parse refuses control characters), so no two conversations are joined alike.
+    return blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

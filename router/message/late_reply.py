@@ -1,0 +1,57 @@
+"""What of an answer that came too late for Twilio's webhook can still be carried out: its messages to the sender.
+
+https://www.twilio.com/docs/messaging/twiml/message
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from router.message.address import canonical
+
+# Messages of one answer that are sent at most.
+MOST: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to the sender: its text, and the URLs of its attachments."""
+
+    body: str = field(repr=False)
+    media: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LateAnswer:
+    """What is sent, in order, and what is not carried out, each in a few words."""
+
+    messages: tuple[Outgoing, ...]
+    left_out: tuple[str, ...]
+
+
+def late_answer(twiml: bytes, sender: str, ours: str, channel: str) -> LateAnswer:
+    """Read TwiML, as `twiml_of` wrote it, for what can be sent to `sender`, from `ours`, afterwards."""
+    messages: list[Outgoing] = []
+    left_out: list[str] = []
+    # It is UTF-8 whatever it says of itself, and has no DOCTYPE, so no entities.
+    for verb in ET.fromstring(twiml, ET.XMLParser(encoding="utf-8")):  # noqa: S314 - as just said
+        if verb.tag != "Message":
+            left_out.append(f"<{verb.tag[:40]}>")
+        elif (to := verb.get("to")) and canonical(to, channel) != canonical(sender, channel):
+            left_out.append("a <Message> to somebody else")
+        elif (from_ := verb.get("from")) and canonical(from_, channel) != canonical(ours, channel):
+            left_out.append("a <Message> from another address")
+        elif len(messages) == MOST:
+            left_out.append(f"what is beyond {MOST} messages")
+            break
+        elif outgoing := _outgoing(verb):
+            messages.append(outgoing)
+    return LateAnswer(tuple(messages), tuple(left_out))
+
+
+def _outgoing(verb: ET.Element) -> Outgoing | None:
+    bodies = [verb.text or "", *(part.text or "" for part in verb if part.tag == "Body")]
+    media = [(part.text or "").strip() for part in verb if part.tag == "Media"]
+    body = "".join(text.strip() for text in bodies)
+    found = tuple(url for url in media if url)
+    return Outgoing(body, found) if body or found else None

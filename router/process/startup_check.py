@@ -1,0 +1,34 @@
+"""Tries what new processes would begin with, in a process of its own, before anything depends on it."""
+
+import os
+from collections.abc import Callable
+
+from router.errors import SettingsError
+from router.process.fork import in_child
+
+# A handler of the operator's may import a model; gunicorn gives a process that hangs its `timeout` of 60 s.
+_PATIENCE = 30.0
+
+
+def failure(start: Callable[[], object]) -> str:
+    """Return why `start` fails in a forked child that gevent has patched as it does a worker; "" where it does not."""
+    try:
+        said = in_child(lambda: _try(start), seconds=_PATIENCE)
+    except TimeoutError:
+        return f"the application was not ready within {_PATIENCE:g} s"
+    return "the application ended while it was loaded" if said is None else said
+
+
+def _try(start: Callable[[], object]) -> str:
+    # Nobody gathers what this process counts.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    try:
+        from gevent import monkey
+
+        monkey.patch_all()
+        start()
+    except SettingsError as error:
+        return str(error)
+    except BaseException as error:  # noqa: BLE001 - a module that ends the process is one that does not do, too
+        return f"the application cannot be loaded ({type(error).__name__}: {error})"
+    return ""

@@ -1,0 +1,239 @@
+"""What people ask about contacts and change of them, by HTTP and on the command line."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.errors import RouterError
+from router.flow.flex_flow import FlexFlow
+from router.flow.parameter import Choice, Languages, Sid, Text
+from router.language.tag import best
+from router.message.address import canonical, channel_of
+from router.routing.contact import Stay
+from router.sid import is_sid
+from router.store import Store
+from router.store.contacts import ALL, Contact
+from router.store.lanes import new_token
+
+# Addresses of one person beside the first: each is looked at by every message of theirs.
+ALIASES_MOST: Final = 20
+
+ADDRESS: Final = Text(256)
+CLOSED: Final = Choice(("closed",))
+_TAG: Final = Languages(most=1)
+_TAG_TEXT: Final = Text(64)  # characters; RFC 5646, section 4.4.1, wants 35 at least
+_FLOW: Final = Sid("FO")
+
+
+class InvalidContact(RouterError):  # noqa: N818 - named for what it says, as `InvalidFlow`
+    """Something that cannot be said of a contact: which parameter, and what is allowed."""
+
+    def __init__(self, parameter: str, reason: str) -> None:
+        super().__init__(f"{parameter}: {reason}")
+        self.parameter = parameter
+        self.reason = reason
+
+
+class ContactConflict(InvalidContact):
+    """An alias that is somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What shall change of a contact.
+
+    Args:
+        language: that the contact is known to use, "" to forget it; None to leave it.
+        preference: the language that the contact chose, as above.
+        aliases: further addresses of the same person, in canonical form.
+        address: ours; the conversation with it is meant, "" for all.
+        flex_flow_sid: the flow that this conversation shall go to, "" for no such wish.
+        closed: whether the conversation ends, or all of them.
+
+    """
+
+    language: str | None = None
+    preference: str | None = None
+    aliases: tuple[str, ...] = ()
+    address: str = ""
+    flex_flow_sid: str = ""
+    closed: bool = False
+
+
+def identity_of(text: str, parameter: str = "Identity") -> str:
+    """Return the canonical form of an address, however people write it; raise InvalidContact when it is nobody's."""
+    address = canonical(_parsed(parameter, ADDRESS.parse, text), channel_of(text))
+    if "\N{REPLACEMENT CHARACTER}" in address:
+        raise InvalidContact(parameter, "is not UTF-8")
+    if not address.rpartition(":")[2].strip() or address == "*" or is_sid(address, "MG"):
+        raise InvalidContact(parameter, f"{text!r} is no one's address, as +14155550100 or whatsapp:+14155550100")
+    return address
+
+
+def read_change(parameters: Mapping[str, str]) -> Change:
+    """Read `Language`, `Preference`, `Alias`, `Address`, `FlexFlowSid` and `Status`; raise InvalidContact."""
+    given = {name: text for name, text in parameters.items() if text}
+    address = identity_of(given["Address"], "Address") if "Address" in given else ""
+    flex_flow_sid = _parsed("FlexFlowSid", _FLOW.parse, given["FlexFlowSid"]) if "FlexFlowSid" in given else ""
+    closed = "Status" in given and bool(_parsed("Status", CLOSED.parse, given["Status"]))
+    if closed and flex_flow_sid:
+        raise InvalidContact("Status", "closed ends the conversation that FlexFlowSid would move; give one of them")
+    if flex_flow_sid and not address:
+        raise InvalidContact("Address", "is missing: the address of yours with which the conversation goes to the flow")
+    if address and not (flex_flow_sid or closed):
+        raise InvalidContact("Address", "needs FlexFlowSid, where the conversation with it shall go, or Status=closed")
+    aliases = [part for part in given.get("Alias", "").split(",") if part.strip()]
+    return Change(
+        language=_tag("Language", parameters),
+        preference=_tag("Preference", parameters),
+        aliases=tuple(dict.fromkeys(identity_of(each, "Alias") for each in aliases)),
+        address=address,
+        flex_flow_sid=flex_flow_sid,
+        closed=closed,
+    )
+
+
+def _tag(name: str, parameters: Mapping[str, str]) -> str | None:
+    text = parameters.get(name)
+    if text and "," in text:
+        raise InvalidContact(name, "is one language tag, as en, pt-BR or zh-Hant")
+    return text and _parsed(name, lambda tag: _TAG.parse(_TAG_TEXT.parse(tag))[0], text)
+
+
+def _parsed(name: str, parse: Callable[[str], str], text: str) -> str:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise InvalidContact(name, str(error)) from None
+
+
+def find(identity: str, account_sid: str, store: Store) -> Contact | None:
+    """Return the contact that an address in any form belongs to; None when nobody knows it."""
+    try:
+        return store.contacts.get(account_sid, identity_of(identity))
+    except InvalidContact:
+        return None
+
+
+def change(identity: str, wanted: Change, account_sid: str, store: Store) -> Contact | None:
+    """Change what is kept of a contact, and make one where something is set of somebody whom nobody knows.
+
+    A preference that is set ends the contact's conversations: the next message is decided anew, by it.
+
+    Returns:
+        The contact as it is then; None when nobody knows it, and nothing was set.
+
+    Raises:
+        InvalidContact: the address is nobody's, or the flow does not take the conversation.
+        ContactConflict: an alias belongs to somebody else.
+    """
+    own = identity_of(identity)
+    contact = store.contacts.get(account_sid, own)
+    if wanted == Change():
+        return contact
+    _check_aliases(own, contact, wanted.aliases, store, account_sid)
+    stay = None
+    lasting = bool(wanted.aliases)  # what somebody set is not forgotten by itself
+    if wanted.flex_flow_sid:
+        flow = _flow_for(wanted, store, account_sid)
+        stay = wanted.address, flow.sid, _language(flow, wanted, contact)
+        lasting = lasting or flow.is_lasting
+    ends_all = wanted.preference or (wanted.closed and not wanted.address)
+    store.contacts.change(
+        account_sid,
+        own,
+        version=new_token(),
+        preference=wanted.preference,
+        language=wanted.language,
+        aliases=wanted.aliases,
+        close=ALL if ends_all else wanted.address if wanted.closed else "",
+        stay=stay,
+        lasting=lasting,
+    )
+    return store.contacts.get(account_sid, own)
+
+
+def _check_aliases(own: str, contact: Contact | None, aliases: tuple[str, ...], store: Store, account_sid: str) -> None:
+    known = {contact.identity, *contact.aliases} if contact else {own}
+    for alias in aliases:
+        other = store.contacts.get(account_sid, alias)
+        if other and alias != other.identity and other.identity not in known:
+            raise ContactConflict(
+                "Alias", f"{alias} is known as {other.identity}: name that one, and the two contacts become one"
+            )
+        known |= {alias, *(other.aliases if other else ())}
+        if len(known) > ALIASES_MOST + 1:
+            raise InvalidContact("Alias", f"a contact has at most {ALIASES_MOST} aliases")
+
+
+def _flow_for(wanted: Change, store: Store, account_sid: str) -> FlexFlow:
+    flow = store.flows.get(account_sid, wanted.flex_flow_sid)
+    if flow is None:
+        raise InvalidContact("FlexFlowSid", f"there is no Flex Flow {wanted.flex_flow_sid}")
+    if reason := _why_not(flow, wanted.address, store):
+        raise InvalidContact("FlexFlowSid", reason)
+    return flow
+
+
+def _why_not(flow: FlexFlow, ours: str, store: Store) -> str:
+    """Say why a flow takes no messages to an address of ours; "" when it does, or may."""
+    channel = channel_of(ours)
+    if not flow.enabled:
+        return f"{flow.sid} is disabled"
+    if flow.channel_type != channel:
+        return f"{flow.sid} takes {flow.channel_type} messages, and {ours} gets {channel} messages"
+    if flow.contact_identity == ours:
+        return ""
+    if flow.contact_identity != "*" and not is_sid(flow.contact_identity, "MG"):
+        return f"{flow.sid} takes messages to {flow.contact_identity}, not to {ours}"
+    (entry,) = store.flows.entries(flow.account_sid, (ours,))
+    if any(each.enabled and each.channel_type == channel and each.is_default for each in entry.flows):
+        return f"{flow.sid} is for {flow.contact_identity}, and {ours} has a flow of its own for what no other takes"
+    return ""
+
+
+def _language(flow: FlexFlow, wanted: Change, contact: Contact | None) -> str:
+    """Return the language in which a flow serves a contact, "" where that is not known."""
+    known = contact.known if contact else None
+    tags = (
+        known.preference if known and wanted.preference is None else wanted.preference,
+        known.language if known and wanted.language is None else wanted.language,
+    )
+    fitting = (best(tag, flow.language) for tag in tags if tag)
+    return next(filter(None, fitting), flow.language[0] if len(flow.language) == 1 else "")
+
+
+def describe(contact: Contact, store: Store, *, now: float) -> dict[str, Any]:
+    """Write a contact as JSON shows it, without its URL; `now` is in seconds since 1970."""
+    known = contact.known
+    latest = sorted(contact.stays.items(), key=lambda pair: pair[1].at, reverse=True)
+    since = int((now - store.contacts.sticky_hours * 3600) * 1000)
+    return {
+        "account_sid": contact.account_sid,
+        "identity": contact.identity,
+        "aliases": list(contact.aliases),
+        "language": known.language or None,
+        "preference": known.preference or None,
+        "learned": {tag: round(share, 3) for tag, share in known.learned.items()} or None,
+        "conversations": [
+            {
+                "address": ours,
+                "flex_flow_sid": stay.flow_sid,
+                "language": stay.language or None,
+                "firm": stay.firm,
+                "status": _status(ours, stay, store.flows.get(contact.account_sid, stay.flow_sid), store, since),
+                "date_updated": dt.datetime.fromtimestamp(stay.at / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+            for ours, stay in latest
+        ],
+    }
+
+
+def _status(ours: str, stay: Stay, flow: FlexFlow | None, store: Store, since: int) -> str:
+    """Say whether a conversation stays with its flow, in the words of Twilio's conversations; `since`: else it is idle.
+
+    https://www.twilio.com/docs/conversations/api/conversation-resource
+    """
+    stays = flow is not None and (flow.is_lasting or stay.at >= since) and not _why_not(flow, ours, store)
+    return "active" if stays else "inactive"

@@ -1,0 +1,173 @@
+"""What people ask about messages, by HTTP and on the command line: where one would go, what became of it, once more."""
+
+import datetime as dt
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.delivery.yielder import Pause
+from router.language.detector import language_of
+from router.message.address import canonical, channel_of
+from router.message.inbound import Message, Raw
+from router.routing.contact import NOBODY, identities_of
+from router.routing.resolve import Circumstance, Likelihood, Route, foretell, identities
+from router.store import Store
+from router.store.deliveries import Delivery
+from router.store.languages import NOT_LOADED
+
+STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
+# States that the store's index of the dead lists, whatever else the account received.
+DEAD: Final = frozenset(("undelivered", "unrouted"))
+
+
+def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: str = "") -> tuple[Route, bool]:
+    """Say where a message would go if it came now, and whether because its conversation stays there; change nothing.
+
+    `lang` is the language that the webhook's URL named.
+    """
+    entries = store.flows.entries(message.account_sid, identities(message))
+    circumstance = Circumstance(time.time(), lang=lang, likelihood=likelihood, pause=Pause())
+    contact = store.contacts.first(message.account_sid, identities_of(message))
+    return foretell(
+        message,
+        entries,
+        circumstance,
+        known=contact.known if contact else NOBODY,
+        stay=contact.stays.get(message.contact_identity) if contact else None,
+        sticky_hours=store.contacts.sticky_hours,
+    )
+
+
+def explain(
+    account_sid: str, parameters: Mapping[str, str], store: Store, likelihood: Likelihood, *, lang: str = ""
+) -> dict[str, Any]:
+    """Say where a message with these parameters would go, and every step of why; without side effect.
+
+    Raises NotAMessage when they are not those of a message.
+    """
+    made_up = {"MessageSid": "SM" + 32 * "0", "Body": ""}
+    message = Message.parse((made_up | dict(parameters) | {"AccountSid": account_sid}).items())
+    route, kept = route_of(message, store, likelihood, lang=lang)
+    return {
+        "account_sid": account_sid,
+        "channel": message.channel,
+        "contact_identity": canonical(message.to, message.channel),
+        "flex_flow_sid": route.flow.sid if route.flow else None,
+        "friendly_name": route.flow.friendly_name if route.flow else None,
+        "integration_type": route.flow.integration.type if route.flow else None,
+        "response": route.flow.response if route.flow else None,
+        "paused": route.flow.paused if route.flow else None,
+        "language": route.language or None,
+        "kept": kept,
+        "reason": route.reason or None,
+        "steps": [*route.steps, *_unread(account_sid, route, store)],
+    }
+
+
+def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
+    """Say which languages' texts the running router cannot read yet."""
+    flows = (flow for entry in route.entries for flow in entry.flows if flow.enabled)
+    waiting = store.languages.waiting(account_sid, (tag for flow in flows for tag in flow.language if language_of(tag)))
+    return [f"{', '.join(waiting)}: {NOT_LOADED}"] if waiting else []
+
+
+def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:
+    """Put a message back into its lane, to its own flow or to the one that today's flows choose.
+
+    A message that never had a flow goes by today's. Returns `queued`; `busy` when it is on its way already; `gone`
+    when its body has expired; `missing` when its record has; `unrouted` when no flow of today takes it.
+    """
+    flow_sid = language = ""
+    if current or not delivery.flow_sid:
+        if not delivery.raw:
+            return "gone"
+        route = route_of_today(delivery, store, likelihood)
+        if route.flow is None:
+            return "unrouted"
+        flow_sid, language = route.flow.sid, route.language
+    return store.lanes.replay(delivery.account_sid, delivery.message_sid, delivery.lane, flow_sid, language)
+
+
+def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> Route:
+    """Say where a message whose body is still kept would go by today's flows."""
+    message = Message.parse(Raw.unpack(delivery.raw).fields())
+    return route_of(message, store, likelihood, lang=delivery.lang)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries are asked for; what is "" does not matter. Addresses may be written in any form."""
+
+    status: str = ""
+    from_: str = ""
+    to: str = ""
+    flex_flow_sid: str = ""
+
+    def takes(self, delivery: Delivery) -> bool:
+        """Say whether a delivery is among them."""
+        if self.status and delivery.state != self.status:
+            return False
+        if self.flex_flow_sid and delivery.flow_sid != self.flex_flow_sid:
+            return False
+        if not (self.from_ or self.to):
+            return True
+        if not delivery.raw:
+            return False
+        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        return all(
+            not wanted or canonical(wanted, channel_of(wanted)) == canonical(address, message.channel)
+            for wanted, address in ((self.from_, message.from_), (self.to, message.to))
+        )
+
+
+def waiting_for(delivery: Delivery, store: Store) -> list[str]:
+    """Say what a message waits for, the first obstacle first, each in one sentence; nothing when it does not wait.
+
+    Whether a target's breaker is open is not said: that is known only to the processes.
+    """
+    waiting = store.deliveries.waiting(delivery)
+    if waiting is None:
+        return []
+    said = []
+    if waiting.head != delivery.message_sid:
+        said.append(f"{waiting.head} is before it in its conversation and is {waiting.head_state or 'gone'}")
+    flow_sids = dict.fromkeys((waiting.head_flow_sid, delivery.flow_sid))
+    paused = [sid for sid in flow_sids if sid and (flow := store.flows.get(delivery.account_sid, sid)) and flow.paused]
+    said += [f"{sid} is paused, so its messages wait" for sid in paused]
+    if waiting.head == delivery.message_sid and not paused:
+        if waiting.due_in:
+            said.append(f"the next attempt, in {math.ceil(waiting.due_in / 1000)} s")
+        else:
+            said.append("a process that has room for its target, or a target that answers again")
+    return said
+
+
+def describe(delivery: Delivery) -> dict[str, Any]:
+    """Write a delivery as JSON shows it, without its URL."""
+    message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+    created = dt.datetime.fromtimestamp(delivery.accepted_at / 1000, dt.UTC)
+    return {
+        "sid": delivery.message_sid,
+        "account_sid": delivery.account_sid,
+        "status": delivery.state,
+        "from": message.from_ if message else None,
+        "to": message.to if message else None,
+        "channel": message.channel if message else None,
+        "body": message.body if message else None,
+        "num_media": message.num_media if message else None,
+        "flex_flow_sid": delivery.flow_sid or None,
+        "language": delivery.language or None,
+        "route": list(delivery.why),
+        "attempts": delivery.attempts,
+        "replays": delivery.round,
+        "duplicates": delivery.duplicates,
+        "recovered": delivery.recovered,
+        "error": delivery.error or None,
+        "history": list(delivery.history),
+        "answer": delivery.answer.decode(errors="replace") or None,
+        "answered_by": delivery.answered or None,
+        "late_answer": delivery.replied or None,
+        "date_created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }

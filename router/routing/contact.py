@@ -1,0 +1,142 @@
+"""The contact: who writes to us, what is known of the languages they use, and which flow each conversation stays with.
+
+A conversation, between a contact and one of our addresses, keeps the flow that took it for as long as it is not idle,
+unless a message says outright that it belongs elsewhere. `accept` decides that, in the store and at once with the
+message (store/scripts/accept.lua); `stays` is the same rule for whoever only asks.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Final
+
+from router.message.address import canonical
+from router.message.inbound import Message
+
+_NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
+
+# A business-scoped user id has 140 characters at most, its prefix included; a parent business's begins `US.ENT.`:
+# https://www.twilio.com/docs/messaging/guides/webhook-request
+_USER_ID: Final = re.compile(r"(?i:whatsapp:)?[A-Z]{2}\.[A-Za-z0-9.]{1,128}", re.ASCII)
+_WA_ID: Final = re.compile(r"[0-9]{3,20}", re.ASCII)
+
+
+class Strength(IntEnum):
+    """How much a message says about where its conversation belongs."""
+
+    SILENT = 0  # nothing: it goes where the conversation is
+    DECIDED = 1  # enough for a conversation that no flow has for sure
+    CLEAR = 2  # enough for one that is for sure in another language
+    OUTRIGHT = 3  # enough to move any conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a contact's languages.
+
+    `version` changes with the rest, "" for somebody nobody knows. `preference` was chosen by the contact, `language`
+    set by the operator; `learned` are the shares of each language, by what the contact wrote so far.
+    """
+
+    version: str = ""
+    preference: str = ""
+    language: str = ""
+    learned: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+
+
+NOBODY: Final = Known()
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """The flow that a conversation stays with.
+
+    `firm` says whether it was chosen for sure; `at` is when the last message came, in ms since 1970.
+    """
+
+    flow_sid: str
+    firm: bool
+    at: int
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A flow that a conversation may stay with.
+
+    `disposition` is what becomes of a message that it takes: `queue` or `redirected`. `lasting`: however long idle.
+    """
+
+    flow_sid: str
+    disposition: str
+    lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `resolve` made of one message for an address whose flows have conditions, for `accept` to weigh.
+
+    Args:
+        identities: the contact's addresses that the message names, the one it was sent from first; canonical.
+        ours: the address written to.
+        language: of the message, "" where undecided.
+        strength: of the choice against a flow that the conversation has.
+        firm: whether a conversation keeps what was chosen.
+        candidates: the flows that it may stay with.
+        known: the version of what the choice took for known of the contact.
+        settled: whether nothing that is known of the contact would change the choice.
+        learned: the shares of each language with this message, nothing where it says nothing; kept only where the
+            conversation does not stay as it is, which those shares did not decide.
+        preference: the language that the contact chose with this message.
+        passing: whether the conversation stays as it is, whatever becomes of this message; with a preference it ends,
+            and the next message is decided by that.
+
+    """
+
+    identities: tuple[str, ...]
+    ours: str
+    language: str
+    strength: Strength
+    firm: bool
+    candidates: tuple[Candidate, ...]
+    known: str = ""
+    settled: bool = False
+    learned: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    preference: str = ""
+    passing: bool = False
+
+
+def stays(stay: Stay | None, choice: Choice, *, now: int, sticky_hours: float) -> bool:
+    """Say whether a conversation stays with its flow, as accept.lua decides it; `now` is in ms since 1970."""
+    if stay is None:
+        return False
+    candidate = next((each for each in choice.candidates if each.flow_sid == stay.flow_sid), None)
+    if candidate is None or not (candidate.lasting or now - stay.at <= sticky_hours * 3_600_000):
+        return False
+    if not stay.firm:
+        return choice.strength < Strength.DECIDED
+    another = stay.language not in {"", choice.language}
+    return choice.strength < (Strength.CLEAR if another else Strength.OUTRIGHT)
+
+
+def contact_id(identity: str) -> str:
+    """Return the id of an address in its canonical form: 24 hex digits, so that no key has a phone number in it."""
+    return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def identities_of(message: Message) -> tuple[str, ...]:
+    """Return the addresses of a message's sender in their canonical form, the one it was sent from first.
+
+    WhatsApp names a sender by phone number, by business-scoped user id, or by both; a parent business has another one.
+    """
+    own = canonical(message.from_, message.channel)
+    if message.channel != "whatsapp":
+        return (own,)
+    user_ids = (message.external_user_id, message.params.get("ParentExternalUserId", ""))
+    others = [canonical(each, "whatsapp") for each in user_ids if _USER_ID.fullmatch(each)]
+    if _WA_ID.fullmatch(message.wa_id):
+        others.append(canonical(f"+{message.wa_id}", "whatsapp"))
+    return tuple(dict.fromkeys((own, *others)))

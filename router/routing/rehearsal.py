@@ -1,0 +1,84 @@
+"""Rehearse: where messages that came would go by another set of flows, conversations included; nothing is changed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message
+from router.routing.contact import NOBODY, Choice, Known, Stay, identities_of
+from router.routing.resolve import Circumstance, Entry, Likelihood, Route, foretell, identities
+
+
+@dataclass(slots=True)
+class _Contact:
+    """What a rehearsal has learned of one contact, by the address it was first known by; `names` are all of them."""
+
+    identity: str
+    names: set[str] = field(default_factory=set)
+    known: Known = NOBODY
+    stays: dict[str, Stay] = field(default_factory=dict)
+
+
+class Rehearsal:
+    """A set of flows, and the conversations of the messages that were taken so far, as `accept` would keep them.
+
+    Args:
+        flows: of one account.
+        likelihood: says how well a text fits languages.
+        sticky_hours: how long a conversation may be idle.
+
+    """
+
+    def __init__(self, flows: Iterable[FlexFlow], likelihood: Likelihood, sticky_hours: float) -> None:
+        self._flows: dict[str, list[FlexFlow]] = {}
+        for flow in flows:
+            self._flows.setdefault(flow.contact_identity, []).append(flow)
+        self._likelihood = likelihood
+        self._sticky_hours = sticky_hours
+        self._contacts: dict[str, _Contact] = {}
+
+    def take(self, message: Message, *, at: int, lang: str = "") -> Route:
+        """Say where a message goes that came at `at`, in ms since 1970; those before it have been taken."""
+        entries = [Entry(name, "", tuple(self._flows.get(name, ()))) for name in identities(message)]
+        circumstance = Circumstance(at / 1000, lang=lang, likelihood=self._likelihood)
+        names = identities_of(message)
+        contact = next((found for name in names if (found := self._contacts.get(name))), None) or _Contact(names[0])
+        stay = contact.stays.get(message.contact_identity)
+        route, kept = foretell(
+            message, entries, circumstance, known=contact.known, stay=stay, sticky_hours=self._sticky_hours
+        )
+        if route.choice is not None and (route.choice.preference or not route.choice.passing):
+            _learn(contact, route, route.choice, stay if kept else None, at)
+            for name in names:
+                self._link(contact, name)
+        return route
+
+    def _link(self, contact: _Contact, name: str) -> None:
+        """Write what store/scripts/contact_link.lua writes: two people may turn out to be one."""
+        other = self._contacts.setdefault(name, contact)
+        if other is contact:
+            contact.names.add(name)
+        if other is contact or other.identity != name:
+            return
+        contact.stays = other.stays | contact.stays
+        known, more = contact.known, other.known
+        contact.known = Known(
+            "known",
+            known.preference or more.preference,
+            known.language or more.language,
+            known.learned or more.learned,
+        )
+        contact.names |= other.names
+        self._contacts |= dict.fromkeys(other.names, contact)
+
+
+def _learn(contact: _Contact, route: Route, choice: Choice, kept: Stay | None, at: int) -> None:
+    """Write what store/scripts/accept.lua writes."""
+    if choice.passing:
+        contact.stays.pop(choice.ours, None)
+    elif route.flow is not None:
+        contact.stays[choice.ours] = Stay(route.flow.sid, kept.firm if kept else choice.firm, at, route.language)
+    learned = {} if kept or choice.passing else choice.learned
+    if learned or choice.preference:
+        known = contact.known
+        contact.known = Known("known", choice.preference or known.preference, known.language, learned or known.learned)

@@ -1,0 +1,271 @@
+"""Which of the flows of one address takes a message, where they have conditions: their rules, then its language."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+from router.errors import ExpressionError
+from router.flow.flex_flow import FlexFlow
+from router.language.country import country_of
+from router.language.evidence import (
+    Decision,
+    Evidence,
+    command,
+    decide,
+    from_country,
+    from_history,
+    from_parameter,
+    from_preference,
+    from_text,
+)
+from router.language.tag import best, names
+from router.language.text import is_opt_out, telling
+from router.match import compile_expression
+from router.match.values import bucket, variables
+from router.message.inbound import Message
+from router.routing.contact import NOBODY, Candidate, Choice, Known, Strength, identities_of
+
+# Steps are stored with every message: beyond so many flows that were not taken for one reason, only their number is.
+_NAMED: Final = 6
+
+# Languages weighed for one address, some 2 ms. 500 flows may name 16,000.
+_OFFERED: Final = 256
+
+Likelihood = Callable[[str, Sequence[str]], Mapping[str, float] | None]
+
+
+def _silent(text: str, offered: Sequence[str]) -> None:  # noqa: ARG001 - a detector that knows nothing
+    return None
+
+
+def _go_on() -> None:
+    """Do nothing: there is no other work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstance:
+    """What a route depends on besides the message and the flows.
+
+    Args:
+        at: when the message came, in seconds since 1970.
+        known: what is known of the contact.
+        lang: the language that the webhook's URL names, "" for none.
+        likelihood: says how well a text fits languages, as `router.language.detector.Detector.likelihood`.
+        pause: called between flows, so that a process may turn to its other work: a rule takes 5 ms at worst, and an
+            address may have 500.
+
+    """
+
+    at: float
+    known: Known = NOBODY
+    lang: str = ""
+    likelihood: Likelihood = _silent
+    pause: Callable[[], None] = _go_on
+
+
+CIRCUMSTANCE: Final = Circumstance(0.0)
+
+
+class Weighing:
+    """One message, weighed against the flows of the addresses it may be found by."""
+
+    def __init__(self, message: Message, circumstance: Circumstance) -> None:
+        self._message = message
+        self._circumstance = circumstance
+        self._opt_out = message.opt_out_type or ("STOP" if is_opt_out(message.body) else "")
+        self._told = "" if self._opt_out else telling(message.body)
+        self._flows: Sequence[FlexFlow] = ()
+        self._decision: Decision | None = None
+        self._command = ""
+        self._by_rule = False  # whether the flow looked at last has a Match that is met
+        self._by_content = False  # and that asks what the customer said
+        self._by_clock = False  # and that asks for the hour
+        self._read = False  # whether the text says something about its language
+        self._steps: list[str] = []
+        self.failed: list[tuple[str, str]] = []
+
+    # -- choosing ---------------------------------------------------------------------------------------------------
+
+    def choose(self, flows: Sequence[FlexFlow]) -> FlexFlow | None:
+        """Return the first flow of an address that takes the message; they are enabled, and in their order."""
+        self._flows, self._decision, self._command = flows, None, self._commanded(flows)
+        if self._opt_out:
+            self._steps.append(f"It is an opt-out word ({self._opt_out}): it changes nothing of the conversation")
+        refused: dict[str, list[str]] = {}
+        chosen = None
+        for flow in flows:
+            self._circumstance.pause()
+            why_not = self._why_not(flow)
+            if why_not is None:
+                chosen = flow
+                break
+            refused.setdefault(why_not, []).append(flow.sid)
+        self._steps += not_taken(refused)
+        return chosen
+
+    def _why_not(self, flow: FlexFlow) -> str | None:
+        """Say why a flow does not take the message; None when it does."""
+        self._by_rule = self._by_content = self._by_clock = False
+        if flow.match:
+            why_not = self._rule(flow)
+            if why_not is not None:
+                return why_not
+        if flow.language and self.decision.language not in flow.language:
+            return "for another language" if self.decision.language else "no language is decided"
+        return None
+
+    def _rule(self, flow: FlexFlow) -> str | None:
+        try:
+            expression = compile_expression(flow.match)
+            if self._opt_out and "opt_out_type" not in expression.names:
+                return "its Match does not ask for opt-outs"
+            asked = expression.names
+            values = dict(
+                variables(
+                    self._message,
+                    names=asked,
+                    language=self.decision.language if "language" in asked else "",
+                    country=self._country if "country" in asked else "",
+                    now=datetime.fromtimestamp(self._circumstance.at, UTC),
+                )
+            )
+            values["opt_out_type"] = self._opt_out
+            met = expression.matches(values, bucket(self._message))
+        except (ExpressionError, ValueError) as error:
+            self.failed.append((flow.sid, str(error)))
+            if len(self.failed) <= _NAMED:
+                self._steps.append(f"The Match of {flow.sid} has no value: {error}")
+            return "its Match has no value"
+        if not met:
+            return "its Match is false"
+        self._by_rule, self._by_content, self._by_clock = True, expression.content, "now" in expression.names
+        return None
+
+    # -- language ---------------------------------------------------------------------------------------------------
+
+    @property
+    def decision(self) -> Decision:
+        """The language of the message among those that the address offers; weighed when it is first asked for."""
+        if self._decision is None:
+            offered = _offered(self._flows)
+            evidence = list(self._evidence(offered)) if offered else []
+            self._decision = decide(offered, evidence) if offered else _UNASKED
+            self._steps += self._decision.steps
+            if self._decision.others:
+                self._steps.append(f"What would change it: {self._decision.others}")
+        return self._decision
+
+    def _commanded(self, flows: Sequence[FlexFlow]) -> str:
+        """Return the language that the message names, "" for none: it is heard whichever flow takes the message."""
+        if self._opt_out or not any(flow.language_commands for flow in flows):
+            return ""
+        message, offered = self._message, _offered(flows)
+        for tag in offered:  # the first time takes up to 16 ms for each
+            names(tag)
+            self._circumstance.pause()
+        return command(message.body, message.button_text, message.button_payload, offered)
+
+    def _evidence(self, offered: Sequence[str]) -> Sequence[Evidence]:
+        known = self._circumstance.known
+        preferred = self._command or known.preference or known.language
+        if best(preferred, offered):
+            # Nothing beside it is weighed: a text and earlier ones would together outweigh what was chosen.
+            given: tuple[Evidence | None, ...] = (from_preference(preferred, offered),)
+        else:
+            given = (
+                from_parameter(self._circumstance.lang, offered),
+                from_preference(preferred, offered),
+                from_history(known.learned, offered),
+                self._text(offered) if self._told else None,
+                from_country(self._country, offered),
+            )
+        return [each for each in given if each is not None]
+
+    def _text(self, offered: Sequence[str]) -> Evidence | None:
+        evidence = from_text(self._circumstance.likelihood(self._told, offered), letters(self._told), offered)
+        self._read = evidence is not None
+        if evidence is None:
+            self._steps.append(f"The text is not read: no model for {', '.join(offered)} is in memory")
+        return evidence
+
+    @property
+    def _country(self) -> str:
+        return country_of(self._message.from_, self._message.params.get("FromCountry", ""))
+
+    # -- what came of it --------------------------------------------------------------------------------------------
+
+    @property
+    def language(self) -> str:
+        """The language that was decided on, "" where none was, or nobody asked."""
+        return self._decision.language if self._decision else ""
+
+    def said(self) -> list[str]:
+        """Return the steps so far, once."""
+        said, self._steps = self._steps, []
+        return said
+
+    def choice(self, chosen: FlexFlow | None, candidates: tuple[Candidate, ...]) -> Choice:
+        """Return what `accept` weighs against the flow that the conversation has."""
+        decision = self._decision or _UNASKED
+        conditional = chosen is not None and not chosen.is_default
+        strength = self._strength(decision, chosen) if chosen and conditional else Strength.SILENT
+        by_itself = self._decision is None or bool(self._command) or not self._by_rule
+        return Choice(
+            identities=identities_of(self._message),
+            ours=self._message.contact_identity,
+            language=decision.language if conditional else "",
+            strength=strength,
+            firm=conditional and (self._by_rule or decision.firm),
+            candidates=candidates,
+            known=self._circumstance.known.version,
+            settled=strength is Strength.OUTRIGHT and by_itself,
+            learned=_rounded(decision.shares) if self._read else {},
+            preference=self._command,
+            passing=bool(self._opt_out) or (conditional and self._by_clock),
+        )
+
+    def _strength(self, decision: Decision, chosen: FlexFlow) -> Strength:
+        """Say how much the message says for the flow that has conditions.
+
+        A rule about what the customer says, or about the hour, is obeyed; one about who the customer is chooses for
+        new conversations only, lest a canary take over those that are under way; with a language, it takes what that
+        alone would. A word of no language moves nothing.
+        """
+        if self._by_content or self._by_clock:
+            return Strength.OUTRIGHT
+        if not chosen.language:
+            return Strength.SILENT
+        if self._command:
+            return Strength.OUTRIGHT
+        if decision.clear and any(flow.language_change for flow in self._flows):
+            return Strength.CLEAR
+        return Strength.DECIDED if self._told else Strength.SILENT
+
+
+def _offered(flows: Sequence[FlexFlow]) -> tuple[str, ...]:
+    return tuple(islice(dict.fromkeys(tag for flow in flows for tag in flow.language), _OFFERED))
+
+
+def _rounded(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Write shares as short as they say anything: 17 digits of each would be most of what is kept of a contact."""
+    return {tag: float(f"{share:.3g}") for tag, share in shares}
+
+
+def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say which flows did not take a message, by the reason why."""
+    said = []
+    for why, sids in refused.items():
+        which = ", ".join(sids) if len(sids) <= _NAMED else f"{len(sids)} flows"
+        said.append(f"{which} not taken: {why if len(sids) == 1 else why.replace('its Match', 'their Match')}")
+    return said
+
+
+# Where no flow of the address has a language.
+_UNASKED: Final = Decision("", 0.0, (), firm=False, clear=False, steps=(), others="")
+
+
+def letters(words: str) -> int:
+    """Count the letters of telling words."""
+    return len(words) - words.count(" ")

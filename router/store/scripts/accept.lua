@@ -1,0 +1,137 @@
+#!lua
+-- Puts an inbound message at the end of its conversation's lane, once; where the flows of its address have conditions,
+-- with the flow that the conversation stays with.
+--
+-- Besides its keys it writes queued:{b}, a hash: how many messages of each account are not done yet; and the contact
+-- that one of the contact's addresses is an alias of.
+--include contact_link
+--
+-- KEYS 1 message  hash    the message: facts (raw, lane, flow, language, why, at, token) and state
+--      2 lane     list    ids of the conversation's messages not done yet, oldest first
+--      3 due      zset    every non-empty lane of the bucket -> ms at which its head may be claimed
+--      4 log      zset    every message of the account -> ms of its acceptance
+--      5 dead     zset    undelivered and unrouted messages of the account -> ms
+--      6…         hash    the address entries that the route came from, as many as there are versions
+--      …          hash    the contact, by each address that the message names; none without a choice
+-- ARGV 1 token        random, made by the caller; the same when the caller repeats a call whose reply was lost
+--      2 disposition  queue | unrouted | redirected
+--      3 lane id   4 message id   5 lease in ms, 0 for none
+--      6 retention in ms of an unrouted message   7 of a redirected one
+--      8 number of versions, then the versions ("" for "no such entry")
+--      …              choice, '' where no flow of the address has a condition; else JSON:
+--        ours, identities   the address written to; the contact's, one for each of their keys
+--        strength, firm     0 to 3, as router.routing.contact.Strength; whether a conversation keeps what was chosen
+--        language           of the message, '' where undecided
+--        candidates         flow -> [disposition, ms that the conversation may be idle, -1 for ever]
+--        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
+--        known, final       the contact's version that the choice came from; whether it counts whatever that is now
+--        learned, preference, passing, keep   as router.routing.contact.Choice; ms that a contact is kept
+--      …              field value field value … written once
+--
+-- Returns {leased, now, 'sending', flow, language, kept 0|1} | {accepted, now, state of the lane's head, the same}
+--       | {stale, now} or, where the contact is not as the choice took it, {stale, now, version, preference,
+--         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}
+local message, lane, due, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local lease, versions = tonumber(ARGV[5]), tonumber(ARGV[8])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local order = time[1] * 1000 + time[2] / 1000 -- with microseconds: the order of acceptance within a millisecond
+
+local function head_state()
+  local head = redis.call('LINDEX', lane, 0)
+  if not head then return '' end
+  local prefix = string.sub(message, 1, #message - #id)
+  return redis.call('HGET', prefix .. head, 'state') or ''
+end
+
+local seen = redis.call('HMGET', message, 'state', 'token', 'lease', 'answer', 'answered', 'flow', 'language', 'kept')
+if seen[1] then
+  if seen[2] == token then
+    -- A write, so that WAIT on a new connection speaks for the message itself (ROUTER_REDIS_REPLICAS).
+    redis.call('HSET', message, 'token', token)
+    local kind = seen[3] == token and 'leased' or 'accepted'
+    return {kind, now, head_state(), seen[6] or '', seen[7] or '', tonumber(seen[8] or 0)}
+  end
+  redis.call('HINCRBY', message, 'duplicates', 1)
+  return {'duplicate', now, seen[1], seen[4] or '', seen[5] or '', seen[6] or '', head_state()}
+end
+for i = 1, versions do
+  if (redis.call('HGET', KEYS[5 + i], 'version') or '') ~= ARGV[8 + i] then return {'stale', now} end
+end
+
+local choice = ARGV[9 + versions] ~= '' and cjson.decode(ARGV[9 + versions])
+local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
+if choice then
+  -- The contact is whoever the first known of the addresses belongs to.
+  for i = 6 + versions, #KEYS do
+    contact = contact_of(KEYS[i])
+    if contact then break end
+  end
+  contact = contact or KEYS[6 + versions]
+  local c = redis.call('HMGET', contact, 'stay ' .. choice.ours, 'version', 'preference', 'language', 'learned')
+  local candidate
+  if c[1] then
+    local at
+    flow, firm, at, language = string.match(c[1], '^(%S+) (%d) (%d+) (.*)$')
+    candidate = choice.candidates[flow]
+    local another = language ~= '' and language ~= choice.language
+    kept = candidate and (candidate[2] < 0 or now - tonumber(at) <= candidate[2])
+      and choice.strength < (firm ~= '1' and 1 or another and 2 or 3)
+  end
+  if kept then
+    disposition = candidate[1]
+    if flow ~= choice.chosen then lease = choice.lease end
+    if disposition ~= 'queue' then lease = 0 end
+  elseif not choice.final and not choice.settled and (c[2] or '') ~= choice.known then
+    return {'stale', now, c[2] or '', c[3] or '', c[4] or '', c[5] or ''}
+  end
+end
+
+redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 10 + versions))
+if kept then
+  local why = redis.call('HGET', message, 'why')
+  redis.call('HSET', message, 'flow', flow, 'language', language, 'kept', 1,
+    'why', why .. '\nThe conversation stays with ' .. flow .. (language ~= '' and ' in ' .. language or ''))
+  redis.call('HDEL', message, 'error')
+elseif choice then
+  local m = redis.call('HMGET', message, 'flow', 'language')
+  flow, language, firm = m[1] or '', m[2] or '', choice.firm
+end
+if choice and (not choice.passing or choice.preference ~= '') then
+  if choice.passing then
+    redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the next message is decided by the preference
+  elseif flow ~= '' then
+    redis.call('HSET', contact, 'stay ' .. choice.ours, flow .. ' ' .. firm .. ' ' .. now .. ' ' .. language)
+    if choice.candidates[flow] and choice.candidates[flow][2] < 0 then redis.call('HSET', contact, 'lasting', 1) end
+  end
+  if choice.learned ~= '' and not (kept or choice.passing) then
+    redis.call('HSET', contact, 'learned', choice.learned, 'version', token)
+  end
+  if choice.preference ~= '' then
+    redis.call('HSET', contact, 'preference', choice.preference, 'version', token, 'lasting', 1)
+  end
+  for i, identity in ipairs(choice.identities) do link(contact, KEYS[5 + versions + i], identity, token) end
+  keep(contact, choice.keep)
+end
+
+redis.call('ZADD', log, order, id)
+if disposition ~= 'queue' then
+  redis.call('HSET', message, 'state', disposition)
+  redis.call('PEXPIRE', message, disposition == 'unrouted' and ARGV[6] or ARGV[7])
+  if disposition == 'unrouted' then redis.call('ZADD', dead, order, id) end
+  return {'accepted', now, '', flow or '', language or '', kept and 1 or 0}
+end
+redis.call('HINCRBY', 'queued' .. string.sub(due, 4), string.sub(id, 1, 34), 1)
+if redis.call('RPUSH', lane, id) == 1 then
+  if lease > 0 then
+    redis.call('HSET', message, 'state', 'sending', 'lease', token, 'attempts', 1)
+    redis.call('ZADD', due, now + lease, lane_id)
+    return {'leased', now, 'sending', flow or '', language or '', kept and 1 or 0}
+  end
+  redis.call('ZADD', due, now, lane_id)
+  redis.call('HSET', message, 'state', 'queued')
+  return {'accepted', now, 'queued', flow or '', language or '', kept and 1 or 0}
+end
+redis.call('HSET', message, 'state', 'queued')
+return {'accepted', now, head_state(), flow or '', language or '', kept and 1 or 0}

@@ -1,0 +1,133 @@
+"""What an account has, and what it received: its status, its addresses and their webhooks, its inbound messages."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from router.twilio_api.client import API, Rest
+
+# Records in one answer; Twilio gives 1,000 at most.
+_PAGE: Final = 500
+_SERVICES: Final = 50  # Messaging Services whose numbers are asked for, one call each
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address that customers write to, and where its webhooks go.
+
+    `by` says what decides that, where it is not the number itself: a Messaging Service or an application.
+    """
+
+    identity: str
+    url: str
+    fallback_url: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """An inbound message as the Message resource has it; `fields` are those of its webhook, without media."""
+
+    sid: str
+    created: datetime
+    num_media: int
+    fields: tuple[tuple[str, str], ...]
+
+
+class TwilioApi(Rest):
+    """The API as one account that asks for what it has."""
+
+    def status(self) -> str:
+        """Return the account's status: active, suspended or closed."""
+        with self.errors():
+            return str(self.client.api.v2010.accounts(self.account_sid).fetch().status)
+
+    def numbers(self) -> list[Address]:
+        """List the account's numbers, with the URLs that really count for each.
+
+        A Messaging Service's URL comes before its numbers' own, and an application's before a number's.
+        """
+        with self.errors():
+            own = self.client.incoming_phone_numbers.list(page_size=_PAGE)
+            services = self._of_services()
+            return [services.get(each.phone_number) or self._of_number(each) for each in own]
+
+    def senders(self) -> list[Address]:
+        """List the account's WhatsApp senders."""
+        with self.errors():
+            found = self.client.messaging.v2.channels_senders.list(channel="whatsapp", page_size=_PAGE)
+            return [
+                Address(
+                    str(each.sender_id),
+                    _part(each.webhook, "callback_url"),
+                    _part(each.webhook, "fallback_url"),
+                )
+                for each in found
+            ]
+
+    def inbound(self, since: datetime, to: str = "") -> Iterator[Inbound]:
+        """Walk the inbound messages created since, the newest first; `to` is an address as Twilio writes it.
+
+        Twilio filters by the day (https://www.twilio.com/docs/messaging/api/message-resource), the rest is done here.
+        """
+        day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+        wanted = {"date_sent_after": day, "page_size": _PAGE} | ({"to": to} if to else {})
+        with self.errors():
+            for message in self.client.messages.stream(**wanted):
+                if message.direction == "inbound" and message.date_created and message.date_created >= since:
+                    yield self._inbound(message)
+
+    def media(self, message_sid: str) -> list[tuple[str, str]]:
+        """Return the attachments of a message: URL, as a webhook gives it, and MIME type."""
+        with self.errors():
+            found = self.client.messages(message_sid).media.list()
+            return [(API + str(each.uri).removesuffix(".json"), str(each.content_type)) for each in found]
+
+    def _of_services(self) -> dict[str, Address]:
+        found: dict[str, Address] = {}
+        for service in self.client.messaging.v1.services.list(limit=_SERVICES):
+            if service.use_inbound_webhook_on_number:
+                continue  # without that, a service that has no URL lets inbound messages fall
+            by = f"Messaging Service {service.sid}"
+            for number in service.phone_numbers.list(page_size=_PAGE):
+                identity = str(number.phone_number)
+                found[identity] = Address(identity, service.inbound_request_url or "", service.fallback_url or "", by)
+        return found
+
+    def _of_number(self, number: Any) -> Address:
+        by, url, fallback = "", number.sms_url, number.sms_fallback_url
+        if number.sms_application_sid:
+            by = f"application {number.sms_application_sid}"
+            application = self.client.applications(number.sms_application_sid).fetch()
+            url, fallback = application.sms_url, application.sms_fallback_url
+        return Address(str(number.phone_number), url or "", fallback or "", by)
+
+    def _inbound(self, message: Any) -> Inbound:
+        given = {
+            "SmsMessageSid": message.sid,
+            "NumMedia": message.num_media,
+            "SmsSid": message.sid,
+            "SmsStatus": "received",
+            "Body": message.body,
+            "To": message.to,
+            "MessagingServiceSid": message.messaging_service_sid or None,
+            "NumSegments": message.num_segments,
+            "MessageSid": message.sid,
+            "AccountSid": message.account_sid,
+            "From": message.from_,
+            "ApiVersion": message.api_version,
+        }
+        # JSON can hold half of a character, as of an emoji that was cut; a form cannot.
+        whole = {
+            name: str(value).encode(errors="replace").decode() for name, value in given.items() if value is not None
+        }
+        fields = tuple(whole.items())
+        media = str(message.num_media or "0")
+        return Inbound(str(message.sid), message.date_created, int(media) if media.isdecimal() else 0, fields)
+
+
+def _part(webhook: Any, name: str) -> str:
+    """Read a field of a sender's webhook, which the client gives as an object or as JSON."""
+    value = webhook.get(name) if isinstance(webhook, dict) else getattr(webhook, name, None)
+    return str(value or "")

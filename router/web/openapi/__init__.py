@@ -1,0 +1,241 @@
+"""The OpenAPI 3.1 document of the REST resources, at `/v1/openapi.json`: https://spec.openapis.org/oas/v3.1.1.html."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from router.flow.address_configuration import TYPE
+from router.queries.deliveries import STATES
+from router.settings import Settings
+from router.web.openapi.kind import TEXT, Schema, one_of, ref, sid
+from router.web.openapi.schema import SCHEMAS
+from router.web.page import base_url, json_response
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_JSON: Final = "application/json"
+_MEANINGS: Final = {
+    200: "As asked",
+    201: "Created",
+    204: "Deleted",
+    400: "A parameter is missing or not allowed; the message begins with its name",
+    401: "No credentials, or wrong ones",
+    404: "There is none, or it is another account's",
+    409: "It collides with another one, or with what is being done to it",
+    410: "Its body has expired",
+    413: "The form is too large",
+    429: "Too many wrong credentials; Retry-After says when to try again",
+    503: "The store does not answer",
+}
+_GUARDED: Final = (401, 429, 503)  # what every resource that asks for credentials may answer
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    Args:
+        name: its `operationId`.
+        summary: what it does.
+        answers: the status of success, and the name of its schema, or its media type, or "" for no body.
+        errors: the statuses of its own errors; those of every guarded resource are added.
+        query: the parameters of its query.
+        form: the name of its form's schema, "" for none.
+        guarded: whether it asks for credentials, and has Twilio's errors.
+    """
+
+    name: str
+    summary: str
+    answers: tuple[int, str]
+    errors: tuple[int, ...] = ()
+    query: dict[str, Schema] = field(default_factory=dict)
+    form: str = ""
+    guarded: bool = True
+
+
+def _paged(filters: Mapping[str, Schema] | None = None, *, most: int = 1000) -> dict[str, Schema]:
+    size = {"type": "integer", "minimum": 1, "maximum": most, "default": 50}
+    return dict(filters or {}) | {"PageSize": size, "Page": {"type": "integer", "minimum": 0}, "PageToken": TEXT}
+
+
+_DELIVERY_FILTERS: Final[dict[str, Schema]] = {
+    "Status": one_of(STATES),
+    "From": TEXT,
+    "To": TEXT,
+    "FlexFlowSid": sid("FO"),
+    "DateCreatedAfter": TEXT | {"description": "ISO 8601, the first moment that counts"},
+    "DateCreatedBefore": TEXT | {"description": "ISO 8601, the first moment that does not"},
+}
+# A path's parameters, by their names in it.
+_PLACES: Final[dict[str, Schema]] = {
+    "FlexFlowSid": sid("FO"),
+    "Address": TEXT | {"description": "`IG…`, or the address itself in any form"},
+    "MessageSid": sid("SM|MM"),
+    "Identity": TEXT | {"description": "An address of the contact, in any form"},
+}
+OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
+    "/v1/FlexFlows": {
+        "get": Operation(
+            "listFlexFlows", "List Flex Flows, the newest first", (200, "FlexFlowPage"), (400,),
+            query=_paged({"FriendlyName": TEXT}),
+        ),
+        "post": Operation(
+            "createFlexFlow", "Create a Flex Flow", (201, "FlexFlowWritten"), (400, 409), form="FlexFlowCreate"
+        ),
+    },
+    "/v1/FlexFlows/{FlexFlowSid}": {
+        "get": Operation("fetchFlexFlow", "Fetch a Flex Flow", (200, "FlexFlow"), (404,)),
+        "post": Operation(
+            "updateFlexFlow", "Change a Flex Flow", (200, "FlexFlowWritten"), (400, 404, 409), form="FlexFlowUpdate"
+        ),
+        "delete": Operation("deleteFlexFlow", "Delete a Flex Flow", (204, ""), (404,)),
+    },
+    "/v1/FlexFlows/{FlexFlowSid}/Changes": {
+        "get": Operation(
+            "listChanges", "List what was done to a Flex Flow, the newest first", (200, "ChangePage"), (400, 404),
+            query=_paged(),
+        ),
+    },
+    "/v1/Configuration/Addresses": {
+        "get": Operation(
+            "listAddresses", "List addresses, the newest first", (200, "AddressConfigurationPage"), (400,),
+            query=_paged({"Type": one_of(TYPE.values)}, most=50),
+        ),
+        "post": Operation(
+            "createAddress", "Configure an address", (201, "AddressConfiguration"), (400, 409),
+            form="AddressConfigurationCreate",
+        ),
+    },
+    "/v1/Configuration/Addresses/{Address}": {
+        "get": Operation("fetchAddress", "Fetch an address", (200, "AddressConfiguration"), (404,)),
+        "post": Operation(
+            "updateAddress", "Change an address", (200, "AddressConfiguration"), (400, 404, 409),
+            form="AddressConfigurationUpdate",
+        ),
+        "delete": Operation("deleteAddress", "Delete an address, and its Flex Flow", (204, ""), (404,)),
+    },
+    "/v1/Deliveries": {
+        "get": Operation(
+            "listDeliveries", "List messages and what became of them, the newest first", (200, "DeliveryPage"), (400,),
+            query=_paged(_DELIVERY_FILTERS),
+        ),
+    },
+    "/v1/Deliveries/{MessageSid}": {
+        "get": Operation("fetchDelivery", "Fetch what became of a message", (200, "Delivery"), (404,)),
+        "post": Operation(
+            "replayDelivery", "Send a message again", (200, "Delivery"), (400, 404, 409, 410), form="DeliveryUpdate"
+        ),
+    },
+    "/v1/Routes": {
+        "post": Operation(
+            "explainRoute", "Say where a message would go, and why", (200, "Route"), (400,), form="RouteCreate"
+        ),
+    },
+    "/v1/Contacts/{Identity}": {
+        "get": Operation("fetchContact", "Fetch what is known of a contact", (200, "Contact"), (404,)),
+        "post": Operation(
+            "updateContact", "Set what is known of a contact, move or close conversations", (200, "Contact"),
+            (400, 404, 409), form="ContactUpdate",
+        ),
+        "delete": Operation(
+            "eraseContact", "Erase a contact, and what its messages said; 409 while some are not done yet", (204, ""),
+            (404, 409),
+        ),
+    },
+    "/v1/openapi.json": {
+        "get": Operation("describe", "This document", (200, _JSON), guarded=False),
+    },
+    "/healthz": {
+        "get": Operation("live", "Say that the process is alive", (200, "text/plain"), guarded=False),
+    },
+    "/readyz": {
+        "get": Operation("ready", "Say whether messages can be taken", (200, "Readiness"), (503,), guarded=False),
+    },
+    "/metrics": {
+        "get": Operation("measure", "Figures for Prometheus", (200, "text/plain"), guarded=False),
+    },
+}  # fmt: skip
+
+
+def blueprint(settings: Settings) -> Blueprint:
+    """Make the route of the document. It holds nothing that is anybody's, and needs no password."""
+    openapi = Blueprint("openapi", __name__)
+
+    @openapi.get("/v1/openapi.json")
+    def describe() -> Response:
+        return json_response(document(base_url(request, settings)))
+
+    return openapi
+
+
+def document(base: str) -> dict[str, Any]:
+    """Return the document; `base` is where the resources are."""
+    return {
+        "openapi": "3.1.1",
+        "info": {
+            "title": "Twilio message router",
+            "version": version("twilio-message-router"),
+            "description": "Flex Flows and addresses as Twilio's own API has them, and what became of messages.",
+        },
+        "servers": [{"url": base}],
+        "security": [{"basic": []}],
+        "paths": {path: _path(path, methods) for path, methods in OPERATIONS.items()},
+        "components": {
+            "schemas": dict(SCHEMAS),
+            "securitySchemes": {
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "An account's SID and auth token, or an API key's SID and secret",
+                }
+            },
+        },
+    }
+
+
+def _path(path: str, methods: dict[str, Operation]) -> dict[str, Any]:
+    places = [
+        {"name": name, "in": "path", "required": True, "schema": schema}
+        for name, schema in _PLACES.items()
+        if f"{{{name}}}" in path
+    ]
+    operations = {method: _operation(operation) for method, operation in methods.items()}
+    return ({"parameters": places} if places else {}) | operations
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    status, answer = operation.answers
+    errors = operation.errors
+    if operation.guarded:
+        errors += (*_GUARDED, *((413,) if operation.form else ()))
+    # Readiness is the one answer that has the same shape when it is bad news.
+    unwell = answer if not operation.guarded else "Error"
+    responses: dict[str, Any] = {str(status): _response(status, answer)}
+    responses |= {str(each): _response(each, unwell) for each in sorted(errors)}
+    if operation.guarded:
+        responses["default"] = {"description": "Any other error", "content": {_JSON: {"schema": ref("Error")}}}
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "responses": responses,
+    }
+    if operation.query:
+        described["parameters"] = [
+            {"name": name, "in": "query", "schema": schema} for name, schema in operation.query.items()
+        ]
+    if operation.form:
+        described["requestBody"] = {"required": True, "content": {_FORM: {"schema": ref(operation.form)}}}
+    if not operation.guarded:
+        described["security"] = []
+    return described
+
+
+def _response(status: int, answer: str) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": _MEANINGS[status]}
+    if "/" in answer:
+        described["content"] = {answer: {}}
+    elif answer:
+        described["content"] = {_JSON: {"schema": ref(answer)}}
+    return described

@@ -1,0 +1,80 @@
+"""Small schemas that those of the resources are made of: https://json-schema.org/draft/2020-12."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from router.flow.parameter import Choice, Flag, Kind, Languages, Rule, Sid, Text, Twiml, Url, Whole, Words
+
+Schema = dict[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+FLAG: Final[Schema] = {"type": "boolean"}
+TEXTS: Final[Schema] = {"type": "array", "items": TEXT}
+URL: Final[Schema] = {"type": "string", "format": "uri"}
+# To the second, in UTC, as Twilio writes it.
+DATE: Final[Schema] = {"type": "string", "pattern": "^[0-9-]{10}T[0-9:]{8}Z$", "examples": ["2026-05-31T22:00:00Z"]}
+
+
+def sid(prefix: str) -> Schema:
+    """Return the schema of a SID; `prefix` is one, or several as `SM|MM`."""
+    kind = f"({prefix})" if "|" in prefix else prefix
+    return {"type": "string", "pattern": f"^{kind}[0-9a-fA-F]{{32}}$"}
+
+
+def one_of(values: Iterable[str]) -> Schema:
+    """Return the schema of one of a few words."""
+    return {"type": "string", "enum": list(values)}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Return a schema that takes null, too."""
+    more = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return schema | {"type": [schema["type"], "null"]} | more
+
+
+def ref(name: str) -> Schema:
+    """Refer to a schema of `components`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def exactly(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = (), **more: Any) -> Schema:
+    """Return the schema of an object that has these properties and no others."""
+    required = [name for name in properties if name not in optional]
+    shape = {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
+    return shape | more
+
+
+def taken(kind: Kind) -> Schema:
+    """Return what a form may have for a value of this kind."""
+    match kind:
+        case Words() | Languages():
+            return TEXT | {"description": kind.expects}
+        case _:
+            return shown(kind)
+
+
+def shown(kind: Kind) -> Schema:
+    """Return what JSON has for a value of this kind."""
+    schema: Schema
+    match kind:
+        case Url(most=most):
+            schema = URL | {"maxLength": most}
+        case Text(most=most) | Rule(most=most) | Twiml(most=most):
+            schema = TEXT | {"maxLength": most}
+        case Sid(prefix=prefix):
+            schema = sid(prefix)
+        case Choice(values=values):
+            schema = one_of(values)
+        case Words(values=values):
+            schema = {"type": "array", "items": one_of(values)}
+        case Languages():
+            schema = TEXTS
+        case Whole(least=least, most=most):
+            schema = {"type": "integer", "minimum": least, "maximum": most}
+        case Flag():
+            schema = FLAG
+        case _:
+            raise TypeError(f"no schema for {kind!r}")
+    return schema

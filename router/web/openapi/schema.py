@@ -1,0 +1,277 @@
+"""The schemas of the OpenAPI document: what the REST resources take and answer.
+
+What a Flex Flow has is in `router.flow.field.FIELDS`, and nowhere else: its form, its JSON and the parts of an address
+configuration that are a flow's are derived from there.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from router.flow.address_configuration import CREATION, EVENTS, METHOD, NAMES, TYPE
+from router.flow.field import FIELDS, INTEGRATION_TYPES, RESPONSES, Field
+from router.flow.parameter import Choice
+from router.queries.contacts import ADDRESS, CLOSED
+from router.queries.deliveries import STATES
+from router.web.openapi.kind import (
+    COUNT,
+    DATE,
+    FLAG,
+    TEXT,
+    TEXT_OR_NULL,
+    TEXTS,
+    URL,
+    Schema,
+    exactly,
+    one_of,
+    or_null,
+    ref,
+    shown,
+    sid,
+    taken,
+)
+
+
+def _described(schema: Schema, each: Field) -> Schema:
+    text = each.help + (f" ({', '.join(f'`{name}`' for name in each.types)})" if each.types else "")
+    allowed = schema.get("description")
+    default: Schema = {"default": each.default} if each.default not in ("", ()) else {}
+    return schema | {"description": f"{text}: {allowed}" if allowed else text} | default
+
+
+def _flow_form(*, new: bool) -> Schema:
+    properties = {each.wire: _described(taken(each.kind), each) for each in FIELDS}
+    required = [each.wire for each in FIELDS if each.required and new]
+    return {"type": "object", "properties": properties} | ({"required": required} if required else {})
+
+
+def _flow(**more: Schema) -> Schema:
+    own: dict[str, Schema] = {"sid": sid("FO"), "account_sid": sid("AC")}
+    integration: dict[str, Schema] = {}
+    for each in FIELDS:
+        place, _, name = each.attribute.rpartition(".")
+        schema = _described(shown(each.kind), each)
+        if each.key == "integration_type":
+            own[each.key] = schema
+        elif place:
+            integration |= {} if each.write_only else {name: schema}
+        else:  # a text that was not given is null
+            own[name] = or_null(schema) if each.default == "" and not isinstance(each.kind, Choice) else schema
+    parts = exactly(integration, optional=tuple(integration), description="Of these, what its type has")
+    return exactly(own | {"integration": parts, "date_created": DATE, "date_updated": DATE, "url": URL} | more)
+
+
+_FIELDS: Final = {each.wire: each for each in FIELDS}
+
+
+def _address_form(*, new: bool) -> Schema:
+    shared = {name: taken(_FIELDS[wire].kind) for name, wire in NAMES.items() if new or name != "Address"}
+    creation = {
+        "AutoCreation.Type": taken(CREATION),
+        "AutoCreation.WebhookMethod": taken(METHOD),
+        "AutoCreation.WebhookFilters": {"type": "array", "items": taken(EVENTS)},
+    }
+    if not new:
+        return {"type": "object", "properties": shared | creation}
+    country = {"AddressCountry": TEXT | {"pattern": "^[A-Za-z]{2}$"}}
+    properties = {"Type": taken(TYPE)} | shared | creation | country
+    return {"type": "object", "properties": properties, "required": ["Type", "Address"]}
+
+
+def _address() -> Schema:
+    of = {name: shown(_FIELDS[wire].kind) for name, wire in NAMES.items()}
+    creation = {
+        "enabled": FLAG,
+        "type": shown(CREATION),
+        "conversation_service_sid": or_null(of["AutoCreation.ConversationServiceSid"]),
+        "webhook_url": of["AutoCreation.WebhookUrl"],
+        "webhook_method": one_of(value.upper() for value in METHOD.values),
+        "webhook_filters": {"type": "array", "items": shown(EVENTS)},
+        "studio_flow_sid": of["AutoCreation.StudioFlowSid"],
+        "studio_retry_count": of["AutoCreation.StudioRetryCount"],
+    }
+    return exactly(
+        {
+            "sid": sid("IG"),
+            "account_sid": sid("AC"),
+            "type": shown(TYPE),
+            "address": TEXT,
+            "friendly_name": TEXT_OR_NULL,
+            "address_country": TEXT_OR_NULL,
+            "auto_creation": exactly(creation, optional=tuple(list(creation)[3:])),
+            "date_created": DATE,
+            "date_updated": DATE,
+            "url": URL,
+        }
+    )
+
+
+_PAST: Final[Schema] = {"description": "Null where there was none; a secret only says that it changed"}
+_CHANGE: Final = exactly(
+    {
+        "id": TEXT,
+        "account_sid": sid("AC"),
+        "flex_flow_sid": sid("FO"),
+        "action": one_of(("created", "updated", "deleted")),
+        "by": TEXT | {"description": "An account's or API key's SID, or a command"},
+        "date_created": DATE,
+        "changes": {"type": "object", "additionalProperties": exactly({"before": {}, "after": {}}) | _PAST},
+    }
+)
+_DELIVERY: Final = exactly(
+    {
+        "sid": sid("SM|MM"),
+        "account_sid": sid("AC"),
+        "status": one_of(STATES),
+        "from": TEXT_OR_NULL,
+        "to": TEXT_OR_NULL,
+        "channel": TEXT_OR_NULL,
+        "body": TEXT_OR_NULL,
+        "num_media": or_null(COUNT),
+        "flex_flow_sid": or_null(sid("FO")),
+        "language": TEXT_OR_NULL,
+        "route": TEXTS,
+        "attempts": COUNT,
+        "replays": COUNT,
+        "duplicates": COUNT,
+        "recovered": FLAG,
+        "error": TEXT_OR_NULL,
+        "history": TEXTS,
+        "answer": TEXT_OR_NULL,
+        "late_answer": TEXT_OR_NULL | {"description": "What became of an answer that came too late for the webhook"},
+        "answered_by": TEXT_OR_NULL,
+        "date_created": DATE,
+        "url": URL,
+        "waiting_for": TEXTS | {"description": "Only of a message that is fetched by its SID: why it is not sent yet"},
+    },
+    optional=("waiting_for",),
+    description="What came with the message is null when its body has expired",
+)
+_DELIVERY_FORM: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "Status": one_of(("queued",)),
+        "Route": one_of(("original", "current")) | {"default": "original"},
+    },
+    "required": ["Status"],
+}
+_ROUTE: Final = exactly(
+    {
+        "account_sid": sid("AC"),
+        "channel": TEXT,
+        "contact_identity": TEXT,
+        "flex_flow_sid": or_null(sid("FO")),
+        "friendly_name": TEXT_OR_NULL,
+        "integration_type": or_null(one_of(INTEGRATION_TYPES)),
+        "response": or_null(one_of(RESPONSES)),
+        "paused": or_null(FLAG),
+        "language": TEXT_OR_NULL,
+        "kept": FLAG | {"description": "Whether because the conversation stays with its flow"},
+        "reason": TEXT_OR_NULL,
+        "steps": TEXTS,
+    }
+)
+_ROUTE_FORM: Final[Schema] = {
+    "type": "object",
+    "description": "The parameters of an inbound message, as Twilio's webhook has them",
+    "properties": dict.fromkeys(("From", "To", "Body", "MessagingServiceSid"), TEXT)
+    | {"lang": TEXT | {"description": "The language that the webhook's URL names, as in `/webhooks/sms?lang=es`"}},
+    "required": ["From", "To"],
+    "additionalProperties": TEXT,
+}
+_TAG: Final[Schema] = {"description": "A BCP 47 language tag; empty forgets it"}
+_CONVERSATION: Final = exactly(
+    {
+        "address": TEXT | {"description": "The address of yours that the contact wrote to"},
+        "flex_flow_sid": sid("FO"),
+        "language": TEXT_OR_NULL,
+        "firm": FLAG | {"description": "Whether it moves only when a message says outright that it belongs elsewhere"},
+        "status": one_of(("active", "inactive")) | {"description": "Whether the next message goes there by itself"},
+        "date_updated": DATE,
+    }
+)
+_CONTACT: Final = exactly(
+    {
+        "account_sid": sid("AC"),
+        "identity": TEXT | {"description": "The address that the contact was first seen with"},
+        "aliases": TEXTS | {"description": "Other addresses of the same person"},
+        "language": TEXT_OR_NULL | {"description": "The language that you set"},
+        "preference": TEXT_OR_NULL | {"description": "The language that the contact chose"},
+        "learned": {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
+            "description": "The share of each language, by what the contact wrote so far",
+        },
+        "conversations": {"type": "array", "items": _CONVERSATION},
+        "url": URL,
+    }
+)
+_CONTACT_FORM: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "Language": TEXT | _TAG,
+        "Preference": TEXT | _TAG,
+        "Alias": TEXT | {"description": "Addresses of the same person, separated by commas"},
+        "Address": shown(ADDRESS) | {"description": "The address of yours whose conversation is meant"},
+        "FlexFlowSid": sid("FO") | {"description": "Where the conversation with Address goes from now on"},
+        "Status": shown(CLOSED) | {"description": "Ends the conversation with Address, or all of them"},
+    },
+}
+_FINDING: Final = exactly({"value": TEXT, "good": FLAG, "advice": TEXT}, optional=("advice",))
+_READINESS: Final = exactly(
+    {
+        "ready": FLAG,
+        "store": {
+            "oneOf": [{"type": "object", "additionalProperties": _FINDING}, TEXT | {"description": "why it is away"}]
+        },
+    }
+)
+_ERROR: Final = exactly(
+    {
+        "code": {"type": "integer", "description": "Twilio's: https://www.twilio.com/docs/api/errors"},
+        "message": TEXT,
+        "more_info": URL,
+        "status": {"type": "integer", "description": "That of HTTP"},
+    }
+)
+
+
+def _page(key: str, item: str) -> Schema:
+    link = or_null(URL)
+    meta = exactly(
+        {
+            "page": COUNT,
+            "page_size": COUNT,
+            "first_page_url": URL,
+            "previous_page_url": link,
+            "url": URL,
+            "next_page_url": link,
+            "key": {"const": key},
+        }
+    )
+    return exactly({"meta": meta, key: {"type": "array", "items": ref(item)}})
+
+
+SCHEMAS: Final[Mapping[str, Schema]] = {
+    "FlexFlow": _flow(),
+    "FlexFlowWritten": _flow(
+        warnings=TEXTS | {"description": "Which enabled flows of its address never take a message now, and why"}
+    ),
+    "FlexFlowCreate": _flow_form(new=True),
+    "FlexFlowUpdate": _flow_form(new=False),
+    "FlexFlowPage": _page("flex_flows", "FlexFlow"),
+    "Change": _CHANGE,
+    "ChangePage": _page("changes", "Change"),
+    "AddressConfiguration": _address(),
+    "AddressConfigurationCreate": _address_form(new=True),
+    "AddressConfigurationUpdate": _address_form(new=False),
+    "AddressConfigurationPage": _page("address_configurations", "AddressConfiguration"),
+    "Delivery": _DELIVERY,
+    "DeliveryUpdate": _DELIVERY_FORM,
+    "DeliveryPage": _page("deliveries", "Delivery"),
+    "Route": _ROUTE,
+    "RouteCreate": _ROUTE_FORM,
+    "Contact": _CONTACT,
+    "ContactUpdate": _CONTACT_FORM,
+    "Readiness": _READINESS,
+    "Error": _ERROR,
+}

@@ -1,0 +1,87 @@
+"""What of a body says something about its language, and which bodies ask not to be written to any more."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.language.text import MOST_LETTERS, is_opt_out, telling
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        pytest.param("", "", id="nothing"),
+        pytest.param("ok", "", id="ok"),
+        pytest.param("Si", "", id="si"),
+        pytest.param("Hello!", "", id="a greeting of the whole world"),
+        pytest.param("1", "", id="a digit"),
+        pytest.param("👍🏽", "", id="emoji"),
+        pytest.param("https://example.com/hola/mundo?a=buenos+dias", "", id="a link"),
+        pytest.param("example.com/hola", "", id="a link without a scheme"),
+        pytest.param("maria.garcia@example.es", "", id="an e-mail address"),
+        pytest.param("@juan #hola", "", id="a mention and a tag"),
+        pytest.param("AB12-X9 4711", "", id="the code of an order"),
+        pytest.param("\x00\ud800", "", id="NUL and a lone surrogate"),
+        pytest.param("hola\ud800mundo\x00", "hola mundo", id="words between them"),
+        pytest.param("ok gracias", "ok gracias", id="ok, and more"),
+        pytest.param("¿Dónde está mi pedido 4711? https://a.example/b 😡", "Dónde está mi pedido", id="a question"),
+        pytest.param("Qu'est-ce que c'est ?", "Qu'est ce que c'est", id="apostrophes"),
+        pytest.param("नमस्ते, मुझे मदद चाहिए", "नमस्ते मुझे मदद चाहिए", id="vowels that are marks"),
+        pytest.param("שלום עולם", "שלום עולם", id="right to left"),
+        pytest.param("はい", "はい", id="two letters of a script that few languages have"),
+        pytest.param("Привет hello", "Привет hello", id="two scripts"),
+    ],
+)
+def test_what_is_told(body: str, told: str) -> None:
+    """Words are; links, addresses, numbers, emoji and what everybody writes are not."""
+    assert telling(body) == told
+
+
+@given(st.text(alphabet=st.characters(), max_size=3000))
+def test_every_body_is_read(body: str) -> None:
+    """No body fails, and no more is handed on than is worth looking at."""
+    told = telling(body)
+    assert len(told) - told.count(" ") <= MOST_LETTERS
+    told.encode()  # which lingua does: no lone surrogate is left
+    is_opt_out(body)
+
+
+@pytest.mark.parametrize(
+    "body", ["x" * 1600, "a." * 800, "_" * 1600, "@" * 1600, "1a" * 800, "hola " * 320, "字" * 1600]
+)
+def test_a_long_body_is_cut(body: str) -> None:
+    """Only its beginning is looked at: what a body says about its language, it says early."""
+    told = telling(body)
+    assert len(told) - told.count(" ") <= MOST_LETTERS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "STOP",
+        "stop.",
+        " Stop ",
+        "UNSUBSCRIBE",
+        "opt out",
+        "OPT-OUT",
+        "Arrêt",
+        "Arre\u0302t",
+        "\uff33\uff34\uff2f\uff30",
+        "ARRET",
+        "BAJA",
+        "стоп",
+        "退订",
+        "إلغاء الاشتراك",
+    ],
+)
+def test_an_opt_out(body: str) -> None:
+    """Twilio's own words, and unambiguous ones of other languages, in any letter case, width and composition."""
+    assert is_opt_out(body)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "stop it please", "don't stop", "cancelar", "the end", "STOP " * 100, "nonstop", "👍"]
+)
+def test_no_opt_out(body: str) -> None:
+    """A sentence with such a word is none, nor a word that may ask for something else."""
+    assert not is_opt_out(body)

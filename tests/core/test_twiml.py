@@ -1,0 +1,285 @@
+import time
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twilio.twiml.messaging_response import MessagingResponse
+
+from router.message.twiml import _XML_DECLARATION, EMPTY_TWIML, MAX_BYTES, Answer, twiml_of
+
+URL = "https://target.example/bot/answer?lang=es"
+DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>'
+HELLO = DECLARATION + b"<Response><Message>Hello</Message></Response>"
+
+
+def relayed(body: bytes, content_type: str = "text/xml", status: int = 200, url: str = URL) -> bytes | None:
+    """What Twilio would be given of an answer."""
+    return twiml_of(Answer(status, content_type, body, url))
+
+
+def parsed(twiml: bytes | None) -> ET.Element:
+    """Read what Twilio was given, as Twilio would."""
+    assert twiml is not None
+    return ET.fromstring(twiml)  # noqa: S314 - what the router itself would send
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/xml", "application/xml", "text/html; charset=utf-8", "TEXT/XML;charset=UTF-8", "application/twiml+xml"],
+)
+def test_twiml_stays_as_it_is(content_type: str) -> None:
+    """Every content type in which Twilio reads TwiML; the bytes are the target's."""
+    assert relayed(HELLO, content_type) == HELLO
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<Response/>",
+        EMPTY_TWIML,
+        b"<?xml version='1.0'?>\n<!-- note -->\n<Response>\n  <Message>a &amp; b &#x1F335;</Message>\n</Response>\n",
+        b'<Response><Message action="https://a.example/x" to="+1">x<Media>http://a.example/y.png</Media></Message></Response>',
+        "<Response><Message>José 🌵 <![CDATA[<b>]]></Message></Response>".encode(),
+        b"\xef\xbb\xbf<Response/>",
+        b'<Response><Message action="" statusCallback=" "><Media/></Message></Response>',
+    ],
+    ids=["bare", "empty", "comment", "absolute-urls", "cdata", "byte-order-mark", "empty-urls"],
+)
+def test_nothing_to_change_changes_nothing(body: bytes) -> None:
+    """Space, comments, quotes and entities come through when no URL is relative."""
+    assert relayed(body) == body
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_every_2xx_answers(status: int) -> None:
+    """Twilio's own rule."""
+    assert relayed(HELLO, status=status) == HELLO
+
+
+@pytest.mark.parametrize("status", [100, 199, 204, 301, 302, 400, 404, 500, 503])
+def test_no_other_status_answers(status: int) -> None:
+    """What a target says in an error, or behind a redirect, is not for the customer."""
+    assert relayed(b"" if status == 204 else HELLO, status=status) is None
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "application/json", "text/css", "image/png", ";", "text", "text/xml; charset=utf-7"]
+)
+def test_no_other_content_type_answers(content_type: str) -> None:
+    """Nothing is guessed from a body, and no charset beyond the four that the web uses."""
+    assert relayed(HELLO, content_type) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"OK",
+        b"<Response>",
+        b"<response/>",
+        b"<html><body>It works</body></html>",
+        b"<Response/><Response/>",
+        b"\n<?xml version='1.0'?><Response/>",
+        b'<Response xmlns="urn:x"/>',
+        b"<Response>\xff</Response>",
+        b"<Response>\x00</Response>",
+        b"<Response>&nbsp;</Response>",
+        b"<Response><Redirect>//[</Redirect></Response>",
+        '<?xml version="1.0" encoding="UTF-16"?><Response/>'.encode("utf-16"),
+    ],
+)
+def test_what_is_no_twiml(body: bytes) -> None:
+    """Twilio would answer the customer with an error of its own; the empty answer is better."""
+    assert relayed(body) is None
+
+
+# --- bounds
+
+
+def test_64_kib_is_the_limit() -> None:
+    """To the byte, and for what we write as for what we read."""
+    padding = MAX_BYTES - len(b"<Response></Response>")
+    assert relayed(b"<Response>" + b" " * padding + b"</Response>") is not None
+    assert relayed(b"<Response>" + b" " * (padding + 1) + b"</Response>") is None
+    assert relayed(b"&" * 20_000, "text/plain") is None
+
+
+BOMB = b"""<?xml version="1.0"?>
+<!DOCTYPE lolz [<!ENTITY a "ha">%s]>
+<Response><Message>&z;</Message></Response>"""
+LEVELS = b"".join(b'<!ENTITY %c "%s">' % (n + 1, b"&%c;" % n * 10) for n in range(ord("a"), ord("z")))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BOMB % LEVELS,
+        b'<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><Response><Message>&x;</Message></Response>',
+        b'<!DOCTYPE Response SYSTEM "http://169.254.169.254/latest"><Response/>',
+        b'<!DOCTYPE r [<!ENTITY % p SYSTEM "http://a.example/p">%p;]><Response/>',
+        b"<!DOCTYPE html><Response/>",
+        b"\xef\xbb\xbf<!DOCTYPE Response><Response/>",
+    ],
+    ids=["entity-bomb", "file", "network", "parameter-entity", "html", "behind-a-byte-order-mark"],
+)
+def test_a_doctype_is_refused(body: bytes) -> None:
+    """The parser never sees one, so there is no entity to expand or fetch, and no need of another parser."""
+    assert relayed(body) is None
+
+
+def test_a_doctype_cannot_hide_in_a_charset() -> None:
+    """It is looked for in the text, not in the bytes; charsets in which they differ are not read at all."""
+    bomb = '<?xml version="1.0" encoding="UTF-7"?>+ADwAIQ-DOCTYPE r+AD4-<Response/>'
+    assert relayed(bomb.encode()) is None
+    assert relayed(bomb.encode(), "text/xml; charset=utf-7") is None
+
+
+def test_depth_is_bounded() -> None:
+    """Twenty thousand levels fit into 64 KiB; TwiML for messaging needs three."""
+    assert relayed(b"<Response>" + b"<a>" * 9_000 + b"</a>" * 9_000 + b"</Response>") is None
+
+
+# --- relative URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "absolute"),
+    [
+        ("/next", "https://target.example/next"),
+        ("next", "https://target.example/bot/next"),
+        ("../next?a=1&amp;b=2", "https://target.example/next?a=1&b=2"),
+        ("?a=1", "https://target.example/bot/answer?a=1"),
+        ("//cdn.example/x", "https://cdn.example/x"),
+        ("\n  /next\n", "https://target.example/next"),
+        ("http://other.example/x", "http://other.example/x"),
+    ],
+)
+def test_relative_urls_become_absolute(url: str, absolute: str) -> None:
+    """Twilio would read them against the router; the target meant itself. All five places that hold one."""
+    twiml = parsed(
+        relayed(
+            f'<Response><Message to="+1" action="{url}" statusCallback="{url}">Hi<Media>{url}</Media></Message>'
+            f"<Redirect method='GET'>{url}</Redirect></Response>".encode()
+        )
+    )
+    message, redirect = twiml
+    assert [message.get("action"), message.get("statusCallback")] == [absolute, absolute]
+    assert [(message[0].text or "").strip(), (redirect.text or "").strip()] == [absolute, absolute]
+    assert (message.get("to"), message.text, redirect.get("method")) == ("+1", "Hi", "GET")
+
+
+def test_an_empty_redirect_is_the_target_itself() -> None:
+    """As an empty reference is, everywhere on the web."""
+    assert parsed(relayed(b"<Response><Redirect/></Response>"))[0].text == URL
+
+
+def test_texts_that_look_like_urls_stay() -> None:
+    """Only the places that hold a URL are touched; the rest of the document keeps its text."""
+    twiml = parsed(relayed("<Response><Message><Body>/a é</Body></Message><Redirect>/b</Redirect></Response>".encode()))
+    assert twiml[0][0].text == "/a é"
+
+
+def test_the_target_may_have_no_url() -> None:
+    """A handler's answer has nothing to be relative to; it stays as it is."""
+    body = b"<Response><Redirect>/next</Redirect></Response>"
+    assert relayed(body, url="") == body
+
+
+def test_what_the_official_builder_writes() -> None:
+    """TwiML from Twilio's own helper library."""
+    response = MessagingResponse()
+    response.message("Hello", action="/sent").media("logo.png")
+    response.redirect("/next")
+    message, redirect = parsed(relayed(str(response).encode()))
+    assert message.get("action") == "https://target.example/sent"
+    assert message.findtext("Media") == "https://target.example/bot/logo.png"
+    assert redirect.text == "https://target.example/next"
+
+
+# --- charsets
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (
+            '<?xml version="1.0" encoding="ISO-8859-1"?><Response><Message>é</Message></Response>'.encode("latin-1"),
+            "text/xml",
+        ),
+        ("<Response><Message>é</Message></Response>".encode("cp1252"), "text/xml; charset=windows-1252"),
+        (
+            '<?xml version="1.0" encoding="latin1"?><Response><Message>é</Message></Response>'.encode(),
+            "text/xml; charset=utf-8",
+        ),
+        (
+            "\ufeff<?xml version='1.0'?><Response><Message>é</Message></Response>".encode(),
+            "text/xml; charset=iso-8859-1",
+        ),
+    ],
+    ids=["declared", "content-type", "content-type-before-declaration", "byte-order-mark-before-content-type"],
+)
+def test_charsets_become_utf8(body: bytes, content_type: str) -> None:
+    """Byte order mark, Content-Type, declaration, in this order (RFC 7303); Twilio gets what says of itself UTF-8."""
+    twiml = relayed(body, content_type)
+    assert parsed(twiml)[0].text == "é"
+    assert twiml is not None
+    assert "é".encode() in twiml
+
+
+# --- plain text
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200))
+def test_text_becomes_a_message(text: str) -> None:
+    """Twilio sends a text/plain answer to the customer; so does the router, whatever the characters."""
+    twiml = relayed(text.encode(), "text/plain; charset=utf-8")
+    if not text.strip():
+        assert twiml is None
+        return
+    (message,) = parsed(twiml)
+    assert message.tag == "Message"
+    assert message.text == "".join(c for c in text if c not in "\ufffe\uffff")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        (b"<Redirect>/x</Redirect> & co", "text/plain", "<Redirect>/x</Redirect> & co"),
+        (b"a\x00\x08b\tc\nd", "text/plain", "ab\tc\nd"),
+        (b"caf\xe9", "text/plain; charset=ISO-8859-1", "café"),
+        (b"OK", 'text/plain; format=flowed; charset="utf-8"', "OK"),
+    ],
+    ids=["markup", "control-characters", "charset", "parameters"],
+)
+def test_what_text_becomes(body: bytes, content_type: str, text: str) -> None:
+    """Markup is text, and what XML cannot hold is left out."""
+    assert parsed(relayed(body, content_type))[0].text == text
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"\x00", b"\xff"], ids=["empty", "space", "control", "not-utf-8"])
+def test_text_that_says_nothing(body: bytes) -> None:
+    """No empty message is sent to a customer."""
+    assert relayed(body, "text/plain") is None
+
+
+@given(body=st.binary(max_size=200), content_type=st.text(max_size=30), status=st.integers(100, 599))
+def test_garbage_is_no_answer_and_no_error(body: bytes, content_type: str, status: int) -> None:
+    """Whatever a target sends, the router has an answer."""
+    for kind in (content_type, "text/xml; charset=" + content_type, "text/plain"):
+        twiml = relayed(body, kind, status)
+        assert twiml is None or parsed(twiml).tag == "Response"
+
+
+def test_a_declaration_without_end_is_no_work() -> None:
+    """A declaration that repeats itself is looked through once: a megabyte of it took half a minute."""
+    endless = b"<?xml " + b" encoding='" * 100_000
+    begun = time.process_time()
+    assert _XML_DECLARATION.match(endless) is None
+    assert time.process_time() - begun < 1
+    assert relayed(endless[:MAX_BYTES], "text/xml") is None
+
+
+def test_an_answer_shows_no_text() -> None:
+    """An answer in a log or a traceback is harmless."""
+    assert "Hello" not in repr(Answer(200, "text/xml", HELLO, URL))
