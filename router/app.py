@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from router import metrics
 from router.delivery.deliverer import AttemptReport, Deliverer
+from router.delivery.intake import Intake
 from router.delivery.late_reply import Replier
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
@@ -47,14 +48,14 @@ class Router:
         integrations: Integrations,
         deliverer: Deliverer,
         replier: Replier,
-        intake: webhooks.Intake,
+        webhook: webhooks.WebhookView,
         log: Any,
     ) -> None:
         self.store = store
         self.integrations = integrations
         self.deliverer = deliverer
         self.replier = replier
-        self.intake = intake
+        self.webhook = webhook
         self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
@@ -68,8 +69,8 @@ class Router:
         while not self.deliverer.stopping:
             with contextlib.suppress(StoreUnavailable):  # which the webhook finds out by itself
                 refusal = self.store.promise.refusal()
-                if refusal != self.intake.refusing:
-                    self.intake.refusing = refusal
+                if refusal != self.webhook.refusing:
+                    self.webhook.refusing = refusal
                     self.log.warning("store", reason=refusal or "the store keeps what it is given again")
             gevent.sleep(WATCH_SECONDS)
 
@@ -124,9 +125,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app = Flask("router", static_folder=None)
     app.wsgi_app = with_tunnel(app.wsgi_app, TunnelWatch(settings.data_dir))  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
-    intake = webhooks.Intake(settings, store, deliverer, integrations, likelihood, log)
-    app.extensions["router"] = Router(store, integrations, deliverer, replier, intake, log)
-    app.register_blueprint(webhooks.blueprint(intake))
+    intake = Intake(store, deliverer, likelihood)
+    webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, log)
+    app.extensions["router"] = Router(store, integrations, deliverer, replier, webhook, log)
+    app.register_blueprint(webhooks.blueprint(webhook))
     app.register_blueprint(flex_flows.blueprint(settings, store))
     app.register_blueprint(addresses.blueprint(settings, store))
     app.register_blueprint(deliveries.blueprint(settings, store, likelihood))

@@ -7,7 +7,7 @@ retries, leases of processes that died, lanes beyond a busy process's limit. The
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import gevent
@@ -16,12 +16,12 @@ from gevent.event import Event
 from router import metrics
 from router.delivery import retry
 from router.delivery.breaker import Targets
+from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message.inbound import Message, Raw
-from router.message.twiml import Answer, twiml_of
+from router.message.twiml import Answer, Twiml, twiml_of
 from router.settings import Settings
 from router.store import Store
 from router.store.lanes import Lease, Settlement, new_token
@@ -37,22 +37,6 @@ SWEEP_LEAST: Final = 0.02
 # A settle whose call to the store is lost is repeated for this long: a late success still counts.
 SETTLE_SECONDS: Final = 60.0
 TRIM_SECONDS: Final = 60.0
-
-
-@dataclass(slots=True)
-class Waiter:
-    """A view that waits for the outcome of its message.
-
-    `promised` is set when the attempt has an answer and the view was there: the right to answer is the view's then, and
-    it waits for the settle that is under way. `done` is set once the attempt is settled.
-    """
-
-    done: Event = field(default_factory=Event)
-    outcome: str = ""
-    answer: bytes | None = None
-    cookies: tuple[str, ...] = ()
-    gone: bool = False
-    promised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +68,7 @@ class Deliverer:
         settings: Settings,
         report: Callable[[AttemptReport], None],
         fault: Callable[[str], None],
-        late: Callable[[Lease, bytes], None],
+        late: Callable[[Lease, Twiml], None],
         random_: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
@@ -96,7 +80,7 @@ class Deliverer:
         self._random = random_
         self.targets = Targets(settings.deliveries)
         self._greenlets: set[gevent.Greenlet[..., Any]] = set()
-        self._waiters: dict[str, list[Waiter]] = {}
+        self.waiters = Waiters()
         self._freed = Event()
         self._starved = False  # the last sweep left something due behind for want of slots
         self._stopping = False
@@ -138,21 +122,6 @@ class Deliverer:
         metrics.SLOTS.set(self.targets.sending)
         greenlet.rawlink(self._greenlets.discard)
 
-    def wait(self, message_id: str) -> Waiter:
-        """Register a waiter for the outcome of a message; give it back with `forget`."""
-        waiter = Waiter()
-        self._waiters.setdefault(message_id, []).append(waiter)
-        return waiter
-
-    def forget(self, message_id: str, waiter: Waiter) -> None:
-        """End a wait: from here on an answer comes too late for this view."""
-        waiter.gone = True
-        waiting = self._waiters.get(message_id, [])
-        if waiter in waiting:
-            waiting.remove(waiter)
-        if not waiting:
-            self._waiters.pop(message_id, None)
-
     # -- the lane ---------------------------------------------------------------------------------------------------
 
     def _drain(self, first: Lease, target: str) -> None:
@@ -184,6 +153,7 @@ class Deliverer:
             return None
         flow = lease.flow
         answer: Answer | None = None
+        twiml: Twiml | None = None
         error: AttemptError | None = None
         if flow is None or not flow.enabled:
             settlement = Settlement("unrouted", fields={"error": _unrouted(lease)})
@@ -193,16 +163,19 @@ class Deliverer:
         else:
             try:
                 answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
+                twiml = self._twiml(lease, flow, answer)
             except AttemptError as failed:
                 error = failed
             seconds = time.monotonic() - started
             missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
             self.targets.report(target, time.monotonic(), answered=not missed)
             metrics.BREAKERS.set(len(self.targets.open()))
-            settlement = self._conclude(lease, flow, answer, error, seconds)
-        twiml = self._twiml(lease, flow, answer)
+            settlement = (
+                self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, twiml, seconds)
+            )
         settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
-        self._tell(lease, settlement.outcome, twiml, answer.set_cookie if answer and twiml else ())
+        cookies = answer.set_cookie if answer and twiml else ()
+        self.waiters.tell(lease.id, settlement.outcome, twiml.xml if twiml else None, cookies)
         if twiml and settled in ("next", "done") and "answered" not in (settlement.fields or {}):
             self._late(lease, twiml)
         self._report(
@@ -228,11 +201,11 @@ class Deliverer:
         timeout = gevent.Timeout(seconds)
         timeout.start()
         try:
-            raw = Raw.unpack(lease.raw)
+            raw, message = lease.read()
             attempt = Attempt(
                 account=account,
                 flow=flow,
-                message=Message.parse(raw.fields()),
+                message=message,
                 raw=raw,
                 number=lease.attempts,
                 replay=lease.round > 0,
@@ -253,17 +226,18 @@ class Deliverer:
         finally:
             timeout.close()
 
-    def _conclude(
-        self, lease: Lease, flow: FlexFlow, answer: Answer | None, error: AttemptError | None, seconds: float
-    ) -> Settlement:
-        if error is None:
-            status = answer.status if answer else 0
-            fields: dict[str, Any] = {}
-            if twiml := self._twiml(lease, flow, answer):
-                fields["answer"] = twiml
-                if self._promise(lease):
-                    fields["answered"] = "webhook"
-            return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
+    def _delivered(self, lease: Lease, answer: Answer | None, twiml: Twiml | None, seconds: float) -> Settlement:
+        """Settle a success: its TwiML is kept, and a view that waits gets the right to answer with it."""
+        status = answer.status if answer else 0
+        fields: dict[str, Any] = {}
+        if twiml is not None:
+            fields["answer"] = twiml.xml
+            if self.waiters.promise(lease.id):
+                fields["answered"] = "webhook"
+        return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
+
+    def _judge(self, lease: Lease, flow: FlexFlow, error: AttemptError, seconds: float) -> Settlement:
+        """Settle a failure as `retry.judge` decides."""
         tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds)
         verdict = retry.judge(error, flow, tries, delays=self._settings.retry_delays, jitter=self._random())
         reason = verdict.reason.encode(errors="replace").decode()  # a handler may say what is no text
@@ -287,24 +261,9 @@ class Deliverer:
                 gevent.sleep(pause)
                 pause = min(2 * pause, 1.0)
 
-    # -- who waits for an answer ------------------------------------------------------------------------------------
-
-    def _twiml(self, lease: Lease, flow: FlexFlow | None, answer: Answer | None) -> bytes | None:
-        if flow is None or answer is None or flow.response != "relay" or lease.round > 0:
-            return None
-        return twiml_of(answer)
-
-    def _promise(self, lease: Lease) -> bool:
-        """Give the right to answer to the views that wait, if there are any."""
-        waiting = [waiter for waiter in self._waiters.get(lease.id, ()) if not waiter.gone]
-        for waiter in waiting:
-            waiter.promised = True
-        return bool(waiting)
-
-    def _tell(self, lease: Lease, outcome: str, twiml: bytes | None, cookies: tuple[str, ...]) -> None:
-        for waiter in self._waiters.get(lease.id, ()):
-            waiter.outcome, waiter.answer, waiter.cookies = outcome, twiml, cookies
-            waiter.done.set()
+    def _twiml(self, lease: Lease, flow: FlexFlow, answer: Answer) -> Twiml | None:
+        """Read what the target says to the customer; None where the flow does not relay, and for a replay."""
+        return twiml_of(answer) if flow.response == "relay" and lease.round == 0 else None
 
     # -- what is due ------------------------------------------------------------------------------------------------
 

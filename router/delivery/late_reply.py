@@ -16,8 +16,9 @@ from router.errors import NotAMessage, StoreUnavailable
 from router.integrations.base import AttemptError, Failure
 from router.integrations.messages import Messages
 from router.language.text import is_opt_out
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
 from router.message.late_reply import late_answer
+from router.message.twiml import Twiml
 from router.settings import Account, Settings
 from router.store import Store
 from router.store.lanes import Lease
@@ -47,7 +48,7 @@ class Replier:
         self._turns = BoundedSemaphore(AT_ONCE)
         self._greenlets: set[gevent.Greenlet[..., None]] = set()
 
-    def begin(self, lease: Lease, twiml: bytes) -> None:
+    def begin(self, lease: Lease, twiml: Twiml) -> None:
         """Answer the sender of a delivered message, unless a webhook takes that right, or nobody has it."""
         if lease.answered or lease.round:  # recovered, or replayed
             return
@@ -64,9 +65,9 @@ class Replier:
         self.hurry()
         gevent.joinall(list(self._greenlets), timeout=seconds)
 
-    def _reply(self, lease: Lease, twiml: bytes) -> None:
+    def _reply(self, lease: Lease, twiml: Twiml) -> None:
         try:
-            message = Message.parse(Raw.unpack(lease.raw).fields())
+            _, message = lease.read()
         except (NotAMessage, ValueError):
             return
         account = self._settings.account(lease.account_sid)
@@ -76,7 +77,7 @@ class Replier:
         with self._turns:
             self._reply_now(lease, account, message, twiml)
 
-    def _reply_now(self, lease: Lease, account: Account, message: Message, twiml: bytes) -> None:
+    def _reply_now(self, lease: Lease, account: Account, message: Message, twiml: Twiml) -> None:
         if self._age(lease) > self._settings.late_answer_seconds:
             self._note(lease, f"not sent: it came over {self._settings.late_answer_seconds:g} s after the message")
             return
@@ -90,7 +91,7 @@ class Replier:
         if answer:
             self._note(lease, self._send(account, message, twiml))
 
-    def _send(self, account: Account, message: Message, twiml: bytes) -> str:
+    def _send(self, account: Account, message: Message, twiml: Twiml) -> str:
         late = late_answer(twiml, message.from_, message.to, message.channel)
         sent: list[str] = []
         failed = ""

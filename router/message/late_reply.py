@@ -8,6 +8,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from router.message.address import canonical
+from router.message.twiml import Twiml
 
 # Messages of one answer that are sent at most.
 MOST: Final = 10
@@ -29,12 +30,11 @@ class LateAnswer:
     left_out: tuple[str, ...]
 
 
-def late_answer(twiml: bytes, sender: str, ours: str, channel: str) -> LateAnswer:
-    """Read TwiML, as `twiml_of` wrote it, for what can be sent to `sender`, from `ours`, afterwards."""
+def late_answer(twiml: Twiml, sender: str, ours: str, channel: str) -> LateAnswer:
+    """Choose what of an answer can be sent to `sender`, from `ours`, afterwards."""
     messages: list[Outgoing] = []
     left_out: list[str] = []
-    # It is UTF-8 whatever it says of itself, and has no DOCTYPE, so no entities.
-    for verb in ET.fromstring(twiml, ET.XMLParser(encoding="utf-8")):  # noqa: S314 - as just said
+    for verb in twiml.response:
         if verb.tag != "Message":
             left_out.append(f"<{verb.tag[:40]}>")
         elif (to := verb.get("to")) and canonical(to, channel) != canonical(sender, channel):

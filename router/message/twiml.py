@@ -43,8 +43,16 @@ class Answer:
     set_cookie: tuple[str, ...] = field(default=(), repr=False)
 
 
-def twiml_of(answer: Answer) -> bytes | None:
-    """Write the TwiML, in UTF-8, that answers Twilio as the target did; None where the empty answer must do.
+@dataclass(frozen=True, slots=True)
+class Twiml:
+    """A TwiML document: its bytes, in UTF-8, and its `<Response>`, so that it is parsed once."""
+
+    xml: bytes = field(repr=False)
+    response: ET.Element = field(repr=False, compare=False)
+
+
+def twiml_of(answer: Answer) -> Twiml | None:
+    """Read the TwiML that answers Twilio as the target did; None where the empty answer must do.
 
     A 2xx with XML or `text/html` must be one `<Response>`, and stays as it is byte for byte unless it is in another
     charset or holds a relative URL, which Twilio would read against the router: those become absolute. `text/plain`
@@ -66,18 +74,20 @@ def twiml_of(answer: Answer) -> bytes | None:
             return None
     except (ET.ParseError, ValueError):  # ValueError: a charset, or a URL, that is none
         return None
-    return twiml if twiml is not None and len(twiml) <= MAX_BYTES else None
+    return twiml if twiml is not None and len(twiml.xml) <= MAX_BYTES else None
 
 
-def _from_text(text: str) -> bytes | None:
+def _from_text(text: str) -> Twiml | None:
     text = _NOT_IN_XML.sub("", text)
     if not text.strip():
         return None
     message = f"<Response><Message>{escape(text)}</Message></Response>"
-    return EMPTY_TWIML.replace(b"<Response/>", message.encode())
+    response = ET.Element("Response")
+    ET.SubElement(response, "Message").text = text
+    return Twiml(EMPTY_TWIML.replace(b"<Response/>", message.encode()), response)
 
 
-def _from_xml(body: bytes, charset: str | None, url: str) -> bytes | None:
+def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml | None:
     declaration = _XML_DECLARATION.match(body.removeprefix(codecs.BOM_UTF8))
     declared = declaration[1].decode("ascii", "replace") if declaration and declaration[1] else None
     # The order of RFC 7303, section 3: byte order mark, Content-Type, the document's own declaration.
@@ -89,8 +99,8 @@ def _from_xml(body: bytes, charset: str | None, url: str) -> bytes | None:
     if root.tag != "Response" or not _is_shallow(root):
         return None
     if _make_absolute(root, url) or _codec(declared) != "utf-8" or utf8 != body:
-        return bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True))
-    return body
+        return Twiml(bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True)), root)
+    return Twiml(body, root)
 
 
 def _codec(charset: str | None) -> str:

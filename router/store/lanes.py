@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message, Raw
 from router.routing.contact import Choice, Known, contact_id
 from router.store.client import Client, Word
 from router.store.contacts import read_known
@@ -33,7 +34,8 @@ class Lease:
     """The right to send the head of a lane, with all that sending needs.
 
     `expires` is in monotonic seconds of this process; `age` is how old the message was when the lease was granted,
-    in seconds, by the store's clock and without the time its flow was paused.
+    in seconds, by the store's clock and without the time its flow was paused. `content` is the parsed request where
+    the process that accepted the message sends it; else `raw` is the packed one.
     """
 
     token: str
@@ -51,11 +53,19 @@ class Lease:
     round: int
     answered: bool
     language: str = ""
+    content: tuple[Raw, Message] | None = None
 
     @property
     def id(self) -> str:
         """The message's id in lanes and indexes."""
         return f"{self.account_sid}:{self.message_sid}"
+
+    def read(self) -> tuple[Raw, Message]:
+        """Return the request and its message; raise ValueError or NotAMessage when what the store has is damaged."""
+        if self.content is not None:
+            return self.content
+        raw = Raw.unpack(self.raw)
+        return raw, Message.parse(raw.fields())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,15 @@ from xml.sax.saxutils import escape
 from flask import Response
 
 from router import metrics
-from router.delivery.deliverer import Waiter
+from router.delivery.intake import Taken, within_budget
+from router.delivery.waiter import Waiter
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
-from router.message.inbound import Message, conversation_id
+from router.message.inbound import Message
 from router.message.twiml import EMPTY_TWIML
-from router.routing.resolve import Route
 from router.settings import Settings
 from router.store.lanes import Acceptance, Lanes
-from router.web.acceptance import ask
 
 # Half of `worker_connections` in config/gunicorn.conf.py: the other half keeps taking messages.
 WAITING_MOST: Final = 500
@@ -38,14 +37,15 @@ class Answerer:
         self._waiting = 0
 
     def answer(  # noqa: PLR0911 - each way to answer is one return
-        self, message: Message, route: Route, acceptance: Acceptance, waiter: Waiter, arrived: float
+        self, taken: Taken, waiter: Waiter
     ) -> Response:
         """Answer a message that is safe: at once, or with what its target answers in time."""
+        message, acceptance = taken.arrival.message, taken.acceptance
         if acceptance.kind == "duplicate" and _wants_nothing(message.error_code):
             return twiml_response(EMPTY_TWIML)
-        flow = route.flow
+        flow = taken.route.flow
         if acceptance.kind == "duplicate" and acceptance.state not in ("queued", "sending"):
-            return self._repeat(message, flow, acceptance, arrived)
+            return self._repeat(taken)
         if flow is None:
             return twiml_response(EMPTY_TWIML)
         if flow.response == "redirect" and acceptance.kind != "duplicate":  # of one that was queued before
@@ -57,7 +57,7 @@ class Answerer:
         self._waiting += 1
         metrics.WAITING.inc()
         try:
-            return self._wait(message, flow, acceptance, waiter, arrived + self._settings.relay_seconds)
+            return self._wait(taken, flow, waiter)
         finally:
             self._waiting -= 1
             metrics.WAITING.dec()
@@ -65,17 +65,18 @@ class Answerer:
     def _worth_waiting(self, acceptance: Acceptance) -> bool:
         return (acceptance.kind == "leased" or acceptance.head == "sending") and self._waiting < WAITING_MOST
 
-    def _wait(
-        self, message: Message, flow: FlexFlow, acceptance: Acceptance, waiter: Waiter, deadline: float
-    ) -> Response:
-        lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
-        pause = ASK_MOST if acceptance.kind == "leased" else ASK_FIRST  # our own attempt tells us itself
+    def _wait(self, taken: Taken, flow: FlexFlow, waiter: Waiter) -> Response:
+        message = taken.arrival.message
+        deadline = taken.arrival.arrived + self._settings.relay_seconds
+        pause = ASK_MOST if taken.acceptance.kind == "leased" else ASK_FIRST  # our own attempt tells us itself
         while not waiter.done.is_set() and (left := deadline - time.monotonic()) > 0:
             if waiter.done.wait(min(pause, left)) or left <= pause:
                 break
             pause = min(2 * pause, ASK_MOST)
             try:
-                state, answer, head = self._lanes.take_answer(message.account_sid, message.message_sid, lane, "webhook")
+                state, answer, head = self._lanes.take_answer(
+                    message.account_sid, message.message_sid, taken.arrival.lane, "webhook"
+                )
             except StoreUnavailable:
                 continue
             if state not in ("queued", "sending") and not waiter.done.is_set():
@@ -88,16 +89,18 @@ class Answerer:
             return twiml_response(waiter.answer or EMPTY_TWIML, waiter.cookies)
         return twiml_response(_fallback(flow))
 
-    def _repeat(self, message: Message, flow: FlexFlow | None, acceptance: Acceptance, arrived: float) -> Response:
-        """Give a duplicate of a message that is done the first answer; take the right to it where nobody had it."""
+    def _repeat(self, taken: Taken) -> Response:
+        """Give a duplicate of a message that is done the first answer, once the right to answer is taken."""
+        message, flow, acceptance = taken.arrival.message, taken.route.flow, taken.acceptance
         if acceptance.state == "redirected" and flow is not None and flow.response == "redirect":
             return twiml_response(self._redirect(message, flow))
         answer = acceptance.answer
         if answer and acceptance.answered != "webhook":
-            lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
-            _, answer, _ = ask(
-                arrived,
-                lambda: self._lanes.take_answer(message.account_sid, message.message_sid, lane, "webhook"),
+            _, answer, _ = within_budget(
+                taken.arrival.arrived,
+                lambda: self._lanes.take_answer(
+                    message.account_sid, message.message_sid, taken.arrival.lane, "webhook"
+                ),
             )
         if not answer and acceptance.state != "delivered" and flow is not None and flow.response == "relay":
             answer = _fallback(flow)

@@ -8,16 +8,15 @@ from flask import Blueprint, Response, request
 
 from router import metrics
 from router.delivery.deliverer import Deliverer
-from router.errors import NotAMessage
+from router.delivery.intake import Arrival, Intake, within_budget
+from router.errors import NotAMessage, StoreUnavailable
 from router.integrations import Integrations
 from router.message.address import CHANNELS
 from router.message.inbound import Message, Raw, is_status_callback, mask
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
 from router.message.twiml import EMPTY_TWIML
-from router.routing.resolve import Likelihood
 from router.settings import Settings
 from router.store import Store
-from router.web.acceptance import Acceptor, ask
 from router.web.answering import Answerer, twiml_response
 from router.web.recorder import Recorder
 from router.web.request import Received, Refusal, receive
@@ -35,7 +34,7 @@ class Line:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-class Intake:
+class WebhookView:
     """The webhook view and what it needs."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
@@ -44,13 +43,13 @@ class Intake:
         store: Store,
         deliverer: Deliverer,
         integrations: Integrations,
-        likelihood: Likelihood,
+        intake: Intake,
         log: Any,
     ) -> None:
         self._settings = settings
         self._promise = store.promise
-        self._deliverer = deliverer
-        self._acceptor = Acceptor(store, deliverer, likelihood)
+        self._waiters = deliverer.waiters
+        self._intake = intake
         self._answerer = Answerer(settings, store.lanes, integrations)
         self._refused = Recorder(settings, store.refusals, store.buckets)
         self._log = log
@@ -92,22 +91,31 @@ class Intake:
             "to": mask(message.to),
             "error_code": message.error_code,
         }
-        if self.refusing:  # ask again: it is taken as soon as somebody has mended the store's settings
-            self.refusing = ask(line.arrived, self._promise.refusal)
-        if self.refusing:
-            raise Refusal(503, "the store does not keep messages; the message was not taken")
-        waiter = self._deliverer.wait(f"{message.account_sid}:{message.message_sid}")
         try:
-            route, acceptance = self._acceptor.accept(message, received, line.arrived)
-            line.kind = acceptance.kind if route.flow else "unrouted"
+            if self.refusing:  # ask again: messages are taken as soon as the store's settings are mended
+                self.refusing = within_budget(line.arrived, self._promise.refusal)
+            if self.refusing:
+                raise Refusal(503, "the store does not keep messages; the message was not taken")
+            return self._take(Arrival(message, received.raw, line.arrived, received.lang), line)
+        except StoreUnavailable as error:
+            raise Refusal(503, str(error)) from error
+
+    def _take(self, arrival: Arrival, line: Line) -> Response:
+        """Take the message, which begins its delivery, and answer with what becomes of it in time."""
+        message_id = f"{arrival.message.account_sid}:{arrival.message.message_sid}"
+        waiter = self._waiters.wait(message_id)
+        try:
+            taken = self._intake.take(arrival)
+            route = taken.route
+            line.kind = taken.acceptance.kind if route.flow else "unrouted"
             line.fields["flex_flow_sid"] = route.flow.sid if route.flow else None
             for flow_sid, _ in route.failed:
                 metrics.match_failed(flow_sid)
             if route.choice is not None:
-                line.fields |= {"language": route.language, "kept": acceptance.kept}
-            return self._answerer.answer(message, route, acceptance, waiter, line.arrived)
+                line.fields |= {"language": route.language, "kept": taken.acceptance.kept}
+            return self._answerer.answer(taken, waiter)
         finally:
-            self._deliverer.forget(f"{message.account_sid}:{message.message_sid}", waiter)
+            self._waiters.forget(message_id, waiter)
 
     def _verify(self, received: Received) -> tuple[Key, str]:
         """Return the key that signed, and whose it is. Every failure is the same 403."""
@@ -149,12 +157,12 @@ class Intake:
         )
 
 
-def blueprint(intake: Intake) -> Blueprint:
+def blueprint(view: WebhookView) -> Blueprint:
     """Make the routes of the webhooks. HEAD and OPTIONS reach the view too, which refuses them like any other."""
     webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
     webhooks.add_url_rule(
         "/<channel>",
-        view_func=intake.webhook,
+        view_func=view.webhook,
         methods=["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
         provide_automatic_options=False,
     )

@@ -9,7 +9,9 @@ SENDER, OURS = "whatsapp:+15550001111", "whatsapp:+15550002222"
 
 
 def _read(inner: str) -> LateAnswer:
-    twiml = f'<?xml version="1.0" encoding="UTF-8"?><Response>{inner}</Response>'.encode()
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Response>{inner}</Response>'.encode()
+    twiml = twiml_of(Answer(200, "text/xml", body, "https://target.example"))
+    assert twiml is not None
     return late_answer(twiml, SENDER, OURS, "whatsapp")
 
 

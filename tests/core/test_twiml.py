@@ -15,7 +15,8 @@ HELLO = DECLARATION + b"<Response><Message>Hello</Message></Response>"
 
 def relayed(body: bytes, content_type: str = "text/xml", status: int = 200, url: str = URL) -> bytes | None:
     """What Twilio would be given of an answer."""
-    return twiml_of(Answer(status, content_type, body, url))
+    twiml = twiml_of(Answer(status, content_type, body, url))
+    return twiml.xml if twiml else None
 
 
 def parsed(twiml: bytes | None) -> ET.Element:

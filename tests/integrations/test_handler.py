@@ -24,7 +24,8 @@ def _send(function: Handle, accounts: tuple[str, ...] = ()) -> bytes:
     """Have a message handled, and return the TwiML that Twilio gets of it (empty: the empty answer)."""
     answer = Handler({"it": (function, accounts)}).send(attempt(MADE, flow("handler", handler="it")))
     assert answer.status == 200
-    return twiml_of(answer) or b""
+    twiml = twiml_of(answer)
+    return twiml.xml if twiml else b""
 
 
 def _error(function: Handle, accounts: tuple[str, ...] = ()) -> AttemptError:

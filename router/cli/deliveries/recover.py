@@ -15,8 +15,9 @@ from router.cli.output import age, flow_line, print_json, print_table, short
 from router.cli.progress import watched
 from router.cli.reach import Moment, account_option, json_option, open_store, some_accounts
 from router.cli.reading import likelihood
+from router.delivery.intake import Intake
 from router.errors import RouterError
-from router.queries.recovery import Lost, accept, lost
+from router.queries.recovery import Lost, lost, recovered
 from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.account import TwilioApi
@@ -70,7 +71,8 @@ def recover(  # noqa: PLR0913 - one for each option
         if dry_run or not chosen:
             results = ["missing"] * len(chosen)
         elif yes or _confirmed(len(chosen)):
-            results = [_accept(settings, each, store) for each in watched("Accepting", chosen, len(chosen))]
+            intake = Intake(store, None, likelihood)
+            results = [_accept(settings, each, intake) for each in watched("Accepting", chosen, len(chosen))]
         else:
             click.echo("Nothing was done.")
             return
@@ -95,7 +97,7 @@ def _confirmed(number: int) -> bool:
     return click.confirm(f"Accept {number} message{'s' * (number > 1)}?")
 
 
-def _accept(settings: Settings, missing: Lost, store: Store) -> str:
+def _accept(settings: Settings, missing: Lost, intake: Intake) -> str:
     """Accept one message; return `accepted`, `duplicate`, or why it failed."""
     try:
         media = []
@@ -103,7 +105,7 @@ def _accept(settings: Settings, missing: Lost, store: Store) -> str:
             account = settings.account(missing.message.account_sid)
             assert account is not None  # noqa: S101 - it was asked for as this account
             media = TwilioApi(settings, account).media(missing.inbound.sid)
-        kind = accept(missing, media, store, likelihood).kind
+        kind = intake.take(recovered(missing, media)).acceptance.kind
     except RouterError as error:
         return f"failed: {error}"
     return "duplicate" if kind == "duplicate" else "accepted"

@@ -1,0 +1,209 @@
+"""Intake: how every message is taken, whoever brings it: resolve, accept within the store's budget, start its delivery.
+
+The webhook view, recovery and a visitor's chat all enter through `Intake.take`; nothing else knows how a message is
+routed against the flows of this moment.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+from router.delivery.deliverer import Deliverer
+from router.delivery.yielder import Pause
+from router.errors import StoreUnavailable
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message, Raw, conversation_id
+from router.routing.contact import NOBODY, Choice
+from router.routing.resolve import Circumstance, Likelihood, Route, disposition, facts, identities, resolve
+from router.store import Store
+from router.store.cache import EntryCache
+from router.store.lanes import Acceptance, Lease, new_token
+
+# The store is asked again until this many seconds after the arrival, each call takes one second at most, and so a 503
+# is out within the 2.5 s that DESIGN promises: early enough for Twilio to call the fallback.
+STORE_SECONDS: Final = 1.4
+# A message is routed by what this process knew, then by the flows as they are, then by the contact as it is; and again
+# while the contact is being changed at this moment. The last round counts whatever changes meanwhile.
+ROUNDS: Final = 5
+# Who had the right to answer, in the record of a message that must not be answered.
+UNANSWERABLE: Final = "nobody"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One inbound message, verified and parsed.
+
+    `arrived` is in monotonic seconds. `lang` is the language that the webhook's URL named, "" for none. A `recovered`
+    message was fetched from Twilio after its webhook had failed: it is queued even for a flow that redirects, and it
+    is never answered.
+    """
+
+    message: Message
+    raw: Raw
+    arrived: float
+    lang: str = ""
+    recovered: bool = False
+
+    @property
+    def lane(self) -> str:
+        """The id of the message's conversation."""
+        message = self.message
+        return conversation_id(message.account_sid, message.channel, message.to, message.from_)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An accepted message: the route it goes by, which may be its conversation's, and what the store said."""
+
+    arrival: Arrival
+    route: Route
+    acceptance: Acceptance
+
+
+class Intake:
+    """Takes messages for one process.
+
+    Without a `deliverer`, as in a command, messages are accepted and the running router's sweeper delivers them.
+    """
+
+    def __init__(self, store: Store, deliverer: Deliverer | None, likelihood: Likelihood) -> None:
+        self._store = store
+        self._deliverer = deliverer
+        self._likelihood = likelihood
+        self._entries = EntryCache(store.routing)
+        self._yielder = Pause()
+
+    def take(self, arrival: Arrival) -> Taken:
+        """Resolve the message to a flow, accept it into its conversation's lane, and start its delivery if it is next.
+
+        It is resolved again when the store says that the flows are not those of this process any more, or that the
+        contact's past may decide.
+
+        Raises StoreUnavailable when it is not known whether the message is safe; to take it again is safe.
+        """
+        message = arrival.message
+        token = new_token()
+        names = identities(message)
+        entries = within_budget(arrival.arrived, lambda: self._entries.get(message.account_sid, names))
+        circumstance = Circumstance(time.time(), NOBODY, arrival.lang, self._likelihood, self._yielder)
+        check = True
+        for left in reversed(range(ROUNDS)):
+            route = resolve(message, entries, circumstance)
+            taken = self._accept(arrival, token, route, check=check, final=not left)
+            if taken.acceptance.kind != "stale":
+                break
+            if taken.acceptance.known is None:
+                entries = within_budget(arrival.arrived, lambda: self._entries.read(message.account_sid, names))
+                check = False
+            else:
+                circumstance = replace(circumstance, known=taken.acceptance.known)
+        return taken
+
+    def _accept(self, arrival: Arrival, token: str, route: Route, *, check: bool, final: bool) -> Taken:
+        """Accept a message by a route, and deliver it at once where its turn has come and this process has a slot."""
+        flow, deliverer = route.flow, self._deliverer
+        reserved = (
+            flow is not None
+            and deliverer is not None
+            and not arrival.recovered
+            and flow.response != "redirect"
+            and deliverer.reserve(flow)
+        )
+        started = time.monotonic()
+        begun = False
+        try:
+            acceptance = self._store_message(arrival, token, route, lease=reserved, check=check, final=final)
+            if acceptance.kept:
+                route = route.kept(acceptance.flow_sid, acceptance.language)
+            elif acceptance.kind == "duplicate":
+                route = self._first_route(arrival, route, acceptance.flow_sid)
+            if acceptance.kind == "leased" and deliverer is not None:
+                assert route.flow is not None  # noqa: S101 - only a message that has a flow is leased
+                begun = True
+                lease = self._lease(arrival, token, route.flow, route.language, started)
+                if deliverer.exchange(flow if reserved else None, route.flow):
+                    deliverer.start(lease)
+                else:
+                    deliverer.decline(lease)
+        finally:
+            if reserved and not begun and deliverer is not None and flow is not None:
+                deliverer.give_back(flow)
+        return Taken(arrival, route, acceptance)
+
+    def _store_message(  # noqa: PLR0913 - the message, its route, and how the call goes
+        self, arrival: Arrival, token: str, route: Route, *, lease: bool, check: bool, final: bool
+    ) -> Acceptance:
+        message = arrival.message
+        known: dict[str, str | bytes | float] = dict(facts(arrival.raw.pack(), route, arrival.lang))
+        choice, disposed = route.choice, disposition(route.flow)
+        if arrival.recovered:
+            why = "\n".join(("recovered from Twilio", *route.steps))
+            known |= {"why": why, "recovered": 1, "answered": UNANSWERABLE}
+            disposed = "queue" if route.flow else "unrouted"
+            choice = choice and _queueing(choice)
+        versions = [(entry.identity, entry.version) for entry in route.entries] if check else ()
+        takes_leases = self._deliverer is not None and not self._deliverer.stopping and not arrival.recovered
+        return within_budget(
+            arrival.arrived,
+            lambda: self._store.lanes.accept(
+                token=token,
+                account_sid=message.account_sid,
+                message_sid=message.message_sid,
+                lane=arrival.lane,
+                disposition=disposed,
+                lease=lease,
+                lease_kept=takes_leases,
+                versions=versions,
+                facts=known,
+                choice=choice,
+                final=final,
+            ),
+        )
+
+    def _lease(self, arrival: Arrival, token: str, flow: FlexFlow, language: str, started: float) -> Lease:
+        """Make the lease that `accept` granted; the parsed message goes with it, so that it is not read again."""
+        message = arrival.message
+        return Lease(
+            token=token,
+            expires=started + self._store.lanes.lease_seconds,
+            account_sid=message.account_sid,
+            message_sid=message.message_sid,
+            lane=arrival.lane,
+            raw=b"",
+            content=(arrival.raw, message),
+            flow_sid=flow.sid,
+            flow=flow,
+            age=0.0,
+            attempts=1,
+            failures=0,
+            refusals=0,
+            round=0,
+            answered=False,
+            language=language,
+        )
+
+    def _first_route(self, arrival: Arrival, route: Route, flow_sid: str) -> Route:
+        """Return the route of the message that came first, of which this one is a duplicate."""
+        known = {flow.sid: flow for entry in route.entries for flow in entry.flows}
+        flow = known.get(flow_sid)
+        if flow is None and flow_sid:
+            account_sid = arrival.message.account_sid
+            flow = within_budget(arrival.arrived, lambda: self._store.flows.get(account_sid, flow_sid))
+        return Route(flow, route.entries, route.steps)
+
+
+def within_budget(arrived: float, call: Callable[[], T]) -> T:
+    """Call the store, and again while its budget since `arrived` lasts; raise StoreUnavailable when that is used up."""
+    while time.monotonic() - arrived <= STORE_SECONDS:
+        with contextlib.suppress(StoreUnavailable):
+            return call()
+        time.sleep(0.02)
+    raise StoreUnavailable("the store is not available; the message was not taken")
+
+
+def _queueing(choice: Choice) -> Choice:
+    """Let the conversation stay with a flow that redirects, too: a recovered message has no webhook to redirect."""
+    return replace(choice, candidates=tuple(replace(each, disposition="queue") for each in choice.candidates))

@@ -1,0 +1,56 @@
+"""Webhook views that wait for the outcome of their message, so that they can answer Twilio with the target's TwiML."""
+
+from dataclasses import dataclass, field
+
+from gevent.event import Event
+
+
+@dataclass(slots=True)
+class Waiter:
+    """One view that waits.
+
+    `promised` is set when the attempt has an answer while the view still waits: the right to answer is the view's
+    then, and it waits for the settle that is under way. `done` is set once the attempt is settled.
+    """
+
+    done: Event = field(default_factory=Event)
+    outcome: str = ""
+    answer: bytes | None = None
+    cookies: tuple[str, ...] = ()
+    gone: bool = False
+    promised: bool = False
+
+
+class Waiters:
+    """The views of this process that wait, by message id. A duplicate waits beside the message that came first."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[Waiter]] = {}
+
+    def wait(self, message_id: str) -> Waiter:
+        """Register a view; it ends its wait with `forget`."""
+        waiter = Waiter()
+        self._waiting.setdefault(message_id, []).append(waiter)
+        return waiter
+
+    def forget(self, message_id: str, waiter: Waiter) -> None:
+        """End a wait: from here on an answer comes too late for this view."""
+        waiter.gone = True
+        waiting = self._waiting.get(message_id, [])
+        if waiter in waiting:
+            waiting.remove(waiter)
+        if not waiting:
+            self._waiting.pop(message_id, None)
+
+    def promise(self, message_id: str) -> bool:
+        """Give the right to answer to the views that wait for a message; False when there are none."""
+        waiting = [waiter for waiter in self._waiting.get(message_id, ()) if not waiter.gone]
+        for waiter in waiting:
+            waiter.promised = True
+        return bool(waiting)
+
+    def tell(self, message_id: str, outcome: str, answer: bytes | None, cookies: tuple[str, ...]) -> None:
+        """Tell the views that wait for a message how its attempt ended."""
+        for waiter in self._waiting.get(message_id, ()):
+            waiter.outcome, waiter.answer, waiter.cookies = outcome, answer, cookies
+            waiter.done.set()
