@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 NODE_INSTALLED := tests/node/node_modules/.installed
 
-.PHONY: run test lint format install docs clean
+.PHONY: run test lint format install docs bench clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/router run
@@ -26,6 +26,10 @@ format: $(INSTALLED)
 	$(BIN)/ruff format
 
 install: $(INSTALLED)
+
+# The benchmark, or parts of it: make bench PART="intake e2e" OPTIONS="--rounds 3"
+bench: $(INSTALLED) $(if $(NPM),$(NODE_INSTALLED))
+	$(BIN)/python -m bench $(PART) $(OPTIONS)
 
 # Writes the parts of the README that are derived from the code.
 docs: $(INSTALLED)

@@ -27,7 +27,6 @@ COMMANDS: Final = {
     "reload": "Let the router read its settings again, and load languages; no message is lost.",
     "doctor": "Say why signatures do not match, and what is wrong with the set-up.",
     "recover": "Ask Twilio for messages that never arrived, and accept them in order.",
-    "bench": "Measure the router against what one would write without it.",
 }
 
 

@@ -62,7 +62,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 WORDS_MOST: Final = 6000
 # lingua's confidences are the better founded the longer a text is. To the power of the number of letters to this one
-# they are probabilities: the best of 0 to 0.8 on the training half of `router bench language`, as all below.
+# they are probabilities: the best of 0 to 0.8 on the training half of `make bench PART=language`, as all below.
 _POWER: Final = 0.3
 # How often, in a text of one letter, a language is right that is ruled out; it falls with the root of the letters.
 _RULED_OUT: Final = 0.03

@@ -19,7 +19,7 @@ OTHER: Final = "other"
 # How often a customer writes in a language that the address does not offer, at least.
 _OTHER_LEAST: Final = 0.05
 # Below this probability the default flow takes the message: a wrong flow is worse than the default. Of single words, 96
-# of 100 that are decided are right then, 98 with the number's country, of word pairs 99 (`router bench language`).
+# of 100 that are decided are right then, 98 with the number's country, of word pairs 99 (`make bench PART=language`).
 FLOOR: Final = 0.8
 # From this probability on, the conversation keeps the language: 99 of 100 single words with a country are right.
 FIRM: Final = 0.95
@@ -31,7 +31,7 @@ CLEAR_LETTERS: Final = 12
 _SAID_WRONG: Final = {"parameter": 0.02, "preference": 0.0005}
 # What the country of the number says nothing beside.
 _BEYOND_COUNTRY: Final = frozenset(("parameter", "preference", "history"))
-# How often a customer's number is of a country whose languages say nothing: `router bench language` has 15 %.
+# How often a customer's number is of a country whose languages say nothing: `make bench PART=language` has 15 %.
 _ELSEWHERE: Final = 0.15
 # How often a customer goes on in another language.
 _SWITCH: Final = 0.02

@@ -10,7 +10,7 @@ from typing import Final
 
 # Characters of a body that are looked at: what is telling comes early, and reading all of WhatsApp's 4,096 takes time.
 READ: Final = 300
-# Letters that are handed on: `router bench language` tells whole sentences hardly better. From 120 on, lingua would
+# Letters that are handed on: `make bench PART=language` tells whole sentences hardly better. From 120 on, lingua would
 # count otherwise, and its confidences mean something else.
 MOST_LETTERS: Final = 80
 # Fewer Latin letters say nothing: "si", "ja", "no" are words of many languages. One letter of a rarer script does.

@@ -1,16 +1,20 @@
-"""`router bench`: how fast the router is, beside what one would write without it, in one run on this machine."""
+"""`make bench`, or `python -m bench` in the project's folder: measures the named parts, or all of them."""
 
 import sys
 from pathlib import Path
 
 import click
 
+from bench import part, report
+from bench.language import language
+from bench.measure import Options
+from bench.server import servers
 from router.errors import RouterError
 
 PARTS = ("intake", "e2e", "relay", "flat", "memory", "control", "language")
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("parts", nargs=-1, type=click.Choice((*PARTS, "all")), metavar=f"[{'|'.join(PARTS)}|all]…")
 @click.option("--rounds", type=click.IntRange(1), default=5, help="How often each measurement is taken. [5]")
 @click.option("--seconds", type=click.FloatRange(0.1), default=4.0, help="How long one takes. [4]")
@@ -47,28 +51,23 @@ def bench(  # noqa: PLR0913 - one for each option
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the router against what one would write without it.
+    """Measure the router beside what one would write without it.
 
     Everything runs on this machine's loopback and is ended and removed afterwards: a Valkey that syncs every write
     to disk, a fast target, and candidates with as many processes each, which take turns. Figures are medians over the
     rounds. docs/bench.md explains them.
 
     \b
-      router bench                      everything; some twenty minutes
-      router bench intake --rounds 3    one part
-      router bench language --data lingua-rs/language-models
+      make bench                                      everything but language; some twenty minutes
+      make bench PART=intake OPTIONS="--rounds 3"     one part
+      make bench PART=language OPTIONS="--data lingua-rs/language-models"
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    from router.cli.bench import part, report
-    from router.cli.bench.language import language
-    from router.cli.bench.measure import Options
-    from router.cli.bench.server import servers
-
     if sys.platform != "linux":
         raise RouterError("the benchmark reads /proc and waits with epoll, so it needs Linux")
     if "language" in parts and data is None:
         raise RouterError(
-            "router bench language: no texts. Get some with `git clone --depth 1 "
-            "https://github.com/pemistahl/lingua-rs` and say --data lingua-rs/language-models"
+            "the part language needs labelled texts. Get them with `git clone --depth 1 "
+            "https://github.com/pemistahl/lingua-rs`, and pass --data lingua-rs/language-models"
         )
     wanted = PARTS if not parts or "all" in parts else tuple(dict.fromkeys(parts))
     options = Options(rounds, seconds, connections, workers, flows, queued, repeats)
@@ -97,3 +96,10 @@ def bench(  # noqa: PLR0913 - one for each option
         click.echo(f"left out: {reason}")
     click.echo()
     report.print_table(figures)
+
+
+if __name__ == "__main__":
+    try:
+        bench()
+    except RouterError as error:
+        sys.exit(f"bench: {error}")

@@ -13,11 +13,11 @@ from typing import Final
 
 import click
 
-from router.cli.bench.load import Load, Measured
-from router.cli.bench.processor import Watch
-from router.cli.bench.server import Server
-from router.cli.bench.stock import ACCEPT, Stock
-from router.cli.bench.webhook import Stream
+from bench.load import Load, Measured
+from bench.processor import Watch
+from bench.server import Server
+from bench.stock import ACCEPT, Stock
+from bench.webhook import Stream
 from router.errors import RouterError
 
 # Messages prepared for each second of a measurement: more than one router takes.
@@ -120,7 +120,7 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
     )
     watch = Watch(server.workers())
     done = subprocess.run(
-        [sys.executable, "-m", "router.cli.bench.load"],
+        [sys.executable, "-m", "bench.load"],
         input=load.to_json(),
         capture_output=True,
         text=True,

@@ -1,10 +1,9 @@
-"""`router bench` with tiny numbers: that it measures everything, never how fast that was."""
+"""`make bench` with tiny numbers: that it measures everything, never how fast that was."""
 
 import json
-import subprocess
 from pathlib import Path
 
-from tests.e2e.running import ROUTER, clean_environ
+from tests.bench.command import bench
 
 _TINY = ("--rounds=1", "--seconds=0.2", "--connections=4", "--flows=20", "--queued=20", "--repeats=0")
 _EVERY_FIGURE = {
@@ -69,14 +68,7 @@ _WITH_EXPRESS = {"Express, delivered", "Express: processor time", "accept / Expr
 
 def test_reports_every_figure(tmp_path: Path) -> None:
     """It ends by itself, reports all its figures, says what it left out, and removes what it made."""
-    done = subprocess.run(
-        [ROUTER, "bench", "all", "--json", *_TINY, "--data-dir", tmp_path / "var"],
-        cwd=tmp_path,
-        env=clean_environ(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = bench("all", "--json", *_TINY, "--data-dir", tmp_path / "var")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     express = set() if any(reason.startswith("Express") for reason in found["left_out"]) else _WITH_EXPRESS

@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from router.cli.bench.server import Server, Servers
-from router.cli.bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN
+from bench.server import PROJECT, Server, Servers
+from bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN
 
-_PROJECT: Final = Path(__file__).parents[3]
 _RIVALS: Final = Path(__file__).parent / "rivals"
-_NODE_MODULES: Final = _PROJECT / "tests" / "node" / "node_modules"
+_NODE_MODULES: Final = PROJECT / "tests" / "node" / "node_modules"
 
 
 def start_target(servers: Servers) -> Server:
     """Start the target that messages are forwarded to."""
-    return servers.start("target", [sys.executable, "-m", "router.cli.bench.target", "{port}"], {})
+    return servers.start("target", [sys.executable, "-m", "bench.target", "{port}"], {"PYTHONPATH": str(PROJECT)})
 
 
 def start_router(servers: Servers, store_url: str, workers: int) -> Server:
     """Start the router as in production."""
-    return servers.start("router", _gunicorn(_PROJECT, "wsgi:app"), _environ(store_url, workers))
+    return servers.start("router", _gunicorn(PROJECT, "wsgi:app"), _environ(store_url, workers))
 
 
 def start_bare(servers: Servers, store_url: str, workers: int) -> Server:
@@ -66,7 +65,7 @@ def target_url(target: Server) -> str:
 
 
 def _gunicorn(path: Path, application: str) -> list[str | Path]:
-    config = _PROJECT / "config" / "gunicorn.conf.py"
+    config = PROJECT / "config" / "gunicorn.conf.py"
     return [sys.executable, "-m", "gunicorn", f"--config={config}", f"--pythonpath={path}", application]
 
 

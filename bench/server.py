@@ -18,6 +18,7 @@ from typing import Final
 from router.errors import RouterError
 from router.process.embedded import EmbeddedValkey
 
+PROJECT: Final = Path(__file__).parents[1]
 _PATIENCE: Final = 30.0
 _GRACE: Final = 5.0
 # What the caller's environment must not decide for a benchmark.

@@ -1,4 +1,4 @@
-"""The load generator: `python -m router.cli.bench.load` reads a `Load` as JSON, and writes what it measured.
+"""The load generator: `python -m bench.load` reads a `Load` as JSON, and writes what it measured.
 
 A process of its own over raw sockets, so that the one core it shares with store and target goes to them: a request
 costs it some 25 µs, which is what `busy` in the result watches over.
@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 from typing import Any, Final
 
-from router.cli.bench.webhook import PUBLIC_URL, Stream
-from router.cli.bench.wire import message_length
+from bench.webhook import PUBLIC_URL, Stream
+from bench.wire import message_length
 
 _READ: Final = 65536
 # Connections for each request on its way. A connection rests while others are used, as one of Twilio's does: a request

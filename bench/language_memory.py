@@ -1,6 +1,6 @@
 """Loads the models of some languages, forks workers that use them, and says in JSON what each of them costs.
 
-A process of its own, because what is once loaded stays. `python -m router.cli.bench.language_memory en es`
+A process of its own, because what is once loaded stays. `python -m bench.language_memory en es`
 """
 
 import json

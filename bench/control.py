@@ -1,4 +1,4 @@
-"""`router bench control`: the REST resource and `router flows apply`, with few flows and with very many."""
+"""`make bench PART=control`: the REST resource and `router flows apply`, with few flows and with very many."""
 
 import itertools
 import subprocess
@@ -12,14 +12,14 @@ from typing import Final
 
 import click
 
-from router.cli.bench.candidate import command_environ, start_router
-from router.cli.bench.client import Call, Crowd, one_after_the_other
-from router.cli.bench.measure import Sample, alternate, ratios
-from router.cli.bench.processor import Watch
-from router.cli.bench.report import Figure, figure
-from router.cli.bench.scene import Scene
-from router.cli.bench.server import Server, without_settings
-from router.cli.bench.stock import MADE, PAUSED, Stock, flow, form
+from bench.candidate import command_environ, start_router
+from bench.client import Call, Crowd, one_after_the_other
+from bench.measure import Sample, alternate, ratios
+from bench.processor import Watch
+from bench.report import Figure, figure
+from bench.scene import Scene
+from bench.server import Server, without_settings
+from bench.stock import MADE, PAUSED, Stock, flow, form
 from router.errors import RouterError
 from router.flow.file import export
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from router.cli.bench.candidate import start_bare, start_express, start_plain, start_router, without_express
-from router.cli.bench.control import control
-from router.cli.bench.measure import (
+from bench.candidate import start_bare, start_express, start_plain, start_router, without_express
+from bench.control import control
+from bench.measure import (
     Measurement,
     Sample,
     alternate,
@@ -16,10 +16,10 @@ from router.cli.bench.measure import (
     ratios,
     throughput,
 )
-from router.cli.bench.report import Figure, figure
-from router.cli.bench.scene import Scene
-from router.cli.bench.stock import ACCEPT, PAUSED, RELAY
-from router.cli.bench.webhook import FORM_BYTES, Stream
+from bench.report import Figure, figure
+from bench.scene import Scene
+from bench.stock import ACCEPT, PAUSED, RELAY
+from bench.webhook import FORM_BYTES, Stream
 
 _RATE: Final = "messages/s"
 Taken = Mapping[str, Sequence[Sample]]

@@ -1,9 +1,9 @@
 """What the parts of the benchmark share: a store with flows, the target, and a router over them."""
 
-from router.cli.bench.candidate import start_router, start_target, target_url
-from router.cli.bench.measure import Options, Sample, put_load
-from router.cli.bench.server import Server, Servers
-from router.cli.bench.stock import PAUSED, Stock
+from bench.candidate import start_router, start_target, target_url
+from bench.measure import Options, Sample, put_load
+from bench.server import Server, Servers
+from bench.stock import PAUSED, Stock
 
 
 class Scene:

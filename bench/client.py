@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode
 
-from router.cli.bench.load import Measured
-from router.cli.bench.webhook import ACCOUNT, TOKEN
+from bench.load import Measured
+from bench.webhook import ACCOUNT, TOKEN
 from router.errors import RouterError
 
 _PATIENCE: Final = 10.0

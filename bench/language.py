@@ -10,8 +10,8 @@ from typing import Final
 
 from lingua import LanguageDetectorBuilder
 
-from router.cli.bench.report import Figure, figure
-from router.cli.bench.text import KINDS, Text, strangers, texts
+from bench.report import Figure, figure
+from bench.text import KINDS, Text, strangers, texts
 from router.language import detector as models
 from router.language.detector import Detector
 from router.language.evidence import FLOOR, OTHER, Decision, decide, from_country, from_history, from_text
@@ -136,7 +136,7 @@ def _time(part: str, found: Sequence[Text], offered: Sequence[str], detector: De
 def _memory() -> Iterator[Figure]:
     """Yield what models cost: the process that loads them, and workers forked from it that have used them."""
     for name, offered in {"2 languages": PAIR, "10 languages": TENS["ten"]}.items():
-        command = [sys.executable, "-m", "router.cli.bench.language_memory", *offered]
+        command = [sys.executable, "-m", "bench.language_memory", *offered]
         found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603 - our own
         part = f"memory, {name}"
         yield figure(part, "loaded once", "MB", [found["loaded"]])

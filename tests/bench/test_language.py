@@ -1,4 +1,4 @@
-"""`router bench language` with a handful of texts: that it measures everything, and says what it needs."""
+"""`make bench PART=language` with a handful of texts: that it measures everything, and says what it needs."""
 
 import json
 import subprocess
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.bench.language import PAIR, _told
-from router.cli.bench.text import KINDS, strangers, texts
+from bench.language import PAIR, _told
+from bench.text import KINDS, strangers, texts
 from router.errors import RouterError
 from router.language import detector as models
-from tests.e2e.running import ROUTER, clean_environ
+from tests.bench.command import ROOT, bench
 
 _TEXTS = {
     "en": ["yesterday", "Where is my order?", "thank you very much", "Do you have a table for tonight?"],
@@ -31,16 +31,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [ROUTER, "bench", "language", *arguments], env=clean_environ(), capture_output=True, text=True, check=False
-    )
-
-
 def test_it_says_where_texts_are_to_be_had(tmp_path: Path) -> None:
     """Without texts, or with a folder that has not all of them, nothing is measured, and one line says what to do."""
     for arguments in ((), ("--data", tmp_path)):
-        found = _bench(*arguments)
+        found = bench("language", *arguments)
         assert found.returncode == 1
         assert "github.com/pemistahl/lingua-rs" in found.stderr.splitlines()[-1]
 
@@ -72,7 +66,7 @@ def test_everything_is_measured(folder: Path) -> None:
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
     """What is loaded is said, and what it costs each of two workers forked from there."""
     done = subprocess.run(
-        [sys.executable, "-m", "router.cli.bench.language_memory", "th", "ko"], check=True, capture_output=True
+        [sys.executable, "-m", "bench.language_memory", "th", "ko"], cwd=ROOT, check=True, capture_output=True
     )
     found = json.loads(done.stdout)
     assert set(found) == {"loaded", "seconds", "private"}

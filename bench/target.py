@@ -1,4 +1,4 @@
-"""The fast target: `python -m router.cli.bench.target PORT` answers every POST with TwiML.
+"""The fast target: `python -m bench.target PORT` answers every POST with TwiML.
 
 `GET /<from>/<to>` tells how many POSTs came, how many of them between two times, and when the last one did; times are
 those of `time.perf_counter`, which all processes of a machine share. `GET /reset` begins anew. One process, one epoll,
@@ -12,7 +12,7 @@ import time
 from bisect import bisect
 from typing import Final
 
-from router.cli.bench.wire import message_length
+from bench.wire import message_length
 
 _TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response><Message>Thank you</Message></Response>'
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"

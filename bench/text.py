@@ -1,4 +1,4 @@
-"""Labelled short texts for `router bench language`, from a folder.
+"""Labelled short texts for `make bench PART=language`, from a folder.
 
 It has a folder for each language (ISO 639-1), with `single-words.txt`, `word-pairs.txt` and `sentences.txt`, one text a
 line, there or in its `testdata`: as the folder `language-models` of a checkout of github.com/pemistahl/lingua-rs.

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import gevent
 
-from router.cli.bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN, Stream, contact_identity
+from bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN, Stream, contact_identity
 from router.flow.flex_flow import FlexFlow, Integration
 from router.message.inbound import FORM, Message, Raw, conversation_id
 from router.routing.resolve import identities, resolve
