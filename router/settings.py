@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from router.environment import PREFIX, Given, check_secret, listed, read, suggestion, with_account_of
 from router.errors import SettingsError
 from router.sid import is_sid
+from router.url import is_http_url
 
 # An attempt ends this long before its lease does, everything included (lanes.md): without it the order may be lost.
 LEASE_MARGIN: Final = 8.0
@@ -46,12 +47,7 @@ def _sid(prefix: str) -> AfterValidator:
 
 def base_url_of(value: str) -> str:
     """Return the base URL that was written; raise ValueError with the reason for what is none."""
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(character.isspace() for character in value):
+    if not is_http_url(value):
         raise ValueError("is not an absolute http or https URL, as https://example.com")
     if "?" in value or "#" in value:
         raise ValueError("has a query or a fragment; a base URL ends with its host or its path")

@@ -22,12 +22,10 @@ from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.message.twiml import Answer, Twiml, twiml_of
-from router.settings import Settings
+from router.settings import LEASE_MARGIN, Settings
 from router.store import Store
 from router.store.lanes import Lease, Settlement, new_token
 
-# An attempt ends this long before its lease does, everything included: without it the simulation shows inversions.
-LEASE_MARGIN: Final = 8.0
 # A head that has less than this left to be sent in is released, not sent.
 LEAST_SECONDS: Final = 0.5
 # The sweeper's pause when nothing was due. What waits for it: retries and leases of the dead, never a healthy message.

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from router.errors import InvalidFlow
 from router.flow.field import FIELDS, NEEDED, REDIRECTING, REQUIRED, Field, default_response, default_retry_policy
 from router.message.address import canonical, channel_of
 from router.sid import is_sid
+from router.url import origin
 
 __all__ = [
     "FIELDS",
@@ -114,15 +114,7 @@ class FlexFlow:
         """What it sends to, for breakers, shares and metrics: an origin, a handler, or the integration's type."""
         if self.integration.type == "handler":
             return f"handler:{self.integration.handler}"
-        return _origin(self.integration.url) if self.integration.type == "external" else self.integration.type
-
-
-@lru_cache(maxsize=4096)
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
+        return origin(self.integration.url) if self.integration.type == "external" else self.integration.type
 
 
 def address_sid(flow: FlexFlow) -> str:

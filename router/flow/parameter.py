@@ -14,6 +14,7 @@ from xml.parsers import expat
 from router.language.tag import canonical_tag
 from router.match import MOST, try_expression
 from router.sid import is_sid
+from router.url import is_http_url
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -163,14 +164,9 @@ class Url:
         """Return the URL as it is."""
         if len(text) > self.most:
             raise ValueError(f"at most {self.most} characters are allowed, not {len(text)}")
-        try:
-            parts = urlsplit(text)
-            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or _CONTROL.search(text) or any(character.isspace() for character in text):
+        if not is_http_url(text) or _CONTROL.search(text):
             raise ValueError("not an absolute http or https URL, as https://example.com/path")
-        if "@" in parts.netloc:  # they would be shown to whoever may read the flow
+        if "@" in urlsplit(text).netloc:  # they would be shown to whoever may read the flow
             raise ValueError("credentials in the URL are not allowed; the target can check the request's signature")
         return text
 

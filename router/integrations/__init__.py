@@ -8,14 +8,13 @@ from router.integrations.door import Door, make_door
 from router.integrations.external import External
 from router.integrations.handler import load_handlers
 from router.integrations.http import Http
-from router.integrations.location import locate
 from router.integrations.messages import API, Messages
 from router.integrations.proxy import Proxy
 from router.integrations.studio import Studio
 from router.message.twiml import Answer
 from router.settings import Account, HandlerSetting, Settings
 
-__all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build", "target"]
+__all__ = ["Attempt", "AttemptError", "Failure", "Integrations", "build"]
 
 
 class Integrations:
@@ -34,10 +33,6 @@ class Integrations:
         if sender is None:
             raise AttemptError(Failure.PERMANENT, f"integration type {kind!r} cannot be delivered to yet")
         return sender.send(attempt)
-
-    def target(self, flow: FlexFlow) -> str:
-        """Name what the flow sends to; see `target`."""
-        return target(self._settings, flow)
 
     def url(self, account: Account, flow: FlexFlow) -> str:
         """Return the URL that Twilio can be redirected to in the flow's place; "" when it has none."""
@@ -72,19 +67,3 @@ def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: D
         "handler": load_handlers(handlers),
     }
     return Integrations(settings, senders, http)
-
-
-def target(settings: Settings, flow: FlexFlow) -> str:
-    """Name what the flow sends to, as breakers, shares and metrics know it.
-
-    The origin of the URL (`https://example.com:8443`) or, where there is none, the type and what it names
-    (`handler:echo`).
-    """
-    integration = flow.integration
-    if integration.type == "handler":
-        return f"handler:{integration.handler}"
-    urls = {"proxy": settings.twilio_webhooks_url, "studio": settings.twilio_webhooks_url, "external": integration.url}
-    try:
-        return locate(urls.get(integration.type, "")).origin
-    except ValueError:
-        return integration.type

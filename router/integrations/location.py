@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-PORTS = {"http": 80, "https": 443}
+from router.url import PORTS, origin
 
 # Everything a URL may hold is left as it was written, because the signature covers it byte for byte: only what
 # cannot travel in a request line (blanks, control characters, text that is not ASCII) is escaped.
@@ -60,7 +60,6 @@ def locate(url: str) -> Location:
         f"?{quote(parts.query, safe=_AS_WRITTEN)}" if parts.query else ""
     )
     port = parts.port or PORTS[parts.scheme]
-    literal = f"[{host}]" if ":" in host else host
     return Location(
         url=f"{parts.scheme}://{netloc}{path}",
         scheme=parts.scheme,
@@ -69,5 +68,5 @@ def locate(url: str) -> Location:
         netloc=netloc,
         path=path,
         authorization="Basic " + base64.b64encode(unquote_to_bytes(credentials)).decode() if credentials else "",
-        origin=f"{parts.scheme}://{literal}" + ("" if port == PORTS[parts.scheme] else f":{port}"),
+        origin=origin(url),
     )

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, json, request
 
@@ -17,7 +18,7 @@ from router.store.deliveries import Delivery
 from router.web.auth import authenticate
 from router.web.errors import ApiError, not_found
 from router.web.form import read_form
-from router.web.page import base_url, page_body, read_page
+from router.web.page import base_url, page_body, read_page, seal, unseal
 from router.web.request import LANG_MOST
 
 # Records looked at for one filtered page. A filter that matches less often answers a short page with a link to go on.
@@ -86,7 +87,8 @@ def _find(account: Account, sid: str, store: Store) -> Delivery:
 def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
     filters = {name: request.args[name] for name in _FILTERS if request.args.get(name)}
     asked = read_page(request.args)
-    last = _last_seen(asked.token)
+    scope = f"Deliveries {account.sid} {urlencode(filters)}"
+    last = _last_seen(unseal(account, scope, asked.token))
     after, before = _time(filters, "DateCreatedAfter"), _time(filters, "DateCreatedBefore")
     upper = min((bound for bound in (last[0] + 1 if last else 0, before) if bound), default=None)
     wanted = _wanted(filters)
@@ -105,6 +107,7 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
 
     found = list(islice(matching(), asked.size))
     more = len(found) == asked.size or len(looked) == LOOKS
+    cursor = f"{looked[-1].accepted_at}-{looked[-1].message_sid}" if more and looked else ""
     base = base_url(request, settings)
     return page_body(
         "deliveries",
@@ -112,19 +115,15 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
         asked,
         url=f"{base}/v1/Deliveries",
         filters=filters,
-        next_token=f"{looked[-1].accepted_at}-{looked[-1].message_sid}" if more and looked else "",
+        next_token=seal(account, scope, cursor),
         previous_token="",
     )
 
 
-def _last_seen(token: str) -> tuple[int, str] | None:
-    """Read a PageToken: time and SID of the last delivery on the page before."""
-    if not token:
-        return None
-    time, _, sid = token.partition("-")
-    if not (time.isascii() and time.isdecimal() and len(time) < 16 and is_sid(sid, "SM", "MM")):  # noqa: PLR2004 - ms
-        raise ApiError(400, 20001, "PageToken is not one that this list gave out")
-    return int(time), sid
+def _last_seen(cursor: str) -> tuple[int, str] | None:
+    """Read a page's cursor: time and SID of the last delivery on the page before."""
+    time, _, sid = cursor.partition("-")
+    return (int(time), sid) if cursor else None
 
 
 _FILTERS = ("Status", "From", "To", "FlexFlowSid", "DateCreatedAfter", "DateCreatedBefore")

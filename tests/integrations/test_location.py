@@ -2,10 +2,7 @@
 
 import pytest
 
-from router.flow.flex_flow import FlexFlow
-from router.integrations import target
 from router.integrations.location import Location, locate
-from tests.integrations.sending import flow, settings
 
 # What is written, and of it: the URL as requested and signed, the Host header, the path, the target's name.
 URLS = {
@@ -43,19 +40,3 @@ def test_no_url(url: str) -> None:
     """What is no absolute http or https URL is refused."""
     with pytest.raises(ValueError, match=r"URL|[Pp]ort"):
         locate(url)
-
-
-TARGETS = {
-    "proxy": (flow("proxy"), "https://webhooks.twilio.com"),
-    "studio": (flow("studio"), "https://webhooks.twilio.com"),
-    "external": (flow("external", url="https://u:p@a.test:8443/b?c"), "https://a.test:8443"),
-    "external, no URL": (flow("external", url="nonsense"), "external"),
-    "handler": (flow("handler", handler="echo"), "handler:echo"),
-    "task": (flow("task"), "task"),
-}
-
-
-@pytest.mark.parametrize(("to", "name"), TARGETS.values(), ids=TARGETS.keys())
-def test_targets(to: FlexFlow, name: str) -> None:
-    """A target's name is its origin, without path or credentials, or the handler's name."""
-    assert target(settings(), to) == name

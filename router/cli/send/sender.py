@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
@@ -15,6 +14,7 @@ from router.cli.send.override import Overrides
 from router.cli.send.pace import Pace
 from router.cli.send.sent import Sent
 from router.settings import Settings
+from router.url import is_http_url
 
 
 class WebUrl(click.ParamType[str]):
@@ -25,14 +25,10 @@ class WebUrl(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check it."""
         text = str(value)
-        try:
-            parts = urlsplit(text)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
+        usable = is_http_url(text)
         if usable and not text.isascii():
             self.fail(f"{text[:80]!r} holds characters that belong percent-encoded", param, ctx)
-        if not usable or any(character.isspace() for character in text):
+        if not usable:
             self.fail(f"{text[:80]!r} is not an absolute http or https URL, as https://example.com/sms", param, ctx)
         try:
             Overrides.of(text)

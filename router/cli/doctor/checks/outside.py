@@ -7,7 +7,7 @@ from typing import Final
 from router.cli.connect.tunnels.probe import through
 from router.cli.doctor.checks import Check, State
 from router.flow.flex_flow import FlexFlow
-from router.integrations import AttemptError, target
+from router.integrations import AttemptError
 from router.integrations.door import Door, make_door
 from router.integrations.location import locate
 from router.settings import Account, Settings
@@ -111,7 +111,7 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
     for account in given.accounts:
         for n, flow in enumerate(opened.flows.walk(account.sid)):
             if flow.enabled and n < _FLOWS:
-                found.setdefault(target(given, flow), flow)
+                found.setdefault(flow.target, flow)
     door, end, good, left = make_door(given), time.monotonic() + _TARGETS_SECONDS, 0, 0
     for n, (name, flow) in enumerate(found.items()):
         if n >= _TARGETS or time.monotonic() > end:
