@@ -18,7 +18,8 @@ from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
 from router.language.detector import shared
 from router.log import make_log
-from router.settings import load
+from router.queries.outage import BEAT_SECONDS, Healer
+from router.settings import Settings, load
 from router.store import Store, connect
 from router.store.flows import FlowChanged
 from router.store.lanes import Lease
@@ -49,6 +50,8 @@ class Router:
         deliverer: Deliverer,
         replier: Replier,
         webhook: webhooks.WebhookView,
+        healer: Healer,
+        fault: Callable[[str], None],
         log: Any,
     ) -> None:
         self.store = store
@@ -56,6 +59,8 @@ class Router:
         self.deliverer = deliverer
         self.replier = replier
         self.webhook = webhook
+        self.healer = healer
+        self.fault = fault
         self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
@@ -63,6 +68,7 @@ class Router:
         self.deliverer.alive = alive
         gevent.spawn(self.deliverer.sweep_forever)
         gevent.spawn(self._watch_store)
+        gevent.spawn(self._heal_outages)
 
     def _watch_store(self) -> None:
         """Take no messages for as long as the store would throw them away: a 200 means safe."""
@@ -73,6 +79,17 @@ class Router:
                     self.webhook.refusing = refusal
                     self.log.warning("store", reason=refusal or "the store keeps what it is given again")
             gevent.sleep(WATCH_SECONDS)
+
+    def _heal_outages(self) -> None:
+        """Note signs of life, and fetch what was missed while there were none."""
+        while not self.deliverer.stopping:
+            try:
+                self.healer.beat()
+            except StoreUnavailable:  # the silence is what a later beat finds
+                pass
+            except Exception as error:  # noqa: BLE001 - whatever it is, messages are taken and the beat goes on
+                self.fault(f"recovery: {type(error).__name__}: {error}")
+            gevent.sleep(BEAT_SECONDS)
 
     def stop(self) -> None:
         """Take no more leases, and wait for the attempts in flight to be settled, and for late answers to be sent."""
@@ -115,6 +132,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     def fault(reason: str) -> None:
         log.error("fault", reason=reason)
 
+    def recovery(**found: Any) -> None:
+        log.warning("recovery", **found)
+
     likelihood = shared().likelihood
 
     def replied(lease: Lease, said: str) -> None:
@@ -123,11 +143,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     replier = Replier(store, integrations.messages, settings, replied)
     deliverer = Deliverer(store, integrations, settings, report, fault, replier.begin)
     app = Flask("router", static_folder=None)
-    app.wsgi_app = with_tunnel(app.wsgi_app, TunnelWatch(settings.data_dir))  # type: ignore[assignment, method-assign]
+    tunnel = TunnelWatch(settings.data_dir)
+    app.wsgi_app = with_tunnel(app.wsgi_app, tunnel)  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = Intake(store, deliverer, likelihood)
-    webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, log)
-    app.extensions["router"] = Router(store, integrations, deliverer, replier, webhook, log)
+    healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)
+    webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, healer, log)
+    app.extensions["router"] = Router(store, integrations, deliverer, replier, webhook, healer, fault, log)
     app.register_blueprint(webhooks.blueprint(webhook))
     app.register_blueprint(flex_flows.blueprint(settings, store))
     app.register_blueprint(addresses.blueprint(settings, store))
@@ -142,6 +164,12 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_error_handler(HTTPException, http_response)
     app.register_error_handler(StoreUnavailable, _store_error)
     return app
+
+
+def _bases(settings: Settings, tunnel: TunnelWatch) -> tuple[str, ...]:
+    """Return the public bases that lead here now: those of the settings, and the tunnel's."""
+    opened = tunnel.url()
+    return (*settings.public_urls, *([opened] if opened else []))
 
 
 def _store_error(error: StoreUnavailable) -> Response:

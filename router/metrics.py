@@ -20,6 +20,11 @@ ATTEMPTED: Final = Histogram("router_attempt_seconds", "Time of an attempt.", ["
 MATCH_FAILED: Final = Counter(
     "router_match_failed", "Match expressions that could not be evaluated.", ["flex_flow_sid"]
 )
+RECOVERED: Final = Counter(
+    "router_recovered",
+    "Messages fetched from Twilio after an outage, by what became of them.",
+    ["result"],
+)
 SLOTS: Final = Gauge("router_slots_in_use", "Attempts under way.", multiprocess_mode="livesum")
 BREAKERS: Final = Gauge("router_breakers_open", "Targets whose breaker is open.", multiprocess_mode="livesum")
 WAITING: Final = Gauge("router_views_waiting", "Webhooks that wait for a target's answer.", multiprocess_mode="livesum")

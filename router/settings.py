@@ -217,6 +217,10 @@ class Settings(_Table):
     delivered_hours: Annotated[Duration, Kind("hours"), Field(gt=0)] = Field(
         default=24.0, description="How long delivered messages are kept, which is how far back a duplicate is known"
     )
+    recover: Annotated[bool, Kind("true or false")] = Field(
+        default=True,
+        description="Fetch from Twilio, after an outage, what could not be taken, where no other program can have it",
+    )
     retention_days: Annotated[Duration, Kind("days"), Field(gt=0)] = Field(
         default=7.0, description="How long undelivered and unrouted messages are kept"
     )

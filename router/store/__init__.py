@@ -15,6 +15,7 @@ from router.store.flows import FlowStore
 from router.store.keys import bucket
 from router.store.lanes import Lanes
 from router.store.languages import Languages
+from router.store.outages import Outages
 from router.store.refusals import Refusals
 
 __all__ = ["FlowWrite", "Store", "connect"]
@@ -41,6 +42,7 @@ class Store:
     failures: Failures
     refusals: Refusals
     languages: Languages
+    outages: Outages
     buckets: tuple[str, ...]
 
     def close(self) -> None:
@@ -78,6 +80,7 @@ def connect(settings: Settings) -> Store:
         failures=Failures(slow),
         refusals=Refusals(slow),
         languages=Languages(slow, buckets),
+        outages=Outages(slow, keep_seconds=settings.retention_days * _DAY),
         buckets=buckets,
     )
 

@@ -59,24 +59,11 @@ def _read(name: str) -> bytes:
 
 _INCLUDE: Final = re.compile(rb"^--include (\w+)$", re.MULTILINE)
 
+# Every file that begins with `#!lua` is a script of its own; the others are only included.
 SCRIPTS: Final = {
     name: Script(name)
-    for name in (
-        "accept",
-        "answer",
-        "claim",
-        "contact",
-        "dead",
-        "delete_flow",
-        "entries",
-        "note",
-        "erase_contact",
-        "erase_messages",
-        "put_flows",
-        "replay",
-        "settle",
-        "trim",
-    )
+    for file in resources.files(__package__).joinpath("scripts").iterdir()
+    if file.name.endswith(".lua") and _read(name := file.name.removesuffix(".lua")).startswith(b"#!lua")
 }
 
 

@@ -1,6 +1,6 @@
 """What an account has, and what it received: its status, its addresses and their webhooks, its inbound messages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -9,6 +9,8 @@ from router.twilio_api.client import API, Rest
 
 # Records in one answer; Twilio gives 1,000 at most.
 _PAGE: Final = 500
+# Twilio lists messages by the time they were sent, which for inbound ones is about that of their creation.
+_OUT_OF_ORDER: Final = timedelta(minutes=10)
 _SERVICES: Final = 50  # Messaging Services whose numbers are asked for, one call each
 
 
@@ -23,6 +25,14 @@ class Address:
     url: str
     fallback_url: str
     by: str = ""
+
+    def leads_to(self, bases: Iterable[str], channel: str) -> bool:
+        """Say whether its inbound messages come to the webhook of a channel, or of all, below one of some bases."""
+        return _leads(self.url, bases, channel)
+
+    def fallback_leads_to(self, bases: Iterable[str], channel: str) -> bool:
+        """Say the same of what Twilio calls when that fails."""
+        return _leads(self.fallback_url, bases, channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,8 @@ class TwilioApi(Rest):
         wanted = {"date_sent_after": day, "page_size": _PAGE} | ({"to": to} if to else {})
         with self.errors():
             for message in self.client.messages.stream(**wanted):
+                if message.date_created and message.date_created < since - _OUT_OF_ORDER:
+                    return  # the newest come first: all that follow are older
                 if message.direction == "inbound" and message.date_created and message.date_created >= since:
                     yield self._inbound(message)
 
@@ -125,6 +137,12 @@ class TwilioApi(Rest):
         fields = tuple(whole.items())
         media = str(message.num_media or "0")
         return Inbound(str(message.sid), message.date_created, int(media) if media.isdecimal() else 0, fields)
+
+
+def _leads(url: str, bases: Iterable[str], channel: str) -> bool:
+    """Say whether a webhook's URL is one of ours; its query and its connection overrides do not matter."""
+    path = url.partition("#")[0].partition("?")[0]
+    return any(path == f"{base}/webhooks/{name}" for base in bases for name in (channel, "message"))
 
 
 def _part(webhook: Any, name: str) -> str:

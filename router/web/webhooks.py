@@ -15,6 +15,7 @@ from router.message.address import CHANNELS
 from router.message.inbound import Message, Raw, is_status_callback, mask
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
 from router.message.twiml import EMPTY_TWIML
+from router.queries.outage import Healer
 from router.settings import Settings
 from router.store import Store
 from router.web.answering import Answerer, twiml_response
@@ -44,12 +45,14 @@ class WebhookView:
         deliverer: Deliverer,
         integrations: Integrations,
         intake: Intake,
+        healer: Healer,
         log: Any,
     ) -> None:
         self._settings = settings
         self._promise = store.promise
         self._waiters = deliverer.waiters
         self._intake = intake
+        self._healer = healer
         self._answerer = Answerer(settings, store.lanes, integrations)
         self._refused = Recorder(settings, store.refusals, store.buckets)
         self._log = log
@@ -78,6 +81,7 @@ class WebhookView:
             key, account_sid = self._verify(received)
         except Refusal as refusal:
             self._refused.note(received, request.environ, refusal.reason)
+            self._healer.refused(_account_sid(received))
             raise
         line.fields |= {"key": key.label, "account_sid": account_sid}
         metrics.signatures(account_sid, key.label).inc()
@@ -85,6 +89,7 @@ class WebhookView:
             line.kind = "status_callback"
             return twiml_response(EMPTY_TWIML)
         message = _parse(received, channel)
+        self._healer.matched(account_sid, message.contact_identity)
         line.fields |= {
             "message_sid": message.message_sid,
             "from": mask(message.from_),
@@ -95,9 +100,11 @@ class WebhookView:
             if self.refusing:  # ask again: messages are taken as soon as the store's settings are mended
                 self.refusing = within_budget(line.arrived, self._promise.refusal)
             if self.refusing:
+                self._healer.missed(account_sid)
                 raise Refusal(503, "the store does not keep messages; the message was not taken")
             return self._take(Arrival(message, received.raw, line.arrived, received.lang), line)
         except StoreUnavailable as error:
+            self._healer.missed(account_sid)
             raise Refusal(503, str(error)) from error
 
     def _take(self, arrival: Arrival, line: Line) -> Response:
@@ -119,7 +126,7 @@ class WebhookView:
 
     def _verify(self, received: Received) -> tuple[Key, str]:
         """Return the key that signed, and whose it is. Every failure is the same 403."""
-        account_sid = next((value for name, value in received.fields if name == "AccountSid"), "")
+        account_sid = _account_sid(received)
         account = self._settings.account(account_sid)
         # A body that is not a form names no account: any of ours may have signed it.
         accounts = (account,) if account else () if received.raw.is_form else self._settings.accounts
@@ -167,6 +174,11 @@ def blueprint(view: WebhookView) -> Blueprint:
         provide_automatic_options=False,
     )
     return webhooks
+
+
+def _account_sid(received: Received) -> str:
+    """Return the account that a request says it comes from, before anything proves it."""
+    return next((value for name, value in received.fields if name == "AccountSid"), "")
 
 
 def _parse(received: Received, channel: str) -> Message:

@@ -78,6 +78,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
         with open_store(settings) as store:
             checks += here.store(store)
             checks += here.clock(store)
+            checks += here.outages(settings, store)
             checks += here.running(settings, answers(base_url(settings)))
             checks += here.languages(store)
             checks += here.rules(settings, store)

@@ -19,6 +19,8 @@ _HEAD = """\
 admin_password = "{password}"
 """
 _ACCOUNT = """
+recover = false  # Twilio does not know this account
+
 [[account]]
 sid = "{sid}"
 auth_tokens = ["{token}"]

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -54,6 +55,22 @@ def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
         if url.startswith("http:") and "//localhost" not in url and "//127." not in url:
             advice = "serve HTTPS: over HTTP messages can be read by anybody on the way"
             yield Check("settings", "look", "a public URL is http", advice)
+
+
+def outages(given: Settings, opened: Store) -> Iterator[Check]:
+    """Report what was fetched from Twilio after outages, and what was only reported."""
+    if not given.recover:
+        yield Check("recovery", "skipped", "ROUTER_RECOVER is false: missed messages are fetched by `router recover`")
+    for account in given.accounts:
+        for report in opened.outages.reports(account.sid)[:_NAMED]:
+            when = datetime.fromtimestamp(report.from_ / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            if report.accepted:
+                yield Check(
+                    "recovery", "good", f"{report.accepted} messages missed since {when} were fetched and accepted"
+                )
+            for reason, number in report.left.items():
+                advice = f"see what they say, and accept them: router recover --since {when} --account {account.sid}"
+                yield Check("recovery", "look", f"{number} missed since {when} were not accepted: {reason}", advice)
 
 
 def store(opened: Store) -> Iterator[Check]:

@@ -97,10 +97,9 @@ def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:
     url = _shown(address.url.partition("#")[0])
     if not url:
         return f"no webhook is set{by}"
-    paths = (f"/webhooks/{channel}", "/webhooks/message")
-    if any(url.partition("?")[0] == base + path for base in bases for path in paths):
+    if address.leads_to(bases, channel):
         return ""
-    if not bases and url.partition("?")[0].endswith(paths):
+    if not bases and url.partition("?")[0].endswith((f"/webhooks/{channel}", "/webhooks/message")):
         return ""
     return f"its webhook{by} is {url.partition('?')[0]}"
 

@@ -1,0 +1,250 @@
+"""Outages heal: what Twilio received while messages could not be taken is fetched from its REST API and accepted.
+
+Three things tell that messages may have been missed: this router answered 503, no router served the account for a
+while, or a signature matches again after some that did not. Each becomes a gap in the store. When a gap is old enough
+that Twilio has given up on its messages, one process asks Twilio for them.
+
+A message is accepted only where no other program can have handled it: the address leads here at Twilio, and its
+fallback URL leads here too or is empty. All others are only reported.
+
+https://www.twilio.com/docs/messaging/api/message-resource
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+from router import metrics
+from router.delivery.intake import Intake
+from router.errors import RouterError, StoreUnavailable
+from router.message.address import canonical, channel_of
+from router.queries.recovery import Lost, lost, recovered
+from router.routing.resolve import Likelihood
+from router.settings import Account, Settings
+from router.store import Store
+from router.store.lanes import new_token
+from router.store.outages import Gap, Report
+from router.twilio_api.account import Address, TwilioApi
+from router.twilio_api.client import TwilioError
+
+# A sign of life is written this often; a longer silence than `SILENCE_SECONDS` is a gap.
+BEAT_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 12.0
+# Twilio gives webhook and fallback 15 s each, and its clock and ours may differ: a gap is looked into this long after
+# its end, and this much is added at both sides.
+SETTLE_SECONDS: Final = 75.0
+MARGIN_SECONDS: Final = 60.0
+# However long the gap: what is older than this, or than ROUTER_DELIVERED_HOURS, would not be known as a duplicate.
+WINDOW_SECONDS: Final = 24 * 3600.0
+# Messages of one gap that are read at most; beyond that a person decides, with `router recover`.
+MOST: Final = 50_000
+# After a look that failed, the next one comes this many seconds later, then ever later.
+RETRY_SECONDS: Final = (60.0, 300.0, 900.0)
+# Other processes keep away this long after the one that looks has shown that it lives.
+TURN_SECONDS: Final = 120.0
+# Between two pages of records, so that an account's other REST calls find room.
+PAGE: Final = 500
+PAUSE_SECONDS: Final = 0.5
+
+
+@dataclass(slots=True)
+class _Failed:
+    """How often the look for an account failed in this process, and when it may look again, in monotonic seconds."""
+
+    times: int = 0
+    until: float = 0.0
+
+
+class Healer:
+    """Notices gaps and closes them, for one process.
+
+    Args:
+        settings: `recover` turns it off.
+        store: the store.
+        intake: takes the messages.
+        likelihood: says how well a text fits languages.
+        bases: returns the public bases that lead to this router now.
+        report: is told of each look that found something, and of each that failed.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is made of
+        self,
+        settings: Settings,
+        store: Store,
+        intake: Intake,
+        likelihood: Likelihood,
+        *,
+        bases: Callable[[], Sequence[str]],
+        report: Callable[..., Any],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._intake = intake
+        self._likelihood = likelihood
+        self._bases = bases
+        self._report = report
+        self._served = [account.sid for account in settings.accounts if account.auth_tokens]
+        self._missed: dict[str, float] = {}
+        self._refused: dict[str, float] = {}
+        self._refused_before_match: dict[str, float] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+        self._unwritten: set[tuple[str, str]] = set()
+        self._failed: dict[str, _Failed] = {}
+
+    # -- what the webhook view tells ---------------------------------------------------------------------------------
+
+    def missed(self, account_sid: str) -> None:
+        """Note that a genuine message was answered with 503 just now."""
+        self._missed.setdefault(account_sid, time.time())
+
+    def refused(self, account_sid: str) -> None:
+        """Note that a request that names one of our accounts had no signature that matches."""
+        if self._settings.account(account_sid) is not None:
+            self._refused.setdefault(account_sid, time.time())
+
+    def matched(self, account_sid: str, identity: str) -> None:
+        """Note a genuine message to an address, canonical: the time of refusals before it may be looked into."""
+        day = int(time.time() // 86400)
+        if self._seen.get((account_sid, identity)) != day:
+            self._seen[account_sid, identity] = day
+            self._unwritten.add((account_sid, identity))
+        if account_sid in self._refused:
+            self._refused_before_match.setdefault(account_sid, self._refused.pop(account_sid))
+
+    # -- the beat ----------------------------------------------------------------------------------------------------
+
+    def beat(self) -> None:
+        """Write a sign of life and what was missed; look into the gaps that are old enough.
+
+        Raises StoreUnavailable while the store is away: the silence becomes a gap by itself.
+        """
+        self._write_seen()
+        gaps = self._store.outages.beat(self._served, silence=SILENCE_SECONDS)
+        self._write_missed()
+        if not self._settings.recover:
+            return
+        now = time.time()
+        for sid, gap in gaps.items():
+            failed = self._failed.get(sid)
+            if gap.to / 1000 + SETTLE_SECONDS > now or (failed and failed.until > time.monotonic()):
+                continue
+            account = self._settings.account(sid)
+            if account is not None:
+                self._look(account, gap)
+
+    def _write_seen(self) -> None:
+        by_account: dict[str, list[str]] = {}
+        for sid, identity in self._unwritten:
+            by_account.setdefault(sid, []).append(identity)
+        for sid, identities in by_account.items():
+            self._store.outages.note_seen(sid, identities, now=time.time())
+        self._unwritten.clear()
+        while len(self._seen) > MOST:
+            del self._seen[next(iter(self._seen))]
+
+    def _write_missed(self) -> None:
+        for sid, since in list(self._missed.items()):
+            self._store.outages.extend(sid, since, time.time())
+            del self._missed[sid]
+        for sid, since in list(self._refused_before_match.items()):
+            if self._store.outages.grant_look(sid):
+                self._store.outages.extend(sid, since, time.time())
+            del self._refused_before_match[sid]
+
+    # -- one gap -----------------------------------------------------------------------------------------------------
+
+    def _look(self, account: Account, gap: Gap) -> None:
+        """Look into one gap, if no other process does; a failed look is repeated later."""
+        token = new_token()
+        if not self._store.outages.take_turn(account.sid, token, TURN_SECONDS):
+            return
+        try:
+            found = self.heal(account, gap, lambda: self._store.outages.take_turn(account.sid, token, TURN_SECONDS))
+        except StoreUnavailable:
+            raise
+        except RouterError as error:
+            failed = self._failed.setdefault(account.sid, _Failed())
+            failed.until = time.monotonic() + RETRY_SECONDS[min(failed.times, len(RETRY_SECONDS) - 1)]
+            failed.times += 1
+            self._report(account_sid=account.sid, reason=str(error), failures=failed.times)
+        else:
+            self._failed.pop(account.sid, None)
+            self._store.outages.close(account.sid, gap)
+            if found.accepted or found.left:
+                self._store.outages.add_report(account.sid, found)
+                self._report(account_sid=account.sid, accepted=found.accepted, left=dict(found.left))
+        finally:
+            self._store.outages.end_turn(account.sid, token)
+
+    def heal(self, account: Account, gap: Gap, alive: Callable[[], bool]) -> Report:
+        """Ask Twilio for the messages of a gap and accept those that are missing, in their order, each once.
+
+        `alive` keeps the turn while it goes on. Raises TwilioError when Twilio does not answer, StoreUnavailable when
+        the store does not; to do it again is safe.
+        """
+        now = time.time()
+        window = min(WINDOW_SECONDS, self._settings.delivered_hours * 3600) - MARGIN_SECONDS
+        since = max(gap.from_ / 1000 - MARGIN_SECONDS, now - window)
+        until = gap.to / 1000 + MARGIN_SECONDS
+        api = TwilioApi(self._settings, account)
+        received = []
+        for n, inbound in enumerate(api.inbound(datetime.fromtimestamp(since, UTC)), 1):
+            if n > MOST:
+                raise RouterError(
+                    f"Twilio received over {MOST:,} messages since the gap began; fetch them in parts with "
+                    "`router recover --since … --to …`"
+                )
+            if not n % PAGE:
+                alive()
+                time.sleep(PAUSE_SECONDS)
+            if inbound.created.timestamp() <= until:
+                received.append(inbound)
+        missing = lost(received, account.sid, self._store, self._likelihood, now=datetime.now(UTC))
+        if not missing:
+            return Report(int(now * 1000), gap.from_, gap.to, 0, {})
+        verdicts = self._verdicts(account, api, missing)
+        left: Counter[str] = Counter()
+        accepted = 0
+        for n, each in enumerate(missing, 1):
+            identity = each.message.contact_identity
+            if reason := verdicts.get(identity, ""):
+                left[f"{identity}: {reason}"] += 1
+                metrics.RECOVERED.labels("reported").inc()
+                continue
+            media = api.media(each.inbound.sid) if each.inbound.num_media else []
+            taken = self._intake.take(recovered(each, media))
+            duplicate = taken.acceptance.kind == "duplicate"
+            accepted += not duplicate
+            metrics.RECOVERED.labels("duplicate" if duplicate else "accepted").inc()
+            if not n % PAGE:
+                alive()
+        return Report(int(now * 1000), gap.from_, gap.to, accepted, dict(islice(left.most_common(), 20)))
+
+    def _verdicts(self, account: Account, api: TwilioApi, missing: Iterable[Lost]) -> dict[str, str]:
+        """Say, for each address that messages are missing of, why they may not be accepted; "" where they may."""
+        identities = {each.message.contact_identity for each in missing}
+        known = {each.identity: ("sms", each) for each in api.numbers()}
+        with suppress(TwilioError):  # a resource that not every account has: its addresses are only reported
+            known |= {canonical(each.identity, "whatsapp"): ("whatsapp", each) for each in api.senders()}
+        bases = self._bases()
+        return {each: self._verdict(account, each, known.get(each), bases) for each in identities}
+
+    def _verdict(self, account: Account, identity: str, found: tuple[str, Address] | None, bases: Sequence[str]) -> str:
+        entries = self._store.flows.entries(account.sid, [identity])
+        if not any(entry.flows for entry in entries) and not self._store.outages.was_seen(account.sid, identity):
+            return "no flow names it, and no message came to it in the last 30 days"
+        if not bases:
+            return "ROUTER_PUBLIC_URL is not set, so it is not known which webhooks lead to this router"
+        if found is None:
+            return f"Twilio's API does not say where webhooks of {channel_of(identity)} addresses lead"
+        channel, address = found
+        if not address.leads_to(bases, channel):
+            return "its webhook at Twilio does not lead to this router now"
+        if address.fallback_url and not address.fallback_leads_to(bases, channel):
+            return "its fallback URL leads elsewhere, where the message may have been handled"
+        return ""

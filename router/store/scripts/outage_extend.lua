@@ -1,0 +1,8 @@
+#!lua
+-- Notes that messages of an account may have been missed at some time.
+--include outage
+--
+-- KEYS 1 gaps   hash   see outage.lua
+-- ARGV 1 account   2 from   3 to, ms since 1970
+extend(KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]))
+return 1

@@ -1,0 +1,244 @@
+"""Outages heal: what Twilio received meanwhile is fetched and accepted, where no other program can have handled it."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from router.delivery.intake import Intake
+from router.flow.flex_flow import FlexFlow, Integration
+from router.queries.outage import Healer
+from router.settings import Settings, load
+from router.store import Store, connect
+from router.store.outages import Gap, Report
+from tests.e2e.service import ACCOUNT, OURS, TOKEN, sid
+from tests.e2e.twilio_rest import TwilioRest
+from tests.valkey import ValkeyServer
+
+BASE = "https://sms.example.com"
+HERE = f"{BASE}/webhooks/sms"
+
+
+class Ward:
+    """A router that was away for five minutes, and what Twilio knows of them."""
+
+    def __init__(self, twilio: TwilioRest, settings: Settings, store: Store) -> None:
+        self.twilio = twilio
+        self.settings = settings
+        self.store = store
+        self.told: list[dict[str, Any]] = []
+        self.healer = self._healer(settings)
+        self.now = time.time()
+        self.gap = Gap(int((self.now - 600) * 1000), int((self.now - 300) * 1000))
+
+    def _healer(self, settings: Settings) -> Healer:
+        store = self.store
+
+        def nothing(*_: object) -> None:
+            return None
+
+        def report(**found: Any) -> None:
+            self.told.append(found)
+
+        intake = Intake(store, None, nothing)
+        return Healer(settings, store, intake, nothing, bases=lambda: settings.public_urls, report=report)
+
+    def another(self, **settings: Any) -> Healer:
+        """Return the healer of another process, with other settings."""
+        return self._healer(self.settings.model_copy(update=settings))
+
+    def flow(self, identity: str = OURS) -> None:
+        """Make a flow for an address."""
+        self.store.flows.put(
+            FlexFlow(
+                sid="FO" + "1" * 32,
+                account_sid=ACCOUNT,
+                friendly_name="Support",
+                chat_service_sid="IS" + "1" * 32,
+                channel_type="sms",
+                contact_identity=identity,
+                integration=Integration("external", url="https://target.example/hook"),
+            )
+        )
+
+    def received(self, number: int, *, seconds_ago: float = 400, **more: Any) -> None:
+        """Let Twilio have received a message."""
+        created = (datetime.now(UTC) - timedelta(seconds=seconds_ago)).replace(microsecond=0)
+        self.twilio.message(sid(number), created, **more)
+
+    def heal(self) -> Report:
+        """Look into the gap."""
+        return self.healer.heal(self.settings.accounts[0], self.gap, lambda: True)
+
+    def kept(self) -> list[str]:
+        """Return the SIDs of all messages that the router has, the oldest first."""
+        return [each.message_sid for each in self.store.deliveries.newest(ACCOUNT)][::-1]
+
+    def beat(self) -> None:
+        """Note a sign of life, with the gap pending."""
+        self.store.outages.extend(ACCOUNT, self.gap.from_ / 1000, self.gap.to / 1000)
+        self.healer.beat()
+
+
+@pytest.fixture
+def ward(valkey: ValkeyServer) -> Iterator[Ward]:
+    """An outage of an account with one number that leads here."""
+    with TwilioRest(ACCOUNT, TOKEN) as twilio:
+        environ = {
+            "TWILIO_ACCOUNT_SID": ACCOUNT,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "ROUTER_REDIS_URL": valkey.url,
+            "ROUTER_PUBLIC_URL": BASE,
+            "ROUTER_TWILIO_API_URL": twilio.url,
+        }
+        settings = load(environ)
+        store = connect(settings)
+        twilio.number(OURS, HERE, sms_fallback_url="")
+        twilio.most = 50
+        yield Ward(twilio, settings, store)
+        store.close()
+
+
+def test_what_was_missed_is_accepted_in_order_once(ward: Ward) -> None:
+    """Messages of the outage come in the order in which Twilio received them; a second look finds nothing."""
+    ward.flow()
+    for number, ago in ((1, 500), (2, 450), (3, 450), (4, 310)):
+        ward.received(number, seconds_ago=ago)
+    assert ward.heal().accepted == 4
+    assert ward.kept() == [sid(number) for number in range(1, 5)]
+    again = ward.heal()
+    assert (again.accepted, again.left) == (0, {})
+    assert [each.recovered for each in ward.store.deliveries.newest(ACCOUNT)] == [True] * 4
+
+
+def test_what_came_outside_of_the_gap_is_left(ward: Ward) -> None:
+    """A message of an hour ago is not of this outage; one of this minute may still be on its way."""
+    ward.flow()
+    for number, ago in ((1, 3600), (2, 400), (3, 30)):
+        ward.received(number, seconds_ago=ago)
+    assert ward.heal().accepted == 1
+    assert ward.kept() == [sid(2)]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        pytest.param({"sms_url": "https://other.example/sms"}, "does not lead to this router", id="elsewhere"),
+        pytest.param(
+            {"sms_url": f"{HERE}?lang=es#rc=2", "sms_fallback_url": "https://o.example"}, "fallback", id="fallback"
+        ),
+        pytest.param({"sms_url": ""}, "does not lead to this router", id="no webhook"),
+    ],
+)
+def test_what_another_program_may_have_handled_is_only_reported(
+    ward: Ward, number: dict[str, str], reason: str
+) -> None:
+    """A message that another program may have answered is not delivered here as well; a person decides."""
+    ward.flow()
+    ward.twilio.numbers[0].update(number)
+    ward.received(1)
+    found = ward.heal()
+    assert (found.accepted, list(found.left.values())) == (0, [1])
+    assert reason in next(iter(found.left))
+    assert ward.kept() == []
+
+
+@pytest.mark.parametrize("fallback", ["", f"{BASE}/webhooks/message?x=1"])
+def test_a_fallback_that_leads_here_or_nowhere_is_safe(ward: Ward, fallback: str) -> None:
+    """With the router away, nothing else can have handled the message."""
+    ward.flow()
+    ward.twilio.numbers[0]["sms_fallback_url"] = fallback
+    ward.received(1)
+    assert ward.heal().accepted == 1
+
+
+def test_an_address_that_was_never_ours_is_only_reported(ward: Ward) -> None:
+    """A flow for `*` does not claim every number of the account; a message that came here before does."""
+    ward.flow("*")
+    ward.received(1)
+    assert ward.heal().accepted == 0
+    ward.healer.matched(ACCOUNT, OURS)
+    ward.healer.beat()
+    assert ward.heal().accepted == 1
+
+
+def test_without_a_public_url_nothing_is_accepted(ward: Ward) -> None:
+    """Nothing says then which webhooks lead here."""
+    ward.flow()
+    ward.received(1)
+    healer = ward.another(public_urls=())
+    found = healer.heal(ward.settings.accounts[0], ward.gap, lambda: True)
+    assert "ROUTER_PUBLIC_URL" in next(iter(found.left))
+
+
+def test_an_address_whose_webhook_cannot_be_read_is_only_reported(ward: Ward) -> None:
+    """Twilio's API says nothing of a Facebook page's webhook."""
+    ward.flow("messenger:1")
+    ward.received(1, from_="messenger:2", to="messenger:1")
+    assert "facebook" in next(iter(ward.heal().left))
+
+
+def test_a_gap_is_looked_into_once_by_one_process(ward: Ward) -> None:
+    """The beat looks, reports and closes the gap; another process that has the turn keeps this one away."""
+    ward.flow()
+    ward.received(1)
+    assert ward.store.outages.take_turn(ACCOUNT, "another", 60)
+    ward.beat()
+    assert ward.kept() == []
+    ward.store.outages.end_turn(ACCOUNT, "another")
+    ward.beat()
+    assert ward.kept() == [sid(1)]
+    assert ward.told == [{"account_sid": ACCOUNT, "accepted": 1, "left": {}}]
+    assert [each.accepted for each in ward.store.outages.reports(ACCOUNT)] == [1]
+    assert ward.store.outages.beat([ACCOUNT], silence=12) == {}
+
+
+def test_a_young_gap_waits(ward: Ward) -> None:
+    """Twilio may still call the fallback: a look begins when it has given up."""
+    ward.store.outages.extend(ACCOUNT, ward.now - 60, ward.now - 10)
+    ward.healer.beat()
+    assert ward.twilio.requests == []
+
+
+def test_when_twilio_is_away_the_gap_stays(ward: Ward) -> None:
+    """A look that fails says so, and the gap is looked into later; other accounts' traffic never notices."""
+    ward.flow()
+    ward.received(1)
+    ward.twilio.refuse[0] = 429
+    ward.beat()
+    ward.beat()
+    assert [each["failures"] for each in ward.told] == [1]  # the second beat waits
+    assert ward.store.outages.beat([ACCOUNT], silence=12) == {ACCOUNT: ward.gap}
+
+
+def test_it_can_be_turned_off(ward: Ward) -> None:
+    """ROUTER_RECOVER=false asks Twilio nothing, and keeps noting signs of life."""
+    healer = ward.another(recover=False)
+    ward.store.outages.extend(ACCOUNT, ward.gap.from_ / 1000, ward.gap.to / 1000)
+    healer.beat()
+    assert ward.twilio.requests == []
+
+
+def test_a_503_is_a_gap(ward: Ward) -> None:
+    """What was answered with 503 is asked for, however short the store was away."""
+    ward.healer.missed(ACCOUNT)
+    ward.healer.beat()
+    assert list(ward.store.outages.beat([ACCOUNT], silence=12)) == [ACCOUNT]
+
+
+def test_refusals_are_a_gap_once_a_signature_matches(ward: Ward) -> None:
+    """A wrong token was mended: what it kept out is asked for. Refusals alone ask nothing."""
+    ward.healer.refused(ACCOUNT)
+    ward.healer.refused("AC" + "f" * 32)
+    ward.healer.beat()
+    assert ward.store.outages.beat([ACCOUNT], silence=12) == {}
+    ward.healer.matched(ACCOUNT, OURS)
+    ward.healer.beat()
+    assert list(ward.store.outages.beat([ACCOUNT], silence=12)) == [ACCOUNT]
+    ward.store.outages.close(ACCOUNT, ward.store.outages.beat([ACCOUNT], silence=12)[ACCOUNT])
+    ward.healer.refused(ACCOUNT)
+    ward.healer.matched(ACCOUNT, OURS)
+    ward.healer.beat()
+    assert ward.store.outages.beat([ACCOUNT], silence=12) == {}
