@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -87,9 +96,10 @@ class _Table(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_booleans(cls, value: object) -> object:
-        if isinstance(value, bool):  # else pydantic reads true as 1
-            raise ValueError("is true or false, which no setting is")  # noqa: TRY004 - what pydantic reports
+    def _no_booleans(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            # pydantic would read true as 1
+            raise ValueError("is true or false, which this setting is not")
         return value
 
 
@@ -368,6 +378,8 @@ def _row(key: str, field: FieldInfo, *, variable: str = "") -> Row:
 def _text(default: object) -> str:
     if isinstance(default, tuple):
         return ", ".join(_text(each) for each in default)
+    if isinstance(default, bool):
+        return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
     return "" if default in (None, {}, PydanticUndefined) else str(default)
