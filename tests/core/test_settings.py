@@ -265,6 +265,10 @@ def test_every_setting_is_documented() -> None:
     assert load(environ) == load({})
 
 
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
 def test_the_example_shows_every_setting(tmp_path: Path) -> None:
     """config/router.toml loads as it is, loads with every `#` taken away, and then holds every setting there is."""
     text = (CONFIG / "router.toml").read_text(encoding="utf-8")
@@ -280,7 +284,8 @@ def test_the_example_shows_every_setting(tmp_path: Path) -> None:
     defaults = {row.key: row.default for row in table() if row.default and row.key not in ("workers", "public_url")}
     for key, default in defaults.items():
         value = document[key]
-        assert (", ".join(map(str, value)) if isinstance(value, list) else str(value)) == default
+        words = [str(each).lower() if isinstance(each, bool) else str(each) for each in _listed(value)]
+        assert ", ".join(words) == default
 
 
 def test_nothing_that_gevent_must_patch_first() -> None:
