@@ -1,13 +1,15 @@
-# `make run` and `make test` do all set-up on a fresh machine with Python 3.11 and make, and again only when
-# requirements.lock, pyproject.toml or the tests' package-lock.json changed.
+# `make run` and `make test` do all set-up on a fresh machine with Python 3.11 and make, and again only when a lock,
+# pyproject.toml or the tests' package-lock.json changed. What else is installed in .venv, as a handler's dependencies,
+# stays there.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 NPM ?= $(shell command -v npm)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TEST_INSTALLED := .venv/.installed-test
 NODE_INSTALLED := tests/node/node_modules/.installed
 
-.PHONY: run test lint format install docs bench clean
+.PHONY: run test lint format install docs lock bench clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/router run
@@ -15,25 +17,30 @@ run: $(INSTALLED)
 test: lint $(if $(NPM),$(NODE_INSTALLED),no-npm)
 	$(BIN)/pytest
 
-lint: $(INSTALLED)
+lint: $(TEST_INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(INSTALLED)
+format: $(TEST_INSTALLED)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-install: $(INSTALLED)
+# Everything for working on the router: what it runs with, and what it is tested with.
+install: $(TEST_INSTALLED)
 
 # The benchmark, or parts of it: make bench PART="intake e2e" OPTIONS="--rounds 3"
 bench: $(INSTALLED) $(if $(NPM),$(NODE_INSTALLED))
 	$(BIN)/python -m bench $(PART) $(OPTIONS)
 
 # Writes the parts of the README that are derived from the code.
-docs: $(INSTALLED)
+docs: $(TEST_INSTALLED)
 	$(BIN)/python -m tests.architecture.readme
+
+# Writes the locks, with the versions that are installed now: nothing is installed before.
+lock:
+	$(BIN)/python -m tests.architecture.lock
 
 clean:
 	rm -rf .venv tests/node/node_modules
@@ -46,9 +53,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@# What the lock no longer names goes.
-	@$(BIN)/pip freeze --all --exclude-editable | grep -vixF -f requirements.lock | grep -v '^pip==' | \
-		xargs -r $(BIN)/pip uninstall -qq -y
+	@touch $@
+
+$(TEST_INSTALLED): requirements-test.lock $(INSTALLED)
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements-test.lock
 	@touch $@
 
 # The official Node library is one of the clients that the router is tested with.

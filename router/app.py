@@ -30,7 +30,7 @@ from router.web.public import with_tunnel
 from router.web.tunnel_address import TunnelWatch
 
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
-# waits for connections (config/gunicorn.conf.py) it stays below the graceful stop's 40 s.
+# waits for connections (router/process/gunicorn_conf.py) it stays below the graceful stop's 40 s.
 STOP_SECONDS = 23.0
 # What late answers may take at the end when the attempts took all of that.
 LATE_SECONDS = 2.0

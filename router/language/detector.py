@@ -4,7 +4,7 @@ Both compare languages with each other and have no notion of none of them. So ea
 of the background, of the same script; what fits one of those best fits no offered one. Words are looked at first: in a
 sentence they are nearly always enough, at a tenth of the n-grams' time.
 
-Models are loaded by the process that forks the workers (config/gunicorn.conf.py), once, and shared by all: lingua keeps
+Models are loaded by the process that forks the workers (`router.process`), once, and shared by all: lingua keeps
 them outside of Python's heap, where no reference count ever writes. It must not start threads there, which would be
 missing after the fork: it does so to preload, for its low accuracy mode, for a single language, and for its methods
 named parallel. None of them is used. Detection holds the interpreter's lock.

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from router.errors import RouterError
 
-CONFIG = Path(__file__).parents[2] / "config" / "valkey.conf"
+CONFIG = Path(__file__).parents[1] / "process" / "valkey.conf"
 
 # sockaddr_un.sun_path: 108 bytes on Linux, 104 on macOS, each with its closing zero.
 _LONGEST_SOCKET_PATH = 103

@@ -17,7 +17,7 @@ from router.message.twiml import EMPTY_TWIML
 from router.settings import Settings
 from router.store.lanes import Acceptance, Lanes
 
-# Half of `worker_connections` in config/gunicorn.conf.py: the other half keeps taking messages.
+# Half of `worker_connections` in router/process/gunicorn_conf.py: the other half keeps taking messages.
 WAITING_MOST: Final = 500
 # How often a view asks the store about a message that another process delivers: after 0.1 s, then ever more rarely.
 ASK_FIRST: Final = 0.1

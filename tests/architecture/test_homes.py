@@ -13,6 +13,7 @@ HOMES = {
     "click": {"router.cli"},
     "flask": {"router.web", "router.app"},
     "gevent": {"router.app", "router.delivery", "router.integrations", "router.process", "router.store", "router.web"},
+    "gunicorn": {"router.process"},
     "hiredis": {"router.store"},
     "httptools": {"router.integrations"},
     "lingua": {"router.language"},

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.cli.run.seed import FLOWS
 from router.flow.diff import Change, diff, in_groups
 from router.flow.field import CHANNEL_TYPES, INTEGRATION_TYPES
 from router.flow.file import FileFlow, InvalidFlowFile, export, load
@@ -244,8 +245,8 @@ def test_the_example_shows_every_channel_integration_and_parameter() -> None:
 
 
 def test_the_demo_has_a_flow_for_each_channel() -> None:
-    """config/demo-flows.toml gives every message of every channel to the echo handler."""
-    text = (CONFIG / "demo-flows.toml").read_text(encoding="utf-8")
+    """router/demo/flows.toml gives every message of every channel to the echo handler."""
+    text = FLOWS.read_text(encoding="utf-8")
     flows = _flows(text)
     assert [each.channel_type for each in flows] == ["sms", "whatsapp", "facebook", "rcs", "line", "custom"]
     assert {(each.contact_identity, each.integration.type, each.integration.handler) for each in flows} == {

@@ -102,9 +102,9 @@ def test_a_secret_from_a_file(tmp_path: Path, end: str) -> None:
 def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:
     """A handler is a path, or a path with the accounts whose flows may name it."""
     own = f'own = {{ path = "shop:handle", accounts = ["{AC}"] }}'
-    handlers = f'[handlers]\necho = "router.process.demo_handler:handle"\n{own}\n'
+    handlers = f'[handlers]\necho = "router.demo:handle"\n{own}\n'
     settings = load(_file(tmp_path, handlers + _account() + _account(OTHER)))
-    assert settings.handlers["echo"] == HandlerSetting(path="router.process.demo_handler:handle")
+    assert settings.handlers["echo"] == HandlerSetting(path="router.demo:handle")
     assert settings.handlers_of(AC) == {"echo", "own"}
     assert settings.handlers_of(OTHER) == {"echo"}
 

@@ -36,15 +36,16 @@ class RunningRouter:
     Args:
         folder: where it is started, and where its `var` is.
         options: further command line options.
+        program: the `router` that is started.
         environ: further environment variables.
     """
 
-    def __init__(self, folder: Path, *options: str, **environ: str) -> None:
+    def __init__(self, folder: Path, *options: str, program: str = str(ROUTER), **environ: str) -> None:
         self.folder = folder
         self.var = folder / "var"
         self.port = free_port()
         self._output = folder / f"output-{self.port}"
-        command = [str(ROUTER), "run", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", *options]
+        command = [program, "run", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", *options]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 command,

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +17,7 @@ from twilio.request_validator import RequestValidator
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "gunicorn", "-c", ROOT / "config" / "gunicorn.conf.py", "wsgi:app")
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "5" * 32
 BASE = "https://router.example.com"
@@ -48,8 +49,18 @@ def parameters(number: int, theirs: str, **more: str) -> dict[str, str]:
 class Service:
     """Gunicorn with the real application: `config` is TOML over what every test needs."""
 
-    def __init__(self, folder: Path, redis_url: str, *, workers: int = 2, config: str = "", **environ: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        *,
+        workers: int = 2,
+        config: str = "",
+        command: Sequence[str | Path] = COMMAND,
+        **environ: str,
+    ) -> None:
         self.folder = folder
+        self._command = command
         self.port = free_port()
         settings = folder / "router.toml"
         settings.write_text(
@@ -79,8 +90,8 @@ auth_tokens = ["{TOKEN}"]
         """Start the master, and wait until it serves."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", ROOT / "config" / "gunicorn.conf.py", "wsgi:app"],
-                cwd=ROOT,
+                self._command,
+                cwd=self.folder,
                 env=self._environ,
                 stderr=log,
                 process_group=0,

@@ -1,4 +1,4 @@
-"""config/gunicorn.conf.py: what every process does at its end, and what gunicorn lets in and writes out."""
+"""gunicorn's configuration: what every process does at its end, and what gunicorn lets in and writes out."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.running import free_port
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+CONFIG = str(Path(__file__).parents[2] / "config" / "gunicorn.conf.py")
 # Stands where the router stands: says when it is started and stopped, and takes its time to stop.
 _APP = """
 import os, gevent
@@ -50,7 +50,7 @@ app = App()
 class Gunicorn:
     """A gunicorn with the product's configuration, in a process group of its own as a terminal would start it."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, *, config: str = CONFIG, **environ: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -71,7 +71,7 @@ class Gunicorn:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROUTER_", "TWILIO_"))}
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", ROOT / "config" / "gunicorn.conf.py", "standin:app"],
+                [sys.executable, "-m", "gunicorn", "-c", config, "standin:app"],
                 cwd=folder,
                 env=clean | given | environ,
                 stderr=errors,
@@ -215,6 +215,21 @@ def test_a_reload_with_wrong_settings_changes_nothing(tmp_path: Path) -> None:
         config.write_text("relay_seconds = 9\n", encoding="utf-8")
         gunicorn.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len(gunicorn.said("starts")) > len(before), what="new processes serve")
+    finally:
+        gunicorn.end()
+
+
+@pytest.mark.parametrize("config", [CONFIG, "python:router.process.gunicorn_conf"], ids=["a copy", "the package's own"])
+def test_a_reload_reads_the_settings_anew(tmp_path: Path, config: str) -> None:
+    """What was changed in the settings counts after HUP, whether gunicorn executes a file or imports a module."""
+    settings = tmp_path / "router.toml"
+    settings.write_text("workers = 1\n", encoding="utf-8")
+    gunicorn = Gunicorn(tmp_path, config=config, ROUTER_CONFIG=str(settings), ROUTER_WORKERS="")
+    try:
+        wait_until(lambda: len(gunicorn.said("starts")) == 1, what="a process serves")
+        settings.write_text("workers = 2\n", encoding="utf-8")
+        gunicorn.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(gunicorn.said("starts")) == 3, what="two new processes serve")
     finally:
         gunicorn.end()
 

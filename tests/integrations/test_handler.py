@@ -13,7 +13,7 @@ from router.integrations.base import AttemptError
 from router.integrations.handler import Handle, Handler, load_handlers
 from router.message.inbound import Message
 from router.message.twiml import EMPTY_TWIML, twiml_of
-from router.process.demo_handler import handle
+from router.demo import handle
 from router.settings import HandlerSetting
 from tests.integrations.sending import ACCOUNT_SID, FIELDS, TOKEN, attempt, flow, integrations, settings
 
@@ -117,8 +117,8 @@ def test_unknown_name() -> None:
 
 PATHS = {
     "no module": ("nowhere_to_be_found:handle", "ModuleNotFoundError"),
-    "no function": ("router.process.demo_handler:nothing", "AttributeError"),
-    "not a function": ("router.process.demo_handler:__name__", "is not a function"),
+    "no function": ("router.demo:nothing", "AttributeError"),
+    "not a function": ("router.demo:__name__", "is not a function"),
     "a module that fails": ("failing_at_import:handle", "ZeroDivisionError"),
 }
 
@@ -135,7 +135,7 @@ def test_imports(path: str, reason: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_demo() -> None:
     """The demo's echo handler is found by its path and says back what was written."""
-    senders = integrations(MADE, {"echo": HandlerSetting(path="router.process.demo_handler:handle")})
+    senders = integrations(MADE, {"echo": HandlerSetting(path="router.demo:handle")})
     answer = senders.send(attempt(MADE, flow("handler", handler="echo")))
     assert "¿qué tal? &amp; más" in answer.body.decode()
 

@@ -26,8 +26,8 @@ public_url = "{BASE}"
 trusted_proxies = ["10.0.0.1"]
 
 [handlers]
-everyone = "router.process.demo_handler:handle"
-one = {{ path = "router.process.demo_handler:handle", accounts = ["{ONE}"] }}
+everyone = "router.demo:handle"
+one = {{ path = "router.demo:handle", accounts = ["{ONE}"] }}
 
 [[account]]
 sid = "{ONE}"

@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Two processes over one store, with time enough to wait for a relayed answer even where the machine is busy."""
     valkey = ValkeyServer()
     folder = tmp_path_factory.mktemp("world")
-    config = '[handlers]\necho = "router.process.demo_handler:handle"'
+    config = '[handlers]\necho = "router.demo:handle"'
     world = World(folder, valkey, processes=2, config=config, ROUTER_LEASE_SECONDS="16", ROUTER_RELAY_SECONDS="6")
     yield world
     world.close()

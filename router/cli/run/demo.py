@@ -27,7 +27,7 @@ auth_tokens = ["{token}"]
 """
 _HANDLERS = """
 [handlers]
-echo = "router.process.demo_handler:handle"
+echo = "router.demo:handle"
 """
 
 

@@ -21,12 +21,10 @@ from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
 from router.settings import Row, Settings, load, table
 
-_PROJECT = Path(__file__).parents[3]
-_CONFIG = _PROJECT / "config" / "gunicorn.conf.py"
-# The project comes first on the path: whoever starts the router in a folder with a wsgi.py of its own gets ours.
-_COMMAND = (sys.executable, "-m", "gunicorn", f"--config={_CONFIG}", f"--pythonpath={_PROJECT}", "wsgi:app")
-_ROUTER = (sys.executable, "-m", "router.cli")
-
+# -P: started in a folder with a router.py of its own, Python takes ours. The application is that of wsgi.py.
+_PYTHON = (sys.executable, "-P", "-m")
+_GUNICORN = (*_PYTHON, "router.process", "--config=python:router.process.gunicorn_conf", "router.app:create_app()")
+_ROUTER = (*_PYTHON, "router")
 
 _SETTINGS = [row for row in table() if row.variable]
 
@@ -105,7 +103,7 @@ def run(  # noqa: PLR0913 - one for each option
         check_address(settings)
         _put_back_orphans(settings, environ)
         _announce(settings, made_up=made_up, seeded=_seed(environ) if ours else 0)
-        os.execve(sys.executable, _COMMAND, environ)  # noqa: S606 - gunicorn takes this process's place
+        os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(folder):
         check_address(settings)
         sys.exit(_supervised(settings, environ, tunnel, ours=ours, made_up=made_up))
@@ -178,7 +176,7 @@ def _supervised(
     if store:
         found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
         record = recorded(settings.data_dir, found, [account.sid for account in settings.accounts])
-    supervisor = Supervisor(store, _COMMAND, environ, tunnel)
+    supervisor = Supervisor(store, _GUNICORN, environ, tunnel)
     with record:
         return supervisor.run(prepare, announce)
 
@@ -195,7 +193,7 @@ def _put_back_orphans(settings: Settings, environ: dict[str, str]) -> None:
 
 def _seed(environ: dict[str, str]) -> int:
     """Give an account that never had flows those of the demo; return how many."""
-    command = [sys.executable, "-m", "router.cli.run.seed"]
+    command = [*_PYTHON, "router.cli.run.seed"]
     ended = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
     if ended.returncode:
         raise RouterError("the demo's flows could not be written")

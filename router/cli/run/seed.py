@@ -14,7 +14,7 @@ from router.settings import Settings, load
 from router.sid import new_sid
 from router.store import connect
 
-FLOWS = Path(__file__).parents[3] / "config" / "demo-flows.toml"
+FLOWS = Path(__file__).parents[2] / "demo" / "flows.toml"
 # In the data directory: the accounts, one on a line, that were given the demo's flows or had flows of their own.
 SEEDED = "seeded-accounts"
 

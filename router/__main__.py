@@ -1,0 +1,5 @@
+"""`python -m router`: the command line, for where the script `router` is not on the path."""
+
+from router.cli import main
+
+main(prog_name="router")

@@ -1,0 +1,214 @@
+"""How gunicorn serves the router: `gunicorn -c python:router.process.gunicorn_conf wsgi:app`.
+
+config/gunicorn.conf.py is a copy to edit: it takes everything from here, and what follows there wins.
+
+Address and number of processes are settings of the router (ROUTER_BIND, ROUTER_WORKERS); what stands here are the
+numbers that have to fit together, each with its origin. Nothing may be imported here that brings in urllib3 or redis:
+the workers are forked from this process, and gevent patches them only after the fork.
+"""
+
+import atexit
+import gc
+import logging
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import gevent
+import gunicorn.http.message
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from router.errors import SettingsError
+from router.process.preload import preload
+from router.process.startup_check import failure
+from router.settings import Settings, load
+
+
+def _refuse(reason: object) -> NoReturn:
+    sys.stderr.write(f"router: {reason}\n")
+    sys.exit(2)
+
+
+def _load() -> Settings:
+    """Return the settings that the workers will have; raise SettingsError where no message could be taken with them."""
+    settings = load(os.environ)
+    if not settings.redis_url:
+        raise SettingsError(
+            "ROUTER_REDIS_URL", "not set; name a Redis or Valkey, or let `router run` start one of its own"
+        )
+    if not settings.accounts:
+        raise SettingsError(
+            "TWILIO_ACCOUNT_SID",
+            "not set, nor an [[account]] in the file of ROUTER_CONFIG; every webhook would be refused",
+        )
+    return settings
+
+
+try:
+    _settings = _load()
+except SettingsError as error:
+    _refuse(error)
+
+bind = _settings.bind
+workers = _settings.workers
+
+# A slow target holds a greenlet, never a process.
+worker_class = "gevent"
+# Loading before the fork would load before gevent's patch: every TLS connection then fails with a RecursionError.
+preload_app = False
+
+# --- Deadlines: relay 10 s < attempt 22 s < lease 30 s < graceful stop 40 s ---
+
+# After TERM, until the processes are killed.
+graceful_timeout = 40
+# Of these, how long a process waits for open connections: a relay's 10 s, and time to answer; the loop that waits adds
+# up to 2 s. The rest is what the router's own stop may take (23 s): an attempt's 22 s and the time to settle it.
+_CONNECTIONS_TIMEOUT = 14
+# Before another process is begun in the place of one that could not begin.
+_AGAIN = 1.0
+# A process that says nothing for so long hangs. It says nothing while it settles after the connections are closed,
+# so this is more than graceful_timeout.
+timeout = 60
+# Twilio and most proxies keep connections for their next webhook; idle ones delay a graceful stop by as much.
+keepalive = 5
+
+# --- Requests ---
+
+# A GET webhook carries the message in its request line, and WhatsApp allows 4,096 characters of up to 4 bytes, each
+# `%XX`: 48 KB. gunicorn's own maximum is 8,190 bytes, or none at all, and then a line without an end is read in
+# quadratic time; so its maximum is moved.
+limit_request_line = 64 * 1024
+gunicorn.http.message.MAX_REQUEST_LINE = limit_request_line
+# Only the router judges who may say X-Forwarded-* (ROUTER_TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+# Connections of one process, waiting relays and idle keep-alives included.
+worker_connections = 1000
+
+# --- What is written, and where ---
+
+# The router writes one line per message; an access log would print the queries, which hold the message.
+accesslog = None
+# gunicorn would open a socket in the home directory through which it can be told things.
+control_socket_disable = True
+
+# Metrics of all processes are gathered through this directory, which prometheus-client reads when it is imported.
+# A directory of our own bears the master's process id, so that no forked process removes it.
+_metrics = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix=f"router-metrics-{os.getpid()}-"))
+_metrics.mkdir(parents=True, exist_ok=True)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
+
+
+@atexit.register
+def _remove_metrics() -> None:
+    if _metrics.name.startswith(f"router-metrics-{os.getpid()}-"):
+        shutil.rmtree(_metrics, ignore_errors=True)
+
+
+_QUERY = re.compile(r"\?[^\s'\"]+")
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Cut queries, which hold messages, out of what gunicorn says about a request that failed."""
+    record.msg, record.args = _QUERY.sub("?…", record.getMessage()), None
+    return True
+
+
+def on_starting(server: Arbiter) -> None:
+    """Before the first fork, so that every process has it."""
+    server.log.error_log.addFilter(_without_query)
+    preload(_settings, server.log.warning)
+
+
+def when_ready(server: Arbiter) -> None:
+    """See to it that a reload with settings that do not do changes nothing: gunicorn would end, and all with it.
+
+    What only a worker finds out, as a handler that cannot be imported, is tried in a process of its own.
+    """
+    reload = server.handle_hup
+
+    def reload_if_possible() -> None:
+        try:
+            moved = _load().bind != bind
+            reason = f"ROUTER_BIND: stays {bind} until a restart" if moved else failure(server.app.load)
+        except SettingsError as error:
+            reason = str(error)
+        if reason:
+            server.log.error("not reloaded, the router goes on with the settings it has: %s", reason)
+        else:
+            # gunicorn imports this module again, or executes a file that does: it has to be executed anew.
+            sys.modules.pop(__name__, None)
+            reload()
+
+    server.handle_hup = reload_if_possible
+
+
+def on_reload(server: Arbiter) -> None:
+    """Before the workers of a reload (HUP) are forked: languages that flows name by now can be told from then on."""
+    preload(_settings, server.log.warning)
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """See to it that one process that cannot begin does not end all others, once the router has served.
+
+    gunicorn ends on the exit status that says so. It is for the first processes: a later one, in the place of one that
+    was killed, finds the settings as they are by now, perhaps half edited.
+    """
+    if worker.age > _settings.workers:
+        server.WORKER_BOOT_ERROR = 1
+
+
+def post_worker_init(worker: Worker) -> None:
+    """The application is loaded: begin to sweep, for as long as the process is not told to stop."""
+    # Only this process's copy: the master keeps the 40 s in which both steps have to be done.
+    worker.cfg.set("graceful_timeout", _CONNECTIONS_TIMEOUT)
+    router = _router(worker)
+    if router is not None:
+        router.start(lambda: worker.alive)
+    # What was loaded until now stays for good. The collector would look at all of it again and again, for tens of
+    # milliseconds in which no message is answered.
+    gc.collect()
+    gc.freeze()
+
+
+def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
+    """The connections are closed: wait for the attempts in flight, settle them, release what has not begun.
+
+    gunicorn calls this on every way out but SIGKILL and SIGABRT: TERM and recycling, INT and QUIT (which end the main
+    loop with a SystemExit from a greenlet), and a vanished master. Ctrl-C sends INT and the master's QUIT besides, so
+    a second SystemExit may arrive while this waits; it is not a reason to leave.
+    """
+    router = _router(worker)
+    if router is None:
+        if not worker.booted and worker.alive:  # it could not begin, and the next one will not either
+            time.sleep(_AGAIN)
+        return
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    stopping = gevent.spawn(router.stop)
+    while not stopping.dead:
+        try:
+            stopping.join()
+        except SystemExit:
+            continue
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Take a dead process's live gauges out of the metrics.
+
+    It is what prometheus_client.multiprocess.mark_process_dead does; importing that here would bring `threading.Lock`
+    and `ssl` into processes that gevent has not patched yet.
+    """
+    for file in _metrics.glob(f"gauge_live*_{worker.pid}.db"):
+        file.unlink(missing_ok=True)
+
+
+def _router(worker: Worker) -> Any:
+    """Return the running router of a worker, or None where the application was never loaded."""
+    return getattr(getattr(worker, "wsgi", None), "extensions", {}).get("router")
