@@ -7,13 +7,13 @@ import gevent
 import pytest
 from twilio.twiml.messaging_response import MessagingResponse
 
+from router.demo import handle
 from router.errors import SettingsError, Undeliverable
 from router.integrations import Failure
 from router.integrations.base import AttemptError
 from router.integrations.handler import Handle, Handler, load_handlers
 from router.message.inbound import Message
 from router.message.twiml import EMPTY_TWIML, twiml_of
-from router.demo import handle
 from router.settings import HandlerSetting
 from tests.integrations.sending import ACCOUNT_SID, FIELDS, TOKEN, attempt, flow, integrations, settings
 
