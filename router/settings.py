@@ -191,11 +191,13 @@ class Settings(_Table):
     public_urls: Annotated[tuple[BaseUrl, ...], BeforeValidator(listed), Kind("list of URLs")] = Field(
         default=(),
         repr=False,  # a URL given to Twilio may hold a password
-        description="The bases under which Twilio reaches the router, as they are written at Twilio. Without one, the "
-        "request's own host counts",
+        description="The bases under which Twilio reaches the router, as they are written at Twilio. Without one, "
+        "only localhost, the address of `router tunnel` and what a trusted proxy says are believed",
     )
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
-        default=(), description="Proxies that may say `X-Forwarded-*`; used only when no public URL is set"
+        default=(),
+        description="Proxies that overwrite `X-Forwarded-Host` and `-Proto`, which count when no public URL is set, "
+        "and add to `X-Forwarded-For`",
     )
     admin_password: Annotated[Secret | None, Kind("secret")] = Field(
         default=None, repr=False, description="The password of the web console"

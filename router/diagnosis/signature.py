@@ -29,7 +29,10 @@ _COMBINED: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request whose signature did not match: all that a webhook had to go by, and what proxies said of it."""
+    """A request whose signature did not match: all that a webhook had to go by, and what proxies said of it.
+
+    `doubt` is why its host was not believed, "" where it was; `bases` then holds the one that the request names.
+    """
 
     raw: Raw
     fields: Form = field(repr=False)
@@ -38,6 +41,7 @@ class Refused:
     signature: str = field(repr=False)
     signature_settings: str | None
     seen: Seen = field(default_factory=Seen)
+    doubt: str = ""
 
     @property
     def account_sid(self) -> str:
@@ -68,7 +72,7 @@ def diagnose(refused: Refused, accounts: Sequence[Account]) -> Diagnosis:
     match = _Search(refused, accounts).run() if len(refused.signature) <= _SIGNATURE_MOST else None
     if match is None:
         return Diagnosis(matched=False, url=here, findings=(*first, _UNKNOWN_KEY))
-    found = tuple(dict.fromkeys(match.findings)) or (_SETTINGS_CHANGED,)
+    found = tuple(dict.fromkeys((*_doubted(refused, match.value), *match.findings))) or (_SETTINGS_CHANGED,)
     return Diagnosis(matched=True, url=_shown(match.value), findings=(*found, *first))
 
 
@@ -84,6 +88,19 @@ _UNKNOWN_KEY: Final = Finding(
 _SETTINGS_CHANGED: Final = Finding(
     "settings", "the signature matches these settings", "reload or restart the routers that run with other ones"
 )
+
+
+def _doubted(refused: Refused, url: str) -> Iterator[Finding]:
+    """Yield that a key of ours signed for a host that is not believed; it may be the router's own, or a target's."""
+    if refused.doubt:
+        scheme, _, rest = _shown(url).partition("://")
+        base = f"{scheme}://{rest.partition('/')[0]}"
+        yield Finding(
+            "host",
+            f"{refused.doubt[:200]}; one of our keys signed for it",
+            f"if {base} is where Twilio calls the router, set ROUTER_PUBLIC_URL to it; if it is where a flow sends "
+            "messages, the request is a copy of one that the router sent there, and was rightly refused",
+        )
 
 
 def _evident(refused: Refused, accounts: Sequence[Account]) -> Iterator[Finding]:

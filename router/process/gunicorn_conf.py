@@ -123,6 +123,14 @@ def _without_query(record: logging.LogRecord) -> bool:
 def on_starting(server: Arbiter) -> None:
     """Before the first fork, so that every process has it."""
     server.log.error_log.addFilter(_without_query)
+    if not _settings.public_urls and os.environ.get("ROUTER_CONFIG") != str(
+        _settings.data_dir.absolute() / "demo.toml"
+    ):
+        server.log.warning(
+            "ROUTER_PUBLIC_URL is not set: webhooks are taken only where their host is localhost, the address of "
+            "`router tunnel`, or what one of ROUTER_TRUSTED_PROXIES writes into X-Forwarded-Host; all others are "
+            "answered 403. Set it to the base that is at Twilio"
+        )
     preload(_settings, server.log.warning)
 
 

@@ -18,8 +18,8 @@ from werkzeug.datastructures import Authorization
 from router.errors import StoreUnavailable
 from router.settings import Account, Settings
 from router.store.failures import Failures
-from router.web.errors import ApiError, error_response
-from router.web.public import client_address
+from router.web.errors import ApiError, error_response, forbidden
+from router.web.public import client_address, doubt, public_bases
 
 # Compared where nobody has the name, so that the time does not tell which accounts there are.
 _NOBODYS: Final = ("0" * 32,)
@@ -41,7 +41,18 @@ class Unauthenticated(ApiError):  # noqa: N818 - it is an answer
 
 
 def identify(request: Request, settings: Settings) -> Caller:
-    """Return who asks; raise `Unauthenticated`."""
+    """Return who asks; raise `Unauthenticated`.
+
+    Raises `ApiError` 403 for a caller whose request names a host that is not believed: the answer's URLs would lead
+    there, with the credentials.
+    """
+    caller = _authenticated(request, settings)
+    if not public_bases(request.environ, settings):
+        raise forbidden(doubt(request.environ, settings))
+    return caller
+
+
+def _authenticated(request: Request, settings: Settings) -> Caller:
     given = _given(request)
     if given is not None and given.type == "basic":
         user, password = given.username or "", (given.password or "").encode()

@@ -21,6 +21,11 @@ def not_found(path: str) -> ApiError:
     return ApiError(404, 20404, f"The requested resource {path} was not found")
 
 
+def forbidden(reason: str) -> ApiError:
+    """Make the answer for a request that is refused whoever makes it: its host, or the page that sent it."""
+    return ApiError(403, 20403, reason)
+
+
 def invalid(parameter: str, reason: str) -> ApiError:
     """Make the answer for a parameter that has no error code of its own."""
     return ApiError(400, 20001, f"{parameter}: {reason}")

@@ -25,9 +25,8 @@ class PageRequest:
 
 
 def base_url(request: Request, settings: Settings) -> str:
-    """Return the public base that the request came in on."""
-    bases = public_bases(request.environ, settings)
-    return bases[0] if bases else request.url_root.rstrip("/")
+    """Return the public base that the request came in on; `identify` lets no other request in."""
+    return public_bases(request.environ, settings)[0]
 
 
 def read_page(parameters: Mapping[str, str], *, most: int = 1000, cut: bool = False) -> PageRequest:

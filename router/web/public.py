@@ -1,13 +1,22 @@
-"""The public address that a request came in on: what Twilio signed, and what links are made of."""
+"""The public address that a request came in on: what Twilio signed, and what links are made of.
 
+A request's Host header is only what its sender wrote. A target receives requests that are signed with the account's own
+key for the target's URL: if any Host counted, the target could send them back here under its own host, and each would
+be taken for a message from Twilio. So without a public URL only hosts are believed that no target can have.
+"""
+
+import re
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
 from router.settings import Settings
 from router.web.tunnel_address import TunnelWatch
 
 _TUNNEL: Final = "router.web.tunnel_address"
+# A name or an address, and perhaps a port; nothing that a URL could read as credentials or as a path.
+_HOST: Final = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_SHOWN: Final = 100  # characters of a host that is not believed
 Wsgi = Callable[[dict[str, Any], Any], Any]
 
 
@@ -22,15 +31,16 @@ def with_tunnel(application: Wsgi, watch: TunnelWatch) -> Wsgi:
 
 
 def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
-    """Return the bases that the request may have been sent to, the likeliest first.
+    """Return the bases that the request may have been sent to, the likeliest first; none when its host is not believed.
 
     The configured ones and the tunnel's, those of the request's own host first. Without a configured one, the request's
-    host, and what a trusted proxy says of it: https://help.twilio.com/articles/50535649249307.
+    own base (see `own_base`): https://help.twilio.com/articles/50535649249307.
     """
     host, tunnel = str(environ.get("HTTP_HOST", "")), str(environ.get(_TUNNEL, ""))
-    bases = settings.public_urls or _of_request(environ, host, settings)
     if tunnel and not settings.public_urls and _host(tunnel) == host:
         return (tunnel,)  # a tunnel ends TLS, so that the request itself says http
+    own = "" if settings.public_urls else own_base(environ, settings)
+    bases = settings.public_urls or ((own,) if own else ())
     if tunnel:
         bases = (*bases, tunnel)
     if len(bases) < 2:  # noqa: PLR2004 - nothing to sort
@@ -38,28 +48,30 @@ def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, .
     return tuple(sorted(bases, key=lambda base: _host(base) != host))
 
 
-def _host(base: str) -> str:
-    return base.partition("://")[2].partition("/")[0]
+def own_base(environ: Mapping[str, Any], settings: Settings) -> str:
+    """Return the base that the request itself names, "" when that is not believed.
+
+    Believed are a loopback name, and the one host that a trusted proxy wrote into X-Forwarded-Host.
+    """
+    host, proxied = _said(environ, settings)
+    believed = _HOST.fullmatch(host) and (proxied or _is_loopback(host))
+    scheme = _scheme(environ, settings)
+    return f"{scheme}://{host}" if believed and scheme in ("http", "https") else ""
 
 
-def _of_request(environ: Mapping[str, Any], host: str, settings: Settings) -> tuple[str, ...]:
-    scheme = str(environ.get("wsgi.url_scheme", "http"))
-    if settings.trusted_proxies and _trusted(str(environ.get("REMOTE_ADDR", "")), settings):
-        scheme = _last(environ, "HTTP_X_FORWARDED_PROTO") or scheme
-        host = _last(environ, "HTTP_X_FORWARDED_HOST") or host
-    return (f"{scheme}://{host}",) if host and scheme in ("http", "https") else ()
+def claimed_base(environ: Mapping[str, Any], settings: Settings) -> str:
+    """Return the base that the request names, believed or not, for people who look for what went wrong."""
+    host, _ = _said(environ, settings)
+    return f"{_scheme(environ, settings)}://{host}" if _HOST.fullmatch(host) else ""
 
 
-def _last(environ: Mapping[str, Any], name: str) -> str:
-    """Return what the nearest proxy said: it adds to the end of what it was told."""
-    return str(environ.get(name, "")).rpartition(",")[2].strip()
-
-
-def _trusted(address: str, settings: Settings) -> bool:
-    try:
-        return any(ip_address(address) in network for network in settings.trusted_proxies)
-    except ValueError:  # a unix socket has no address
-        return False
+def doubt(environ: Mapping[str, Any], settings: Settings) -> str:
+    """Say why the request has no public base, and what to do."""
+    host, _ = _said(environ, settings)
+    if not host:
+        return "no Host"
+    proxy = "" if not _is_proxied(environ, settings) else ", or let the proxy overwrite X-Forwarded-Host with its own"
+    return f"the host {host[:_SHOWN]!r} is not believed: set ROUTER_PUBLIC_URL to the base that is at Twilio{proxy}"
 
 
 def client_address(environ: Mapping[str, Any], settings: Settings) -> str:
@@ -67,7 +79,54 @@ def client_address(environ: Mapping[str, Any], settings: Settings) -> str:
 
     It is for counting, never for trust, so it is believed whether or not a public base is set.
     """
-    address = str(environ.get("REMOTE_ADDR", ""))
-    if settings.trusted_proxies and _trusted(address, settings):
-        return _last(environ, "HTTP_X_FORWARDED_FOR") or address
-    return address
+    if _is_proxied(environ, settings):
+        return _last(environ, "HTTP_X_FORWARDED_FOR") or str(environ.get("REMOTE_ADDR", ""))
+    return str(environ.get("REMOTE_ADDR", ""))
+
+
+def _host(base: str) -> str:
+    return base.partition("://")[2].partition("/")[0]
+
+
+def _said(environ: Mapping[str, Any], settings: Settings) -> tuple[str, bool]:
+    """Return the host of the request, and whether a trusted proxy says it.
+
+    A proxy that adds to the X-Forwarded-Host of its client makes a list of it, which is no host.
+    """
+    forwarded = str(environ.get("HTTP_X_FORWARDED_HOST", "")).strip() if _is_proxied(environ, settings) else ""
+    return (forwarded, True) if forwarded else (str(environ.get("HTTP_HOST", "")), False)
+
+
+def _scheme(environ: Mapping[str, Any], settings: Settings) -> str:
+    own = str(environ.get("wsgi.url_scheme", "http"))
+    return (_last(environ, "HTTP_X_FORWARDED_PROTO") or own) if _is_proxied(environ, settings) else own
+
+
+def _is_loopback(host: str) -> bool:
+    """Say whether a host that `_HOST` matches is this machine's own: RFC 6761, section 6.3, for the names."""
+    match = _HOST.fullmatch(host)
+    name = match["name"].lower() if match else ""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _last(environ: Mapping[str, Any], name: str) -> str:
+    """Return what the nearest proxy said: it adds to the end of what it was told."""
+    return str(environ.get(name, "")).rpartition(",")[2].strip()
+
+
+def _is_proxied(environ: Mapping[str, Any], settings: Settings) -> bool:
+    """Say whether the connection is a trusted proxy's."""
+    if not settings.trusted_proxies:
+        return False
+    try:
+        address = ip_address(str(environ.get("REMOTE_ADDR", "")))
+    except ValueError:  # a unix socket has no address
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped  # an IPv4 client of a socket that listens on both
+    return any(address in network for network in settings.trusted_proxies)

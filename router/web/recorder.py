@@ -110,7 +110,8 @@ def _refused(received: Received, environ: Mapping[str, Any]) -> Refused:
     return Refused(
         raw=received.raw,
         fields=received.fields,
-        bases=received.bases,
+        bases=received.bases or ((received.claimed,) if received.claimed else ()),
+        doubt=received.doubt,
         target=received.target,
         signature=received.signature,
         signature_settings=received.signature_settings,

@@ -11,7 +11,7 @@ from router.errors import RouterError
 from router.message.inbound import Raw
 from router.message.signature import names_body_hash
 from router.settings import Settings
-from router.web.public import public_bases
+from router.web.public import claimed_base, doubt, public_bases
 
 # A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are DESIGN's generous limits.
 BODY_MOST: Final = 128 * 1024
@@ -37,7 +37,8 @@ class Refusal(RouterError):  # noqa: N818 - it is an answer
 class Received:
     """A request, not yet verified: where it was sent (`bases` and the raw `target`) and what came.
 
-    `lang` is the language that the webhook's URL names (`?lang=es`), as whoever set that URL in Twilio knew it.
+    Where the host is not believed there are no `bases`; `claimed` is the base that the request names, or "", and
+    `doubt` says why. `lang` is the language that the webhook's URL names (`?lang=es`), as it was set at Twilio.
     """
 
     raw: Raw
@@ -47,6 +48,8 @@ class Received:
     signature: str = field(repr=False)
     signature_settings: str | None
     lang: str = ""
+    claimed: str = ""
+    doubt: str = ""
 
 
 def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
@@ -72,14 +75,17 @@ def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
         fields = raw.fields()
     except ValueError as error:
         raise Refusal(413, str(error)) from error
+    bases = public_bases(environ, settings)
     return Received(
         raw=raw,
         fields=fields,
-        bases=public_bases(environ, settings),
+        bases=bases,
         target=target,
         signature=str(environ.get("HTTP_X_TWILIO_SIGNATURE", "")),
         signature_settings=environ.get("HTTP_X_TWILIO_WEBHOOKS_SIGNATURE_SETTINGS"),
         lang=_lang(target),
+        claimed="" if bases else claimed_base(environ, settings),
+        doubt="" if bases else doubt(environ, settings),
     )
 
 

@@ -131,7 +131,7 @@ class WebhookView:
         # A body that is not a form names no account: any of ours may have signed it.
         accounts = (account,) if account else () if received.raw.is_form else self._settings.accounts
         if not received.signature or not received.bases:
-            raise Refusal(403, "no X-Twilio-Signature" if received.bases else "no Host")
+            raise Refusal(403, received.doubt or "no X-Twilio-Signature")
         form = received.fields if received.raw.method == "POST" else ()
         for candidate in accounts:
             keys = keys_for(candidate.auth_tokens, candidate.shared_keys, received.signature_settings)

@@ -236,6 +236,20 @@ def test_a_diagnosis_discloses_nothing(label: str) -> None:
         assert hidden not in said
 
 
+def test_a_host_that_is_not_believed_is_named() -> None:
+    """A request that our key signed for such a host may be Twilio's or a target's: both are said, and what to do."""
+    doubt = "the host 'target.example' is not believed"
+    signed = Signed(f"http://target.example{TARGET}")
+    diagnosis = diagnose(came(signed, bases=("http://target.example",), doubt=doubt), ACCOUNTS)
+    assert (diagnosis.matched, causes(diagnosis)) == (True, ["host"])
+    (finding,) = diagnosis.findings
+    assert finding.found.startswith(doubt)
+    assert "if http://target.example is where Twilio calls the router, set ROUTER_PUBLIC_URL to it" in finding.advice
+    assert "rightly refused" in finding.advice
+    strangers = replace(signed, secret="c" * 32)
+    assert causes(diagnose(came(strangers, bases=("http://target.example",), doubt=doubt), ACCOUNTS)) == ["unknown_key"]
+
+
 def test_credentials_of_a_public_url_are_not_shown() -> None:
     """A base may hold a password, which no finding repeats."""
     refused = came(

@@ -207,6 +207,36 @@ def test_strangers_do_not_fail_the_check(clinic: Clinic) -> None:
     assert [finding["cause"] for finding in report["refusals"][0]["findings"]] == ["unknown_key"]
 
 
+def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
+    """Without one the doctor says what is refused and why one is safer, and which request was refused for its host."""
+    service = Service(tmp_path, clinic.valkey.url, workers=1)
+    service.stop()
+    config = tmp_path / "router.toml"
+    lines = config.read_text().splitlines()
+    config.write_text("\n".join(line for line in lines if not line.startswith("public_url")))
+    service.start()
+    try:
+        fields = parameters(6, "+15550000002")
+        signature = RequestValidator(TOKEN).compute_signature("http://target.example/webhooks/sms", fields)
+        headers = {"Content-Type": FORM, "X-Twilio-Signature": signature, "Host": "target.example"}
+        assert service.request("POST", "/webhooks/sms", urlencode(fields).encode(), headers)[0] == 403
+        wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+        environ = {"ROUTER_CONFIG": str(config), "ROUTER_PUBLIC_URL": ""}
+
+        status, report = clinic.ask("--offline", **environ)
+
+        assert (status, bad(report)) == (1, ["settings", "signatures"])
+        assert "every webhook from Twilio is answered 403" in found(report, "settings")
+        assert "the host 'target.example' is not believed" in report["refusals"][0]["reason"]
+        assert [finding["cause"] for finding in report["refusals"][0]["findings"]] == ["host"]
+        _, report = clinic.ask("--offline", ROUTER_TRUSTED_PROXIES="10.0.0.1", **environ)
+        (check,) = [each for each in report["checks"] if each["found"].startswith("no ROUTER_PUBLIC_URL")]
+        assert check["state"] == "look"
+        assert "lets a target send what it got back as Twilio's" in check["advice"]
+    finally:
+        service.close()
+
+
 def test_a_public_url_that_changes_the_signature_is_found(clinic: Clinic) -> None:
     """Another public URL than the router's is reached and refused, and the cause is told when asked again."""
     with_name = f"http://localhost:{clinic.service.port}"

@@ -200,6 +200,26 @@ def test_it_refuses_to_start_with_one_sentence(tmp_path: Path, environ: dict[str
     assert sentence in line
 
 
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        pytest.param({}, True, id="an account, and no public URL"),
+        pytest.param({"ROUTER_TRUSTED_PROXIES": "10.0.0.1"}, True, id="a trusted proxy"),
+        pytest.param({"ROUTER_PUBLIC_URL": "https://router.example.com"}, False, id="a public URL"),
+        pytest.param({"ROUTER_CONFIG": "{data}/demo.toml", "ROUTER_DATA_DIR": "{data}"}, False, id="the demo"),
+    ],
+)
+def test_a_missing_public_url_is_said_at_start(tmp_path: Path, environ: dict[str, str], *, said: bool) -> None:
+    """Who serves a real account without one reads, in the first lines, which hosts are believed then."""
+    (tmp_path / "demo.toml").touch()
+    gunicorn = Gunicorn(tmp_path, **{name: value.format(data=tmp_path) for name, value in environ.items()})
+    try:
+        wait_until(lambda: gunicorn.said("starts"), what="a process serves")
+        assert ("ROUTER_PUBLIC_URL is not set: webhooks are taken only" in gunicorn.errors.read_text()) == said
+    finally:
+        gunicorn.end()
+
+
 def test_a_reload_with_wrong_settings_changes_nothing(tmp_path: Path) -> None:
     """The router goes on with the settings it has, and says what is wrong; mended, they are taken."""
     config = tmp_path / "router.toml"

@@ -184,7 +184,7 @@ CASES: Final[dict[tuple[str, int], Case]] = {
     ("measure", 200): lambda w: w.send("GET", "/metrics", b"", {}),
 }
 # Answers that every resource which asks for credentials has alike; and readiness without a store. They are seen below.
-SHARED: Final = {"401", "413", "429", "503", "default"}
+SHARED: Final = {"401", "403", "413", "429", "503", "default"}
 
 
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:

@@ -12,7 +12,8 @@ from router.queries.deliveries import STATES
 from router.settings import Settings
 from router.web.openapi.kind import TEXT, Schema, one_of, ref, sid
 from router.web.openapi.schema import SCHEMAS
-from router.web.page import base_url, json_response
+from router.web.page import json_response
+from router.web.public import public_bases
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
@@ -22,6 +23,7 @@ _MEANINGS: Final = {
     204: "Deleted",
     400: "A parameter is missing or not allowed; the message begins with its name",
     401: "No credentials, or wrong ones",
+    403: "Its host is not believed",
     404: "There is none, or it is another account's",
     409: "It collides with another one, or with what is being done to it",
     410: "Its body has expired",
@@ -29,7 +31,7 @@ _MEANINGS: Final = {
     429: "Too many wrong credentials; Retry-After says when to try again",
     503: "The store does not answer",
 }
-_GUARDED: Final = (401, 429, 503)  # what every resource that asks for credentials may answer
+_GUARDED: Final = (401, 403, 429, 503)  # what every resource that asks for credentials may answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +167,13 @@ def blueprint(settings: Settings) -> Blueprint:
 
     @openapi.get("/v1/openapi.json")
     def describe() -> Response:
-        return json_response(document(base_url(request, settings)))
+        return json_response(document(next(iter(public_bases(request.environ, settings)), "/")))
 
     return openapi
 
 
 def document(base: str) -> dict[str, Any]:
-    """Return the document; `base` is where the resources are."""
+    """Return the document; `base` is where the resources are: a public base, or `/`, the server that it came from."""
     return {
         "openapi": "3.1.1",
         "info": {

@@ -44,13 +44,8 @@ def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
         return
     many = f"{len(given.accounts)} account{'s' * (len(given.accounts) > 1)}"
     yield Check("settings", "good", f"{many}{', the demo' if demo else ''}; data in {given.data_dir}")
-    if not given.public_urls and not demo and not tunnel.read(given.data_dir):
-        yield Check(
-            "settings",
-            "look",
-            "no ROUTER_PUBLIC_URL: the Host header of a request says which URL was signed",
-            "set ROUTER_PUBLIC_URL to the base that is written at Twilio; behind a proxy nothing validates without it",
-        )
+    if not given.public_urls and not demo:
+        yield from _no_public_url(given)
     for url in given.public_urls:
         if url.startswith("http:") and "//localhost" not in url and "//127." not in url:
             advice = "serve HTTPS: over HTTP messages can be read by anybody on the way"
@@ -71,6 +66,21 @@ def outages(given: Settings, opened: Store) -> Iterator[Check]:
             for reason, number in report.left.items():
                 advice = f"see what they say, and accept them: router recover --since {when} --account {account.sid}"
                 yield Check("recovery", "look", f"{number} missed since {when} were not accepted: {reason}", advice)
+
+
+def _no_public_url(given: Settings) -> Iterator[Check]:
+    advice = (
+        "set ROUTER_PUBLIC_URL to the base that is at Twilio. Then no header of a request says which URL was signed"
+    )
+    if given.trusted_proxies:
+        found = "no ROUTER_PUBLIC_URL: the X-Forwarded-Host of a trusted proxy says which URL Twilio signed"
+        advice += (
+            "; a proxy that passes its client's X-Forwarded-Host on lets a target send what it got back as Twilio's"
+        )
+        yield Check("settings", "look", found, advice)
+    elif not tunnel.read(given.data_dir):
+        found = "no ROUTER_PUBLIC_URL, trusted proxy or open tunnel: every webhook from Twilio is answered 403"
+        yield Check("settings", "bad", found, f"{advice}. For a while, `router tunnel` does")
 
 
 def store(opened: Store) -> Iterator[Check]:
