@@ -18,6 +18,7 @@ from werkzeug.datastructures import Authorization
 from router.errors import StoreUnavailable
 from router.settings import Account, Settings
 from router.store.failures import Failures
+from router.web import same_origin
 from router.web.errors import ApiError, error_response, forbidden
 from router.web.public import client_address, doubt, public_bases
 
@@ -43,9 +44,11 @@ class Unauthenticated(ApiError):  # noqa: N818 - it is an answer
 def identify(request: Request, settings: Settings) -> Caller:
     """Return who asks; raise `Unauthenticated`.
 
-    Raises `ApiError` 403 for a caller whose request names a host that is not believed: the answer's URLs would lead
-    there, with the credentials.
+    Raises `ApiError` 403, before anything is looked at, for a change that another site's page asks for; and for a
+    caller whose request names a host that is not believed: the answer's URLs would lead there, with the credentials.
     """
+    if reason := same_origin.refusal(request.environ, settings, page=False):
+        raise forbidden(reason)
     caller = _authenticated(request, settings)
     if not public_bases(request.environ, settings):
         raise forbidden(doubt(request.environ, settings))

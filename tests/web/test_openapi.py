@@ -299,6 +299,15 @@ def test_credentials_are_asked_for_as_documented(world: World, name: str) -> Non
     check(name, reply)
 
 
+@pytest.mark.parametrize("name", [name for name, each in GUARDED.items() if each[0] != "GET"])
+def test_another_sites_page_is_refused_as_documented(world: World, name: str) -> None:
+    """A change that a browser makes for it: 403."""
+    method, path, _ = GUARDED[name]
+    reply = world.send(method, path.replace("{", "").replace("}", ""), b"", {"Sec-Fetch-Site": "cross-site"})
+    assert reply.status == 403
+    check(name, reply)
+
+
 @pytest.mark.parametrize("name", [name for name, each in GUARDED.items() if "requestBody" in each[2]])
 def test_a_form_that_is_too_large_is_refused_as_documented(world: World, name: str) -> None:
     """More than 512 KiB: 413."""

@@ -23,7 +23,7 @@ _MEANINGS: Final = {
     204: "Deleted",
     400: "A parameter is missing or not allowed; the message begins with its name",
     401: "No credentials, or wrong ones",
-    403: "Its host is not believed",
+    403: "Another site's page made a browser send it, or its host is not believed",
     404: "There is none, or it is another account's",
     409: "It collides with another one, or with what is being done to it",
     410: "Its body has expired",

@@ -1,0 +1,52 @@
+"""Whether a request that changes something may: a browser sends the password it remembers, whichever page asks it to.
+
+There are no tokens: a browser says itself where a request comes from, in `Sec-Fetch-Site` to https and to localhost,
+and in `Origin` everywhere. It is the rule of Go's `http.CrossOriginProtection`, and of OWASP's cheat sheet:
+https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from router.settings import Settings
+from router.web.public import own_base, public_bases
+
+_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))  # RFC 9110, section 9.2.1
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_SHOWN: Final = 100
+
+
+def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool) -> str:
+    """Say why a request may not change anything, "" when it may, or changes nothing.
+
+    What is signed by Twilio is not asked: nothing but the signature counts there.
+
+    Args:
+        environ: the request.
+        settings: with the public bases.
+        page: whether only our own pages send such requests. Else programs do too, which say nothing of where they come
+            from; so may a browser's user and its extensions (`none`), which no page can pretend to be.
+    """
+    if environ["REQUEST_METHOD"] in _SAFE:
+        return ""
+    site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
+    if site is not None:
+        if site == "same-origin" or (site == "none" and not page):
+            return ""
+        return f"Sec-Fetch-Site is {site[:_SHOWN]!r}: a page of another site made the browser send this"
+    if origin is not None:
+        if origin in set(_own(environ, settings)):
+            return ""
+        return f"Origin is {origin[:_SHOWN]!r}, not the router's: a page of another site made the browser send this"
+    return "neither Sec-Fetch-Site nor Origin says which page sent this" if page else ""
+
+
+def _own(environ: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+    """Yield the origins that the router's pages have, as a browser writes them: RFC 6454, section 6.2."""
+    for base in (*public_bases(environ, settings), own_base(environ, settings)):
+        parts = urlsplit(base)
+        if parts.hostname:
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+            yield f"{parts.scheme}://{host}{port}"
