@@ -125,6 +125,13 @@ def check_secret(value: str) -> str:
     return value
 
 
+def check_password(value: str) -> str:
+    """Return a password that may be one, blanks inside included; raise ValueError, which never shows it, for others."""
+    if value != value.strip() or not value.isprintable():
+        raise ValueError("begins or ends with white space, or holds a line break or control character: copy it again")
+    return value
+
+
 def suggestion(unknown: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant, as the end of a sentence; "" when none is near."""
     near = get_close_matches(unknown, list(known), n=1)

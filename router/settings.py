@@ -25,7 +25,16 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from router.environment import PREFIX, Given, check_secret, listed, read, suggestion, with_account_of
+from router.environment import (
+    PREFIX,
+    Given,
+    check_password,
+    check_secret,
+    listed,
+    read,
+    suggestion,
+    with_account_of,
+)
 from router.errors import SettingsError
 from router.sid import is_sid
 from router.url import is_http_url
@@ -34,6 +43,9 @@ from router.url import is_http_url
 LEASE_MARGIN: Final = 8.0
 # Twilio waits 15 s for an answer: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 TWILIO_WAITS: Final = 15.0
+# Whoever has the right ones is let in however many guesses were made (router/web/auth.py): they must not be guessable.
+_KEY_LEAST: Final = 16  # characters of a key that a program made; Twilio's have 32
+_PASSWORD_LEAST: Final = 10
 _REDIS_SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel")
 _HANDLER_NAME: Final = r"[a-z0-9_-]+"
 _HANDLER_PATH: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
@@ -84,7 +96,19 @@ def _bind(value: str) -> str:
     return value
 
 
+def _at_least(least: int, advice: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if len(value) < least:  # neither the value nor its length is said
+            raise ValueError(f"has fewer than {least} characters, which can be guessed: {advice}")
+        return value
+
+    return AfterValidator(check)
+
+
 Secret = Annotated[str, AfterValidator(check_secret)]
+Password = Annotated[
+    str, AfterValidator(check_password), _at_least(_PASSWORD_LEAST, "take several words, with blanks if you like")
+]
 AccountSid = Annotated[str, _sid("AC")]
 BaseUrl = Annotated[str, AfterValidator(base_url_of)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(lambda value: ip_network(str(value)))]
@@ -119,7 +143,9 @@ class ApiKey(_Table):
     """A key with which a program may use the REST resources of the account."""
 
     sid: Annotated[str, _sid("SK"), Kind("SK…")] = Field(description="The key's SID")
-    secret: Annotated[Secret, Kind("secret")] = Field(repr=False, description="The key's secret")
+    secret: Annotated[
+        Secret, _at_least(_KEY_LEAST, "take the key's as Twilio shows it, or `openssl rand -hex 16`"), Kind("secret")
+    ] = Field(repr=False, description="The key's secret, of 16 characters at least")
 
 
 class Account(_Table):
@@ -199,8 +225,11 @@ class Settings(_Table):
         description="Proxies that overwrite `X-Forwarded-Host` and `-Proto`, which count when no public URL is set, "
         "and add to `X-Forwarded-For`",
     )
-    admin_password: Annotated[Secret | None, Kind("secret")] = Field(
-        default=None, repr=False, description="The password of the web console"
+    admin_password: Annotated[Password | None, Kind("secret")] = Field(
+        default=None, repr=False, description="The password of the web console, of 10 characters at least"
+    )
+    viewer_password: Annotated[Password | None, Kind("secret")] = Field(
+        default=None, repr=False, description="Another one, with which the console can be read and nothing changed"
     )
     twilio_webhooks_url: Annotated[BaseUrl, Kind("URL")] = Field(
         default="https://webhooks.twilio.com", description="The base of Twilio's Proxy and Studio webhooks"
@@ -252,6 +281,13 @@ class Settings(_Table):
             if len(set(found)) < len(found):
                 raise ValueError(f"one {what}'s sid is given twice")
         return accounts
+
+    @field_validator("viewer_password")
+    @classmethod
+    def _viewers_change_nothing(cls, password: str | None, info: Any) -> str | None:
+        if password is not None and password == info.data.get("admin_password"):
+            raise ValueError("is the admin's, with which everything can be changed: choose another one")
+        return password
 
     @field_validator("handlers")
     @classmethod

@@ -46,13 +46,13 @@ def test_one_account_from_the_environment() -> None:
 def test_many_accounts_from_the_file(tmp_path: Path) -> None:
     """Tables of the file give accounts their tokens, shared keys, API keys and Proxy service."""
     shared = '[[account.shared_keys]]\nid = "webhooks_sharedkey_1"\nalgorithm = "HMAC_SHA256"\nsecret = "s1"\n'
-    key = f'[[account.api_keys]]\nsid = "SK{"2" * 32}"\nsecret = "s2"\n'
+    key = f'[[account.api_keys]]\nsid = "SK{"2" * 32}"\nsecret = "{"s2" * 8}"\n'
     first = _account(more=f'proxy_service_sid = "KS{"3" * 32}"\n{shared}{key}')
     settings = load(_file(tmp_path, first + _account(OTHER)))
     account = settings.accounts[0]
     assert [each.sid for each in settings.accounts] == [AC, OTHER]
     assert account.shared_keys[0].algorithm == "HMAC_SHA256"
-    assert account.api_keys[0].secret == "s2"
+    assert account.api_keys[0].secret == "s2" * 8
     assert account.proxy_service_sid == "KS" + "3" * 32
 
 
@@ -91,12 +91,12 @@ def test_lists_are_comma_separated_in_the_environment() -> None:
 def test_a_secret_from_a_file(tmp_path: Path, end: str) -> None:
     """NAME_FILE reads the secret from a file, without the line end that editors leave."""
     path = tmp_path / "secret"
-    path.write_bytes(f"hush{end}".encode())
+    path.write_bytes(f"hush-hush-hush{end}".encode())
     environ = {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN_FILE": str(path), "ROUTER_ADMIN_PASSWORD_FILE": str(path)}
     settings = load(environ)
-    assert settings.accounts[0].auth_tokens == ("hush",)
-    assert settings.admin_password == "hush"
-    assert load(_file(tmp_path, f'admin_password_file = "{path}"')).admin_password == "hush"
+    assert settings.accounts[0].auth_tokens == ("hush-hush-hush",)
+    assert settings.admin_password == "hush-hush-hush"
+    assert load(_file(tmp_path, f'admin_password_file = "{path}"')).admin_password == "hush-hush-hush"
 
 
 def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:
@@ -177,8 +177,8 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], name: str, says: str
             id="nested typo",
         ),
         pytest.param(
-            _account(more=f'api_keys = [{{sid = "SK{"1" * 32}", secret = "a"}}]')
-            + _account(OTHER, f'api_keys = [{{sid = "SK{"1" * 32}", secret = "b"}}]'),
+            _account(more=f'api_keys = [{{sid = "SK{"1" * 32}", secret = "{"a" * 16}"}}]')
+            + _account(OTHER, f'api_keys = [{{sid = "SK{"1" * 32}", secret = "{"b" * 16}"}}]'),
             "account in",
             "API key's sid is given twice",
             id="an API key of two accounts",
@@ -209,7 +209,7 @@ def test_variables_of_kubernetes_are_not_ours(name: str, value: str) -> None:
     assert load({f"ROUTER_{name}": value}) == load({})
 
 
-SECRET = "s3cr3t-"  # what no text may show
+SECRET = "s3cr3t-of-many-letters"  # what no text may show
 
 
 @pytest.mark.parametrize(
@@ -220,6 +220,8 @@ SECRET = "s3cr3t-"  # what no text may show
         {"ROUTER_REDIS_URL": f"http://:{SECRET}@h"},
         {"ROUTER_PUBLIC_URL": f"https://me:{SECRET}@a.example/?"},
         {"ROUTER_ADMIN_PASSWORD": SECRET + "\t"},
+        {"ROUTER_VIEWER_PASSWORD": SECRET + "\x1b[2J"},
+        {"ROUTER_ADMIN_PASSWORD": SECRET, "ROUTER_VIEWER_PASSWORD": SECRET},
     ],
 )
 def test_errors_show_no_secret(environ: dict[str, str]) -> None:
@@ -238,6 +240,47 @@ def test_errors_of_accounts_show_no_secret(key: str, value: object) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["ROUTER_ADMIN_PASSWORD", "ROUTER_VIEWER_PASSWORD"])
+def test_a_short_password_is_refused(name: str) -> None:
+    """Nine characters can be guessed, ten are taken; the sentence is the same for each, and shows none."""
+    said = set()
+    for short in ("pa55", "pa55word!", "1 3 5 7 9"):
+        with pytest.raises(SettingsError) as caught:
+            load({name: short})
+        assert caught.value.name == name
+        said.add(caught.value.reason)
+    assert said == {"has fewer than 10 characters, which can be guessed: take several words, with blanks if you like"}
+    assert load({name: "pa55word!!"}) != load({})
+
+
+@pytest.mark.parametrize("name", ["admin_password", "viewer_password"])
+def test_a_passphrase_keeps_its_blanks(tmp_path: Path, name: str) -> None:
+    """Several words are a good password, from a variable and from the file; what hangs on at an end is a mistake."""
+    words = "correct horse,  battery stäple"
+    for environ in ({f"ROUTER_{name.upper()}": words}, _file(tmp_path, f'{name} = "{words}"')):
+        assert getattr(load(environ), name) == words
+    for wrong in (f" {words}", f"{words} ", f"{words}\n", "correct\thorse", "correct\x00horse", " " * 12):
+        with pytest.raises(SettingsError, match="white space"):
+            load({f"ROUTER_{name.upper()}": wrong})
+
+
+def test_a_short_secret_of_an_api_key_is_refused(tmp_path: Path) -> None:
+    """Fifteen characters can be guessed, sixteen are taken; the sentence names the account, and shows nothing."""
+
+    def key(secret: str) -> dict[str, str]:
+        return _file(tmp_path, _account(more=f'api_keys = [{{sid = "SK{"1" * 32}", secret = "{secret}"}}]'))
+
+    said = set()
+    for short in ("x", "s3cr3t-of-15-le"):
+        with pytest.raises(SettingsError) as caught:
+            load(key(short))
+        assert caught.value.name == f"[[account]] {AC}, api_keys, secret"
+        said.add(caught.value.reason)
+    (reason,) = said
+    assert reason.startswith("has fewer than 16 characters")
+    assert load(key("s3cr3t-of-16-let")).accounts[0].api_keys[0].secret == "s3cr3t-of-16-let"
+
+
 def test_repr_shows_no_secret(tmp_path: Path) -> None:
     """Settings may reach a log: their repr holds no token, key, password, or URL that may hold one."""
     more = f'shared_keys = [{{id = "k", algorithm = "HMAC_SHA1", secret = "{SECRET}"}}]\n'
@@ -249,6 +292,7 @@ def test_repr_shows_no_secret(tmp_path: Path) -> None:
             "TWILIO_ACCOUNT_SID": OTHER,
             "TWILIO_AUTH_TOKEN": SECRET,
             "ROUTER_ADMIN_PASSWORD": SECRET,
+            "ROUTER_VIEWER_PASSWORD": SECRET * 2,
             "ROUTER_REDIS_URL": f"redis://:{SECRET}@h",
             "ROUTER_PUBLIC_URL": f"https://me:{SECRET}@a.example",
         }
