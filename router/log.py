@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import structlog
 
+from router.printable import printable
+
 # Nothing else is ever written: a field that is not listed is dropped, so that a slip does not disclose anything.
 FIELDS: Final = frozenset({
     "account_sid", "answer", "attempt", "channel", "error_code", "event", "failure", "flex_flow_sid", "from",
@@ -22,14 +24,19 @@ def _line(_: object, level: str, fields: structlog.typing.EventDict) -> structlo
     return {"timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z", "level": level} | listed
 
 
+def _shown(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Keep what strangers wrote from steering the terminal; JSON escapes it by itself."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
 def make_log(*, pid: int) -> Any:
     """Make the log of a process: JSON lines on standard error, or text for people when that is a terminal."""
     terminal = sys.stderr.isatty()
     encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
-    render: Any = structlog.dev.ConsoleRenderer() if terminal else lambda _, __, line: encode(line)
+    renders: list[Any] = [_shown, structlog.dev.ConsoleRenderer()] if terminal else [lambda _, __, line: encode(line)]
     log = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
-        processors=[_line, render],
+        processors=[_line, *renders],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
     return log.bind(pid=pid)

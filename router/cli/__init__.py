@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from router.cli.terminal import guarded
 from router.errors import RouterError, SettingsError
 
 # Name to summary. The summary stands here so that `router --help` imports no command; a test keeps them the same.
@@ -72,6 +73,11 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line, with a guard over what it prints."""
+        with guarded():
+            return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what the router says in one sentence is one line on stderr, never a traceback."""

@@ -4,20 +4,22 @@ Everything is readable without colour, and in a pipe nothing is cut to a width: 
 never reaches the terminal as control characters.
 """
 
-import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import click
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from router.cli.send.twiml import NoTwiml, read
+from router.cli.terminal import unguarded
 from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
+from router.printable import printable, to_json
 
 # Wide enough for every record on one line where nobody looks at it on a screen.
 _PIPE: Final = 1000
@@ -38,18 +40,23 @@ _STYLES: Final = {
     "change": "yellow",
     "remove": "red",
 }
-# Format characters that shape letters and emoji; the others could reorder or hide what is shown.
-_JOINERS: Final = "\u200c\u200d"
-
-
 Facts = list[tuple[str, str | Text | Sequence[str]]]
 """What is known of one thing: names, and for each a value or the lines of it."""
+
+
+class _Console(Console):
+    """A console whose only control characters are its own."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            Segment(text if control else printable(text, keep="\n"), style, control) for text, style, control in buffer
+        )
 
 
 def console() -> Console:
     """Return where to print: the screen's width, or none in a pipe; no markup, for it would read customers' text."""
     width = None if sys.stdout.isatty() else _PIPE
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    return _Console(file=unguarded(sys.stdout), width=width, markup=False, highlight=False, emoji=False)
 
 
 def clean(text: str, *, lines: bool = False) -> str:
@@ -57,7 +64,7 @@ def clean(text: str, *, lines: bool = False) -> str:
     text = text.replace("\r\n", "\n").replace("\t", " ")
     if not lines:
         text = text.replace("\n", " ⏎ ")
-    return "".join(c if c.isprintable() or c in _JOINERS or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable(text, keep="\n")
 
 
 def short(text: str, most: int) -> str:
@@ -147,7 +154,7 @@ def _print(table: Table) -> None:
     with out.capture() as captured:
         out.print(table)
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        click.echo(line.rstrip(), file=out.file)
 
 
 def print_facts(facts: Facts) -> None:
@@ -203,7 +210,7 @@ def _value(value: object) -> str:
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print JSON for a program."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(to_json(value, indent=2))
 
 
 def spoken(twiml: bytes) -> list[str] | None:

@@ -3,7 +3,6 @@
 A file holds one `[[flow]]` table for each flow, with the names of the JSON resource; what is left out has its default.
 """
 
-import json
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from router.errors import InvalidFlow, RouterError
 from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, is_given, value_of
+from router.printable import to_toml
 from router.sid import is_sid
 
 # A flow of ours lives without a chat service; the REST resource asks for one, as Twilio's does.
@@ -216,5 +216,4 @@ def _table(flow: FlexFlow, *, secrets: bool) -> str:
 def _toml(value: str | int | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(each) for each in value)}]"
-    # JSON writes true, false, integers and texts as TOML does, but for one control character.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return to_toml(value)

@@ -1,6 +1,5 @@
 """`router deliveries tail`: messages as they come in and what becomes of them, whichever worker has them."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from router.cli.interrupt import until_interrupted
 from router.cli.output import clean, console, short, word
 from router.cli.reach import account_option, json_option, open_store, some_accounts
 from router.errors import StoreUnavailable
+from router.printable import to_json
 from router.queries.deliveries import STATES, Wanted, describe
 from router.settings import Account
 from router.store import Store
@@ -165,7 +165,7 @@ def _print(deliveries: Iterable[Delivery], left: int | None, *, as_json: bool) -
                 break
             left -= 1
         if as_json:
-            click.echo(json.dumps(describe(delivery), ensure_ascii=False))
+            click.echo(to_json(describe(delivery)))
         else:
             out.print(_line(delivery), soft_wrap=True)
     return left

@@ -1,11 +1,13 @@
 """Flows that would never take a message, said before a flow file is applied."""
 
+import sys
 from collections.abc import Iterable, Sequence
 
 import click
 
 from router.cli.flows.changes import named
 from router.cli.output import clean
+from router.cli.terminal import unguarded
 from router.flow.diff import Change
 from router.flow.file import FileFlow, address_of
 from router.flow.flex_flow import FlexFlow
@@ -37,6 +39,7 @@ def print_unreached(warnings: Sequence[dict[str, str]]) -> None:
     """Print a line for each warning, or the first ones of very many."""
     for each in warnings[:_SHOWN]:
         line = f"! {each['channel_type']} {each['contact_identity']}  “{each['friendly_name']}” {each['warning']}"
-        click.secho(clean(line), fg="yellow")
+        click.secho(clean(line), fg="yellow", file=unguarded(sys.stdout))
     if len(warnings) > _SHOWN:
-        click.secho(f"! … and {len(warnings) - _SHOWN:,} more that take no message", fg="yellow")
+        more = f"! … and {len(warnings) - _SHOWN:,} more that take no message"
+        click.secho(more, fg="yellow", file=unguarded(sys.stdout))

@@ -14,6 +14,7 @@ from router.cli.interrupt import until_interrupted
 from router.cli.reach import account_option, open_store, since_option, some_accounts
 from router.cli.send.redaction import KEPT, Redaction
 from router.cli.send.traffic import Recorded, Writer
+from router.cli.terminal import unguarded
 from router.errors import RouterError, StoreUnavailable
 from router.message.address import CHANNELS
 from router.message.inbound import Message, Raw
@@ -166,7 +167,7 @@ class _Arrivals:
                 self._new(sid),
                 label=label,
                 show_pos=True,
-                file=sys.stderr,
+                file=unguarded(sys.stderr),
                 hidden=not (label and sys.stderr.isatty()),
                 update_min_steps=_SHOWN,
             ) as new:

@@ -1,6 +1,5 @@
 """`router replay-traffic`: recorded traffic, sent to a router as Twilio would, freshly signed."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from router.cli.send.signer import key_option, signing
 from router.cli.send.traffic import Recorded, read
 from router.errors import RouterError
 from router.message.address import canonical, channel_of
+from router.printable import to_json
 from router.settings import Account, Settings
 from router.sid import is_sid, new_sid
 
@@ -105,7 +105,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
             outcome.follow(sending.sent, store, 0 if sending.interrupted else wait)
     if as_json:
         for each in sending.sent:
-            click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
+            click.echo(to_json(outcome.resource(each)))
     elif sending.sent:
         print_facts(told.many(sending.sent, "recorded messages", seconds))
     sys.exit(outcome.exit_status(sending.sent, len(items)))

@@ -13,6 +13,7 @@ from router.cli.send.call import Answered, Fields, Method, NoAnswer, Signing, ca
 from router.cli.send.override import Overrides
 from router.cli.send.pace import Pace
 from router.cli.send.sent import Sent
+from router.cli.terminal import unguarded
 from router.settings import Settings
 from router.url import is_http_url
 
@@ -125,7 +126,7 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
     interrupted = False
     steps = max(1, len(items) // _STEPS)
     with click.progressbar(
-        length=len(items), label=label, file=sys.stderr, hidden=hidden, show_pos=True, update_min_steps=steps
+        length=len(items), label=label, file=unguarded(sys.stderr), hidden=hidden, show_pos=True, update_min_steps=steps
     ) as bar:
         try:
             Pace(send, lane, at_once).run((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items))

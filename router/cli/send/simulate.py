@@ -1,6 +1,5 @@
 """`router simulate`: messages as Twilio would send them, what they were answered, and what became of them."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from router.cli.send.signer import key_option, label, signing
 from router.cli.send.verdict import ERRORS
 from router.errors import RouterError
 from router.message.address import canonical
+from router.printable import to_json
 from router.settings import Account
 from router.sid import is_sid, new_sid
 from router.store import Store
@@ -181,7 +181,7 @@ def simulate(  # noqa: PLR0913 - one for each option
             outcome.follow(sending.sent, store, 0 if sending.interrupted else wait)
     if as_json:
         for each in sending.sent:
-            click.echo(json.dumps(outcome.resource(each), ensure_ascii=False))
+            click.echo(to_json(outcome.resource(each)))
     elif count == 1 and sending.sent:
         print_facts(told.one(sending.sent[0], channel, label(how), watched=store is not None))
     elif sending.sent:

@@ -25,6 +25,7 @@ import click
 from router.cli.send.call import Fields, Method
 from router.errors import NotAMessage, RouterError
 from router.message.inbound import MAX_FIELDS, Message
+from router.printable import to_json
 
 # A webhook's body is at most 128 KiB; escaped as JSON it may grow sixfold.
 LINE_MOST: Final = 1024 * 1024
@@ -55,7 +56,7 @@ class Recorded:
                 parameters[name] = [parameters[name], value]
         at = datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         record = {"at": at, "channel": self.channel, "method": self.method, "parameters": parameters}
-        return json.dumps(record | ({"redacted": True} if self.redacted else {}), ensure_ascii=False) + "\n"
+        return to_json(record | ({"redacted": True} if self.redacted else {})) + "\n"
 
 
 class Writer:
