@@ -238,7 +238,7 @@ class Settings(_Table):
         default=None, description="When set, every call of Twilio's REST API goes to this base, its path kept"
     )
     allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
-        default=(), description="Private networks that targets may live in"
+        default=(), description="Private networks and own addresses of the machine that targets may live in"
     )
     lease_seconds: Annotated[Duration, Kind("seconds"), Field(ge=LEASE_MARGIN + 1, le=600)] = Field(
         default=30.0, description="How long a process may hold a conversation; an attempt ends 8 s before"

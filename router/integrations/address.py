@@ -1,6 +1,6 @@
 """Which network addresses may be connected to."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -27,11 +27,12 @@ def unwrapped(address: Address) -> Address:
     return inner or address
 
 
-def may_connect(text: str, allowed: Iterable[Network]) -> bool:
-    """Say whether the address is one of the public Internet, or in one of the `allowed` networks.
+def may_connect(text: str, allowed: Iterable[Network], is_own: Callable[[str], bool]) -> bool:
+    """Say whether the address is another machine's of the public Internet, or in one of the `allowed` networks.
 
     `text` is an address as `getaddrinfo` gives it, perhaps with a zone (`fe80::1%eth0`). Both the address and the
-    IPv4 address inside it are looked up in `allowed`; only the inner one has to be public.
+    IPv4 address inside it are looked up in `allowed`; only the inner one has to be public, and none may be this
+    machine's (`is_own`).
     """
     outer = ip_address(text.partition("%")[0])
     address = unwrapped(outer)
@@ -43,4 +44,5 @@ def may_connect(text: str, allowed: Iterable[Network]) -> bool:
         address.is_global
         and not (address.is_multicast or address.is_reserved)
         and not any(address in network for network in _NOT_SERVERS)
+        and not any(is_own(str(each)) for each in {address, outer})
     )

@@ -8,7 +8,7 @@ and an operator who allows the network, or mends the name or the flow, has lost 
 
 import socket
 import ssl
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,6 +17,7 @@ from typing import Final
 from router.integrations.address import Network, may_connect
 from router.integrations.base import AttemptError, Failure
 from router.integrations.location import Location, locate
+from router.integrations.own_address import is_own
 from router.integrations.resolver import AddressInfo, Resolver
 from router.settings import Settings
 
@@ -34,6 +35,7 @@ class Door:
         own: host and port of the router itself, which would deliver to itself.
         resolver: looks names up.
         tls: how certificates are verified.
+        is_own: says which addresses are this machine's.
 
     """
 
@@ -41,6 +43,7 @@ class Door:
     own: Collection[tuple[str, int]]
     resolver: Resolver
     tls: ssl.SSLContext
+    is_own: Callable[[str], bool] = is_own
 
     def open(self, location: Location, *, trusted: bool = False) -> socket.socket:
         """Connect to a target, with TLS when its scheme asks for it.
@@ -56,9 +59,10 @@ class Door:
             raise _refused(location, "is the router itself")
         addresses = self._resolve(host, port)
         if not trusted:
-            addresses = [info for info in addresses if may_connect(str(info[4][0]), self.allowed)]
+            addresses = [info for info in addresses if may_connect(str(info[4][0]), self.allowed, self.is_own)]
             if not addresses:
-                raise _refused(location, "is in a private network that ROUTER_ALLOWED_NETWORKS does not name")
+                where = "is in a private network or on the router's own machine"
+                raise _refused(location, f"{where}, and ROUTER_ALLOWED_NETWORKS does not name it")
         connection = _connect(location, addresses)
         if location.scheme == "http":
             return connection

@@ -1,12 +1,15 @@
 """Which addresses may be connected to."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.integrations.address import may_connect, unwrapped
+from router.integrations import address as judged
+from router.integrations.address import Network, unwrapped
+from router.integrations.own_address import is_own
 
 PUBLIC = ("8.8.8.8", "1.1.1.1", "172.32.0.1", "2606:4700:4700::1111", "2620:0:2d0:200::7", "::ffff:8.8.8.8")
 PRIVATE = (
@@ -49,6 +52,11 @@ PRIVATE = (
 )
 
 
+def may_connect(address: str, allowed: Iterable[Network], own: str = "") -> bool:
+    """Judge an address on a machine that has the address `own`."""
+    return judged.may_connect(address, allowed, lambda each: each == own)
+
+
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public(address: str) -> None:
     """The public Internet may be connected to."""
@@ -82,3 +90,17 @@ def test_wrapped(inner: IPv4Address) -> None:
     for form in map(IPv6Address, forms):
         assert unwrapped(form) == inner
         assert may_connect(str(form), ()) == may_connect(str(inner), ())
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"])
+def test_an_own_public_address_is_private(address: str) -> None:
+    """What this machine has on an interface is nobody's target, however it is written, until its network is named."""
+    assert may_connect(address, (), own="8.8.4.4")
+    assert not may_connect(address, (), own="8.8.8.8")
+    assert may_connect(address, (ip_network("8.8.8.8/32"),), own="8.8.8.8")
+
+
+def test_the_kernel_tells_which_addresses_are_own() -> None:
+    """Those of the loopback interface are; those of others are not."""
+    assert all(is_own(address) for address in ("127.0.0.1", "127.1.2.3"))
+    assert not any(is_own(address) for address in ("8.8.8.8", "192.0.2.1", "2606:4700:4700::1111", "2001:db8::1"))

@@ -91,6 +91,14 @@ def test_trusted_base(target: Target) -> None:
     senders.close()
 
 
+def test_own_public_address(target: Target) -> None:
+    """A name that leads to a public address of this machine leads nowhere, until the operator names that address."""
+    made = _guarded(target)
+    door_of_8 = replace(door(made, target_test="8.8.8.8"), is_own=lambda address: address == "8.8.8.8")
+    senders = build(made, {}, door=door_of_8)
+    assert "on the router's own machine" in _refusal(senders, made, target.url(host="target.test"))
+
+
 def test_own_base(target: Target) -> None:
     """The router does not deliver to itself, by its public name or by the address it listens on."""
     made = settings(ROUTER_PUBLIC_URL=f"https://me.test,{target.url()}prefix", ROUTER_BIND="127.0.0.9:8000")
