@@ -8,7 +8,7 @@ from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters
 
 AC = "AC" + "0123456789abcdef" * 2
 FO = "FO" + "fedcba9876543210" * 2
-HANDLERS = frozenset({"echo", "other"})
+HANDLERS = frozenset({"echo", "orders", "other"})
 BASE = {"FriendlyName": "Support", "ChatServiceSid": "IS" + "1" * 32, "ChannelType": "sms"}
 INTEGRATIONS: dict[str, dict[str, str]] = {
     "proxy": {},

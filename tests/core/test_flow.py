@@ -81,7 +81,7 @@ REFUSED = [
     ("Integration.Url", "https://example.com/" + "x" * 2048, "2048"),
     ("Integration.SigningKey", LONG, "256"),
     ("Integration.ProxyServiceSid", "IS" + "6" * 32, "KS and 32"),
-    ("Integration.Handler", "os:system", "not a handler in the router's settings (echo, other)"),
+    ("Integration.Handler", "os:system", "not a handler in the router's settings (echo, orders, other)"),
     ("Integration.WorkspaceSid", "x", "WS and 32"),
     ("Integration.WorkflowSid", "x", "WW and 32"),
     ("Integration.Channel", "x" * 65, "64"),

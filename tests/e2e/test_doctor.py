@@ -433,3 +433,18 @@ def test_messages_that_nobody_takes_care_of_are_told(clinic: Clinic) -> None:
     status, report = clinic.ask("--offline")
     assert status == 0
     assert "1 unrouted" in found(report, "messages")
+
+
+def test_an_echo_to_real_customers_is_a_fault(clinic: Clinic) -> None:
+    """A real account's flow that sends customers back what they wrote is BAD, and named; disabled it is harmless."""
+    flows = FlowStore(Client(clinic.valkey.url))
+    echo = replace(flow(""), integration=Integration("handler", handler="echo"))
+    flows.put(echo)
+    config = Path(clinic._config)
+    with_echo = config.with_name("with-echo.toml")
+    with_echo.write_text(f'{config.read_text()}\n[handlers]\necho = "router.demo:handle"\n')
+    status, report = clinic.ask("--offline", ROUTER_CONFIG=str(with_echo))
+    assert (status, bad(report)) == (1, ["flows"])
+    assert "are sent back what they wrote, STOP too, by 'Support'" in found(report, "flows")
+    flows.put(replace(echo, enabled=False), replaces=echo)
+    assert clinic.ask("--offline", ROUTER_CONFIG=str(with_echo))[0] == 0

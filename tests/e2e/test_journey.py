@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from twilio.request_validator import RequestValidator
 
+from tests.e2e.commands import FLOWS, invoke
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.running import ROUTER, RunningRouter
 from tests.e2e.service import ACCOUNT, TOKEN, parameters, sid
@@ -19,7 +20,7 @@ from tests.e2e.terminal import Terminal, kill_all
 from tests.e2e.twilio_rest import TwilioRest
 from tests.waiting import wait_until
 
-NUMBER = "+15005550006"  # the demo's flow that echoes
+NUMBER = "+15005550006"  # one of `FLOWS` echoes
 FIRST = {
     "sms_url": "https://demo.twilio.com/welcome/sms/reply",
     "sms_method": "GET",
@@ -55,6 +56,13 @@ class Laptop:
         assert router is not None
         wait_until(lambda: text in router.output or router.process.poll() is not None, what=text, within=30)
         assert text in router.output, router.output
+
+    def apply_flows(self) -> None:
+        """Type `router flows apply`: a real account begins without flows."""
+        var = self.folder / "var"
+        here = {"ROUTER_DATA_DIR": str(var), "ROUTER_CONFIG": str(var / "console.toml")}
+        applied = invoke("flows", "apply", "-", given=FLOWS, **self.environ, **here)
+        assert applied.exit_code == 0, applied.output
 
     def text(self) -> None:
         """Have Twilio send a message to wherever the number points now, and see it delivered."""
@@ -105,6 +113,7 @@ def test_the_whole_journey(laptop: Laptop) -> None:
     laptop.says("Connected.")
     assert laptop.points_to(agent.public_url())
     assert FIRST["sms_url"] in router.output
+    laptop.apply_flows()
     laptop.text()
 
     agent.change_addresses()
@@ -140,6 +149,7 @@ def test_ngrok_is_started_where_none_runs(laptop: Laptop, redis_url: str) -> Non
     laptop.environ["NGROK_AUTHTOKEN"] = "a-secret"
     router = laptop.run("--tunnel", f"--connect={NUMBER}").up()
     laptop.says("Connected.")
+    laptop.apply_flows()
     laptop.text()
     arguments, *environ = seen.read_text().splitlines()
     assert arguments == "start --none --log stdout --log-format json"

@@ -89,7 +89,7 @@ def _sms(twilio: TwilioRest) -> None:
     )
     url = number["sms_url"]
     answered = send(url, form, Key("auth_token[0]", TOKEN.encode()))
-    assert (answered.status, b"You wrote: Hello router" in answered.body) == (200, True)
+    assert (answered.status, b"Your order of Hello router is on its way" in answered.body) == (200, True)
 
 
 def test_every_command_of_the_page_does_what_the_page_shows(player: Player, twilio: TwilioRest) -> None:

@@ -16,6 +16,7 @@ from router.process.embedded import ask
 from router.store import connect
 from tests.e2e.commands import invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ, is_alive
+from tests.integrations.target import Target
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
@@ -66,22 +67,46 @@ def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
     again.close()
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [
-        pytest.param({}, id="the demo's account"),
-        pytest.param({"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}, id="a real one"),
-    ],
-)
-def test_removed_echo_flows_stay_removed(run: Run, environ: dict[str, str]) -> None:
-    """An account whose last flow was removed has none after the next start: nobody's customers get an echo."""
-    router = run(**environ).up()
-    here = environ | {"ROUTER_DATA_DIR": str(router.var)}
+def test_removed_echo_flows_stay_removed(run: Run) -> None:
+    """A made-up account whose last flow was removed has none after the next start."""
+    router = run().up()
+    here = {"ROUTER_DATA_DIR": str(router.var)}
     assert "6 to remove" in invoke("flows", "apply", "-", "--prune", "--yes", **here).output
     router.end()
-    again = run(**environ).up()
-    assert "that echo" not in again.output
+    assert "that echo" not in run().up().output
     assert invoke("flows", "list", "--json", **here).output == "[]\n"
+
+
+REAL = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}
+
+
+def test_a_real_account_begins_without_flows_and_is_told_what_to_type(run: Run, tmp_path: Path) -> None:
+    """No customer gets an echo: messages are unrouted until the commands of the banner have made a flow for them."""
+    router = run(**REAL, ROUTER_ALLOWED_NETWORKS="127.0.0.0/8").up()
+    environ = clean_environ(**REAL, ROUTER_DATA_DIR=str(router.var))
+
+    def typed(command: str) -> str:
+        path = f"{ROUTER.parent}:{environ['PATH']}"
+        return subprocess.check_output(
+            ["/bin/sh", "-c", command], cwd=tmp_path, env=environ | {"PATH": path}, text=True
+        )
+
+    said = invoke("simulate", "sms", "--body", "STOP", "--to", "+15005550006", **environ)
+    assert "You wrote" not in said.output
+    assert "unrouted" in typed("router deliveries list")
+    assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in router.output
+    commands = [line[28:] for line in router.output.splitlines() if f"{ROUTER.name} " in line[28:]]
+    begin, use, route, see = (command[command.index("router ") :] for command in commands)
+    typed(begin)
+    file = tmp_path / "first-flows.toml"
+    with Target() as target:
+        example = file.read_text()
+        kept, lines = example.partition("URL:\n")[::2]
+        file.write_text(kept + lines.replace("# ", "").replace("https://example.com/messages", target.url("/inbound")))
+        assert "1 to add" in typed(use)
+        assert "1 of 1 queued again" in typed(route)
+        wait_until(lambda: "delivered" in typed(see), what="the flow has taken the message")
+        assert [each.target for each in target.requests] == ["/inbound"]
 
 
 def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
@@ -100,8 +125,8 @@ def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
 
 def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
     """With an account in its environment `router run` serves a real number; a terminal without it is told so."""
-    sid, token = "AC" + "1" * 32, "ab" * 16
-    router = run(TWILIO_ACCOUNT_SID=sid, TWILIO_AUTH_TOKEN=token).up()
+    sid, token = REAL.values()
+    router = run(**REAL).up()
     assert sid in router.output
     assert token not in router.output
     assert not (router.var / "demo.toml").exists()

@@ -82,6 +82,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
             checks += here.running(settings, answers(base_url(settings)))
             checks += here.languages(store)
             checks += here.rules(settings, store)
+            checks += here.echoes(settings, store)
             checks += _outside(settings, store, demo=demo, offline=offline)
             checks += here.messages(settings, store)
             checks += here.load(settings, store)

@@ -25,6 +25,21 @@ from router.store import Store
 _COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
 _PAGE: Final = 500
 _MATCH: Final = 60  # characters of a condition that `list` shows
+# What an account without flows is given to begin with: comments, so that applied as it is it changes nothing.
+_EXAMPLE: Final = """\
+# There are none yet. A flow says where the messages of an address go: contact_identity is the number that customers
+# write to, or "*" for every number that no other flow takes; integration.url is your webhook, in whose place
+# integration.flow_sid = "FW…" names a Studio flow. config/flows.toml shows all that a flow can say, and
+# `router flows import` takes over the Flex Flows that the account has at Twilio.
+#
+# Take away the "# " of each line from here on, and write your own number and URL:
+#
+# [[flow]]
+# friendly_name = "Support by SMS"
+# channel_type = "sms"
+# contact_identity = "+15005550006"
+# integration.url = "https://example.com/messages"
+"""
 
 
 @click.group()
@@ -103,7 +118,8 @@ def export(*, secrets: bool, account: str | None) -> None:
     with open_store(settings) as store:
         sid = one_account(settings, account).sid
         click.echo(f"# Flex Flows of {sid}. Change them and say: router flows apply FILE\n")
-        click.echo(to_toml(current_flows(store, sid), secrets=secrets), nl=False)
+        written = to_toml(current_flows(store, sid), secrets=secrets)
+        click.echo(written or _EXAMPLE, nl=False)
 
 
 @flows.command()

@@ -8,10 +8,14 @@ import os
 import secrets
 import tomllib
 from pathlib import Path
+from typing import Final
 
 from router.settings import Settings
 from router.sid import new_sid
 
+# The function of the demo's flows.
+ECHO: Final = "router.demo:handle"
+_DEMO: Final = "demo.toml"
 _HEAD = """\
 # Made by `router run`, and only readable by you. To serve accounts of your own, name a file of yours in ROUTER_CONFIG
 # (config/router.toml shows what can be in it), or set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN.
@@ -27,7 +31,7 @@ auth_tokens = ["{token}"]
 """
 _HANDLERS = """
 [handlers]
-echo = "router.demo:handle"
+echo = "{echo}"
 """
 
 
@@ -40,24 +44,27 @@ def configuration(data_dir: Path, *, with_account: bool) -> Path:
         data_dir: an existing directory.
         with_account: False when the environment names a real account.
     """
-    path = data_dir / ("demo.toml" if with_account else "console.toml")
+    path = data_dir / (_DEMO if with_account else "console.toml")
     if not path.exists():
         text = _HEAD.format(password=secrets.token_urlsafe(12))
         if with_account:
             text += _ACCOUNT.format(sid=new_sid("AC"), token=secrets.token_hex(16))
-        _write_private(path, text + _HANDLERS)
+        _write_private(path, text + _HANDLERS.format(echo=ECHO))
     return path
+
+
+def made_up_sid(data_dir: Path) -> str:
+    """Return the SID of the account that `router run` made up for a data directory; "" where it made up none."""
+    try:
+        made = tomllib.loads((data_dir / _DEMO).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return next((str(account["sid"]) for account in made.get("account", ())), "")
 
 
 def is_made_up(settings: Settings) -> bool:
     """Say whether the only account is the one that `router run` made up."""
-    try:
-        made = tomllib.loads((settings.data_dir / "demo.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    sids = {account["sid"] for account in made.get("account", ())}
-    known = {account.sid for account in settings.accounts}
-    return bool(known) and known <= sids and not os.environ.get("TWILIO_ACCOUNT_SID")
+    return [account.sid for account in settings.accounts] == [made_up_sid(settings.data_dir)]
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -2,18 +2,19 @@
 
 import contextlib
 import fcntl
+import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
+from router.cli.banner import Start, banner
 from router.cli.connect.session import has_orphans, names
-from router.cli.context import base_url, record_gunicorn, recorded
+from router.cli.context import record_gunicorn, recorded
 from router.cli.run.demo import configuration
 from router.cli.run.listen import check_address, wait_until_up
 from router.cli.run.supervisor import Supervisor
@@ -70,7 +71,8 @@ def run(  # noqa: PLR0913 - one for each option
     Without ROUTER_REDIS_URL it starts a Valkey of its own, which keeps its data in the data directory: a message that
     Twilio got a 200 for is on disk, and is there again after a kill. With ROUTER_REDIS_URL it serves from that Redis.
 
-    Without an account it makes one up, with a random token, and flows that echo. To serve a real number:
+    Without an account it makes one up, with a random token, and flows that echo. A real account begins without flows:
+    what comes for it is kept as unrouted, and not answered, until a flow takes it. To serve a real number:
 
     \b
       export TWILIO_ACCOUNT_SID=AC…  TWILIO_AUTH_TOKEN=…
@@ -87,8 +89,7 @@ def run(  # noqa: PLR0913 - one for each option
     folder = load(environ).data_dir
     _make(folder)
     made_up = not load(environ).accounts
-    ours = not environ.get("ROUTER_CONFIG")
-    if ours:
+    if not environ.get("ROUTER_CONFIG"):
         environ["ROUTER_CONFIG"] = str(configuration(folder.absolute(), with_account=made_up))
     elif made_up:
         raise SettingsError(
@@ -102,11 +103,11 @@ def run(  # noqa: PLR0913 - one for each option
     if settings.redis_url and not tunnel:
         check_address(settings)
         _put_back_orphans(settings, environ)
-        _announce(settings, made_up=made_up, seeded=_seed(environ) if ours else 0)
+        click.echo(banner(settings, _look(environ, made_up=made_up)))
         os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(folder):
         check_address(settings)
-        sys.exit(_supervised(settings, environ, tunnel, ours=ours, made_up=made_up))
+        sys.exit(_supervised(settings, environ, tunnel, made_up=made_up))
 
 
 def _make(folder: Path) -> None:
@@ -141,34 +142,31 @@ def _tunnel_command(
     return (*_ROUTER, "tunnel", *options)
 
 
-def _supervised(
-    settings: Settings, environ: dict[str, str], tunnel: Sequence[str], *, ours: bool, made_up: bool
-) -> int:
+def _supervised(settings: Settings, environ: dict[str, str], tunnel: Sequence[str], *, made_up: bool) -> int:
     """Serve over an embedded store, or with a tunnel; return the exit status.
 
     Args:
         settings: of the router to be.
         environ: the variables from which it will read them.
         tunnel: the command line of a tunnel; () for none.
-        ours: whether the configuration is one of our own, with the handler of the demo's flows.
         made_up: whether the account is.
     """
     store = None if settings.redis_url else EmbeddedValkey.over(settings.data_dir / "valkey")
     if store:
         environ["ROUTER_REDIS_URL"] = store.url
     environ["ROUTER_BIND"] = settings.bind
-    seeded = 0
+    start = Start(made_up=made_up)
 
     def prepare() -> None:
-        nonlocal seeded
-        seeded = _seed(environ) if ours else 0
+        nonlocal start
+        start = _look(environ, made_up=made_up)
 
     def announce(alive: Callable[[], bool]) -> None:
         wait_until_up(settings, alive)
         if alive():
             if store and supervisor.gunicorn is not None:
                 record_gunicorn(settings.data_dir, supervisor.gunicorn)
-            _announce(settings, made_up=made_up, seeded=seeded)
+            click.echo(banner(settings, start))
             if not tunnel:
                 _put_back_orphans(settings, environ)
 
@@ -191,13 +189,16 @@ def _put_back_orphans(settings: Settings, environ: dict[str, str]) -> None:
         click.echo(f"router: {error}", err=True)
 
 
-def _seed(environ: dict[str, str]) -> int:
-    """Give an account that never had flows those of the demo; return how many."""
+def _look(environ: Mapping[str, str], *, made_up: bool) -> Start:
+    """Give the made-up account the demo's flows if it never had any; return what there is of flows."""
     command = [*_PYTHON, "router.cli.run.seed"]
     ended = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
-    if ended.returncode:
+    if not ended.returncode:
+        found = json.loads(ended.stdout)
+        return Start(made_up=made_up, seeded=found["seeded"], empty=tuple(found["empty"]))
+    if made_up:
         raise RouterError("the demo's flows could not be written")
-    return int(ended.stdout)
+    return Start(made_up=False)  # the store is away: the router starts all the same
 
 
 @contextlib.contextmanager
@@ -216,26 +217,3 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def _announce(settings: Settings, *, made_up: bool, seeded: int) -> None:
-    """Print where it listens, whose messages it takes, how many echo flows it was given, and what to type next."""
-    account, url = settings.accounts[0], base_url(settings)
-    sids = ", ".join(each.sid for each in settings.accounts)
-    # The token of a real account is its owner's secret; the one we made up has to be said somewhere.
-    token = f"\n  Auth token   {account.auth_tokens[0]}" if made_up else ""
-    router = "router" if shutil.which("router") else min(sys.argv[0], os.path.relpath(sys.argv[0]), key=len)
-    flows = (
-        f"\n  Flows        {seeded} that echo were set up; yours instead: {router} flows apply FILE --prune"
-        if seeded
-        else ""
-    )
-    click.echo(f"""
-  Listening    {url}   (webhooks at {url}/webhooks/sms, …/whatsapp, …/facebook, …/rcs)
-  Account      {sids}{"   (made up, for this data directory)" if made_up else ""}{token}
-  Data         {settings.data_dir.absolute()}{flows}
-
-  Send it a message         {router} simulate sms --body "Hola"
-  See what became of it     {router} deliveries list
-  Stop                      Ctrl-C
-""")

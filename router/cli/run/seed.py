@@ -1,63 +1,72 @@
-"""The demo's first flows, given once to an account that has none: `python -m router.cli.run.seed` prints how many.
+"""`python -m router.cli.run.seed`: gives the made-up account the demo's flows, and says which accounts have none.
 
 A process of its own, so that the one that supervises never imports the Redis client.
 """
 
+import json
 import os
 import sys
 import time
 from pathlib import Path
 
+from router.cli.run.demo import made_up_sid
 from router.errors import RouterError
 from router.flow import file as flow_file
 from router.settings import Settings, load
 from router.sid import new_sid
-from router.store import connect
+from router.store import Store, connect
 
 FLOWS = Path(__file__).parents[2] / "demo" / "flows.toml"
-# In the data directory: the accounts, one on a line, that were given the demo's flows or had flows of their own.
+# In the data directory: the made-up account, once it was given the demo's flows or had flows of its own.
 SEEDED = "seeded-accounts"
 
 
-def seed(settings: Settings) -> int:
-    """Give the first account the demo's flows if it never had a flow here; return how many it was given.
+def seed(settings: Settings, store: Store) -> int:
+    """Give the made-up account the demo's flows if it never had a flow here; return how many it was given.
 
-    Whoever removes the last flow wants none: an account is looked at once for each data directory.
+    They echo, so a real account never gets them: its customers would be sent back what they wrote. Whoever removes the
+    last flow wants none: the account is looked at once for each data directory.
 
     Raises:
         RouterError: the store does not answer, or the file is wrong.
     """
-    sid = settings.accounts[0].sid
+    sid = made_up_sid(settings.data_dir)
+    if not sid or settings.account(sid) is None:
+        return 0
     seeded = settings.data_dir / SEEDED
     if seeded.exists() and sid in seeded.read_text(encoding="utf-8").splitlines():
         return 0
-    given = _give(settings, sid)
+    given = 0 if store.flows.count(sid) else _give(settings, store, sid)
     with seeded.open("a", encoding="utf-8") as file:
         file.write(f"{sid}\n")
     return given
 
 
-def _give(settings: Settings, sid: str) -> int:
+def _give(settings: Settings, store: Store, sid: str) -> int:
+    flows = flow_file.load(
+        FLOWS.read_text(encoding="utf-8"),
+        file=FLOWS.name,
+        account_sid=sid,
+        handlers=settings.handlers_of(sid),
+        now=int(time.time()),
+        new_sid=lambda: new_sid("FO"),
+    )
+    store.flows.put_all([(each.flow, None) for each in flows])
+    return len(flows)
+
+
+def _report() -> dict[str, object]:
+    settings = load(os.environ)
     store = connect(settings)
     try:
-        if store.flows.count(sid):
-            return 0
-        flows = flow_file.load(
-            FLOWS.read_text(encoding="utf-8"),
-            file=FLOWS.name,
-            account_sid=sid,
-            handlers=settings.handlers_of(sid),
-            now=int(time.time()),
-            new_sid=lambda: new_sid("FO"),
-        )
-        store.flows.put_all([(each.flow, None) for each in flows])
-        return len(flows)
+        seeded = seed(settings, store)
+        return {"seeded": seeded, "empty": [each.sid for each in settings.accounts if not store.flows.count(each.sid)]}
     finally:
         store.close()
 
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(f"{seed(load(os.environ))}\n")
+        sys.stdout.write(json.dumps(_report()))
     except RouterError as error:
         sys.exit(f"router: {error}")

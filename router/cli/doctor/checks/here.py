@@ -12,6 +12,7 @@ from router.cli.connect.record import Connections
 from router.cli.connect.webhook import shown
 from router.cli.context import base_url
 from router.cli.doctor.checks import Check, State
+from router.cli.run.demo import ECHO, made_up_sid
 from router.errors import RouterError, StoreUnavailable
 from router.flow.unreachable import unreachable as never_chosen
 from router.language.detector import language_of
@@ -160,6 +161,28 @@ def rules(given: Settings, opened: Store) -> Iterator[Check]:
         if len(found) > _NAMED:
             advice = "`router flows apply FILE --dry-run` names more of them"
             yield Check("flows", "look", f"{len(found) - _NAMED:,} more take no message", advice)
+
+
+def echoes(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for flows of real accounts that send customers back what they wrote."""
+    echoing = {name for name, handler in given.handlers.items() if handler.path == ECHO}
+    for account in given.accounts:
+        if not echoing or account.sid == made_up_sid(given.data_dir):
+            continue
+        found = [
+            flow
+            for flow in islice(opened.flows.walk(account.sid), _FLOWS)
+            if flow.enabled and flow.integration.type == "handler" and flow.integration.handler in echoing
+        ]
+        if found:
+            named = ", ".join(f"{flow.friendly_name!r} ({flow.sid})" for flow in found[:_NAMED])
+            more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+            advice = (
+                "name another integration, or leave them out: `router flows export > flows.toml`, change the file, "
+            )
+            advice += "and `router flows apply flows.toml --prune`"
+            told = f"customers of {account.sid} are sent back what they wrote, STOP too, by {named}{more}"
+            yield Check("flows", "bad", told, advice)
 
 
 def languages(opened: Store) -> Iterator[Check]:
