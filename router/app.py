@@ -14,6 +14,7 @@ from router import metrics
 from router.delivery.deliverer import AttemptReport, Deliverer
 from router.delivery.intake import Intake
 from router.delivery.late_reply import Replier
+from router.delivery.upkeep import keep_up
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
 from router.language.detector import shared
@@ -70,6 +71,15 @@ class Router:
         gevent.spawn(self._watch_store)
         gevent.spawn(self._heal_outages)
 
+
+        gevent.spawn(
+            keep_up,
+            self.store,
+            stopping=lambda: self.deliverer.stopping,
+            forgotten=self._forgotten,
+            fault=lambda reason: self.log.error("fault", reason=reason),
+        )
+
     def _watch_store(self) -> None:
         """Take no messages for as long as the store would throw them away: a 200 means safe."""
         while not self.deliverer.stopping:
@@ -91,6 +101,11 @@ class Router:
                 self.fault(f"recovery: {type(error).__name__}: {error}")
             gevent.sleep(BEAT_SECONDS)
 
+
+    def _forgotten(self, account_sid: str) -> None:
+        reason = "no router had it in its settings for long: all that the store had of it is erased"
+        self.log.warning("account", account_sid=account_sid, reason=reason)
+
     def stop(self) -> None:
         """Take no more leases, and wait for the attempts in flight to be settled, and for late answers to be sent."""
         end = time.monotonic() + STOP_SECONDS
@@ -109,8 +124,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     integrations = build(settings, settings.handlers)
 
     def report(attempt: AttemptReport) -> None:
-        metrics.ATTEMPTS.labels(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure).inc()
-        metrics.ATTEMPTED.labels(attempt.integration_type).observe(attempt.seconds)
+        metrics.attempted(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure, attempt.seconds)
         log.info(
             "attempt",
             account_sid=attempt.lease.account_sid,

@@ -1,9 +1,19 @@
 """What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time."""
 
+import os
 from functools import lru_cache
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, values
+
+from router.metric_files import NAME
+
+# Under gunicorn a process's files are named after its number (metric_files.py), but those of a process forked from it.
+if _name := os.environ.pop(NAME, None):
+    _pid = os.getpid()
+    values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+        lambda: _name if os.getpid() == _pid else os.getpid()
+    )
 
 # Around the deadlines that matter: 2.5 s for a 503, 10 s for a relayed answer, 15 s for Twilio, 22 s for an attempt.
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 22)
@@ -42,13 +52,24 @@ def signatures(account_sid: str, key: str) -> Counter:
     return SIGNATURES.labels(account_sid, key)
 
 
-# Flows that have a series of their own; beyond, they share one: a process keeps each series for as long as it lives.
+# Flows and targets that have a series each; beyond, they share one: a process keeps a series for as long as it lives.
 _NAMED: Final = 1000
-_named: Final[set[str]] = set()
+_flows: Final[set[str]] = set()
+_targets: Final[set[str]] = set()
 
 
 def match_failed(flow_sid: str) -> None:
     """Count an expression without a value, by its flow: a thousand of them, and then all others together."""
-    if flow_sid not in _named and len(_named) < _NAMED:
-        _named.add(flow_sid)
-    MATCH_FAILED.labels(flow_sid if flow_sid in _named else "others").inc()
+    MATCH_FAILED.labels(_named(flow_sid, _flows)).inc()
+
+
+def attempted(integration_type: str, target: str, outcome: str, failure: str, seconds: float) -> None:
+    """Count and time an attempt, by its target: a thousand of them, and then all others together."""
+    ATTEMPTS.labels(integration_type, _named(target, _targets), outcome, failure).inc()
+    ATTEMPTED.labels(integration_type).observe(seconds)
+
+
+def _named(name: str, known: set[str]) -> str:
+    if name not in known and len(known) < _NAMED:
+        known.add(name)
+    return name if name in known else "others"

@@ -34,7 +34,6 @@ SWEEP_SECONDS: Final = 0.5
 SWEEP_LEAST: Final = 0.02
 # A settle whose call to the store is lost is repeated for this long: a late success still counts.
 SETTLE_SECONDS: Final = 60.0
-TRIM_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,15 +265,10 @@ class Deliverer:
     # -- what is due ------------------------------------------------------------------------------------------------
 
     def sweep_forever(self) -> None:
-        """Claim what is due, and trim the indexes, until the process stops."""
-        offsets: dict[str, int] = {}
-        trimmed = time.monotonic()
+        """Claim what is due, until the process stops."""
         while not self.stopping:
             try:
                 more = self.sweep()
-                if time.monotonic() - trimmed > TRIM_SECONDS:
-                    trimmed = time.monotonic()
-                    self._trim(offsets)
             except StoreUnavailable:
                 more = False
             except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
@@ -304,12 +298,6 @@ class Deliverer:
                     self.start(lease)
             more = (waiting > len(leases) > 0) or more
         return more
-
-    def _trim(self, offsets: dict[str, int]) -> None:
-        older_than = self._settings.delivered_hours * 3600
-        for account in self._settings.accounts:
-            offset = offsets.get(account.sid, 0)
-            offsets[account.sid] = self._store.deliveries.trim(account.sid, offset, older_than=older_than)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

@@ -12,12 +12,9 @@ import gc
 import logging
 import os
 import re
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, NoReturn
 
 import gevent
@@ -26,6 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 from router.errors import SettingsError
+from router.metric_files import NAME, MetricFiles, free_name
 from router.process.preload import preload
 from router.process.startup_check import failure
 from router.settings import Settings, load
@@ -98,17 +96,9 @@ accesslog = None
 # gunicorn would open a socket in the home directory through which it can be told things.
 control_socket_disable = True
 
-# Metrics of all processes are gathered through this directory, which prometheus-client reads when it is imported.
-# A directory of our own bears the master's process id, so that no forked process removes it.
-_metrics = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix=f"router-metrics-{os.getpid()}-"))
-_metrics.mkdir(parents=True, exist_ok=True)
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
-
-
-@atexit.register
-def _remove_metrics() -> None:
-    if _metrics.name.startswith(f"router-metrics-{os.getpid()}-"):
-        shutil.rmtree(_metrics, ignore_errors=True)
+# Metrics of all processes are gathered through the files of a folder.
+_metrics = MetricFiles.prepare()
+atexit.register(_metrics.remove)
 
 
 _QUERY = re.compile(r"\?[^\s'\"]+")
@@ -162,12 +152,18 @@ def on_reload(server: Arbiter) -> None:
     preload(_settings, server.log.warning)
 
 
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    """Name the process for its metrics: it goes on in the files of one that has ended."""
+    worker.metrics_name = free_name({each.metrics_name for each in server.WORKERS.values()})
+
+
 def post_fork(server: Arbiter, worker: Worker) -> None:
     """See to it that one process that cannot begin does not end all others, once the router has served.
 
     gunicorn ends on the exit status that says so. It is for the first processes: a later one, in the place of one that
     was killed, finds the settings as they are by now, perhaps half edited.
     """
+    os.environ[NAME] = worker.metrics_name
     if worker.age > _settings.workers:
         server.WORKER_BOOT_ERROR = 1
 
@@ -208,13 +204,8 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - guni
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Take a dead process's live gauges out of the metrics.
-
-    It is what prometheus_client.multiprocess.mark_process_dead does; importing that here would bring `threading.Lock`
-    and `ssl` into processes that gevent has not patched yet.
-    """
-    for file in _metrics.glob(f"gauge_live*_{worker.pid}.db"):
-        file.unlink(missing_ok=True)
+    """Take a dead process's live gauges out of the metrics."""
+    _metrics.end(worker.metrics_name)
 
 
 def _router(worker: Worker) -> Any:

@@ -17,6 +17,7 @@ from router.store.lanes import Lanes
 from router.store.languages import Languages
 from router.store.outages import Outages
 from router.store.refusals import Refusals
+from router.store.upkeep import Upkeep
 
 __all__ = ["FlowWrite", "Store", "connect"]
 
@@ -43,6 +44,9 @@ class Store:
     refusals: Refusals
     languages: Languages
     outages: Outages
+
+
+    upkeep: Upkeep
     buckets: tuple[str, ...]
 
     def close(self) -> None:
@@ -81,6 +85,14 @@ def connect(settings: Settings) -> Store:
         refusals=Refusals(slow),
         languages=Languages(slow, buckets),
         outages=Outages(slow, keep_seconds=settings.retention_days * _DAY),
+
+
+        upkeep=Upkeep(
+            slow,
+            [account.sid for account in settings.accounts],
+            delivered_seconds=settings.delivered_hours * _HOUR,
+            retention_seconds=settings.retention_days * _DAY,
+        ),
         buckets=buckets,
     )
 

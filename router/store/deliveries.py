@@ -9,8 +9,6 @@ from router.store.keys import AccountKeys
 
 # Records read in one call when the index is searched: 100 times 128 KiB is the most one reply can weigh.
 PAGE: Final = 100
-# Index entries looked at by one trim.
-TRIM: Final = 1000
 # Dead messages counted by state at most: some 5 ms of the store's time.
 DEAD_MOST: Final = 10_000
 
@@ -178,15 +176,6 @@ class DeliveryLog:
             ]
         )
         return lanes, due, max(0, now - int(float(first[1]))) if first else 0
-
-    def trim(self, account_sid: str, offset: int, *, older_than: float) -> int:
-        """Drop a page of index entries whose message has expired; return the offset to go on from, 0 to begin anew."""
-        keys = AccountKeys(account_sid)
-        looked, dropped = 0, 0
-        for index in (keys.log, keys.dead):
-            seen, gone = self._client.script("trim", [index], [int(older_than * 1000), offset, TRIM, keys.messages])
-            looked, dropped = max(looked, seen), max(dropped, gone)
-        return offset + looked - dropped if looked == TRIM else 0
 
     def erase(self, account_sid: str, message_sids: Sequence[str]) -> list[bool]:
         """Erase what was said in messages, and by whom; say of each whether that is so, False of one not done yet."""

@@ -13,6 +13,8 @@ from router.store.keys import AccountKeys
 
 # Flows that an address may have. A message's routing reads them all, and so does a write that looks for a default.
 ADDRESS_MOST: Final = 500
+# Letters of a code of ISO 639-1 or 639-3. Any name of five to eight letters may be a language, too: RFC 5646, 2.2.1.
+_CODE: Final = 3
 
 
 class FlowChanged(RouterError):  # noqa: N818 - named for what it says
@@ -68,8 +70,9 @@ def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -
     if len(writes) == 1 and writes[0].after is None:
         return _delete(account, writes[0], by, stored.get(0))
     keys: list[Word] = [account.flows, account.changes, account.languages]
-    # A language has one model, whatever its regions and scripts.
-    languages = sorted({tag.partition("-")[0] for write in writes if write.after for tag in write.after.language})
+    # A language has one model, whatever its regions and scripts; only ISO 639's codes of two or three letters have one.
+    named = {tag.partition("-")[0] for write in writes if write.after for tag in write.after.language}
+    languages = sorted(code for code in named if len(code) <= _CODE)
     args: list[Word] = [secrets.token_urlsafe(8), account.own_flows, ADDRESS_MOST, by, KEPT, " ".join(languages)]
     for place, write in enumerate(writes):
         flow, before = write.flow, write.before or write.flow

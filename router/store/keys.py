@@ -2,9 +2,43 @@
 
 There are 16 buckets, told from the AccountSid, so that accounts spread over the slots of a Cluster.
 No phone number is in a key but in address entries, which the operator wrote; nothing from outside has a brace.
+
+Every key has an owner, a reason and an end. `{b}` is a bucket, AC an AccountSid. What is an account's ends with the
+account, too: when routers have run without it for 30 days (upkeep.py does that, and the ends marked with *).
+
+    key                   | whose   | what for, and its end
+    message:{b}:AC:SM     | account | A message, what became of it, and that a second one is a duplicate.
+                          |         | ROUTER_DELIVERED_HOURS (delivered, redirected) or ROUTER_RETENTION_DAYS after it
+                          |         | is done, which its ValidityPeriod sees to; in a paused flow, when the flow goes on
+    lane:{b}:<lane>       | account | The order of a conversation's messages. The last of them is done
+    due:{b}               | bucket  | When each lane is looked at. A member: with its lane
+    queued:{b}            | bucket  | Each account's number of messages not done. A field: with its account *
+    log:{b}:AC            | account | Messages by time, for lists. A member: after its message *
+    dead:{b}:AC           | account | Undelivered and unrouted ones. A member: replayed, erased, or after its message *
+    flow:{b}:AC:FO        | account | A Flex Flow. It is removed
+    flows:{b}:AC          | account | Flows in their order, for lists. A member: with its flow
+    named:{b}:AC:<name>   | account | Flows by FriendlyName, for lists. A member: with its flow
+    address:{b}:AC:<ours> | account | The flows of an address, and their version. The last of them is removed
+    changes:{b}:AC        | account | Who changed which flow. An entry: after some 10,000 newer ones
+    contact:{b}:AC:<id>   | account | A contact's language and conversations, or of whom this address is an alias.
+                          |         | ROUTER_STICKY_HOURS or ROUTER_RETENTION_DAYS, the longer, after the last message;
+                          |         | with a language, an alias or a LongLived flow: it is erased. A conversation: also
+                          |         | after 100 newer ones
+    languages:{b}         | bucket  | Languages that flows name, for detection. The bucket's last account *; there are
+                          |         | 18,252 codes at most, of two or three letters
+    loaded:{b}            | bucket  | Those for which models were loaded. As languages *
+    accounts:{b}          | bucket  | How long routers have run without an account. A field: with its account *
+    refused:{b}           | bucket  | Refused requests, for the doctor. An entry: after 100 newer ones; all: after a day
+    failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
+    upkeep:{0}            | router  | Whose turn it is to do the upkeep. After 300 s
 """
 
 from hashlib import sha256
+from typing import Final
+
+BUCKETS: Final = "0123456789abcdef"
+# Whose turn it was to do the upkeep. One key for all buckets.
+TURN: Final = "upkeep:{0}"
 
 
 def bucket(account_sid: str) -> str:
@@ -16,6 +50,7 @@ class AccountKeys:
     """The keys of one account, or the prefixes that scripts complete."""
 
     __slots__ = (
+        "accounts",
         "addresses",
         "changes",
         "contacts",
@@ -34,6 +69,7 @@ class AccountKeys:
 
     def __init__(self, account_sid: str) -> None:
         tag = f"{{{bucket(account_sid)}}}"
+        self.accounts = f"accounts:{tag}"  # hash: AccountSid -> seconds in nobody's settings
         self.messages = f"message:{tag}:"  # + message id, which is <AccountSid>:<MessageSid>
         self.lanes = f"lane:{tag}:"  # + lane id
         self.due = f"due:{tag}"

@@ -16,6 +16,7 @@ from router.diagnosis.deviation import Finding
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
+from router.store.keys import AccountKeys
 from router.store.refusals import MOST, Refusal, Refusals
 from router.web.tunnel_address import TunnelRecord
 from tests.e2e.running import free_port
@@ -306,6 +307,20 @@ def test_what_is_wrong_is_found(clinic: Clinic, harm: Callable[[Clinic], None], 
     (check,) = [check for check in report["checks"] if check["state"] == "bad"]
     assert says in check["found"]
     assert check["advice"]
+
+
+def test_an_account_without_settings_is_told(clinic: Clinic) -> None:
+    """What is about to be erased, and when, is said as long as it can be kept."""
+    store, gone = FlowStore(Client(clinic.valkey.url)), "AC" + "6" * 32
+    store.put(replace(flow("https://example.com"), account_sid=gone))
+    store.close()
+    clinic.valkey.command(f"HSET {AccountKeys(gone).accounts} {gone} {20 * 86_400}")
+    status, report = clinic.ask("--offline")
+    assert status == 0
+    assert found(report, "accounts") == (
+        f"{gone} is not in these settings, and is erased from the store when routers have run without it for "
+        "10 more days (flows: 1, messages: 0)"
+    )
 
 
 def test_flows_that_are_never_chosen_are_told(clinic: Clinic) -> None:

@@ -9,7 +9,7 @@ import pytest
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store import Store, connect
 from router.store.deliveries import PAGE
-from router.store.keys import AccountKeys
+from router.store.keys import TURN, AccountKeys
 from router.store.lanes import Acceptance, Lease, Settlement, new_token
 from tests.e2e.service import free_port
 from tests.integrations.sending import settings
@@ -438,20 +438,6 @@ def test_the_dead_are_listed_oldest_first(bench: Bench) -> None:
     assert found == [sid(number) for number in numbers]
 
 
-def test_indexes_are_trimmed_of_what_has_expired(bench: Bench) -> None:
-    """Retention without unbounded growth: what has no record any more leaves the indexes, and nothing else does."""
-    for number in range(30):
-        bench.accept(number, disposition="unrouted", lane=f"{number:024x}")
-    bench.accept(30, lane=OTHER)
-    for number in range(0, 30, 2):
-        bench.client.call("DEL", f"{KEYS.messages}{ACCOUNT}:{sid(number)}")
-    assert bench.store.deliveries.trim(ACCOUNT, 0, older_than=-60) == 0
-    assert bench.client.call("ZCARD", KEYS.log) == 16
-    assert bench.client.call("ZCARD", KEYS.dead) == 15
-    assert bench.store.deliveries.trim(ACCOUNT, 0, older_than=3600) == 0
-    assert bench.client.call("ZCARD", KEYS.log) == 16
-
-
 def test_lanes_are_counted(bench: Bench) -> None:
     """How many conversations wait, how many of them could go now, and how long the oldest has been able to."""
     assert bench.store.deliveries.lanes(BUCKET) == (0, 0, 0)
@@ -487,9 +473,13 @@ def test_every_script_stays_in_its_accounts_slot(spare_valkey: Callable[..., Val
         assert len(list(bench.store.deliveries.newest(ACCOUNT))) == 3
         assert len(list(bench.store.deliveries.oldest(ACCOUNT))) == 1
         assert bench.store.deliveries.counts(ACCOUNT).queued == 1
-        assert bench.store.deliveries.trim(ACCOUNT, 0, older_than=0) == 0
+        assert set(bench.store.upkeep.round()) == {""}
         bench.change(contact_identity="+15551230003", friendly_name="another")
         assert [flow.sid for flow in bench.store.flows.walk(ACCOUNT)] == [bench.flow.sid]
         bench.store.flows.delete(bench.flow)
+        gone = "AC" + "1a" * 16
+        bench.client.call("HSET", KEYS.accounts, gone, bench.store.upkeep.absent_seconds)
+        bench.client.call("DEL", TURN)
+        assert gone in set(bench.store.upkeep.round())
     finally:
         bench.store.close()

@@ -85,6 +85,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
             checks += here.echoes(settings, store)
             checks += _outside(settings, store, demo=demo, offline=offline)
             checks += here.messages(settings, store)
+            checks += here.absent(store)
             checks += here.load(settings, store)
             refusals = store.refusals.newest(store.buckets, after=since)
             checks += _refused(refusals)

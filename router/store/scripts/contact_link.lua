@@ -36,13 +36,28 @@ local function link(contact, key, identity, version)
   if of == digest then redis.call('HSET', contact, 'alias ' .. last_part(key), identity) end
 end
 
+-- Forgets the conversations that have been idle for longest, but the newest 100. A message costs time for each of them.
+local function forget_oldest(contact)
+  local found, stays, at = redis.call('HGETALL', contact), {}, {}
+  for n = 1, #found, 2 do
+    if string.sub(found[n], 1, 5) == 'stay ' then
+      stays[#stays + 1] = found[n]
+      at[found[n]] = tonumber(string.match(found[n + 1], '^%S+ %d (%d+) ')) or 0
+    end
+  end
+  table.sort(stays, function(one, other) return at[one] > at[other] end)
+  for n = 101, #stays do redis.call('HDEL', contact, stays[n]) end
+end
+
 -- Keeps a contact, with its aliases, for so many ms from now, or until it is erased.
 local function keep(contact, ms)
-  local keys = {contact}
+  local keys, stays = {contact}, 0
   for _, name in ipairs(redis.call('HKEYS', contact)) do
     local alias = string.match(name, '^alias (.*)')
     if alias then keys[#keys + 1] = first_part(contact) .. alias end
+    if string.sub(name, 1, 5) == 'stay ' then stays = stays + 1 end
   end
+  if stays > 100 then forget_oldest(contact) end
   local lasting = redis.call('HGET', contact, 'lasting')
   for _, key in ipairs(keys) do
     if lasting then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ms) end

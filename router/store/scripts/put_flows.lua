@@ -1,6 +1,6 @@
 #!lua
 -- Writes flows of one account together, all or none: their records, their address entries with a new version, the
--- account's indexes, and what changed.
+-- account's indexes, and what changed. Besides its keys it writes accounts:{b} (see present.lua).
 --
 -- KEYS 1 flows     zset     SIDs of the account's flows -> place: µs of the creation, unique, in the order of creation
 --      2 changes   stream   what was done to the account's flows: flow, by, change (JSON); trimmed
@@ -61,6 +61,8 @@ for i, w in ipairs(writes) do
   end
 end
 
+-- The account is in use, even if no router has it in its settings yet (present.lua).
+redis.call('HSET', 'accounts' .. string.sub(KEYS[3], 10), string.sub(KEYS[1], -34), 0)
 for language in string.gmatch(ARGV[6], '%S+') do redis.call('SADD', KEYS[3], language) end
 for _, w in ipairs(writes) do
   if w.record == '' or w.before ~= w.address then

@@ -1,5 +1,6 @@
 """What can be checked without leaving the house: settings, store, clock, messages that wait, workers and load."""
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -149,6 +150,16 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
     if oldest > _OVERDUE:
         advice = "is a router running over this store? If one is, raise ROUTER_DELIVERIES or ROUTER_WORKERS"
         yield Check("messages", "bad", f"a conversation has been due for {oldest:,.0f} s", advice)
+
+
+def absent(opened: Store) -> Iterator[Check]:
+    """Look for accounts that were taken out of the settings, and are about to be forgotten."""
+    for sid, seconds in opened.upkeep.absent().items():
+        days = math.ceil((opened.upkeep.absent_seconds - seconds) / 86_400)
+        found = f"{sid} is not in these settings, and is erased from the store when routers have run without it for "
+        found += f"{days} more day{'s' * (days != 1)} (flows: {opened.flows.count(sid):,}, "
+        found += f"messages: {opened.deliveries.counts(sid).kept:,})"
+        yield Check("accounts", "look", found, "put it back into the settings if it shall be kept")
 
 
 def rules(given: Settings, opened: Store) -> Iterator[Check]:

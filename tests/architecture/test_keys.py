@@ -1,0 +1,19 @@
+"""Every key of the store is in the list of keys.py, which says whose it is, what for, and how it ends."""
+
+import re
+from pathlib import Path
+
+from router.store import keys
+
+# A key is written as its family and the hash tag: "message:{tag}:", 'failures:{0}:'.
+_WRITTEN = re.compile(r"""["']([a-z_]+):\{""")
+_LISTED = re.compile(r"^    ([a-z_]+):\{[b0]\}\S* +\| (account|bucket|router) +\| \S.*\S$", re.MULTILINE)
+
+
+def test_every_family_of_keys_is_listed() -> None:
+    """A family that is written anywhere in the store has a row with its owner, reason and end; no row is stale."""
+    folder = Path(keys.__file__).parent
+    sources = (file.read_text() for file in folder.rglob("*") if file.suffix in {".py", ".lua"})
+    written = {family for source in sources for family in _WRITTEN.findall(source)}
+    listed = [found[0] for found in _LISTED.findall(keys.__doc__ or "")]
+    assert sorted(listed) == sorted(written)

@@ -1,0 +1,305 @@
+"""Nothing in the store grows for ever: what has no end by itself is ended by the upkeep."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow, Integration
+from router.message.inbound import conversation_id
+from router.routing.contact import Candidate, Choice, Strength, contact_id
+from router.store import Store, connect
+from router.store.client import Client
+from router.store.keys import TURN, AccountKeys
+from router.store.lanes import Settlement, new_token
+from router.store.upkeep import PAGE, TURN_SECONDS, Upkeep
+from tests.integrations.sending import settings
+from tests.store.passing import pass_time
+from tests.valkey import ValkeyServer
+
+HERE, GONE = "AC" + "0a" * 16, "AC" + "1a" * 16  # of one bucket
+KEYS = AccountKeys(HERE)
+OURS: Final = "+15551230002"
+DAY: Final = 86_400
+# Messages of a day that are in the index only: their records have expired. Many more than one step drops.
+TRAFFIC: Final = 30 * PAGE
+SIZES: Final = {
+    b"string": "EXISTS",
+    b"list": "LLEN",
+    b"hash": "HLEN",
+    b"set": "SCARD",
+    b"zset": "ZCARD",
+    b"stream": "XLEN",
+}
+
+
+class Shop:
+    """A store as one process connects to it, and the messages of accounts."""
+
+    def __init__(self, url: str, *account_sids: str) -> None:
+        made = settings(ROUTER_REDIS_URL=url, ROUTER_RETENTION_DAYS="1")
+        accounts = tuple(made.accounts[0].model_copy(update={"sid": sid}) for sid in account_sids)
+        self.store: Store = connect(made.model_copy(update={"accounts": accounts}))
+        self.client = Client(url, call_seconds=60)
+        self._count = 0
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self.store.close()
+        self.client.close()
+
+    def round(self) -> list[str]:
+        """Do a round of upkeep, as when the last one is long ago."""
+        self.client.call("DEL", TURN)
+        return list(self.store.upkeep.round())
+
+    def flow(self, account_sid: str, **more: Any) -> FlexFlow:
+        """Write a flow."""
+        self._count += 1
+        flow = FlexFlow(
+            sid=f"FO{self._count:032x}",
+            account_sid=account_sid,
+            friendly_name=f"flow {self._count}",
+            chat_service_sid="IS" + "1" * 32,
+            channel_type="sms",
+            contact_identity=f"+1555{self._count:07d}",
+            integration=Integration("external", url="https://example.com/hook"),
+        )
+        flow = replace(flow, **more)
+        self.store.flows.put(flow)
+        return flow
+
+    def accept(self, flow: FlexFlow, theirs: str, **more: Any) -> str:
+        """Let a message arrive for a flow whose address has a choice; return its SID."""
+        self._count += 1
+        ours = more.pop("ours", flow.contact_identity)
+        given: dict[str, Any] = {
+            "token": new_token(),
+            "account_sid": flow.account_sid,
+            "message_sid": f"SM{self._count:032x}",
+            "lane": conversation_id(flow.account_sid, "sms", ours, theirs),
+            "disposition": "queue",
+            "lease": False,
+            "versions": (),
+            "facts": {"raw": b"body", "flow": flow.sid, "why": "chosen"},
+            "choice": Choice(
+                identities=(theirs,),
+                ours=ours,
+                language="es",
+                strength=Strength.OUTRIGHT,
+                firm=True,
+                candidates=(Candidate(flow.sid, "queue", lasting=bool(more.pop("lasting", False))),),
+                settled=True,
+            ),
+        }
+        self.store.lanes.accept(**(given | more))
+        return str((given | more)["message_sid"])
+
+    def deliver(self, outcome: Callable[[int], Any]) -> None:
+        """Send all that is due, and settle each attempt as `outcome` says of its number."""
+        number = 0
+        while leases := self.store.lanes.claim("a", 100, ())[0]:
+            for lease in leases:
+                self.store.lanes.settle(lease, Settlement(outcome(number), history="1 said"), next_token="")
+                number += 1
+
+    def index(self, number: int) -> None:
+        """Index messages of the last day of which there is no record."""
+        now, _ = self.client.call("TIME")
+        script = """
+        for n = 1, ARGV[1] do redis.call('ZADD', KEYS[1], ARGV[2] - n * ARGV[3], ARGV[4] .. ':SM' .. ARGV[2] .. n) end
+        """
+        self.client.call("EVAL", script, 1, KEYS.log, number, int(now) * 1000, DAY * 1000 / number, HERE)
+
+    def sizes(self) -> Counter[str]:
+        """Count, for each family, its keys and what is in them."""
+        sizes: Counter[str] = Counter()
+        keys = self.client.call("KEYS", "*")
+        kinds = self.client.calls([("TYPE", key) for key in keys])
+        members = self.client.calls([(SIZES[kind], key) for key, kind in zip(keys, kinds, strict=True)])
+        for key, size in zip(keys, members, strict=True):
+            family = key.decode().partition(":")[0]
+            sizes[f"{family} keys"] += 1
+            sizes[f"{family} members"] += size
+        return sizes
+
+
+@pytest.fixture
+def shop(valkey: ValkeyServer) -> Iterator[Shop]:
+    """The only process over an empty store, for one account."""
+    made = Shop(valkey.url, HERE)
+    yield made
+    made.close()
+
+
+def _a_day(shop: Shop) -> None:
+    """Let everything happen that happens on a day, in small numbers, but for the number of messages."""
+    store = shop.store
+    kept, passing = shop.flow(HERE, language=("es", "abcdefgh")), shop.flow(HERE)
+    for number in range(60):
+        theirs = f"+1666{number % 20:07d}"
+        sid = shop.accept(kept, theirs)
+        shop.accept(kept, theirs, message_sid=sid)  # a duplicate
+    shop.accept(passing, "+16660000001", disposition="unrouted", choice=None)
+    shop.accept(passing, "+16660000001", disposition="redirected", choice=None)
+    shop.deliver(lambda number: ("delivered", "undelivered", "unrouted")[number % 3])
+    dead = next(store.deliveries.newest(HERE, dead=True))
+    assert store.lanes.replay(HERE, dead.message_sid, dead.lane) == "queued"
+    shop.deliver(lambda _: "undelivered")
+    for number in range(30):
+        store.failures.count(f"192.0.2.{number}")
+    store.contacts.change(HERE, "+16660000001", version=new_token(), aliases=["+16669999999"])
+    changed = replace(passing, friendly_name="renamed", contact_identity=f"{OURS}{shop._count}")
+    store.flows.put(changed, replaces=passing)
+    store.flows.delete(changed)
+    store.flows.delete(kept)
+    store.languages.load()
+    shop.index(TRAFFIC)
+
+
+def test_a_day_leaves_nothing_behind(shop: Shop) -> None:
+    """After each day of traffic the store holds as many keys, and as much in each, as after the day before."""
+    shop.client.calls(
+        [("XADD", KEYS.changes, "*", "flow", "FO", "by", "me", "change", "{}") for _ in range(10_100)]
+    )  # as many changes as are ever kept
+    after = []
+    for _ in range(3):
+        _a_day(shop)
+        pass_time(shop.client, DAY + 60)
+        assert set(shop.round()) == {""}
+        after.append(shop.sizes())
+    changes = [sizes.pop("changes members") for sizes in after]
+    assert max(changes) <= 10_200
+    assert after[1] == after[2]
+    assert after[2].total() < 100, after[2]
+
+
+def test_indexes_are_trimmed_until_nothing_is_left(shop: Shop) -> None:
+    """However many entries have expired, one round drops them all, page by page, and keeps what is there."""
+    flow = shop.flow(HERE, paused=True)
+    for number in range(30):
+        shop.accept(flow, f"+1666{number:07d}", choice=None)
+        shop.accept(flow, f"+1666{number:07d}", choice=None, disposition="unrouted")
+    shop.index(20 * PAGE)
+    pass_time(shop.client, DAY - 60)  # of the indexed ones, those of the last minute are younger than a day
+    steps = shop.round()
+    assert 20 <= len(steps) <= 25
+    assert shop.client.call("ZCOUNT", KEYS.log, "-inf", "+inf") == 60 + 20 * PAGE * 60 // DAY
+    assert shop.client.call("ZCARD", KEYS.dead) == 30
+
+
+def test_entries_of_one_moment_do_not_hold_up_the_others(shop: Shop) -> None:
+    """More entries of one moment than a page holds, all in use, are passed over, and what comes after them goes."""
+    commands: list[tuple[Any, ...]] = [("HSET", f"{KEYS.messages}{HERE}:SM{n}", "state", "queued") for n in range(1500)]
+    commands += [("ZADD", KEYS.log, 1000, f"{HERE}:SM{n}") for n in range(1500)]
+    commands += [("ZADD", KEYS.log, 2000, f"{HERE}:gone{n}") for n in range(1500)]
+    shop.client.calls(commands)
+    shop.round()
+    assert shop.client.call("ZCARD", KEYS.log) == 1500
+    assert shop.client.call("ZCOUNT", KEYS.log, 2000, 2000) == 0
+
+
+def test_a_full_store_is_trimmed(spare_valkey: Callable[..., ValkeyServer]) -> None:
+    """Upkeep works in a store that takes no more messages: it is what makes room."""
+    valkey = spare_valkey()
+    shop = Shop(valkey.url, HERE)
+    shop.index(3000)
+    pass_time(shop.client, DAY)
+    assert valkey.command("CONFIG SET maxmemory 1") == "+OK"
+    assert shop.round()
+    assert shop.client.call("ZCARD", KEYS.log) == 0
+    shop.close()
+
+
+def test_one_process_at_a_time_does_the_upkeep(shop: Shop, valkey: ValkeyServer) -> None:
+    """A process that comes while another one has the turn does nothing, until the turn is over."""
+    other = Shop(valkey.url, HERE)
+    shop.index(3000)
+    pass_time(shop.client, DAY)
+    assert next(shop.store.upkeep.round()) == ""
+    assert list(other.store.upkeep.round()) == []
+    assert 0 < shop.client.call("TTL", TURN) <= TURN_SECONDS
+    assert other.round()
+    assert shop.client.call("ZCARD", KEYS.log) == 0
+    other.close()
+
+
+def test_an_account_without_settings_is_forgotten(shop: Shop, valkey: ValkeyServer) -> None:
+    """When routers have run for long without an account, everything of it is removed, and nothing of another one."""
+    both = Shop(valkey.url, HERE, GONE)
+    for sid in (HERE, GONE):
+        paused, flow = both.flow(sid, paused=True, language=("es",)), both.flow(sid)
+        for number in range(40):
+            both.accept(paused, f"+1666{number:07d}")
+        both.accept(flow, "+16660000001", disposition="unrouted", choice=None)
+        both.store.contacts.change(sid, "+16660000001", version=new_token(), preference="es", aliases=["+16669999999"])
+        # An address may have another account's SID in it; it is the account's all the same that wrote it.
+        both.flow(sid, channel_type="custom", contact_identity=f"custom:{HERE}:{GONE}")
+    both.round()
+    remain = _contents(shop.client, but=GONE)
+    shop.client.call("HSET", KEYS.accounts, GONE, shop.store.upkeep.absent_seconds - 2 * TURN_SECONDS)
+    assert set(shop.round()) == {""}
+    assert shop.store.upkeep.absent() == {GONE: shop.store.upkeep.absent_seconds - TURN_SECONDS}
+    assert shop.store.deliveries.counts(GONE).queued == 40
+    assert shop.round()[-1] == GONE
+    assert _contents(shop.client) == remain
+    assert shop.client.call("ZCARD", KEYS.due) == 40
+    assert shop.store.deliveries.counts(GONE).queued == 0
+    both.close()
+
+
+def test_an_account_that_is_back_is_kept(shop: Shop, valkey: ValkeyServer) -> None:
+    """A router that has the account in its settings, or a flow that is written for it, begins its time anew."""
+    both = Shop(valkey.url, HERE, GONE)
+    both.flow(GONE)
+    almost = shop.store.upkeep.absent_seconds
+    shop.client.call("HSET", KEYS.accounts, GONE, almost)
+    assert next(both.store.upkeep.round(), None) is not None
+    assert shop.store.upkeep.absent() == {}
+    shop.client.call("HSET", KEYS.accounts, GONE, almost)
+    both.flow(GONE)
+    assert set(shop.round()) == {""}
+    assert both.store.flows.count(GONE) == 2
+    assert list(shop.store.upkeep._forget(GONE)) == [], "a process that has just begun to forget it goes on"
+    assert both.store.flows.count(GONE) == 2
+    both.close()
+
+
+def test_a_contact_keeps_its_newest_conversations(shop: Shop) -> None:
+    """Whoever writes to thousands of our addresses, and often, has a hundred conversations that stay with a flow."""
+    flow, theirs = shop.flow(HERE), "+16660000001"
+    for number in range(150):
+        shop.accept(flow, theirs, ours=f"+1777{number:07d}", lasting=True)
+    contact = shop.store.contacts.get(HERE, theirs)
+    assert contact is not None
+    assert set(contact.stays) == {f"+1777{number:07d}" for number in range(50, 150)}
+    assert shop.client.call("TTL", KEYS.contacts + contact_id(theirs)) == -1
+
+
+def _contents(client: Client, *, but: str = "never") -> dict[bytes, Any]:
+    """Read all keys, but those that name an account, and its lanes and fields."""
+    found = {}
+    for key in client.call("KEYS", "*"):
+        if key.split(b":", 3)[2:3] != [but.encode()] and not key.startswith((b"due:", b"upkeep:")):
+            if key.startswith(b"lane:") and but.encode() in b"".join(client.call("LRANGE", key, 0, -1)):
+                continue
+            found[key] = client.call("DUMP", key) if client.call("TYPE", key) != b"hash" else _hash(client, key, but)
+    return found
+
+
+def _hash(client: Client, key: bytes, but: str) -> dict[bytes, bytes]:
+    words = client.call("HGETALL", key)
+    return {name: value for name, value in zip(words[::2], words[1::2], strict=True) if name != but.encode()}
+
+
+def test_absence_is_measured_by_rounds(shop: Shop) -> None:
+    """What counts is the time for which routers ran without an account, not what a clock says."""
+    shop.client.call("HSET", KEYS.accounts, GONE, 0)
+    for _ in range(3):
+        shop.round()
+    upkeep: Upkeep = shop.store.upkeep
+    assert upkeep.absent() == {GONE: 3 * TURN_SECONDS}
+    assert list(upkeep.round()) == []
+    assert upkeep.absent() == {GONE: 3 * TURN_SECONDS}
