@@ -22,10 +22,12 @@ from router.log import make_log
 from router.queries.outage import BEAT_SECONDS, Healer
 from router.settings import Settings, load
 from router.store import Store, connect
+from router.store.durability import refusal, warning
 from router.store.flows import FlowChanged
 from router.store.lanes import Lease
 from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, webhooks
-from router.web.auth import Unauthenticated, refusal
+from router.web.auth import Unauthenticated
+from router.web.auth import refusal as login_refusal
 from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
 from router.web.public import with_tunnel
 from router.web.tunnel_address import TunnelWatch
@@ -81,13 +83,16 @@ class Router:
         )
 
     def _watch_store(self) -> None:
-        """Take no messages for as long as the store would throw them away: a 200 means safe."""
+        """Take no messages for as long as the store would lose them, and say what it does not promise."""
+        said = ""
         while not self.deliverer.stopping:
             with contextlib.suppress(StoreUnavailable):  # which the webhook finds out by itself
-                refusal = self.store.promise.refusal()
-                if refusal != self.webhook.refusing:
-                    self.webhook.refusing = refusal
-                    self.log.warning("store", reason=refusal or "the store keeps what it is given again")
+                findings = self.store.promise.findings()
+                self.webhook.refusing = refusal(findings)
+                now = "; ".join(filter(None, (self.webhook.refusing, warning(findings))))
+                if now != said:
+                    said = now
+                    self.log.warning("store", reason=now or "the store keeps what it is given again")
             gevent.sleep(WATCH_SECONDS)
 
     def _heal_outages(self) -> None:
@@ -172,7 +177,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(health.blueprint(settings, store))
     app.register_blueprint(openapi.blueprint(settings))
     app.register_error_handler(ApiError, error_response)
-    app.register_error_handler(Unauthenticated, refusal(settings, store.failures))
+    app.register_error_handler(Unauthenticated, login_refusal(settings, store.failures))
     app.register_error_handler(InvalidFlow, flow_response)
     app.register_error_handler(FlowChanged, changed_response)
     app.register_error_handler(HTTPException, http_response)

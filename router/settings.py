@@ -105,10 +105,18 @@ def _at_least(least: int, advice: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _switch(value: object) -> object:
+    found = value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise ValueError("is neither true nor false")
+    return found
+
+
 Secret = Annotated[str, AfterValidator(check_secret)]
 Password = Annotated[
     str, AfterValidator(check_password), _at_least(_PASSWORD_LEAST, "take several words, with blanks if you like")
 ]
+Switch = Annotated[bool, BeforeValidator(_switch)]
 AccountSid = Annotated[str, _sid("AC")]
 BaseUrl = Annotated[str, AfterValidator(base_url_of)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(lambda value: ip_network(str(value)))]
@@ -211,6 +219,11 @@ class Settings(_Table):
     redis_replicas: Annotated[int, Kind("integer"), Field(ge=0, le=100)] = Field(
         default=0, description="How many replicas of the store must confirm a message before it is acknowledged"
     )
+    allow_volatile_store: Annotated[Switch, Kind("true or false")] = Field(
+        default=False,
+        description="Whether messages are taken although the store has no append-only file, and so may lose them all "
+        "when it is restarted",
+    )
     data_dir: Annotated[Path, Kind("path")] = Field(
         default=Path("var"), description="Where `router run` keeps its store and the demo's account"
     )
@@ -258,7 +271,7 @@ class Settings(_Table):
     delivered_hours: Annotated[Duration, Kind("hours"), Field(gt=0)] = Field(
         default=24.0, description="How long delivered messages are kept, which is how far back a duplicate is known"
     )
-    recover: Annotated[bool, Kind("true or false")] = Field(
+    recover: Annotated[Switch, Kind("true or false")] = Field(
         default=True,
         description="Fetch from Twilio, after an outage, what could not be taken, where no other program can have it",
     )

@@ -48,6 +48,10 @@ class ValkeyServer:
             )
         wait_until(self._answers, what="Valkey answers")
 
+    def set(self, name: str, value: str) -> None:
+        """Choose what another setting of valkey.conf shall be from the next start on."""
+        self._options += [f"--{name}", value]
+
     def kill(self) -> None:
         """End the process with SIGKILL, as a crash would; `start` brings it back with what was on disk."""
         self.resume()

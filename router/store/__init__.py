@@ -73,7 +73,7 @@ def connect(settings: Settings) -> Store:
             sticky_seconds=settings.sticky_hours * _HOUR,
         ),
         deliveries=DeliveryLog(slow),
-        promise=Promise(slow, replicas=settings.redis_replicas),
+        promise=Promise(fast, replicas=settings.redis_replicas, allow_volatile=settings.allow_volatile_store),
         routing=FlowStore(fast),
         changes=ChangeLog(slow),
         contacts=Contacts(

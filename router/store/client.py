@@ -214,6 +214,7 @@ class Client:
         self._link: _Link | None = None
         self._outbox: list[_Call] = []
         self._sending = False
+        self.connection = 0  # the number of the connection, counted from 1
 
     def script(self, name: str, keys: Sequence[Word], args: Sequence[Word], *, writes: bool = False) -> Any:
         """Run the script `name`; raise as `call` does."""
@@ -255,6 +256,7 @@ class Client:
                     link = _Link(self._pool, self._wait, self._replicas)
                     link.connect()
                     self._link = link
+                    self.connection += 1
                 batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
                 self._link.send(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever

@@ -1,5 +1,7 @@
 """What the configured store really promises: a 200 is worth what Redis does with it."""
 
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,6 +9,10 @@ from router.errors import StoreRefused
 from router.store.client import Client
 
 OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
+_SECTIONS: Final = ("server", "persistence", "memory", "replication")
+_SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory-policy")
+# The number that a version begins with: 9.1.2, 9.1-rc1, 7.
+_VERSION: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,32 +30,43 @@ class Finding:
 
 
 class Promise:
-    """Asks the store for its settings."""
+    """Asks the store for its settings.
 
-    def __init__(self, client: Client, *, replicas: int) -> None:
+    Args:
+        client: the connection over which messages are accepted: what another one leads to says nothing.
+        replicas: how many replicas must confirm a message.
+        allow_volatile: whether a store without an append-only file will do.
+    """
+
+    def __init__(self, client: Client, *, replicas: int, allow_volatile: bool) -> None:
         self._client = client
         self._replicas = replicas
+        self._allow_volatile = allow_volatile
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection to the store: another one may lead to another store, with other settings."""
+        return self._client.connection
 
     def findings(self) -> list[Finding]:
         """Return what was found; raise `StoreUnavailable` when the store does not answer.
 
-        A store that refuses CONFIG (hosted ones do) is believed as far as INFO goes, and the finding says so.
+        Managed stores refuse CONFIG; they are believed as far as INFO goes, and a finding says what is unknown.
         """
         facts: dict[str, str] = {}
-        for section in ("server", "persistence", "memory", "replication"):
-            for line in self._client.call("INFO", section).decode(errors="replace").splitlines():
+        for reply in self._client.calls([("INFO", section) for section in _SECTIONS]):
+            for line in reply.decode(errors="replace").splitlines():
                 name, _, value = line.partition(":")
                 facts[name] = value
         config: dict[str, str] = {}
         try:
-            for name in ("appendonly", "appendfsync", "maxmemory-policy", "maxmemory"):
-                reply = self._client.call("CONFIG", "GET", name)
+            for reply in self._client.calls([("CONFIG", "GET", name) for name in _SETTINGS]):
                 config |= {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
         except StoreRefused:
             config = {}
         return [
             _version(facts),
-            _appendonly(facts, config),
+            self._appendonly(facts, config),
             _appendfsync(config),
             _eviction(facts, config),
             self._replication(facts),
@@ -57,38 +74,62 @@ class Promise:
 
     def refusal(self) -> str:
         """Say why no message may be given to this store, "" when it keeps what it is given."""
-        broken = [each for each in self.findings() if each.fatal and not each.good and each.name != "replicas"]
-        return "; ".join(f"{each.name} is {each.value}: {each.advice}" for each in broken)
+        return refusal(self.findings())
 
-    def _replication(self, facts: dict[str, str]) -> Finding:
+    def _appendonly(self, facts: Mapping[str, str], config: Mapping[str, str]) -> Finding:
+        told = {"1": "yes", "0": "no"}.get(facts.get("aof_enabled", ""))
+        value = told or config.get("appendonly") or "unknown"
+        if self._allow_volatile:
+            advice = "ROUTER_ALLOW_VOLATILE_STORE allows it: a restart of the store may lose every message it holds"
+        else:
+            advice = "set appendonly yes: without an append-only file a restart of the store loses every message it "
+            advice += "holds; ROUTER_ALLOW_VOLATILE_STORE=true takes messages all the same"
+        return Finding("appendonly", value, value == "yes", advice, fatal=not self._allow_volatile)
+
+    def _replication(self, facts: Mapping[str, str]) -> Finding:
         connected = int(facts.get("connected_slaves", "0"))
         value = f"{connected} connected, {self._replicas} must confirm a message"
         advice = "connect a replica, or set ROUTER_REDIS_REPLICAS to what there is"
         return Finding("replicas", value, connected >= self._replicas, advice, fatal=True)
 
 
-def _version(facts: dict[str, str]) -> Finding:
+def refusal(findings: Iterable[Finding]) -> str:
+    """Say why no message may be given to the store, "" when it keeps what it is given.
+
+    A missing replica is no reason: each message finds out by itself whether it was confirmed.
+    """
+    broken = (each for each in findings if each.fatal and not each.good and each.name != "replicas")
+    return "; ".join(f"{each.name} is {each.value}: {each.advice}" for each in broken)
+
+
+def warning(findings: Iterable[Finding]) -> str:
+    """Say what the store does not promise although messages are given to it, "" when it promises everything."""
+    weak = (each for each in findings if not (each.fatal or each.good))
+    return "; ".join(f"{each.name} is {each.value}: {each.advice}" for each in weak)
+
+
+def _version(facts: Mapping[str, str]) -> Finding:
     product = "valkey" if facts.get("server_name") == "valkey" or "valkey_version" in facts else "redis"
-    value = facts.get(f"{product}_version", "0.0")
-    number = tuple(int(part) for part in value.split(".")[:2])
-    needed = OLDEST[product]
-    advice = f"use {product} {needed[0]}.{needed[1]} or newer"
-    return Finding("version", f"{product} {value}", number >= needed, advice, fatal=True)
+    text, needed = facts.get(f"{product}_version", ""), OLDEST[product]
+    oldest = f"{product} {needed[0]}.{needed[1]}"
+    found = _VERSION.match(text)
+    if found is None:
+        advice = f"see to it that it is {oldest} or newer: its version cannot be told"
+        return Finding("version", f"{product} {text or 'unknown'}", good=False, advice=advice)
+    number = (int(found[1]), int(found[2] or 0))
+    return Finding("version", f"{product} {text}", number >= needed, f"use {oldest} or newer", fatal=True)
 
 
-def _appendonly(facts: dict[str, str], config: dict[str, str]) -> Finding:
-    on = facts.get("aof_enabled") == "1" or config.get("appendonly") == "yes"
-    advice = "set appendonly yes: without it a restart of the store loses every message it holds"
-    return Finding("appendonly", "yes" if on else "no", on, advice)
-
-
-def _appendfsync(config: dict[str, str]) -> Finding:
-    value = config.get("appendfsync", "unknown (the store does not show its configuration)")
-    advice = "set appendfsync always: else a crash of the store's machine loses up to a second of acknowledged messages"
+def _appendfsync(config: Mapping[str, str]) -> Finding:
+    value = config.get("appendfsync", "unknown (the store does not show its settings)")
+    advice = {
+        "everysec": "set appendfsync always: a crash of the store's machine loses a second of acknowledged messages",
+        "no": "set appendfsync always: a crash of the store's machine loses half a minute of acknowledged messages",
+    }.get(value, "ask who runs the store for appendfsync always: with everysec a crash of its machine loses a second")
     return Finding("appendfsync", value, value == "always", advice)
 
 
-def _eviction(facts: dict[str, str], config: dict[str, str]) -> Finding:
+def _eviction(facts: Mapping[str, str], config: Mapping[str, str]) -> Finding:
     policy = config.get("maxmemory-policy") or facts.get("maxmemory_policy", "unknown")
     advice = "set maxmemory-policy noeviction: this store throws messages away when it is full"
     return Finding("maxmemory-policy", policy, policy == "noeviction", advice, fatal=True)

@@ -57,6 +57,7 @@ class WebhookView:
         self._refused = Recorder(settings, store.refusals, store.buckets)
         self._log = log
         self.refusing = ""  # why the store may not be given messages, as the process found out
+        self._looked_at = 0  # the connection to the store that this is about
 
     def webhook(self, channel: str) -> Response:
         """Answer one webhook."""
@@ -97,11 +98,7 @@ class WebhookView:
             "error_code": message.error_code,
         }
         try:
-            if self.refusing:  # ask again: messages are taken as soon as the store's settings are mended
-                self.refusing = within_budget(line.arrived, self._promise.refusal)
-            if self.refusing:
-                self._healer.missed(account_sid)
-                raise Refusal(503, "the store does not keep messages; the message was not taken")
+            self._look(line.arrived)
             return self._take(Arrival(message, received.raw, line.arrived, received.lang), line)
         except StoreUnavailable as error:
             self._healer.missed(account_sid)
@@ -113,6 +110,7 @@ class WebhookView:
         waiter = self._waiters.wait(message_id)
         try:
             taken = self._intake.take(arrival)
+            self._look(arrival.arrived)
             route = taken.route
             line.kind = taken.acceptance.kind if route.flow else "unrouted"
             line.fields["flex_flow_sid"] = route.flow.sid if route.flow else None
@@ -123,6 +121,20 @@ class WebhookView:
             return self._answerer.answer(taken, waiter)
         finally:
             self._waiters.forget(message_id, waiter)
+
+    def _look(self, arrived: float) -> None:
+        """Raise StoreUnavailable where the store would not keep a message.
+
+        A store that refuses is asked again each time, so that messages are taken as soon as its settings are mended. A
+        new connection is asked, too: the store may have been restarted with other settings, or failed over to another
+        server. That may happen while a message is accepted, so it is looked for afterwards as well as before.
+        """
+        connection = self._promise.connection
+        if self.refusing or connection != self._looked_at:
+            self.refusing = within_budget(arrived, self._promise.refusal)
+            self._looked_at = connection
+        if self.refusing:
+            raise StoreUnavailable(f"the store does not keep messages: {self.refusing}")
 
     def _verify(self, received: Received) -> tuple[Key, str]:
         """Return the key that signed, and whose it is. Every failure is the same 403."""

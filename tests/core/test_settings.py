@@ -73,6 +73,13 @@ def test_the_account_of_the_environment_comes_first(tmp_path: Path) -> None:
     assert settings.accounts[0].proxy_service_sid == "KS" + "3" * 32
 
 
+def test_a_switch_is_true_or_false(tmp_path: Path) -> None:
+    """In the environment it is the word, in any letter case; in the file the word or TOML's boolean."""
+    for text in ("allow_volatile_store = true", 'allow_volatile_store = "True"'):
+        assert load(_file(tmp_path, text)).allow_volatile_store
+        assert not load(_file(tmp_path, text) | {"ROUTER_ALLOW_VOLATILE_STORE": "false"}).allow_volatile_store
+
+
 def test_lists_are_comma_separated_in_the_environment() -> None:
     """Blanks around a comma and a comma at the end do not matter."""
     settings = load(
@@ -159,6 +166,7 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], name: str, says: str
     [
         pytest.param("lease_second = 1", "lease_second in", "did you mean lease_seconds", id="typo"),
         pytest.param("lease_seconds = true", "lease_seconds in", "true or false", id="a boolean"),
+        pytest.param("allow_volatile_store = 1", "allow_volatile_store in", "neither true nor false", id="no boolean"),
         pytest.param("handlers = 1", "handlers in", "dictionary", id="not a table"),
         pytest.param("account = 1", "account in", "tuple", id="not tables"),
         pytest.param('[handlers]\n"E!" = "a:b"', "handlers in", "pattern", id="a handler's name"),

@@ -309,6 +309,22 @@ def test_what_is_wrong_is_found(clinic: Clinic, harm: Callable[[Clinic], None], 
     assert check["advice"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "weak", "state"), [("appendonly", "no", "bad"), ("appendfsync", "everysec", "look")]
+)
+def test_a_store_that_promises_less_is_found(clinic: Clinic, setting: str, weak: str, state: str) -> None:
+    """No append-only file is to be mended, a second at risk is worth a look."""
+    good = {"appendonly": "yes", "appendfsync": "always"}[setting]
+    clinic.valkey.command(f"CONFIG SET {setting} {weak}")
+    try:
+        _, report = clinic.ask("--offline")
+    finally:
+        clinic.valkey.command(f"CONFIG SET {setting} {good}")
+    (check,) = [each for each in report["checks"] if each["found"] == f"{setting}: {weak}"]
+    assert (check["name"], check["state"]) == ("store", state)
+    assert f"set {setting} {good}" in check["advice"]
+
+
 def test_an_account_without_settings_is_told(clinic: Clinic) -> None:
     """What is about to be erased, and when, is said as long as it can be kept."""
     store, gone = FlowStore(Client(clinic.valkey.url)), "AC" + "6" * 32

@@ -1,0 +1,39 @@
+"""What the store says of itself, read: its version in any form."""
+
+import pytest
+
+from router.store.durability import Finding, _version, refusal, warning
+
+
+@pytest.mark.parametrize(
+    ("facts", "value", "good"),
+    [
+        ({"redis_version": "7.0.15"}, "redis 7.0.15", True),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1-rc1"}, "valkey 9.1-rc1", True),
+        ({"redis_version": "7.2.4", "valkey_version": "8"}, "valkey 8", True),
+        ({"redis_version": "255.255.255"}, "redis 255.255.255", True),
+        ({"redis_version": "7.0-alpine+3"}, "redis 7.0-alpine+3", True),
+        ({"redis_version": "6.2.14"}, "redis 6.2.14", False),
+        ({"redis_version": "7.2.4", "valkey_version": "7.1-rc1"}, "valkey 7.1-rc1", False),
+    ],
+)
+def test_a_version_is_read_in_any_form(facts: dict[str, str], value: str, good: bool) -> None:
+    """Letters behind the number do no harm, and a version that is too old is refused."""
+    found = _version(facts)
+    assert (found.value, found.good, found.fatal) == (value, good, True)
+    assert bool(refusal([found])) is not good
+
+
+@pytest.mark.parametrize("facts", [{"redis_version": "unstable"}, {"redis_version": ""}, {}, {"server_name": "valkey"}])
+def test_a_version_that_says_nothing_stops_nothing(facts: dict[str, str]) -> None:
+    """What cannot be told is said, and messages are taken."""
+    found = _version(facts)
+    assert not found.good
+    assert not refusal([found])
+    assert "cannot be told" in warning([found])
+
+
+def test_a_missing_replica_is_no_refusal() -> None:
+    """Each message finds out by itself whether it was confirmed; only /readyz says that none would be."""
+    missing = Finding("replicas", "0 connected", good=False, advice="connect one", fatal=True)
+    assert (refusal([missing]), warning([missing])) == ("", "")

@@ -1,0 +1,102 @@
+"""A store that would lose messages is given none; what it does not promise is said."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.service import Service, parameters
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+Spare = Callable[..., ValkeyServer]
+
+
+def _sends(service: Service, number: int) -> int:
+    return service.webhook(parameters(number, "+15551000001"))[0]
+
+
+@pytest.mark.parametrize(
+    ("setting", "bad", "good"),
+    [("maxmemory-policy", "allkeys-lru", "noeviction"), ("appendonly", "no", "yes")],
+    ids=["an evicting store", "a store without an append-only file"],
+)
+def test_a_store_that_loses_messages_is_refused(
+    tmp_path: Path, spare_valkey: Spare, setting: str, bad: str, good: str
+) -> None:
+    """A 200 means safe: from the first message on it is 503, as is /readyz, until the store's settings are mended."""
+    valkey = spare_valkey(**{setting: bad})
+    service = Service(tmp_path, valkey.url, workers=1)
+    try:
+        assert _sends(service, 1) == 503
+        ready, body = service.get("/readyz")
+        assert ready == 503
+        assert f"set {setting} {good}".encode() in body
+        wait_until(lambda: f"{setting} is {bad}" in service.log.read_text(), what="the log says why")
+        assert service.get("/v1/Deliveries/SM" + f"{2:032x}")[0] == 404
+        valkey.command(f"CONFIG SET {setting} {good}")
+        assert _sends(service, 2) == 200
+        assert service.get("/readyz")[0] == 200
+    finally:
+        service.close()
+
+
+def test_a_store_that_comes_back_without_its_file_is_refused(tmp_path: Path, spare_valkey: Spare) -> None:
+    """A store that was restarted with other settings gets no acknowledged message, not even the first one."""
+    valkey = spare_valkey()
+    service = Service(tmp_path, valkey.url, workers=1)
+    try:
+        assert _sends(service, 1) == 200
+        valkey.kill()
+        valkey.set("appendonly", "no")
+        valkey.start()
+        assert [_sends(service, number) for number in range(2, 5)] == [503, 503, 503]
+    finally:
+        service.close()
+
+
+def test_a_volatile_store_may_be_allowed(tmp_path: Path, spare_valkey: Spare) -> None:
+    """With ROUTER_ALLOW_VOLATILE_STORE messages are taken; the log and /readyz say what that is worth."""
+    service = Service(tmp_path, spare_valkey(appendonly="no").url, workers=1, ROUTER_ALLOW_VOLATILE_STORE="true")
+    try:
+        assert _sends(service, 1) == 200
+        ready, body = service.get("/readyz")
+        assert ready == 200
+        assert b"may lose every message" in body
+        wait_until(lambda: "may lose every message" in service.log.read_text(), what="the log says it")
+    finally:
+        service.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("CONFIG SET appendfsync everysec", "loses a second of acknowledged messages"),
+        ("CONFIG SET appendfsync no", "loses half a minute of acknowledged messages"),
+        ("ACL SETUSER default -config", "appendfsync is unknown (the store does not show its settings)"),
+    ],
+)
+def test_what_a_store_does_not_promise_is_said(tmp_path: Path, spare_valkey: Spare, command: str, says: str) -> None:
+    """Messages are taken, and the log says from the start what is at risk; a managed store is believed as to INFO."""
+    valkey = spare_valkey()
+    assert valkey.command(command) == "+OK"
+    service = Service(tmp_path, valkey.url, workers=1)
+    try:
+        wait_until(lambda: says in service.log.read_text(), what="the log says it")
+        assert _sends(service, 1) == 200
+        assert service.get("/readyz")[0] == 200
+    finally:
+        service.close()
+
+
+def test_a_store_that_hides_its_settings_is_told_by_its_info(tmp_path: Path, spare_valkey: Spare) -> None:
+    """Where CONFIG is forbidden, a missing append-only file and an evicting policy are found all the same."""
+    valkey = spare_valkey(appendonly="no", maxmemory_policy="allkeys-lru")
+    assert valkey.command("ACL SETUSER default -config") == "+OK"
+    service = Service(tmp_path, valkey.url, workers=1)
+    try:
+        assert _sends(service, 1) == 503
+        found = service.json("/readyz")["store"]
+        assert (found["appendonly"]["value"], found["maxmemory-policy"]["value"]) == ("no", "allkeys-lru")
+    finally:
+        service.close()
