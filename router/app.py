@@ -73,7 +73,6 @@ class Router:
         gevent.spawn(self._watch_store)
         gevent.spawn(self._heal_outages)
 
-
         gevent.spawn(
             keep_up,
             self.store,
@@ -105,7 +104,6 @@ class Router:
             except Exception as error:  # noqa: BLE001 - whatever it is, messages are taken and the beat goes on
                 self.fault(f"recovery: {type(error).__name__}: {error}")
             gevent.sleep(BEAT_SECONDS)
-
 
     def _forgotten(self, account_sid: str) -> None:
         reason = "no router had it in its settings for long: all that the store had of it is erased"

@@ -45,7 +45,6 @@ class Store:
     languages: Languages
     outages: Outages
 
-
     upkeep: Upkeep
     buckets: tuple[str, ...]
 
@@ -85,8 +84,6 @@ def connect(settings: Settings) -> Store:
         refusals=Refusals(slow),
         languages=Languages(slow, buckets),
         outages=Outages(slow, keep_seconds=settings.retention_days * _DAY),
-
-
         upkeep=Upkeep(
             slow,
             [account.sid for account in settings.accounts],
