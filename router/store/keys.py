@@ -28,6 +28,12 @@ account, too: when routers have run without it for 30 days (upkeep.py does that,
                           |         | 18,252 codes at most, of two or three letters
     loaded:{b}            | bucket  | Those for which models were loaded. As languages *
     accounts:{b}          | bucket  | How long routers have run without an account. A field: with its account *
+    alive:{b}             | bucket  | When a router last served each account. A field: with its account *
+    gaps:{b}              | bucket  | When messages may have been missed. A field: looked into, or with its account *
+    recovering:{b}:AC     | account | Whose turn it is to look for missed messages. After 120 s
+    looked:{b}:AC         | account | That refused signatures have caused a look. After ten minutes
+    seen:{b}:AC           | account | Addresses that messages came to. A member: 30 days after the last one
+    recovered:{b}:AC      | account | What looks found. An entry: after 20 newer ones; all: after ROUTER_RETENTION_DAYS
     refused:{b}           | bucket  | Refused requests, for the doctor. An entry: after 100 newer ones; all: after a day
     failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
     upkeep:{0}            | router  | Whose turn it is to do the upkeep. After 300 s
@@ -52,19 +58,25 @@ class AccountKeys:
     __slots__ = (
         "accounts",
         "addresses",
+        "alive",
         "changes",
         "contacts",
         "dead",
         "due",
         "flow_records",
         "flows",
+        "gaps",
         "lanes",
         "languages",
         "log",
+        "looked",
         "messages",
         "names",
         "own_flows",
         "queued",
+        "recovered",
+        "recovering",
+        "seen",
     )
 
     def __init__(self, account_sid: str) -> None:
@@ -84,6 +96,12 @@ class AccountKeys:
         self.changes = f"changes:{tag}:{account_sid}"
         self.languages = languages(bucket(account_sid))
         self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
+        self.alive = f"alive:{tag}"  # hash: AccountSid -> ms of the last sign of life
+        self.gaps = f"gaps:{tag}"  # hash, see outage.lua
+        self.recovering = f"recovering:{tag}:{account_sid}"
+        self.looked = f"looked:{tag}:{account_sid}"
+        self.seen = f"seen:{tag}:{account_sid}"
+        self.recovered = f"recovered:{tag}:{account_sid}"
 
     def named(self, friendly_name: str) -> str:
         """Return the key of the flows that have this friendly name, and of those whose name's digest begins like it.

@@ -1,12 +1,4 @@
-"""When an account's messages may have been missed, and what became of looking for them.
-
-alive:{b}              hash     AccountSid -> ms of the last sign of life; one field for each account
-gaps:{b}               hash     see outage.lua; a field goes when its gap has been looked into
-recovering:{b}:<AC>    string   token of the process that looks; expires
-looked:{b}:<AC>        string   a look because of refused signatures was granted; expires after ten minutes
-seen:{b}:<AC>          zset     addresses of ours that messages came to -> ms; those of the last 30 days
-recovered:{b}:<AC>     list     JSON of what recent looks found, newest first; expires
-"""
+"""When an account's messages may have been missed, and what became of looking for them; keys.py lists the keys."""
 
 import json
 import time
@@ -16,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from router.store.client import Client, Word
-from router.store.keys import bucket
+from router.store.keys import AccountKeys, bucket
 
 # Refused signatures cause at most one look for an account in this many seconds: strangers can cause refusals.
 LOOK_SECONDS: Final = 600
@@ -72,7 +64,7 @@ class Outages:
         for tag, sids in by_bucket.items():
             for first in range(0, len(sids), _CHUNK):
                 some = sids[first : first + _CHUNK]
-                keys = [f"alive:{{{tag}}}", f"gaps:{{{tag}}}"]
+                keys = [AccountKeys(tag).alive, AccountKeys(tag).gaps]
                 _, *found = self._client.script("outage_beat", keys, [int(silence * 1000), *some], writes=True)
                 for sid, gap in zip(found[::2], found[1::2], strict=True):
                     gaps[sid.decode()] = Gap(*map(int, gap.decode().split()))
@@ -81,16 +73,16 @@ class Outages:
     def extend(self, account_sid: str, from_: float, to: float) -> None:
         """Note that messages may have been missed between two times, in seconds since 1970."""
         arguments: list[Word] = [account_sid, int(from_ * 1000), int(to * 1000)]
-        self._client.script("outage_extend", [_tagged("gaps", account_sid)], arguments, writes=True)
+        self._client.script("outage_extend", [AccountKeys(account_sid).gaps], arguments, writes=True)
 
     def close(self, account_sid: str, gap: Gap) -> bool:
         """Remove a gap that has been looked into; False when it has grown meanwhile."""
         arguments = [account_sid, str(gap)]
-        return bool(self._client.script("outage_close", [_tagged("gaps", account_sid)], arguments, writes=True))
+        return bool(self._client.script("outage_close", [AccountKeys(account_sid).gaps], arguments, writes=True))
 
     def take_turn(self, account_sid: str, token: str, seconds: float) -> bool:
         """Take or keep the turn to look for an account's messages; False when another process has it."""
-        key = _key("recovering", account_sid)
+        key = AccountKeys(account_sid).recovering
         if self._client.call("SET", key, token, "NX", "PX", int(seconds * 1000), writes=True):
             return True
         if self._client.call("GET", key) != token.encode():
@@ -100,17 +92,17 @@ class Outages:
 
     def end_turn(self, account_sid: str, token: str) -> None:
         """Give the turn back."""
-        if self._client.call("GET", _key("recovering", account_sid)) == token.encode():
-            self._client.call("DEL", _key("recovering", account_sid), writes=True)
+        if self._client.call("GET", AccountKeys(account_sid).recovering) == token.encode():
+            self._client.call("DEL", AccountKeys(account_sid).recovering, writes=True)
 
     def grant_look(self, account_sid: str) -> bool:
         """Say whether refused signatures may cause a look for this account now: once in `LOOK_SECONDS`."""
-        key = _key("looked", account_sid)
+        key = AccountKeys(account_sid).looked
         return bool(self._client.call("SET", key, "1", "NX", "EX", LOOK_SECONDS, writes=True))
 
     def note_seen(self, account_sid: str, identities: Iterable[str], *, now: float) -> None:
         """Note that messages came to some addresses, canonical, at `now` in seconds since 1970."""
-        key, at = _key("seen", account_sid), int(now * 1000)
+        key, at = AccountKeys(account_sid).seen, int(now * 1000)
         pairs: list[Word] = [word for identity in identities for word in (at, identity)]
         if pairs:
             self._client.calls(
@@ -124,12 +116,12 @@ class Outages:
 
     def was_seen(self, account_sid: str, identity: str) -> bool:
         """Say whether a message came to an address in the last 30 days."""
-        at = self._client.call("ZSCORE", _key("seen", account_sid), identity)
+        at = self._client.call("ZSCORE", AccountKeys(account_sid).seen, identity)
         return at is not None and float(at) > (time.time() - SEEN_SECONDS) * 1000
 
     def add_report(self, account_sid: str, report: Report) -> None:
         """Keep what a look found."""
-        key = _key("recovered", account_sid)
+        key = AccountKeys(account_sid).recovered
         self._client.calls(
             [
                 ("LPUSH", key, json.dumps(asdict(report))),
@@ -140,13 +132,5 @@ class Outages:
 
     def reports(self, account_sid: str) -> list[Report]:
         """Return what the last looks found, the newest first."""
-        found = self._client.call("LRANGE", _key("recovered", account_sid), 0, -1)
+        found = self._client.call("LRANGE", AccountKeys(account_sid).recovered, 0, -1)
         return [Report(**json.loads(each)) for each in found]
-
-
-def _tagged(name: str, account_sid: str) -> str:
-    return f"{name}:{{{bucket(account_sid)}}}"
-
-
-def _key(name: str, account_sid: str) -> str:
-    return f"{_tagged(name, account_sid)}:{account_sid}"

@@ -87,7 +87,10 @@ class Upkeep:
         Contacts are in no index, so every key is looked at; an account is forgotten once.
         """
         keys, cursor = AccountKeys(account_sid), b"0"
-        always: tuple[Word, ...] = (keys.accounts, keys.due, keys.queued, keys.languages, loaded(bucket(account_sid)))
+        always: tuple[Word, ...] = (
+            *(keys.accounts, keys.due, keys.queued, keys.languages, loaded(bucket(account_sid))),
+            *(keys.alive, keys.gaps),
+        )
         while True:
             cursor, found = self._client.call("SCAN", cursor, "MATCH", f"*:{account_sid}*", "COUNT", PAGE)
             own = [key for key in found if _names(key, account_sid)]

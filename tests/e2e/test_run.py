@@ -95,7 +95,9 @@ def test_a_real_account_begins_without_flows_and_is_told_what_to_type(run: Run, 
     assert "You wrote" not in said.output
     assert "unrouted" in typed("router deliveries list")
     assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in router.output
-    commands = [line[28:] for line in router.output.splitlines() if f"{ROUTER.name} " in line[28:]]
+    commands = [
+        line[28:] for line in router.output.splitlines() if line.startswith("  ") and f"{ROUTER.name} " in line[28:]
+    ]
     begin, use, route, see = (command[command.index("router ") :] for command in commands)
     typed(begin)
     file = tmp_path / "first-flows.toml"
