@@ -6,7 +6,7 @@ https://www.twilio.com/docs/flex/developer/messaging/flow
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.flow.parameter import Choice, Flag, Kind, Languages, Rule, Sid, Text, Twiml, Url, Whole, Words
+from router.flow.parameter import Choice, Flag, Kind, Languages, Rule, Sid, SigningKeys, Text, Twiml, Url, Whole, Words
 from router.message.address import CHANNELS
 
 CHANNEL_TYPES: Final = ("web", *CHANNELS)
@@ -93,9 +93,9 @@ FIELDS: Final = (
     Field(
         "Integration.SigningKey",
         "integration.signing_key",
-        Text(256),
+        SigningKeys(256),
         "",
-        "Signs instead of the account's auth token",
+        "Signs instead of the account's auth token; two, comma separated, while one replaces the other",
         ours=True,
         write_only=True,
         types=("external",),

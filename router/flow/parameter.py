@@ -56,6 +56,27 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """A key, or two of them, comma separated, while one replaces the other; no error shows any of them."""
+
+    most: int  # characters of each
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"a key of at most {self.most} characters, or two, comma separated"
+
+    def parse(self, text: str) -> str:
+        """Return the keys, comma separated, in the order they were given."""
+        keys = [key.strip() for key in text.split(",")]
+        if len(keys) > 2 or not all(keys) or len({*keys}) < len(keys) or max(map(len, keys)) > self.most:  # noqa: PLR2004 - an old one and a new one
+            raise ValueError(f"allowed is {self.expects}")
+        if _CONTROL.search(text):
+            raise ValueError("control characters are not allowed")
+        return ",".join(keys)
+
+
+@dataclass(frozen=True, slots=True)
 class Sid:
     """A SID."""
 

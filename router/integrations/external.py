@@ -14,7 +14,8 @@ from router.settings import Account
 class External:
     """Forwards to `Integration.Url`, signed with `Integration.SigningKey` where the flow has one.
 
-    With a signing key of its own, the receiver verifies without knowing the account's auth token.
+    With a signing key of its own, the receiver verifies without knowing the account's auth token. Of two keys the
+    receiver may have either: one replaces the other.
     """
 
     http: Http
@@ -22,10 +23,10 @@ class External:
     def send(self, attempt: Attempt) -> Answer:
         """Forward the message; see `Sender.send`."""
         integration = attempt.flow.integration
-        keys = auth_tokens(attempt.account)
-        if integration.signing_key:
-            keys = (Key("signing_key", integration.signing_key.encode()),)
-        return self.http.forward(attempt, self.url(attempt.account, attempt.flow), keys=keys)
+        own = [key for key in integration.signing_key.split(",") if key]
+        keys = tuple(Key(f"signing_key[{n}]", key.encode()) for n, key in enumerate(own))
+        url = self.url(attempt.account, attempt.flow)
+        return self.http.forward(attempt, url, keys=keys or auth_tokens(attempt.account), either=bool(keys))
 
     def url(self, account: Account, flow: FlexFlow) -> str:  # noqa: ARG002 - as the other senders'
         """Return `Integration.Url`."""

@@ -20,7 +20,7 @@ from router.integrations.door import Door
 from router.integrations.location import Location, locate
 from router.integrations.pool import Pool
 from router.message.inbound import FORM
-from router.message.signature import Key, keys_for, sign
+from router.message.signature import Key, keys_for, sign, sign_time
 from router.message.twiml import Answer
 from router.settings import Account
 
@@ -58,11 +58,20 @@ class Http:
         self._pool = Pool()
         self._twilio = locate(webhooks_url).origin
 
-    def forward(self, attempt: Attempt, url: str, *, keys: Sequence[Key], trusted: bool = False) -> Answer:
-        """Send the message to a URL, signed with the first of the account's `keys`.
+    def forward(
+        self, attempt: Attempt, url: str, *, keys: Sequence[Key], trusted: bool = False, either: bool = False
+    ) -> Answer:
+        """Send the message to a URL, signed with the first of `keys`.
 
-        When one of Twilio's hosts answers 403, which is how a token looks that has just been rotated away, it is sent
-        once more with the second key. A `trusted` URL is one under a base that the operator has set.
+        When one of Twilio's hosts answers 403, which is how a key looks that has just been rotated away, it is sent
+        once more with the second one.
+
+        Args:
+            attempt: the message.
+            url: where to.
+            keys: the account's, or the flow's own, in the order to try them.
+            trusted: whether the URL is under a base that the operator has set.
+            either: whether a host that is not Twilio's, too, may have either of two keys.
 
         Raises:
             AttemptError: as `Sender.send` says.
@@ -76,9 +85,11 @@ class Http:
             raise AttemptError(Failure.PERMANENT, f"account {attempt.account.sid} has no auth token to sign with")
         is_twilio = location.origin == self._twilio
         location, params = _signed_parts(location, attempt)
-        for key in keys[:2] if is_twilio else keys[:1]:
+        tried = keys[:2] if is_twilio or either else keys[:1]
+        for key in tried:
             signature = sign(location.url, params, key)
-            head = _head(attempt, location, signature, TWILIO_AGENT if is_twilio else AGENT)
+            timed = "" if is_twilio else sign_time(signature, int(time.time()), tried)
+            head = _head(attempt, location, signature, timed)
             response = self._post(location, head + attempt.raw.body, trusted=trusted)
             if response.status != FORBIDDEN or not response.complete:  # cut short may be by the attempt's own deadline
                 break
@@ -171,12 +182,13 @@ def _signed_parts(location: Location, attempt: Attempt) -> tuple[Location, Colle
     return replace(location, url=location.url + query, path=location.path + query), ()
 
 
-def _head(attempt: Attempt, location: Location, signature: str, agent: str) -> bytes:
+def _head(attempt: Attempt, location: Location, signature: str, timed: str) -> bytes:
+    """Write the head; `timed` is the `X-Router-Signature`, "" towards Twilio."""
     raw = attempt.raw
     lines = [
         f"POST {location.path} HTTP/1.1",
         f"Host: {location.netloc}",
-        f"User-Agent: {agent}",
+        f"User-Agent: {AGENT if timed else TWILIO_AGENT}",
         "Accept: */*",
         f"Content-Type: {FORM if raw.method == 'GET' else raw.content_type}",
         f"Content-Length: {len(raw.body)}",
@@ -185,6 +197,8 @@ def _head(attempt: Attempt, location: Location, signature: str, agent: str) -> b
         f"X-Router-Flex-Flow-Sid: {attempt.flow.sid}",
         f"X-Router-Attempt: {attempt.number}",
     ]
+    if timed:
+        lines.append(f"X-Router-Signature: {timed}")
     if raw.cookie:
         lines.append(f"Cookie: {raw.cookie}")
     if location.authorization:

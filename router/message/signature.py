@@ -95,6 +95,16 @@ def sign(url: str, params: Iterable[tuple[str, str]], key: Key) -> str:
     return _sign(_bytes(url) + _signed_form(params), key).decode("ascii")
 
 
+def sign_time(signature: str, seconds: int, keys: Iterable[Key]) -> str:
+    """Make the `X-Router-Signature` of a request: when it was signed, and by each key a signature over that.
+
+    It is written as Stripe's, `t=<seconds>,v1=<hex>`; each `v1` is an HMAC-SHA256 over `<seconds>.<signature>`. The
+    `signature` is the request's `X-Twilio-Signature`, which covers URL and form and has no time.
+    """
+    signed = f"{seconds}.{signature}".encode()
+    return ",".join([f"t={seconds}", *(f"v1={hmac.digest(key.secret, signed, 'sha256').hex()}" for key in keys)])
+
+
 def verify(urls: Sequence[str], params: Iterable[tuple[str, str]], signature: str, keys: Sequence[Key]) -> Key | None:
     """Find the key that made `signature` over one of `urls` and the form's fields; None when there is none.
 

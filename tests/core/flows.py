@@ -27,7 +27,9 @@ VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "FriendlyName": _TEXT,
     "ChatServiceSid": st.just("IS" + "a" * 32),
     "Enabled": _FLAG,
-    "Integration.SigningKey": _TEXT,
+    "Integration.SigningKey": st.lists(
+        _TEXT.map(lambda text: text.replace(",", "").strip()).filter(bool), min_size=1, max_size=2, unique=True
+    ).map(", ".join),
     "Integration.ProxyServiceSid": st.just("KS" + "b" * 32),
     "Integration.Channel": _TEXT,
     "Integration.Timeout": _WHOLE,

@@ -171,6 +171,22 @@ def test_no_token_is_right(senders: Integrations, made: Settings, target: Target
     assert len(target.requests) == 3
 
 
+def test_rotated_signing_key(senders: Integrations, made: Settings, target: Target) -> None:
+    """Of a flow's two signing keys the second one is tried when the first is answered 403; one key is tried once."""
+    target.script["/hook"] = in_turn(answer(403), answer(200), answer(403))
+    url = target.url("/hook", host="target.test")
+    assert senders.send(attempt(made, flow("external", url=url, signing_key="old,new"))).status == 200
+    signatures = [received.header("X-Twilio-Signature") for received in target.requests]
+    params = dict(FIELDS)
+    assert [
+        RequestValidator(key).validate(url, params, signature)
+        for key, signature in zip(("old", "new"), signatures, strict=True)
+    ] == [True, True]
+    with pytest.raises(AttemptError) as caught:
+        senders.send(attempt(made, flow("external", url=url, signing_key="old")))
+    assert (caught.value.failure, len(target.requests)) == (Failure.PERMANENT, 3)
+
+
 def test_a_403_cut_short(senders: Integrations, made: Settings, target: Target) -> None:
     """A 403 whose body does not come is not sent with the next token: there may be no time left for a second answer."""
     target.script[STUDIO] = send(b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nab")

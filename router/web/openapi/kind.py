@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.flow.parameter import Choice, Flag, Kind, Languages, Rule, Sid, Text, Twiml, Url, Whole, Words
+from router.flow.parameter import Choice, Flag, Kind, Languages, Rule, Sid, SigningKeys, Text, Twiml, Url, Whole, Words
 
 Schema = dict[str, Any]
 
@@ -63,6 +63,8 @@ def shown(kind: Kind) -> Schema:
             schema = URL | {"maxLength": most}
         case Text(most=most) | Rule(most=most) | Twiml(most=most):
             schema = TEXT | {"maxLength": most}
+        case SigningKeys(most=most):
+            schema = TEXT | {"maxLength": 2 * most + 1}
         case Sid(prefix=prefix):
             schema = sid(prefix)
         case Choice(values=values):
