@@ -15,11 +15,16 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
+from router.cli.append_only import DamagedFile, mend
+from router.cli.machine_memory import memory_limit
 from router.errors import RouterError
 
 CONFIG = Path(__file__).parents[1] / "process" / "valkey.conf"
@@ -30,6 +35,11 @@ _POLL = 0.02
 # A Valkey that reads its append-only file says so and may take as long as it needs; one that says nothing may not.
 _SILENCE = 30.0
 _LEAVE = 10.0
+# The store may use a third of the memory: while it rewrites its file it may need as much again, and the rest is for the
+# workers. Messages are answered 503 when it is full; a store that takes all memory is killed.
+_SHARE = 3
+# The store's log is put aside at a start when it has become longer than this, in bytes.
+_LOG_MOST = 10 * 2**20
 
 
 class EmbeddedStoreError(RouterError):
@@ -103,26 +113,34 @@ class EmbeddedValkey:
         """Where redis-py finds it."""
         return "unix://" + quote(str(self.socket_path))
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, say: Callable[[str], None] = lambda _: None) -> subprocess.Popen[bytes]:
         """Start the server, after ending one that a killed run left behind; it may still be reading its file.
 
+        Args:
+            say: is told what a crash had left at the end of the file, and was cut.
+
         Raises:
-            EmbeddedStoreError: the former server does not leave, or the binary does not run.
+            EmbeddedStoreError: the former server does not leave, its file is damaged, or the binary does not run.
         """
         lock = os.open(self.folder / "valkey.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._replace(lock)
+            binary = valkey_binary()
+            if cut := mend(self.folder, binary, now=datetime.now(UTC)):
+                say(cut)
             options = ["--dir", str(self.folder), "--unixsocket", str(self.socket_path)]
-            with (self.folder / "valkey.log").open("ab") as log:
+            options += ["--maxmemory", str(memory_limit() // _SHARE)]
+            options += ["--aof-load-truncated", "no"]  # what is cut is kept: append_only.py
+            with self._log() as log:
                 return subprocess.Popen(  # noqa: S603 - our own binary and paths
-                    [valkey_binary(), CONFIG, *options],
+                    [binary, CONFIG, *options],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,  # Ctrl-C is for the workers, which still have to settle
                     pass_fds=(lock,),
                 )
-        except OSError as error:
+        except (OSError, DamagedFile) as error:
             raise EmbeddedStoreError(f"the embedded Valkey does not start: {error}") from None
         finally:
             os.close(lock)
@@ -169,6 +187,14 @@ class EmbeddedValkey:
                 _kill_listener(self.socket_path)
             time.sleep(_POLL)
         raise EmbeddedStoreError(f"another Valkey still uses {self.folder}, and does not leave")
+
+    def _log(self) -> IO[bytes]:
+        """Open the server's log; one that has become long is put aside, in place of the one before it."""
+        log = self.folder / "valkey.log"
+        with contextlib.suppress(FileNotFoundError):
+            if log.stat().st_size > _LOG_MOST:
+                log.replace(self.folder / "valkey.log.1")
+        return log.open("ab")
 
     def _last_words(self) -> str:
         """Return the last line of the server's log, and where to read the rest."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from router.cli.machine_memory import memory_limit
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey, ask
 
 Start = Callable[[EmbeddedValkey], subprocess.Popen[bytes]]
@@ -57,6 +58,25 @@ def test_a_write_that_was_answered_survives_a_kill(tmp_path: Path, start: Start)
     first.wait()
     start(store)
     assert ask(store.socket_path, "EXISTS message") == ":1"
+
+
+def test_it_leaves_memory_for_others(tmp_path: Path, start: Start) -> None:
+    """The store takes a third of what there is, whatever the machine has, and evicts nothing."""
+    store = EmbeddedValkey.over(tmp_path)
+    start(store)
+    assert f"maxmemory:{memory_limit() // 3}" in _info(store, "memory")
+
+
+def test_a_store_that_is_full_says_so(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its memory is used up it refuses to write, lives on, and keeps what it has."""
+    monkeypatch.setattr("router.process.embedded.memory_limit", lambda: 3 * 8 * 2**20)
+    store = EmbeddedValkey.over(tmp_path)
+    process = start(store)
+    answers = [ask(store.socket_path, f"SET {number} {'x' * 60_000}") for number in range(200)]
+    assert answers[0] == "+OK"
+    assert answers[-1].startswith("-OOM")
+    assert process.poll() is None
+    assert ask(store.socket_path, "DBSIZE") == f":{answers.count('+OK')}"
 
 
 def test_a_store_left_behind_is_replaced(tmp_path: Path, start: Start) -> None:

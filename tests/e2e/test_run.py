@@ -229,6 +229,25 @@ def test_a_store_that_dies_is_started_again(run: Run) -> None:
     assert "router: the store ended (SIGKILL); starting it again" in router.output
 
 
+def test_what_a_power_cut_left_in_the_store_is_told(run: Run) -> None:
+    """Zeros at the end of the store's file are cut, which is said; a damaged file stops the start with a sentence."""
+    first = run().up()
+    assert ask(first.store, "SET message safe") == "+OK"
+    first.end()
+    (file,) = first.var.glob("valkey/appendonlydir/*.incr.aof")
+    whole = file.read_bytes()
+    file.write_bytes(whole + bytes(1000))
+    second = run().up()
+    assert "ended with 1,000 bytes of zeros, as a crash leaves it: cut, and kept as " in second.output
+    assert ask(second.store, "EXISTS message") == ":1"
+    second.end()
+    file.write_bytes(b"damaged" + whole)
+    third = run()
+    assert third.process.wait(20) == 1
+    (said,) = [line for line in third.output.splitlines() if "cannot be read" in line]
+    assert "restore" in said
+
+
 def test_a_gunicorn_that_is_killed_is_started_again(run: Run) -> None:
     """`kill -9` of the master: its processes stop by themselves, and another one takes over."""
     router = run().up()

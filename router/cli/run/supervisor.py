@@ -75,7 +75,7 @@ class Supervisor:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._signalled)
         if self._store is not None:
-            self._valkey = self._store.start()
+            self._valkey = self._store.start(_say)
             self._valkey_since = time.monotonic()
         try:
             if self._store is not None and self._valkey is not None:
@@ -141,7 +141,7 @@ class Supervisor:
         while True:
             time.sleep(delay)
             try:
-                self._valkey = self._store.start()
+                self._valkey = self._store.start(_say)
             except EmbeddedStoreError as error:
                 if self._stopping_since:
                     raise
@@ -173,6 +173,10 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             # Not Popen.send_signal: that would reap the process behind os.wait's back.
             os.kill(self._gunicorn.pid, said)
+
+
+def _say(text: str) -> None:
+    click.echo(f"router: {text}", err=True)
 
 
 def _reason(code: int) -> str:

@@ -1,0 +1,185 @@
+"""The end of the embedded store's append-only file, as a crash or a power cut may leave it: cut, and kept beside.
+
+The store answers a command when it is on disk, so what was being written at that moment was never answered. It is one
+incomplete command, or transaction, and zeros where the disk had made room already. Anything else that cannot be read
+is not for a program to mend.
+"""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from router.errors import RouterError
+
+_FOLDER: Final = "appendonlydir"
+_MANIFEST: Final = "appendonly.aof.manifest"
+_READABLE: Final = re.compile(r"ok_up_to=([0-9]+)")
+_HEADER: Final = re.compile(rb"[*$]([0-9]{1,10})\r\n")
+_HALF_A_HEADER: Final = re.compile(rb"[*$]?[0-9]{0,10}\r?")
+_COMMAND: Final = re.compile(rb"\r\n\*[0-9]+\r\n\$[0-9]+\r\n")
+# What a crash can leave of one transaction: the largest write of the router is some MB.
+_MOST: Final = 64 * 2**20
+_BLOCK: Final = 2**20
+# Copies of what was cut that are kept; they hold messages, and the next crash may bring another one.
+_COPIES: Final = 10
+
+
+class DamagedFile(RouterError):  # noqa: N818 - named for what it says
+    """An append-only file with something in it that no crash leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What cannot be read of a file: `commands` bytes from `at`, and then `zeros`."""
+
+    at: int
+    commands: int
+    zeros: int
+
+    def __str__(self) -> str:
+        parts = [f"an incomplete command of {self.commands:,} bytes"] if self.commands else []
+        parts += [f"{self.zeros:,} bytes of zeros"] if self.zeros else []
+        return " and ".join(parts)
+
+
+def mend(folder: Path, binary: Path, *, now: datetime) -> str:
+    """Cut what a crash has left at the end of the store's file; return what was cut, in a sentence, "" for nothing.
+
+    Args:
+        folder: the store's, which nobody else uses at this moment.
+        binary: valkey-server, which is valkey-check-aof when it is called so.
+        now: for the name of the copy.
+
+    Raises:
+        DamagedFile: the file cannot be read at another place, or otherwise.
+        OSError: what is to be cut cannot be kept, or not be cut.
+    """
+    file = _last_file(folder)
+    if file is None:
+        return ""
+    size, readable = file.stat().st_size, _readable(file, binary)
+    if readable >= size:
+        return ""
+    end = _end(file, readable, size)
+    if end is None:
+        raise DamagedFile(
+            f"{file} cannot be read from byte {readable:,} of {size:,} on, and no crash leaves a file so; it was not "
+            f"changed: restore {folder} from a backup, or move it away to begin with an empty store"
+        )
+    copy = folder / f"{file.name}.cut-{now:%Y%m%dT%H%M%SZ}-{readable}"
+    _keep(file, end, copy)
+    with file.open("r+b") as opened:
+        opened.truncate(readable)
+        os.fsync(opened.fileno())
+    for old in sorted(folder.glob("*.cut-*"), key=lambda path: path.stat().st_mtime)[:-_COPIES]:
+        old.unlink()
+    return f"{file} ended with {end}, as a crash leaves it: cut, and kept as {copy}; nothing in it was acknowledged"
+
+
+def _last_file(folder: Path) -> Path | None:
+    """Return the file that is being written, None where there is none yet or the manifest is for Valkey to refuse."""
+    try:
+        manifest = (folder / _FOLDER / _MANIFEST).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    name = ""
+    for line in manifest.splitlines():
+        words = line.split()
+        entry = dict(zip(words[::2], words[1::2], strict=False))
+        name = entry.get("file", "") if entry.get("type") == "i" else name
+    file = folder / _FOLDER / name
+    return file if name and file.is_file() else None
+
+
+def _readable(file: Path, binary: Path) -> int:
+    """Return how many bytes of a file valkey-check-aof can read; of a transaction without an end, none."""
+    command = ["valkey-check-aof", str(file)]
+    checked = subprocess.run(command, executable=binary, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - our own binary and path
+    if checked.returncode == 0:
+        return file.stat().st_size
+    said = (checked.stdout + checked.stderr).decode(errors="replace").strip()
+    if found := _READABLE.search(said):
+        return int(found[1])
+    raise DamagedFile(f"{file} cannot be checked: {said.splitlines()[-1] if said else checked.returncode}")
+
+
+def _end(file: Path, readable: int, size: int) -> _End | None:
+    """Look at what cannot be read; None when no crash leaves it."""
+    with file.open("rb") as opened:
+        last = _without_zeros(opened.fileno(), readable, size)
+        if last - readable > _MOST:
+            return None
+        commands = os.pread(opened.fileno(), last - readable, readable)
+    if commands and not _is_incomplete(commands):
+        return None
+    return _End(readable, len(commands), size - last)
+
+
+def _without_zeros(file: int, start: int, end: int) -> int:
+    """Return where the zeros begin that a file has before `end`."""
+    while end > start:
+        begin = max(start, end - _BLOCK)
+        block = os.pread(file, end - begin, begin).rstrip(b"\0")
+        if block:
+            return begin + len(block)
+        end = begin
+    return start
+
+
+def _is_incomplete(written: bytes) -> bool:
+    """Say whether this is the beginning of one command, or of one transaction, and nothing else."""
+    at = 0
+    try:
+        while (following := _next(written, at)) is not None:
+            name = written[at:following].split(b"\r\n", 3)[2].upper()
+            if name == b"EXEC" or (at == 0 and name != b"MULTI"):
+                return False  # it is whole, and cannot be read for another reason
+            at = following
+    except ValueError:
+        return False
+    # Where a length is wrong, what follows seems to be one long word; but it has commands in it.
+    return not _COMMAND.search(written, at + 1)
+
+
+def _next(written: bytes, at: int) -> int | None:
+    """Return where the command at `at` ends, None when it does not; raise ValueError for what is none."""
+    number, at = _number(written, at, b"*")
+    if at >= 0 and not number:
+        raise ValueError("a command without words")
+    for _ in range(number):
+        length, at = _number(written, at, b"$")
+        if at < 0:
+            return None
+        ending = written[at + length : at + length + 2]
+        if ending != b"\r\n":
+            if len(written) >= at + length + 2 or ending not in (b"", b"\r"):
+                raise ValueError("a word does not end where it says")
+            return None
+        at += length + 2
+    return at if at >= 0 else None
+
+
+def _number(written: bytes, at: int, mark: bytes) -> tuple[int, int]:
+    """Read `*3` or `$11`; return the number and where the line ends, or 0 and -1 where the bytes end before."""
+    if written[at : at + 1] not in (mark, b""):
+        raise ValueError("not a command")
+    if found := _HEADER.match(written, at):
+        return int(found[1]), found.end()
+    if _HALF_A_HEADER.fullmatch(written, at):
+        return 0, -1
+    raise ValueError("not a command")
+
+
+def _keep(file: Path, end: _End, copy: Path) -> None:
+    """Copy what is to be cut, and see to it that it is on disk; of the zeros only their number takes room."""
+    descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with file.open("rb") as opened, os.fdopen(descriptor, "wb") as kept:
+        opened.seek(end.at)
+        kept.write(opened.read(end.commands))
+        kept.truncate(end.commands + end.zeros)
+        kept.flush()
+        os.fsync(kept.fileno())
