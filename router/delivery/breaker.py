@@ -1,86 +1,146 @@
-"""How much of a process each target may have: a share of its attempts, and none while the target is down."""
+"""How much of a process each target may have: a share of its attempts, and none while the target is down.
 
-from dataclasses import dataclass
-from typing import Final
+A target belongs to an account: what one account's flows make of a host, by too many messages or a wrong URL, says
+nothing about another account's flows to the same host. Only a host that cannot be connected to is down for all.
+"""
 
-# Refusals or unknown outcomes in a row that open a target's breaker, and seconds between probes: DESIGN 7.
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+K = TypeVar("K")
+
+# Misses in a row that open a breaker, and seconds between probes: DESIGN 7.
 OPENS_AFTER: Final = 5
 PROBE_SECONDS: Final = 5.0
-# Targets remembered; beyond it the ones not in use are forgotten.
+# Targets remembered; beyond it those that are not in use are forgotten, first the ones that were used first.
 REMEMBERED: Final = 10_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Target:
-    """One target as this process sees it: attempts under way, failures in a row, and when it may be probed."""
+    """What an account's flows send to: `name` is `FlexFlow.target`, and the same for every account."""
 
-    sending: int = 0
+    account_sid: str
+    name: str
+
+
+@dataclass(slots=True)
+class _Breaker:
+    """Misses in a row; when it is open, when one attempt may go out to probe."""
+
     misses: int = 0
     probe_at: float = 0.0
     probing: bool = False
 
     @property
     def open(self) -> bool:
-        """Say whether the breaker is open: nothing but a probe goes out."""
         return self.misses >= OPENS_AFTER
+
+    def lets_through(self, now: float) -> bool:
+        return not self.open or now >= self.probe_at
+
+    def take(self, now: float) -> None:
+        if self.open:
+            self.probe_at = now + PROBE_SECONDS
+            self.probing = True
+
+    def give_back(self) -> None:
+        if self.probing:  # nothing was sent
+            self.probing = False
+            self.probe_at = 0.0
+
+    def report(self, now: float, *, missed: bool) -> None:
+        self.misses = self.misses + 1 if missed else 0
+        self.probing = False
+        if self.misses == OPENS_AFTER:
+            self.probe_at = now + PROBE_SECONDS
+
+
+@dataclass(slots=True)
+class _Use:
+    """How many attempts are under way, and the breaker."""
+
+    sending: int = 0
+    breaker: _Breaker = field(default_factory=_Breaker)
 
 
 class Targets:
-    """Slots of a process: `limit` at a time, and at most a quarter of them (but one) to one target."""
+    """Slots of a process: `limit` at a time, and at most a quarter of them (but one) to one target.
+
+    A target has a breaker, which opens when it refuses or does not answer; and so has its name, over all accounts,
+    which opens when it cannot be connected to.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.share = max(1, limit // 4)
         self.sending = 0
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[Target, _Use] = {}
+        self._names: dict[str, _Use] = {}
 
     @property
     def free(self) -> int:
         """Return how many slots are free."""
         return self.limit - self.sending
 
-    def take(self, name: str, now: float) -> bool:
+    def take(self, target: Target, now: float) -> bool:
         """Take a slot for the target when it has room; `now` is in monotonic seconds."""
-        target = self._targets.get(name)
-        if target is None:
-            if len(self._targets) >= REMEMBERED:
-                self._targets = {key: kept for key, kept in self._targets.items() if kept.sending or kept.misses}
-            target = self._targets[name] = Target()
-        if self.sending >= self.limit or not self._room(target, now):
+        use, name = _remembered(self._targets, target), _remembered(self._names, target.name)
+        if self.sending >= self.limit or not (self._has_room(use, now) and name.breaker.lets_through(now)):
             return False
-        if target.open:
-            target.probe_at = now + PROBE_SECONDS
-            target.probing = True
+        use.breaker.take(now)
+        name.breaker.take(now)
         self.sending += 1
-        target.sending += 1
+        use.sending += 1
+        name.sending += 1
         return True
 
-    def give_back(self, name: str) -> None:
+    def give_back(self, target: Target) -> None:
         """Give a slot back; a probe that nothing was sent with may be taken again at once."""
-        target = self._targets[name]
         self.sending -= 1
-        target.sending -= 1
-        if target.probing and not target.sending:
-            target.probing = False
-            target.probe_at = 0.0
+        for use in (self._targets[target], self._names[target.name]):
+            use.sending -= 1
+            if not use.sending:
+                use.breaker.give_back()
 
-    def report(self, name: str, now: float, *, answered: bool) -> None:
-        """Say that the target answered (whatever it said), or that it refused or did not answer."""
-        target = self._targets[name]
-        target.misses = 0 if answered else target.misses + 1
-        target.probing = False
-        if target.misses == OPENS_AFTER:
-            target.probe_at = now + PROBE_SECONDS
+    def report(self, target: Target, now: float, *, missed: bool, unreachable: bool) -> None:
+        """Say what came of an attempt.
 
-    def full(self, now: float) -> list[str]:
-        """Return the targets that have no room now."""
-        return [name for name, target in self._targets.items() if not self._room(target, now)]
+        Args:
+            target: one that has a slot.
+            now: monotonic seconds.
+            missed: it refused, or did not answer.
+            unreachable: that was because it cannot be connected to, which does not depend on the account.
+
+        """
+        self._names[target.name].breaker.report(now, missed=unreachable)
+        self._targets[target].breaker.report(now, missed=missed and not unreachable)
+
+    def full(self, now: float) -> tuple[list[Target], list[str]]:
+        """Return the targets that have no room now, and the names that have none for any account."""
+        return (
+            [target for target, use in self._targets.items() if not self._has_room(use, now)],
+            [name for name, use in self._names.items() if not use.breaker.lets_through(now)],
+        )
 
     def open(self) -> list[str]:
-        """Return the targets whose breaker is open."""
-        return [name for name, target in self._targets.items() if target.open]
+        """Return the names of targets whose breaker is open, once for each."""
+        own = [target.name for target, use in self._targets.items() if use.breaker.open]
+        return own + [name for name, use in self._names.items() if use.breaker.open]
 
-    def _room(self, target: Target, now: float) -> bool:
-        if target.open:
-            return now >= target.probe_at
-        return target.sending < self.share
+    def _has_room(self, use: _Use, now: float) -> bool:
+        if use.breaker.open:
+            return use.breaker.lets_through(now)
+        return use.sending < self.share
+
+
+def _remembered(uses: dict[K, _Use], key: K) -> _Use:
+    """Return what is known of a key; where too much is known already, forget half of what is not in use."""
+    use = uses.get(key)
+    if use is None:
+        if len(uses) >= REMEMBERED:
+            idle = [each for each, known in uses.items() if not known.sending]
+            for each in idle[: (len(idle) + 1) // 2]:
+                del uses[each]
+        use = uses[key] = _Use()
+    return use

@@ -15,7 +15,7 @@ from gevent.event import Event
 
 from router import metrics
 from router.delivery import retry
-from router.delivery.breaker import Targets
+from router.delivery.breaker import Target, Targets
 from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
@@ -92,18 +92,18 @@ class Deliverer:
 
     def reserve(self, flow: FlexFlow) -> bool:
         """Take a slot for a message of `flow` that is about to be accepted; False when there is none."""
-        return not (flow.paused or self.stopping) and self.targets.take(flow.target, time.monotonic())
+        return not (flow.paused or self.stopping) and self.targets.take(_target_of(flow), time.monotonic())
 
     def give_back(self, flow: FlexFlow) -> None:
         """Give back a slot that `reserve` took, because the lane is somebody else's turn."""
-        self.targets.give_back(flow.target)
+        self.targets.give_back(_target_of(flow))
 
     def exchange(self, taken: FlexFlow | None, flow: FlexFlow) -> bool:
         """Take a slot for `flow`, in place of one for `taken`, which is given back; False when there is none."""
         if taken is not None:
-            if taken.target == flow.target and not flow.paused:
+            if _target_of(taken) == _target_of(flow) and not flow.paused:
                 return True
-            self.targets.give_back(taken.target)
+            self.give_back(taken)
         return self.reserve(flow)
 
     def decline(self, lease: Lease) -> None:
@@ -121,27 +121,28 @@ class Deliverer:
 
     # -- the lane ---------------------------------------------------------------------------------------------------
 
-    def _drain(self, first: Lease, target: str) -> None:
+    def _drain(self, first: Lease, target: Target) -> None:
         lease: Lease | None = first
+        taken: Target | None = target
         try:
             while lease is not None:
                 following = self._deliver(lease, target)
                 if following is not None and (needed := _target(following)) != target:
                     self.targets.give_back(target)
-                    target = ""
+                    taken = None
                     if not self.targets.take(needed, time.monotonic()):
                         self._settle(following, Settlement("release", delay=1.0), hand_over=False)
                         return
-                    target = needed
+                    taken = target = needed
                 lease = following
         finally:
-            if target:
-                self.targets.give_back(target)
+            if taken is not None:
+                self.targets.give_back(taken)
             metrics.SLOTS.set(self.targets.sending)
             if self._starved:
                 self._freed.set()
 
-    def _deliver(self, lease: Lease, target: str) -> Lease | None:
+    def _deliver(self, lease: Lease, target: Target) -> Lease | None:
         """Send one head and settle it; return the lease of the next one."""
         started = time.monotonic()
         left = lease.expires - LEASE_MARGIN - started
@@ -165,7 +166,8 @@ class Deliverer:
                 error = failed
             seconds = time.monotonic() - started
             missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
-            self.targets.report(target, time.monotonic(), answered=not missed)
+            unreachable = error is not None and error.unreachable
+            self.targets.report(target, time.monotonic(), missed=missed, unreachable=unreachable)
             metrics.BREAKERS.set(len(self.targets.open()))
             settlement = (
                 self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, twiml, seconds)
@@ -178,7 +180,7 @@ class Deliverer:
         self._report(
             AttemptReport(
                 lease=lease,
-                target=target,
+                target=target.name,
                 integration_type=flow.integration.type if flow else "",
                 outcome=settlement.outcome,
                 failure=error.failure.value if error else "",
@@ -289,7 +291,7 @@ class Deliverer:
             if free <= 0 or self.stopping:
                 self._starved = True  # a slot that comes free wakes the sweeper
                 return False
-            leases, waiting = self._store.lanes.claim(tag, free, self.targets.full(time.monotonic()))
+            leases, waiting = self._store.lanes.claim(tag, free, self._full())
             for lease in leases:
                 if not self.targets.take(_target(lease), time.monotonic()):
                     # More heads of one target were due than its share: the rest waits a second or so.
@@ -298,6 +300,11 @@ class Deliverer:
                     self.start(lease)
             more = (waiting > len(leases) > 0) or more
         return more
+
+    def _full(self) -> list[str]:
+        """Name the targets that have no room, as `claim` wants them."""
+        targets, names = self.targets.full(time.monotonic())
+        return [f"{target.account_sid} {target.name}" for target in targets] + names
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -311,12 +318,16 @@ class Deliverer:
         return len(self._greenlets)
 
 
-def _target(lease: Lease) -> str:
+def _target_of(flow: FlexFlow) -> Target:
+    return Target(flow.account_sid, flow.target)
+
+
+def _target(lease: Lease) -> Target:
     """Name whose slot a head needs; one that will not be sent needs nobody's, and must not use up a probe."""
     flow = lease.flow
     if flow is None or not flow.enabled or lease.age >= flow.validity_period:
-        return "none"
-    return flow.target
+        return Target(lease.account_sid, "none")
+    return _target_of(flow)
 
 
 def _unrouted(lease: Lease) -> str:

@@ -39,17 +39,25 @@ class AttemptError(RouterError):
         reason: one sentence for people, without secrets, bodies or addresses of customers.
         status: the HTTP status, when there was one.
         retry_after: seconds for which the target asked to be left alone (`Retry-After`), never negative.
+        unreachable: whether there was no connection (name, connect, TLS), as there would be none for any account.
 
     """
 
     def __init__(
-        self, failure: Failure, reason: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        failure: Failure,
+        reason: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(reason)
         self.failure = failure
         self.reason = reason
         self.status = status
         self.retry_after = retry_after
+        self.unreachable = unreachable
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,4 +132,4 @@ def _why(error: Exception) -> str:
 
 
 def _refused(location: Location, what: str) -> AttemptError:
-    return AttemptError(Failure.REFUSED, f"{location.origin} {what}")
+    return AttemptError(Failure.REFUSED, f"{location.origin} {what}", unreachable=True)

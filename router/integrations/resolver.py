@@ -65,13 +65,13 @@ class Resolver:
         now = self._clock()
         failed = self._failed.get(key)
         if failed is not None and now < failed[0]:
-            raise AttemptError(Failure.REFUSED, failed[1])
+            raise AttemptError(Failure.REFUSED, failed[1], unreachable=True)
         found = self._fly(key, now)
         if isinstance(found, str):
             if len(self._failed) >= REMEMBERED:
                 self._failed = {name: kept for name, kept in self._failed.items() if kept[0] > now}
             self._failed[key] = (self._clock() + NEGATIVE_SECONDS, found)
-            raise AttemptError(Failure.REFUSED, found)
+            raise AttemptError(Failure.REFUSED, found, unreachable=True)
         self._failed.pop(key, None)
         return found
 
@@ -86,7 +86,8 @@ class Resolver:
         since, flight = self._flights.get(key, (now, None))
         if flight is None:
             if len(self._flights) >= THREADS:
-                return f"{key[0]}: too many names are being looked up at once"
+                # It says nothing about this name: not remembered, and no reason to think that the host is down.
+                raise AttemptError(Failure.REFUSED, f"{key[0]}: too many names are being looked up at once")
             flight = pool.spawn(self._look_up, key)
             self._flights[key] = (now, flight)
             flight.rawlink(lambda _: self._flights.pop(key, None))

@@ -213,7 +213,9 @@ class Lanes:
         )
 
     def claim(self, tag: str, limit: int, full: Collection[str]) -> tuple[list[Lease], int]:
-        """Lease due heads of a bucket, but those whose target is in `full`; return them and how many lanes were due.
+        """Lease due heads of a bucket; return them and how many lanes were due.
+
+        `full` names what has no room now: "<AccountSid> <target>", or "<target>" for every account.
 
         Never repeated: what a lost reply leased comes due again when the lease ends.
         """

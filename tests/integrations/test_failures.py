@@ -106,6 +106,7 @@ def test_answers(case: Case, senders: Integrations, made: Settings, target: Targ
     else:
         error = _error(senders, made, url=to.integration.url)
         assert (error.failure, error.status) == (case.failure, case.status)
+        assert not error.unreachable, "what was answered after connecting counts against the account's target only"
     assert len(target.requests) == 1
     assert senders.send(attempt(made, flow("external", url=target.url("/fine")))).body == b"<Response/>"
 
@@ -116,6 +117,7 @@ def test_nobody_listens(senders: Integrations, made: Settings) -> None:
         url = gone.url()
     error = _error(senders, made, url=url)
     assert error.failure is Failure.REFUSED
+    assert error.unreachable, "which counts against the host, whoever asks for it"
     assert "Connection refused" in error.reason
 
 

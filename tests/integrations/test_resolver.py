@@ -59,6 +59,7 @@ def _refusal(act: Callable[[], object]) -> str:
     with pytest.raises(AttemptError) as caught:
         act()
     assert caught.value.failure is Failure.REFUSED
+    assert caught.value.unreachable != ("too many names" in caught.value.reason)
     return caught.value.reason
 
 
@@ -109,11 +110,13 @@ def test_time_limit(resolver: Resolver, names: Names) -> None:
 
 
 def test_all_threads_busy(resolver: Resolver, names: Names) -> None:
-    """When every thread waits for a dead name, the next one is refused at once."""
+    """When every thread waits for a dead name, the next one is refused at once, and can be looked up later."""
     begun = _begin(resolver, names, *(f"dead{number}.test" for number in range(THREADS)))
+    names.known["a.test"] = "192.0.2.1"
     assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80))
     names.release()
     gevent.joinall(begun, timeout=10)
+    assert resolver.resolve("a.test", 80), "that says nothing about the name, and is not remembered"
 
 
 def test_other_thread(resolver: Resolver, names: Names) -> None:

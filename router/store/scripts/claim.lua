@@ -4,7 +4,8 @@
 -- KEYS 1 due   zset   every non-empty lane of the bucket -> ms at which its head may be claimed
 -- ARGV 1 token   2 limit: leases wanted at most   3 lease in ms   4 lost limit   5 retention in ms of the buried
 --      6 prefix of message keys   7 of lanes   8 of dead indexes   9 of flow records
---      10 lanes looked at, at most   11… targets that have no room now (breaker open, share full)
+--      10 lanes looked at, at most
+--      11… what has no room now (breaker open, share full): "<AccountSid> <target>", or "<target>" for every account
 -- An id is <AccountSid>:<MessageSid>; a flow record is "<target> <paused 0|1> <validity in s> <json>".
 --
 -- Returns {now, number of lanes still due, entry, entry, …}, an entry being
@@ -62,7 +63,8 @@ for _, lane_id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMI
         redis.call('HSET', message, 'held', now) -- waiting for the operator does not count as age
         redis.call('ZADD', due, now + pause, lane_id)
         break
-      elseif target and full[target] and now - since < validity * 1000 then
+      elseif target and (full[target] or full[string.sub(id, 1, 34) .. ' ' .. target])
+        and now - since < validity * 1000 then
         if m[2] then redis.call('HDEL', message, 'lease'); redis.call('HSET', message, 'state', 'queued') end
         redis.call('ZADD', due, now + pause, lane_id)
         break

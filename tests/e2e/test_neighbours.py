@@ -1,0 +1,75 @@
+"""What one account's flows do is not noticed by another's: its breakers, its backlog, its slow hosts."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow, Integration
+from tests.e2e.world import Reply, World, sign
+from tests.integrations.target import Target, answer
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+ACCOUNTS = {"AC" + digit * 32: digit * 32 for digit in "67"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One of the accounts of a world, and what it sends."""
+
+    world: World
+    sid: str
+
+    def flow(self, integration: Integration, **more: Any) -> FlexFlow:
+        """Make a flow of this account's that is answered at once."""
+        return self.world.flow(account=self.sid, integration=integration, response="accept", **more)
+
+    def text(self, flow: FlexFlow, theirs: str = "") -> Reply:
+        """Send a new SMS to a flow."""
+        fields: Mapping[str, str] = self.world.fields(flow, theirs, AccountSid=self.sid)
+        signature = sign("/webhooks/sms", fields, key=ACCOUNTS[self.sid])
+        return self.world.post(fields, X_Twilio_Signature=signature)
+
+    def state(self, reply: Reply) -> str:
+        """Return what has become of a message."""
+        return (self.world.call("HGET", self.world.record(reply.sid, self.sid), "state") or b"").decode()
+
+    def is_delivered(self, reply: Reply, *, within: float) -> None:
+        """Wait until a message is delivered."""
+        wait_until(lambda: self.state(reply) == "delivered", what=f"{reply.sid} is delivered", within=within)
+
+
+@pytest.fixture
+def twilio() -> Iterator[Target]:
+    """Twilio's webhooks, where the Studio flows of all accounts live."""
+    with Target() as running:
+        yield running
+
+
+@pytest.fixture
+def tenants(
+    tmp_path_factory: pytest.TempPathFactory, valkey: ValkeyServer, twilio: Target
+) -> Iterator[tuple[Tenant, Tenant]]:
+    """Two accounts of one process."""
+    config = f'twilio_webhooks_url = "{twilio.url("")}"\n'
+    config += "".join(f'[[account]]\nsid = "{sid}"\nauth_tokens = ["{token}"]\n' for sid, token in ACCOUNTS.items())
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=config, ROUTER_LEASE_SECONDS="30")
+    yield tuple(Tenant(world, sid) for sid in ACCOUNTS)  # type: ignore[misc]  # there are two
+    world.close()
+
+
+def test_what_twilio_refuses_one_account_is_delivered_for_another(
+    tenants: tuple[Tenant, Tenant], twilio: Target
+) -> None:
+    """Where one account's Studio flow answers 429, twenty messages of another's are delivered as if nothing was."""
+    loud, quiet = tenants
+    flows = {tenant: tenant.flow(Integration("studio", flow_sid=tenant.world.sid("FW"))) for tenant in tenants}
+    path = f"/v1/Accounts/{loud.sid}/Flows/{flows[loud].integration.flow_sid}"
+    twilio.script[path] = answer(429)
+    for _ in range(6):
+        loud.text(flows[loud])
+    wait_until(lambda: loud.world.metric("router_breakers_open") == 1, what="the breaker opens")
+    for reply in [quiet.text(flows[quiet]) for _ in range(20)]:
+        quiet.is_delivered(reply, within=2)
