@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from router.cli.append_only import DamagedFile, mend
-from router.cli.machine_memory import memory_limit
 from router.errors import RouterError
+from router.process.append_only import DamagedFile, mend
+from router.process.machine_memory import memory_limit
 
 CONFIG = Path(__file__).parents[1] / "process" / "valkey.conf"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.machine_memory import memory_limit
+from router.process.machine_memory import memory_limit
 
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 MB = 2**20

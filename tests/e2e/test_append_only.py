@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.append_only import _is_incomplete
+from router.process.append_only import _is_incomplete
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey, ask
 
 FILE = "appendonlydir/appendonly.aof.1.incr.aof"

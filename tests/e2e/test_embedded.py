@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.machine_memory import memory_limit
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey, ask
+from router.process.machine_memory import memory_limit
 
 Start = Callable[[EmbeddedValkey], subprocess.Popen[bytes]]
 
