@@ -15,7 +15,7 @@ from bench.text import KINDS, Text, strangers, texts
 from router.language import detector as models
 from router.language.detector import Detector
 from router.language.evidence import FLOOR, OTHER, Decision, decide, from_country, from_history, from_text
-from router.language.text import telling
+from router.language.text import indicative_words
 
 TENS: Final = {
     "ten": ("en", "es", "fr", "de", "it", "pt", "nl", "pl", "tr", "ru"),
@@ -65,7 +65,7 @@ def _told(part: str, kind: str, found: Sequence[Text], offered: Sequence[str], d
 def _decide(
     text: Text, offered: Sequence[str], detector: Detector, *, country: str = "", before: Decision | None = None
 ) -> Decision:
-    body = telling(text.text)
+    body = indicative_words(text.text)
     evidence = [
         from_text(detector.likelihood(body, offered), len(body), offered),
         from_country(country, offered),
@@ -124,11 +124,11 @@ def _lingua(found: Sequence[Text], offered: Sequence[str]) -> float:
 def _time(part: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Figure:
     """Measure the processor time of a text not seen before: what is telling in it, and how well that fits."""
     anew = Detector(detector.loaded)
-    anew.likelihood(telling(found[0].text), offered)
+    anew.likelihood(indicative_words(found[0].text), offered)
     taken = []
     for each in found[1 :: max(1, len(found) // _TIMED)]:
         started = time.thread_time()
-        anew.likelihood(telling(each.text), offered)
+        anew.likelihood(indicative_words(each.text), offered)
         taken.append(1e6 * (time.thread_time() - started))
     return figure(part, "a detection", "µs", taken, at_most=100)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from router.delivery.deliverer import Deliverer
-from router.delivery.yielder import Pause
+from router.delivery.yielder import Yielder
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw, conversation_id
@@ -74,7 +74,7 @@ class Intake:
         self._deliverer = deliverer
         self._likelihood = likelihood
         self._entries = EntryCache(store.routing)
-        self._yielder = Pause()
+        self._yielder = Yielder()
 
     def take(self, arrival: Arrival) -> Taken:
         """Resolve the message to a flow, accept it into its conversation's lane, and start its delivery if it is next.

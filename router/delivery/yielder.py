@@ -1,4 +1,4 @@
-"""Pause: turn to the process's other work in the middle of something long."""
+"""Yield to the process's other work in the middle of something long."""
 
 import time
 from typing import Final
@@ -7,8 +7,8 @@ from typing import Final
 _AT_ONCE: Final = 0.005
 
 
-class Pause:
-    """Called often, lets the other greenlets of the process run now and then."""
+class Yielder:
+    """Called often in the middle of something long, it lets the other greenlets of the process run now and then."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()

@@ -1,6 +1,6 @@
-"""Where a customer's number comes from, and which languages people there speak.
+"""The country of a customer's number, and the languages that people speak there.
 
-Both tables are others' work: Google's libphonenumber and Unicode's CLDR
+Both tables come from others: Google's libphonenumber and Unicode's CLDR
 (https://www.unicode.org/cldr/charts/latest/supplemental/territory_language_information.html).
 """
 
@@ -24,7 +24,7 @@ _TERRITORIES: Final = get_global("territory_languages")
 
 
 def country_of(address: str, said: str = "") -> str:
-    """Return the ISO 3166-1 country of a customer's address, "" where nobody knows.
+    """Return the ISO 3166-1 country of a customer's address, "" when it is unknown.
 
     Args:
         address: the address in any form; only a telephone number has a country, and a WhatsApp user id that begins
@@ -64,7 +64,7 @@ def _asked(number: str) -> str:
 def languages_of(country: str) -> Mapping[str, float]:
     """Return the languages people of a country would write in, as CLDR names them (`de`, `zh-Hant`), and their shares.
 
-    The shares add up to 1; none for a country that nobody knows.
+    The shares add up to 1. A country without data has none.
     """
     weighed: dict[str, float] = {}
     for name, known in _TERRITORIES.get(country.upper(), {}).items():

@@ -1,7 +1,7 @@
-"""How well a text fits languages: by its words and lingua's n-gram models, with a place for languages nobody offers.
+"""How well a text fits languages, by its words and by lingua's n-gram models; also whether it fits none of them.
 
-Both compare languages with each other and have no notion of none of them. So each text is also compared with languages
-of the background, of the same script; what fits one of those best fits no offered one. Words are looked at first: in a
+Both methods only compare languages with each other. So each text is also compared with background languages of the
+same script; a text that fits one of those best is in none of the offered languages. Words are looked at first: in a
 sentence they are nearly always enough, at a tenth of the n-grams' time.
 
 Models are loaded by the process that forks the workers (`router.process`), once, and shared by all: lingua keeps
@@ -95,7 +95,7 @@ class Detector:
     def likelihood(self, text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
         """Return how well a text fits each offered tag, and OTHER; None when nobody can say.
 
-        A tag without a model in memory is left out. The text is what `telling` returns.
+        A tag without a model in memory is left out. The text is what `indicative_words` returns.
         """
         return self._remembered(text, tuple(offered)) if text else None
 

@@ -27,9 +27,9 @@ FIRM: Final = 0.95
 # of 1,000 are right.
 CLEAR: Final = 0.99
 CLEAR_LETTERS: Final = 12
-# What the channel or the contact says outright: wrong so rarely.
+# How often the language in the webhook's URL, or the one that the contact chose, is wrong.
 _SAID_WRONG: Final = {"parameter": 0.02, "preference": 0.0005}
-# What the country of the number says nothing beside.
+# Where there is evidence of these kinds, the country of the number does not count.
 _BEYOND_COUNTRY: Final = frozenset(("parameter", "preference", "history"))
 # How often a customer's number is of a country whose languages say nothing: `make bench PART=language` has 15 %.
 _ELSEWHERE: Final = 0.15
@@ -49,7 +49,7 @@ class Evidence:
         source: `parameter`, `preference`, `contact`, `history`, `text` or `country`.
         sentence: what it says, for a person.
         likelihood: how well it fits each offered tag, and OTHER; only the ratios count.
-        letters: of a text, how many telling letters it has.
+        letters: of a text, how many letters the detector looked at.
 
     """
 
@@ -101,12 +101,15 @@ def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
         and text[0].letters >= CLEAR_LETTERS
         and _posterior(offered, text).get(language, 0) >= CLEAR
     )
-    steps = [each.sentence for each in evidence] or ["Nothing says which language it is in"]
+    steps = [each.sentence for each in evidence] or ["There is no evidence of the language"]
     if len(evidence) > 1:
         steps.append(f"Together: {_listed(posterior)}")
     if not language:
-        reason = "it is not offered here" if first == OTHER else f"a language needs {_percent(FLOOR)}"
-        steps.append(f"No language is decided: {_name(first)} has {_percent(probability)}, and {reason}")
+        if first == OTHER:
+            reason = f"the message is in none of {', '.join(offered)}, with a probability of {_percent(probability)}"
+        else:
+            reason = f"{first} has a probability of {_percent(probability)}, and at least {_percent(FLOOR)} is needed"
+        steps.append(f"No language is decided: {reason}")
     return Decision(
         language,
         probability,
@@ -130,7 +133,7 @@ def _posterior(offered: Sequence[str], evidence: Sequence[Evidence]) -> dict[str
 
 
 def _prior(offered: Sequence[str]) -> dict[str, float]:
-    """Return what is believed before there is evidence: that all are alike, the others together one of them.
+    """Return the probabilities before any evidence: equal for each offered language and for all others together.
 
     An address that names Spanish only has another language's customers as well: those of its default flow.
     """
@@ -144,7 +147,7 @@ def _decided(shares: Sequence[tuple[str, float]]) -> str:
 
 
 def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str) -> str:
-    """Say which single piece of evidence the decision hung on."""
+    """Say which single pieces of evidence, when left out, would change the decision."""
     changes = []
     for left_out in evidence:
         rest = _posterior(offered, [each for each in evidence if each is not left_out])
@@ -154,13 +157,13 @@ def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str)
     if changes:
         return "; ".join(changes)
     if not evidence:
-        return "any evidence would: a telling text, the country of the number, or the channel's or the contact's word"
+        return "any evidence: a longer text, the number's country, the language in the webhook's URL, a preference"
     another = "another language" if language else "one language"
-    return f"clearer evidence for {another}; leaving out any one of these would not"
+    return f"clearer evidence for {another}; no single piece of evidence decided it alone"
 
 
 def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Sequence[str]) -> Evidence | None:
-    """Make evidence of what the detector says about a text of so many telling letters; None when it says nothing.
+    """Make evidence of what the detector says about a text of so many letters; None when it says nothing.
 
     An offered tag that it does not know is less likely than any language that is not offered: such a text goes to the
     default, unless something else speaks for that tag.
@@ -176,7 +179,7 @@ def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Seq
 
 
 def from_country(country: str, offered: Sequence[str]) -> Evidence | None:
-    """Make evidence of the languages of the country that the customer's number is from; None for one nobody knows."""
+    """Make evidence of the languages of the country of the customer's number; None for a country without data."""
     spoken = languages_of(country)
     if not spoken:
         return None
@@ -208,7 +211,7 @@ def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float
 
 def from_parameter(value: str, offered: Sequence[str]) -> Evidence | None:
     """Make evidence of the language that the channel names outright; None when it names none."""
-    return _said("parameter", f"The channel says {value!r}", value, offered)
+    return _said("parameter", f"The webhook's URL says lang={value}", value, offered)
 
 
 def from_preference(tag: str, offered: Sequence[str]) -> Evidence | None:
@@ -276,7 +279,7 @@ def _listed(shares: Mapping[str, float]) -> str:
 
 
 def _percent(share: float) -> str:
-    """Write a probability: none is quite certain, and none quite out of the question."""
+    """Write a probability; never as 0 % or 100 %, because no language is certain or excluded."""
     return "over 99 %" if share > 0.99 else "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"  # noqa: PLR2004
 
 

@@ -1,6 +1,6 @@
-"""What a message's body says about its language, and what it says to whoever has to stop writing.
+"""Prepares a message's body for language detection, and detects opt-out keywords.
 
-A link, a number, an emoji, an "ok" are written alike in many languages: they never decide about one.
+Links, numbers, emoji and words such as "ok" are written alike in many languages, so they are left out.
 """
 
 import re
@@ -8,12 +8,12 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-# Characters of a body that are looked at: what is telling comes early, and reading all of WhatsApp's 4,096 takes time.
+# Characters of a body that are looked at: the first words are enough, and reading all of WhatsApp's 4,096 takes time.
 READ: Final = 300
-# Letters that are handed on: `make bench PART=language` tells whole sentences hardly better. From 120 on, lingua would
-# count otherwise, and its confidences mean something else.
+# Letters that are handed on: `make bench PART=language` shows hardly any gain from more. From 120 on, lingua counts in
+# another way, and its confidences are not comparable.
 MOST_LETTERS: Final = 80
-# Fewer Latin letters say nothing: "si", "ja", "no" are words of many languages. One letter of a rarer script does.
+# Fewer Latin letters are no evidence: "si", "ja", "no" are words of many languages. One letter of another script is.
 LEAST_LETTERS: Final = 3
 
 
@@ -49,7 +49,7 @@ _EVERYWHERE: Final = frozenset(
 )
 
 
-def telling(body: str) -> str:
+def indicative_words(body: str) -> str:
     """Return the words of a body that say something about its language, in at most `MOST_LETTERS` letters.
 
     Left out are links, e-mail addresses, mentions, numbers, codes and emoji. "" when nothing is left, or only words
@@ -124,7 +124,7 @@ _LONGEST_OPT_OUT: Final = max(map(len, _OPT_OUT)) + 8  # with punctuation
 
 
 def is_opt_out(body: str) -> bool:
-    """Say whether a body is nothing but an unambiguous word with which people ask not to be written to any more."""
+    """Say whether a body is nothing but an opt-out keyword."""
     if len(body) > 4 * _LONGEST_OPT_OUT:
         return False
     # Composed, for some keyboards write accents as letters of their own, and ＳＴＯＰ is STOP.  # noqa: RUF003

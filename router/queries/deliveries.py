@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.delivery.yielder import Pause
+from router.delivery.yielder import Yielder
 from router.language.detector import language_of
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw
 from router.routing.contact import NOBODY, identities_of
-from router.routing.resolve import Circumstance, Likelihood, Route, foretell, identities
+from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
 from router.store import Store
 from router.store.deliveries import Delivery
 from router.store.languages import NOT_LOADED
@@ -28,9 +28,9 @@ def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: st
     `lang` is the language that the webhook's URL named.
     """
     entries = store.flows.entries(message.account_sid, identities(message))
-    circumstance = Circumstance(time.time(), lang=lang, likelihood=likelihood, pause=Pause())
+    circumstance = Circumstance(time.time(), lang=lang, likelihood=likelihood, pause=Yielder())
     contact = store.contacts.first(message.account_sid, identities_of(message))
-    return foretell(
+    return preview(
         message,
         entries,
         circumstance,

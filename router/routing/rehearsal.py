@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
 from router.routing.contact import NOBODY, Choice, Known, Stay, identities_of
-from router.routing.resolve import Circumstance, Entry, Likelihood, Route, foretell, identities
+from router.routing.resolve import Circumstance, Entry, Likelihood, Route, identities, preview
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Rehearsal:
         names = identities_of(message)
         contact = next((found for name in names if (found := self._contacts.get(name))), None) or _Contact(names[0])
         stay = contact.stays.get(message.contact_identity)
-        route, kept = foretell(
+        route, kept = preview(
             message, entries, circumstance, known=contact.known, stay=stay, sticky_hours=self._sticky_hours
         )
         if route.choice is not None and (route.choice.preference or not route.choice.passing):

@@ -10,9 +10,9 @@ from typing import Literal
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
 from router.routing.contact import Candidate, Choice, Known, Stay, stays
-from router.routing.selection import CIRCUMSTANCE, Circumstance, Likelihood, Weighing, not_taken
+from router.routing.selection import CIRCUMSTANCE, Circumstance, Likelihood, Selection, not_taken
 
-__all__ = ["Circumstance", "Entry", "Likelihood", "Route", "disposition", "facts", "foretell", "identities", "resolve"]
+__all__ = ["Circumstance", "Entry", "Likelihood", "Route", "disposition", "facts", "identities", "preview", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
     is chosen like any other: its messages wait.
     """
     steps: list[str] = []
-    weighing: Weighing | None = None
+    selection: Selection | None = None
     chosen: FlexFlow | None = None
     looked: list[Entry] = []
     for entry in entries:
@@ -78,8 +78,8 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
         ranked = tuple(sorted(entry.flows, key=_rank)) if len(entry.flows) > 1 else entry.flows
         taking = tuple(flow for flow in ranked if flow.enabled and flow.channel_type == message.channel)
         if any(not flow.is_default for flow in taking):
-            weighing = weighing or Weighing(message, circumstance)
-            chosen = weighing.choose(taking)
+            selection = selection or Selection(message, circumstance)
+            chosen = selection.choose(taking)
         elif taking:
             chosen = taking[0]
         if chosen is None or len(ranked) > 1:
@@ -88,14 +88,14 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
                 ranked if chosen is None else [each for each in ranked if each.channel_type == message.channel]
             )
             steps += _not_taken(of_interest, message.channel)
-        if weighing is not None:
-            steps += weighing.said()
+        if selection is not None:
+            steps += selection.said()
         if chosen is not None:
             steps.append(f"{entry.identity} has {chosen.sid}{', which is paused' if chosen.paused else ''}")
             break
         if not ranked:
             steps.append(f"{entry.identity} has no flow")
-    if weighing is None:
+    if selection is None:
         return Route(chosen, tuple(looked), tuple(steps), "" if chosen else _reason(message, entries))
     reachable = _reachable(entries, message.channel)
     return Route(
@@ -103,13 +103,13 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
         entries=reachable,
         steps=tuple(steps),
         reason="" if chosen else _reason(message, entries),
-        language=weighing.language if chosen and not chosen.is_default else "",
-        choice=weighing.choice(chosen, _candidates(reachable, message.channel)),
-        failed=tuple(weighing.failed),
+        language=selection.language if chosen and not chosen.is_default else "",
+        choice=selection.choice(chosen, _candidates(reachable, message.channel)),
+        failed=tuple(selection.failed),
     )
 
 
-def foretell(  # noqa: PLR0913 - what `accept` knows, by keyword
+def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
     message: Message,
     entries: Sequence[Entry],
     circumstance: Circumstance,

@@ -1,4 +1,4 @@
-"""Which of the flows of one address takes a message, where they have conditions: their rules, then its language."""
+"""Selects the flow of one address that takes a message, by the flows' conditions (Match) and languages."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from router.language.evidence import (
     from_text,
 )
 from router.language.tag import best, names
-from router.language.text import is_opt_out, telling
+from router.language.text import indicative_words, is_opt_out
 from router.match import compile_expression
 from router.match.values import bucket, variables
 from router.message.inbound import Message
 from router.routing.contact import NOBODY, Candidate, Choice, Known, Strength, identities_of
 
-# Steps are stored with every message: beyond so many flows that were not taken for one reason, only their number is.
+# The steps are stored with every message. They name at most this many flows for each reason, then only count them.
 _NAMED: Final = 6
 
 # Languages weighed for one address, some 2 ms. 500 flows may name 16,000.
@@ -68,14 +68,14 @@ class Circumstance:
 CIRCUMSTANCE: Final = Circumstance(0.0)
 
 
-class Weighing:
-    """One message, weighed against the flows of the addresses it may be found by."""
+class Selection:
+    """Selects the flow for one message, address after address, and gathers the reasons."""
 
     def __init__(self, message: Message, circumstance: Circumstance) -> None:
         self._message = message
         self._circumstance = circumstance
         self._opt_out = message.opt_out_type or ("STOP" if is_opt_out(message.body) else "")
-        self._told = "" if self._opt_out else telling(message.body)
+        self._told = "" if self._opt_out else indicative_words(message.body)
         self._flows: Sequence[FlexFlow] = ()
         self._decision: Decision | None = None
         self._command = ""
@@ -92,7 +92,9 @@ class Weighing:
         """Return the first flow of an address that takes the message; they are enabled, and in their order."""
         self._flows, self._decision, self._command = flows, None, self._commanded(flows)
         if self._opt_out:
-            self._steps.append(f"It is an opt-out word ({self._opt_out}): it changes nothing of the conversation")
+            self._steps.append(
+                f"The message is an opt-out keyword ({self._opt_out}): the conversation keeps its flow and language"
+            )
         refused: dict[str, list[str]] = {}
         chosen = None
         for flow in flows:
@@ -113,14 +115,14 @@ class Weighing:
             if why_not is not None:
                 return why_not
         if flow.language and self.decision.language not in flow.language:
-            return "for another language" if self.decision.language else "no language is decided"
+            return "its Language is another one" if self.decision.language else "no language is decided"
         return None
 
     def _rule(self, flow: FlexFlow) -> str | None:
         try:
             expression = compile_expression(flow.match)
             if self._opt_out and "opt_out_type" not in expression.names:
-                return "its Match does not ask for opt-outs"
+                return "its Match does not test opt_out_type"
             asked = expression.names
             values = dict(
                 variables(
@@ -136,8 +138,8 @@ class Weighing:
         except (ExpressionError, ValueError) as error:
             self.failed.append((flow.sid, str(error)))
             if len(self.failed) <= _NAMED:
-                self._steps.append(f"The Match of {flow.sid} has no value: {error}")
-            return "its Match has no value"
+                self._steps.append(f"The Match of {flow.sid} could not be evaluated: {error}")
+            return "its Match could not be evaluated"
         if not met:
             return "its Match is false"
         self._by_rule, self._by_content, self._by_clock = True, expression.content, "now" in expression.names
@@ -187,7 +189,7 @@ class Weighing:
         evidence = from_text(self._circumstance.likelihood(self._told, offered), letters(self._told), offered)
         self._read = evidence is not None
         if evidence is None:
-            self._steps.append(f"The text is not read: no model for {', '.join(offered)} is in memory")
+            self._steps.append(f"The text is not evaluated: no language model for {', '.join(offered)} is loaded")
         return evidence
 
     @property
@@ -267,5 +269,5 @@ _UNASKED: Final = Decision("", 0.0, (), firm=False, clear=False, steps=(), other
 
 
 def letters(words: str) -> int:
-    """Count the letters of telling words."""
+    """Count the letters of some words."""
     return len(words) - words.count(" ")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from router.language.detector import Detector, load, needed
 from router.language.evidence import OTHER
-from router.language.text import script_of, telling
+from router.language.text import indicative_words, script_of
 
 OFFERED = ("en", "es")
 
@@ -18,7 +18,7 @@ def detector() -> Detector:
 
 
 def _best(detector: Detector, body: str, offered: tuple[str, ...] = OFFERED) -> str:
-    likelihood = detector.likelihood(telling(body), offered)
+    likelihood = detector.likelihood(indicative_words(body), offered)
     assert likelihood
     return max(likelihood, key=lambda tag: likelihood[tag])
 
@@ -85,5 +85,5 @@ def test_nothing_is_loaded_for_nothing() -> None:
 @given(body=st.text(alphabet=st.characters(), max_size=400))
 def test_every_text_is_read(detector: Detector, body: str) -> None:
     """Emoji, mixed scripts, NUL, lone surrogates: never an exception; likelihoods are probabilities above nothing."""
-    likelihood = detector.likelihood(telling(body), OFFERED)
+    likelihood = detector.likelihood(indicative_words(body), OFFERED)
     assert likelihood is None or all(0 < each <= 1 for each in likelihood.values())

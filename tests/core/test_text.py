@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.language.text import MOST_LETTERS, is_opt_out, telling
+from router.language.text import MOST_LETTERS, indicative_words, is_opt_out
 
 
 @pytest.mark.parametrize(
@@ -34,13 +34,13 @@ from router.language.text import MOST_LETTERS, is_opt_out, telling
 )
 def test_what_is_told(body: str, told: str) -> None:
     """Words are; links, addresses, numbers, emoji and what everybody writes are not."""
-    assert telling(body) == told
+    assert indicative_words(body) == told
 
 
 @given(st.text(alphabet=st.characters(), max_size=3000))
 def test_every_body_is_read(body: str) -> None:
     """No body fails, and no more is handed on than is worth looking at."""
-    told = telling(body)
+    told = indicative_words(body)
     assert len(told) - told.count(" ") <= MOST_LETTERS
     told.encode()  # which lingua does: no lone surrogate is left
     is_opt_out(body)
@@ -51,7 +51,7 @@ def test_every_body_is_read(body: str) -> None:
 )
 def test_a_long_body_is_cut(body: str) -> None:
     """Only its beginning is looked at: what a body says about its language, it says early."""
-    told = telling(body)
+    told = indicative_words(body)
     assert len(told) - told.count(" ") <= MOST_LETTERS
 
 
