@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 import gevent
 import gunicorn.http.message
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.body import ChunkedReader
+from gunicorn.http.errors import InvalidChunkSize
 from gunicorn.workers.base import Worker
 
 from router.errors import SettingsError
@@ -84,6 +86,30 @@ keepalive = 5
 # quadratic time; so its maximum is moved.
 limit_request_line = 64 * 1024
 gunicorn.http.message.MAX_REQUEST_LINE = limit_request_line
+# Twilio sends some 15 headers, and proxies add as many.
+limit_request_fields = 64
+# Bytes of all headers together. gunicorn would read 512 KiB, 64 times the longest one, and it copies what it has with
+# every packet. It sets its bound on each request; the class has this one in its place.
+_HEADERS_MOST = 64 * 1024
+gunicorn.http.message.Message.max_buffer_headers = property(lambda _: _HEADERS_MOST, lambda _, __: None)
+# Chunks of one body. Proxies send some KiB in each; in chunks of one byte it would cost 30 times what it costs whole.
+_CHUNKS_MOST = 1024
+
+
+class _FewChunks(ChunkedReader):  # type: ignore[misc] # gunicorn ships no types
+    """Reads a body in chunks, and refuses it when there are very many."""
+
+    _chunks = 0
+
+    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> Any:
+        """Begin the next chunk."""
+        self._chunks += 1
+        if self._chunks > _CHUNKS_MOST:
+            raise InvalidChunkSize(b"more than %d chunks" % _CHUNKS_MOST)
+        return super().parse_chunk_size(unreader, data)
+
+
+gunicorn.http.message.ChunkedReader = _FewChunks
 # Only the router judges who may say X-Forwarded-* (ROUTER_TRUSTED_PROXIES).
 forwarded_allow_ips = ""
 # Connections of one process, waiting relays and idle keep-alives included.
