@@ -321,6 +321,11 @@ class Settings(_Table):
         """The accounts by their SIDs."""
         return {account.sid: account for account in self.accounts}
 
+    @cached_property
+    def by_api_key(self) -> Mapping[str, tuple[Account, ApiKey]]:
+        """The API keys by their SIDs, each with its account."""
+        return {key.sid: (account, key) for account in self.accounts for key in account.api_keys}
+
     def account(self, sid: str) -> Account | None:
         """Return the account, or None when it is not one of ours."""
         return self.by_sid.get(sid)

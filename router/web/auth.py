@@ -81,10 +81,9 @@ def authenticate(request: Request, settings: Settings) -> Account:
 def _secrets(user: str, settings: Settings) -> tuple[Account | None, tuple[str, ...]]:
     if account := settings.account(user):
         return account, account.auth_tokens
-    for account in settings.accounts:
-        for key in account.api_keys:
-            if key.sid == user:
-                return account, (key.secret,)
+    if found := settings.by_api_key.get(user):
+        account, key = found
+        return account, (key.secret,)
     return None, _NOBODYS
 
 
