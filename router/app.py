@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gevent
-from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, NotFound
 
 from router import metrics
 from router.delivery.deliverer import AttemptReport, Deliverer
@@ -168,6 +168,12 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, healer, log)
     app.extensions["router"] = Router(store, integrations, deliverer, replier, webhook, healer, fault, log)
     app.register_blueprint(webhooks.blueprint(webhook))
+
+    def missed(error: NotFound) -> Response:
+        response = http_response(error)
+        webhook.missed(request.environ, response)
+        return response
+
     app.register_blueprint(flex_flows.blueprint(settings, store))
     app.register_blueprint(addresses.blueprint(settings, store))
     app.register_blueprint(deliveries.blueprint(settings, store, likelihood))
@@ -179,6 +185,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_error_handler(InvalidFlow, flow_response)
     app.register_error_handler(FlowChanged, changed_response)
     app.register_error_handler(HTTPException, http_response)
+    app.register_error_handler(NotFound, missed)
     app.register_error_handler(StoreUnavailable, _store_error)
     return app
 

@@ -1,7 +1,7 @@
-"""What may have happened to a form or a key between Twilio's signature and us; `suspect_url` does the same for the URL.
+"""What may have happened to a form, a signature or a key between Twilio and us; `url` has those of the URL.
 
-A suspicion is a value that may be what Twilio signed, with the findings that are true if it was. Nothing here decides
-anything: `router.diagnosis.signature` recomputes signatures over them, for people.
+A deviation is a value that Twilio may have signed in place of the one that came, with what is wrong if it did. Nothing
+is decided here: `router.diagnosis.signature` computes signatures over them, for people. They are yielded one at a time.
 
 https://www.twilio.com/docs/usage/security
 https://www.twilio.com/docs/api/errors/57012
@@ -29,7 +29,7 @@ _MISSING_MOST: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, if the suspicion is true.
+    """One thing that is wrong, if the deviation is what happened.
 
     `cause` is a word for programs, `found` says what is wrong and `advice` what to change.
     """
@@ -40,8 +40,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect(Generic[T]):
-    """A value that may be what Twilio signed, and what is wrong if it was; nothing for the value as it is now."""
+class Deviation(Generic[T]):
+    """A value that Twilio may have signed, and what is wrong if it did; nothing for the value as it came."""
 
     value: T
     findings: tuple[Finding, ...] = ()
@@ -50,19 +50,8 @@ class Suspect(Generic[T]):
 # -- the form ------------------------------------------------------------------------------------------------------
 
 
-def forms(raw: Raw, fields: Form) -> Iterator[Suspect[Form]]:
-    """List the forms that Twilio may have signed, the form that came first; only for one that came by POST."""
-    yield Suspect(fields)
-    yield from _encodings(raw, fields)
-    yield from _blanks(fields)
-    yield from _spaces(fields)
-    for n, (name, _) in enumerate(fields):
-        found = f"Twilio signed the form without {name[:40]!r}: something on the way added it"
-        advice = "find the proxy or the test that changes the form, and let it pass the body on as it is"
-        yield Suspect([*fields[:n], *fields[n + 1 :]], (Finding("field_added", found, advice),))
-
-
-def _encodings(raw: Raw, fields: Form) -> Iterator[Suspect[Form]]:
+def encodings(raw: Raw, fields: Form) -> Iterator[Deviation[Form]]:
+    """Read the body of a POST in the ways in which a program between Twilio and us may have misread it."""
     text = raw.body.decode("utf-8", "replace")
     pairs = [pair.partition("=")[::2] for pair in text.split("&") if pair]
     untouched = "let every proxy and middleware pass the body on byte for byte, and not parse it first"
@@ -70,94 +59,124 @@ def _encodings(raw: Raw, fields: Form) -> Iterator[Suspect[Form]]:
         ("was encoded twice on the way", [(unquote_plus(name), unquote_plus(value)) for name, value in fields]),
         ("was encoded twice on the way", [(unquote(name), unquote(value)) for name, value in fields]),
         ("was decoded on the way: + became a blank", [(unquote(name), unquote(value)) for name, value in pairs]),
-        ("was decoded on the way, and a % or + in it again by us", [(name, value) for name, value in pairs]),
+        ("was decoded on the way, and the router decoded a % or + in it again", pairs),
     )
     for how, reading in readings:
         if list(reading) != list(fields):
-            yield Suspect(reading, (Finding("double_decoding", f"the form {how}", untouched),))
+            yield Deviation(reading, (Finding("double_decoding", f"the form {how}", untouched),))
     if "\N{REPLACEMENT CHARACTER}" in text or any("\N{REPLACEMENT CHARACTER}" in value for _, value in fields):
         for charset in ("latin-1", "cp1252"):
             reading = parse_qsl(raw.body.decode("latin-1"), keep_blank_values=True, encoding=charset, errors="replace")
-            yield Suspect(reading, (Finding("charset", f"the form came as {charset}; Twilio sends UTF-8", untouched),))
+            yield Deviation(
+                reading, (Finding("charset", f"the form came as {charset}; Twilio sends UTF-8", untouched),)
+            )
 
 
-def _blanks(fields: Form) -> Iterator[Suspect[Form]]:
+def blanks(fields: Form) -> Iterator[Deviation[Form]]:
+    """Add the blank values that Twilio sends and that are not there, all or some; or take all blank ones away."""
     names = {name for name, _ in fields}
     untouched = "let nothing on the way parse the form; where it must be, keep its blank values"
     places = [name for name in _PLACES if name not in names]
     missing = [*places, *(["Body"] if "Body" not in names else [])]
-    singles = (group for most in range(1, _MISSING_MOST + 1) for group in combinations(missing, most))
-    for group in dict.fromkeys([tuple(missing), tuple(places), *singles]):
+    few = (group for most in range(1, _MISSING_MOST + 1) for group in combinations(missing, most))
+    for group in dict.fromkeys([tuple(missing), tuple(places), *few]):
         if group:
-            which = ", ".join(group)
-            found = f"blank values were dropped on the way: {which}"
-            yield Suspect([*fields, *((name, "") for name in group)], (Finding("blank_values", found, untouched),))
+            found = f"blank values were dropped on the way: {', '.join(group)}"
+            yield Deviation([*fields, *((name, "") for name in group)], (Finding("blank_values", found, untouched),))
     kept = [(name, value) for name, value in fields if value]
     if len(kept) < len(fields):
         found = "the form was signed without its blank values"
-        advice = "whoever signs must keep them: Twilio does; a test or a proxy that signs anew may not"
-        yield Suspect(kept, (Finding("blank_values", found, advice),))
+        advice = "Twilio signs blank values too: let the test or proxy that signs this request anew keep them"
+        yield Deviation(kept, (Finding("blank_values", found, advice),))
 
 
-def _spaces(fields: Form) -> Iterator[Suspect[Form]]:
+def spaces(fields: Form) -> Iterator[Deviation[Form]]:
+    """Give white space back to what a customer wrote, or take it away, and change line ends."""
     advice = "let nothing on the way parse the form, or trim and rewrite what is in it"
     present = [name for name in _WRITTEN if name in dict(fields)]
     for name in present:
         finding = Finding("spaces", f"white space at an end of {name} was trimmed on the way", advice)
         for before, after in _PADDINGS:
-            yield Suspect([(key, before + text + after if key == name else text) for key, text in fields], (finding,))
+            yield Deviation([(key, before + text + after if key == name else text) for key, text in fields], (finding,))
     finding = Finding("spaces", "white space or line ends in the form were changed on the way", advice)
     changes: tuple[Form, ...] = (
         [(name, value.strip()) for name, value in fields],
         [(name, value.replace("\r\n", "\n")) for name, value in fields],
         [(name, value.replace("\r\n", "\n").replace("\n", "\r\n")) for name, value in fields],
     )
-    yield from (Suspect(changed, (finding,)) for changed in changes if list(changed) != list(fields))
+    yield from (Deviation(changed, (finding,)) for changed in changes if list(changed) != list(fields))
+
+
+def added(fields: Form) -> Iterator[Deviation[Form]]:
+    """Leave out one field after the other."""
+    advice = "find the proxy or the test that changes the form, and let it pass the body on as it is"
+    for n, (name, _) in enumerate(fields):
+        found = f"Twilio signed the form without {name[:40]!r}: something on the way added it"
+        yield Deviation([*fields[:n], *fields[n + 1 :]], (Finding("field_added", found, advice),))
+
+
+# -- the signature's header ----------------------------------------------------------------------------------------
+
+
+def signatures(given: str) -> Iterator[Deviation[str]]:
+    """List what X-Twilio-Signature may have been before a proxy wrote it differently."""
+    found = "X-Twilio-Signature came written differently (escaped, quoted or without its padding)"
+    finding = Finding("signature_header", found, "let the proxy pass Twilio's headers on as they are")
+    plain = unquote(given).strip().strip('"')
+    padded = plain.rstrip("=") + "=" * (-len(plain.rstrip("=")) % 4)
+    for other in dict.fromkeys((padded, padded.replace(" ", "+"), padded.replace("-", "+").replace("_", "/"))):
+        if other != given:
+            yield Deviation(other, (finding,))
 
 
 # -- the key -------------------------------------------------------------------------------------------------------
 
 
-def keys(accounts: Iterable[Account], account_sid: str, settings_header: str | None) -> Iterator[Suspect[Key]]:
-    """List keys that should not have signed and may have: wrongly chosen ones of the account, then those of others."""
-    accounts = sorted(accounts, key=lambda account: account.sid != account_sid)
-    for account in accounts:
-        own = account.sid == account_sid
-        tokens = keys_for(account.auth_tokens, (), None)
-        shared = [_shared(record.id, record.secret, record.algorithm) for record in account.shared_keys]
-        for key in (*tokens, *shared):
-            if own:
-                yield from _scheme(key, settings_header, token=key in tokens)
-            else:
-                found = f"{key.label} of account {account.sid} signed, and the message is of {account_sid or 'none'}"
-                advice = (
-                    "a subaccount's webhooks are signed with the subaccount's own token: check sid and auth_tokens of "
-                    "both accounts in the settings; they may be interchanged"
-                )
-                yield Suspect(_named(account, key), (Finding("other_account", found, advice),))
-        for api_key in account.api_keys:
-            found = f"the secret of API key {api_key.sid} signed"
-            advice = "Twilio never signs with an API key: whoever sends this must sign with the account's auth token"
-            yield Suspect(Key(api_key.sid, api_key.secret.encode()), (Finding("api_key", found, advice),))
-
-
-def _scheme(key: Key, header: str | None, *, token: bool) -> Iterator[Suspect[Key]]:
+def schemes(account: Account, header: str) -> Iterator[Deviation[Key]]:
+    """List the account's own keys with the digests that the request's headers do not allow them."""
     algorithms: tuple[Algorithm, ...] = ("sha1", "sha256")
-    for algorithm in algorithms:
-        found = f"{key.label} signed with {algorithm.upper()}"
-        found += f", and the request says {header[:120]!r}" if header else ", and the request names no shared key"
-        if token:
-            advice = "an auth token signs with SHA-1 and without X-Twilio-Webhooks-Signature-Settings: let the proxy "
-            advice += "keep Twilio's headers, and check the signature settings of the URL's webhook rule at Twilio"
-        else:
-            advice = "check that X-Twilio-Webhooks-Signature-Settings reaches the router, and id and algorithm of the "
-            advice += "key in [[account.shared_keys]]"
-        yield Suspect(replace(key, algorithm=algorithm), (Finding("scheme_of_key", found, advice),))
+    tokens = keys_for(account.auth_tokens, (), None)
+    for key in (*tokens, *_shared(account)):
+        for algorithm in algorithms:
+            found = f"{key.label} signed with {algorithm.upper()}"
+            found += f", and the request says {header[:120]!r}" if header else ", and the request names no shared key"
+            if key in tokens:
+                advice = "an auth token signs with SHA-1 and without X-Twilio-Webhooks-Signature-Settings: let the "
+                advice += "proxy keep Twilio's headers, and check the signature settings of the URL's webhook rule"
+            else:
+                advice = "check that X-Twilio-Webhooks-Signature-Settings reaches the router, and id and algorithm of "
+                advice += "the key in [[account.shared_keys]]"
+            yield Deviation(replace(key, algorithm=algorithm), (Finding("scheme_of_key", found, advice),))
 
 
-def _shared(label: str, secret: str, algorithm: str) -> Key:
-    return Key(label, secret.encode(), "sha256" if algorithm == "HMAC_SHA256" else "sha1")
+def api_keys(account: Account) -> Iterator[Deviation[Key]]:
+    """List the secrets of an account's API keys, with which Twilio never signs."""
+    for api_key in account.api_keys:
+        found = f"the secret of API key {api_key.sid} signed"
+        advice = (
+            "Twilio never signs with an API key: let the program that sends this sign with the account's auth token"
+        )
+        yield Deviation(Key(api_key.sid, api_key.secret.encode()), (Finding("api_key", found, advice),))
 
 
-def _named(account: Account, key: Key) -> Key:
-    return replace(key, label=f"{account.sid} {key.label}")
+def foreign(accounts: Iterable[Account], account_sid: str) -> Iterator[Deviation[Key]]:
+    """List the keys of the other accounts in the settings."""
+    advice = (
+        "a subaccount's webhooks are signed with the subaccount's own token: check sid and auth_tokens of both "
+        "accounts in the settings; they may be interchanged"
+    )
+    whose = account_sid[:40] if account_sid.isprintable() else "another account"
+    for account in accounts:
+        if account.sid == account_sid:
+            continue
+        for key in (*keys_for(account.auth_tokens, (), None), *_shared(account)):
+            found = f"{key.label} of account {account.sid} signed, and the message is of {whose or 'none'}"
+            yield Deviation(key, (Finding("other_account", found, advice),))
+        yield from api_keys(account)
+
+
+def _shared(account: Account) -> tuple[Key, ...]:
+    return tuple(
+        Key(each.id, each.secret.encode(), "sha256" if each.algorithm == "HMAC_SHA256" else "sha1")
+        for each in account.shared_keys
+    )

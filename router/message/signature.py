@@ -22,6 +22,10 @@ Algorithm = Literal["sha1", "sha256"]
 
 _ALGORITHMS: Final[dict[str, Algorithm]] = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+# Characters of a signature: Base64 of a digest of 20 or of 32 bytes.
+_LENGTHS: Final[dict[Algorithm, int]] = {"sha1": 28, "sha256": 44}
+# Twilio's header that names a shared key has some 80 characters.
+_SETTINGS_MOST: Final = 500
 _BODY_HASH: Final = "bodySHA256"
 _BASE = re.compile(
     r"(?P<scheme>https?)://"
@@ -70,10 +74,13 @@ def keys_for(
     `settings_header` is the request's `X-Twilio-Webhooks-Signature-Settings`, as `key=<id>,algorithm=HMAC_SHA256`.
     Without it an auth token signed (always with SHA-1); with it only the shared key that it names, so both schemes
     may be in use on one URL. The header chooses a key, never an algorithm: one that names another algorithm than
-    our record of the key, or a key we do not have, or says anything twice, leaves no key at all.
+    our record of the key, or a key we do not have, or says anything twice, or is longer than any of Twilio's, leaves no
+    key at all.
     """
     if not settings_header:
         return tuple(Key(f"auth_token[{n}]", token.encode()) for n, token in enumerate(auth_tokens))
+    if len(settings_header) > _SETTINGS_MOST:
+        return ()
     named = [(name.strip(), value.strip()) for name, _, value in (p.partition("=") for p in settings_header.split(","))]
     chosen = dict(named)
     if len(chosen) != len(named):
@@ -92,7 +99,7 @@ def sign(url: str, params: Iterable[tuple[str, str]], key: Key) -> str:
     Names are put in byte order; the values of a repeated name are put in order too and repeated values count once,
     which is what the official libraries do and Twilio documents nowhere.
     """
-    return _sign(_bytes(url) + _signed_form(params), key).decode("ascii")
+    return _sign(_bytes(url) + signed_form(params), key).decode("ascii")
 
 
 def sign_time(signature: str, seconds: int, keys: Iterable[Key]) -> str:
@@ -109,16 +116,21 @@ def verify(urls: Sequence[str], params: Iterable[tuple[str, str]], signature: st
     """Find the key that made `signature` over one of `urls` and the form's fields; None when there is none.
 
     `urls` are the forms the signed URL may have, from `signed_urls`, the likeliest first. Each comparison takes the
-    same time wherever the texts differ.
+    same time wherever the texts differ. Nothing is computed for a signature whose length no key of these makes.
     """
     given = _bytes(signature)
-    form = _signed_form(params)
+    keys = [key for key in keys if len(given) == _LENGTHS[key.algorithm]]
+    form = signed_form(params) if keys else b""
     for url in urls:
-        signed = _bytes(url) + form
         for key in keys:
-            if hmac.compare_digest(_sign(signed, key), given):
+            if matches(url, form, given, key):
                 return key
     return None
+
+
+def matches(url: str, form: bytes, signature: bytes, key: Key) -> bool:
+    """Say whether `key` made `signature` over a URL and a form, which `signed_form` has written: one HMAC."""
+    return hmac.compare_digest(_sign(_bytes(url) + form, key), signature)
 
 
 def signed_urls(base: str, raw_target: str) -> tuple[str, ...]:
@@ -169,7 +181,8 @@ def _sign(signed: bytes, key: Key) -> bytes:
     return base64.b64encode(hmac.digest(key.secret, signed, key.algorithm))
 
 
-def _signed_form(params: Iterable[tuple[str, str]]) -> bytes:
+def signed_form(params: Iterable[tuple[str, str]]) -> bytes:
+    """Write the fields of a form in the way in which Twilio signs them, behind the URL."""
     # Pairs sort by name first and by value next, and str sorts by code point, which is the order of UTF-8 bytes.
     return _bytes("".join(chain.from_iterable(sorted(set(params)))))
 

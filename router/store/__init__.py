@@ -81,7 +81,7 @@ def connect(settings: Settings) -> Store:
             keep_seconds=max(settings.sticky_hours * _HOUR, settings.retention_days * _DAY),
         ),
         failures=Failures(slow),
-        refusals=Refusals(slow),
+        refusals=Refusals(slow, [account.sid for account in settings.accounts]),
         languages=Languages(slow, buckets),
         outages=Outages(slow, keep_seconds=settings.retention_days * _DAY),
         upkeep=Upkeep(

@@ -34,7 +34,11 @@ account, too: when routers have run without it for 30 days (upkeep.py does that,
     looked:{b}:AC         | account | That refused signatures have caused a look. After ten minutes
     seen:{b}:AC           | account | Addresses that messages came to. A member: 30 days after the last one
     recovered:{b}:AC      | account | What looks found. An entry: after 20 newer ones; all: after ROUTER_RETENTION_DAYS
-    refused:{b}           | bucket  | Refused requests, for the doctor. An entry: after 100 newer ones; all: after a day
+    refused:{b}:AC        | account | Refused requests, for the doctor; AC:unknown has those that name no account, under
+                          |         | the first of the settings. An entry: after 16 newer ones, or when the first comes
+                          |         | that is 12 h younger; all: after 12 h without another
+    refusing:{b}          | bucket  | Whose refused requests there are. All: after 12 h without one; a member: also
+                          |         | after those of 4 other accounts, and their requests with it
     failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
     upkeep:{0}            | router  | Whose turn it is to do the upkeep. After 300 s
 """

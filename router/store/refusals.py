@@ -1,88 +1,113 @@
-"""Requests that were refused lately, as `router doctor` tells of them: what was found out, never what they held.
+"""Requests that were refused lately, as the doctor needs them to compute why.
 
-    refused:{b}   list   JSON of each, the newest first; at most `MOST`, all gone after a day without another
+    refused:{b}:<AccountSid>           stream  the refused requests that name this account
+    refused:{b}:<AccountSid>:unknown   stream  those that name none of ours, in the settings whose first account this is
+    refusing:{b}                       zset    the names of a bucket's streams -> µs of the last record
 
-A request is diagnosed by the process that refused it, and only the diagnosis is kept: no body, no query, no secret, no
-signature, and addresses masked.
+A record holds what was signed, the message too, so it is cut to a bound (`router.diagnosis.refused`) and has an end: it
+is kept for `SECONDS`, and for twice as long at most where others follow, unless newer ones take its place. Of an
+account there are `EACH`, of a bucket the `ACCOUNTS` that were refused last: 16 buckets have 1,024 of 16 KB.
 """
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from router.diagnosis.deviation import Finding
+from router.diagnosis.refused import Refused, Seen
 from router.store.client import Client
 from router.store.keys import bucket
 
-# Kept for each bucket; with findings some 1.5 KB each.
-MOST: Final = 100
-_SECONDS: Final = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One request that was refused.
-
-    `at` is in ms since 1970, by the clock of the process; `reason` is what the log says. `url` has neither query nor
-    credentials, `sender` and `to` are masked, `fields` and `length` count. `others` is how many more this process
-    refused since the one before, which nobody looked into.
-    """
-
-    at: int
-    reason: str
-    method: str
-    url: str
-    account_sid: str
-    message_sid: str
-    sender: str
-    to: str
-    fields: int
-    length: int
-    matched: bool
-    findings: tuple[Finding, ...]
-    others: int = 0
+EACH: Final = 16
+ACCOUNTS: Final = 4
+SECONDS: Final = 12 * 3600
+_UNKNOWN: Final = ":unknown"
+_TEXTS: Final = ("reason", "method", "content_type", "target", "signature", "signature_settings", "doubt")
+_LISTS: Final = ("bases", "hosts", "ports", "prefixes")
 
 
 class Refusals:
-    """Keeps and lists them."""
+    """Keeps and lists them.
 
-    def __init__(self, client: Client) -> None:
+    `accounts` are the SIDs of the settings, whose refused requests these are; nothing of other accounts is ever read.
+    """
+
+    def __init__(self, client: Client, accounts: Sequence[str]) -> None:
         self._client = client
+        self._accounts = tuple(accounts)
+        self._known = frozenset(accounts)
 
-    def add(self, refusal: Refusal, *, tag: str) -> None:
-        """Keep one more in the bucket `tag`, and the newest `MOST`; raise `StoreUnavailable` as every call does."""
-        key = _key(tag)
-        self._client.calls(
-            [
-                ("LPUSH", key, json.dumps(asdict(refusal), ensure_ascii=True)),
-                ("LTRIM", key, 0, MOST - 1),
-                ("EXPIRE", key, _SECONDS),
-            ]
-        )
+    def add(self, refused: Refused, *, account_sid: str, waited: int = 0) -> None:
+        """Keep one more; raise `StoreUnavailable` as every call does.
+
+        Args:
+            refused: the request; its `at` is replaced by the store's time.
+            account_sid: the account that it names; one that is not in the settings counts as unknown.
+            waited: ms since it was refused.
+        """
+        name = self._name(account_sid)
+        if not name:
+            return
+        prefix, index = _prefix(name), f"refusing:{_tag(name)}"
+        fields = [word for pair in _fields(refused, waited).items() for word in pair]
+        self._client.script("refuse", [prefix + name, index], [SECONDS, EACH, ACCOUNTS, name, prefix, *fields])
+
+    def newest(self, *, after: int = 0) -> list[Refused]:
+        """Read those of all accounts of the settings since `after`, in ms since 1970, the newest first."""
+        replies = self._client.calls([("XREVRANGE", _prefix(name) + name, "+", "-") for name in self._names()])
+        found = [_read(id_, values) for reply in replies for id_, values in reply]
+        return sorted((each for each in found if each.at >= after), key=lambda each: each.at, reverse=True)
+
+    def forget(self, account_sid: str) -> None:
+        """Drop the records of an account."""
+        self._client.call("DEL", _prefix(account_sid) + account_sid)
 
     def clock(self) -> float:
         """Return the store's time, in seconds since 1970."""
         seconds, micros = self._client.call("TIME")
         return int(seconds) + int(micros) / 1_000_000
 
-    def newest(self, tags: Iterable[str], *, after: int = 0) -> list[Refusal]:
-        """Read those of some buckets since `after`, in ms since 1970, the newest first."""
-        replies = self._client.calls([("LRANGE", _key(tag), 0, MOST - 1) for tag in tags])
-        found = [_read(json.loads(text)) for reply in replies for text in reply]
-        return sorted((each for each in found if each.at >= after), key=lambda each: each.at, reverse=True)
+    def _name(self, account_sid: str) -> str:
+        if account_sid in self._known:
+            return account_sid
+        return self._accounts[0] + _UNKNOWN if self._accounts else ""
+
+    def _names(self) -> list[str]:
+        return [*self._accounts, *(each + _UNKNOWN for each in self._accounts[:1])]
 
 
-def tag_of(account_sid: str, known: Iterable[str]) -> str:
-    """Return the bucket of a refusal: its account's when that is one of ours, else the first of `known` buckets."""
-    buckets = list(known)
-    own = bucket(account_sid) if account_sid else ""
-    return own if own in buckets else next(iter(buckets), "0")
+def _tag(name: str) -> str:
+    return f"{{{bucket(name.removesuffix(_UNKNOWN))}}}"
 
 
-def _key(tag: str) -> str:
-    return f"refused:{{{tag}}}"
+def _prefix(name: str) -> str:
+    return f"refused:{_tag(name)}:"
 
 
-def _read(values: dict[str, Any]) -> Refusal:
-    return Refusal(**values | {"findings": tuple(Finding(**each) for each in values["findings"])})
+def _fields(refused: Refused, waited: int) -> dict[str, str | bytes | int]:
+    texts = {name: _bytes(getattr(refused, name)) for name in _TEXTS}
+    seen = refused.seen
+    lists = {"bases": refused.bases, "hosts": seen.hosts, "ports": seen.ports, "prefixes": seen.prefixes}
+    numbers = {"status": refused.status, "length": refused.length, "whole": int(refused.whole)}
+    numbers |= {"others": refused.others, "waited": waited}
+    return {**texts, **{name: _bytes(" ".join(lists[name])) for name in _LISTS}, **numbers, "body": refused.body}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1", "replace")  # one byte a character, so that the bound is one
+
+
+def _read(id_: bytes, values: Iterable[bytes]) -> Refused:
+    words = iter(values)
+    found = {name.decode(): value for name, value in zip(words, words, strict=True)}
+    texts = {name: found[name].decode("latin-1") for name in _TEXTS}
+    lists = {name: tuple(found[name].decode("latin-1").split()) for name in _LISTS}
+    return Refused(
+        **texts,
+        at=int(id_.partition(b"-")[0]) - int(found["waited"]),
+        status=int(found["status"]),
+        body=found["body"],
+        length=int(found["length"]),
+        whole=found["whole"] == b"1",
+        bases=lists["bases"],
+        seen=Seen(lists["hosts"], lists["ports"], lists["prefixes"]),
+        others=int(found["others"]),
+    )

@@ -1,119 +1,103 @@
-"""Refused requests are looked into and recorded, one a second at most: whoever sends many of them gains nothing by it.
+"""Refused requests are recorded for the doctor: at most one a second of each account, in a few at a time.
 
-It happens after the answer, in a greenlet of its own. While one is being looked into, the most telling of those that
-come next waits for its turn; the others are counted, and their bodies let go.
+Only a bounded part of a request is kept, and nothing is computed over it here: whoever sends many of them gains nothing
+by it. The store is written to after the answer, in a greenlet of its own. Of the requests of one second the first that
+tells most is kept; the others are counted.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import gevent
 
-from router.diagnosis.signature import Refused, diagnose
-from router.diagnosis.url import Seen
+from router.diagnosis.refused import Refused, Seen, keep
 from router.errors import StoreUnavailable
-from router.message.inbound import mask
 from router.settings import Settings
-from router.sid import is_sid
-from router.store.refusals import Refusal, Refusals, tag_of
+from router.store.refusals import Refusals
 from router.web.request import Received
 
-# Between two diagnoses of one process, which cost some 20 ms each.
+# Between two records of one account, by one process.
 PAUSE: Final = 1.0
+# Accounts whose record waits to be written; those of others are not kept in that second.
+WAITING: Final = 8
 # What proxies say of the address that they were asked for, the commonest names of it.
 _HOSTS: Final = ("HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_ORIGINAL_HOST")
+_PORTS: Final = ("HTTP_X_FORWARDED_PORT",)
 _PREFIXES: Final = ("HTTP_X_FORWARDED_PREFIX", "HTTP_X_SCRIPT_NAME")
-_LONGEST: Final = 253  # characters of a host name, RFC 1035
+_HEADER: Final = 1000  # characters of such a header that are read, and names in it
+_NAMES: Final = 3
 
 
 class Recorder:
-    """Looks into refused requests of one process.
+    """Records the refused requests of one process.
 
-    `pause` is called between two of them, with seconds.
+    `pause` is called between two rounds of writing, with seconds.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        refusals: Refusals,
-        tags: tuple[str, ...],
-        pause: Callable[[float], None] = gevent.sleep,
-    ) -> None:
+    def __init__(self, settings: Settings, refusals: Refusals, pause: Callable[[float], None] = gevent.sleep) -> None:
         self._settings = settings
         self._refusals = refusals
-        self._tags = tags
         self._pause = pause
-        self._waiting: tuple[Refused, str, int] | None = None
-        self._others = 0
+        self._waiting: dict[str, Refused] = {}  # by account, "" for those that name none of ours
+        self._others: dict[str, int] = {}
         self._busy = False
 
-    def note(self, received: Received, environ: Mapping[str, Any], reason: str) -> None:
-        """Take note of a request that was refused for `reason`; costs next to nothing."""
-        if self._waiting is not None:
-            self._others += 1
-            if self._rank(received) < self._rank(self._waiting[0]):
+    def note(self, received: Received, environ: Mapping[str, Any], status: int, reason: str) -> None:
+        """Take note of a request that was refused with `status` for `reason`; costs next to nothing."""
+        named = next((value for name, value in received.fields if name == "AccountSid"), "")
+        account_sid = named if self._settings.account(named) else ""
+        waiting = self._waiting.get(account_sid)
+        if waiting is not None:
+            self._others[account_sid] += 1
+            if waiting.signature or not received.signature:
                 return
-        self._waiting = (_refused(received, environ), reason, int(time.time() * 1000))
+        elif len(self._waiting) >= WAITING:
+            return
+        else:
+            self._others[account_sid] = 0
+        self._waiting[account_sid] = _refused(received, environ, status, reason)
         if not self._busy:
             self._busy = True
-            gevent.spawn(self._look_into)
+            gevent.spawn(self._write)
 
-    def _rank(self, request: Received | Refused) -> tuple[bool, bool]:
-        """Tell how much a request may teach: a stranger's flood must not hide what Twilio signed."""
-        account_sid = next((value for name, value in request.fields if name == "AccountSid"), "")
-        return self._settings.account(account_sid) is not None, bool(request.signature)
-
-    def _look_into(self) -> None:
+    def _write(self) -> None:
         try:
-            while self._waiting is not None:
-                (refused, reason, at), others = self._waiting, self._others
-                self._waiting, self._others = None, 0
-                refusal, tag = self._diagnosed(refused, reason, at, others)
-                with suppress(StoreUnavailable):
-                    self._refusals.add(refusal, tag=tag)
+            while self._waiting:
+                waiting, others = self._waiting, self._others
+                self._waiting, self._others = {}, {}
+                for account_sid, refused in waiting.items():
+                    waited = max(0, int(time.time() * 1000) - refused.at)
+                    with suppress(StoreUnavailable):
+                        self._refusals.add(
+                            replace(refused, others=others[account_sid]), account_sid=account_sid, waited=waited
+                        )
                 self._pause(PAUSE)
         finally:
             self._busy = False
 
-    def _diagnosed(self, refused: Refused, reason: str, at: int, others: int) -> tuple[Refusal, str]:
-        diagnosis = diagnose(refused, self._settings.accounts)
-        given = dict(refused.fields)
-        account_sid, message_sid = given.get("AccountSid", ""), given.get("MessageSid", "")
-        account_sid = account_sid if is_sid(account_sid, "AC") else ""
-        refusal = Refusal(
-            at=at,
-            reason=reason,
-            method=refused.raw.method,
-            url=diagnosis.url,
-            account_sid=account_sid,
-            message_sid=message_sid if is_sid(message_sid, "SM", "MM") else "",
-            sender=mask(given.get("From", "")[:100]) if given.get("From") else "",
-            to=mask(given.get("To", "")[:100]) if given.get("To") else "",
-            fields=len(refused.fields),
-            length=len(refused.raw.body),
-            matched=diagnosis.matched,
-            findings=diagnosis.findings,
-            others=others,
-        )
-        return refusal, tag_of(account_sid if self._settings.account(account_sid) else "", self._tags)
 
-
-def _refused(received: Received, environ: Mapping[str, Any]) -> Refused:
-    def said(*names: str) -> tuple[str, ...]:
-        values = (each.strip() for name in names for each in str(environ.get(name, ""))[:1000].split(",")[:3])
-        return tuple(dict.fromkeys(value for value in values if value and len(value) <= _LONGEST))
-
-    ports = tuple(port for port in said("HTTP_X_FORWARDED_PORT") if port.isdecimal())
-    prefixes = tuple(prefix for prefix in said(*_PREFIXES) if prefix.startswith("/"))
-    return Refused(
-        raw=received.raw,
-        fields=received.fields,
-        bases=received.bases or ((received.claimed,) if received.claimed else ()),
-        doubt=received.doubt,
-        target=received.target,
+def _refused(received: Received, environ: Mapping[str, Any], status: int, reason: str) -> Refused:
+    return keep(
+        received.raw,
+        received.target,
+        at=int(time.time() * 1000),
+        status=status,
+        reason=reason,
         signature=received.signature,
         signature_settings=received.signature_settings,
-        seen=Seen(hosts=said(*_HOSTS), ports=ports, prefixes=prefixes),
+        bases=received.bases or ((received.claimed,) if received.claimed else ()),
+        doubt=received.doubt,
+        seen=Seen(
+            hosts=_said(environ, _HOSTS),
+            ports=tuple(port for port in _said(environ, _PORTS) if port.isdecimal()),
+            prefixes=tuple(prefix for prefix in _said(environ, _PREFIXES) if prefix.startswith("/")),
+        ),
     )
+
+
+def _said(environ: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    values = (each for name in names for each in str(environ.get(name, ""))[:_HEADER].split(",", _NAMES)[:_NAMES])
+    return tuple(each.strip() for each in values)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import gevent
 
 from router.errors import RouterError
-from router.message.inbound import Raw
+from router.message.inbound import MAX_FIELDS, Raw
 from router.message.signature import names_body_hash
 from router.settings import Settings
 from router.web.public import claimed_base, doubt, public_bases
@@ -62,6 +62,8 @@ def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
     body = target.partition("?")[2].encode("latin-1", "replace") if method == "GET" else _body(environ)
     if len(body) > BODY_MOST:
         raise Refusal(413, f"over {BODY_MOST} bytes")
+    if target.count("&") >= MAX_FIELDS:  # what follows reads all of them
+        raise Refusal(413, f"a query of more than {MAX_FIELDS} fields")
     raw = Raw(
         method=method,
         content_type=str(environ.get("CONTENT_TYPE", "")),

@@ -1,6 +1,8 @@
 """Twilio's inbound webhook: receive, verify, parse, resolve, accept, and answer with what delivery makes of it."""
 
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from router.errors import NotAMessage, StoreUnavailable
 from router.integrations import Integrations
 from router.message.address import CHANNELS
 from router.message.inbound import Message, Raw, is_status_callback, mask
+from router.message.owner import owners
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
 from router.message.twiml import EMPTY_TWIML
 from router.queries.outage import Healer
@@ -23,6 +26,7 @@ from router.web.recorder import Recorder
 from router.web.request import Received, Refusal, receive
 
 _ASSERTED: Final = frozenset((*CHANNELS, "message"))
+_MISSED: Final = "no webhook at this path"
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class WebhookView:
         self._intake = intake
         self._healer = healer
         self._answerer = Answerer(settings, store.lanes, integrations)
-        self._refused = Recorder(settings, store.refusals, store.buckets)
+        self._refused = Recorder(settings, store.refusals)
         self._log = log
         self.refusing = ""  # why the store may not be given messages, as the process found out
         self._looked_at = 0  # the connection to the store that this is about
@@ -67,12 +71,24 @@ class WebhookView:
         except Refusal as refusal:
             line.kind = line.kind or "refused"
             line.fields["reason"] = refusal.reason
+            if refusal.status == 404:  # noqa: PLR2004 - no such channel: a path that is no webhook's, as any other
+                self._record_missed(request.environ)
             text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for every failure
             response = Response(text, refusal.status, content_type="text/plain; charset=utf-8")
             if refusal.status == 405:  # noqa: PLR2004 - it has to say what is allowed: RFC 9110, section 15.5.6
                 response.headers["Allow"] = "GET, POST"
         self._write(line, response)
         return response
+
+    def missed(self, environ: Mapping[str, Any], response: Response) -> None:
+        """Tell of a request that Twilio may have sent to a path where no webhook is: in log, metrics and doctor."""
+        if environ.get("HTTP_X_TWILIO_SIGNATURE"):
+            self._record_missed(environ)
+            self._write(Line(time.monotonic(), "", "refused", {"reason": _MISSED}), response)
+
+    def _record_missed(self, environ: Mapping[str, Any]) -> None:
+        with suppress(Refusal):
+            self._refused.note(receive(environ, self._settings), environ, 404, _MISSED)
 
     def _answer(self, channel: str, line: Line) -> Response:
         if channel not in _ASSERTED:
@@ -81,7 +97,7 @@ class WebhookView:
         try:
             key, account_sid = self._verify(received)
         except Refusal as refusal:
-            self._refused.note(received, request.environ, refusal.reason)
+            self._refused.note(received, request.environ, refusal.status, refusal.reason)
             self._healer.refused(_account_sid(received))
             raise
         line.fields |= {"key": key.label, "account_sid": account_sid}
@@ -138,26 +154,22 @@ class WebhookView:
 
     def _verify(self, received: Received) -> tuple[Key, str]:
         """Return the key that signed, and whose it is. Every failure is the same 403."""
-        account_sid = _account_sid(received)
-        account = self._settings.account(account_sid)
-        # A body that is not a form names no account: any of ours may have signed it.
-        accounts = (account,) if account else () if received.raw.is_form else self._settings.accounts
         if not received.signature or not received.bases:
             raise Refusal(403, received.doubt or "no X-Twilio-Signature")
+        accounts = owners(received.raw, received.fields, received.target, self._settings.by_sid)
         form = received.fields if received.raw.method == "POST" else ()
-        for candidate in accounts:
-            keys = keys_for(candidate.auth_tokens, candidate.shared_keys, received.signature_settings)
-            for base in received.bases:
-                try:
-                    urls = signed_urls(base, received.target)
-                except ValueError as error:
-                    raise Refusal(403, str(error)) from error
-                key = verify(urls, form, received.signature, keys)
-                if key is None:
-                    continue
-                if names_body_hash(urls[0]) and not body_hash_matches(urls[0], _hashed(received.raw)):
-                    raise Refusal(403, "bodySHA256 is not the body's")
-                return key, candidate.sid
+        try:
+            urls = [url for base in received.bases for url in signed_urls(base, received.target)]
+        except ValueError as error:
+            raise Refusal(403, str(error)) from error
+        for account in accounts:
+            keys = keys_for(account.auth_tokens, account.shared_keys, received.signature_settings)
+            key = verify(urls, form, received.signature, keys)
+            if key is None:
+                continue
+            if names_body_hash(urls[0]) and not body_hash_matches(urls[0], _hashed(received.raw)):
+                raise Refusal(403, "bodySHA256 is not the body's")
+            return key, account.sid
         raise Refusal(403, "unknown AccountSid" if not accounts else "signature does not match")
 
     def _write(self, line: Line, response: Response) -> None:

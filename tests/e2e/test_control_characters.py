@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from router.diagnosis.refused import Seen, keep
 from router.message.inbound import FORM, Message, Raw, conversation_id
 from router.store import connect
 from router.store.client import Client
 from router.store.lanes import new_token
-from router.store.refusals import Refusal, Refusals
+from router.store.refusals import Refusals
 from tests.core.samples import AC
 from tests.e2e.commands import external, invoke
 from tests.e2e.running import ROUTER, clean_environ
@@ -46,9 +47,10 @@ def environ(redis_url: str, tmp_path: Path) -> dict[str, str]:
         facts={"raw": Raw("POST", FORM, urlencode(fields).encode()).pack(), "why": EVIL, "error": EVIL},
     )  # fmt: skip
     store.close()
-    Refusals(Client(redis_url)).add(
-        Refusal(2**42, EVIL, "POST", f"http://{EVIL}/", AC, "", EVIL, EVIL, 1, 2, False, ()), tag=AC[-1]
-    )
+    evil = urlencode({"AccountSid": EVIL, "From": EVIL, "To": EVIL, EVIL: EVIL}).encode()
+    said = {"reason": EVIL, "signature": EVIL, "signature_settings": EVIL, "bases": [f"http://{EVIL}"], "doubt": EVIL}
+    refused = keep(Raw("POST", FORM, evil), f"/{EVIL}", at=0, status=404, seen=Seen((EVIL,)), **said)  # type: ignore[arg-type]
+    Refusals(Client(redis_url), [AC]).add(refused, account_sid="")
     given = external(OURS, "https://example.com/now").replace(f'"To {OURS}"', json.dumps(NAME))
     assert invoke("flows", "apply", "-", given=given, **settings).exit_code == 0
     return settings

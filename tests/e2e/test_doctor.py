@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from click.testing import CliRunner
 from twilio.request_validator import RequestValidator
 
 from router.cli import main
-from router.diagnosis.deviation import Finding
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
-from router.store.refusals import MOST, Refusal, Refusals
+from router.store.refusals import EACH, Refusals
 from router.web.tunnel_address import TunnelRecord
 from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
@@ -65,7 +64,7 @@ class Clinic:
 
     def refusals(self) -> Refusals:
         """Open the record of refusals."""
-        return Refusals(Client(self.valkey.url))
+        return Refusals(Client(self.valkey.url), [ACCOUNT])
 
     def forget(self) -> None:
         """Forget everything that was sent and set."""
@@ -139,7 +138,7 @@ def test_a_healthy_set_up_passes(clinic: Clinic) -> None:
 def test_a_refused_request_is_explained(clinic: Clinic, path: str, signed: str, cause: str) -> None:
     """What Twilio signed and the router refused fails the check, with its cause and what to change."""
     assert clinic.send(path, parameters(1, "+15550000002"), signed.format(port=clinic.service.port)) == 403
-    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+    wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
 
     status, report = clinic.ask("--offline")
 
@@ -152,23 +151,35 @@ def test_a_refused_request_is_explained(clinic: Clinic, path: str, signed: str, 
     assert "→ " in text
 
 
-def test_what_is_kept_of_a_refusal_holds_no_message(clinic: Clinic) -> None:
-    """Neither text nor number nor signature nor token is in the store; addresses are masked."""
+def test_what_is_said_of_a_refusal_holds_no_message(clinic: Clinic) -> None:
+    """Neither text nor number, query, signature or token is told, to people or to programs; addresses are masked."""
     fields = parameters(2, "+15551234567", Body="a secret text")
     signed = f"{clinic.base}/webhooks/sms?password=hidden"
     assert clinic.send("/webhooks/sms?password=zebra", fields, signed) == 403
-    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+    wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
 
-    kept = repr(Client(clinic.valkey.url).call("LRANGE", f"refused:{{{ACCOUNT[-1]}}}", 0, -1)).replace(ACCOUNT, "")
+    said = clinic.read("--offline")[1]
+    programs = json.dumps(clinic.ask("--offline")[1]["refusals"]).replace(ACCOUNT, "")
 
     signature = RequestValidator(TOKEN).compute_signature(signed, fields)
     for hidden in ("a secret text", "5551234567", "hidden", "zebra", TOKEN, signature, signature[:10]):
-        assert hidden not in kept
-    assert "+15•••67" in clinic.read("--offline")[1]
+        assert hidden not in said
+        assert hidden not in programs
+    assert "+15•••67" in said
+
+
+def test_no_control_character_of_a_refusal_is_shown(clinic: Clinic) -> None:
+    """What a stranger sent cannot move the cursor, reverse the text or write a second line, with `--json` neither."""
+    evil = "\x1b[2J\x9b31m\N{RIGHT-TO-LEFT OVERRIDE}"
+    fields = parameters(3, f"+15551234567{evil}", AccountSid=f"AC{evil}", To=evil, **{evil: "1"})
+    assert clinic.send(f"/webhooks/sms?{quote(evil)}=1", fields, "http://x/") == 403
+    wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
+    for said in (clinic.read("--offline")[1], json.dumps(clinic.ask("--offline")[1], ensure_ascii=False)):
+        assert all(character.isprintable() or character == "\n" for character in said)
 
 
 def test_a_flood_is_only_counted(clinic: Clinic) -> None:
-    """Many refusals in a second cost one diagnosis; what Twilio signed is not hidden by strangers' requests."""
+    """Many refusals in a second leave one record of each account; what Twilio signed is not hidden by strangers'."""
     strangers = parameters(3, "+15550000002", AccountSid="AC" + "9" * 32)
     for _ in range(20):
         assert clinic.send("/webhooks/sms", strangers, "http://x/") == 403
@@ -178,31 +189,60 @@ def test_a_flood_is_only_counted(clinic: Clinic) -> None:
         assert clinic.send("/webhooks/sms", strangers, "http://x/") == 403
 
     def told() -> bool:
-        kept = clinic.refusals().newest(ACCOUNT[-1])
+        kept = clinic.refusals().newest()
         return len(kept) + sum(each.others for each in kept) >= 41
 
     wait_until(told, what="all are counted")
-    kept = clinic.refusals().newest(ACCOUNT[-1])
-    assert len(kept) <= 5
-    assert [each.findings[0].cause for each in kept if each.matched] == ["scheme"]
+    reported = clinic.ask("--offline", "--limit", "50")[1]["refusals"]
+    assert len(reported) <= EACH
+    assert [each["findings"][0]["cause"] for each in reported if each["matched"]] == ["scheme"]
 
 
-def test_refusals_are_bounded(clinic: Clinic) -> None:
-    """A bucket keeps the newest hundred, for a day, and they come back as they were."""
-    finding = Finding("host", "found \N{SNOWMAN} \ud800", "advice")
-    one = Refusal(1, "why", "POST", "http://x/", ACCOUNT, "", "", "", 1, 2, True, (finding,), 3)
-    kept = clinic.refusals()
-    for _ in range(MOST + 5):
-        kept.add(one, tag="5")
-    assert kept.newest(["5"]) == [one] * MOST
-    assert kept.newest(["5"], after=2) == []
-    assert 86_000 < Client(clinic.valkey.url).call("TTL", "refused:{5}") <= 86_400
+def test_a_refusal_is_over_when_its_cause_is_mended(clinic: Clinic) -> None:
+    """Once a message to the same address is accepted the check passes, and says since when and what it was."""
+    fields = parameters(7, "+15550000002")
+    assert clinic.send("/webhooks/sms", fields, f"https://127.0.0.1:{clinic.service.port}/webhooks/sms") == 403
+    wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
+    good = f"{clinic.base}/webhooks/sms"
+    another = parameters(8, "+15550000002", To="+15550000009")
+    fallback = parameters(9, "+15550000002", ErrorCode="11200")
+    for sent in (another, fallback):
+        assert clinic.send("/webhooks/sms", sent, good) == 200
+    assert bad(clinic.ask("--offline")[1]) == ["signatures"]
+
+    assert clinic.send("/webhooks/sms", parameters(10, "+15550000002"), good) == 200
+
+    status, report = clinic.ask("--offline")
+    assert (status, bad(report)) == (0, [])
+    assert "scheme. It is over: a message was accepted now" in found(report, "signatures")
+    (refusal,) = report["refusals"]
+    assert refusal["over"] > refusal["at"]
+    assert "It is over: a message that shows it was accepted" in clinic.read("--offline")[1]
+
+    assert clinic.send("/webhooks/sms", fields, f"https://127.0.0.1:{clinic.service.port}/webhooks/sms") == 403
+    wait_until(lambda: len(clinic.refusals().newest()) > 1, what="it is recorded")
+    assert bad(clinic.ask("--offline")[1]) == ["signatures"]
+
+
+def test_a_path_prefix_is_diagnosed_like_a_signature(clinic: Clinic) -> None:
+    """A proxy passes its prefix on: the 404 is in the log, and the doctor says that the prefix must be taken away."""
+    path = "/router/webhooks/sms"
+    assert clinic.send(path, parameters(11, "+15550000002"), clinic.base + path) == 404
+    wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
+
+    status, report = clinic.ask("--offline")
+
+    assert (status, bad(report)) == (1, ["signatures"])
+    (refusal,) = report["refusals"]
+    assert [finding["cause"] for finding in refusal["findings"]] == ["path_prefix"]
+    assert "let the proxy take /router away" in refusal["findings"][0]["advice"]
+    assert '"reason":"no webhook at this path"' in clinic.service.log.read_text()
 
 
 def test_strangers_do_not_fail_the_check(clinic: Clinic) -> None:
     """A request that no key of ours signed is told, and the exit status stays 0: anybody could send one."""
     assert clinic.send("/webhooks/sms", parameters(5, "+15550000002"), clinic.base, token="0" * 32) == 403
-    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+    wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
     status, report = clinic.ask("--offline")
     assert (status, bad(report)) == (0, [])
     assert [finding["cause"] for finding in report["refusals"][0]["findings"]] == ["unknown_key"]
@@ -221,7 +261,7 @@ def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
         signature = RequestValidator(TOKEN).compute_signature("http://target.example/webhooks/sms", fields)
         headers = {"Content-Type": FORM, "X-Twilio-Signature": signature, "Host": "target.example"}
         assert service.request("POST", "/webhooks/sms", urlencode(fields).encode(), headers)[0] == 403
-        wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+        wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
         environ = {"ROUTER_CONFIG": str(config), "ROUTER_PUBLIC_URL": ""}
 
         status, report = clinic.ask("--offline", **environ)
@@ -245,7 +285,7 @@ def test_a_public_url_that_changes_the_signature_is_found(clinic: Clinic) -> Non
     assert status == 1
     assert "public URL" in bad(report)
     assert "refused a signed request" in found(report, "public URL")
-    wait_until(lambda: clinic.refusals().newest(ACCOUNT[-1]), what="it was looked into")
+    wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
     causes = [finding["cause"] for finding in clinic.ask("--offline")[1]["refusals"][0]["findings"]]
     assert causes == ["host"]
 

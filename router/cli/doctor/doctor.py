@@ -12,13 +12,13 @@ from rich.text import Text
 from router.cli.connect.tunnels.probe import answers
 from router.cli.context import base_url, load_settings_for_cli
 from router.cli.doctor.checks import Check, State, here, outside
-from router.cli.output import ago, clean, console, print_json
+from router.cli.doctor.checks.refused import Report, judged, reports, told
+from router.cli.output import clean, console, print_json
 from router.cli.reach import Moment, json_option, open_store
 from router.cli.run.demo import is_made_up
 from router.errors import RouterError, SettingsError, StoreUnavailable
 from router.settings import Settings
 from router.store import Store
-from router.store.refusals import Refusal
 
 _MARKS: Final[dict[State, tuple[str, str]]] = {
     "good": ("ok  ", "green"),
@@ -26,8 +26,6 @@ _MARKS: Final[dict[State, tuple[str, str]]] = {
     "bad": ("BAD ", "red"),
     "skipped": ("-   ", "dim"),
 }
-# A refused request that was Twilio's own fails the check for so long: then it is mended, or comes again.
-_RECENT: Final = 3600.0
 
 
 @click.command()
@@ -53,7 +51,7 @@ def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
     Each finding says what to do. The exit status is 1 when something must be mended, so that scripts can ask.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     checks: list[Check] = []
-    refusals: list[Refusal] = []
+    refusals: list[Report] = []
     try:
         settings = load_settings_for_cli()
     except SettingsError as error:
@@ -69,7 +67,7 @@ def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
     sys.exit(1 if bad else 0)
 
 
-def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bool) -> list[Refusal]:
+def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bool) -> list[Report]:
     """Look at everything that can be looked at; return what was refused since."""
     demo = is_made_up(settings)
     checks += here.settings(settings, demo=demo)
@@ -87,8 +85,8 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
             checks += here.messages(settings, store)
             checks += here.absent(store)
             checks += here.load(settings, store)
-            refusals = store.refusals.newest(store.buckets, after=since)
-            checks += _refused(refusals)
+            refusals = reports(settings, store, since=since)
+            checks += judged(refusals, time.time())
             return refusals
     except StoreUnavailable as error:
         checks.append(here.unreachable(error))
@@ -117,25 +115,7 @@ def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bo
         yield from outside.targets(settings, store)
 
 
-def _refused(refusals: Sequence[Refusal]) -> Iterator[Check]:
-    """Judge what was refused: only a request that one of our keys signed is a fault of the set-up."""
-    recent = (time.time() - _RECENT) * 1000
-    ours = [each for each in refusals if each.matched and each.at >= recent]
-    if ours:
-        causes = ", ".join(dict.fromkeys(finding.cause for each in ours for finding in each.findings))
-        yield Check("signatures", "bad", f"{_requests(ours)} refused that Twilio signed: {causes}", "see below")
-    elif refusals:
-        found = f"{_requests(refusals)} refused that no key of ours signed"
-        yield Check("signatures", "look", found, "see below; strangers' attempts look like this too")
-    else:
-        yield Check("signatures", "good", "no request was refused")
-
-
-def _requests(refusals: Sequence[Refusal]) -> str:
-    return f"{len(refusals)} requests were" if len(refusals) != 1 else "1 request was"
-
-
-def _print(checks: Sequence[Check], refusals: Sequence[Refusal], limit: int) -> None:
+def _print(checks: Sequence[Check], refusals: Sequence[Report], limit: int) -> None:
     out = console()
     wide = max(len(check.name) for check in checks)
     for check in checks:
@@ -146,19 +126,11 @@ def _print(checks: Sequence[Check], refusals: Sequence[Refusal], limit: int) -> 
         if check.advice:
             out.print(Text(f"{'':{wide + 6}}  → {clean(check.advice)}"), soft_wrap=True)
     now = time.time()
-    for refusal in refusals[:limit]:
+    for report in refusals[:limit]:
+        heading, *rest = told(report, now)
         out.print()
-        head = f"Refused {ago(refusal.at, now)}: {refusal.method} {refusal.url}"
-        out.print(Text(clean(head), style="bold"), soft_wrap=True)
-        who = " ".join(each for each in (refusal.message_sid, refusal.sender, "→", refusal.to) if each)
-        said = f"  {who}, {refusal.fields} fields, {refusal.length:,} bytes: {refusal.reason}"
-        out.print(Text(clean(said)), soft_wrap=True)
-        if refusal.matched:
-            out.print("  One of our keys signed it. It would have matched, but for this:")
-        for finding in refusal.findings:
-            out.print(Text(clean(f"  {finding.cause}: {finding.found}")), soft_wrap=True)
-            out.print(Text(clean(f"    → {finding.advice}")), soft_wrap=True)
-        if refusal.others:
-            out.print(f"  (and {refusal.others:,} more in that second, which were only counted)")
+        out.print(Text(heading, style="bold"), soft_wrap=True)
+        for text in rest:
+            out.print(Text(text), soft_wrap=True)
     if len(refusals) > limit:
         out.print(f"\n… and {len(refusals) - limit} more; see them with --limit")

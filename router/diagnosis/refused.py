@@ -1,0 +1,133 @@
+"""A request that was refused, as it is kept for the doctor: what its signature was over, cut to a bound.
+
+Making one costs next to nothing. Nothing is computed over it before the doctor is asked: `router.diagnosis.signature`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from router.message.inbound import Raw
+
+# Bytes of one, its names included: SIGNED and the short ones below.
+MOST: Final = 16 * 1024
+# Bytes of target and body together. A WhatsApp message of 1,000 characters in another script has some 7 KB.
+SIGNED: Final = 11 * 1024
+# Twilio's are 28 or 44 characters, before a proxy escapes them.
+_SIGNATURE: Final = 200
+_SETTINGS: Final = 300
+_REASON: Final = 300
+_METHOD: Final = 20
+_CONTENT_TYPE: Final = 200
+_BASES, _BASE = 3, 300
+_HOSTS, _HOST = 6, 253  # a host name's characters at most: RFC 1035
+_PORTS, _PORT = 3, 5
+_PREFIXES, _PREFIX = 6, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the request and its proxies said of the address it was sent to; all of it is hearsay.
+
+    `hosts` may have ports; `prefixes` begin with a `/`.
+    """
+
+    hosts: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One refused request.
+
+    `at` is in ms since 1970. `status` is what it was answered: 403, or 404 where no webhook is at its path. `bases` are
+    the public bases that were believed, without credentials; where none was, `doubt` says why, and `bases` holds what
+    the request names. `length` is that of the body as it came, and `whole` says whether all that was signed is here:
+    else nothing can be computed. `others` counts the requests of this account that the process refused since the one
+    before and kept no record of.
+    """
+
+    at: int
+    status: int
+    reason: str
+    method: str
+    content_type: str
+    target: str = field(repr=False)
+    body: bytes = field(repr=False)
+    length: int
+    whole: bool
+    signature: str = field(repr=False)
+    signature_settings: str
+    bases: tuple[str, ...]
+    seen: Seen = field(default_factory=Seen)
+    doubt: str = ""
+    others: int = 0
+
+    @property
+    def raw(self) -> Raw:
+        """The request as it came, where it is whole."""
+        query = self.target.partition("#")[0].partition("?")[2].encode("latin-1", "replace")
+        return Raw(self.method, self.content_type, query if self.method == "GET" else self.body)
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Decode the form; the last field may be cut."""
+        try:
+            return self.raw.fields()
+        except ValueError:
+            return []
+
+
+def keep(  # noqa: PLR0913 - what a request is made of
+    raw: Raw,
+    target: str,
+    *,
+    at: int,
+    status: int,
+    reason: str,
+    signature: str,
+    signature_settings: str | None,
+    bases: Iterable[str],
+    seen: Seen,
+    doubt: str = "",
+) -> Refused:
+    """Cut a request to what is kept of it, at most `MOST` bytes."""
+    body = raw.body if raw.method == "POST" else b""  # a GET's is in the target
+    kept = target[:SIGNED]
+    room = SIGNED - len(kept)
+    settings = signature_settings or ""
+    return Refused(
+        at=at,
+        status=status,
+        reason=reason[:_REASON],
+        method=raw.method[:_METHOD],
+        content_type=raw.content_type[:_CONTENT_TYPE],
+        target=kept,
+        body=body[:room],
+        length=len(raw.body),
+        whole=len(target) <= SIGNED
+        and len(body) <= room
+        and len(signature) <= _SIGNATURE
+        and len(settings) <= _SETTINGS,
+        signature=signature[:_SIGNATURE],
+        signature_settings=settings[:_SETTINGS],
+        bases=_names((_without_credentials(base) for base in bases), _BASES, _BASE),
+        seen=Seen(
+            hosts=_names(seen.hosts, _HOSTS, _HOST),
+            ports=_names(seen.ports, _PORTS, _PORT),
+            prefixes=_names(seen.prefixes, _PREFIXES, _PREFIX),
+        ),
+        doubt=doubt[:_REASON],
+    )
+
+
+def _names(given: Iterable[str], most: int, longest: int) -> tuple[str, ...]:
+    """Return the first few that can be part of a URL: neither blanks nor control characters are."""
+    found = dict.fromkeys(each for each in given if 0 < len(each) <= longest and each.isascii())
+    return tuple(each for each in found if each.isprintable() and " " not in each)[:most]
+
+
+def _without_credentials(base: str) -> str:
+    scheme, mark, rest = base.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
