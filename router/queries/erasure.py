@@ -43,7 +43,8 @@ def erase(
     """Erase a contact, and of its messages that are done what was said in them and by whom; to do it again is safe.
 
     All messages on record are read, a page at a time. Addresses that the contact or its messages name as the same
-    person's count as asked for; where a message names a new one, all are read once more.
+    person's count as asked for; where a message names a new one, all are read once more. The account's records of
+    refused requests go as a whole.
 
     Args:
         identity: one of the contact's addresses, in canonical form.
@@ -64,6 +65,7 @@ def erase(
             for sid, gone in zip(sids, store.deliveries.erase(account_sid, sids), strict=True):
                 (erased if gone else waiting).add(sid)
         waiting -= erased
+    store.refusals.forget(account_sid)  # they may hold messages of this person, and only the doctor reads them
     contacts = [] if waiting else [store.contacts.erase(account_sid, each) for each in person]
     return Erasure(any(contacts), frozenset(person), len(erased), len(waiting))
 

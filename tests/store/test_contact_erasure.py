@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from router.diagnosis.refused import Seen, keep
 from router.message.inbound import FORM, Message, Raw, conversation_id
 from router.queries.erasure import Erasure, erase
 from router.routing.contact import Candidate, Choice, Strength, contact_id, identities_of
@@ -63,6 +64,13 @@ class Desk:
         if queued and state != "queued":
             self.settle(self.claim(), state)
         return sid
+
+    def refuse(self) -> None:
+        """Keep the record of a message that was refused."""
+        body = urlencode({"AccountSid": ACCOUNT, "From": PHONE, "Body": TEXT}).encode()
+        said = {"status": 403, "reason": "", "signature": "", "signature_settings": "", "bases": (), "seen": Seen()}
+        record = keep(Raw("POST", FORM, body), "/webhooks/whatsapp", at=0, **said)  # type: ignore[arg-type]
+        self.store.refusals.add(record, account_sid=ACCOUNT)
 
     def claim(self) -> Lease:
         """Lease the head that is due."""
@@ -121,6 +129,7 @@ def test_nothing_of_the_person_is_left(desk: Desk) -> None:
         for state in STATES:
             desk.receive(theirs, state=state, learns=True, ExternalUserId=USER_ID)
     assert desk.store.contacts.change(ACCOUNT, PHONE, version="1", preference="es", aliases=["messenger:600111222"])
+    desk.refuse()
     before = desk.everything()
     assert all(trace in before for trace in traces((PHONE, USER_ID)))
     erased = desk.erase()
@@ -128,6 +137,7 @@ def test_nothing_of_the_person_is_left(desk: Desk) -> None:
     assert erased.identities == {PHONE, USER_ID, "messenger:600111222"}
     after = desk.everything()
     assert [trace for trace in traces((PHONE, USER_ID)) if trace in after] == []
+    assert desk.store.refusals.newest() == []
 
 
 def test_an_erased_message_is_still_a_duplicate_and_still_expires(desk: Desk) -> None:
