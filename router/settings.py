@@ -189,6 +189,11 @@ def _handler(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
 
+ECHO: Final = "router.demo:handle"
+"""The function of the handler `echo`, which every router has: it sends the customer back what was written."""
+
+_BUILT_IN: Final = {"echo": HandlerSetting(path=ECHO)}
+
 HandlerName = Annotated[str, Field(pattern=f"^{_HANDLER_NAME}$")]
 Handlers = Mapping[HandlerName, Annotated[HandlerSetting, BeforeValidator(_handler)]]
 
@@ -201,8 +206,9 @@ class Settings(_Table):
     )
     handlers: Annotated[Handlers, Kind("table")] = Field(
         default={},
+        validate_default=True,
         description='Functions that flows may name: `name = "package.module:function"`, or for some accounts only '
-        '`name = { path = "package.module:function", accounts = ["AC…"] }`',
+        '`name = { path = "package.module:function", accounts = ["AC…"] }`. `echo` is built in',
     )
     bind: Annotated[str, AfterValidator(_bind), Kind("host:port")] = Field(
         default="127.0.0.1:8000", description="Where to listen"
@@ -309,7 +315,7 @@ class Settings(_Table):
         for name, handler in handlers.items():
             if unknown := next((sid for sid in handler.accounts if sid not in known), None):
                 raise ValueError(f"{name}: {unknown} is not one of the accounts in these settings")
-        return handlers
+        return _BUILT_IN | dict(handlers)
 
     @property
     def attempt_seconds(self) -> float:

@@ -59,7 +59,15 @@ def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     found = _record(settings)
     for own in (_ACCOUNTS, _GUNICORN):
         found.pop(own, None)
-    return load(found | given) if found else settings
+    return load(_without_rivals(found, given) | given) if found else settings
+
+
+def _without_rivals(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Leave out of a record what says otherwise than the environment: NAME against NAME_FILE, another account."""
+    own = {name.removesuffix("_FILE") for name, value in given.items() if value}
+    if own & {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}:
+        own |= {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}
+    return {name: value for name, value in found.items() if name.removesuffix("_FILE") not in own}
 
 
 def running_accounts(settings: Settings) -> tuple[str, ...]:

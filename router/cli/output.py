@@ -171,7 +171,7 @@ def print_facts(facts: Facts) -> None:
     _print(table)
 
 
-def print_changes(changes: Sequence[Change], doubts: Callable[[FlexFlow], Sequence[str]]) -> None:
+def print_changes(changes: Sequence[Change], doubts: Callable[[FlexFlow], Sequence[object]]) -> None:
     """Print what would become of flows: the first ones one by one with what changes in them, then their numbers.
 
     Args:

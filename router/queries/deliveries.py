@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.delivery.yielder import Yielder
+from router.flow.warning import NOT_LOADED
 from router.language.detector import language_of
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw
@@ -15,7 +16,6 @@ from router.routing.contact import NOBODY, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.store.languages import NOT_LOADED
 
 STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
 # States that the store's index of the dead lists, whatever else the account received.

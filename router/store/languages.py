@@ -4,16 +4,9 @@ Languages are kept, also when no flow names them any more: that a model is loade
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from router.store.client import Client
 from router.store.keys import bucket, languages, loaded
-
-# What is to be said of a language whose flows came later.
-NOT_LOADED: Final = (
-    "texts in it are read from the router's next reload on (`router reload`, or kill -HUP of a gunicorn of your own, "
-    "which loses nothing); until then everything else counts"
-)
 
 
 class Languages:

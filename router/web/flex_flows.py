@@ -10,14 +10,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from router.errors import StoreUnavailable
 from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, to_resource
+from router.flow.warning import Surroundings, of_flows, sharing
 from router.settings import Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, not_found
 from router.web.flow_page import read_flow_page
-from router.web.flow_warning import warnings
 from router.web.form import read_form
 from router.web.page import base_url, json_response, no_content, page_body, read_page, seal, unseal
 
@@ -25,6 +26,7 @@ from router.web.page import base_url, json_response, no_content, page_body, read
 def blueprint(settings: Settings, store: Store) -> Blueprint:
     """Make the routes of Flex Flows."""
     flex_flows = Blueprint("flex_flows", __name__, url_prefix="/v1/FlexFlows")
+    around = Surroundings.of(settings)
 
     @flex_flows.get("")
     def page() -> Response:
@@ -35,7 +37,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         caller = identify(request, settings)
         flow = _make(caller, settings, _form(), None)
         store.flows.put(flow, by=caller.user)
-        return json_response(_resource(flow, settings) | {"warnings": warnings(store, flow)}, 201)
+        return json_response(_resource(flow, settings) | {"warnings": _warnings(flow, around, store)}, 201)
 
     @flex_flows.get("/<sid>")
     def fetch(sid: str) -> Response:
@@ -53,7 +55,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         )
         if flow is None:
             raise not_found(request.path)
-        return json_response(_resource(flow, settings) | {"warnings": warnings(store, flow)})
+        return json_response(_resource(flow, settings) | {"warnings": _warnings(flow, around, store)})
 
     @flex_flows.delete("/<sid>")
     def delete(sid: str) -> Response:
@@ -67,6 +69,16 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         return json_response(_changes(identify(request, settings), _sid(sid), settings, store))
 
     return flex_flows
+
+
+def _warnings(written: FlexFlow, around: Surroundings, store: Store) -> list[str]:
+    """Say what is to be known of the flows of a flow's address; nothing if the store is away by now."""
+    try:
+        (entry,) = store.flows.entries(written.account_sid, (written.contact_identity,))
+    except StoreUnavailable:  # what was asked for has been done
+        return []
+    found = of_flows(sharing(entry.flows, [written]), around)
+    return [f"{each.flow.friendly_name!r} ({each.flow.sid}) {each}" for each in found]
 
 
 def _sid(sid: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import SettingsError
-from router.settings import Account, HandlerSetting, Settings, load, table
+from router.settings import ECHO, Account, HandlerSetting, Settings, load, table
 
 AC, OTHER = "AC" + "0" * 32, "AC" + "1" * 32
 CONFIG = Path(__file__).parents[2] / "config"
@@ -104,6 +104,13 @@ def test_a_secret_from_a_file(tmp_path: Path, end: str) -> None:
     assert settings.accounts[0].auth_tokens == ("hush-hush-hush",)
     assert settings.admin_password == "hush-hush-hush"
     assert load(_file(tmp_path, f'admin_password_file = "{path}"')).admin_password == "hush-hush-hush"
+
+
+def test_echo_is_built_in_and_may_be_replaced(tmp_path: Path) -> None:
+    """Every router has the handler `echo`; a handler of that name in the file takes its place."""
+    assert load({}).handlers == {"echo": HandlerSetting(path=ECHO)}
+    own = load(_file(tmp_path, '[handlers]\necho = "shop:echo"\n'))
+    assert own.handlers == {"echo": HandlerSetting(path="shop:echo")}
 
 
 def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:

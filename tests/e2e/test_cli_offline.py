@@ -8,9 +8,9 @@ import click
 import pytest
 
 from router.cli import COMMANDS, main
-from router.cli.flows.warnings import NOT_DELIVERED_TO
 from router.cli.output import age, ago, clean, spoken
 from router.flow.field import INTEGRATION_TYPES
+from router.flow.warning import NOT_DELIVERED_TO
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.integrations.sending import integrations, settings
 from tests.integrations.target import Target
@@ -47,7 +47,7 @@ def test_a_file_applied_twice_changes_nothing_more(offline: Cli) -> None:
     for text in (given, exported):
         assert "Nothing to change" in offline("flows", "apply", "-", "--prune", "--yes", given=text).output
     listed = offline("flows", "list", "--channel", "sms").output
-    assert sorted(line.split()[3] for line in listed.splitlines()[1:]) == ["enabled", "paused"]
+    assert sorted(line.split()[3] for line in listed.splitlines() if line.startswith("FO")) == ["enabled", "paused"]
 
 
 def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> None:
@@ -97,9 +97,11 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        pytest.param({"integration_type": "proxy"}, "    ! no Proxy service is named: ", id="no Proxy service"),
-        pytest.param(TASK, "    ! task cannot be delivered to yet: ", id="task"),
-        pytest.param({"integration_type": "conversation"}, "    ! conversation cannot be ", id="conversation"),
+        pytest.param({"integration_type": "proxy"}, "    ! names no Proxy service: ", id="no Proxy service"),
+        pytest.param(TASK, "    ! goes to task, which cannot be delivered to yet: ", id="task"),
+        pytest.param(
+            {"integration_type": "conversation"}, "    ! goes to conversation, which cannot be ", id="conversation"
+        ),
     ],
 )
 def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict[str, str], said: str) -> None:
@@ -109,6 +111,28 @@ def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict
     assert result.exit_code == 0, result.output
     assert said in result.output
     assert "! 1 of them may not do what is meant: see the lines with !\nDone." in result.output
+
+
+def test_a_handler_that_the_settings_lack_is_told_wherever_flows_are(redis_url: str, tmp_path: Path) -> None:
+    """Taken out of the settings while a flow names it: the list, a flow file that has it, and the doctor say so."""
+    config = tmp_path / "router.toml"
+    environ = {"ROUTER_REDIS_URL": redis_url, "ROUTER_CONFIG": str(config), "ROUTER_DATA_DIR": str(tmp_path)}
+    account = f'[[account]]\nsid = "{AC}"\nauth_tokens = ["{TOKEN}"]\n'
+    config.write_text(f'{account}[handlers]\norders = "shop:handle"\n')
+    flow = '[[flow]]\nfriendly_name = "Orders"\nchannel_type = "sms"\n'
+    flow += 'integration_type = "handler"\nintegration.handler = "orders"\n'
+    assert "!" not in invoke("flows", "apply", "-", given=flow, **environ).output
+    assert "!" not in invoke("flows", "list", **environ).output
+    config.write_text(account)
+    said = "names the handler 'orders', which the settings lack: its messages become undelivered"
+    listed = invoke("flows", "list", **environ).output
+    assert f"! sms *  “Orders” {said}. Write orders = " in listed
+    assert "name one that there is: echo" in listed
+    another = external("*", "https://a.example/", match="'num_media > 0'")
+    assert said in invoke("flows", "apply", "-", given=another, **environ).output
+    report = json.loads(invoke("doctor", "--offline", "--json", **environ).output)
+    (check,) = [each for each in report["checks"] if each["name"] == "flows"]
+    assert (check["state"], said in check["found"]) == ("bad", True)
 
 
 def test_warned_of_are_the_types_without_a_sender() -> None:

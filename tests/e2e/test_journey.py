@@ -59,9 +59,7 @@ class Laptop:
 
     def apply_flows(self) -> None:
         """Type `router flows apply`: a real account begins without flows."""
-        var = self.folder / "var"
-        here = {"ROUTER_DATA_DIR": str(var), "ROUTER_CONFIG": str(var / "console.toml")}
-        applied = invoke("flows", "apply", "-", given=FLOWS, **self.environ, **here)
+        applied = invoke("flows", "apply", "-", given=FLOWS, ROUTER_DATA_DIR=str(self.folder / "var"), **self.environ)
         assert applied.exit_code == 0, applied.output
 
     def text(self) -> None:

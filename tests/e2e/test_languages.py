@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from router.flow.flex_flow import FlexFlow
+from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
 from tests.core.flows import flow
@@ -71,6 +72,15 @@ def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
     store.put(_flow(2, "uk", "gsw"))
     found = _preloaded(redis_url)
     assert found == {"said": [], "loaded": ["bg", "ru", "th", "uk"], "modules": [], "threads": 1}
+
+
+def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: FlowStore) -> None:
+    """A flow whose handler the settings lack is in the log before the first message is; a disabled one is not."""
+    lost = replace(_flow(1), integration=Integration("handler", handler="gone"))
+    store.put(lost)
+    store.put(replace(lost, sid=f"FO{2:032x}", enabled=False))
+    (said,) = cast("list[str]", _preloaded(redis_url)["said"])
+    assert f"(FO{1:032x}) names the handler 'gone', which the settings lack" in said
 
 
 def test_a_store_that_is_away_keeps_nothing_from_starting() -> None:

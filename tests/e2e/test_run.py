@@ -137,6 +137,28 @@ def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
     assert f"serves {sid}, but was started with another environment: set TWILIO_ACCOUNT_SID" in elsewhere.stderr
 
 
+def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -> None:
+    """A settings file with nothing but a function of one's own is enough: the made-up account has it beside `echo`."""
+    (tmp_path / "shop.py").write_text('def handle(message):\n    return f"Ordered: {message.body}"\n')
+    (tmp_path / "router.toml").write_text('[handlers]\norders = "shop:handle"\n')
+    router = run(ROUTER_CONFIG="router.toml").up()
+    assert "(made up, for this data directory)" in router.output
+    assert "6 that echo were set up" in router.output
+    token = router.demo["account"][0]["auth_tokens"][0]
+    assert token in router.output
+    assert token not in (router.var / "running.json").read_text()
+    assert {stat.S_IMODE(file.stat().st_mode) for file in router.var.glob("demo*")} == {0o600}
+    flow = SPANISH.replace('language = ["es"]\n', "").replace('"echo"', '"orders"')
+    here = {"ROUTER_DATA_DIR": str(router.var)}
+    applied = invoke("flows", "apply", "-", given=flow, **here)
+    assert "Done." in applied.output, applied.output
+    ordered = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here)
+    assert "Ordered: tea" in ordered.output
+    assert "You wrote: tea" in invoke("simulate", "whatsapp", "--body", "tea", **here).output
+    elsewhere = invoke("flows", "list", **here, TWILIO_ACCOUNT_SID="AC" + "1" * 32, TWILIO_AUTH_TOKEN="ab" * 16)
+    assert elsewhere.exit_code == 0, elsewhere.output
+
+
 def test_ctrl_c_ends_all_in_order(run: Run) -> None:
     """Ctrl-C says what it waits for, stops gunicorn, whose processes still settle, and the store last."""
     router = run().up()
@@ -289,7 +311,7 @@ def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> Non
         pytest.param(["--workers", "many"], {}, "router: ROUTER_WORKERS: ", id="a value that does not parse"),
         pytest.param(["--bind", "here"], {}, "router: ROUTER_BIND: ", id="an address that is none"),
         pytest.param([], {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32}, "router: TWILIO_AUTH_TOKEN: ", id="no token"),
-        pytest.param([], {"ROUTER_CONFIG": os.devnull}, "router: ROUTER_CONFIG: ", id="a file without an account"),
+        pytest.param([], {"ROUTER_CONFIG": os.devnull}, "router: ROUTER_CONFIG: ", id="neither account nor handlers"),
         pytest.param([], {"ROUTER_CONFIG": "absent.toml"}, "router: ROUTER_CONFIG: ", id="a file that is not there"),
         pytest.param([], {"ROUTER_DATA_DIR": "/proc/x"}, "router: ROUTER_DATA_DIR: ", id="a folder nobody can make"),
         pytest.param([], {"ROUTER_DATA_DIR": "/proc/1"}, "router: ROUTER_DATA_DIR: ", id="a folder nobody can write"),
@@ -326,7 +348,7 @@ def test_a_reload_reads_what_was_added(run: Run) -> None:
     router = run().up()
     environ = {"ROUTER_DATA_DIR": str(router.var)}
     added = invoke("flows", "apply", "-", given=SPANISH, **environ)
-    assert "es: texts in it are read from" in added.output
+    assert "names es by now. Texts in it are read from" in added.output
     reloaded = invoke("reload", **environ)
     assert reloaded.exit_code == 0
     assert "the old ones finish what they have; texts in es are read now." in reloaded.output

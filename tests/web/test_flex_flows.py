@@ -115,10 +115,13 @@ def test_a_match_that_cannot_work_is_refused_with_the_place(rest: Rest) -> None:
 def test_a_write_warns_of_flows_that_take_no_message_now(rest: Rest) -> None:
     """Saved as wanted, and said: who takes their messages first, until it does not any more."""
     ours, menu = "+15550000009", 'body.lowerAscii() == "menu"'
-    first = rest.create(FriendlyName="A", ContactIdentity=ours, Match=menu)
-    second = rest.create(FriendlyName="B", ContactIdentity=ours, Match=menu, Priority="1")
+    there: Any = {"ContactIdentity": ours, "Match": menu, "Integration__Url": "https://a.example/"}
+    first = rest.create(FriendlyName="A", **there)
+    second = rest.create(FriendlyName="B", Priority="1", **there)
     assert first["warnings"] == []
-    said = f"'B' ({second['sid']}) takes no message: 'A' ({first['sid']}) takes them first"
+    said = (
+        f"'B' ({second['sid']}) takes no message: 'A' ({first['sid']}) takes them first. Change its Match or Priority"
+    )
     assert second["warnings"] == [said]
     path = f"{FLOWS}/{first['sid']}"
     assert rest.call("POST", path, {"FriendlyName": "C"}).json["warnings"] == [said.replace("'A'", "'C'")]
@@ -193,7 +196,7 @@ def test_a_handler_is_refused_to_the_other_accounts(rest: Rest) -> None:
     assert rest.call("POST", FLOWS, form).status == 201
     refused = rest.call("POST", FLOWS, form, user=TWO)
     assert refused.error[:2] == (400, 45210)
-    assert "(everyone)" in refused.error[2]
+    assert "(echo, everyone)" in refused.error[2]
 
 
 def test_one_default_for_a_channel_and_address(rest: Rest) -> None:

@@ -10,12 +10,12 @@ from router.cli.context import load_settings_for_cli
 from router.cli.flows.changes import current_flows, described, named, read_flow_file
 from router.cli.flows.import_live import compare_live, print_left_out
 from router.cli.flows.live import Comparison
-from router.cli.flows.warnings import doubts
 from router.cli.output import clean, print_changes, print_json
 from router.cli.reach import account_option, json_option, one_account, open_store
 from router.errors import RouterError
 from router.flow.diff import diff as difference
-from router.settings import Account
+from router.flow.warning import Surroundings, of_flow
+from router.settings import Settings
 
 _DIFFERS, _TROUBLE = 1, 2  # as diff(1) has it
 
@@ -53,15 +53,16 @@ def diff(*, file: TextIO | None, live: bool, account: str | None, as_json: bool)
     if as_json:
         print_json(_json(found))
     else:
-        _print(found, which, "Twilio" if file is None else clean(file.name))
+        _print(found, settings, "Twilio" if file is None else clean(file.name))
     sys.exit(0 if found.same else _DIFFERS)
 
 
-def _print(found: Comparison, owner: Account, other: str) -> None:
+def _print(found: Comparison, settings: Settings, other: str) -> None:
+    around = Surroundings.of(settings)
     if found.same:
         click.echo(f"No difference: {found.read:,} flows, here as in {other}.")
     if found.changes:
-        print_changes(found.changes, lambda flow: doubts(flow, owner))
+        print_changes(found.changes, lambda flow: of_flow(flow, around))
     print_left_out(found)
     for flow in found.only_here:
         click.echo(

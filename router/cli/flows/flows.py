@@ -12,14 +12,15 @@ from router.cli.flows.changes import How, carry_out, current_flows, described, r
 from router.cli.flows.diff import diff as diff_command
 from router.cli.flows.import_live import import_
 from router.cli.flows.log import log
-from router.cli.flows.unreached import print_unreached, unreached
-from router.cli.flows.warnings import doubts
+from router.cli.flows.warnings import described as described_warnings
+from router.cli.flows.warnings import foreseen, print_warnings
 from router.cli.output import clean, integration_line, print_changes, print_json, print_table, short, word
 from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
 from router.flow.diff import diff
 from router.flow.field import CHANNEL_TYPES
 from router.flow.file import export as to_toml
 from router.flow.flex_flow import FlexFlow, to_resource
+from router.flow.warning import Surroundings, of_flow, of_flows
 from router.store import Store
 
 _COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
@@ -77,6 +78,7 @@ def list_(*, channel: str | None, limit: int, account: str | None, as_json: bool
         )
         if len(found) == limit < total:
             click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")
+        print_warnings(of_flows(found, Surroundings.of(settings)))
     elif total:
         click.echo(f"No flow of the channel {channel} among {total:,}.")
     else:
@@ -152,16 +154,17 @@ def apply(  # noqa: PLR0913 - one for each option
         wanted = read_flow_file(file, settings, owner.sid)
         current = list(current_flows(store, owner.sid))
         changes = diff(current, wanted, prune=prune)
-        warnings = unreached(current, changes, wanted)
+        around = Surroundings.of(settings, store.languages.loaded(owner.sid))
+        warnings = foreseen(current, changes, wanted, around)
         if changes and not as_json:
-            loaded = store.languages.loaded(owner.sid)
-            print_changes(changes, lambda flow: doubts(flow, owner, loaded))
+            print_changes(changes, lambda flow: of_flow(flow, around))
         if not as_json:
-            print_unreached(warnings)
+            changed = {change.after.sid for change in changes if change.after}
+            print_warnings([each for each in warnings if each.flow.sid not in changed or each.among_others])
         written = bool(changes) and carry_out(
             store, changes, how, by="router flows apply", again="apply the file again for the rest"
         )
     if as_json:
-        print_json({"changes": described(changes), "warnings": warnings, "written": written})
+        print_json({"changes": described(changes), "warnings": described_warnings(warnings), "written": written})
     elif not changes:
         click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")

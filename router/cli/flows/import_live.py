@@ -8,10 +8,10 @@ import click
 from router.cli.context import load_settings_for_cli
 from router.cli.flows.changes import How, carry_out, current_flows, described
 from router.cli.flows.live import Comparison, compare, read_live
-from router.cli.flows.warnings import doubts
 from router.cli.output import clean, print_changes, print_json
 from router.cli.reach import account_option, json_option, one_account, open_store
 from router.errors import RouterError
+from router.flow.warning import Surroundings, of_flow
 from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.flows import LiveAccount
@@ -40,7 +40,7 @@ def import_(*, dry_run: bool, yes: bool, account: str | None, as_json: bool) -> 
         owner = one_account(settings, account)
         found = compare_live(owner, settings, store)
         if not as_json:
-            _show(found, owner)
+            _show(found, settings)
         written = bool(found.changes) and carry_out(
             store, found.changes, how, by="router flows import", again="import again for the rest"
         )
@@ -51,9 +51,10 @@ def import_(*, dry_run: bool, yes: bool, account: str | None, as_json: bool) -> 
         raise RouterError(f"{len(found.left_out):,} of {found.read:,} flows and addresses cannot be here as they are")
 
 
-def _show(found: Comparison, owner: Account) -> None:
+def _show(found: Comparison, settings: Settings) -> None:
+    around = Surroundings.of(settings)
     if found.changes:
-        print_changes(found.changes, lambda flow: doubts(flow, owner))
+        print_changes(found.changes, lambda flow: of_flow(flow, around))
     print_left_out(found)
     if not found.changes:
         click.echo(f"Nothing to change: Twilio has {found.read:,} flows and addresses.")

@@ -1,46 +1,43 @@
-"""What is allowed in a flow and will all the same deliver nothing: said before it is written, never refused."""
+"""What commands say of flows that may not do what is meant."""
 
-from collections.abc import Collection, Iterator
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
+import click
+
+from router.cli.flows.changes import named
+from router.cli.output import clean
+from router.flow.diff import Change
+from router.flow.file import FileFlow
 from router.flow.flex_flow import FlexFlow
-from router.language.detector import language_of
-from router.settings import Account
-from router.store.languages import NOT_LOADED
+from router.flow.warning import Surroundings, Warned, of_flows, sharing
 
-# Integration types that a flow may have and that no sender delivers to yet.
-NOT_DELIVERED_TO: Final = ("task", "conversation")
+_SHOWN: Final = 20
 
 
-def doubts(flow: FlexFlow, account: Account, loaded: Collection[str] | None = None) -> tuple[str, ...]:
-    """Return why messages for a flow would not be delivered, or not find it, each with what to do.
-
-    `loaded` are the languages whose texts the running router can read; None where nobody asked it.
-    """
-    found = [*_languages(flow, loaded)]
-    kind = flow.integration.type
-    if kind in NOT_DELIVERED_TO:
-        found.append(
-            f"{kind} cannot be delivered to yet: its messages become undelivered. Choose another integration_type, or "
-            "set paused = true and they wait"
-        )
-    if kind == "proxy" and not (flow.integration.proxy_service_sid or account.proxy_service_sid):
-        found.append(
-            "no Proxy service is named: its messages become undelivered. Give the flow integration.proxy_service_sid, "
-            "or the account proxy_service_sid in the file of ROUTER_CONFIG"
-        )
-    return tuple(found)
+def foreseen(
+    current: Iterable[FlexFlow], changes: Sequence[Change], wanted: Iterable[FileFlow], around: Surroundings
+) -> list[Warned]:
+    """Tell what is to be known, once the changes are made, of the enabled flows at the addresses of a flow file."""
+    flows = {flow.sid: flow for flow in current}
+    for change in changes:
+        if change.before:
+            flows.pop(change.before.sid, None)
+        if change.after:
+            flows[change.after.sid] = change.after
+    return of_flows(sharing(flows.values(), [each.flow for each in wanted]), around)
 
 
-def _languages(flow: FlexFlow, loaded: Collection[str] | None) -> Iterator[str]:
-    mute = [tag for tag in flow.language if not language_of(tag)]
-    if mute:
-        yield (
-            f"nothing tells {', '.join(mute)} in a text: it takes messages of contacts who chose it, of webhooks with "
-            "?lang=, and by the country of the number"
-        )
-    if loaded is None:
-        return
-    later = [tag for tag in flow.language if tag not in mute and tag.partition("-")[0] not in loaded]
-    if later:
-        yield f"{', '.join(later)}: {NOT_LOADED}"
+def described(warnings: Iterable[Warned]) -> list[dict[str, Any]]:
+    """Write warnings as JSON shows them."""
+    return [{**named(each.flow), "warning": each.text, "advice": each.advice} for each in warnings]
+
+
+def print_warnings(warnings: Sequence[Warned]) -> None:
+    """Print a line for each warning, or the first ones of very many."""
+    for each in warnings[:_SHOWN]:
+        flow = each.flow
+        line = f"! {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}” {each}"
+        click.secho(clean(line), fg="red" if each.fault else "yellow")
+    if len(warnings) > _SHOWN:
+        click.secho(f"! … and {len(warnings) - _SHOWN:,} more; `router doctor` tells of all flows", fg="yellow")

@@ -7,36 +7,31 @@ traffic arrives from 127.0.0.1, so loopback is never a reason to trust.
 import os
 import secrets
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from router.made_up import FILE, made_up_sid
 from router.settings import Settings
 from router.sid import new_sid
 
-# The function of the demo's flows.
-ECHO: Final = "router.demo:handle"
-_DEMO: Final = "demo.toml"
-_HEAD = """\
+_HEAD: Final = """\
 # Made by `router run`, and only readable by you. To serve accounts of your own, name a file of yours in ROUTER_CONFIG
 # (config/router.toml shows what can be in it), or set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN.
 
 admin_password = "{password}"
 """
-_ACCOUNT = """
+_ACCOUNT: Final = """
 recover = false  # Twilio does not know this account
 
 [[account]]
 sid = "{sid}"
 auth_tokens = ["{token}"]
 """
-_HANDLERS = """
-[handlers]
-echo = "{echo}"
-"""
 
 
 def configuration(data_dir: Path, *, with_account: bool) -> Path:
-    """Return the TOML file with a console password, the echo handler and, if wanted, a made-up account.
+    """Return the TOML file with a console password and, if wanted, a made-up account.
 
     It is made once for each data directory, mode 0600, and found again by later runs.
 
@@ -44,22 +39,35 @@ def configuration(data_dir: Path, *, with_account: bool) -> Path:
         data_dir: an existing directory.
         with_account: False when the environment names a real account.
     """
-    path = data_dir / (_DEMO if with_account else "console.toml")
+    path = data_dir / (FILE if with_account else "console.toml")
     if not path.exists():
         text = _HEAD.format(password=secrets.token_urlsafe(12))
         if with_account:
             text += _ACCOUNT.format(sid=new_sid("AC"), token=secrets.token_hex(16))
-        _write_private(path, text + _HANDLERS.format(echo=ECHO))
+        _write_private(path, text)
     return path
 
 
-def made_up_sid(data_dir: Path) -> str:
-    """Return the SID of the account that `router run` made up for a data directory; "" where it made up none."""
-    try:
-        made = tomllib.loads((data_dir / _DEMO).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return next((str(account["sid"]) for account in made.get("account", ())), "")
+def variables(data_dir: Path, settings: Settings) -> Mapping[str, str]:
+    """Return the variables that add the made-up account to the settings of a file that has none.
+
+    They name files with the secrets, never the secrets themselves, so that they may be recorded.
+
+    Args:
+        data_dir: an existing directory, absolute.
+        settings: what the file says.
+    """
+    made = tomllib.loads(configuration(data_dir, with_account=True).read_text(encoding="utf-8"))
+    [account] = made["account"]
+    found = {"TWILIO_ACCOUNT_SID": account["sid"]}
+    kept = {"TWILIO_AUTH_TOKEN": account["auth_tokens"][0]}
+    if settings.admin_password is None:
+        kept["ROUTER_ADMIN_PASSWORD"] = made["admin_password"]
+    for name, secret in kept.items():
+        path = data_dir / f"demo-{name.lower()}"
+        _write_private(path, secret)
+        found[f"{name}_FILE"] = str(path)
+    return found
 
 
 def is_made_up(settings: Settings) -> bool:

@@ -15,7 +15,7 @@ import click
 from router.cli.banner import Start, banner
 from router.cli.connect.session import has_orphans, names
 from router.cli.context import record_gunicorn, recorded
-from router.cli.run.demo import configuration
+from router.cli.run.demo import configuration, variables
 from router.cli.run.listen import check_address, wait_until_up
 from router.cli.run.supervisor import Supervisor
 from router.errors import RouterError, SettingsError
@@ -86,15 +86,11 @@ def run(  # noqa: PLR0913 - one for each option
     tunnel = _tunnel_command(tunnelled=tunnelled, url=url, ngrok_api=ngrok_api, addresses=addresses, yes=yes)
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
     environ = dict(os.environ) | {name: value for name, value in options.items() if value is not None}
-    folder = load(environ).data_dir
-    _make(folder)
-    made_up = not load(environ).accounts
-    if not environ.get("ROUTER_CONFIG"):
-        environ["ROUTER_CONFIG"] = str(configuration(folder.absolute(), with_account=made_up))
-    elif made_up:
-        raise SettingsError(
-            "ROUTER_CONFIG", f"{environ['ROUTER_CONFIG']} has no [[account]], and TWILIO_ACCOUNT_SID is not set"
-        )
+    given = load(environ)
+    _make(given.data_dir)
+    made_up = not given.accounts
+    added = _configured(given, environ.get("ROUTER_CONFIG", ""))
+    environ |= added
     settings = load(environ)
     if addresses and made_up:
         raise SettingsError(
@@ -105,9 +101,29 @@ def run(  # noqa: PLR0913 - one for each option
         _put_back_orphans(settings, environ)
         click.echo(banner(settings, _look(environ, made_up=made_up)))
         os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn takes this process's place
-    with _alone(folder):
+    with _alone(settings.data_dir):
         check_address(settings)
-        sys.exit(_supervised(settings, environ, tunnel, made_up=made_up))
+        sys.exit(_supervised(settings, environ, tunnel, added, made_up=made_up))
+
+
+def _configured(given: Settings, config: str) -> Mapping[str, str]:
+    """Return the variables with what `router run` adds to the settings: a console password, a made-up account.
+
+    Raises:
+        SettingsError: the file that `config` names has neither account nor handlers, so it is no demo's.
+    """
+    folder = given.data_dir.absolute()
+    if not config:
+        return {"ROUTER_CONFIG": str(configuration(folder, with_account=not given.accounts))}
+    if given.accounts:
+        return {}
+    if "handlers" not in given.model_fields_set:
+        raise SettingsError(
+            "ROUTER_CONFIG",
+            f"{config} has no [[account]], and TWILIO_ACCOUNT_SID is not set; a file with [handlers] and without "
+            "[[account]] would extend the demo",
+        )
+    return variables(folder, given)
 
 
 def _make(folder: Path) -> None:
@@ -142,13 +158,16 @@ def _tunnel_command(
     return (*_ROUTER, "tunnel", *options)
 
 
-def _supervised(settings: Settings, environ: dict[str, str], tunnel: Sequence[str], *, made_up: bool) -> int:
+def _supervised(
+    settings: Settings, environ: dict[str, str], tunnel: Sequence[str], added: Mapping[str, str], *, made_up: bool
+) -> int:
     """Serve over an embedded store, or with a tunnel; return the exit status.
 
     Args:
         settings: of the router to be.
         environ: the variables from which it will read them.
         tunnel: the command line of a tunnel; () for none.
+        added: those of the variables that `router run` has set itself.
         made_up: whether the account is.
     """
     store = None if settings.redis_url else EmbeddedValkey.over(settings.data_dir / "valkey")
@@ -172,7 +191,9 @@ def _supervised(settings: Settings, environ: dict[str, str], tunnel: Sequence[st
 
     record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if store:
-        found = {name: environ[name] for name in ("ROUTER_REDIS_URL", "ROUTER_CONFIG", "ROUTER_BIND")}
+        found = {**added, "ROUTER_REDIS_URL": environ["ROUTER_REDIS_URL"], "ROUTER_BIND": settings.bind}
+        if config := environ.get("ROUTER_CONFIG"):
+            found["ROUTER_CONFIG"] = str(Path(config).absolute())
         record = recorded(settings.data_dir, found, [account.sid for account in settings.accounts])
     supervisor = Supervisor(store, _GUNICORN, environ, tunnel)
     with record:

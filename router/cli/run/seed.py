@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from router.cli.run.demo import made_up_sid
 from router.errors import RouterError
 from router.flow import file as flow_file
+from router.made_up import made_up_sid
 from router.settings import Settings, load
 from router.sid import new_sid
 from router.store import Store, connect

@@ -254,7 +254,8 @@ def _page(key: str, item: str) -> Schema:
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "FlexFlow": _flow(),
     "FlexFlowWritten": _flow(
-        warnings=TEXTS | {"description": "Which enabled flows of its address never take a message now, and why"}
+        warnings=TEXTS
+        | {"description": "What may keep the enabled flows of its address from doing what is meant, and what to do"}
     ),
     "FlexFlowCreate": _flow_form(new=True),
     "FlexFlowUpdate": _flow_form(new=False),

@@ -13,13 +13,11 @@ from router.cli.connect.record import Connections
 from router.cli.connect.webhook import shown
 from router.cli.context import base_url
 from router.cli.doctor.checks import Check, State
-from router.cli.run.demo import ECHO, made_up_sid
 from router.errors import RouterError, StoreUnavailable
-from router.flow.unreachable import unreachable as never_chosen
+from router.flow.warning import NOT_LOADED, Surroundings, of_flows
 from router.language.detector import language_of
 from router.settings import Settings
 from router.store import Store
-from router.store.languages import NOT_LOADED
 from router.web import tunnel_address as tunnel
 
 # Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
@@ -162,38 +160,19 @@ def absent(opened: Store) -> Iterator[Check]:
         yield Check("accounts", "look", found, "put it back into the settings if it shall be kept")
 
 
-def rules(given: Settings, opened: Store) -> Iterator[Check]:
-    """Look for flows that can never be chosen: behind others, or with a Match that this version refuses."""
-    for account in given.accounts:
-        flows = {flow.sid: flow for flow in islice(opened.flows.walk(account.sid), _FLOWS)}
-        found = never_chosen(flows.values())
-        for sid, why in found[:_NAMED]:
-            yield Check("flows", "look", f"{flows[sid].friendly_name!r} ({sid}) {why}", "change its Match or Priority")
-        if len(found) > _NAMED:
-            advice = "`router flows apply FILE --dry-run` names more of them"
-            yield Check("flows", "look", f"{len(found) - _NAMED:,} more take no message", advice)
-
-
-def echoes(given: Settings, opened: Store) -> Iterator[Check]:
-    """Look for flows of real accounts that send customers back what they wrote."""
-    echoing = {name for name, handler in given.handlers.items() if handler.path == ECHO}
-    for account in given.accounts:
-        if not echoing or account.sid == made_up_sid(given.data_dir):
-            continue
-        found = [
-            flow
-            for flow in islice(opened.flows.walk(account.sid), _FLOWS)
-            if flow.enabled and flow.integration.type == "handler" and flow.integration.handler in echoing
-        ]
-        if found:
-            named = ", ".join(f"{flow.friendly_name!r} ({flow.sid})" for flow in found[:_NAMED])
-            more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
-            advice = (
-                "name another integration, or leave them out: `router flows export > flows.toml`, change the file, "
-            )
-            advice += "and `router flows apply flows.toml --prune`"
-            told = f"customers of {account.sid} are sent back what they wrote, STOP too, by {named}{more}"
-            yield Check("flows", "bad", told, advice)
+def flows(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for flows that will not do what is meant, the gravest first."""
+    around = Surroundings.of(given)
+    walked = (flow for account in given.accounts for flow in islice(opened.flows.walk(account.sid), _FLOWS))
+    found = sorted(of_flows(walked, around), key=lambda each: not each.fault)
+    for each in found[:_NAMED]:
+        state: State = "bad" if each.fault else "look"
+        yield Check("flows", state, f"{each.flow.friendly_name!r} ({each.flow.sid}) {each.text}", each.advice)
+    rest = found[_NAMED:]
+    if rest:
+        state = "bad" if rest[0].fault else "look"
+        advice = "mend the ones above first; `router flows apply FILE --dry-run` names more of them"
+        yield Check("flows", state, f"{len(rest):,} more may not do what is meant", advice)
 
 
 def languages(opened: Store) -> Iterator[Check]:

@@ -1,0 +1,155 @@
+"""What a flow may say and will all the same not do what is meant: told wherever people meet flows, never refused.
+
+`flows apply`, `import`, `diff` and `list`, the REST resources, `router doctor` and a router that starts tell it, each
+in its own form.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from router.flow.file import address_of
+from router.flow.flex_flow import FlexFlow
+from router.flow.unreachable import unreachable
+from router.language.detector import language_of
+from router.made_up import made_up_sid
+from router.settings import ECHO, Settings
+
+# What is to be said of a language whose flows came later.
+NOT_LOADED: Final = (
+    "texts in it are read from the router's next reload on (`router reload`, or kill -HUP of a gunicorn of your own, "
+    "which loses nothing); until then everything else counts"
+)
+# Integration types that a flow may have and that no sender delivers to yet.
+NOT_DELIVERED_TO: Final = ("task", "conversation")
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One thing to know about a flow.
+
+    Args:
+        flow: the flow.
+        text: what is wrong, to be read after the flow's name.
+        advice: what to do.
+        fault: messages are lost to it, or customers harmed: it has to be mended.
+        among_others: it is so because of other flows of the address.
+    """
+
+    flow: FlexFlow
+    text: str
+    advice: str
+    fault: bool = False
+    among_others: bool = False
+
+    def __str__(self) -> str:
+        """Write what is wrong, and what to do."""
+        return f"{self.text}. {self.advice[:1].upper()}{self.advice[1:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else decides whether a flow does what is meant.
+
+    Args:
+        settings: the router's.
+        made_up: the SID of the account that `router run` made up, "" where there is none.
+        loaded: the languages whose texts the running router can read; None where nobody asked it.
+    """
+
+    settings: Settings
+    made_up: str
+    loaded: Collection[str] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, loaded: Collection[str] | None = None) -> "Surroundings":
+        """Make them of settings."""
+        return cls(settings, made_up_sid(settings.data_dir), loaded)
+
+
+def of_flow(flow: FlexFlow, around: Surroundings) -> list[Warned]:
+    """Tell what is to be known of one flow, whatever others there are."""
+    return [*_integration(flow, around), *_language(flow, around.loaded)]
+
+
+def of_flows(flows: Iterable[FlexFlow], around: Surroundings) -> list[Warned]:
+    """Tell what is to be known of the enabled ones of some flows, and which of them others leave no message."""
+    enabled = {flow.sid: flow for flow in flows if flow.enabled}
+    return [each for flow in enabled.values() for each in of_flow(flow, around)] + unreached(enabled.values())
+
+
+def unreached(flows: Iterable[FlexFlow]) -> list[Warned]:
+    """Tell which enabled flows can never be chosen among those of their address."""
+    of_accounts: dict[str, dict[str, FlexFlow]] = {}
+    for flow in flows:
+        of_accounts.setdefault(flow.account_sid, {})[flow.sid] = flow
+    return [
+        Warned(known[sid], why, "change its Match or Priority", among_others=True)
+        for known in of_accounts.values()
+        for sid, why in unreachable(known.values())
+    ]
+
+
+def sharing(flows: Iterable[FlexFlow], written: Collection[FlexFlow]) -> list[FlexFlow]:
+    """Return the flows that have the address of one that was written."""
+    addresses = {address_of(flow) for flow in written}
+    return [flow for flow in flows if address_of(flow) in addresses]
+
+
+def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
+    kind, account = flow.integration.type, around.settings.account(flow.account_sid)
+    if kind in NOT_DELIVERED_TO:
+        yield Warned(
+            flow,
+            f"goes to {kind}, which cannot be delivered to yet: its messages become undelivered",
+            "choose another integration_type, or set paused = true and they wait",
+        )
+    elif kind == "proxy" and not (flow.integration.proxy_service_sid or (account and account.proxy_service_sid)):
+        yield Warned(
+            flow,
+            "names no Proxy service: its messages become undelivered",
+            "give it integration.proxy_service_sid, or the account proxy_service_sid in the file of ROUTER_CONFIG",
+        )
+    elif kind == "handler":
+        yield from _handler(flow, around)
+
+
+def _handler(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
+    name, settings = flow.integration.handler, around.settings
+    if name not in settings.handlers_of(flow.account_sid):
+        whose = f", but not for {flow.account_sid}" if name in settings.handlers else ""
+        yield Warned(
+            flow,
+            f"names the handler {name!r}, which the settings {'have' if whose else 'lack'}{whose}: its messages become "
+            "undelivered",
+            f'write {name} = "package.module:function" under [handlers] in the file of ROUTER_CONFIG and reload, or '
+            f"name one that there is: {_listed(sorted(settings.handlers_of(flow.account_sid)))}",
+            fault=True,
+        )
+    elif settings.handlers[name].path == ECHO and flow.account_sid != around.made_up:
+        yield Warned(
+            flow,
+            "sends customers of a real account back what they wrote, STOP too",
+            "name another integration, or remove the flow: `router flows export > all.toml`, edit the file, and "
+            "`router flows apply all.toml --prune`",
+            fault=True,
+        )
+
+
+def _language(flow: FlexFlow, loaded: Collection[str] | None) -> Iterator[Warned]:
+    mute = [tag for tag in flow.language if not language_of(tag)]
+    if mute:
+        yield Warned(
+            flow,
+            f"names {_listed(mute)}, which no model tells in a text",
+            "it takes messages of contacts who chose it, of webhooks with ?lang=, and by the country of the number",
+        )
+    if loaded is None:
+        return
+    later = [tag for tag in flow.language if tag not in mute and tag.partition("-")[0] not in loaded]
+    if later:
+        yield Warned(flow, f"names {_listed(later)} by now", NOT_LOADED)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

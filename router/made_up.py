@@ -1,0 +1,16 @@
+"""The account that `router run` makes up for a data directory when it is given none: whose flows may echo."""
+
+import tomllib
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "demo.toml"
+
+
+def made_up_sid(data_dir: Path) -> str:
+    """Return the SID of the account that was made up for a data directory; "" where there is none."""
+    try:
+        made = tomllib.loads((data_dir / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return next((str(account["sid"]) for account in made.get("account", ())), "")
