@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from router import sentinel_url
 from router.environment import (
     PREFIX,
     Given,
@@ -46,7 +47,7 @@ TWILIO_WAITS: Final = 15.0
 # Whoever has the right ones is let in however many guesses were made (router/web/auth.py): they must not be guessable.
 _KEY_LEAST: Final = 16  # characters of a key that a program made; Twilio's have 32
 _PASSWORD_LEAST: Final = 10
-_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel")
+_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES)
 _HANDLER_NAME: Final = r"[a-z0-9_-]+"
 _HANDLER_PATH: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
@@ -79,10 +80,11 @@ def _redis_url(value: str) -> str:
     scheme, found, rest = value.partition("://")
     if not found or not rest or scheme not in _REDIS_SCHEMES:
         raise ValueError("does not begin with one of " + ", ".join(f"{scheme}://" for scheme in _REDIS_SCHEMES))
-    hosts = rest.rpartition("@")[2].partition("/")[0].split(",") if scheme == "redis+sentinel" else [value]
+    if scheme in sentinel_url.SCHEMES:
+        sentinel_url.SentinelUrl.parse(value)
+        return value
     try:
-        for host in hosts:
-            urlsplit(host if "://" in host else f"//{host}").port  # noqa: B018 - raises for what is none
+        urlsplit(value).port  # noqa: B018 - raises for what is none
     except ValueError:
         raise ValueError("has a port that is none, or a password that is not percent-encoded") from None
     return value
@@ -219,8 +221,8 @@ class Settings(_Table):
     redis_url: Annotated[Annotated[str, AfterValidator(_redis_url)] | None, Kind("URL")] = Field(
         default=None,
         repr=False,
-        description="The store: Redis 7.0 or Valkey 7.2 at least, `redis://`, `rediss://`, `unix://` or "
-        "`redis+sentinel://`. Without it `router run` starts one of its own",
+        description="The store: Redis 7.0 or Valkey 7.2 at least, `redis://`, `rediss://`, `unix://`, "
+        "`redis+sentinel://` or `rediss+sentinel://`. Without it `router run` starts one of its own",
     )
     redis_replicas: Annotated[int, Kind("integer"), Field(ge=0, le=100)] = Field(
         default=0, description="How many replicas of the store must confirm a message before it is acknowledged"

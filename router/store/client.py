@@ -14,9 +14,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlsplit
 
 import gevent
 import hiredis
@@ -25,9 +25,10 @@ from gevent.event import AsyncResult
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import Sentinel
 
+from router import sentinel_url
 from router.errors import StoreRefused, StoreUnavailable
+from router.store.sentinel import SentinelPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,17 +120,23 @@ class _Link:
         except (redis.RedisError, OSError):
             return True
 
-    def connect(self) -> None:
-        """Connect, and load the scripts, as every new connection does: the store may have been restarted."""
+    def connect(self, seconds: float) -> None:
+        """Connect, and load the scripts, as every new connection does: the store may have been restarted.
+
+        All of it together may take as long as a call.
+        """
+        timeout = gevent.Timeout(seconds)
         try:
-            with _errors():
+            with _errors(), timeout:
                 self._connection = self._pool.get_connection()
                 loads = [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
                 self._connection.send_packed_command([b"".join(loads)], check_health=False)
                 for _ in loads:
                     self._connection.read_response(disable_decoding=True)
-        except BaseException:
+        except BaseException as error:
             self._drop()  # else the pool counts it as in use, and runs dry while the store is loading
+            if error is timeout:
+                raise StoreUnavailable(f"no connection to the store within {seconds:g} s") from None
             raise
 
     def send(self, calls: list[_Call]) -> None:
@@ -208,6 +215,7 @@ class Client:
     """
 
     def __init__(self, url: str, *, replicas: int = 0, call_seconds: float = CALL_SECONDS) -> None:
+        self._call_seconds = call_seconds
         self._pool = connection_pool(url, call_seconds)
         self._replicas = replicas
         self._wait = _pack("WAIT", replicas, int(call_seconds * 500)) if replicas else b""
@@ -254,7 +262,9 @@ class Client:
                     self._link.close(StoreUnavailable("the store closed the connection"))
                 if self._link is None or self._link.broken:
                     link = _Link(self._pool, self._wait, self._replicas)
-                    link.connect()
+                    link.connect(self._call_seconds)
+                    if isinstance(self._pool, SentinelPool):
+                        self._pool.watch(partial(link.close, StoreUnavailable("the Sentinels name another master")))
                     self._link = link
                     self.connection += 1
                 batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
@@ -298,10 +308,7 @@ _GONE: Final = (
 
 
 def connection_pool(url: str, call_seconds: float) -> Any:
-    """Make redis-py's pool for a `redis`, `rediss`, `unix` or `redis+sentinel` URL.
-
-    `redis+sentinel://[user:password@]host:26379[,host:26379…]/<service name>[/<db>]`
-    """
+    """Make redis-py's pool for a `redis`, `rediss` or `unix` URL, or what stands for it where there are Sentinels."""
     options: dict[str, Any] = {
         "socket_timeout": call_seconds,
         "socket_connect_timeout": call_seconds,
@@ -311,20 +318,8 @@ def connection_pool(url: str, call_seconds: float) -> Any:
         "protocol": 2,
         "client_name": "twilio-router",
     }
-    if url.startswith("redis+sentinel://"):
-        credentials, _, rest = url.removeprefix("redis+sentinel://").rpartition("@")
-        hosts, _, path = rest.partition("/")
-        service, _, db = path.partition("/")
-        user, _, password = credentials.partition(":")
-        parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
-        sentinels = [(each.hostname or "", each.port or 26379) for each in parts]
-        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-            sentinels, socket_timeout=call_seconds, socket_connect_timeout=call_seconds
-        )
-        master = sentinel.master_for(
-            service, db=int(db or 0), username=user or None, password=password or None, **options
-        )
-        return master.connection_pool
     if not url.startswith("unix://"):
         options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    if url.partition("://")[0] in sentinel_url.SCHEMES:
+        return SentinelPool(sentinel_url.SentinelUrl.parse(url), call_seconds, options)
     return redis.ConnectionPool.from_url(url, **options)

@@ -142,6 +142,7 @@ def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:
         pytest.param({"ROUTER_REDIS_URL": "redis://h:99999/0"}, "ROUTER_REDIS_URL", "port", id="no port of a store"),
         pytest.param({"ROUTER_REDIS_URL": "redis://:a/b@h"}, "ROUTER_REDIS_URL", "percent", id="a slash in a password"),
         pytest.param({"ROUTER_REDIS_URL": "redis+sentinel://h:x/m"}, "ROUTER_REDIS_URL", "port", id="no Sentinel port"),
+        pytest.param({"ROUTER_REDIS_URL": "rediss+sentinel://h"}, "ROUTER_REDIS_URL", "service", id="no service"),
         pytest.param({"ROUTER_PUBLIC_URL": "a.example"}, "ROUTER_PUBLIC_URL", "absolute", id="no scheme"),
         pytest.param({"ROUTER_PUBLIC_URL": "https://a/?b"}, "ROUTER_PUBLIC_URL", "query", id="a query"),
         pytest.param({"ROUTER_PUBLIC_URL": "https://a/#b"}, "ROUTER_PUBLIC_URL", "fragment", id="a fragment"),
