@@ -1,8 +1,8 @@
-"""Refused requests are recorded for the doctor: at most one a second of each account, in a few at a time.
+"""Refused requests are recorded for the doctor: at most one a second of each account, and of `WAITING` accounts.
 
-Only a bounded part of a request is kept, and nothing is computed over it here: whoever sends many of them gains nothing
-by it. The store is written to after the answer, in a greenlet of its own. Of the requests of one second the first that
-tells most is kept; the others are counted.
+Only a bounded part of a request is kept, and nothing is computed over it here, so a flood of them costs little. The
+store is written to after the answer, in a greenlet of its own. Of the requests of one second the first one with a
+signature is kept, or the first one; the others are counted.
 """
 
 import time
