@@ -1,0 +1,85 @@
+"""The code blocks of README and docs/: what is in them, where they begin, and the commands of those that are shell."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+# A block without a language is shell: what is neither has `text`.
+SHELL: Final = ("", "sh", "console")
+_BLOCK: Final = re.compile(
+    r"(?P<mark><!-- file: .+ -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+_SPAN: Final = re.compile(r"`(router [^`]+)`")
+_PROMPT: Final = "$ "
+# What stands for a value on a page, and such a value.
+_VALUES: Final = (
+    (re.compile(r"\b([A-Z]{2})…"), r"\g<1>" + "0" * 32),
+    (re.compile(r"\+1…"), "+15005550006"),
+    (re.compile(r"https://…"), "https://router.example.com"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of a page; `is_file` says that the page keeps it as a file, with which a test plays the page."""
+
+    place: str
+    language: str
+    text: str
+    is_file: bool
+
+
+def blocks() -> list[Block]:
+    """Return the blocks of all pages."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in _BLOCK.finditer(text):
+            line = text.count("\n", 0, match.start("language")) + 1
+            place = f"{page.relative_to(ROOT)}:{line}"
+            found.append(Block(place, match["language"], match["text"], is_file=match["mark"] is not None))
+    return found
+
+
+def script(block: Block) -> str:
+    """Return what is typed: in a `console`, what follows the prompt; otherwise all of it."""
+    if block.language != "console":
+        return block.text
+    typed = (line.removeprefix(_PROMPT) for line in block.text.splitlines() if line.startswith(_PROMPT))
+    return "".join(f"{line}\n" for line in typed)
+
+
+def router_commands(text: str) -> Iterator[list[str]]:
+    """Yield the words after `router` for each such command of a script, with values in the place of `…`."""
+    for line in text.replace("\\\n", " ").splitlines():
+        for pattern, value in _VALUES:
+            line = pattern.sub(value, line)  # noqa: PLW2901 - the same line, complete
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        command: list[str] = []
+        for word in (*words, ";"):
+            if set(word) <= set(";|&<>()"):
+                if command and command[0].rpartition("/")[2] == "router":
+                    yield command[1:]
+                command = []
+            else:
+                command.append(word)
+
+
+def spans() -> list[tuple[str, str]]:
+    """Return the commands that stand in the text of the pages, as `router flows apply`, and where."""
+    return [
+        (f"{page.relative_to(ROOT)}:{line}", span)
+        for page in PAGES
+        for line, text in enumerate(_without_blocks(page).splitlines(), 1)
+        for span in _SPAN.findall(text)
+    ]
+
+
+def _without_blocks(page: Path) -> str:
+    return _BLOCK.sub(lambda block: "\n" * block[0].count("\n"), page.read_text(encoding="utf-8"))

@@ -1,0 +1,123 @@
+"""What somebody copies out of README and docs/ works: flows, settings, Python and commands."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+import click
+import pytest
+
+from router.cli import main
+from router.flow import file as flow_file
+from router.flow.diff import diff
+from router.process.embedded import CONFIG
+from router.settings import load
+from tests.architecture.blocks import SHELL, Block, blocks, router_commands, script, spans
+
+BLOCKS = blocks()
+# What a block may be that no test here reads.
+OTHER = {"cel", "js", "json", "text"}
+ACCOUNT = "AC" + "0" * 32
+
+
+def of(*languages: str) -> pytest.MarkDecorator:
+    """Run a test once for each block in one of these languages."""
+    found = [pytest.param(block, id=block.place) for block in BLOCKS if block.language in languages]
+    assert found, f"no block is {languages}"
+    return pytest.mark.parametrize("block", found)
+
+
+def test_every_block_is_known() -> None:
+    """A block in a language that nobody checks has to be thought of here."""
+    known = {*SHELL, *OTHER, "toml", "python", "conf"}
+    assert not [(block.place, block.language) for block in BLOCKS if block.language not in known]
+
+
+@of("toml")
+def test_toml_is_loaded(block: Block, tmp_path: Path) -> None:
+    """Flows can be applied as they stand, to an account that has none; other tables are settings."""
+    document = tomllib.loads(block.text)
+    if "flow" not in document:
+        file = tmp_path / "router.toml"
+        file.write_text(block.text, encoding="utf-8")
+        load({"ROUTER_CONFIG": str(file)})
+        return
+    numbers = count()
+    flows = flow_file.load(
+        block.text,
+        file=block.place,
+        account_sid=ACCOUNT,
+        handlers={"echo"},
+        now=1_800_000_000,
+        new_sid=lambda: f"FO{next(numbers):032x}",
+    )
+    assert len(diff((), flows)) == len(document["flow"])
+
+
+@of("python")
+def test_python_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All names are defined and can be imported; what starts no server of its own runs from its first line."""
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", ACCOUNT)
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "0" * 32)
+    tree = ast.parse(block.text, block.place)
+    if block.is_file:  # test_local_testing plays it
+        tree.body = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+    exec(compile(tree, block.place, "exec"), {"__name__": "__main__"})  # noqa: S102 - what stands in our documents
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E9,F", "--stdin-filename=block.py", "-"]
+    found = subprocess.run(ruff, input=block.text, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+
+
+@of(*SHELL)
+def test_shell_can_be_typed(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is valid shell, and every `router …` in it names a command, options and values that there are."""
+    text = script(block)
+    bash = ["/bin/bash", "-n"]
+    parsed = subprocess.run(bash, input=text, capture_output=True, text=True, check=False)
+    assert parsed.returncode == 0, parsed.stderr
+    monkeypatch.chdir(tmp_path)
+    for words in router_commands(text):
+        for name in words:
+            if re.fullmatch(r"[\w-]+\.(toml|jsonl)", name):
+                (tmp_path / name).touch()  # some options want a file that there is
+        parse(words)
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line as it would be before the command does something.
+
+    Raises:
+        UsageError: there is no such command, option or value.
+    """
+    command: click.Command = main
+    with ExitStack() as opened:
+        context = opened.enter_context(main.make_context("router", words))
+        while isinstance(command, click.Group):
+            name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+            assert found is not None
+            command, context = found, opened.enter_context(found.make_context(name, rest, parent=context))
+
+
+@pytest.mark.parametrize("span", [pytest.param(text, id=f"{place} {text}") for place, text in spans()])
+def test_a_command_in_the_text_exists(span: str) -> None:
+    """A command that a sentence mentions is one that there is, with its options; values may be left out."""
+    command: click.Command = main
+    words = span.split()[1:]
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None
+        command = found
+    context = click.Context(command, help_option_names=["-h", "--help"])
+    known = {name for parameter in command.get_params(context) for name in parameter.opts}
+    assert not {word.strip("[]").partition("=")[0] for word in words if word.startswith(("-", "[-"))} - known
+
+
+@of("conf")
+def test_a_configuration_is_that_of_the_product(block: Block) -> None:
+    """What a store of the operator's own needs is what the embedded one has."""
+    assert set(block.text.splitlines()) <= set(CONFIG.read_text(encoding="utf-8").splitlines())
