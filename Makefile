@@ -9,13 +9,18 @@ INSTALLED := .venv/.installed
 TEST_INSTALLED := .venv/.installed-test
 NODE_INSTALLED := tests/node/node_modules/.installed
 
-.PHONY: run test lint format install docs lock bench clean
+.PHONY: run test check lint format install docs lock bench clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/router run
 
+# Everything, or as pytest is told: make test OPTIONS="-x tests/store"
 test: lint $(if $(NPM),$(NODE_INSTALLED),no-npm)
-	$(BIN)/pytest
+	$(BIN)/pytest $(OPTIONS)
+
+# Within a minute, on two cores: lint, types, import rules, and the tests that start no server.
+check: lint
+	$(BIN)/pytest -q tests/core tests/architecture
 
 lint: $(TEST_INSTALLED)
 	$(BIN)/ruff check
