@@ -31,6 +31,9 @@ BACKGROUND: Final[Mapping[str, tuple[str, ...]]] = {
     "arabic": ("ar", "fa", "ur"),
     "devanagari": ("hi", "mr"),
 }
+# Compared with a language that is alone at an address and has its script to itself, as Japanese: lingua, asked for one
+# language alone, starts threads. By its letters no text can be in both, so that no model is looked at.
+_BESIDE: Final = ("el", "th")
 # Languages of which only the most frequent words are known, so many of each: enough to know a sentence by.
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "latin": (
@@ -107,9 +110,12 @@ class Detector:
         codes = {tag: code for tag in offered if (code := code_of(tag)) in self.loaded}
         known = frozenset(codes.values())
         background = _background(known) - known
-        if len(known) + len(background & self.loaded) < 2:  # noqa: PLR2004 - one alone has lingua start threads
+        compared = known | (background & self.loaded)
+        if not known or (len(compared) == 1 and _scripts(known)):  # not loaded as `needed` says
             return None
-        return _Plan(codes, known | (background & self.loaded), (known | background | _words(known)) & lexicon.loaded())
+        if len(compared) == 1:
+            compared |= {next(code for code in _BESIDE if code not in known)}
+        return _Plan(codes, compared, (known | background | _words(known)) & lexicon.loaded())
 
 
 class _Plan:

@@ -1,5 +1,7 @@
 """The detector with real models: what texts fit, what fits none, and that nothing makes it fail."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,36 @@ def test_one_language_alone_is_compared_with_the_background(detector: Detector) 
     """An address that offers one language and has a default still tells who writes in another."""
     assert _best(detector, "Where is my order?", ("en",)) == "en"
     assert _best(detector, "Guten Tag, ich habe eine Frage", ("en",)) == OTHER
+
+
+ALONE = {
+    "bn": "আমার অর্ডার কোথায়",
+    "el": "Πού είναι η παραγγελία μου;",
+    "gu": "મારો ઓર્ડર ક્યાં છે",
+    "he": "איפה ההזמנה שלי?",
+    "hy": "Որտեղ է իմ պատվերը",
+    "ja": "注文の状況を教えてください",
+    "ka": "სად არის ჩემი შეკვეთა",
+    "ko": "주문 상태를 알려주세요",
+    "pa": "ਮੇਰਾ ਆਰਡਰ ਕਿੱਥੇ ਹੈ",
+    "ta": "எனது ஆர்டர் எங்கே",
+    "te": "నా ఆర్డర్ ఎక్కడ ఉంది",
+    "th": "สวัสดีครับ ผมต้องการความช่วยเหลือ",
+    "zh": "我的订单在哪里",
+}
+
+
+@pytest.mark.parametrize("tag", ALONE)
+def test_a_language_with_a_script_of_its_own_needs_no_other_beside_it(tag: str) -> None:
+    """Alone at its address its texts are read, and those of all other scripts fit OTHER, without model or thread."""
+    before = load(needed([tag]))
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    assert needed([tag]) == {tag}
+    assert _best(before, ALONE[tag], (tag,)) == tag
+    others = [text for other, text in ALONE.items() if {other, tag} != {"ja", "zh"} and other != tag]
+    for text in (*others, "Where is my order?", "Где мой заказ?", "أين طلبي؟"):
+        assert _best(before, text, (tag,)) == OTHER
+    assert len(list(Path("/proc/self/task").iterdir())) == threads
 
 
 def test_scripts_of_one_language_are_told_apart() -> None:
