@@ -101,12 +101,12 @@ def _decided(part: str, name: str, told: Sequence[Told]) -> Iterator[Figure]:
 
 
 def _second(part: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Iterator[Figure]:
-    """Yield where conversations are after two messages: a firm decision stays, another goes on with the second."""
+    """Yield where conversations are after two messages: a confident decision stays, another goes on with the second."""
     ends = []
     for first, second in zip(found[::2], found[1::2], strict=False):
         if first.language == second.language:
             decision = _decide(first, offered, detector, country=first.country)
-            if not decision.firm:
+            if not decision.confident:
                 decision = _decide(second, offered, detector, before=decision)
             ends.append((first.language, decision))
     yield figure(part, "second message: right", "%", [_right(ends)], at_least=_SECOND)

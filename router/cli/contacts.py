@@ -211,7 +211,7 @@ def _print(contact: Contact, store: Store, *, as_json: bool) -> None:
 def _conversation(shown: Mapping[str, Any], contact: Contact, store: Store, now: float) -> list[str]:
     flow = store.flows.get(contact.account_sid, shown["flex_flow_sid"])
     language = f" in {shown['language']}" if shown["language"] else ""
-    stays = "for sure" if shown["firm"] else "until a message says more"
-    state = f"stays{language}, {stays}" if shown["status"] == "active" else f"no longer stays{language}"
-    at = contact.stays[shown["address"]].at
+    sure = "for sure" if shown["confident"] else "until a message says more"
+    state = f"stays{language}, {sure}" if shown["status"] == "active" else f"no longer stays{language}"
+    at = contact.assignments[shown["address"]].at
     return [flow_line(flow) if flow else f"{shown['flex_flow_sid']}, which was removed", f"{state}; {ago(at, now)}"]

@@ -22,7 +22,7 @@ _OTHER_LEAST: Final = 0.05
 # of 100 that are decided are right then, 98 with the number's country, of word pairs 99 (`make bench PART=language`).
 FLOOR: Final = 0.8
 # From this probability on, the conversation keeps the language: 99 of 100 single words with a country are right.
-FIRM: Final = 0.95
+CONFIDENT: Final = 0.95
 # From this probability of the text alone, in so many letters, a conversation's language may change: of word pairs, 997
 # of 1,000 are right.
 CLEAR: Final = 0.99
@@ -67,7 +67,7 @@ class Decision:
         language: an offered tag; "" where none is probable enough, or the message is in another language.
         probability: of the language, or of the most probable one where none is decided.
         shares: all tags and OTHER with their probabilities, most probable first.
-        firm: sure enough that a conversation keeps it.
+        confident: sure enough that a conversation keeps it.
         clear: the text alone says so, and is long enough: it may change a conversation's language.
         steps: the evidence and its weight, in sentences.
         others: what would have changed it, in a sentence.
@@ -77,7 +77,7 @@ class Decision:
     language: str
     probability: float
     shares: tuple[tuple[str, float], ...]
-    firm: bool
+    confident: bool
     clear: bool
     steps: tuple[str, ...]
     others: str
@@ -114,7 +114,7 @@ def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
         language,
         probability,
         shares,
-        firm=bool(language) and probability >= FIRM,
+        confident=bool(language) and probability >= CONFIDENT,
         clear=clear,
         steps=tuple(steps),
         others=_others(offered, evidence, language),

@@ -10,7 +10,7 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.parameter import Choice, Languages, Sid, Text
 from router.language.tag import best
 from router.message.address import canonical, channel_of
-from router.routing.contact import Stay
+from router.routing.contact import Assignment
 from router.sid import is_sid
 from router.store import Store
 from router.store.contacts import ALL, Contact
@@ -133,11 +133,11 @@ def change(identity: str, wanted: Change, account_sid: str, store: Store) -> Con
     if wanted == Change():
         return contact
     _check_aliases(own, contact, wanted.aliases, store, account_sid)
-    stay = None
+    assignment = None
     lasting = bool(wanted.aliases)  # what somebody set is not forgotten by itself
     if wanted.flex_flow_sid:
         flow = _flow_for(wanted, store, account_sid)
-        stay = wanted.address, flow.sid, _language(flow, wanted, contact)
+        assignment = wanted.address, flow.sid, _language(flow, wanted, contact)
         lasting = lasting or flow.is_lasting
     ends_all = wanted.preference or (wanted.closed and not wanted.address)
     store.contacts.change(
@@ -148,7 +148,7 @@ def change(identity: str, wanted: Change, account_sid: str, store: Store) -> Con
         language=wanted.language,
         aliases=wanted.aliases,
         close=ALL if ends_all else wanted.address if wanted.closed else "",
-        stay=stay,
+        assignment=assignment,
         lasting=lasting,
     )
     return store.contacts.get(account_sid, own)
@@ -207,7 +207,7 @@ def _language(flow: FlexFlow, wanted: Change, contact: Contact | None) -> str:
 def describe(contact: Contact, store: Store, *, now: float) -> dict[str, Any]:
     """Write a contact as JSON shows it, without its URL; `now` is in seconds since 1970."""
     known = contact.known
-    latest = sorted(contact.stays.items(), key=lambda pair: pair[1].at, reverse=True)
+    latest = sorted(contact.assignments.items(), key=lambda pair: pair[1].at, reverse=True)
     since = int((now - store.contacts.sticky_hours * 3600) * 1000)
     return {
         "account_sid": contact.account_sid,
@@ -219,21 +219,25 @@ def describe(contact: Contact, store: Store, *, now: float) -> dict[str, Any]:
         "conversations": [
             {
                 "address": ours,
-                "flex_flow_sid": stay.flow_sid,
-                "language": stay.language or None,
-                "firm": stay.firm,
-                "status": _status(ours, stay, store.flows.get(contact.account_sid, stay.flow_sid), store, since),
-                "date_updated": dt.datetime.fromtimestamp(stay.at / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "flex_flow_sid": assignment.flow_sid,
+                "language": assignment.language or None,
+                "confident": assignment.confident,
+                "status": _status(
+                    ours, assignment, store.flows.get(contact.account_sid, assignment.flow_sid), store, since
+                ),
+                "date_updated": dt.datetime.fromtimestamp(assignment.at / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
-            for ours, stay in latest
+            for ours, assignment in latest
         ],
     }
 
 
-def _status(ours: str, stay: Stay, flow: FlexFlow | None, store: Store, since: int) -> str:
+def _status(ours: str, assignment: Assignment, flow: FlexFlow | None, store: Store, since: int) -> str:
     """Say whether a conversation stays with its flow, in the words of Twilio's conversations; `since`: else it is idle.
 
     https://www.twilio.com/docs/conversations/api/conversation-resource
     """
-    stays = flow is not None and (flow.is_lasting or stay.at >= since) and not _why_not(flow, ours, store)
-    return "active" if stays else "inactive"
+    active = (
+        flow is not None and assignment.is_active(since, lasting=flow.is_lasting) and not _why_not(flow, ours, store)
+    )
+    return "active" if active else "inactive"

@@ -35,7 +35,7 @@ def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: st
         entries,
         circumstance,
         known=contact.known if contact else NOBODY,
-        stay=contact.stays.get(message.contact_identity) if contact else None,
+        assignment=contact.assignments.get(message.contact_identity) if contact else None,
         sticky_hours=store.contacts.sticky_hours,
     )
 

@@ -1,8 +1,9 @@
-"""The contact: who writes to us, what is known of the languages they use, and which flow each conversation stays with.
+"""The contact: who writes to us, which languages they use, and which flow each of their conversations is assigned to.
 
 A conversation, between a contact and one of our addresses, keeps the flow that took it for as long as it is not idle,
-unless a message says outright that it belongs elsewhere. `accept` decides that, in the store and at once with the
-message (store/scripts/accept.lua); `stays` is the same rule for whoever only asks.
+unless a message says explicitly that it belongs elsewhere. `accept` decides that, in the store and in one step with the
+message (store/scripts/accept.lua). `keeps` is the same rule for explanations, which change nothing; a test of the store
+compares the two in every case (tests/store/test_contacts.py).
 """
 
 import re
@@ -51,16 +52,21 @@ NOBODY: Final = Known()
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
+class Assignment:
     """The flow that a conversation stays with.
 
-    `firm` says whether it was chosen for sure; `at` is when the last message came, in ms since 1970.
+    `confident` says whether the flow was chosen with enough certainty that only an explicit message moves the
+    conversation; `at` is when the last message came, in ms since 1970.
     """
 
     flow_sid: str
-    firm: bool
+    confident: bool
     at: int
     language: str = ""
+
+    def is_active(self, idle_since: int, *, lasting: bool) -> bool:
+        """Say whether the conversation goes on: whether its last message is not older than `idle_since`, in ms."""
+        return lasting or self.at >= idle_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +90,14 @@ class Choice:
         ours: the address written to.
         language: of the message, "" where undecided.
         strength: of the choice against a flow that the conversation has.
-        firm: whether a conversation keeps what was chosen.
+        confident: whether a conversation keeps what was chosen.
         candidates: the flows that it may stay with.
         known: the version of what the choice took for known of the contact.
         settled: whether nothing that is known of the contact would change the choice.
         learned: the shares of each language with this message, nothing where it says nothing; kept only where the
             conversation does not stay as it is, which those shares did not decide.
         preference: the language that the contact chose with this message.
-        passing: whether the conversation stays as it is, whatever becomes of this message; with a preference it ends,
+        transient: whether the conversation stays as it is, whatever becomes of this message; with a preference it ends,
             and the next message is decided by that.
 
     """
@@ -100,25 +106,26 @@ class Choice:
     ours: str
     language: str
     strength: Strength
-    firm: bool
+    confident: bool
     candidates: tuple[Candidate, ...]
     known: str = ""
     settled: bool = False
     learned: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     preference: str = ""
-    passing: bool = False
+    transient: bool = False
 
 
-def stays(stay: Stay | None, choice: Choice, *, now: int, sticky_hours: float) -> bool:
+def keeps(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hours: float) -> bool:
     """Say whether a conversation stays with its flow, as accept.lua decides it; `now` is in ms since 1970."""
-    if stay is None:
+    if assignment is None:
         return False
-    candidate = next((each for each in choice.candidates if each.flow_sid == stay.flow_sid), None)
-    if candidate is None or not (candidate.lasting or now - stay.at <= sticky_hours * 3_600_000):
+    candidate = next((each for each in choice.candidates if each.flow_sid == assignment.flow_sid), None)
+    idle_since = now - int(sticky_hours * 3_600_000)
+    if candidate is None or not assignment.is_active(idle_since, lasting=candidate.lasting):
         return False
-    if not stay.firm:
+    if not assignment.confident:
         return choice.strength < Strength.DECIDED
-    another = stay.language not in {"", choice.language}
+    another = assignment.language not in {"", choice.language}
     return choice.strength < (Strength.CLEAR if another else Strength.OUTRIGHT)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
-from router.routing.contact import NOBODY, Choice, Known, Stay, identities_of
+from router.routing.contact import NOBODY, Assignment, Choice, Known, identities_of
 from router.routing.resolve import Circumstance, Entry, Likelihood, Route, identities, preview
 
 
@@ -16,7 +16,7 @@ class _Contact:
     identity: str
     names: set[str] = field(default_factory=set)
     known: Known = NOBODY
-    stays: dict[str, Stay] = field(default_factory=dict)
+    assignments: dict[str, Assignment] = field(default_factory=dict)
 
 
 class Rehearsal:
@@ -43,12 +43,12 @@ class Rehearsal:
         circumstance = Circumstance(at / 1000, lang=lang, likelihood=self._likelihood)
         names = identities_of(message)
         contact = next((found for name in names if (found := self._contacts.get(name))), None) or _Contact(names[0])
-        stay = contact.stays.get(message.contact_identity)
+        assignment = contact.assignments.get(message.contact_identity)
         route, kept = preview(
-            message, entries, circumstance, known=contact.known, stay=stay, sticky_hours=self._sticky_hours
+            message, entries, circumstance, known=contact.known, assignment=assignment, sticky_hours=self._sticky_hours
         )
-        if route.choice is not None and (route.choice.preference or not route.choice.passing):
-            _learn(contact, route, route.choice, stay if kept else None, at)
+        if route.choice is not None and (route.choice.preference or not route.choice.transient):
+            _learn(contact, route, route.choice, assignment if kept else None, at)
             for name in names:
                 self._link(contact, name)
         return route
@@ -60,7 +60,7 @@ class Rehearsal:
             contact.names.add(name)
         if other is contact or other.identity != name:
             return
-        contact.stays = other.stays | contact.stays
+        contact.assignments = other.assignments | contact.assignments
         known, more = contact.known, other.known
         contact.known = Known(
             "known",
@@ -72,13 +72,15 @@ class Rehearsal:
         self._contacts |= dict.fromkeys(other.names, contact)
 
 
-def _learn(contact: _Contact, route: Route, choice: Choice, kept: Stay | None, at: int) -> None:
+def _learn(contact: _Contact, route: Route, choice: Choice, kept: Assignment | None, at: int) -> None:
     """Write what store/scripts/accept.lua writes."""
-    if choice.passing:
-        contact.stays.pop(choice.ours, None)
+    if choice.transient:
+        contact.assignments.pop(choice.ours, None)
     elif route.flow is not None:
-        contact.stays[choice.ours] = Stay(route.flow.sid, kept.firm if kept else choice.firm, at, route.language)
-    learned = {} if kept or choice.passing else choice.learned
+        contact.assignments[choice.ours] = Assignment(
+            route.flow.sid, kept.confident if kept else choice.confident, at, route.language
+        )
+    learned = {} if kept or choice.transient else choice.learned
     if learned or choice.preference:
         known = contact.known
         contact.known = Known("known", choice.preference or known.preference, known.language, learned or known.learned)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
-from router.routing.contact import Candidate, Choice, Known, Stay, stays
+from router.routing.contact import Assignment, Candidate, Choice, Known, keeps
 from router.routing.selection import CIRCUMSTANCE, Circumstance, Likelihood, Selection, not_taken
 
 __all__ = ["Circumstance", "Entry", "Likelihood", "Route", "disposition", "facts", "identities", "preview", "resolve"]
@@ -115,7 +115,7 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
     circumstance: Circumstance,
     *,
     known: Known,
-    stay: Stay | None,
+    assignment: Assignment | None,
     sticky_hours: float,
 ) -> tuple[Route, bool]:
     """Say by which route `accept` would take a message, and whether because its conversation stays there.
@@ -128,7 +128,7 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
         entries: those of its `identities`.
         circumstance: without what is known of the contact.
         known: that.
-        stay: the flow that the conversation has.
+        assignment: the flow that the conversation has.
         sticky_hours: how long a conversation may be idle.
 
     """
@@ -139,8 +139,8 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
         if route.choice is None:
             break
         now = int(circumstance.at * 1000)
-        if stay and stays(stay, route.choice, now=now, sticky_hours=sticky_hours):
-            return route.kept(stay.flow_sid, stay.language), True
+        if assignment and keeps(assignment, route.choice, now=now, sticky_hours=sticky_hours):
+            return route.kept(assignment.flow_sid, assignment.language), True
         if route.choice.settled:
             break
     return route, False

@@ -219,13 +219,13 @@ class Selection:
             ours=self._message.contact_identity,
             language=decision.language if conditional else "",
             strength=strength,
-            firm=conditional and (self._by_rule or decision.firm),
+            confident=conditional and (self._by_rule or decision.confident),
             candidates=candidates,
             known=self._circumstance.known.version,
             settled=strength is Strength.OUTRIGHT and by_itself,
             learned=_rounded(decision.shares) if self._read else {},
             preference=self._command,
-            passing=bool(self._opt_out) or (conditional and self._by_clock),
+            transient=bool(self._opt_out) or (conditional and self._by_clock),
         )
 
     def _strength(self, decision: Decision, chosen: FlexFlow) -> Strength:
@@ -265,7 +265,7 @@ def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 # Where no flow of the address has a language.
-_UNASKED: Final = Decision("", 0.0, (), firm=False, clear=False, steps=(), others="")
+_UNASKED: Final = Decision("", 0.0, (), confident=False, clear=False, steps=(), others="")
 
 
 def letters(words: str) -> int:

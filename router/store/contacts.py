@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.routing.contact import NOBODY, Known, Stay, contact_id
+from router.routing.contact import NOBODY, Assignment, Known, contact_id
 from router.store.client import Client
 from router.store.keys import AccountKeys
 
@@ -21,7 +21,7 @@ class Contact:
     identity: str
     aliases: tuple[str, ...]
     known: Known
-    stays: Mapping[str, Stay]
+    assignments: Mapping[str, Assignment]
     lasting: bool
 
 
@@ -59,7 +59,7 @@ class Contacts:
         language: str | None = None,
         aliases: Sequence[str] = (),
         close: str = "",
-        stay: tuple[str, str, str] | None = None,
+        assignment: tuple[str, str, str] | None = None,
         lasting: bool = False,
     ) -> bool:
         """Change what is kept of a contact, in one step; False where there is none, and only something to forget.
@@ -72,13 +72,13 @@ class Contacts:
             language: the language that the contact is known to use, as above.
             aliases: further addresses of the same person.
             close: our address with which the conversation ends, `ALL` for all.
-            stay: our address, the flow that the conversation shall have, and its language.
+            assignment: our address, the flow that the conversation shall have, and its language.
             lasting: whether the contact is kept until it is erased, as it is where a language is set.
 
         """
         prefix = AccountKeys(account_sid).contacts
         identities = list(dict.fromkeys((identity, *aliases)))
-        set_ = {"preference": preference, "language": language, "stay": stay}
+        set_ = {"preference": preference, "language": language, "stay": assignment}
         given: dict[str, Any] = {name: value for name, value in set_.items() if value is not None}
         given |= {"identities": identities, "close": close, "lasting": lasting, "keep": self._keep_ms}
         keys = [prefix + contact_id(each) for each in identities]
@@ -106,17 +106,17 @@ def _pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
 
 
 def _contact(account_sid: str, found: Mapping[bytes, bytes]) -> Contact:
-    stays = {}
+    assignments = {}
     for name, value in found.items():
         kind, _, ours = name.decode().partition(" ")
         if kind == "stay":
-            flow_sid, firm, at, language = value.decode().split(" ", 3)
-            stays[ours] = Stay(flow_sid, firm == "1", int(at), language)
+            flow_sid, confident, at, language = value.decode().split(" ", 3)
+            assignments[ours] = Assignment(flow_sid, confident == "1", int(at), language)
     return Contact(
         account_sid=account_sid,
         identity=found.get(b"identity", b"").decode(),
         aliases=tuple(sorted(value.decode() for name, value in found.items() if name.startswith(b"alias "))),
         known=read_known([found.get(name) for name in (b"version", b"preference", b"language", b"learned")]),
-        stays=stays,
+        assignments=assignments,
         lasting=b"lasting" in found,
     )

@@ -195,7 +195,7 @@ class Lanes:
                 "identities": choice.identities,
                 "strength": int(choice.strength),
                 "language": choice.language,
-                "firm": int(choice.firm),
+                "confident": int(choice.confident),
                 "candidates": {
                     each.flow_sid: (each.disposition, -1 if each.lasting else self._sticky_ms)
                     for each in choice.candidates
@@ -207,7 +207,7 @@ class Lanes:
                 "settled": choice.settled,
                 "learned": json.dumps(choice.learned, separators=(",", ":")) if choice.learned else "",
                 "preference": choice.preference,
-                "passing": choice.passing,
+                "transient": choice.transient,
                 "keep": max(self._sticky_ms, self._retention_ms),
             }
         )

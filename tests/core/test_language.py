@@ -36,16 +36,16 @@ def test_nothing_known_decides_nothing() -> None:
     """Without evidence the default flow takes it, and the steps say why."""
     decision = decide(OFFERED, [])
     assert not decision.language
-    assert not decision.firm
+    assert not decision.confident
     assert "no evidence" in decision.steps[0]
     assert "any evidence: " in decision.others
 
 
 def test_a_clear_text_wins_over_the_country() -> None:
-    """A Spanish sentence from a German number is Spanish, firmly and clearly."""
+    """A Spanish sentence from a German number is Spanish, confidently and clearly."""
     decision = decide(OFFERED, [_text(es=0.98), _given(from_country("DE", OFFERED))])
     assert decision.language == "es"
-    assert decision.firm
+    assert decision.confident
     assert decision.clear
     assert "without the text" in decision.others
 
@@ -68,7 +68,7 @@ def test_another_language_goes_to_the_default() -> None:
     """A text in a language that is not offered is in none of those that are, and the steps say so."""
     decision = decide(OFFERED, [_text(other=0.1)])
     assert not decision.language
-    assert not decision.firm
+    assert not decision.confident
     assert "is in none of" in decision.steps[-1]
 
 
@@ -206,7 +206,7 @@ def test_what_is_said_outright_is_firm_wherever_the_number_is_from(
     """`?lang=es` and a chosen language decide for a number of any country, also where one language is offered."""
     evidence = [each for each in (said("es", offered), from_country(country, offered)) if each]
     decided = decide(offered, evidence)
-    assert (decided.language, decided.firm) == ("es", True)
+    assert (decided.language, decided.confident) == ("es", True)
 
 
 def test_an_address_that_names_one_language_has_others_customers_too() -> None:

@@ -227,7 +227,7 @@ def test_a_language_that_is_named_is_heard_by_whichever_flow_takes_the_message()
     route = _route(_said("ESPAÑOL"), DEFAULT, spanish, night)
     assert route.flow == night
     assert route.choice is not None
-    assert (route.choice.preference, route.choice.passing) == ("es", True)
+    assert (route.choice.preference, route.choice.transient) == ("es", True)
     leaving = _route(replace(_said("Español"), opt_out_type="STOP"), DEFAULT, spanish)
     assert leaving.choice is not None
     assert leaving.choice.preference == ""
@@ -246,18 +246,18 @@ def test_what_says_nothing_moves_no_conversation(body: str) -> None:
 
 
 def test_a_decided_language_moves_only_what_is_not_firm() -> None:
-    """A clear text decides where the conversation is undecided, and for good; it does not leave a firm one."""
+    """A clear text decides where the conversation is undecided, and for good; it does not leave a confident one."""
     route = _route(_said("Quiero saber dónde está mi pedido"), DEFAULT, *LANGUAGES)
     assert route.choice is not None
-    assert (route.choice.strength, route.choice.firm, route.choice.language) == (Strength.DECIDED, True, "es")
+    assert (route.choice.strength, route.choice.confident, route.choice.language) == (Strength.DECIDED, True, "es")
     assert route.choice.learned["es"] > 0.9
     default = _route(_said("Wo bleibt meine Bestellung"), DEFAULT, *LANGUAGES)
     assert default.choice is not None
-    assert (default.choice.strength, default.choice.firm) == (Strength.SILENT, False)
+    assert (default.choice.strength, default.choice.confident) == (Strength.SILENT, False)
 
 
 def test_a_clear_change_of_language_moves_where_the_address_allows_it() -> None:
-    """With LanguageChange on one of its flows, a long enough clear text leaves a firm conversation."""
+    """With LanguageChange on one of its flows, a long enough clear text leaves a confident conversation."""
     allowing = (DEFAULT, replace(SPANISH, language_change=True), ENGLISH, PORTUGUESE)
     assert _strength(_route(_said("Where is my order please"), *allowing)) == Strength.CLEAR
     brazilian = replace(_said("pedido"), from_="whatsapp:+5511987654321")
@@ -293,7 +293,7 @@ def test_which_rules_leave_a_conversation(match: str, strength: Strength, passin
     assert route.flow is not None
     assert route.flow.match == match
     assert route.choice is not None
-    assert (route.choice.strength, route.choice.passing, route.choice.firm) == (strength, passing, True)
+    assert (route.choice.strength, route.choice.transient, route.choice.confident) == (strength, passing, True)
 
 
 def test_a_rule_that_needs_the_language_asks_who_the_contact_is() -> None:
@@ -311,7 +311,7 @@ def test_a_rule_that_needs_the_language_asks_who_the_contact_is() -> None:
 
 
 def test_a_canary_of_one_language_does_as_the_language_does() -> None:
-    """ESPAÑOL leaves a firm conversation for a flow of a share of the Spanish ones as well; a sentence does not."""
+    """ESPAÑOL moves a confident conversation to a flow for a share of the Spanish ones, too; a sentence does not."""
     canary = replace(_flow("4", Language="es", Match="percent(100)"), language_commands=True)
     named = _route(_said("ESPAÑOL"), DEFAULT, *LANGUAGES, canary)
     assert (named.flow, _strength(named)) == (canary, Strength.OUTRIGHT)
@@ -332,7 +332,7 @@ def test_an_opt_out_changes_no_route(message: Message) -> None:
     route = _route(message, DEFAULT, *LANGUAGES, greedy)
     assert route.flow == DEFAULT
     assert route.choice is not None
-    assert (route.choice.strength, route.choice.passing, route.choice.learned) == (Strength.SILENT, True, {})
+    assert (route.choice.strength, route.choice.transient, route.choice.learned) == (Strength.SILENT, True, {})
 
 
 def test_opt_outs_may_have_a_flow_of_their_own() -> None:
@@ -341,7 +341,7 @@ def test_opt_outs_may_have_a_flow_of_their_own() -> None:
     route = _route(_said("STOP"), DEFAULT, *LANGUAGES, leaving)
     assert route.flow == leaving
     assert route.choice is not None
-    assert (route.choice.strength, route.choice.passing) == (Strength.OUTRIGHT, True)
+    assert (route.choice.strength, route.choice.transient) == (Strength.OUTRIGHT, True)
     assert _route(_said("Where is my order please"), DEFAULT, *LANGUAGES, leaving).flow == ENGLISH
 
 

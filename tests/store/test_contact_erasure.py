@@ -53,7 +53,7 @@ class Desk:
             "flow": FLOW,
         }
         shared = Choice(
-            identities_of(message), OURS, "es", Strength.OUTRIGHT, firm=True, learned={"es": 0.9},
+            identities_of(message), OURS, "es", Strength.OUTRIGHT, confident=True, learned={"es": 0.9},
             candidates=(Candidate(FLOW, "queue", lasting=False),),
         )  # fmt: skip
         queued = state not in {"unrouted", "redirected"}

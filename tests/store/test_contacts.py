@@ -9,7 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.message.inbound import Message
-from router.routing.contact import NOBODY, Candidate, Choice, Known, Stay, Strength, contact_id, identities_of, stays
+from router.routing.contact import (
+    NOBODY,
+    Assignment,
+    Candidate,
+    Choice,
+    Known,
+    Strength,
+    contact_id,
+    identities_of,
+    keeps,
+)
 from router.store import Store, connect
 from router.store.contacts import ALL
 from router.store.keys import AccountKeys
@@ -31,7 +41,7 @@ CHOICE = Choice(
     ours=OURS,
     language="",
     strength=Strength.SILENT,
-    firm=False,
+    confident=False,
     candidates=(
         Candidate(SPANISH, "queue", lasting=False),
         Candidate(ENGLISH, "queue", lasting=True),
@@ -69,10 +79,10 @@ class Desk:
         value = self.store.flows._client.call("HGET", f"{KEYS.messages}{ACCOUNT}:SM{self.count:032x}", name)
         return (value or b"").decode()
 
-    def stay(self, identity: str = PHONE, ours: str = OURS) -> Stay | None:
+    def stay(self, identity: str = PHONE, ours: str = OURS) -> Assignment | None:
         """Read what a conversation stays with."""
         contact = self.store.contacts.get(ACCOUNT, identity)
-        return contact.stays.get(ours) if contact else None
+        return contact.assignments.get(ours) if contact else None
 
     def idle(self, hours: float) -> None:
         """Let all conversations be idle for so long."""
@@ -80,9 +90,9 @@ class Desk:
         for key in client.call("KEYS", f"{KEYS.contacts}*"):
             for name in client.call("HKEYS", key):
                 if name.startswith(b"stay "):
-                    flow, firm, at, language = client.call("HGET", key, name).decode().split(" ", 3)
+                    flow, confident, at, language = client.call("HGET", key, name).decode().split(" ", 3)
                     earlier = int(at) - int(hours * HOUR_MS)
-                    client.call("HSET", key, name, f"{flow} {firm} {earlier} {language}")
+                    client.call("HSET", key, name, f"{flow} {confident} {earlier} {language}")
 
     def expires(self, identity: str) -> int:
         """Return the seconds until an address's record goes, -1 for never, -2 where there is none."""
@@ -99,7 +109,7 @@ def desk(valkey: ValkeyServer) -> Iterator[Desk]:
 
 def _spanish(**more: Any) -> Choice:
     """A choice that took Spanish for sure."""
-    return replace(CHOICE, language="es", strength=Strength.DECIDED, firm=True, **more)
+    return replace(CHOICE, language="es", strength=Strength.DECIDED, confident=True, **more)
 
 
 # -- what a conversation stays with -----------------------------------------------------------------------------------
@@ -124,8 +134,8 @@ def test_a_message_that_no_flow_takes_goes_where_its_conversation_is(desk: Desk)
 
 def test_a_clear_text_moves_only_what_is_in_another_language(desk: Desk) -> None:
     """With LanguageChange a clear sentence leaves the flow of another language, and not one that a rule has chosen."""
-    english = replace(CHOICE, language="en", strength=Strength.CLEAR, firm=True, settled=True)
-    ordered = replace(CHOICE, strength=Strength.OUTRIGHT, firm=True)
+    english = replace(CHOICE, language="en", strength=Strength.CLEAR, confident=True, settled=True)
+    ordered = replace(CHOICE, strength=Strength.OUTRIGHT, confident=True)
     desk.accept(SPANISH, _spanish())
     assert not desk.accept(ENGLISH, english).kept
     desk.accept(DEFAULT, ordered)
@@ -170,7 +180,7 @@ def test_without_sticky_hours_nothing_stays(valkey: ValkeyServer) -> None:
     desk.idle(0.001)
     assert not desk.accept(DEFAULT).kept
     assert desk.expires(PHONE) > 0
-    desk.accept(ENGLISH, replace(CHOICE, strength=Strength.DECIDED, firm=True))
+    desk.accept(ENGLISH, replace(CHOICE, strength=Strength.DECIDED, confident=True))
     desk.idle(1000)
     assert desk.accept(DEFAULT).kept
     store.close()
@@ -187,7 +197,7 @@ def test_a_kept_flow_gets_a_lease_of_its_own(desk: Desk) -> None:
         (DEFAULT, True, False, "accepted"),
         ("", False, False, "accepted"),
     ):
-        desk.store.contacts.change(ACCOUNT, PHONE, version="v", stay=(OURS, SPANISH, "es"))
+        desk.store.contacts.change(ACCOUNT, PHONE, version="v", assignment=(OURS, SPANISH, "es"))
         accepted = desk.accept(chosen, replace(CHOICE, known="v"), lease=reserved, lease_kept=ready)
         assert (accepted.kept, accepted.kind) == (True, kind)
         desk.store.flows._client.call("FLUSHALL")
@@ -204,7 +214,7 @@ def test_a_passing_message_leaves_the_conversation_as_it_is(desk: Desk) -> None:
     """STOP goes to the flow for opt-outs; the next message goes where the conversation was."""
     desk.accept(SPANISH, _spanish())
     before = desk.stay()
-    stop = replace(CHOICE, strength=Strength.OUTRIGHT, passing=True)
+    stop = replace(CHOICE, strength=Strength.OUTRIGHT, transient=True)
     assert desk.accept(DEFAULT, stop).flow_sid == DEFAULT
     assert desk.stay() == before
     assert desk.accept(DEFAULT).flow_sid == SPANISH
@@ -213,11 +223,11 @@ def test_a_passing_message_leaves_the_conversation_as_it_is(desk: Desk) -> None:
 def test_a_preference_is_heard_in_passing(desk: Desk) -> None:
     """Who names a language to the night's flow is decided by it in the morning; nothing else is learned."""
     desk.accept(ENGLISH, replace(_spanish(learned={"en": 1.0}), language="en"))
-    night = replace(CHOICE, strength=Strength.OUTRIGHT, settled=True, passing=True, learned={"fr": 1.0})
+    night = replace(CHOICE, strength=Strength.OUTRIGHT, settled=True, transient=True, learned={"fr": 1.0})
     desk.accept(DEFAULT, replace(night, preference="es"))
     contact = desk.store.contacts.get(ACCOUNT, PHONE)
     assert contact is not None
-    assert (contact.known.preference, contact.known.learned, contact.stays) == ("es", {"en": 1.0}, {})
+    assert (contact.known.preference, contact.known.learned, contact.assignments) == ("es", {"en": 1.0}, {})
 
 
 def test_a_repeated_accept_answers_as_the_first_did(desk: Desk) -> None:
@@ -245,15 +255,15 @@ def test_the_store_decides_as_the_rule_says(
     desk: Desk, before: tuple[str, bool, str], hours: float, strength: Strength, chosen: tuple[str, str]
 ) -> None:
     """The script and `stays`, which only asks, always agree on whether a conversation stays."""
-    flow, firm, language = before
+    flow, confident, language = before
     desk.store.contacts.erase(ACCOUNT, PHONE)
-    desk.accept(flow, replace(CHOICE, strength=Strength.OUTRIGHT, firm=firm, language=language))
+    desk.accept(flow, replace(CHOICE, strength=Strength.OUTRIGHT, confident=confident, language=language))
     desk.idle(hours)
     stay = desk.stay()
     assert stay is not None
     assert stay.language == language
     choice = replace(CHOICE, strength=strength, language=chosen[1])
-    expected = stays(stay, choice, now=stay.at + int(hours * HOUR_MS), sticky_hours=HOURS)
+    expected = keeps(stay, choice, now=stay.at + int(hours * HOUR_MS), sticky_hours=HOURS)
     accepted = desk.accept(chosen[0], choice)
     assert accepted.kept == expected
     assert accepted.flow_sid == (flow if expected else chosen[0])
@@ -362,7 +372,7 @@ def test_two_people_turn_out_to_be_one(desk: Desk) -> None:
     contact = desk.store.contacts.get(ACCOUNT, THIRD)
     assert contact is not None
     assert (contact.identity, contact.aliases) == (PHONE, tuple(sorted((USER_ID, THIRD))))
-    assert {ours: stay.flow_sid for ours, stay in contact.stays.items()} == {OURS: SPANISH, OTHER_OURS: ENGLISH}
+    assert {ours: stay.flow_sid for ours, stay in contact.assignments.items()} == {OURS: SPANISH, OTHER_OURS: ENGLISH}
 
 
 def test_an_address_of_a_third_stays_there(desk: Desk) -> None:
@@ -390,7 +400,7 @@ def test_a_contact_is_set_and_changed(desk: Desk) -> None:
     """A contact may be made before it ever writes; what is not named stays, and "" forgets."""
     contacts = desk.store.contacts
     assert contacts.change(ACCOUNT, PHONE, version="1", language="ca", aliases=[USER_ID])
-    assert contacts.change(ACCOUNT, USER_ID, version="2", preference="es", stay=(OURS, SPANISH, "es"))
+    assert contacts.change(ACCOUNT, USER_ID, version="2", preference="es", assignment=(OURS, SPANISH, "es"))
     contact = contacts.get(ACCOUNT, PHONE)
     assert contact is not None
     assert contact.known == Known("2", "es", "ca")

@@ -89,7 +89,7 @@ class Shop:
                 ours=ours,
                 language="es",
                 strength=Strength.OUTRIGHT,
-                firm=True,
+                confident=True,
                 candidates=(Candidate(flow.sid, "queue", lasting=bool(more.pop("lasting", False))),),
                 settled=True,
             ),
@@ -274,7 +274,7 @@ def test_a_contact_keeps_its_newest_conversations(shop: Shop) -> None:
         shop.accept(flow, theirs, ours=f"+1777{number:07d}", lasting=True)
     contact = shop.store.contacts.get(HERE, theirs)
     assert contact is not None
-    assert set(contact.stays) == {f"+1777{number:07d}" for number in range(50, 150)}
+    assert set(contact.assignments) == {f"+1777{number:07d}" for number in range(50, 150)}
     assert shop.client.call("TTL", KEYS.contacts + contact_id(theirs)) == -1
 
 

@@ -60,7 +60,7 @@ def whatsapp(rest: Rest, number: int = 1, ours: str = OURS, **more: str) -> str:
 
 def accept(rest: Rest, flow: str, *, ours: str = OURS, **more: Any) -> Acceptance:
     """Let a message arrive that says nothing of where it belongs, and that today's flows give to `flow`."""
-    choice: dict[str, Any] = {"strength": Strength.SILENT, "firm": False, "language": "es"} | more
+    choice: dict[str, Any] = {"strength": Strength.SILENT, "confident": False, "language": "es"} | more
     return rest.store.lanes.accept(
         token=new_token(),
         account_sid=ONE,
@@ -81,7 +81,7 @@ def accept(rest: Rest, flow: str, *, ours: str = OURS, **more: Any) -> Acceptanc
 def test_what_is_known_is_shown_in_twilios_style(rest: Rest) -> None:
     """All of a contact: addresses, languages, conversations with the newest first; null where nothing is known."""
     flow = whatsapp(rest)
-    accept(rest, flow, strength=Strength.DECIDED, firm=True, learned={"es": 0.91234, "other": 0.08766})
+    accept(rest, flow, strength=Strength.DECIDED, confident=True, learned={"es": 0.91234, "other": 0.08766})
     post(rest, Preference="pt-br", Language="ES", Alias=USER_ID)
     before = int(datetime.now(UTC).timestamp())
     post(rest, Address=OURS, FlexFlowSid=flow)
@@ -100,7 +100,7 @@ def test_what_is_known_is_shown_in_twilios_style(rest: Rest) -> None:
         "url": f"{BASE}{path()}",
     }
     assert conversation == {
-        "address": OURS, "flex_flow_sid": flow, "language": "es", "firm": True, "status": "active",
+        "address": OURS, "flex_flow_sid": flow, "language": "es", "confident": True, "status": "active",
         "date_updated": updated,
     }  # fmt: skip
     assert rest.call("GET", found["url"]).json == found
@@ -179,7 +179,7 @@ def test_a_preference_decides_the_next_message_anew(rest: Rest) -> None:
     """It ends all stays of the contact; forgetting it, or setting what we know ourselves, ends none."""
     flows = {ours: whatsapp(rest, number, ours) for number, ours in enumerate((OURS, ALSO_OURS))}
     for ours, flow in flows.items():
-        accept(rest, flow, ours=ours, strength=Strength.DECIDED, firm=True)
+        accept(rest, flow, ours=ours, strength=Strength.DECIDED, confident=True)
     post(rest, Language="ca")
     post(rest, Preference="")
     assert statuses(rest) == {OURS: "active", ALSO_OURS: "active"}
@@ -301,7 +301,7 @@ def test_what_was_set_is_not_forgotten_by_itself(rest: Rest) -> None:
 def test_a_conversation_goes_to_the_flow_that_is_set(rest: Rest) -> None:
     """From the next message on, for sure; other conversations stay where they are."""
     chosen, other = whatsapp(rest, Language="es,ca"), whatsapp(rest, 2)
-    accept(rest, other, strength=Strength.DECIDED, firm=True)
+    accept(rest, other, strength=Strength.DECIDED, confident=True)
     accept(rest, other, ours=ALSO_OURS)
     [*_] = post(rest, Language="ca", Address=OURS, FlexFlowSid=chosen).json["conversations"]
     kept = accept(rest, chosen)
@@ -348,7 +348,7 @@ def test_conversations_are_closed(rest: Rest) -> None:
     """One, or all: the next message is decided anew, and what is known of the contact stays."""
     flows = {ours: whatsapp(rest, number, ours) for number, ours in enumerate((OURS, ALSO_OURS))}
     for ours, flow in flows.items():
-        accept(rest, flow, ours=ours, strength=Strength.DECIDED, firm=True)
+        accept(rest, flow, ours=ours, strength=Strength.DECIDED, confident=True)
     post(rest, Language="ca")
     closed = post(rest, Status="closed", Address="WhatsApp:+1 555 123 0001").json
     assert [each["address"] for each in closed["conversations"]] == [ALSO_OURS]

@@ -20,12 +20,12 @@
 --      8 number of versions, then the versions ("" for "no such entry")
 --      …              choice, '' where no flow of the address has a condition; else JSON:
 --        ours, identities   the address written to; the contact's, one for each of their keys
---        strength, firm     0 to 3, as router.routing.contact.Strength; whether a conversation keeps what was chosen
+--        strength, confident  0 to 3, as router.routing.contact.Strength; whether a conversation keeps what was chosen
 --        language           of the message, '' where undecided
 --        candidates         flow -> [disposition, ms that the conversation may be idle, -1 for ever]
 --        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
 --        known, final       the contact's version that the choice came from; whether it counts whatever that is now
---        learned, preference, passing, keep   as router.routing.contact.Choice; ms that a contact is kept
+--        learned, preference, transient, keep   as router.routing.contact.Choice; ms that a contact is kept
 --      …              field value field value … written once
 --
 -- Returns {leased, now, 'sending', flow, language, kept 0|1} | {accepted, now, state of the lane's head, the same}
@@ -96,16 +96,16 @@ if kept then
   redis.call('HDEL', message, 'error')
 elseif choice then
   local m = redis.call('HMGET', message, 'flow', 'language')
-  flow, language, firm = m[1] or '', m[2] or '', choice.firm
+  flow, language, firm = m[1] or '', m[2] or '', choice.confident
 end
-if choice and (not choice.passing or choice.preference ~= '') then
-  if choice.passing then
+if choice and (not choice.transient or choice.preference ~= '') then
+  if choice.transient then
     redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the next message is decided by the preference
   elseif flow ~= '' then
     redis.call('HSET', contact, 'stay ' .. choice.ours, flow .. ' ' .. firm .. ' ' .. now .. ' ' .. language)
     if choice.candidates[flow] and choice.candidates[flow][2] < 0 then redis.call('HSET', contact, 'lasting', 1) end
   end
-  if choice.learned ~= '' and not (kept or choice.passing) then
+  if choice.learned ~= '' and not (kept or choice.transient) then
     redis.call('HSET', contact, 'learned', choice.learned, 'version', token)
   end
   if choice.preference ~= '' then

@@ -184,7 +184,7 @@ _CONVERSATION: Final = exactly(
         "address": TEXT | {"description": "The address of yours that the contact wrote to"},
         "flex_flow_sid": sid("FO"),
         "language": TEXT_OR_NULL,
-        "firm": FLAG | {"description": "Whether it moves only when a message says outright that it belongs elsewhere"},
+        "confident": FLAG | {"description": "Whether only an explicit message moves the conversation"},
         "status": one_of(("active", "inactive")) | {"description": "Whether the next message goes there by itself"},
         "date_updated": DATE,
     }
