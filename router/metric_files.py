@@ -70,8 +70,10 @@ def free_name(taken: Collection[str]) -> str:
 
 
 def _remove_left_behind() -> None:
-    """Remove folders of masters that were killed."""
+    """Remove folders of masters that were killed: no process has their id, and none of their workers is left."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if _is_running(folder.name.removeprefix(_PREFIX).partition("-")[0]):
+            continue  # also a master that has just made its folder, or one of an older version, which takes no lock
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:  # another user's, or gone
@@ -81,6 +83,16 @@ def _remove_left_behind() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):  # another user's, or a name that is not ours
+        return True
+    return True
 
 
 def _locked(folder: int) -> bool:
