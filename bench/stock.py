@@ -81,7 +81,7 @@ class Stock:
 
     def lanes(self) -> int:
         """Return how many conversations have messages that are not done."""
-        return self._store.deliveries.lanes(bucket(ACCOUNT))[0]
+        return self._store.deliveries.backlog(bucket(ACCOUNT)).lanes
 
     def used_bytes(self) -> int:
         """Return the store's memory in use."""

@@ -14,6 +14,7 @@ from router import metrics
 from router.delivery.deliverer import AttemptReport, Deliverer
 from router.delivery.intake import Intake
 from router.delivery.late_reply import Replier
+from router.delivery.sweeper import Sweeper
 from router.delivery.upkeep import keep_up
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
@@ -51,6 +52,7 @@ class Router:
         store: Store,
         integrations: Integrations,
         deliverer: Deliverer,
+        sweeper: Sweeper,
         replier: Replier,
         webhook: webhooks.WebhookView,
         healer: Healer,
@@ -60,6 +62,7 @@ class Router:
         self.store = store
         self.integrations = integrations
         self.deliverer = deliverer
+        self.sweeper = sweeper
         self.replier = replier
         self.webhook = webhook
         self.healer = healer
@@ -69,7 +72,7 @@ class Router:
     def start(self, alive: Callable[[], bool]) -> None:
         """Begin to sweep; `alive` turns false when the process is told to stop."""
         self.deliverer.alive = alive
-        gevent.spawn(self.deliverer.sweep_forever)
+        gevent.spawn(self.sweeper.run)
         gevent.spawn(self._watch_store)
         gevent.spawn(self._heal_outages)
 
@@ -158,7 +161,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         log.info("late_answer", account_sid=lease.account_sid, message_sid=lease.message_sid, reason=said)
 
     replier = Replier(store, integrations.messages, settings, replied)
-    deliverer = Deliverer(store, integrations, settings, report, fault, replier.begin)
+    deliverer = Deliverer(store, integrations, settings, report, replier.begin)
+    sweeper = Sweeper(store, deliverer, fault)
     app = Flask("router", static_folder=None)
     tunnel = TunnelWatch(settings.data_dir)
     app.wsgi_app = with_tunnel(app.wsgi_app, tunnel)  # type: ignore[assignment, method-assign]
@@ -166,7 +170,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     intake = Intake(store, deliverer, likelihood)
     healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)
     webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, healer, log)
-    app.extensions["router"] = Router(store, integrations, deliverer, replier, webhook, healer, fault, log)
+    app.extensions["router"] = Router(store, integrations, deliverer, sweeper, replier, webhook, healer, fault, log)
     app.register_blueprint(webhooks.blueprint(webhook))
 
     def missed(error: NotFound) -> Response:

@@ -4,6 +4,7 @@ A target belongs to an account: what one account's flows make of a host, by too 
 nothing about another account's flows to the same host. Only a host that cannot be connected to is down for all.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -12,8 +13,9 @@ K = TypeVar("K")
 # Misses in a row that open a breaker, and seconds between probes: DESIGN 7.
 OPENS_AFTER: Final = 5
 PROBE_SECONDS: Final = 5.0
-# Targets remembered; beyond it those that are not in use are forgotten, first the ones that were used first.
-REMEMBERED: Final = 10_000
+# Targets remembered; beyond it those that are not in use are forgotten, first the ones that were used first. Those
+# whose breaker is open go with each call of `claim`.
+REMEMBERED: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,26 @@ class _Use:
     breaker: _Breaker = field(default_factory=_Breaker)
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a process has room for now.
+
+    Args:
+        share: how many attempts a target may have that `targets` does not have.
+        targets: how many more one may have that is in use.
+        names: how many more targets of that name may have together, where its breaker is open: a probe.
+        shut: where the breaker is open, and no probe is due.
+        shut_names: the same, for every account.
+
+    """
+
+    share: int
+    targets: Mapping[Target, int]
+    names: Mapping[str, int]
+    shut: Sequence[Target]
+    shut_names: Sequence[str]
+
+
 class Targets:
     """Slots of a process: `limit` at a time, and at most a quarter of them (but one) to one target.
 
@@ -86,7 +108,7 @@ class Targets:
     def take(self, target: Target, now: float) -> bool:
         """Take a slot for the target when it has room; `now` is in monotonic seconds."""
         use, name = _remembered(self._targets, target), _remembered(self._names, target.name)
-        if self.sending >= self.limit or not (self._has_room(use, now) and name.breaker.lets_through(now)):
+        if self.sending >= self.limit or not (self._left(use, now) and name.breaker.lets_through(now)):
             return False
         use.breaker.take(now)
         name.breaker.take(now)
@@ -116,11 +138,16 @@ class Targets:
         self._names[target.name].breaker.report(now, missed=unreachable)
         self._targets[target].breaker.report(now, missed=missed and not unreachable)
 
-    def full(self, now: float) -> tuple[list[Target], list[str]]:
-        """Return the targets that have no room now, and the names that have none for any account."""
-        return (
-            [target for target, use in self._targets.items() if not self._has_room(use, now)],
-            [name for name, use in self._names.items() if not use.breaker.lets_through(now)],
+    def room(self, now: float) -> Room:
+        """Say what there is room for."""
+        return Room(
+            share=self.share,
+            targets={
+                each: self._left(use, now) for each, use in self._targets.items() if use.sending or use.breaker.open
+            },
+            names={name: 1 for name, use in self._names.items() if use.breaker.open},
+            shut=[each for each, use in self._targets.items() if not use.breaker.lets_through(now)],
+            shut_names=[name for name, use in self._names.items() if not use.breaker.lets_through(now)],
         )
 
     def open(self) -> list[str]:
@@ -128,10 +155,11 @@ class Targets:
         own = [target.name for target, use in self._targets.items() if use.breaker.open]
         return own + [name for name, use in self._names.items() if use.breaker.open]
 
-    def _has_room(self, use: _Use, now: float) -> bool:
+    def _left(self, use: _Use, now: float) -> int:
+        """Return how many more attempts a target may have."""
         if use.breaker.open:
-            return use.breaker.lets_through(now)
-        return use.sending < self.share
+            return int(use.breaker.lets_through(now))
+        return max(0, self.share - use.sending)
 
 
 def _remembered(uses: dict[K, _Use], key: K) -> _Use:

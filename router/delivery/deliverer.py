@@ -1,7 +1,6 @@
-"""Deliver: send the head of a lane, settle how it went, go on with the next one; and find what else is due.
+"""Deliver: send the head of a lane, settle how it went, go on with the next one.
 
-The process that accepted a message sends it at once, in a greenlet. A sweeper in every process claims what is due:
-retries, leases of processes that died, lanes beyond a busy process's limit. There is no other worker.
+The process that accepted a message sends it at once, in a greenlet; the sweeper starts what else is due.
 """
 
 import random
@@ -28,10 +27,6 @@ from router.store.lanes import Lease, Settlement, new_token
 
 # A head that has less than this left to be sent in is released, not sent.
 LEAST_SECONDS: Final = 0.5
-# The sweeper's pause when nothing was due. What waits for it: retries and leases of the dead, never a healthy message.
-SWEEP_SECONDS: Final = 0.5
-# Between two claims of a process whose slots come free one by one.
-SWEEP_LEAST: Final = 0.02
 # A settle whose call to the store is lost is repeated for this long: a late success still counts.
 SETTLE_SECONDS: Final = 60.0
 
@@ -54,8 +49,8 @@ class AttemptReport:
 class Deliverer:
     """The attempts of one process.
 
-    `report` is told of every attempt, `fault` of what went wrong outside of one, `late` of TwiML that no webhook waits
-    for; `random_` returns a number in [0, 1).
+    `report` is told of every attempt, `late` of TwiML that no webhook waits for; `random_` returns a number in [0, 1).
+    `freed` is set when a slot comes free while `starved`: something due was left for want of one.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
@@ -64,7 +59,6 @@ class Deliverer:
         integrations: Integrations,
         settings: Settings,
         report: Callable[[AttemptReport], None],
-        fault: Callable[[str], None],
         late: Callable[[Lease, Twiml], None],
         random_: Callable[[], float] = random.random,
     ) -> None:
@@ -72,14 +66,13 @@ class Deliverer:
         self._integrations = integrations
         self._settings = settings
         self._report = report
-        self._fault = fault
         self._late = late
         self._random = random_
         self.targets = Targets(settings.deliveries)
         self._greenlets: set[gevent.Greenlet[..., Any]] = set()
         self.waiters = Waiters()
-        self._freed = Event()
-        self._starved = False  # the last sweep left something due behind for want of slots
+        self.freed = Event()
+        self.starved = False
         self._stopping = False
         self.alive: Callable[[], bool] = lambda: True
 
@@ -108,9 +101,16 @@ class Deliverer:
 
     def decline(self, lease: Lease) -> None:
         """Leave a lease that there is no slot for to whoever has one."""
-        greenlet = gevent.spawn(self._settle, lease, Settlement("release", delay=1.0), hand_over=False)
+        greenlet = gevent.spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
         self._greenlets.add(greenlet)
         greenlet.rawlink(self._greenlets.discard)
+
+    def begin(self, lease: Lease) -> None:
+        """Start what was claimed; where the slot for it was taken meanwhile, leave it for a second or so."""
+        if self.targets.take(_target(lease), time.monotonic()):
+            self.start(lease)
+        else:
+            self.decline(lease)
 
     def start(self, lease: Lease) -> None:
         """Drain the lease's lane in a greenlet; its slot is taken already."""
@@ -139,8 +139,8 @@ class Deliverer:
             if taken is not None:
                 self.targets.give_back(taken)
             metrics.SLOTS.set(self.targets.sending)
-            if self._starved:
-                self._freed.set()
+            if self.starved:
+                self.freed.set()
 
     def _deliver(self, lease: Lease, target: Target) -> Lease | None:
         """Send one head and settle it; return the lease of the next one."""
@@ -264,54 +264,12 @@ class Deliverer:
         """Read what the target says to the customer; None where the flow does not relay, and for a replay."""
         return twiml_of(answer) if flow.response == "relay" and lease.round == 0 else None
 
-    # -- what is due ------------------------------------------------------------------------------------------------
-
-    def sweep_forever(self) -> None:
-        """Claim what is due, until the process stops."""
-        while not self.stopping:
-            try:
-                more = self.sweep()
-            except StoreUnavailable:
-                more = False
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
-                more = False
-                self._fault(f"{type(error).__name__}: {error}")
-            self._freed.clear()
-            if more:
-                gevent.sleep(SWEEP_LEAST)
-            self._freed.wait(0 if more else SWEEP_SECONDS)
-
-    def sweep(self) -> bool:
-        """Claim due heads into the free slots, once for each bucket; say whether there was more than fitted."""
-        more = self._starved = False
-        buckets = list(self._store.buckets)
-        random.shuffle(buckets)  # so that no bucket always comes last when slots are short
-        for tag in buckets:
-            free = self.targets.free
-            if free <= 0 or self.stopping:
-                self._starved = True  # a slot that comes free wakes the sweeper
-                return False
-            leases, waiting = self._store.lanes.claim(tag, free, self._full())
-            for lease in leases:
-                if not self.targets.take(_target(lease), time.monotonic()):
-                    # More heads of one target were due than its share: the rest waits a second or so.
-                    self._settle(lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
-                else:
-                    self.start(lease)
-            more = (waiting > len(leases) > 0) or more
-        return more
-
-    def _full(self) -> list[str]:
-        """Name the targets that have no room, as `claim` wants them."""
-        targets, names = self.targets.full(time.monotonic())
-        return [f"{target.account_sid} {target.name}" for target in targets] + names
-
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def stop(self, seconds: float) -> int:
         """Take no more leases, wait for the attempts under way; return how many did not end within `seconds`."""
         self._stopping = True
-        self._freed.set()
+        self.freed.set()
         end = time.monotonic() + seconds
         while self._greenlets and (left := end - time.monotonic()) > 0:  # a claim under way may still start some
             gevent.joinall(list(self._greenlets), timeout=left)

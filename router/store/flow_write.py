@@ -27,8 +27,9 @@ def parse_record(record: bytes) -> FlexFlow | None:
 
 
 def format_record(flow: FlexFlow) -> str:
-    """Write a flow as the scripts read it: target, paused, validity in seconds, JSON."""
-    return f"{flow.target} {int(flow.paused)} {flow.validity_period} {to_record(flow)}"
+    """Write a flow as the scripts read it: target (none where it is disabled), paused, validity in seconds, JSON."""
+    target = flow.target if flow.enabled else "none"
+    return f"{target} {int(flow.paused)} {flow.validity_period} {to_record(flow)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,10 @@ account, too: when routers have run without it for 30 days (upkeep.py does that,
                           |         | ROUTER_DELIVERED_HOURS (delivered, redirected) or ROUTER_RETENTION_DAYS after it
                           |         | is done, which its ValidityPeriod sees to; in a paused flow, when the flow goes on
     lane:{b}:<lane>       | account | The order of a conversation's messages. The last of them is done
-    due:{b}               | bucket  | When each lane is looked at. A member: with its lane
+    leases:{b}            | bucket  | Lanes whose head is being sent. A member: settled, or after ROUTER_LEASE_SECONDS
+    due:{b}:AC:FO         | account | Lanes that wait for a flow, by time. A member: claimed
+    due:{b}               | bucket  | When the first of each of those sets comes due. A member: with its set
+    resumed:{b}:AC:FO     | account | When a flow's pause ended, which makes no message older. After two weeks
     queued:{b}            | bucket  | Each account's number of messages not done. A field: with its account *
     log:{b}:AC            | account | Messages by time, for lists. A member: after its message *
     dead:{b}:AC           | account | Undelivered and unrouted ones. A member: replayed, erased, or after its message *
@@ -72,6 +75,7 @@ class AccountKeys:
         "gaps",
         "lanes",
         "languages",
+        "leases",
         "log",
         "looked",
         "messages",
@@ -80,6 +84,7 @@ class AccountKeys:
         "queued",
         "recovered",
         "recovering",
+        "resumed",
         "seen",
     )
 
@@ -88,7 +93,9 @@ class AccountKeys:
         self.accounts = f"accounts:{tag}"  # hash: AccountSid -> seconds in nobody's settings
         self.messages = f"message:{tag}:"  # + message id, which is <AccountSid>:<MessageSid>
         self.lanes = f"lane:{tag}:"  # + lane id
-        self.due = f"due:{tag}"
+        self.leases = f"leases:{tag}"  # lanes whose head is being sent
+        self.due = f"due:{tag}"  # <AccountSid>:<flow SID> of each due set; the set's own key has that after a colon
+        self.resumed = f"resumed:{tag}:{account_sid}:"  # + flow SID
         self.dead = f"dead:{tag}:{account_sid}"
         self.queued = f"queued:{tag}"  # hash: AccountSid -> messages not done yet
         self.log = f"log:{tag}:{account_sid}"
@@ -114,11 +121,6 @@ class AccountKeys:
         that the store keeps them packed, and a flow costs some 60 bytes.
         """
         return self.names + sha256(friendly_name.encode()).hexdigest()[:4]
-
-
-def dead_prefix(tag: str) -> str:
-    """Return what `claim` completes with an AccountSid to name the index of the dead."""
-    return f"dead:{{{tag}}}:"
 
 
 def languages(tag: str) -> str:

@@ -6,103 +6,28 @@ The lease is a random token; it is counted from before the call that granted it,
 import json
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
-from router.flow.flex_flow import FlexFlow
-from router.message.inbound import Message, Raw
-from router.routing.contact import Choice, Known, contact_id
+from router.routing.contact import Choice, contact_id
 from router.store.client import Client, Word
 from router.store.contacts import read_known
-from router.store.flows import parse_record
-from router.store.keys import AccountKeys, dead_prefix
+from router.store.keys import AccountKeys
+from router.store.lease import ROOM, Acceptance, Claim, Lease, Outcome, Room, Settlement, leased, readable
+
+__all__ = ["ROOM", "Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "new_token"]
 
 # A head whose holder vanished this often is buried: it may be what kills the process.
 LOST_LIMIT: Final = 5
-# Lanes that one claim looks at, at most: some 5 ms of the store's time.
+# The same for a head whose target is a handler: it runs in the router, and so is what to suspect.
+HANDLER_LOST_LIMIT: Final = 2
+# Due sets, and leases that have ended, that one claim looks at, at most: some 2 ms of the store's time.
 CLAIM_LOOKS: Final = 1000
 
 
 def new_token() -> str:
     """Make a random 128-bit token."""
     return secrets.token_urlsafe(16)
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to send the head of a lane, with all that sending needs.
-
-    `expires` is in monotonic seconds of this process; `age` is how old the message was when the lease was granted,
-    in seconds, by the store's clock and without the time its flow was paused. `content` is the parsed request where
-    the process that accepted the message sends it; else `raw` is the packed one.
-    """
-
-    token: str
-    expires: float
-    account_sid: str
-    message_sid: str
-    lane: str
-    raw: bytes
-    flow_sid: str
-    flow: FlexFlow | None
-    age: float
-    attempts: int
-    failures: int
-    refusals: int
-    round: int
-    answered: bool
-    language: str = ""
-    content: tuple[Raw, Message] | None = None
-
-    @property
-    def id(self) -> str:
-        """The message's id in lanes and indexes."""
-        return f"{self.account_sid}:{self.message_sid}"
-
-    def read(self) -> tuple[Raw, Message]:
-        """Return the request and its message; raise ValueError or NotAMessage when what the store has is damaged."""
-        if self.content is not None:
-            return self.content
-        raw = Raw.unpack(self.raw)
-        return raw, Message.parse(raw.fields())
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """What became of an `accept`.
-
-    `head` is the state of the head of the message's lane: `sending` means that somebody is at work on it.
-    A `duplicate` tells the state, stored answer and flow of the message that came before. Where the route came with a
-    choice, `flow_sid` and `language` are those that the message goes by, `kept` says whether because the conversation
-    stays with them. A `stale` one tells what is `known` of the contact where that may change the choice.
-    """
-
-    kind: Literal["leased", "accepted", "duplicate", "stale"]
-    head: str = ""
-    state: str = ""
-    answer: bytes = b""
-    answered: str = ""
-    flow_sid: str = ""
-    language: str = ""
-    kept: bool = False
-    known: Known | None = None
-
-
-Outcome: TypeAlias = Literal["delivered", "undelivered", "unrouted", "retry", "release"]
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How an attempt ended, as delivery decided.
-
-    `delay` is in seconds (retry and release); `fields` are written to the message with the outcome.
-    """
-
-    outcome: Outcome
-    delay: float = 0.0
-    fields: Mapping[str, Word] | None = None
-    history: str = ""
 
 
 class Lanes:
@@ -155,7 +80,6 @@ class Lanes:
             [
                 keys.messages + id_,
                 keys.lanes + lane,
-                keys.due,
                 keys.log,
                 keys.dead,
                 *[keys.addresses + identity for identity, _ in versions],
@@ -212,34 +136,39 @@ class Lanes:
             }
         )
 
-    def claim(self, tag: str, limit: int, full: Collection[str]) -> tuple[list[Lease], int]:
-        """Lease due heads of a bucket; return them and how many lanes were due.
+    def claim(self, tag: str, limit: int, room: Room = ROOM, *, place: int = 0) -> Claim:
+        """Take back a bucket's leases that have ended, and lease at most `limit` heads that are due.
 
-        `full` names what has no room now: "<AccountSid> <target>", or "<target>" for every account.
-
-        Never repeated: what a lost reply leased comes due again when the lease ends.
+        `place` is where in the index of due sets to go on from. Never repeated: what a lost reply leased comes due
+        again when the lease ends.
         """
-        keys = AccountKeys(f"{tag}")
         token, started = new_token(), time.monotonic()
         reply = self._client.script(
             "claim",
-            [keys.due],
+            [AccountKeys(tag).due],
             [
                 token,
                 limit,
                 self._lease_ms,
-                LOST_LIMIT,
                 self._retention_ms,
-                keys.messages,
-                keys.lanes,
-                dead_prefix(tag),
-                keys.flow_records,
+                LOST_LIMIT,
+                HANDLER_LOST_LIMIT,
+                place,
                 CLAIM_LOOKS,
-                *full,
+                json.dumps(
+                    {"share": room.share, "targets": {**room.targets}, "shut": dict.fromkeys(room.shut, True)},
+                    separators=(",", ":"),
+                ),
             ],
         )
-        now, waiting, *entries = reply
-        return [self._lease(token, started, now, entry) for entry in entries], waiting
+        now, place, left, *groups = reply
+        leases = []
+        for _, flow_sid, record, *entries in groups:
+            flow = readable(record)
+            leases += [
+                leased(token, started + self.lease_seconds, now, flow_sid.decode(), flow, entry) for entry in entries
+            ]
+        return Claim(leases, place, bool(left))
 
     def settle(self, lease: Lease, settlement: Settlement, *, next_token: str) -> tuple[str, Lease | None]:
         """End an attempt; return how it went (`next`, `done`, `late`, `stale`) and the lease of the next head.
@@ -254,7 +183,7 @@ class Lanes:
             fields += (name, value)
         reply = self._client.script(
             "settle",
-            [keys.messages + lease.id, keys.lanes + lease.lane, keys.due, keys.dead],
+            [keys.messages + lease.id, keys.lanes + lease.lane, keys.dead],
             [
                 lease.token,
                 lease.round,
@@ -265,14 +194,15 @@ class Lanes:
                 retention,
                 lease.lane,
                 lease.id,
-                keys.messages,
-                keys.flow_records,
                 settlement.history,
                 *fields,
             ],  # no replica has to confirm: what is settled twice was sent twice at worst
         )
         kind = reply[0].decode()
-        return kind, self._lease(next_token, started, reply[1], reply[2]) if kind == "next" else None
+        if kind != "next":
+            return kind, None
+        _, now, flow_sid, record, entry = reply
+        return kind, leased(next_token, started + self.lease_seconds, now, flow_sid.decode(), readable(record), entry)
 
     def replay(self, account_sid: str, message_sid: str, lane: str, flow_sid: str = "", language: str = "") -> str:
         """Put a message that is done back into its lane; return `queued`, `busy`, `gone` or `missing`.
@@ -283,7 +213,7 @@ class Lanes:
         id_ = f"{account_sid}:{message_sid}"
         reply = self._client.script(
             "replay",
-            [keys.messages + id_, keys.lanes + lane, keys.due, keys.dead],
+            [keys.messages + id_, keys.lanes + lane, keys.dead],
             [lane, id_, *(("flow", flow_sid, "language", language) if flow_sid else ())],
             writes=True,
         )
@@ -304,32 +234,3 @@ class Lanes:
     def close(self) -> None:
         """Drop the connection."""
         self._client.close()
-
-    def _lease(self, token: str, started: float, now: int, entry: list[Any]) -> Lease:
-        id_, lane, raw, flow_sid, since, attempts, failures, refusals, round_, answered, language, record = entry
-        account_sid, _, message_sid = id_.decode().partition(":")
-        return Lease(
-            token=token,
-            expires=started + self.lease_seconds,
-            account_sid=account_sid,
-            message_sid=message_sid,
-            lane=lane.decode(),
-            raw=raw or b"",
-            flow_sid=flow_sid.decode(),
-            flow=_readable(record),
-            age=max(0.0, (now - int(since)) / 1000),
-            attempts=int(attempts),
-            failures=int(failures),
-            refusals=int(refusals),
-            round=int(round_),
-            answered=bool(answered),
-            language=language.decode(),
-        )
-
-
-def _readable(record: bytes) -> FlexFlow | None:
-    """Read a flow; one that cannot be read is as good as none, and must not be in the way of other messages."""
-    try:
-        return parse_record(record)
-    except (ValueError, TypeError, KeyError, IndexError):
-        return None

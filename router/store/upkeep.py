@@ -88,7 +88,7 @@ class Upkeep:
         """
         keys, cursor = AccountKeys(account_sid), b"0"
         always: tuple[Word, ...] = (
-            *(keys.accounts, keys.due, keys.queued, keys.languages, loaded(bucket(account_sid))),
+            *(keys.accounts, keys.due, keys.leases, keys.queued, keys.languages, loaded(bucket(account_sid))),
             *(keys.alive, keys.gaps),
         )
         while True:

@@ -25,7 +25,7 @@ class StoreFigures(Collector):
         """Yield nothing but `router_store_up 0` when the store does not answer."""
         up = GaugeMetricFamily("router_store_up", "Whether the store answered this scrape.")
         try:
-            buckets = [self._store.deliveries.lanes(tag) for tag in self._store.buckets]
+            backlogs = [self._store.deliveries.backlog(tag) for tag in self._store.buckets]
             counts = {account.sid: self._store.deliveries.counts(account.sid) for account in self._settings.accounts}
         except StoreUnavailable:
             up.add_metric([], 0)
@@ -34,15 +34,17 @@ class StoreFigures(Collector):
         up.add_metric([], 1)
         yield up
         yield GaugeMetricFamily(
-            "router_lanes", "Conversations with messages not done yet.", sum(lanes for lanes, _, _ in buckets)
+            "router_lanes", "Conversations with messages not done yet.", sum(each.lanes for each in backlogs)
         )
         yield GaugeMetricFamily(
-            "router_lanes_due", "Conversations whose head could be sent now.", sum(due for _, due, _ in buckets)
+            "router_lanes_due",
+            "Conversations whose head is due and whose flow is not paused.",
+            sum(each.due for each in backlogs),
         )
         yield GaugeMetricFamily(
             "router_oldest_due_seconds",
             "How long the conversation that is due longest has waited.",
-            max((age for _, _, age in buckets), default=0) / 1000,
+            max((each.oldest for each in backlogs), default=0),
         )
         messages = GaugeMetricFamily("router_messages_kept", "Messages on record.", labels=["account_sid"])
         queued = GaugeMetricFamily("router_queued", "Messages not done yet.", labels=["account_sid"])

@@ -24,7 +24,8 @@ def test_a_target_has_a_quarter_of_the_slots() -> None:
     """One target cannot take more than a quarter, so a slow one leaves room for the others."""
     targets = Targets(8)
     assert [targets.take(target("slow"), 0.0) for _ in range(3)] == [True, True, False]
-    assert targets.full(0.0) == ([target("slow")], [])
+    assert targets.room(0.0).targets == {target("slow"): 0}
+    assert targets.room(0.0).share == 2
     assert targets.take(target("other"), 0.0)
 
 
@@ -58,7 +59,7 @@ def test_one_accounts_misses_are_not_anothers() -> None:
     for _ in range(OPENS_AFTER):
         report(targets, DEAD)
     assert not targets.take(DEAD, 0.0)
-    assert targets.full(0.0) == ([DEAD], [])
+    assert (targets.room(0.0).shut, targets.room(0.0).shut_names) == ([DEAD], [])
     assert targets.take(target("dead", OTHER), 0.0)
 
 
@@ -67,7 +68,10 @@ def test_a_host_that_cannot_be_connected_to_is_down_for_every_account() -> None:
     targets = Targets(8)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD, unreachable=True)
-    assert targets.full(0.0) == ([], ["dead"])
+    room = targets.room(0.0)
+    assert (room.shut, room.shut_names) == ([], ["dead"])
+    room = targets.room(PROBE_SECONDS)
+    assert (room.shut_names, room.names) == ([], {"dead": 1})
     assert not targets.take(target("dead", OTHER), 0.0)
     report(targets, target("dead", OTHER), PROBE_SECONDS, missed=True)
     assert targets.take(DEAD, PROBE_SECONDS), "it refused, but it can be connected to"

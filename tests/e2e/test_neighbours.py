@@ -3,12 +3,18 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
+from router.message.inbound import FORM, Raw
+from router.store import connect
+from router.store.lanes import new_token
+from tests.e2e.service import free_port
 from tests.e2e.world import Reply, World, sign
-from tests.integrations.target import Target, answer
+from tests.integrations.sending import settings
+from tests.integrations.target import Target, answer, in_turn
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
@@ -31,6 +37,18 @@ class Tenant:
         fields: Mapping[str, str] = self.world.fields(flow, theirs, AccountSid=self.sid)
         signature = sign("/webhooks/sms", fields, key=ACCOUNTS[self.sid])
         return self.world.post(fields, X_Twilio_Signature=signature)
+
+    def queue(self, flow: FlexFlow, count: int) -> None:
+        """Let messages wait for a flow, each in a conversation of its own."""
+        store = connect(settings(ROUTER_REDIS_URL=self.world.valkey.url))
+        for _ in range(count):
+            fields = self.world.fields(flow, AccountSid=self.sid)
+            sid, raw = fields["MessageSid"], Raw("POST", FORM, urlencode(fields).encode()).pack()
+            store.lanes.accept(
+                token=new_token(), account_sid=self.sid, message_sid=sid, lane=sid[-24:], disposition="queue",
+                lease=False, versions=(), facts={"raw": raw, "flow": flow.sid},
+            )  # fmt: skip
+        store.close()
 
     def state(self, reply: Reply) -> str:
         """Return what has become of a message."""
@@ -73,3 +91,14 @@ def test_what_twilio_refuses_one_account_is_delivered_for_another(
     wait_until(lambda: loud.world.metric("router_breakers_open") == 1, what="the breaker opens")
     for reply in [quiet.text(flows[quiet]) for _ in range(20)]:
         quiet.is_delivered(reply, within=2)
+
+
+def test_a_retry_does_not_wait_behind_a_backlog(tenants: tuple[Tenant, Tenant]) -> None:
+    """While 1,500 conversations wait for one account's dead host, another's message is repeated in time."""
+    loud, quiet = tenants
+    loud.queue(loud.flow(Integration("external", url=f"http://127.0.0.1:{free_port()}/hook")), 1500)
+    wait_until(lambda: loud.world.metric("router_breakers_open") == 1, what="the breaker opens", within=20)
+    with Target() as flaky:
+        flaky.script["/hook"] = in_turn(answer(500), answer(500), answer(200))
+        reply = quiet.text(quiet.flow(Integration("external", url=flaky.url("/hook"))))
+        quiet.is_delivered(reply, within=5)  # after 0.2 and 0.5 s, each of which the sweeper may exceed by its 0.5 s

@@ -22,7 +22,8 @@ from twilio.request_validator import RequestValidator
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
-from router.store.keys import AccountKeys
+from router.store.keys import AccountKeys, bucket
+from tests.clock import pass_time
 from tests.e2e.service import ACCOUNT, BASE, TOKEN, Service, parameters
 from tests.e2e.service import sid as sid_of
 from tests.integrations.target import Behaviour, Caller, Request, Target
@@ -132,10 +133,16 @@ class World:
         finally:
             client.close()
 
+    def scripts(self) -> int:
+        """Return how many scripts the store has run."""
+        for line in self.call("INFO", "commandstats").decode().splitlines():
+            if line.startswith("cmdstat_evalsha:"):
+                return int(line.partition("calls=")[2].partition(",")[0])
+        return 0
+
     def pass_time(self, seconds: float) -> None:
         """Let leases end and retries come due: nothing may be on its way, for its holder's clock stands still."""
-        for lane in self.call("ZRANGE", due := AccountKeys(ACCOUNT).due, 0, -1):
-            self.call("ZINCRBY", due, -1000 * seconds, lane)
+        pass_time(self.call, bucket(ACCOUNT), seconds)
 
     # -- what is sent ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from router.store import Store, connect
 from router.store.deliveries import PAGE
 from router.store.keys import AccountKeys
 from router.store.lanes import Lease, Settlement, new_token
+from tests.clock import pass_time
 from tests.integrations import sending
 from tests.valkey import ValkeyServer
 
@@ -74,7 +75,7 @@ class Desk:
 
     def claim(self) -> Lease:
         """Lease the head that is due."""
-        [lease], _ = self.store.lanes.claim(ACCOUNT[-1], 1, ())
+        [lease] = self.store.lanes.claim(ACCOUNT[-1], 1).leases
         return lease
 
     def settle(self, lease: Lease, outcome: Any) -> str:
@@ -240,8 +241,8 @@ def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
     sid = desk.receive()
     late = desk.claim()
     for _ in range(5):
-        desk.call("ZADD", KEYS.due, 0, late.lane)
-        desk.store.lanes.claim(ACCOUNT[-1], 1, ())
+        pass_time(desk.call, ACCOUNT[-1], 60)
+        desk.store.lanes.claim(ACCOUNT[-1], 1)
     assert desk.store.deliveries.state(ACCOUNT, sid) == "undelivered"
     desk.erase()
     assert desk.settle(late, "delivered") == "late"

@@ -1,24 +1,30 @@
-"""The lanes under any interleaving of accept, claim, settle, replay, lost replies, crashes and pauses.
+"""The lanes under any interleaving of accept, claim, settle, replay, changed flows, lost replies, crashes and pauses.
 
-Three workers, two conversations, a real Valkey. Time passes by making everything due earlier by as much, which is all
-that the protocol knows of time. After each step the invariants hold; at the end everything is drained.
+Three workers, two flows, three conversations that may move from one flow to the other, a real Valkey. Time passes by
+making everything due earlier by as much, which is all that the protocol knows of time. After each step the invariants
+hold; at the end everything is drained.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
+from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
+from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
-from router.store.lanes import LOST_LIMIT, Acceptance, Lanes, Lease, Outcome, Settlement, new_token
+from router.store.lanes import LOST_LIMIT, Acceptance, Lanes, Lease, Outcome, Room, Settlement, new_token
+from tests.clock import pass_time
 from tests.valkey import ValkeyServer
 
 ACCOUNT = "AC" + "0" * 31 + "7"
 KEYS = AccountKeys(ACCOUNT)
-LANES = ("a" * 24, "b" * 24)
+LANES = ("a" * 24, "b" * 24, "c" * 24)
+FLOWS = ("FO" + "1" * 32, "FO" + "2" * 32)
+TARGETS = ("https://one.example", "https://two.example", "https://three.example")
 LEASE_SECONDS = 30.0
 MARGIN_SECONDS = 8.0
 
@@ -62,6 +68,20 @@ class LaneMachine(RuleBasedStateMachine):
             sticky_seconds=3600,
         )
         self.model = Model()
+        self.flow_store = FlowStore(self.client)
+        self.flows = {
+            sid: FlexFlow(
+                sid=sid,
+                account_sid=ACCOUNT,
+                friendly_name="a test",
+                chat_service_sid="IS" + "1" * 32,
+                channel_type="sms",
+                contact_identity=f"+1555000000{place}",
+                integration=Integration("external", url=f"{TARGETS[place]}/hook"),
+            )
+            for place, sid in enumerate(FLOWS)
+        }
+        self.flow_store.put_all([(flow, None) for flow in self.flows.values()])
         self.now = 0.0
         self.count = 0
 
@@ -69,11 +89,13 @@ class LaneMachine(RuleBasedStateMachine):
         """Heal everything and drain: every message ends, in order, and no key of a lane is left."""
         if not hasattr(self, "model"):
             return
+        for sid in FLOWS:
+            self._write(sid, paused=False)
         for _ in range(10_000):
-            if not self.client.call("ZCARD", KEYS.due):
+            if not self.client.call("EXISTS", KEYS.due, KEYS.leases):
                 break
-            self._pass(LEASE_SECONDS + 1)
-            leases, _ = self.lanes.claim("7", 10, ())
+            self.pass_time(LEASE_SECONDS + 1)
+            leases = self.lanes.claim("7", 10).leases
             self._reconcile()
             for lease in leases:
                 self._send(Holder(lease, self.now))
@@ -84,17 +106,24 @@ class LaneMachine(RuleBasedStateMachine):
         assert {sid for order in self.model.order.values() for sid in order} <= self.model.done
         self.client.close()
 
-    @rule(target=holders, lane=st.sampled_from(LANES), lease=st.booleans(), lost=st.booleans())
-    def accept(self, lane: str, lease: bool, lost: bool) -> Any:
+    @rule(
+        target=holders,
+        lane=st.sampled_from(LANES),
+        flow=st.sampled_from(FLOWS),
+        lease=st.booleans(),
+        lost=st.booleans(),
+    )
+    def accept(self, lane: str, flow: str, lease: bool, lost: bool) -> Any:
         """A message arrives; when the reply is lost the call is repeated with its token."""
         self.count += 1
         sid = f"SM{self.count:032x}"
         token = new_token()
+        lease = lease and not self.flows[flow].paused
 
         def call() -> Acceptance:
             return self.lanes.accept(
                 token=token, account_sid=ACCOUNT, message_sid=sid, lane=lane, disposition="queue", lease=lease,
-                versions=(), facts={"raw": b"body", "flow": "FO" + "1" * 32},
+                versions=(), facts={"raw": b"body", "flow": flow},
             )  # fmt: skip
 
         acceptance = call()
@@ -110,12 +139,29 @@ class LaneMachine(RuleBasedStateMachine):
             return multiple()
         return Holder(self._lease(sid, lane, token), self.now)
 
-    @rule(target=holders, limit=st.integers(1, 3), lost=st.booleans())
-    def claim(self, limit: int, lost: bool) -> Any:
-        """A sweeper claims; a claim whose reply is lost is not repeated."""
-        leases, _ = self.lanes.claim("7", limit, ())
+    @rule(
+        target=holders,
+        limit=st.integers(0, 3),
+        share=st.integers(1, 2),
+        shut=st.sets(st.sampled_from(TARGETS), max_size=2),
+        place=st.integers(0, 1),
+        lost=st.booleans(),
+    )
+    def claim(self, limit: int, share: int, shut: set[str], place: int, lost: bool) -> Any:
+        """A sweeper claims, for the targets that it can serve; a claim whose reply is lost is not repeated."""
+        leases = self.lanes.claim("7", limit, Room(share, {}, shut), place=place).leases
         self._reconcile()
+        assert len(leases) <= limit
+        targets = [self.flows[lease.flow_sid].target for lease in leases]
+        assert not any(self.flows[lease.flow_sid].paused for lease in leases)
+        assert shut.isdisjoint(targets)
+        assert all(targets.count(target) <= share for target in targets)
         return multiple() if lost else multiple(*[Holder(lease, self.now) for lease in leases])
+
+    @rule(flow=st.sampled_from(FLOWS), to=st.sampled_from(TARGETS), paused=st.booleans())
+    def change(self, flow: str, to: str, paused: bool) -> None:
+        """The operator changes a flow, while lanes wait for it."""
+        self._write(flow, paused=paused, integration=Integration("external", url=f"{to}/hook"))
 
     @rule(holder=holders)
     def send(self, holder: Holder) -> None:
@@ -152,20 +198,24 @@ class LaneMachine(RuleBasedStateMachine):
         if kind == "late":
             self.model.delivered.add(holder.lease.message_sid)
         self._reconcile()
-        return multiple() if following is None else Holder(following, self.now)
+        if following is None:
+            return multiple()
+        assert not self.flows[following.flow_sid].paused
+        return Holder(following, self.now)
 
     @rule(seconds=st.sampled_from([0.5, 5.0, 15.0, 35.0]))
     def pass_time(self, seconds: float) -> None:
         """Time passes; leases and retries come due. A worker that never acts again has crashed."""
-        self._pass(seconds)
+        self.now += seconds
+        pass_time(self.client.call, "7", seconds)
 
     @precondition(lambda self: self.model.done)
     @rule(data=st.data())
     def replay(self, data: st.DataObject) -> None:
-        """An operator sends a message that is done again: it goes to the tail."""
+        """An operator sends a message that is done again, perhaps to another flow: it goes to the tail."""
         sid = data.draw(st.sampled_from(sorted(self.model.done)))
         lane = next(lane for lane, order in self.model.order.items() if sid in order)
-        assert self.lanes.replay(ACCOUNT, sid, lane) == "queued"
+        assert self.lanes.replay(ACCOUNT, sid, lane, data.draw(st.sampled_from(("", *FLOWS)))) == "queued"
         assert self.lanes.replay(ACCOUNT, sid, lane) == "busy"
         self.model.done.discard(sid)
         self.model.order[lane].remove(sid)
@@ -173,21 +223,43 @@ class LaneMachine(RuleBasedStateMachine):
 
     @invariant()
     def lanes_and_due_agree(self) -> None:
-        """A lane is due if and only if it is not empty, and holds what is not done; only its head is leased."""
+        """A lane that is not empty is in one set, by its head; it holds what is not done; only its head is leased."""
         if not hasattr(self, "model"):
             return
         waiting = sum(self.client.call("LLEN", KEYS.lanes + lane) for lane in LANES)
         assert int(self.client.call("HGET", KEYS.queued, ACCOUNT) or 0) == waiting
-        due = {lane.decode() for lane in self.client.call("ZRANGE", KEYS.due, 0, -1)}
+        leases = {lane.decode() for lane in self.client.call("ZRANGE", KEYS.leases, 0, -1)}
+        due = self._due()
         for lane in LANES:
             ids = [id_.decode().partition(":")[2] for id_ in self.client.call("LRANGE", KEYS.lanes + lane, 0, -1)]
-            assert (lane in due) == bool(ids)
             assert ids == [sid for sid in self.model.order[lane] if sid not in self.model.done]
             for place, sid in enumerate(ids):
                 state, lease = self.client.call("HMGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state", "lease")
                 assert (state == b"sending") == (lease is not None)
                 assert place == 0 or lease is None
                 assert self.client.call("TTL", f"{KEYS.messages}{ACCOUNT}:{sid}") == -1
+            waits_for = [flow for flow, lanes in due.items() if lane in lanes]
+            head = self._stored(ids[0], "flow") if ids else None
+            sending = bool(ids) and self._stored(ids[0], "lease") is not None
+            assert (lane in leases) == sending
+            assert waits_for == ([] if sending or head is None else [head.decode()])
+
+    def _due(self) -> dict[str, set[str]]:
+        """Return the lanes of each due set; the index has those that there are, each with its earliest time."""
+        sets: dict[str, set[str]] = {}
+        index = []
+        for flow in FLOWS:
+            found = self.client.call("ZRANGE", f"{KEYS.due}:{ACCOUNT}:{flow}", 0, -1, "WITHSCORES")
+            sets[flow] = {lane.decode() for lane in found[::2]}
+            index += [(f"{ACCOUNT}:{flow}", float(found[1]))] if found else []
+        written = self.client.call("ZRANGE", KEYS.due, 0, -1, "WITHSCORES")
+        assert sorted(zip((each.decode() for each in written[::2]), map(float, written[1::2]), strict=True)) == index
+        return sets
+
+    def _write(self, sid: str, **changes: Any) -> None:
+        changed = replace(self.flows[sid], **changes)
+        self.flow_store.put(changed, replaces=self.flows[sid])
+        self.flows[sid] = changed
 
     def _send(self, holder: Holder) -> None:
         sid = holder.lease.message_sid
@@ -221,11 +293,6 @@ class LaneMachine(RuleBasedStateMachine):
 
     def _error(self, sid: str) -> str:
         return (self._stored(sid, "error") or b"").decode()
-
-    def _pass(self, seconds: float) -> None:
-        self.now += seconds
-        for lane in self.client.call("ZRANGE", KEYS.due, 0, -1):
-            self.client.call("ZINCRBY", KEYS.due, -seconds * 1000, lane)
 
     def _lease(self, sid: str, lane: str, token: str) -> Lease:
         return Lease(

@@ -2,16 +2,15 @@
 -- Puts an inbound message at the end of its conversation's lane, once; where the flows of its address have conditions,
 -- with the flow that the conversation stays with.
 --
--- Besides its keys it writes queued:{b}, a hash: how many messages of each account are not done yet; and the contact
--- that one of the contact's addresses is an alias of.
+-- Besides its keys it writes those of lane.lua, and the contact that one of the contact's addresses is an alias of.
+--include lane
 --include contact_link
 --
 -- KEYS 1 message  hash    the message: facts (raw, lane, flow, language, why, at, token) and state
 --      2 lane     list    ids of the conversation's messages not done yet, oldest first
---      3 due      zset    every non-empty lane of the bucket -> ms at which its head may be claimed
---      4 log      zset    every message of the account -> ms of its acceptance
---      5 dead     zset    undelivered and unrouted messages of the account -> ms
---      6…         hash    the address entries that the route came from, as many as there are versions
+--      3 log      zset    every message of the account -> ms of its acceptance
+--      4 dead     zset    undelivered and unrouted messages of the account -> ms
+--      5…         hash    the address entries that the route came from, as many as there are versions
 --      …          hash    the contact, by each address that the message names; none without a choice
 -- ARGV 1 token        random, made by the caller; the same when the caller repeats a call whose reply was lost
 --      2 disposition  queue | unrouted | redirected
@@ -31,7 +30,7 @@
 -- Returns {leased, now, 'sending', flow, language, kept 0|1} | {accepted, now, state of the lane's head, the same}
 --       | {stale, now} or, where the contact is not as the choice took it, {stale, now, version, preference,
 --         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}
-local message, lane, due, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local message, lane, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, versions = tonumber(ARGV[5]), tonumber(ARGV[8])
 local time = redis.call('TIME')
@@ -41,8 +40,7 @@ local order = time[1] * 1000 + time[2] / 1000 -- with microseconds: the order of
 local function head_state()
   local head = redis.call('LINDEX', lane, 0)
   if not head then return '' end
-  local prefix = string.sub(message, 1, #message - #id)
-  return redis.call('HGET', prefix .. head, 'state') or ''
+  return redis.call('HGET', messages .. head, 'state') or ''
 end
 
 local seen = redis.call('HMGET', message, 'state', 'token', 'lease', 'answer', 'answered', 'flow', 'language', 'kept')
@@ -57,18 +55,18 @@ if seen[1] then
   return {'duplicate', now, seen[1], seen[4] or '', seen[5] or '', seen[6] or '', head_state()}
 end
 for i = 1, versions do
-  if (redis.call('HGET', KEYS[5 + i], 'version') or '') ~= ARGV[8 + i] then return {'stale', now} end
+  if (redis.call('HGET', KEYS[4 + i], 'version') or '') ~= ARGV[8 + i] then return {'stale', now} end
 end
 
 local choice = ARGV[9 + versions] ~= '' and cjson.decode(ARGV[9 + versions])
 local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
 if choice then
   -- The contact is whoever the first known of the addresses belongs to.
-  for i = 6 + versions, #KEYS do
+  for i = 5 + versions, #KEYS do
     contact = contact_of(KEYS[i])
     if contact then break end
   end
-  contact = contact or KEYS[6 + versions]
+  contact = contact or KEYS[5 + versions]
   local c = redis.call('HMGET', contact, 'stay ' .. choice.ours, 'version', 'preference', 'language', 'learned')
   local candidate
   if c[1] then
@@ -111,7 +109,7 @@ if choice and (not choice.transient or choice.preference ~= '') then
   if choice.preference ~= '' then
     redis.call('HSET', contact, 'preference', choice.preference, 'version', token, 'lasting', 1)
   end
-  for i, identity in ipairs(choice.identities) do link(contact, KEYS[5 + versions + i], identity, token) end
+  for i, identity in ipairs(choice.identities) do link(contact, KEYS[4 + versions + i], identity, token) end
   keep(contact, choice.keep)
 end
 
@@ -122,16 +120,12 @@ if disposition ~= 'queue' then
   if disposition == 'unrouted' then redis.call('ZADD', dead, order, id) end
   return {'accepted', now, '', flow or '', language or '', kept and 1 or 0}
 end
-redis.call('HINCRBY', 'queued' .. string.sub(due, 4), string.sub(id, 1, 34), 1)
-if redis.call('RPUSH', lane, id) == 1 then
-  if lease > 0 then
-    redis.call('HSET', message, 'state', 'sending', 'lease', token, 'attempts', 1)
-    redis.call('ZADD', due, now + lease, lane_id)
-    return {'leased', now, 'sending', flow or '', language or '', kept and 1 or 0}
-  end
-  redis.call('ZADD', due, now, lane_id)
-  redis.call('HSET', message, 'state', 'queued')
-  return {'accepted', now, 'queued', flow or '', language or '', kept and 1 or 0}
+redis.call('HINCRBY', queued, account_of(id), 1)
+local first = redis.call('RPUSH', lane, id) == 1
+if first and lease > 0 then
+  lend(id, lane_id, token, now + lease)
+  return {'leased', now, 'sending', flow or '', language or '', kept and 1 or 0}
 end
 redis.call('HSET', message, 'state', 'queued')
+if first then wait(lane_id, now) end
 return {'accepted', now, head_state(), flow or '', language or '', kept and 1 or 0}

@@ -1,82 +1,111 @@
 #!lua flags=allow-oom
--- Leases the heads of lanes that are due. Never repeated: what a lost reply leased comes due again with its lease.
+-- Takes back leases that have ended, and leases heads that are due. Never repeated: what a lost reply leased comes due
+-- again with its lease.
+--include lane
 --
--- KEYS 1 due   zset   every non-empty lane of the bucket -> ms at which its head may be claimed
--- ARGV 1 token   2 limit: leases wanted at most   3 lease in ms   4 lost limit   5 retention in ms of the buried
---      6 prefix of message keys   7 of lanes   8 of dead indexes   9 of flow records
---      10 lanes looked at, at most
---      11… what has no room now (breaker open, share full): "<AccountSid> <target>", or "<target>" for every account
--- An id is <AccountSid>:<MessageSid>; a flow record is "<target> <paused 0|1> <validity in s> <json>".
+-- KEYS 1 due:{b}
+-- ARGV 1 token   2 most leases wanted   3 lease in ms   4 retention in ms of the buried
+--      5 how often a holder may vanish   6 the same, where the target is a handler
+--      7 the place in the index to go on from, 0 for its beginning   8 how many due sets are looked at
+--      9 JSON: what the caller has room for
+--        share     for how many heads of a target that is not named
+--        targets   for how many more of "<AccountSid> <target>", or of "<target>" over all accounts
+--        shut      "<AccountSid> <target>", or "<target>" for every account -> true where a breaker is open
 --
--- Returns {now, number of lanes still due, entry, entry, …}, an entry being
---   {id, lane id, raw, flow sid, since, attempts, failures, refusals, round, replayed answer right,
---    language, flow record or ''}
-local due = KEYS[1]
-local token, limit, lease, max_lost, retention =
-  ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local messages, lanes, deads, flows = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local looks = tonumber(ARGV[10])
-local queued = 'queued' .. string.sub(due, 4) -- hash: how many messages of each account are not done yet
-local full = {}
-for i = 11, #ARGV do full[ARGV[i]] = true end
+-- Returns {now, the place to go on from, 1 if something that was due is left for want of room,
+--   {account, flow, its record or '', entry, entry, …}, …}, an entry as in lane.lua
+local token, limit, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local place, looks, room = tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(ARGV[9])
+local BYTES = 4 * 1024 * 1024 -- of messages in one reply, about
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local waiting = redis.call('ZCOUNT', due, '-inf', now)
--- A lane that cannot go now is looked at again after a second or two; later when there are so many of them
--- that looking would cost more than a few percent of the store (2,000 lanes a second).
-local pause = 1000 + math.floor(waiting / 2)
-local out = {now, waiting}
+-- The beginning of a flow's record: its target, '1' if it is paused, its ValidityPeriod in ms. A flow that is gone, or
+-- disabled, has no target: its messages end as unrouted.
+local function flow_of(set)
+  local record = redis.call('GETRANGE', flows .. set, 0, 511)
+  if #record == 512 and not string.find(record, '^%S+ %d %d+ ') then record = redis.call('GET', flows .. set) end
+  local target, paused, validity = string.match(record, '^(%S+) (%d) (%d+) ')
+  return target or 'none', paused, tonumber(validity or 0) * 1000
+end
 
-for _, lane_id in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, looks)) do
-  if #out - 2 >= limit then break end
-  local lane = lanes .. lane_id
-  local held = 0 -- what waited behind a paused head was held as long
-  while true do
-    local id = redis.call('LINDEX', lane, 0)
-    if not id then redis.call('ZREM', due, lane_id); break end
-    local message = messages .. id
-    if held > tonumber(redis.call('HGET', message, 'held') or 0) then redis.call('HSET', message, 'held', held) end
-    local m = redis.call('HMGET', message, 'state', 'lease', 'late', 'flow', 'at', 'held')
-    local lost = 0
-    held = math.max(held, tonumber(m[6] or 0))
-    if m[2] and not m[3] then lost = redis.call('HINCRBY', message, 'lost', 1) end -- its holder vanished
-    if not m[1] then
-      redis.call('LPOP', lane) -- its record is gone: nothing to send
-      redis.call('HINCRBY', queued, string.sub(id, 1, 34), -1)
-    elseif m[3] or lost >= max_lost then
-      redis.call('LPOP', lane)
-      redis.call('HINCRBY', queued, string.sub(id, 1, 34), -1)
-      redis.call('HDEL', message, 'lease', 'late', 'lost')
-      redis.call('HSET', message, 'state', m[3] and 'delivered' or 'undelivered', 'settled', token)
-      redis.call('PEXPIRE', message, retention)
-      if not m[3] then
-        redis.call('HSET', message, 'error', 'The process that was sending it vanished ' .. lost .. ' times')
-        redis.call('ZADD', deads .. string.sub(id, 1, 34), now, id)
-      end
+-- 1. Leases that have ended: their holders have vanished.
+for _, lane_id in ipairs(redis.call('ZRANGE', leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, looks)) do
+  redis.call('ZREM', leases, lane_id)
+  local id = redis.call('LINDEX', lanes .. lane_id, 0)
+  local m = id and redis.call('HMGET', messages .. id, 'lease', 'late', 'flow')
+  if id and m[1] then
+    local message, lost = messages .. id, m[2] and 0 or redis.call('HINCRBY', messages .. id, 'lost', 1)
+    local most = ARGV[5]
+    if string.find(flow_of(set_of(id, m[3])), '^handler:') then most = ARGV[6] end
+    if m[2] then
+      done(lane_id, id, 'delivered', token, now, retention)
+    elseif lost >= tonumber(most) then
+      redis.call('HSET', message, 'error', 'The process that was sending it vanished ' .. lost .. ' times')
+      done(lane_id, id, 'undelivered', token, now, retention)
     else
-      local record = redis.call('GET', flows .. string.sub(id, 1, 34) .. ':' .. (m[4] or '')) or ''
-      local target, paused, validity = string.match(record, '^(%S+) (%d) (%d+) ')
-      local since = math.max(tonumber(m[5]), tonumber(m[6] or 0))
-      if paused == '1' then
-        if m[2] then redis.call('HDEL', message, 'lease'); redis.call('HSET', message, 'state', 'queued') end
-        redis.call('HSET', message, 'held', now) -- waiting for the operator does not count as age
-        redis.call('ZADD', due, now + pause, lane_id)
-        break
-      elseif target and (full[target] or full[string.sub(id, 1, 34) .. ' ' .. target])
-        and now - since < validity * 1000 then
-        if m[2] then redis.call('HDEL', message, 'lease'); redis.call('HSET', message, 'state', 'queued') end
-        redis.call('ZADD', due, now + pause, lane_id)
-        break
-      end
-      redis.call('HSET', message, 'state', 'sending', 'lease', token)
-      local attempts = redis.call('HINCRBY', message, 'attempts', 1)
-      redis.call('ZADD', due, now + lease, lane_id)
-      local f = redis.call('HMGET', message, 'raw', 'failures', 'refusals', 'round', 'answered', 'language')
-      out[#out + 1] = {id, lane_id, f[1], m[4] or '', since, attempts, f[2] or '0', f[3] or '0', f[4] or '0',
-        f[5] or '', f[6] or '', record}
-      break
+      redis.call('HDEL', message, 'lease')
+      redis.call('HSET', message, 'state', 'queued')
+    end
+  end
+  wait(lane_id, now)
+end
+
+-- 2. Due sets, those first that have waited longest, each for as many heads as there is room for.
+local out, left, bytes = {now, 0, 0}, false, 0
+
+local function take(set, lane_id, group, resumed)
+  local id = redis.call('LINDEX', lanes .. lane_id, 0)
+  local m = id and redis.call('HMGET', messages .. id, 'state', 'flow')
+  redis.call('ZREM', due .. ':' .. set, lane_id)
+  if not id or not m[1] or set_of(id, m[2]) ~= set then
+    wait(lane_id, now) -- its head's record was removed by hand: the next one's flow may be another
+    return
+  end
+  lend(id, lane_id, token, now + lease)
+  local e = entry(id, lane_id, resumed)
+  bytes = bytes + #e[3]
+  group[#group + 1] = e
+end
+
+local sets, seen = redis.call('ZRANGE', due, place, place + looks - 1, 'WITHSCORES'), 0
+if not sets[1] and place > 0 then
+  place, sets = 0, redis.call('ZRANGE', due, 0, looks - 1, 'WITHSCORES')
+end
+while seen < #sets / 2 and limit > 0 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now do
+  local set = sets[2 * seen + 1]
+  seen = seen + 1
+  local target, paused, validity = flow_of(set)
+  if paused ~= '1' then
+    local account, resumed = account_of(set), redis.call('GET', 'resumed:' .. tag .. ':' .. set)
+    local key, before, most = account .. ' ' .. target, now, room.targets[target] or limit
+    local shut = room.shut[target] or room.shut[key]
+    if shut or room.targets[key] == 0 then
+      -- Nothing is sent there now. But what came due longer than its ValidityPeriod ago is past it: that ends.
+      left = left or not shut
+      key, before, most = account .. ' none', now - validity, limit
+      if tonumber(resumed or 0) > before then before = -1 end
+    end
+    local wanted = math.min(limit, room.targets[key] or room.share, most)
+    local found = redis.call('ZRANGE', due .. ':' .. set, '-inf', before, 'BYSCORE', 'LIMIT', 0, wanted)
+    local group = {account, string.sub(set, 36), ''}
+    for _, lane_id in ipairs(found) do
+      if bytes < BYTES then take(set, lane_id, group, resumed) end
+    end
+    local taken = #group - 3
+    if taken > 0 then
+      group[3] = redis.call('GET', flows .. set) or ''
+      room.targets[key] = (room.targets[key] or room.share) - taken
+      if room.targets[target] then room.targets[target] = room.targets[target] - taken end
+      limit = limit - taken
+      out[#out + 1] = group
+    end
+    if #found > 0 then
+      refresh(set)
+      left = left or #found == wanted
     end
   end
 end
+if seen == looks or limit == 0 or bytes >= BYTES then out[2] = place + seen end
+if left or limit == 0 then out[3] = 1 end
 return out

@@ -6,7 +6,8 @@
 --      2 changes   stream   what was done to the account's flows: flow, by, change (JSON); trimmed
 --      3 languages set      languages that flows of the bucket name, or named: what models are loaded for (languages.py)
 --      and for each flow:
---      1 flow      string   "<target> <paused 0|1> <validity in s> <json>"
+--      1 flow      string   "<target> <paused 0|1> <validity in s> <json>"; where it is resumed, resumed:{b}:<AC>:<FO>
+--                           is written too: the time of the pause makes no message older (lane.lua)
 --      2 address   hash     the entry that the flow belongs to now: version, and a field for each flow's SID
 --      3 before    hash     the entry that it belonged to (the same key when it did not move)
 --      4 named     zset     the flows of about the same FriendlyName -> place (keys.py says which share a key)
@@ -21,6 +22,8 @@
 -- Returns {ok} | {changed, which flow, its record as it is} (somebody else wrote meanwhile)
 --       | {conflict, which flow, sid of the other default} | {full, which flow}; flows are counted from 1
 local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local VALIDITY_MOST = 14 * 86400 * 1000 -- the longest ValidityPeriod: what waited before is too old by then anyway
+local time = redis.call('TIME')
 local writes, ours, more = {}, {}, {}
 for i = 1, (#KEYS - 3) / 5 do
   local k, a = 3 + (i - 1) * 5, 6 + (i - 1) * 6
@@ -77,12 +80,15 @@ for _, w in ipairs(writes) do
   else
     local place = redis.call('ZSCORE', KEYS[1], w.sid)
     if not place then
-      local time = redis.call('TIME')
       place = time[1] * 1000000 + time[2]
       local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
       if last and tonumber(last) >= place then place = tonumber(last) + 1 end
       place = string.format('%.0f', place)
       redis.call('ZADD', KEYS[1], place, w.sid)
+    end
+    if string.find(w.expected, '^%S+ 1 ') and string.find(w.record, '^%S+ 0 ') then
+      redis.call('SET', 'resumed' .. string.sub(prefix, 5) .. w.sid, time[1] * 1000 + math.floor(time[2] / 1000),
+        'PX', VALIDITY_MOST)
     end
     redis.call('SET', w.flow, w.record)
     redis.call('HSET', w.address, 'version', version, w.sid, '')

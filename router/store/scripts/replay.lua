@@ -1,7 +1,8 @@
 #!lua
 -- Puts a message that is done back at the tail of its lane, as a new round: older holders are told "stale".
+--include lane
 --
--- KEYS 1 message hash   2 lane list   3 due zset   4 dead zset
+-- KEYS 1 message hash   2 lane list   3 dead zset
 -- ARGV 1 lane id   2 message id   3… field value … (Route=current writes another flow)
 --
 -- Returns queued | busy (queued or sending already) | gone (its body has expired) | missing
@@ -15,7 +16,7 @@ redis.call('PERSIST', KEYS[1])
 redis.call('HDEL', KEYS[1], 'settled', 'answer', 'error', 'late', 'lost', 'lease', 'failures', 'refusals')
 redis.call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0, 'held', now, unpack(ARGV, 3))
 redis.call('HINCRBY', KEYS[1], 'round', 1)
-redis.call('ZREM', KEYS[4], ARGV[2])
-redis.call('HINCRBY', 'queued' .. string.sub(KEYS[3], 4), string.sub(ARGV[2], 1, 34), 1)
-if redis.call('RPUSH', KEYS[2], ARGV[2]) == 1 then redis.call('ZADD', KEYS[3], now, ARGV[1]) end
+redis.call('ZREM', KEYS[3], ARGV[2])
+redis.call('HINCRBY', queued, account_of(ARGV[2]), 1)
+if redis.call('RPUSH', KEYS[2], ARGV[2]) == 1 then wait(ARGV[1], now) end
 return 'queued'

@@ -144,10 +144,11 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
                 advice = f"see `router deliveries list --status {status}`, {why}, and then "
                 advice += f"`router deliveries replay --status {status} --since 7d`"
                 yield Check("messages", "look", f"{number:,} {status}{whose}", advice)
-    oldest = max((opened.deliveries.lanes(tag)[2] for tag in opened.buckets), default=0) / 1000
-    if oldest > _OVERDUE:
-        advice = "is a router running over this store? If one is, raise ROUTER_DELIVERIES or ROUTER_WORKERS"
-        yield Check("messages", "bad", f"a conversation has been due for {oldest:,.0f} s", advice)
+    backlogs = [opened.deliveries.backlog(tag) for tag in opened.buckets]
+    first = max(backlogs, key=lambda each: each.oldest, default=None)
+    if first and first.oldest > _OVERDUE:
+        advice = "its target is down, or slower than what comes for it; or no router is running over this store"
+        yield Check("messages", "bad", f"a conversation of {first.flow_sid} is due for {first.oldest:,.0f} s", advice)
 
 
 def absent(opened: Store) -> Iterator[Check]:

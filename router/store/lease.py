@@ -1,0 +1,153 @@
+"""What the lanes take and give: a lease, an acceptance, a settlement, a claim."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message, Raw
+from router.routing.contact import Known
+from router.store.client import Word
+from router.store.flow_write import parse_record
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to send the head of a lane, with all that sending needs.
+
+    `expires` is in monotonic seconds of this process; `age` is how old the message was when the lease was granted,
+    in seconds, by the store's clock and without the time its flow was paused. `content` is the parsed request where
+    the process that accepted the message sends it; else `raw` is the packed one.
+    """
+
+    token: str
+    expires: float
+    account_sid: str
+    message_sid: str
+    lane: str
+    raw: bytes
+    flow_sid: str
+    flow: FlexFlow | None
+    age: float
+    attempts: int
+    failures: int
+    refusals: int
+    round: int
+    answered: bool
+    language: str = ""
+    content: tuple[Raw, Message] | None = None
+
+    @property
+    def id(self) -> str:
+        """The message's id in lanes and indexes."""
+        return f"{self.account_sid}:{self.message_sid}"
+
+    def read(self) -> tuple[Raw, Message]:
+        """Return the request and its message; raise ValueError or NotAMessage when what the store has is damaged."""
+        if self.content is not None:
+            return self.content
+        raw = Raw.unpack(self.raw)
+        return raw, Message.parse(raw.fields())
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What became of an `accept`.
+
+    `head` is the state of the head of the message's lane: `sending` means that somebody is at work on it.
+    A `duplicate` tells the state, stored answer and flow of the message that came before. Where the route came with a
+    choice, `flow_sid` and `language` are those that the message goes by, `kept` says whether because the conversation
+    stays with them. A `stale` one tells what is `known` of the contact where that may change the choice.
+    """
+
+    kind: Literal["leased", "accepted", "duplicate", "stale"]
+    head: str = ""
+    state: str = ""
+    answer: bytes = b""
+    answered: str = ""
+    flow_sid: str = ""
+    language: str = ""
+    kept: bool = False
+    known: Known | None = None
+
+
+Outcome: TypeAlias = Literal["delivered", "undelivered", "unrouted", "retry", "release"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended, as delivery decided.
+
+    `delay` is in seconds (retry and release); `fields` are written to the message with the outcome.
+    """
+
+    outcome: Outcome
+    delay: float = 0.0
+    fields: Mapping[str, Word] | None = None
+    history: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a process can send now.
+
+    Args:
+        share: how many heads of a target that is not in `targets`.
+        targets: how many more of "<AccountSid> <target>", or of "<target>" over all accounts.
+        shut: "<AccountSid> <target>", or "<target>" for every account, where a breaker is open.
+
+    """
+
+    share: int
+    targets: Mapping[str, int]
+    shut: Collection[str]
+
+
+# Of who sends nothing beside.
+ROOM: Final = Room(1_000_000, {}, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What was claimed.
+
+    `place` is where in the index to go on, 0 at its beginning; `left` says that something due was left for want of
+    room, and not because its flow is paused or its target's breaker open.
+    """
+
+    leases: list[Lease]
+    place: int
+    left: bool
+
+
+def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
+    token: str, expires: float, now: int, flow_sid: str, flow: FlexFlow | None, entry: list[Any]
+) -> Lease:
+    """Make a lease of what the scripts call an entry; `now` is the store's time in ms."""
+    id_, lane, raw, since, attempts, failures, refusals, round_, answered, language = entry
+    account_sid, _, message_sid = id_.decode().partition(":")
+    return Lease(
+        token=token,
+        expires=expires,
+        account_sid=account_sid,
+        message_sid=message_sid,
+        lane=lane.decode(),
+        raw=raw,
+        flow_sid=flow_sid,
+        flow=flow,
+        age=max(0.0, (now - since) / 1000),
+        attempts=attempts,
+        failures=failures,
+        refusals=refusals,
+        round=round_,
+        answered=bool(answered),
+        language=language.decode(),
+    )
+
+
+def readable(record: bytes) -> FlexFlow | None:
+    """Read a flow; one that cannot be read is as good as none, and must not be in the way of other messages."""
+    try:
+        return parse_record(record)
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None

@@ -1,0 +1,92 @@
+-- Included by accept, claim, settle and replay: the keys of the lanes, and where a lane waits (docs/lanes.md).
+--
+--   message:{b}:<id>        hash    a message, its id being <AccountSid>:<MessageSid>: facts and state
+--   lane:{b}:<lane>         list    ids of a conversation's messages not done yet, oldest first
+--   leases:{b}              zset    lanes whose head is being sent -> ms at which the lease ends
+--   due:{b}:<AC>:<FO>       zset    lanes whose head waits for that flow -> ms at which it may be claimed
+--   due:{b}                 zset    <AC>:<FO>, for each of those that there are -> the smallest ms in it
+--   queued:{b}              hash    AccountSid -> how many messages are not done yet
+--   dead:{b}:<AC>           zset    undelivered and unrouted messages of the account -> ms
+--   flow:{b}:<AC>:<FO>      string  "<target> <paused 0|1> <validity in s> <json>"
+--   resumed:{b}:<AC>:<FO>   string  ms at which the flow was resumed last, as long as that can matter
+--
+-- A lane that is not empty is in `leases` or in the due set of its head's flow, in one of them only. A message has a
+-- lease if and only if its lane is in `leases` and it is the head.
+local tag = string.match(KEYS[1], '{[^}]*}')
+local messages, lanes, flows = 'message:' .. tag .. ':', 'lane:' .. tag .. ':', 'flow:' .. tag .. ':'
+local leases, due, queued = 'leases:' .. tag, 'due:' .. tag, 'queued:' .. tag
+
+local function account_of(id) return string.sub(id, 1, 34) end
+local function set_of(id, flow) return account_of(id) .. ':' .. (flow or '') end
+
+-- Writes into the index when the first lane of a due set comes due.
+local function refresh(set)
+  local first = redis.call('ZRANGE', due .. ':' .. set, 0, 0, 'WITHSCORES')
+  if first[2] then redis.call('ZADD', due, first[2], set) else redis.call('ZREM', due, set) end
+end
+
+-- Takes a message off its lane's head: it is done, or nothing is left of it.
+local function pop(lane_id, id)
+  redis.call('LPOP', lanes .. lane_id)
+  redis.call('HINCRBY', queued, account_of(id), -1)
+end
+
+-- Lets a lane that is in no set wait for its head's turn, from `at` on. An empty one waits for nothing.
+local function wait(lane_id, at)
+  local id = redis.call('LINDEX', lanes .. lane_id, 0)
+  while id do
+    local m = redis.call('HMGET', messages .. id, 'state', 'flow')
+    if m[1] then
+      local set = set_of(id, m[2])
+      redis.call('ZADD', due .. ':' .. set, at, lane_id)
+      return refresh(set)
+    end
+    pop(lane_id, id)
+    id = redis.call('LINDEX', lanes .. lane_id, 0)
+  end
+end
+
+-- The ms from which a message's age counts: the time that its flow, or one before it in its lane, was paused does not.
+local function since(at, held, resumed)
+  return math.max(tonumber(at), tonumber(held or 0), tonumber(resumed or 0))
+end
+
+-- Lets the head that follows on a message be held as long as that was.
+local function hold_on(lane_id, id)
+  local head = redis.call('LINDEX', lanes .. lane_id, 0)
+  if not head then return end
+  local m = redis.call('HMGET', messages .. id, 'at', 'held', 'flow')
+  local resumed = redis.call('GET', 'resumed:' .. tag .. ':' .. set_of(id, m[3]))
+  if not (m[1] and (m[2] or resumed)) then return end
+  local held, follows = since(m[1], m[2], resumed), redis.call('HMGET', messages .. head, 'at', 'held')
+  if follows[1] and held > tonumber(m[1]) and held > since(follows[1], follows[2]) then
+    redis.call('HSET', messages .. head, 'held', held)
+  end
+end
+
+-- Ends a message as its lane's head, and keeps it for so many ms; what delivers it is no lane's matter any more.
+local function done(lane_id, id, state, settled, now, retention)
+  local message = messages .. id
+  pop(lane_id, id)
+  hold_on(lane_id, id)
+  redis.call('HDEL', message, 'lease', 'late', 'lost')
+  redis.call('HSET', message, 'state', state, 'settled', settled)
+  redis.call('PEXPIRE', message, retention)
+  if state == 'delivered' then redis.call('HDEL', message, 'error')
+  else redis.call('ZADD', 'dead:' .. tag .. ':' .. account_of(id), now, id) end
+end
+
+-- What the holder of a head needs of it: what is sent, and what came of it so far.
+local function entry(id, lane_id, resumed)
+  local f = redis.call('HMGET', messages .. id, 'raw', 'at', 'held', 'attempts', 'failures', 'refusals', 'round',
+    'answered', 'language')
+  return {id, lane_id, f[1] or '', since(f[2], f[3], resumed), tonumber(f[4] or 0), tonumber(f[5] or 0),
+    tonumber(f[6] or 0), tonumber(f[7] or 0), f[8] or '', f[9] or ''}
+end
+
+-- Leases a head that is in no set.
+local function lend(id, lane_id, token, ends)
+  redis.call('HSET', messages .. id, 'state', 'sending', 'lease', token)
+  redis.call('HINCRBY', messages .. id, 'attempts', 1)
+  redis.call('ZADD', leases, ends, lane_id)
+end
