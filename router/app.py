@@ -131,7 +131,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     def report(attempt: AttemptReport) -> None:
         metrics.attempted(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure, attempt.seconds)
-        log.info(
+        # A message that is given up needs a person; one that is tried again may need one soon.
+        levels = {"undelivered": log.error, "unrouted": log.warning, "retry": log.warning}
+        levels.get(attempt.outcome, log.info)(
             "attempt",
             account_sid=attempt.lease.account_sid,
             message_sid=attempt.lease.message_sid,

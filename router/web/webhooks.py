@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from router import metrics
 from router.delivery.deliverer import Deliverer
-from router.delivery.intake import Arrival, Intake, within_budget
+from router.delivery.intake import Arrival, Intake, Taken, within_budget
 from router.errors import NotAMessage, StoreUnavailable
 from router.integrations import Integrations
 from router.message.address import CHANNELS
@@ -35,7 +35,7 @@ class Line:
 
     arrived: float
     channel: str
-    kind: str = ""
+    outcome: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -69,7 +69,7 @@ class WebhookView:
         try:
             response = self._answer(channel, line)
         except Refusal as refusal:
-            line.kind = line.kind or "refused"
+            line.outcome = line.outcome or "refused"
             line.fields["reason"] = refusal.reason
             if refusal.status == 404:  # noqa: PLR2004 - no such channel: a path that is no webhook's, as any other
                 self._record_missed(request.environ)
@@ -103,7 +103,7 @@ class WebhookView:
         line.fields |= {"key": key.label, "account_sid": account_sid}
         metrics.signatures(account_sid, key.label).inc()
         if is_status_callback(dict(received.fields)):
-            line.kind = "status_callback"
+            line.outcome = "status_callback"
             return twiml_response(EMPTY_TWIML)
         message = _parse(received, channel)
         self._healer.matched(account_sid, message.contact_identity)
@@ -128,7 +128,7 @@ class WebhookView:
             taken = self._intake.take(arrival)
             self._look(arrival.arrived)
             route = taken.route
-            line.kind = taken.acceptance.kind if route.flow else "unrouted"
+            line.outcome = _outcome(taken)
             line.fields["flex_flow_sid"] = route.flow.sid if route.flow else None
             for flow_sid, _ in route.failed:
                 metrics.match_failed(flow_sid)
@@ -175,14 +175,16 @@ class WebhookView:
     def _write(self, line: Line, response: Response) -> None:
         seconds = time.monotonic() - line.arrived
         channel = line.channel if line.channel in _ASSERTED else "unknown"
-        answer = line.kind if response.status_code == 200 else str(response.status_code)  # noqa: PLR2004
+        status = response.status_code
+        answer = line.outcome if status == 200 else str(status)  # noqa: PLR2004
         metrics.webhooks(channel, answer).inc()
         metrics.ANSWERED.observe(seconds)
-        self._log.info(
+        write = self._log.error if status >= 500 else self._log.warning if status >= 400 else self._log.info  # noqa: PLR2004
+        write(
             "webhook",
             channel=channel,
-            kind=line.kind,
-            answer=response.status_code,
+            outcome=line.outcome,
+            answer=status,
             seconds=round(seconds, 4),
             **line.fields,
         )
@@ -198,6 +200,13 @@ def blueprint(view: WebhookView) -> Blueprint:
         provide_automatic_options=False,
     )
     return webhooks
+
+
+def _outcome(taken: Taken) -> str:
+    """Say what became of the message, in the words of the log and the metrics."""
+    if taken.acceptance.kind == "duplicate":
+        return "duplicate"
+    return "accepted" if taken.route.flow else "unrouted"
 
 
 def _account_sid(received: Received) -> str:

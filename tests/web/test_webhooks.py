@@ -10,7 +10,7 @@ from router.message.inbound import Raw
 from tests.core.samples import AC, SAMPLES, STATUS_CALLBACK, Sample
 from tests.e2e.service import ACCOUNT, BASE, TOKEN
 from tests.e2e.world import EMPTY, FORM, World, sign
-from tests.integrations.target import Target
+from tests.integrations.target import Target, answer
 from tests.waiting import wait_until
 from tests.web.accounts import (
     RETIRED_TOKEN,
@@ -186,6 +186,17 @@ def test_one_line_says_all_about_a_message(world: World) -> None:
     (webhook,) = world.log("webhook", message_sid=sid)
     (attempt,) = wait_until(lambda: world.log("attempt", message_sid=sid), what="the attempt is logged")
     assert webhook["from"] == "+15•••67"
-    assert (webhook["answer"], webhook["kind"], webhook["key"]) == (200, "leased", "auth_token[0]")
+    assert (webhook["answer"], webhook["outcome"], webhook["key"]) == (200, "accepted", "auth_token[0]")
     assert (attempt["outcome"], attempt["attempt"], attempt["status"]) == ("delivered", 1, 200)
     assert attempt["flex_flow_sid"] == webhook["flex_flow_sid"] == flow.sid
+
+
+def test_a_line_has_the_level_of_what_happened(world: World) -> None:
+    """A message that is given up is an error, a refused one a warning: a search by level finds what needs a person."""
+    with Target({"/hook": answer(404)}) as target:
+        flow = world.flow(target.url("/hook"), response="accept")
+        sid = world.text(flow, "+15551234568").sid
+        world.ends(sid)
+    (webhook,) = world.log("webhook", message_sid=sid)
+    (attempt,) = wait_until(lambda: world.log("attempt", message_sid=sid), what="the attempt is logged")
+    assert (webhook["level"], attempt["level"], attempt["outcome"]) == ("info", "error", "undelivered")
