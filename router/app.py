@@ -167,7 +167,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     sweeper = Sweeper(store, deliverer, fault)
     app = Flask("router", static_folder=None)
     tunnel = TunnelWatch(settings.data_dir)
-    app.wsgi_app = with_tunnel(app.wsgi_app, tunnel)  # type: ignore[assignment, method-assign]
+    app.wsgi_app = with_tunnel(app.wsgi_app, tunnel, settings.tunnel_port)  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = Intake(store, deliverer, likelihood)
     healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)

@@ -218,6 +218,11 @@ class Settings(_Table):
     workers: Annotated[int, Kind("integer"), Field(ge=1, le=1024)] = Field(
         default_factory=lambda: os.cpu_count() or 1, description="How many processes serve"
     )
+    tunnel_port: Annotated[int | None, Kind("integer"), Field(ge=1, lt=2**16)] = Field(
+        default=None,
+        description="A second port, on 127.0.0.1, that serves nothing but `/webhooks/`: where a tunnel leads to. "
+        "`router run` takes the one after that of ROUTER_BIND, or any that is free",
+    )
     redis_url: Annotated[Annotated[str, AfterValidator(_redis_url)] | None, Kind("URL")] = Field(
         default=None,
         repr=False,
@@ -309,6 +314,13 @@ class Settings(_Table):
         if password is not None and password == info.data.get("admin_password"):
             raise ValueError("is the admin's, with which everything can be changed: choose another one")
         return password
+
+    @field_validator("tunnel_port")
+    @classmethod
+    def _is_another_port(cls, port: int | None, info: Any) -> int | None:
+        if port is not None and info.data.get("bind", "").rpartition(":")[2] == str(port):
+            raise ValueError("is the port of ROUTER_BIND; a tunnel needs one of its own")
+        return port
 
     @field_validator("handlers")
     @classmethod

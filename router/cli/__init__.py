@@ -3,8 +3,10 @@
 Commands read their arguments, ask `router.queries` and the store, and print. What the router does lives below.
 """
 
+import ast
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -12,41 +14,36 @@ import click
 from router.cli.terminal import guarded
 from router.errors import RouterError, SettingsError
 
-# Name to summary. The summary stands here so that `router --help` imports no command; a test keeps them the same.
+# Each command, in the order of `router --help`, and the module that has a function of its name.
 COMMANDS: Final = {
-    "run": "Start the router: with one command on a fresh machine, or over your own Redis.",
-    "simulate": "Send a message as Twilio would, signed, and show answer, route and delivery.",
-    "record": "Keep what really arrived in a file, to be sent again elsewhere.",
-    "replay-traffic": "Send recorded traffic to a router, as Twilio would, freshly signed.",
-    "explain": "Say where a message would go, and why, without sending it.",
-    "flows": "See and change the Flex Flows: which integration takes the messages for an address.",
-    "deliveries": "See what happened to messages, and send them again.",
-    "contacts": "See and set the language of a contact and the flow of its conversations; erase it on request.",
-    "tunnel": "Make the router of this machine reachable by Twilio, until Ctrl-C.",
-    "connect": "Point a number's webhook here, until Ctrl-C; then it says again what it said before.",
-    "disconnect": "Put back what `router connect` has changed: all of it, or the numbers that are named.",
-    "reload": "Let the router read its settings again, and load languages; no message is lost.",
-    "doctor": "Say why signatures do not match, and what is wrong with the set-up.",
-    "recover": "Ask Twilio for messages that never arrived, and accept them in order.",
+    "run": "run.run",
+    "simulate": "send.simulate",
+    "record": "send.record",
+    "replay-traffic": "send.replay_traffic",
+    "explain": "flows.explain",
+    "flows": "flows.flows",
+    "deliveries": "deliveries.deliveries",
+    "contacts": "contacts",
+    "tunnel": "connect.tunnel",
+    "connect": "connect.connect",
+    "disconnect": "connect.disconnect",
+    "reload": "run.reload",
+    "doctor": "doctor.doctor",
+    "recover": "deliveries.recover",
 }
 
 
-# The package below `router.cli` of a command that has one; the others are modules of their own.
-PACKAGES: Final = {
-    "run": "run",
-    "reload": "run",
-    "simulate": "send",
-    "record": "send",
-    "replay-traffic": "send",
-    "flows": "flows",
-    "explain": "flows",
-    "deliveries": "deliveries",
-    "recover": "deliveries",
-    "doctor": "doctor",
-    "connect": "connect",
-    "disconnect": "connect",
-    "tunnel": "connect",
-}
+def summary(name: str) -> str:
+    """Return the first paragraph of a command's help, out of its file: to import all of them takes a second."""
+    file = Path(__file__).parent.joinpath(*COMMANDS[name].split("."))
+    file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+    functions = (node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.FunctionDef))
+    found = next(ast.get_docstring(each) for each in functions if each.name == _function(name))
+    return (found or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _function(name: str) -> str:
+    return name.replace("-", "_")
 
 
 class _Commands(click.Group):
@@ -58,9 +55,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
             return None
-        name = cmd_name.replace("-", "_")
-        module = ".".join(("router.cli", *([PACKAGES[cmd_name]] if cmd_name in PACKAGES else []), name))
-        command: click.Command = getattr(import_module(module), name)
+        module = import_module(f"router.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, _function(cmd_name))
         return command
 
     def resolve_command(
@@ -72,7 +68,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, summary(name)) for name in COMMANDS])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line, with a guard over what it prints."""

@@ -56,7 +56,14 @@ try:
 except SettingsError as error:
     _refuse(error)
 
-bind = _settings.bind
+
+
+def _addresses(settings: Settings) -> list[str]:
+    """Return where to listen: the second address is for tunnels, and the application serves only webhooks at it."""
+    return [settings.bind, *([f"127.0.0.1:{settings.tunnel_port}"] if settings.tunnel_port else [])]
+
+
+bind = _addresses(_settings)
 workers = _settings.workers
 
 # A slow target holds a greenlet, never a process.
@@ -159,8 +166,10 @@ def when_ready(server: Arbiter) -> None:
 
     def reload_if_possible() -> None:
         try:
-            moved = _load().bind != bind
-            reason = f"ROUTER_BIND: stays {bind} until a restart" if moved else failure(server.app.load)
+            if _addresses(_load()) == bind:
+                reason = failure(server.app.load)
+            else:
+                reason = f"ROUTER_BIND, ROUTER_TUNNEL_PORT: they stay {', '.join(bind)} until a restart"
         except SettingsError as error:
             reason = str(error)
         if reason:

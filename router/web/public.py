@@ -17,13 +17,29 @@ _TUNNEL: Final = "router.web.tunnel_address"
 # A name or an address, and perhaps a port; nothing that a URL could read as credentials or as a path.
 _HOST: Final = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _SHOWN: Final = 100  # characters of a host that is not believed
+# What the world may reach through a tunnel.
+_OPEN: Final = "/webhooks/"
+CLOSED: Final = b"Only /webhooks/ is served at this port.\n"
 Wsgi = Callable[[dict[str, Any], Any], Any]
 
 
-def with_tunnel(application: Wsgi, watch: TunnelWatch) -> Wsgi:
-    """Put the base of the tunnel that is open now into the environment of each request."""
+def with_tunnel(application: Wsgi, watch: TunnelWatch, port: int | None) -> Wsgi:
+    """Put the base of the tunnel that is open now into the environment of each request, and guard the tunnel's port.
+
+    The server says at which port a connection arrived (SERVER_PORT), which no header can change. Every request of a
+    connection to the tunnel's port is judged, so nothing can hide behind another one.
+
+    Args:
+        application: what serves.
+        watch: knows the tunnel.
+        port: the port that tunnels lead to, where only webhooks are served; None for none.
+    """
+    guarded = str(port) if port else ""
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["SERVER_PORT"] == guarded and not environ["PATH_INFO"].startswith(_OPEN):
+            start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", str(len(CLOSED)))])
+            return [CLOSED]
         environ[_TUNNEL] = watch.url()
         return application(environ, start_response)
 

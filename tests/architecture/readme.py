@@ -6,7 +6,7 @@ Such a part stands between two comments, as `<!-- settings -->` and `<!-- /setti
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from router.cli import COMMANDS
+from router.cli import COMMANDS, summary
 from router.flow import file as flow_file
 from router.flow.field import FIELDS
 from router.match import FUNCTIONS, VARIABLES
@@ -31,7 +31,7 @@ def file_settings() -> str:
 
 def commands() -> str:
     """Return the table of the commands."""
-    return _table(("Command", "Does"), ((f"`router {name}`", summary) for name, summary in COMMANDS.items()))
+    return _table(("Command", "Does"), ((f"`router {name}`", summary(name)) for name in COMMANDS))
 
 
 def flow_parameters() -> str:

@@ -20,6 +20,7 @@ HOMES = {
     "phonenumbers": {"router.language"},
     "prometheus_client": {"router.metrics", "router.web"},
     "pydantic": {"router.settings"},
+    "pyngrok": {"router.cli"},
     "pydantic_core": {"router.settings"},
     "re2": {"router.match"},
     "redis": {"router.store"},

@@ -1,7 +1,7 @@
 """An ngrok agent: its local API as documented, and tunnels that really forward, both on loopback.
 
-https://ngrok.com/docs/agent/api and https://ngrok.com/docs/errors. Started as a program it is the `ngrok` of those who
-have none: `start --none --log stdout --log-format json`, until it is ended.
+https://ngrok.com/docs/agent/api and https://ngrok.com/docs/errors. Started as a program it is the `ngrok` of
+those who have none: `start --none --log stdout`, until it is ended.
 """
 
 import http.client
@@ -87,6 +87,8 @@ class NgrokAgent:
             legs = [{"region": "eu", "latency": "12ms"}]
             version = {"agent_version": "3.9.0", "session": {"legs": legs}}
             return 200, {"status": self.status, **version, "uri": "/api/status"}
+        if (method, path) == ("GET", "/api/endpoints"):
+            return 200, {"endpoints": [], "uri": "/api/endpoints"}
         return self._tunnel(method, path, body)
 
     def _tunnel(self, method: str, path: str, body: bytes) -> tuple[int, Json | None]:
@@ -217,11 +219,12 @@ def _main() -> None:
     """Be the program, and say what it says."""
     with NgrokAgent() as agent:
         for said in (
-            {"lvl": "info", "msg": "starting web service", "obj": "web", "addr": agent.url.removeprefix("http://")},
-            {"lvl": "info", "msg": "client session established", "obj": "tunnels.session"},
+            f'msg="starting web service" obj=web addr={agent.url.removeprefix("http://")}',
+            'msg="client session established" obj=tunnels.session',
+            'msg="tunnel session started" obj=tunnels.session',
         ):
-            sys.stdout.write(json.dumps(said) + "\n")
-        sys.stdout.flush()
+            sys.stdout.write(f"t=2026-11-21T09:30:00+0000 lvl=info {said}\n")
+            sys.stdout.flush()
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 

@@ -61,12 +61,13 @@ class Service:
     ) -> None:
         self.folder = folder
         self._command = command
-        self.port = free_port()
+        self.port, self.tunnel_port = free_port(), free_port()
         settings = folder / "router.toml"
         settings.write_text(
             f"""
 redis_url = "{redis_url}"
 bind = "127.0.0.1:{self.port}"
+tunnel_port = {self.tunnel_port}
 workers = {workers}
 public_url = ["{BASE}"]
 allowed_networks = ["127.0.0.0/8"]

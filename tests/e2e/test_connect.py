@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.connect import session
-from router.cli.connect.change import Connector
-from router.cli.connect.record import NAME, Connections, Holder
+from router.cli.connect.connector import Connector
+from router.cli.connect.record import NAME, Holder
 from router.errors import RouterError
 from router.settings import load
 from router.web.tunnel_address import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk, running_service
-from tests.e2e.running import RunningRouter
+from tests.e2e.running import RunningRouter, free_port
 from tests.e2e.service import ACCOUNT, TOKEN, Service
 from tests.integrations.target import Target, answer
 from tests.waiting import wait_until
@@ -53,7 +52,7 @@ def test_a_number_is_connected_and_put_back(desk: Desk) -> None:
     assert desk.type("disconnect", "--list").output.split()[-1] == OLD
     back = desk.type("disconnect")
     assert (back.exit_code, desk.says, desk.record) == (0, FIRST, []), back.output
-    assert f"{NUMBER} is put back: sms_url {OLD}" in back.output
+    assert f"{NUMBER} is restored: sms_url {OLD}" in back.output
     assert "Nothing is connected" in desk.type("disconnect").output
 
 
@@ -130,7 +129,7 @@ def test_a_foreground_connection_that_is_disconnected_elsewhere_ends(desk: Desk)
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
     assert desk.type("disconnect").exit_code == 0
     assert terminal.ends() == 1
-    assert "somebody else has put it back" in terminal.output
+    assert "another command has restored it" in terminal.output
     assert desk.says == FIRST
 
 
@@ -153,7 +152,7 @@ def test_what_a_kill_left_behind_is_put_back_by_the_next_run(desk: Desk) -> None
     terminal.process.kill()
     terminal.process.wait()
     assert desk.says == desk.here
-    router = RunningRouter(desk.folder, **desk.environ)
+    router = RunningRouter(desk.folder, **desk.environ | {"ROUTER_TUNNEL_PORT": str(free_port())})
     try:
         wait_until(lambda: desk.says == FIRST, what="it is put back", within=30)
         wait_until(lambda: router.status_of("/healthz") == 200, what="it serves")
@@ -186,7 +185,7 @@ def test_what_somebody_else_has_changed_is_left(desk: Desk, changed: dict[str, s
     back = desk.type("disconnect")
     assert (back.exit_code, desk.says, desk.record) == (0, then, [])
     for value in set(changed.values()) & {NEW, NEW_AP}:
-        assert f"{value}" in back.output.partition("changed by somebody else, and that was left: ")[2]
+        assert f"{value}" in back.output.partition("changed by someone else meanwhile; left as it is: ")[2]
 
 
 def test_a_number_that_is_sold_is_forgotten(desk: Desk) -> None:
@@ -195,7 +194,7 @@ def test_a_number_that_is_sold_is_forgotten(desk: Desk) -> None:
     desk.twilio.numbers.clear()
     back = desk.type("disconnect")
     assert (back.exit_code, desk.record) == (0, [])
-    assert "no longer this account's" in back.output
+    assert "no longer belongs to this account" in back.output
 
 
 def test_a_number_that_leads_to_another_router_is_taken_over_only_when_told(desk: Desk) -> None:
@@ -217,7 +216,7 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
     desk.number["sms_url"] = NEW
     refused = desk.type("connect", NUMBER, "--detach")
     assert (refused.exit_code, desk.number["sms_url"]) == (1, NEW)
-    assert "somebody has changed it since" in refused.output
+    assert "changed by someone else since" in refused.output
     assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
     assert desk.type("disconnect").exit_code == 0
     assert desk.number["sms_url"] == NEW
@@ -248,7 +247,7 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
         ),
         pytest.param([NUMBER], {"ROUTER_TWILIO_API_URL": "http://127.0.0.1:9"}, "cannot be reached", id="no network"),
         pytest.param(
-            [NUMBER], {"ROUTER_PUBLIC_URL": "http://127.0.0.1:9"}, "nobody listens", id="a dead public address"
+            [NUMBER], {"ROUTER_PUBLIC_URL": "http://127.0.0.1:9"}, "nothing listens", id="a dead public address"
         ),
         pytest.param([NUMBER], {"ROUTER_PUBLIC_URL": ""}, "open one with `router tunnel`", id="no public address"),
         pytest.param(
@@ -282,7 +281,7 @@ def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: li
 @pytest.mark.parametrize(
     ("status", "page", "says"),
     [
-        (b"200 OK", b"<html>ERR_NGROK_6024</html>", "ngrok's browser warning answered in the router's place"),
+        (b"200 OK", b"<html>ERR_NGROK_6024</html>", "ngrok's browser warning answered instead of the router"),
         (b"530 Origin", b"error code: 1033", "the tunnel is gone: no cloudflared serves this address (error 1033)"),
         (b"200 OK", b"<html>Welcome</html>", "what answers there is not this router's webhook"),
     ],
@@ -300,11 +299,11 @@ def test_a_page_in_the_routers_place_is_told(desk: Desk, status: bytes, page: by
 def test_what_somebody_changes_while_we_ask_is_not_overwritten(desk: Desk) -> None:
     """What was shown is what is replaced, or nothing is."""
     settings = load(desk.environ)
-    connector, account = Connector(settings, Connections(desk.folder)), settings.accounts[0]
-    places = session.find(connector, account, [("number", NUMBER)])
+    connector, account = Connector(settings), settings.accounts[0]
+    places = connector.find(account, [("number", NUMBER)])
     desk.number["sms_url"] = NEW
-    with pytest.raises(RouterError, match="was changed by somebody else just now"):
-        session.connect(connector, places, account, desk.base, through_tunnel=False, holder="")
+    with pytest.raises(RouterError, match="was changed by someone else just now"):
+        connector.connect_all(places, account, desk.base, tunnel=False, holder="")
     assert (desk.number["sms_url"], desk.twilio.updates) == (NEW, [])
 
 
@@ -352,7 +351,7 @@ def test_what_cannot_be_put_back_now_stays_on_record(desk: Desk) -> None:
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     failed = desk.type("disconnect", ROUTER_TWILIO_API_URL="http://127.0.0.1:9")
     assert (failed.exit_code, desk.says) == (1, desk.here)
-    assert f"{NUMBER} could not be put back: " in failed.output
+    assert f"{NUMBER} could not be restored: " in failed.output
     assert desk.type("disconnect").exit_code == 0
     assert desk.says == FIRST
 
@@ -377,7 +376,7 @@ def test_what_is_not_twilio_does_not_make_us_forget(desk: Desk, status: int, bod
         )
         failed = desk.type("disconnect", ROUTER_TWILIO_API_URL=proxy.url("").rstrip("/"))
     assert (failed.exit_code, desk.says) == (1, desk.here)
-    assert f"{NUMBER} could not be put back: " in failed.output
+    assert f"{NUMBER} could not be restored: " in failed.output
     assert desk.type("disconnect").exit_code == 0
     assert desk.says == FIRST
 

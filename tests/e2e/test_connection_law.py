@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from router.cli.connect.change import Connector
-from router.cli.connect.record import Connections
+from router.cli.connect.connector import Connector
+from router.cli.connect.record import NAME
 from router.cli.connect.webhook import wanted
 from router.errors import RouterError
 from router.settings import load
@@ -49,28 +49,34 @@ def test_the_law(twilio: TwilioRest, tmp_path: Path, steps: list[tuple[str, str,
     twilio.numbers.clear()
     number = twilio.number("+15550000001", **dict(zip(SMS, FIRST, strict=True)))
     theirs = {URL: FIRST[0], FALLBACK: FIRST[2]}
-    record, serial = Connections(tmp_path), itertools.count(1)
-    record.write(())
-    given = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_TWILIO_API_URL": twilio.url}
-    connector = Connector(load(given), record)
+    serial = itertools.count(1)
+    (tmp_path / NAME).unlink(missing_ok=True)
+    given = {
+        "ROUTER_DATA_DIR": str(tmp_path),
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "ROUTER_TWILIO_API_URL": twilio.url,
+    }
+    connector = Connector(load(given))
+    record = connector.record
 
     def take(verb: str, what: str, answer: int) -> None:
         twilio.updates_answered = answer
-        with record.changing() as changes:
-            known = changes.of("number", number["sid"])
+        with record.locked():
+            known = record.of(("number", number["sid"]))
             if verb == "somebody":
                 number[what] = theirs[what] = f"https://somebody.example.com/{next(serial)}"
             elif verb == "connect":
-                place = connector.api(ACCOUNT).number("+15550000001")
-                connector.connect(changes, place, ACCOUNT, what, tunnel=True, holder="")
+                (place,) = connector.find(load(given).accounts[0], [("number", "+15550000001")])
+                connector.connect(place, ACCOUNT, what, tunnel=True, holder="")
             elif known is None:
                 return
             elif verb == "move":
-                connector.move(changes, known, what)
+                connector.move(known, what)
             elif verb == "crash":  # the record is written, and Twilio was not told any more
-                changes.put(replace(known, base=what, ours=(*known.ours, wanted("number", what))))
+                record.put(replace(known, base=what, ours=(*known.ours, wanted("number", what))))
             else:
-                connector.restore(changes, known)
+                connector.restore(known)
 
     for step in steps:
         with suppress(RouterError):

@@ -124,7 +124,7 @@ def test_the_whole_journey(laptop: Laptop) -> None:
 
     laptop.run(*both).up()
     laptop.says("Connected.")
-    assert f"{NUMBER} is put back" in laptop.router.output  # type: ignore[union-attr]
+    assert f"{NUMBER} is restored" in laptop.router.output  # type: ignore[union-attr]
     laptop.text()
 
     ended = Terminal(laptop.folder, "disconnect", **laptop.environ)
@@ -144,13 +144,13 @@ def test_ngrok_is_started_where_none_runs(laptop: Laptop, redis_url: str) -> Non
     program.chmod(0o755)
     laptop.environ["PATH"] = f"{program.parent}:{os.environ['PATH']}"
     laptop.environ["ROUTER_REDIS_URL"] = redis_url
-    laptop.environ["NGROK_AUTHTOKEN"] = "a-secret"
+    laptop.environ |= {"NGROK_AUTHTOKEN": "a-secret", "XDG_CONFIG_HOME": str(laptop.folder)}
     router = laptop.run("--tunnel", f"--connect={NUMBER}").up()
     laptop.says("Connected.")
     laptop.apply_flows()
     laptop.text()
     arguments, *environ = seen.read_text().splitlines()
-    assert arguments == "start --none --log stdout --log-format json"
+    assert arguments == "start --none --log stdout"
     assert "NGROK_AUTHTOKEN=a-secret" in environ
     assert TOKEN not in seen.read_text()
     router.interrupt()

@@ -8,11 +8,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router.cli.connect.change import Connector
-from router.cli.connect.record import Connections
-from router.cli.connect.tunnels import TunnelGone
-from router.cli.connect.tunnels.given import GivenTunnel
-from router.cli.connect.tunnels.keeper import Keeper
+from router.cli.connect.connector import Connector
+from router.cli.connect.follow import Follower, GivenTunnel, TunnelGone
 from router.settings import load
 from router.web import tunnel_address as tunnel
 from router.web.tunnel_address import TunnelRecord
@@ -105,7 +102,7 @@ def test_a_tunnel_leads_everywhere_when_that_is_wanted(
     terminals.append(terminal := desk.terminal("tunnel", "--expose-all", "--ngrok-api", agent.url).says("Stop  "))
     assert get(agent.public_url(), "/healthz") == 200
     assert f"→ {desk.base}, everything" in terminal.output
-    assert "! REST API and console can be reached too" in terminal.output
+    assert "! REST API and console can be reached through it too" in terminal.output
 
 
 def test_a_tunnel_that_leads_here_already_is_used(
@@ -123,17 +120,16 @@ def test_a_tunnel_that_leads_here_already_is_used(
 def test_a_tunnel_of_a_run_that_was_killed_is_replaced(
     desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]
 ) -> None:
-    """The agent still has it, and it leads to a gate that is no more."""
+    """The agent still has it, and it leads to a port where nothing listens now."""
     agent.forward(free_port(), f"router-{service.port}")
     terminals.append(desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
     assert text(agent.public_url(), 3) == 200
 
 
-def test_any_other_tunnel_is_named(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
-    """The tunnel leads to the gate that was asked for; its address is believed."""
-    port = free_port()
-    base = agent.forward(port)
-    terminals.append(terminal := desk.terminal("tunnel", "--url", base, "--gate-port", str(port)).says("Stop  "))
+def test_any_other_tunnel_is_named(desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]) -> None:
+    """A tunnel that the user has opened to the router's port for tunnels; its address is believed."""
+    base = agent.forward(service.tunnel_port)
+    terminals.append(terminal := desk.terminal("tunnel", "--url", base).says("Stop  "))
     assert "/webhooks/ only" in terminal.output
     assert (text(base, 4), get(base, "/healthz")) == (200, 404)
 
@@ -153,7 +149,7 @@ def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, t
     agent.start_again()
     terminal.says("the tunnel is back", times=2)
     terminal.says(f"{NUMBER} leads to the new address")
-    terminal.says("was changed by somebody else, and that was left: sms_url https://theirs.example.com/")
+    terminal.says("was changed by someone else meanwhile; left as it is: sms_url https://theirs.example.com/")
     assert other["sms_fallback_url"] == "https://example.com/fb"
     assert desk.says == leading_to(agent.public_url())
     assert text(agent.public_url(), 5) == 200
@@ -190,18 +186,24 @@ def test_a_killed_tunnel_is_told_and_the_number_put_back_by_the_next(
 # -- what goes wrong --------------------------------------------------------------------------------------------------
 
 
-def test_without_any_tunnel_it_says_what_to_install(desk: Desk, tmp_path: Path) -> None:
-    """No agent, no ngrok: the exit status is 1, and what to do is in the sentence."""
-    ended = desk.type("tunnel", PATH=str(tmp_path))
+def test_without_any_tunnel_it_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No agent, no pyngrok: the exit status is 1, and what to do is in the sentence."""
+    monkeypatch.setattr("router.cli.connect.ngrok.find_spec", lambda _: None)
+    ended = desk.type("tunnel")
     assert ended.exit_code == 1
-    for what in ("-m pip install pyngrok", "https://ngrok.com/download", "ngrok config add-authtoken", "cloudflared"):
+    for what in (
+        "-m pip install 'twilio-message-router[tunnel]'",
+        "ngrok http ",
+        "ngrok config add-authtoken",
+        "cloudflared",
+    ):
         assert what in ended.output
 
 
 @pytest.mark.parametrize(
     ("page", "refuse", "says"),
     [
-        ("6024", "", "ngrok's browser warning answered in the router's place (ERR_NGROK_6024)"),
+        ("6024", "", "ngrok's browser warning answered instead of the router (ERR_NGROK_6024)"),
         ("3200", "", "the tunnel is gone: no ngrok agent serves this address (ERR_NGROK_3200)"),
         ("727", "", "see https://ngrok.com/docs/errors/err_ngrok_727"),
         ("", "Your account is limited to 1 simultaneous session. ERR_NGROK_108", "ngrok opens no tunnel: Your account"),
@@ -220,11 +222,13 @@ def test_what_ngrok_says_is_told(desk: Desk, agent: NgrokAgent, page: str, refus
 def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: Path) -> None:
     """The program's own reason, and the command that helps."""
     program = tmp_path / "ngrok"
-    program.write_text("#!/bin/sh\necho 'ERROR:  authentication failed'; echo 'ERROR:  ERR_NGROK_4018'; exit 1\n")
+    program.write_text(
+        "#!/bin/sh\necho 'ERROR:  authentication failed: Usage of ngrok requires an authtoken.'; exit 1\n"
+    )
     program.chmod(0o755)
-    ended = desk.type("tunnel", PATH=f"{tmp_path}:/bin:/usr/bin")
-    assert ended.exit_code == 1
-    assert "ngrok does not start: ERROR: authentication failed ERROR: ERR_NGROK_4018" in ended.output
+    ended = desk.terminal("tunnel", PATH=f"{tmp_path}:/bin:/usr/bin", XDG_CONFIG_HOME=str(tmp_path / "config"))
+    assert ended.ends() == 1
+    assert "ngrok does not start: ERROR: authentication failed: Usage of ngrok" in ended.output
     assert "ngrok config add-authtoken" in ended.output
 
 
@@ -234,7 +238,7 @@ def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: 
         pytest.param(
             ["--ngrok-api", "http://127.0.0.1:9"], {}, 1, "no ngrok agent at http://127.0.0.1:9", id="no agent"
         ),
-        pytest.param(["--url", "http://127.0.0.1:9"], {}, 1, "nobody listens at http://127.0.0.1:9", id="a dead URL"),
+        pytest.param(["--url", "http://127.0.0.1:9"], {}, 1, "nothing listens at http://127.0.0.1:9", id="a dead URL"),
         pytest.param(["--url", "nowhere"], {}, 2, "is not an absolute http or https URL", id="no URL"),
         pytest.param([], {"ROUTER_BIND": "127.0.0.1:9"}, 1, "start the router with `router run`", id="no router"),
         pytest.param(["--connect", "x"], {}, 2, "is not + and digits", id="no number"),
@@ -269,11 +273,11 @@ def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path, redis
 def test_a_named_tunnel_is_gone_when_nothing_comes_through(desk: Desk, service: Service) -> None:
     """One lost request is none; the second one in a row is a tunnel that is gone."""
     (account,) = load({"ROUTER_CONFIG": str(service.folder / "router.toml")}).accounts
-    up = GivenTunnel(desk.base, account, whole=True, every=0)
+    up = GivenTunnel(desk.base, account, every=0)
     assert [up.look(), up.look(), up.look()] == [desk.base] * 3
-    dead = GivenTunnel("http://127.0.0.1:9", account, whole=True, every=0)
+    dead = GivenTunnel("http://127.0.0.1:9", account, every=0)
     assert dead.look() == "http://127.0.0.1:9"
-    with pytest.raises(TunnelGone, match="nobody listens"):
+    with pytest.raises(TunnelGone, match="nothing listens"):
         dead.look()
 
 
@@ -281,12 +285,10 @@ def test_a_number_that_could_not_be_moved_is_moved_later(
     desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twilio is away when the address changes: the number follows as soon as it answers again."""
-    monkeypatch.setattr("router.cli.connect.tunnels.keeper._AGAIN", 0.0)
+    monkeypatch.setattr("router.cli.connect.follow._MOVE_AGAIN", 0.0)
     bases = [desk.base]
 
     class Changing:
-        whole = False
-
         def look(self) -> str:
             return bases[-1]
 
@@ -295,22 +297,22 @@ def test_a_number_that_could_not_be_moved_is_moved_later(
 
     settings = load(desk.environ)
     with TunnelRecord(desk.folder) as record:
-        keeper = Keeper(Changing(), record, Connector(settings, Connections(desk.folder)), 0, lambda _: None)
-        keeper.begin()
+        follower = Follower(Changing(), record, Connector(settings), 0, lambda _: None)
+        follower.look()
         assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
         bases.append("http://moved.example.com")
         desk.twilio.updates_answered = 500
-        keeper.look()
+        follower.look()
         assert desk.says == desk.here
         assert "does not lead to the new address yet: " in capsys.readouterr().err
         desk.twilio.updates_answered = 200
-        keeper.look()
+        follower.look()
         assert desk.says == leading_to("http://moved.example.com")
 
         record.publish("http://late.example.com")  # which a `router connect` has read a moment too early
         assert desk.type("connect", NUMBER, "--detach", "--no-check").exit_code == 0
         assert desk.says == leading_to("http://late.example.com")
-        keeper.look()
+        follower.look()
         assert desk.says == leading_to("http://moved.example.com")
     assert desk.type("disconnect").exit_code == 0
     assert desk.says == FIRST

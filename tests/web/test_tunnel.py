@@ -13,7 +13,8 @@ from flask.testing import FlaskClient
 from twilio.request_validator import RequestValidator
 
 from router.app import create_app
-from router.errors import RouterError
+from router.errors import RouterError, SettingsError
+from router.settings import load
 from router.web.tunnel_address import NAME, TunnelRecord, TunnelWatch, read
 from tests.e2e.service import ACCOUNT, TOKEN, parameters
 
@@ -119,3 +120,18 @@ def test_there_is_one_tunnel_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(RouterError, match="another `router tunnel` runs here already, at https://first"):
             TunnelRecord(tmp_path).__enter__()
         assert read(tmp_path) == FIRST
+
+
+def test_only_webhooks_are_served_at_the_port_for_tunnels(client: Client) -> None:
+    """The port where a connection arrived decides, and the router's own port serves everything as before."""
+    router = client(ROUTER_TUNNEL_PORT="8001")
+    for path, status in (("/healthz", 404), ("/v1/FlexFlows", 404), ("/webhooks/sms", 403)):
+        assert router.get(path, environ_overrides={"SERVER_PORT": "8001"}).status_code == status
+    assert router.get("/healthz", headers={"Host": "localhost:8001"}).status_code == 200
+    assert post(router, "http://localhost:8000") == 200
+
+
+def test_a_tunnel_has_a_port_of_its_own() -> None:
+    """The router's own port would be closed to everything but webhooks."""
+    with pytest.raises(SettingsError, match="ROUTER_TUNNEL_PORT: is the port of ROUTER_BIND"):
+        load({"ROUTER_BIND": "0.0.0.0:8001", "ROUTER_TUNNEL_PORT": "8001"})

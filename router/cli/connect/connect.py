@@ -1,25 +1,31 @@
-"""`router connect`: a number's webhook points here, until it is put back."""
+"""`router connect`: a number's webhook points here, until it is restored."""
 
+import re
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import click
 
-from router.cli.connect import session
-from router.cli.connect.change import Connector
-from router.cli.connect.record import Connections, Holder
-from router.cli.connect.tunnels.probe import through
-from router.cli.connect.webhook import shown
+from router.cli.connect.connector import Connector, Name
+from router.cli.connect.probe import probe
+from router.cli.connect.record import Holder
+from router.cli.connect.webhook import shown, wanted
 from router.cli.context import load_settings_for_cli
 from router.cli.reach import account_option, one_account
+from router.cli.run.demo import is_made_up
 from router.cli.stop import Stop
 from router.errors import RouterError
-from router.settings import Settings
-from router.web import tunnel_address as tunnel
+from router.settings import Account, Settings
+from router.sid import is_sid
+from router.twilio_api.webhooks import Place
+from router.web import tunnel_address
 
 # Between two looks at whether the tunnel and the record are still there.
 _LOOK: Final = 0.5
+_NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}")  # E.164, or a short code
+CONNECTED: Final = "Connected. Ctrl-C restores what was there before."
 
 
 @click.command()
@@ -33,11 +39,11 @@ _LOOK: Final = 0.5
     help="A Messaging Service; may be given many times.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
-@click.option("--yes", is_flag=True, help="Take a number over without asking, as from another router.")
-@click.option("--detach", is_flag=True, help="Return at once; it stays connected until `router disconnect`.")
-@click.option("--no-check", is_flag=True, help="Do not look first whether the public address answers.")
+@click.option("--yes", is_flag=True, help="Do not ask before taking over a number that leads to another router.")
+@click.option("--detach", is_flag=True, help="Return at once; the number stays connected until `router disconnect`.")
+@click.option("--no-check", is_flag=True, help="Do not send a signed request to the public address first.")
 @click.option(
-    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="How long the tunnel may be away. [30]"
+    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds the tunnel may be away. [30]"
 )
 @account_option
 def connect(  # noqa: PLR0913 - one for each option
@@ -52,7 +58,7 @@ def connect(  # noqa: PLR0913 - one for each option
     patience: float,
     account: str | None,
 ) -> None:
-    """Point a number's webhook here, until Ctrl-C; then it says again what it said before.
+    """Point a number's webhook here until Ctrl-C; then the previous webhook is restored.
 
     \b
       router connect +15005550006 --dry-run
@@ -61,45 +67,41 @@ def connect(  # noqa: PLR0913 - one for each option
       router connect --messaging-service MG0123456789abcdef0123456789abcdef
       router connect +15005550006 --detach      until `router disconnect`
 
-    It leads to the address of a `router tunnel` that runs, or else to the first ROUTER_PUBLIC_URL. What the webhook was
-    before is on disk first, in the data directory: after a crash the next `router run`, `connect` or `tunnel` puts it
-    back. What somebody else has changed in the meantime is left alone.
+    The webhook is set to the address of the `router tunnel` that is open, or else to the first ROUTER_PUBLIC_URL. Its
+    previous values are saved first, in the data directory: after a crash the next `router run`, `connect` or `tunnel`
+    restores them. A field that someone else has changed in the meantime is left as it is.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    wanted = session.names(addresses, whatsapp=whatsapp, services=services)
-    if not wanted:
+    names = names_of(addresses, whatsapp=whatsapp, services=services)
+    if not names:
         raise click.UsageError("Which number? As `router connect +15005550006`, or --messaging-service MG….")
     settings = load_settings_for_cli()
-    owner = session.real_account(settings, one_account(settings, account))
+    owner = real_account(settings, one_account(settings, account))
+    connector = Connector(settings)
     if not dry_run:
-        session.put_back_orphans(settings)
-    base, through_tunnel = _base(settings)
-    if not no_check and not (found := through(base, owner)).good:
-        raise RouterError(
-            f"{shown(base)}: {found.found}; {found.advice}. Nothing was changed at Twilio; --no-check "
-            "goes on all the same"
-        )
-    connector = Connector(settings, Connections(settings.data_dir))
-    places = session.find(connector, owner, wanted)
-    doubts = session.questions(connector.record, places, base)
-    session.show(places, base)
+        connector.restore_orphans()
+    base, tunnel = _base(settings)
+    if not no_check and not (found := probe(base, owner)).good:
+        raise RouterError(f"{shown(base)}: {found.found}; {found.advice}. Nothing was changed; --no-check skips this")
+    places = connector.find(owner, names)
+    warnings = connector.warnings(places, base)
+    show(places, base)
     if dry_run:
-        for doubt in doubts:
-            click.echo(f"! {doubt}", err=True)
+        for warning in warnings:
+            click.echo(f"! {warning}", err=True)
         click.echo("Nothing was changed: this was a dry run.")
         return
-    session.agree(doubts, yes=yes)
+    agree(warnings, yes=yes)
     if detach:
-        session.connect(connector, places, owner, base, through_tunnel=through_tunnel, holder="")
-        end = " or the tunnel's end" * through_tunnel
-        click.echo(f"Connected, until `router disconnect`{end}.")
+        connector.connect_all(places, owner, base, tunnel=tunnel, holder="")
+        click.echo(f"Connected, until `router disconnect`{' or the end of the tunnel' * tunnel}.")
         return
     with Stop() as stop, Holder(settings.data_dir) as holder:
         try:
-            session.connect(connector, places, owner, base, through_tunnel=through_tunnel, holder=holder.name)
-            click.echo("Connected. Ctrl-C puts back what was there before.")
-            ended = _hold(settings, connector, holder, stop, patience if through_tunnel else None)
+            connector.connect_all(places, owner, base, tunnel=tunnel, holder=holder.name)
+            click.echo(CONNECTED)
+            ended = _hold(settings, connector, holder, stop, patience if tunnel else None)
         finally:
-            good = session.put_back(connector, holder)
+            good = connector.restore_own(holder)
     if ended:
         click.echo(f"router: {ended}", err=True)
     sys.exit(0 if good and not ended else 1)
@@ -107,7 +109,7 @@ def connect(  # noqa: PLR0913 - one for each option
 
 def _base(settings: Settings) -> tuple[str, bool]:
     """Return the public base, and whether it is a tunnel's."""
-    if url := tunnel.read(settings.data_dir):
+    if url := tunnel_address.read(settings.data_dir):
         return url, True
     if settings.public_urls:
         return settings.public_urls[0], False
@@ -118,16 +120,72 @@ def _base(settings: Settings) -> tuple[str, bool]:
 
 
 def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, patience: float | None) -> str:
-    """Wait until somebody asks to stop, or nothing is left to wait for; return why that is, "" when asked.
+    """Wait until Ctrl-C, or until there is nothing left to wait for; return the reason, "" for Ctrl-C.
 
     `patience` is how long the tunnel may be away, in seconds; None for an address that is no tunnel's.
     """
     seen = time.monotonic()
     while not stop.wait(_LOOK):
         if not any(each.holder == holder.name for each in connector.record.read()):
-            return "somebody else has put it back: `router disconnect`, or the tunnel's end"
-        if patience is None or tunnel.read(settings.data_dir):
+            return "another command has restored it: `router disconnect`, or a tunnel that ended"
+        if patience is None or tunnel_address.read(settings.data_dir):
             seen = time.monotonic()
         elif time.monotonic() - seen > patience:
             return f"the tunnel has been gone for {patience:.0f} s"
     return ""
+
+
+# -- what `router tunnel` and `router run` need too -------------------------------------------------------------------
+
+
+def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequence[str] = ()) -> list[Name]:
+    """Read what is to be connected: +1…, whatsapp:+1…, MG….
+
+    Raises:
+        BadParameter: it is none of these.
+    """
+    found: list[Name] = []
+    for address in (*addresses, *services):
+        kind, bare = "number", address.strip()
+        if bare.startswith("whatsapp:") or whatsapp:
+            kind, bare = "sender", bare.removeprefix("whatsapp:")
+        if is_sid(bare, "MG"):
+            kind = "service"
+        elif address in services or not _NUMBER.fullmatch(bare):
+            what = "MG and 32 hexadecimal digits" if address in services else "+ and digits, whatsapp:+… or MG…"
+            raise click.BadParameter(f"{address[:60]!r} is not {what}")
+        found.append((kind, bare))  # type: ignore[arg-type]
+    return list(dict.fromkeys(found))
+
+
+def real_account(settings: Settings, account: Account) -> Account:
+    """Return an account that Twilio knows; raise RouterError for the one that `router run` has made up."""
+    if is_made_up(settings):
+        raise RouterError(
+            f"{account.sid} is the demo's account, which Twilio does not know: set TWILIO_ACCOUNT_SID and "
+            "TWILIO_AUTH_TOKEN, and start the router again"
+        )
+    return account
+
+
+def show(places: Sequence[Place], base: str) -> None:
+    """Print what each webhook is set to, and what it would be set to."""
+    for place in places:
+        click.echo(f"\n{place.name}  ({place.sid})")
+        for field, value in wanted(place.kind, base).items():
+            now = place.values[field]
+            click.echo(f"  {field:30}  {shown(now)}")
+            if now != value:
+                click.echo(f"  {'':30}  → {shown(value)}")
+
+
+def agree(warnings: Sequence[str], *, yes: bool) -> None:
+    """Ask whether to go on in spite of warnings; raise RouterError unless a person agrees."""
+    for each in warnings:
+        click.echo(f"! {each}", err=True)
+    if not warnings or yes:
+        return
+    if not sys.stdin.isatty():
+        raise RouterError("nothing was changed: no terminal to ask at; --yes takes the number over without asking")
+    if not click.confirm("Take it over?"):
+        raise RouterError("nothing was changed")

@@ -1,4 +1,4 @@
-"""`router disconnect`: what `router connect` has changed at Twilio says again what it said before."""
+"""`router disconnect`: what `router connect` has changed at Twilio is restored."""
 
 import sys
 import time
@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from router.cli.connect import session
-from router.cli.connect.change import Connector, is_orphan, restore_all
+from router.cli.connect.connector import Connector, say
 from router.cli.connect.record import Connection, Connections
 from router.cli.connect.webhook import shown
 from router.cli.context import load_settings_for_cli
@@ -16,83 +15,78 @@ from router.cli.output import ago, print_json, print_table
 from router.cli.reach import json_option
 from router.errors import RouterError
 from router.twilio_api.webhooks import FIELDS
-from router.web import tunnel_address as tunnel
+from router.web import tunnel_address
+
+_NOTHING = "Nothing is connected. `router connect +1…` points a number here."
 
 
 @click.command()
 @click.argument("addresses", nargs=-1, metavar="[+1…|MG…]...")
 @click.option("--list", "listed", is_flag=True, help="Only list what is connected.")
-@click.option("--left-behind", is_flag=True, help="Only what a crash has left behind.")
+@click.option("--left-behind", is_flag=True, help="Only what a crash has left connected.")
 @json_option
 def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, as_json: bool) -> None:
-    """Put back what `router connect` has changed: all of it, or the numbers that are named.
+    """Restore the webhooks that `router connect` has changed: all of them, or those of the numbers that are named.
 
     \b
       router disconnect --list
       router disconnect
       router disconnect +15005550006 whatsapp:+15005550006
 
-    What somebody else has changed in the meantime is left alone, and said.
+    A field that someone else has changed in the meantime is left as it is, and named.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
-    if left_behind:
-        session.put_back_orphans(settings)
-        return
-    record = Connections(settings.data_dir)
-    found = record.read()
     if as_json and not listed:
         raise click.UsageError("--json goes with --list.")
+    settings = load_settings_for_cli()
+    connector = Connector(settings)
+    if left_behind:
+        connector.restore_orphans()
+        return
+    found = connector.record.read()
     if listed:
-        _list(record, found, tunnel.read(settings.data_dir), as_json=as_json)
+        _list(connector.record, found, tunnel_address.read(settings.data_dir), as_json=as_json)
         return
     unknown = [each for each in addresses if not any(each in (one.name, one.sid) for one in found)]
     if unknown:
         known = ", ".join(each.name for each in found) or "nothing"
         raise RouterError(f"{', '.join(unknown)} is not connected; connected: {known}")
     if not found:
-        click.echo("Nothing is connected. `router connect +1…` points a number here.")
+        click.echo(_NOTHING)
         return
-    chosen = [(each.kind, each.sid) for each in found if not addresses or {each.name, each.sid} & set(addresses)]
-    wrong = restore_all(Connector(settings, record), lambda each: (each.kind, each.sid) in chosen, click.echo)
+    chosen = [each.key for each in found if not addresses or {each.name, each.sid} & set(addresses)]
+    wrong = connector.restore_all(lambda each: each.key in chosen, click.echo)
     for error in wrong:
-        click.echo(f"router: {error}", err=True)
+        say(str(error))
     sys.exit(1 if wrong else 0)
 
 
-def _list(record: Connections, found: Sequence[Connection], here: str, *, as_json: bool) -> None:
+def _list(record: Connections, found: Sequence[Connection], tunnel: str, *, as_json: bool) -> None:
+    now, until = time.time(), [_until(record, each, tunnel) for each in found]
     if as_json:
-        print_json([_resource(record, each, here) for each in found])
-        return
-    if not found:
-        click.echo("Nothing is connected. `router connect +1…` points a number here.")
-        return
-    now = time.time()
-    rows = [
-        (
-            each.name,
-            shown(each.base),
-            ago(each.at, now),
-            _until(record, each, here),
-            shown(each.before[FIELDS[each.kind][0]]),
-        )
-        for each in found
-    ]
-    print_table(("WHAT", "LEADS TO", "SINCE", "UNTIL", "BEFORE"), rows, whole=("WHAT",))
+        print_json([_resource(each, end) for each, end in zip(found, until, strict=True)])
+    elif found:
+        rows = [
+            (each.name, shown(each.base), ago(each.at, now), end, shown(each.before[FIELDS[each.kind][0]]))
+            for each, end in zip(found, until, strict=True)
+        ]
+        print_table(("NAME", "LEADS TO", "SINCE", "UNTIL", "BEFORE"), rows, whole=("NAME",))
+    else:
+        click.echo(_NOTHING)
 
 
-def _until(record: Connections, connection: Connection, here: str) -> str:
-    if is_orphan(record, connection, here):
+def _until(record: Connections, connection: Connection, tunnel: str) -> str:
+    if record.is_orphan(connection, tunnel):
         return "left behind by a crash"
     return "its process ends" if connection.holder else "disconnected"
 
 
-def _resource(record: Connections, connection: Connection, here: str) -> dict[str, Any]:
+def _resource(connection: Connection, until: str) -> dict[str, Any]:
     return {
         "kind": connection.kind,
         "sid": connection.sid,
         "name": connection.name,
         "account_sid": connection.account_sid,
         "base": shown(connection.base),
-        "until": _until(record, connection, here),
+        "until": until,
         "before": {name: shown(value) if value else "" for name, value in connection.before.items()},
     }

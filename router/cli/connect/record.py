@@ -23,15 +23,15 @@ class Connection:
     """A webhook at Twilio that was pointed here.
 
     Args:
-        kind: what it is of.
+        kind: what it belongs to.
         sid: of the number, service or sender.
         name: how people know it.
-        account_sid: whose it is.
+        account_sid: the account.
         base: the public base that it points to.
-        tunnel: whether that is a tunnel's, which will be gone one day.
-        before: what it said before.
-        ours: what it was told to say, all there was, the newest last; a crash may have come before it was done.
-        holder: the lock of the process that puts it back; "" for one that stays until `router disconnect`.
+        tunnel: whether that is a tunnel's.
+        before: what it was set to before.
+        ours: what we set it to, every time, the newest last; the newest may not have reached Twilio.
+        holder: the lock of the process that restores it; "" for one that stays until `router disconnect`.
         at: when it was connected, in ms since 1970.
     """
 
@@ -46,12 +46,17 @@ class Connection:
     holder: str
     at: int
 
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """What it is the only connection of."""
+        return self.kind, self.sid
+
 
 class Connections:
     """The record.
 
     Args:
-        data_dir: the data directory, which need not be there as long as nothing is connected.
+        data_dir: the data directory, which need not exist as long as nothing is connected.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -65,38 +70,71 @@ class Connections:
             RouterError: the record is damaged; it was put aside.
         """
         try:
-            return _parse(self._path.read_bytes())
+            return tuple(_connection(each) for each in json.loads(self._path.read_bytes())["connections"])
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise RouterError(f"{self._path}, which says what is connected, cannot be read: {error.strerror}") from None
+            raise RouterError(f"{self._path}, the record of connected numbers: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise RouterError(self._put_aside()) from None
 
+    def of(self, key: tuple[Kind, str]) -> Connection | None:
+        """Return the connection of a number, service or sender."""
+        return next((each for each in self.read() if each.key == key), None)
+
     @contextlib.contextmanager
-    def changing(self) -> Iterator["Changes"]:
-        """Let nobody else change the record, nor what it is about at Twilio, in the meantime.
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing the record, and what it is about at Twilio, in the meantime.
 
         Raises:
             RouterError: it cannot be written, or is damaged.
         """
-        with self._writable():
+        with _writing(self._data_dir):
             lock = os.open(self._data_dir / "connections.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield Changes(self, self.read())
+            self.read()  # damaged: before anything is done
+            yield
         finally:
             os.close(lock)
 
-    def write(self, connections: tuple[Connection, ...]) -> None:
-        """Replace the record; it is on disk when this returns.
+    def put(self, connection: Connection) -> None:
+        """Add a connection, or replace the one of the same key; it is on disk when this returns."""
+        self._write((*self._without(connection), connection))
 
-        Raises:
-            RouterError: it cannot be written.
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._write(self._without(connection))
+
+    def is_orphan(self, connection: Connection, tunnel: str) -> bool:
+        """Say whether no process is left that would restore a connection: its process or its tunnel has died.
+
+        Args:
+            connection: one that is recorded.
+            tunnel: the base of the tunnel that is open now; "" for none.
         """
+        if self.is_held(connection):
+            return False
+        return bool(connection.holder) or (connection.tunnel and not tunnel)
+
+    def is_held(self, connection: Connection) -> bool:
+        """Say whether the process that restores a connection still runs."""
+        holder = connection.holder
+        return holder.startswith(_HOLDER) and "/" not in holder and _is_locked(self._data_dir / holder)
+
+    def tidy(self) -> None:
+        """Remove the locks of processes that were killed."""
+        for file in self._data_dir.glob(f"{_HOLDER}*.lock"):
+            if not _is_locked(file):
+                file.unlink(missing_ok=True)
+
+    def _without(self, connection: Connection) -> tuple[Connection, ...]:
+        return tuple(each for each in self.read() if each.key != connection.key)
+
+    def _write(self, connections: tuple[Connection, ...]) -> None:
         text = json.dumps({"connections": [asdict(each) for each in connections]}, indent=2)
         draft = self._path.with_suffix(".new")
-        with self._writable():
+        with _writing(self._data_dir):
             draft.unlink(missing_ok=True)
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -109,24 +147,6 @@ class Connections:
             finally:
                 os.close(folder)
 
-    def is_held(self, connection: Connection) -> bool:
-        """Say whether the process that puts a connection back still lives."""
-        holder = connection.holder
-        return holder.startswith(_HOLDER) and "/" not in holder and _is_locked(self._data_dir / holder)
-
-    def tidy(self) -> None:
-        """Remove the locks of processes that were killed."""
-        for file in self._data_dir.glob(f"{_HOLDER}*.lock"):
-            if not _is_locked(file):
-                file.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _writable(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise _unsaved(self._data_dir, error) from None
-
     def _put_aside(self) -> str:
         aside = self._path.with_name(f"connections.damaged-{int(time.time())}.json")
         try:
@@ -135,40 +155,13 @@ class Connections:
             aside = self._path
         return (
             f"{self._path} is damaged, so nothing was changed at Twilio; it is kept as {aside.name}. It holds what the "
-            "webhooks of connected numbers were before: where a number still points here, write that back in the "
+            "webhooks of connected numbers were set to before: where a number still points here, set it to that in the "
             "Console, and then run this again"
         )
 
 
-class Changes:
-    """The record while nobody else changes it; each change is on disk when its method returns."""
-
-    def __init__(self, record: Connections, found: tuple[Connection, ...]) -> None:
-        self._record = record
-        self.all = found
-
-    def of(self, kind: Kind, sid: str) -> Connection | None:
-        """Return the connection of a record at Twilio."""
-        return next((each for each in self.all if (each.kind, each.sid) == (kind, sid)), None)
-
-    def put(self, connection: Connection) -> None:
-        """Add a connection, or replace the one of the same record at Twilio."""
-        self._write((*self._without(connection), connection))
-
-    def remove(self, connection: Connection) -> None:
-        """Forget a connection."""
-        self._write(self._without(connection))
-
-    def _without(self, connection: Connection) -> tuple[Connection, ...]:
-        return tuple(each for each in self.all if (each.kind, each.sid) != (connection.kind, connection.sid))
-
-    def _write(self, connections: tuple[Connection, ...]) -> None:
-        self._record.write(connections)
-        self.all = connections
-
-
 class Holder:
-    """A lock that lives as long as this process, so that others see when nobody is left to put a webhook back."""
+    """A lock that lives as long as this process, so that others see when it is no longer there to restore webhooks."""
 
     def __init__(self, data_dir: Path) -> None:
         self.name = f"{_HOLDER}{os.getpid()}-{secrets.token_hex(4)}.lock"
@@ -177,12 +170,10 @@ class Holder:
 
     def __enter__(self) -> Self:
         draft = self._path.with_suffix(".new")
-        try:
+        with _writing(self._path.parent):
             self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)  # before anybody sees it, or it would be tidied away
+            fcntl.flock(self._lock, fcntl.LOCK_EX)  # before it has its name, or `tidy` would remove it
             draft.replace(self._path)
-        except OSError as error:
-            raise _unsaved(self._path.parent, error) from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -204,19 +195,19 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _unsaved(folder: Path, error: OSError) -> RouterError:
-    return RouterError(
-        f"what a webhook was before cannot be saved in {folder} ({error.strerror}), so it was not changed; make room "
-        "there, or name another folder in ROUTER_DATA_DIR"
-    )
-
-
-def _parse(text: bytes) -> tuple[Connection, ...]:
-    """Read the record; raise ValueError, KeyError, TypeError or AttributeError for one that is none."""
-    return tuple(_connection(each) for each in json.loads(text)["connections"])
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RouterError(
+            f"what a webhook was before cannot be saved in {folder} ({error.strerror}), so it was not changed; make "
+            "room there, or name another folder in ROUTER_DATA_DIR"
+        ) from None
 
 
 def _connection(found: Mapping[str, Any]) -> Connection:
+    """Read a connection; raise ValueError, KeyError, TypeError or AttributeError for what is none."""
     kind, ours = found["kind"], [_values(found["kind"], each) for each in found["ours"]]
     texts = {name: found[name] for name in ("sid", "name", "account_sid", "base", "holder")}
     if not ours or not all(isinstance(text, str) for text in texts.values()):

@@ -1,4 +1,4 @@
-"""`router tunnel`: the router of this machine is reachable by Twilio, and believes what is signed for that address."""
+"""`router tunnel`: Twilio reaches the router of this machine through a tunnel."""
 
 import sys
 from contextlib import ExitStack
@@ -6,15 +6,12 @@ from typing import Final
 
 import click
 
-from router.cli.connect import session
-from router.cli.connect.change import Connector
-from router.cli.connect.record import Connections, Holder
-from router.cli.connect.tunnels import Tunnel
-from router.cli.connect.tunnels.choose import open_ngrok
-from router.cli.connect.tunnels.gate import Gate
-from router.cli.connect.tunnels.given import GivenTunnel
-from router.cli.connect.tunnels.keeper import Keeper
-from router.cli.connect.tunnels.probe import answers, through_soon
+from router.cli.connect.connect import CONNECTED, agree, names_of, real_account, show
+from router.cli.connect.connector import Connector
+from router.cli.connect.follow import Follower, GivenTunnel, Tunnel
+from router.cli.connect.ngrok import open_ngrok
+from router.cli.connect.probe import answers, is_guarded, probe_new
+from router.cli.connect.record import Holder
 from router.cli.connect.webhook import OVERRIDES
 from router.cli.context import address, base_url, load_settings_for_cli
 from router.cli.output import clean
@@ -60,13 +57,10 @@ class BaseUrl(click.ParamType[str]):
 )
 @click.option("--expose-all", is_flag=True, help="Let everything through: REST API and console, not /webhooks/ only.")
 @click.option(
-    "--gate-port", type=click.IntRange(1, 65_535), metavar="N", help="Where the gate for /webhooks/ only listens. [any]"
-)
-@click.option(
-    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="How long the tunnel may be away. [30]"
+    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds the tunnel may be away. [30]"
 )
 @click.option("--no-check", is_flag=True, help="Do not send a signed request through it first.")
-@click.option("--yes", is_flag=True, help="Take a number over without asking, as from another router.")
+@click.option("--yes", is_flag=True, help="Do not ask before taking over a number that leads to another router.")
 @account_option
 def tunnel(  # noqa: PLR0913 - one for each option
     *,
@@ -74,99 +68,88 @@ def tunnel(  # noqa: PLR0913 - one for each option
     ngrok_api: str | None,
     addresses: tuple[str, ...],
     expose_all: bool,
-    gate_port: int | None,
     patience: float,
     no_check: bool,
     yes: bool,
     account: str | None,
 ) -> None:
-    """Make the router of this machine reachable by Twilio, until Ctrl-C.
+    """Make the router of this machine reachable for Twilio, until Ctrl-C.
 
     \b
-      router tunnel                                  ngrok: the agent that runs, or one of its own
+      router tunnel                                  ngrok: the agent that runs, or one that is started
       router tunnel --connect +15005550006           and point a number here
       router tunnel --url https://x.trycloudflare.com
 
     The running router believes what is signed for the tunnel's address as soon as it is known; ROUTER_PUBLIC_URL stays
-    valid beside it. When the address changes, it is told, and connected numbers move along. Only /webhooks/ can be
-    reached through it. A tunnel of your own has to lead to the gate for that: `router tunnel --gate-port 8001 --url
-    https://…`, with the tunnel to port 8001.
+    valid beside it. When the address changes, router and connected numbers follow. The tunnel leads to a second port of
+    the router that serves nothing but /webhooks/ (ROUTER_TUNNEL_PORT, else the one after its own): open one of another
+    kind to that port, as `cloudflared tunnel --url http://127.0.0.1:8001`.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    wanted = session.names(addresses)
+    names = names_of(addresses)
     settings = load_settings_for_cli()
-    if wanted:
-        owner = session.real_account(settings, one_account(settings, account))
-    else:
-        owner = some_accounts(settings, account)[0]  # any of them can sign what is sent through
+    # Where no number is connected, any account can sign the request that tests the tunnel.
+    owner = real_account(settings, one_account(settings, account)) if names else some_accounts(settings, account)[0]
     if not answers(base_url(settings)):
         raise RouterError(
-            f"nobody answers at {base_url(settings)}: start the router with `router run` in another terminal, or both "
+            f"nothing answers at {base_url(settings)}: start the router with `router run` in another terminal, or both "
             "at once with `router run --tunnel`"
         )
-    session.put_back_orphans(settings)
-    connector = Connector(settings, Connections(settings.data_dir))
+    connector = Connector(settings)
+    connector.restore_orphans()
     with ExitStack() as stack:
         record = stack.enter_context(TunnelRecord(settings.data_dir))
-        opened = _open(settings, owner, stack, url=url, api=ngrok_api, gate_port=gate_port, whole=expose_all)
+        opened = _open(settings, owner, url=url, api=ngrok_api, whole=expose_all)
         stack.callback(opened.close)
-        keeper = Keeper(opened, record, connector, patience, _print_addresses)
-        keeper.begin()
-        checked = "" if no_check else _checked(keeper.base, owner, min(patience, _NEW_SECONDS))
-        _print(settings, keeper.base, opened, checked)
-        places = session.find(connector, owner, wanted)
-        session.show(places, keeper.base)
-        session.agree(session.questions(connector.record, places, keeper.base), yes=yes)
+        follower = Follower(opened, record, connector, patience, _print_addresses)
+        follower.look()
+        checked = "" if no_check else _checked(follower.base, owner, min(patience, _NEW_SECONDS))
+        _print(settings, follower.base, checked)
+        places = connector.find(owner, names)
+        show(places, follower.base)
+        agree(connector.warnings(places, follower.base), yes=yes)
         stop = stack.enter_context(Stop())
         holder = stack.enter_context(Holder(settings.data_dir))
         try:
             if places:
-                session.connect(connector, places, owner, keeper.base, through_tunnel=True, holder=holder.name)
-                click.echo("Connected. Ctrl-C puts back what was there before.")
+                connector.connect_all(places, owner, follower.base, tunnel=True, holder=holder.name)
+                click.echo(CONNECTED)
             else:
                 click.echo("\n  Point a number here    router connect +1…\n  Stop                   Ctrl-C\n")
             while not stop.wait(_LOOK):
-                keeper.look()
+                follower.look()
         finally:
-            good = session.put_back(connector, holder, tunnel_too=True)
+            good = connector.restore_own(holder, tunnel=True)
     sys.exit(0 if good else 1)
 
 
-def _open(  # noqa: PLR0913 - the ways to a tunnel
-    settings: Settings,
-    owner: Account,
-    stack: ExitStack,
-    *,
-    url: str | None,
-    api: str | None,
-    gate_port: int | None,
-    whole: bool,
-) -> Tunnel:
-    router = address(settings)
-    port = router[1]
-    if not whole and (gate_port or not url):
-        try:
-            port = stack.enter_context(Gate(router, gate_port or 0)).port
-        except OSError as error:
-            raise RouterError(f"the gate cannot listen at 127.0.0.1:{gate_port}: {error.strerror}") from None
+def _open(settings: Settings, owner: Account, *, url: str | None, api: str | None, whole: bool) -> Tunnel:
     if url:
-        return GivenTunnel(url, owner, whole=answers(url))
-    return open_ngrok(settings, api, router_port=router[1], port=port)
+        return GivenTunnel(url, owner)
+    port = router_port = address(settings)[1]
+    if not whole:
+        port = settings.tunnel_port or router_port + 1
+        if not is_guarded(f"http://127.0.0.1:{port}"):
+            raise RouterError(
+                f"the router has no port for a tunnel at 127.0.0.1:{port}: start it with ROUTER_TUNNEL_PORT={port}, or "
+                "let everything through with `router tunnel --expose-all`"
+            )
+    return open_ngrok(api, port=port, router_port=router_port)
 
 
 def _checked(base: str, owner: Account, within: float) -> str:
-    found = through_soon(base, owner, within)
+    found = probe_new(base, owner, within)
     if not found.good:
-        raise RouterError(f"{base}: {found.found}; {found.advice}. --no-check goes on all the same")
+        raise RouterError(f"{base}: {found.found}; {found.advice}. `router tunnel --no-check` skips this")
     return found.found
 
 
-def _print(settings: Settings, base: str, opened: Tunnel, checked: str) -> None:
-    here = base_url(settings)
-    click.echo(f"\n  Tunnel       {clean(base)} → {here}, {'everything' if opened.whole else '/webhooks/ only'}")
-    if opened.whole:
+def _print(settings: Settings, base: str, checked: str) -> None:
+    whole = answers(base)
+    click.echo(f"\n  Tunnel       {clean(base)} → {base_url(settings)}, {'everything' if whole else '/webhooks/ only'}")
+    if whole:
         click.echo(
-            "               ! REST API and console can be reached too. To let only /webhooks/ through, lead the tunnel "
-            "to a gate: --gate-port N"
+            "               ! REST API and console can be reached through it too. A tunnel to port "
+            f"{settings.tunnel_port or address(settings)[1] + 1} of this machine leads to /webhooks/ only."
         )
     if checked:
         click.echo(f"  Checked      {checked}")

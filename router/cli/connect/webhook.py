@@ -1,4 +1,4 @@
-"""What a webhook has to say to lead here, which part of it is ours, and how that is put back and told."""
+"""What a webhook at Twilio must be set to so that it leads here, and which of its fields are restored afterwards."""
 
 import re
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from router.cli.connect.record import Connection
 from router.cli.output import clean
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
-# Twilio itself tries once more, and only when it could not connect. We want it again after a 5xx too, which a restart
-# or a store that is away may answer, within 2.5 s; but not after a silence, for then the message may have been taken.
+# Twilio itself tries once more, and only when it could not connect. A restart, or a store that is away, is answered 5xx
+# within 2.5 s, so it is asked to try again after that too; but not after a silence: the message may have been taken.
 # An answer may take a relay's 10 s; all attempts together may take 15 s.
 # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 OVERRIDES: Final = "#rc=2&rp=ct,5xx&ct=3000&rt=12000"
@@ -24,13 +24,13 @@ _A_ROUTERS: Final = re.compile(r"https?://[^/]+.*/webhooks/(sms|whatsapp|message
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What became of a webhook that was to be put back.
+    """What became of a webhook that was to be restored.
 
     Args:
         name: whose it is.
-        back: what it says again, by field.
-        left: what somebody else has changed, and that was left alone.
-        gone: the account has the number no more.
+        back: the fields that were restored, with their values.
+        left: the fields that another person or program changed, and that were left alone.
+        gone: the account no longer has the number.
     """
 
     name: str
@@ -38,25 +38,40 @@ class Restored:
     left: Values
     gone: bool = False
 
+    def __str__(self) -> str:
+        """Write it in one line."""
+        if self.gone:
+            return f"{self.name} no longer belongs to this account; there was nothing to restore"
+        said = []
+        if self.back:
+            said.append(f"{self.name} is restored: {described(self.back)}")
+        elif not self.left:
+            said.append(f"{self.name} was set as before already")
+        if self.left:
+            said.append(f"{self.name} was changed by someone else meanwhile; left as it is: {described(self.left)}")
+        return "; ".join(said)
+
 
 def wanted(kind: Kind, base: str) -> Values:
-    """Return what a webhook has to say to lead to a public base.
+    """Return what a webhook must be set to so that it leads to a public base.
 
-    The fallback is this router too: it knows a message that comes twice, and another attempt may find it well.
+    The fallback is this router too: a message that comes twice is delivered once, and a second attempt may succeed.
     """
     url = base + _PATHS[kind]
-    if kind == "number":
-        return dict(zip(FIELDS[kind], (url + OVERRIDES, "POST", url, "POST", ""), strict=True))
-    if kind == "service":
-        return dict(zip(FIELDS[kind], (url + OVERRIDES, "POST", url, "POST", "false"), strict=True))
-    return dict(zip(FIELDS[kind], (url, "POST", url, "POST"), strict=True))  # overrides are not documented for senders
+    # Overrides are not documented for senders. The last field is what would come before the inbound URL.
+    values = {
+        "number": (url + OVERRIDES, "POST", url, "POST", ""),
+        "service": (url + OVERRIDES, "POST", url, "POST", "false"),
+        "sender": (url, "POST", url, "POST"),
+    }
+    return dict(zip(FIELDS[kind], values[kind], strict=True))
 
 
 def inbound(place: Place) -> str:
     """Return the URL that a place's messages go to, without connection overrides; "" for none of its own."""
     if place.kind == "number" and place.values["sms_application_sid"]:
         return ""
-    return _plain(place.values[FIELDS[place.kind][0]])
+    return plain(place.values[FIELDS[place.kind][0]])
 
 
 def leads_elsewhere(place: Place, base: str) -> bool:
@@ -66,26 +81,41 @@ def leads_elsewhere(place: Place, base: str) -> bool:
 
 
 def is_ours(place: Place, connection: Connection, field: str = "") -> bool:
-    """Say whether a field, the inbound URL if none is named, says what we wrote.
+    """Say whether a field, the inbound URL if none is named, still has a value that we wrote.
 
     Connection overrides are left out: Twilio may write them in another way.
     """
     field = field or FIELDS[place.kind][0]
-    return any(_plain(place.values[field]) == _plain(ours[field]) for ours in connection.ours)
+    return any(plain(place.values[field]) == plain(ours[field]) for ours in connection.ours)
 
 
-def sentence(restored: Restored) -> str:
-    """Say what became of a webhook that was to be put back."""
-    if restored.gone:
-        return f"{restored.name} is no longer this account's; there was nothing to put back"
-    said = []
-    if restored.back:
-        said.append(f"{restored.name} is put back: {described(restored.back)}")
-    elif not restored.left:
-        said.append(f"{restored.name} already said what it did before")
-    if restored.left:
-        said.append(f"{restored.name} was changed by somebody else, and that was left: {described(restored.left)}")
-    return "; ".join(said)
+def ours(place: Place, connection: Connection) -> list[str]:
+    """Return the fields that still have our values; a method counts only beside our URL."""
+    return [
+        field
+        for url, others in _groups(place.kind)
+        if is_ours(place, connection, url)
+        for field in (url, *others)
+        if is_ours(place, connection, field)
+    ]
+
+
+def before(place: Place, known: Connection) -> Values:
+    """Return what a place was set to without us: the values from before, and what others have written since."""
+    return {**place.values, **{field: known.before[field] for field in ours(place, known)}}
+
+
+def merge(place: Place, connection: Connection) -> Restored:
+    """Say field by field what is to be restored, which is what still has our value, and what others have changed."""
+    now, then = place.values, before(place, connection)
+    back = {field: value for field, value in then.items() if value != now[field]}
+    left = {
+        field: now[field]
+        for url, others in _groups(place.kind)
+        for field in ((url, *others) if is_ours(place, connection, url) else (url,))
+        if not is_ours(place, connection, field) and now[field] != connection.before[field]
+    }
+    return Restored(connection.name, back, left)
 
 
 def described(values: Values) -> str:
@@ -94,44 +124,16 @@ def described(values: Values) -> str:
 
 
 def shown(value: str) -> str:
-    """Return a field as it may be seen: a URL without the password that may be in it."""
+    """Return a field as it may be shown: a URL without the password that may be in it."""
     return clean(_CREDENTIALS.sub("://…@", value)) or "(none)"
 
 
-def before(place: Place, known: Connection) -> Values:
-    """Return what a place said before us: what was so then, and what somebody has written since."""
-    return {**place.values, **{field: known.before[field] for field in ours(place, known)}}
+def plain(url: str) -> str:
+    """Return a URL without connection overrides."""
+    return url.partition("#")[0]
 
 
-def ours(place: Place, connection: Connection) -> list[str]:
-    """Return the fields that still say what we wrote."""
-    return [
-        field
-        for main, others in _together(place.kind)
-        if is_ours(place, connection, main)
-        for field in (main, *others)
-        if is_ours(place, connection, field)
-    ]
-
-
-def merge(place: Place, connection: Connection) -> Restored:
-    """Say field by field what is to be put back: what still says what we wrote."""
-    now, then = place.values, before(place, connection)
-    back = {field: value for field, value in then.items() if value != now[field]}
-    left = {
-        field: now[field]
-        for main, others in _together(place.kind)
-        for field in ((main, *others) if is_ours(place, connection, main) else (main,))
-        if not is_ours(place, connection, field) and now[field] != connection.before[field]
-    }
-    return Restored(connection.name, back, left)
-
-
-def _together(kind: Kind) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return each URL with what is nothing without it: its method, and what would come before the inbound one."""
+def _groups(kind: Kind) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return each URL with the fields that mean nothing without it: its method, and what comes before it."""
     url, method, fallback, fallback_method, *over = FIELDS[kind]
     return (url, (method, *over)), (fallback, (fallback_method,))
-
-
-def _plain(url: str) -> str:
-    return url.partition("#")[0]

@@ -9,7 +9,7 @@ from typing import Final
 import click
 from rich.text import Text
 
-from router.cli.connect.tunnels.probe import answers
+from router.cli.connect.probe import answers
 from router.cli.context import base_url, load_settings_for_cli
 from router.cli.doctor.checks import Check, State, here, outside
 from router.cli.doctor.checks.refused import Report, judged, reports, told

@@ -20,8 +20,13 @@ _LOOK = 0.05
 
 
 def check_address(settings: Settings) -> None:
-    """Say that the address cannot be listened at before anything is started for nothing."""
-    host, port = listening(settings)
+    """Say that an address cannot be listened at before anything is started for nothing."""
+    _check(*listening(settings))
+    if settings.tunnel_port:
+        _check("127.0.0.1", settings.tunnel_port)
+
+
+def _check(host: str, port: int) -> None:
     begun = time.monotonic()
     while True:
         try:
@@ -31,8 +36,18 @@ def check_address(settings: Settings) -> None:
                 time.sleep(_LOOK)
                 continue
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise RouterError(f"cannot listen at {settings.bind}: {reason}") from None
+            where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise RouterError(f"cannot listen at {where}: {reason}") from None
         return
+
+
+def free_tunnel_port(settings: Settings) -> int:
+    """Return the port that a tunnel is to lead to: the one after the router's own, or else any that is free."""
+    for port in (listening(settings)[1] + 1, 0):
+        with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port)) as server:
+            found: int = server.getsockname()[1]
+            return found
+    raise RouterError("no port is free on 127.0.0.1")
 
 
 def wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:

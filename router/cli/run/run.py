@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 
 from router.cli.banner import Start, banner
-from router.cli.connect.session import has_orphans, names
+from router.cli.connect.connect import names_of
+from router.cli.connect.connector import Connector
 from router.cli.context import record_gunicorn, recorded
 from router.cli.run.demo import configuration, variables
-from router.cli.run.listen import check_address, wait_until_up
+from router.cli.run.listen import check_address, free_tunnel_port, wait_until_up
 from router.cli.run.supervisor import Supervisor
 from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
@@ -98,11 +99,13 @@ def run(  # noqa: PLR0913 - one for each option
         )
     if settings.redis_url and not tunnel:
         check_address(settings)
+        _give_tunnel_port(settings, environ)
         _put_back_orphans(settings, environ)
         click.echo(banner(settings, _look(environ, made_up=made_up)))
         os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(settings.data_dir):
         check_address(settings)
+        _give_tunnel_port(settings, environ)
         sys.exit(_supervised(settings, environ, tunnel, added, made_up=made_up))
 
 
@@ -124,6 +127,11 @@ def _configured(given: Settings, config: str) -> Mapping[str, str]:
             "[[account]] would extend the demo",
         )
     return variables(folder, given)
+
+
+def _give_tunnel_port(settings: Settings, environ: dict[str, str]) -> None:
+    """Choose the port that tunnels lead to, unless the settings name one."""
+    environ["ROUTER_TUNNEL_PORT"] = str(settings.tunnel_port or free_tunnel_port(settings))
 
 
 def _make(folder: Path) -> None:
@@ -152,7 +160,7 @@ def _tunnel_command(
         if url or ngrok_api or addresses or yes:
             raise click.UsageError("--url, --ngrok-api, --connect and --yes go with --tunnel.")
         return ()
-    names(addresses)  # what is none is said before anything is started
+    names_of(addresses)  # what is none is said before anything is started
     options = [f"--connect={address}" for address in addresses] + ["--yes"] * yes
     options += [f"--url={url}"] * bool(url) + [f"--ngrok-api={ngrok_api}"] * bool(ngrok_api)
     return (*_ROUTER, "tunnel", *options)
@@ -192,6 +200,7 @@ def _supervised(
     record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if store:
         found = {**added, "ROUTER_REDIS_URL": environ["ROUTER_REDIS_URL"], "ROUTER_BIND": settings.bind}
+        found["ROUTER_TUNNEL_PORT"] = environ["ROUTER_TUNNEL_PORT"]
         if config := environ.get("ROUTER_CONFIG"):
             found["ROUTER_CONFIG"] = str(Path(config).absolute())
         record = recorded(settings.data_dir, found, [account.sid for account in settings.accounts])
@@ -203,7 +212,7 @@ def _supervised(
 def _put_back_orphans(settings: Settings, environ: dict[str, str]) -> None:
     """Put back what a crash has left connected. It is not waited for: Twilio may be slow, and messages are not."""
     try:
-        if has_orphans(settings):
+        if Connector(settings).has_orphans():
             command = [*_ROUTER, "disconnect", "--left-behind"]
             subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
     except RouterError as error:  # damaged: no reason to take no messages

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from router.cli.send.exchange import Answered, NoAnswer, exchange
+from router.cli.http import Answered, NoAnswer, exchange
 from router.cli.send.override import Overrides
 from router.message.inbound import FORM
 from router.message.signature import Key, sign, url_to_sign
@@ -84,13 +84,11 @@ def send(  # noqa: PLR0913 - where to, what, how it is signed, and how long to w
     }
     if signing.tamper == "body":
         encoded += "&Tampered=1"
-    target, body = _target(url), None
-    if method == "POST":
-        headers["Content-Type"] = f"{FORM}; charset=UTF-8"
-        body = encoded.encode()
-    else:
-        target = _with_query(target, encoded)
-    return exchange(url, method, target, body, headers, times.connect, times.read)
+    if method == "GET":
+        where = _with_query(url.partition("#")[0], encoded)
+        return exchange(method, where, None, headers, connect=times.connect, read=times.read)
+    headers["Content-Type"] = f"{FORM}; charset=UTF-8"
+    return exchange(method, url, encoded.encode(), headers, connect=times.connect, read=times.read)
 
 
 def call(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:
@@ -161,12 +159,6 @@ def _signature(public: str, form: Fields, signing: Signing, method: Method) -> d
         public = f"{'http' if scheme == 'https' else 'https'}://{rest}"
     headers = {"X-Twilio-Signature": sign(public, form if method == "POST" else (), key)}
     return headers | {"X-Twilio-Webhooks-Signature-Settings": header} if header else headers
-
-
-def _target(url: str) -> str:
-    rest = url.partition("#")[0].partition("://")[2]
-    slash = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
-    return rest[slash:] if rest[slash:].startswith("/") else f"/{rest[slash:]}"
 
 
 def _with_query(url: str, query: str) -> str:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from router.cli.connect.change import is_orphan
 from router.cli.connect.record import Connections
 from router.cli.connect.webhook import shown
 from router.cli.context import base_url
@@ -122,7 +121,7 @@ def connected(given: Settings) -> Iterator[Check]:
         yield Check("connected", "bad", str(error), "look into the file that was kept")
         return
     for each in found:
-        if is_orphan(record, each, open_now):
+        if record.is_orphan(each, open_now):
             advice = "`router disconnect` puts it back, and so does the next `router run`, `connect` or `tunnel`"
             yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
         else:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from router.cli.connect.tunnels.probe import through
+from router.cli.connect.probe import probe
 from router.cli.doctor.checks import Check, State
 from router.flow.flex_flow import FlexFlow
 from router.integrations import AttemptError
@@ -29,7 +29,7 @@ def public_urls(given: Settings) -> Iterator[Check]:
     if not bases:
         yield Check("public URL", "skipped", "none is set, and no tunnel is open")
     for base in bases:
-        found = through(base, given.accounts[0])
+        found = probe(base, given.accounts[0])
         state: State = "good" if found.good else "bad"
         yield Check("public URL", state, f"{_shown(base)}: {found.found}", found.advice)
 

@@ -1,4 +1,8 @@
-"""One HTTP request, and what came of it in Twilio's words: an answer, or the error that Twilio logs.
+"""One HTTP request of a command, and what came of it in Twilio's words: an answer, or the error that Twilio logs.
+
+Not `requests`, which is installed with Twilio's library: it writes a URL anew, where a signature covers it as it is;
+bounds only the wait for the next piece of an answer, not the whole; and hides in three layers of exceptions whether a
+connection was refused, a name unknown or a certificate expired. Nor is a proxy of the environment used here.
 
 https://www.twilio.com/docs/api/errors
 """
@@ -9,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,27 +27,9 @@ _EXPIRED: Final = 10
 _NO_CHAIN: Final = (18, 19, 20, 21)
 
 
-class NoAnswer(RouterError):  # noqa: N818 - named for what it says
-    """A webhook was not answered.
-
-    `connected` says whether there was somebody who may have taken it all the same; `code` is the error that Twilio
-    would log.
-    """
-
-    def __init__(self, reason: str, *, connected: bool = True, code: int = 11200) -> None:
-        super().__init__(reason)
-        self.connected = connected
-        self.code = code
-
-    @property
-    def answered(self) -> "Answered":
-        """The answer that there was none."""
-        return Answered(0, code=self.code, reason=str(self))
-
-
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a webhook was answered with.
+    """What a request was answered with.
 
     Args:
         status: HTTP's; 0 when there was no answer.
@@ -70,22 +56,45 @@ class Answered:
     reason: str = ""
 
 
-def exchange(  # noqa: PLR0913, PLR0917 - a request, and two times
-    url: str, method: str, target: str, body: bytes | None, headers: dict[str, str], connect: float, read: float
+class NoAnswer(RouterError):  # noqa: N818 - named for what it says
+    """A request was not answered.
+
+    `connected` says whether there was a connection, so that it may have been taken all the same; `code` is the error
+    that Twilio would log.
+    """
+
+    def __init__(self, reason: str, *, connected: bool = True, code: int = 11200) -> None:
+        super().__init__(reason)
+        self.connected = connected
+        self.code = code
+
+    @property
+    def answered(self) -> Answered:
+        """The answer that there was none."""
+        return Answered(0, code=self.code, reason=str(self))
+
+
+def exchange(  # noqa: PLR0913 - a request, and two times
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    connect: float = 5.0,
+    read: float = 15.0,
 ) -> Answered:
-    """Send a request and read its answer.
+    """Send a request and read its answer. The times are Twilio's own.
 
     Args:
-        url: whose host is asked.
         method: HTTP's.
-        target: the path and query, as they are to be written.
+        url: where to; path and query are sent as they are written.
         body: of a POST.
         headers: all but Host and Content-Length.
         connect: seconds to wait for the connection.
         read: seconds to wait for the answer.
 
     Raises:
-        NoAnswer: nobody listens, or nobody answers in time.
+        NoAnswer: nothing listens there, or it does not answer in time.
     """
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -97,15 +106,11 @@ def exchange(  # noqa: PLR0913, PLR0917 - a request, and two times
         connected = True
         connection.sock.settimeout(read)
         with _within(connection.sock, read):
-            connection.request(method, target, body, headers)
+            connection.request(method, _target(url), body, headers or {})
             response = connection.getresponse()
             answer = response.read(_ANSWER_MOST)
     except ConnectionRefusedError:
-        raise NoAnswer(
-            f"nobody listens at {origin}: start the router with `router run`, or say where it is with --url",
-            connected=False,
-            code=11205,
-        ) from None
+        raise NoAnswer(f"nothing listens at {origin}", connected=False, code=11205) from None
     except TimeoutError:
         what = f"did not answer within {read:g} s" if connected else f"took no connection within {connect:g} s"
         raise NoAnswer(f"{origin} {what}, and Twilio waits no longer", connected=connected, code=11205) from None
@@ -150,6 +155,13 @@ def _within(connection: socket.socket, seconds: float) -> Iterator[None]:
 def _end(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not TLS's own, which another thread is reading through
+
+
+def _target(url: str) -> str:
+    """Return path and query of a URL, as they are written."""
+    rest = url.partition("#")[0].partition("://")[2]
+    slash = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
+    return rest[slash:] if rest[slash:].startswith("/") else f"/{rest[slash:]}"
 
 
 def _what_failed(error: Exception) -> tuple[str, int]:

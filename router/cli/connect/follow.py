@@ -1,0 +1,146 @@
+"""Follows an open tunnel: whether it is there, what its address is, and what has to move when that changes."""
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from router.cli.connect.connector import Connector, say
+from router.cli.connect.probe import probe
+from router.cli.connect.record import Connection
+from router.errors import RouterError
+from router.settings import Account
+from router.web.tunnel_address import TunnelRecord
+
+# Between two signed requests through a tunnel of which only the URL is known.
+_PROBE_EVERY: Final = 15.0
+# One request may be lost on the way; a tunnel that is gone loses the next one too.
+_FAILURES: Final = 2
+# Before a webhook that could not be moved is tried again.
+_MOVE_AGAIN: Final = 10.0
+
+
+class TunnelGone(RouterError):  # noqa: N818 - named for what it says
+    """The tunnel is not there, for now: its agent does not answer, or nothing comes through it."""
+
+
+class Tunnel(Protocol):
+    """A tunnel that was opened, or found open."""
+
+    def look(self) -> str:
+        """Return its public base as it is now; raise `TunnelGone`, or RouterError when it cannot come back."""
+
+    def close(self) -> None:
+        """Close what we have opened; leave alone what was there."""
+
+
+class GivenTunnel:
+    """A tunnel that is open already, and of which only the URL is known.
+
+    Args:
+        url: its base.
+        account: whose signature the router knows.
+        every: seconds between two looks.
+    """
+
+    def __init__(self, url: str, account: Account, *, every: float = _PROBE_EVERY) -> None:
+        self._url = url
+        self._account = account
+        self._every = every
+        self._next = time.monotonic() + every
+        self._failures = 0
+
+    def look(self) -> str:
+        """Return its address; raise `TunnelGone` when nothing comes through it any more."""
+        if time.monotonic() >= self._next:
+            found = probe(self._url, self._account)
+            self._failures = 0 if found.good else self._failures + 1
+            self._next = time.monotonic() + (self._every if found.good else self._every / 10)
+            if self._failures >= _FAILURES:
+                raise TunnelGone(f"{self._url}: {found.found}; {found.advice}")
+        return self._url
+
+    def close(self) -> None:
+        """Leave it alone."""
+
+
+class Follower:
+    """Follows one tunnel: tells the workers its address, and moves the webhooks that lead to it.
+
+    Args:
+        tunnel: the tunnel.
+        record: where the workers read its address.
+        connector: moves the webhooks.
+        patience: how long it may be away, in seconds.
+        changed: called with a new address, but the first.
+    """
+
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        record: TunnelRecord,
+        connector: Connector,
+        patience: float,
+        changed: Callable[[str], None],
+    ) -> None:
+        self.base = ""
+        self._tunnel = tunnel
+        self._record = record
+        self._connector = connector
+        self._patience = patience
+        self._changed = changed
+        self._away_since: float | None = None
+        self._move_at = 0.0
+
+    def look(self) -> None:
+        """Look at the tunnel, and follow it.
+
+        Raises:
+            RouterError: there is none at first, it has been away for too long, or it cannot come back.
+        """
+        try:
+            base = self._tunnel.look()
+        except TunnelGone as error:
+            if not self.base:
+                raise
+            self._gone(error)
+            return
+        if self._away_since is not None:
+            self._away_since = None
+            say(f"the tunnel is back: {base}")
+        before, self.base = self.base, base
+        if base != before:
+            self._record.publish(base)  # the workers believe the new address before Twilio sends there
+            if before:
+                say(f"the tunnel has a new address: {base}")
+                self._changed(base)
+        if base != before or time.monotonic() >= self._move_at:
+            self._move_all(base)
+
+    def _gone(self, error: TunnelGone) -> None:
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            say(f"{error}; waiting {self._patience:.0f} s for it")
+        if now - self._away_since >= self._patience:
+            raise RouterError(f"the tunnel is gone: {error}")
+
+    def _move_all(self, base: str) -> None:
+        """Move what leads to an earlier address, also what was connected in the moment of a change."""
+
+        def is_behind(each: Connection) -> bool:
+            return each.tunnel and each.base != base
+
+        connector = self._connector
+        if not any(is_behind(each) for each in connector.record.read()):
+            return
+        with connector.record.locked():
+            for connection in connector.record.read():
+                if is_behind(connection):
+                    try:
+                        if connector.move(connection, base):
+                            say(f"{connection.name} leads to the new address")
+                        else:
+                            say(str(connector.restore(connection)))
+                    except RouterError as error:
+                        self._move_at = time.monotonic() + _MOVE_AGAIN
+                        say(f"{connection.name} does not lead to the new address yet: {error}")

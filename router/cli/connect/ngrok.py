@@ -1,0 +1,187 @@
+"""A tunnel of an ngrok agent: of one that runs already, by its local API, or of one that pyngrok starts.
+
+https://ngrok.com/docs/agent/api
+"""
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from router.cli.connect.follow import TunnelGone
+from router.cli.http import NoAnswer, exchange
+from router.errors import RouterError
+
+_API: Final = "http://127.0.0.1:4040"
+_OPENED: Final = 201
+# What an agent is that is not `online`; one that does not say (before version 3) is taken for that.
+_AWAY: Final = ("connecting", "reconnecting", "offline")
+# pyngrok's default is 15 s, which a slow line may take for the session alone.
+_START_SECONDS: Final = 60
+_TOKEN_PAGE: Final = "https://dashboard.ngrok.com/get-started/your-authtoken"  # noqa: S105 - a page
+
+
+class NgrokTunnel:
+    """A tunnel that leads to this machine's router already, else one that is opened for it.
+
+    Args:
+        agent: returns where the agent's API is, and starts an agent of ours anew where it has ended.
+        stop: ends an agent of ours; None for one that was running.
+        port: where a new tunnel is to lead.
+        router_port: where the router listens; a tunnel that leads there is used as it is.
+    """
+
+    def __init__(
+        self, agent: Callable[[], str], stop: Callable[[], None] | None, *, port: int, router_port: int
+    ) -> None:
+        self._agent = agent
+        self._stop = stop
+        self._port = port
+        self._router_port = router_port
+        self._name = f"router-{router_port}"
+
+    def look(self) -> str:
+        """Return its public base as it is now, which a restart of the agent changes; open it where it is missing.
+
+        Raises:
+            TunnelGone: no agent answers, or it has lost its connection to ngrok.
+            RouterError: the agent refuses; the sentence has its reason.
+        """
+        api = self._agent()
+        _, told = _ask(api, "GET", "/api/status")
+        if told.get("status") in _AWAY:
+            raise TunnelGone(f"the ngrok agent at {api} is {told['status']}: its tunnels lead nowhere for now")
+        _, told = _ask(api, "GET", "/api/tunnels")
+        found = [each for each in told.get("tunnels", ()) if each.get("proto") in ("http", "https")]
+        for port in (self._port, self._router_port):
+            urls = [str(each.get("public_url", "")) for each in found if _port(each) == port]
+            if urls:
+                return max(urls, key=lambda url: url.startswith("https:")).rstrip("/")
+        if any(each.get("name") == self._name for each in found):
+            self._close(api)  # of an earlier run: it leads to a port where nothing listens now
+        return self._open(api)
+
+    def close(self) -> None:
+        """Close the tunnel if it is ours, and the agent if we started it."""
+        if self._stop is not None:
+            self._stop()
+            return
+        try:
+            self._close(self._agent())
+        except TunnelGone:
+            return
+
+    def _open(self, api: str) -> str:
+        wanted = {"name": self._name, "proto": "http", "addr": f"http://127.0.0.1:{self._port}", "schemes": ["https"]}
+        status, told = _ask(api, "POST", "/api/tunnels", wanted)
+        if status != _OPENED:
+            details = told.get("details")
+            why = (details.get("err") if isinstance(details, dict) else "") or told.get("msg") or f"status {status}"
+            raise RouterError(f"ngrok opens no tunnel: {_one_line(str(why))}")
+        return str(told.get("public_url", "")).rstrip("/")
+
+    def _close(self, api: str) -> None:
+        _ask(api, "DELETE", f"/api/tunnels/{quote(self._name, safe='')}")
+
+
+def open_ngrok(api: str | None, *, port: int, router_port: int) -> NgrokTunnel:
+    """Return a tunnel of the agent that runs here, or else of one that is started.
+
+    Args:
+        api: where the agent's API is; None for the usual place, and then an agent is started where none runs.
+        port: where a new tunnel is to lead.
+        router_port: where the router listens.
+
+    Raises:
+        RouterError: no agent runs and none can be started; the sentence says what to do.
+    """
+    try:
+        _ask(api or _API, "GET", "/api/tunnels")
+    except TunnelGone as error:
+        if api:
+            raise RouterError(f"{error}; start one with `ngrok start --none`") from None
+        start, stop = _pyngrok(port)
+        start()
+        return NgrokTunnel(start, stop, port=port, router_port=router_port)
+    return NgrokTunnel(lambda: api or _API, None, port=port, router_port=router_port)
+
+
+def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
+    """Return what starts an agent of our own, unless it runs, and what stops it.
+
+    The program is the one that is installed; pyngrok fetches it where there is none. It reads its authtoken from its
+    own file or from NGROK_AUTHTOKEN: as an argument, which is pyngrok's way, every user of this machine could see it.
+    """
+    if not find_spec("pyngrok"):
+        raise RouterError(
+            f"no ngrok agent runs here ({_API}), and none can be started: pyngrok is not installed. Either install it "
+            f"({sys.executable} -m pip install 'twilio-message-router[tunnel]'), or start ngrok yourself, with `ngrok "
+            f"http {port}`; it needs your authtoken once (`ngrok config add-authtoken …`, from {_TOKEN_PAGE}). Or open "
+            f"any other tunnel, as `cloudflared tunnel --url http://127.0.0.1:{port}`, and name it: `router tunnel "
+            "--url https://…`"
+        )
+    from pyngrok import conf, ngrok
+    from pyngrok.exception import PyngrokError
+
+    logging.getLogger("pyngrok").setLevel(logging.CRITICAL)  # what matters of it is said by us
+    # A session of its own: Ctrl-C is for us, and webhooks are restored while the tunnel still stands.
+    config = conf.PyngrokConfig(
+        ngrok_path=shutil.which("ngrok"), start_new_session=True, startup_timeout=_START_SECONDS
+    )
+    config.auth_token = None
+
+    def start() -> str:
+        ours = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(("TWILIO_", "ROUTER_"))}
+        try:
+            return str(ngrok.get_ngrok_process(config).api_url)
+        except (PyngrokError, OSError) as error:
+            lines = " ".join(log.line for log in getattr(error, "ngrok_logs", ()))
+            reason = getattr(error, "ngrok_error", None) or lines or str(error)
+            raise RouterError(f"ngrok does not start: {_with_advice(_one_line(reason))}") from None
+        finally:
+            os.environ.update(ours)  # another program has no need of them
+
+    if not shutil.which(config.ngrok_path):
+        click.echo(f"router: fetching the ngrok program to {config.ngrok_path}", err=True)
+    return start, lambda: ngrok.kill(config)
+
+
+def _with_advice(reason: str) -> str:
+    if "authtoken" not in reason and "authentication" not in reason:
+        return reason
+    how = f"give it your authtoken once, from {_TOKEN_PAGE}: `ngrok config add-authtoken …`, or set NGROK_AUTHTOKEN"
+    return f"{reason} — {how}"
+
+
+def _ask(api: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+    """Ask an agent's API; raise TunnelGone when none answers there."""
+    headers = {"Content-Type": "application/json"} if body else {}
+    try:
+        answered = exchange(method, f"{api}{path}", json.dumps(body).encode() if body else None, headers)
+    except NoAnswer:
+        raise TunnelGone(f"no ngrok agent at {api}: none answers") from None
+    try:
+        found = json.loads(answered.body) if answered.body else {}
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise TunnelGone(f"no ngrok agent at {api}: what answers there is no agent")
+    return answered.status, found
+
+
+def _port(tunnel: Mapping[str, Any]) -> int:
+    """Read where a tunnel leads from `addr`, which is written as it was given: 80, localhost:80, http://localhost:80."""
+    config = tunnel.get("config")
+    port = str(config.get("addr", "") if isinstance(config, dict) else "").rpartition(":")[2].strip("/")
+    return int(port) if port.isascii() and port.isdecimal() else 0
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,115 @@
+"""Whether a signed request comes through a public base to the router, and if not, what answered instead."""
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from router.cli.http import NoAnswer, exchange
+from router.cli.send.call import send
+from router.message.signature import Key
+from router.settings import Account
+from router.web.public import CLOSED
+
+_SECONDS: Final = 5.0
+_OK: Final = 200
+_FORBIDDEN: Final = 403
+_NOT_FOUND: Final = 404
+# Between two attempts at a tunnel that was opened just now.
+_PAUSE: Final = 0.25
+_NGROK: Final = re.compile(rb"ERR_NGROK_(\d+)")
+# What ngrok's own pages mean here: https://ngrok.com/docs/errors
+_WARNING: Final = "6024"
+_NGROK_PAGES: Final = {
+    _WARNING: (
+        "ngrok's browser warning answered instead of the router (ERR_NGROK_6024)",
+        "Twilio would get that page too: use a paid ngrok plan, or another tunnel with `router tunnel --url`",
+    ),
+    "3200": (
+        "the tunnel is gone: no ngrok agent serves this address (ERR_NGROK_3200)",
+        "start it again with `router tunnel`; the webhooks that `router connect` has set follow its new address",
+    ),
+    "8012": (
+        "ngrok does not reach the router on this machine (ERR_NGROK_8012)",
+        "start the router with `router run`, or let ngrok forward to the port that it listens at",
+    ),
+}
+# https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/error-1033/
+_CLOUDFLARE: Final = re.compile(rb"(?i)error(?: code:)? 1033")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What became of a request: whether it came through, what was found, and what to do.
+
+    `final` says that another attempt would find the same.
+    """
+
+    good: bool
+    found: str
+    advice: str = ""
+    final: bool = False
+
+
+def probe(base: str, account: Account) -> Probe:
+    """Send a public base a signed status callback, as Twilio would: it tests name, way, path and signature.
+
+    A status callback has no effect: the router acknowledges it, and that is all.
+    """
+    form = [
+        ("AccountSid", account.sid),
+        ("MessageSid", "SM" + secrets.token_hex(16)),
+        ("MessageStatus", "delivered"),
+        ("ErrorCode", ""),
+    ]
+    try:
+        answered = send(f"{base}/webhooks/message", form, Key("auth_token[0]", account.auth_tokens[0].encode()))
+    except NoAnswer as error:
+        advice = "is the tunnel or proxy up, and the name right? This machine may also be kept from its own address"
+        return Probe(good=False, found=str(error), advice=advice)
+    if answered.status == _OK and b"<Response" in answered.body:
+        return Probe(good=True, found=f"a signed request came through in {answered.seconds:.2f} s")
+    if page := _NGROK.search(answered.body):
+        code = page[1].decode()
+        unknown = (
+            f"ngrok answered instead of the router (ERR_NGROK_{code})",
+            f"see https://ngrok.com/docs/errors/err_ngrok_{code}",
+        )
+        return Probe(False, *_NGROK_PAGES.get(code, unknown), final=code == _WARNING)
+    if _CLOUDFLARE.search(answered.body):
+        found = "the tunnel is gone: no cloudflared serves this address (error 1033)"
+        return Probe(
+            good=False, found=found, advice="start cloudflared again, and then `router tunnel --url https://…`"
+        )
+    if answered.status == _FORBIDDEN and answered.body == b"Forbidden":
+        advice = "a proxy changes what was signed, or another router is there: `router doctor` says what differs"
+        return Probe(good=False, found="refused a signed request", advice=advice)
+    advice = "what answers there is not this router's webhook: check where the tunnel or proxy leads, and its path"
+    return Probe(good=False, found=f"answered {answered.status}, {answered.content_type}", advice=advice)
+
+
+def probe_new(base: str, account: Account, within: float) -> Probe:
+    """Probe again until it succeeds, for so many seconds: the name of a new tunnel is not known everywhere at once."""
+    end = time.monotonic() + within
+    while not (found := probe(base, account)).good and not found.final and time.monotonic() < end:
+        time.sleep(_PAUSE)
+    return found
+
+
+def answers(base: str) -> bool:
+    """Say whether a router answers at a base with more than its webhooks."""
+    return _health(base) == (_OK, b"ok\n")
+
+
+def is_guarded(base: str) -> bool:
+    """Say whether a router answers at a base with nothing but its webhooks, as at the port for tunnels."""
+    return _health(base) == (_NOT_FOUND, CLOSED)
+
+
+def _health(base: str) -> tuple[int, bytes]:
+    try:
+        answered = exchange("GET", f"{base}/healthz", connect=_SECONDS, read=_SECONDS)
+    except NoAnswer:
+        return 0, b""
+    return answered.status, answered.body
