@@ -295,7 +295,8 @@ class Settings(_Table):
         default=24.0, description="How long a conversation stays with the flow that was chosen for it"
     )
     late_answer_seconds: Annotated[Duration, Kind("seconds")] = Field(
-        default=300.0, description="How old a message may be for an answer that came too late to be sent after all"
+        default=300.0,
+        description="Maximum age of a message for a late reply, one that is sent when the webhook was answered already",
     )
 
     @field_validator("accounts")

@@ -5,7 +5,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from router.cli.context import base_url
+from router.cli.running import base_url
 from router.settings import Settings
 
 

@@ -8,10 +8,9 @@ from typing import Any, Final
 
 import click
 
-from router.cli.context import load_settings_for_cli
-from router.cli.output import Facts, ago, flow_line, print_facts, print_json
-from router.cli.progress import watched
-from router.cli.reach import account_option, json_option, one_account, open_store
+from router.cli.here import Here, with_here
+from router.cli.options import Group, json_option
+from router.cli.output import Facts, ago, flow_line, number, print_facts, print_json, watched
 from router.errors import RouterError
 from router.queries.contacts import InvalidContact, change, describe, find, identity_of, read_change
 from router.queries.erasure import erase as erase_contact
@@ -29,7 +28,7 @@ _OPTIONS: Final = {  # how the parameters are called here
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def contacts() -> None:
     """See and set the language of a contact and the flow of its conversations; erase it on request.
 
@@ -39,22 +38,20 @@ def contacts() -> None:
       router contacts close whatsapp:+14155550100
       router contacts erase whatsapp:+14155550100
 
-    A contact is kept where several flows share an address, and where something is set of it here.
+    A contact is kept where several flows share an address, and where something is set for it here.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
 @contacts.command()
 @click.argument("address", metavar=_CONTACT)
-@account_option
 @json_option
-def show(*, address: str, account: str | None, as_json: bool) -> None:
+@with_here
+def show(here: Here, *, address: str, as_json: bool) -> None:
     """Show what is known of a contact: addresses, languages, and the flows of its conversations."""
-    settings = load_settings_for_cli()
-    with open_store(settings) as store:
-        contact = find(_canonical(address), one_account(settings, account).sid, store)
-        if contact is None:
-            raise _unknown(address)
-        _print(contact, store, as_json=as_json)
+    contact = find(_canonical(address), here.account.sid, here.store)
+    if contact is None:
+        raise _unknown(address)
+    _print(contact, here.store, as_json=as_json)
 
 
 @contacts.command("set")
@@ -62,11 +59,11 @@ def show(*, address: str, account: str | None, as_json: bool) -> None:
 @click.option("--language", metavar="TAG", help='The language that the contact is known to use; "" forgets it.')
 @click.option("--preference", metavar="TAG", help='The language that the contact chose; "" forgets it.')
 @click.option("--alias", "aliases", multiple=True, metavar="ADDRESS", help="Another address of the same person.")
-@click.option("--to", metavar="ADDRESS", help="Of the conversation with this address of yours …")
-@click.option("--flow", metavar="FO…", help="… the Flex Flow that it goes to from now on.")
-@account_option
+@click.option("--to", metavar="ADDRESS", help="With --flow: the conversation with this address of yours.")
+@click.option("--flow", metavar="FO…", help="With --to: the Flex Flow that the conversation goes to from now on.")
 @json_option
-def set_(*, address: str, aliases: tuple[str, ...], account: str | None, as_json: bool, **given: str | None) -> None:
+@with_here
+def set_(here: Here, *, address: str, aliases: tuple[str, ...], as_json: bool, **given: str | None) -> None:
     """Set the language of a contact, its aliases, or the flow of a conversation.
 
     \b
@@ -74,8 +71,8 @@ def set_(*, address: str, aliases: tuple[str, ...], account: str | None, as_json
       router contacts set whatsapp:+14155550100 --alias whatsapp:US.13491208655302741918
       router contacts set whatsapp:+14155550100 --to whatsapp:+14155238886 --flow FO…
 
-    A contact whom nobody knows is made. A preference ends the contact's conversations with the flows they had, so that
-    the next message is decided anew.
+    A contact that is not known yet is made. A preference ends the contact's conversations with the flows they had, so
+    that the next message is routed anew.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     named = {"Language": "language", "Preference": "preference", "Address": "to", "FlexFlowSid": "flow"}
     parameters = {name: value for name, option in named.items() if (value := given[option]) is not None}
@@ -85,49 +82,46 @@ def set_(*, address: str, aliases: tuple[str, ...], account: str | None, as_json
         raise click.UsageError("Nothing to set: give --language, --preference, --alias, or --to with --flow.")
     if bool(given["to"]) != bool(given["flow"]):
         raise click.UsageError("--to and --flow belong together: which conversation goes where.")
-    _change(address, parameters, account, as_json=as_json)
+    if given["flow"]:
+        parameters["FlexFlowSid"] = here.flow_sid(given["flow"])
+    _change(here, address, parameters, as_json=as_json)
 
 
 @contacts.command()
 @click.argument("address", metavar=_CONTACT)
 @click.option("--to", metavar="ADDRESS", help="Only the conversation with this address of yours.")
-@account_option
 @json_option
-def close(*, address: str, to: str | None, account: str | None, as_json: bool) -> None:
-    """End a contact's conversations with the flows they stay with: the next message is decided anew.
+@with_here
+def close(here: Here, *, address: str, to: str | None, as_json: bool) -> None:
+    """End a contact's conversations with the flows they are assigned to: the next message is routed anew.
 
     \b
       router contacts close whatsapp:+14155550100 --to whatsapp:+14155238886
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     parameters = {"Status": "closed"} | ({"Address": to} if to else {})
-    _change(address, parameters, account, as_json=as_json)
+    _change(here, address, parameters, as_json=as_json)
 
 
 @contacts.command()
 @click.argument("address", metavar=_CONTACT)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@account_option
 @json_option
-def erase(*, address: str, yes: bool, account: str | None, as_json: bool) -> None:
+@with_here
+def erase(here: Here, *, address: str, yes: bool, as_json: bool) -> None:
     """Erase a contact with its aliases, and what was said in its messages, for good.
 
     \b
       router contacts erase whatsapp:+14155550100
 
-    That messages came, when, and what became of them stays on record until they expire, without text and address: they
-    are known as duplicates, should they come again. Messages that are not done yet are delivered first: then it exits
-    with 1, the contact is still there, and the same command erases the rest.
+    Messages stay on record until they expire, with time and state but without text and address, so that a duplicate is
+    still recognised. Messages that are not done yet are delivered first: then it exits with 1, the contact is still
+    there, and the same command erases the rest.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
-    with open_store(settings) as store:
-        owner = one_account(settings, account).sid
-        identity = _canonical(address)
-        if not yes:
-            _confirm(identity)
-        total = store.deliveries.counts(owner).kept
-        erasure = erase_contact(
-            identity, owner, store, watch=lambda messages: watched("Reading messages", messages, total)
-        )
+    owner, store, identity = here.account.sid, here.store, _canonical(address)
+    if not yes:
+        _confirm(identity)
+    total = store.deliveries.counts(owner).kept
+    erasure = erase_contact(identity, owner, store, watch=lambda found: watched("Reading messages", found, total))
     if as_json:
         print_json(
             {
@@ -141,7 +135,7 @@ def erase(*, address: str, yes: bool, account: str | None, as_json: bool) -> Non
         others = sorted(erasure.identities - {identity})
         also = f" with {', '.join(others)}" if others else ""
         what = f"the contact {identity}{also} and " if erasure.contact else ""
-        click.echo(f"Erased: {what}{erasure.messages:,} message{'s' * (erasure.messages != 1)}.")
+        click.echo(f"Erased: {what}{number(erasure.messages, 'message')}.")
     if not erasure.found:
         raise _unknown(address)
     if erasure.waiting:
@@ -153,18 +147,19 @@ def erase(*, address: str, yes: bool, account: str | None, as_json: bool) -> Non
 
 def _confirm(identity: str) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise RouterError("nothing was erased: it cannot be undone, so where nobody can be asked it needs --yes")
+        raise RouterError(
+            "nothing was erased: it cannot be undone, so where there is no terminal to ask at it needs --yes"
+        )
     if not click.confirm(f"Erase {identity} and what its messages said? It cannot be undone"):
         raise RouterError("nothing was erased")
 
 
-def _change(address: str, parameters: Mapping[str, str], account: str | None, *, as_json: bool) -> None:
-    settings = load_settings_for_cli()
-    with open_store(settings) as store, _options():
-        contact = change(_canonical(address), read_change(parameters), one_account(settings, account).sid, store)
-        if contact is None:
-            raise _unknown(address)
-        _print(contact, store, as_json=as_json)
+def _change(here: Here, address: str, parameters: Mapping[str, str], *, as_json: bool) -> None:
+    with _options():
+        contact = change(_canonical(address), read_change(parameters), here.account.sid, here.store)
+    if contact is None:
+        raise _unknown(address)
+    _print(contact, here.store, as_json=as_json)
 
 
 def _canonical(address: str) -> str:
@@ -183,8 +178,8 @@ def _options() -> Iterator[None]:
 
 def _unknown(address: str) -> RouterError:
     return RouterError(
-        f"nobody knows {address}: a contact is kept from its first message to an address that several flows share, or "
-        "when `router contacts set` makes one"
+        f"no contact {address}: one is kept from its first message to an address that several flows share, or when "
+        "`router contacts set` makes one"
     )
 
 

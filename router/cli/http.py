@@ -59,7 +59,7 @@ class Answered:
 class NoAnswer(RouterError):  # noqa: N818 - named for what it says
     """A request was not answered.
 
-    `connected` says whether there was a connection, so that it may have been taken all the same; `code` is the error
+    `connected` says whether there was a connection, so that the request may have been processed; `code` is the error
     that Twilio would log.
     """
 

@@ -1,30 +1,31 @@
-"""What commands print for people: tables, ages, addresses, and the TwiML of an answer as the customer would get it.
+"""What commands print: tables, facts and ages for people, JSON for programs, and on a terminal how far they are.
 
 Everything is readable without colour, and in a pipe nothing is cut to a width: a line is a record. What customers wrote
 never reaches the terminal as control characters.
 """
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from router.cli.send.twiml import NoTwiml, read
 from router.cli.terminal import unguarded
-from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
 from router.printable import printable, to_json
 
-# Wide enough for every record on one line where nobody looks at it on a screen.
+# Wide enough for every record on one line where the output is not a screen.
 _PIPE: Final = 1000
-_CHANGES: Final = 100  # changes that are shown one by one
 _NARROW: Final = 110  # columns of a screen
+_BRIEF: Final = 10  # characters of a flow's SID on a narrow one
+# Of fewer items no progress is shown, and of many so many states of it: each one is written to the terminal.
+_MANY: Final = 1000
+_STEPS: Final = 200
 _AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _STYLES: Final = {
     "delivered": "green",
@@ -39,7 +40,10 @@ _STYLES: Final = {
     "add": "green",
     "change": "yellow",
     "remove": "red",
+    "warning": "yellow",
+    "fault": "red",
 }
+_Item = TypeVar("_Item")
 Facts = list[tuple[str, str | Text | Sequence[str]]]
 """What is known of one thing: names, and for each a value or the lines of it."""
 
@@ -76,6 +80,11 @@ def short(text: str, most: int) -> str:
 def number(count: int, name: str, plural: str = "s") -> str:
     """Write how many there are of something, as `1,024 messages`."""
     return f"{count:,} {name}{plural * (count != 1)}"
+
+
+def styled(text: str, style: str) -> Text:
+    """Return a line in the colour of what it says, as `add` or `warning`."""
+    return Text(clean(text), style=_STYLES[style])
 
 
 def word(status: str) -> Text:
@@ -127,6 +136,7 @@ def print_table(
     *,
     whole: Collection[str] = (),
     spare: Collection[str] = (),
+    brief: Collection[str] = (),
 ) -> None:
     """Print records, one on a line, under their headings.
 
@@ -135,16 +145,26 @@ def print_table(
         rows: a cell for each heading.
         whole: columns that are never shortened.
         spare: columns that a narrow screen does without.
+        brief: columns of flows' SIDs, of which a narrow screen shows the beginning; commands take that for the whole.
     """
-    narrow = console().width < _NARROW
+    width = console().width
+    narrow = width < _NARROW
     shown = [place for place, column in enumerate(columns) if not (narrow and column in spare)]
+    lines = [
+        [cell[:_BRIEF] if narrow and columns[place] in brief else cell for place, cell in enumerate(row)]
+        for row in [[each if isinstance(each, Text) else Text(clean(each)) for each in row] for row in rows]
+    ]
+    widest = {place: max(cell_len(columns[place]), *(line[place].cell_len for line in lines)) for place in shown}
+    while sum(widest.values()) + 2 * (len(shown) - 1) > width:
+        longest = max(shown, key=lambda place: 0 if columns[place] in whole else widest[place])
+        widest[longest] -= 1
+        if widest[longest] <= 1:
+            break
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for place in shown:
-        least = max(len(row[place]) for row in rows) if columns[place] in whole else None
-        table.add_column(columns[place], no_wrap=True, overflow="ellipsis", min_width=least)
-    for row in rows:
-        cells = (row[place] for place in shown)
-        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in cells))
+        table.add_column(columns[place], no_wrap=True, overflow="ellipsis", width=widest[place])
+    for line in lines:
+        table.add_row(*(line[place] for place in shown))
     _print(table)
 
 
@@ -171,51 +191,34 @@ def print_facts(facts: Facts) -> None:
     _print(table)
 
 
-def print_changes(changes: Sequence[Change], doubts: Callable[[FlexFlow], Sequence[object]]) -> None:
-    """Print what would become of flows: the first ones one by one with what changes in them, then their numbers.
-
-    Args:
-        changes: what would be added, changed, removed.
-        doubts: says why a flow that is added or changed may not do what is meant.
-    """
-    out = console()
-    doubtful = {change.after.sid: found for change in changes if change.after and (found := doubts(change.after))}
-    marks = {"add": "+", "change": "~", "remove": "-"}
-    for change in changes[:_CHANGES]:
-        flow, kind = change.flow, change.kind
-        sid = f"{flow.sid}  " if change.before else ""  # a new one may have none yet
-        line = f"{marks[kind]} {kind:6}  {sid}{flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”"
-        out.print(Text(clean(line), style=_STYLES[kind]), soft_wrap=True)
-        if kind == "add":
-            out.print(Text(clean(f"    {integration_line(flow)}, {flow.response}")), soft_wrap=True)
-        for key, before, after in change.fields():
-            out.print(Text(clean(f"    {key}: {_value(before)} → {_value(after)}")), soft_wrap=True)
-        for doubt in doubtful.get(flow.sid, ()):
-            out.print(Text(clean(f"    ! {doubt}"), style="yellow"), soft_wrap=True)
-    if len(changes) > _CHANGES:
-        out.print(f"… and {len(changes) - _CHANGES:,} more")
-    counts = Counter[str](change.kind for change in changes)
-    out.print(", ".join(f"{counts[kind]:,} to {kind}" for kind in marks if counts[kind]))
-    if doubtful:
-        out.print(Text(f"! {len(doubtful):,} of them may not do what is meant: see the lines with !", style="yellow"))
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return ", ".join(value) or "none"
-    return str(value) or "none"
-
-
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print JSON for a program."""
     click.echo(to_json(value, indent=2))
 
 
-def spoken(twiml: bytes) -> list[str] | None:
-    """Return, line by line, what Twilio would do for the customer; nothing for the empty answer, None for no TwiML."""
-    try:
-        return read(twiml).lines
-    except NoTwiml:
-        return None
+def print_line(value: Mapping[str, Any]) -> None:
+    """Print one of many records for a program, as a line of JSON."""
+    click.echo(to_json(value))
+
+
+def progress(label: str, total: int) -> Any:
+    """Return click's progress bar for `total` steps, which shows itself on a terminal where there are many."""
+    hidden = total < _MANY or not sys.stderr.isatty()
+    return click.progressbar(length=total, label=label, show_pos=True, file=unguarded(sys.stderr), hidden=hidden)
+
+
+def watched(label: str, items: Iterable[_Item], total: int | None = None, *, shown: bool = True) -> Iterator[_Item]:
+    """Give items as they come, and show on a terminal, on stderr, how many there were.
+
+    Args:
+        label: what is done.
+        items: the items.
+        total: how many there will be, where it is known; of few nothing is shown.
+        shown: False shows nothing.
+    """
+    hidden = not (shown and sys.stderr.isatty()) or (total is not None and total < _MANY)
+    err, steps = unguarded(sys.stderr), max(1, (total or _MANY) // _STEPS)
+    with click.progressbar(
+        items, length=total, label=label, show_pos=True, file=err, hidden=hidden, update_min_steps=steps
+    ) as bar:
+        yield from bar

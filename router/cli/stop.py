@@ -1,7 +1,8 @@
-"""Ctrl-C, TERM and HUP for commands that run until then, and have to put something back: no change is cut in two."""
+"""Ctrl-C, TERM and HUP for commands that go on until then: no change, and no line that is written, is cut in two."""
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -9,7 +10,10 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
-    """In its context these signals only say that it is time to end."""
+    """In its context these signals only say that it is time to end.
+
+    The usual exception would break off whatever is under way, and gevent prints it when that is a call to the store.
+    """
 
     def __init__(self) -> None:
         self._asked = threading.Event()
@@ -17,18 +21,15 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """Whether somebody has asked."""
+        """Whether a signal came."""
         return self._asked.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until somebody asks; say whether."""
+        """Wait so long, or until a signal comes; return whether one came."""
         return self._asked.wait(seconds)
 
     def __enter__(self) -> Self:
-        for number in _SIGNALS:
-            # `nohup` stays in force. INT is another matter: a script's `router connect &` inherits it ignored.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._signalled)
+        self._before = handle(lambda *_: self._asked.set())
         return self
 
     def __exit__(
@@ -37,5 +38,14 @@ class Stop:
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
-        self._asked.set()
+
+def handle(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
+    """Have a function called at Ctrl-C, TERM and HUP; return what was called before, by signal.
+
+    `nohup` stays in force. INT is another matter: a script's `router connect &` inherits it ignored.
+    """
+    return {
+        number: signal.signal(number, handler)
+        for number in _SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }

@@ -1,13 +1,41 @@
-"""What would have to change for the flows of a file to be in effect."""
+"""How flows differ before and after a change, and what would have to change for the flows of a file to be in effect."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from operator import attrgetter
+from typing import Any, Final, Literal, NamedTuple
 
-from router.flow.file import FileFlow, InvalidFlowFile, address_of, taken_by
-from router.flow.flex_flow import FIELDS, FlexFlow, value_of
+from router.flow.file import ALWAYS, FileFlow, InvalidFlowFile, address_of, taken_by
+from router.flow.flex_flow import FIELDS, FlexFlow, is_given
 
 _HIDDEN: Final = "•••"
+_GETTERS: Final = tuple((each, attrgetter(each.attribute)) for each in FIELDS)
+
+
+class Difference(NamedTuple):
+    """What differs in a flow: its key in a flow file, and the values before and after, which are hidden of a secret."""
+
+    key: str
+    before: Any
+    after: Any
+    secret: bool = False
+
+
+def differences(before: FlexFlow | None, after: FlexFlow | None) -> Iterator[Difference]:
+    """Walk what differs; where there is no flow before or none after, what the other one has of its own."""
+    only = None if before and after else before or after
+    for each, get in _GETTERS:
+        was, is_ = get(before) if before else None, get(after) if after else None
+        if was != is_ and (only is None or each.wire in ALWAYS or is_given(only, each)):
+            yield (
+                Difference(each.key, _HIDDEN, _HIDDEN, secret=True)
+                if each.write_only
+                else Difference(each.key, was, is_)
+            )
+    own, new = (dict(flow.extra) if flow else {} for flow in (before, after))
+    for key in sorted(own.keys() | new.keys()):
+        if own.get(key) != new.get(key):
+            yield Difference(f"address.{key}", own.get(key), new.get(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +59,27 @@ class Change:
         assert flow is not None  # noqa: S101 - a change has one of them
         return flow
 
-    def fields(self) -> list[tuple[str, object, object]]:
-        """List what changes in the flow: key, value before, value after. Secrets are not shown."""
-        if self.before is None or self.after is None:
-            return []
-        pairs = ((each, value_of(self.before, each.attribute), value_of(self.after, each.attribute)) for each in FIELDS)
-        own, new = self.before.extra, self.after.extra
-        return [
-            (each.key, _HIDDEN, _HIDDEN) if each.write_only else (each.key, before, after)
-            for each, before, after in pairs
-            if before != after
-        ] + [
-            (f"address.{key}", own.get(key, ""), new.get(key, ""))
-            for key in sorted(own.keys() | new.keys())
-            if own.get(key) != new.get(key)
-        ]
+    def differences(self) -> list[Difference]:
+        """List what differs."""
+        return list(differences(self.before, self.after))
+
+
+def change(before: FlexFlow | None, after: FlexFlow) -> Change | None:
+    """Return what is to be done for a flow to be as wanted; None where nothing but its date would change."""
+    if before is not None and replace(before, date_updated=after.date_updated) == after:
+        return None
+    return Change(before, after)
+
+
+def applied(current: Iterable[FlexFlow], changes: Iterable[Change]) -> list[FlexFlow]:
+    """Return the flows as they would be after changes."""
+    flows = {flow.sid: flow for flow in current}
+    for each in changes:
+        if each.before:
+            flows.pop(each.before.sid, None)
+        if each.after:
+            flows[each.after.sid] = each.after
+    return list(flows.values())
 
 
 def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool = False) -> tuple[Change, ...]:
@@ -69,9 +103,8 @@ def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool
     changes = []
     for each in wanted:
         before = pairs.get(each.entry)
-        after = _merged(before, each) if before else each.flow
-        if before is None or replace(before, date_updated=after.date_updated) != after:
-            changes.append(Change(before, after))
+        if found := change(before, _merged(before, each) if before else each.flow):
+            changes.append(found)
     if prune:
         changes += [Change(flow, None) for flow in left.values()]
     else:

@@ -92,23 +92,12 @@ def load(  # noqa: PLR0913 - the core asks nobody: time, names and SIDs come in 
         label = table.get("friendly_name", "")
         flat, wrong = _flat(table)
         wrong += _wrong_sids(flat, account_sid)
-        if not wrong:
-            params = {_FIELDS[key].wire: text for key, text in flat.items() if key in _FIELDS}
-            try:
-                flow = from_parameters(
-                    params,
-                    account_sid=account_sid,
-                    current=None,
-                    handlers=handlers,
-                    now=now,
-                    sid=flat.get("sid") or new_sid(),
-                    required=REQUIRED,
-                )
-            except InvalidFlow as error:
-                wrong = [(_KEYS[error.parameter], error.reason)]
-            else:
-                wrong = _unused(flow, flat)
-                loaded.append(FileFlow(file, entry, flow, frozenset(flat)))
+        flow, invalid = _flow(flat, account_sid=account_sid, handlers=handlers, now=now, new_sid=new_sid)
+        # What is missing may be missing because its key is wrong.
+        wrong += [(key, reason) for key, reason in invalid if key in flat or not wrong]
+        if flow and not wrong:
+            wrong = _unused(flow, flat)
+            loaded.append(FileFlow(file, entry, flow, frozenset(flat)))
         problems += [
             Problem(file, entry, field, reason, label if isinstance(label, str) else "") for field, reason in wrong
         ]
@@ -116,6 +105,33 @@ def load(  # noqa: PLR0913 - the core asks nobody: time, names and SIDs come in 
     if problems:
         raise InvalidFlowFile(sorted(problems, key=lambda problem: problem.entry))
     return tuple(loaded)
+
+
+def _flow(
+    flat: Mapping[str, str], *, account_sid: str, handlers: Collection[str], now: int, new_sid: Callable[[], str]
+) -> tuple[FlexFlow | None, list[tuple[str, str]]]:
+    """Make a flow of an entry's keys; a value that is wrong is noted, and the others are read without it."""
+    params = {_FIELDS[key].wire: text for key, text in flat.items() if key in _FIELDS}
+    sid, wrong = flat.get("sid") or new_sid(), dict[str, str]()
+    while True:
+        try:
+            flow = from_parameters(
+                params,
+                account_sid=account_sid,
+                current=None,
+                handlers=handlers,
+                now=now,
+                sid=sid,
+                required=REQUIRED,
+            )
+        except InvalidFlow as error:
+            wrong.setdefault(_KEYS[error.parameter], error.reason)
+            if error.parameter == "FriendlyName":
+                params["FriendlyName"] = "-"
+            elif params.pop(error.parameter, None) is None:
+                return None, list(wrong.items())  # it is missing, and what else is wrong cannot be told without it
+        else:
+            return flow, list(wrong.items())
 
 
 def _flat(table: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -5,7 +5,6 @@ https://www.twilio.com/docs/messaging/twiml/message
 
 from dataclasses import dataclass, field
 from typing import Final
-from xml.etree import ElementTree as ET
 
 from router.message.address import canonical
 from router.message.twiml import Twiml
@@ -34,24 +33,16 @@ def late_answer(twiml: Twiml, sender: str, ours: str, channel: str) -> LateAnswe
     """Choose what of an answer can be sent to `sender`, from `ours`, afterwards."""
     messages: list[Outgoing] = []
     left_out: list[str] = []
-    for verb in twiml.response:
+    for verb in twiml.verbs:
         if verb.tag != "Message":
             left_out.append(f"<{verb.tag[:40]}>")
-        elif (to := verb.get("to")) and canonical(to, channel) != canonical(sender, channel):
+        elif verb.to and canonical(verb.to, channel) != canonical(sender, channel):
             left_out.append("a <Message> to somebody else")
-        elif (from_ := verb.get("from")) and canonical(from_, channel) != canonical(ours, channel):
+        elif verb.from_ and canonical(verb.from_, channel) != canonical(ours, channel):
             left_out.append("a <Message> from another address")
         elif len(messages) == MOST:
             left_out.append(f"what is beyond {MOST} messages")
             break
-        elif outgoing := _outgoing(verb):
-            messages.append(outgoing)
+        elif verb.text or verb.media:
+            messages.append(Outgoing(verb.text, verb.media))
     return LateAnswer(tuple(messages), tuple(left_out))
-
-
-def _outgoing(verb: ET.Element) -> Outgoing | None:
-    bodies = [verb.text or "", *(part.text or "" for part in verb if part.tag == "Body")]
-    media = [(part.text or "").strip() for part in verb if part.tag == "Media"]
-    body = "".join(text.strip() for text in bodies)
-    found = tuple(url for url in media if url)
-    return Outgoing(body, found) if body or found else None

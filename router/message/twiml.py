@@ -1,10 +1,11 @@
-"""What a target answered, and the TwiML that Twilio may be given of it.
+"""TwiML for messages: what a document says, and the one that Twilio may be given of a target's answer.
 
 https://www.twilio.com/docs/messaging/twiml
 """
 
 import codecs
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -30,6 +31,13 @@ _CODECS: Final = {
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 _MAX_DEPTH: Final = 16  # TwiML for messaging is three deep; what writes XML recurses
 _URL_ATTRIBUTES: Final = ("action", "statusCallback")
+# https://www.twilio.com/docs/messaging/twiml/message and …/redirect
+_ATTRIBUTES: Final = {
+    "Message": frozenset(("to", "from", "action", "method", "statusCallback")),
+    "Redirect": frozenset(("method",)),
+    "Body": frozenset[str](),
+    "Media": frozenset[str](),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +52,89 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb of a document.
+
+    Args:
+        tag: `Message`, `Redirect`, or what messages do not have.
+        text: the body of a message, else the verb's own text.
+        media: URLs of a message's attachments.
+        to: whom a message is for, "" for the sender of the one that is answered.
+        from_: the address it is from, "" for ours.
+    """
+
+    tag: str
+    text: str = field(default="", repr=False)
+    media: tuple[str, ...] = field(default=(), repr=False)
+    to: str = ""
+    from_: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Twiml:
-    """A TwiML document: its bytes, in UTF-8, and its `<Response>`, so that it is parsed once."""
+    """A TwiML document: its bytes, and its `<Response>`, so that it is parsed once."""
 
     xml: bytes = field(repr=False)
     response: ET.Element = field(repr=False, compare=False)
+
+    @property
+    def verbs(self) -> tuple[Verb, ...]:
+        """What it says, in its order."""
+        return tuple(_verb(each) for each in self.response)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What Twilio does not know of it: verbs, nouns and attributes that messages do not have."""
+        return tuple(_unknown(self.response))
+
+
+class NotTwiml(ValueError):  # noqa: N818 - named for what it says
+    """A document that is no TwiML; `code` is the error that Twilio logs."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def read(document: bytes) -> Twiml:
+    """Read TwiML as it was sent.
+
+    Raises:
+        NotTwiml: it does not parse (12100), or its root is not `<Response>` (12102).
+    """
+    return Twiml(document, _parse(document))
+
+
+def _parse(document: bytes, encoding: str | None = None) -> ET.Element:
+    """Parse a document; an encoding overrules what it says of itself."""
+    if b"<!DOCTYPE" in document:  # TwiML has none, and without it there are no entities to expand or fetch
+        raise NotTwiml("it has a DOCTYPE", 12100)
+    try:
+        root = ET.fromstring(document, ET.XMLParser(encoding=encoding))  # noqa: S314 - no DOCTYPE, so no entities
+    except (ET.ParseError, ValueError) as error:  # ValueError: an encoding that expat does not know
+        raise NotTwiml(f"it is not XML: {error}", 12100) from None
+    if root.tag != "Response":
+        raise NotTwiml(f"its root is <{root.tag}>, not <Response>", 12102)
+    return root
+
+
+def _verb(verb: ET.Element) -> Verb:
+    if verb.tag != "Message":
+        return Verb(verb.tag, (verb.text or "").strip())
+    bodies = [verb.text, *(part.text for part in verb if part.tag == "Body")]
+    media = ((part.text or "").strip() for part in verb if part.tag == "Media")
+    text = "".join((body or "").strip() for body in bodies)
+    return Verb("Message", text, tuple(url for url in media if url), verb.get("to", ""), verb.get("from", ""))
+
+
+def _unknown(root: ET.Element) -> Iterator[str]:
+    for verb in root:
+        for part in (verb, *(verb if verb.tag == "Message" else ())):
+            known = ("Message", "Redirect") if part is verb else ("Body", "Media")
+            if part.tag not in known:
+                yield f"<{part.tag}>"
+            else:
+                yield from (f"{name} of <{part.tag}>" for name in part.attrib if name not in _ATTRIBUTES[part.tag])
 
 
 def twiml_of(answer: Answer) -> Twiml | None:
@@ -57,7 +143,7 @@ def twiml_of(answer: Answer) -> Twiml | None:
     A 2xx with XML or `text/html` must be one `<Response>`, and stays as it is byte for byte unless it is in another
     charset or holds a relative URL, which Twilio would read against the router: those become absolute. `text/plain`
     becomes a `<Message>`. None for any other status or content type, for nothing to say, for XML that does not parse
-    or has a DOCTYPE (TwiML has none; without it there are no entities to expand or fetch), and beyond 64 KiB.
+    or has a DOCTYPE, and beyond 64 KiB.
 
     https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
     """
@@ -72,7 +158,7 @@ def twiml_of(answer: Answer) -> Twiml | None:
             twiml = _from_xml(answer.body, charset, answer.url)
         else:
             return None
-    except (ET.ParseError, ValueError):  # ValueError: a charset, or a URL, that is none
+    except ValueError:  # no TwiML, or a charset, or a URL, that is none
         return None
     return twiml if twiml is not None and len(twiml.xml) <= MAX_BYTES else None
 
@@ -93,10 +179,8 @@ def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml | None:
     # The order of RFC 7303, section 3: byte order mark, Content-Type, the document's own declaration.
     codec = "utf-8" if body.startswith(codecs.BOM_UTF8) else _codec(charset or declared)
     utf8 = body.decode(codec).encode()
-    if b"<!DOCTYPE" in utf8:
-        return None
-    root = ET.fromstring(utf8, ET.XMLParser(encoding="utf-8"))  # noqa: S314 - no DOCTYPE, so no entities
-    if root.tag != "Response" or not _is_shallow(root):
+    root = _parse(utf8, "utf-8")
+    if not _is_shallow(root):
         return None
     if _make_absolute(root, url) or _codec(declared) != "utf-8" or utf8 != body:
         return Twiml(bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True)), root)

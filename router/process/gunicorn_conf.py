@@ -57,7 +57,6 @@ except SettingsError as error:
     _refuse(error)
 
 
-
 def _addresses(settings: Settings) -> list[str]:
     """Return where to listen: the second address is for tunnels, and the application serves only webhooks at it."""
     return [settings.bind, *([f"127.0.0.1:{settings.tunnel_port}"] if settings.tunnel_port else [])]

@@ -22,13 +22,15 @@ STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "r
 DEAD: Final = frozenset(("undelivered", "unrouted"))
 
 
-def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: str = "") -> tuple[Route, bool]:
-    """Say where a message would go if it came now, and whether because its conversation stays there; change nothing.
+def route_of(
+    message: Message, store: Store, likelihood: Likelihood, *, lang: str = "", at: float | None = None
+) -> tuple[Route, bool]:
+    """Say where a message would go, and whether because its conversation stays there; change nothing.
 
-    `lang` is the language that the webhook's URL named.
+    `lang` is the language that the webhook's URL named, `at` the time at which it would come, None for now.
     """
     entries = store.flows.entries(message.account_sid, identities(message))
-    circumstance = Circumstance(time.time(), lang=lang, likelihood=likelihood, pause=Yielder())
+    circumstance = Circumstance(time.time() if at is None else at, lang=lang, likelihood=likelihood, pause=Yielder())
     contact = store.contacts.first(message.account_sid, identities_of(message))
     return preview(
         message,
@@ -40,8 +42,14 @@ def route_of(message: Message, store: Store, likelihood: Likelihood, *, lang: st
     )
 
 
-def explain(
-    account_sid: str, parameters: Mapping[str, str], store: Store, likelihood: Likelihood, *, lang: str = ""
+def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
+    account_sid: str,
+    parameters: Mapping[str, str],
+    store: Store,
+    likelihood: Likelihood,
+    *,
+    lang: str = "",
+    at: float | None = None,
 ) -> dict[str, Any]:
     """Say where a message with these parameters would go, and every step of why; without side effect.
 
@@ -49,7 +57,7 @@ def explain(
     """
     made_up = {"MessageSid": "SM" + 32 * "0", "Body": ""}
     message = Message.parse((made_up | dict(parameters) | {"AccountSid": account_sid}).items())
-    route, kept = route_of(message, store, likelihood, lang=lang)
+    route, kept = route_of(message, store, likelihood, lang=lang, at=at)
     return {
         "account_sid": account_sid,
         "channel": message.channel,
@@ -165,9 +173,28 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "duplicates": delivery.duplicates,
         "recovered": delivery.recovered,
         "error": delivery.error or None,
-        "history": list(delivery.history),
+        "history": [attempt_of(line) for line in delivery.history],
         "answer": delivery.answer.decode(errors="replace") or None,
         "answered_by": delivery.answered or None,
         "late_answer": delivery.replied or None,
         "date_created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
+
+
+def attempt_of(line: str) -> dict[str, Any]:
+    """Read a line of the history, `<number> <outcome> <status> <seconds> <reason>`; what it lacks is null."""
+    number, outcome, status, seconds, reason = [*line.split(" ", 4), "", "", "", ""][:5]
+    return {
+        "attempt": int(number) if number.isdecimal() else None,
+        "outcome": outcome or None,
+        "status": int(status) if status.isdecimal() else None,
+        "seconds": _float(seconds),
+        "reason": reason or None,
+    }
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

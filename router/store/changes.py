@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any, Final, Literal
 
-from router.flow.flex_flow import FIELDS, FlexFlow, is_given
+from router.flow.diff import differences
+from router.flow.flex_flow import FlexFlow
 from router.store.client import Client
 from router.store.keys import AccountKeys
 
@@ -22,8 +22,7 @@ KEPT: Final = 10_000
 _CHUNK: Final = 500
 # Characters of a text that are kept: FallbackTwiml may have 64 KiB.
 _TEXT: Final = 200
-_HIDDEN: Final = "changed"
-_GETTERS: Final = tuple((each, attrgetter(each.attribute)) for each in FIELDS)
+_CHANGED: Final = "changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +64,10 @@ class FlowChange:
 def describe(before: FlexFlow | None, after: FlexFlow | None) -> str:
     """Write down what changed in a flow, as the stream keeps it; `before` is None for a new one, `after` for none."""
     action = "updated" if before and after else "created" if after else "deleted"
-    only = None if before and after else before or after
-    fields: dict[str, tuple[Any, Any]] = {}
-    for each, get in _GETTERS:
-        was, is_ = get(before) if before else None, get(after) if after else None
-        if was == is_ or (only and (get(only) == each.default or not is_given(only, each))):
-            continue
-        fields[each.key] = (None, _HIDDEN) if each.write_only else (_short(was), _short(is_))
-    own, new = (dict(flow.extra) if flow else {} for flow in (before, after))
-    for key in sorted(own.keys() | new.keys()):
-        if own.get(key) != new.get(key):
-            fields[f"address.{key}"] = (_short(own.get(key)), _short(new.get(key)))
+    fields = {
+        each.key: (None, _CHANGED) if each.secret else (_short(each.before), _short(each.after))
+        for each in differences(before, after)
+    }
     return json.dumps({"action": action, "fields": fields}, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -163,7 +163,7 @@ def test_a_change_is_shown_by_its_fields() -> None:
     (change,) = diff([before], _load(text, now=1_800_000_000))
     assert change.kind == "change"
     assert (change.flow.sid, change.flow.date_created, change.flow.date_updated) == (FO, 1_700_000_000, 1_800_000_000)
-    fields = {key: (was, will) for key, was, will in change.fields()}
+    fields = {each.key: (each.before, each.after) for each in change.differences()}
     assert fields["paused"] == (False, True)
     assert fields["contact_identity"] == ("*", "+15551234567")
     assert fields["integration_type"] == ("proxy", "external")
@@ -254,3 +254,33 @@ def test_the_demo_has_a_flow_for_each_channel() -> None:
     }
     assert len(tomllib.loads(text)["flow"]) == 6
     assert all(is_sid(each.sid, "FO") for each in flows)
+
+
+def test_every_value_that_is_wrong_is_said_at_once() -> None:
+    """Who mends a file need not apply it once for each mistake; what follows from a mistake is not said beside it."""
+    text = """
+[[flow]]
+channel_type = "sms"
+contact_identity = "whatsapp:+15550000001"
+integration_type = "external"
+integration.url = "nowhere"
+integration.retry_count = 99
+priority = "high"
+enabledd = true
+
+[[flow]]
+friendly_name = "Second"
+channel_type = "pigeon"
+validity_period = -1
+"""
+    with pytest.raises(InvalidFlowFile) as caught:
+        _load(text)
+    assert [(each.entry, each.field) for each in caught.value.problems] == [
+        (1, "enabledd"),
+        (1, "integration.url"),
+        (1, "integration.retry_count"),
+        (1, "priority"),
+        (1, "contact_identity"),
+        (2, "channel_type"),
+        (2, "validity_period"),
+    ]

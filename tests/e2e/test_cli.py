@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from router.cli.send.call import TAMPERS
+from router.cli.send.signing import TAMPERS
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ
 from tests.integrations.target import Target, answer, close, in_turn, reset
@@ -133,7 +133,7 @@ def test_nobody_listens(cli: Cli) -> None:
     """Where nothing runs, the sentence says what to type."""
     result = cli("simulate", "sms", "--url", "http://127.0.0.1:1/webhooks/sms")
     assert result.exit_code == 1
-    assert result.stderr.startswith("router: nobody listens at http://127.0.0.1:1: start the router with `router run`")
+    assert result.stderr.startswith("router: nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (")
 
 
 def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
@@ -277,7 +277,7 @@ def test_it_says_why_nobody_takes_it(cli: Cli) -> None:
     """No flow: the reason, what to do, and exit status 1; in JSON too."""
     result = cli("explain", "--to", "+15990000000")
     assert result.exit_code == 1
-    assert "nobody: " in result.output
+    assert "no flow: " in result.output
     assert "router flows list" in result.output
     result = cli("explain", "--to", "+15990000000", "--json")
     assert (result.exit_code, json.loads(result.output)["flex_flow_sid"]) == (1, None)

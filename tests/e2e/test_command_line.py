@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.context import address, base_url, load_settings_for_cli
+from router.cli.running import address, base_url, load_settings_for_cli
 from router.settings import load
 from tests.e2e.running import ROUTER, clean_environ
 

@@ -11,6 +11,7 @@ import pytest
 
 from router.cli.send.call import send
 from router.cli.send.inbound import fields, new_message_sid
+from router.cli.send.signing import Signing
 from router.message.signature import Key
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.page import Player, steps
@@ -88,7 +89,7 @@ def _sms(twilio: TwilioRest) -> None:
         more=(),
     )
     url = number["sms_url"]
-    answered = send(url, form, Key("auth_token[0]", TOKEN.encode()))
+    answered = send(url, form, Signing(Key("auth_token[0]", TOKEN.encode())))
     assert (answered.status, b"Your order of Hello router is on its way" in answered.body) == (200, True)
 
 

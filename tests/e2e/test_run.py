@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.context import load_settings_for_cli
+from router.cli.running import load_settings_for_cli
 from router.message.address import CHANNELS
 from router.process.embedded import ask
 from router.store import connect

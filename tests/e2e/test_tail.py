@@ -51,9 +51,14 @@ def open_store(valkey: ValkeyServer) -> Store:
     return connect(load(environ))
 
 
+def unbegun(world: World) -> Watch:
+    """Return a watch that was not begun."""
+    return Watch(open_store(world.valkey), load({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}).accounts)
+
+
 def watching(world: World) -> Watch:
     """Begin to watch now."""
-    watch = Watch(open_store(world.valkey), load({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}).accounts)
+    watch = unbegun(world)
     watch.begin(ALL, 0)
     return watch
 
@@ -111,7 +116,7 @@ def test_what_is_wanted_is_shown_first(world: World, target: Target) -> None:
     flow = world.flow(target.url("/hook"), response="relay")
     sids = [world.text(flow).sid for _ in range(5)]
     world.text(world.address())
-    watch = watching(world)
+    watch = unbegun(world)
     assert [each.message_sid for each in watch.begin(Wanted(to=flow.contact_identity), 3)] == sids[-3:]
 
 
@@ -197,12 +202,12 @@ def test_it_survives_the_store(tmp_path: Path, spare_valkey: Any) -> None:
         flow = world.flow("http://127.0.0.1:9/", response="accept", paused=True)
         command = Command(world, tmp_path, "--lines", "0", "--count", "1", "--json")
         valkey.kill()
-        wait_until(lambda: "asked again" in command.errors, what="it says so")
+        wait_until(lambda: "trying again" in command.errors, what="it says so")
         valkey.start()
         sid = wait_until(lambda: _taken(world, flow), what="a message is taken")
         assert command.ended() == 0
         assert json.loads(command.lines[0])["sid"] == sid
-        assert command.errors.count("asked again") == 1
+        assert command.errors.count("trying again") == 1
     finally:
         world.close()
 

@@ -167,7 +167,7 @@ def test_nothing_to_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
     result = cli("record", str(path), "--channel", "line")
     assert (result.exit_code, path.exists()) == (1, False)
     assert result.stderr == (
-        "router: No such messages, so no file was made. See what there is: router deliveries list\n"
+        "router: no such messages, so no file was made; see what there is: router deliveries list\n"
     )
     assert cli("record", str(path), "--keep", "Body").exit_code == 2
     assert cli("record", str(path), "--count", "1").exit_code == 2
@@ -191,7 +191,7 @@ def test_nobody_there_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
     cli("record", str(path), "--to", "+15550000008")
     gone = cli("replay-traffic", str(path), "--url", "http://127.0.0.1:1/webhooks/sms")
     assert gone.exit_code == 1
-    assert gone.stderr.startswith("router: nobody listens at http://127.0.0.1:1: start the router")
+    assert gone.stderr.startswith("router: nothing listens at http://127.0.0.1:1")
     path.write_text("\n")
     assert cli("replay-traffic", str(path)).stderr == f"router: {path} holds no messages\n"
     assert cli("replay-traffic", str(path), "--speed", "0").exit_code == 2

@@ -12,8 +12,7 @@ from router.cli.connect.connector import Connector, Name
 from router.cli.connect.probe import probe
 from router.cli.connect.record import Holder
 from router.cli.connect.webhook import shown, wanted
-from router.cli.context import load_settings_for_cli
-from router.cli.reach import account_option, one_account
+from router.cli.here import Here, with_here
 from router.cli.run.demo import is_made_up
 from router.cli.stop import Stop
 from router.errors import RouterError
@@ -45,8 +44,9 @@ CONNECTED: Final = "Connected. Ctrl-C restores what was there before."
 @click.option(
     "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds the tunnel may be away. [30]"
 )
-@account_option
+@with_here
 def connect(  # noqa: PLR0913 - one for each option
+    here: Here,
     *,
     addresses: tuple[str, ...],
     whatsapp: bool,
@@ -56,7 +56,6 @@ def connect(  # noqa: PLR0913 - one for each option
     detach: bool,
     no_check: bool,
     patience: float,
-    account: str | None,
 ) -> None:
     """Point a number's webhook here until Ctrl-C; then the previous webhook is restored.
 
@@ -74,8 +73,7 @@ def connect(  # noqa: PLR0913 - one for each option
     names = names_of(addresses, whatsapp=whatsapp, services=services)
     if not names:
         raise click.UsageError("Which number? As `router connect +15005550006`, or --messaging-service MG….")
-    settings = load_settings_for_cli()
-    owner = real_account(settings, one_account(settings, account))
+    settings, owner = here.settings, real_account(here.settings, here.account)
     connector = Connector(settings)
     if not dry_run:
         connector.restore_orphans()

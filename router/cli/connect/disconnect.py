@@ -10,9 +10,9 @@ import click
 from router.cli.connect.connector import Connector, say
 from router.cli.connect.record import Connection, Connections
 from router.cli.connect.webhook import shown
-from router.cli.context import load_settings_for_cli
+from router.cli.options import json_option
 from router.cli.output import ago, print_json, print_table
-from router.cli.reach import json_option
+from router.cli.running import load_settings_for_cli
 from router.errors import RouterError
 from router.twilio_api.webhooks import FIELDS
 from router.web import tunnel_address

@@ -8,7 +8,7 @@ from typing import Final
 
 from router.cli.http import NoAnswer, exchange
 from router.cli.send.call import send
-from router.message.signature import Key
+from router.cli.send.signing import signing
 from router.settings import Account
 from router.web.public import CLOSED
 
@@ -64,7 +64,7 @@ def probe(base: str, account: Account) -> Probe:
         ("ErrorCode", ""),
     ]
     try:
-        answered = send(f"{base}/webhooks/message", form, Key("auth_token[0]", account.auth_tokens[0].encode()))
+        answered = send(f"{base}/webhooks/message", form, signing(account, None))
     except NoAnswer as error:
         advice = "is the tunnel or proxy up, and the name right? This machine may also be kept from its own address"
         return Probe(good=False, found=str(error), advice=advice)

@@ -13,9 +13,9 @@ from router.cli.connect.ngrok import open_ngrok
 from router.cli.connect.probe import answers, is_guarded, probe_new
 from router.cli.connect.record import Holder
 from router.cli.connect.webhook import OVERRIDES
-from router.cli.context import address, base_url, load_settings_for_cli
+from router.cli.here import Here, with_here
 from router.cli.output import clean
-from router.cli.reach import account_option, one_account, some_accounts
+from router.cli.running import address, base_url
 from router.cli.stop import Stop
 from router.errors import RouterError
 from router.settings import Account, Settings, base_url_of
@@ -53,7 +53,11 @@ class BaseUrl(click.ParamType[str]):
 )
 @click.option("--ngrok-api", type=BaseUrl(), metavar="URL", help="A running ngrok agent's API. [http://127.0.0.1:4040]")
 @click.option(
-    "--connect", "addresses", multiple=True, metavar="+1…|MG…", help="Point a number here as long; many times."
+    "--connect",
+    "addresses",
+    multiple=True,
+    metavar="+1…|MG…",
+    help="Point a number here meanwhile; may be given many times.",
 )
 @click.option("--expose-all", is_flag=True, help="Let everything through: REST API and console, not /webhooks/ only.")
 @click.option(
@@ -61,8 +65,9 @@ class BaseUrl(click.ParamType[str]):
 )
 @click.option("--no-check", is_flag=True, help="Do not send a signed request through it first.")
 @click.option("--yes", is_flag=True, help="Do not ask before taking over a number that leads to another router.")
-@account_option
+@with_here
 def tunnel(  # noqa: PLR0913 - one for each option
+    here: Here,
     *,
     url: str | None,
     ngrok_api: str | None,
@@ -71,7 +76,6 @@ def tunnel(  # noqa: PLR0913 - one for each option
     patience: float,
     no_check: bool,
     yes: bool,
-    account: str | None,
 ) -> None:
     """Make the router of this machine reachable for Twilio, until Ctrl-C.
 
@@ -86,9 +90,9 @@ def tunnel(  # noqa: PLR0913 - one for each option
     kind to that port, as `cloudflared tunnel --url http://127.0.0.1:8001`.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     names = names_of(addresses)
-    settings = load_settings_for_cli()
+    settings = here.settings
     # Where no number is connected, any account can sign the request that tests the tunnel.
-    owner = real_account(settings, one_account(settings, account)) if names else some_accounts(settings, account)[0]
+    owner = real_account(settings, here.account) if names else here.accounts[0]
     if not answers(base_url(settings)):
         raise RouterError(
             f"nothing answers at {base_url(settings)}: start the router with `router run` in another terminal, or both "

@@ -2,41 +2,35 @@
 
 import heapq
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.text import Text
 
-from router.cli.context import load_settings_for_cli
 from router.cli.deliveries.replay import replay
 from router.cli.deliveries.tail import tail
+from router.cli.deliveries.wanted import text_of, wanted_options
+from router.cli.here import Here, with_here
+from router.cli.options import Group, json_option, since_option
 from router.cli.output import (
     Facts,
     age,
     ago,
     clean,
     flow_line,
+    number,
     print_facts,
     print_json,
     print_table,
     short,
-    spoken,
     word,
 )
-from router.cli.reach import (
-    account_option,
-    find_delivery,
-    json_option,
-    open_store,
-    since_option,
-    some_accounts,
-    with_names,
-)
+from router.cli.send.verdict import spoken
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
-from router.queries.deliveries import DEAD, STATES, Wanted, describe, waiting_for
+from router.queries.deliveries import DEAD, Wanted, describe, waiting_for
 from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
@@ -45,7 +39,7 @@ _COLUMNS: Final = ("SID", "STATUS", "AGE", "FROM", "TO", "TEXT")
 _TEXT: Final = 48  # characters of a text in a list
 
 
-@click.group()
+@click.group(cls=Group)
 def deliveries() -> None:
     """See what happened to messages, and send them again.
 
@@ -62,35 +56,20 @@ deliveries.add_command(tail)
 
 
 @deliveries.command("list")
-@click.option("--status", type=click.Choice(STATES), help="Only those in this state.")
-@click.option("--from", "from_", default="", help="Only those of this customer.")
-@click.option("--to", default="", help="Only those to this address.")
-@click.option("--flow", default="", metavar="FO…", help="Only those of this Flex Flow.")
+@wanted_options
 @since_option
-@click.option("--limit", type=click.IntRange(1), default=20, help="How many. [20]")
-@account_option
+@click.option("--limit", type=click.IntRange(1), default=20, metavar="N", help="How many. [20]")
 @json_option
-def list_(  # noqa: PLR0913 - one for each option
-    *,
-    status: str | None,
-    from_: str,
-    to: str,
-    flow: str,
-    since: int | None,
-    limit: int,
-    account: str | None,
-    as_json: bool,
-) -> None:
+@with_here
+def list_(here: Here, *, wanted: Wanted, since: int | None, limit: int, as_json: bool) -> None:
     """List messages and what became of them, the newest first.
 
     \b
       router deliveries list --status unrouted
       router deliveries list --from whatsapp:+14155550100 --since 2d
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
-    wanted = Wanted(status or "", from_, to, flow)
-    with open_store(settings) as store:
-        found = list(islice(_newest(store, some_accounts(settings, account), wanted, since or 0), limit))
+    wanted = here.wanted(wanted)
+    found = list(islice(_newest(here.store, here.accounts, wanted, since or 0), limit))
     if as_json:
         print_json([describe(each) for each in found])
     elif found:
@@ -121,33 +100,29 @@ def _accepted(delivery: Delivery) -> int:
 
 def _row(delivery: Delivery, now: float) -> tuple[str | Text, ...]:
     shown = describe(delivery)
-    text = shown["body"] or (f"({shown['num_media']} attached)" if shown["num_media"] else "")
     return (
         delivery.message_sid,
         word(delivery.state),
         age(delivery.accepted_at, now),
         shown["from"] or "",
         shown["to"] or "",
-        short(f"! {delivery.error}" if delivery.error else text, _TEXT),
+        short(f"! {delivery.error}" if delivery.error else text_of(shown), _TEXT),
     )
 
 
 @deliveries.command()
 @click.argument("sid", metavar="SM…")
-@account_option
 @json_option
-def show(*, sid: str, account: str | None, as_json: bool) -> None:
+@with_here
+def show(here: Here, *, sid: str, as_json: bool) -> None:
     """Show all that is known of one message: text, route, attempts, answer."""
-    settings = load_settings_for_cli()
-    with open_store(settings) as store:
-        delivery = find_delivery(store, some_accounts(settings, account), sid)
-        flow = store.flows.get(delivery.account_sid, delivery.flow_sid) if delivery.flow_sid else None
-        waits = waiting_for(delivery, store)
-        steps = [] if as_json else with_names(delivery.why, delivery.account_sid, store)
+    delivery = here.delivery(sid)
+    waits = waiting_for(delivery, here.store)
     if as_json:
         print_json(describe(delivery) | {"waiting_for": waits})
-    else:
-        print_facts(_all_of(delivery, steps, flow, waits, time.time()))
+        return
+    flow = here.store.flows.get(delivery.account_sid, delivery.flow_sid) if delivery.flow_sid else None
+    print_facts(_all_of(delivery, here.with_names(delivery.why, delivery.account_sid), flow, waits, time.time()))
 
 
 def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, waits: Sequence[str], now: float) -> Facts:
@@ -173,27 +148,27 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     if waits:
         facts.append(("Waits for", waits))
     tries = [
-        f"{delivery.attempts} attempt{'s' * (delivery.attempts != 1)}",
+        number(delivery.attempts, "attempt"),
         f"replayed {delivery.round} x" if delivery.round else "",
         f"came {delivery.duplicates + 1} times" if delivery.duplicates else "",
         "recovered from Twilio" if delivery.recovered else "",
     ]
     facts.append(("Tries", ", ".join(each for each in tries if each)))
     if delivery.history:
-        facts.append(("History", [_attempt(line) for line in delivery.history]))
+        facts.append(("History", [_attempt(each) for each in shown["history"]]))
     if delivery.answer:
-        by = f"by {delivery.answered}" if delivery.answered else "given to nobody"
+        by = f"by {delivery.answered}" if delivery.answered else "not given to Twilio"
         facts.append((f"Answer, {by}", spoken(delivery.answer) or [delivery.answer.decode(errors="replace")]))
     if delivery.replied:
         facts.append(("Late answer", delivery.replied))
     return facts
 
 
-def _attempt(line: str) -> str:
-    """Write a line of the history, `<number> <outcome> <status> <seconds> <reason>`, for people."""
-    number, outcome, status, seconds, reason = [*line.split(" ", 4), "", "", "", ""][:5]
-    answered = f", answered {status}" if status not in {"", "-"} else ""
-    return f"{number}. {outcome}{answered} after {seconds} s{f': {reason}' if reason else ''}"
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    """Write one attempt of the history for people."""
+    answered = f", answered {attempt['status']}" if attempt["status"] else ""
+    reason = f": {attempt['reason']}" if attempt["reason"] else ""
+    return f"{attempt['attempt']}. {attempt['outcome']}{answered} after {attempt['seconds']} s{reason}"
 
 
 def _destination(delivery: Delivery, flow: FlexFlow | None) -> list[str]:

@@ -10,11 +10,9 @@ from typing import Any, Final
 
 import click
 
-from router.cli.context import load_settings_for_cli
-from router.cli.output import age, flow_line, print_json, print_table, short
-from router.cli.progress import watched
-from router.cli.reach import Moment, account_option, json_option, open_store, some_accounts
-from router.cli.reading import likelihood
+from router.cli.here import Here, likelihood, with_here
+from router.cli.options import Moment, json_option
+from router.cli.output import age, flow_line, number, print_json, print_table, short, watched
 from router.delivery.intake import Intake
 from router.errors import RouterError
 from router.queries.recovery import Lost, lost, recovered
@@ -31,15 +29,15 @@ _TEXT: Final = 40
 
 
 @click.command()
-@click.option("--since", type=Moment(), metavar="AGE|TIME", required=True, help="How far back: 90s, 15m, 2h, a time.")
+@click.option(
+    "--since", type=Moment(), metavar="AGE|TIME", required=True, help="How far back: 15m, 2h, 1d, or an ISO time."
+)
 @click.option("--to", default="", help="Only those to this address, as Twilio writes it: +1…, whatsapp:+1…")
 @click.option("--dry-run", is_flag=True, help="Only show what is missing, and where it would go.")
 @click.option("--yes", is_flag=True, help="Do not ask before they are accepted.")
-@account_option
 @json_option
-def recover(  # noqa: PLR0913 - one for each option
-    *, since: int, to: str, dry_run: bool, yes: bool, account: str | None, as_json: bool
-) -> None:
+@with_here
+def recover(here: Here, *, since: int, to: str, dry_run: bool, yes: bool, as_json: bool) -> None:  # noqa: PLR0913 - one for each option
     """Ask Twilio for messages that never arrived, and accept them in order.
 
     \b
@@ -47,35 +45,34 @@ def recover(  # noqa: PLR0913 - one for each option
       router recover --since 2026-05-31T22:00 --to whatsapp:+14155238886
 
     After a wrong URL, a rotated token or an outage. They are accepted in the order of their dates, marked as
-    recovered, never twice, and never answered: the customer would be answered hours late. What no flow takes is left
-    out, unless --to says that its address is the router's. The exit status is 1 when one could not be accepted.
+    recovered, never twice, and never answered: the answer would come hours late. Messages that no flow takes are left
+    out, unless --to names their address. The exit status is 1 when one could not be accepted.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
-    accounts = some_accounts(settings, account)
+    settings = here.settings
     oldest = int((time.time() - settings.delivered_hours * 3600) * 1000)
     if since < oldest - _MARGIN:
         raise click.BadParameter(
             f"the router remembers what it received for {settings.delivered_hours:g} hours (ROUTER_DELIVERED_HOURS); "
-            "what is older cannot be told from what was never received",
+            "what is older looks the same as what it never received",
             param_hint="--since",
         )
     since = max(since, oldest + _MARGIN)
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json needs --yes or --dry-run: nobody would be asked.")
-    with open_store(settings) as store:
-        found = [each for own in accounts for each in _find(settings, own, store, since, to)]
-        found.sort(key=lambda missing: missing.inbound.created)
-        chosen = [each for each in found if to or each.expected]
-        if not as_json:
-            _show(found, len(found) - len(chosen))
-        if dry_run or not chosen:
-            results = ["missing"] * len(chosen)
-        elif yes or _confirmed(len(chosen)):
-            intake = Intake(store, None, likelihood)
-            results = [_accept(settings, each, intake) for each in watched("Accepting", chosen, len(chosen))]
-        else:
-            click.echo("Nothing was done.")
-            return
+        raise click.UsageError("--json needs --yes or --dry-run: a program cannot be asked.")
+    store = here.store
+    found = [each for own in here.accounts for each in _find(settings, own, store, since, to)]
+    found.sort(key=lambda missing: missing.inbound.created)
+    chosen = [each for each in found if to or each.expected]
+    if not as_json:
+        _show(found, len(found) - len(chosen))
+    if dry_run or not chosen:
+        results = ["missing"] * len(chosen)
+    elif yes or _confirmed(len(chosen)):
+        intake = Intake(store, None, likelihood)
+        results = [_accept(settings, each, intake) for each in watched("Accepting", chosen, len(chosen))]
+    else:
+        click.echo("Nothing was done.")
+        return
     if as_json:
         print_json([_resource(each, result) for each, result in zip(chosen, results, strict=True)])
     elif not dry_run and chosen:
@@ -91,10 +88,10 @@ def _find(settings: Settings, account: Account, store: Store, since: int, to: st
     return lost(received, account.sid, store, likelihood, now=datetime.now(UTC))
 
 
-def _confirmed(number: int) -> bool:
+def _confirmed(count: int) -> bool:
     if not sys.stdin.isatty():
-        raise click.UsageError("Nobody can be asked here: say --yes, or --dry-run to see what would be done.")
-    return click.confirm(f"Accept {number} message{'s' * (number > 1)}?")
+        raise click.UsageError("No terminal to ask at: say --yes, or --dry-run to see what would be done.")
+    return click.confirm(f"Accept {number(count, 'message')}?")
 
 
 def _accept(settings: Settings, missing: Lost, intake: Intake) -> str:
@@ -123,7 +120,7 @@ def _show(found: Sequence[Lost], left_out: int) -> None:
             each.message.from_,
             each.message.to,
             short(each.message.body or f"({each.inbound.num_media} attached)", _TEXT),
-            short(flow_line(each.route.flow) if each.route.flow else f"nobody: {each.route.reason}", 80),
+            short(flow_line(each.route.flow) if each.route.flow else f"no flow: {each.route.reason}", 80),
         )
         for each in found[:_SHOWN]
     ]
@@ -139,7 +136,7 @@ def _show(found: Sequence[Lost], left_out: int) -> None:
 
 def _report(chosen: Sequence[Lost], results: Sequence[str]) -> None:
     counts = Counter(result.partition(":")[0] for result in results)
-    click.echo(", ".join(f"{number:,} {result}" for result, number in counts.items()) + ".")
+    click.echo(", ".join(f"{count:,} {result}" for result, count in counts.items()) + ".")
     for each, result in zip(chosen, results, strict=True):
         if result.startswith("failed"):
             click.echo(f"  {each.inbound.sid}: {result}", err=True)

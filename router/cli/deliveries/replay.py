@@ -7,11 +7,9 @@ from typing import Final
 
 import click
 
-from router.cli.context import load_settings_for_cli
-from router.cli.output import age, integration_line, print_json, print_table, short, word
-from router.cli.progress import watched
-from router.cli.reach import account_option, find_delivery, json_option, open_store, since_option, some_accounts
-from router.cli.reading import likelihood
+from router.cli.here import Here, likelihood, with_here
+from router.cli.options import json_option, since_option
+from router.cli.output import age, integration_line, print_json, print_table, short, watched, word
 from router.errors import RouterError
 from router.queries.deliveries import DEAD, route_of_today
 from router.queries.deliveries import replay as put_back
@@ -33,7 +31,7 @@ Chosen = Sequence[tuple[str, str]]
 
 @click.command()
 @click.argument("sids", metavar="[SM…]...", nargs=-1)
-@click.option("--status", type=click.Choice(sorted(DEAD)), help="All in this state, instead of single ones.")
+@click.option("--status", type=click.Choice(sorted(DEAD)), help="All in this state, in place of SIDs.")
 @since_option
 @click.option(
     "--route",
@@ -41,17 +39,17 @@ Chosen = Sequence[tuple[str, str]]
     default="original",
     help="To the flow that it went to, or to the one that the flows of today choose. [original]",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be sent again, and where to.")
-@account_option
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what would be sent again, and where to.")
 @json_option
+@with_here
 def replay(  # noqa: PLR0913 - one for each option
+    here: Here,
     *,
     sids: tuple[str, ...],
     status: str | None,
     since: int | None,
     route: str,
     dry_run: bool,
-    account: str | None,
     as_json: bool,
 ) -> None:
     """Send messages again, in the order in which they were accepted.
@@ -67,22 +65,20 @@ def replay(  # noqa: PLR0913 - one for each option
         raise click.UsageError("Say which: SIDs, or --status undelivered, or --status unrouted.")
     if status and since is None:
         raise click.UsageError("--status needs --since, as --since 1h: how far back to go.")
-    settings = load_settings_for_cli()
-    with open_store(settings) as store:
-        accounts = some_accounts(settings, account)
-        chosen = _dead(store, accounts, status, since or 0) if status else _named(store, accounts, sids)
-        if as_json:
-            _for_a_program(store, chosen, current=route == "current", dry_run=dry_run)
-        elif not chosen:
-            click.echo(f"No {status} messages among those accepted since then: nothing to send again.")
-        elif dry_run:
-            _foretell(store, chosen, current=route == "current")
-        else:
-            _replay(store, chosen, current=route == "current")
+    store, current = here.store, route == "current"
+    chosen = _dead(store, here.accounts, status, since or 0) if status else _named(here, sids)
+    if as_json:
+        _for_a_program(store, chosen, current=current, dry_run=dry_run)
+    elif not chosen:
+        click.echo(f"No {status} messages among those accepted since then: nothing to send again.")
+    elif dry_run:
+        _foretell(store, chosen, current=current)
+    else:
+        _replay(store, chosen, current=current)
 
 
-def _named(store: Store, accounts: Sequence[Account], sids: Sequence[str]) -> Chosen:
-    found = sorted((find_delivery(store, accounts, sid) for sid in dict.fromkeys(sids)), key=lambda it: it.accepted_at)
+def _named(here: Here, sids: Sequence[str]) -> Chosen:
+    found = sorted((here.delivery(sid) for sid in dict.fromkeys(sids)), key=lambda each: each.accepted_at)
     return [(each.account_sid, each.message_sid) for each in found]
 
 
@@ -115,8 +111,8 @@ def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
         sid = today.sid if today else ""
     flow = store.flows.get(delivery.account_sid, sid) if sid else None
     if flow is None:
-        return f"nobody: {sid} was removed" if sid else "nobody: no flow of today takes it"
-    stopped = "" if flow.enabled else "nobody, it is disabled: "
+        return f"no flow: {sid} was removed" if sid else "no flow of today takes it"
+    stopped = "" if flow.enabled else "a disabled flow: "
     return short(f"{stopped}{flow.friendly_name}: {integration_line(flow)}", 80)
 
 

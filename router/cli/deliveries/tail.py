@@ -1,6 +1,5 @@
 """`router deliveries tail`: messages as they come in and what becomes of them, whichever worker has them."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -9,12 +8,13 @@ from typing import Final
 import click
 from rich.text import Text
 
-from router.cli.context import load_settings_for_cli
-from router.cli.interrupt import until_interrupted
-from router.cli.output import clean, console, short, word
-from router.cli.reach import account_option, json_option, open_store, some_accounts
+from router.cli.deliveries.wanted import text_of, wanted_options
+from router.cli.here import Here, with_here
+from router.cli.options import json_option
+from router.cli.output import clean, console, print_line, short, word
+from router.cli.stop import Stop
 from router.errors import StoreUnavailable
-from router.printable import to_json
+from router.queries.arrivals import Arrivals
 from router.queries.deliveries import STATES, Wanted, describe
 from router.settings import Account
 from router.store import Store
@@ -30,25 +30,12 @@ _WIDEST: Final = max(len(state) for state in STATES)
 
 
 @click.command()
-@click.option("--status", type=click.Choice(STATES), help="Only when they are in this state.")
-@click.option("--from", "from_", default="", help="Only those of this customer.")
-@click.option("--to", default="", help="Only those to this address.")
-@click.option("--flow", default="", metavar="FO…", help="Only those of this Flex Flow.")
-@click.option("--lines", type=click.IntRange(0, WATCHED), default=10, help="How many earlier ones to begin with. [10]")
-@click.option("--count", type=click.IntRange(1), help="End after so many lines. [never]")
-@account_option
+@wanted_options
+@click.option("--lines", type=click.IntRange(0, WATCHED), default=10, metavar="N", help="How many to begin with. [10]")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many lines. [never]")
 @json_option
-def tail(  # noqa: PLR0913 - one for each option
-    *,
-    status: str | None,
-    from_: str,
-    to: str,
-    flow: str,
-    lines: int,
-    count: int | None,
-    account: str | None,
-    as_json: bool,
-) -> None:
+@with_here
+def tail(here: Here, *, wanted: Wanted, lines: int, count: int | None, as_json: bool) -> None:
     """Watch messages come in and be delivered, live.
 
     \b
@@ -56,22 +43,21 @@ def tail(  # noqa: PLR0913 - one for each option
       router deliveries tail --to whatsapp:+14155238886 --status undelivered
       router deliveries tail --json | jq .error
 
-    A line for each message and for each change in what becomes of it, by all workers and machines. Ctrl-C ends it.
+    It prints a line for each message and for each change of its state, of all workers and machines. Ctrl-C ends it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
-    wanted = Wanted(status or "", from_, to, flow)
-    with open_store(settings) as store, until_interrupted() as interrupted:
-        watch = Watch(store, some_accounts(settings, account))
+    wanted = here.wanted(wanted)
+    watch = Watch(here.store, here.accounts)
+    with Stop() as stop:
         left = _print(watch.begin(wanted, lines), count, as_json=as_json)
         click.echo("Watching; Ctrl-C ends it.", err=True)
         away, quiet = False, False
-        while not interrupted(_PAUSE if quiet else 0) and (left is None or left > 0):
+        while not stop.wait(_PAUSE if quiet else 0) and (left is None or left > 0):
             try:
                 changed = [each for each in watch.look() if wanted.takes(each)]
                 away = False
             except StoreUnavailable as error:
                 if not away:
-                    click.echo(f"{error}; it is asked again until it does", err=True)
+                    click.echo(f"{error}; trying again until it does", err=True)
                 changed, away = [], True
             left = _print(changed, left, as_json=as_json)
             if watch.skipped:
@@ -82,21 +68,21 @@ def tail(  # noqa: PLR0913 - one for each option
 class Watch:
     """Looks again and again at the newest messages of some accounts.
 
-    `skipped` is whether the last look found more new ones than it returned.
+    `skipped` is how many new ones more the last look found than it returned.
     """
 
     def __init__(self, store: Store, accounts: Sequence[Account]) -> None:
         self._store = store
         self._accounts = accounts
-        self._since = dict.fromkeys((account.sid for account in accounts), 0)
+        self._arrivals = Arrivals(store, accounts, 0)
         self._known: dict[tuple[str, str], tuple[object, ...]] = {}
         self.skipped = 0
 
     def begin(self, wanted: Wanted, lines: int) -> list[Delivery]:
-        """Return the newest of those wanted, the oldest of them first; what follows is told by `look`."""
+        """Return the newest of those wanted, the oldest of them first; what follows is returned by `look`."""
         shown: list[Delivery] = []
         for account in self._accounts:
-            newest = list(islice(self._store.deliveries.newest(account.sid), WATCHED))
+            newest = list(islice(self._arrivals.look(account.sid), WATCHED))
             self._remember(account.sid, reversed(newest))
             shown += [each for each in newest if wanted.takes(each)]
         shown.sort(key=_accepted)
@@ -105,44 +91,29 @@ class Watch:
     def look(self) -> list[Delivery]:
         """Return the messages that are new, or changed, since the last look; the new ones last and in order."""
         changed = []
-        for account_sid, message_sid in list(self._known):
-            now = self._store.deliveries.get(account_sid, message_sid)
+        for key, marks in list(self._known.items()):
+            now = self._store.deliveries.get(*key)
             if now is None:
-                del self._known[account_sid, message_sid]
-            elif _marks(now) != self._known[account_sid, message_sid]:
-                self._known[account_sid, message_sid] = _marks(now)
+                del self._known[key]
+            elif _marks(now) != marks:
+                self._known[key] = _marks(now)
                 changed.append(now)
         new: list[Delivery] = []
         self.skipped = 0
         for account in self._accounts:
-            since = self._since[account.sid]
-            found = [
-                each
-                for each in islice(self._store.deliveries.newest(account.sid, after=since), NEW_MOST + 1)
-                if (each.account_sid, each.message_sid) not in self._known
-            ]
+            found = list(islice(self._arrivals.look(account.sid), NEW_MOST + 1))
             self.skipped += max(0, len(found) - NEW_MOST)
-            found = found[:NEW_MOST]
-            self._remember(account.sid, reversed(found))
-            new += reversed(found)
+            self._remember(account.sid, reversed(found[:NEW_MOST]))
+            new += reversed(found[:NEW_MOST])
         return changed + sorted(new, key=_accepted)
 
     def _remember(self, account_sid: str, deliveries: Iterable[Delivery]) -> None:
-        """Watch these too; when there are too many, those that came first are let go, for they are done by now.
-
-        Those of the last millisecond stay, by which the next look knows them: it begins with that millisecond.
-        """
+        """Watch these too; when there are too many, those that came first are let go, for they are done by now."""
         for delivery in deliveries:
             self._known[delivery.account_sid, delivery.message_sid] = _marks(delivery)
-            self._since[account_sid] = max(self._since[account_sid], delivery.accepted_at)
-        counts = Counter(own for own, _ in self._known)
-        last = self._since[account_sid]
-        for key, marks in list(self._known.items()):
-            if counts[account_sid] <= WATCHED:
-                break
-            if key[0] == account_sid and marks[0] != last:
-                del self._known[key]
-                counts[account_sid] -= 1
+        own = [key for key in self._known if key[0] == account_sid]
+        for key in own[: max(0, len(own) - WATCHED)]:
+            del self._known[key]
 
 
 def _accepted(delivery: Delivery) -> int:
@@ -150,7 +121,7 @@ def _accepted(delivery: Delivery) -> int:
 
 
 def _marks(delivery: Delivery) -> tuple[object, ...]:
-    """Return what makes a new line of a message when it changes; `sending` is too short to be told."""
+    """Return what makes a new line of a message when it changes; `sending` is too short to be shown."""
     state = "queued" if delivery.state == "sending" else delivery.state
     tries = len(delivery.history)
     return delivery.accepted_at, state, tries, delivery.round, delivery.error, delivery.duplicates
@@ -165,7 +136,7 @@ def _print(deliveries: Iterable[Delivery], left: int | None, *, as_json: bool) -
                 break
             left -= 1
         if as_json:
-            click.echo(to_json(describe(delivery)))
+            print_line(describe(delivery))
         else:
             out.print(_line(delivery), soft_wrap=True)
     return left
@@ -179,8 +150,7 @@ def _line(delivery: Delivery) -> Text:
     line.append(" " * (_WIDEST + 1 - len(delivery.state)))
     line.append(f"{delivery.message_sid}  ", style="dim")
     line.append(clean(f"{shown['channel'] or ''} {shown['from'] or ''} → {shown['to'] or ''}  "), style="default")
-    text = shown["body"] or (f"({shown['num_media']} attached)" if shown["num_media"] else "")
-    line.append(short(text, _TEXT), style="default")
+    line.append(short(text_of(shown), _TEXT), style="default")
     more = [
         f"{len(delivery.history)} attempts" if len(delivery.history) > 1 else "",
         f"replayed {delivery.round} x" if delivery.round else "",

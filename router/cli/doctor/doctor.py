@@ -10,12 +10,13 @@ import click
 from rich.text import Text
 
 from router.cli.connect.probe import answers
-from router.cli.context import base_url, load_settings_for_cli
 from router.cli.doctor.checks import Check, State, here, outside
 from router.cli.doctor.checks.refused import Report, judged, reports, told
+from router.cli.here import open_store
+from router.cli.options import Moment, json_option
 from router.cli.output import clean, console, print_json
-from router.cli.reach import Moment, json_option, open_store
 from router.cli.run.demo import is_made_up
+from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
 from router.settings import Settings
 from router.store import Store

@@ -1,19 +1,20 @@
-"""What the commands that change Flex Flows share: reading a flow file, asking, and writing."""
+"""What the commands that change Flex Flows share: reading a flow file, showing what would change, asking, writing."""
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 import click
+from rich.text import Text
 
-from router.cli.output import clean
-from router.cli.progress import progress, watched
+from router.cli.output import clean, console, integration_line, progress, styled, watched
 from router.errors import RouterError
 from router.flow.diff import Change, in_groups
-from router.flow.file import ALWAYS, FileFlow, load
-from router.flow.flex_flow import FIELDS, FlexFlow, is_given, value_of
+from router.flow.file import FileFlow, load
+from router.flow.flex_flow import FlexFlow
 from router.settings import Settings
 from router.sid import new_sid
 from router.store import FlowWrite, Store
@@ -24,6 +25,8 @@ _LONG: Final = 4_000_000
 _CHUNK: Final = 200
 # Flows written at once at most: some 35 ms, in which the store does nothing else.
 _TOGETHER: Final = 2_000
+_SHOWN: Final = 100  # changes that are shown one by one
+_MARKS: Final = {"add": "+", "change": "~", "remove": "-"}
 
 
 def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[FileFlow, ...]:
@@ -51,43 +54,36 @@ def current_flows(store: Store, account_sid: str) -> Iterator[FlexFlow]:
     return watched("Reading flows", store.flows.walk(account_sid), store.flows.count(account_sid))
 
 
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a command that changes flows was called: only to show, without asking, and for a program."""
-
-    dry_run: bool
-    yes: bool
-    as_json: bool
-
-    def check(self) -> None:
-        """Refuse what cannot be: a program is asked nothing."""
-        if self.as_json and not (self.dry_run or self.yes):
-            raise click.UsageError("--json needs --yes or --dry-run: nobody would be asked.")
+# -- showing ----------------------------------------------------------------------------------------------------------
 
 
-def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> bool:
-    """Make changes that were shown, if that is wanted; say so, unless to a program; return whether they were made.
+def print_changes(changes: Sequence[Change], warnings: Callable[[FlexFlow], Sequence[object]]) -> None:
+    """Print what would become of flows: the first ones one by one with what changes in them, then their numbers.
 
     Args:
-        store: where the flows are.
-        changes: at least one, as for `write_changes`.
-        how: how the command was called.
-        by: who does it, for the list of changes.
-        again: what to do when the store fails on the way.
-
-    Raises:
-        RouterError: somebody was asked and said no, or as `write_changes`.
+        changes: what would be added, changed, removed.
+        warnings: says why a flow that is added or changed may not do what is meant.
     """
-    if how.dry_run:
-        if not how.as_json:
-            click.echo("Nothing was changed: this was a dry run.")
-        return False
-    if not (how.yes or _agreed(changes)):
-        raise RouterError("nothing was changed")
-    write_changes(store, changes, by=by, again=again)
-    if not how.as_json:
-        click.echo("Done. The next message is routed by it.")
-    return True
+    out = console()
+    warned = {each.after.sid: found for each in changes if each.after and (found := warnings(each.after))}
+    for change in changes[:_SHOWN]:
+        flow, kind = change.flow, change.kind
+        sid = f"{flow.sid}  " if change.before else ""  # a new one may have none yet
+        line = f"{_MARKS[kind]} {kind:6}  {sid}{flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”"
+        out.print(styled(line, kind), soft_wrap=True)
+        if kind == "add":
+            out.print(Text(clean(f"    {integration_line(flow)}, {flow.response}")), soft_wrap=True)
+        for each in change.differences() if kind == "change" else ():
+            line = f"    {each.key}: {value_text(each.before)} → {value_text(each.after)}"
+            out.print(Text(clean(line)), soft_wrap=True)
+        for warning in warned.get(flow.sid, ()):
+            out.print(styled(f"    ! {warning}", "warning"), soft_wrap=True)
+    if len(changes) > _SHOWN:
+        out.print(f"… and {len(changes) - _SHOWN:,} more")
+    counts = Counter[str](change.kind for change in changes)
+    out.print(", ".join(f"{counts[kind]:,} to {kind}" for kind in _MARKS if counts[kind]))
+    if warned:
+        out.print(styled(f"! {len(warned):,} of them may not do what is meant: see the lines with !", "warning"))
 
 
 def described(changes: Iterable[Change]) -> list[dict[str, Any]]:
@@ -96,7 +92,11 @@ def described(changes: Iterable[Change]) -> list[dict[str, Any]]:
         named(change.flow)
         | {
             "kind": change.kind,
-            "fields": {key: {"before": _shown(was), "after": _shown(is_)} for key, was, is_ in _fields(change)},
+            "fields": {
+                each.key: {"before": _listed(each.before), "after": _listed(each.after)}
+                for each in change.differences()
+                if change.kind == "change" or not each.secret
+            },
         }
         for change in changes
     ]
@@ -112,24 +112,65 @@ def named(flow: FlexFlow) -> dict[str, Any]:
     }
 
 
-def _fields(change: Change) -> list[tuple[str, object, object]]:
-    """List what changes in a flow; of one that is added or removed, what it has of its own, but for secrets."""
-    if change.before and change.after:
-        return change.fields()
-    own = [
-        (each.key, value_of(change.flow, each.attribute))
-        for each in FIELDS
-        if each.wire in ALWAYS or (is_given(change.flow, each) and not each.write_only)
-    ]
-    return [(key, None, value) if change.after else (key, value, None) for key, value in own]
+def value_text(value: object) -> str:
+    """Write a value of a flow on one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return ", ".join(value) or "none"
+    return str(value or "none")
 
 
-def _shown(value: object) -> object:
+def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a command that changes flows was called: only to show, without asking, and for a program."""
+
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Refuse what cannot be: a program cannot be asked."""
+        if self.as_json and not (self.dry_run or self.yes):
+            raise click.UsageError("--json needs --yes or --dry-run: a program cannot be asked.")
+
+
+def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> bool:
+    """Make changes that were shown, if that is wanted; say so, unless to a program; return whether they were made.
+
+    Args:
+        store: where the flows are.
+        changes: in an order that `router.flow.diff.in_order` made.
+        how: how the command was called.
+        by: which command does it, for the list of changes.
+        again: what to do when the store fails on the way.
+
+    Raises:
+        RouterError: the answer was no, the store failed, or a flow was changed by another meanwhile.
+    """
+    if not changes:
+        return False
+    if how.dry_run:
+        if not how.as_json:
+            click.echo("Nothing was changed: this was a dry run.")
+        return False
+    if not (how.yes or _agreed(changes)):
+        raise RouterError("nothing was changed")
+    _write(store, changes, by=by, again=again)
+    if not how.as_json:
+        click.echo("Done. The next message is routed by it.")
+    return True
+
+
 def _agreed(changes: Sequence[Change]) -> bool:
-    """Ask where there is somebody to ask; elsewhere only what removes needs a word."""
+    """Ask on a terminal; elsewhere only removing needs --yes."""
     if sys.stdin.isatty() and sys.stdout.isatty():
         return click.confirm("Change them?")
     if any(change.kind == "remove" for change in changes):
@@ -137,18 +178,8 @@ def _agreed(changes: Sequence[Change]) -> bool:
     return True
 
 
-def write_changes(store: Store, changes: Sequence[Change], *, by: str, again: str) -> None:
-    """Write the changes; those of an address at once, so that no message finds half of them.
-
-    Args:
-        store: where the flows are.
-        changes: in an order that `router.flow.diff.in_order` made.
-        by: who does it, for the list of changes.
-        again: what to do when the store fails on the way.
-
-    Raises:
-        RouterError: the store failed, or somebody else changed a flow meanwhile; how much was written, and `again`.
-    """
+def _write(store: Store, changes: Sequence[Change], *, by: str, again: str) -> None:
+    """Write the changes; those of an address at once, so that no message finds half of them."""
     done = 0
     try:
         with progress("Writing", len(changes)) as bar:
@@ -167,7 +198,7 @@ def _exchanges(changes: Sequence[Change]) -> Iterator[list[list[FlowWrite]]]:
     size = 0
     for group in in_groups(changes):
         writes = [FlowWrite(change.after, change.before) for change in group]
-        # A chain of moves through very many addresses is written flow by flow, lest the store stand still for it.
+        # A chain of moves through very many addresses is written flow by flow: at once it would block the store.
         for together in [writes] if len(writes) <= _TOGETHER else [[write] for write in writes]:
             if size + len(together) > _CHUNK and groups:
                 yield groups

@@ -1,23 +1,23 @@
 """`router explain`: where a message would go, and every step of why."""
 
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 import click
 
-from router.cli.context import load_settings_for_cli
-from router.cli.flows.explain_since import rehearse, show
+from router.cli.flows.rehearse import print_rehearsed, rehearse
+from router.cli.here import Here, likelihood, with_here
+from router.cli.options import Moment, Parameter, json_option
 from router.cli.output import print_facts, print_json, short
-from router.cli.reach import Moment, Parameter, account_option, json_option, one_account, open_store, with_names
-from router.cli.reading import likelihood
 from router.cli.send.inbound import CUSTOMERS
 from router.message.address import canonical
-from router.queries.deliveries import explain as inquire
+from router.queries.deliveries import explain as foretell
 
 
 @click.command()
 @click.option("--to", default="", help="The address the customer writes to.")
-@click.option("--from", "from_", help="The customer's address. [somebody's]")
+@click.option("--from", "from_", help="The customer's address. [a made-up one]")
 @click.option("--body", default="", help="What the customer writes.")
 @click.option(
     "--channel",
@@ -28,14 +28,14 @@ from router.queries.deliveries import explain as inquire
 @click.option(
     "--param", "params", type=Parameter(), multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
 )
-@click.option(
-    "--since", type=Moment(), metavar="AGE|TIME", help="Ask for all messages that came since then, with --flows."
-)
-@click.option("--flows", type=click.File(encoding="utf-8"), help="A flow file that is not applied yet, with --since.")
+@click.option("--at", type=Moment(), metavar="TIME", help="When it comes, as 2026-12-24T22:00. [now]")
+@click.option("--since", type=Moment(), metavar="AGE|TIME", help="With --flows: for all messages that came since then.")
+@click.option("--flows", type=click.File(encoding="utf-8"), help="With --since: a flow file that is not applied yet.")
 @click.option("--prune", is_flag=True, help="With --flows: as if flows that the file does not have were removed.")
-@account_option
 @json_option
+@with_here
 def explain(  # noqa: PLR0913 - one for each option
+    here: Here,
     *,
     to: str,
     from_: str | None,
@@ -43,10 +43,10 @@ def explain(  # noqa: PLR0913 - one for each option
     channel: str | None,
     lang: str,
     params: tuple[tuple[str, str], ...],
+    at: int | None,
     since: int | None,
     flows: TextIO | None,
     prune: bool,
-    account: str | None,
     as_json: bool,
 ) -> None:
     """Say where a message would go, and why, without sending it.
@@ -54,6 +54,7 @@ def explain(  # noqa: PLR0913 - one for each option
     \b
       router explain --to whatsapp:+14155238886 --body "¿Dónde está mi pedido?"
       router explain --to +15005550006 --param MessagingServiceSid=MG…
+      router explain --to +15005550006 --at 2026-12-24T22:00
 
     The exit status is 1 when no flow would take it.
 
@@ -64,48 +65,44 @@ def explain(  # noqa: PLR0913 - one for each option
 
     Nothing is applied. The exit status is 1 when one would go elsewhere.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
     if since is not None and flows is not None:
-        with open_store(settings) as store:
-            owner = one_account(settings, account)
-            rehearsed = rehearse(flows, settings, owner, store, since=since, to=to, prune=prune)
-        show(rehearsed, as_json=as_json)
+        rehearsed = rehearse(here, flows, since=since, to=to, prune=prune)
+        print_rehearsed(rehearsed, as_json=as_json)
         sys.exit(1 if rehearsed.moved else 0)
     if since is not None or flows is not None or prune:
         raise click.UsageError("--since and --flows belong together: router explain --since 1d --flows new.toml")
     if not to:
         raise click.UsageError("--to is missing: the address the customer writes to, or --since and --flows")
     to = canonical(to, channel) if channel else to
-    from_ = from_ or _somebody(to)
-    from_ = canonical(from_, channel) if channel else from_
-    with open_store(settings) as store:
-        sid = one_account(settings, account).sid
-        answer = inquire(sid, {"From": from_, "To": to, "Body": body, **dict(params)}, store, likelihood, lang=lang)
-        steps = [] if as_json else with_names(answer["steps"], sid, store)
+    from_ = from_ or _customer(to)
+    form = {"From": canonical(from_, channel) if channel else from_, "To": to, "Body": body, **dict(params)}
+    answer = foretell(here.account.sid, form, here.store, likelihood, lang=lang, at=None if at is None else at / 1000)
+    show(here, answer, form, as_json=as_json)
+
+
+def show(here: Here, answer: Mapping[str, Any], form: Mapping[str, str], *, as_json: bool) -> None:
+    """Print where a message would go, and end with 1 when no flow would take it."""
     if as_json:
         print_json(answer)
     else:
-        print_facts(
-            [
-                ("Message", f"{answer['channel']}  {from_} → {to}{f'  “{short(body, 60)}”' if body else ''}"),
-                ("Steps", steps),
-                ("Goes to", _verdict(answer)),
-            ]
-        )
+        text = f"  “{short(form['Body'], 60)}”" if form.get("Body") else ""
+        message = f"{answer['channel']}  {form['From']} → {form['To']}{text}"
+        steps = here.with_names(answer["steps"], answer["account_sid"])
+        print_facts([("Message", message), ("Steps", steps), ("Goes to", _goes_to(answer))])
     sys.exit(0 if answer["flex_flow_sid"] else 1)
 
 
-def _somebody(to: str) -> str:
-    """Return a customer on the channel of an address; where we know none, one with the same prefix."""
+def _customer(to: str) -> str:
+    """Return a customer on the channel of an address; of a channel that we do not know, one with the same prefix."""
     prefix = to.partition(":")[0] if ":" in to else ""
     known = (address for address in CUSTOMERS.values() if address.partition(":")[0] == prefix.lower())
-    return next(known, f"{prefix}:somebody" if prefix else CUSTOMERS["sms"])
+    return next(known, f"{prefix}:customer" if prefix else CUSTOMERS["sms"])
 
 
-def _verdict(answer: dict[str, object]) -> list[str]:
+def _goes_to(answer: Mapping[str, Any]) -> list[str]:
     if not answer["flex_flow_sid"]:
         return [
-            f"nobody: {answer['reason']}",
+            f"no flow: {answer['reason']}",
             "It would be kept as unrouted; see the flows there are with `router flows list`",
         ]
     paused = "; it is paused, so the message would wait" if answer["paused"] else ""

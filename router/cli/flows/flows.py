@@ -7,15 +7,16 @@ from typing import Final, TextIO
 import click
 from rich.text import Text
 
-from router.cli.context import base_url, load_settings_for_cli
-from router.cli.flows.changes import How, carry_out, current_flows, described, read_flow_file
+from router.cli.flows.changes import How, carry_out, current_flows, described, print_changes, read_flow_file
 from router.cli.flows.diff import diff as diff_command
-from router.cli.flows.import_live import import_
+from router.cli.flows.live import import_
 from router.cli.flows.log import log
 from router.cli.flows.warnings import described as described_warnings
 from router.cli.flows.warnings import foreseen, print_warnings
-from router.cli.output import clean, integration_line, print_changes, print_json, print_table, short, word
-from router.cli.reach import account_option, json_option, one_account, open_store, some_accounts
+from router.cli.here import Here, with_here
+from router.cli.options import Group, json_option
+from router.cli.output import clean, integration_line, print_json, print_table, short, word
+from router.cli.running import base_url
 from router.flow.diff import diff
 from router.flow.field import CHANNEL_TYPES
 from router.flow.file import export as to_toml
@@ -23,7 +24,7 @@ from router.flow.flex_flow import FlexFlow, to_resource
 from router.flow.warning import Surroundings, of_flow, of_flows
 from router.store import Store
 
-_COLUMNS: Final = ("SID", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS", "NAME")
+_COLUMNS: Final = ("SID", "NAME", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS")
 _PAGE: Final = 500
 _MATCH: Final = 60  # characters of a condition that `list` shows
 # What an account without flows is given to begin with: comments, so that applied as it is it changes nothing.
@@ -43,7 +44,7 @@ _EXAMPLE: Final = """\
 """
 
 
-@click.group()
+@click.group(cls=Group)
 def flows() -> None:
     """See and change the Flex Flows: which integration takes the messages for an address.
 
@@ -60,25 +61,21 @@ for command in (import_, diff_command, log):
 
 @flows.command("list")
 @click.option("--channel", type=click.Choice(CHANNEL_TYPES), help="Only those of this channel.")
-@click.option("--limit", type=click.IntRange(1), default=50, help="How many, the newest first. [50]")
-@account_option
+@click.option("--limit", type=click.IntRange(1), default=50, metavar="N", help="How many, the newest first. [50]")
 @json_option
-def list_(*, channel: str | None, limit: int, account: str | None, as_json: bool) -> None:
+@with_here
+def list_(here: Here, *, channel: str | None, limit: int, as_json: bool) -> None:
     """List the Flex Flows, the newest first."""
-    settings = load_settings_for_cli()
-    with open_store(settings) as store:
-        accounts = some_accounts(settings, account)
-        found = list(islice((flow for each in accounts for flow in _newest(store, each.sid, channel)), limit))
-        total = sum(store.flows.count(each.sid) for each in accounts)
+    found = list(islice((flow for each in here.accounts for flow in _newest(here.store, each.sid, channel)), limit))
+    total = sum(here.store.flows.count(each.sid) for each in here.accounts)
     if as_json:
-        print_json([to_resource(flow, base_url(settings)) for flow in found])
+        print_json([to_resource(flow, base_url(here.settings)) for flow in found])
     elif found:
-        print_table(
-            _COLUMNS, [_row(flow) for flow in found], whole=("SID", "CHANNEL", "STATUS"), spare=("ANSWERS", "NAME")
-        )
+        rows = [_row(flow) for flow in found]
+        print_table(_COLUMNS, rows, whole=("SID", "CHANNEL", "STATUS"), spare=("ANSWERS",), brief=("SID",))
         if len(found) == limit < total:
             click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")
-        print_warnings(of_flows(found, Surroundings.of(settings)))
+        print_warnings(of_flows(found, Surroundings.of(here.settings)))
     elif total:
         click.echo(f"No flow of the channel {channel} among {total:,}.")
     else:
@@ -98,30 +95,27 @@ def _row(flow: FlexFlow) -> tuple[str | Text, ...]:
     match = f"  if {short(flow.match, _MATCH)}" if flow.match else ""
     return (
         flow.sid,
+        f"{flow.friendly_name}{languages}{match}",
         flow.channel_type,
         flow.contact_identity,
         word(status),
         integration_line(flow),
         flow.response,
-        f"{flow.friendly_name}{languages}{match}",
     )
 
 
 @flows.command()
 @click.option("--secrets", is_flag=True, help="With signing keys; without them, applied flows keep those they have.")
-@account_option
-def export(*, secrets: bool, account: str | None) -> None:
+@with_here
+def export(here: Here, *, secrets: bool) -> None:
     """Print all Flex Flows as TOML, which `apply` takes back unchanged.
 
     \b
       router flows export > flows.toml
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
-    with open_store(settings) as store:
-        sid = one_account(settings, account).sid
-        click.echo(f"# Flex Flows of {sid}. Change them and say: router flows apply FILE\n")
-        written = to_toml(current_flows(store, sid), secrets=secrets)
-        click.echo(written or _EXAMPLE, nl=False)
+    sid = here.account.sid
+    click.echo(f"# Flex Flows of {sid}. Change them and say: router flows apply FILE\n")
+    click.echo(to_toml(current_flows(here.store, sid), secrets=secrets) or _EXAMPLE, nl=False)
 
 
 @flows.command()
@@ -129,10 +123,10 @@ def export(*, secrets: bool, account: str | None) -> None:
 @click.option("--prune", is_flag=True, help="Also remove the flows that the file does not have.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@account_option
 @json_option
+@with_here
 def apply(  # noqa: PLR0913 - one for each option
-    *, file: TextIO, prune: bool, dry_run: bool, yes: bool, account: str | None, as_json: bool
+    here: Here, *, file: TextIO, prune: bool, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
     """Add and change Flex Flows as FILE says (TOML; - for standard input).
 
@@ -148,23 +142,19 @@ def apply(  # noqa: PLR0913 - one for each option
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)
     how.check()
-    settings = load_settings_for_cli()
-    with open_store(settings) as store:
-        owner = one_account(settings, account)
-        wanted = read_flow_file(file, settings, owner.sid)
-        current = list(current_flows(store, owner.sid))
-        changes = diff(current, wanted, prune=prune)
-        around = Surroundings.of(settings, store.languages.loaded(owner.sid))
-        warnings = foreseen(current, changes, wanted, around)
-        if changes and not as_json:
+    owner, store = here.account, here.store
+    wanted = read_flow_file(file, here.settings, owner.sid)
+    current = list(current_flows(store, owner.sid))
+    changes = diff(current, wanted, prune=prune)
+    around = Surroundings.of(here.settings, store.languages.loaded(owner.sid))
+    warnings = foreseen(current, changes, wanted, around)
+    if not as_json:
+        if changes:
             print_changes(changes, lambda flow: of_flow(flow, around))
-        if not as_json:
-            changed = {change.after.sid for change in changes if change.after}
-            print_warnings([each for each in warnings if each.flow.sid not in changed or each.among_others])
-        written = bool(changes) and carry_out(
-            store, changes, how, by="router flows apply", again="apply the file again for the rest"
-        )
+        else:
+            click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")
+        changed = {change.after.sid for change in changes if change.after}
+        print_warnings([each for each in warnings if each.flow.sid not in changed or each.among_others])
+    written = carry_out(store, changes, how, by="router flows apply", again="apply the file again for the rest")
     if as_json:
         print_json({"changes": described(changes), "warnings": described_warnings(warnings), "written": written})
-    elif not changes:
-        click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")

@@ -1,21 +1,28 @@
-"""What a live account has at Twilio, as flows of ours, and how that differs from the flows that are here.
+"""`router flows import`: what a live account has at Twilio, as flows of ours, and how that differs from those here.
 
 A FlexFlow becomes the flow of the same SID, an Address Configuration (`IG…`) the flow whose SID has the same digits.
 What Twilio does not know of a flow (`Paused`, `ValidityPeriod`, a signing key, …) stays as it is here.
 """
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from router.cli.progress import watched
-from router.errors import InvalidFlow
+import click
+
+from router.cli.flows.changes import How, carry_out, current_flows, described, print_changes
+from router.cli.here import Here, with_here
+from router.cli.options import json_option
+from router.cli.output import clean, print_json, watched
+from router.errors import InvalidFlow, RouterError
 from router.flow.address_configuration import from_form
-from router.flow.diff import Change, in_order
+from router.flow.diff import Change, change, in_order
 from router.flow.file import address_of
 from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters
+from router.flow.warning import Surroundings, of_flow
 from router.sid import is_sid
 from router.twilio_api.flows import LiveAccount, LiveRecord
 
@@ -62,10 +69,56 @@ class Comparison:
         """Say whether there is no difference."""
         return not (self.changes or self.left_out or self.only_here)
 
+    def print_left_out(self) -> None:
+        """Say which records of Twilio cannot be flows here, and why."""
+        for each in self.left_out:
+            click.echo(f"! left out  {clean(str(each))}")
 
-def read_live(live: LiveAccount) -> list[LiveRecord]:
-    """Read all FlexFlows and Address Configurations, all of them or none; show on a terminal how far it is."""
-    return [*watched("Reading FlexFlows", live.flex_flows()), *watched("Reading addresses", live.addresses())]
+
+@click.command("import")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@with_here
+def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Take the FlexFlows and Address Configurations of the live account over from Twilio.
+
+    \b
+      router flows import --dry-run
+      router flows import --yes
+
+    SIDs stay those of Twilio. Everything is read and checked, and what would change is shown, before the first flow is
+    written; nothing is removed. Done again, it brings what has changed at Twilio since. Exits with 1 when Twilio has
+    records that cannot be flows here; it names each.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    how = How(dry_run, yes, as_json)
+    how.check()
+    found, around = compare_live(here), Surroundings.of(here.settings)
+    if not as_json and found.changes:
+        print_changes(found.changes, lambda flow: of_flow(flow, around))
+    if not as_json:
+        found.print_left_out()
+        if not found.changes:
+            click.echo(f"Nothing to change: Twilio has {found.read:,} flows and addresses.")
+    written = carry_out(here.store, found.changes, how, by="router flows import", again="import again for the rest")
+    if as_json:
+        left_out = [asdict(each) for each in found.left_out]
+        print_json({"changes": described(found.changes), "left_out": left_out, "written": written})
+    if found.left_out:
+        raise RouterError(f"{len(found.left_out):,} of {found.read:,} flows and addresses cannot be here as they are")
+
+
+def compare_live(here: Here) -> Comparison:
+    """Read the live account, all of it or nothing, and compare it with the flows here; raise RouterError."""
+    account, live = here.account, LiveAccount(here.settings, here.account)
+    records = [*watched("Reading FlexFlows", live.flex_flows()), *watched("Reading addresses", live.addresses())]
+    return compare(
+        records,
+        current_flows(here.store, account.sid),
+        account_sid=account.sid,
+        handlers=here.settings.handlers_of(account.sid),
+        now=int(time.time()),
+    )
 
 
 def compare(
@@ -98,8 +151,8 @@ def compare(
         if reason:
             label = str(record.values.get("friendly_name") or record.values.get("address") or "")
             left_out.append(LeftOut(record.sid, label, reason))
-        elif before is None or replace(after, date_updated=before.date_updated) != before:
-            changes.append(Change(before, after))
+        elif found := change(before, after):
+            changes.append(found)
     only_here = (flow for flow in current.values() if flow.sid not in unique and _is_expressible(flow))
     return Comparison(len(unique), in_order(changes), tuple(left_out), tuple(only_here))
 

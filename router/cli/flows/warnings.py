@@ -1,13 +1,11 @@
-"""What commands say of flows that may not do what is meant."""
+"""What commands say about flows that are valid and may not do what is meant."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import click
-
 from router.cli.flows.changes import named
-from router.cli.output import clean
-from router.flow.diff import Change
+from router.cli.output import console, styled
+from router.flow.diff import Change, applied
 from router.flow.file import FileFlow
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings, Warned, of_flows, sharing
@@ -18,14 +16,8 @@ _SHOWN: Final = 20
 def foreseen(
     current: Iterable[FlexFlow], changes: Sequence[Change], wanted: Iterable[FileFlow], around: Surroundings
 ) -> list[Warned]:
-    """Tell what is to be known, once the changes are made, of the enabled flows at the addresses of a flow file."""
-    flows = {flow.sid: flow for flow in current}
-    for change in changes:
-        if change.before:
-            flows.pop(change.before.sid, None)
-        if change.after:
-            flows[change.after.sid] = change.after
-    return of_flows(sharing(flows.values(), [each.flow for each in wanted]), around)
+    """Return the warnings about the enabled flows at the addresses of a flow file, once the changes are made."""
+    return of_flows(sharing(applied(current, changes), [each.flow for each in wanted]), around)
 
 
 def described(warnings: Iterable[Warned]) -> list[dict[str, Any]]:
@@ -38,6 +30,7 @@ def print_warnings(warnings: Sequence[Warned]) -> None:
     for each in warnings[:_SHOWN]:
         flow = each.flow
         line = f"! {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}” {each}"
-        click.secho(clean(line), fg="red" if each.fault else "yellow")
+        console().print(styled(line, "fault" if each.fault else "warning"), soft_wrap=True)
     if len(warnings) > _SHOWN:
-        click.secho(f"! … and {len(warnings) - _SHOWN:,} more; `router doctor` tells of all flows", fg="yellow")
+        more = f"! … and {len(warnings) - _SHOWN:,} more; `router doctor` lists those of all flows"
+        console().print(styled(more, "warning"), soft_wrap=True)

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from router.cli.context import address, listening
+from router.cli.running import address, listening
 from router.errors import RouterError
 from router.settings import Settings
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import click
 
-from router.cli.context import gunicorn_of, load_settings_for_cli
-from router.cli.reach import open_store
+from router.cli.here import open_store
+from router.cli.running import gunicorn_of, load_settings_for_cli
 from router.errors import RouterError, StoreUnavailable
 from router.settings import Settings
 

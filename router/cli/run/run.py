@@ -15,10 +15,10 @@ import click
 from router.cli.banner import Start, banner
 from router.cli.connect.connect import names_of
 from router.cli.connect.connector import Connector
-from router.cli.context import record_gunicorn, recorded
 from router.cli.run.demo import configuration, variables
 from router.cli.run.listen import check_address, free_tunnel_port, wait_until_up
 from router.cli.run.supervisor import Supervisor
+from router.cli.running import record_gunicorn, recorded
 from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
 from router.settings import Row, Settings, load, table

@@ -1,5 +1,6 @@
 """A webhook called as Twilio calls it: signed, by POST or GET, with Twilio's patience, redirects followed.
 
+The fragment of a webhook's URL tells Twilio of its patience, as `#rc=2&rp=ct,5xx`:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 """
@@ -7,52 +8,107 @@ https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 import time
 import uuid
 from dataclasses import dataclass, replace
-from typing import Final, Literal
-from urllib.parse import urlencode, urljoin, urlsplit
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+
+import click
 
 from router.cli.http import Answered, NoAnswer, exchange
-from router.cli.send.override import Overrides
+from router.cli.send.signing import Fields, Method, Signing
 from router.message.inbound import FORM
-from router.message.signature import Key, sign, url_to_sign
-
-__all__ = ["REDIRECTS", "TAMPERS", "Answered", "Fields", "Method", "NoAnswer", "Signing", "call", "send"]
-
-Fields = list[tuple[str, str]]
-Method = Literal["POST", "GET"]
+from router.message.signature import url_to_sign
+from router.url import is_http_url
 
 # How many redirects Twilio follows: https://www.twilio.com/docs/api/errors/11215
 REDIRECTS: Final = 10
 _REDIRECT: Final = range(300, 400)
 _KEEP_THE_METHOD: Final = (307, 308)
 _FAILED: Final = 400
-
-TAMPERS: Final = {
-    "body": "a parameter is added after it was signed",
-    "url": "it is signed for another URL: https in place of http, or the other way round",
-    "key": "it is signed with a key that is not the account's",
-    "scheme": "it names another signing scheme than the one it is signed by",
-    "missing": "it has no signature",
-    "account": "it is of an account that is not served here",
-}
-"""Ways to break a webhook, each of which must be refused."""
+_POLICIES: Final = frozenset(("ct", "rt", "4xx", "5xx", "all"))
+# The ranges that Twilio allows: ms, ms, ms, and times.
+_RANGES: Final = {"ct": (100, 10_000), "rt": (100, 15_000), "tt": (100, 15_000), "rc": (0, 5)}
+_OTHERS: Final = frozenset(("sni", "e"))
 
 
 @dataclass(frozen=True, slots=True)
-class Signing:
-    """How a webhook is signed: the key, and for a shared key the header that names it.
+class Overrides:
+    """How long Twilio waits, in seconds, and how often it asks again after what; the defaults are Twilio's.
 
-    `tamper` is one of `TAMPERS`, or "".
+    Args:
+        connect: for the connection.
+        read: for the answer.
+        total: for all attempts together.
+        retries: how many attempts may follow the first one.
+        policy: after what: `ct` no connection, `rt` no answer in time, `4xx`, `5xx`, `all`.
     """
 
-    key: Key
-    header: str = ""
-    tamper: str = ""
+    connect: float = 5.0
+    read: float = 15.0
+    total: float = 15.0
+    retries: int = 1
+    policy: frozenset[str] = frozenset(("ct",))
+
+    @classmethod
+    def of(cls, url: str) -> "Overrides":
+        """Read those of a URL.
+
+        Raises:
+            ValueError: a name or a value that Twilio does not know; the sentence says which.
+        """
+        given = dict(parse_qsl(urlsplit(url).fragment, keep_blank_values=True))
+        for name, text in given.items():
+            low, high = _RANGES.get(name, (0, 0))
+            if name in _RANGES and not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+                raise ValueError(f"{name}={text[:20]} is not a number from {low} to {high}")
+            if name == "rp" and not set(text.split(",")) <= _POLICIES:
+                raise ValueError(f"rp={text[:40]} is not of {', '.join(sorted(_POLICIES))}")
+            if name not in _RANGES | dict.fromkeys(("rp", *_OTHERS)):
+                raise ValueError(f"{name[:20]!r} is no connection override")
+        usual = cls()
+        return cls(
+            connect=int(given.get("ct", 1000 * usual.connect)) / 1000,
+            read=int(given.get("rt", 1000 * usual.read)) / 1000,
+            total=int(given.get("tt", 1000 * usual.total)) / 1000,
+            retries=int(given.get("rc", usual.retries)),
+            policy=frozenset(given["rp"].split(",")) if "rp" in given else usual.policy,
+        )
+
+    def again(self, failure: str, attempts: int, seconds: float) -> bool:
+        """Say whether Twilio asks again.
+
+        Args:
+            failure: `ct`, `rt`, `4xx` or `5xx`; "" is none.
+            attempts: how often it has asked.
+            seconds: since it asked first.
+        """
+        repeated = failure in self.policy or "all" in self.policy
+        return bool(failure) and repeated and attempts <= self.retries and seconds < self.total
+
+
+class WebUrl(click.ParamType[str]):
+    """The absolute http or https URL of a webhook."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        text = str(value)
+        usable = is_http_url(text)
+        if usable and not text.isascii():
+            self.fail(f"{text[:80]!r} holds characters that belong percent-encoded", param, ctx)
+        if not usable:
+            self.fail(f"{text[:80]!r} is not an absolute http or https URL, as https://example.com/sms", param, ctx)
+        try:
+            Overrides.of(text)
+        except ValueError as error:
+            self.fail(f"the fragment of {text[:80]!r}: {error}", param, ctx)
+        return text
 
 
 def send(  # noqa: PLR0913 - where to, what, how it is signed, and how long to wait
     url: str,
     form: Fields,
-    key: Key | Signing,
+    signing: Signing,
     *,
     signed_as: str = "",
     method: Method = "POST",
@@ -63,62 +119,56 @@ def send(  # noqa: PLR0913 - where to, what, how it is signed, and how long to w
     Args:
         url: where to.
         form: its parameters.
-        key: what signs.
+        signing: what signs.
         signed_as: the URL as it is written at Twilio, where that is another one than `url`.
         method: with GET the parameters are in the query.
         overrides: how long to wait, where that is not as long as Twilio does.
 
     Raises:
-        NoAnswer: nobody listens, or nobody answers in the time that Twilio waits.
+        NoAnswer: nothing listens there, or it does not answer in the time that Twilio waits.
     """
-    times = overrides or Overrides()
-    signing = key if isinstance(key, Signing) else Signing(key)
-    encoded = urlencode(form)
+    times, encoded = overrides or Overrides(), urlencode(form)
     public = url_to_sign(signed_as or url)
     headers = {
         "Accept": "*/*",
         "User-Agent": "TwilioProxy/1.1",
         "X-Home-Region": "us1",
         "I-Twilio-Idempotency-Token": str(uuid.uuid4()),
-        **_signature(public if method == "POST" else _with_query(public, encoded), form, signing, method),
+        **signing.headers(public if method == "POST" else _with_query(public, encoded), form, method),
     }
     if signing.tamper == "body":
         encoded += "&Tampered=1"
+    body = None
     if method == "GET":
-        where = _with_query(url.partition("#")[0], encoded)
-        return exchange(method, where, None, headers, connect=times.connect, read=times.read)
-    headers["Content-Type"] = f"{FORM}; charset=UTF-8"
-    return exchange(method, url, encoded.encode(), headers, connect=times.connect, read=times.read)
+        url = _with_query(url.partition("#")[0], encoded)
+    else:
+        headers["Content-Type"] = f"{FORM}; charset=UTF-8"
+        body = encoded.encode()
+    return exchange(method, url, body, headers, connect=times.connect, read=times.read)
 
 
 def call(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:
     """Send a webhook as Twilio does: again after some failures, as the URL's fragment says, and where it redirects to.
 
     The arguments and what it raises are those of `send`.
-
-    https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
     """
     overrides = Overrides.of(url)
-    end = time.monotonic() + overrides.total
+    began = time.monotonic()
     attempts, seconds = 0, 0.0
     while True:
         attempts += 1
-        began = time.monotonic()
+        attempt_began = time.monotonic()
+        left = replace(overrides, read=max(0.1, min(overrides.read, overrides.total - (attempt_began - began))))
         try:
-            answered = _followed(url, form, signing, signed_as, method, replace(overrides, read=_left(overrides, end)))
+            answered = _followed(url, form, signing, signed_as, method, left)
         except NoAnswer as error:
-            failure = "rt" if error.connected else "ct"
-            if attempts > overrides.retries or not overrides.repeats(failure) or time.monotonic() >= end:
+            if not overrides.again("rt" if error.connected else "ct", attempts, time.monotonic() - began):
                 raise
         else:
+            seconds += time.monotonic() - attempt_began
             failure = f"{answered.status // 100}xx" if answered.status >= _FAILED else ""
-            seconds += time.monotonic() - began
-            if attempts > overrides.retries or not overrides.repeats(failure) or time.monotonic() >= end:
+            if not overrides.again(failure, attempts, time.monotonic() - began):
                 return replace(answered, seconds=seconds, attempts=attempts)
-
-
-def _left(overrides: Overrides, end: float) -> float:
-    return max(0.1, min(overrides.read, end - time.monotonic()))
 
 
 def _followed(  # noqa: PLR0913, PLR0917 - those of `call`, and how long to wait
@@ -143,22 +193,6 @@ def _followed(  # noqa: PLR0913, PLR0917 - those of `call`, and how long to wait
         answered = send(at, form, signing, signed_as=where, method=method, overrides=overrides)
         redirects += 1
     return replace(answered, redirects=redirects)
-
-
-def _signature(public: str, form: Fields, signing: Signing, method: Method) -> dict[str, str]:
-    """Return the headers that sign a request, broken where that is wanted."""
-    key, header, tamper = signing.key, signing.header, signing.tamper
-    if tamper == "missing":
-        return {}
-    if tamper == "key":
-        key = replace(key, secret=b"not " + key.secret)
-    if tamper == "scheme":
-        header = "" if header else "key=webhooks_sharedkey_00000000000000000000000000,algorithm=HMAC_SHA256"
-    if tamper == "url":
-        scheme, _, rest = public.partition("://")
-        public = f"{'http' if scheme == 'https' else 'https'}://{rest}"
-    headers = {"X-Twilio-Signature": sign(public, form if method == "POST" else (), key)}
-    return headers | {"X-Twilio-Webhooks-Signature-Settings": header} if header else headers
 
 
 def _with_query(url: str, query: str) -> str:

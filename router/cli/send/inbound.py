@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from router.cli.send.call import Fields
+from router.cli.send.signing import Fields
 
-# The customer who writes when nobody else is named; numbers of the kind that is reserved for fiction.
+# The customer who writes unless another is named; numbers of the kind that is reserved for fiction.
 CUSTOMERS: Final = {
     "sms": "+14155550100",
     "whatsapp": "whatsapp:+14155550100",
@@ -52,7 +52,7 @@ class Media:
 
     @classmethod
     def parse(cls, text: str) -> "Media":
-        """Read `URL` or `URL,TYPE`; the type is told from the URL where it is not given."""
+        """Read `URL` or `URL,TYPE`; the type is guessed from the URL where it is not given."""
         url, _, content_type = text.rpartition(",")
         if not url or not _MEDIA_TYPE.fullmatch(content_type):
             url, content_type = text, mimetypes.guess_type(urlsplit(text).path)[0] or "application/octet-stream"

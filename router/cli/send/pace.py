@@ -62,7 +62,7 @@ class Pace(Generic[T]):
             raise self._failure[0]
 
     def _joins(self, item: T) -> bool:
-        """Put an item into its lane; say whether somebody has to begin to drain it."""
+        """Put an item into its lane; say whether the lane is new, and has to be drained."""
         with self._lock:
             waiting = self._lanes.get(self.lane(item))
             if waiting is not None:

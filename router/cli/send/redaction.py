@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from router.cli.send.call import Fields
+from router.cli.send.signing import Fields
 
 # Parameters that say nothing of the customer, and what routing needs. N is a number.
 KEPT: Final = (
@@ -19,12 +19,12 @@ KEPT: Final = (
     "MediaContentTypeN", "ReferralMediaContentType", "ReferralSourceType", "SmsStatus", "ApiVersion", "MessageType",
     "ButtonType", "OptOutType", "ErrorCode", "Forwarded", "FrequentlyForwarded",
 )  # fmt: skip
-# Parameters that hold somebody's address: the customer's, which is replaced, or ours, which is kept.
+# Parameters that hold an address: the customer's, which is replaced, or ours, which is kept.
 ADDRESSES: Final = (
     "From", "WaId", "ExternalUserId", "ExternalUserIdentifier", "ParentExternalUserId", "OriginalRepliedMessageSender",
 )  # fmt: skip
 _NUMBER: Final = re.compile(r"\d+$")
-# What a kept parameter, or a name, looks like that holds nobody's name or number: else it is masked all the same, as
+# What a kept parameter, or a name, looks like that holds no person's name or number; any other is masked too, as
 # the file name in `text/x-vcard; name="Zoë.vcf"`, or a number that is the name of something in JSON.
 _PLAIN: Final = re.compile(r"[A-Z]{2}[0-9a-f]{32}|(?!.*\d{5})[\w./+-]{0,64}", re.ASCII)
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -75,7 +75,7 @@ class Redaction:
 
 
 def _named(name: str) -> str:
-    """Return the name of a parameter, or of something in JSON; masked where it may be somebody's."""
+    """Return the name of a parameter, or of something in JSON; masked where it may be a person's."""
     return name if _PLAIN.fullmatch(name) else _masked(name)
 
 

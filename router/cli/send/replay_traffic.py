@@ -3,24 +3,23 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from router.cli.context import load_settings_for_cli
-from router.cli.output import number, print_facts, print_table, short
-from router.cli.reach import account_option, one_account, open_store
-from router.cli.send import report as told
-from router.cli.send import sent as outcome
-from router.cli.send.sender import Outgoing, WebUrl, dispatch, here
-from router.cli.send.signer import key_option, signing
+from router.cli.here import Here, one_account, with_here
+from router.cli.http import NoAnswer
+from router.cli.options import wait_option
+from router.cli.output import number, print_table, short
+from router.cli.send import report
+from router.cli.send.call import WebUrl
+from router.cli.send.sender import Outgoing, dispatch, not_sent, own_webhook
+from router.cli.send.signing import key_option, signing
 from router.cli.send.traffic import Recorded, read
 from router.errors import RouterError
 from router.message.address import canonical, channel_of
-from router.printable import to_json
 from router.settings import Account, Settings
 from router.sid import is_sid, new_sid
 
@@ -32,7 +31,7 @@ _SIDS: Final = ("MessageSid", "SmsSid", "SmsMessageSid", "OriginalRepliedMessage
 
 
 class Speed(click.ParamType[float]):
-    """How much faster than it was: a number, or `max`; 0 stands for `max`."""
+    """How many times faster than recorded: a number, or `max`; 0 stands for `max`."""
 
     name = "speed"
 
@@ -51,24 +50,22 @@ class Speed(click.ParamType[float]):
 
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
-@click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="So much faster than it was. [1]")
+@click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="How many times faster than recorded. [1]")
 @click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it all. [the router that runs here]")
 @click.option("--to", help="The address written to, in place of those recorded.")
-@account_option
 @key_option
 @click.option("--same-sids", is_flag=True, help="Keep the MessageSids: what was received before is a duplicate.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be sent, and when.")
-@click.option(
-    "--wait", type=click.FloatRange(0), default=5.0, metavar="S", help="Seconds to wait for the deliveries. [5]"
-)
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what would be sent, and when.")
+@wait_option
 @click.option("--json", "as_json", is_flag=True, help="Write one line of JSON for each message, for programs.")
+@with_here
 def replay_traffic(  # noqa: PLR0913 - one for each option
+    here: Here,
     *,
     file: Path,
     speed: float,
     url: str | None,
     to: str | None,
-    account: str | None,
     key: str | None,
     same_sids: bool,
     dry_run: bool,
@@ -83,32 +80,28 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
       router replay-traffic production.jsonl --account AC… --to +15005550006 --speed max
       router record - --since 1h | router replay-traffic - --url http://127.0.0.1:9000/webhooks/message
 
-    At the pace at which it came, or faster; each conversation in its order. Every message gets a new MessageSid, for
-    with its own it may be a duplicate. What another account received is sent as --account says. The exit status is 1
-    when a message was refused, or not delivered in time.
+    At the pace at which it was recorded, or faster; each conversation in its order. Every message gets a new
+    MessageSid: with its own it may be a duplicate. With --account, messages of another account are sent as that
+    account's. The exit status is 1 when a message was refused, or not delivered in time.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    settings = load_settings_for_cli()
     recorded = sorted(read(file), key=lambda each: each.at)
     if not recorded:
         raise RouterError(f"{file} holds no messages")
-    plan = _Plan(settings, file, account, key, url, to, same_sids=same_sids)
+    plan = _Plan(here.settings, file, here.account_sid, key, url, to, same_sids=same_sids)
     items = list(plan.items(recorded, speed))
     if dry_run:
         _foretell(items)
         return
-    with ExitStack() as stack:
-        store = stack.enter_context(open_store(settings)) if settings.redis_url else None
-        began = time.monotonic()
+    store, began = here.own_store, time.monotonic()
+    try:
         sending = dispatch(items, at_once=_AT_ONCE, label=f"Replaying {file.name}")
-        seconds = time.monotonic() - began
-        if store is not None:
-            outcome.follow(sending.sent, store, 0 if sending.interrupted else wait)
-    if as_json:
-        for each in sending.sent:
-            click.echo(to_json(outcome.resource(each)))
-    elif sending.sent:
-        print_facts(told.many(sending.sent, "recorded messages", seconds))
-    sys.exit(outcome.exit_status(sending.sent, len(items)))
+    except NoAnswer as error:
+        raise not_sent(error, url) from None
+    seconds = time.monotonic() - began
+    if store is not None:
+        sending.follow(store, wait)
+    report.print_many(sending.sent, "recorded messages", seconds, as_json=as_json)
+    sys.exit(sending.exit_status())
 
 
 @dataclass(slots=True)
@@ -146,7 +139,7 @@ class _Plan:
                     "no address"
                 )
         form = [(name, replaced.get(name, self._sid(name, value))) for name, value in recorded.form]
-        where, signed_as = (self.url, self.url) if self.url else here(self.settings, recorded.channel)
+        where, signed_as = (self.url, self.url) if self.url else own_webhook(self.settings, recorded.channel)
         return Outgoing(where, signed_as, form, signing(owner, self.key), recorded.method)
 
     def _owner(self, recorded: Recorded, sid: str) -> Account:

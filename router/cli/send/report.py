@@ -6,9 +6,10 @@ from typing import Final
 
 from rich.text import Text
 
-from router.cli.output import Facts, clean, flow_line, number, short, word
-from router.cli.send.call import TAMPERS, Answered
-from router.cli.send.sent import GOOD, OK, ON_ITS_WAY, Sent
+from router.cli.http import Answered
+from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, short, word
+from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
+from router.cli.send.signing import TAMPERS
 from router.cli.send.verdict import ERRORS, verdict
 from router.flow.flex_flow import FlexFlow
 from router.store.deliveries import Delivery
@@ -18,7 +19,7 @@ _FAILURES: Final = 10
 _LATE: Final = 1.1
 _GRACE: Final = 1.0
 # Parameters that make a message special, which are shown with it.
-_TOLD: Final = (
+_SPECIAL: Final = (
     "ButtonPayload", "InteractiveData", "FlowData", "Latitude", "Longitude", "Label", "OriginalRepliedMessageSid",
     "ReferralHeadline", "ReferralSourceUrl", "Forwarded", "MessagingServiceSid", "OptOutType", "ErrorCode", "ErrorUrl",
 )  # fmt: skip
@@ -31,7 +32,7 @@ _WHY: Final = {
 
 
 def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
-    """Tell of one message: what was sent, answered, and done.
+    """Describe one message: what was sent, answered, and done.
 
     Args:
         sent: the message.
@@ -42,7 +43,7 @@ def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
     form, media = sent.form, int(sent.form.get("NumMedia", "0"))
     message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form.get("Body"))]
     message += [f"{form[f'MediaContentType{n}']}  {form[f'MediaUrl{n}']}" for n in range(media)]
-    message += [f"{name} {form[name]}" for name in _TOLD if form.get(name)]
+    message += [f"{name} {form[name]}" for name in _SPECIAL if form.get(name)]
     facts: Facts = [("Sent", message), ("Signed", f"with {signer}{_broken(sent)}")]
     if sent.failed:
         facts += [("Answer", _answer(sent.failed)), ("Twilio", verdict(sent.failed).lines), ("Fallback", sent.url)]
@@ -102,15 +103,24 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
     return text
 
 
-def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Facts:
-    """Tell of many messages in numbers, and of the first that failed one by one.
+def print_many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0, *, as_json: bool) -> None:
+    """Print many messages in numbers, and the first that failed one by one; for a program each as a line of JSON.
 
     Args:
-        sent: the messages, at least one.
+        sent: the messages.
         what: what they are, as `sms messages`.
         seconds: how long it took to send them.
         rate: how many a second were wanted, 0 for as many as there could be.
+        as_json: whether it is for a program.
     """
+    if as_json:
+        for each in sent:
+            print_line(each.resource())
+    elif sent:
+        print_facts(_many(sent, what, seconds, rate))
+
+
+def _many(sent: Sequence[Sent], what: str, seconds: float, rate: float) -> Facts:
     states = [each.delivery.state for each in sent if each.delivery]
     failed = [each for each in sent if not each.good]
     head = f"{len(sent):,} {what} of {number(len({each.form['From'] for each in sent}), 'customer')} to "
@@ -119,7 +129,7 @@ def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Fa
     reached = len(sent) / max(seconds, 0.001)
     short_of = ""
     if rate and seconds > len(sent) / rate * _LATE + _GRACE:
-        short_of = f", where {rate:,g} were wanted: the answers came too late for more"
+        short_of = f", instead of {rate:,g}: the answers came too late for more"
     facts: Facts = [
         ("Sent", f"{head}, in {seconds:.1f} s ({reached:,.0f} a second{short_of})"),
         ("Answers", [_counts(_status(each) for each in sent), _percentiles(sent)]),
@@ -132,7 +142,7 @@ def many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0) -> Fa
             f"  {each.delivery.error if each.delivery else each.verdict.logged or each.verdict.reason}".rstrip()
             for each in failed[:_FAILURES]
         ]
-        facts.append(("Not well", [*lines, *[f"and {len(failed) - _FAILURES:,} more"] * (len(failed) > _FAILURES)]))
+        facts.append(("Failed", [*lines, *[f"and {len(failed) - _FAILURES:,} more"] * (len(failed) > _FAILURES)]))
     return facts
 
 
@@ -144,7 +154,7 @@ def _duplicates(sent: Sequence[Sent]) -> str:
 def _percentiles(sent: Sequence[Sent]) -> str:
     times = sorted(each.answered.seconds * 1000 for each in sent if each.answered.status)
     if not times:
-        return "nobody answered"
+        return "no answer at all"
     half, most, nearly = (times[int(part * (len(times) - 1))] for part in (0.5, 0.95, 0.99))
     slowest = f"the slowest after {times[-1]:.0f} ms"
     return f"half within {half:.0f} ms, 95 % within {most:.0f} ms, 99 % within {nearly:.0f} ms, {slowest}"

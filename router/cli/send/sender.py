@@ -1,6 +1,7 @@
-"""Sends webhooks, one or very many, at their time, and keeps how each was answered."""
+"""Sends webhooks, one or very many, at their time; keeps how each was answered and what became of its message."""
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
@@ -8,38 +9,86 @@ from typing import Any, Final
 
 import click
 
-from router.cli.context import base_url
-from router.cli.send.call import Answered, Fields, Method, NoAnswer, Signing, call
-from router.cli.send.override import Overrides
+from router.cli.http import Answered, NoAnswer
+from router.cli.running import base_url
+from router.cli.send.call import call
 from router.cli.send.pace import Pace
-from router.cli.send.sent import Sent
+from router.cli.send.signing import Fields, Method, Signing
+from router.cli.send.verdict import ERRORS, Verdict, verdict
 from router.cli.terminal import unguarded
+from router.errors import RouterError
+from router.flow.flex_flow import FlexFlow
+from router.queries.deliveries import describe
 from router.settings import Settings
-from router.url import is_http_url
+from router.store import Store
+from router.store.deliveries import Delivery
 
-
-class WebUrl(click.ParamType[str]):
-    """The absolute http or https URL of a webhook."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check it."""
-        text = str(value)
-        usable = is_http_url(text)
-        if usable and not text.isascii():
-            self.fail(f"{text[:80]!r} holds characters that belong percent-encoded", param, ctx)
-        if not usable:
-            self.fail(f"{text[:80]!r} is not an absolute http or https URL, as https://example.com/sms", param, ctx)
-        try:
-            Overrides.of(text)
-        except ValueError as error:
-            self.fail(f"the fragment of {text[:80]!r}: {error}", param, ctx)
-        return text
-
-
+GOOD: Final = ("delivered", "redirected")
+ON_ITS_WAY: Final = ("queued", "sending")
+OK: Final = range(200, 300)
+_REFUSED: Final = (401, 403)  # how a webhook says that a signature is wrong; the router says 403
+# Between two looks at a delivery: short against what a person notices, long against what a look costs.
+_LOOK: Final = 0.05
 _STEPS: Final = 200  # states of the progress bar: each one is written to the terminal
 _MANY: Final = 20  # messages, from which on progress is shown
+
+
+@dataclass(slots=True)
+class Sent:
+    """One message that was sent: its form, its answer, and what the store knows of it.
+
+    `tamper` says how it was broken on purpose, one of `TAMPERS`, or "". Where the webhook failed and the fallback URL
+    was called, `failed` is the webhook's answer, and `answered` that of the fallback.
+    """
+
+    form: dict[str, str]
+    answered: Answered
+    url: str = ""
+    tamper: str = ""
+    failed: Answered | None = None
+    delivery: Delivery | None = None
+    flow: FlexFlow | None = None
+
+    @property
+    def sid(self) -> str:
+        """Its MessageSid."""
+        return self.form["MessageSid"]
+
+    @property
+    def good(self) -> bool:
+        """Whether it was taken and, where that can be seen, delivered; whether it was refused, when it was tampered."""
+        if self.tamper:
+            return self.answered.status in _REFUSED
+        return not self.verdict.fallback and (self.delivery is None or self.delivery.state in GOOD)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What Twilio makes of the answer."""
+        return verdict(self.answered)
+
+    def resource(self) -> dict[str, Any]:
+        """Return it for a program."""
+        seen, failed = self.verdict, self.failed
+        return {
+            "sid": self.sid,
+            "account_sid": self.form["AccountSid"],
+            "from": self.form["From"],
+            "to": self.form["To"],
+            "body": self.form.get("Body", ""),
+            "url": self.url,
+            "tamper": self.tamper or None,
+            "failed": {"status": failed.status or None, "error_code": verdict(failed).code} if failed else None,
+            "status": self.answered.status or None,
+            "seconds": round(self.answered.seconds, 4),
+            "answer": self.answered.body.decode(errors="replace"),
+            "twilio": {
+                "error_code": seen.code or None,
+                "reason": seen.reason or None,
+                "calls_fallback": seen.fallback,
+                "does": [] if seen.fallback else list(seen.does),
+            },
+            "delivery": describe(self.delivery) if self.delivery else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +113,7 @@ class Outgoing:
 
     def send(self) -> Sent:
         """Send it, as Twilio does, and to the fallback URL if the first one fails. Raises NoAnswer."""
-        sent = Sent(dict(self.form), Answered(0), url=self.url, tamper=self.signing.tamper)
+        sent = self.unanswered(Answered(0))
         try:
             sent.answered = call(self.url, self.form, self.signing, signed_as=self.signed_as, method=self.method)
         except NoAnswer as error:
@@ -78,13 +127,42 @@ class Outgoing:
             sent.answered = call(self.fallback, [*self.form, *more], self.signing, method=self.method)
         return sent
 
+    def unanswered(self, answered: Answered) -> Sent:
+        """Return it as sent, with the answer that there was none."""
+        return Sent(dict(self.form), answered, url=self.url, tamper=self.signing.tamper)
+
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What was sent, in the order in which it was to be sent, and whether Ctrl-C ended it early."""
+    """What was sent, in the order in which it was to be sent, and how many were wanted."""
 
     sent: list[Sent]
-    interrupted: bool = False
+    wanted: int
+
+    def follow(self, store: Store, seconds: float) -> None:
+        """Read what became of every message that was taken, once all are done, or after so many seconds."""
+        # One without an answer may have been taken.
+        waiting = taken = [each for each in self.sent if each.answered.status in OK or not each.answered.status]
+        deadline = time.monotonic() + seconds * (len(self.sent) == self.wanted)
+        while waiting := [each for each in waiting if _state(each, store) in ON_ITS_WAY]:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK)
+        for each in taken:
+            account_sid = each.form["AccountSid"]
+            each.delivery = store.deliveries.get(account_sid, each.sid)
+            if each.delivery and each.delivery.flow_sid:
+                each.flow = store.flows.get(account_sid, each.delivery.flow_sid)
+
+    def exit_status(self) -> int:
+        """Return the exit status of having sent these, and say it where Ctrl-C came before the end."""
+        if len(self.sent) < self.wanted:
+            click.echo(f"Interrupted: {len(self.sent):,} of {self.wanted:,} were sent.", err=True)
+        return 0 if len(self.sent) == self.wanted and all(each.good for each in self.sent) else 1
+
+
+def _state(sent: Sent, store: Store) -> str:
+    return store.deliveries.state(sent.form["AccountSid"], sent.sid)
 
 
 def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: str) -> Sending:
@@ -96,12 +174,11 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
         label: what the progress bar says, on a terminal.
 
     Raises:
-        NoAnswer: the first one could not be sent, for nobody is there. Of many, the others go on, as they would at
-            Twilio.
+        NoAnswer: the first one could not be sent, for nothing listens there. Of many, the others go on, as they would
+            at Twilio.
     """
     results: list[Sent | None] = [None] * len(items)
     lock, answered_once = Lock(), False
-    hidden = len(items) < _MANY or not sys.stderr.isatty()
 
     def send(numbered: tuple[int, Outgoing]) -> None:
         nonlocal answered_once
@@ -111,7 +188,7 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
         except NoAnswer as error:
             if len(items) == 1 or not (answered_once or error.connected):
                 raise
-            sent = Sent(dict(outgoing.form), error.answered, url=outgoing.url, tamper=outgoing.signing.tamper)
+            sent = outgoing.unanswered(error.answered)
         with lock:
             answered_once = True
             results[n] = sent
@@ -123,19 +200,26 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
         form = dict(numbered[1].form)
         return form.get("From", ""), form.get("To", "")
 
-    interrupted = False
+    hidden = len(items) < _MANY or not sys.stderr.isatty()
     steps = max(1, len(items) // _STEPS)
     with click.progressbar(
         length=len(items), label=label, file=unguarded(sys.stderr), hidden=hidden, show_pos=True, update_min_steps=steps
     ) as bar:
         try:
             Pace(send, lane, at_once).run((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items))
-        except KeyboardInterrupt:
-            interrupted = True
-    return Sending([each for each in results if each is not None], interrupted)
+        except KeyboardInterrupt:  # what was sent is reported
+            click.echo(err=True)
+    return Sending([each for each in results if each is not None], len(items))
 
 
-def here(settings: Settings, channel: str) -> tuple[str, str]:
+def not_sent(error: NoAnswer, url: str | None) -> RouterError:
+    """Say what to do when nothing could be sent: to the router that runs here, or to a URL."""
+    if not url:
+        return RouterError(f"{error}: start the router with `router run`, or say where it is with --url")
+    return RouterError(f"{error}. Twilio would log error {error.code} ({ERRORS[error.code]}) and call the fallback URL")
+
+
+def own_webhook(settings: Settings, channel: str) -> tuple[str, str]:
     """Return the webhook of the router that runs here, and how Twilio knows it, which is what is signed."""
     base, target = base_url(settings), f"/webhooks/{channel}"
     return base + target, (settings.public_urls or (base,))[0] + target

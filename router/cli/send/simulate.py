@@ -3,32 +3,29 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
 import click
 
-from router.cli.context import load_settings_for_cli
+from router.cli.here import Here, likelihood, with_here
+from router.cli.http import NoAnswer
+from router.cli.options import Moment, Parameter, wait_option
 from router.cli.output import print_facts
-from router.cli.reach import Parameter, account_option, one_account, open_store
-from router.cli.send import report as told
-from router.cli.send import sent as outcome
-from router.cli.send.call import TAMPERS, Method, NoAnswer
+from router.cli.send import report
+from router.cli.send.call import WebUrl
 from router.cli.send.inbound import ADDRESSES, CUSTOMERS, Media, fields, new_message_sid, nth
-from router.cli.send.sender import Outgoing, WebUrl, dispatch, here
-from router.cli.send.shape import SHAPES, Shaped, shaped
-from router.cli.send.signer import key_option, label, signing
-from router.cli.send.verdict import ERRORS
+from router.cli.send.sender import Outgoing, dispatch, not_sent, own_webhook
+from router.cli.send.shape import SHAPES, Shape, combined
+from router.cli.send.signing import TAMPERS, Method, key_option, signing
 from router.errors import RouterError
 from router.message.address import canonical
-from router.printable import to_json
-from router.settings import Account
+from router.queries.deliveries import explain
 from router.sid import is_sid, new_sid
-from router.store import Store
 
-# Among so many flows, the newest, an address to write to is looked for.
+# Among so many flows, the newest, an address to write to is looked for; so many are shown.
 _FLOWS: Final = 200
+_SHOWN: Final = 10
 # Conversations under way at once where a rate is wanted: a slow answer delays its own conversation only.
 _AT_ONCE: Final = 64
 
@@ -46,8 +43,8 @@ class _Command(click.Command):
 @click.command(cls=_Command)
 @click.argument("channel", type=click.Choice(tuple(CUSTOMERS)))
 @click.option("--body", help="What the customer writes. [Hello]")
-@click.option("--from", "from_", help="The customer's address. [somebody's]")
-@click.option("--to", help="The address written to. [that of a flow]")
+@click.option("--from", "from_", help="The customer's address. [a made-up one]")
+@click.option("--to", help="The address written to. [the demo's, or that of the only flow of the channel]")
 @click.option(
     "--shape",
     "shapes",
@@ -67,7 +64,6 @@ class _Command(click.Command):
 )
 @click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it. [the router that runs here]")
 @click.option("--fallback", type=WebUrl(), metavar="URL", help="The fallback URL, called when the first one fails.")
-@account_option
 @key_option
 @click.option("--sid", metavar="SM…", help="Its MessageSid: the same once more makes a duplicate. [a new one]")
 @click.option(
@@ -97,11 +93,12 @@ class _Command(click.Command):
     metavar="[HOW]",
     help="Break it on the way, as below; it must be refused. [body]",
 )
-@click.option(
-    "--wait", type=click.FloatRange(0), default=5.0, metavar="S", help="Seconds to wait for the delivery. [5]"
-)
+@wait_option
+@click.option("--at", type=Moment(), metavar="TIME", help="Send nothing; say where it would go at that time.")
 @click.option("--json", "as_json", is_flag=True, help="Write one line of JSON for each message, for programs.")
+@with_here
 def simulate(  # noqa: PLR0913 - one for each option
+    here: Here,
     *,
     channel: str,
     body: str | None,
@@ -112,7 +109,6 @@ def simulate(  # noqa: PLR0913 - one for each option
     params: tuple[tuple[str, str], ...],
     url: str | None,
     fallback: str | None,
-    account: str | None,
     key: str | None,
     sid: str | None,
     count: int,
@@ -121,6 +117,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     method: Method,
     tamper: str | None,
     wait: float,
+    at: int | None,
     as_json: bool,
 ) -> None:
     """Send a message as Twilio would, signed, and show answer, route and delivery.
@@ -135,58 +132,60 @@ def simulate(  # noqa: PLR0913 - one for each option
       router simulate sms --tamper key
 
     What Twilio makes of the answer is shown too: what it would send to the customer, or the error in its debugger.
-    The exit status is 1 when a message was refused, or not delivered in time; with --tamper, when it was not refused.
+    The exit status is 1 when a message was refused, or not delivered in time; with --tamper, when it was not refused;
+    with --at, when no flow would take it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
     if tamper and fallback:
         raise click.UsageError("--tamper and --fallback exclude each other: what was tampered with must be refused.")
+    if at is not None and (tamper or url or count > 1):
+        raise click.UsageError("--at sends nothing, so it goes without --tamper, --url and --count.")
+    shape = _shape(shapes, channel)
+    store, owner = here.own_store, here.account
+    how = signing(owner, key, tamper or "")
+    where, signed_as = (url, url) if url else own_webhook(here.settings, channel)
+    plan = _Plan(
+        channel=channel,
+        account_sid=new_sid("AC") if tamper == "account" else owner.sid,
+        from_=canonical(from_ or shape.from_ or CUSTOMERS[channel], channel),
+        to=canonical(to, channel) if to else _address(channel, here),
+        body=body if body is not None else shape.body if shape.body is not None else "" if media else "Hello",
+        shape=shape,
+        media=[Media.parse(each) for each in media or [shape.media] * bool(shape.media)],
+        params=params,
+        sid=sid,
+        count=count,
+        contacts=contacts,
+    )
+    messages = list(plan.messages(Outgoing(where, signed_as, [], how, method, fallback or "")))
+    if at is not None:
+        _foretell(here, dict(messages[0].form), at, as_json=as_json)
+        return
+    began = time.monotonic()
     try:
-        shape = shaped(shapes, channel)
+        sending = dispatch(
+            [((n / rate if rate else 0.0), each) for n, each in enumerate(messages)],
+            at_once=min(contacts, _AT_ONCE) if rate else 1,
+            label="Sending",
+        )
+    except NoAnswer as error:
+        raise not_sent(error, url) from None
+    seconds = time.monotonic() - began
+    if store is not None:
+        sending.follow(store, wait)
+    if not as_json and count == 1 and sending.sent:
+        print_facts(report.one(sending.sent[0], channel, how.label, watched=store is not None))
+    else:
+        report.print_many(sending.sent, f"{channel} messages", seconds, rate or 0, as_json=as_json)
+    sys.exit(sending.exit_status())
+
+
+def _shape(names: Sequence[str], channel: str) -> Shape:
+    try:
+        return combined(names, channel)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--shape") from None
-    settings = load_settings_for_cli()
-    with ExitStack() as stack:
-        store = stack.enter_context(open_store(settings)) if settings.redis_url else None
-        owner = one_account(settings, account)
-        how = signing(owner, key, tamper or "")
-        where, signed_as = (url, url) if url else here(settings, channel)
-        attached = [Media.parse(each) for each in (*media, *(() if media else shape.media))]
-        written = body if body is not None else shape.body if shape.body is not None else "" if media else "Hello"
-        plan = _Plan(
-            channel=channel,
-            account_sid=new_sid("AC") if tamper == "account" else owner.sid,
-            from_=canonical(from_ or shape.from_ or CUSTOMERS[channel], channel),
-            to=canonical(to, channel) if to else _address(channel, owner, store),
-            body=written,
-            shape=shape,
-            media=attached,
-            params=params,
-            sid=sid,
-            count=count,
-            contacts=contacts,
-        )
-        outgoing = Outgoing(where, signed_as, [], how, method, fallback or "")
-        began = time.monotonic()
-        try:
-            sending = dispatch(
-                [((n / rate if rate else 0.0), each) for n, each in enumerate(plan.messages(outgoing))],
-                at_once=min(contacts, _AT_ONCE) if rate else 1,
-                label="Sending",
-            )
-        except NoAnswer as error:
-            raise RouterError(f"{error}{_logged(error.code) if url else ''}") from None
-        seconds = time.monotonic() - began
-        if store is not None:
-            outcome.follow(sending.sent, store, 0 if sending.interrupted else wait)
-    if as_json:
-        for each in sending.sent:
-            click.echo(to_json(outcome.resource(each)))
-    elif count == 1 and sending.sent:
-        print_facts(told.one(sending.sent[0], channel, label(how), watched=store is not None))
-    elif sending.sent:
-        print_facts(told.many(sending.sent, f"{channel} messages", seconds, rate or 0))
-    sys.exit(outcome.exit_status(sending.sent, count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +197,7 @@ class _Plan:
     from_: str
     to: str
     body: str
-    shape: Shaped
+    shape: Shape
     media: Sequence[Media]
     params: Sequence[tuple[str, str]]
     sid: str | None
@@ -209,7 +208,7 @@ class _Plan:
         """Write them, one by one, numbered where there are several."""
         for n in range(self.count):
             from_ = nth(self.from_, n % self.contacts)
-            more = self.shape.parameters(to=self.to, url=like.signed_as, sid=new_sid("SM"), **{"from": from_})
+            more = self.shape.written(to=self.to, url=like.signed_as, sid=new_sid("SM"), **{"from": from_})
             form = fields(
                 self.channel,
                 account_sid=self.account_sid,
@@ -223,15 +222,35 @@ class _Plan:
             yield replace(like, form=form)
 
 
-def _logged(code: int) -> str:
-    return f". Twilio would log error {code} ({ERRORS[code]}) and call the fallback URL"
+def _address(channel: str, here: Here) -> str:
+    """Return the address that is written to: the demo's, or that of the only flow where none takes the demo's.
+
+    Raises:
+        RouterError: flows of the channel have several others, and it is not a terminal where one can be chosen.
+    """
+    usual, found = canonical(ADDRESSES[channel], channel), set[str]()
+    flows = here.store.flows.page(here.account.sid, 0, _FLOWS) if here.own_store else []
+    for flow in flows:
+        if (
+            flow.channel_type == channel
+            and flow.enabled
+            and not flow.paused
+            and not is_sid(flow.contact_identity, "MG")
+        ):
+            found.add(flow.contact_identity)
+    if not found or {usual, "*"} & found:
+        return usual
+    if len(found) == 1:
+        return found.pop()
+    known = ", ".join(sorted(found)[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RouterError(f"which address? Flows of the channel {channel} have several; name one with --to: {known}")
+    return canonical(click.prompt(f"To which address ({known})", default=min(found)), channel)
 
 
-def _address(channel: str, account: Account, store: Store | None) -> str:
-    """Return an address of the channel that a flow takes messages for now, else one that fits a flow for all."""
-    if store is not None:
-        for flow in store.flows.page(account.sid, 0, _FLOWS):
-            concrete = flow.contact_identity != "*" and not is_sid(flow.contact_identity, "MG")
-            if flow.channel_type == channel and flow.enabled and not flow.paused and concrete:
-                return flow.contact_identity
-    return ADDRESSES[channel]
+def _foretell(here: Here, form: dict[str, str], at: int, *, as_json: bool) -> None:
+    """Say where a message would go at a time, and why, as `router explain` does."""
+    from router.cli.flows.explain import show
+
+    answer = explain(here.account.sid, form, here.store, likelihood, at=at / 1000)
+    show(here, answer, form, as_json=as_json)

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import click
 
-from router.cli.send.call import Fields, Method
+from router.cli.send.signing import Fields, Method
 from router.errors import NotAMessage, RouterError
 from router.message.inbound import MAX_FIELDS, Message
 from router.printable import to_json
@@ -79,7 +79,7 @@ class Writer:
                 os.fchmod(number, 0o600)  # it may be there already, and be open to others
             self._file = os.fdopen(number, "a", encoding="utf-8")
             if (end := os.fstat(number).st_size) and os.pread(number, 1, end - 1) != b"\n":
-                self._file.write("\n")  # somebody edited it
+                self._file.write("\n")  # an editor took the line end away
         except FileExistsError:
             if path.is_dir():
                 raise RouterError(f"{path} cannot be written: it is a folder") from None

@@ -4,12 +4,13 @@ https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 https://www.twilio.com/docs/api/errors
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from router.cli.send.call import REDIRECTS, Answered
-from router.cli.send.twiml import NoTwiml, read
-from router.message.twiml import MAX_BYTES
+from router.cli.http import Answered
+from router.cli.send.call import REDIRECTS
+from router.message.twiml import MAX_BYTES, NotTwiml, Twiml, read
 
 ERRORS: Final = {
     11100: "invalid URL format",
@@ -73,14 +74,14 @@ class Verdict:
 
     @property
     def lines(self) -> list[str]:
-        """Tell it to a person."""
+        """Write it for a person."""
         said = [f"logs {self.logged}"] if self.code else []
         if self.fallback:
             said.append(f"calls the fallback URL, with ErrorCode={self.code}; without one the customer gets nothing")
         elif self.does:
             said += ["sends the customer", *(f"  {line}" for line in self.does)]
         else:
-            said.append("has nothing to say to the customer")
+            said.append("sends the customer nothing")
         return said
 
 
@@ -111,7 +112,7 @@ def _of_content(answered: Answered) -> Verdict:
         text = answered.body.decode(errors="replace").strip()
         return _too_long(Verdict(tuple(text.splitlines())), [text])
     if media_type not in _XML:
-        return Verdict(code=12300, reason=f"{media_type}, where text/xml was wanted")
+        return Verdict(code=12300, reason=f"{media_type} instead of text/xml")
     if len(answered.body) > MAX_BYTES:
         return Verdict(code=11750, reason="over 64 KiB")
     return _of_xml(answered.body)
@@ -119,15 +120,36 @@ def _of_content(answered: Answered) -> Verdict:
 
 def _of_xml(body: bytes) -> Verdict:
     if not body.strip():
-        return Verdict(code=12100, reason="an empty body, where <Response/> was wanted")
+        return Verdict(code=12100, reason="an empty body instead of <Response/>")
     try:
         twiml = read(body)
-    except NoTwiml as error:
+    except NotTwiml as error:
         return Verdict(code=error.code, reason=str(error))
-    does = tuple(twiml.lines)
+    does = tuple(_lines(twiml))
     if twiml.unknown:
-        return Verdict(does, 12200, f"messages have no {', '.join(twiml.unknown)}; it is passed over")
-    return _too_long(Verdict(does), [each.body for each in twiml.messages])
+        return Verdict(does, 12200, f"messages have no {', '.join(twiml.unknown)}; Twilio skips it")
+    return _too_long(Verdict(does), [verb.text for verb in twiml.verbs if verb.tag == "Message"])
+
+
+def spoken(twiml: bytes) -> list[str] | None:
+    """Return, line by line, what Twilio would do for the customer; nothing for the empty answer, None for no TwiML."""
+    try:
+        return list(_lines(read(twiml)))
+    except NotTwiml:
+        return None
+
+
+def _lines(twiml: Twiml) -> Iterator[str]:
+    for verb in twiml.verbs:
+        if verb.tag == "Message":
+            yield from verb.text.splitlines()
+            yield from (f"with {url}" for url in verb.media)
+            if verb.to:
+                yield f"(to {verb.to}, not to the customer)"
+        elif verb.tag == "Redirect":
+            yield f"what {verb.text or 'the same URL'} answers, which Twilio asks next"
+        else:
+            yield f"<{verb.tag}> {verb.text}".rstrip()
 
 
 def _too_long(good: Verdict, texts: list[str]) -> Verdict:

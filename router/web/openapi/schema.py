@@ -117,6 +117,15 @@ _CHANGE: Final = exactly(
         "changes": {"type": "object", "additionalProperties": exactly({"before": {}, "after": {}}) | _PAST},
     }
 )
+_ATTEMPT: Final = exactly(
+    {
+        "attempt": or_null(COUNT),
+        "outcome": TEXT_OR_NULL | {"description": "`delivered`, or how it failed"},
+        "status": or_null(COUNT) | {"description": "HTTP's, of the target's answer"},
+        "seconds": {"type": ["number", "null"]},
+        "reason": TEXT_OR_NULL,
+    }
+)
 _DELIVERY: Final = exactly(
     {
         "sid": sid("SM|MM"),
@@ -135,7 +144,7 @@ _DELIVERY: Final = exactly(
         "duplicates": COUNT,
         "recovered": FLAG,
         "error": TEXT_OR_NULL,
-        "history": TEXTS,
+        "history": {"type": "array", "items": _ATTEMPT},
         "answer": TEXT_OR_NULL,
         "late_answer": TEXT_OR_NULL | {"description": "What became of an answer that came too late for the webhook"},
         "answered_by": TEXT_OR_NULL,

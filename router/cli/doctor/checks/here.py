@@ -10,8 +10,8 @@ from typing import Final
 
 from router.cli.connect.record import Connections
 from router.cli.connect.webhook import shown
-from router.cli.context import base_url
 from router.cli.doctor.checks import Check, State
+from router.cli.running import base_url
 from router.errors import RouterError, StoreUnavailable
 from router.flow.warning import NOT_LOADED, Surroundings, of_flows
 from router.language.detector import language_of

@@ -1,4 +1,4 @@
-"""How a command finds the router that runs here: the environment, else what `router run` left in its data directory."""
+"""The record of the router that runs in a data directory, by which commands find it: its settings and address."""
 
 import contextlib
 import json
@@ -16,11 +16,11 @@ _GUNICORN = "gunicorn"
 
 @contextlib.contextmanager
 def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) -> Iterator[None]:
-    """Record, as long as the router runs, the variables with which another command finds it, and whom it serves.
+    """Record, as long as the router runs, the variables with which another command finds it, and its accounts.
 
     Args:
         data_dir: the data directory of the running router.
-        found: no secrets: where the store, the configuration file and the listening address are.
+        found: no secrets: where the store, the configuration file and the addresses are.
         accounts: the SIDs of its accounts.
     """
     record = data_dir / _RECORD
@@ -47,9 +47,8 @@ def gunicorn_of(settings: Settings) -> int | None:
 def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings as the running router has them.
 
-    What the environment says comes first; what it leaves open is taken from the router that runs in the data
-    directory: its store, its configuration (the demo account), the address it listens on. `redis_url` is None when
-    none runs and none is named.
+    The environment comes first; what it leaves open is taken from the router that runs in the data directory: its
+    store, its configuration (the demo's account), its addresses. `redis_url` is None when none runs and none is set.
 
     Raises:
         SettingsError: a setting does not parse.

@@ -28,7 +28,7 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.mark.parametrize(
     ("behaviour", "code", "said"),
     [
-        pytest.param(answer(body=b"<Response/>"), None, "has nothing to say to the customer", id="empty TwiML"),
+        pytest.param(answer(body=b"<Response/>"), None, "sends the customer nothing", id="empty TwiML"),
         pytest.param(
             answer(body=b"<Response><Message>Hi<Media>https://a.example/x</Media></Message></Response>"),
             None,
@@ -38,14 +38,17 @@ def cli(tmp_path: Path) -> Cli:
         pytest.param(
             answer(body=b"Hi", content_type="text/plain"), None, "sends the customer\n            Hi", id="plain text"
         ),
-        pytest.param(send(b"HTTP/1.1 204 No Content\r\n\r\n"), None, "has nothing to say to the customer", id="204"),
+        pytest.param(send(b"HTTP/1.1 204 No Content\r\n\r\n"), None, "sends the customer nothing", id="204"),
         pytest.param(
-            answer(body=b"{}", content_type="application/json"), 12300, "application/json, where text/xml", id="JSON"
+            answer(body=b"{}", content_type="application/json"),
+            12300,
+            "application/json instead of text/xml",
+            id="JSON",
         ),
         pytest.param(
             send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"), 12300, "no Content-Type", id="no content type"
         ),
-        pytest.param(answer(body=b"OK", content_type="text/html"), 12100, "it is no XML", id="HTML"),
+        pytest.param(answer(body=b"OK", content_type="text/html"), 12100, "it is not XML", id="HTML"),
         pytest.param(answer(body=b""), 12100, "an empty body", id="nothing"),
         pytest.param(
             send(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),

@@ -83,16 +83,19 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["show", PHONE], f"nobody knows {PHONE}: a contact is kept from its first message"),
-        (["close", PHONE], f"nobody knows {PHONE}"),
-        (["set", PHONE, "--language", ""], f"nobody knows {PHONE}"),
-        (["erase", PHONE, "--yes"], f"nobody knows {PHONE}"),
-        (["erase", PHONE], "nothing was erased: it cannot be undone, so where nobody can be asked it needs --yes"),
+        (["show", PHONE], f"no contact {PHONE}: one is kept from its first message"),
+        (["close", PHONE], f"no contact {PHONE}"),
+        (["set", PHONE, "--language", ""], f"no contact {PHONE}"),
+        (["erase", PHONE, "--yes"], f"no contact {PHONE}"),
+        (
+            ["erase", PHONE],
+            "nothing was erased: it cannot be undone, so where there is no terminal to ask at it needs --yes",
+        ),
         (["show", "whatsapp:"], "CONTACT: 'whatsapp:' is no one's address, as +14155550100"),
         (["erase", "*", "--yes"], "CONTACT: '*' is no one's address"),
         (["set", PHONE, "--preference", "xx-??"], "--preference: 'xx-??' is not a BCP 47 language tag"),
         (["set", PHONE, "--alias", "x" * 257], "--alias: at most 256 characters are allowed, not 257"),
-        (["set", PHONE, "--to", OURS, "--flow", "FO1"], "--flow: 'FO1' is not FO and 32 hexadecimal digits"),
+        (["set", PHONE, "--to", OURS, "--flow", "FO111111"], "no flow begins with FO111111; `router flows list` shows"),
         (["set", PHONE, "--to", OURS, "--flow", "FO" + "1" * 32], "--flow: there is no Flex Flow FO111"),
         (["close", PHONE, "--to", "MG" + "1" * 32], "--to: 'MG11"),
     ],
@@ -105,7 +108,14 @@ def test_what_cannot_be_is_one_line(contacts: Contacts, words: list[str], said: 
 
 
 @pytest.mark.parametrize(
-    "words", [["set", PHONE], ["set", PHONE, "--to", OURS], ["set", PHONE, "--flow", "FO"], ["show"]]
+    "words",
+    [
+        ["set", PHONE],
+        ["set", PHONE, "--to", OURS],
+        ["set", PHONE, "--flow", "FO"],
+        ["show"],
+        ["set", PHONE, "--to", OURS, "--flow", "FO1"],
+    ],
 )
 def test_what_is_no_command_is_a_mistake_in_usage(contacts: Contacts, words: list[str]) -> None:
     """Exit status 2, before anything is asked of the store."""

@@ -1,6 +1,6 @@
 """`router explain --since … --flows FILE`: which recorded messages a flow file would move, before it is applied."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TextIO
@@ -8,17 +8,13 @@ from typing import Any, Final, TextIO
 import click
 
 from router.cli.flows.changes import current_flows, read_flow_file
-from router.cli.output import flow_line, print_json, print_table, short
-from router.cli.progress import watched
-from router.cli.reading import likelihood
-from router.flow.diff import Change, diff
-from router.flow.flex_flow import FlexFlow
+from router.cli.here import Here, likelihood
+from router.cli.output import flow_line, print_json, print_table, short, watched
+from router.flow.diff import applied, diff
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw
 from router.routing.rehearsal import Rehearsal
 from router.routing.resolve import Route
-from router.settings import Account, Settings
-from router.store import Store
 from router.store.deliveries import Delivery
 
 # Messages that are rehearsed at most, the newest; two of each are in memory, some 2 KB together.
@@ -46,30 +42,26 @@ class Rehearsed:
     moved: tuple[Moved, ...]
 
 
-def rehearse(  # noqa: PLR0913 - what is compared, and for which messages
-    file: TextIO, settings: Settings, account: Account, store: Store, *, since: int, to: str, prune: bool
-) -> Rehearsed:
-    """Take the recorded messages of an account once by its flows, and once as they would be with the file applied.
+def rehearse(here: Here, file: TextIO, *, since: int, to: str, prune: bool) -> Rehearsed:
+    """Route the recorded messages of the account by its flows, and by the flows as they would be with a file applied.
 
     Both begin without any conversation, so what differs is the file's doing and nothing else's.
 
     Args:
+        here: the router.
         file: the flow file.
-        settings: of the router.
-        account: whose messages and flows.
-        store: where they are.
         since: in ms since 1970.
         to: only messages to this address, in any form; "" for all.
         prune: whether flows that the file does not have would be removed.
 
     Raises:
         RouterError: the file is not a flow file that could be applied.
-
     """
-    current = list(current_flows(store, account.sid))
-    changed = _changed(current, diff(current, read_flow_file(file, settings, account.sid), prune=prune))
-    before, after = (Rehearsal(flows, likelihood, settings.sticky_hours) for flows in (current, changed))
-    found = list(islice(watched("Reading messages", store.deliveries.newest(account.sid, after=since)), _MOST))
+    sid, store = here.account.sid, here.store
+    current = list(current_flows(store, sid))
+    changed = applied(current, diff(current, read_flow_file(file, here.settings, sid), prune=prune))
+    before, after = (Rehearsal(flows, likelihood, here.settings.sticky_hours) for flows in (current, changed))
+    found = list(islice(watched("Reading messages", store.deliveries.newest(sid, after=since)), _MOST))
     found.reverse()
     moved, taken, bodiless = [], 0, 0
     for delivery in watched("Rehearsing", found, len(found)):
@@ -86,7 +78,7 @@ def rehearse(  # noqa: PLR0913 - what is compared, and for which messages
     return Rehearsed(taken, bodiless, tuple(moved))
 
 
-def show(rehearsed: Rehearsed, *, as_json: bool) -> None:
+def print_rehearsed(rehearsed: Rehearsed, *, as_json: bool) -> None:
     """Print what would move, and how much stays."""
     if as_json:
         print_json(
@@ -117,11 +109,11 @@ def show(rehearsed: Rehearsed, *, as_json: bool) -> None:
 
 def _summary(rehearsed: Rehearsed) -> Iterator[str]:
     if not rehearsed.taken:
-        yield "No recorded message with a body is that young; choose a longer --since."
+        yield "No recorded message with a body came since then; choose a longer --since."
     else:
         yield f"{len(rehearsed.moved):,} of {rehearsed.taken:,} messages would go elsewhere; nothing was changed."
     if rehearsed.bodiless:
-        yield f"{rehearsed.bodiless:,} more have no body any more, so nobody can say."
+        yield f"{rehearsed.bodiless:,} more cannot be routed: their bodies have expired."
 
 
 def _described(moved: Moved) -> dict[str, Any]:
@@ -142,11 +134,6 @@ def _route(route: Route) -> dict[str, Any]:
         "language": route.language or None,
         "steps": list(route.steps),
     }
-
-
-def _changed(current: Sequence[FlexFlow], changes: Sequence[Change]) -> list[FlexFlow]:
-    gone = {change.before.sid for change in changes if change.before}
-    return [flow for flow in current if flow.sid not in gone] + [change.after for change in changes if change.after]
 
 
 def _sid(route: Route) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.send.call import TAMPERS
 from router.cli.send.inbound import ADDRESSES, CUSTOMERS
 from router.cli.send.shape import SHAPES
+from router.cli.send.signing import TAMPERS
 from router.message.inbound import Message
 from tests.e2e.commands import Cli
 from tests.e2e.webhook import AC, SHARED, form, is_signed, without_router
@@ -181,7 +181,9 @@ def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: 
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        pytest.param("http://127.0.0.1:1/", "nobody listens at http://127.0.0.1:1", id="nobody"),
+        pytest.param(
+            "http://127.0.0.1:1/", "nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (", id="nobody"
+        ),
         pytest.param("http://nowhere.invalid/", "there is no such host. Twilio would log error 11210 (", id="no host"),
     ],
 )

@@ -1,6 +1,9 @@
 """The commands where no router runs: flows over a store, what is said when something is missing, what is shown."""
 
 import json
+import os
+import pty
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,10 +11,12 @@ import click
 import pytest
 
 from router.cli import COMMANDS, main
-from router.cli.output import age, ago, clean, spoken
+from router.cli.output import age, ago, clean
+from router.cli.send.verdict import spoken
 from router.flow.field import INTEGRATION_TYPES
 from router.flow.warning import NOT_DELIVERED_TO
 from tests.e2e.commands import FLOWS, Cli, external, invoke
+from tests.e2e.running import ROUTER, clean_environ
 from tests.integrations.sending import integrations, settings
 from tests.integrations.target import Target
 
@@ -47,7 +52,7 @@ def test_a_file_applied_twice_changes_nothing_more(offline: Cli) -> None:
     for text in (given, exported):
         assert "Nothing to change" in offline("flows", "apply", "-", "--prune", "--yes", given=text).output
     listed = offline("flows", "list", "--channel", "sms").output
-    assert sorted(line.split()[3] for line in listed.splitlines() if line.startswith("FO")) == ["enabled", "paused"]
+    assert sorted(line.split()[4] for line in listed.splitlines() if line.startswith("FO")) == ["enabled", "paused"]
 
 
 def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> None:
@@ -357,7 +362,7 @@ def test_every_command_that_lists_has_json() -> None:
         ),
         pytest.param(
             b"<Response><Redirect>/next</Redirect></Response>",
-            ["what /next answers, which Twilio asks now"],
+            ["what /next answers, which Twilio asks next"],
             id="redirect",
         ),
         pytest.param(b"<Response><Pause/></Response>", ["<Pause>"], id="another verb"),
@@ -391,3 +396,79 @@ def test_the_list_says_which_messages_a_flow_takes(offline: Cli) -> None:
     given = external("+15005550006", "https://a.example/x", match="'body == \"menu\"'", language='["es"]')
     assert "Done." in offline("flows", "apply", "-", given=given).output
     assert '(es)  if body == "menu"' in " ".join(offline("flows", "list").output.split("\n"))
+
+
+# --- flows by the beginning of their SID ---
+
+
+def test_a_flow_is_named_by_the_beginning_of_its_sid(offline: Cli) -> None:
+    """What a list shows on a narrow screen is what the other commands take; several flows, or none, are said."""
+    one, two = "FO3f2a9c1b" + "0" * 24, "FO3f2a9c1c" + "0" * 24
+    for sid, address in ((one, "+15005550006"), (two, "+15005550007")):
+        given = external(address, "https://a.example/x", sid=f'"{sid}"')
+        assert offline("flows", "apply", "-", given=given).exit_code == 0
+    logged = json.loads(offline("flows", "log", one[:10], "--json").output)
+    assert [each["flex_flow_sid"] for each in logged] == [one]
+    assert offline("deliveries", "list", "--flow", one[:10]).exit_code == 0
+    both = offline("flows", "log", one[:9])
+    assert (both.exit_code, both.stderr) == (1, f"router: 2 flows begin with {one[:9]}: {one}, {two}\n")
+    assert "no flow begins with FO999999" in offline("deliveries", "list", "--flow", "FO999999").stderr
+    assert offline("flows", "log", "FO12").exit_code == 2
+
+
+def test_a_narrow_screen_shows_the_name_of_a_flow(offline: Cli, redis_url: str) -> None:
+    """80 columns hold the name, the address and where it goes to, and the beginning of the SID."""
+    sid = "FO3f2a9c1b" + "0" * 24
+    given = external("+15005550006", "https://support.example.com/inbound", sid=f'"{sid}"').replace(
+        "To +15005550006", "Spanish support"
+    )
+    assert offline("flows", "apply", "-", given=given).exit_code == 0
+    environ = clean_environ(
+        ROUTER_REDIS_URL=redis_url, TWILIO_ACCOUNT_SID=AC, TWILIO_AUTH_TOKEN=TOKEN, COLUMNS="80", TERM="dumb"
+    )
+    screen, terminal = pty.openpty()
+    ended = subprocess.run([ROUTER, "flows", "list"], env=environ, stdout=terminal, check=False, timeout=60)
+    os.close(terminal)
+    shown = os.read(screen, 10_000).decode()
+    os.close(screen)
+    assert ended.returncode == 0
+    heading, line = shown.splitlines()
+    assert max(len(heading), len(line)) <= 80
+    assert line.startswith("FO3f2a9c1b  Spanish support  sms")
+    assert "+15005550006  enabled  external https://" in line
+
+
+# --- which address, and when ---
+
+
+def test_without_an_address_it_asks_when_there_are_several(offline: Cli) -> None:
+    """Flows of one other address: that one. Of several: which? One that takes every address: the demo's, as before."""
+    one, other = (external(f"+1500555009{n}", "https://a.example/x") for n in (1, 2))
+    offline("flows", "apply", "-", given=one + other)
+    with Target() as webhook:
+        asked = offline("simulate", "sms", "--url", webhook.url())
+        assert asked.exit_code == 1
+        assert "which address? Flows of the channel sms have several" in asked.stderr
+        assert "name one with --to: +15005550091, +15005550092" in asked.stderr
+        assert not webhook.requests
+        offline("flows", "apply", "-", given=external("*", "https://a.example/x"))
+        assert "→ +15005550006" in offline("simulate", "sms", "--url", webhook.url()).output
+
+
+@pytest.mark.parametrize(
+    ("when", "status", "said"),
+    [("2026-12-21T10:00+00:00", 0, "“To +15005550006”"), ("2026-12-21T22:00+00:00", 1, "no flow: ")],
+)
+@pytest.mark.parametrize("command", [["explain", "--to", "+15005550006"], ["simulate", "sms", "--to", "+15005550006"]])
+def test_where_a_message_would_go_at_another_time(
+    offline: Cli, command: list[str], when: str, status: int, said: str
+) -> None:
+    """Opening hours can be tried before they begin: --at says when the message comes, and nothing is sent."""
+    match = '\'now.getHours("UTC") >= 9 && now.getHours("UTC") < 17\''
+    offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x", match=match))
+    result = offline(*command, "--at", when)
+    assert (result.exit_code, said in result.output) == (status, True), result.output
+    told = json.loads(offline(*command, "--at", when, "--json").output)
+    assert bool(told["flex_flow_sid"]) == (status == 0)
+    assert json.loads(offline("deliveries", "list", "--json").output) == []
+    assert offline("simulate", "sms", "--at", when, "--count", "2").exit_code == 2

@@ -1,0 +1,212 @@
+"""What a command works with: settings, store and accounts of the router that runs here."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property, lru_cache, wraps
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import click
+
+from router.cli.output import short
+from router.cli.running import load_settings_for_cli, running_accounts
+from router.errors import RouterError, StoreRefused, StoreUnavailable
+from router.queries.deliveries import Wanted
+from router.settings import Account, Settings
+from router.sid import is_sid
+from router.store import Store, connect
+from router.store.deliveries import Delivery
+
+if TYPE_CHECKING:
+    from router.language.detector import Detector
+
+_FLOW: Final = re.compile(r"\bFO[0-9a-f]{32}\b")
+# The beginning of a flow's SID, as lists show it: at least six of its digits.
+_SHORT: Final = re.compile(r"FO[0-9a-f]{6,31}")
+# Characters of a flow's name in a step.
+_NAME: Final = 40
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """Give the store for as long as it is needed.
+
+    Raises:
+        RouterError: none is named and none runs, or it does not answer; the sentence says what to do.
+    """
+    if settings.redis_url is None:
+        raise RouterError(
+            f"no router runs in {settings.data_dir}: start one with `router run`, or set ROUTER_REDIS_URL to the store "
+            "of another"
+        )
+    store = connect(settings)
+    try:
+        yield store
+    except StoreRefused:
+        raise
+    except StoreUnavailable as error:
+        raise RouterError(f"{error}. Does the router run? `router run` starts it, with its store") from error
+    finally:
+        store.close()
+
+
+class Here:
+    """The router that runs here, as a command sees it; what is asked for is opened then, and closed at the end.
+
+    `account_sid` is what `--account` says.
+    """
+
+    def __init__(self, account_sid: str | None = None) -> None:
+        self.account_sid = account_sid
+        self._opened = ExitStack()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, as the running router has them; may raise SettingsError."""
+        return load_settings_for_cli()
+
+    @cached_property
+    def store(self) -> Store:
+        """Its store; raise RouterError as `open_store` does."""
+        return self._opened.enter_context(open_store(self.settings))
+
+    @property
+    def own_store(self) -> Store | None:
+        """Its store, where there is one."""
+        return self.store if self.settings.redis_url else None
+
+    @property
+    def account(self) -> Account:
+        """The account that `--account` names, or the only one.
+
+        Raises:
+            RouterError: there is none, there are several, or it is not one of ours.
+        """
+        return one_account(self.settings, self.account_sid)
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The account that `--account` names, or all of them; never none.
+
+        Raises:
+            RouterError: there is none, or it is not one of ours.
+        """
+        return some_accounts(self.settings, self.account_sid)
+
+    def delivery(self, sid: str) -> Delivery:
+        """Return the delivery of a message of one of the accounts.
+
+        Raises:
+            BadParameter: it is no message's SID.
+            RouterError: there is no record of it.
+        """
+        if not is_sid(sid, "SM", "MM"):
+            raise click.BadParameter(f"{sid[:40]!r} is not SM or MM and 32 hexadecimal digits", param_hint="SM…")
+        for account in self.accounts:
+            if delivery := self.store.deliveries.get(account.sid, sid):
+                return delivery
+        raise RouterError(
+            f"no record of {sid}: it never arrived, or it has expired. `router deliveries list` shows what there is"
+        )
+
+    def flow_sid(self, text: str) -> str:
+        """Return the SID of the flow that a person names, whole or by its beginning, as lists show it.
+
+        Raises:
+            BadParameter: it is no SID.
+            RouterError: no flow begins so, or several do.
+        """
+        if not text or is_sid(text, "FO"):
+            return text
+        if not _SHORT.fullmatch(text):
+            raise click.BadParameter(
+                f"{text[:40]!r} is not FO and 32 hexadecimal digits, nor the beginning of such, as FO3f2a9c1b"
+            )
+        found = [sid for account in self.accounts for sid in self.store.flows.beginning(account.sid, text)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise RouterError(f"{len(found)} flows begin with {text}: {', '.join(sorted(found)[:5])}")
+        raise RouterError(f"no flow begins with {text}; `router flows list` shows those there are")
+
+    def wanted(self, wanted: Wanted) -> Wanted:
+        """Return which deliveries are wanted, with the whole SID of the flow that a person names."""
+        return replace(wanted, flex_flow_sid=self.flow_sid(wanted.flex_flow_sid))
+
+    def with_names(self, steps: Sequence[str], account_sid: str) -> list[str]:
+        """Write the names of Flex Flows after their SIDs in the steps of a route, where the flows still exist."""
+        sids = dict.fromkeys(sid for step in steps for sid in _FLOW.findall(step))
+        flows = {sid: flow for sid in sids if (flow := self.store.flows.get(account_sid, sid))}
+
+        def named(found: re.Match[str]) -> str:
+            flow = flows.get(found[0])
+            return f"{found[0]} “{short(flow.friendly_name, _NAME)}”" if flow else found[0]
+
+        return [_FLOW.sub(named, step) for step in steps]
+
+    def __enter__(self) -> Self:
+        self._opened.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+
+def with_here(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, as its first argument, the router that runs here, and the option `--account`."""
+
+    @click.option("--account", metavar="AC…", help="The account, where the router serves several. [the only one]")
+    @wraps(function)
+    def command(*, account: str | None, **given: Any) -> None:
+        with Here(account) as here:
+            function(here, **given)
+
+    return command
+
+
+def one_account(settings: Settings, sid: str | None) -> Account:
+    """Return the account that is named, or the only one; raise RouterError as `Here.account`."""
+    accounts = some_accounts(settings, sid)
+    if len(accounts) > 1:
+        known = ", ".join(account.sid for account in accounts)
+        raise RouterError(f"which account? Name one with --account: {known}")
+    return accounts[0]
+
+
+def some_accounts(settings: Settings, sid: str | None) -> tuple[Account, ...]:
+    """Return the account that is named, or all of them; raise RouterError as `Here.accounts`."""
+    if not settings.accounts and (running := running_accounts(settings)):
+        raise RouterError(
+            f"the router in {settings.data_dir} serves {', '.join(running)}, but was started with another environment: "
+            "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN here as they were set there"
+        )
+    if not settings.accounts:
+        raise RouterError(
+            "no account is known here: start the demo with `router run`, or set TWILIO_ACCOUNT_SID and "
+            "TWILIO_AUTH_TOKEN"
+        )
+    if sid is None:
+        return settings.accounts
+    account = settings.account(sid)
+    if account is None:
+        known = ", ".join(account.sid for account in settings.accounts)
+        raise RouterError(f"{sid} is not one of the router's accounts, which are: {known}")
+    return (account,)
+
+
+def likelihood(text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
+    """Return how well a text fits each of the offered tags; loading the models takes some 0.1 s for each language."""
+    from router.language.detector import needed
+
+    return _detector(needed(offered)).likelihood(text, offered)
+
+
+@lru_cache(maxsize=8)
+def _detector(languages: frozenset[str]) -> "Detector":
+    from router.language.detector import load
+
+    return load(languages)

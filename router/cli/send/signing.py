@@ -1,0 +1,92 @@
+"""What signs a webhook: one of an account's keys, as a person names it, or a signature that is broken on purpose."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import click
+
+from router.message.signature import Key, keys_for, sign
+from router.settings import Account
+
+Fields = list[tuple[str, str]]
+Method = Literal["POST", "GET"]
+
+_TOKEN: Final = re.compile(r"(?:auth_token\[)?(\d{1,3})\]?")
+TAMPERS: Final = {
+    "body": "a parameter is added after it was signed",
+    "url": "it is signed for another URL: https in place of http, or the other way round",
+    "key": "it is signed with a key that is not the account's",
+    "scheme": "it names another signing scheme than the one it is signed by",
+    "missing": "it has no signature",
+    "account": "it is of an account that is not served here",
+}
+"""Ways to break a webhook, each of which must be refused."""
+
+key_option = click.option(
+    "--key",
+    metavar="N|ID",
+    help="What signs: an auth token's place, as 1 for the second, or a shared key's id. [the first auth token]",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """How a webhook is signed: the key, and for a shared key the header that names it.
+
+    `tamper` is one of `TAMPERS`, or "".
+    """
+
+    key: Key
+    header: str = ""
+    tamper: str = ""
+
+    @property
+    def label(self) -> str:
+        """What signs, and by which scheme: `auth_token[0], HMAC-SHA1`."""
+        return f"{self.key.label}, HMAC-{self.key.algorithm.upper()}"
+
+    def headers(self, public: str, form: Fields, method: Method) -> dict[str, str]:
+        """Return the headers that sign a request, broken where that is wanted.
+
+        Args:
+            public: the URL that is signed, with the parameters of a GET.
+            form: the parameters, which are signed too where they are the body.
+            method: POST or GET.
+        """
+        key, header = self.key, self.header
+        if self.tamper == "missing":
+            return {}
+        if self.tamper == "key":
+            key = replace(key, secret=b"not " + key.secret)
+        if self.tamper == "scheme":
+            header = "" if header else "key=webhooks_sharedkey_00000000000000000000000000,algorithm=HMAC_SHA256"
+        if self.tamper == "url":
+            scheme, _, rest = public.partition("://")
+            public = f"{'http' if scheme == 'https' else 'https'}://{rest}"
+        headers = {"X-Twilio-Signature": sign(public, form if method == "POST" else (), key)}
+        return headers | {"X-Twilio-Webhooks-Signature-Settings": header} if header else headers
+
+
+def signing(account: Account, wanted: str | None, tamper: str = "") -> Signing:
+    """Return how a webhook of the account is signed.
+
+    Args:
+        account: one of ours.
+        wanted: which of its keys, None for the first auth token.
+        tamper: how it is broken, one of `TAMPERS`, or "".
+
+    Raises:
+        BadParameter: the account has no such key; the sentence lists those it has, by name.
+    """
+    tokens = keys_for(account.auth_tokens, (), None)
+    token = _TOKEN.fullmatch(wanted or "0")
+    if token and int(token[1]) < len(tokens):
+        return Signing(tokens[int(token[1])], tamper=tamper)
+    for shared in account.shared_keys:
+        if shared.id == wanted:
+            header = f"key={shared.id},algorithm={shared.algorithm}"
+            [key] = keys_for((), account.shared_keys, header)
+            return Signing(key, header, tamper)
+    known = [*(f"{n} ({key.label})" for n, key in enumerate(tokens)), *(shared.id for shared in account.shared_keys)]
+    raise click.BadParameter(f"{account.sid} has no such key; it has: {', '.join(known)}", param_hint="--key")

@@ -1,0 +1,42 @@
+"""Messages as they come in, from look to look, whichever process accepted them."""
+
+from collections.abc import Iterator, Sequence
+
+from router.errors import StoreUnavailable
+from router.settings import Account
+from router.store import Store
+from router.store.deliveries import Delivery
+
+
+class Arrivals:
+    """What some accounts accept.
+
+    Args:
+        store: where it is.
+        accounts: whose messages.
+        since: in ms since 1970; None for what comes from now on.
+    """
+
+    def __init__(self, store: Store, accounts: Sequence[Account], since: int | None) -> None:
+        self._store = store
+        self._since = {account.sid: since or 0 for account in accounts}
+        self._seen: dict[str, set[str]] = {account.sid: set() for account in accounts}  # of the latest millisecond
+        if since is None:
+            for sid in self._since:
+                next(self.look(sid), None)
+                self._seen[sid] = {each.message_sid for each in store.deliveries.newest(sid, after=self._since[sid])}
+
+    def look(self, account_sid: str) -> Iterator[Delivery]:
+        """Walk what an account accepted since the last look, from the newest; its first step counts all as seen."""
+        since, seen = self._since[account_sid], self._seen[account_sid]
+        try:
+            for each in self._store.deliveries.newest(account_sid, after=since):
+                if each.accepted_at > self._since[account_sid]:
+                    self._since[account_sid], self._seen[account_sid] = each.accepted_at, set()
+                if each.accepted_at == self._since[account_sid]:
+                    self._seen[account_sid].add(each.message_sid)
+                if each.accepted_at > since or each.message_sid not in seen:
+                    yield each
+        except StoreUnavailable:
+            self._since[account_sid], self._seen[account_sid] = since, seen  # the next look finds it again
+            raise
