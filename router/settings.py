@@ -282,7 +282,8 @@ class Settings(_Table):
         default=(1.0, 5.0, 15.0, 60.0, 300.0), min_length=1, description="The pauses between attempts; the last repeats"
     )
     delivered_hours: Annotated[Duration, Kind("hours"), Field(gt=0)] = Field(
-        default=24.0, description="How long delivered messages are kept, which is how far back a duplicate is known"
+        default=24.0,
+        description="How long delivered messages are kept, and duplicates of them answered as the first time",
     )
     recover: Annotated[Switch, Kind("true or false")] = Field(
         default=True,

@@ -10,6 +10,8 @@ account, too: when routers have run without it for 30 days (upkeep.py does that,
     message:{b}:AC:SM     | account | A message, what became of it, and that a second one is a duplicate.
                           |         | ROUTER_DELIVERED_HOURS (delivered, redirected) or ROUTER_RETENTION_DAYS after it
                           |         | is done, which its ValidityPeriod sees to; in a paused flow, when the flow goes on
+    taken:{b}:AC:<digits> | account | That a message was taken, for longer than its record, so that a recorded request
+                          |         | cannot be sent again. After 30 to 60 days
     lane:{b}:<lane>       | account | The order of a conversation's messages. The last of them is done
     leases:{b}            | bucket  | Lanes whose head is being sent. A member: settled, or after ROUTER_LEASE_SECONDS
     due:{b}:AC:FO         | account | Lanes that wait for a flow, by time. A member: claimed

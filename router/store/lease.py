@@ -55,7 +55,8 @@ class Acceptance:
     """What became of an `accept`.
 
     `head` is the state of the head of the message's lane: `sending` means that somebody is at work on it.
-    A `duplicate` tells the state, stored answer and flow of the message that came before. Where the route came with a
+    A `duplicate` tells the state, stored answer and flow of the message that came before, or the state `expired`
+    where nothing but its SID is known any more. Where the route came with a
     choice, `flow_sid` and `language` are those that the message goes by, `kept` says whether because the conversation
     stays with them. A `stale` one tells what is `known` of the contact where that may change the choice.
     """

@@ -204,6 +204,8 @@ def blueprint(view: WebhookView) -> Blueprint:
 
 def _outcome(taken: Taken) -> str:
     """Say what became of the message, in the words of the log and the metrics."""
+    if taken.acceptance.state == "expired":  # a recorded request, sent again: docs/security.md
+        return "expired"
     if taken.acceptance.kind == "duplicate":
         return "duplicate"
     return "accepted" if taken.route.flow else "unrouted"

@@ -96,6 +96,7 @@ class Desk:
         read = {
             b"hash": ("HGETALL",),
             b"list": ("LRANGE", 0, -1),
+            b"set": ("SMEMBERS",),
             b"zset": ("ZRANGE", 0, -1, "WITHSCORES"),
             b"stream": ("XRANGE", "-", "+"),
             b"string": ("GET",),

@@ -137,6 +137,43 @@ def test_a_duplicate_is_told_before_anything_else(bench: Bench) -> None:
     assert bench.queued() == 1
 
 
+def test_what_is_sent_again_after_its_record_has_expired_is_not_taken(bench: Bench) -> None:
+    """Its SID is known in this period of 30 days and in the next: nothing is written, whatever it would have been."""
+    bench.accept(1)
+    (lease,) = bench.claim()
+    bench.settle(lease, "delivered")
+    assert bench.client.call("DEL", f"{KEYS.messages}{ACCOUNT}:{sid(1)}") == 1  # as the store does, a day later
+    for _ in range(2):
+        keys = bench.client.call("DBSIZE")
+        for disposition in ("queue", "unrouted", "redirected"):
+            assert bench.accept(1, disposition=disposition, lease=True) == Acceptance("duplicate", state="expired")
+        assert (bench.client.call("DBSIZE"), bench.queued()) == (keys, 0)
+        (key,) = bench.client.call("KEYS", "taken:*")
+        *before, period, digits = key.split(b":")
+        bench.client.call("RENAME", key, b":".join([*before, b"%d" % (int(period) - 1), digits]))
+    other = bench.store.lanes.accept(
+        token=new_token(), account_sid=f"AC{'1a' * 16}", message_sid=sid(1), lane=LANE, disposition="queue",
+        lease=False, versions=(), facts={"raw": b"body"},
+    )  # fmt: skip
+    assert other.kind == "accepted"
+
+
+def test_a_message_that_is_stale_is_not_known_yet(bench: Bench) -> None:
+    """Only what was accepted counts as taken: a round that was stale is followed by one that is not."""
+    assert bench.accept(1, versions=[(OURS, "old")]).kind == "stale"
+    assert bench.accept(1).kind == "accepted"
+
+
+def test_knowing_a_message_for_long_costs_little(bench: Bench) -> None:
+    """Where there are many, the store keeps the SIDs packed, at some ten bytes each, and not for ever."""
+    for number in range(400):
+        bench.accept(number, disposition="redirected")
+    (key,) = bench.client.call("KEYS", "taken:*")
+    assert bench.client.call("OBJECT", "ENCODING", key) == b"intset"
+    assert bench.client.call("MEMORY", "USAGE", key) <= 400 * 11
+    assert 0 < bench.client.call("PTTL", key) <= 60 * 86_400_000
+
+
 @pytest.mark.parametrize(
     ("identity", "version", "kind"),
     [

@@ -98,7 +98,7 @@ def _accepted(store: Store, message: Message, lang: str) -> str:
 def test_a_rehearsal_goes_as_the_store_would(store: Store, messages: list[tuple[Message, str]]) -> None:
     """Whatever is said, by whom, from which address: each message goes to the same flow in both."""
     client = store.flows._client
-    for pattern in ("contact:*", "message:*", "lane:*", "due:*", "leases:*"):
+    for pattern in ("contact:*", "message:*", "lane:*", "due:*", "leases:*", "taken:*"):
         for key in client.call("KEYS", pattern):
             client.call("DEL", key)
     rehearsal = Rehearsal(FLOWS, _likelihood, HOURS)

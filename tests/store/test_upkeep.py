@@ -172,8 +172,19 @@ def test_a_day_leaves_nothing_behind(shop: Shop) -> None:
         after.append(shop.sizes())
     changes = [sizes.pop("changes members") for sizes in after]
     assert max(changes) <= 10_200
+    for sizes in after:
+        del sizes["taken members"]  # one for each message of 30 to 60 days, see below
     assert after[1] == after[2]
     assert after[2].total() < 100, after[2]
+
+
+def test_what_was_taken_is_forgotten_after_two_periods(shop: Shop) -> None:
+    """That a message was taken is known for longer than its record, and not for ever."""
+    _a_day(shop)
+    for days, left in ((1, True), (28, True), (31, False)):
+        pass_time(shop.client, days * DAY)
+        shop.round()
+        assert bool(shop.client.call("KEYS", "taken:*")) == left
 
 
 def test_indexes_are_trimmed_until_nothing_is_left(shop: Shop) -> None:

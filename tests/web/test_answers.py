@@ -280,6 +280,22 @@ def test_a_duplicate_gets_the_first_answer(
     assert len(target.requests) == 1
 
 
+def test_a_recorded_request_is_worth_nothing_when_its_record_has_expired(world: World, target: Target) -> None:
+    """The same signed request, sent again much later, is answered with nothing, delivered to nobody, and counted."""
+    target.script["/hook"] = answer(body=HELLO)
+    fields = world.fields(world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
+    assert world.post(fields).body == HELLO
+    assert world.call("DEL", world.record(fields["MessageSid"])) == 1  # as the store does, a day later
+    for process in (0, 1):
+        before = world.metric("router_webhooks_total", process=process, answer="expired")
+        again = world.post(fields, process=process)
+        assert (again.status, again.body) == (200, EMPTY)
+        assert world.metric("router_webhooks_total", process=process, answer="expired") == before + 1
+    assert len(world.log("webhook", kind="expired", message_sid=fields["MessageSid"])) == 2
+    assert len(target.requests) == 1
+    assert not world.kept(fields["MessageSid"])
+
+
 @pytest.mark.parametrize("code", ["11750", "12100", "12300"])
 def test_a_first_call_is_answered_whatever_went_wrong_before(world: World, target: Target, code: str) -> None:
     """Where only the fallback URL is ours, a message whose first call ended elsewhere is as new as any."""

@@ -2,9 +2,11 @@
 -- Puts an inbound message at the end of its conversation's lane, once; where the flows of its address have conditions,
 -- with the flow that the conversation stays with.
 --
--- Besides its keys it writes those of lane.lua, and the contact that one of the contact's addresses is an alias of.
+-- Besides its keys it writes those of lane.lua, the contact that one of the contact's addresses is an alias of, and
+-- taken:{b}:…, the SIDs of messages for longer than their records.
 --include lane
 --include contact_link
+--include taken
 --
 -- KEYS 1 message  hash    the message: facts (raw, lane, flow, language, why, at, token) and state
 --      2 lane     list    ids of the conversation's messages not done yet, oldest first
@@ -29,7 +31,8 @@
 --
 -- Returns {leased, now, 'sending', flow, language, kept 0|1} | {accepted, now, state of the lane's head, the same}
 --       | {stale, now} or, where the contact is not as the choice took it, {stale, now, version, preference,
---         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}
+--         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}; the state of
+--         a duplicate whose record has expired is 'expired', and what follows is ''
 local message, lane, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, versions = tonumber(ARGV[5]), tonumber(ARGV[8])
@@ -86,6 +89,7 @@ if choice then
   end
 end
 
+if taken_before(log, id, now) then return {'duplicate', now, 'expired', '', '', '', ''} end
 redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 10 + versions))
 if kept then
   local why = redis.call('HGET', message, 'why')
