@@ -291,7 +291,7 @@ def test_a_recorded_request_is_worth_nothing_when_its_record_has_expired(world: 
         again = world.post(fields, process=process)
         assert (again.status, again.body) == (200, EMPTY)
         assert world.metric("router_webhooks_total", process=process, answer="expired") == before + 1
-    assert len(world.log("webhook", kind="expired", message_sid=fields["MessageSid"])) == 2
+    assert len(world.log("webhook", outcome="expired", message_sid=fields["MessageSid"])) == 2
     assert len(target.requests) == 1
     assert not world.kept(fields["MessageSid"])
 
