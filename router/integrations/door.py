@@ -20,6 +20,7 @@ from router.integrations.location import Location, locate
 from router.integrations.own_address import is_own
 from router.integrations.resolver import AddressInfo, Resolver
 from router.settings import Settings
+from router.url import PORTS
 
 # Twilio's own limit for a webhook (connection override `ct`), for one address.
 # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
@@ -32,7 +33,7 @@ class Door:
 
     Attributes:
         allowed: networks beside the public Internet that may be connected to.
-        own: host and port of the router itself, which would deliver to itself.
+        own: host and port of the router itself, which would deliver to itself, and of what could pass for it.
         resolver: looks names up.
         tls: how certificates are verified.
         is_own: says which addresses are this machine's.
@@ -96,7 +97,9 @@ def make_door(settings: Settings, tls: ssl.SSLContext | None = None) -> Door:
     for url in (*settings.public_urls, f"http://{settings.bind}"):
         with suppress(ValueError):  # a bind without a host, as `:8000`
             location = locate(url)
-            own.add((location.host, location.port))
+            # What is signed for the URL without its port is taken, too, as Twilio's libraries do (`signed_urls`): a
+            # target there could send back what it gets.
+            own |= {(location.host, location.port), (location.host, PORTS[location.scheme])}
     return Door(
         allowed=settings.allowed_networks,
         own=frozenset(own),

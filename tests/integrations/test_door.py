@@ -108,6 +108,14 @@ def test_own_base(target: Target) -> None:
     assert target.connections == 0
 
 
+def test_own_base_without_its_port() -> None:
+    """The host of a public base is no target at the scheme's own port: a signature for it counts as the base's."""
+    made = settings(ROUTER_PUBLIC_URL="https://me.test:8443")
+    senders = integrations(made, me_test="127.0.0.1")
+    assert "is the router itself" in _refusal(senders, made, "https://me.test/webhooks/sms")
+    assert "cannot be connected to" in _refusal(senders, made, "https://me.test:1/webhooks/sms")
+
+
 def test_unknown_name(made: Settings) -> None:
     """A name that does not exist is refused: nothing was processed, and it may exist later."""
     assert "cannot be resolved" in _refusal(integrations(made), made, "http://nowhere.test/")

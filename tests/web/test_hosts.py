@@ -102,6 +102,19 @@ def test_no_other_host_is_believed(router: Make, host: str) -> None:
     assert listed(client, "localhost")[0] == 200
 
 
+def test_a_target_forges_no_message(router: Make) -> None:
+    """A signature joins URL, names and values without a mark, so a URL may end in the fields of another message."""
+    base = "http://target.example/webhooks/sms"
+    sent = parameters(next(NUMBERS), "+15550000002")
+    forged = parameters(next(NUMBERS), "+15559999999", Body="forged")
+    url = base + "".join(name + value for name, value in sorted(forged.items())) + "zz"
+    forged["zz"] = "".join(name + value for name, value in sorted(sent.items()))
+    signature = RequestValidator(TOKEN).compute_signature(url, sent)  # what the router sends to a flow's URL
+    assert RequestValidator(TOKEN).validate(base, forged, signature)
+    headers = {"X-Twilio-Signature": signature, "Host": "target.example"}
+    assert router().post("/webhooks/sms", data=forged, headers=headers).status_code == 403
+
+
 @pytest.mark.parametrize("peer", [PROXY, f"::ffff:{PROXY}"], ids=["IPv4", "IPv4 on a socket for both"])
 def test_a_trusted_proxy_that_overwrites_the_host_is_believed(router: Make, peer: str) -> None:
     """Its X-Forwarded-Host and its X-Forwarded-Proto are what Twilio signed, whatever the Host header is."""
