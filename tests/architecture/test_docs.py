@@ -44,3 +44,19 @@ def test_the_examples_of_a_match_work() -> None:
 
 def _matches(toml: str) -> list[str]:
     return [flow["match"] for flow in tomllib.loads(toml)["flow"] if "match" in flow]
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    """A file that a document links is there, and so is the heading that the link names."""
+    dead = []
+    for source in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for path, anchor in re.findall(r"\]\(([^)\s#:]*)(?:#([^)\s]*))?\)", source.read_text()):
+            file = (source.parent / path).resolve() if path else source
+            if not file.exists() or (anchor and anchor not in _anchors(file.read_text())):
+                dead.append(f"{source.name}: {path}#{anchor}")
+    assert not dead
+
+
+def _anchors(document: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", document, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
