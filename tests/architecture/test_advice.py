@@ -1,0 +1,66 @@
+"""Advice can be followed: each `router …` in a message, a help text or a document is a command with such options."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from router.cli import main
+from tests.architecture.readme import ROOT
+
+_COMMAND = re.compile(r"`(?:\S*/)?router ([^`]+)`")
+_EXAMPLE = re.compile(r"^(?: {4,}|\$ )(?:\S*/)?router (.+)$", re.MULTILINE)
+_DOCUMENTS = ("README.md", "docs/*.md", "config/*")
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+
+
+def _texts(source: str) -> Iterator[str]:
+    """Give every text of a module, f-strings with … for what they put in, and texts side by side as one."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+            yield "".join(str(part) for part in parts)
+
+
+def _named() -> Iterator[tuple[str, str]]:
+    for file in sorted((ROOT / "router").rglob("*.py")):
+        for text in _texts(file.read_text()):
+            for found in (*_COMMAND.findall(text), *_EXAMPLE.findall(text)):
+                yield str(file.relative_to(ROOT)), found
+    for pattern in _DOCUMENTS:
+        for file in sorted(ROOT.glob(pattern)):
+            text = file.read_text()
+            for found in (*_COMMAND.findall(text), *re.findall(r"^(?:\$ )?router (.+)$", text, re.MULTILINE)):
+                yield str(file.relative_to(ROOT)), found
+
+
+NAMED = sorted(set(_named()))
+
+
+def _command(words: list[str]) -> tuple[click.Command, list[str]]:
+    """Return the command that the first words name, and the other words."""
+    command: click.Command = main
+    while isinstance(command, click.Group) and words and words[0][0].isalpha():
+        word = words[0].rstrip(".,;:…").partition("|")[0]
+        found = command.get_command(click.Context(command), word)
+        assert found is not None, f"{word} is no command of {command.name}"
+        command, words = found, words[1:]
+    return command, words
+
+
+def test_there_is_advice() -> None:
+    """The search finds what it is for: messages, help texts and documents."""
+    files = {file for file, _ in NAMED}
+    assert {"router/cli/here.py", "README.md", "docs/operations.md", "router/cli/connect/connect.py"} <= files
+
+
+@pytest.mark.parametrize(("file", "typed"), NAMED)
+def test_it_can_be_typed(file: str, typed: str) -> None:
+    """The command exists, and so does every option that is named with it."""
+    command, words = _command(re.split(r" \| |   ", typed)[0].split())
+    known = {option for each in command.get_params(click.Context(command)) for option in each.opts}
+    assert not [each for each in _OPTION.findall(" ".join(words)) if each not in known], file
