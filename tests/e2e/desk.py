@@ -26,19 +26,19 @@ class Desk:
     """Where commands are typed.
 
     Args:
-        service: the router.
+        config: of the router.
         twilio: it gets a number.
         folder: the data directory of the commands.
         base: the public address.
     """
 
-    def __init__(self, service: Service, twilio: TwilioRest, folder: Path, base: str) -> None:
+    def __init__(self, config: Path, twilio: TwilioRest, folder: Path, base: str) -> None:
         self.twilio = twilio
         self.folder = folder
         self.base = base
         self.number = twilio.number(NUMBER, **dict(zip(SMS, FIRST, strict=True)))
         self.environ = {
-            "ROUTER_CONFIG": str(service.folder / "router.toml"),
+            "ROUTER_CONFIG": str(config),
             "ROUTER_PUBLIC_URL": base,
             "ROUTER_DATA_DIR": str(folder),
             "ROUTER_TWILIO_API_URL": twilio.url,
@@ -97,7 +97,7 @@ def running_service(folder: Path) -> Iterator[Service]:
 
 
 @contextmanager
-def open_desk(service: Service, folder: Path) -> Iterator[Desk]:
+def open_desk(config: Path, port: int, folder: Path) -> Iterator[Desk]:
     """Sit down at a router, with a Twilio of one's own."""
     with TwilioRest(ACCOUNT, TOKEN) as twilio:
-        yield Desk(service, twilio, folder, f"http://127.0.0.1:{service.port}")
+        yield Desk(config, twilio, folder, f"http://127.0.0.1:{port}")

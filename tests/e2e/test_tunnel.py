@@ -8,11 +8,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router.cli.connect.connector import Connector
-from router.cli.connect.follow import Follower, GivenTunnel, TunnelGone
-from router.settings import load
 from router.web import tunnel_address as tunnel
-from router.web.tunnel_address import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, Desk, leading_to, open_desk, running_service
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.running import RunningRouter, free_port
@@ -32,7 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def desk(service: Service) -> Iterator[Desk]:
     """A desk at it, in its own data directory, where the tests leave nothing connected."""
-    with open_desk(service, service.folder / "var") as desk:
+    with open_desk(service.folder / "router.toml", service.port, service.folder / "var") as desk:
         yield desk
 
 
@@ -183,42 +179,6 @@ def test_a_killed_tunnel_is_told_and_the_number_put_back_by_the_next(
     assert (desk.says, desk.record) == (FIRST, [])
 
 
-# -- what goes wrong --------------------------------------------------------------------------------------------------
-
-
-def test_without_any_tunnel_it_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No agent, no pyngrok: the exit status is 1, and what to do is in the sentence."""
-    monkeypatch.setattr("router.cli.connect.ngrok.find_spec", lambda _: None)
-    ended = desk.type("tunnel")
-    assert ended.exit_code == 1
-    for what in (
-        "-m pip install 'twilio-message-router[tunnel]'",
-        "ngrok http ",
-        "ngrok config add-authtoken",
-        "cloudflared",
-    ):
-        assert what in ended.output
-
-
-@pytest.mark.parametrize(
-    ("page", "refuse", "says"),
-    [
-        ("6024", "", "ngrok's browser warning answered instead of the router (ERR_NGROK_6024)"),
-        ("3200", "", "the tunnel is gone: no ngrok agent serves this address (ERR_NGROK_3200)"),
-        ("727", "", "see https://ngrok.com/docs/errors/err_ngrok_727"),
-        ("", "Your account is limited to 1 simultaneous session. ERR_NGROK_108", "ngrok opens no tunnel: Your account"),
-    ],
-)
-def test_what_ngrok_says_is_told(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
-    """The page that answers in the router's place, or why there is no tunnel: the exit status is 1."""
-    agent.page, agent.refuse = page, refuse
-    ended = desk.type("tunnel", "--ngrok-api", agent.url, "--patience", "0")
-    assert ended.exit_code == 1
-    assert says in ended.output
-    assert tunnel.read(desk.folder) == ""
-    assert agent.answer("GET", "/api/tunnels", b"")[1] == {"tunnels": [], "uri": "/api/tunnels"}
-
-
 def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: Path) -> None:
     """The program's own reason, and the command that helps."""
     program = tmp_path / "ngrok"
@@ -232,35 +192,6 @@ def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: 
     assert "ngrok config add-authtoken" in ended.output
 
 
-@pytest.mark.parametrize(
-    ("words", "environ", "status", "says"),
-    [
-        pytest.param(
-            ["--ngrok-api", "http://127.0.0.1:9"], {}, 1, "no ngrok agent at http://127.0.0.1:9", id="no agent"
-        ),
-        pytest.param(["--url", "http://127.0.0.1:9"], {}, 1, "nothing listens at http://127.0.0.1:9", id="a dead URL"),
-        pytest.param(["--url", "nowhere"], {}, 2, "is not an absolute http or https URL", id="no URL"),
-        pytest.param([], {"ROUTER_BIND": "127.0.0.1:9"}, 1, "start the router with `router run`", id="no router"),
-        pytest.param(["--connect", "x"], {}, 2, "is not + and digits", id="no number"),
-    ],
-)
-def test_what_is_wrong_is_one_sentence(
-    desk: Desk, words: list[str], environ: dict[str, str], status: int, says: str
-) -> None:
-    """It says what is wrong; the exit status is not 0."""
-    ended = desk.type("tunnel", "--patience", "0", *words, **environ)
-    assert ended.exit_code == status
-    assert says in ended.output
-
-
-def test_a_number_that_cannot_be_connected_ends_the_tunnel(desk: Desk, agent: NgrokAgent) -> None:
-    """Who asked for both gets both or neither."""
-    ended = desk.type("tunnel", "--ngrok-api", agent.url, "--connect", "+15550000008")
-    assert ended.exit_code == 1
-    assert "+15550000008 is not a number of" in ended.output
-    assert tunnel.read(desk.folder) == ""
-
-
 def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path, redis_url: str) -> None:
     """`router run --tunnel` does not go on as if it could be reached: it ends with the tunnel's exit status."""
     environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_REDIS_URL": redis_url}
@@ -268,51 +199,3 @@ def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path, redis
     assert router.process.wait(60) == 1
     assert "router: no ngrok agent at http://127.0.0.1:9" in router.output
     assert "the tunnel has ended; stopping" in router.output
-
-
-def test_a_named_tunnel_is_gone_when_nothing_comes_through(desk: Desk, service: Service) -> None:
-    """One lost request is none; the second one in a row is a tunnel that is gone."""
-    (account,) = load({"ROUTER_CONFIG": str(service.folder / "router.toml")}).accounts
-    up = GivenTunnel(desk.base, account, every=0)
-    assert [up.look(), up.look(), up.look()] == [desk.base] * 3
-    dead = GivenTunnel("http://127.0.0.1:9", account, every=0)
-    assert dead.look() == "http://127.0.0.1:9"
-    with pytest.raises(TunnelGone, match="nothing listens"):
-        dead.look()
-
-
-def test_a_number_that_could_not_be_moved_is_moved_later(
-    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Twilio is away when the address changes: the number follows as soon as it answers again."""
-    monkeypatch.setattr("router.cli.connect.follow._MOVE_AGAIN", 0.0)
-    bases = [desk.base]
-
-    class Changing:
-        def look(self) -> str:
-            return bases[-1]
-
-        def close(self) -> None:
-            """Nothing is open."""
-
-    settings = load(desk.environ)
-    with TunnelRecord(desk.folder) as record:
-        follower = Follower(Changing(), record, Connector(settings), 0, lambda _: None)
-        follower.look()
-        assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
-        bases.append("http://moved.example.com")
-        desk.twilio.updates_answered = 500
-        follower.look()
-        assert desk.says == desk.here
-        assert "does not lead to the new address yet: " in capsys.readouterr().err
-        desk.twilio.updates_answered = 200
-        follower.look()
-        assert desk.says == leading_to("http://moved.example.com")
-
-        record.publish("http://late.example.com")  # which a `router connect` has read a moment too early
-        assert desk.type("connect", NUMBER, "--detach", "--no-check").exit_code == 0
-        assert desk.says == leading_to("http://late.example.com")
-        follower.look()
-        assert desk.says == leading_to("http://moved.example.com")
-    assert desk.type("disconnect").exit_code == 0
-    assert desk.says == FIRST

@@ -36,27 +36,29 @@ _MARKS: Final[dict[State, tuple[str, str]]] = {
     metavar="AGE|TIME",
     default="1h",
     show_default=True,
-    help="How far back to tell of refused requests: a day at most.",
+    help="How far back refused requests are listed: a day at most.",
 )
-@click.option("--limit", type=click.IntRange(1, 1000), default=5, help="Of how many refused requests to tell. [5]")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=5, metavar="N", help="How many refused requests are listed. [5]"
+)
 @click.option("--offline", is_flag=True, help="Ask neither Twilio, nor the public URL, nor the targets of flows.")
 @json_option
 def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
-    """Say why signatures do not match, and what is wrong with the set-up.
+    """Check the set-up, and explain why signatures do not match.
 
     \b
       router doctor
       router doctor --since 1d --limit 50
       router doctor --offline --json
 
-    Each finding says what to do. The exit status is 1 when something must be mended, so that scripts can ask.
+    Each finding says what to do. The exit status is 1 when something has to be repaired.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     checks: list[Check] = []
     refusals: list[Report] = []
     try:
         settings = load_settings_for_cli()
     except SettingsError as error:
-        checks = [Check("settings", "bad", str(error), "mend it; `router run --help` lists all settings")]
+        checks = [Check("settings", "bad", str(error), "correct it; `router run --help` lists all settings")]
     else:
         refusals = _examine(settings, checks, since=since, offline=offline)
     bad = any(check.state == "bad" for check in checks)

@@ -15,6 +15,7 @@ from types import FrameType
 
 import click
 
+from router.cli.stop import handle
 from router.process.child import die_with_parent, end
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey
 
@@ -25,7 +26,6 @@ _HEALTHY = 60.0
 _STOP = 45.0
 # A second request to stop means impatience; one that comes sooner is the first, which make passes on besides.
 _SECOND = 0.5
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Supervisor:
@@ -70,10 +70,7 @@ class Supervisor:
         Raises:
             EmbeddedStoreError: the store does not start.
         """
-        for number in _SIGNALS:
-            # `nohup` stays in force. INT is another matter: a script's `make run &` inherits it ignored.
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._signalled)
+        handle(self._signalled)
         if self._store is not None:
             self._valkey = self._store.start(_say)
             self._valkey_since = time.monotonic()

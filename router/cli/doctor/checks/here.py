@@ -15,6 +15,7 @@ from router.cli.running import base_url
 from router.errors import RouterError, StoreUnavailable
 from router.flow.warning import NOT_LOADED, Surroundings, of_flows
 from router.language.detector import language_of
+from router.queries.deliveries import attempt_of
 from router.settings import Settings
 from router.store import Store
 from router.web import tunnel_address as tunnel
@@ -22,7 +23,7 @@ from router.web import tunnel_address as tunnel
 # Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
 _APART: Final = 2.0
 _FAR_APART: Final = 60.0
-# A healthy router sends what is due at once; a lane that is due for longer has nobody to send it.
+# A healthy router sends what is due at once; a lane that is due for longer has no process to send it.
 _OVERDUE: Final = 60.0
 # Messages of the last minutes that the load is told from, at most.
 _SAMPLE: Final = 1000
@@ -47,7 +48,7 @@ def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
         yield from _no_public_url(given)
     for url in given.public_urls:
         if url.startswith("http:") and "//localhost" not in url and "//127." not in url:
-            advice = "serve HTTPS: over HTTP messages can be read by anybody on the way"
+            advice = "serve HTTPS: over HTTP messages can be read on the way"
             yield Check("settings", "look", "a public URL is http", advice)
 
 
@@ -109,11 +110,11 @@ def running(given: Settings, answers: bool) -> Iterator[Check]:
         yield Check("router", "good", f"answers at {where}")
     else:
         advice = "start it with `router run`, or set ROUTER_BIND to where it listens"
-        yield Check("router", "bad", f"nobody answers at {where}", advice)
+        yield Check("router", "bad", f"nothing answers at {where}", advice)
 
 
 def connected(given: Settings) -> Iterator[Check]:
-    """Look for webhooks at Twilio that a crash has left pointing here, or to where nobody is."""
+    """Look for webhooks at Twilio that a crash has left pointing here, or to an address where nothing is."""
     record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
     try:
         found = record.read()
@@ -122,21 +123,21 @@ def connected(given: Settings) -> Iterator[Check]:
         return
     for each in found:
         if record.is_orphan(each, open_now):
-            advice = "`router disconnect` puts it back, and so does the next `router run`, `connect` or `tunnel`"
+            advice = "`router disconnect` restores it, and so does the next `router run`, `connect` or `tunnel`"
             yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
         else:
             yield Check("connected", "good", f"{each.name} leads to {shown(each.base)} for a while")
 
 
 def messages(given: Settings, opened: Store) -> Iterator[Check]:
-    """Look for messages that nobody takes care of."""
+    """Look for messages that need attention."""
     for account in given.accounts:
         counts, sid = opened.deliveries.counts(account.sid), account.sid
         whose = f" of {sid}" if len(given.accounts) > 1 else ""
         good = f"{counts.kept:,} on record{whose}, {counts.queued:,} not done yet"
         yield Check("messages", "good", good)
         for status, number, why in (
-            ("undelivered", counts.undelivered, "mend their target"),
+            ("undelivered", counts.undelivered, "repair their target"),
             ("unrouted", counts.unrouted, "make a flow for their address"),
         ):
             if number:
@@ -200,8 +201,7 @@ def load(given: Settings, opened: Store) -> Iterator[Check]:
             first = min(first or delivery.accepted_at, delivery.accepted_at)
             last = max(last, delivery.accepted_at)
             for line in delivery.history:
-                parts = line.split(" ", 4)
-                seconds, tried = seconds + _seconds(parts), tried + 1
+                seconds, tried = seconds + (attempt_of(line)["seconds"] or 0.0), tried + 1
     span = max(1.0, (last - first) / 1000) if number > 1 else float(_SAMPLE_SECONDS)
     rate, each = number / span, seconds / tried if tried else 0.0
     slots = workers * given.deliveries
@@ -212,14 +212,6 @@ def load(given: Settings, opened: Store) -> Iterator[Check]:
         yield Check("load", "bad" if needed > slots else "look", found, advice)
     else:
         yield Check("load", "good", found if number else f"no messages lately; {slots:,} deliveries at a time")
-
-
-def _seconds(parts: list[str]) -> float:
-    """Read the time of an attempt from its history: `<number> <outcome> <status> <seconds> …`."""
-    try:
-        return float(parts[3])
-    except (IndexError, ValueError):
-        return 0.0
 
 
 def unreachable(error: StoreUnavailable) -> Check:

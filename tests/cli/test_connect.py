@@ -1,0 +1,376 @@
+"""`router connect` and `router disconnect`: a webhook points here and back, and is never left worse than it was."""
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from router.cli.connect.connector import Connector
+from router.cli.connect.record import NAME, Holder
+from router.errors import RouterError
+from router.settings import load
+from router.web.tunnel_address import TunnelRecord
+from tests.cli.local_router import LocalRouter, serving
+from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk
+from tests.e2e.service import ACCOUNT, TOKEN
+from tests.integrations.target import Target, answer
+from tests.valkey import ValkeyServer
+
+OTHER, SERVICE = "+15550000009", "MG" + "1" * 32
+
+
+@pytest.fixture(scope="module")
+def _router(_session_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRouter]:
+    with serving(tmp_path_factory.mktemp("router"), _session_valkey.url) as router:
+        yield router
+
+
+@pytest.fixture
+def desk(_router: LocalRouter, tmp_path: Path) -> Iterator[Desk]:
+    """A desk with nothing connected, and a data directory of its own."""
+    with open_desk(_router.config, _router.port, tmp_path) as desk:
+        yield desk
+
+
+# -- there and back ---------------------------------------------------------------------------------------------------
+
+
+def test_a_number_is_connected_and_put_back(desk: Desk) -> None:
+    """URL, fallback, methods and application are as they were; the old values are shown, and private on disk."""
+    connected = desk.type("connect", NUMBER, "--detach")
+    assert (connected.exit_code, desk.says) == (0, desk.here), connected.output
+    for value in FIRST:
+        assert value in connected.output
+    assert stat.S_IMODE((desk.folder / NAME).stat().st_mode) == 0o600
+
+    listed = json.loads(desk.type("disconnect", "--list", "--json").output)
+    assert [(each["name"], each["until"], each["before"]["sms_url"]) for each in listed] == [
+        (NUMBER, "disconnected", OLD)
+    ]
+    assert desk.type("disconnect", "--list").output.split()[-1] == OLD
+    back = desk.type("disconnect")
+    assert (back.exit_code, desk.says, desk.record) == (0, FIRST, []), back.output
+    assert f"{NUMBER} is restored: sms_url {OLD}" in back.output
+    assert "Nothing is connected" in desk.type("disconnect").output
+
+
+def test_a_dry_run_changes_nothing(desk: Desk) -> None:
+    """It shows the same, and neither Twilio nor the disk knows of it."""
+    shown = desk.type("connect", NUMBER, "--dry-run")
+    assert shown.exit_code == 0
+    assert desk.here[0] in shown.output
+    assert (desk.says, desk.twilio.updates, list(desk.folder.iterdir())) == (FIRST, [], [])
+
+
+def test_a_messaging_service_is_connected_and_put_back(desk: Desk) -> None:
+    """Its inbound URL leads to the webhook for all channels, and counts for its numbers; null is null again."""
+    service = desk.twilio.service(SERVICE, None, NUMBER)
+    before = dict(service)
+    assert desk.type("connect", "--messaging-service", SERVICE, "--detach").exit_code == 0
+    assert service["inbound_request_url"].startswith(f"{desk.base}/webhooks/message#")
+    assert (service["fallback_url"], service["use_inbound_webhook_on_number"]) == (
+        f"{desk.base}/webhooks/message",
+        False,
+    )
+    assert desk.type("disconnect", SERVICE).exit_code == 0
+    assert service == before
+
+
+def test_a_whatsapp_sender_is_connected_and_put_back(desk: Desk) -> None:
+    """Only what leads messages here is sent to Twilio; the sender's status callback and profile are not touched."""
+    sender = desk.twilio.sender(NUMBER, "https://old.example.com/", fallback_url="https://old.example.com/fb")
+    before = dict(sender, webhook=dict(sender["webhook"]))
+    assert desk.type("connect", NUMBER, "--whatsapp", "--detach").exit_code == 0
+    assert sender["webhook"]["callback_url"] == f"{desk.base}/webhooks/whatsapp"
+    assert sender["webhook"]["status_callback_url"] == "https://example.com/status"
+    assert desk.type("disconnect", f"whatsapp:{NUMBER}").exit_code == 0
+    assert sender == before
+    fields = {"callback_url", "callback_method", "fallback_url", "fallback_method"}
+    assert all(update.keys() == {"webhook"} and update["webhook"].keys() <= fields for _, update in desk.twilio.updates)
+
+
+def test_connected_twice_it_still_knows_what_was_first(desk: Desk) -> None:
+    """The second time our own address is found there, and what was before that is what comes back."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.says == FIRST
+
+
+def test_a_password_in_a_webhook_is_put_back_and_never_shown(desk: Desk) -> None:
+    """A URL may hold one: it is on disk for its owner, and on no screen."""
+    old = "https://somebody:a-password@old.example.com/x"
+    desk.number["sms_url"] = old
+    for words in (["connect", NUMBER, "--detach"], ["disconnect", "--list", "--json"], ["disconnect", "--list"]):
+        ended = desk.type(*words)
+        assert ended.exit_code == 0
+        assert "a-password" not in ended.output
+        assert "https://…@old.example.com/x" in ended.output
+    back = desk.type("disconnect")
+    assert "a-password" not in back.output
+    assert desk.number["sms_url"] == old
+
+
+# -- what somebody else does ------------------------------------------------------------------------------------------
+
+NEW, NEW_AP = "https://new.example.com/", "AP" + "2" * 32
+
+
+@pytest.mark.parametrize(
+    ("changed", "then"),
+    [
+        pytest.param(
+            {"sms_url": NEW}, (NEW, "POST", FIRST[2], "POST", ""), id="the URL, which an application would hide"
+        ),
+        pytest.param({"sms_fallback_url": NEW}, (OLD, "GET", NEW, "POST", FIRST[4]), id="the fallback"),
+        pytest.param({"sms_application_sid": NEW_AP}, (OLD, "GET", FIRST[2], "POST", NEW_AP), id="the application"),
+        pytest.param({"sms_method": "GET"}, FIRST, id="the method, to what it was"),
+        pytest.param(dict(zip(SMS, FIRST, strict=True)), FIRST, id="all, as if a crash had come before the change"),
+        pytest.param({"sms_url": OLD, "sms_method": "GET"}, (*FIRST[:4], ""), id="the URL, to what it was"),
+    ],
+)
+def test_what_somebody_else_has_changed_is_left(desk: Desk, changed: dict[str, str], then: tuple[str, ...]) -> None:
+    """Field by field: ours is put back, theirs stays, and is said."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    desk.number.update(changed)
+    back = desk.type("disconnect")
+    assert (back.exit_code, desk.says, desk.record) == (0, then, [])
+    for value in set(changed.values()) & {NEW, NEW_AP}:
+        assert f"{value}" in back.output.partition("changed by someone else meanwhile; left as it is: ")[2]
+
+
+def test_a_number_that_is_sold_is_forgotten(desk: Desk) -> None:
+    """There is nothing to put back, and nothing is connected any more."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    desk.twilio.numbers.clear()
+    back = desk.type("disconnect")
+    assert (back.exit_code, desk.record) == (0, [])
+    assert "no longer belongs to this account" in back.output
+
+
+def test_a_number_that_leads_to_another_router_is_taken_over_only_when_told(desk: Desk) -> None:
+    """Two routers and one number: the second one asks, and puts back the first one's address."""
+    theirs = "https://other-router.example.com/webhooks/sms#rc=2"
+    desk.number.update(sms_url=theirs, sms_application_sid="")
+    refused = desk.type("connect", NUMBER, "--detach")
+    assert (refused.exit_code, desk.number["sms_url"], desk.twilio.updates) == (1, theirs, [])
+    assert "leads to another router, https://other-router.example.com/webhooks/sms" in refused.output
+    assert "leads to another router" in desk.type("connect", NUMBER, "--dry-run").output
+    assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.number["sms_url"] == theirs
+
+
+def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(desk: Desk) -> None:
+    """Somebody has changed it after it was connected: what they wrote is what comes back in the end."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    desk.number["sms_url"] = NEW
+    refused = desk.type("connect", NUMBER, "--detach")
+    assert (refused.exit_code, desk.number["sms_url"]) == (1, NEW)
+    assert "changed by someone else since" in refused.output
+    assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.number["sms_url"] == NEW
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "says"),
+    [
+        pytest.param([OTHER], {}, f"{OTHER} is not a number of {ACCOUNT}; it has {NUMBER}", id="number not owned"),
+        pytest.param([OTHER, "--whatsapp"], {}, "is not a WhatsApp sender of", id="sender not owned"),
+        pytest.param(
+            ["--messaging-service", SERVICE], {}, f"{SERVICE} is not a Messaging Service", id="no such service"
+        ),
+        pytest.param(
+            [NUMBER],
+            {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "f" * 32},
+            "refused a signed request",
+            id="another token than the router's",
+        ),
+        pytest.param(
+            [NUMBER, "--no-check"],
+            {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "f" * 32},
+            "Twilio refuses the credentials",
+            id="wrong credentials",
+        ),
+        pytest.param([NUMBER], {"ROUTER_TWILIO_API_URL": "http://127.0.0.1:9"}, "cannot be reached", id="no network"),
+        pytest.param(
+            [NUMBER], {"ROUTER_PUBLIC_URL": "http://127.0.0.1:9"}, "nothing listens", id="a dead public address"
+        ),
+        pytest.param([NUMBER], {"ROUTER_PUBLIC_URL": ""}, "open one with `router tunnel`", id="no public address"),
+        pytest.param(
+            [NUMBER], {"ROUTER_DATA_DIR": "/proc"}, "cannot be saved in /proc", id="a disk that takes nothing"
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(desk: Desk, words: list[str], environ: dict[str, str], says: str) -> None:
+    """It says what is wrong, the exit status is 1, and the number says what it said."""
+    if environ.get("ROUTER_PUBLIC_URL") == "":
+        config = desk.folder / "router.toml"
+        text = Path(desk.environ["ROUTER_CONFIG"]).read_text()
+        config.write_text("\n".join(line for line in text.splitlines() if not line.startswith("public_url")))
+        environ = environ | {"ROUTER_CONFIG": str(config)}
+    ended = desk.type("connect", *words, "--detach", **environ)
+    assert (ended.exit_code, desk.says) == (1, FIRST)
+    assert not desk.twilio.updates
+    last = ended.output.splitlines()[-1]
+    assert last.startswith("router: ")
+    assert says in last
+    assert "f" * 32 not in ended.output
+
+
+@pytest.mark.parametrize("words", [[], ["12"], ["+1555x"], ["--messaging-service", NUMBER], [ACCOUNT]])
+def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: list[str]) -> None:
+    """It is told from a number's form; Twilio is not asked."""
+    ended = desk.type("connect", *words)
+    assert (ended.exit_code, desk.twilio.requests) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "says"),
+    [
+        (b"200 OK", b"<html>ERR_NGROK_6024</html>", "ngrok's browser warning answered instead of the router"),
+        (b"530 Origin", b"error code: 1033", "the tunnel is gone: no cloudflared serves this address (error 1033)"),
+        (b"200 OK", b"<html>Welcome</html>", "what answers there is not this router's webhook"),
+    ],
+)
+def test_a_page_in_the_routers_place_is_told(desk: Desk, status: bytes, page: bytes, says: str) -> None:
+    """It would answer Twilio too: the number is not pointed there."""
+    head = b"HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % (status, len(page))
+    with Target() as target:
+        target.script["/webhooks/message"] = lambda caller: bool(caller.send(head + page)) and False
+        ended = desk.type("connect", NUMBER, "--detach", ROUTER_PUBLIC_URL=target.url("").rstrip("/"))
+    assert (ended.exit_code, desk.says) == (1, FIRST)
+    assert says in ended.output
+
+
+def test_what_somebody_changes_while_we_ask_is_not_overwritten(desk: Desk) -> None:
+    """What was shown is what is replaced, or nothing is."""
+    settings = load(desk.environ)
+    connector, account = Connector(settings), settings.accounts[0]
+    places = connector.find(account, [("number", NUMBER)])
+    desk.number["sms_url"] = NEW
+    with pytest.raises(RouterError, match="was changed by someone else just now"):
+        connector.connect_all(places, account, desk.base, tunnel=False, holder="")
+    assert (desk.number["sms_url"], desk.twilio.updates) == (NEW, [])
+
+
+def test_what_was_before_is_on_disk_before_it_is_changed(desk: Desk) -> None:
+    """At the moment when Twilio is told of the new address, a power cut would lose nothing."""
+    seen: list[str] = []
+    desk.twilio.before_update = lambda: seen.extend(each["before"]["sms_url"] for each in desk.record)
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    assert seen == [OLD]
+
+
+def test_a_number_whose_service_decides_is_not_connected_in_vain(desk: Desk) -> None:
+    """The service's webhook counts, not the number's: that is said, with what to do; named together they both are."""
+    desk.twilio.service(SERVICE, "https://service.example.com/", NUMBER)
+    refused = desk.type("connect", NUMBER, "--detach")
+    assert (refused.exit_code, desk.says) == (1, FIRST)
+    assert f"--messaging-service {SERVICE}" in refused.output
+    assert desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach").exit_code == 0
+    assert desk.type("disconnect").exit_code == 0
+    assert (desk.says, desk.twilio.services[0]["inbound_request_url"]) == (FIRST, "https://service.example.com/")
+
+
+def test_a_change_that_twilio_refuses_leaves_all_as_it_was(desk: Desk) -> None:
+    """One of two cannot be changed: neither is, and nothing is on record."""
+    service = desk.twilio.service(SERVICE, "https://service.example.com/")
+    desk.twilio.updates_answered = 500
+    ended = desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach")
+    assert (ended.exit_code, desk.says, desk.record) == (1, FIRST, [])
+    assert f"{NUMBER} was left as it was: Twilio's REST API answered 500" in ended.output
+    assert service["inbound_request_url"] == "https://service.example.com/"
+
+
+def test_a_change_whose_answer_is_lost_is_looked_after(desk: Desk) -> None:
+    """Twilio did it and the connection broke: it is found to be done, and can be put back."""
+    desk.twilio.updates_answered = 0
+    connected = desk.type("connect", NUMBER, "--detach")
+    assert (connected.exit_code, desk.says) == (0, desk.here), connected.output
+    desk.twilio.updates_answered = 200
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.says == FIRST
+
+
+def test_what_cannot_be_put_back_now_stays_on_record(desk: Desk) -> None:
+    """Without a network the exit status is 1, and another attempt succeeds."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    failed = desk.type("disconnect", ROUTER_TWILIO_API_URL="http://127.0.0.1:9")
+    assert (failed.exit_code, desk.says) == (1, desk.here)
+    assert f"{NUMBER} could not be restored: " in failed.output
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.says == FIRST
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b"<h1>No such page</h1>"),
+        (404, b"[]"),
+        (404, b'{"message": "no route"}'),
+        (200, b"{}"),
+        (200, b"[" * 99_999),
+    ],
+    ids=["a page", "JSON", "an error", "an empty record", "deep JSON"],
+)
+def test_what_is_not_twilio_does_not_make_us_forget(desk: Desk, status: int, body: bytes) -> None:
+    """Only Twilio itself can say that a number is gone: what it was before is not thrown away for a proxy's page."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    with Target() as proxy:
+        proxy.script[f"/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers/PN{0:032x}.json"] = answer(
+            status, body, Content_Type="application/json"
+        )
+        failed = desk.type("disconnect", ROUTER_TWILIO_API_URL=proxy.url("").rstrip("/"))
+    assert (failed.exit_code, desk.says) == (1, desk.here)
+    assert f"{NUMBER} could not be restored: " in failed.output
+    assert desk.type("disconnect").exit_code == 0
+    assert desk.says == FIRST
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b'{"connections": [{}]}', b'{"connections": [{"kind": "x"}]}', b"\xff"]
+)
+def test_a_damaged_record_is_kept_aside(desk: Desk, damage: bytes) -> None:
+    """Nothing is changed, the file is kept for somebody to read, and the next attempt begins anew."""
+    (desk.folder / NAME).write_bytes(damage)
+    ended = desk.type("connect", NUMBER, "--detach")
+    assert (ended.exit_code, desk.says, desk.twilio.updates) == (1, FIRST, [])
+    (aside,) = desk.folder.glob("connections.damaged-*.json")
+    assert aside.read_bytes() == damage
+    assert f"is damaged, so nothing was changed at Twilio; it is kept as {aside.name}" in ended.output
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+
+
+def test_what_leads_to_a_tunnel_is_put_back_when_the_tunnel_is_gone(desk: Desk) -> None:
+    """Detached or not, a number is not left at an address where nobody is: the next start puts it back."""
+    with TunnelRecord(desk.folder) as record, Holder(desk.folder):
+        record.publish(desk.base)
+        assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+        assert desk.record[0]["tunnel"] is True
+        assert desk.type("disconnect", "--left-behind").exit_code == 0
+        assert desk.says == desk.here
+    assert desk.type("disconnect", "--left-behind").exit_code == 0
+    assert desk.says == FIRST
+
+
+def test_the_demos_account_cannot_be_connected(desk: Desk) -> None:
+    """Twilio does not know the account that `router run` has made up: that is said, with what to do."""
+    (desk.folder / "demo.toml").write_text(f'[[account]]\nsid = "{ACCOUNT}"\nauth_tokens = ["{TOKEN}"]\n')
+    ended = desk.type("connect", NUMBER, "--detach")
+    assert (ended.exit_code, desk.twilio.requests) == (1, [])
+    assert "which Twilio does not know: set TWILIO_ACCOUNT_SID" in ended.output
+
+
+def test_what_is_not_connected_is_not_disconnected(desk: Desk) -> None:
+    """A name that is not on record is said, with those that are."""
+    assert desk.type("connect", NUMBER, "--detach").exit_code == 0
+    ended = desk.type("disconnect", OTHER)
+    assert (ended.exit_code, desk.says) == (1, desk.here)
+    assert f"{OTHER} is not connected; connected: {NUMBER}" in ended.output
