@@ -1,11 +1,13 @@
 """`router tunnel`: what goes wrong, and how the router and connected numbers follow a tunnel."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from router.cli.connect.connector import Connector
 from router.cli.connect.follow import Follower, GivenTunnel, TunnelGone
+from router.cli.connect.ngrok import _installed
 from router.settings import load
 from router.web import tunnel_address as tunnel
 from router.web.tunnel_address import TunnelRecord
@@ -88,6 +90,19 @@ def test_what_is_wrong_is_one_sentence(
     ended = desk.type("tunnel", "--patience", "0", *words, **environ)
     assert ended.exit_code == status
     assert says in ended.output
+
+
+def test_the_program_is_ngrok_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pyngrok brings a command of the same name, whose end would not be that of the agent: it is passed over."""
+    programs = {"brought": "#!/usr/bin/python\nfrom pyngrok.ngrok import main\n", "real": "#!/bin/sh\n"}
+    for folder, text in programs.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ngrok").write_text(text)
+        (tmp_path / folder / "ngrok").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/brought:{tmp_path}/real")
+    assert _installed() == f"{tmp_path}/real/ngrok"
+    monkeypatch.setenv("PATH", f"{tmp_path}/brought")
+    assert _installed() is None
 
 
 def test_a_number_that_cannot_be_connected_ends_the_tunnel(desk: Desk, agent: NgrokAgent) -> None:

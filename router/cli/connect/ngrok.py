@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -132,9 +133,7 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
 
     logging.getLogger("pyngrok").setLevel(logging.CRITICAL)  # what matters of it is said by us
     # A session of its own: Ctrl-C is for us, and webhooks are restored while the tunnel still stands.
-    config = conf.PyngrokConfig(
-        ngrok_path=shutil.which("ngrok"), start_new_session=True, startup_timeout=_START_SECONDS
-    )
+    config = conf.PyngrokConfig(ngrok_path=_installed(), start_new_session=True, startup_timeout=_START_SECONDS)
     config.auth_token = None
 
     def start() -> str:
@@ -151,6 +150,16 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
     if not shutil.which(config.ngrok_path):
         click.echo(f"router: fetching the ngrok program to {config.ngrok_path}", err=True)
     return start, lambda: ngrok.kill(config)
+
+
+def _installed() -> str | None:
+    """Return the ngrok program; not pyngrok's command of that name: ended, it leaves the program behind."""
+    for folder in os.get_exec_path():
+        if found := shutil.which("ngrok", path=folder):
+            with Path(found).open("rb") as file:
+                if b"pyngrok" not in file.read(1000):
+                    return found
+    return None
 
 
 def _with_advice(reason: str) -> str:
