@@ -9,7 +9,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -131,9 +131,12 @@ class TwilioRest:
         account = f"/2010-04-01/Accounts/{self.account_sid}"
         numbers = [each for each in self.numbers if query.get("PhoneNumber") in {None, each["phone_number"]}]
         messages = [each for each in self.messages if query.get("To") in {None, each["to"]}]
+        messages = sorted(
+            messages[::-1], key=lambda each: parsedate_to_datetime(str(each["date_created"])), reverse=True
+        )
         found = {
             f"{account}/IncomingPhoneNumbers.json": ("incoming_phone_numbers", "", numbers),
-            f"{account}/Messages.json": ("messages", "", messages[::-1]),
+            f"{account}/Messages.json": ("messages", "", messages),
             "/v1/Services": ("services", _MESSAGING, self.services),
             "/v2/Channels/Senders": ("senders", _MESSAGING, self.senders),
             "/v1/FlexFlows": ("flex_flows", "https://flex-api.twilio.com", self.flex_flows),
