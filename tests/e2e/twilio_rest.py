@@ -131,9 +131,8 @@ class TwilioRest:
         account = f"/2010-04-01/Accounts/{self.account_sid}"
         numbers = [each for each in self.numbers if query.get("PhoneNumber") in {None, each["phone_number"]}]
         messages = [each for each in self.messages if query.get("To") in {None, each["to"]}]
-        messages = sorted(
-            messages[::-1], key=lambda each: parsedate_to_datetime(str(each["date_created"])), reverse=True
-        )
+        messages.sort(key=lambda each: parsedate_to_datetime(str(each["date_created"])))
+        messages.reverse()  # also those of one second
         found = {
             f"{account}/IncomingPhoneNumbers.json": ("incoming_phone_numbers", "", numbers),
             f"{account}/Messages.json": ("messages", "", messages),
