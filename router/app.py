@@ -20,6 +20,7 @@ from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
 from router.language.detector import shared
 from router.log import make_log
+from router.message.twiml import TRACEBACK
 from router.queries.outage import BEAT_SECONDS, Healer
 from router.settings import Settings, load
 from router.store import Store, connect
@@ -133,6 +134,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         metrics.attempted(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure, attempt.seconds)
         # A message that is given up needs a person; one that is tried again may need one soon.
         levels = {"undelivered": log.error, "unrouted": log.warning, "retry": log.warning}
+        said = attempt.said
         levels.get(attempt.outcome, log.info)(
             "attempt",
             account_sid=attempt.lease.account_sid,
@@ -146,8 +148,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
             failure=attempt.failure,
             status=attempt.status,
             settled=attempt.settled,
-            # What a handler raised may quote the message; it is on the delivery, and only there.
-            reason="" if attempt.integration_type == "handler" else attempt.reason,
+            reason=attempt.reason,
+            # What a target or a handler said may quote the message: that is on the delivery, and only there.
+            frames=said.text if said and said.type == TRACEBACK else "",
+            content_type=said.type if said and said.type != TRACEBACK else "",
             seconds=round(attempt.seconds, 4),
         )
 

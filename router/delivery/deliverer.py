@@ -20,7 +20,7 @@ from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message.twiml import Answer, Twiml, twiml_of
+from router.message.twiml import NOT_TWIML, Answer, NotTwiml, Said, Twiml, said_of, twiml_of
 from router.settings import LEASE_MARGIN, Settings
 from router.store import Store
 from router.store.lanes import Lease, Settlement, new_token
@@ -33,7 +33,10 @@ SETTLE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
-    """One attempt, for logs and metrics: durations in seconds, `settled` as the store said."""
+    """One attempt, for logs and metrics: durations in seconds, `settled` as the store said.
+
+    `reason` holds nothing of what a customer or a target wrote; `said` does.
+    """
 
     lease: Lease
     target: str
@@ -44,6 +47,16 @@ class AttemptReport:
     reason: str
     seconds: float
     settled: str
+    said: Said | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an answer is to Twilio: TwiML, or nothing; why not, and what is kept of it then."""
+
+    twiml: Twiml | None = None
+    wrong: str = ""
+    said: Said | None = None
 
 
 class Deliverer:
@@ -151,7 +164,7 @@ class Deliverer:
             return None
         flow = lease.flow
         answer: Answer | None = None
-        twiml: Twiml | None = None
+        reading = Reading()
         error: AttemptError | None = None
         if flow is None or not flow.enabled:
             settlement = Settlement("unrouted", fields={"error": _unrouted(lease)})
@@ -161,17 +174,19 @@ class Deliverer:
         else:
             try:
                 answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
-                twiml = self._twiml(lease, flow, answer)
+                reading = self._read(lease, flow, answer)
             except AttemptError as failed:
                 error = failed
             seconds = time.monotonic() - started
             missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
             unreachable = error is not None and error.unreachable
-            self.targets.report(target, time.monotonic(), missed=missed, unreachable=unreachable)
+            if error is None or not error.blameless:
+                self.targets.report(target, time.monotonic(), missed=missed, unreachable=unreachable)
             metrics.BREAKERS.set(len(self.targets.open()))
             settlement = (
-                self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, twiml, seconds)
+                self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, reading, seconds)
             )
+        twiml = reading.twiml
         settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
         cookies = answer.set_cookie if answer and twiml else ()
         self.waiters.tell(lease.id, settlement.outcome, twiml.xml if twiml else None, cookies)
@@ -185,9 +200,10 @@ class Deliverer:
                 outcome=settlement.outcome,
                 failure=error.failure.value if error else "",
                 status=answer.status if answer else error.status if error else None,
-                reason=str((settlement.fields or {}).get("error", "")),
+                reason=_logged(settlement, error) or reading.wrong,
                 seconds=time.monotonic() - started,
                 settled=settled,
+                said=error.said if error else reading.said,
             )
         )
         return following
@@ -209,6 +225,7 @@ class Deliverer:
                 number=lease.attempts,
                 replay=lease.round > 0,
                 language=lease.language,
+                seconds=seconds,
             )
             return self._integrations.send(attempt)
         except AttemptError:
@@ -220,30 +237,35 @@ class Deliverer:
         except gevent.GreenletExit:
             raise
         except BaseException as error:  # a fault, ours or a handler's, must not stop the lane: the attempt has failed
-            reason = f"the router failed: {type(error).__name__}: {error}"
-            raise AttemptError(Failure.FAILED, reason) from error
+            logged = f"the router failed: {type(error).__name__}"
+            raise AttemptError(Failure.FAILED, f"{logged}: {error}", logged=logged) from error
         finally:
             timeout.close()
 
-    def _delivered(self, lease: Lease, answer: Answer | None, twiml: Twiml | None, seconds: float) -> Settlement:
+    def _delivered(self, lease: Lease, answer: Answer | None, reading: Reading, seconds: float) -> Settlement:
         """Settle a success: its TwiML is kept, and a view that waits gets the right to answer with it."""
         status = answer.status if answer else 0
-        fields: dict[str, Any] = {}
-        if twiml is not None:
-            fields["answer"] = twiml.xml
+        fields = _kept(reading.said)
+        if reading.twiml is not None:
+            fields["answer"] = reading.twiml.xml
             if self.waiters.promise(lease.id):
                 fields["answered"] = "webhook"
-        return Settlement("delivered", fields=fields, history=f"{lease.attempts} delivered {status} {seconds:.3f}")
+        history = f"{lease.attempts} delivered {status} {seconds:.3f} {reading.wrong}"
+        return Settlement("delivered", fields=fields, history=history.rstrip())
 
     def _judge(self, lease: Lease, flow: FlexFlow, error: AttemptError, seconds: float) -> Settlement:
         """Settle a failure as `retry.judge` decides."""
-        tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds)
+        tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds, lease.lost)
         verdict = retry.judge(error, flow, tries, delays=self._settings.retry_delays, jitter=self._random())
         reason = verdict.reason.encode(errors="replace").decode()  # a handler may say what is no text
+        fields = _kept(error.said)
+        fields |= {"failures": verdict.failures, "refusals": verdict.refusals, "error": reason}
+        if verdict.lost and flow.integration.type == "handler":
+            fields["lost"] = verdict.lost
         return Settlement(
             verdict.outcome,
             delay=verdict.delay,
-            fields={"failures": verdict.failures, "refusals": verdict.refusals, "error": reason},
+            fields=fields,
             history=f"{lease.attempts} {error.failure.value} {error.status or '-'} {seconds:.3f} {reason}",
         )
 
@@ -260,9 +282,14 @@ class Deliverer:
                 gevent.sleep(pause)
                 pause = min(2 * pause, 1.0)
 
-    def _twiml(self, lease: Lease, flow: FlexFlow, answer: Answer) -> Twiml | None:
-        """Read what the target says to the customer; None where the flow does not relay, and for a replay."""
-        return twiml_of(answer) if flow.response == "relay" and lease.round == 0 else None
+    def _read(self, lease: Lease, flow: FlexFlow, answer: Answer) -> Reading:
+        """Read what the target says to the customer; nothing where the flow does not relay, and for a replay."""
+        if flow.response != "relay" or lease.round > 0:
+            return Reading()
+        try:
+            return Reading(twiml_of(answer))
+        except NotTwiml as error:
+            return Reading(None, f"{NOT_TWIML}{error}", said_of(answer.content_type, answer.body))
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -286,6 +313,19 @@ def _target(lease: Lease) -> Target:
     if flow is None or not flow.enabled or lease.age >= flow.validity_period:
         return Target(lease.account_sid, "none")
     return _target_of(flow)
+
+
+def _kept(said: Said | None) -> dict[str, Any]:
+    """Write what came back instead of a good answer, as `Delivery.said` reads it."""
+    return {"said": f"{said.type}\n{said.text}".encode(errors="replace")} if said else {}
+
+
+def _logged(settlement: Settlement, error: AttemptError | None) -> str:
+    """Return why a message was not delivered, as the log may have it."""
+    reason = str((settlement.fields or {}).get("error", ""))
+    if error is None:
+        return reason
+    return error.logged + (reason.removeprefix(error.reason) if reason.startswith(error.reason) else "")
 
 
 def _unrouted(lease: Lease) -> str:

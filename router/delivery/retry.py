@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import AttemptError, Failure
+from router.store.lanes import HANDLER_LOST_LIMIT
 
 # Each delay is multiplied by a random factor in this range, so that what failed together does not come back together.
 JITTER: Final = (0.8, 1.2)
@@ -15,11 +16,15 @@ RETRY_AFTER_MOST: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How often a message was tried before the attempt at hand: `failures` cost RetryCount, `refusals` do not."""
+    """How often a message was tried before the attempt at hand: `failures` cost RetryCount, `refusals` do not.
+
+    `lost` is how often the process was lost that had it.
+    """
 
     failures: int
     refusals: int
     age: float
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +36,41 @@ class Verdict:
     refusals: int
     reason: str
     delay: float = 0.0
+    lost: int = 0
 
 
 def judge(error: AttemptError, flow: FlexFlow, tries: Tries, *, delays: Sequence[float], jitter: float) -> Verdict:
     """Decide what follows from `error`; `jitter` is a random number in [0, 1).
 
     A refusal is repeated for as long as the message is valid, since nothing was processed. A failure and an unknown
-    outcome are repeated `Integration.RetryCount` times, and only when `Integration.RetryPolicy` has their word.
+    outcome are repeated `Integration.RetryCount` times, and only when `Integration.RetryPolicy` has their word. One
+    that is blameless costs nothing, but is not repeated either where that is not allowed.
     """
-    if error.failure is Failure.REFUSED:
+    word = _word(error)
+    policy = flow.integration.retry_policy
+    lost = tries.lost + error.lost
+    if error.failure is Failure.REFUSED or (error.blameless and _allowed(word, policy)):
         delay = _delay(delays, tries.refusals, jitter)
         if error.retry_after is not None:
             delay = max(delay, min(error.retry_after, RETRY_AFTER_MOST))
         left = flow.validity_period - tries.age
         if left <= 0:
             return _undelivered(tries, error.reason, "; it is past its ValidityPeriod", refused=1)
-        return Verdict("retry", tries.failures, tries.refusals + 1, error.reason, min(delay, left))
+        return Verdict("retry", tries.failures, tries.refusals + 1, error.reason, min(delay, left), lost)
     failures = tries.failures + 1
-    word = _word(error)
-    policy = flow.integration.retry_policy
-    if error.failure is Failure.UNKNOWN and not _allowed(word, policy):
-        return _undelivered(tries, error.reason, "; no answer, it may have been processed", failed=1)
+    why = ""
     if not _allowed(word, policy):
-        return _undelivered(tries, error.reason, "; not repeated", failed=1)
-    if failures > flow.integration.retry_count:
-        return _undelivered(tries, error.reason, f"; given up after {failures} attempts that cost a retry", failed=1)
+        why = "; no answer, it may have been processed" if error.failure is Failure.UNKNOWN else "; not repeated"
+    elif error.lost and lost >= HANDLER_LOST_LIMIT:
+        why = f"; given up after its process was lost {lost} times"
+    elif failures > flow.integration.retry_count:
+        why = f"; given up after {failures} attempts that cost a retry"
+    if why:
+        return _undelivered(tries, error.reason, why, failed=1)
     delay = _delay(delays, failures - 1, jitter)
     if error.retry_after is not None:
         delay = max(delay, min(error.retry_after, RETRY_AFTER_MOST))
-    return Verdict("retry", failures, tries.refusals, error.reason, delay)
+    return Verdict("retry", failures, tries.refusals, error.reason, delay, lost)
 
 
 def _undelivered(tries: Tries, reason: str, why: str, *, failed: int = 0, refused: int = 0) -> Verdict:

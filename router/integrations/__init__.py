@@ -6,7 +6,7 @@ from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.door import Door, make_door
 from router.integrations.external import External
-from router.integrations.handler import load_handlers
+from router.integrations.handler import Handler, load_handlers
 from router.integrations.http import Http
 from router.integrations.messages import API, Messages
 from router.integrations.proxy import Proxy
@@ -43,8 +43,11 @@ class Integrations:
             return ""
 
     def close(self) -> None:
-        """Close the idle connections; attempts may still be made, on new ones."""
+        """Close the idle connections and end the handlers' processes; attempts may still be made, with new ones."""
         self.http.close()
+        for sender in self._senders.values():
+            if isinstance(sender, Handler):
+                sender.close()
 
 
 def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: Door | None = None) -> Integrations:
@@ -54,9 +57,6 @@ def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: D
         settings: the process's settings.
         handlers: the handlers that flows may name.
         door: makes the connections; left out, one as the settings say.
-
-    Raises:
-        SettingsError: a handler that cannot be imported; it names the handler.
 
     """
     http = Http(door or make_door(settings), settings.twilio_webhooks_url)

@@ -11,7 +11,7 @@ from typing import Protocol
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
-from router.message.twiml import Answer
+from router.message.twiml import Answer, Said
 from router.settings import Account
 
 
@@ -40,10 +40,14 @@ class AttemptError(RouterError):
         status: the HTTP status, when there was one.
         retry_after: seconds for which the target asked to be left alone (`Retry-After`), never negative.
         unreachable: whether there was no connection (name, connect, TLS), as there would be none for any account.
+        logged: the reason as the log may have it, where `reason` may quote the customer.
+        said: what came back instead of a good answer.
+        lost: whether the message took the process that had it with it; it is given up the second time.
+        blameless: whether another message did so. Nothing is held against this one, nor against its target.
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named at the call
         self,
         failure: Failure,
         reason: str,
@@ -51,6 +55,10 @@ class AttemptError(RouterError):
         status: int | None = None,
         retry_after: float | None = None,
         unreachable: bool = False,
+        logged: str | None = None,
+        said: Said | None = None,
+        lost: bool = False,
+        blameless: bool = False,
     ) -> None:
         super().__init__(reason)
         self.failure = failure
@@ -58,13 +66,18 @@ class AttemptError(RouterError):
         self.status = status
         self.retry_after = retry_after
         self.unreachable = unreachable
+        self.logged = reason if logged is None else logged
+        self.said = said
+        self.lost = lost
+        self.blameless = blameless
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at delivering one message.
 
-    `number` counts from 1 and begins again with a replay. `language` is a BCP 47 tag, empty when not known.
+    `number` counts from 1 and begins again with a replay. `language` is a BCP 47 tag, empty when not known. It may take
+    so many `seconds`.
     """
 
     account: Account
@@ -74,6 +87,7 @@ class Attempt:
     number: int
     replay: bool = False
     language: str = ""
+    seconds: float = 22.0
 
 
 class Sender(Protocol):

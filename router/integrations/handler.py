@@ -1,103 +1,86 @@
-"""Handlers: functions of the operator's own that take a message and say what to answer."""
+"""Handlers: functions of the operator's own that take a message and say what to answer.
 
-import importlib
-from collections.abc import Callable, Mapping
+They run in a process of their own beside each worker; `router.handling` says how, and why.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from xml.sax.saxutils import escape
 
-from gevent import Timeout
-from twilio.twiml import TwiML
-
-from router.errors import SettingsError, Undeliverable
+from router.handling.frame import Kind, Reply
+from router.handling.pool import Pool
+from router.handling.process import LostError, NoChildError
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message.inbound import Message, mask
-from router.message.twiml import EMPTY_TWIML, Answer
+from router.message.inbound import mask
+from router.message.twiml import TRACEBACK, Answer, Said
 from router.settings import Account, HandlerSetting
-
-Handle = Callable[[Message], str | TwiML | None]
 
 XML: Final = "text/xml; charset=utf-8"
 # How much of an exception's own text is kept with the delivery.
 REASON_LIMIT: Final = 200
-# Characters that no XML 1.0 document may hold: https://www.w3.org/TR/xml/#charsets
-_NOT_XML: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF))
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """Calls the handler that the flow names, in the caller's greenlet.
+    """Calls the handler that the flow names.
 
     Attributes:
-        functions: the handlers of this process, by name, with the accounts they are for (none: all).
+        settings: the handlers that flows may name.
+        pool: calls them.
 
     """
 
-    functions: Mapping[str, tuple[Handle, tuple[str, ...]]]
+    settings: Mapping[str, HandlerSetting]
+    pool: Pool
 
     def send(self, attempt: Attempt) -> Answer:
         """Call the handler; see `Sender.send`.
 
-        `Undeliverable` is permanent, any other exception is a failure, and a handler that the deadline ended has done
-        nobody knows what.
+        `Undeliverable` is permanent, any other exception is a failure, and a handler that was ended has done nobody
+        knows what.
         """
         name = attempt.flow.integration.handler
-        function, accounts = self.functions.get(name, (None, ()))
-        if function is None:
+        setting = self.settings.get(name)
+        if setting is None:
             raise AttemptError(Failure.PERMANENT, f"no handler is called {name!r} in the settings")
-        if accounts and attempt.account.sid not in accounts:
+        if setting.accounts and attempt.account.sid not in setting.accounts:
             raise AttemptError(Failure.PERMANENT, f"handler {name!r} is not for account {attempt.account.sid}")
         try:
-            result = function(attempt.message)
-        except Undeliverable as error:
-            reason = _discreet(str(error), attempt) or "no reason given"
-            raise AttemptError(Failure.PERMANENT, f"handler {name!r}: undeliverable: {reason}") from error
-        except Timeout as error:
-            raise AttemptError(Failure.UNKNOWN, f"handler {name!r} did not end in time") from error
-        except (Exception, SystemExit) as error:  # SystemExit in a greenlet would end the whole process
-            reason = _discreet(f"{type(error).__name__}: {error}", attempt)
-            raise AttemptError(Failure.FAILED, f"handler {name!r} raised {reason}") from error
-        return Answer(status=200, content_type=XML, body=_twiml(name, result), url="")
+            reply = self.pool.call(name, attempt.raw.pack(), attempt.seconds)
+        except NoChildError as error:
+            raise AttemptError(Failure.REFUSED, f"the handlers' process cannot begin: {error}") from error
+        except LostError as lost:
+            failure = Failure.UNKNOWN if lost.begun else Failure.REFUSED
+            reason = f"handler {setting.path} {lost.reason}"
+            raise AttemptError(failure, reason, lost=lost.at_fault, blameless=not lost.at_fault) from lost
+        if reply.kind is not Kind.ANSWER:
+            raise _error(f"handler {setting.path}", reply, attempt)
+        return Answer(status=200, content_type=XML, body=reply.body, url="")
+
+    def close(self) -> None:
+        """End the processes."""
+        self.pool.close()
 
 
 def load_handlers(settings: Mapping[str, HandlerSetting]) -> Handler:
-    """Import every handler once.
-
-    Raises:
-        SettingsError: one that cannot be imported or is not callable; it names the handler.
-
-    """
-    return Handler({name: (_import(name, setting.path), tuple(setting.accounts)) for name, setting in settings.items()})
+    """Make the sender; the handlers are imported with the first message for one (`router.handling.launch.check`)."""
+    return Handler(settings, Pool({name: setting.path for name, setting in settings.items()}))
 
 
-def _import(name: str, path: str) -> Handle:
-    setting = f"handlers.{name}"
-    module, _, attributes = path.partition(":")
-    if not module or not attributes:
-        raise SettingsError(setting, f"{path!r} is not of the form package.module:function")
-    try:
-        function = importlib.import_module(module)
-        for attribute in attributes.split("."):
-            function = getattr(function, attribute)
-    except Exception as error:
-        raise SettingsError(setting, f"{path!r} cannot be imported ({type(error).__name__}: {error})") from error
-    if not callable(function):
-        raise SettingsError(setting, f"{path!r} is not a function")
-    return function
-
-
-def _twiml(name: str, result: object) -> bytes:
-    if result is None or result == "":
-        return EMPTY_TWIML
-    if isinstance(result, str):
-        text = escape(result.translate(_NOT_XML))
-        twiml = f'<?xml version="1.0" encoding="UTF-8"?><Response><Message>{text}</Message></Response>'
-    elif isinstance(result, TwiML):
-        twiml = str(result)
-    else:
-        reason = f"handler {name!r} returned {type(result).__name__}; it may return str, TwiML or None"
-        raise AttemptError(Failure.PERMANENT, reason)
-    return twiml.encode()
+def _error(handler: str, reply: Reply, attempt: Attempt) -> AttemptError:
+    """Say what a handler did instead of returning an answer; what it said itself may quote the customer."""
+    if reply.kind is Kind.ENDED:
+        return AttemptError(Failure.UNKNOWN, f"{handler} did not end in time")
+    words = [_discreet(word, attempt) for word in reply.words]
+    if reply.kind is Kind.WRONG_TYPE:
+        return AttemptError(Failure.PERMANENT, f"{handler} returned {words[0]}; it may return str, TwiML or None")
+    if reply.kind is Kind.UNDELIVERABLE:
+        logged = f"{handler}: undeliverable"
+        return AttemptError(Failure.PERMANENT, f"{logged}: {words[0] or 'no reason given'}", logged=logged)
+    raised, text, *frames = words
+    logged = f"{handler} raised {raised}{f' ({frames[-1]})' if frames else ''}"
+    said = Said(TRACEBACK, "\n".join(frames)) if frames else None
+    return AttemptError(Failure.FAILED, f"{handler} raised {raised}: {text}", logged=logged, said=said)
 
 
 def _discreet(text: str, attempt: Attempt) -> str:

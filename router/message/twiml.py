@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
+from xml.parsers.expat import ErrorString
 from xml.sax.saxutils import escape
 
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
@@ -29,6 +30,7 @@ _CODECS: Final = {
     "windows-1252": "cp1252",
 }
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
+_TOO_LONG: Final = f"it is over {MAX_BYTES // 1024} KiB"
 _MAX_DEPTH: Final = 16  # TwiML for messaging is three deep; what writes XML recurses
 _URL_ATTRIBUTES: Final = ("action", "statusCallback")
 # https://www.twilio.com/docs/messaging/twiml/message and …/redirect
@@ -40,15 +42,53 @@ _ATTRIBUTES: Final = {
 }
 
 
+# Characters that are kept of what was no good answer, and of its type.
+SAID_MOST: Final = 500
+_TYPE_MOST: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came back in the place of a good answer: its content type, and the first characters of it.
+
+    Of a handler's exception the type is `TRACEBACK`, and the text its last frames, one on a line.
+    """
+
+    type: str
+    text: str = field(repr=False)
+
+
+TRACEBACK: Final = "traceback"
+# What the reason of an answer that was no TwiML begins with.
+NOT_TWIML: Final = "not TwiML: "
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A target's complete answer; `url` is where it came from, and what its relative URLs are relative to."""
+    """A target's complete answer; `url` is where it came from, and what its relative URLs are relative to.
+
+    `flaw` says why the body was left out, where it was.
+    """
 
     status: int
     content_type: str
     body: bytes = field(repr=False)
     url: str
     set_cookie: tuple[str, ...] = field(default=(), repr=False)
+    flaw: str = ""
+
+
+def said_of(content_type: str, body: bytes) -> Said | None:
+    """Return what is kept of an answer that was not good; None where there is nothing to keep."""
+    found = _CONTENT_TYPE.match(content_type)
+    media_type, charset = (found[1].lower(), found[2]) if found else ("", None)
+    kind = media_type.partition("/")[0]
+    if not body or kind in {"image", "audio", "video", "font"}:
+        return Said(content_type[:_TYPE_MOST], "") if content_type else None
+    codec = _CODECS.get((charset or "utf-8").lower(), "utf-8")
+    # Four bytes at most make a character.
+    text = body[: 4 * SAID_MOST].decode(codec, "replace")
+    return Said(content_type[:_TYPE_MOST], text[:SAID_MOST])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +129,7 @@ class Twiml:
 
 
 class NotTwiml(ValueError):  # noqa: N818 - named for what it says
-    """A document that is no TwiML; `code` is the error that Twilio logs."""
+    """What is no TwiML, in a clause that quotes none of its text; `code` is the error that Twilio logs."""
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
@@ -111,10 +151,13 @@ def _parse(document: bytes, encoding: str | None = None) -> ET.Element:
         raise NotTwiml("it has a DOCTYPE", 12100)
     try:
         root = ET.fromstring(document, ET.XMLParser(encoding=encoding))  # noqa: S314 - no DOCTYPE, so no entities
-    except (ET.ParseError, ValueError) as error:  # ValueError: an encoding that expat does not know
-        raise NotTwiml(f"it is not XML: {error}", 12100) from None
+    except ET.ParseError as error:
+        line, column = error.position
+        raise NotTwiml(f"it is not XML: {ErrorString(error.code)}, line {line}, column {column}", 12100) from None
+    except ValueError:
+        raise NotTwiml("it is not XML: it names an encoding that is not known", 12100) from None
     if root.tag != "Response":
-        raise NotTwiml(f"its root is <{root.tag}>, not <Response>", 12102)
+        raise NotTwiml(f"its root is <{root.tag[:40]}>, not <Response>", 12102)
     return root
 
 
@@ -138,18 +181,27 @@ def _unknown(root: ET.Element) -> Iterator[str]:
 
 
 def twiml_of(answer: Answer) -> Twiml | None:
-    """Read the TwiML that answers Twilio as the target did; None where the empty answer must do.
+    """Read the TwiML that answers Twilio as the target did; None where there is nothing to say.
 
     A 2xx with XML or `text/html` must be one `<Response>`, and stays as it is byte for byte unless it is in another
     charset or holds a relative URL, which Twilio would read against the router: those become absolute. `text/plain`
-    becomes a `<Message>`. None for any other status or content type, for nothing to say, for XML that does not parse
-    or has a DOCTYPE, and beyond 64 KiB.
+    becomes a `<Message>`.
 
     https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
+
+    Raises:
+        NotTwiml: any other status or content type, XML that does not parse or has a DOCTYPE, or more than 64 KiB.
+
     """
-    content_type = _CONTENT_TYPE.match(answer.content_type)
-    if not 200 <= answer.status < 300 or content_type is None or len(answer.body) > MAX_BYTES:  # noqa: PLR2004
+    if not 200 <= answer.status < 300:  # noqa: PLR2004
+        raise NotTwiml(f"its status is {answer.status}", 11200)
+    if answer.flaw or len(answer.body) > MAX_BYTES:
+        raise NotTwiml(answer.flaw or _TOO_LONG, 11750)
+    if not answer.body.strip():
         return None
+    content_type = _CONTENT_TYPE.match(answer.content_type)
+    if content_type is None:
+        raise NotTwiml("it has no Content-Type", 12300)
     media_type, charset = content_type[1].lower(), content_type[2]
     try:
         if media_type == "text/plain":
@@ -157,10 +209,12 @@ def twiml_of(answer: Answer) -> Twiml | None:
         elif media_type in _XML_TYPES or media_type.endswith("+xml"):
             twiml = _from_xml(answer.body, charset, answer.url)
         else:
-            return None
-    except ValueError:  # no TwiML, or a charset, or a URL, that is none
-        return None
-    return twiml if twiml is not None and len(twiml.xml) <= MAX_BYTES else None
+            raise NotTwiml(f"it is {media_type[:_TYPE_MOST]}", 12300)
+    except UnicodeDecodeError:
+        raise NotTwiml("it is not in the charset that it names, or not in UTF-8", 12100) from None
+    if twiml is not None and len(twiml.xml) > MAX_BYTES:
+        raise NotTwiml(_TOO_LONG, 11750)
+    return twiml
 
 
 def _from_text(text: str) -> Twiml | None:
@@ -173,7 +227,7 @@ def _from_text(text: str) -> Twiml | None:
     return Twiml(EMPTY_TWIML.replace(b"<Response/>", message.encode()), response)
 
 
-def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml | None:
+def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml:
     declaration = _XML_DECLARATION.match(body.removeprefix(codecs.BOM_UTF8))
     declared = declaration[1].decode("ascii", "replace") if declaration and declaration[1] else None
     # The order of RFC 7303, section 3: byte order mark, Content-Type, the document's own declaration.
@@ -181,17 +235,17 @@ def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml | None:
     utf8 = body.decode(codec).encode()
     root = _parse(utf8, "utf-8")
     if not _is_shallow(root):
-        return None
+        raise NotTwiml(f"its elements are more than {_MAX_DEPTH} deep", 12100)
     if _make_absolute(root, url) or _codec(declared) != "utf-8" or utf8 != body:
         return Twiml(bytes(ET.tostring(root, encoding="UTF-8", xml_declaration=True)), root)
     return Twiml(body, root)
 
 
 def _codec(charset: str | None) -> str:
-    """Name the codec of a charset. Raises ValueError for one that we do not read."""
+    """Name the codec of a charset. Raises NotTwiml for one that we do not read."""
     codec = _CODECS.get((charset or "utf-8").lower())  # not codecs.lookup, which remembers every name it is asked for
     if codec is None:
-        raise ValueError(f"not a charset we read: {charset!r}")
+        raise NotTwiml(f"its charset is none that is read: {str(charset)[:_TYPE_MOST]!r}", 12300)
     return codec
 
 
@@ -203,7 +257,7 @@ def _is_shallow(root: ET.Element) -> bool:
 
 
 def _make_absolute(root: ET.Element, base: str) -> bool:
-    """Make every relative URL absolute; say whether there was one. Raises ValueError for what is no URL at all."""
+    """Make every relative URL absolute; say whether there was one. Raises NotTwiml for what is no URL at all."""
     changed = False
     for element in root.iter():
         text = (element.text or "").strip()
@@ -223,4 +277,7 @@ def _make_absolute(root: ET.Element, base: str) -> bool:
 
 
 def _absolute(url: str, base: str) -> str:
-    return url if urlsplit(url).scheme else urljoin(base, url)
+    try:
+        return url if urlsplit(url).scheme else urljoin(base, url)
+    except ValueError:
+        raise NotTwiml("a URL in it is none", 12100) from None

@@ -25,6 +25,7 @@ from gunicorn.http.errors import InvalidChunkSize
 from gunicorn.workers.base import Worker
 
 from router.errors import SettingsError
+from router.handling.launch import check
 from router.metric_files import NAME, MetricFiles, free_name
 from router.process.preload import preload
 from router.process.startup_check import failure
@@ -49,6 +50,11 @@ def _load() -> Settings:
             "not set, nor an [[account]] in the file of ROUTER_CONFIG; every webhook would be refused",
         )
     return settings
+
+
+def _check(settings: Settings) -> None:
+    """See that the handlers can be imported; workers leave that to processes of their own, when they need one."""
+    check({name: handler.path for name, handler in settings.handlers.items()})
 
 
 try:
@@ -143,7 +149,11 @@ def _without_query(record: logging.LogRecord) -> bool:
 
 
 def on_starting(server: Arbiter) -> None:
-    """Before the first fork, so that every process has it."""
+    """Before the first fork, so that every process has it; what no process could serve with is said now, and once."""
+    try:
+        _check(_settings)
+    except SettingsError as error:
+        _refuse(error)
     server.log.error_log.addFilter(_without_query)
     if not _settings.public_urls and os.environ.get("ROUTER_CONFIG") != str(
         _settings.data_dir.absolute() / "demo.toml"
@@ -165,7 +175,9 @@ def when_ready(server: Arbiter) -> None:
 
     def reload_if_possible() -> None:
         try:
-            if _addresses(_load()) == bind:
+            settings = _load()
+            _check(settings)
+            if _addresses(settings) == bind:
                 reason = failure(server.app.load)
             else:
                 reason = f"ROUTER_BIND, ROUTER_TUNNEL_PORT: they stay {', '.join(bind)} until a restart"

@@ -19,7 +19,7 @@ __all__ = ["ROOM", "Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "
 
 # A head whose holder vanished this often is buried: it may be what kills the process.
 LOST_LIMIT: Final = 5
-# The same for a head whose target is a handler: it runs in the router, and so is what to suspect.
+# The same for a head whose target is a handler, over its attempts, and also where the handlers' own process was lost.
 HANDLER_LOST_LIMIT: Final = 2
 # Due sets, and leases that have ended, that one claim looks at, at most: some 2 ms of the store's time.
 CLAIM_LOOKS: Final = 1000

@@ -17,7 +17,8 @@ class Lease:
 
     `expires` is in monotonic seconds of this process; `age` is how old the message was when the lease was granted,
     in seconds, by the store's clock and without the time its flow was paused. `content` is the parsed request where
-    the process that accepted the message sends it; else `raw` is the packed one.
+    the process that accepted the message sends it; else `raw` is the packed one. `lost` is how often the process was
+    lost that had it, the worker or that of the handlers.
     """
 
     token: str
@@ -36,6 +37,7 @@ class Lease:
     answered: bool
     language: str = ""
     content: tuple[Raw, Message] | None = None
+    lost: int = 0
 
     @property
     def id(self) -> str:
@@ -125,7 +127,7 @@ def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
     token: str, expires: float, now: int, flow_sid: str, flow: FlexFlow | None, entry: list[Any]
 ) -> Lease:
     """Make a lease of what the scripts call an entry; `now` is the store's time in ms."""
-    id_, lane, raw, since, attempts, failures, refusals, round_, answered, language = entry
+    id_, lane, raw, since, attempts, failures, refusals, round_, answered, language, lost = entry
     account_sid, _, message_sid = id_.decode().partition(":")
     return Lease(
         token=token,
@@ -143,6 +145,7 @@ def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
         round=round_,
         answered=bool(answered),
         language=language.decode(),
+        lost=lost,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from router.delivery.retry import RETRY_AFTER_MOST, Tries, judge
 from router.flow.flex_flow import FlexFlow, Integration
 from router.integrations.base import AttemptError, Failure
+from router.store.lanes import HANDLER_LOST_LIMIT
 
 DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0)
 
@@ -26,6 +27,8 @@ REFUSED = AttemptError(Failure.REFUSED, "refused")
 FAILED = AttemptError(Failure.FAILED, "500", status=500)
 UNKNOWN = AttemptError(Failure.UNKNOWN, "no answer")
 NOT_FOUND = AttemptError(Failure.PERMANENT, "404", status=404)
+BLOCKED = AttemptError(Failure.UNKNOWN, "handler a.b:c blocked for 22 s; its process was replaced", lost=True)
+INTERRUPTED = AttemptError(Failure.UNKNOWN, "interrupted", blameless=True)
 MOVED = AttemptError(Failure.PERMANENT, "301", status=301)
 
 
@@ -60,6 +63,27 @@ def test_retry_count_is_the_number_of_repeats() -> None:
         failures = verdict.failures
         outcomes.append(verdict.outcome)
     assert outcomes == ["retry", "retry", "retry", "undelivered"]
+
+
+def test_what_takes_its_process_with_it_is_given_up_the_second_time() -> None:
+    """However many repeats there are: the loss is counted apart, and the reason names the handler."""
+    to = flow("handler", handler="it", retry_count=20)
+    first = judge(BLOCKED, to, Tries(0, 0, 0.0), delays=DELAYS, jitter=0.5)
+    assert (first.outcome, first.failures, first.lost) == ("retry", 1, 1)
+    other = judge(FAILED, to, Tries(first.failures, 0, 0.0, first.lost), delays=DELAYS, jitter=0.5)
+    assert (other.outcome, other.lost) == ("retry", 1)
+    second = judge(BLOCKED, to, Tries(other.failures, 0, 0.0, other.lost), delays=DELAYS, jitter=0.5)
+    assert (second.outcome, HANDLER_LOST_LIMIT) == ("undelivered", 2)
+    assert second.reason == f"{BLOCKED.reason}; given up after its process was lost 2 times"
+
+
+def test_what_is_blameless_costs_nothing() -> None:
+    """A message that another one has interrupted is repeated as if it had been refused, unless it may not be."""
+    to = flow("handler", handler="it", retry_count=0)
+    verdict = judge(INTERRUPTED, to, Tries(0, 1, 0.0), delays=DELAYS, jitter=0.5)
+    assert (verdict.outcome, verdict.failures, verdict.refusals, verdict.lost) == ("retry", 0, 2, 0)
+    once = flow("handler", handler="it", retry_policy=("ct",))
+    assert judge(INTERRUPTED, once, Tries(0, 0, 0.0), delays=DELAYS, jitter=0.5).outcome == "undelivered"
 
 
 def test_delays_grow_and_the_last_one_stays() -> None:

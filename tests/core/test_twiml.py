@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.twiml.messaging_response import MessagingResponse
 
-from router.message.twiml import _XML_DECLARATION, EMPTY_TWIML, MAX_BYTES, Answer, twiml_of
+from router.message.twiml import (
+    _XML_DECLARATION,
+    EMPTY_TWIML,
+    MAX_BYTES,
+    Answer,
+    NotTwiml,
+    Said,
+    said_of,
+    twiml_of,
+)
 
 URL = "https://target.example/bot/answer?lang=es"
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>'
@@ -15,7 +24,10 @@ HELLO = DECLARATION + b"<Response><Message>Hello</Message></Response>"
 
 def relayed(body: bytes, content_type: str = "text/xml", status: int = 200, url: str = URL) -> bytes | None:
     """What Twilio would be given of an answer."""
-    twiml = twiml_of(Answer(status, content_type, body, url))
+    try:
+        twiml = twiml_of(Answer(status, content_type, body, url))
+    except NotTwiml:
+        return None
     return twiml.xml if twiml else None
 
 
@@ -93,6 +105,54 @@ def test_no_other_content_type_answers(content_type: str) -> None:
 def test_what_is_no_twiml(body: bytes) -> None:
     """Twilio would answer the customer with an error of its own; the empty answer is better."""
     assert relayed(body) is None
+
+
+REASONS = {
+    "another status": (Answer(404, "text/xml", HELLO, URL), "its status is 404"),
+    "JSON": (Answer(200, "application/json; charset=utf-8", b'{"to": "Zo\xc3\xab"}', URL), "it is application/json"),
+    "no type": (Answer(200, "", b"Zoe", URL), "it has no Content-Type"),
+    "a web page": (
+        Answer(200, "text/html", b"<!DOCTYPE html><html/>", URL),
+        "it has a DOCTYPE",
+    ),
+    "another root": (Answer(200, "text/xml", b"<html>Zoe</html>", URL), "its root is <html>, not <Response>"),
+    "no XML": (
+        Answer(200, "text/xml", b"<Response>&Zoe;</Response>", URL),
+        "it is not XML: undefined entity, line 1, column 10",
+    ),
+    "another charset": (
+        Answer(200, "text/xml; charset=utf-7", HELLO, URL),
+        "its charset is none that is read: 'utf-7'",
+    ),
+    "not its charset": (
+        Answer(200, "text/xml", b"<Response>\xff</Response>", URL),
+        "it is not in the charset that it names, or not in UTF-8",
+    ),
+    "no URL": (Answer(200, "text/xml", b"<Response><Redirect>//[</Redirect></Response>", URL), "a URL in it is none"),
+    "too long": (Answer(200, "text/plain", b"x" * (MAX_BYTES + 1), URL), "it is over 64 KiB"),
+    "too deep": (Answer(200, "text/xml", b"<Response>" + b"<a>" * 20 + b"</a>" * 20 + b"</Response>", URL), "deep"),
+    "not whole": (Answer(200, "", b"", URL, flaw="it did not come whole"), "it did not come whole"),
+}
+
+
+@pytest.mark.parametrize(("answer", "reason"), REASONS.values(), ids=REASONS.keys())
+def test_why_an_answer_is_no_twiml(answer: Answer, reason: str) -> None:
+    """The reason is said in a clause that quotes nothing of the answer, so that it may be logged."""
+    with pytest.raises(NotTwiml) as caught:
+        twiml_of(answer)
+    assert reason in str(caught.value)
+    assert "Zo" not in str(caught.value)
+
+
+def test_what_is_kept_of_an_answer() -> None:
+    """Its type and its first 500 characters, whatever its charset; of pictures only the type; of nothing nothing."""
+    assert said_of("text/html", "é".encode() * 600) == Said("text/html", "é" * 500)
+    assert said_of("text/plain; charset=latin1", b"\xe9") == Said("text/plain; charset=latin1", "é")
+    assert said_of("text/plain; charset=utf-7", b"a\xff") == Said("text/plain; charset=utf-7", "a\ufffd")
+    assert said_of("image/png", b"PNG") == Said("image/png", "")
+    assert said_of("text/html; " + "x" * 200, b"") == Said("text/html; " + "x" * 89, "")
+    assert said_of("", b"") is None
+    assert "é" not in repr(said_of("text/html", "é".encode()))
 
 
 # --- bounds

@@ -220,6 +220,35 @@ def test_a_missing_public_url_is_said_at_start(tmp_path: Path, environ: dict[str
         gunicorn.end()
 
 
+def test_a_handler_that_cannot_be_imported_is_one_sentence(tmp_path: Path) -> None:
+    """It stops the start with one line, and a reload changes nothing: no process is begun that could not serve it."""
+    config, mine = tmp_path / "router.toml", tmp_path / "mine.py"
+    config.write_text('[handlers]\nmine = "mine:handle"\n', encoding="utf-8")
+    mine.write_text("import not_there\n")
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    environ = {"ROUTER_CONFIG": str(config), "PYTHONPATH": str(tmp_path)}
+    refused = Gunicorn(first, **environ)
+    assert refused.process.wait(20) == 2
+    (line,) = [line for line in refused.errors.read_text().splitlines() if not line.startswith("[")]
+    assert line.startswith(
+        "router: handlers.mine: 'mine:handle' cannot be imported: it needs 'not_there', which is not"
+    )
+    assert line.endswith("mine.py:1 in <module>)")
+    mine.write_text("def handle(message): return None\n")
+    gunicorn = Gunicorn(second, **environ)
+    try:
+        wait_until(lambda: len(gunicorn.said("starts")) == 2, what="both processes serve")
+        mine.write_text("def handle(message: return None\n")
+        gunicorn.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "not reloaded" in gunicorn.errors.read_text(), what="it says so")
+        assert "mine.py:1: " in gunicorn.errors.read_text()
+        assert len(gunicorn.said("starts")) == 2
+    finally:
+        gunicorn.end()
+
+
 def test_a_reload_with_wrong_settings_changes_nothing(tmp_path: Path) -> None:
     """The router goes on with the settings it has, and says what is wrong; mended, they are taken."""
     config = tmp_path / "router.toml"

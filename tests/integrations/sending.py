@@ -75,6 +75,11 @@ def attempt(made: Settings, to: FlexFlow, raw: Raw = RAW, **changes: Any) -> Att
     return replace(made_attempt, **changes)
 
 
+def message_of(body: str) -> Raw:
+    """Write the request of a message with another text."""
+    return replace(RAW, body=urlencode(dict(FIELDS) | {"Body": body}).encode())
+
+
 def integrations(made: Settings, handlers: Mapping[str, HandlerSetting] | None = None, **names: str) -> Integrations:
     """Build the senders; `names` resolve as said here (`target_test="127.0.0.1"`), and no others do."""
     return build(made, handlers or {}, door=door(made, **names))

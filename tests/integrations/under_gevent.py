@@ -12,9 +12,7 @@ from gevent import monkey
 
 from router.integrations import Failure, Integrations, build
 from router.integrations.base import AttemptError
-from router.integrations.handler import Handler
 from router.integrations.resolver import AddressInfo, Resolver
-from router.message.inbound import Message
 from router.settings import Settings
 from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, attempt, door, flow, info, meanwhile
 from tests.integrations.target import Caller, Target, drip, hang
@@ -152,17 +150,6 @@ def test_name_not_resolved_in_time(made: Settings) -> None:
     meanwhile(lambda: not senders.http._door.resolver._flights)
     os.close(read)
     os.close(write)
-
-
-def test_endless_handler(made: Settings) -> None:
-    """A handler is ended at the deadline, and nobody knows what it has done."""
-
-    def sleeps(message: Message) -> str:
-        gevent.sleep(60)
-        return message.body
-
-    sender = Handler({"sleeps": (sleeps, ())})
-    assert _ended(lambda: sender.send(attempt(made, flow("handler", handler="sleeps")))).failure is Failure.UNKNOWN
 
 
 def test_killed(senders: Integrations, made: Settings, target: Target) -> None:

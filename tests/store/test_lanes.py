@@ -364,6 +364,37 @@ def test_what_has_ended_expires(bench: Bench, outcome: str, days: int) -> None:
     assert bench.client.call("ZCARD", KEYS.dead) == (outcome != "delivered")
 
 
+def test_losses_are_counted_over_attempts(bench: Bench) -> None:
+    """Of a handler's message, a process of its own that was lost counts like one that held it."""
+    bench.change(integration=Integration("handler", handler="it"))
+    bench.accept(1)
+    (lease,) = bench.claim()
+    bench.settle(lease, "retry", fields={"lost": 1})
+    (again,) = bench.claim()
+    assert (lease.lost, again.lost) == (0, 1)
+    bench.pass_time(31)
+    assert bench.claim() == []
+    assert bench.stored(1, "state") == "undelivered"
+
+
+def test_what_a_target_said_ends_with_the_next_attempt(bench: Bench) -> None:
+    """What was kept of a bad answer stays through a release, and goes with a good answer, and with a replay."""
+    bench.accept(1)
+    (lease,) = bench.claim()
+    bench.settle(lease, "retry", fields={"said": b"text/html\nNot here"})
+    (again,) = bench.claim()
+    bench.settle(again, "release")
+    assert bench.stored(1, "said") == "text/html\nNot here"
+    (again,) = bench.claim()
+    bench.settle(again, "delivered")
+    assert bench.stored(1, "said") == ""
+    bench.accept(2)
+    (lease,) = bench.claim()
+    bench.settle(lease, "undelivered", fields={"said": b"text/html\nNot here"})
+    assert bench.store.lanes.replay(ACCOUNT, sid(2), LANE) == "queued"
+    assert bench.stored(2, "said") == ""
+
+
 def test_a_release_costs_nothing(bench: Bench) -> None:
     """A head that was not sent goes back: the attempt does not count, and nobody says that its holder vanished."""
     bench.accept(1)

@@ -16,7 +16,8 @@ from types import FrameType
 import click
 
 from router.cli.stop import handle
-from router.process.child import die_with_parent, end
+from router.lifeline import die_with_parent
+from router.process.child import end
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey
 
 # Seconds before the store is started again, by how often it died in a row; one that lived a minute starts anew.

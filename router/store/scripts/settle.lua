@@ -69,9 +69,9 @@ else
   redis.call('ZREM', leases, lane_id)
 end
 
+redis.call('HDEL', message, 'lease', 'late', 'lost', outcome == 'release' and 'lease' or 'said')
 write_fields()
 if outcome == 'retry' or outcome == 'release' then
-  redis.call('HDEL', message, 'lease', 'late', 'lost')
   redis.call('HSET', message, 'settled', token, 'state', 'queued')
   if outcome == 'release' then redis.call('HINCRBY', message, 'attempts', -1) end
   wait(lane_id, now + delay)

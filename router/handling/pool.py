@@ -1,0 +1,73 @@
+"""The children of a worker: one for the handlers, and one for those that block, so that they meet only each other."""
+
+import time
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from router.handling.frame import Kind, Reply
+from router.handling.process import LostError, Process
+
+# For so long a handler that has held the child is called in the ward.
+ILL_SECONDS: Final = 600.0
+# A call that no process has begun goes to another one when there is so much time left for it.
+LEAST_SECONDS: Final = 0.5
+
+Place = Literal["main", "ward"]
+
+
+class Pool:
+    """Calls handlers; `paths` are their names and where they are."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._processes: dict[Place, Process] = {}
+        self._ill: dict[str, float] = {}
+
+    def call(self, name: str, raw: bytes, seconds: float) -> Reply:
+        """Call a handler with a packed request, and return what came of it within so many seconds.
+
+        Raises:
+            LostError: there is no reply.
+            NoChildError: the handlers cannot be imported.
+
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            place = self._place(name, time.monotonic())
+            process = self._process(place)
+            try:
+                reply = process.call(name, raw, deadline)
+            except LostError as lost:
+                if lost.at_fault:
+                    self._ill[name] = time.monotonic() + ILL_SECONDS
+                    self._process(place)  # the next message need not wait for it
+                if lost.begun or deadline - time.monotonic() < LEAST_SECONDS:
+                    raise
+                continue
+            if reply.kind is Kind.NOT_BEGUN:
+                raise LostError("was not called in time: its process is busy", begun=False)
+            return reply
+
+    def close(self) -> None:
+        """Let the children end."""
+        for process in self._processes.values():
+            process.close()
+
+    def _place(self, name: str, now: float) -> Place:
+        """Say where a handler is called; what holds the main process now is moved out of the others' way first."""
+        main = self._processes.get("main")
+        if main is not None and main.usable and (holder := main.held_by(now)) is not None:
+            self._ill[holder] = now + ILL_SECONDS
+            ward = self._processes.get("ward")
+            if ward is not None and ward.usable:
+                main.retire()
+            else:
+                self._processes["ward"] = main
+            del self._processes["main"]
+        return "ward" if self._ill.get(name, 0.0) > now else "main"
+
+    def _process(self, place: Place) -> Process:
+        process = self._processes.get(place)
+        if process is None or not process.usable:
+            process = self._processes[place] = Process(self._paths)
+        return process
