@@ -17,7 +17,10 @@ from rich.text import Text
 
 from router.cli.terminal import unguarded
 from router.flow.flex_flow import FlexFlow
+from router.message.twiml import TRACEBACK
 from router.printable import printable, to_json
+from router.queries.deliveries import not_twiml, target_said
+from router.store.deliveries import Delivery
 
 # Wide enough for every record on one line where the output is not a screen.
 _PIPE: Final = 1000
@@ -222,3 +225,12 @@ def watched(label: str, items: Iterable[_Item], total: int | None = None, *, sho
         items, length=total, label=label, show_pos=True, file=err, hidden=hidden, update_min_steps=steps
     ) as bar:
         yield from bar
+
+
+def said_facts(delivery: Delivery) -> Facts:
+    """Tell what came back instead of a good answer; nothing where that was one."""
+    said, wrong = target_said(delivery), not_twiml(delivery)
+    if said and said.type == TRACEBACK:
+        return [("Traceback", said.text.splitlines())]
+    head = ", ".join(each for each in (wrong, said.type if said else "") if each)
+    return [("Target said", [head, *(said.text.splitlines() if said else ())])] if head else []

@@ -15,13 +15,13 @@ from typing import Final
 from gevent import Timeout
 
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.integrations.connection import Connection, NoAnswerError, NothingSentError, Response
+from router.integrations.connection import BODY_LIMIT, Connection, NoAnswerError, NothingSentError, Response
 from router.integrations.door import Door
 from router.integrations.location import Location, locate
 from router.integrations.pool import Pool
 from router.message.inbound import FORM
 from router.message.signature import Key, keys_for, sign, sign_time
-from router.message.twiml import Answer
+from router.message.twiml import Answer, said_of
 from router.settings import Account
 
 # What Twilio's own forwarder calls itself, and what its hosts are used to.
@@ -31,6 +31,7 @@ TWILIO_AGENT: Final = "TwilioProxy/1.1"
 REFUSALS: Final = frozenset((429, 503))
 FAILURES: Final = frozenset((408, 425))
 FORBIDDEN: Final = 403
+REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 
 
 def _agent() -> str:
@@ -214,7 +215,7 @@ def _head(attempt: Attempt, location: Location, signature: str, timed: str) -> b
 
 
 def _judge(location: Location, response: Response) -> None:
-    """Say which kind of failure a status is, unless it is success."""
+    """Say which kind of failure a status is, unless it is success; and keep what the target said of it."""
     status = response.status
     if 200 <= status < 300:  # noqa: PLR2004
         return
@@ -227,21 +228,36 @@ def _judge(location: Location, response: Response) -> None:
     else:
         raise AttemptError(Failure.UNKNOWN, f"{location.origin} answered {status}, which is no HTTP status")
     after = response.header(b"retry-after")
+    readable = response.header(b"content-encoding") in {"", "identity"}
+    body, reason = response.body if readable else b"", f"{location.origin} answered {status}"
+    if leads_to := response.header(b"location") if status in REDIRECTS else "":
+        # Followed, the signature would be for another URL than the one that is called, and whatever it says would be
+        # called from here.
+        reason += ", a redirect. Redirects are not followed: a message is signed for one URL, that of its flow. "
+        reason += "Give the flow the URL that this one leads to"
+        body = f"Location: {leads_to}\n\n".encode() + body
     raise AttemptError(
         failure,
-        f"{location.origin} answered {status}",
+        reason,
         status=status,
         retry_after=retry_after(after, time.time()) if after else None,
+        said=said_of(response.header(b"content-type"), body),
     )
 
 
 def _answer(location: Location, response: Response) -> Answer:
     """Return what the target answered; a body that did not come whole, or is compressed unasked, is left out."""
-    readable = response.complete and response.header(b"content-encoding") in {"", "identity"}
+    flaw = ""
+    if not response.complete:
+        flaw = f"it is over {BODY_LIMIT // 1024} KiB" if response.size > BODY_LIMIT else "it did not come whole"
+    elif response.header(b"content-encoding") not in {"", "identity"}:
+        flaw = "it is compressed, which was not asked for"
+    readable = not flaw
     return Answer(
         status=response.status,
         content_type=response.header(b"content-type") if readable else "",
         body=response.body if readable else b"",
         url=location.url,
         set_cookie=tuple(value.decode("latin-1") for name, value in response.headers if name == b"set-cookie"),
+        flaw=flaw,
     )

@@ -12,6 +12,7 @@ from router.flow.warning import NOT_LOADED
 from router.language.detector import language_of
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw
+from router.message.twiml import NOT_TWIML, Said
 from router.routing.contact import NOBODY, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
 from router.store import Store
@@ -152,9 +153,22 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
     return said
 
 
+def not_twiml(delivery: Delivery) -> str:
+    """Say why the answer of a target was nothing for Twilio, although the message is delivered; "" where it was."""
+    reason = attempt_of(delivery.history[-1])["reason"] if delivery.history else None
+    return reason if reason and reason.startswith(NOT_TWIML) else ""
+
+
+def target_said(delivery: Delivery) -> Said | None:
+    """Return what was kept of the last answer, which was not good; None where nothing was."""
+    kind, _, text = delivery.said.partition("\n")
+    return Said(kind, text) if delivery.said else None
+
+
 def describe(delivery: Delivery) -> dict[str, Any]:
     """Write a delivery as JSON shows it, without its URL."""
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+    said = target_said(delivery)
     created = dt.datetime.fromtimestamp(delivery.accepted_at / 1000, dt.UTC)
     return {
         "sid": delivery.message_sid,
@@ -177,6 +191,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "answer": delivery.answer.decode(errors="replace") or None,
         "answered_by": delivery.answered or None,
         "late_answer": delivery.replied or None,
+        "target_said": {"type": said.type, "text": said.text} if said else None,
         "date_created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 

@@ -23,7 +23,8 @@ class Delivery:
     by the store's clock; `raw` is the packed request (`Raw`); `why` are the steps of the route and
     `history` a line for each attempt. A `recovered` one was fetched from Twilio afterwards, and is never answered.
     `language` is the message's where a flow that has conditions took it, `lang` what the webhook's URL said of it.
-    `replied` is what became of an answer that came too late for the webhook.
+    `replied` is what became of an answer that came too late for the webhook. `said` is what the last attempt got in
+    the place of a good answer: the content type, and below it the first characters.
     """
 
     account_sid: str
@@ -45,6 +46,7 @@ class Delivery:
     language: str = ""
     lang: str = ""
     replied: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Counts:
 
 _FIELDS: Final = (
     "state", "at", "raw", "flow", "lane", "why", "attempts", "round", "error", "answer", "answered", "duplicates",
-    "history", "recovered", "language", "lang", "replied",
+    "history", "recovered", "language", "lang", "replied", "said",
 )  # fmt: skip
 
 
@@ -236,4 +238,5 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         language=text("language"),
         lang=text("lang"),
         replied=text("replied"),
+        said=text("said"),
     )

@@ -98,6 +98,19 @@ def test_the_same_sid_twice_is_a_duplicate(cli: Cli, target: Target) -> None:
     assert len(bodies(target, "/twice")) == 1
 
 
+def test_an_answer_that_is_no_twiml_is_shown(cli: Cli, target: Target) -> None:
+    """The router answers Twilio with nothing then: `simulate` and `show` say why, and what the target said instead."""
+    target.script["/page"] = answer(body=b"<!DOCTYPE html><p>It works</p>", content_type="text/html")
+    cli("flows", "apply", "-", given=external("+15005550016", target.url("/page")))
+    sent = cli("simulate", "sms", "--to", "+15005550016").output
+    sid = sent.split()[-1]
+    for shown in (sent, cli("deliveries", "show", sid).output):
+        assert "Target said  not TwiML: it has a DOCTYPE, text/html\n" in shown
+        assert "<!DOCTYPE html><p>It works</p>" in shown
+    many = cli("simulate", "sms", "--to", "+15005550016", "--count", "3").output
+    assert "not TwiML: it has a DOCTYPE x 3" in many
+
+
 def test_many_messages_of_many_customers_keep_their_order(cli: Cli, target: Target) -> None:
     """`--count` numbers the messages, `--contacts` spreads them, and each customer's arrive in order."""
     cli("flows", "apply", "-", given=external("+15005550011", target.url("/many")))

@@ -21,7 +21,7 @@ from router.web.tunnel_address import TunnelRecord
 from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
 from tests.e2e.twilio_rest import TwilioRest
-from tests.integrations.target import Target
+from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
@@ -495,6 +495,23 @@ def test_a_store_that_is_away_is_a_finding(clinic: Clinic) -> None:
     assert (status, bad(report)) == (1, ["store"])
     assert "is accepted" in found(report, "Twilio")
     assert not found(report, "signatures")
+
+
+def test_bad_answers_of_targets_are_told(clinic: Clinic) -> None:
+    """A target whose answers are nothing for Twilio is worth a look; the finding names flow, reason and a message."""
+    with Target() as target:
+        target.script["/"] = answer(body=b'{"customer": "Zoe"}', content_type="application/json")
+        flows = FlowStore(Client(clinic.valkey.url, call_seconds=5))
+        flows.put(flow(target.url()))
+        flows.close()
+        fields = parameters(7, "+15550000002")
+        assert clinic.send("/webhooks/sms", fields, f"{clinic.base}/webhooks/sms") == 200
+        wait_until(lambda: "1 bad of" in found(clinic.ask("--offline")[1], "answers"), what="it is delivered")
+        _, text = clinic.read("--offline")
+    assert "1 bad of 'Support' (FO" in text
+    assert "the last one: not TwiML: it is application/json" in text
+    assert f"router deliveries show {fields['MessageSid']}" in text
+    assert "Zoe" not in text
 
 
 def test_messages_that_nobody_takes_care_of_are_told(clinic: Clinic) -> None:

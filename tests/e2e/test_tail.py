@@ -180,7 +180,7 @@ def test_nothing_of_a_delivery_steers_the_terminal(world: World, tmp_path: Path,
     """Whatever a target, a handler or an older version wrote down, no command prints a control character of it."""
     evil = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m\r[red]boo[/red]"
     sid = world.text(world.address(), "+15550002222").sid
-    pairs = [(name, evil) for name in ("error", "answer", "why", "history")]
+    pairs = [(name, evil) for name in ("error", "answer", "why", "history", "said")]
     world.call("HSET", world.record(sid), *(word for pair in pairs for word in pair))
     if command == "tail":
         tail = Command(world, tmp_path, "--lines", "1", "--count", "1", "--from", "+15550002222")

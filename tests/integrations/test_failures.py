@@ -9,6 +9,7 @@ from router.integrations import Failure, Integrations
 from router.integrations.base import AttemptError
 from router.integrations.http import retry_after
 from router.message.inbound import Raw
+from router.message.twiml import Said
 from router.settings import Settings
 from tests.integrations.sending import (
     FIELDS,
@@ -109,6 +110,50 @@ def test_answers(case: Case, senders: Integrations, made: Settings, target: Targ
         assert not error.unreachable, "what was answered after connecting counts against the account's target only"
     assert len(target.requests) == 1
     assert senders.send(attempt(made, flow("external", url=target.url("/fine")))).body == b"<Response/>"
+
+
+def test_a_redirect_says_why(senders: Integrations, made: Settings, target: Target) -> None:
+    """The reason says that redirects are not followed, why, and what to do; where it leads to is kept, not logged."""
+    target.script["/"] = answer(302, b"Moved", "text/plain", location="/elsewhere?token=secret")
+    with pytest.raises(AttemptError) as caught:
+        senders.send(attempt(made, flow("external", url=target.url())))
+    assert caught.value.logged == (
+        f"http://127.0.0.1:{target.port} answered 302, a redirect. Redirects are not followed: a message is signed for "
+        "one URL, that of its flow. Give the flow the URL that this one leads to"
+    )
+    assert caught.value.said == Said("text/plain", "Location: /elsewhere?token=secret\n\nMoved")
+
+
+def test_what_a_target_said_is_kept(senders: Integrations, made: Settings, target: Target) -> None:
+    """An answer that is no success is kept, its first 500 characters with their type, and is in no reason."""
+    target.script["/"] = answer(404, b"<p>No such customer</p>" * 50, "text/html")
+    with pytest.raises(AttemptError) as caught:
+        senders.send(attempt(made, flow("external", url=target.url())))
+    assert caught.value.said == Said("text/html", ("<p>No such customer</p>" * 50)[:500])
+    assert "customer" not in caught.value.reason
+
+
+FLAWS = {
+    "too long": (flood(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n" + _FULL, _GIGABYTE), "it is over 64 KiB"),
+    "cut short": (
+        send(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 9\r\n\r\n<Resp"),
+        "it did not come whole",
+    ),
+    "compressed": (
+        send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b"),
+        "it is compressed, which was not asked for",
+    ),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "flaw"), FLAWS.values(), ids=FLAWS.keys())
+def test_a_body_that_is_left_out(
+    senders: Integrations, made: Settings, target: Target, behaviour: Behaviour, flaw: str
+) -> None:
+    """The message is delivered, and the answer says why there is no body."""
+    target.script["/"] = behaviour
+    got = senders.send(attempt(made, flow("external", url=target.url())))
+    assert (got.status, got.body, got.flaw) == (200, b"", flaw)
 
 
 def test_nobody_listens(senders: Integrations, made: Settings) -> None:

@@ -108,6 +108,34 @@ def test_what_the_target_answers_is_relayed(world: World, target: Target, behavi
     assert delivery["answered_by"] == ("webhook" if body != EMPTY else None)
 
 
+def test_an_answer_that_is_no_twiml_is_kept(world: World, target: Target) -> None:
+    """Delivered, but nothing for Twilio: the delivery says so with the answer's beginning, the log with its type."""
+    target.script["/hook"] = in_turn(
+        answer(body=b'{"customer": "Zoe"}', content_type="application/json"), answer(body=HELLO)
+    )
+    flow = world.flow(target.url("/hook"))
+    bad, good = (world.ends(world.text(flow).sid) for _ in range(2))
+    assert bad["status"] == good["status"] == "delivered"
+    assert bad["target_said"] == {"type": "application/json", "text": '{"customer": "Zoe"}'}
+    assert bad["history"][0]["reason"] == "not TwiML: it is application/json"
+    assert good["target_said"] is None
+    (line,) = world.log("attempt", message_sid=bad["sid"])
+    assert (line["reason"], line["content_type"]) == ("not TwiML: it is application/json", "application/json")
+    assert "Zoe" not in str(line)
+    (line,) = world.log("attempt", message_sid=good["sid"])
+    assert not {"reason", "content_type"} & line.keys()
+
+
+def test_where_no_answer_is_wanted_none_is_kept(world: World, target: Target) -> None:
+    """A flow that does not relay may be answered anything; what a failure says is kept of it, too."""
+    target.script["/hook"] = in_turn(answer(body=b"done", content_type="application/json"), answer(404, b"Who is Zoe?"))
+    flow = world.flow(target.url("/hook"), response="accept")
+    good, bad = (world.ends(world.text(flow).sid) for _ in range(2))
+    assert (good["status"], good["target_said"]) == ("delivered", None)
+    assert (bad["status"], bad["target_said"]["text"]) == ("undelivered", "Who is Zoe?")
+    assert "Zoe" not in str(world.log("attempt", message_sid=bad["sid"]))
+
+
 def test_the_targets_cookie_is_relayed(world: World, target: Target) -> None:
     """Twilio keeps a cookie for each pair of addresses: the target's goes to Twilio as it is."""
     target.script["/hook"] = answer(body=HELLO, set_cookie="session=abc; Path=/; HttpOnly")

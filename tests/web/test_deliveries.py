@@ -72,6 +72,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "answer": None,
         "answered_by": None,
         "late_answer": None,
+        "target_said": None,
         "url": f"{BASE}/v1/Deliveries/{sid}",
         "waiting_for": [],
     }

@@ -24,6 +24,7 @@ from router.cli.output import (
     print_facts,
     print_json,
     print_table,
+    said_facts,
     short,
     word,
 )
@@ -159,6 +160,7 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     if delivery.answer:
         by = f"by {delivery.answered}" if delivery.answered else "not given to Twilio"
         facts.append((f"Answer, {by}", spoken(delivery.answer) or [delivery.answer.decode(errors="replace")]))
+    facts += said_facts(delivery)
     if delivery.replied:
         facts.append(("Late answer", delivery.replied))
     return facts

@@ -86,6 +86,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
             checks += _outside(settings, store, demo=demo, offline=offline)
             checks += here.messages(settings, store)
             checks += here.absent(store)
+            checks += here.answers(settings, store)
             checks += here.load(settings, store)
             refusals = reports(settings, store, since=since)
             checks += judged(refusals, time.time())

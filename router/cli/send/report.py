@@ -7,11 +7,12 @@ from typing import Final
 from rich.text import Text
 
 from router.cli.http import Answered
-from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, short, word
+from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, said_facts, short, word
 from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
 from router.cli.send.signing import TAMPERS
 from router.cli.send.verdict import ERRORS, verdict
 from router.flow.flex_flow import FlexFlow
+from router.queries.deliveries import not_twiml
 from router.store.deliveries import Delivery
 
 _FAILURES: Final = 10
@@ -51,7 +52,7 @@ def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
     delivery = sent.delivery
     if delivery is not None:
         steps = [*delivery.why, *[f"→ {flow_line(sent.flow)}"] * (sent.flow is not None)]
-        facts += [("Route", steps), ("Delivery", _delivery(delivery, sent.flow))]
+        facts += [("Route", steps), ("Delivery", _delivery(delivery, sent.flow)), *said_facts(delivery)]
     elif sent.answered.status in OK:
         unknown = "this router's store has no record of it" if watched else "not known: no store is named here"
         facts.append(("Delivery", unknown))
@@ -136,6 +137,8 @@ def _many(sent: Sequence[Sent], what: str, seconds: float, rate: float) -> Facts
         ("Twilio", _views(sent)),
         ("Deliveries", f"{_counts(states) or 'not known'}{_duplicates(sent)}"),
     ]
+    if wrong := _counts(filter(None, (not_twiml(each.delivery) for each in sent if each.delivery))):
+        facts.append(("Targets said", wrong))
     if failed:
         lines = [
             f"{each.sid}  {each.delivery.state if each.delivery else _status(each)}"

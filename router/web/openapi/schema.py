@@ -147,6 +147,11 @@ _DELIVERY: Final = exactly(
         "history": {"type": "array", "items": _ATTEMPT},
         "answer": TEXT_OR_NULL,
         "late_answer": TEXT_OR_NULL | {"description": "What became of an answer that came too late for the webhook"},
+        "target_said": or_null(exactly({"type": TEXT, "text": TEXT}))
+        | {
+            "description": "What the last attempt got instead of a good answer: its Content-Type and first 500 "
+            "characters, or `traceback` and the last frames of a handler's exception"
+        },
         "answered_by": TEXT_OR_NULL,
         "date_created": DATE,
         "url": URL,

@@ -15,9 +15,11 @@ from router.cli.running import base_url
 from router.errors import RouterError, StoreUnavailable
 from router.flow.warning import NOT_LOADED, Surroundings, of_flows
 from router.language.detector import language_of
-from router.queries.deliveries import attempt_of
+from router.message.twiml import TRACEBACK
+from router.queries.deliveries import attempt_of, not_twiml, target_said
 from router.settings import Settings
 from router.store import Store
+from router.store.deliveries import Delivery
 from router.web import tunnel_address as tunnel
 
 # Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
@@ -31,6 +33,8 @@ _SAMPLE_SECONDS: Final = 300
 # Flows that are compared, at most: reading them takes a second or so.
 _FLOWS: Final = 10_000
 _NAMED: Final = 5
+# How far back answers of targets are looked at.
+_ANSWERS_SECONDS: Final = 3600
 # Of its slots a process should need no more than this part on average: traffic comes in bursts.
 _ROOM: Final = 0.5
 
@@ -174,6 +178,29 @@ def flows(given: Settings, opened: Store) -> Iterator[Check]:
         state = "bad" if rest[0].fault else "look"
         advice = "mend the ones above first; `router flows apply FILE --dry-run` names more of them"
         yield Check("flows", state, f"{len(rest):,} more may not do what is meant", advice)
+
+
+def answers(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for targets whose answers were nothing for Twilio, or no success, by flow."""
+    since = int((time.time() - _ANSWERS_SECONDS) * 1000)
+    for account in given.accounts:
+        bad: dict[str, list[Delivery]] = {}
+        for delivery in islice(opened.deliveries.newest(account.sid, after=since), _SAMPLE):
+            if delivery.said or not_twiml(delivery):
+                bad.setdefault(delivery.flow_sid, []).append(delivery)
+        for flow_sid, found in list(bad.items())[:_NAMED]:
+            flow, last = opened.flows.get(account.sid, flow_sid), found[0]
+            whose = f"{flow.friendly_name!r} ({flow_sid})" if flow else flow_sid
+            advice = f"`router deliveries show {last.message_sid}` says what came back"
+            yield Check("answers", "look", f"{len(found):,} bad of {whose}, the last one: {_wrong(last)}", advice)
+
+
+def _wrong(delivery: Delivery) -> str:
+    """Say what was wrong with an answer, without what a handler may have quoted."""
+    said = target_said(delivery)
+    if said and said.type == TRACEBACK:
+        return f"the handler raised an exception, in {said.text.splitlines()[-1]}"
+    return not_twiml(delivery) or delivery.error or "it is tried again"
 
 
 def languages(opened: Store) -> Iterator[Check]:
