@@ -12,7 +12,7 @@ PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 # A block without a language is shell: what is neither has `text`.
 SHELL: Final = ("", "sh", "console")
 _BLOCK: Final = re.compile(
-    r"(?P<mark><!-- file: .+ -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:<!-- file: (?P<file>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 _SPAN: Final = re.compile(r"`(router [^`]+)`")
 _PROMPT: Final = "$ "
@@ -26,12 +26,12 @@ _VALUES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of a page; `is_file` says that the page keeps it as a file, with which a test plays the page."""
+    """A block of a page; `file` names the file that the page has of it, with which a test plays the page."""
 
     place: str
     language: str
     text: str
-    is_file: bool
+    file: str
 
 
 def blocks() -> list[Block]:
@@ -42,7 +42,7 @@ def blocks() -> list[Block]:
         for match in _BLOCK.finditer(text):
             line = text.count("\n", 0, match.start("language")) + 1
             place = f"{page.relative_to(ROOT)}:{line}"
-            found.append(Block(place, match["language"], match["text"], is_file=match["mark"] is not None))
+            found.append(Block(place, match["language"], match["text"], file=match["file"] or ""))
     return found
 
 

@@ -1,5 +1,6 @@
 """What the product has, its documentation names: settings, commands and flow parameters, word by word."""
 
+import dataclasses
 import re
 import tomllib
 
@@ -8,6 +9,7 @@ import pytest
 
 from router.cli import COMMANDS, main, summary
 from router.match import try_expression
+from router.message import Message
 from tests.architecture.readme import PARTS, ROOT, written
 
 
@@ -30,6 +32,14 @@ def test_every_document_is_linked() -> None:
     """A how-to that the README does not mention is found by nobody."""
     readme = (ROOT / "README.md").read_text()
     assert not [file.name for file in (ROOT / "docs").glob("*.md") if f"docs/{file.name}" not in readme]
+
+
+def test_what_a_handler_gets_is_listed() -> None:
+    """Whoever writes a handler finds every field and property of a message on its page."""
+    page = (ROOT / "docs" / "handlers.md").read_text()
+    named = {each.name for each in dataclasses.fields(Message)}
+    named |= {name for name, each in vars(Message).items() if isinstance(each, property)}
+    assert not {name for name in named if f"`{name}`" not in page}
 
 
 def test_the_examples_of_a_match_work() -> None:

@@ -1,0 +1,29 @@
+"""docs/handlers.md, played from its first command to its last, as somebody who writes a first handler would."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.page import Player, steps
+from tests.e2e.running import ROUTER, clean_environ, free_port
+
+PAGE = Path(__file__).parents[2] / "docs" / "handlers.md"
+
+
+@pytest.fixture
+def player(tmp_path: Path) -> Iterator[Player]:
+    """A folder with nothing in it, and the installed command."""
+    environ = clean_environ(ROUTER_BIND=f"127.0.0.1:{free_port()}", ROUTER_WORKERS="1")
+    environ["PATH"] = f"{ROUTER.parent}:{environ['PATH']}"
+    player = Player(tmp_path, environ, replacements={})
+    try:
+        yield player
+    finally:
+        player.close()
+
+
+def test_every_command_of_the_page_does_what_the_page_shows(player: Player) -> None:
+    """From an empty file to a test of one's own: each prints what is under it."""
+    for step in steps(PAGE.read_text()):
+        player.play(step)
