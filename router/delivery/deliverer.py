@@ -81,7 +81,7 @@ class Deliverer:
         self._report = report
         self._late = late
         self._random = random_
-        self.targets = Targets(settings.deliveries)
+        self.targets = Targets(settings.deliveries, shared=len(settings.accounts) > 1)
         self._greenlets: set[gevent.Greenlet[..., Any]] = set()
         self.waiters = Waiters()
         self.freed = Event()
@@ -187,7 +187,7 @@ class Deliverer:
                 self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, reading, seconds)
             )
         twiml = reading.twiml
-        settled, following = self._settle(lease, settlement, hand_over=not self.stopping)
+        settled, following = self._settle(lease, settlement, hand_over=self._goes_on(target))
         cookies = answer.set_cookie if answer and twiml else ()
         self.waiters.tell(lease.id, settlement.outcome, twiml.xml if twiml else None, cookies)
         if twiml and settled in ("next", "done") and "answered" not in (settlement.fields or {}):
@@ -268,6 +268,10 @@ class Deliverer:
             fields=fields,
             history=f"{lease.attempts} {error.failure.value} {error.status or '-'} {seconds:.3f} {reason}",
         )
+
+    def _goes_on(self, target: Target) -> bool:
+        """Say whether the lane's next head is sent with the same slot."""
+        return not self.stopping and not self.targets.is_owed(target)
 
     def _settle(self, lease: Lease, settlement: Settlement, *, hand_over: bool) -> tuple[str, Lease | None]:
         """Settle until the store has answered; the same tokens make a repeated call the same call."""

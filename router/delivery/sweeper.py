@@ -59,7 +59,7 @@ class Sweeper:
             if self._deliverer.stopping:
                 return False
             place, targets = self._places[tag], self._deliverer.targets
-            claim = self._store.lanes.claim(tag, max(0, targets.free), self._room(tag), place=place)
+            claim = self._store.lanes.claim(tag, self._room(tag), place=place)
             self._places[tag] = claim.place
             for lease in claim.leases:
                 self._deliverer.begin(lease)
@@ -72,9 +72,15 @@ class Sweeper:
     def _room(self, tag: str) -> Room:
         """Say what the process has room for, of a bucket's accounts."""
         room = self._deliverer.targets.room(time.monotonic())
-        targets = {_name(each): left for each, left in room.targets.items() if bucket(each.account_sid) == tag}
-        shut = [_name(each) for each in room.shut if bucket(each.account_sid) == tag]
-        return Room(room.share, {**targets, **room.names}, (*shut, *room.shut_names))
+        return Room(
+            free=room.free,
+            share=room.share,
+            factor=room.factor,
+            accounts={sid: has for sid, has in room.accounts.items() if bucket(sid) == tag},
+            targets={_name(each): has for each, has in room.targets.items() if bucket(each.account_sid) == tag},
+            names=room.names,
+            shut=[*(_name(each) for each in room.shut if bucket(each.account_sid) == tag), *room.shut_names],
+        )
 
 
 def _name(target: Target) -> str:

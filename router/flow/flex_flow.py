@@ -281,12 +281,21 @@ def to_record(flow: FlexFlow) -> str:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
-@lru_cache(maxsize=4096)
 def from_record(record: str) -> FlexFlow:
     """Read what `to_record` wrote, of this version or of a newer one, whose further names are passed over.
 
-    Flows are read far more often than they change, and in between they are equal.
+    Flows are read far more often than they change, and in between they are equal: those that were read last are
+    remembered, but not such as have a FallbackTwiml of 64 KiB.
     """
+    return _read_once(record) if len(record) <= _REMEMBERED else _read(record)
+
+
+@lru_cache(maxsize=4096)
+def _read_once(record: str) -> FlexFlow:
+    return _read(record)
+
+
+def _read(record: str) -> FlexFlow:
     own = json.loads(record)
     integration = own["integration"]
     for values, name in ((own, "language"), (integration, "retry_policy")):
@@ -300,6 +309,8 @@ def from_record(record: str) -> FlexFlow:
     return FlexFlow(**{name: value for name, value in own.items() if name in _KNOWN})
 
 
+# Characters of a record that is remembered at most: 4,096 of them are 16 MB.
+_REMEMBERED: Final = 4096
 _FLOW: Final = tuple((each.name, each.default) for each in fields(FlexFlow) if each.name != "extra")
 _INTEGRATION: Final = tuple((each.name, each.default) for each in fields(Integration))
 _KNOWN: Final = frozenset(each.name for each in fields(FlexFlow))

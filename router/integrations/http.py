@@ -91,7 +91,7 @@ class Http:
             signature = sign(location.url, params, key)
             timed = "" if is_twilio else sign_time(signature, int(time.time()), tried)
             head = _head(attempt, location, signature, timed)
-            response = self._post(location, head + attempt.raw.body, trusted=trusted)
+            response = self._post(location, head + attempt.raw.body, whose=attempt.account.sid, trusted=trusted)
             if response.status != FORBIDDEN or not response.complete:  # cut short may be by the attempt's own deadline
                 break
         _judge(location, response)
@@ -122,7 +122,7 @@ class Http:
         """Close the idle connections."""
         self._pool.close()
 
-    def _post(self, location: Location, request: bytes, *, trusted: bool) -> Response:
+    def _post(self, location: Location, request: bytes, *, whose: str = "", trusted: bool) -> Response:
         target = (location.origin, trusted)
         # An idle connection may turn out dead at the first byte. Then nothing was sent, and a new one takes its place.
         idle = self._pool.take(target)
@@ -132,7 +132,7 @@ class Http:
             except NothingSentError:
                 pass
         try:
-            connection = Connection(self._door.open(location, trusted=trusted))
+            connection = Connection(self._door.open(location, whose=whose, trusted=trusted))
             return self._exchange(target, connection, location, request)
         except NothingSentError as error:
             raise AttemptError(Failure.REFUSED, f"{location.origin}: {error}") from error

@@ -3,9 +3,14 @@
 gevent's own resolver has ten threads, and `getaddrinfo` for a dead domain holds one for ten seconds or more: ten such
 look-ups stall every connection of the process. Here a name is looked up once at a time however many ask for it, a
 failure is remembered for a moment, nobody waits longer than a look-up may take, and the threads are our own.
+
+An account may begin another look-up while it has fewer under way than threads are free, so one whose name servers are
+silent has half of the threads at most. One that has none under way may always begin one, and so may the router itself,
+for Twilio's names: there are some more threads for that.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from socket import SOCK_STREAM
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -26,8 +31,10 @@ Lookup = Callable[[str, int], list[AddressInfo]]
 LOOKUP_SECONDS: Final = 5.0
 # How long a name that failed is not asked for again: shorter than the breaker's probe (5 s), which shall be a real one.
 NEGATIVE_SECONDS: Final = 2.0
-# Look-ups at a time; a thread costs memory only while its name server is silent.
+# Look-ups at a time that accounts share; a thread costs memory only while its name server is silent.
 THREADS: Final = 32
+# And in all, with those of accounts that have no other one under way.
+THREADS_MOST: Final = 128
 # Failures remembered at a time; beyond it those that are over are forgotten.
 REMEMBERED: Final = 1024
 
@@ -52,10 +59,16 @@ class Resolver:
         self._clock = clock
         self._pool: ThreadPool | None = None
         self._flights: dict[tuple[str, int], tuple[float, AsyncResult[Any]]] = {}
+        self._under_way: Counter[str] = Counter()  # by account
         self._failed: dict[tuple[str, int], tuple[float, str]] = {}
 
-    def resolve(self, host: str, port: int) -> list[AddressInfo]:
+    def resolve(self, host: str, port: int, *, whose: str = "") -> list[AddressInfo]:
         """Return the addresses of a host, at least one, in the order in which to try them.
+
+        Args:
+            host: the name.
+            port: the port.
+            whose: the account that sends there, "" for a host that the operator has set.
 
         Raises:
             AttemptError: `REFUSED`: no such name, or nobody said so in time.
@@ -66,7 +79,7 @@ class Resolver:
         failed = self._failed.get(key)
         if failed is not None and now < failed[0]:
             raise AttemptError(Failure.REFUSED, failed[1], unreachable=True)
-        found = self._fly(key, now)
+        found = self._fly(key, now, whose)
         if isinstance(found, str):
             if len(self._failed) >= REMEMBERED:
                 self._failed = {name: kept for name, kept in self._failed.items() if kept[0] > now}
@@ -75,27 +88,38 @@ class Resolver:
         self._failed.pop(key, None)
         return found
 
-    def _fly(self, key: tuple[str, int], now: float) -> list[AddressInfo] | str:
+    def _fly(self, key: tuple[str, int], now: float, whose: str) -> list[AddressInfo] | str:
         """Join the look-up of this name that is under way, or begin one; a str says why there is no address."""
         pool = self._pool
         if pool is None:
-            pool = self._pool = ThreadPool(THREADS)
+            pool = self._pool = ThreadPool(THREADS_MOST)
         if pool.hub is not get_hub():
             # A plain thread beside the one that greenlets share: it holds up nobody but itself.
             return self._look_up(key)
         since, flight = self._flights.get(key, (now, None))
         if flight is None:
-            if len(self._flights) >= THREADS:
+            if not self._may_begin(whose):
                 # It says nothing about this name: not remembered, and no reason to think that the host is down.
                 raise AttemptError(Failure.REFUSED, f"{key[0]}: too many names are being looked up at once")
             flight = pool.spawn(self._look_up, key)
             self._flights[key] = (now, flight)
-            flight.rawlink(lambda _: self._flights.pop(key, None))
+            self._under_way[whose] += 1
+            flight.rawlink(lambda _: self._land(key, whose))
         if not flight.ready() and (left := since + LOOKUP_SECONDS - now) > 0:
             flight.wait(left)
         if not flight.ready():
             return f"{key[0]}: no name server answered within {LOOKUP_SECONDS:g} s"
         return cast("list[AddressInfo] | str", flight.get())
+
+    def _may_begin(self, whose: str) -> bool:
+        has, busy = self._under_way[whose], len(self._flights)
+        return busy < THREADS_MOST if not (whose and has) else has < THREADS - busy
+
+    def _land(self, key: tuple[str, int], whose: str) -> None:
+        self._flights.pop(key, None)
+        self._under_way[whose] -= 1
+        if not self._under_way[whose]:
+            del self._under_way[whose]
 
     def _look_up(self, key: tuple[str, int]) -> list[AddressInfo] | str:
         # Returned, not raised: gevent prints what a pool's thread raises.

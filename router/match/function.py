@@ -100,8 +100,10 @@ def zone(name: str) -> ZoneInfo:
         raise ValueError(f"there is no time zone {name!r}; {also}") from None
 
 
-def regexes(patterns: Sequence[str]) -> dict[str, Function]:
+def regexes(patterns: Sequence[str]) -> tuple[dict[str, Function], int]:
     """Compile regular expressions, by pattern: each says whether a text has what it looks for, in linear time.
+
+    Returns them, and how many instructions they have together.
 
     Raises ValueError for one that RE2 does not take, and when they are too large together, each as often as it is used.
     """
@@ -116,7 +118,7 @@ def regexes(patterns: Sequence[str]) -> dict[str, Function]:
             f"too large for a regular expression, {size} instructions where {_REGEX_SIZE} are allowed; use smaller "
             r"repetitions, fewer alternatives, and \p{Latin} instead of \p{L}"
         )
-    return {pattern: _found(each) for pattern, each in compiled.items()}
+    return {pattern: _found(each) for pattern, each in compiled.items()}, size
 
 
 def _regex(pattern: str, options: Any) -> Any:

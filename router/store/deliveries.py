@@ -7,8 +7,10 @@ from typing import Final
 from router.store.client import Client, script
 from router.store.keys import AccountKeys
 
-# Records read in one call when the index is searched: 100 times 128 KiB is the most one reply can weigh.
+# Entries of an index that are read at a time when it is searched.
 PAGE: Final = 100
+# Records that are read at a time: 10 times 128 KiB is the most that their reply can weigh, beside answers of 64 KiB.
+TOGETHER: Final = 10
 # Due sets that one call counts: some 2 ms of the store's time.
 BACKLOG: Final = 500
 # Dead messages counted by state at most: some 5 ms of the store's time.
@@ -144,7 +146,7 @@ class DeliveryLog:
             "ZRANGE", keys.dead if dead else keys.log, top, after, "BYSCORE", "REV", "LIMIT", offset, PAGE, "WITHSCORES"
         ):
             ids, scores = reply[::2], reply[1::2]
-            yield from self._read(account_sid, [id_ for id_ in ids if id_ not in seen])
+            yield from self._read_all(account_sid, [id_ for id_ in ids if id_ not in seen])
             if len(ids) < PAGE:
                 return
             if scores[-1] == top:
@@ -168,7 +170,7 @@ class DeliveryLog:
         # The index is by time of death; of one millisecond's messages its order is that of acceptance.
         ordered = [id_ for _, id_ in sorted(zip(times, ids, strict=True), key=lambda pair: pair[0])]
         for start in range(0, len(ordered), PAGE):
-            yield from self._read(account_sid, ordered[start : start + PAGE])
+            yield from self._read_all(account_sid, ordered[start : start + PAGE])
 
     def note(self, account_sid: str, message_sid: str, said: str) -> None:
         """Write what became of a message's late answer, where there still is a record of it."""
@@ -204,6 +206,10 @@ class DeliveryLog:
         ids = [f"{account_sid}:{sid}" for sid in message_sids]
         done = self._client.script("erase_messages", [keys.dead, *(keys.messages + id_ for id_ in ids)], ids)
         return [each == 1 for each in done]
+
+    def _read_all(self, account_sid: str, ids: list[bytes]) -> Iterator[Delivery]:
+        for start in range(0, len(ids), TOGETHER):
+            yield from self._read(account_sid, ids[start : start + TOGETHER])
 
     def _read(self, account_sid: str, ids: list[bytes]) -> list[Delivery]:
         prefix = AccountKeys(account_sid).messages.encode()

@@ -7,12 +7,17 @@ from typing import Any, Final
 
 from router.errors import FlowConflict, InvalidFlow, RouterError
 from router.flow.flex_flow import FlexFlow, from_record, to_record
+from router.match import compile_expression
 from router.store.changes import KEPT, describe
 from router.store.client import Word, script
 from router.store.keys import AccountKeys
 
 # Flows that an address may have. A message's routing reads them all, and so does a write that looks for a default.
 ADDRESS_MOST: Final = 500
+# Steps (router.match.Expression) that the conditions of an address may take together: 50 ms at worst for each message,
+# in which the process turns to others every 5 ms. That is 500 conditions that look for a word with contains(), 300 that
+# do with a regular expression, or 47 whose regular expressions have five words.
+STEPS_MOST: Final = 50_000
 # Letters of a code of ISO 639-1 or 639-3. Any name of five to eight letters may be a language, too: RFC 5646, 2.2.1.
 _CODE: Final = 3
 
@@ -74,7 +79,8 @@ def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -
     # A language has one model, whatever its regions and scripts; only ISO 639's codes of two or three letters have one.
     named = {tag.partition("-")[0] for write in writes if write.after for tag in write.after.language}
     languages = sorted(code for code in named if len(code) <= _CODE)
-    args: list[Word] = [secrets.token_urlsafe(8), account.own_flows, ADDRESS_MOST, by, KEPT, " ".join(languages)]
+    args: list[Word] = [secrets.token_urlsafe(8), account.own_flows, ADDRESS_MOST, STEPS_MOST, by, KEPT]
+    args.append(" ".join(languages))
     for place, write in enumerate(writes):
         flow, before = write.flow, write.before or write.flow
         keys += (
@@ -90,6 +96,7 @@ def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -
             stored.get(place) or (format_record(write.before) if write.before else ""),
             flow.channel_type,
             write.rule,
+            _summary(write.after) if write.after else "",
             describe(write.before, write.after),
         )
     return script("put_flows", keys, args)
@@ -114,7 +121,29 @@ def check(writes: Sequence[FlowWrite], reply: list[Any]) -> None:
             f"{flow.contact_identity} has an enabled {flow.channel_type} flow without Language and "
             f"Match already: {reply[2].decode()}. Disable that one, or give one of them a Language or a Match",
         )
+    if reply[0] == b"slow":
+        raise InvalidFlow(
+            "Match",
+            f"takes up to {_steps(flow):,} steps for a message, the other conditions of {flow.contact_identity} up to "
+            f"{reply[2]:,}; together they may take {STEPS_MOST:,}. Use fewer or simpler regular expressions ({_STEPS})",
+        )
     raise InvalidFlow("ContactIdentity", f"{flow.contact_identity} has {ADDRESS_MOST} flows, which is the most")
+
+
+_STEPS: Final = "contains() takes far fewer steps; docs/matching.md"
+
+
+def _steps(flow: FlexFlow) -> int:
+    """Return how long an enabled flow's condition takes, 0 for one that this version cannot compile."""
+    try:
+        return compile_expression(flow.match).steps if flow.match and flow.enabled else 0
+    except ValueError:
+        return 0
+
+
+def _summary(flow: FlexFlow) -> str:
+    """Write what the scripts need of the other flows of an address: steps, the channel of a default flow, enabled."""
+    return f"{_steps(flow)} {flow.channel_type if flow.is_default else '-'} {int(flow.enabled)}"
 
 
 def _delete(account: AccountKeys, write: FlowWrite, by: str, stored: bytes | None) -> tuple[Word, ...]:

@@ -1,7 +1,7 @@
 """Flex Flows in Redis, by SID and by the address they belong to."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from router.flow.flex_flow import FlexFlow
@@ -10,14 +10,26 @@ from router.store.client import Client
 from router.store.flow_write import FlowChanged, FlowWrite, check, command, parse_record
 from router.store.keys import AccountKeys
 
-__all__ = ["WALK", "FlowChanged", "FlowStore", "FlowWrite", "parse_record"]
+__all__ = ["WALK", "FlowChanged", "FlowStore", "FlowWrite", "Placed", "parse_record"]
 
-# Flows fetched in one call when all are walked: some 300 KB.
+# Flows looked for at a time when all are walked.
 WALK: Final = 500
+# What one call reads of them, about: 500 flows, or four with the longest FallbackTwiml. Between two calls the process
+# does what else there is to do, and so does the store.
+WALK_BYTES: Final = 256 * 1024
 # How often a change is decided anew because somebody else was faster. In each round one of them is through.
 _ROUNDS: Final = 100
 # Who did it, where nobody says.
 _ROUTER: Final = "router"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A flow in a walk, its place in the order of creation, and how many bytes its record has."""
+
+    place: int
+    flow: FlexFlow | None
+    size: int
 
 
 class FlowStore:
@@ -147,7 +159,7 @@ class FlowStore:
         beyond: int | None = None,
         newer: bool = False,
         chunk: int = WALK,
-    ) -> Iterator[tuple[int, FlexFlow | None]]:
+    ) -> Iterator[Placed]:
         """Walk flows with their places, in the order of their creation; each that stays is seen once.
 
         Args:
@@ -169,15 +181,20 @@ class FlowStore:
         ):
             for place, record in zip(found[1::2], self._records(keys, found[::2]), strict=True):
                 if record:
-                    yield int(float(place)), parse_record(record) if word in record else None
+                    yield Placed(int(float(place)), parse_record(record) if word in record else None, len(record))
             start = f"({int(float(found[-1]))}"
 
     def walk(self, account_sid: str) -> Iterator[FlexFlow]:
         """Read all flows of an account, oldest first, in pages; flows written meanwhile may or may not be seen."""
-        return (flow for _, flow in self.placed(account_sid, newer=True) if flow)
+        return (each.flow for each in self.placed(account_sid, newer=True) if each.flow)
 
-    def _records(self, keys: AccountKeys, sids: Sequence[bytes]) -> list[bytes | None]:
-        return self._client.call("MGET", *[keys.own_flows + sid.decode() for sid in sids]) if sids else []
+    def _records(self, keys: AccountKeys, sids: Sequence[bytes]) -> Iterator[bytes]:
+        """Read records, "" for one that is gone meanwhile, as they are asked for."""
+        names, at, many = [keys.own_flows + sid.decode() for sid in sids], 0, WALK
+        while at < len(names):
+            found = self._client.script("flow_records", names[at : at + many], [WALK_BYTES])
+            yield from found
+            at, many = at + len(found), 2 * len(found)
 
     def _again(self, group: Sequence[FlowWrite], by: str, reply: list[Any]) -> list[Any]:
         """Write once more over the stored bytes where only they differ: an older version wrote the same flow so."""

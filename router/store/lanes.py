@@ -13,9 +13,9 @@ from router.routing.contact import Choice, contact_id
 from router.store.client import Client, Word
 from router.store.contacts import read_known
 from router.store.keys import AccountKeys
-from router.store.lease import ROOM, Acceptance, Claim, Lease, Outcome, Room, Settlement, leased, readable
+from router.store.lease import Acceptance, Claim, Lease, Outcome, Room, Settlement, leased, readable
 
-__all__ = ["ROOM", "Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "new_token"]
+__all__ = ["Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "new_token"]
 
 # A head whose holder vanished this often is buried: it may be what kills the process.
 LOST_LIMIT: Final = 5
@@ -136,29 +136,34 @@ class Lanes:
             }
         )
 
-    def claim(self, tag: str, limit: int, room: Room = ROOM, *, place: int = 0) -> Claim:
-        """Take back a bucket's leases that have ended, and lease at most `limit` heads that are due.
+    def claim(self, tag: str, room: Room, *, place: int = 0) -> Claim:
+        """Take back a bucket's leases that have ended, and lease heads that are due, as far as there is room for them.
 
         `place` is where in the index of due sets to go on from. Never repeated: what a lost reply leased comes due
         again when the lease ends.
         """
         token, started = new_token(), time.monotonic()
+        told = {
+            "share": room.share,
+            "factor": room.factor,
+            "accounts": {**room.accounts},
+            "targets": {**room.targets},
+            "names": {**room.names},
+            "shut": dict.fromkeys(room.shut, True),
+        }
         reply = self._client.script(
             "claim",
             [AccountKeys(tag).due],
             [
                 token,
-                limit,
+                room.free,
                 self._lease_ms,
                 self._retention_ms,
                 LOST_LIMIT,
                 HANDLER_LOST_LIMIT,
                 place,
                 CLAIM_LOOKS,
-                json.dumps(
-                    {"share": room.share, "targets": {**room.targets}, "shut": dict.fromkeys(room.shut, True)},
-                    separators=(",", ":"),
-                ),
+                json.dumps(told, separators=(",", ":")),
             ],
         )
         now, place, left, *groups = reply

@@ -1,8 +1,8 @@
 """What the lanes take and give: a lease, an acceptance, a settlement, a claim."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
@@ -94,20 +94,27 @@ class Settlement:
 class Room:
     """How much a process can send now.
 
+    A head needs a slot. An account may have another one while it has less than `factor` times what is free, or none at
+    all; a target while it has less than what is free, and less than its share. (router.delivery.breaker)
+
     Args:
-        share: how many heads of a target that is not in `targets`.
-        targets: how many more of "<AccountSid> <target>", or of "<target>" over all accounts.
+        free: how many slots are free; less than 0 when accounts have got one although all were taken.
+        share: how many a target may have that is not in `targets`.
+        factor: as above; 0 where accounts are not limited.
+        accounts: AccountSid -> how many slots it has.
+        targets: "<AccountSid> <target>" -> how many slots it has, and may have.
+        names: "<target>" -> how many more slots it may have over all accounts.
         shut: "<AccountSid> <target>", or "<target>" for every account, where a breaker is open.
 
     """
 
-    share: int
-    targets: Mapping[str, int]
-    shut: Collection[str]
-
-
-# Of who sends nothing beside.
-ROOM: Final = Room(1_000_000, {}, ())
+    free: int
+    share: int = 1_000_000
+    factor: int = 0
+    accounts: Mapping[str, int] = field(default_factory=dict)
+    targets: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    names: Mapping[str, int] = field(default_factory=dict)
+    shut: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from router.store.deliveries import Delivery
 from router.web.auth import authenticate
 from router.web.errors import ApiError, not_found
 from router.web.form import read_form
-from router.web.page import base_url, page_body, read_page, seal, unseal
+from router.web.page import PAGE_BYTES, base_url, page_body, read_page, seal, unseal
 from router.web.request import LANG_MOST
 
 # Records looked at for one filtered page. A filter that matches less often answers a short page with a link to go on.
@@ -105,8 +105,15 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
             if wanted.takes(delivery):
                 yield delivery
 
-    found = list(islice(matching(), asked.size))
-    more = len(found) == asked.size or len(looked) == LOOKS
+    found: list[Delivery] = []
+    weight, full = 0, False
+    for delivery in matching():
+        found.append(delivery)
+        weight += len(delivery.raw) + len(delivery.answer)
+        full = len(found) == asked.size or weight > PAGE_BYTES
+        if full:
+            break
+    more = full or len(looked) == LOOKS
     cursor = f"{looked[-1].accepted_at}-{looked[-1].message_sid}" if more and looked else ""
     base = base_url(request, settings)
     return page_body(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
 
+from router.delivery.yielder import Yielder
 from router.flow.flex_flow import FlexFlow
 from router.settings import Account
-from router.store.flows import WALK, FlowStore
+from router.store.flows import WALK, FlowStore, Placed
 from router.web.errors import ApiError, invalid
-from router.web.page import PageRequest, seal, unseal
+from router.web.page import PAGE_BYTES, PageRequest, seal, unseal
 
 # Flows looked at for one filtered page. A filter that matches less often gets a short page with a link to go on.
 LOOKS: Final = 5_000
@@ -80,20 +81,22 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
 
 
 def _select(
-    walk: Iterator[tuple[int, FlexFlow | None]], size: int, skip: int, wanted: _Wanted
+    walk: Iterator[Placed], size: int, skip: int, wanted: _Wanted
 ) -> tuple[list[tuple[int, FlexFlow]], int | None]:
     """Take the flows of a page out of a walk; return them, and the place beyond which there is more, None for none."""
     found: list[tuple[int, FlexFlow]] = []
-    looked, last = 0, None
-    for place, flow in islice(walk, LOOKS):
-        if flow is not None and (wanted is None or wanted(flow)):
+    looked, last, weight, pause = 0, None, 0, Yielder()
+    for each in islice(walk, LOOKS):
+        pause()
+        if each.flow is not None and (wanted is None or wanted(each.flow)):
             if skip:
                 skip -= 1
-            elif len(found) == size:
+            elif len(found) == size or weight > PAGE_BYTES:
                 return found, found[-1][0]
             else:
-                found.append((place, flow))
-        looked, last = looked + 1, place
+                found.append((each.place, each.flow))
+                weight += each.size
+        looked, last = looked + 1, each.place
     return found, last if looked == LOOKS else None
 
 

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from flask import Request, Response, json
@@ -13,6 +13,8 @@ from router.web.errors import ApiError, invalid
 from router.web.public import public_bases
 
 _DEFAULT = 50
+# What a page holds of the store's records, about; a longer one is written in several, so that none holds up others.
+PAGE_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

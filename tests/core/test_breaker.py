@@ -1,5 +1,7 @@
 """Slots of a process: its limit, a target's share, and the breaker."""
 
+import pytest
+
 from router.delivery.breaker import OPENS_AFTER, PROBE_SECONDS, REMEMBERED, Target, Targets
 
 ONE, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
@@ -22,16 +24,66 @@ def report(targets: Targets, to: Target, now: float = 0.0, *, missed: bool = Tru
 
 def test_a_target_has_a_quarter_of_the_slots() -> None:
     """One target cannot take more than a quarter, so a slow one leaves room for the others."""
-    targets = Targets(8)
+    targets = Targets(8, shared=False)
     assert [targets.take(target("slow"), 0.0) for _ in range(3)] == [True, True, False]
-    assert targets.room(0.0).targets == {target("slow"): 0}
-    assert targets.room(0.0).share == 2
+    assert targets.room(0.0).targets == {target("slow"): (2, 2)}
     assert targets.take(target("other"), 0.0)
+
+
+def test_slow_targets_leave_room_for_another() -> None:
+    """Eight targets that take all they may, and answer none, leave slots for a ninth."""
+    targets = Targets(256, shared=False)
+    for number in range(8):
+        while targets.take(target(f"slow {number}"), 0.0):
+            pass
+    assert targets.room(0.0).targets[target("slow 0")] == (64, 64)
+    assert targets.take(target("quick"), 0.0)
+    assert targets.sending > 250, "and not many are kept for it"
+
+
+@pytest.mark.parametrize("accounts", [1, 2, 4, 20, 300])
+def test_no_account_takes_the_slots_of_another(accounts: int) -> None:
+    """Whatever accounts with many slow targets take, another one's message is sent at once."""
+    targets = Targets(256, shared=True)
+    busy = [f"AC{number:032x}" for number in range(accounts)]
+    for account in busy:
+        for number in range(10):
+            while targets.take(target(f"slow {number}", account), 0.0):
+                pass
+    has = targets.room(0.0).accounts
+    assert targets.take(target("quick", OTHER), 0.0)
+    assert has[busy[0]] == max(has.values()) == 192
+    assert targets.sending <= 256 + accounts, "beyond the limit, one for each"
+
+
+def test_what_was_lent_goes_back_when_others_come() -> None:
+    """An account that has three quarters of the slots gives some up, message by message, until others have as many."""
+    targets = Targets(256, shared=True)
+    lent = [target(f"busy {n}") for n in range(10) for _ in range(64) if targets.take(target(f"busy {n}"), 0.0)]
+    assert len(lent) == 192
+    assert not any(targets.is_owed(each) for each in lent)
+    theirs: list[Target] = []
+    for turn in range(200):
+        other = target(f"busy {turn % 10}", OTHER)
+        theirs += [other] if targets.take(other, 0.0) else []
+        owed = next((each for each in lent if targets.is_owed(each)), None)
+        if owed:
+            targets.give_back(owed)
+            lent.remove(owed)
+    assert abs(len(lent) - len(theirs)) < 10
+    assert len(lent) + len(theirs) > 210
+
+
+def test_an_account_alone_has_all_slots() -> None:
+    """Where there is no other account, none is kept waiting."""
+    targets = Targets(64, shared=False)
+    for number in range(63):
+        assert targets.take(target(f"target {number}"), 0.0)
 
 
 def test_the_limit_holds_over_all_targets() -> None:
     """No more attempts than ROUTER_DELIVERIES run at a time."""
-    targets = Targets(4)
+    targets = Targets(4, shared=False)
     assert [targets.take(target(f"target {n}"), 0.0) for n in range(5)] == [True] * 4 + [False]
     targets.give_back(target("target 0"))
     assert targets.free == 1
@@ -40,7 +92,7 @@ def test_the_limit_holds_over_all_targets() -> None:
 
 def test_the_breaker_opens_after_five_misses_in_a_row_and_lets_one_probe_through() -> None:
     """A dead target gets one probe every five seconds, and all its share again once a probe is answered."""
-    targets = Targets(8)
+    targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD)
     assert targets.open() == ["dead"]
@@ -55,7 +107,7 @@ def test_the_breaker_opens_after_five_misses_in_a_row_and_lets_one_probe_through
 
 def test_one_accounts_misses_are_not_anothers() -> None:
     """What a host refuses one account says nothing about what it answers to another."""
-    targets = Targets(8)
+    targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD)
     assert not targets.take(DEAD, 0.0)
@@ -65,7 +117,7 @@ def test_one_accounts_misses_are_not_anothers() -> None:
 
 def test_a_host_that_cannot_be_connected_to_is_down_for_every_account() -> None:
     """There one probe is made for all, and the first that connects opens it to all."""
-    targets = Targets(8)
+    targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD, unreachable=True)
     room = targets.room(0.0)
@@ -79,7 +131,7 @@ def test_a_host_that_cannot_be_connected_to_is_down_for_every_account() -> None:
 
 def test_an_answer_between_misses_keeps_the_breaker_closed() -> None:
     """Only misses in a row count."""
-    targets = Targets(8)
+    targets = Targets(8, shared=False)
     for missed in [True, True, True, True, False] * 3:
         report(targets, target("flaky"), missed=missed)
     assert not targets.open()
@@ -88,7 +140,7 @@ def test_an_answer_between_misses_keeps_the_breaker_closed() -> None:
 def test_a_probe_that_sent_nothing_may_be_taken_again_at_once() -> None:
     """A slot that was reserved and given back unused does not cost a healed target its next five seconds."""
     for unreachable in (False, True):
-        targets = Targets(8)
+        targets = Targets(8, shared=False)
         for _ in range(OPENS_AFTER):
             report(targets, DEAD, unreachable=unreachable)
         for _ in range(3):
@@ -101,7 +153,7 @@ def test_a_probe_that_sent_nothing_may_be_taken_again_at_once() -> None:
 
 def test_no_more_targets_are_remembered_than_is_good_for_memory() -> None:
     """Ever new dead targets do not make a process grow, nor forget those with an attempt under way."""
-    targets = Targets(8)
+    targets = Targets(8, shared=False)
     targets.take(DEAD, 0.0)
     for number in range(2 * REMEMBERED):
         report(targets, target(f"dead {number}"))

@@ -1,6 +1,7 @@
 """What one account's flows do is not noticed by another's: its breakers, its backlog, its slow hosts."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from router.message.inbound import FORM, Raw
 from router.store import connect
 from router.store.lanes import new_token
 from tests.e2e.service import free_port
-from tests.e2e.world import Reply, World, sign
+from tests.e2e.world import Gate, Reply, World, sign
 from tests.integrations.sending import settings
 from tests.integrations.target import Target, answer, in_turn
 from tests.valkey import ValkeyServer
@@ -73,7 +74,9 @@ def tenants(
     """Two accounts of one process."""
     config = f'twilio_webhooks_url = "{twilio.url("")}"\n'
     config += "".join(f'[[account]]\nsid = "{sid}"\nauth_tokens = ["{token}"]\n' for sid, token in ACCOUNTS.items())
-    world = World(tmp_path_factory.mktemp("world"), valkey, config=config, ROUTER_LEASE_SECONDS="30")
+    world = World(
+        tmp_path_factory.mktemp("world"), valkey, config=config, ROUTER_LEASE_SECONDS="30", ROUTER_DELIVERIES="16"
+    )
     yield tuple(Tenant(world, sid) for sid in ACCOUNTS)  # type: ignore[misc]  # there are two
     world.close()
 
@@ -102,3 +105,24 @@ def test_a_retry_does_not_wait_behind_a_backlog(tenants: tuple[Tenant, Tenant]) 
         flaky.script["/hook"] = in_turn(answer(500), answer(500), answer(200))
         reply = quiet.text(quiet.flow(Integration("external", url=flaky.url("/hook"))))
         quiet.is_delivered(reply, within=5)  # after 0.2 and 0.5 s, each of which the sweeper may exceed by its 0.5 s
+
+
+def test_slow_hosts_of_one_account_do_not_hold_up_another(tenants: tuple[Tenant, Tenant]) -> None:
+    """While four hosts of one account take all the time they want, another's messages are delivered at once."""
+    loud, quiet = tenants
+    with ExitStack() as stack:
+        gates = []
+        for _ in range(4):
+            gates.append(Gate(answer()))
+            slow = stack.enter_context(Target({"/slow": gates[-1]}))
+            flow = loud.flow(Integration("external", url=slow.url("/slow")))
+            for _ in range(6):
+                loud.text(flow)
+        for gate, number in zip(gates, (4, 4, 4, 0), strict=True):
+            gate.wait_for(number)
+        flow = quiet.flow(Integration("studio", flow_sid=quiet.world.sid("FW")))
+        for _ in range(5):
+            quiet.is_delivered(quiet.text(flow), within=1)
+        assert sum(gate.inside for gate in gates) == 12, "three quarters of the slots are its"
+        for gate in gates:
+            gate.open()

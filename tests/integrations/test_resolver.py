@@ -9,12 +9,12 @@ import pytest
 
 from router.integrations import Failure
 from router.integrations.base import AttemptError
-from router.integrations.resolver import LOOKUP_SECONDS, NEGATIVE_SECONDS, THREADS, AddressInfo, Resolver
+from router.integrations.resolver import LOOKUP_SECONDS, NEGATIVE_SECONDS, THREADS, THREADS_MOST, AddressInfo, Resolver
 from tests.integrations.sending import info, meanwhile
 
 
 class Names:
-    """Name servers and a clock of our own: `dead` names take until `release`, names not known fail."""
+    """Name servers and a clock of our own: `dead` names take until `release`, other names not known fail."""
 
     def __init__(self) -> None:
         self.known: dict[str, str] = {}
@@ -27,13 +27,14 @@ class Names:
         self.asked.append(host)
         if host.startswith("dead"):
             os.read(self._read, 1)
+            return [info(self.known.get(host, "192.0.2.9"), port)]
         if host not in self.known:
             raise OSError(-2, "Name or service not known")
         return [info(self.known[host], port)]
 
     def release(self) -> None:
         """Let every dead name have its end."""
-        os.write(self._write, b"x" * THREADS)
+        os.write(self._write, b"x" * THREADS_MOST)
 
     def close(self) -> None:
         """End."""
@@ -63,9 +64,11 @@ def _refusal(act: Callable[[], object]) -> str:
     return caught.value.reason
 
 
-def _begin(resolver: Resolver, names: Names, *hosts: str) -> "list[gevent.Greenlet[..., list[AddressInfo]]]":
+def _begin(
+    resolver: Resolver, names: Names, *hosts: str, whose: str = ""
+) -> "list[gevent.Greenlet[..., list[AddressInfo]]]":
     """Begin looking names up, and return when the name servers have been asked for all of them."""
-    begun = [gevent.spawn(resolver.resolve, host, 80) for host in hosts]
+    begun = [gevent.spawn(resolver.resolve, host, 80, whose=whose) for host in hosts]
     meanwhile(lambda: set(hosts) <= set(names.asked))
     return begun
 
@@ -109,14 +112,29 @@ def test_time_limit(resolver: Resolver, names: Names) -> None:
     assert names.asked == ["dead.test"]
 
 
-def test_all_threads_busy(resolver: Resolver, names: Names) -> None:
-    """When every thread waits for a dead name, the next one is refused at once, and can be looked up later."""
-    begun = _begin(resolver, names, *(f"dead{number}.test" for number in range(THREADS)))
-    names.known["a.test"] = "192.0.2.1"
-    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80))
+def test_an_account_has_half_of_the_threads(resolver: Resolver, names: Names) -> None:
+    """One whose name servers are silent is refused a further name, but no other account, and not Twilio's names."""
+    names.known |= dict.fromkeys(("a.test", "quick.test", "twilio.test"), "192.0.2.1")
+    begun = _begin(resolver, names, *(f"dead{number}.test" for number in range(THREADS // 2)), whose="ACone")
+    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, whose="ACone"))
+    begun += _begin(resolver, names, *(f"dead-two-{number}.test" for number in range(THREADS // 4)), whose="ACtwo")
+    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, whose="ACtwo"))
+    assert resolver.resolve("quick.test", 80, whose="ACthree")
+    assert resolver.resolve("twilio.test", 80)
+    names.release()
+    gevent.joinall(begun, timeout=10, raise_error=False)
+    assert resolver.resolve("a.test", 80, whose="ACone"), "that says nothing about the name, and is not remembered"
+    assert not resolver._under_way
+
+
+def test_an_account_without_a_look_up_begins_one_whatever_others_have(resolver: Resolver, names: Names) -> None:
+    """Where many accounts' name servers are silent, one that has none under way is not refused."""
+    begun = []
+    for number in range(THREADS_MOST):
+        begun += _begin(resolver, names, f"dead{number}.test", whose=f"AC{number}")
+    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, whose="ACmore"))
     names.release()
     gevent.joinall(begun, timeout=10)
-    assert resolver.resolve("a.test", 80), "that says nothing about the name, and is not remembered"
 
 
 def test_other_thread(resolver: Resolver, names: Names) -> None:

@@ -17,7 +17,7 @@ from router.routing.contact import Candidate, Choice, Strength, contact_id, iden
 from router.store import Store, connect
 from router.store.deliveries import PAGE
 from router.store.keys import AccountKeys
-from router.store.lanes import Lease, Settlement, new_token
+from router.store.lanes import Lease, Room, Settlement, new_token
 from tests.clock import pass_time
 from tests.integrations import sending
 from tests.valkey import ValkeyServer
@@ -75,7 +75,7 @@ class Desk:
 
     def claim(self) -> Lease:
         """Lease the head that is due."""
-        [lease] = self.store.lanes.claim(ACCOUNT[-1], 1).leases
+        [lease] = self.store.lanes.claim(ACCOUNT[-1], Room(1)).leases
         return lease
 
     def settle(self, lease: Lease, outcome: Any) -> str:
@@ -243,7 +243,7 @@ def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
     late = desk.claim()
     for _ in range(5):
         pass_time(desk.call, ACCOUNT[-1], 60)
-        desk.store.lanes.claim(ACCOUNT[-1], 1)
+        desk.store.lanes.claim(ACCOUNT[-1], Room(1))
     assert desk.store.deliveries.state(ACCOUNT, sid) == "undelivered"
     desk.erase()
     assert desk.settle(late, "delivered") == "late"

@@ -1,5 +1,6 @@
 """What is due, and what of it a process claims: a backlog that it cannot serve costs it and others nothing."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -64,7 +65,7 @@ class Desk:
 
     def claim(self, limit: int = 100, *, share: int = 100, shut: tuple[str, ...] = (), place: int = 0) -> Claim:
         """Claim what is due."""
-        return self.store.lanes.claim(BUCKET, limit, Room(share, {}, shut), place=place)
+        return self.store.lanes.claim(BUCKET, Room(limit, share, shut=shut), place=place)
 
     def sids(self, limit: int = 100, **more: Any) -> list[str]:
         """Claim what is due, and return which messages that is."""
@@ -88,13 +89,14 @@ def desk(valkey: ValkeyServer) -> Iterator[Desk]:
 def test_a_claim_costs_the_same_however_much_waits_behind_what_it_cannot_serve(desk: Desk, why: str) -> None:
     """Behind 10 lanes of a dead, full or paused target or 300, a retry of another is claimed in as many steps."""
     blocked, other = desk.flow(paused=why == "paused"), desk.flow(LIVE)
-    room = Room(100, {f"{ONE} {DEAD}": 0} if why == "share" else {}, (f"{ONE} {DEAD}",) if why == "breaker" else ())
+    name = f"{ONE} {DEAD}"
+    room = Room(100, targets={name: (5, 5)} if why == "share" else {}, shut=(name,) if why == "breaker" else ())
     steps = []
     for more in (10, 290):
         desk.queue(blocked, more)
         (sid,) = desk.queue(other)
         before = desk.steps()
-        claim = desk.store.lanes.claim(BUCKET, 100, room)
+        claim = desk.store.lanes.claim(BUCKET, room)
         steps.append(desk.steps() - before)
         assert [lease.message_sid for lease in claim.leases] == [sid]
         assert claim.left == (why == "share"), "only what a free slot would help is left"
@@ -152,6 +154,28 @@ def test_a_target_has_its_share_over_all_its_flows(desk: Desk) -> None:
     assert sorted(lease.account_sid for lease in claim.leases) == [ONE] * 3 + [TWO] * 3
     assert claim.left
     assert desk.sids(shut=(f"{ONE} {LIVE}",), share=9) != []
+
+
+@pytest.mark.parametrize(
+    ("free", "has", "got"),
+    [
+        pytest.param(8, {}, {ONE: 6, TWO: 2}, id="the first gets three quarters of what is free"),
+        pytest.param(2, {ONE: 6}, {TWO: 2}, id="who has three times what is free gets none"),
+        pytest.param(2, {ONE: 5, TWO: 1}, {ONE: 1, TWO: 1}, id="who has less gets up to that"),
+        pytest.param(0, {ONE: 8}, {TWO: 1}, id="who has none gets one although all are taken"),
+        pytest.param(-1, {ONE: 8, TWO: 1}, {}, id="who has one does not"),
+    ],
+)
+def test_an_account_has_its_share_over_all_its_targets(
+    desk: Desk, free: int, has: dict[str, int], got: dict[str, int]
+) -> None:
+    """What an account may have follows from what it has and from what is free, however much of it is due."""
+    for account in (ONE, TWO):
+        for number in range(12):
+            desk.queue(desk.flow(f"https://{number}.example", account))
+    claim = desk.store.lanes.claim(BUCKET, Room(free, factor=3, accounts=has))
+    assert Counter(lease.account_sid for lease in claim.leases) == got
+    assert claim.left
 
 
 def test_a_changed_flow_takes_all_that_wait_for_it_along(desk: Desk) -> None:

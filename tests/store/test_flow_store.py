@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -10,11 +12,12 @@ from hypothesis import settings as examples
 
 from router.errors import FlowConflict, InvalidFlow
 from router.flow.flex_flow import FlexFlow, Integration
+from router.match import compile_expression
 from router.routing.resolve import Entry
 from router.store.cache import EntryCache
 from router.store.client import Client
-from router.store.flow_write import ADDRESS_MOST, FlowChanged, FlowWrite
-from router.store.flows import FlowStore
+from router.store.flow_write import ADDRESS_MOST, STEPS_MOST, FlowChanged, FlowWrite
+from router.store.flows import WALK_BYTES, FlowStore
 from router.store.keys import AccountKeys
 from tests.core.flows import AC, FO, flow, forms
 from tests.valkey import ValkeyServer
@@ -218,8 +221,36 @@ def test_a_walk_may_pass_over_other_channels(store: FlowStore) -> None:
     made = [sms(n, channel_type=channel, contact_identity=f"{n}") for n, channel in enumerate(channels)]
     store.put_all([(each, None) for each in made])
     walked = list(store.placed(AC, channel="rcs"))
-    assert [flow for _, flow in walked] == [made[3], None, made[1], None]
-    assert [place for place, _ in walked] == [place for place, _ in store.placed(AC)]
+    assert [each.flow for each in walked] == [made[3], None, made[1], None]
+    assert [each.place for each in walked] == [each.place for each in store.placed(AC)]
+
+
+class _Measured(Client):
+    """A client that notes how many bytes each script's reply has."""
+
+    weights: list[int]
+
+    def script(self, *args: Any, **more: Any) -> Any:
+        """Run a script, as `Client` does."""
+        reply = super().script(*args, **more)
+        self.weights.append(sum(len(word) for word in reply))
+        return reply
+
+
+def test_a_walk_reads_a_bounded_number_of_bytes_at_a_time(valkey: ValkeyServer) -> None:
+    """A hundred flows with the longest FallbackTwiml are read in many calls, small ones in few; all are seen."""
+    client = _Measured(valkey.url)
+    client.weights = []
+    store = FlowStore(client)
+    twiml = f"<Response><Message>{'x' * 60_000}</Message></Response>"
+    large = [sms(number, contact_identity=f"+1555000{number:04d}", fallback_twiml=twiml) for number in range(100)]
+    small = [sms(1000 + number, contact_identity=f"+1556000{number:04d}") for number in range(100)]
+    store.put_all([(each, None) for each in large + small])
+    client.weights = []
+    assert [flow.sid for flow in store.walk(AC)] == [flow.sid for flow in large + small]
+    assert max(client.weights) < WALK_BYTES + 64 * 1024
+    assert 20 < len(client.weights) < 40
+    store.close()
 
 
 def test_several_writes_are_as_one_each(store: FlowStore) -> None:
@@ -272,6 +303,54 @@ def test_a_full_address_takes_a_flow_for_another(store: FlowStore) -> None:
         store.put(one_more)
     store.write([[FlowWrite(None, flows[0]), FlowWrite(one_more)]])
     assert len(entry(store).flows) == ADDRESS_MOST
+
+
+SLOW = 'body.matches("(?i)[a-f]{130}x")'  # a condition that takes a thirtieth of what an address may
+
+
+def test_the_conditions_of_an_address_have_a_limit(store: FlowStore) -> None:
+    """What they may take for a message is added up: one too many is refused, with its steps and those of the others."""
+    steps = compile_expression(SLOW).steps
+    many = STEPS_MOST // steps
+    made = [sms(number, match=SLOW) for number in range(many + 1)]
+    assert 20 < many < 30
+    store.put_all([(each, None) for each in made[:many]])
+    with pytest.raises(InvalidFlow, match=rf"{steps:,} steps .* {many * steps:,}; .* {STEPS_MOST:,}") as caught:
+        store.put(made[many])
+    assert caught.value.parameter == "Match"
+    assert len(entry(store).flows) == many
+    store.put(replace(made[many], contact_identity=OTHERS))
+    store.put(replace(made[many], sid=f"FO{99:032x}", enabled=False))
+    store.write([[FlowWrite(None, made[0]), FlowWrite(replace(made[0], sid=f"FO{98:032x}"))]])
+
+
+def test_a_flow_among_too_many_conditions_can_be_changed(store: FlowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a newer version allows less than was saved, what takes no more than before is still written."""
+    first, second = sms(1, match=SLOW), sms(2, match=SLOW)
+    store.put_all([(first, None), (second, None)])
+    monkeypatch.setattr("router.store.flow_write.STEPS_MOST", 100)
+    store.put(replace(first, paused=True), replaces=first)
+    with pytest.raises(InvalidFlow, match="Match"):
+        store.put(replace(second, match=f"{SLOW} || {SLOW}"), replaces=second)
+
+
+def test_writers_together_do_not_exceed_the_limit(valkey: ValkeyServer) -> None:
+    """The steps are added up where the flow is written, so that two who are allowed each are not allowed both."""
+    made = [sms(number, match=SLOW) for number in range(50)]
+
+    def put(flow: FlexFlow) -> bool:
+        store = FlowStore(Client(valkey.url))
+        try:
+            store.put(flow)
+        except InvalidFlow:
+            return False
+        finally:
+            store.close()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(put, made))
+    assert sum(written) == STEPS_MOST // compile_expression(SLOW).steps
 
 
 def test_the_target_is_read_by_scripts(store: FlowStore, valkey: ValkeyServer) -> None:

@@ -95,7 +95,7 @@ class LaneMachine(RuleBasedStateMachine):
             if not self.client.call("EXISTS", KEYS.due, KEYS.leases):
                 break
             self.pass_time(LEASE_SECONDS + 1)
-            leases = self.lanes.claim("7", 10).leases
+            leases = self.lanes.claim("7", Room(10)).leases
             self._reconcile()
             for lease in leases:
                 self._send(Holder(lease, self.now))
@@ -149,7 +149,7 @@ class LaneMachine(RuleBasedStateMachine):
     )
     def claim(self, limit: int, share: int, shut: set[str], place: int, lost: bool) -> Any:
         """A sweeper claims, for the targets that it can serve; a claim whose reply is lost is not repeated."""
-        leases = self.lanes.claim("7", limit, Room(share, {}, shut), place=place).leases
+        leases = self.lanes.claim("7", Room(limit, share, shut=shut), place=place).leases
         self._reconcile()
         assert len(leases) <= limit
         targets = [self.flows[lease.flow_sid].target for lease in leases]

@@ -54,9 +54,9 @@ class Bench:
             **(given | more),
         )  # fmt: skip
 
-    def claim(self, *, limit: int = 10, shut: tuple[str, ...] = (), **targets: int) -> list[Lease]:
+    def claim(self, *, limit: int = 10, shut: tuple[str, ...] = ()) -> list[Lease]:
         """Claim what is due."""
-        return self.store.lanes.claim(BUCKET, limit, Room(10, targets, shut)).leases
+        return self.store.lanes.claim(BUCKET, Room(limit, shut=shut)).leases
 
     def settle(self, lease: Lease, outcome: str, *, hand_over: bool = False, **more: Any) -> tuple[str, Lease | None]:
         """End an attempt."""
@@ -214,7 +214,7 @@ def test_claim_takes_heads_that_are_due(bench: Bench) -> None:
     """One message of each lane, no more than wanted, and none whose lease or delay has not ended."""
     for number, lane in enumerate(("a", "a", "b", "c"), 1):
         bench.accept(number, lane=lane * 24)
-    claim = bench.store.lanes.claim(BUCKET, 2)
+    claim = bench.store.lanes.claim(BUCKET, Room(4))
     leases = claim.leases
     assert (len(leases), claim.left) == (2, True)
     assert [lease.message_sid for lease in leases + bench.claim()] == [sid(1), sid(3), sid(4)]

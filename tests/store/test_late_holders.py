@@ -6,7 +6,7 @@ import pytest
 
 from router.store.client import Client
 from router.store.keys import AccountKeys
-from router.store.lanes import LOST_LIMIT, Lanes, Lease, Settlement, new_token
+from router.store.lanes import LOST_LIMIT, Lanes, Lease, Room, Settlement, new_token
 from tests.clock import pass_time
 from tests.valkey import ValkeyServer
 
@@ -39,7 +39,7 @@ class Bench:
     def claim(self) -> Lease:
         """Claim the lane's head, whatever it waits for."""
         pass_time(self.client.call, "7", 3600)
-        return self.lanes.claim("7", 1).leases[0]
+        return self.lanes.claim("7", Room(1)).leases[0]
 
     def settle(self, lease: Lease, outcome: str, next_token: str = "") -> str:
         """Settle and say how it went."""

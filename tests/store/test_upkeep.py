@@ -13,7 +13,7 @@ from router.routing.contact import Candidate, Choice, Strength, contact_id
 from router.store import Store, connect
 from router.store.client import Client
 from router.store.keys import TURN, AccountKeys
-from router.store.lanes import Settlement, new_token
+from router.store.lanes import Room, Settlement, new_token
 from router.store.upkeep import PAGE, TURN_SECONDS, Upkeep
 from tests.integrations.sending import settings
 from tests.store.passing import pass_time
@@ -100,7 +100,7 @@ class Shop:
     def deliver(self, outcome: Callable[[int], Any]) -> None:
         """Send all that is due, and settle each attempt as `outcome` says of its number."""
         number = 0
-        while leases := self.store.lanes.claim("a", 100).leases:
+        while leases := self.store.lanes.claim("a", Room(100)).leases:
             for lease in leases:
                 self.store.lanes.settle(lease, Settlement(outcome(number), history="1 said"), next_token="")
                 number += 1

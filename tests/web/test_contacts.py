@@ -12,7 +12,7 @@ from twilio.request_validator import RequestValidator
 from router.queries.contacts import ALIASES_MOST
 from router.routing.contact import Candidate, Choice, Strength, contact_id
 from router.store.keys import AccountKeys
-from router.store.lanes import Acceptance, Settlement, new_token
+from router.store.lanes import Acceptance, Room, Settlement, new_token
 from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, ONE, TOKENS, TWO, Reply, Rest, rest_over
 
@@ -448,7 +448,7 @@ def test_messages_that_are_not_done_are_delivered_first(rest: Rest) -> None:
     assert rest.call("GET", f"/v1/Deliveries/{waiting}").json["body"] == "Zwei"
     assert shown(rest)["language"] == "es"
     rest.call("POST", f"/v1/FlexFlows/{flow}", {"Paused": "false"})
-    [lease] = rest.store.lanes.claim(ONE[-1], 1).leases
+    [lease] = rest.store.lanes.claim(ONE[-1], Room(1)).leases
     rest.store.lanes.settle(lease, Settlement("delivered"), next_token="")
     assert rest.call("DELETE", path()).status == 204
     assert rest.call("GET", f"/v1/Deliveries/{waiting}").json["body"] is None

@@ -40,6 +40,16 @@ def test_a_list_goes_on_where_it_was(rest: Rest) -> None:
     assert seen == [sid for sid in reversed(flows) if sid != flows[3]]
 
 
+def test_a_page_is_bounded_in_bytes(rest: Rest) -> None:
+    """Of flows with 60 KB each a page shows as many as make a megabyte, and leads to the others."""
+    twiml = f"<Response><Message>{'x' * 60_000}</Message></Response>"
+    flows = [rest.create(number, FallbackTwiml=twiml)["sid"] for number in range(1, 41)]
+    pages = list(rest.pages(f"{FLOWS}?PageSize=1000"))
+    assert [each["sid"] for page in pages for each in page["flex_flows"]] == flows[::-1]
+    assert all(len(str(page)) < 1_300_000 for page in pages)
+    assert [len(page["flex_flows"]) for page in pages] == [18, 18, 4]
+
+
 def test_pages_lead_back(rest: Rest) -> None:
     """`previous_page_url` leads to the page before, to the first one at last; `meta` says where one is."""
     flows = [rest.create(number)["sid"] for number in range(1, 8)][::-1]

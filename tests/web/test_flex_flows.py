@@ -9,7 +9,7 @@ import pytest
 
 from router.flow.flex_flow import from_parameters
 from router.sid import new_sid
-from router.store.flow_write import ADDRESS_MOST
+from router.store.flow_write import ADDRESS_MOST, STEPS_MOST
 from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, FW, IS, KS, ONE, TWO, WS, WW, Rest, flow_form, rest_over
 
@@ -232,6 +232,18 @@ def test_an_address_has_a_limit(rest: Rest) -> None:
     assert (status, code) == (400, 45210)
     assert str(ADDRESS_MOST) in message
     assert rest.call("POST", f"{FLOWS}/{flows[0].sid}", {"Language": "de"}).status == 200
+
+
+def test_the_conditions_of_an_address_have_a_budget(rest: Rest) -> None:
+    """A Match that is one too many for a message's time is refused with the figures, for this address only."""
+    slow = 'body.matches("(?i)[a-f]{130}x")'
+    flows = [_made(number, ContactIdentity="+15550000001", Match=slow) for number in range(27)]
+    rest.store.flows.put_all([(flow, None) for flow in flows])
+    form = flow_form(ContactIdentity="+15550000001", Match=slow)
+    status, code, message = rest.call("POST", FLOWS, form).error
+    assert (status, code) == (400, 45210)
+    assert f"{STEPS_MOST:,}" in message
+    assert rest.call("POST", FLOWS, form | {"ContactIdentity": "+15550000002"}).status == 201
 
 
 def _made(number: int, **more: str) -> Any:

@@ -4,17 +4,14 @@
 --include lane
 --
 -- KEYS 1 due:{b}
--- ARGV 1 token   2 most leases wanted   3 lease in ms   4 retention in ms of the buried
+-- ARGV 1 token   2 free slots: most leases wanted   3 lease in ms   4 retention in ms of the buried
 --      5 how often a holder may vanish   6 the same, where the target is a handler
 --      7 the place in the index to go on from, 0 for its beginning   8 how many due sets are looked at
---      9 JSON: what the caller has room for
---        share     for how many heads of a target that is not named
---        targets   for how many more of "<AccountSid> <target>", or of "<target>" over all accounts
---        shut      "<AccountSid> <target>", or "<target>" for every account -> true where a breaker is open
+--      9 JSON: what else the caller has and has room for, as router.store.lease.Room says
 --
 -- Returns {now, the place to go on from, 1 if something that was due is left for want of room,
 --   {account, flow, its record or '', entry, entry, …}, …}, an entry as in lane.lua
-local token, limit, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local token, free, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local place, looks, room = tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(ARGV[9])
 local BYTES = 4 * 1024 * 1024 -- of messages in one reply, about
 local time = redis.call('TIME')
@@ -68,25 +65,44 @@ local function take(set, lane_id, group, resumed)
   group[#group + 1] = e
 end
 
+-- How many slots may be added to `has` until it is `factor` times what is left free, at least so many.
+local function more(has, factor, least)
+  return math.max(least, math.ceil((factor * free - has) / (1 + factor)))
+end
+
 local sets, seen = redis.call('ZRANGE', due, place, place + looks - 1, 'WITHSCORES'), 0
 if not sets[1] and place > 0 then
   place, sets = 0, redis.call('ZRANGE', due, 0, looks - 1, 'WITHSCORES')
 end
-while seen < #sets / 2 and limit > 0 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now do
+local ended -- where the free slots were used up; beyond, only an account that has none gets one
+while seen < #sets / 2 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now do
+  if free <= 0 and not ended then
+    ended = seen
+    if room.factor == 0 then break end
+  end
   local set = sets[2 * seen + 1]
   seen = seen + 1
-  local target, paused, validity = flow_of(set)
-  if paused ~= '1' then
-    local account, resumed = account_of(set), redis.call('GET', 'resumed:' .. tag .. ':' .. set)
-    local key, before, most = account .. ' ' .. target, now, room.targets[target] or limit
+  local account = account_of(set)
+  local account_has = room.accounts[account] or 0
+  local least = (room.factor > 0 and account_has == 0) and 1 or 0
+  local wanted = room.factor > 0 and more(account_has, room.factor, least) or free
+  local target, paused, validity
+  if wanted > 0 then target, paused, validity = flow_of(set) end
+  if wanted == 0 then
+    left = true
+  elseif paused ~= '1' then
+    local resumed = redis.call('GET', 'resumed:' .. tag .. ':' .. set)
+    local key, before, name = account .. ' ' .. target, now, room.names[target]
+    local has = room.targets[key] or {0, room.share}
     local shut = room.shut[target] or room.shut[key]
-    if shut or room.targets[key] == 0 then
+    if shut or has[1] >= has[2] then
       -- Nothing is sent there now. But what came due longer than its ValidityPeriod ago is past it: that ends.
       left = left or not shut
-      key, before, most = account .. ' none', now - validity, limit
+      key, before, name = account .. ' none', now - validity, nil
       if tonumber(resumed or 0) > before then before = -1 end
+      has = room.targets[key] or {0, room.share}
     end
-    local wanted = math.min(limit, room.targets[key] or room.share, most)
+    wanted = math.min(wanted, has[2] - has[1], more(has[1], 1, least), name or wanted)
     local found = redis.call('ZRANGE', due .. ':' .. set, '-inf', before, 'BYSCORE', 'LIMIT', 0, wanted)
     local group = {account, string.sub(set, 36), ''}
     for _, lane_id in ipairs(found) do
@@ -95,17 +111,16 @@ while seen < #sets / 2 and limit > 0 and bytes < BYTES and tonumber(sets[2 * see
     local taken = #group - 3
     if taken > 0 then
       group[3] = redis.call('GET', flows .. set) or ''
-      room.targets[key] = (room.targets[key] or room.share) - taken
-      if room.targets[target] then room.targets[target] = room.targets[target] - taken end
-      limit = limit - taken
+      free = free - taken
+      room.accounts[account] = account_has + taken
+      room.targets[key] = {has[1] + taken, has[2]}
+      if name then room.names[target] = name - taken end
       out[#out + 1] = group
     end
-    if #found > 0 then
-      refresh(set)
-      left = left or #found == wanted
-    end
+    if #found > 0 then refresh(set) end
+    left = left or (not shut and #found == wanted)
   end
 end
-if seen == looks or limit == 0 or bytes >= BYTES then out[2] = place + seen end
-if left or limit == 0 then out[3] = 1 end
+if ended or seen == looks or bytes >= BYTES then out[2] = place + (ended or seen) end
+if left or ended then out[3] = 1 end
 return out

@@ -8,29 +8,32 @@
 --      and for each flow:
 --      1 flow      string   "<target> <paused 0|1> <validity in s> <json>"; where it is resumed, resumed:{b}:<AC>:<FO>
 --                           is written too: the time of the pause makes no message older (lane.lua)
---      2 address   hash     the entry that the flow belongs to now: version, and a field for each flow's SID
+--      2 address   hash     the entry that the flow belongs to now: version, and for each flow's SID
+--                           "<steps of its Match> <channel of a flow without Language and Match, else -> <enabled 0|1>"
 --      3 before    hash     the entry that it belonged to (the same key when it did not move)
 --      4 named     zset     the flows of about the same FriendlyName -> place (keys.py says which share a key)
 --      5 named before       as 3 is to 2
 -- ARGV 1 new version   2 prefix of the account's flow records   3 flows that an address may have
---      4 who does it   5 changes kept, about   6 languages that the flows name, separated by spaces
+--      4 steps that their Match may take together   5 who does it   6 changes kept, about
+--      7 languages that the flows name, separated by spaces
 --      and for each flow:
 --      1 sid   2 record, '' to remove it   3 the record that the caller changed, '' to create   4 channel type
 --      5 which other flow without Language and Match may not be there: 'enabled', 'any', '' for none
---      6 what changed
+--      6 its field in the address entry   7 what changed
 --
 -- Returns {ok} | {changed, which flow, its record as it is} (somebody else wrote meanwhile)
---       | {conflict, which flow, sid of the other default} | {full, which flow}; flows are counted from 1
+--       | {conflict, which flow, sid of the other default} | {full, which flow}
+--       | {slow, which flow, steps of the others of its address}; flows are counted from 1
 local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local VALIDITY_MOST = 14 * 86400 * 1000 -- the longest ValidityPeriod: what waited before is too old by then anyway
 local time = redis.call('TIME')
 local writes, ours, more = {}, {}, {}
 for i = 1, (#KEYS - 3) / 5 do
-  local k, a = 3 + (i - 1) * 5, 6 + (i - 1) * 6
+  local k, a = 3 + (i - 1) * 5, 7 + (i - 1) * 7
   local w = {
     flow = KEYS[k + 1], address = KEYS[k + 2], before = KEYS[k + 3], named = KEYS[k + 4], named_before = KEYS[k + 5],
     sid = ARGV[a + 1], record = ARGV[a + 2], expected = ARGV[a + 3], channel = ARGV[a + 4], rule = ARGV[a + 5],
-    change = ARGV[a + 6],
+    summary = ARGV[a + 6], change = ARGV[a + 7],
   }
   local current = redis.call('GET', w.flow) or ''
   if current ~= w.expected then return {'changed', i, current} end
@@ -38,6 +41,37 @@ for i = 1, (#KEYS - 3) / 5 do
   local gone, comes = w.record == '' or w.before ~= w.address, w.record ~= ''
   if w.expected ~= '' and gone then more[w.before] = (more[w.before] or 0) - 1 end
   if comes and (w.expected == '' or gone) then more[w.address] = (more[w.address] or 0) + 1 end
+end
+
+-- The flows of an address as they are before this: sid -> {steps, channel of a default flow, enabled '0' or '1'}.
+local known = {}
+local function flows_of(address)
+  if not known[address] then
+    known[address] = {}
+    local fields = redis.call('HGETALL', address)
+    for n = 1, #fields, 2 do
+      local steps, channel, enabled = string.match(fields[n + 1], '^(%d+) (%S+) (%d)$')
+      if steps and fields[n] ~= 'version' then known[address][fields[n]] = {tonumber(steps), channel, enabled} end
+    end
+  end
+  return known[address]
+end
+
+-- Whether an address has the more of what its flows' conditions take: {those of others, those of the flow written last}.
+local steps = {}
+local function too_slow(w)
+  local mine = tonumber(string.match(w.summary, '^%d+'))
+  local before = flows_of(w.address)[w.sid]
+  if not steps[w.address] then
+    steps[w.address] = 0
+    for sid, f in pairs(flows_of(w.address)) do
+      if not ours[sid] then steps[w.address] = steps[w.address] + f[1] end
+    end
+  end
+  local others = steps[w.address]
+  steps[w.address] = others + mine
+  -- What takes no more than before may be written: the steps of a version to come may be others.
+  return mine > (before and before[1] or 0) and others + mine > tonumber(ARGV[4]) and others
 end
 
 local defaults = {}
@@ -49,24 +83,21 @@ for i, w in ipairs(writes) do
     local place = w.address .. ' ' .. w.channel
     if defaults[place] then return {'conflict', i, defaults[place]} end
     defaults[place] = w.sid
-    for _, other in ipairs(redis.call('HKEYS', w.address)) do
-      if other ~= 'version' and not ours[other] then
-        local text = redis.call('GET', prefix .. other)
-        local json = text and string.match(text, '^%S+ %d %d+ (.*)$')
-        local f = json and cjson.decode(json)
-        if f and (f.enabled ~= false or w.rule == 'any') and not f.language and not f.match
-          and f.channel_type == w.channel
-        then
-          return {'conflict', i, other}
-        end
+    for other, f in pairs(flows_of(w.address)) do
+      if not ours[other] and f[2] == w.channel and (f[3] == '1' or w.rule == 'any') then
+        return {'conflict', i, other}
       end
     end
+  end
+  if w.record ~= '' then
+    local others = too_slow(w)
+    if others then return {'slow', i, others} end
   end
 end
 
 -- The account is in use, even if no router has it in its settings yet (present.lua).
 redis.call('HSET', 'accounts' .. string.sub(KEYS[3], 10), string.sub(KEYS[1], -34), 0)
-for language in string.gmatch(ARGV[6], '%S+') do redis.call('SADD', KEYS[3], language) end
+for language in string.gmatch(ARGV[7], '%S+') do redis.call('SADD', KEYS[3], language) end
 for _, w in ipairs(writes) do
   if w.record == '' or w.before ~= w.address then
     redis.call('HDEL', w.before, w.sid)
@@ -91,9 +122,9 @@ for _, w in ipairs(writes) do
         'PX', VALIDITY_MOST)
     end
     redis.call('SET', w.flow, w.record)
-    redis.call('HSET', w.address, 'version', version, w.sid, '')
+    redis.call('HSET', w.address, 'version', version, w.sid, w.summary)
     redis.call('ZADD', w.named, place, w.sid)
   end
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], '*', 'flow', w.sid, 'by', ARGV[4], 'change', w.change)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'flow', w.sid, 'by', ARGV[5], 'change', w.change)
 end
 return {'ok'}
