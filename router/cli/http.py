@@ -116,7 +116,7 @@ def exchange(  # noqa: PLR0913 - a request, and two times
         raise NoAnswer(f"{origin} {what}, and Twilio waits no longer", connected=connected, code=11205) from None
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: letters that no URL has
         reason, code = _what_failed(error)
-        raise NoAnswer(f"{origin} cannot be asked: {reason}", connected=connected, code=code) from error
+        raise NoAnswer(f"{origin} could not be called: {reason}", connected=connected, code=code) from error
     finally:
         connection.close()
     return Answered(

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +20,21 @@ class Group(click.Group):
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         with formatter.section("Commands"):
             formatter.write_dl([(name, first_paragraph(command)) for name, command in commands if command])
+
+
+def with_sections(*sections: tuple[str, str | Sequence[tuple[str, str]]]) -> type[click.Command]:
+    """Return a kind of command whose help ends with these sections: a heading, and a text or a list of pairs."""
+
+    class Command(click.Command):
+        def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+            for heading, content in sections:
+                with formatter.section(heading):
+                    if isinstance(content, str):
+                        formatter.write_text(content)
+                    else:
+                        formatter.write_dl(content)
+
+    return Command
 
 
 def first_paragraph(command: click.Command) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import click
 
-from router.cli.connect.record import Connection, Connections, Holder
+from router.cli.connect.record import ConnectedWebhook, Connections, Holder
 from router.cli.connect.webhook import (
     Restored,
     before,
@@ -57,7 +57,7 @@ class Connector:
             if kind == "number" and (service := api.service_of(name)) and ("service", service) not in names:
                 raise RouterError(
                     f"{name} is in the Messaging Service {service}, whose webhook counts for it, and not the number's "
-                    f"own: connect that, with --messaging-service {service}"
+                    f"own: connect {service} instead, or both (`router connect --messaging-service {service}`)"
                 )
         for place in places:
             known = self.record.of((place.kind, place.sid))
@@ -98,7 +98,7 @@ class Connector:
         Raises:
             RouterError: one could not be changed, or was changed since it was shown; all are as they were.
         """
-        done: list[Connection] = []
+        done: list[ConnectedWebhook] = []
         with self.record.locked():
             for place in places:
                 if self._api(account.sid).fetch(place.kind, place.sid, place.name) != place:
@@ -115,14 +115,14 @@ class Connector:
                         self.restore(each)
                 raise
 
-    def connect(self, place: Place, account_sid: str, base: str, *, tunnel: bool, holder: str) -> Connection:
+    def connect(self, place: Place, account_sid: str, base: str, *, tunnel: bool, holder: str) -> ConnectedWebhook:
         """Point one webhook to a public base, under the record's lock; what it was before is on disk first.
 
         Raises:
             RouterError: it cannot be saved, or Twilio refuses; then the webhook is as it was.
         """
         known, values = self.record.of((place.kind, place.sid)), wanted(place.kind, base)
-        connection = Connection(
+        connection = ConnectedWebhook(
             kind=place.kind,
             sid=place.sid,
             name=place.name,
@@ -137,7 +137,7 @@ class Connector:
         self._set(connection, values, otherwise=known)
         return connection
 
-    def restore(self, connection: Connection) -> Restored:
+    def restore(self, connection: ConnectedWebhook) -> Restored:
         """Restore one webhook, under the record's lock, as far as it still has our values.
 
         Raises:
@@ -151,7 +151,7 @@ class Connector:
         self.record.remove(connection)
         return restored
 
-    def move(self, connection: Connection, base: str) -> bool:
+    def move(self, connection: ConnectedWebhook, base: str) -> bool:
         """Point one webhook to a new base, under the record's lock, if it is still ours; return whether it was.
 
         Raises:
@@ -165,7 +165,7 @@ class Connector:
         self._set(moved, {field: target[field] for field in ours(place, connection)}, otherwise=connection)
         return True
 
-    def restore_all(self, chosen: Callable[[Connection], bool], say: Callable[[str], None]) -> list[RouterError]:
+    def restore_all(self, chosen: Callable[[ConnectedWebhook], bool], say: Callable[[str], None]) -> list[RouterError]:
         """Restore the chosen webhooks, and say what became of each; return what went wrong."""
         wrong: list[RouterError] = []
         if not any(chosen(each) for each in self.record.read()):
@@ -195,10 +195,10 @@ class Connector:
         """
         self._restore_now(self._is_orphan)
 
-    def _is_orphan(self, connection: Connection) -> bool:
+    def _is_orphan(self, connection: ConnectedWebhook) -> bool:
         return self.record.is_orphan(connection, tunnel_address.read(self._settings.data_dir))
 
-    def _restore_now(self, chosen: Callable[[Connection], bool]) -> bool:
+    def _restore_now(self, chosen: Callable[[ConnectedWebhook], bool]) -> bool:
         wrong = self.restore_all(chosen, say)
         for error in wrong:
             say(f"{error}; `router disconnect` tries again")
@@ -210,7 +210,7 @@ class Connector:
             raise RouterError(f"{account_sid}, whose number is connected, is not one of the accounts in these settings")
         return Webhooks(self._settings, account)
 
-    def _set(self, connection: Connection, values: Values, *, otherwise: Connection | None) -> None:
+    def _set(self, connection: ConnectedWebhook, values: Values, *, otherwise: ConnectedWebhook | None) -> None:
         """Record a connection and write values to Twilio; where it is not known whether it took them, look.
 
         `otherwise` is what is recorded when it did not.

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from router.cli.connect.connector import Connector, say
-from router.cli.connect.record import Connection, Connections
+from router.cli.connect.record import ConnectedWebhook, Connections
 from router.cli.connect.webhook import shown
 from router.cli.options import json_option
 from router.cli.output import ago, print_json, print_table
@@ -60,7 +60,7 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, a
     sys.exit(1 if wrong else 0)
 
 
-def _list(record: Connections, found: Sequence[Connection], tunnel: str, *, as_json: bool) -> None:
+def _list(record: Connections, found: Sequence[ConnectedWebhook], tunnel: str, *, as_json: bool) -> None:
     now, until = time.time(), [_until(record, each, tunnel) for each in found]
     if as_json:
         print_json([_resource(each, end) for each, end in zip(found, until, strict=True)])
@@ -74,13 +74,13 @@ def _list(record: Connections, found: Sequence[Connection], tunnel: str, *, as_j
         click.echo(_NOTHING)
 
 
-def _until(record: Connections, connection: Connection, tunnel: str) -> str:
+def _until(record: Connections, connection: ConnectedWebhook, tunnel: str) -> str:
     if record.is_orphan(connection, tunnel):
         return "left behind by a crash"
     return "its process ends" if connection.holder else "disconnected"
 
 
-def _resource(connection: Connection, until: str) -> dict[str, Any]:
+def _resource(connection: ConnectedWebhook, until: str) -> dict[str, Any]:
     return {
         "kind": connection.kind,
         "sid": connection.sid,

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from router.cli.connect.connector import Connector, say
 from router.cli.connect.probe import probe
-from router.cli.connect.record import Connection
+from router.cli.connect.record import ConnectedWebhook
 from router.errors import RouterError
 from router.settings import Account
 from router.web.tunnel_address import TunnelRecord
@@ -127,7 +127,7 @@ class Follower:
     def _move_all(self, base: str) -> None:
         """Move what leads to an earlier address, also what was connected in the moment of a change."""
 
-        def is_behind(each: Connection) -> bool:
+        def is_behind(each: ConnectedWebhook) -> bool:
             return each.tunnel and each.base != base
 
         connector = self._connector

@@ -19,7 +19,7 @@ _HOLDER: Final = "connected-"
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectedWebhook:
     """A webhook at Twilio that was pointed here.
 
     Args:
@@ -63,7 +63,7 @@ class Connections:
         self._data_dir = data_dir
         self._path = data_dir / NAME
 
-    def read(self) -> tuple[Connection, ...]:
+    def read(self) -> tuple[ConnectedWebhook, ...]:
         """Return what is connected, the oldest first.
 
         Raises:
@@ -78,7 +78,7 @@ class Connections:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise RouterError(self._put_aside()) from None
 
-    def of(self, key: tuple[Kind, str]) -> Connection | None:
+    def of(self, key: tuple[Kind, str]) -> ConnectedWebhook | None:
         """Return the connection of a number, service or sender."""
         return next((each for each in self.read() if each.key == key), None)
 
@@ -98,15 +98,15 @@ class Connections:
         finally:
             os.close(lock)
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: ConnectedWebhook) -> None:
         """Add a connection, or replace the one of the same key; it is on disk when this returns."""
         self._write((*self._without(connection), connection))
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: ConnectedWebhook) -> None:
         """Forget a connection."""
         self._write(self._without(connection))
 
-    def is_orphan(self, connection: Connection, tunnel: str) -> bool:
+    def is_orphan(self, connection: ConnectedWebhook, tunnel: str) -> bool:
         """Say whether no process is left that would restore a connection: its process or its tunnel has died.
 
         Args:
@@ -117,7 +117,7 @@ class Connections:
             return False
         return bool(connection.holder) or (connection.tunnel and not tunnel)
 
-    def is_held(self, connection: Connection) -> bool:
+    def is_held(self, connection: ConnectedWebhook) -> bool:
         """Say whether the process that restores a connection still runs."""
         holder = connection.holder
         return holder.startswith(_HOLDER) and "/" not in holder and _is_locked(self._data_dir / holder)
@@ -128,10 +128,10 @@ class Connections:
             if not _is_locked(file):
                 file.unlink(missing_ok=True)
 
-    def _without(self, connection: Connection) -> tuple[Connection, ...]:
+    def _without(self, connection: ConnectedWebhook) -> tuple[ConnectedWebhook, ...]:
         return tuple(each for each in self.read() if each.key != connection.key)
 
-    def _write(self, connections: tuple[Connection, ...]) -> None:
+    def _write(self, connections: tuple[ConnectedWebhook, ...]) -> None:
         text = json.dumps({"connections": [asdict(each) for each in connections]}, indent=2)
         draft = self._path.with_suffix(".new")
         with _writing(self._data_dir):
@@ -206,14 +206,14 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _connection(found: Mapping[str, Any]) -> Connection:
+def _connection(found: Mapping[str, Any]) -> ConnectedWebhook:
     """Read a connection; raise ValueError, KeyError, TypeError or AttributeError for what is none."""
     kind, ours = found["kind"], [_values(found["kind"], each) for each in found["ours"]]
     texts = {name: found[name] for name in ("sid", "name", "account_sid", "base", "holder")}
     if not ours or not all(isinstance(text, str) for text in texts.values()):
         raise ValueError("not a connection")
     before, at = _values(kind, found["before"]), int(found["at"])
-    return Connection(kind=kind, before=before, ours=tuple(ours), at=at, tunnel=bool(found["tunnel"]), **texts)
+    return ConnectedWebhook(kind=kind, before=before, ours=tuple(ours), at=at, tunnel=bool(found["tunnel"]), **texts)
 
 
 def _values(kind: Kind, found: Mapping[str, str]) -> Values:

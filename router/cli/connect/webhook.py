@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from router.cli.connect.record import Connection
+from router.cli.connect.record import ConnectedWebhook
 from router.cli.output import clean
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
@@ -80,7 +80,7 @@ def leads_elsewhere(place: Place, base: str) -> bool:
     return bool(_A_ROUTERS.fullmatch(url)) and not url.startswith(f"{base}/")
 
 
-def is_ours(place: Place, connection: Connection, field: str = "") -> bool:
+def is_ours(place: Place, connection: ConnectedWebhook, field: str = "") -> bool:
     """Say whether a field, the inbound URL if none is named, still has a value that we wrote.
 
     Connection overrides are left out: Twilio may write them in another way.
@@ -89,7 +89,7 @@ def is_ours(place: Place, connection: Connection, field: str = "") -> bool:
     return any(plain(place.values[field]) == plain(ours[field]) for ours in connection.ours)
 
 
-def ours(place: Place, connection: Connection) -> list[str]:
+def ours(place: Place, connection: ConnectedWebhook) -> list[str]:
     """Return the fields that still have our values; a method counts only beside our URL."""
     return [
         field
@@ -100,12 +100,12 @@ def ours(place: Place, connection: Connection) -> list[str]:
     ]
 
 
-def before(place: Place, known: Connection) -> Values:
+def before(place: Place, known: ConnectedWebhook) -> Values:
     """Return what a place was set to without us: the values from before, and what others have written since."""
     return {**place.values, **{field: known.before[field] for field in ours(place, known)}}
 
 
-def merge(place: Place, connection: Connection) -> Restored:
+def merge(place: Place, connection: ConnectedWebhook) -> Restored:
     """Say field by field what is to be restored, which is what still has our value, and what others have changed."""
     now, then = place.values, before(place, connection)
     back = {field: value for field, value in then.items() if value != now[field]}

@@ -28,7 +28,7 @@ from router.cli.output import (
     short,
     word,
 )
-from router.cli.send.verdict import spoken
+from router.cli.send.twilio_view import spoken
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
 from router.queries.deliveries import DEAD, Wanted, describe, waiting_for

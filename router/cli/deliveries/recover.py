@@ -129,9 +129,7 @@ def _show(found: Sequence[Lost], left_out: int) -> None:
         click.echo(f"… and {len(found) - _SHOWN:,} more")
     click.echo(f"{len(found):,} missing.")
     if left_out:
-        click.echo(
-            f"{left_out:,} of them no flow takes: left out; name their address with --to to keep them as unrouted."
-        )
+        click.echo(f"{left_out:,} of them no flow takes: left out, unless --to names their address.")
 
 
 def _report(chosen: Sequence[Lost], results: Sequence[str]) -> None:

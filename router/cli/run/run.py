@@ -15,6 +15,7 @@ import click
 from router.cli.banner import Start, banner
 from router.cli.connect.connect import names_of
 from router.cli.connect.connector import Connector
+from router.cli.options import with_sections
 from router.cli.run.demo import configuration, variables
 from router.cli.run.listen import check_address, free_tunnel_port, wait_until_up
 from router.cli.run.supervisor import Supervisor
@@ -31,14 +32,6 @@ _ROUTER = (*_PYTHON, "router")
 _SETTINGS = [row for row in table() if row.variable]
 
 
-class _Command(click.Command):
-    """A command whose help ends with every setting, as the settings describe themselves."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        with formatter.section("Settings, as variables or in the file that ROUTER_CONFIG names"):
-            formatter.write_dl([(row.variable, _help(row)) for row in _SETTINGS])
-
-
 def _help(row: Row) -> str:
     return f"{row.help}. [{row.default}]" if row.default else f"{row.help}."
 
@@ -47,7 +40,14 @@ def _help_of(variable: str) -> str:
     return next(_help(row) for row in _SETTINGS if row.variable == variable)
 
 
-@click.command(cls=_Command)
+@click.command(
+    cls=with_sections(
+        (
+            "Settings, as variables or in the file that ROUTER_CONFIG names",
+            [(row.variable, _help(row)) for row in _SETTINGS],
+        )
+    )
+)
 @click.option("--bind", metavar="HOST:PORT", help=_help_of("ROUTER_BIND"))
 @click.option("--workers", metavar="N", help=_help_of("ROUTER_WORKERS"))
 @click.option("--data-dir", metavar="PATH", help=_help_of("ROUTER_DATA_DIR"))

@@ -44,14 +44,14 @@ _GSM_DOUBLE: Final = frozenset("^{}\\[~]|€\f")
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
+class Attachment:
     """An attachment: where it is, and its MIME type."""
 
     url: str
     content_type: str
 
     @classmethod
-    def parse(cls, text: str) -> "Media":
+    def parse(cls, text: str) -> "Attachment":
         """Read `URL` or `URL,TYPE`; the type is guessed from the URL where it is not given."""
         url, _, content_type = text.rpartition(",")
         if not url or not _MEDIA_TYPE.fullmatch(content_type):
@@ -59,7 +59,7 @@ class Media:
         return cls(url, content_type)
 
 
-def new_message_sid(media: Sequence[Media]) -> str:
+def new_message_sid(media: Sequence[Attachment]) -> str:
     """Make the SID of a message, `MM…` for one with attachments."""
     return ("MM" if media else "SM") + secrets.token_hex(16)
 
@@ -80,7 +80,7 @@ def fields(  # noqa: PLR0913 - what a message is; all are named at the call
     from_: str,
     to: str,
     body: str,
-    media: Sequence[Media],
+    media: Sequence[Attachment],
     more: Sequence[tuple[str, str]],
 ) -> Fields:
     """Return the form of a webhook: every parameter that Twilio sends for the channel, and then `more`.
@@ -104,7 +104,7 @@ def fields(  # noqa: PLR0913 - what a message is; all are named at the call
     return list((given | dict(more)).items())
 
 
-def _whatsapp(from_: str, media: Sequence[Media], more: dict[str, str]) -> dict[str, str]:
+def _whatsapp(from_: str, media: Sequence[Attachment], more: dict[str, str]) -> dict[str, str]:
     if media:
         kind = media[0].content_type.partition("/")[0]
         kind = kind if kind in ("image", "audio", "video") else "document"

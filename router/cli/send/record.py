@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from router.cli.here import Here, with_here
-from router.cli.options import since_option
+from router.cli.options import since_option, with_sections
 from router.cli.output import number, watched
 from router.cli.send.redaction import KEPT, Redaction
 from router.cli.send.traffic import Recorded, Writer
@@ -28,15 +28,7 @@ _MOST: Final = 1_000_000
 _USUAL: Final = 100_000
 
 
-class _Command(click.Command):
-    """A command whose help ends with what a redacted recording keeps."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        with formatter.section("What --redact keeps as it is"):
-            formatter.write_text(", ".join(KEPT))
-
-
-@click.command(cls=_Command)
+@click.command(cls=with_sections(("What --redact keeps as it is", ", ".join(KEPT))))
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @since_option
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
@@ -84,7 +76,7 @@ def record(  # noqa: PLR0913 - one for each option
         raise click.UsageError("--keep belongs to --redact: without it everything is kept.")
     if count and not follow:
         raise click.UsageError("--count belongs to --follow; --limit bounds what there is already.")
-    taken = _Taken(Wanted("", from_, to), channel, Redaction(keep) if redact else None)
+    taken = _Selection(Wanted("", from_, to), channel, Redaction(keep) if redact else None)
     arrivals = Arrivals(here.store, here.accounts, None if follow and not since else since or 0)
     found = _look(arrivals, here.accounts, taken, limit, progress=True)
     if not found and not follow:
@@ -105,7 +97,7 @@ def record(  # noqa: PLR0913 - one for each option
         click.echo(f"Send them again: router replay-traffic {file}")
 
 
-class _Taken:
+class _Selection:
     """Which deliveries are recorded, and how; `expired` counts those that have no body any more."""
 
     def __init__(self, wanted: Wanted, channel: str | None, redaction: Redaction | None) -> None:
@@ -138,7 +130,7 @@ class _Taken:
 
 
 def _look(
-    arrivals: Arrivals, accounts: Iterable[Account], taken: _Taken, limit: int, *, progress: bool = False
+    arrivals: Arrivals, accounts: Iterable[Account], taken: _Selection, limit: int, *, progress: bool = False
 ) -> list[str]:
     """Return the lines of what was accepted since the last look, the newest `limit` of them, in their order."""
     found: list[tuple[int, str]] = []  # lines, not deliveries, for there may be very many of them
@@ -152,7 +144,7 @@ def _look(
 
 
 def _follow(
-    arrivals: Arrivals, accounts: Iterable[Account], taken: _Taken, out: "_Out | Writer", count: int | None
+    arrivals: Arrivals, accounts: Iterable[Account], taken: _Selection, out: "_Out | Writer", count: int | None
 ) -> int:
     """Write what arrives until Ctrl-C, or until so many came; return how many."""
     written, away = 0, False

@@ -15,7 +15,7 @@ from router.cli.options import wait_option
 from router.cli.output import number, print_table, short
 from router.cli.send import report
 from router.cli.send.call import WebUrl
-from router.cli.send.sender import Outgoing, dispatch, not_sent, own_webhook
+from router.cli.send.sender import Webhook, dispatch, not_sent, own_webhook
 from router.cli.send.signing import key_option, signing
 from router.cli.send.traffic import Recorded, read
 from router.errors import RouterError
@@ -117,7 +117,7 @@ class _Plan:
     same_sids: bool
     _sids: dict[str, str] = field(default_factory=dict)
 
-    def items(self, recorded: Sequence[Recorded], speed: float) -> Iterator[tuple[float, Outgoing]]:
+    def items(self, recorded: Sequence[Recorded], speed: float) -> Iterator[tuple[float, Webhook]]:
         """Write the webhooks with their times, in seconds from the first one.
 
         Raises:
@@ -127,7 +127,7 @@ class _Plan:
         for each in recorded:
             yield (each.at - start) / speed if speed else 0.0, self._outgoing(each)
 
-    def _outgoing(self, recorded: Recorded) -> Outgoing:
+    def _outgoing(self, recorded: Recorded) -> Webhook:
         given = dict(recorded.form)
         owner = self._owner(recorded, given["AccountSid"])
         replaced = {"AccountSid": owner.sid}
@@ -140,7 +140,7 @@ class _Plan:
                 )
         form = [(name, replaced.get(name, self._sid(name, value))) for name, value in recorded.form]
         where, signed_as = (self.url, self.url) if self.url else own_webhook(self.settings, recorded.channel)
-        return Outgoing(where, signed_as, form, signing(owner, self.key), recorded.method)
+        return Webhook(where, signed_as, form, signing(owner, self.key), recorded.method)
 
     def _owner(self, recorded: Recorded, sid: str) -> Account:
         """Return the account that a webhook is sent as: the one that is named, or the one that received it."""
@@ -160,7 +160,7 @@ class _Plan:
         return self._sids.setdefault(value, new_sid(value[:2]))
 
 
-def _foretell(items: Sequence[tuple[float, Outgoing]]) -> None:
+def _foretell(items: Sequence[tuple[float, Webhook]]) -> None:
     rows = []
     for at, outgoing in items[:_SHOWN]:
         form = dict(outgoing.form)

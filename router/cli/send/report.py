@@ -10,7 +10,7 @@ from router.cli.http import Answered
 from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, said_facts, short, word
 from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
 from router.cli.send.signing import TAMPERS
-from router.cli.send.verdict import ERRORS, verdict
+from router.cli.send.twilio_view import ERRORS, view_of
 from router.flow.flex_flow import FlexFlow
 from router.queries.deliveries import not_twiml
 from router.store.deliveries import Delivery
@@ -47,7 +47,7 @@ def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
     message += [f"{name} {form[name]}" for name in _SPECIAL if form.get(name)]
     facts: Facts = [("Sent", message), ("Signed", f"with {signer}{_broken(sent)}")]
     if sent.failed:
-        facts += [("Answer", _answer(sent.failed)), ("Twilio", verdict(sent.failed).lines), ("Fallback", sent.url)]
+        facts += [("Answer", _answer(sent.failed)), ("Twilio", view_of(sent.failed).lines), ("Fallback", sent.url)]
     facts += [("Answer", _answer(sent.answered, wanted=bool(sent.tamper) and sent.good)), ("Twilio", _twilio(sent))]
     delivery = sent.delivery
     if delivery is not None:
@@ -83,7 +83,7 @@ def _answer(answered: Answered, *, wanted: bool = False) -> list[str]:
 
 
 def _twilio(sent: Sent) -> list[str]:
-    seen = sent.verdict
+    seen = sent.view
     if seen.does and not seen.fallback and sent.form.get("OptOutType") == "STOP":
         return [*seen.lines, "  which is refused (error 21610): the customer has just opted out"]
     return seen.lines
@@ -142,7 +142,7 @@ def _many(sent: Sequence[Sent], what: str, seconds: float, rate: float) -> Facts
     if failed:
         lines = [
             f"{each.sid}  {each.delivery.state if each.delivery else _status(each)}"
-            f"  {each.delivery.error if each.delivery else each.verdict.logged or each.verdict.reason}".rstrip()
+            f"  {each.delivery.error if each.delivery else each.view.logged or each.view.reason}".rstrip()
             for each in failed[:_FAILURES]
         ]
         facts.append(("Failed", [*lines, *[f"and {len(failed) - _FAILURES:,} more"] * (len(failed) > _FAILURES)]))
@@ -165,9 +165,9 @@ def _percentiles(sent: Sequence[Sent]) -> str:
 
 def _views(sent: Sequence[Sent]) -> list[str]:
     """Say in numbers what Twilio makes of the answers."""
-    seen = [each.verdict for each in sent]
+    seen = [each.view for each in sent]
     spoken = sum(bool(each.does) and not each.fallback for each in seen)
-    failed = Counter(verdict(each.failed).code for each in sent if each.failed)
+    failed = Counter(view_of(each.failed).code for each in sent if each.failed)
     said = [f"{code} ({ERRORS[code]}) x {times:,}, and the fallback URL was called" for code, times in failed.items()]
     said += [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
     for code, times in Counter(each.code for each in seen if each.code).most_common():

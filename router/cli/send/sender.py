@@ -14,7 +14,7 @@ from router.cli.running import base_url
 from router.cli.send.call import call
 from router.cli.send.pace import Pace
 from router.cli.send.signing import Fields, Method, Signing
-from router.cli.send.verdict import ERRORS, Verdict, verdict
+from router.cli.send.twilio_view import ERRORS, TwilioView, view_of
 from router.cli.terminal import unguarded
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
@@ -59,16 +59,16 @@ class Sent:
         """Whether it was taken and, where that can be seen, delivered; whether it was refused, when it was tampered."""
         if self.tamper:
             return self.answered.status in _REFUSED
-        return not self.verdict.fallback and (self.delivery is None or self.delivery.state in GOOD)
+        return not self.view.fallback and (self.delivery is None or self.delivery.state in GOOD)
 
     @property
-    def verdict(self) -> Verdict:
+    def view(self) -> TwilioView:
         """What Twilio makes of the answer."""
-        return verdict(self.answered)
+        return view_of(self.answered)
 
     def resource(self) -> dict[str, Any]:
         """Return it for a program."""
-        seen, failed = self.verdict, self.failed
+        seen, failed = self.view, self.failed
         return {
             "sid": self.sid,
             "account_sid": self.form["AccountSid"],
@@ -77,7 +77,7 @@ class Sent:
             "body": self.form.get("Body", ""),
             "url": self.url,
             "tamper": self.tamper or None,
-            "failed": {"status": failed.status or None, "error_code": verdict(failed).code} if failed else None,
+            "failed": {"status": failed.status or None, "error_code": view_of(failed).code} if failed else None,
             "status": self.answered.status or None,
             "seconds": round(self.answered.seconds, 4),
             "answer": self.answered.body.decode(errors="replace"),
@@ -92,7 +92,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class Webhook:
     """A webhook to be sent.
 
     Args:
@@ -120,9 +120,9 @@ class Outgoing:
             if not self.fallback:
                 raise
             sent.answered = error.answered
-        if self.fallback and sent.verdict.fallback:
+        if self.fallback and sent.view.fallback:
             # https://www.twilio.com/docs/usage/webhooks/messaging-webhooks: the same request, and what went wrong.
-            more = [("ErrorCode", str(sent.verdict.code)), ("ErrorUrl", self.signed_as)]
+            more = [("ErrorCode", str(sent.view.code)), ("ErrorUrl", self.signed_as)]
             sent.failed, sent.url = sent.answered, self.fallback
             sent.answered = call(self.fallback, [*self.form, *more], self.signing, method=self.method)
         return sent
@@ -165,7 +165,7 @@ def _state(sent: Sent, store: Store) -> str:
     return store.deliveries.state(sent.form["AccountSid"], sent.sid)
 
 
-def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: str) -> Sending:
+def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str) -> Sending:
     """Send webhooks, each at its time in seconds from now; those of one conversation one after the other.
 
     Args:
@@ -180,7 +180,7 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
     results: list[Sent | None] = [None] * len(items)
     lock, answered_once = Lock(), False
 
-    def send(numbered: tuple[int, Outgoing]) -> None:
+    def send(numbered: tuple[int, Webhook]) -> None:
         nonlocal answered_once
         n, outgoing = numbered
         try:
@@ -194,7 +194,7 @@ def dispatch(items: Sequence[tuple[float, Outgoing]], *, at_once: int, label: st
             results[n] = sent
             bar.update(1)
 
-    def lane(numbered: tuple[int, Outgoing]) -> tuple[str, str]:
+    def lane(numbered: tuple[int, Webhook]) -> tuple[str, str]:
         if at_once == 1:
             return "", ""
         form = dict(numbered[1].form)

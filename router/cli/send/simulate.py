@@ -10,12 +10,12 @@ import click
 
 from router.cli.here import Here, likelihood, with_here
 from router.cli.http import NoAnswer
-from router.cli.options import Moment, Parameter, wait_option
+from router.cli.options import Moment, Parameter, wait_option, with_sections
 from router.cli.output import print_facts
 from router.cli.send import report
 from router.cli.send.call import WebUrl
-from router.cli.send.inbound import ADDRESSES, CUSTOMERS, Media, fields, new_message_sid, nth
-from router.cli.send.sender import Outgoing, dispatch, not_sent, own_webhook
+from router.cli.send.inbound import ADDRESSES, CUSTOMERS, Attachment, fields, new_message_sid, nth
+from router.cli.send.sender import Webhook, dispatch, not_sent, own_webhook
 from router.cli.send.shape import SHAPES, Shape, combined
 from router.cli.send.signing import TAMPERS, Method, key_option, signing
 from router.errors import RouterError
@@ -30,17 +30,13 @@ _SHOWN: Final = 10
 _AT_ONCE: Final = 64
 
 
-class _Command(click.Command):
-    """A command whose help ends with the shapes of messages and the ways to break one."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        with formatter.section("Shapes"):
-            formatter.write_dl([(each.name, each.help) for each in SHAPES.values()])
-        with formatter.section("Ways to tamper"):
-            formatter.write_dl(list(TAMPERS.items()))
+_SECTIONS: Final = (
+    ("Shapes", [(each.name, each.help) for each in SHAPES.values()]),
+    ("Ways to tamper", list(TAMPERS.items())),
+)
 
 
-@click.command(cls=_Command)
+@click.command(cls=with_sections(*_SECTIONS))
 @click.argument("channel", type=click.Choice(tuple(CUSTOMERS)))
 @click.option("--body", help="What the customer writes. [Hello]")
 @click.option("--from", "from_", help="The customer's address. [a made-up one]")
@@ -152,13 +148,13 @@ def simulate(  # noqa: PLR0913 - one for each option
         to=canonical(to, channel) if to else _address(channel, here),
         body=body if body is not None else shape.body if shape.body is not None else "" if media else "Hello",
         shape=shape,
-        media=[Media.parse(each) for each in media or [shape.media] * bool(shape.media)],
+        media=[Attachment.parse(each) for each in media or [shape.media] * bool(shape.media)],
         params=params,
         sid=sid,
         count=count,
         contacts=contacts,
     )
-    messages = list(plan.messages(Outgoing(where, signed_as, [], how, method, fallback or "")))
+    messages = list(plan.messages(Webhook(where, signed_as, [], how, method, fallback or "")))
     if at is not None:
         _foretell(here, dict(messages[0].form), at, as_json=as_json)
         return
@@ -198,13 +194,13 @@ class _Plan:
     to: str
     body: str
     shape: Shape
-    media: Sequence[Media]
+    media: Sequence[Attachment]
     params: Sequence[tuple[str, str]]
     sid: str | None
     count: int
     contacts: int
 
-    def messages(self, like: Outgoing) -> Iterator[Outgoing]:
+    def messages(self, like: Webhook) -> Iterator[Webhook]:
         """Write them, one by one, numbered where there are several."""
         for n in range(self.count):
             from_ = nth(self.from_, n % self.contacts)

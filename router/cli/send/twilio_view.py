@@ -43,7 +43,7 @@ _LONGEST: Final = 1600
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TwilioView:
     """What Twilio would make of an answer.
 
     Args:
@@ -85,50 +85,50 @@ class Verdict:
         return said
 
 
-def verdict(answered: Answered) -> Verdict:
+def view_of(answered: Answered) -> TwilioView:
     """Judge an answer as Twilio does; a status of 0 is no answer.
 
     A 4xx or 5xx is 11200 here, under which most accounts see it; the dictionary has 11217 for it too.
     """
     status = answered.status
     if not status:
-        return Verdict(code=answered.code or 11200, reason=answered.reason or "no answer")
+        return TwilioView(code=answered.code or 11200, reason=answered.reason or "no answer")
     if status in _REDIRECT:
         if answered.redirects >= REDIRECTS:
-            return Verdict(code=11215, reason=f"more than {REDIRECTS} redirects")
-        return Verdict(code=11216, reason=f"answered {status}, without a URL to go to")
+            return TwilioView(code=11215, reason=f"more than {REDIRECTS} redirects")
+        return TwilioView(code=11216, reason=f"answered {status}, without a URL to go to")
     if status not in _OK:
-        return Verdict(code=11200, reason=f"answered {status}")
-    return Verdict() if status == _NO_CONTENT else _of_content(answered)
+        return TwilioView(code=11200, reason=f"answered {status}")
+    return TwilioView() if status == _NO_CONTENT else _of_content(answered)
 
 
-def _of_content(answered: Answered) -> Verdict:
+def _of_content(answered: Answered) -> TwilioView:
     media_type = answered.content_type.partition(";")[0].strip().lower()
     if not answered.body and answered.chunked:
-        return Verdict(code=11770, reason="an empty body, sent in chunks; send its length, or <Response/>")
+        return TwilioView(code=11770, reason="an empty body, sent in chunks; send its length, or <Response/>")
     if not media_type:
-        return Verdict(code=12300, reason="no Content-Type")
+        return TwilioView(code=12300, reason="no Content-Type")
     if media_type == "text/plain":
         text = answered.body.decode(errors="replace").strip()
-        return _too_long(Verdict(tuple(text.splitlines())), [text])
+        return _too_long(TwilioView(tuple(text.splitlines())), [text])
     if media_type not in _XML:
-        return Verdict(code=12300, reason=f"{media_type} instead of text/xml")
+        return TwilioView(code=12300, reason=f"{media_type} instead of text/xml")
     if len(answered.body) > MAX_BYTES:
-        return Verdict(code=11750, reason="over 64 KiB")
+        return TwilioView(code=11750, reason="over 64 KiB")
     return _of_xml(answered.body)
 
 
-def _of_xml(body: bytes) -> Verdict:
+def _of_xml(body: bytes) -> TwilioView:
     if not body.strip():
-        return Verdict(code=12100, reason="an empty body instead of <Response/>")
+        return TwilioView(code=12100, reason="an empty body instead of <Response/>")
     try:
         twiml = read(body)
     except NotTwiml as error:
-        return Verdict(code=error.code, reason=str(error))
+        return TwilioView(code=error.code, reason=str(error))
     does = tuple(_lines(twiml))
     if twiml.unknown:
-        return Verdict(does, 12200, f"messages have no {', '.join(twiml.unknown)}; Twilio skips it")
-    return _too_long(Verdict(does), [verb.text for verb in twiml.verbs if verb.tag == "Message"])
+        return TwilioView(does, 12200, f"messages have no {', '.join(twiml.unknown)}; Twilio skips it")
+    return _too_long(TwilioView(does), [verb.text for verb in twiml.verbs if verb.tag == "Message"])
 
 
 def spoken(twiml: bytes) -> list[str] | None:
@@ -152,9 +152,9 @@ def _lines(twiml: Twiml) -> Iterator[str]:
             yield f"<{verb.tag}> {verb.text}".rstrip()
 
 
-def _too_long(good: Verdict, texts: list[str]) -> Verdict:
+def _too_long(good: TwilioView, texts: list[str]) -> TwilioView:
     """Judge the length of what would be sent: https://www.twilio.com/docs/api/errors/21617."""
     longest = max((len(text) for text in texts), default=0)
     if longest <= _LONGEST:
         return good
-    return Verdict((), 21617, f"{longest} characters, so the message is not sent")
+    return TwilioView((), 21617, f"{longest} characters, so the message is not sent")
