@@ -21,6 +21,7 @@ from router.integrations import Integrations, build
 from router.language.detector import shared
 from router.log import make_log
 from router.message.twiml import TRACEBACK
+from router.process.presence import Presence
 from router.queries.outage import BEAT_SECONDS, Healer
 from router.settings import Settings, load
 from router.store import Store, connect
@@ -58,6 +59,7 @@ class Router:
         webhook: webhooks.WebhookView,
         healer: Healer,
         fault: Callable[[str], None],
+        presence: Presence,
         log: Any,
     ) -> None:
         self.store = store
@@ -68,6 +70,7 @@ class Router:
         self.webhook = webhook
         self.healer = healer
         self.fault = fault
+        self.presence = presence
         self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
@@ -76,6 +79,7 @@ class Router:
         gevent.spawn(self.sweeper.run)
         gevent.spawn(self._watch_store)
         gevent.spawn(self._heal_outages)
+        gevent.spawn(self.presence.run)
 
         gevent.spawn(
             keep_up,
@@ -116,6 +120,7 @@ class Router:
     def stop(self) -> None:
         """Take no more leases, and wait for the attempts in flight to be settled, and for late answers to be sent."""
         end = time.monotonic() + STOP_SECONDS
+        self.presence.stop()
         self.replier.hurry()
         self.deliverer.stop(STOP_SECONDS)
         self.replier.stop(max(LATE_SECONDS, end - time.monotonic()))
@@ -161,7 +166,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     def recovery(**found: Any) -> None:
         log.warning("recovery", **found)
 
-    likelihood = shared().likelihood
+    detector = shared()
+    likelihood = detector.likelihood
 
     def replied(lease: Lease, said: str) -> None:
         log.info("late_answer", account_sid=lease.account_sid, message_sid=lease.message_sid, reason=said)
@@ -176,7 +182,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     intake = Intake(store, deliverer, likelihood)
     healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)
     webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, healer, log)
-    app.extensions["router"] = Router(store, integrations, deliverer, sweeper, replier, webhook, healer, fault, log)
+    presence = Presence(settings, store, detector.loaded)
+    app.extensions["router"] = Router(
+        store, integrations, deliverer, sweeper, replier, webhook, healer, fault, presence, log
+    )
     app.register_blueprint(webhooks.blueprint(webhook))
 
     def missed(error: NotFound) -> Response:

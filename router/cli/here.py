@@ -14,10 +14,12 @@ from router.cli.output import short
 from router.cli.running import load_settings_for_cli, running_accounts
 from router.errors import RouterError, StoreRefused, StoreUnavailable
 from router.queries.deliveries import Wanted
+from router.routing.selection import Likelihood
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store, connect
 from router.store.deliveries import Delivery
+from router.store.processes import Process
 
 if TYPE_CHECKING:
     from router.language.detector import Detector
@@ -203,6 +205,20 @@ def likelihood(text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
     from router.language.detector import needed
 
     return _detector(needed(offered)).likelihood(text, offered)
+
+
+def as_read_by(processes: Sequence[Process]) -> Likelihood:
+    """Return how processes read texts: in the languages that all of them have; without a process, in all there are."""
+    if not processes:
+        return likelihood
+    common = frozenset.intersection(*(frozenset(each.languages) for each in processes))
+
+    def read(text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
+        from router.language.detector import needed
+
+        return _detector(needed(offered) & common).likelihood(text, offered)
+
+    return read
 
 
 @lru_cache(maxsize=8)

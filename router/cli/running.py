@@ -11,7 +11,6 @@ from router.settings import Settings, load
 
 _RECORD = "running.json"
 _ACCOUNTS = "accounts"  # beside the variables in the record
-_GUNICORN = "gunicorn"
 
 
 @contextlib.contextmanager
@@ -31,19 +30,6 @@ def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) 
         record.unlink(missing_ok=True)
 
 
-def record_gunicorn(data_dir: Path, pid: int) -> None:
-    """Add the process id of gunicorn's master to the record of the running router."""
-    record = data_dir / _RECORD
-    found = json.loads(record.read_text(encoding="utf-8"))
-    record.write_text(json.dumps({**found, _GUNICORN: pid}), encoding="utf-8")
-
-
-def gunicorn_of(settings: Settings) -> int | None:
-    """Return the process id of gunicorn's master under the `router run` of the data directory; None for none."""
-    pid = _record(settings).get(_GUNICORN)
-    return pid if isinstance(pid, int) else None
-
-
 def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings as the running router has them.
 
@@ -56,8 +42,7 @@ def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     given = dict(os.environ if environ is None else environ)
     settings = load(given)
     found = _record(settings)
-    for own in (_ACCOUNTS, _GUNICORN):
-        found.pop(own, None)
+    found.pop(_ACCOUNTS, None)
     return load(_without_rivals(found, given) | given) if found else settings
 
 

@@ -15,11 +15,6 @@ from router.language.detector import language_of
 from router.made_up import made_up_sid
 from router.settings import ECHO, Settings
 
-# What is to be said of a language whose flows came later.
-NOT_LOADED: Final = (
-    "texts in it are read from the router's next reload on (`router reload`, or kill -HUP of a gunicorn of your own, "
-    "which loses nothing); until then everything else counts"
-)
 # Integration types that a flow may have and that no sender delivers to yet.
 NOT_DELIVERED_TO: Final = ("task", "conversation")
 
@@ -54,22 +49,20 @@ class Surroundings:
     Args:
         settings: the router's.
         made_up: the SID of the account that `router run` made up, "" where there is none.
-        loaded: the languages whose texts the running router can read; None where nobody asked it.
     """
 
     settings: Settings
     made_up: str
-    loaded: Collection[str] | None = None
 
     @classmethod
-    def of(cls, settings: Settings, loaded: Collection[str] | None = None) -> "Surroundings":
+    def of(cls, settings: Settings) -> "Surroundings":
         """Make them of settings."""
-        return cls(settings, made_up_sid(settings.data_dir), loaded)
+        return cls(settings, made_up_sid(settings.data_dir))
 
 
 def of_flow(flow: FlexFlow, around: Surroundings) -> list[Warned]:
     """Tell what is to be known of one flow, whatever others there are."""
-    return [*_integration(flow, around), *_language(flow, around.loaded)]
+    return [*_integration(flow, around), *_language(flow)]
 
 
 def of_flows(flows: Iterable[FlexFlow], around: Surroundings) -> list[Warned]:
@@ -136,7 +129,7 @@ def _handler(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
         )
 
 
-def _language(flow: FlexFlow, loaded: Collection[str] | None) -> Iterator[Warned]:
+def _language(flow: FlexFlow) -> Iterator[Warned]:
     mute = [tag for tag in flow.language if not language_of(tag)]
     if mute:
         yield Warned(
@@ -144,11 +137,6 @@ def _language(flow: FlexFlow, loaded: Collection[str] | None) -> Iterator[Warned
             f"names {_listed(mute)}, which no model tells in a text",
             "it takes messages of contacts who chose it, of webhooks with ?lang=, and by the country of the number",
         )
-    if loaded is None:
-        return
-    later = [tag for tag in flow.language if tag not in mute and tag.partition("-")[0] not in loaded]
-    if later:
-        yield Warned(flow, f"names {_listed(later)} by now", NOT_LOADED)
 
 
 def _listed(names: Sequence[str]) -> str:

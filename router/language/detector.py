@@ -83,7 +83,7 @@ _PLANS: Final = 256
 
 
 class Detector:
-    """Says how well texts fit languages whose models are in memory.
+    """Says how well texts fit languages whose models are in memory, or that their script tells.
 
     Args:
         loaded: their codes in ISO 639-1.
@@ -98,7 +98,8 @@ class Detector:
     def likelihood(self, text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
         """Return how well a text fits each offered tag, and OTHER; None when nobody can say.
 
-        A tag without a model in memory is left out. The text is what `indicative_words` returns.
+        A tag without a model in memory is left out, but for those that their script tells. The text is what
+        `indicative_words` returns.
         """
         return self._remembered(text, tuple(offered)) if text else None
 
@@ -107,11 +108,11 @@ class Detector:
         return plan.likelihood(text) if plan else None
 
     def _make_plan(self, offered: tuple[str, ...]) -> "_Plan | None":
-        codes = {tag: code for tag in offered if (code := code_of(tag)) in self.loaded}
+        codes = {tag: code for tag in offered if (code := code_of(tag)) in self.loaded | _BY_SCRIPT}
         known = frozenset(codes.values())
         background = _background(known) - known
         compared = known | (background & self.loaded)
-        if not known or (len(compared) == 1 and _scripts(known)):  # not loaded as `needed` says
+        if not known or (len(compared) == 1 and not known <= _BY_SCRIPT):  # not loaded as `needed` says
             return None
         if len(compared) == 1:
             compared |= {next(code for code in _BESIDE if code not in known)}
@@ -206,8 +207,11 @@ def _with_floor(weights: Mapping[str, float], text: str) -> dict[str, float]:
 
 
 def needed(tags: Iterable[str]) -> frozenset[str]:
-    """Return the ISO 639-1 codes of the languages to load for these tags, with their background; none for no tag."""
-    known = frozenset(filter(None, map(code_of, tags)))
+    """Return the ISO 639-1 codes of the languages to load for these tags, with their background.
+
+    None for no tag, nor for languages that have their script to themselves.
+    """
+    known = frozenset(filter(None, map(code_of, tags))) - _BY_SCRIPT
     return known | _background(known)
 
 
@@ -221,7 +225,7 @@ def load(languages: Iterable[str]) -> Detector:
     for script, (word, _) in _SCRIPTS.items():
         known = [language for language in map(language_of, sorted(codes)) if language]
         members = [language for language in known if language in _members(script)]
-        if len(members) > 1:  # one alone is told by its script, without a model
+        if len(members) > 1:  # lingua starts threads for one alone
             LanguageDetectorBuilder.from_languages(*members).build().compute_language_confidence_values(word)
             lexicon.load(_code(language) for language in members)
             lexicon.load(WORDS[script], WORDS_MOST)
@@ -285,3 +289,5 @@ _SCRIPTS: Final = {
     "arabic": ("سلامت", Language.all_with_arabic_script),
     "devanagari": ("समाचार", Language.all_with_devanagari_script),
 }
+# Japanese, Thai and others have a script to themselves: their texts are told by it, without a model.
+_BY_SCRIPT: Final = frozenset(code for code in _CODES.values() if not _scripts([code]))

@@ -27,7 +27,8 @@ from gunicorn.workers.base import Worker
 from router.errors import SettingsError
 from router.handling.launch import check
 from router.metric_files import NAME, MetricFiles, free_name
-from router.process.preload import preload
+from router.process.preload import load_languages, preload
+from router.process.renewal import install
 from router.process.startup_check import failure
 from router.settings import Settings, load
 
@@ -171,6 +172,7 @@ def when_ready(server: Arbiter) -> None:
 
     What only a worker finds out, as a handler that cannot be imported, is tried in a process of its own.
     """
+    _renew_languages(server)
     reload = server.handle_hup
 
     def reload_if_possible() -> None:
@@ -194,8 +196,14 @@ def when_ready(server: Arbiter) -> None:
 
 
 def on_reload(server: Arbiter) -> None:
-    """Before the workers of a reload (HUP) are forked: languages that flows name by now can be told from then on."""
+    """Before the workers of a reload (HUP) are forked, with new settings."""
     preload(_settings, server.log.warning)
+    _renew_languages(server)
+
+
+def _renew_languages(server: Arbiter) -> None:
+    """See to it that languages that flows name from now on are loaded, and workers replaced, without a reload."""
+    install(server, lambda: load_languages(_settings, server.log.warning))
 
 
 def pre_fork(server: Arbiter, worker: Worker) -> None:

@@ -23,7 +23,18 @@ _FAULTS: Final = 5
 
 
 def preload(settings: Settings, say: Callable[[str], None]) -> None:
-    """Load the models that are missing yet; nothing where no flow names a language.
+    """Load the models that are missing yet, and call `say` for each flow that loses its messages."""
+    load_languages(settings, say)
+    with contextlib.suppress(TimeoutError):
+        faults = json.loads(in_child(lambda: json.dumps(_faults(settings)), seconds=_PATIENCE) or "[]")
+        for fault in faults[:_FAULTS]:
+            say(fault)
+        if faults[_FAULTS:]:
+            say("there are more such flows: `router doctor` tells of them")
+
+
+def load_languages(settings: Settings, say: Callable[[str], None]) -> bool:
+    """Load the models that are missing yet; return whether there were any. Nothing where no flow names a language.
 
     Where the store does not say, `say` is called with what that means, and nothing is loaded.
     """
@@ -33,31 +44,31 @@ def preload(settings: Settings, say: Callable[[str], None]) -> None:
         said = None
     if said is None:
         say(
-            "the store does not say which languages flows name: until a reload (kill -HUP), languages are told without "
-            "looking at the text"
+            "the store does not say which languages flows name: until it does, languages are told without looking at "
+            "the text"
         )
-    elif named := said.split():
-        from router.language import detector
-        from router.language import tag as language_tag
+    if not said:
+        return False
+    from router.language import detector
+    from router.language import tag as language_tag
 
-        detector.load(detector.needed(named))
-        for code in named:
-            # For preference commands: the first time takes up to 16 ms, which is long in a worker.
-            language_tag.names(code)
-        # The collector writes to whatever it looks at, and so would give each worker a copy of its own: 7 MB.
-        gc.freeze()
-    with contextlib.suppress(TimeoutError):
-        faults = json.loads(in_child(lambda: json.dumps(_faults(settings)), seconds=_PATIENCE) or "[]")
-        for fault in faults[:_FAULTS]:
-            say(fault)
-        if faults[_FAULTS:]:
-            say("there are more such flows: `router doctor` tells of them")
+    named = said.split()
+    for code in named:
+        # For preference commands: the first time takes up to 16 ms, which is long in a worker.
+        language_tag.names(code)
+    missing = detector.needed(named) - detector.shared().loaded
+    if not missing:
+        return False
+    detector.load(detector.needed(named))
+    # The collector writes to whatever it looks at, and so would give each worker a copy of its own: 7 MB.
+    gc.freeze()
+    return True
 
 
 def _named(settings: Settings) -> str:
     from router.store import connect
 
-    return " ".join(sorted(connect(settings).languages.load()))
+    return " ".join(sorted(connect(settings).languages.named()))
 
 
 def _faults(settings: Settings) -> list[str]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.delivery.yielder import Yielder
-from router.flow.warning import NOT_LOADED
 from router.language.detector import language_of
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw
@@ -76,10 +75,15 @@ def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
 
 
 def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
-    """Say which languages' texts the running router cannot read yet."""
+    """Say which languages' texts are not read by all processes yet, as for a moment after a flow's change."""
     flows = (flow for entry in route.entries for flow in entry.flows if flow.enabled)
-    waiting = store.languages.waiting(account_sid, (tag for flow in flows for tag in flow.language if language_of(tag)))
-    return [f"{', '.join(waiting)}: {NOT_LOADED}"] if waiting else []
+    tags = tuple(dict.fromkeys(tag for flow in flows for tag in flow.language if language_of(tag)))
+    processes = store.processes.serving(account_sid) if tags else []
+    reading = [each for each in processes if each.reads(tags)]
+    if len(reading) == len(processes):
+        return []
+    so_far = f"Texts in {', '.join(tags)} are read by {len(reading)} of {len(processes)} processes so far"
+    return [f"{so_far}; the others load the languages by themselves"]
 
 
 def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:

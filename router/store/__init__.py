@@ -16,6 +16,7 @@ from router.store.keys import bucket
 from router.store.lanes import Lanes
 from router.store.languages import Languages
 from router.store.outages import Outages
+from router.store.processes import Processes
 from router.store.refusals import Refusals
 from router.store.upkeep import Upkeep
 
@@ -44,6 +45,7 @@ class Store:
     refusals: Refusals
     languages: Languages
     outages: Outages
+    processes: Processes
 
     upkeep: Upkeep
     buckets: tuple[str, ...]
@@ -90,6 +92,7 @@ def connect(settings: Settings) -> Store:
             delivered_seconds=settings.delivered_hours * _HOUR,
             retention_seconds=settings.retention_days * _DAY,
         ),
+        processes=Processes(slow),
         buckets=buckets,
     )
 

@@ -31,7 +31,6 @@ account, too: when routers have run without it for 30 days (upkeep.py does that,
                           |         | after 100 newer ones
     languages:{b}         | bucket  | Languages that flows name, for detection. The bucket's last account *; there are
                           |         | 18,252 codes at most, of two or three letters
-    loaded:{b}            | bucket  | Those for which models were loaded. As languages *
     accounts:{b}          | bucket  | How long routers have run without an account. A field: with its account *
     alive:{b}             | bucket  | When a router last served each account. A field: with its account *
     gaps:{b}              | bucket  | When messages may have been missed. A field: looked into, or with its account *
@@ -45,6 +44,9 @@ account, too: when routers have run without it for 30 days (upkeep.py does that,
     refusing:{b}          | bucket  | Whose refused requests there are. All: after 12 h without one; a member: also
                           |         | after those of 4 other accounts, and their requests with it
     failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
+    processes:{0}         | router  | What each process that takes messages says of itself. A member: 20 s after it was
+                          |         | said last, or when its process stops; all: with the last of them
+    served:{0}:<digest>   | router  | The accounts and handlers of some processes. 20 s after the last of them said so
     upkeep:{0}            | router  | Whose turn it is to do the upkeep. After 300 s
 """
 
@@ -130,6 +132,10 @@ def languages(tag: str) -> str:
     return f"languages:{{{tag}}}"
 
 
-def loaded(tag: str) -> str:
-    """Return the key of the set of those for which the router that started last has models in memory."""
-    return f"loaded:{{{tag}}}"
+# The set of what processes say of themselves: it is of all accounts, and so of no bucket.
+PROCESSES: Final = "processes:{0}"
+
+
+def served(name: str) -> str:
+    """Return the key of the accounts and handlers that some processes have, by what those processes call them."""
+    return f"served:{{0}}:{name}"

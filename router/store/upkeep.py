@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from router.store.client import Client, Word, script
-from router.store.keys import BUCKETS, TURN, AccountKeys, bucket, loaded
+from router.store.keys import BUCKETS, TURN, AccountKeys, bucket
 
 # Between two rounds: what expires is in the indexes for as long again at most.
 TURN_SECONDS: Final = 300
@@ -88,7 +88,7 @@ class Upkeep:
         """
         keys, cursor = AccountKeys(account_sid), b"0"
         always: tuple[Word, ...] = (
-            *(keys.accounts, keys.due, keys.leases, keys.queued, keys.languages, loaded(bucket(account_sid))),
+            *(keys.accounts, keys.due, keys.leases, keys.queued, keys.languages),
             *(keys.alive, keys.gaps),
         )
         while True:

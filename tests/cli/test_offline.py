@@ -115,7 +115,7 @@ def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict
     result = offline("flows", "apply", "-", given=f"[[flow]]\n{given}")
     assert result.exit_code == 0, result.output
     assert said in result.output
-    assert "! 1 of them may not do what is meant: see the lines with !\nDone." in result.output
+    assert "! 1 of them may not do what is meant: see the lines with !\n! no router runs" in result.output
 
 
 def test_a_handler_that_the_settings_lack_is_told_wherever_flows_are(redis_url: str, tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_handler_that_the_settings_lack_is_told_wherever_flows_are(redis_url: 
     config.write_text(f'{account}[handlers]\norders = "shop:handle"\n')
     flow = '[[flow]]\nfriendly_name = "Orders"\nchannel_type = "sms"\n'
     flow += 'integration_type = "handler"\nintegration.handler = "orders"\n'
-    assert "!" not in invoke("flows", "apply", "-", given=flow, **environ).output
-    assert "!" not in invoke("flows", "list", **environ).output
+    assert "! sms" not in invoke("flows", "apply", "-", given=flow, **environ).output
+    assert "! sms" not in invoke("flows", "list", **environ).output
     config.write_text(account)
     said = "names the handler 'orders', which the settings lack: its messages become undelivered"
     listed = invoke("flows", "list", **environ).output
@@ -158,7 +158,8 @@ def test_a_program_reads_what_apply_does(offline: Cli) -> None:
             "integration.url": {"before": "https://a.example/x", "after": "https://b.example/x"}
         }
     told = json.loads(offline("flows", "apply", "-", "--yes", "--json", given=given).output)
-    assert told == {"changes": [], "warnings": [], "written": False}
+    assert told | {"unready": ""} == {"changes": [], "warnings": [], "unready": "", "written": False, "read": True}
+    assert told["unready"].startswith("no router runs over this store")
 
 
 def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> None:
@@ -176,7 +177,7 @@ def test_flows_that_no_message_reaches_are_warned_of(offline: Cli) -> None:
     """Said before anybody is asked, also in a dry run, of a flow that stays as it is too, and in JSON."""
     ours = "+15005550006"
     given = external(ours, "https://a.example/x", match="'body == \"menu\"'", priority="5")
-    assert "!" not in offline("flows", "apply", "-", given=given).output
+    assert "! sms" not in offline("flows", "apply", "-", given=given).output
     given += external(ours, "https://b.example/x", match="'percent(100)'").replace('"To', '"All')
     said = "! sms +15005550006  “To +15005550006” takes no message: 'All +15005550006' (FO"
     assert said in offline("flows", "apply", "-", "--dry-run", given=given).output
@@ -233,7 +234,7 @@ def test_a_thousand_flows_are_a_moment(offline: Cli) -> None:
     given = "".join(external(f"+1500555{number:04d}", "https://a.example/x") for number in range(1000))
     result = offline("flows", "apply", "-", given=given)
     assert result.exit_code == 0, result.output
-    assert "… and 900 more\n1,000 to add\nDone." in result.output
+    assert "… and 900 more\n1,000 to add\n! no router runs" in result.output
     assert "The newest 50 of 1,000 flows" in offline("flows", "list").output
     assert "Nothing to change: the 1,000 flows" in offline("flows", "apply", "-", given=given).output
 

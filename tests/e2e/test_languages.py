@@ -1,11 +1,12 @@
-"""Models of languages: loaded before the workers are forked, for the languages that flows name, and on a reload."""
+"""Models of languages: loaded before the workers are forked, for the languages that flows name, at start and later."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -15,9 +16,12 @@ import pytest
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
+from router.store.processes import Processes
 from tests.core.flows import flow
+from tests.e2e.commands import invoke
 from tests.e2e.running import ROUTER
 from tests.e2e.service import ACCOUNT, OURS, ROOT, TOKEN, Service, parameters
+from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
@@ -71,7 +75,7 @@ def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
     store.put(_flow(1, "th"))
     store.put(_flow(2, "uk", "gsw"))
     found = _preloaded(redis_url)
-    assert found == {"said": [], "loaded": ["bg", "ru", "th", "uk"], "modules": [], "threads": 1}
+    assert found == {"said": [], "loaded": ["bg", "ru", "uk"], "modules": [], "threads": 1}
 
 
 def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: FlowStore) -> None:
@@ -84,31 +88,180 @@ def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: Flo
 
 
 def test_a_store_that_is_away_keeps_nothing_from_starting() -> None:
-    """The router starts all the same, and says what it cannot do until a reload."""
+    """The router starts all the same, and says what it cannot do until the store answers."""
     found = _preloaded("redis://127.0.0.1:1")
     assert found["loaded"] is None
-    assert "kill -HUP" in str(found["said"])
+    assert "the store does not say which languages flows name" in str(found["said"])
 
 
-def test_a_language_is_added_while_the_router_runs(tmp_path: Path, valkey: ValkeyServer, store: FlowStore) -> None:
-    """At once it is told by what the channel says, after a reload by the text too; until then people are told so."""
+UKRAINIAN = "Доброго дня, чи можна замовити столик на вечір?"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start a router, as on a machine of its own; all are ended after the test."""
+    services: list[Service] = []
+
+    def started(redis_url: str, *, workers: int = 1, **environ: str) -> Service:
+        folder = tmp_path / str(len(services))
+        folder.mkdir()
+        services.append(Service(folder, redis_url, workers=workers, **environ))
+        return services[-1]
+
+    yield started
+    for service in services:
+        service.close()
+
+
+@pytest.fixture
+def processes(valkey: ValkeyServer) -> Processes:
+    """What processes say of themselves."""
+    return Processes(Client(valkey.url))
+
+
+def _until_read(processes: Processes, *tags: str, by: int) -> list[int]:
+    """Wait until so many processes can read a language, and no other process is there; return how many there were."""
+    counts: list[int] = []
+
+    def read() -> bool:
+        present = processes.serving(ACCOUNT)
+        counts.append(len(present))
+        return len(present) == by and all(each.reads(tags) for each in present)
+
+    wait_until(read, what=f"texts in {tags} are read", within=60)
+    return counts
+
+
+class Customers(threading.Thread):
+    """Write one message after the other until `stop`, and keep what was answered."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(daemon=True)
+        self.answers: list[int] = []
+        self._service = service
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Write."""
+        while not self._stopped.is_set():
+            number = 1000 + len(self.answers)
+            self.answers.append(self._service.webhook(parameters(number, f"messenger-{number}"))[0])
+
+    def stop(self) -> list[int]:
+        """Return the status of each answer."""
+        self._stopped.set()
+        self.join()
+        return self.answers
+
+
+def test_a_language_is_read_without_a_reload(
+    start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
+) -> None:
+    """Workers are replaced one by one: as many as ever take messages, and each finishes its attempts, made once."""
+    free = threading.Event()
+    with Target() as target:
+        target.script["/slow"] = lambda caller: free.wait(30) and answer()(caller)
+        store.put(_flow(1))
+        slow = replace(_flow(3), paused=False, contact_identity="+15550000009", response="accept")
+        store.put(replace(slow, integration=Integration("external", url=target.url("/slow"))))
+        service = start(valkey.url, workers=2, ROUTER_LEASE_SECONDS="30")
+        _until_read(processes, by=2)
+        old = service.workers()
+        attempted = parameters(2, "+15550000002", To="+15550000009")
+        assert service.webhook(attempted)[0] == 200
+        wait_until(lambda: target.requests, what="the target is asked")
+        customers = Customers(service)
+        customers.start()
+        store.put(_flow(2, "uk"))
+        assert min(_until_read(processes, "uk", by=2)) == 2
+        assert set(customers.stop()) == {200}
+        for number in range(10, 16):
+            assert _goes_to(service, number, Body=UKRAINIAN) == f"FO{2:032x}"
+        assert set(service.workers()) & set(old), "one of them has an attempt under way"
+        free.set()
+        wait_until(lambda: not set(service.workers()) & set(old), what="all workers are new", within=40)
+        delivery = service.json(f"/v1/Deliveries/{attempted['MessageSid']}")
+        assert (delivery["status"], delivery["attempts"], len(target.requests)) == ("delivered", 1, 1)
+
+
+def test_apply_waits_until_all_machines_read_a_new_language(
+    start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
+) -> None:
+    """When it says "from now on", the next message anywhere is read; a language that its script tells needs no wait."""
     store.put(_flow(1))
-    service = Service(tmp_path, valkey.url, workers=1)
+    services = [start(valkey.url) for _ in range(2)]
+    _until_read(processes, by=2)
+    here = {"ROUTER_CONFIG": str(services[0].folder / "router.toml"), "ROUTER_DATA_DIR": str(services[0].folder)}
+    applied = invoke("flows", "apply", "-", given=FILE.format("Ukrainian", "uk"), **here)
+    assert "Texts in uk are read from now on, by all 2 processes." in applied.output
+    pids = {each.pid for each in processes.present()}
+    again = invoke("flows", "apply", "-", given=FILE.format("Japanese", "ja"), **here)
+    assert "Texts in ja are read from now on, by all 2 processes." in again.output
+    flows = {flow.friendly_name: flow.sid for flow in store.page(ACCOUNT, 0, 10)}
+    for number, service in enumerate(services, 1):
+        assert _goes_to(service, number, Body=UKRAINIAN) == flows["Ukrainian"]
+        assert _goes_to(service, number + 10, Body="注文の状況を教えてください") == flows["Japanese"]
+    assert {each.pid for each in processes.present()} == pids
+
+
+def test_explain_says_what_a_message_meets(
+    start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
+) -> None:
+    """While the router cannot read a language yet, explain does not either, and says so; then both do."""
+    store.put(_flow(1))
+    service = start(valkey.url)
+    _until_read(processes, by=1)
+    assert service.process
+    os.kill(service.process.pid, signal.SIGSTOP)
     try:
         store.put(_flow(2, "uk"))
-        store.put(_flow(3, "bg"))
-        ukrainian = "Доброго дня, чи можна замовити столик на вечір?"
-        assert _goes_to(service, 1, Body=ukrainian) == f"FO{1:032x}"
-        assert _goes_to(service, 2, "?lang=uk", Body="ok") == f"FO{2:032x}"
-        assert "bg, uk by now" in _doctor(service)
-        old = service.workers()
-        assert service.process
-        service.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: (now := service.workers()) and not set(now) & set(old), what="the workers are new")
-        assert _goes_to(service, 3, Body=ukrainian) == f"FO{2:032x}"
-        assert "by now" not in _doctor(service)
+        assert _goes_to(service, 1, Body=UKRAINIAN) == f"FO{1:032x}"
+        sid, steps = _explained(service)
+        assert (sid, steps[-1].partition(";")[0]) == (
+            f"FO{1:032x}",
+            "Texts in uk are read by 0 of 1 processes so far",
+        )
+        assert "texts in uk are not all read yet by process" in _doctor(service)
     finally:
-        service.close()
+        os.kill(service.process.pid, signal.SIGCONT)
+    _until_read(processes, "uk", by=1)
+    assert _goes_to(service, 2, Body=UKRAINIAN) == f"FO{2:032x}"
+    assert _explained(service)[0] == f"FO{2:032x}"
+    assert "texts in uk are read by the one process that runs" in _doctor(service)
+
+
+def test_languages_are_read_when_a_store_comes_back_that_was_away(
+    start: Callable[..., Service], spare_valkey: Callable[..., ValkeyServer]
+) -> None:
+    """A router that started without its store has no model; it loads them as soon as the store says which."""
+    valkey = spare_valkey()
+    store = FlowStore(Client(valkey.url))
+    store.put(_flow(2, "uk"))
+    store.close()
+    valkey.kill()
+    service = start(valkey.url)
+    assert "the store does not say which languages flows name" in service.log.read_text()
+    valkey.start()
+    _until_read(Processes(Client(valkey.url)), "uk", by=1)
+
+
+FILE = """
+[[flow]]
+friendly_name = "{}"
+channel_type = "sms"
+contact_identity = "+15550000001"
+language = ["{}"]
+integration_type = "proxy"
+paused = true
+"""
+
+
+def _explained(service: Service) -> tuple[str, list[str]]:
+    """Ask where a Ukrainian message would go; return the flow's SID and the steps."""
+    environ = {"ROUTER_CONFIG": str(service.folder / "router.toml"), "ROUTER_DATA_DIR": str(service.folder)}
+    said = invoke("explain", "--to", OURS, "--body", UKRAINIAN, "--from", "messenger-1", "--json", **environ)
+    found = json.loads(said.output)
+    return found["flex_flow_sid"], found["steps"]
 
 
 def _goes_to(service: Service, number: int, query: str = "", **fields: str) -> str:

@@ -343,20 +343,65 @@ integration.handler = "echo"
 """
 
 
-def test_a_reload_reads_what_was_added(run: Run) -> None:
-    """`router reload` has the running router load the languages that flows name by now, and says which."""
+def test_a_new_language_is_read_without_a_reload(run: Run) -> None:
+    """`flows apply` waits until the running router reads it; `explain` says the same as a message then meets."""
     router = run().up()
     environ = {"ROUTER_DATA_DIR": str(router.var)}
     added = invoke("flows", "apply", "-", given=SPANISH, **environ)
-    assert "names es by now. Texts in it are read from" in added.output
-    reloaded = invoke("reload", **environ)
-    assert reloaded.exit_code == 0
-    assert "the old ones finish what they have; texts in es are read now." in reloaded.output
-    assert "reload" not in invoke("explain", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
+    assert "Texts in es are read from now on, by the one process that runs." in added.output
+    explained = invoke("explain", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
+    assert "“Spanish” in es" in explained
+    told = invoke("simulate", "sms", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
+    assert "“Spanish”: handler echo" in told
+
+
+def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
+    """A handler that was added is there when `router reload` returns; until then `flows apply` warns of it."""
+    (tmp_path / "shop.py").write_text('def handle(message):\n    return f"Ordered: {message.body}"\n')
+    settings = tmp_path / "router.toml"
+    settings.write_text("[handlers]\n")
+    router = run(ROUTER_CONFIG=str(settings)).up()
+    settings.write_text('[handlers]\norders = "shop:handle"\n')
+    here = {"ROUTER_DATA_DIR": str(router.var)}
+    flow = SPANISH.replace('language = ["es"]\n', "").replace('"echo"', '"orders"')
+    applied = invoke("flows", "apply", "-", given=flow, **here)
+    assert "! the running router has no handler 'orders' yet" in applied.output
+    old = router.workers()
+    reloaded = invoke("reload", **here)
+    assert "Reloaded: the processes of" in reloaded.output, reloaded.output
+    assert not set(router.workers()) & set(old)
+    told = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here).output
+    assert "Ordered: tea" in told
+    assert "!" not in invoke("flows", "apply", "-", given=flow, **here).output
+
+
+def test_a_reload_is_of_the_router_that_the_settings_name(run: Run, valkey: ValkeyServer) -> None:
+    """Settings that name another store have another router: there is none, and the one that runs here is left alone."""
+    router = run().up()
+    old = router.workers()
+    result = invoke("reload", ROUTER_DATA_DIR=str(router.var), ROUTER_REDIS_URL=valkey.url)
+    assert result.exit_code == 1
+    assert "no router takes messages over the store of these settings on this machine" in result.stderr
+    assert router.workers() == old
+
+
+def test_flows_for_an_account_that_no_router_serves_are_warned_of(run: Run) -> None:
+    """Written as wanted, over the store of a router that has another account: nobody would take their messages."""
+    router = run().up()
+    served = router.demo["account"][0]["sid"]
+    here = REAL | {"ROUTER_DATA_DIR": str(router.var)}
+    flow = SPANISH.replace('language = ["es"]\n', "")
+    applied = invoke("flows", "apply", "-", "--account", REAL["TWILIO_ACCOUNT_SID"], given=flow, **here)
+    assert applied.exit_code == 0
+    said = f"! no router over this store serves {REAL['TWILIO_ACCOUNT_SID']}, so these flows get no message; it serves "
+    assert f"{said}{served}" in applied.output
+    assert (
+        f"no router over this store serves {REAL['TWILIO_ACCOUNT_SID']}" in invoke("doctor", "--offline", **here).output
+    )
 
 
 def test_there_is_nothing_to_reload_where_no_router_runs(tmp_path: Path) -> None:
-    """Without a `router run` the sentence says how a gunicorn of one's own is reloaded."""
+    """Without a router the sentence says so, and how one is started."""
     result = invoke("reload", ROUTER_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
-    assert "kill -HUP" in result.output
+    assert "no router runs in" in result.stderr

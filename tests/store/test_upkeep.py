@@ -155,7 +155,6 @@ def _a_day(shop: Shop) -> None:
     store.flows.put(changed, replaces=passing)
     store.flows.delete(changed)
     store.flows.delete(kept)
-    store.languages.load()
     shop.index(TRAFFIC)
 
 

@@ -11,6 +11,7 @@ import click
 from rich.text import Text
 
 from router.cli.output import clean, console, integration_line, progress, styled, watched
+from router.cli.processes import added_languages, await_languages
 from router.errors import RouterError
 from router.flow.diff import Change, in_groups
 from router.flow.file import FileFlow, load
@@ -142,8 +143,18 @@ class How:
             raise click.UsageError("--json needs --yes or --dry-run: a program cannot be asked.")
 
 
-def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> bool:
-    """Make changes that were shown, if that is wanted; say so, unless to a program; return whether they were made.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of changes: whether they were made, and whether texts in their languages are read everywhere."""
+
+    written: bool = False
+    read: bool = True
+
+
+def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> Outcome:
+    """Make changes that were shown, if that is wanted; say so, unless to a program.
+
+    Where they name languages, it is waited until every process of the router can read texts in them.
 
     Args:
         store: where the flows are.
@@ -156,17 +167,19 @@ def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, aga
         RouterError: the answer was no, the store failed, or a flow was changed by another meanwhile.
     """
     if not changes:
-        return False
+        return Outcome()
     if how.dry_run:
         if not how.as_json:
             click.echo("Nothing was changed: this was a dry run.")
-        return False
+        return Outcome()
     if not (how.yes or _agreed(changes)):
         raise RouterError("nothing was changed")
     _write(store, changes, by=by, again=again)
+    tags = added_languages(changes)
+    read, said = await_languages(store, changes[0].flow.account_sid, tags) if tags else (True, "")
     if not how.as_json:
-        click.echo("Done. The next message is routed by it.")
-    return True
+        click.echo(f"Done. The next message is routed by it. {said}".rstrip())
+    return Outcome(written=True, read=read)
 
 
 def _agreed(changes: Sequence[Change]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 import click
 
 from router.cli.flows.rehearse import print_rehearsed, rehearse
-from router.cli.here import Here, likelihood, with_here
+from router.cli.here import Here, as_read_by, with_here
 from router.cli.options import Moment, Parameter, json_option
 from router.cli.output import print_facts, print_json, short
 from router.cli.send.inbound import CUSTOMERS
@@ -76,7 +76,10 @@ def explain(  # noqa: PLR0913 - one for each option
     to = canonical(to, channel) if channel else to
     from_ = from_ or _customer(to)
     form = {"From": canonical(from_, channel) if channel else from_, "To": to, "Body": body, **dict(params)}
-    answer = foretell(here.account.sid, form, here.store, likelihood, lang=lang, at=None if at is None else at / 1000)
+    sid = here.account.sid
+    # What a message would meet: a language that a process has not loaded yet is not read here either.
+    likelihood = as_read_by(here.store.processes.serving(sid))
+    answer = foretell(sid, form, here.store, likelihood, lang=lang, at=None if at is None else at / 1000)
     show(here, answer, form, as_json=as_json)
 
 

@@ -1,6 +1,7 @@
 """`router flows`: Flex Flows as code, TOML in and out."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
 from typing import Final, TextIO
 
@@ -16,6 +17,7 @@ from router.cli.flows.warnings import foreseen, print_warnings
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
 from router.cli.output import clean, integration_line, print_json, print_table, short, word
+from router.cli.processes import unready
 from router.cli.running import base_url
 from router.flow.diff import diff
 from router.flow.field import CHANNEL_TYPES
@@ -146,8 +148,9 @@ def apply(  # noqa: PLR0913 - one for each option
     wanted = read_flow_file(file, here.settings, owner.sid)
     current = list(current_flows(store, owner.sid))
     changes = diff(current, wanted, prune=prune)
-    around = Surroundings.of(here.settings, store.languages.loaded(owner.sid))
+    around = Surroundings.of(here.settings)
     warnings = foreseen(current, changes, wanted, around)
+    why = unready(store, owner.sid, [each.flow for each in wanted])
     if not as_json:
         if changes:
             print_changes(changes, lambda flow: of_flow(flow, around))
@@ -155,6 +158,9 @@ def apply(  # noqa: PLR0913 - one for each option
             click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")
         changed = {change.after.sid for change in changes if change.after}
         print_warnings([each for each in warnings if each.flow.sid not in changed or each.among_others])
-    written = carry_out(store, changes, how, by="router flows apply", again="apply the file again for the rest")
+        if why:
+            click.secho(f"! {why}", fg="yellow")
+    outcome = carry_out(store, changes, how, by="router flows apply", again="apply the file again for the rest")
     if as_json:
-        print_json({"changes": described(changes), "warnings": described_warnings(warnings), "written": written})
+        told = {"changes": described(changes), "warnings": described_warnings(warnings), "unready": why}
+        print_json(told | asdict(outcome))

@@ -100,10 +100,10 @@ def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:
         found.print_left_out()
         if not found.changes:
             click.echo(f"Nothing to change: Twilio has {found.read:,} flows and addresses.")
-    written = carry_out(here.store, found.changes, how, by="router flows import", again="import again for the rest")
+    outcome = carry_out(here.store, found.changes, how, by="router flows import", again="import again for the rest")
     if as_json:
         left_out = [asdict(each) for each in found.left_out]
-        print_json({"changes": described(found.changes), "left_out": left_out, "written": written})
+        print_json({"changes": described(found.changes), "left_out": left_out, "written": outcome.written})
     if found.left_out:
         raise RouterError(f"{len(found.left_out):,} of {found.read:,} flows and addresses cannot be here as they are")
 

@@ -19,7 +19,7 @@ from router.cli.options import with_sections
 from router.cli.run.demo import configuration, variables
 from router.cli.run.listen import check_address, free_tunnel_port, wait_until_up
 from router.cli.run.supervisor import Supervisor
-from router.cli.running import record_gunicorn, recorded
+from router.cli.running import recorded
 from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
 from router.settings import Row, Settings, load, table
@@ -191,8 +191,6 @@ def _supervised(
     def announce(alive: Callable[[], bool]) -> None:
         wait_until_up(settings, alive)
         if alive():
-            if store and supervisor.gunicorn is not None:
-                record_gunicorn(settings.data_dir, supervisor.gunicorn)
             click.echo(banner(settings, start))
             if not tunnel:
                 _put_back_orphans(settings, environ)

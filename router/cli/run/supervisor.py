@@ -56,11 +56,6 @@ class Supervisor:
         self._tunnel_code = 0
         self._stopping_since: float | None = None
 
-    @property
-    def gunicorn(self) -> int | None:
-        """The process id of gunicorn's master, once it was started."""
-        return self._gunicorn.pid if self._gunicorn is not None else None
-
     def run(self, prepare: Callable[[], None], announce: Callable[[Callable[[], bool]], None]) -> int:
         """Start them, wait, stop them; return gunicorn's exit status, or the tunnel's, as a shell would give it.
 

@@ -11,9 +11,10 @@ from typing import Final
 from router.cli.connect.record import Connections
 from router.cli.connect.webhook import shown
 from router.cli.doctor.checks import Check, State
+from router.cli.processes import all_of
 from router.cli.running import base_url
 from router.errors import RouterError, StoreUnavailable
-from router.flow.warning import NOT_LOADED, Surroundings, of_flows
+from router.flow.warning import Surroundings, of_flows
 from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
 from router.queries.deliveries import attempt_of, not_twiml, target_said
@@ -117,6 +118,16 @@ def running(given: Settings, answers: bool) -> Iterator[Check]:
         yield Check("router", "bad", f"nothing answers at {where}", advice)
 
 
+def serving(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for accounts of the settings that none of the processes over the store serves."""
+    if not opened.processes.present():
+        return  # that nobody answers is told already
+    for account in given.accounts:
+        if not opened.processes.serving(account.sid):
+            advice = "start one with this account, or `router reload` the one whose settings have it by now"
+            yield Check("router", "bad", f"no router over this store serves {account.sid}", advice)
+
+
 def connected(given: Settings) -> Iterator[Check]:
     """Look for webhooks at Twilio that a crash has left pointing here, or to an address where nothing is."""
     record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
@@ -203,14 +214,17 @@ def _wrong(delivery: Delivery) -> str:
     return not_twiml(delivery) or delivery.error or "it is tried again"
 
 
-def languages(opened: Store) -> Iterator[Check]:
-    """Look at whether the running router can read texts in the languages that flows name."""
-    if behind := [code for code in opened.languages.behind() if language_of(code)]:
-        yield Check("languages", "look", f"flows name {', '.join(sorted(behind))} by now", NOT_LOADED)
-    elif named := opened.languages.named():
-        yield Check(
-            "languages", "good", f"flows name {', '.join(sorted(named))}, as when the router was started or reloaded"
-        )
+def languages(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look at whether all processes can read texts in the languages that flows name."""
+    named = [code for code in sorted(opened.languages.named()) if language_of(code)]
+    serving = {each.pid: each for account in given.accounts for each in opened.processes.serving(account.sid)}
+    behind = [each for each in serving.values() if not each.reads(named)]
+    if behind:
+        found = f"texts in {', '.join(named)} are not all read yet by {', '.join(map(str, behind[:_NAMED]))}"
+        advice = "they load the languages by themselves, in seconds; if this stays so, the router's log says why"
+        yield Check("languages", "look", f"{found}{' and others' * (len(behind) > _NAMED)}", advice)
+    elif named and serving:
+        yield Check("languages", "good", f"texts in {', '.join(named)} are read by {all_of(len(serving))}")
 
 
 def load(given: Settings, opened: Store) -> Iterator[Check]:

@@ -1,0 +1,23 @@
+"""Which machine this is, as far as process ids mean the same there, and how its processes call each other."""
+
+import platform
+import signal
+from pathlib import Path
+from typing import Final
+
+ASK: Final = signal.SIGURG
+"""By which a worker asks its master for languages; a process that does not know it ignores it."""
+
+
+def machine() -> str:
+    """Return a text that is the same for all processes that know each other's ids, and only for them."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return platform.node()
+
+
+def host() -> str:
+    """Return the machine's name, for people."""
+    return platform.node() or "this machine"

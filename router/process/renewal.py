@@ -1,0 +1,87 @@
+"""Gives a running router the languages that flows name by now: in the process that forks the workers.
+
+It loads the models, and replaces its workers one by one by ones that were forked after that. Each is told to stop, and
+finishes what it has, only when its successor takes connections: at every moment as many do as the settings want.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.machine import ASK
+
+# Before a worker is begun again that could not begin, and before the store is asked again.
+_PAUSE: Final = 3.0
+
+
+class Renewal:
+    """Replaces workers, a step at each look of the arbiter at its workers.
+
+    Args:
+        server: gunicorn's arbiter.
+        load: loads the models that are missing; returns whether there were any.
+    """
+
+    def __init__(self, server: Any, load: Callable[[], bool]) -> None:
+        self._server = server
+        self._load = load
+        self._asked = False
+        self._load_after = self._spawn_after = 0.0
+        self._old = 0  # workers up to this age have too few languages
+        self._successor: int | None = None
+        self._leaving: set[int] = set()
+        self._extra = 0  # workers beside those that the settings want
+
+    def ask(self) -> None:
+        """Note that a worker lacks a language."""
+        self._asked = True
+
+    def manage_workers(self) -> None:
+        """Do what is next, in the place of the arbiter's own look at its workers, which is part of it."""
+        server = self._server
+        # Workers that are replaced at the moment ask as well, until they are.
+        if self._asked and self._oldest() is None and time.monotonic() >= self._load_after:
+            self._asked = False
+            self._load_after = time.monotonic() + _PAUSE
+            if self._load():
+                self._old = server.worker_age
+                server.log.info("languages were loaded; %d workers are replaced, one by one", len(server.WORKERS))
+        self._leaving &= server.WORKERS.keys()
+        self._replace()
+        extra = len(self._leaving) + (self._successor is not None)
+        server.num_workers += extra - self._extra
+        self._extra = extra
+        type(server).manage_workers(server)
+
+    def _replace(self) -> None:
+        server, old = self._server, self._oldest()
+        if self._successor is not None and self._successor not in server.WORKERS:
+            server.log.error("a worker with new languages could not begin; the others go on, and it is tried again")
+            self._successor, self._spawn_after = None, time.monotonic() + _PAUSE
+        if self._successor is not None and _takes_connections(server.WORKERS[self._successor]):
+            self._successor = None
+            if old is not None:
+                server.kill_worker(old, signal.SIGTERM)
+                self._leaving.add(old)
+                old = self._oldest()
+        if self._successor is None and old is not None and time.monotonic() >= self._spawn_after:
+            self._successor = server.spawn_worker()
+
+    def _oldest(self) -> int | None:
+        """Return the worker that is to be replaced next."""
+        old = {worker.age: pid for pid, worker in self._server.WORKERS.items() if worker.age <= self._old}
+        return next((pid for _, pid in sorted(old.items()) if pid not in self._leaving), None)
+
+
+def install(server: Any, load: Callable[[], bool]) -> None:
+    """Have an arbiter renew its workers when one of them asks; done again, it begins anew, as after a reload."""
+    renewal = Renewal(server, load)
+    server.manage_workers = renewal.manage_workers
+    server.handle_urg = renewal.ask
+    signal.signal(ASK, server.signal)
+
+
+def _takes_connections(worker: Any) -> bool:
+    """Say whether a worker has begun: it then writes the time since the machine's start, and first had the date."""
+    return bool(worker.tmp.last_update() <= time.monotonic())

@@ -1,0 +1,79 @@
+"""What processes say of themselves: found by others for as long as they say it, and by the accounts that they serve."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from router.settings import Settings
+from router.store.client import Client
+from router.store.keys import PROCESSES
+from router.store.processes import Process, Processes, Served
+from tests.core.flows import AC
+from tests.valkey import ValkeyServer
+
+OTHER = "AC" + "e" * 32
+
+
+@pytest.fixture
+def processes(valkey: ValkeyServer) -> Iterator[Processes]:
+    """None yet."""
+    client = Client(valkey.url)
+    yield Processes(client)
+    client.close()
+
+
+def _served(*accounts: str) -> Served:
+    tables = [{"sid": sid, "auth_tokens": ["a"]} for sid in accounts]
+    handlers = {"own": {"path": "shop:handle", "accounts": accounts[:1]}}
+    return Served.of(Settings.model_validate({"accounts": tables, "handlers": handlers}))
+
+
+def _process(pid: int, serves: Served) -> Process:
+    return Process("machine", "host", 1, pid, "127.0.0.1:8000", ("es",), serves.name())
+
+
+def test_a_process_is_found_by_whom_it_serves(processes: Processes) -> None:
+    """With what it reads, and the handlers that it has for each account."""
+    both, one = _served(AC, OTHER), _served(OTHER)
+    first, second = _process(1, both), _process(2, one)
+    processes.announce(first, None, both)
+    processes.announce(second, None, one)
+    assert sorted(processes.present(), key=lambda each: each.pid) == [first, second]
+    assert processes.serving(AC) == [first]
+    found = processes.served(first.serves)
+    assert (found.has("echo", OTHER), found.has("own", AC), found.has("own", OTHER)) == (True, True, False)
+
+
+def test_what_a_process_says_anew_takes_the_place_of_what_it_said(processes: Processes) -> None:
+    """It is there once; withdrawn, it is not there any more."""
+    serves = _served(AC)
+    before = _process(1, serves)
+    after = replace(before, languages=("es", "uk"))
+    processes.announce(before, None, serves)
+    processes.announce(after, before, serves)
+    processes.announce(after, after, serves)
+    assert processes.present() == [after]
+    processes.withdraw(after)
+    assert processes.present() == []
+
+
+def test_a_process_that_says_no_more_is_forgotten(processes: Processes, valkey: ValkeyServer) -> None:
+    """What is late is not listed, and removed by the next that is said; all of it ends by itself."""
+    serves = _served(AC)
+    processes.announce(_process(1, serves), None, serves)
+    client = Client(valkey.url)
+    (member,) = client.call("ZRANGE", PROCESSES, 0, -1)
+    client.call("ZADD", PROCESSES, 1, member)
+    assert processes.present() == []
+    processes.announce(_process(2, serves), None, serves)
+    assert client.call("ZCARD", PROCESSES) == 1
+    for key in client.call("KEYS", "*"):
+        assert 0 < client.call("PTTL", key) <= 20_000
+    client.close()
+
+
+@pytest.mark.parametrize(("tags", "reads"), [(("es",), False), (("ja", "gsw"), True), ((), True)])
+def test_what_a_process_reads(*, tags: tuple[str, ...], reads: bool) -> None:
+    """A language with its background; one that its script tells, or that nothing tells, needs no model."""
+    assert _process(1, _served(AC)).reads(tags) == reads
