@@ -9,6 +9,26 @@ INSTALLED := .venv/.installed
 TEST_INSTALLED := .venv/.installed-test
 NODE_INSTALLED := tests/node/node_modules/.installed
 
+INSTALL := $(BIN)/pip install --disable-pip-version-check --no-deps
+# Installs what a lock names, and counts the packages that pip takes up: on a terminal in one line, elsewhere in a line
+# for every tenth. What pip says is shown when it fails.
+define install_lock
+@{ $(INSTALL) --progress-bar=off -r $(1) 2>.venv/pip.log; echo "ended $$?"; } | { \
+	all=$$(grep -c == $(1)); n=0; \
+	while read -r word what rest; do \
+		case "$$word" in \
+		Collecting | Processing | Requirement) \
+			n=$$((n + 1)); \
+			if [ -t 1 ]; then printf '\r\033[K  %s of %s packages' $$n $$all; \
+			elif [ $$((n % 10)) = 0 ]; then echo "  $$n of $$all packages"; fi ;; \
+		Installing) \
+			if [ -t 1 ]; then printf '\r\033[K'; fi; \
+			echo "  $$n of $$all packages are here; unpacking them takes as long again" ;; \
+		ended) exit "$$what" ;; \
+		esac; \
+	done; } || { cat .venv/pip.log >&2; exit 1; }
+endef
+
 .PHONY: run test check lint format install docs lock bench clean
 
 run: $(INSTALLED)
@@ -55,13 +75,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 		{ echo 'Python 3.11 or later is needed; name it with: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 		{ echo 'This Python cannot make virtual environments; on Debian: apt-get install python3.11-venv' >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
-	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo 'Setting up in .venv, once; it takes about a minute.'
+	@$(PYTHON) -m venv .venv
+	$(call install_lock,requirements.lock)
+	@$(INSTALL) -qq --no-build-isolation -e .
 	@touch $@
 
 $(TEST_INSTALLED): requirements-test.lock $(INSTALLED)
-	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements-test.lock
+	@echo 'Adding what the tests need.'
+	$(call install_lock,requirements-test.lock)
 	@touch $@
 
 # The official Node library is one of the clients that the router is tested with.

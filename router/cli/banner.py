@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
+from router.cli.connect.webhook import to_paste
 from router.cli.running import base_url
 from router.settings import Settings
 
@@ -17,11 +18,13 @@ class Start:
         made_up: whether its account is the one that `router run` made up.
         seeded: how many of the demo's flows that account was given now.
         empty: the accounts without any flow.
+        tunnelled: whether a tunnel is opened next, which says its own address.
     """
 
     made_up: bool
     seeded: int = 0
     empty: tuple[str, ...] = ()
+    tunnelled: bool = False
 
 
 def banner(settings: Settings, start: Start) -> str:
@@ -40,7 +43,8 @@ def banner(settings: Settings, start: Start) -> str:
     # What the demo needs is found in the data directory; a real account's token is only in its owner's environment.
     where = [] if start.made_up else ["  In another terminal, with this one's TWILIO_… and ROUTER_… variables:", ""]
     lines = [f"  {name:12} {value}" for name, value in facts]
-    return "\n".join(["", *lines, "", *where, *(f"  {name:25} {value}" for name, value in steps), ""])
+    twilio = _at_twilio(settings, start, typed)
+    return "\n".join(["", *lines, "", *twilio, *where, *(f"  {name:25} {value}" for name, value in steps), ""])
 
 
 def _flows(settings: Settings, start: Start, typed: str) -> list[tuple[str, str]]:
@@ -64,6 +68,22 @@ def _first(settings: Settings, start: Start, typed: str) -> list[tuple[str, str]
         ("2. Say in it where to", "open first-flows.toml in an editor: it holds an example"),
         ("3. Use it from now on", f"{typed} flows apply first-flows.toml{one}"),
         ("4. Route what came until", f"{typed} deliveries replay --status unrouted --since 7d{one}"),
+    ]
+
+
+def _at_twilio(settings: Settings, start: Start, typed: str) -> list[str]:
+    """Return what to write at Twilio, or how Twilio reaches a router that has no address of its own."""
+    if start.tunnelled:
+        return []
+    if settings.public_urls:
+        return [*to_paste(settings.public_urls[0]), ""]
+    if start.made_up:
+        return []
+    return [
+        "  Twilio does not reach it yet: set ROUTER_PUBLIC_URL to the address that leads here, or open a tunnel with",
+        "",
+        f"  {typed} run --tunnel --connect +1…",
+        "",
     ]
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [ROUTER, *words], env=clean_environ(), capture_output=True, text=True, check=False, timeout=30
     )
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    """Whoever asks for help can say what runs: `router --version`."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert _run("--version").stdout == f"router {project['version']}\n"
 
 
 def test_help_imports_no_command() -> None:

@@ -95,9 +95,8 @@ def test_a_real_account_begins_without_flows_and_is_told_what_to_type(run: Run, 
     assert "You wrote" not in said.output
     assert "unrouted" in typed("router deliveries list")
     assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in router.output
-    commands = [
-        line[28:] for line in router.output.splitlines() if line.startswith("  ") and f"{ROUTER.name} " in line[28:]
-    ]
+    listed = router.output.partition("In another terminal")[2].splitlines()
+    commands = [line[28:] for line in listed if f"{ROUTER.name} " in line[28:]]
     begin, use, route, see = (command[command.index("router ") :] for command in commands)
     typed(begin)
     file = tmp_path / "first-flows.toml"
@@ -157,6 +156,18 @@ def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -
     assert "You wrote: tea" in invoke("simulate", "whatsapp", "--body", "tea", **here).output
     elsewhere = invoke("flows", "list", **here, TWILIO_ACCOUNT_SID="AC" + "1" * 32, TWILIO_AUTH_TOKEN="ab" * 16)
     assert elsewhere.exit_code == 0, elsewhere.output
+
+
+def test_a_real_account_is_told_what_to_write_at_twilio(run: Run) -> None:
+    """The URL to paste, without a password that is in it; without a public address, how Twilio gets here."""
+    url = "https://me:hush@messages.example.com/base"
+    public = run(**REAL, ROUTER_PUBLIC_URL=url).up().output
+    assert "  SMS          https://…@messages.example.com/base/webhooks/sms#rc=2&rp=ct,5xx&ct=3000&rt=12000\n" in public
+    assert "  any of them  https://…@messages.example.com/base/webhooks/message\n" in public
+    assert "hush" not in public
+    private = run("--data-dir", "elsewhere", **REAL).up().output
+    assert "Twilio does not reach it yet: set ROUTER_PUBLIC_URL" in private
+    assert "run --tunnel --connect +1…" in private
 
 
 def test_ctrl_c_ends_all_in_order(run: Run) -> None:

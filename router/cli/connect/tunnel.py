@@ -12,7 +12,7 @@ from router.cli.connect.follow import Follower, GivenTunnel, Tunnel
 from router.cli.connect.ngrok import open_ngrok
 from router.cli.connect.probe import answers, is_guarded, probe_new
 from router.cli.connect.record import Holder
-from router.cli.connect.webhook import OVERRIDES
+from router.cli.connect.webhook import to_paste
 from router.cli.here import Here, with_here
 from router.cli.output import clean
 from router.cli.running import address, base_url
@@ -25,13 +25,6 @@ from router.web.tunnel_address import TunnelRecord
 _LOOK: Final = 1.0
 # How long a tunnel that was opened just now may take until its name is known everywhere.
 _NEW_SECONDS: Final = 10.0
-_CHANNELS: Final = {
-    "SMS": "sms",
-    "WhatsApp": "whatsapp",
-    "Messenger": "facebook",
-    "RCS": "rcs",
-    "any of them": "message",
-}
 
 
 class BaseUrl(click.ParamType[str]):
@@ -161,7 +154,4 @@ def _print(settings: Settings, base: str, checked: str) -> None:
 
 
 def _print_addresses(base: str) -> None:
-    click.echo("\n  At Twilio, as the webhook for incoming messages, HTTP POST:\n")
-    for name, channel in _CHANNELS.items():
-        click.echo(f"  {name:12} {clean(base)}/webhooks/{channel}{OVERRIDES if channel == 'sms' else ''}")
-    click.echo("  fallback     the same address again: a message that comes twice is delivered once")
+    click.echo("\n".join(["", *to_paste(base)]))

@@ -18,6 +18,13 @@ _PATHS: Final[dict[Kind, str]] = {
     "sender": "/webhooks/whatsapp",
     "service": "/webhooks/message",  # WhatsApp and RCS senders may be in a service too
 }
+_CHANNELS: Final = {
+    "SMS": "sms",
+    "WhatsApp": "whatsapp",
+    "Messenger": "facebook",
+    "RCS": "rcs",
+    "any of them": "message",
+}
 _CREDENTIALS: Final = re.compile(r"://[^/?#@\s]*@")
 _A_ROUTERS: Final = re.compile(r"https?://[^/]+.*/webhooks/(sms|whatsapp|message)")
 
@@ -65,6 +72,18 @@ def wanted(kind: Kind, base: str) -> Values:
         "sender": (url, "POST", url, "POST"),
     }
     return dict(zip(FIELDS[kind], values[kind], strict=True))
+
+
+def to_paste(base: str) -> list[str]:
+    """Return, line by line, what is to be written at Twilio so that messages come to a public base."""
+    urls = {name: f"{shown(base)}/webhooks/{channel}" for name, channel in _CHANNELS.items()}
+    urls["SMS"] += OVERRIDES
+    return [
+        "  At Twilio, as the webhook for incoming messages, HTTP POST:",
+        "",
+        *(f"  {name:12} {url}" for name, url in urls.items()),
+        "  fallback     the same address again: a message that comes twice is delivered once",
+    ]
 
 
 def inbound(place: Place) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -186,7 +187,7 @@ def _supervised(
 
     def prepare() -> None:
         nonlocal start
-        start = _look(environ, made_up=made_up)
+        start = replace(_look(environ, made_up=made_up), tunnelled=bool(tunnel))
 
     def announce(alive: Callable[[], bool]) -> None:
         wait_until_up(settings, alive)
