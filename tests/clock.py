@@ -1,14 +1,53 @@
-"""A hand on the store's clock."""
+"""A hand on the store's clocks: the two that it keeps for the lanes, and TIME as they see it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+Call = Callable[..., Any]
 
 
-def pass_time(call: Callable[..., Any], tag: str, seconds: float) -> None:
-    """Let it be later in a bucket: all that is due there, and every lease, comes due earlier by as much.
+def read(call: Call, tag: str) -> tuple[float, float, float]:
+    """Return the lease clock, the due clock, and the store's TIME when they were written, in ms."""
+    text = call("GET", f"clock:{{{tag}}}")
+    if text is None:
+        seconds, micros = call("TIME")
+        now = int(seconds) * 1000 + int(micros) / 1000
+        return now, now, now
+    lease, due, last = text.split()
+    return float(lease), float(due), float(last)
+
+
+def pass_time(call: Call, tag: str, seconds: float) -> None:
+    """Let it be later in a bucket, for leases, for what waits, and for ages.
 
     Nothing may be on its way, for the clock of who holds a lease stands still.
     """
-    for key in (f"leases:{{{tag}}}", f"due:{{{tag}}}", *call("KEYS", f"due:{{{tag}}}:*")):
-        for member in call("ZRANGE", key, 0, -1):
-            call("ZINCRBY", key, -1000 * seconds, member)
+    lease, due, last = read(call, tag)
+    call("SET", f"clock:{{{tag}}}", f"{lease + 1000 * seconds:.3f} {due + 1000 * seconds:.3f} {last:.3f}")
+
+
+_STEP: Final = """
+local ms = tonumber(ARGV[1])
+for _, key in ipairs(redis.call('KEYS', '*:' .. ARGV[2] .. '*')) do
+  local family = string.match(key, '^%a+')
+  if family == 'due' or family == 'log' or family == 'dead' then
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ms, member) end
+  elseif family == 'message' then
+    for _, name in ipairs({'at', 'held'}) do
+      if redis.call('HEXISTS', key, name) == 1 then redis.call('HINCRBY', key, name, -ms) end
+    end
+  elseif family == 'resumed' then
+    redis.call('INCRBY', key, -ms)
+  end
+end
+"""
+
+
+def step(call: Call, tag: str, seconds: float) -> None:
+    """Let the store's TIME be set: forward by so many seconds, or back.
+
+    It stays as it is, and all that was written by it is put back by as much, or forward.
+    """
+    lease, due, last = (value - 1000 * seconds * moves for value, moves in zip(read(call, tag), (0, 1, 1), strict=True))
+    call("EVAL", _STEP, 0, int(1000 * seconds), f"{{{tag}}}")
+    call("SET", f"clock:{{{tag}}}", f"{lease:.3f} {due:.3f} {last:.3f}")

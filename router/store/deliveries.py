@@ -114,22 +114,13 @@ class DeliveryLog:
         """Look up what a delivery waits for; None when it does not wait (any more)."""
         if delivery.state != "queued":
             return None
-        keys = AccountKeys(delivery.account_sid)
-        head = self._client.call("LINDEX", keys.lanes + delivery.lane, 0)
-        if head is None:
-            return None
-        (state, flow), lease, (seconds, micros) = self._client.calls(
-            [
-                ("HMGET", keys.messages.encode() + head, "state", "flow"),
-                ("ZSCORE", keys.leases, delivery.lane),
-                ("TIME",),
-            ]
+        found = self._client.script(
+            "waiting", [AccountKeys(delivery.account_sid).lanes + delivery.lane], [delivery.lane]
         )
-        account_sid, _, sid = head.decode().partition(":")
-        flow_sid = (flow or b"").decode()
-        due = lease or self._client.call("ZSCORE", f"{keys.due}:{account_sid}:{flow_sid}", delivery.lane)
-        left = int(float(due or 0)) - int(seconds) * 1000 - int(micros) // 1000
-        return Waiting(sid, (state or b"").decode(), flow_sid, max(0, left))
+        if not found:
+            return None
+        head, state, flow_sid, left = found
+        return Waiting(head.decode().partition(":")[2], state.decode(), flow_sid.decode(), left)
 
     def newest(
         self, account_sid: str, *, after: int = 0, before: int | None = None, dead: bool = False

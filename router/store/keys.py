@@ -16,6 +16,7 @@ account, too: when routers have run without it for 30 days (upkeep.py does that,
     leases:{b}            | bucket  | Lanes whose head is being sent. A member: settled, or after ROUTER_LEASE_SECONDS
     due:{b}:AC:FO         | account | Lanes that wait for a flow, by time. A member: claimed
     due:{b}               | bucket  | When the first of each of those sets comes due. A member: with its set
+    clock:{b}             | bucket  | The time by which messages wait and are leased. After 30 days without a router
     resumed:{b}:AC:FO     | account | When a flow's pause ended, which makes no message older. After two weeks
     queued:{b}            | bucket  | Each account's number of messages not done. A field: with its account *
     log:{b}:AC            | account | Messages by time, for lists. A member: after its message *
@@ -71,6 +72,7 @@ class AccountKeys:
         "addresses",
         "alive",
         "changes",
+        "clock",
         "contacts",
         "dead",
         "due",
@@ -99,6 +101,7 @@ class AccountKeys:
         self.lanes = f"lane:{tag}:"  # + lane id
         self.leases = f"leases:{tag}"  # lanes whose head is being sent
         self.due = f"due:{tag}"  # <AccountSid>:<flow SID> of each due set; the set's own key has that after a colon
+        self.clock = f"clock:{tag}"  # see clock.lua
         self.resumed = f"resumed:{tag}:{account_sid}:"  # + flow SID
         self.dead = f"dead:{tag}:{account_sid}"
         self.queued = f"queued:{tag}"  # hash: AccountSid -> messages not done yet

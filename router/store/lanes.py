@@ -14,6 +14,7 @@ from router.store.client import Client, Word
 from router.store.contacts import read_known
 from router.store.keys import AccountKeys
 from router.store.lease import Acceptance, Claim, Lease, Outcome, Room, Settlement, leased, readable
+from router.store.silence import Silence
 
 __all__ = ["Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "new_token"]
 
@@ -48,6 +49,7 @@ class Lanes:
         self._delivered_ms = int(delivered_seconds * 1000)
         self._retention_ms = int(retention_seconds * 1000)
         self._sticky_ms = int(sticky_seconds * 1000)
+        self._silence = Silence()
 
     def accept(  # noqa: PLR0913 - a message, its route and its lease: each is named at the call
         self,
@@ -75,6 +77,7 @@ class Lanes:
         fields: list[Word] = []
         for name, value in facts.items():
             fields += (name, value)
+        started = time.monotonic()
         reply = self._client.script(
             "accept",
             [
@@ -93,6 +96,7 @@ class Lanes:
                 self._lease_ms if lease else 0,
                 self._retention_ms,
                 self._delivered_ms,
+                self._silence.ms(account_sid),
                 len(versions),
                 *[version for _, version in versions],
                 self._choice(choice, facts.get("flow", ""), lease_kept=lease_kept, final=final) if choice else "",
@@ -100,6 +104,7 @@ class Lanes:
             ],
             writes=True,
         )
+        self._silence.end(account_sid, started)
         kind = reply[0].decode()
         if kind == "duplicate":
             _, _, state, answer, answered, flow_sid, head = reply
@@ -164,8 +169,10 @@ class Lanes:
                 place,
                 CLAIM_LOOKS,
                 json.dumps(told, separators=(",", ":")),
+                self._silence.ms(tag),
             ],
         )
+        self._silence.end(tag, started)
         now, place, left, *groups = reply
         leases = []
         for _, flow_sid, record, *entries in groups:
@@ -199,10 +206,12 @@ class Lanes:
                 retention,
                 lease.lane,
                 lease.id,
+                self._silence.ms(lease.account_sid),
                 settlement.history,
                 *fields,
             ],  # no replica has to confirm: what is settled twice was sent twice at worst
         )
+        self._silence.end(lease.account_sid, started)
         kind = reply[0].decode()
         if kind != "next":
             return kind, None
@@ -219,7 +228,7 @@ class Lanes:
         reply = self._client.script(
             "replay",
             [keys.messages + id_, keys.lanes + lane, keys.dead],
-            [lane, id_, *(("flow", flow_sid, "language", language) if flow_sid else ())],
+            [lane, id_, self._silence.ms(account_sid), *(("flow", flow_sid, "language", language) if flow_sid else ())],
             writes=True,
         )
         return str(reply.decode())

@@ -1,10 +1,11 @@
 """The lanes under any interleaving of accept, claim, settle, replay, changed flows, lost replies, crashes and pauses.
 
-Three workers, two flows, three conversations that may move from one flow to the other, a real Valkey. Time passes by
-making everything due earlier by as much, which is all that the protocol knows of time. After each step the invariants
-hold; at the end everything is drained.
+Three workers, two flows, three conversations that may move from one flow to the other, a real Valkey, whose clock is
+set now and then. Time passes by putting the two clocks of the lanes forward, which is all that the protocol knows.
+After each step the invariants hold; at the end everything is drained.
 """
 
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
 from router.store.lanes import LOST_LIMIT, Acceptance, Lanes, Lease, Outcome, Room, Settlement, new_token
-from tests.clock import pass_time
+from tests import clock
 from tests.valkey import ValkeyServer
 
 ACCOUNT = "AC" + "0" * 31 + "7"
@@ -27,6 +28,8 @@ FLOWS = ("FO" + "1" * 32, "FO" + "2" * 32)
 TARGETS = ("https://one.example", "https://two.example", "https://three.example")
 LEASE_SECONDS = 30.0
 MARGIN_SECONDS = 8.0
+# Within a lease the store's clock may be set so often: each time costs the margin 2 s at most.
+STEPS = 3
 
 
 @dataclass
@@ -83,6 +86,11 @@ class LaneMachine(RuleBasedStateMachine):
         }
         self.flow_store.put_all([(flow, None) for flow in self.flows.values()])
         self.now = 0.0
+        self.began = time.monotonic()
+        self.steps: list[float] = []  # when the store's clock was set, in the model's time
+        self.set = 0.0  # and by how much in all, in ms
+        self.lanes.claim("7", Room(0))  # a process that never heard of the store believes its clock
+        self.clocks = self.first = clock.read(self.client.call, "7")[:2]
         self.count = 0
 
     def teardown(self) -> None:
@@ -94,7 +102,7 @@ class LaneMachine(RuleBasedStateMachine):
         for _ in range(10_000):
             if not self.client.call("EXISTS", KEYS.due, KEYS.leases):
                 break
-            self.pass_time(LEASE_SECONDS + 1)
+            clock.pass_time(self.client.call, "7", LEASE_SECONDS + 1)
             leases = self.lanes.claim("7", Room(10)).leases
             self._reconcile()
             for lease in leases:
@@ -207,7 +215,15 @@ class LaneMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         """Time passes; leases and retries come due. A worker that never acts again has crashed."""
         self.now += seconds
-        pass_time(self.client.call, "7", seconds)
+        clock.pass_time(self.client.call, "7", seconds)
+
+    @precondition(lambda self: len([at for at in self.steps if self.now - at < LEASE_SECONDS]) < STEPS)
+    @rule(seconds=st.sampled_from([0.5, -0.5, 3.0, -3.0, 600.0, -600.0, 86_400.0, -86_400.0]))
+    def set_the_stores_clock(self, seconds: float) -> None:
+        """Somebody sets the store's clock: nothing that waits, and no lease, may notice more than 2 s of it."""
+        self.steps.append(self.now)
+        self.set += 1000 * seconds
+        clock.step(self.client.call, "7", seconds)
 
     @precondition(lambda self: self.model.done)
     @rule(data=st.data())
@@ -243,6 +259,18 @@ class LaneMachine(RuleBasedStateMachine):
             sending = bool(ids) and self._stored(ids[0], "lease") is not None
             assert (lane in leases) == sending
             assert waits_for == ([] if sending or head is None else [head.decode()])
+
+    @invariant()
+    def clocks_follow_the_time(self) -> None:
+        """Neither clock of the lanes goes back, nor faster than time but for 2 s each time that TIME is set."""
+        if not hasattr(self, "model"):
+            return
+        before, (lease, due, _) = self.clocks, clock.read(self.client.call, "7")
+        self.clocks = (lease, due + self.set)
+        assert min(now - then for now, then in zip(self.clocks, before, strict=True)) > -0.01
+        most = 1000 * (self.now + time.monotonic() - self.began) + 2000 * len(self.steps)
+        assert self.clocks[0] - self.first[0] <= most + 5
+        assert self.clocks[1] - self.first[1] <= 1.1 * most + 5
 
     def _due(self) -> dict[str, set[str]]:
         """Return the lanes of each due set; the index has those that there are, each with its earliest time."""

@@ -4,6 +4,7 @@
 --
 -- Besides its keys it writes those of lane.lua, the contact that one of the contact's addresses is an alias of, and
 -- taken:{b}:…, the SIDs of messages for longer than their records.
+--include clock
 --include lane
 --include contact_link
 --include taken
@@ -18,7 +19,8 @@
 --      2 disposition  queue | unrouted | redirected
 --      3 lane id   4 message id   5 lease in ms, 0 for none
 --      6 retention in ms of an unrouted message   7 of a redirected one
---      8 number of versions, then the versions ("" for "no such entry")
+--      8 ms for which the caller has not heard of the store (clock.lua)
+--      9 number of versions, then the versions ("" for "no such entry")
 --      …              choice, '' where no flow of the address has a condition; else JSON:
 --        ours, identities   the address written to; the contact's, one for each of their keys
 --        strength, confident  0 to 3, as router.routing.contact.Strength; whether a conversation keeps what was chosen
@@ -35,10 +37,8 @@
 --         a duplicate whose record has expired is 'expired', and what follows is ''
 local message, lane, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local lease, versions = tonumber(ARGV[5]), tonumber(ARGV[8])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local order = time[1] * 1000 + time[2] / 1000 -- with microseconds: the order of acceptance within a millisecond
+local lease, versions = tonumber(ARGV[5]), tonumber(ARGV[9])
+local now, lease_now, order = clocks(tag, tonumber(ARGV[8])) -- with microseconds: the order within a millisecond
 
 local function head_state()
   local head = redis.call('LINDEX', lane, 0)
@@ -58,10 +58,10 @@ if seen[1] then
   return {'duplicate', now, seen[1], seen[4] or '', seen[5] or '', seen[6] or '', head_state()}
 end
 for i = 1, versions do
-  if (redis.call('HGET', KEYS[4 + i], 'version') or '') ~= ARGV[8 + i] then return {'stale', now} end
+  if (redis.call('HGET', KEYS[4 + i], 'version') or '') ~= ARGV[9 + i] then return {'stale', now} end
 end
 
-local choice = ARGV[9 + versions] ~= '' and cjson.decode(ARGV[9 + versions])
+local choice = ARGV[10 + versions] ~= '' and cjson.decode(ARGV[10 + versions])
 local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
 if choice then
   -- The contact is whoever the first known of the addresses belongs to.
@@ -90,7 +90,7 @@ if choice then
 end
 
 if taken_before(log, id, now) then return {'duplicate', now, 'expired', '', '', '', ''} end
-redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 10 + versions))
+redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 11 + versions))
 if kept then
   local why = redis.call('HGET', message, 'why')
   redis.call('HSET', message, 'flow', flow, 'language', language, 'kept', 1,
@@ -127,7 +127,7 @@ end
 redis.call('HINCRBY', queued, account_of(id), 1)
 local first = redis.call('RPUSH', lane, id) == 1
 if first and lease > 0 then
-  lend(id, lane_id, token, now + lease)
+  lend(id, lane_id, token, lease_now + lease)
   return {'leased', now, 'sending', flow or '', language or '', kept and 1 or 0}
 end
 redis.call('HSET', message, 'state', 'queued')

@@ -1,5 +1,6 @@
 #!lua flags=no-writes
 -- Counts the lanes of some due sets.
+--include clock
 --
 -- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set comes due
 -- ARGV 1 place in it to begin at   2 how many due sets
@@ -7,8 +8,7 @@
 -- Returns {how many due sets there were, lanes in them, those that are due and whose flow is not paused, the ms for which
 -- the first of these has been due, its due set or ''}
 local flows = 'flow' .. string.sub(KEYS[1], 4) .. ':'
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clocks_read(string.sub(KEYS[1], 5))
 local sets = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[1] + ARGV[2] - 1, 'WITHSCORES')
 local out = {#sets / 2, 0, 0, 0, ''}
 for i = 1, #sets, 2 do

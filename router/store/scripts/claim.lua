@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Takes back leases that have ended, and leases heads that are due. Never repeated: what a lost reply leased comes due
 -- again with its lease.
+--include clock
 --include lane
 --
 -- KEYS 1 due:{b}
@@ -8,14 +9,14 @@
 --      5 how often a holder may vanish   6 the same, where the target is a handler
 --      7 the place in the index to go on from, 0 for its beginning   8 how many due sets are looked at
 --      9 JSON: what else the caller has and has room for, as router.store.lease.Room says
+--      10 ms for which the caller has not heard of the store (clock.lua)
 --
 -- Returns {now, the place to go on from, 1 if something that was due is left for want of room,
 --   {account, flow, its record or '', entry, entry, …}, …}, an entry as in lane.lua
 local token, free, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local place, looks, room = tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(ARGV[9])
 local BYTES = 4 * 1024 * 1024 -- of messages in one reply, about
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now, lease_now = clocks(tag, tonumber(ARGV[10]))
 
 -- The beginning of a flow's record: its target, '1' if it is paused, its ValidityPeriod in ms. A flow that is gone, or
 -- disabled, has no target: its messages end as unrouted.
@@ -27,7 +28,7 @@ local function flow_of(set)
 end
 
 -- 1. Leases that have ended: their holders have vanished.
-for _, lane_id in ipairs(redis.call('ZRANGE', leases, '-inf', now, 'BYSCORE', 'LIMIT', 0, looks)) do
+for _, lane_id in ipairs(redis.call('ZRANGE', leases, '-inf', lease_now, 'BYSCORE', 'LIMIT', 0, looks)) do
   redis.call('ZREM', leases, lane_id)
   local id = redis.call('LINDEX', lanes .. lane_id, 0)
   local m = id and redis.call('HMGET', messages .. id, 'lease', 'late', 'flow')
@@ -59,7 +60,7 @@ local function take(set, lane_id, group, resumed)
     wait(lane_id, now) -- its head's record was removed by hand: the next one's flow may be another
     return
   end
-  lend(id, lane_id, token, now + lease)
+  lend(id, lane_id, token, lease_now + lease)
   local e = entry(id, lane_id, resumed)
   bytes = bytes + #e[3]
   group[#group + 1] = e

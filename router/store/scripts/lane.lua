@@ -2,8 +2,8 @@
 --
 --   message:{b}:<id>        hash    a message, its id being <AccountSid>:<MessageSid>: facts and state
 --   lane:{b}:<lane>         list    ids of a conversation's messages not done yet, oldest first
---   leases:{b}              zset    lanes whose head is being sent -> ms at which the lease ends
---   due:{b}:<AC>:<FO>       zset    lanes whose head waits for that flow -> ms at which it may be claimed
+--   leases:{b}              zset    lanes whose head is being sent -> ms of the lease clock at which the lease ends
+--   due:{b}:<AC>:<FO>       zset    lanes whose head waits for that flow -> ms of the due clock at which it may be sent
 --   due:{b}                 zset    <AC>:<FO>, for each of those that there are -> the smallest ms in it
 --   queued:{b}              hash    AccountSid -> how many messages are not done yet
 --   dead:{b}:<AC>           zset    undelivered and unrouted messages of the account -> ms

@@ -1,6 +1,7 @@
 #!lua
 -- Writes flows of one account together, all or none: their records, their address entries with a new version, the
 -- account's indexes, and what changed. Besides its keys it writes accounts:{b} (see present.lua).
+--include clock
 --
 -- KEYS 1 flows     zset     SIDs of the account's flows -> place: µs of the creation, unique, in the order of creation
 --      2 changes   stream   what was done to the account's flows: flow, by, change (JSON); trimmed
@@ -27,6 +28,7 @@
 local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local VALIDITY_MOST = 14 * 86400 * 1000 -- the longest ValidityPeriod: what waited before is too old by then anyway
 local time = redis.call('TIME')
+local tag = string.match(KEYS[1], '{[^}]*}')
 local writes, ours, more = {}, {}, {}
 for i = 1, (#KEYS - 3) / 5 do
   local k, a = 3 + (i - 1) * 5, 7 + (i - 1) * 7
@@ -118,8 +120,7 @@ for _, w in ipairs(writes) do
       redis.call('ZADD', KEYS[1], place, w.sid)
     end
     if string.find(w.expected, '^%S+ 1 ') and string.find(w.record, '^%S+ 0 ') then
-      redis.call('SET', 'resumed' .. string.sub(prefix, 5) .. w.sid, time[1] * 1000 + math.floor(time[2] / 1000),
-        'PX', VALIDITY_MOST)
+      redis.call('SET', 'resumed' .. string.sub(prefix, 5) .. w.sid, clocks_read(tag), 'PX', VALIDITY_MOST)
     end
     redis.call('SET', w.flow, w.record)
     redis.call('HSET', w.address, 'version', version, w.sid, w.summary)

@@ -1,20 +1,21 @@
 #!lua
 -- Puts a message that is done back at the tail of its lane, as a new round: older holders are told "stale".
+--include clock
 --include lane
 --
 -- KEYS 1 message hash   2 lane list   3 dead zset
--- ARGV 1 lane id   2 message id   3… field value … (Route=current writes another flow)
+-- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
+--      4… field value … (Route=current writes another flow)
 --
 -- Returns queued | busy (queued or sending already) | gone (its body has expired) | missing
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = clocks(tag, tonumber(ARGV[3]))
 local m = redis.call('HMGET', KEYS[1], 'state', 'raw')
 if not m[1] then return 'missing' end
 if m[1] == 'queued' or m[1] == 'sending' then return 'busy' end
 if not m[2] then return 'gone' end
 redis.call('PERSIST', KEYS[1])
 redis.call('HDEL', KEYS[1], 'settled', 'answer', 'error', 'late', 'lost', 'lease', 'failures', 'refusals', 'said')
-redis.call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0, 'held', now, unpack(ARGV, 3))
+redis.call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0, 'held', now, unpack(ARGV, 4))
 redis.call('HINCRBY', KEYS[1], 'round', 1)
 redis.call('ZREM', KEYS[3], ARGV[2])
 redis.call('HINCRBY', queued, account_of(ARGV[2]), 1)

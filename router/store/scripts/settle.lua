@@ -1,20 +1,21 @@
 #!lua flags=allow-oom
 -- Ends an attempt, and hands over the lane's next head when it can be sent now. Safe to repeat with the same tokens.
+--include clock
 --include lane
 --
 -- KEYS 1 message hash   2 lane list   3 dead zset
 -- ARGV 1 token of the lease   2 round   3 outcome: delivered | undelivered | unrouted | retry | release
 --      4 delay in ms (retry, release)   5 lease in ms for the next head, 0 to hand nothing over
 --      6 token for the next head   7 retention in ms   8 lane id   9 message id
---      10 a line for the message's history, '' for none   11… field value … written with the outcome
+--      10 ms for which the caller has not heard of the store (clock.lua)
+--      11 a line for the message's history, '' for none   12… field value … written with the outcome
 --
 -- Returns {next, now, flow, its record, entry} (as in lane.lua) | {done, now} | {late, now} | {stale, now}
 local message, lane, dead = KEYS[1], KEYS[2], KEYS[3]
 local token, round, outcome = ARGV[1], ARGV[2], ARGV[3]
 local delay, lease, next_token, retention = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local lane_id, id = ARGV[8], ARGV[9]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now, lease_now = clocks(tag, tonumber(ARGV[10]))
 
 -- The lane's head, its flow, that one's record, and when it was resumed.
 local function next_head()
@@ -25,13 +26,13 @@ local function next_head()
   return head, flow, redis.call('GET', flows .. set) or '', redis.call('GET', 'resumed:' .. tag .. ':' .. set)
 end
 local function write_fields()
-  if ARGV[10] ~= '' then
+  if ARGV[11] ~= '' then
     local history = redis.call('HGET', message, 'history')
     -- The newest 4,000 bytes: some forty attempts, which is a day of refusals.
-    history = history and string.sub(history .. '\n' .. ARGV[10], -4000) or ARGV[10]
-    redis.call('HSET', message, 'history', history, unpack(ARGV, 11))
-  elseif #ARGV > 10 then
-    redis.call('HSET', message, unpack(ARGV, 11))
+    history = history and string.sub(history .. '\n' .. ARGV[11], -4000) or ARGV[11]
+    redis.call('HSET', message, 'history', history, unpack(ARGV, 12))
+  elseif #ARGV > 11 then
+    redis.call('HSET', message, unpack(ARGV, 12))
   end
 end
 
@@ -41,7 +42,7 @@ if m[1] ~= token then
   if m[4] == token then -- our own call once more: its answer was lost
     local head, flow, record, resumed = next_head()
     if head and redis.call('HGET', messages .. head, 'lease') == next_token then
-      redis.call('ZADD', leases, now + lease, lane_id) -- the holder counts its lease from before this call
+      redis.call('ZADD', leases, lease_now + lease, lane_id) -- the holder counts its lease from before this call
       return {'next', now, flow, record, entry(head, lane_id, resumed)}
     end
     return {'done', now}
@@ -82,7 +83,7 @@ if lease > 0 then
   local head, flow, record, resumed = next_head()
   -- Where its flow is paused, or its record is gone, the head waits for claim to look at it.
   if head and not string.find(record, '^%S+ 1 ') and redis.call('EXISTS', messages .. head) == 1 then
-    lend(head, lane_id, next_token, now + lease)
+    lend(head, lane_id, next_token, lease_now + lease)
     return {'next', now, flow, record, entry(head, lane_id, resumed)}
   end
 end
