@@ -1,1 +1,1 @@
-"""The web: with `app`, the only importer of Flask."""
+"""The HTTP layer. Only this package and `router.app` import Flask."""

@@ -22,8 +22,8 @@ from router.web.flow_page import read_flow_page
 from router.web.form import read_form
 from router.web.page import base_url, json_response, no_content, page_body, read_page
 
-# Twilio's largest page. A larger PageSize is read as this one: the official libraries ask for as many as the caller
-# wants in all, `list(limit=100)`.
+# Twilio's largest page. A larger PageSize is reduced to it: the official libraries send the total number of items that
+# the caller wants, `list(limit=100)`.
 _PAGE_MOST: Final = 50
 
 
@@ -71,7 +71,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
 
 
 def _refuse(error: InvalidFlow) -> Response:
-    """Answer in the words of this resource; its own error codes are not documented: docs/rest-api.md."""
+    """Answer with this resource's parameter names; its own error codes are not documented: docs/rest-api.md."""
     if isinstance(error, FlowConflict):
         reason = "the address has a configuration or an enabled flow already; fetch it by its address, and update it"
         return error_response(ApiError(409, 20409, f"Address: {reason}"))
@@ -95,14 +95,14 @@ def _make(caller: Caller, settings: Settings, form: MultiDict[str, str], current
 
 
 def _shown(flow: FlexFlow | None) -> FlexFlow:
-    """Return a flow that has a face here; raise `ApiError` 404 for one that has (now) a language or a match."""
+    """Return a flow that this resource can represent; raise `ApiError` 404 for one with a language or a match."""
     if flow is None or not flow.is_default:
         raise not_found(request.path)
     return flow
 
 
 def _find(account: Account, name: str, store: Store) -> FlexFlow:
-    """Find the flow by its SID, or by its address in any form: there the enabled one, else the newest."""
+    """Find the flow by its SID, or by its address in any form: the enabled flow of the address, else the newest."""
     if is_sid(name, "IG"):
         return _shown(store.flows.get(account.sid, f"FO{name[2:]}"))
     entries = store.flows.entries(account.sid, tuple(dict.fromkeys((canonical(name, channel_of(name)), name))))

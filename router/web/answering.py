@@ -1,4 +1,4 @@
-"""Answer Twilio for a message that is safe: at once, or with what its target answers in time."""
+"""Answer Twilio for a stored message: at once, or with the target's answer if it arrives in time."""
 
 import time
 from typing import Final
@@ -19,10 +19,10 @@ from router.store.lanes import Acceptance, Lanes
 
 # Half of `worker_connections` in router/process/gunicorn_conf.py: the other half keeps taking messages.
 WAITING_MOST: Final = 500
-# How often a view asks the store about a message that another process delivers: after 0.1 s, then ever more rarely.
+# How often a view polls the store for a message that another process delivers: after 0.1 s, then with longer pauses.
 ASK_FIRST: Final = 0.1
 ASK_MOST: Final = 1.0
-# How long past its deadline a view waits for the settle of an answer that was promised to it.
+# How long a view waits beyond its deadline for the settle of an answer that the deliverer reserved for it.
 PROMISE_SECONDS: Final = 2.0
 _XML: Final = "text/xml"
 
@@ -39,7 +39,7 @@ class Answerer:
     def answer(  # noqa: PLR0911 - each way to answer is one return
         self, taken: Taken, waiter: Waiter
     ) -> Response:
-        """Answer a message that is safe: at once, or with what its target answers in time."""
+        """Answer for a stored message: at once, or with the target's answer if it arrives in time."""
         message, acceptance = taken.arrival.message, taken.acceptance
         if acceptance.kind == "duplicate" and _wants_nothing(message.error_code):
             return twiml_response(EMPTY_TWIML)
@@ -68,7 +68,7 @@ class Answerer:
     def _wait(self, taken: Taken, flow: FlexFlow, waiter: Waiter) -> Response:
         message = taken.arrival.message
         deadline = taken.arrival.arrived + self._settings.relay_seconds
-        pause = ASK_MOST if taken.acceptance.kind == "leased" else ASK_FIRST  # our own attempt tells us itself
+        pause = ASK_MOST if taken.acceptance.kind == "leased" else ASK_FIRST  # a local attempt notifies the waiter
         while not waiter.done.is_set() and (left := deadline - time.monotonic()) > 0:
             if waiter.done.wait(min(pause, left)) or left <= pause:
                 break
@@ -90,7 +90,7 @@ class Answerer:
         return twiml_response(_fallback(flow))
 
     def _repeat(self, taken: Taken) -> Response:
-        """Give a duplicate of a message that is done the first answer, once the right to answer is taken."""
+        """Answer a duplicate of a settled message with the first answer, after taking the right to answer."""
         message, flow, acceptance = taken.arrival.message, taken.route.flow, taken.acceptance
         if acceptance.state == "redirected" and flow is not None and flow.response == "redirect":
             return twiml_response(self._redirect(message, flow))

@@ -1,8 +1,8 @@
-"""Who asks: HTTP Basic with account SID and auth token, or with API key SID and secret.
+"""Authentication: HTTP Basic with account SID and auth token, or with API key SID and secret.
 
-Who is right is never kept out: the credentials are looked at first, and nothing else is asked. Only wrong ones are
-counted, in the store, for all processes together; above a limit they are answered 429. An auth token is 128 random
-bits, so it is noise that this keeps away, not luck.
+The rate limit never blocks valid credentials: they are checked before it. Only failed attempts are counted, in the
+store, for all processes together; above a limit they are answered with 429. The limit reduces load; it is not needed
+against guessing, since an auth token has 128 random bits.
 
 https://www.twilio.com/docs/iam/api-keys
 """
@@ -22,30 +22,30 @@ from router.web import same_origin
 from router.web.errors import ApiError, error_response, forbidden
 from router.web.public import client_address, doubt, public_bases
 
-# Compared where nobody has the name, so that the time does not tell which accounts there are.
+# Compared when the user name is unknown, so that the response time does not reveal which accounts exist.
 _NOBODYS: Final = ("0" * 32,)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who made a request: for which account, and with which user name (`AC…` or `SK…`)."""
+    """The authenticated client: its account, and its user name (`AC…` or `SK…`)."""
 
     account: Account
     user: str
 
 
 class Unauthenticated(ApiError):  # noqa: N818 - it is an answer
-    """No credentials, or wrong ones: one and the same answer for every reason."""
+    """No credentials, or wrong ones; the answer is the same in each case."""
 
     def __init__(self) -> None:
         super().__init__(401, 20003, "Authenticate")
 
 
 def identify(request: Request, settings: Settings) -> Caller:
-    """Return who asks; raise `Unauthenticated`.
+    """Return the authenticated client; raise `Unauthenticated`.
 
-    Raises `ApiError` 403, before anything is looked at, for a change that another site's page asks for; and for a
-    caller whose request names a host that is not believed: the answer's URLs would lead there, with the credentials.
+    Raises `ApiError` 403: before the credentials are checked, for a change that a page of another site requests; after
+    it, for an untrusted host: the answer's URLs would lead there, and the client would send its credentials.
     """
     if reason := same_origin.refusal(request.environ, settings, page=False):
         raise forbidden(reason)
@@ -60,7 +60,7 @@ def _authenticated(request: Request, settings: Settings) -> Caller:
     if given is not None and given.type == "basic":
         user, password = given.username or "", (given.password or "").encode()
         account, secrets = _secrets(user, settings)
-        # Every secret is compared, in constant time, so that the time tells nothing of which one it was.
+        # Every secret is compared, in constant time, so that the response time does not reveal which one matched.
         if sum(hmac.compare_digest(secret.encode(), password) for secret in secrets) and account is not None:
             return Caller(account, user)
     raise Unauthenticated
@@ -88,10 +88,10 @@ def _secrets(user: str, settings: Settings) -> tuple[Account | None, tuple[str, 
 
 
 def refusal(settings: Settings, failures: Failures) -> Callable[[Unauthenticated], Response]:
-    """Make the answer to wrong credentials: 401, and 429 with Retry-After where there were too many of them."""
+    """Make the answer to wrong credentials: 401, or 429 with Retry-After after too many failures."""
 
     def refuse(error: Unauthenticated) -> Response:
-        if _given(request) is None:  # nobody guessed anything
+        if _given(request) is None:  # no credentials were sent: not a failed login
             return error_response(error)
         try:
             seconds = failures.count(client_address(request.environ, settings))

@@ -1,4 +1,4 @@
-"""`/v1/Contacts/{identity}`: what is known of a contact, and setting, closing and erasing it."""
+"""`/v1/Contacts/{identity}`: read, update and erase a contact, and close its conversations."""
 
 import time
 from typing import Any, Final
@@ -17,7 +17,7 @@ from router.web.errors import ApiError, error_response, not_found
 from router.web.form import read_form
 from router.web.page import base_url, json_response, no_content
 
-_ONCE: Final = ("Language", "Preference", "Address", "FlexFlowSid", "Status")  # and Alias as often as is wanted
+_ONCE: Final = ("Language", "Preference", "Address", "FlexFlowSid", "Status")  # Alias may be repeated
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:

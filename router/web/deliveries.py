@@ -1,4 +1,4 @@
-"""`/v1/Deliveries`: every message and what became of it; and `/v1/Routes`: where a message would go, and why."""
+"""`/v1/Deliveries`: every message and its delivery state; `/v1/Routes`: where a message would be routed, and why."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from router.web.form import read_form
 from router.web.page import PAGE_BYTES, base_url, page_body, read_page, seal, unseal
 from router.web.request import LANG_MOST
 
-# Records looked at for one filtered page. A filter that matches less often answers a short page with a link to go on.
+# Records read for one filtered page. If fewer match, the page is shorter and links to the next one.
 LOOKS = 5_000
 
 

@@ -1,4 +1,4 @@
-"""Twilio's error body, and which error of ours is which: https://www.twilio.com/docs/usage/twilios-response."""
+"""Twilio's error body, and its mapping from our errors: https://www.twilio.com/docs/usage/twilios-response."""
 
 from flask import Response, json, request
 from werkzeug.exceptions import HTTPException
@@ -7,7 +7,7 @@ from router.errors import FlowConflict, InvalidFlow, RouterError
 
 
 class ApiError(RouterError):
-    """An answer of the REST resources that is not the thing asked for: HTTP status, Twilio's code, one sentence."""
+    """An error answer of the REST resources: HTTP status, Twilio's code, one sentence."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -17,12 +17,12 @@ class ApiError(RouterError):
 
 
 def not_found(path: str) -> ApiError:
-    """Make the answer for what is not there, or is another account's."""
+    """Make the answer for a resource that does not exist, or belongs to another account."""
     return ApiError(404, 20404, f"The requested resource {path} was not found")
 
 
 def forbidden(reason: str) -> ApiError:
-    """Make the answer for a request that is refused whoever makes it: its host, or the page that sent it."""
+    """Make the answer for a request refused independently of its credentials: for its host, or its origin."""
     return ApiError(403, 20403, reason)
 
 
@@ -46,7 +46,7 @@ def http_response(error: HTTPException) -> Response:
     """Write werkzeug's own errors (no such path, no such method) as Twilio writes them."""
     status = error.code or 500
     codes = {404: 20404, 405: 20004, 413: 20413}
-    if status == 404:  # noqa: PLR2004 - in the words of what is not there for any other reason
+    if status == 404:  # noqa: PLR2004 - the same body as for a missing resource
         return error_response(not_found(request.path))
     response = error_response(ApiError(status, codes.get(status, 20001), error.description or error.name))
     response.headers.extend((name, value) for name, value in error.get_headers() if name == "Allow")
@@ -54,7 +54,7 @@ def http_response(error: HTTPException) -> Response:
 
 
 def changed_response(error: RouterError) -> Response:
-    """Write that a flow is being changed by too many at once."""
+    """Write that too many clients are changing the flow at the same time."""
     return error_response(ApiError(409, 20409, str(error)))
 
 
@@ -67,6 +67,6 @@ def error_response(error: ApiError) -> Response:
         "status": error.status,
     }
     response = Response(json.dumps(body), error.status, content_type="application/json")
-    if error.status == 401:  # noqa: PLR2004 - what a browser asks the password for
+    if error.status == 401:  # noqa: PLR2004 - makes a browser ask for the password
         response.headers["WWW-Authenticate"] = 'Basic realm="Twilio API"'
     return response

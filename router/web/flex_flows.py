@@ -1,4 +1,4 @@
-"""`/v1/FlexFlows`: Twilio's resource, wire-compatible, and what was done to each flow.
+"""`/v1/FlexFlows`: Twilio's resource, wire-compatible, and the history of each flow's changes.
 
 https://www.twilio.com/docs/flex/developer/messaging/flow
 """
@@ -72,10 +72,10 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
 
 
 def _warnings(written: FlexFlow, around: Surroundings, store: Store) -> list[str]:
-    """Say what is to be known of the flows of a flow's address; nothing if the store is away by now."""
+    """Return the warnings about the flows of the flow's address; none if the store is unavailable by now."""
     try:
         (entry,) = store.flows.entries(written.account_sid, (written.contact_identity,))
-    except StoreUnavailable:  # what was asked for has been done
+    except StoreUnavailable:  # the write itself has succeeded
         return []
     found = of_flows(sharing(entry.flows, [written]), around)
     return [f"{each.flow.friendly_name!r} ({each.flow.sid}) {each}" for each in found]

@@ -1,4 +1,4 @@
-"""One page of flows: the place in the list is the flow's own, so flows added or removed meanwhile move nothing."""
+"""One page of flows. The cursor is a flow's own position, so concurrent additions and removals do not shift pages."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from router.store.flows import WALK, FlowStore, Placed
 from router.web.errors import ApiError, invalid
 from router.web.page import PAGE_BYTES, PageRequest, seal, unseal
 
-# Flows looked at for one filtered page. A filter that matches less often gets a short page with a link to go on.
+# Flows read for one filtered page. If fewer match, the page is shorter and links to the next one.
 LOOKS: Final = 5_000
 _OLDER, _NEWER = "N", "P"  # what a cursor begins with: for a next page, for a previous one
 
@@ -21,7 +21,7 @@ _Wanted: TypeAlias = Callable[[FlexFlow], bool] | None
 
 @dataclass(frozen=True, slots=True)
 class FlowPage:
-    """The flows of a page, newest first, and the PageTokens of its neighbours, "" where there is none."""
+    """The flows of a page, newest first, and the PageTokens of its neighbours, "" if there is no such page."""
 
     flows: list[FlexFlow]
     next: str
@@ -42,12 +42,12 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
 
     Args:
         store: where the flows are.
-        account: whose flows.
+        account: the owner of the flows.
         asked: number, size and token.
-        scope: which list it is, with its filters: a token is good for no other.
-        name: a friendly name that `wanted` asks for, to be looked up.
-        channel: the channel of all flows that `wanted` takes, so that the others need not be read.
-        wanted: which flows are in the list; None: all.
+        scope: identifies the list and its filters: a token is valid only for its own list.
+        name: the friendly name that `wanted` requires, for the index.
+        channel: the only channel that `wanted` accepts, so that flows of other channels are not read.
+        wanted: selects the flows of the list; None selects all.
 
     Raises:
         ApiError: 400, a forged PageToken or a Page past the last one.
@@ -68,7 +68,7 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
         raise _past(asked)
     first = found[0][0] if found else beyond
     flows = [flow for _, flow in found]
-    if newer:  # found backwards; where it came from there is more, beginning with the flow that the cursor names
+    if newer:  # read in reverse; the older page begins with the flow that the cursor names
         flows.reverse()
         older, younger = (first if found else (beyond or 0) + 1), more
     else:
@@ -83,7 +83,7 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
 def _select(
     walk: Iterator[Placed], size: int, skip: int, wanted: _Wanted
 ) -> tuple[list[tuple[int, FlexFlow]], int | None]:
-    """Take the flows of a page out of a walk; return them, and the place beyond which there is more, None for none."""
+    """Take the flows of a page from an iteration; return them, and the position after which more follow, or None."""
     found: list[tuple[int, FlexFlow]] = []
     looked, last, weight, pause = 0, None, 0, Yielder()
     for each in islice(walk, LOOKS):

@@ -15,8 +15,8 @@ _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 def read_form(request: Request, once: Iterable[str]) -> MultiDict[str, str]:
     """Return the form of a POST.
 
-    What is no form is refused: Flask would read it as an empty one, and an update with JSON would change nothing and be
-    answered 200.
+    Other content types are refused: Flask would parse them as an empty form, and an update with JSON would change
+    nothing but be answered with 200.
 
     Args:
         request: the request; without a body its form is empty.
@@ -24,7 +24,7 @@ def read_form(request: Request, once: Iterable[str]) -> MultiDict[str, str]:
 
     Raises:
         ApiError: 415, the body is not a form.
-        InvalidFlow: a parameter of `once` is there with several values, none of which can be known to be meant.
+        InvalidFlow: a parameter of `once` has several values, which is ambiguous.
     """
     form = request.form
     if request.mimetype not in _FORMS and (request.content_length or request.headers.get("Transfer-Encoding")):

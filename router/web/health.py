@@ -1,4 +1,4 @@
-"""`/healthz`: the process is alive. `/readyz`: it can take messages. `/metrics`: figures for Prometheus."""
+"""`/healthz`: the process is alive. `/readyz`: it can accept messages. `/metrics`: metrics for Prometheus."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from router.store import Store
 
 
 class StoreFigures(Collector):
-    """What waits in the store, read when it is asked for."""
+    """Metrics of the messages that wait in the store, read at each scrape."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings

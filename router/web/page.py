@@ -1,4 +1,4 @@
-"""Twilio's lists: `meta` with absolute URLs on the base that the request came in on."""
+"""Twilio's paged lists: `meta` with absolute URLs under the base URL to which the request was sent."""
 
 import hmac
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from router.web.errors import ApiError, invalid
 from router.web.public import public_bases
 
 _DEFAULT = 50
-# What a page holds of the store's records, about; a longer one is written in several, so that none holds up others.
+# Approximate size of the records in a page; a larger result is split into several pages, to limit blocking time.
 PAGE_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """The page that was asked for: `number` from 0, `size` from 1."""
+    """The requested page: `number` from 0, `size` from 1."""
 
     number: int
     size: int
@@ -27,17 +27,17 @@ class PageRequest:
 
 
 def base_url(request: Request, settings: Settings) -> str:
-    """Return the public base that the request came in on; `identify` lets no other request in."""
+    """Return the public base URL to which the request was sent; `identify` has refused requests without one."""
     return public_bases(request.environ, settings)[0]
 
 
 def read_page(parameters: Mapping[str, str], *, most: int = 1000, cut: bool = False) -> PageRequest:
-    """Read PageSize, Page and PageToken; raise `ApiError` 400 for what is not a page.
+    """Read PageSize, Page and PageToken; raise `ApiError` 400 for invalid values.
 
     Args:
         parameters: the query.
         most: the largest PageSize.
-        cut: whether a larger one is read as the largest, not refused.
+        cut: whether a larger PageSize is reduced to `most` instead of refused.
     """
     size = _number(parameters, "PageSize", min(_DEFAULT, most), 1)
     if size > most and not cut:
@@ -57,12 +57,12 @@ def _number(parameters: Mapping[str, str], name: str, default: int, least: int) 
 
 
 def seal(account: Account, scope: str, cursor: str) -> str:
-    """Write a PageToken that only the list `scope` of this account takes back, with its filters."""
+    """Write a signed PageToken, valid only for the list `scope` of this account."""
     return f"{cursor}.{_seal(account.auth_tokens[0], scope, cursor)}" if cursor else ""
 
 
 def unseal(account: Account, scope: str, token: str) -> str:
-    """Return the cursor of a PageToken, "" for none; raise `ApiError` 400 for one that this list did not give out."""
+    """Return the cursor of a PageToken, "" without a token; raise `ApiError` 400 for one not issued by this list."""
     cursor, _, sealed = token.rpartition(".")
     if token and not any(
         hmac.compare_digest(_seal(key, scope, cursor).encode(), sealed.encode()) for key in account.auth_tokens

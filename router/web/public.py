@@ -1,8 +1,9 @@
-"""The public address that a request came in on: what Twilio signed, and what links are made of.
+"""The public base URL to which a request was sent: Twilio's signature covers it, and links are built from it.
 
-A request's Host header is only what its sender wrote. A target receives requests that are signed with the account's own
-key for the target's URL: if any Host counted, the target could send them back here under its own host, and each would
-be taken for a message from Twilio. So without a public URL only hosts are believed that no target can have.
+The Host header is controlled by the sender. A target receives requests that are signed with the account's own key for
+the target's URL: if every Host were trusted, the target could replay them to this router with its own Host, and each
+would be accepted as a message from Twilio. So without a configured public URL, only hosts that no target can have are
+trusted.
 """
 
 import re
@@ -14,25 +15,25 @@ from router.settings import Settings
 from router.web.tunnel_address import TunnelWatch
 
 _TUNNEL: Final = "router.web.tunnel_address"
-# A name or an address, and perhaps a port; nothing that a URL could read as credentials or as a path.
+# A name or an address with an optional port; no characters that a URL parser could read as credentials or as a path.
 _HOST: Final = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
-_SHOWN: Final = 100  # characters of a host that is not believed
-# What the world may reach through a tunnel.
+_SHOWN: Final = 100  # characters shown of an untrusted host
+# The paths that are public through a tunnel.
 _OPEN: Final = "/webhooks/"
 CLOSED: Final = b"Only /webhooks/ is served at this port.\n"
 Wsgi = Callable[[dict[str, Any], Any], Any]
 
 
 def with_tunnel(application: Wsgi, watch: TunnelWatch, port: int | None) -> Wsgi:
-    """Put the base of the tunnel that is open now into the environment of each request, and guard the tunnel's port.
+    """Put the base URL of the open tunnel into the environment of each request, and restrict the tunnel's port.
 
-    The server says at which port a connection arrived (SERVER_PORT), which no header can change. Every request of a
-    connection to the tunnel's port is judged, so nothing can hide behind another one.
+    The server sets the port of the connection (SERVER_PORT); no header can change it. Every request of a connection to
+    the tunnel's port is checked, not only the first one.
 
     Args:
-        application: what serves.
-        watch: knows the tunnel.
-        port: the port that tunnels lead to, where only webhooks are served; None for none.
+        application: the WSGI application.
+        watch: reads the tunnel's base URL.
+        port: the port that tunnels connect to, where only webhooks are served; None if there is no such port.
     """
     guarded = str(port) if port else ""
 
@@ -47,14 +48,14 @@ def with_tunnel(application: Wsgi, watch: TunnelWatch, port: int | None) -> Wsgi
 
 
 def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
-    """Return the bases that the request may have been sent to, the likeliest first; none when its host is not believed.
+    """Return the base URLs that the request may have been sent to, the likeliest first; empty for an untrusted host.
 
     The configured ones and the tunnel's, those of the request's own host first. Without a configured one, the request's
     own base (see `own_base`): https://help.twilio.com/articles/50535649249307.
     """
     host, tunnel = str(environ.get("HTTP_HOST", "")), str(environ.get(_TUNNEL, ""))
     if tunnel and not settings.public_urls and _host(tunnel) == host:
-        return (tunnel,)  # a tunnel ends TLS, so that the request itself says http
+        return (tunnel,)  # the tunnel terminates TLS, so the request's own scheme is http
     own = "" if settings.public_urls else own_base(environ, settings)
     bases = settings.public_urls or ((own,) if own else ())
     if tunnel:
@@ -65,9 +66,9 @@ def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, .
 
 
 def own_base(environ: Mapping[str, Any], settings: Settings) -> str:
-    """Return the base that the request itself names, "" when that is not believed.
+    """Return the base URL that the request itself names, "" when it is not trusted.
 
-    Believed are a loopback name, and the one host that a trusted proxy wrote into X-Forwarded-Host.
+    Trusted are a loopback name, and a single host in X-Forwarded-Host from a trusted proxy.
     """
     host, proxied = _said(environ, settings)
     believed = _HOST.fullmatch(host) and (proxied or _is_loopback(host))
@@ -76,7 +77,7 @@ def own_base(environ: Mapping[str, Any], settings: Settings) -> str:
 
 
 def claimed_base(environ: Mapping[str, Any], settings: Settings) -> str:
-    """Return the base that the request names, believed or not, for people who look for what went wrong."""
+    """Return the base URL that the request names, trusted or not, for diagnosis."""
     host, _ = _said(environ, settings)
     return f"{_scheme(environ, settings)}://{host}" if _HOST.fullmatch(host) else ""
 
@@ -91,9 +92,9 @@ def doubt(environ: Mapping[str, Any], settings: Settings) -> str:
 
 
 def client_address(environ: Mapping[str, Any], settings: Settings) -> str:
-    """Return the address of who asks: what a trusted proxy says, else the connection's; "" on a unix socket.
+    """Return the client's address: as a trusted proxy states it, else the connection's; "" on a unix socket.
 
-    It is for counting, never for trust, so it is believed whether or not a public base is set.
+    It is used for counting only, not for access, so it does not depend on a configured public URL.
     """
     if _is_proxied(environ, settings):
         return _last(environ, "HTTP_X_FORWARDED_FOR") or str(environ.get("REMOTE_ADDR", ""))
@@ -107,7 +108,7 @@ def _host(base: str) -> str:
 def _said(environ: Mapping[str, Any], settings: Settings) -> tuple[str, bool]:
     """Return the host of the request, and whether a trusted proxy says it.
 
-    A proxy that adds to the X-Forwarded-Host of its client makes a list of it, which is no host.
+    A proxy that appends to its client's X-Forwarded-Host produces a list, which is not accepted as a host.
     """
     forwarded = str(environ.get("HTTP_X_FORWARDED_HOST", "")).strip() if _is_proxied(environ, settings) else ""
     return (forwarded, True) if forwarded else (str(environ.get("HTTP_HOST", "")), False)
@@ -131,7 +132,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _last(environ: Mapping[str, Any], name: str) -> str:
-    """Return what the nearest proxy said: it adds to the end of what it was told."""
+    """Return the value that the nearest proxy wrote: a proxy appends to the header that it received."""
     return str(environ.get(name, "")).rpartition(",")[2].strip()
 
 

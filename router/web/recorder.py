@@ -1,8 +1,8 @@
-"""Refused requests are recorded for the doctor: at most one a second of each account, and of `WAITING` accounts.
+"""Records refused requests for the doctor: at most one per second and account, for at most `WAITING` accounts.
 
-Only a bounded part of a request is kept, and nothing is computed over it here, so a flood of them costs little. The
-store is written to after the answer, in a greenlet of its own. Of the requests of one second the first one with a
-signature is kept, or the first one; the others are counted.
+Only a bounded part of a request is kept and nothing is computed from it here, so a flood of requests costs little. The
+record is written after the answer, in a separate greenlet. Of the requests of one second, the first one with a
+signature is kept, otherwise the first one; the others are only counted.
 """
 
 import time
@@ -21,9 +21,9 @@ from router.web.request import Received
 
 # Between two records of one account, by one process.
 PAUSE: Final = 1.0
-# Accounts whose record waits to be written; those of others are not kept in that second.
+# Accounts with a record to be written; records of further accounts are dropped in that second.
 WAITING: Final = 8
-# What proxies say of the address that they were asked for, the commonest names of it.
+# The common headers in which proxies pass on the requested host and scheme.
 _HOSTS: Final = ("HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_ORIGINAL_HOST")
 _PORTS: Final = ("HTTP_X_FORWARDED_PORT",)
 _PREFIXES: Final = ("HTTP_X_FORWARDED_PREFIX", "HTTP_X_SCRIPT_NAME")
@@ -41,12 +41,12 @@ class Recorder:
         self._settings = settings
         self._refusals = refusals
         self._pause = pause
-        self._waiting: dict[str, Refused] = {}  # by account, "" for those that name none of ours
+        self._waiting: dict[str, Refused] = {}  # by account, "" for requests that name no configured account
         self._others: dict[str, int] = {}
         self._busy = False
 
     def note(self, received: Received, environ: Mapping[str, Any], status: int, reason: str) -> None:
-        """Take note of a request that was refused with `status` for `reason`; costs next to nothing."""
+        """Queue the record of a request that was refused with `status` for `reason`; does no I/O."""
         named = next((value for name, value in received.fields if name == "AccountSid"), "")
         account_sid = named if self._settings.account(named) else ""
         waiting = self._waiting.get(account_sid)

@@ -1,4 +1,4 @@
-"""Receive: from the WSGI environment to the request as Twilio sent it, byte for byte."""
+"""Reads the request from the WSGI environment, byte for byte as Twilio sent it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ from router.web.public import claimed_base, doubt, public_bases
 
 # A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are DESIGN's generous limits.
 BODY_MOST: Final = 128 * 1024
-# Twilio sends a body with its head. Who takes longer holds a connection, and there are a thousand of them.
+# Twilio sends the body together with the head. A slower client occupies one of a thousand connections.
 BODY_SECONDS: Final = 5.0
-# The longest language tag that anybody uses has some 35 characters: RFC 5646, section 4.4.1.
+# The longest language tag in use has some 35 characters: RFC 5646, section 4.4.1.
 LANG_MOST: Final = 64
 
 
 class Refusal(RouterError):  # noqa: N818 - it is an answer
-    """A request that is answered without being taken, with HTTP's `status`.
+    """A request that is refused, with the HTTP `status` of the answer.
 
-    `reason` goes to the log and, but for a 403, to the caller.
+    `reason` goes to the log and, except for a 403, to the client.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -35,10 +35,10 @@ class Refusal(RouterError):  # noqa: N818 - it is an answer
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request, not yet verified: where it was sent (`bases` and the raw `target`) and what came.
+    """A request, not yet verified: its URL (`bases` and the raw `target`) and its content.
 
-    Where the host is not believed there are no `bases`; `claimed` is the base that the request names, or "", and
-    `doubt` says why. `lang` is the language that the webhook's URL names (`?lang=es`), as it was set at Twilio.
+    `bases` is empty if the host is not trusted; then `claimed` is the base URL that the request names, or "", and
+    `doubt` is the reason. `lang` is the language in the webhook's URL (`?lang=es`), as configured at Twilio.
     """
 
     raw: Raw
@@ -113,7 +113,7 @@ def _body(environ: Mapping[str, Any]) -> bytes:
             read: bytes = environ["wsgi.input"].read(wanted)
     except gevent.Timeout:
         raise Refusal(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
-    except Exception as error:  # what the server raises for chunks that are none, or a connection that broke
+    except Exception as error:  # the server's errors for malformed chunks or a broken connection
         raise Refusal(400, f"the body could not be read ({type(error).__name__})") from error
     if length and len(read) < int(length):
         raise Refusal(400, "the body ended early")

@@ -1,7 +1,7 @@
-"""Whether a request that changes something may: a browser sends the password it remembers, whichever page asks it to.
+"""Protection against cross-site request forgery: a browser adds its saved password to requests of any site's page.
 
-There are no tokens: a browser says itself where a request comes from, in `Sec-Fetch-Site` to https and to localhost,
-and in `Origin` everywhere. It is the rule of Go's `http.CrossOriginProtection`, and of OWASP's cheat sheet:
+There are no CSRF tokens: the browser states the origin of a request, in `Sec-Fetch-Site` towards https and localhost,
+and in `Origin` everywhere. The rule is that of Go's `http.CrossOriginProtection`, and of OWASP's cheat sheet:
 https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
 
@@ -18,15 +18,15 @@ _SHOWN: Final = 100
 
 
 def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool) -> str:
-    """Say why a request may not change anything, "" when it may, or changes nothing.
+    """Return why a request may not change anything, "" when it may, or when it is a read.
 
-    What is signed by Twilio is not asked: nothing but the signature counts there.
+    Not used for requests that Twilio signs: there only the signature counts.
 
     Args:
         environ: the request.
         settings: with the public bases.
-        page: whether only our own pages send such requests. Else programs do too, which say nothing of where they come
-            from; so may a browser's user and its extensions (`none`), which no page can pretend to be.
+        page: whether only our own pages send such requests. Otherwise requests without an origin are allowed, as
+            programs send them, and `none`, which means the user or an extension; no page can send either.
     """
     if environ["REQUEST_METHOD"] in _SAFE:
         return ""
@@ -43,7 +43,7 @@ def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool) -> st
 
 
 def _own(environ: Mapping[str, Any], settings: Settings) -> Iterator[str]:
-    """Yield the origins that the router's pages have, as a browser writes them: RFC 6454, section 6.2."""
+    """Yield the origins of the router's pages, as a browser writes them: RFC 6454, section 6.2."""
     for base in (*public_bases(environ, settings), own_base(environ, settings)):
         parts = urlsplit(base)
         if parts.hostname:

@@ -1,8 +1,7 @@
-"""The public address that `router tunnel` has opened, as it tells the running workers: through a file.
+"""The public base URL of the tunnel that `router tunnel` has opened, passed to the running workers in a file.
 
-Whoever writes the file holds a lock on it for as long as the tunnel is there. One that a crash has left behind is not
-locked and counts for nothing: its address may by now be another customer's of the tunnel's provider, who could hand on
-what Twilio signs for it.
+The writer holds a lock on the file while the tunnel is open. A file left by a crash is not locked and is ignored: the
+tunnel's provider may have given the address to another customer, who could forward requests that Twilio signs for it.
 """
 
 import fcntl
@@ -18,13 +17,13 @@ from typing import Final, Self
 from router.errors import RouterError
 
 NAME: Final = "tunnel.json"
-# How long a process may go on to trust a tunnel that was killed. A change, or a proper end, is seen at once.
+# How long a worker may trust a tunnel whose process was killed. A change, or a regular end, is detected at once.
 _TRUST_SECONDS: Final = 1.0
 _LONGEST: Final = 2048
 
 
 class TunnelRecord:
-    """The file as its writer has it, who is the only one for as long as this is a context.
+    """The file as seen by its writer; while this context is open, there is no other writer.
 
     Raises:
         RouterError: the data directory cannot be written to, or another process has a tunnel here.
@@ -36,11 +35,11 @@ class TunnelRecord:
         self._alone = -1
 
     def publish(self, url: str) -> None:
-        """Tell the workers the tunnel's base, in place of the one before."""
+        """Publish the tunnel's base URL to the workers, replacing the previous one."""
         draft = self._path.with_suffix(".new")
         try:
             lock = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)  # nobody else knows it yet
+            fcntl.flock(lock, fcntl.LOCK_EX)  # does not block: no other process has the file open yet
             os.write(lock, json.dumps({"url": url, "process": os.getpid()}).encode())
             draft.replace(self._path)
         except OSError as error:
@@ -50,7 +49,7 @@ class TunnelRecord:
             os.close(held)
 
     def withdraw(self) -> None:
-        """Tell the workers that there is no tunnel."""
+        """Remove the file: there is no tunnel any more."""
         if self._lock >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._lock)
@@ -79,7 +78,7 @@ class TunnelRecord:
 
 
 class TunnelWatch:
-    """The file as a worker sees it: a look costs one `stat`, and a second one a second at most.
+    """The file as seen by a worker: a check costs one `stat`; it is read after a change, and every `_TRUST_SECONDS`.
 
     `clock` gives seconds, from any origin.
     """
@@ -93,7 +92,7 @@ class TunnelWatch:
         self._until = 0.0
 
     def url(self) -> str:
-        """Return the tunnel's base, "" when there is none."""
+        """Return the tunnel's base URL, "" without a tunnel."""
         try:
             found = os.stat(self._path)  # noqa: PTH116 - it is on the path of every message; Path costs as much again
         except OSError:
@@ -107,7 +106,7 @@ class TunnelWatch:
 
 
 def read(data_dir: Path) -> str:
-    """Return the base of the tunnel that is open now, "" when there is none."""
+    """Return the base URL of the open tunnel, "" without a tunnel."""
     path = data_dir / NAME
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         while True:

@@ -1,4 +1,4 @@
-"""Twilio's inbound webhook: receive, verify, parse, resolve, accept, and answer with what delivery makes of it."""
+"""Twilio's inbound webhook: receive, verify, parse, resolve, accept, and answer with the outcome of the delivery."""
 
 import time
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _MISSED: Final = "no webhook at this path"
 
 @dataclass(slots=True)
 class Line:
-    """What is known of a webhook so far: one log line, whatever happens to it."""
+    """The log fields of one webhook request; exactly one line is written for it."""
 
     arrived: float
     channel: str
@@ -40,7 +40,7 @@ class Line:
 
 
 class WebhookView:
-    """The webhook view and what it needs."""
+    """The webhook view and its dependencies."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
         self,
@@ -60,8 +60,8 @@ class WebhookView:
         self._answerer = Answerer(settings, store.lanes, integrations)
         self._refused = Recorder(settings, store.refusals)
         self._log = log
-        self.refusing = ""  # why the store may not be given messages, as the process found out
-        self._looked_at = 0  # the connection to the store that this is about
+        self.refusing = ""  # why the store is not safe for messages, "" if it is
+        self._looked_at = 0  # the connection to the store for which this was checked
 
     def webhook(self, channel: str) -> Response:
         """Answer one webhook."""
@@ -71,7 +71,7 @@ class WebhookView:
         except Refusal as refusal:
             line.outcome = line.outcome or "refused"
             line.fields["reason"] = refusal.reason
-            if refusal.status == 404:  # noqa: PLR2004 - no such channel: a path that is no webhook's, as any other
+            if refusal.status == 404:  # noqa: PLR2004 - no such channel: answered like any other unknown path
                 self._record_missed(request.environ)
             text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for every failure
             response = Response(text, refusal.status, content_type="text/plain; charset=utf-8")
@@ -81,7 +81,7 @@ class WebhookView:
         return response
 
     def missed(self, environ: Mapping[str, Any], response: Response) -> None:
-        """Tell of a request that Twilio may have sent to a path where no webhook is: in log, metrics and doctor."""
+        """Report a request, possibly from Twilio, to a path that is not a webhook: in log, metrics and doctor."""
         if environ.get("HTTP_X_TWILIO_SIGNATURE"):
             self._record_missed(environ)
             self._write(Line(time.monotonic(), "", "refused", {"reason": _MISSED}), response)
@@ -121,7 +121,7 @@ class WebhookView:
             raise Refusal(503, str(error)) from error
 
     def _take(self, arrival: Arrival, line: Line) -> Response:
-        """Take the message, which begins its delivery, and answer with what becomes of it in time."""
+        """Accept the message, which starts its delivery, and answer with the outcome if it is known in time."""
         message_id = f"{arrival.message.account_sid}:{arrival.message.message_sid}"
         waiter = self._waiters.wait(message_id)
         try:
@@ -139,11 +139,11 @@ class WebhookView:
             self._waiters.forget(message_id, waiter)
 
     def _look(self, arrived: float) -> None:
-        """Raise StoreUnavailable where the store would not keep a message.
+        """Raise StoreUnavailable if the store's settings do not keep messages safe.
 
-        A store that refuses is asked again each time, so that messages are taken as soon as its settings are mended. A
-        new connection is asked, too: the store may have been restarted with other settings, or failed over to another
-        server. That may happen while a message is accepted, so it is looked for afterwards as well as before.
+        An unsafe store is checked again for each message, so that messages are accepted as soon as its settings are
+        corrected. A new connection is checked, too: the store may have been restarted with other settings, or failed
+        over to another server. That can happen during an accept, so this is called before and after it.
         """
         connection = self._promise.connection
         if self.refusing or connection != self._looked_at:
@@ -153,7 +153,7 @@ class WebhookView:
             raise StoreUnavailable(f"the store does not keep messages: {self.refusing}")
 
     def _verify(self, received: Received) -> tuple[Key, str]:
-        """Return the key that signed, and whose it is. Every failure is the same 403."""
+        """Return the key that signed the request, and its account. Every failure gets the same 403."""
         if not received.signature or not received.bases:
             raise Refusal(403, received.doubt or "no X-Twilio-Signature")
         accounts = owners(received.raw, received.fields, received.target, self._settings.by_sid)
@@ -203,7 +203,7 @@ def blueprint(view: WebhookView) -> Blueprint:
 
 
 def _outcome(taken: Taken) -> str:
-    """Say what became of the message, in the words of the log and the metrics."""
+    """Return the outcome of the message, as used in the log and the metrics."""
     if taken.acceptance.state == "expired":  # a recorded request, sent again: docs/security.md
         return "expired"
     if taken.acceptance.kind == "duplicate":
@@ -212,7 +212,7 @@ def _outcome(taken: Taken) -> str:
 
 
 def _account_sid(received: Received) -> str:
-    """Return the account that a request says it comes from, before anything proves it."""
+    """Return the account that a request claims, not yet verified."""
     return next((value for name, value in received.fields if name == "AccountSid"), "")
 
 

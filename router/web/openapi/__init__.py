@@ -31,7 +31,7 @@ _MEANINGS: Final = {
     429: "Too many wrong credentials; Retry-After says when to try again",
     503: "The store does not answer",
 }
-_GUARDED: Final = (401, 403, 429, 503)  # what every resource that asks for credentials may answer
+_GUARDED: Final = (401, 403, 429, 503)  # errors of every resource that requires credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Operation:
         errors: the statuses of its own errors; those of every guarded resource are added.
         query: the parameters of its query.
         form: the name of its form's schema, "" for none.
-        guarded: whether it asks for credentials, and has Twilio's errors.
+        guarded: whether it requires credentials, and answers with Twilio's errors.
     """
 
     name: str
@@ -162,7 +162,7 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
 
 
 def blueprint(settings: Settings) -> Blueprint:
-    """Make the route of the document. It holds nothing that is anybody's, and needs no password."""
+    """Make the route of the document. It contains no customer data, and needs no password."""
     openapi = Blueprint("openapi", __name__)
 
     @openapi.get("/v1/openapi.json")
@@ -212,7 +212,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     errors = operation.errors
     if operation.guarded:
         errors += (*_GUARDED, *((413,) if operation.form else ()))
-    # Readiness is the one answer that has the same shape when it is bad news.
+    # Readiness is the only resource whose error has the same schema as its success.
     unwell = answer if not operation.guarded else "Error"
     responses: dict[str, Any] = {str(status): _response(status, answer)}
     responses |= {str(each): _response(each, unwell) for each in sorted(errors)}

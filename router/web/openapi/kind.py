@@ -1,4 +1,4 @@
-"""Small schemas that those of the resources are made of: https://json-schema.org/draft/2020-12."""
+"""Basic schemas, used by the schemas of the resources: https://json-schema.org/draft/2020-12."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -47,7 +47,7 @@ def exactly(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = (),
 
 
 def taken(kind: Kind) -> Schema:
-    """Return what a form may have for a value of this kind."""
+    """Return the schema of a value of this kind in a form."""
     match kind:
         case Words() | Languages():
             return TEXT | {"description": kind.expects}
@@ -56,7 +56,7 @@ def taken(kind: Kind) -> Schema:
 
 
 def shown(kind: Kind) -> Schema:
-    """Return what JSON has for a value of this kind."""
+    """Return the schema of a value of this kind in JSON."""
     schema: Schema
     match kind:
         case Url(most=most):

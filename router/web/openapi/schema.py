@@ -1,7 +1,7 @@
-"""The schemas of the OpenAPI document: what the REST resources take and answer.
+"""The schemas of the OpenAPI document: the requests and answers of the REST resources.
 
-What a Flex Flow has is in `router.flow.field.FIELDS`, and nowhere else: its form, its JSON and the parts of an address
-configuration that are a flow's are derived from there.
+The fields of a Flex Flow are defined only in `router.flow.field.FIELDS`: its form, its JSON and the flow's part of an
+address configuration are derived from there.
 """
 
 from collections.abc import Mapping
