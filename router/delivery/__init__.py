@@ -1,5 +1,5 @@
-"""From an accepted message to a settled one: lanes are drained, attempts retried, targets shared, late replies sent.
+"""Delivery of accepted messages: lanes, attempts and retries, slots of targets, late replies.
 
-It decides what is repeated and when. It does not know HTTP towards Twilio's webhook (`router.web`), nor how a target
-is called (`router.integrations`).
+This package decides what is retried and when. It does not know HTTP towards Twilio's webhook (`router.web`), nor how a
+target is called (`router.integrations`).
 """

@@ -1,14 +1,15 @@
-"""How much of a process each account and each target may have: a share of its slots, and none while a target is down.
+"""Limits the slots of a process per account and per target, and stops sending to a target that is down (breaker).
 
-A target belongs to an account: what one account's flows make of a host, by too many messages or a wrong URL, says
-nothing about another account's flows to the same host. Only a host that cannot be connected to is down for all.
+A target belongs to an account: failures that one account causes at a host, by too many messages or a wrong URL, do not
+affect another account's flows to the same host. Only a host that cannot be connected to is down for all accounts.
 
-An attempt cannot be broken off, so what is lent is gone for up to 22 s. Hence nobody may have so much that nothing is
-left for the next: an account gets another slot while it has less than three times what is free, a target while it has
-less than what is free, and no more than a quarter. So one busy account has up to three quarters of the slots, two have
-three sevenths each, and so on: when others come, what an account has beyond that goes back message by message. (These
-are the dynamic thresholds of shared-memory switches: Choudhury and Hahne, 1998.) And an account that has no slot at all
-gets one although all are taken, so that no account ever waits for another's attempts to end.
+An attempt cannot be cancelled, so a slot may be in use for up to 22 s. Hence no account or target may take so many that
+none is left for the next one: an account gets another slot while it has less than three times the number of free slots,
+a target while it has less than the number of free slots, and at most a quarter of all. So one busy account has up to
+three quarters of the slots, two have three sevenths each, and so on: when further accounts become active, an account
+returns the slots above its limit message by message. (These are the dynamic thresholds of shared-memory switches:
+Choudhury and Hahne, 1998.) An account without any slot gets one even if all are taken, so that no account waits for
+another account's attempts to end.
 """
 
 from collections import Counter
@@ -21,16 +22,16 @@ K = TypeVar("K")
 # Misses in a row that open a breaker, and seconds between probes: DESIGN 7.
 OPENS_AFTER: Final = 5
 PROBE_SECONDS: Final = 5.0
-# How many times what is free an account may have; there is no such limit where there is only one.
+# An account's limit, as a multiple of the free slots; not applied if there is only one account.
 ACCOUNT_FACTOR: Final = 3
-# Targets remembered; beyond it those that are not in use are forgotten, first the ones that were used first. Those
-# whose breaker is open go with each call of `claim`.
+# Targets kept in memory; above this number, unused ones are dropped, oldest first. Targets with an open breaker are
+# passed to the store with each call of `claim`.
 REMEMBERED: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an account's flows send to: `name` is `FlexFlow.target`, and the same for every account."""
+    """A target of one account: `name` is `FlexFlow.target`; accounts may have targets of the same name."""
 
     account_sid: str
     name: str
@@ -38,7 +39,7 @@ class Target:
 
 @dataclass(slots=True)
 class _Breaker:
-    """Misses in a row; when it is open, when one attempt may go out to probe."""
+    """Counts consecutive misses; while open, says when one attempt may be sent as a probe."""
 
     misses: int = 0
     probe_at: float = 0.0
@@ -70,7 +71,7 @@ class _Breaker:
 
 @dataclass(slots=True)
 class _Use:
-    """How many attempts are under way, and the breaker."""
+    """The number of attempts in progress, and the breaker."""
 
     sending: int = 0
     breaker: _Breaker = field(default_factory=_Breaker)
@@ -78,17 +79,17 @@ class _Use:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a process has room for now.
+    """The free capacity of a process.
 
     Args:
         free: how many slots are free.
         share: how many slots a target may have.
-        factor: how many times what is free an account may have; 0 where that is not limited.
-        accounts: how many slots each has.
-        targets: those that are in use: how many slots each has, and may have.
-        names: how many more targets of that name may have together, where its breaker is open: a probe.
-        shut: where the breaker is open, and no probe is due.
-        shut_names: the same, for every account.
+        factor: an account's limit as a multiple of `free`; 0 for no limit.
+        accounts: how many slots each account uses.
+        targets: the targets in use: how many slots each uses, and how many it may use.
+        names: for target names with an open breaker, how many more slots they may use over all accounts: a probe.
+        shut: targets with an open breaker and no probe due.
+        shut_names: target names with an open breaker and no probe due, for all accounts.
 
     """
 
@@ -105,8 +106,8 @@ class Room:
 class Targets:
     """Slots of a process: `limit` at a time, and at most a quarter of them (but one) to one target.
 
-    A target has a breaker, which opens when it refuses or does not answer; and so has its name, over all accounts,
-    which opens when it cannot be connected to. `shared` says that there are several accounts.
+    Each target has a breaker, which opens when the target refuses or does not answer. Each target name has one for all
+    accounts, which opens when no connection can be made. `shared` says that there are several accounts.
     """
 
     def __init__(self, limit: int, *, shared: bool) -> None:
@@ -124,7 +125,7 @@ class Targets:
         return self.limit - self.sending
 
     def take(self, target: Target, now: float) -> bool:
-        """Take a slot for the target when it has room; `now` is in monotonic seconds."""
+        """Take a slot for the target if its limits allow it; `now` is in monotonic seconds."""
         use, name = _remembered(self._targets, target), _remembered(self._names, target.name)
         if use.sending >= self._most(use, now) or not name.breaker.lets_through(now):
             return False
@@ -139,7 +140,7 @@ class Targets:
         return True
 
     def give_back(self, target: Target) -> None:
-        """Give a slot back; a probe that nothing was sent with may be taken again at once."""
+        """Release a slot; if it was a probe and nothing was sent, another probe is allowed at once."""
         self.sending -= 1
         self._accounts[target.account_sid] -= 1
         if not self._accounts[target.account_sid]:
@@ -150,25 +151,25 @@ class Targets:
                 use.breaker.give_back()
 
     def is_owed(self, target: Target) -> bool:
-        """Say whether a slot that the target has should go back: more was free when it was lent."""
+        """Say whether the target should release a slot, because it is above the present limit."""
         account = self._accounts[target.account_sid]
         return not self._may_have(self._targets[target].sending - 1, account - 1, self.free + 1)
 
     def report(self, target: Target, now: float, *, missed: bool, unreachable: bool) -> None:
-        """Say what came of an attempt.
+        """Record the outcome of an attempt.
 
         Args:
-            target: one that has a slot.
+            target: a target that holds a slot.
             now: monotonic seconds.
-            missed: it refused, or did not answer.
-            unreachable: that was because it cannot be connected to, which does not depend on the account.
+            missed: whether it refused, or did not answer.
+            unreachable: whether no connection could be made, which does not depend on the account.
 
         """
         self._names[target.name].breaker.report(now, missed=unreachable)
         self._targets[target].breaker.report(now, missed=missed and not unreachable)
 
     def room(self, now: float) -> Room:
-        """Say what there is room for."""
+        """Return the free capacity."""
         return Room(
             free=self.free,
             share=self.share,
@@ -190,7 +191,7 @@ class Targets:
         return own + [name for name, use in self._names.items() if use.breaker.open]
 
     def _most(self, use: _Use, now: float) -> int:
-        """Return how many slots a target may have: its share, or a probe more than it has, or none more."""
+        """Return how many slots a target may have: its share or, with an open breaker, at most a probe more."""
         return use.sending + int(use.breaker.lets_through(now)) if use.breaker.open else self.share
 
     def _may_have(self, target: int, account: int, free: int) -> bool:
@@ -201,7 +202,7 @@ class Targets:
 
 
 def _remembered(uses: dict[K, _Use], key: K) -> _Use:
-    """Return what is known of a key; where too much is known already, forget half of what is not in use."""
+    """Return the entry of a key, creating it if needed; above the size limit, drop half of the unused entries."""
     use = uses.get(key)
     if use is None:
         if len(uses) >= REMEMBERED:

@@ -1,7 +1,7 @@
-"""Intake: how every message is taken, whoever brings it: resolve, accept within the store's budget, start its delivery.
+"""Intake of every message, from any source: resolve it, accept it within the time budget, and start its delivery.
 
-The webhook view, recovery and a visitor's chat all enter through `Intake.take`; nothing else knows how a message is
-routed against the flows of this moment.
+The webhook view, recovery and a visitor's chat all call `Intake.take`; only this module routes a message by the current
+flows.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from router.store import Store
 from router.store.cache import EntryCache
 from router.store.lanes import Acceptance, Lease, new_token
 
-# The store is asked again until this many seconds after the arrival, each call takes one second at most, and so a 503
-# is out within the 2.5 s that DESIGN promises: early enough for Twilio to call the fallback.
+# The store call is repeated until this many seconds after the arrival, and each call takes one second at most, so a 503
+# is sent within the 2.5 s of DESIGN: early enough for Twilio to call the fallback URL.
 STORE_SECONDS: Final = 1.4
-# A message is routed by what this process knew, then by the flows as they are, then by the contact as it is; and again
-# while the contact is being changed at this moment. The last round counts whatever changes meanwhile.
+# A message is routed by the cached flows, then by the stored flows, then by the stored contact; and again while the
+# contact is being changed concurrently. The result of the last round is used even if something changes meanwhile.
 ROUNDS: Final = 5
-# Who had the right to answer, in the record of a message that must not be answered.
+# The value of the record's field for the owner of the right to answer, for a message that must not be answered.
 UNANSWERABLE: Final = "nobody"
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An accepted message: the route it goes by, which may be its conversation's, and what the store said."""
+    """An accepted message: its route, which may be that of its conversation, and the store's reply."""
 
     arrival: Arrival
     route: Route
@@ -64,7 +64,7 @@ class Taken:
 
 
 class Intake:
-    """Takes messages for one process.
+    """Accepts messages for one process.
 
     Without a `deliverer`, as in a command, messages are accepted and the running router's sweeper delivers them.
     """
@@ -79,10 +79,10 @@ class Intake:
     def take(self, arrival: Arrival) -> Taken:
         """Resolve the message to a flow, accept it into its conversation's lane, and start its delivery if it is next.
 
-        It is resolved again when the store says that the flows are not those of this process any more, or that the
-        contact's past may decide.
+        It is resolved again when the store reports that this process's cached flows are outdated, or that the contact's
+        history may change the result.
 
-        Raises StoreUnavailable when it is not known whether the message is safe; to take it again is safe.
+        Raises StoreUnavailable when it is unknown whether the message was stored; a repeated call is safe.
         """
         message = arrival.message
         token = new_token()
@@ -103,7 +103,7 @@ class Intake:
         return taken
 
     def _accept(self, arrival: Arrival, token: str, route: Route, *, check: bool, final: bool) -> Taken:
-        """Accept a message by a route, and deliver it at once where its turn has come and this process has a slot."""
+        """Accept a message with a route; deliver it at once if it is next in its lane and this process has a slot."""
         flow, deliverer = route.flow, self._deliverer
         reserved = (
             flow is not None
@@ -164,7 +164,7 @@ class Intake:
         )
 
     def _lease(self, arrival: Arrival, token: str, flow: FlexFlow, language: str, started: float) -> Lease:
-        """Make the lease that `accept` granted; the parsed message goes with it, so that it is not read again."""
+        """Make the lease that `accept` granted; it includes the parsed message, which saves parsing it again."""
         message = arrival.message
         return Lease(
             token=token,
@@ -196,7 +196,7 @@ class Intake:
 
 
 def within_budget(arrived: float, call: Callable[[], T]) -> T:
-    """Call the store, and again while its budget since `arrived` lasts; raise StoreUnavailable when that is used up."""
+    """Call the store, with retries until the time budget since `arrived` is used up; then raise StoreUnavailable."""
     while time.monotonic() - arrived <= STORE_SECONDS:
         with contextlib.suppress(StoreUnavailable):
             return call()
@@ -205,5 +205,5 @@ def within_budget(arrived: float, call: Callable[[], T]) -> T:
 
 
 def _queueing(choice: Choice) -> Choice:
-    """Let the conversation stay with a flow that redirects, too: a recovered message has no webhook to redirect."""
+    """Queue the message also for a flow that redirects: a recovered message has no webhook to redirect."""
     return replace(choice, candidates=tuple(replace(each, disposition="queue") for each in choice.candidates))

@@ -1,7 +1,7 @@
-"""Reply: carry out by REST what an integration answered too late for Twilio's webhook, once.
+"""Late replies: send by REST, at most once, an integration's answer that came too late for Twilio's webhook.
 
 The right to answer is taken in the store, by the webhook or here, before anything is sent: a crash in between loses the
-answer, and never doubles it.
+answer, but never sends it twice.
 """
 
 import time
@@ -27,15 +27,15 @@ from router.store.lanes import Lease
 GRACE_SECONDS: Final = 2.0
 # One request to Twilio, everything included.
 SECONDS: Final = 10.0
-# Requests to Twilio under way at once: a target that comes back answers a thousand messages in one moment, and as many
-# new connections, TLS and all, would hold up the webhooks. Sixteen that are kept open send some hundred a second.
+# Concurrent requests to Twilio: a target that recovers may answer a thousand messages at once, and as many new TLS
+# connections would delay the webhooks. Sixteen persistent connections send some hundred messages a second.
 AT_ONCE: Final = 16
-# Kinds of things that were not carried out, which are named.
+# The maximum number of ignored kinds of TwiML instructions named in a report.
 NAMED: Final = 5
 
 
 class Replier:
-    """The late answers of one process; `report` is told of each, with what became of it in a sentence."""
+    """The late replies of one process; `report` is called for each, with its outcome in one sentence."""
 
     def __init__(
         self, store: Store, messages: Messages, settings: Settings, report: Callable[[Lease, str], None]
@@ -49,7 +49,7 @@ class Replier:
         self._greenlets: set[gevent.Greenlet[..., None]] = set()
 
     def begin(self, lease: Lease, twiml: Twiml) -> None:
-        """Answer the sender of a delivered message, unless a webhook takes that right, or nobody has it."""
+        """Answer the sender of a delivered message, unless a webhook takes the right to answer, or there is none."""
         if lease.answered or lease.round:  # recovered, or replayed
             return
         greenlet = gevent.spawn(self._reply, lease, twiml)
@@ -57,11 +57,11 @@ class Replier:
         greenlet.rawlink(self._greenlets.discard)
 
     def hurry(self) -> None:
-        """Wait for no webhook any more: there are none."""
+        """Stop waiting for webhooks: no request is open any more."""
         self._hurry.set()
 
     def stop(self, seconds: float) -> None:
-        """Wait for at most `seconds` until all is sent."""
+        """Wait for at most `seconds` until all replies are sent."""
         self.hurry()
         gevent.joinall(list(self._greenlets), timeout=seconds)
 
@@ -86,7 +86,7 @@ class Replier:
             return
         try:
             _, answer, _ = self._store.lanes.take_answer(lease.account_sid, lease.message_sid, lease.lane, "rest")
-        except StoreUnavailable:  # it may have been taken for us: nobody is answered rather than twice
+        except StoreUnavailable:  # the right may have been granted: rather no answer than two
             return
         if answer:
             self._note(lease, self._send(account, message, twiml))

@@ -1,4 +1,4 @@
-"""What is repeated, and when: from how an attempt ended to how it is settled."""
+"""The retry policy: decides from the outcome of an attempt whether and when it is repeated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from router.flow.flex_flow import FlexFlow
 from router.integrations.base import AttemptError, Failure
 from router.store.lanes import HANDLER_LOST_LIMIT
 
-# Each delay is multiplied by a random factor in this range, so that what failed together does not come back together.
+# Each delay is multiplied by a random factor in this range (jitter), so that retries are spread in time.
 JITTER: Final = (0.8, 1.2)
-# A target cannot put a message off for longer than this, in seconds; the message's ValidityPeriod ends it anyway.
+# The longest Retry-After that is respected, in seconds; the message's ValidityPeriod applies in any case.
 RETRY_AFTER_MOST: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How often a message was tried before the attempt at hand: `failures` cost RetryCount, `refusals` do not.
+    """The attempts before the current one: `failures` count towards RetryCount, `refusals` do not.
 
-    `lost` is how often the process was lost that had it.
+    `lost` is how often the process that was delivering the message was lost.
     """
 
     failures: int
@@ -29,7 +29,7 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows from an attempt: `retry` after `delay` seconds, or `undelivered`; the counts to keep, and why."""
+    """The decision after an attempt: `retry` after `delay` seconds, or `undelivered`; new counts, and the reason."""
 
     outcome: Literal["retry", "undelivered"]
     failures: int
@@ -40,11 +40,11 @@ class Verdict:
 
 
 def judge(error: AttemptError, flow: FlexFlow, tries: Tries, *, delays: Sequence[float], jitter: float) -> Verdict:
-    """Decide what follows from `error`; `jitter` is a random number in [0, 1).
+    """Decide whether to retry after `error`; `jitter` is a random number in [0, 1).
 
-    A refusal is repeated for as long as the message is valid, since nothing was processed. A failure and an unknown
-    outcome are repeated `Integration.RetryCount` times, and only when `Integration.RetryPolicy` has their word. One
-    that is blameless costs nothing, but is not repeated either where that is not allowed.
+    A refusal is retried for as long as the message is valid, since nothing was processed. A failure and an unknown
+    outcome are retried `Integration.RetryCount` times, and only if `Integration.RetryPolicy` contains their keyword. A
+    blameless error does not count towards RetryCount, but is not retried either if the policy excludes it.
     """
     word = _word(error)
     policy = flow.integration.retry_policy
@@ -78,7 +78,7 @@ def _undelivered(tries: Tries, reason: str, why: str, *, failed: int = 0, refuse
 
 
 def _word(error: AttemptError) -> str:
-    """Return Twilio's word for what happened (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides)."""
+    """Return Twilio's keyword for the error (https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides)."""
     if error.failure is Failure.UNKNOWN:
         return "rt"
     if error.failure is Failure.FAILED:

@@ -1,4 +1,4 @@
-"""Upkeep: drops from the store what nobody needs any more, beside the messages and never in their way."""
+"""Upkeep: removes obsolete data from the store, in small steps that do not delay messages."""
 
 from collections.abc import Callable
 from typing import Final
@@ -25,10 +25,10 @@ def keep_up(
     """Do a round of upkeep whenever it is this process's turn.
 
     Args:
-        store: what is kept in order.
-        stopping: says whether the process ends, and with it this.
-        forgotten: is told the SID of an account that was removed from the store.
-        fault: is told what went wrong.
+        store: the store.
+        stopping: says whether the process is stopping; then the upkeep ends.
+        forgotten: called with the SID of an account that was removed from the store.
+        fault: called with a description of each error.
     """
     while not stopping():
         try:

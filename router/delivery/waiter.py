@@ -1,4 +1,4 @@
-"""Webhook views that wait for the outcome of their message, so that they can answer Twilio with the target's TwiML."""
+"""Webhook views that wait for the outcome of their message, to answer Twilio with the target's TwiML."""
 
 from dataclasses import dataclass, field
 
@@ -7,10 +7,10 @@ from gevent.event import Event
 
 @dataclass(slots=True)
 class Waiter:
-    """One view that waits.
+    """One waiting view.
 
-    `promised` is set when the attempt has an answer while the view still waits: the right to answer is the view's
-    then, and it waits for the settle that is under way. `done` is set once the attempt is settled.
+    `promised` is set when the attempt gets an answer while the view still waits: then the view has the right to answer,
+    and waits for the settle in progress. `done` is set once the attempt is settled.
     """
 
     done: Event = field(default_factory=Event)
@@ -34,7 +34,7 @@ class Waiters:
         return waiter
 
     def forget(self, message_id: str, waiter: Waiter) -> None:
-        """End a wait: from here on an answer comes too late for this view."""
+        """Unregister a view: from now on, an answer is too late for it."""
         waiter.gone = True
         waiting = self._waiting.get(message_id, [])
         if waiter in waiting:
@@ -43,7 +43,7 @@ class Waiters:
             self._waiting.pop(message_id, None)
 
     def promise(self, message_id: str) -> bool:
-        """Give the right to answer to the views that wait for a message; False when there are none."""
+        """Give the right to answer to the views that wait for a message; False if no view waits."""
         waiting = [waiter for waiter in self._waiting.get(message_id, ()) if not waiter.gone]
         for waiter in waiting:
             waiter.promised = True
