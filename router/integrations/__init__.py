@@ -1,4 +1,4 @@
-"""The only door out: one module for each place a message can go, each with one `send`."""
+"""Outbound integrations: one module for each integration type, each with one `send`."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ class Integrations:
         return sender.send(attempt)
 
     def url(self, account: Account, flow: FlexFlow) -> str:
-        """Return the URL that Twilio can be redirected to in the flow's place; "" when it has none."""
+        """Return the URL of the flow's target, to which Twilio can be redirected; "" if the type has no URL."""
         sender = self._senders.get(flow.integration.type)
         try:
             return sender.url(account, flow) if isinstance(sender, Proxy | Studio | External) else ""
@@ -56,7 +56,7 @@ def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: D
     Args:
         settings: the process's settings.
         handlers: the handlers that flows may name.
-        door: makes the connections; left out, one as the settings say.
+        door: makes the connections; by default it is built from the settings.
 
     """
     http = Http(door or make_door(settings), settings.twilio_webhooks_url)

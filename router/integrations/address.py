@@ -7,18 +7,18 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# IPv6 hands out global unicast addresses from 2000::/3 only (RFC 4291, section 2.4); whatever lies elsewhere is
-# somebody's own. The standard library calls some of it global (fec0::/10, 64:ff9b:1::/48).
+# IPv6 global unicast addresses are assigned from 2000::/3 only (RFC 4291, section 2.4); all others are treated as
+# private. The standard library calls some of them global (fec0::/10, 64:ff9b:1::/48).
 _UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
-_COMPATIBLE: Final = IPv6Network("::/96")  # RFC 4291, section 2.5.5.1; withdrawn, and still routed by some
-# Global for some standard library, and nobody's public server: protocol assignments (RFC 6890), 6to4 relays (RFC 7526),
-# documentation (RFC 9637).
+_COMPATIBLE: Final = IPv6Network("::/96")  # RFC 4291, section 2.5.5.1; deprecated, but some systems still route it
+# Global in some versions of the standard library, but never a public server: protocol assignments (RFC 6890), 6to4
+# relays (RFC 7526), documentation (RFC 9637).
 _NOT_SERVERS: Final = (ip_network("192.0.0.0/24"), ip_network("192.88.99.0/24"), ip_network("3fff::/20"))
 
 
 def unwrapped(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address stands for: mapped, compatible, 6to4 and NAT64; else itself."""
+    """Return the IPv4 address embedded in an IPv6 address (mapped, compatible, 6to4, NAT64), else the address."""
     if isinstance(address, IPv4Address):
         return address
     inner = address.ipv4_mapped or address.sixtofour
@@ -28,11 +28,11 @@ def unwrapped(address: Address) -> Address:
 
 
 def may_connect(text: str, allowed: Iterable[Network], is_own: Callable[[str], bool]) -> bool:
-    """Say whether the address is another machine's of the public Internet, or in one of the `allowed` networks.
+    """Say whether the address is public and not this machine's, or in one of the `allowed` networks.
 
     `text` is an address as `getaddrinfo` gives it, perhaps with a zone (`fe80::1%eth0`). Both the address and the
-    IPv4 address inside it are looked up in `allowed`; only the inner one has to be public, and none may be this
-    machine's (`is_own`).
+    embedded IPv4 address are looked up in `allowed`; only the embedded one has to be public, and neither may belong to
+    this machine (`is_own`).
     """
     outer = ip_address(text.partition("%")[0])
     address = unwrapped(outer)

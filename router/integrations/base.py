@@ -1,7 +1,7 @@
-"""What every integration has in common: what it is given, and the one error it may raise.
+"""The common interface of the integrations: the attempt, the sender, and the one error that a sender may raise.
 
-Integrations report, delivery decides: a sender makes one attempt and says what came of it. Nobody here repeats
-anything or knows of retries, lanes and leases.
+A sender makes one attempt and reports its outcome; `router.delivery` decides what follows. Nothing in this package
+retries a message, or depends on lanes and leases.
 """
 
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ class AttemptError(RouterError):
     """The attempt did not deliver the message.
 
     Args:
-        failure: the kind, which is all that decides what happens next.
+        failure: the kind of failure, on which the retry decision depends.
         reason: one sentence for people, without secrets, bodies or addresses of customers.
         status: the HTTP status, when there was one.
-        retry_after: seconds for which the target asked to be left alone (`Retry-After`), never negative.
-        unreachable: whether there was no connection (name, connect, TLS), as there would be none for any account.
-        logged: the reason as the log may have it, where `reason` may quote the customer.
-        said: what came back instead of a good answer.
-        lost: whether the message took the process that had it with it; it is given up the second time.
-        blameless: whether another message did so. Nothing is held against this one, nor against its target.
+        retry_after: the delay in seconds that the target requested (`Retry-After`), never negative.
+        unreachable: whether no connection was made (name, connect, TLS), independently of the account.
+        logged: the reason without quoted text, for the log, if `reason` may quote the customer.
+        said: the content of an error answer.
+        lost: whether the process crashed on this message; it is given up the second time.
+        blameless: whether the process crashed on another message. Neither this message nor its target is at fault.
 
     """
 
@@ -76,8 +76,8 @@ class AttemptError(RouterError):
 class Attempt:
     """One try at delivering one message.
 
-    `number` counts from 1 and begins again with a replay. `language` is a BCP 47 tag, empty when not known. It may take
-    so many `seconds`.
+    `number` counts from 1 and restarts with a replay. `language` is a BCP 47 tag, empty when not known. `seconds` is
+    the time limit.
     """
 
     account: Account
@@ -96,11 +96,11 @@ class Sender(Protocol):
     def send(self, attempt: Attempt) -> Answer:
         """Deliver the message once and return what the target answered.
 
-        The caller bounds the call with one `gevent.Timeout`. A sender that is ended by it lets go of all it holds
-        and raises `AttemptError`: only it knows whether anything had been sent (`UNKNOWN`) or not (`REFUSED`).
+        The caller bounds the call with one `gevent.Timeout`. A sender that is interrupted by it releases its resources
+        and raises `AttemptError`: only the sender knows whether anything was sent (`UNKNOWN`) or not (`REFUSED`).
 
         Raises:
-            AttemptError: the message was not delivered, or nobody can know.
+            AttemptError: the message was not delivered, or the outcome is unknown.
 
         """
         ...

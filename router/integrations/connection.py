@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection: a request goes out, and as much of an answer as we want comes back.
+"""One HTTP/1.1 connection: sends a request and reads the answer, up to a size limit.
 
-Written on the socket itself, with Node.js's parser (llhttp, as httptools), because the client costs more than the
-request: per request, under gevent, urllib3 takes 150 µs of processor time, http.client 75, geventhttpclient 55, this
-20. What a general client adds to it (redirects, proxies, cookies, retries, decoding) must not happen here.
+It uses the socket directly, with Node.js's parser (llhttp, as httptools), for speed: per request, under gevent, urllib3
+takes 150 µs of processor time, http.client 75, geventhttpclient 55, this module 20. The extra functions of a general
+client (redirects, proxies, cookies, retries, decoding) are not wanted here.
 """
 
 import select
@@ -14,33 +14,34 @@ from typing import Final
 import httptools
 from gevent import Timeout, monkey
 
-# What is read of an answer. Twilio takes TwiML up to 64 KB (https://www.twilio.com/docs/api/errors/11750).
+# The longest body that is read. Twilio accepts TwiML up to 64 KB (https://www.twilio.com/docs/api/errors/11750).
 BODY_LIMIT: Final = 64 * 1024
 HEAD_LIMIT: Final = 64 * 1024
-# A connection that has been idle for longer is not used again. The common servers close after 2 s (gunicorn) and 5 s
-# (Node.js); a request written just as they do is lost with its outcome unknown. A new connection costs far less.
+# A connection that has been idle for longer is not used again. Common servers close idle connections after 2 s
+# (gunicorn) or 5 s (Node.js); the outcome of a request written at that moment is unknown, which is worse than the cost
+# of a new connection.
 IDLE_SECONDS: Final = 1.5
-# A read outlives every attempt: under gevent the attempt's own deadline ends it, this is for plain threads.
+# Longer than any attempt: under gevent the attempt's deadline ends a read; this timeout is for plain threads.
 READ_SECONDS: Final = 30.0
 
 _FINAL: Final = 200  # the first status that is not interim
 
 
 class NothingSentError(Exception):
-    """The connection took not one byte of the request."""
+    """Not one byte of the request could be sent."""
 
 
 class NoAnswerError(Exception):
-    """The request was sent, at least in part, and no head of an answer came; the text says what came instead."""
+    """The request was sent, at least in part, but no response head was received; the text says why."""
 
 
 class Response:
-    """An answer, as far as it came; also what the parser reports to.
+    """An answer, as far as it was received; also the parser's callback object.
 
-    `has_head` says that the head is complete, which is when the outcome is known; `complete` that the whole body came
-    too, and is no more than `BODY_LIMIT` bytes: otherwise `body` is a part of it, worth nothing. `surplus` says that
-    more came than one answer, or an end that was not announced. Header names are in lower case, and a header that came
-    several times is there several times.
+    `has_head` says that the head is complete: then the outcome is known. `complete` says that the whole body was
+    received, too, with at most `BODY_LIMIT` bytes; otherwise `body` is partial and must not be used. `surplus` says
+    that data followed the answer, or that the connection ended unannounced. Header names are in lower case; repeated
+    headers are kept separately.
     """
 
     __slots__ = ("_chunks", "_parser", "complete", "has_head", "headers", "keep_alive", "size", "status", "surplus")
@@ -58,15 +59,15 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """The body, as far as it came."""
+        """The body, as far as it was received."""
         return b"".join(self._chunks)
 
     def header(self, name: bytes) -> str:
-        """Return a header's value, the first if there are several, empty if there is none."""
+        """Return the first value of a header, "" if it is missing."""
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
 
     def feed(self, data: bytes) -> None:
-        """Take what was read; raises NoAnswerError when it is not HTTP."""
+        """Parse received data; raise NoAnswerError when it is not HTTP."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -75,20 +76,20 @@ class Response:
                 raise NoAnswerError("what came back is not HTTP") from error
 
     def end(self) -> None:
-        """Take the end of the connection, which ends a body that has no length of its own."""
+        """Handle the end of the connection, which also ends a body without a length."""
         names = {name for name, _ in self.headers}
         if self.has_head and not names & {b"content-length", b"transfer-encoding"}:
             self.complete = self.size <= BODY_LIMIT
         self.surplus = True
 
     def release(self) -> None:
-        """Let go of the parser, which holds us as we hold it: a cycle for each message keeps the collector busy."""
+        """Drop the parser, which refers back to this object: a reference cycle per message burdens the collector."""
         del self._parser
 
-    # What the parser calls.
+    # Parser callbacks.
 
     def on_message_begin(self) -> None:
-        """Begin; a second final answer is surplus, which makes the connection useless but not the first answer."""
+        """Begin an answer; a second final answer is surplus: the first is valid, but the connection is not reused."""
         if self.has_head:
             self.surplus = True
         else:
@@ -100,7 +101,7 @@ class Response:
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Know the status, unless it is an interim one (100 Continue, 103 Early Hints): then the answer is to come."""
+        """Set the status, unless it is an interim one (100 Continue, 103 Early Hints), which another answer follows."""
         status = self._parser.get_status_code()
         if not self.has_head and status >= _FINAL:
             self.status = status
@@ -128,19 +129,19 @@ class Connection:
         connected.settimeout(READ_SECONDS)
         self._socket = connected
         self._idle_since = 0.0
-        # The system's own poll: gevent's asks the event loop, which takes a hundred times as long.
+        # The system's own poll: gevent's goes through the event loop and takes a hundred times as long.
         self._poll: select.poll = monkey.get_original("select", "poll")()
         self._poll.register(connected, select.POLLIN)
 
     def exchange(self, request: bytes) -> Response:
-        """Send a request and read its answer; afterwards the connection is `closed`, or fit for another one.
+        """Send a request and read its answer; afterwards the connection is `closed`, or reusable.
 
-        The answer is known by its head: when the rest of it breaks off, drips past the deadline or is too long, it is
-        returned as it is, not `complete`. A `gevent.Timeout` that falls due here counts as a connection that broke.
+        The head is enough for an answer: if the body breaks off, exceeds the deadline or is too long, the answer is
+        returned without being `complete`. A `gevent.Timeout` during the exchange counts as a broken connection.
 
         Raises:
-            NothingSentError: the connection was dead before the first byte; the request may go to another one.
-            NoAnswerError: no answer came, and the request may have been processed.
+            NothingSentError: the connection was dead before the first byte; the request may use another connection.
+            NoAnswerError: no answer was received, and the request may have been processed.
 
         """
         response = Response()
@@ -165,19 +166,19 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed by us."""
+        """Whether this side has closed it."""
         return self._socket.fileno() < 0
 
     def usable(self, now: float) -> bool:
-        """Say whether it may carry another request: not idle for long, not closed and not spoken to by the target."""
+        """Say whether it may be reused: not idle for too long, not closed, and without unexpected data."""
         return now - self._idle_since < IDLE_SECONDS and not self._poll.poll(0)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the connection."""
         self._socket.close()
 
     def _send(self, request: bytes) -> bool:
-        """Write the request; say whether all of it went out."""
+        """Write the request; say whether all of it was sent."""
         sent = 0
         try:
             sent = self._socket.send(request)
@@ -187,7 +188,7 @@ class Connection:
             if not sent:
                 self.close()
                 raise NothingSentError(_why(error)) from error
-            return False  # it closed before it had read everything, and may have said why (413)
+            return False  # the target closed before reading all of it, and may have answered (413)
         return True
 
     def _read(self, response: Response) -> None:

@@ -1,9 +1,9 @@
-"""The guarded door: every new connection out goes through here, and only to where it may.
+"""Opens all outbound connections, and only to permitted addresses (protection against SSRF).
 
-The name is resolved once, each address is judged, and the connection is made to that very address: a name that
-resolves otherwise a moment later (DNS rebinding) changes nothing. TLS and the `Host` header go by name. What the door
-does not let out was not processed by anybody, so it is `REFUSED`: the message waits while its ValidityPeriod lasts,
-and an operator who allows the network, or mends the name or the flow, has lost nothing.
+The name is resolved once, each address is checked, and the connection is made to the checked address: a different
+answer to a later look-up (DNS rebinding) has no effect. TLS and the `Host` header use the name. A message that is
+blocked here was not processed by any target, so the result is `REFUSED`: the message waits while its ValidityPeriod
+lasts, and is delivered once the operator allows the network, or corrects the name or the flow.
 """
 
 import socket
@@ -33,10 +33,10 @@ class Door:
 
     Attributes:
         allowed: networks beside the public Internet that may be connected to.
-        own: host and port of the router itself, which would deliver to itself, and of what could pass for it.
+        own: hosts and ports that are the router's own, or equivalent in a signature; blocked, against loops.
         resolver: looks names up.
-        tls: how certificates are verified.
-        is_own: says which addresses are this machine's.
+        tls: the context for verifying certificates.
+        is_own: says whether an address belongs to this machine.
 
     """
 
@@ -49,7 +49,7 @@ class Door:
     def open(self, location: Location, *, whose: str = "", trusted: bool = False) -> socket.socket:
         """Connect to a target of the account `whose`, with TLS when its scheme asks for it.
 
-        A `trusted` location is one that the operator has set; where it lives is not judged.
+        A `trusted` location is one that the operator has configured; its addresses are not checked.
 
         Raises:
             AttemptError: `REFUSED`: not resolved, not allowed, not connected, or TLS failed.
@@ -67,7 +67,7 @@ class Door:
         connection = _connect(location, addresses)
         if location.scheme == "http":
             return connection
-        # The handshake is a step of its own: one that a deadline ends within wrap_socket leaves its socket open.
+        # The handshake is a separate step: if a deadline interrupts it within wrap_socket, the socket stays open.
         try:
             secure = self.tls.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
             connection = secure
@@ -92,13 +92,13 @@ class Door:
 
 
 def make_door(settings: Settings, tls: ssl.SSLContext | None = None) -> Door:
-    """Make the door of this process; `tls` is for targets with a certificate that the system does not know."""
+    """Make the door of this process; `tls` is for targets with a certificate that the system does not trust."""
     own = set()
     for url in (*settings.public_urls, f"http://{settings.bind}"):
         with suppress(ValueError):  # a bind without a host, as `:8000`
             location = locate(url)
-            # What is signed for the URL without its port is taken, too, as Twilio's libraries do (`signed_urls`): a
-            # target there could send back what it gets.
+            # Signatures over the URL without its port are accepted, too, as in Twilio's libraries (`signed_urls`): a
+            # target at that URL could replay requests to this router.
             own |= {(location.host, location.port), (location.host, PORTS[location.scheme])}
     return Door(
         allowed=settings.allowed_networks,
@@ -115,7 +115,7 @@ def _connect(location: Location, addresses: Iterable[AddressInfo]) -> socket.soc
         try:
             connection.settimeout(CONNECT_SECONDS)
             connection.connect(address)
-            # A request is one write; nothing is gained by waiting for more of it.
+            # A request is one write, so Nagle's algorithm would only delay it.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             connection.close()

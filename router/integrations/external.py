@@ -1,4 +1,4 @@
-"""A webhook of the customer's own, or of somebody they trust."""
+"""Forwards to a webhook of the customer, or of a third party that the customer trusts."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from router.settings import Account
 class External:
     """Forwards to `Integration.Url`, signed with `Integration.SigningKey` where the flow has one.
 
-    With a signing key of its own, the receiver verifies without knowing the account's auth token. Of two keys the
-    receiver may have either: one replaces the other.
+    With a separate signing key, the receiver can verify without knowing the account's auth token. If there are two
+    keys, the receiver may have either one, which allows key rotation.
     """
 
     http: Http

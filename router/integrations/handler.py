@@ -1,6 +1,6 @@
-"""Handlers: functions of the operator's own that take a message and say what to answer.
+"""Handlers: the operator's own functions, which receive a message and return the answer.
 
-They run in a process of their own beside each worker; `router.handling` says how, and why.
+They run in a separate process for each worker; `router.handling` explains how and why.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from router.message.twiml import TRACEBACK, Answer, Said
 from router.settings import Account, HandlerSetting
 
 XML: Final = "text/xml; charset=utf-8"
-# How much of an exception's own text is kept with the delivery.
+# The number of characters of an exception's text that are stored with the delivery.
 REASON_LIMIT: Final = 200
 
 
@@ -36,8 +36,8 @@ class Handler:
     def send(self, attempt: Attempt) -> Answer:
         """Call the handler; see `Sender.send`.
 
-        `Undeliverable` is permanent, any other exception is a failure, and a handler that was ended has done nobody
-        knows what.
+        `Undeliverable` is permanent, any other exception is a failure, and the outcome of a handler that was ended is
+        unknown.
         """
         name = attempt.flow.integration.handler
         setting = self.settings.get(name)
@@ -68,7 +68,7 @@ def load_handlers(settings: Mapping[str, HandlerSetting]) -> Handler:
 
 
 def _error(handler: str, reply: Reply, attempt: Attempt) -> AttemptError:
-    """Say what a handler did instead of returning an answer; what it said itself may quote the customer."""
+    """Make the error for a handler that returned no answer; the handler's own text may quote the customer."""
     if reply.kind is Kind.ENDED:
         return AttemptError(Failure.UNKNOWN, f"{handler} did not end in time")
     words = [_discreet(word, attempt) for word in reply.words]
@@ -84,7 +84,7 @@ def _error(handler: str, reply: Reply, attempt: Attempt) -> AttemptError:
 
 
 def _discreet(text: str, attempt: Attempt) -> str:
-    """Shorten an exception's text to one line that gives neither the account's secrets nor the customer away."""
+    """Shorten an exception's text to one line without the account's secrets and the customer's data."""
     for secret in _secrets(attempt.account):
         text = text.replace(secret, "•••")
     sender = attempt.message.from_

@@ -1,7 +1,7 @@
 """Forwarding a message over HTTP: what `proxy`, `studio` and `external` have in common.
 
-The body goes on byte for byte as Twilio sent it, signed anew for the target's own URL. Redirects are never followed
-and the environment's proxies are not asked.
+The body is forwarded byte for byte as Twilio sent it, and signed for the target's URL. Redirects are never followed,
+and the proxy settings of the environment are ignored.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from router.message.signature import Key, keys_for, sign, sign_time
 from router.message.twiml import Answer, said_of
 from router.settings import Account
 
-# What Twilio's own forwarder calls itself, and what its hosts are used to.
+# The user agent of Twilio's own requests, which Twilio's hosts expect.
 TWILIO_AGENT: Final = "TwilioProxy/1.1"
 
-# Answers that say nothing was processed, and answers that ask for another try; DESIGN 7.
+# Statuses which say that nothing was processed, and statuses that ask for a retry; DESIGN 7.
 REFUSALS: Final = frozenset((429, 503))
 FAILURES: Final = frozenset((408, 425))
 FORBIDDEN: Final = 403
@@ -49,7 +49,7 @@ class Http:
 
     Args:
         door: makes the connections.
-        webhooks_url: the base of Twilio's webhooks, `ROUTER_TWILIO_WEBHOOKS_URL`, which the operator has set.
+        webhooks_url: the base of Twilio's webhooks, `ROUTER_TWILIO_WEBHOOKS_URL`, set by the operator.
 
     """
 
@@ -64,15 +64,14 @@ class Http:
     ) -> Answer:
         """Send the message to a URL, signed with the first of `keys`.
 
-        When one of Twilio's hosts answers 403, which is how a key looks that has just been rotated away, it is sent
-        once more with the second one.
+        If one of Twilio's hosts answers 403, as after a key rotation, the message is sent again with the second key.
 
         Args:
             attempt: the message.
-            url: where to.
-            keys: the account's, or the flow's own, in the order to try them.
+            url: the target's URL.
+            keys: the account's or the flow's keys, in the order to try them.
             trusted: whether the URL is under a base that the operator has set.
-            either: whether a host that is not Twilio's, too, may have either of two keys.
+            either: whether the second key is also tried at a host that is not Twilio's.
 
         Raises:
             AttemptError: as `Sender.send` says.
@@ -92,13 +91,13 @@ class Http:
             timed = "" if is_twilio else sign_time(signature, int(time.time()), tried)
             head = _head(attempt, location, signature, timed)
             response = self._post(location, head + attempt.raw.body, whose=attempt.account.sid, trusted=trusted)
-            if response.status != FORBIDDEN or not response.complete:  # cut short may be by the attempt's own deadline
+            if response.status != FORBIDDEN or not response.complete:  # incomplete: perhaps the deadline has passed
                 break
         _judge(location, response)
         return _answer(location, response)
 
     def post(self, url: str, form: bytes, *, authorization: str) -> Answer:
-        """Post a form to a URL under a base that the operator has set, as our own request and not a message's.
+        """Post a form to a URL under a base that the operator has set; the router's own request, not a message.
 
         Raises:
             AttemptError: as `Sender.send` says; every status but 2xx is one.
@@ -124,7 +123,7 @@ class Http:
 
     def _post(self, location: Location, request: bytes, *, whose: str = "", trusted: bool) -> Response:
         target = (location.origin, trusted)
-        # An idle connection may turn out dead at the first byte. Then nothing was sent, and a new one takes its place.
+        # If an idle connection is dead at the first byte, nothing was sent, and the request uses a new connection.
         idle = self._pool.take(target)
         if idle is not None:
             try:
@@ -136,7 +135,7 @@ class Http:
             return self._exchange(target, connection, location, request)
         except NothingSentError as error:
             raise AttemptError(Failure.REFUSED, f"{location.origin}: {error}") from error
-        except Timeout as error:  # the attempt's own deadline; once connected, `Connection` takes it
+        except Timeout as error:  # the attempt's deadline; once connected, `Connection` handles it
             raise AttemptError(Failure.REFUSED, f"{location.origin} could not be reached in time") from error
 
     def _exchange(
@@ -151,15 +150,15 @@ class Http:
 
 
 def auth_tokens(account: Account) -> tuple[Key, ...]:
-    """Make the keys that the account signs with towards Twilio: its auth tokens, in order of preference.
+    """Return the account's keys for requests to Twilio: its auth tokens, in order of preference.
 
-    Shared keys stay out: nothing says that Twilio's own hosts take what they sign.
+    Shared keys are excluded: it is not documented that Twilio's own hosts accept their signatures.
     """
     return keys_for(account.auth_tokens, (), None)
 
 
 def retry_after(value: str, now: float) -> float | None:
-    """Read a `Retry-After` header: seconds, or an HTTP date; `now` is in Unix seconds. None when it says neither.
+    """Parse a `Retry-After` header: seconds, or an HTTP date; `now` is in Unix seconds. None if it is neither.
 
     https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3
     """
@@ -173,10 +172,10 @@ def retry_after(value: str, now: float) -> float | None:
 
 
 def _signed_parts(location: Location, attempt: Attempt) -> tuple[Location, Collection[tuple[str, str]]]:
-    """Return what is signed: URL and form or, for a body that is not a form, a URL that holds its hash."""
+    """Return what is signed: URL and form or, for a body that is not a form, a URL that contains its hash."""
     raw, params = attempt.raw, attempt.message.params
     if raw.is_form:
-        # The message has the fields already, less the repeated ones; to decode them again is a quarter of an attempt.
+        # The message has its fields decoded, without repeated ones; decoding them again costs a quarter of an attempt.
         return location, params.items() if len(params) == raw.body.count(b"&") + 1 else raw.fields()
     digest = hashlib.sha256(raw.body).hexdigest()
     query = f"{'&' if '?' in location.path else '?'}bodySHA256={digest}"
@@ -215,7 +214,7 @@ def _head(attempt: Attempt, location: Location, signature: str, timed: str) -> b
 
 
 def _judge(location: Location, response: Response) -> None:
-    """Say which kind of failure a status is, unless it is success; and keep what the target said of it."""
+    """Raise the kind of failure that a status means, with the target's error text; return for a success."""
     status = response.status
     if 200 <= status < 300:  # noqa: PLR2004
         return
@@ -231,8 +230,8 @@ def _judge(location: Location, response: Response) -> None:
     readable = response.header(b"content-encoding") in {"", "identity"}
     body, reason = response.body if readable else b"", f"{location.origin} answered {status}"
     if leads_to := response.header(b"location") if status in REDIRECTS else "":
-        # Followed, the signature would be for another URL than the one that is called, and whatever it says would be
-        # called from here.
+        # Redirects are not followed: the signature covers another URL, and the target could make this
+        # router call any URL.
         reason += ", a redirect. Redirects are not followed: a message is signed for one URL, that of its flow. "
         reason += "Give the flow the URL that this one leads to"
         body = f"Location: {leads_to}\n\n".encode() + body
@@ -246,7 +245,7 @@ def _judge(location: Location, response: Response) -> None:
 
 
 def _answer(location: Location, response: Response) -> Answer:
-    """Return what the target answered; a body that did not come whole, or is compressed unasked, is left out."""
+    """Return the target's answer; an incomplete body, or one compressed without request, is left out."""
     flaw = ""
     if not response.complete:
         flaw = f"it is over {BODY_LIMIT // 1024} KiB" if response.size > BODY_LIMIT else "it did not come whole"

@@ -1,4 +1,4 @@
-"""A target's URL, taken apart once: what is dialled, what is requested, what is signed."""
+"""A target's URL, parsed once: the address to connect to, the request line, and the URL to sign."""
 
 import base64
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from router.url import PORTS, origin
 
-# Everything a URL may hold is left as it was written, because the signature covers it byte for byte: only what
-# cannot travel in a request line (blanks, control characters, text that is not ASCII) is escaped.
+# The URL is left as it was written, because the signature covers it byte for byte: only characters that are not
+# allowed in a request line (blanks, control characters, non-ASCII text) are escaped.
 _AS_WRITTEN = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a request goes.
+    """The destination of a request.
 
     Attributes:
         url: the URL as requested and signed: without fragment and credentials, which Twilio does not sign either
             (https://www.twilio.com/docs/usage/security#validating-requests); the port stays as it was written.
         scheme: `http` or `https`.
-        host: name or address to dial, in lower case, IDNA-encoded, an IPv6 address without its brackets.
-        port: the port to dial.
+        host: name or address to connect to, in lower case, IDNA-encoded, an IPv6 address without its brackets.
+        port: the port to connect to.
         netloc: the `Host` header.
         path: path and query, as in the request line.
-        authorization: the `Authorization` header that credentials in the URL ask for, or empty.
-        origin: the target's name: `scheme://host`, and the port unless it is the scheme's own.
+        authorization: the `Authorization` header for the credentials in the URL, or empty.
+        origin: the target's name: `scheme://host`, and the port unless it is the scheme's default.
 
     """
 
@@ -41,7 +41,7 @@ class Location:
 
 @lru_cache(maxsize=4096)
 def locate(url: str) -> Location:
-    """Take a target's URL apart.
+    """Parse a target's URL.
 
     Raises:
         ValueError: not an absolute `http` or `https` URL.

@@ -1,4 +1,4 @@
-"""Twilio's Message resource: sends what an integration answered too late for the webhook.
+"""Twilio's Message resource: sends an integration's answer that came too late for the webhook.
 
 https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource
 """
@@ -28,7 +28,7 @@ class Messages:
         """Send one message; return its SID.
 
         Raises:
-            AttemptError: it was not sent, or nobody can know.
+            AttemptError: it was not sent, or the outcome is unknown.
 
         """
         form = [("To", to), ("From", from_), *(("MediaUrl", url) for url in outgoing.media)]

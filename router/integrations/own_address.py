@@ -1,20 +1,20 @@
-"""Which addresses are this machine's own: what listens there may trust whoever is on the same machine."""
+"""Detects this machine's own addresses: services there may trust every local client, so targets must not use them."""
 
 import socket
 from typing import Final
 
-# Addresses that no machine has: for documentation, RFC 5737 and RFC 3849.
+# Addresses that no machine has, reserved for documentation: RFC 5737 and RFC 3849.
 _NOBODYS: Final = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 _DISCARD: Final = 9
 
 
 def is_own(address: str) -> bool:
-    """Say whether one of this machine's interfaces has the address, now: they come and go.
+    """Say whether one of this machine's interfaces has the address at present; interfaces may change.
 
-    The kernel is asked, some 20 µs: a socket can be bound to own addresses only. Where it can be bound to any
-    (`ip_nonlocal_bind`, as on machines that take over another's address), the source tells that it would choose for a
-    connection to there, without sending anything: an own address is reached from itself, unless it is a second one
-    of its subnet.
+    The kernel decides, in some 20 µs: a socket can be bound to own addresses only. If it can be bound to any address
+    (`ip_nonlocal_bind`, as on machines that take over another's address), the source address is compared that the
+    kernel would choose for a connection to it, without sending anything: for an own address it is the address itself,
+    unless it is a secondary address of its subnet.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     if not _can_bind(family, address):

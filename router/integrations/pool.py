@@ -1,4 +1,4 @@
-"""Connections that wait for their next request."""
+"""The pool of idle connections."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -13,9 +13,9 @@ IDLE_PER_TARGET: Final = 64
 class Pool:
     """The idle connections of one process, by target.
 
-    One that the target has closed, or has spoken on, or that has idled for `IDLE_SECONDS`, is never handed out. What
-    remains is the moment in which a request and the target's close cross on the wire: nobody can tell whether that
-    request was read, so its outcome is unknown, as RFC 9110 section 9.2.2 has it for a POST.
+    A connection that the target has closed or sent data on, or that has been idle for `IDLE_SECONDS`, is not reused.
+    One race remains: the target may close the connection while a request is on its way. It cannot be known whether the
+    request was read, so its outcome is unknown: RFC 9110, section 9.2.2, for a POST.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,7 +24,7 @@ class Pool:
         self._sweep_at = 0.0
 
     def take(self, key: Hashable) -> Connection | None:
-        """Take the connection used last, or None."""
+        """Return the most recently used connection, or None."""
         waiting = self._idle.get(key)
         if not waiting:
             return None
@@ -37,7 +37,7 @@ class Pool:
         return None
 
     def give(self, key: Hashable, connection: Connection) -> None:
-        """Keep a connection for the next request, if it is fit for one."""
+        """Keep a connection for the next request, if it is reusable."""
         if connection.closed:
             return
         waiting = self._idle.setdefault(key, [])
@@ -51,14 +51,14 @@ class Pool:
             self._sweep(now)
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all connections."""
         for waiting in self._idle.values():
             for connection in waiting:
                 connection.close()
         self._idle.clear()
 
     def _sweep(self, now: float) -> None:
-        """Close what has idled for too long, at every target."""
+        """Close the connections of all targets that have been idle for too long."""
         for key, waiting in list(self._idle.items()):
             kept = []
             for connection in waiting:

@@ -1,4 +1,4 @@
-"""The Flex Proxy webhook: the way into Flex's legacy messaging.
+"""The Flex Proxy webhook: the entry point of Flex's legacy messaging.
 
 https://www.twilio.com/docs/flex/developer/messaging/inbound-messages-channels
 """

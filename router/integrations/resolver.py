@@ -1,12 +1,12 @@
-"""Names to addresses, without letting a dead name hold up the living ones.
+"""Resolves names in such a way that names with dead name servers do not delay the others.
 
-gevent's own resolver has ten threads, and `getaddrinfo` for a dead domain holds one for ten seconds or more: ten such
-look-ups stall every connection of the process. Here a name is looked up once at a time however many ask for it, a
-failure is remembered for a moment, nobody waits longer than a look-up may take, and the threads are our own.
+gevent's own resolver has ten threads, and `getaddrinfo` for a dead domain blocks one for ten seconds or more: ten such
+look-ups stall every connection of the process. Here concurrent requests for a name share one look-up, failures are
+cached for a short time, waiting is limited to the time of one look-up, and the threads are separate.
 
-An account may begin another look-up while it has fewer under way than threads are free, so one whose name servers are
-silent has half of the threads at most. One that has none under way may always begin one, and so may the router itself,
-for Twilio's names: there are some more threads for that.
+An account may start another look-up while it has fewer in progress than there are free threads, so an account whose
+name servers do not answer uses at most half of the threads. An account without a look-up in progress may always start
+one, and so may the router itself, for Twilio's names: extra threads are reserved for that.
 """
 
 import time
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 Lookup = Callable[[str, int], list[AddressInfo]]
 
-# glibc asks each name server for 5 s before it turns to the next; who has not answered by then is not going to.
+# glibc waits 5 s for each name server before it tries the next; a later answer is unlikely.
 LOOKUP_SECONDS: Final = 5.0
-# How long a name that failed is not asked for again: shorter than the breaker's probe (5 s), which shall be a real one.
+# How long a failure is cached: shorter than the breaker's probe interval (5 s), so that a probe makes a new look-up.
 NEGATIVE_SECONDS: Final = 2.0
-# Look-ups at a time that accounts share; a thread costs memory only while its name server is silent.
+# Concurrent look-ups, shared by the accounts; a thread costs memory only while its name server does not answer.
 THREADS: Final = 32
-# And in all, with those of accounts that have no other one under way.
+# Concurrent look-ups in total, with the reserved ones: for the router, and accounts without one in progress.
 THREADS_MOST: Final = 128
-# Failures remembered at a time; beyond it those that are over are forgotten.
+# Cached failures; above this number, expired ones are dropped.
 REMEMBERED: Final = 1024
 
 
 def system_lookup(host: str, port: int) -> list[AddressInfo]:
-    """Ask the system, in the calling native thread."""
+    """Call the system's resolver, in the calling native thread."""
     found: list[AddressInfo] = monkey.get_original("socket", "getaddrinfo")(host, port, type=SOCK_STREAM)
     return found
 
@@ -68,10 +68,10 @@ class Resolver:
         Args:
             host: the name.
             port: the port.
-            whose: the account that sends there, "" for a host that the operator has set.
+            whose: the account whose message is sent, "" for a host that the operator has set.
 
         Raises:
-            AttemptError: `REFUSED`: no such name, or nobody said so in time.
+            AttemptError: `REFUSED`: no such name, or no answer in time.
 
         """
         key = (host, port)
@@ -89,17 +89,17 @@ class Resolver:
         return found
 
     def _fly(self, key: tuple[str, int], now: float, whose: str) -> list[AddressInfo] | str:
-        """Join the look-up of this name that is under way, or begin one; a str says why there is no address."""
+        """Join the look-up of this name in progress, or start one; a str says why there is no address."""
         pool = self._pool
         if pool is None:
             pool = self._pool = ThreadPool(THREADS_MOST)
         if pool.hub is not get_hub():
-            # A plain thread beside the one that greenlets share: it holds up nobody but itself.
+            # Called from a plain thread, not the one that the greenlets share: only this thread blocks.
             return self._look_up(key)
         since, flight = self._flights.get(key, (now, None))
         if flight is None:
             if not self._may_begin(whose):
-                # It says nothing about this name: not remembered, and no reason to think that the host is down.
+                # This is not a failure of the name itself: it is not cached, and the host does not count as down.
                 raise AttemptError(Failure.REFUSED, f"{key[0]}: too many names are being looked up at once")
             flight = pool.spawn(self._look_up, key)
             self._flights[key] = (now, flight)
