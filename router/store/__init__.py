@@ -28,10 +28,10 @@ _DAY = 24 * _HOUR
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What the rest of the product uses of Redis.
+    """The interface of the store for the other packages.
 
-    There are two connections: one for the calls that a webhook or an attempt waits for, and one for people and
-    clean-up, so that a long list is never in a message's way.
+    There are two connections: one for the calls that a webhook or an attempt waits for, and one for administration and
+    clean-up, so that long lists do not delay messages.
     """
 
     flows: FlowStore

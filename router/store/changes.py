@@ -1,7 +1,7 @@
-"""What was done to Flex Flows: who, when, and which values changed; never a secret.
+"""The change log of Flex Flows: the user, the time, and the changed values; never a secret.
 
-The scripts that write a flow add the entry themselves, so that no change is without one. It is a stream of its account,
-trimmed to the newest.
+The scripts that write a flow add the log entry in the same step, so that no change is missing. The log is one stream
+per account, trimmed to the newest entries.
 """
 
 import json
@@ -15,12 +15,12 @@ from router.flow.flex_flow import FlexFlow
 from router.store.client import Client
 from router.store.keys import AccountKeys
 
-# Changes kept for each account, give or take a hundred: some 4 MB when all of them are new flows. They are one list for
-# all flows, for a list of its own would cost a flow some 300 bytes from the start, of the 1 KB that it may take.
+# Approximate number of changes kept for each account: some 4 MB if all of them are new flows. All flows share one list:
+# a separate list would cost each flow some 300 bytes, of the 1 KB that it may take.
 KEPT: Final = 10_000
 # Entries read in one call, some 200 KB.
 _CHUNK: Final = 500
-# Characters of a text that are kept: FallbackTwiml may have 64 KiB.
+# Characters kept of a text: FallbackTwiml may have 64 KiB.
 _TEXT: Final = 200
 _CHANGED: Final = "changed"
 
@@ -30,14 +30,14 @@ class FlowChange:
     """One change of one flow.
 
     Args:
-        account_sid: whose flow.
-        id: its place in the list, as `1790000000000-0`.
-        at: when, in ms since 1970 by the store's clock.
-        by: who: the user name of a REST request, or a command.
+        account_sid: the account of the flow.
+        id: the id of the stream entry, as `1790000000000-0`.
+        at: the time, in ms since 1970 by the store's clock.
+        by: the user name of a REST request, or the name of a command.
         action: created, updated or deleted.
         flex_flow_sid: the flow.
-        fields: values before and after by the names that flow files use; None where there was none. A secret has no
-            value before, and `changed` after.
+        fields: old and new values by the names in flow files; None for no value. A secret has None as its old value,
+            and `changed` as its new one.
     """
 
     account_sid: str
@@ -49,7 +49,7 @@ class FlowChange:
     fields: Mapping[str, tuple[Any, Any]]
 
     def resource(self) -> dict[str, Any]:
-        """Return it as JSON shows it."""
+        """Return the change as shown in JSON."""
         return {
             "id": self.id,
             "account_sid": self.account_sid,
@@ -62,7 +62,7 @@ class FlowChange:
 
 
 def describe(before: FlexFlow | None, after: FlexFlow | None) -> str:
-    """Write down what changed in a flow, as the stream keeps it; `before` is None for a new one, `after` for none."""
+    """Describe a change for the stream; `before` is None for a new flow, `after` is None for a deleted one."""
     action = "updated" if before and after else "created" if after else "deleted"
     fields = {
         each.key: (None, _CHANGED) if each.secret else (_short(each.before), _short(each.after))
@@ -76,7 +76,7 @@ def _short(value: Any) -> Any:
 
 
 class ChangeLog:
-    """Reads what was done to flows."""
+    """Reads the change log."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -87,10 +87,10 @@ class ChangeLog:
         """Walk the changes from the newest to the oldest.
 
         Args:
-            account_sid: whose flows.
-            flex_flow_sid: only those of this flow.
+            account_sid: the account of the flows.
+            flex_flow_sid: only changes of this flow.
             before: the id of the change to begin after, on the way back.
-            since: ms since 1970; none older.
+            since: ms since 1970; older changes are left out.
         """
         stream = AccountKeys(account_sid).changes
         top = f"({before}" if before else "+"

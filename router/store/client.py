@@ -1,11 +1,11 @@
 """Calls to Redis over one connection that all greenlets of a process share.
 
-Much of a call's cost is the client's and the disk's, not the store's. So commands are sent as soon as they are there,
-those of one round of the event loop in one system call, without waiting for the replies of the ones before; the store
-writes what it finds waiting with one fsync. Replies come in the order of the commands.
+Much of a call's cost is in the client and the disk, not in the store. So commands are pipelined: those of one round of
+the event loop are sent in one system call, without waiting for earlier replies, and the store commits all pending
+commands with one fsync. Replies come in the order of the commands.
 
-No call is ever repeated here: redis-py's own repetition would run a script twice whose reply was lost, so it is off,
-and who can repeat safely (with a token) does.
+This module never retries a call: redis-py's retry would run a script twice if a reply was lost, so it is off. Callers
+whose call is idempotent (with a token) retry themselves.
 """
 
 import hashlib
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 Word: TypeAlias = str | bytes | int | float
 
-# A store that does not answer within this many seconds is away: DESIGN 7, "store call 1 s".
+# A store that does not answer within this many seconds is unavailable: DESIGN 7, "store call 1 s".
 CALL_SECONDS: Final = 1.0
-# A connection that was not used for so long is looked at before it is.
+# A connection that was idle for so long is checked before it is used.
 IDLE_SECONDS: Final = 0.5
 # Commands in one pipeline at most. 256 accepts of the largest body allowed are 32 MB, well under a client's limits.
 BATCH: Final = 256
@@ -46,7 +46,7 @@ BATCH: Final = 256
 class Script:
     """A Lua script of this package, named by its file, called by its digest.
 
-    A line `--include other` stands for the whole of other.lua: what several scripts do has one place.
+    A line `--include other` is replaced by the content of other.lua: code shared by several scripts.
     """
 
     def __init__(self, name: str) -> None:
@@ -79,7 +79,7 @@ def _pack(*words: Word) -> bytes:
 
 
 class _Call:
-    """One command on its way, and where its caller waits."""
+    """One command in progress, and the event for its caller."""
 
     __slots__ = ("command", "reply", "writes")
 
@@ -89,13 +89,13 @@ class _Call:
         self.reply: AsyncResult[Any] = AsyncResult()
 
     def fail(self, error: StoreUnavailable) -> None:
-        """Give the caller an error of its own: one that is raised in many greenlets would gather their tracebacks."""
+        """Give the caller a new error object: one shared by many greenlets would collect all their tracebacks."""
         if not self.reply.ready():
             self.reply.set_exception(type(error)(*error.args))
 
 
 class _Link:
-    """A connection with its commands under way, in the order of their replies."""
+    """A connection with its pending commands, in the order of their replies."""
 
     def __init__(self, pool: Any, wait: bytes, replicas: int) -> None:
         self._pool = pool
@@ -109,14 +109,14 @@ class _Link:
         self.broken = False
 
     def closed_while_idle(self) -> bool:
-        """Say whether the store closed the connection since it was last used, as one does that stops or fails over.
+        """Say whether the store closed the connection since it was last used, as at a restart or failover.
 
-        A command sent into it would fail although a new connection would do. Under load nobody asks.
+        A command sent over it would fail although a new connection would work. Under load there is no such check.
         """
         if self.broken or self._pending or time.monotonic() - self._used < IDLE_SECONDS:
             return False
         try:
-            return bool(self._connection.can_read())  # nothing is due, so what is there to read is the end
+            return bool(self._connection.can_read())  # no reply is pending: it is the end of the connection
         except (redis.RedisError, OSError):
             return True
 
@@ -134,13 +134,13 @@ class _Link:
                 for _ in loads:
                     self._connection.read_response(disable_decoding=True)
         except BaseException as error:
-            self._drop()  # else the pool counts it as in use, and runs dry while the store is loading
+            self._drop()  # otherwise the pool counts it as in use, and is exhausted while the store is loading
             if error is timeout:
                 raise StoreUnavailable(f"no connection to the store within {seconds:g} s") from None
             raise
 
     def send(self, calls: list[_Call]) -> None:
-        """Send commands; their callers hear of them when the replies are there, or the connection is not any more."""
+        """Send commands; their callers are notified when the replies arrive, or the connection is lost."""
         self._used = time.monotonic()
         self._pending.extend(calls)
         commands = [call.command for call in calls]
@@ -157,7 +157,7 @@ class _Link:
             self.close(error)
 
     def close(self, error: StoreUnavailable) -> None:
-        """Drop the connection; whoever waits for a reply is told."""
+        """Close the connection; the callers that wait for a reply get the error."""
         self._drop()
         waiting = [call for call in self._pending if call] + [call for call, _ in self._unconfirmed]
         self._pending.clear()
@@ -173,7 +173,7 @@ class _Link:
             self._pool.release(connection)
 
     def _read(self) -> None:
-        """Hand out replies for as long as any is due."""
+        """Read replies and pass them to their callers while any is pending."""
         try:
             while self._pending:
                 with _errors():
@@ -231,8 +231,8 @@ class Client:
     def call(self, *words: Word, writes: bool = False) -> Any:
         """Send one command and return its reply (bytes, int, list or None).
 
-        Raises `StoreUnavailable` when there was no answer (it may or may not have run), `StoreRefused` when the store
-        said no.
+        Raises `StoreUnavailable` when there was no answer (the command may or may not have run), `StoreRefused` when
+        the store answered with an error.
         """
         return self._enqueue(words, writes=writes).reply.get()
 
@@ -241,7 +241,7 @@ class Client:
         return [call.reply.get() for call in [self._enqueue(words, writes=False) for words in commands]]
 
     def close(self) -> None:
-        """Drop the connection; the next call makes a new one."""
+        """Close the connection; the next call makes a new one."""
         link, self._link = self._link, None
         if link is not None:
             link.close(StoreUnavailable("the connection to the store was closed"))
@@ -251,11 +251,11 @@ class Client:
         self._outbox.append(call)
         if not self._sending:
             self._sending = True
-            gevent.spawn(self._send)  # runs when the greenlets that are ready now have put their commands in
+            gevent.spawn(self._send)  # runs after the greenlets that are ready now have queued their commands
         return call
 
     def _send(self) -> None:
-        """Send what has gathered."""
+        """Send the queued commands."""
         try:
             while self._outbox:
                 if self._link is not None and self._link.closed_while_idle():
@@ -270,7 +270,7 @@ class Client:
                 batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
                 self._link.send(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            # There is no connection to be had: whoever gathered meanwhile is told at once, their own time is short.
+            # No connection could be made: all callers that are queued by now fail at once, as their time is short, too.
             failed, self._outbox = self._outbox, []
             for call in failed:
                 call.fail(_unavailable(error))
@@ -285,7 +285,7 @@ def _unavailable(error: Exception) -> StoreUnavailable:
 
 @contextmanager
 def _errors() -> "Iterator[None]":
-    """Turn what the connection raises into ours."""
+    """Convert the errors of the connection to ours."""
     started = time.monotonic()
     try:
         yield
@@ -295,8 +295,8 @@ def _errors() -> "Iterator[None]":
         raise StoreUnavailable(f"the store did not answer ({reason}, after {waited:.1f} s)") from error
 
 
-# Errors after which this connection is of no use: another master was elected, the store is starting, scripts were
-# flushed (the next connection loads them), the password changed.
+# Errors after which this connection is closed: another master was elected, the store is starting, scripts were flushed
+# (the next connection loads them), the password changed.
 _GONE: Final = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.BusyLoadingError,
@@ -308,7 +308,7 @@ _GONE: Final = (
 
 
 def connection_pool(url: str, call_seconds: float) -> Any:
-    """Make redis-py's pool for a `redis`, `rediss` or `unix` URL, or what stands for it where there are Sentinels."""
+    """Make redis-py's pool for a `redis`, `rediss` or `unix` URL, or a `SentinelPool` for a URL with Sentinels."""
     options: dict[str, Any] = {
         "socket_timeout": call_seconds,
         "socket_connect_timeout": call_seconds,

@@ -1,4 +1,4 @@
-"""Contacts in Redis: what `accept` learns of them, and what the operator sets. See contact_link.lua for the keys."""
+"""Contacts in Redis: what `accept` collects, and the operator's settings. See contact_link.lua for the keys."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ ALL: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A contact as kept: addresses in canonical form, the first known one first; `stays` by our address."""
+    """A stored contact: addresses in canonical form, the first known one first; `stays` by our address."""
 
     account_sid: str
     identity: str
@@ -28,8 +28,8 @@ class Contact:
 class Contacts:
     """Reads and changes contacts.
 
-    `sticky_hours` is how long a conversation may be idle, `keep_seconds` how long a contact is kept that nothing was
-    set of.
+    `sticky_hours` is how long a conversation may be idle; `keep_seconds` is how long a contact without explicit
+    settings is kept.
     """
 
     def __init__(self, client: Client, *, sticky_hours: float, keep_seconds: float) -> None:
@@ -38,7 +38,7 @@ class Contacts:
         self._keep_ms = int(keep_seconds * 1000)
 
     def get(self, account_sid: str, identity: str) -> Contact | None:
-        """Read the contact that an address belongs to; None when nobody knows it."""
+        """Read the contact that an address belongs to; None for an unknown address."""
         prefix = AccountKeys(account_sid).contacts
         found = self._read(prefix + contact_id(identity))
         if b"of" in found:
@@ -46,7 +46,7 @@ class Contacts:
         return _contact(account_sid, found) if found else None
 
     def first(self, account_sid: str, identities: Sequence[str]) -> Contact | None:
-        """Read the contact that `accept` would find by the addresses which a message names."""
+        """Read the contact that `accept` would find by the addresses in a message."""
         return next((found for each in identities if (found := self.get(account_sid, each))), None)
 
     def change(  # noqa: PLR0913 - what may be changed, by keyword
@@ -62,18 +62,18 @@ class Contacts:
         assignment: tuple[str, str, str] | None = None,
         lasting: bool = False,
     ) -> bool:
-        """Change what is kept of a contact, in one step; False where there is none, and only something to forget.
+        """Change a contact atomically; False if it does not exist and there is nothing to set.
 
         Args:
             account_sid: the account.
             identity: one of the contact's addresses, in canonical form.
-            version: random, for what is known of the contact then.
+            version: a random value, the new version of the contact.
             preference: the language that the contact chose, "" to forget it; None to leave it.
-            language: the language that the contact is known to use, as above.
+            language: the language that the contact is known to use; "" and None as above.
             aliases: further addresses of the same person.
-            close: our address with which the conversation ends, `ALL` for all.
-            assignment: our address, the flow that the conversation shall have, and its language.
-            lasting: whether the contact is kept until it is erased, as it is where a language is set.
+            close: our address whose conversation with the contact ends, `ALL` for all conversations.
+            assignment: our address, the flow to assign to the conversation, and its language.
+            lasting: whether the contact is kept until it is erased, as it always is if a language is set.
 
         """
         prefix = AccountKeys(account_sid).contacts
@@ -85,7 +85,7 @@ class Contacts:
         return bool(self._client.script("contact", keys, [version, json.dumps(given)]))
 
     def erase(self, account_sid: str, identity: str) -> Contact | None:
-        """Forget a contact and its aliases; return what was known, None when that was nothing."""
+        """Erase a contact and its aliases; return the erased contact, None if it did not exist."""
         found = self._client.script("erase_contact", [AccountKeys(account_sid).contacts + contact_id(identity)], [])
         return _contact(account_sid, _pairs(found)) if found else None
 

@@ -1,4 +1,4 @@
-"""What became of messages: the records that the lanes write, read for people."""
+"""Reads the delivery records that the lanes write, for lists and queries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Final
 from router.store.client import Client, script
 from router.store.keys import AccountKeys
 
-# Entries of an index that are read at a time when it is searched.
+# Index entries read in one call.
 PAGE: Final = 100
-# Records that are read at a time: 10 times 128 KiB is the most that their reply can weigh, beside answers of 64 KiB.
+# Records read in one call: a reply has at most 10 times 128 KiB, plus answers of 64 KiB.
 TOGETHER: Final = 10
-# Due sets that one call counts: some 2 ms of the store's time.
+# Due sets counted in one call: some 2 ms of the store's time.
 BACKLOG: Final = 500
 # Dead messages counted by state at most: some 5 ms of the store's time.
 DEAD_MOST: Final = 10_000
@@ -19,14 +19,14 @@ DEAD_MOST: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message and what became of it.
+    """A message and its delivery.
 
     `state` is one of queued, sending, delivered, undelivered, unrouted, redirected; `accepted_at` is in ms since 1970
-    by the store's clock; `raw` is the packed request (`Raw`); `why` are the steps of the route and
-    `history` a line for each attempt. A `recovered` one was fetched from Twilio afterwards, and is never answered.
-    `language` is the message's where a flow that has conditions took it, `lang` what the webhook's URL said of it.
-    `replied` is what became of an answer that came too late for the webhook. `said` is what the last attempt got in
-    the place of a good answer: the content type, and below it the first characters.
+    by the store's clock; `raw` is the packed request (`Raw`); `why` holds the steps of the route and `history` a line
+    for each attempt. A `recovered` message was fetched from Twilio later, and is never answered. `language` is the
+    detected language, if the flow's address has conditions; `lang` is the language in the webhook's URL. `replied` is
+    the outcome of an answer that came too late for the webhook. `said` is the error answer of the last attempt: the
+    content type, and on the next lines the first characters.
     """
 
     account_sid: str
@@ -53,10 +53,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a queued message waits for in its lane.
+    """The position of a queued message in its lane.
 
-    `head` is the SID of the lane's oldest message, its own when it is its turn; `due_in` is how many ms by the store's
-    clock until the lane is looked at again, 0 when it is due.
+    `head` is the SID of the lane's oldest message, which may be the message itself; `due_in` is the time in ms, by the
+    store's clock, until the lane is due, 0 when it is due.
     """
 
     head: str
@@ -67,9 +67,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """A bucket's lanes: those that are not empty, and those that are due and whose flow is not paused.
+    """The lanes of a bucket: those that are not empty, and those that are due and whose flow is not paused.
 
-    `oldest` is for how many seconds the first of these has been due, `flow_sid` what it waits for.
+    `oldest` is how many seconds the first due lane has been due, `flow_sid` the flow that it waits for.
     """
 
     lanes: int
@@ -80,7 +80,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Messages of an account: on record, not done yet, and of the newest `DEAD_MOST` dead ones those of each kind."""
+    """An account's numbers of messages: stored, pending, and by state among the newest `DEAD_MOST` dead ones."""
 
     kept: int
     queued: int
@@ -95,23 +95,23 @@ _FIELDS: Final = (
 
 
 class DeliveryLog:
-    """Reads deliveries, one by SID or many by time, and erases what was said in them."""
+    """Reads deliveries, one by SID or many by time, and erases their content."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def get(self, account_sid: str, message_sid: str) -> Delivery | None:
-        """Read one delivery; None when the account has none of that SID (any more)."""
+        """Read one delivery; None if the account has no record of that SID (any more)."""
         found = self._read(account_sid, [f"{account_sid}:{message_sid}".encode()])
         return found[0] if found else None
 
     def state(self, account_sid: str, message_sid: str) -> str:
-        """Return a delivery's state, "" when there is none."""
+        """Return a delivery's state, "" if it does not exist."""
         keys = AccountKeys(account_sid)
         return (self._client.call("HGET", f"{keys.messages}{account_sid}:{message_sid}", "state") or b"").decode()
 
     def waiting(self, delivery: Delivery) -> Waiting | None:
-        """Look up what a delivery waits for; None when it does not wait (any more)."""
+        """Return a delivery's position in its lane; None when it does not wait (any more)."""
         if delivery.state != "queued":
             return None
         found = self._client.script(
@@ -127,12 +127,12 @@ class DeliveryLog:
     ) -> Iterator[Delivery]:
         """Walk deliveries from the newest to the oldest, from `after` and until just before `before`, in ms since 1970.
 
-        With `dead` only undelivered and unrouted ones, by the time they became so.
+        With `dead` only undelivered and unrouted ones, by the time at which they reached that state.
         """
         keys = AccountKeys(account_sid)
         top: str | bytes = "+inf" if before is None else f"({before}"
         offset = 0
-        seen: set[bytes] = set()  # of the score that the next page begins with: what comes and goes shifts no page
+        seen: set[bytes] = set()  # ids with the score at which the next page begins; keeps pages stable
         while reply := self._client.call(
             "ZRANGE", keys.dead if dead else keys.log, top, after, "BYSCORE", "REV", "LIMIT", offset, PAGE, "WITHSCORES"
         ):
@@ -148,7 +148,7 @@ class DeliveryLog:
                 seen = {id_ for id_, score in zip(ids, scores, strict=True) if score == top}
 
     def oldest(self, account_sid: str, *, after: int = 0) -> Iterator[Delivery]:
-        """Walk undelivered and unrouted messages from the oldest to the newest, as a replay in order needs them."""
+        """Walk undelivered and unrouted messages from the oldest to the newest, the order of a replay."""
         keys = AccountKeys(account_sid)
         ids = self._client.call("ZRANGE", keys.dead, after, "+inf", "BYSCORE")
         times = [
@@ -158,17 +158,17 @@ class DeliveryLog:
                 [("HGET", keys.messages.encode() + id_, "at") for id_ in ids[start : start + PAGE]]
             )
         ]
-        # The index is by time of death; of one millisecond's messages its order is that of acceptance.
+        # The index is sorted by the time of failure; messages of the same millisecond are in order of acceptance.
         ordered = [id_ for _, id_ in sorted(zip(times, ids, strict=True), key=lambda pair: pair[0])]
         for start in range(0, len(ordered), PAGE):
             yield from self._read_all(account_sid, ordered[start : start + PAGE])
 
     def note(self, account_sid: str, message_sid: str, said: str) -> None:
-        """Write what became of a message's late answer, where there still is a record of it."""
+        """Store the outcome of a message's late answer, if its record still exists."""
         self._client.script("note", [f"{AccountKeys(account_sid).messages}{account_sid}:{message_sid}"], [said])
 
     def counts(self, account_sid: str) -> Counts:
-        """Count an account's messages by what becomes of them."""
+        """Count an account's messages by state."""
         keys = AccountKeys(account_sid)
         kept, queued, (undelivered, unrouted) = self._client.calls(
             [
@@ -192,7 +192,7 @@ class DeliveryLog:
         return Backlog(lanes, due, oldest / 1000, flow.partition(":")[2])
 
     def erase(self, account_sid: str, message_sids: Sequence[str]) -> list[bool]:
-        """Erase what was said in messages, and by whom; say of each whether that is so, False of one not done yet."""
+        """Erase the content and the sender of messages; return for each whether it is erased, False if pending."""
         keys = AccountKeys(account_sid)
         ids = [f"{account_sid}:{sid}" for sid in message_sids]
         done = self._client.script("erase_messages", [keys.dead, *(keys.messages + id_ for id_ in ids)], ids)

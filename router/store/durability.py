@@ -1,4 +1,4 @@
-"""What the configured store really promises: a 200 is worth what Redis does with it."""
+"""Checks what the configured store guarantees: a 200 to Twilio is only as safe as the store's persistence."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,15 +11,15 @@ from router.store.client import Client
 OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
 _SECTIONS: Final = ("server", "persistence", "memory", "replication")
 _SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory-policy")
-# The number that a version begins with: 9.1.2, 9.1-rc1, 7.
+# The leading number of a version: 9.1.2, 9.1-rc1, 7.
 _VERSION: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One property of the store: whether it is as the router needs it, and what to do when not.
+    """One property of the store: whether it is as required, and what to do if it is not.
 
-    A `fatal` one means that messages would be lost; the router does not take any then.
+    A `fatal` finding means that messages could be lost; then the router does not accept messages.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Promise:
     """Asks the store for its settings.
 
     Args:
-        client: the connection over which messages are accepted: what another one leads to says nothing.
+        client: the connection over which messages are accepted; another one may lead to another server.
         replicas: how many replicas must confirm a message.
-        allow_volatile: whether a store without an append-only file will do.
+        allow_volatile: whether a store without an append-only file is permitted.
     """
 
     def __init__(self, client: Client, *, replicas: int, allow_volatile: bool) -> None:
@@ -45,13 +45,13 @@ class Promise:
 
     @property
     def connection(self) -> int:
-        """The number of the connection to the store: another one may lead to another store, with other settings."""
+        """The number of the connection: a new connection may lead to another server, with other settings."""
         return self._client.connection
 
     def findings(self) -> list[Finding]:
-        """Return what was found; raise `StoreUnavailable` when the store does not answer.
+        """Return the findings; raise `StoreUnavailable` when the store does not answer.
 
-        Managed stores refuse CONFIG; they are believed as far as INFO goes, and a finding says what is unknown.
+        Managed stores refuse CONFIG; then only INFO is used, and a finding says what is unknown.
         """
         facts: dict[str, str] = {}
         for reply in self._client.calls([("INFO", section) for section in _SECTIONS]):
@@ -73,7 +73,7 @@ class Promise:
         ]
 
     def refusal(self) -> str:
-        """Say why no message may be given to this store, "" when it keeps what it is given."""
+        """Return why this store is not safe for messages, "" if it is."""
         return refusal(self.findings())
 
     def _appendonly(self, facts: Mapping[str, str], config: Mapping[str, str]) -> Finding:
@@ -94,16 +94,16 @@ class Promise:
 
 
 def refusal(findings: Iterable[Finding]) -> str:
-    """Say why no message may be given to the store, "" when it keeps what it is given.
+    """Return why the store is not safe for messages, "" if it is.
 
-    A missing replica is no reason: each message finds out by itself whether it was confirmed.
+    A missing replica is not a reason: the confirmation is checked for each message.
     """
     broken = (each for each in findings if each.fatal and not each.good and each.name != "replicas")
     return "; ".join(f"{each.name} is {each.value}: {each.advice}" for each in broken)
 
 
 def warning(findings: Iterable[Finding]) -> str:
-    """Say what the store does not promise although messages are given to it, "" when it promises everything."""
+    """Return which guarantees are missing although messages are accepted, "" if none is missing."""
     weak = (each for each in findings if not (each.fatal or each.good))
     return "; ".join(f"{each.name} is {each.value}: {each.advice}" for each in weak)
 

@@ -1,21 +1,21 @@
-"""Failed attempts to log in, counted for each client address and for all of them, by all processes together."""
+"""Failed logins, counted per client address and in total, over all processes."""
 
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from router.store.client import Client
 
-# Wrong credentials within a minute, after which a client is told to wait: one address, and everybody together.
+# The rate limits for wrong credentials, per minute: for one client address, and for all clients together.
 MOST: Final = 20
 MOST_OF_ALL: Final = 1000
 _SECONDS: Final = 60
-_SUBNET: Final = 64  # bits: who has one IPv6 address has all of its subnet
-# One slot for all: no account is known when nobody could log in.
+_SUBNET: Final = 64  # bits: a client with one IPv6 address usually has the whole subnet
+# One fixed slot for all counters: a failed login has no account.
 _PREFIX: Final = "failures:{0}:"
 
 
 class Failures:
-    """Counts failures; each minute begins anew."""
+    """Counts failures in windows of one minute."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -31,7 +31,7 @@ class Failures:
 
 
 def _network(address: str) -> str:
-    """Return what a client cannot change easily of its address; "local" on a unix socket."""
+    """Return the part of an address that a client cannot easily change; "local" for a unix socket."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:

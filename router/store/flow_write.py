@@ -1,4 +1,4 @@
-"""How flows are written: one script for one flow or for several that belong together."""
+"""Writes flows: one script call for one flow, or for several that must change together."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -12,36 +12,37 @@ from router.store.changes import KEPT, describe
 from router.store.client import Word, script
 from router.store.keys import AccountKeys
 
-# Flows that an address may have. A message's routing reads them all, and so does a write that looks for a default.
+# The maximum number of flows of an address. Routing a message reads all of them, and so does the check of a write.
 ADDRESS_MOST: Final = 500
-# Steps (router.match.Expression) that the conditions of an address may take together: 50 ms at worst for each message,
-# in which the process turns to others every 5 ms. That is 500 conditions that look for a word with contains(), 300 that
-# do with a regular expression, or 47 whose regular expressions have five words.
+# The maximum number of steps (router.match.Expression) of all conditions of an address: 50 ms at worst for each
+# message, during which the process yields every 5 ms. It allows 500 conditions that search for a word with contains(),
+# 300 that use a regular expression for it, or 47 whose regular expressions have five words.
 STEPS_MOST: Final = 50_000
 # Letters of a code of ISO 639-1 or 639-3. Any name of five to eight letters may be a language, too: RFC 5646, 2.2.1.
 _CODE: Final = 3
 
 
 class FlowChanged(RouterError):  # noqa: N818 - named for what it says
-    """Somebody else changed the flow between our read and our write: read again and decide again."""
+    """The flow was changed concurrently, between this caller's read and its write: read it again and retry."""
 
 
 def parse_record(record: bytes) -> FlexFlow | None:
-    """Read a stored flow; None for the empty record, which is a flow that was deleted."""
+    """Parse a stored flow; None for the empty record of a deleted flow."""
     return from_record(record.split(b" ", 3)[3].decode()) if record else None
 
 
 def format_record(flow: FlexFlow) -> str:
-    """Write a flow as the scripts read it: target (none where it is disabled), paused, validity in seconds, JSON."""
+    """Write a flow as the scripts read it: target (empty if disabled), paused, validity in seconds, JSON."""
     target = flow.target if flow.enabled else "none"
     return f"{target} {int(flow.paused)} {flow.validity_period} {to_record(flow)}"
 
 
 @dataclass(frozen=True, slots=True)
 class FlowWrite:
-    """One flow as it shall be, and as the caller read it; `after` is None to remove it, `before` to create it.
+    """A write of one flow: the version that the caller read (`before`, None to create) and the new one (`after`).
 
-    `only_default`: whether a disabled flow without language and match on the same address is a conflict too.
+    `after` is None to remove the flow. `only_default`: whether a disabled flow without language and match on the same
+    address is a conflict, too.
     """
 
     after: FlexFlow | None
@@ -50,33 +51,32 @@ class FlowWrite:
 
     @property
     def flow(self) -> FlexFlow:
-        """The flow as it will be, or as it was when it is to be removed."""
+        """The new version of the flow, or the old one if it is to be removed."""
         flow = self.after or self.before
         assert flow is not None  # noqa: S101 - a write has one of them
         return flow
 
     @property
     def rule(self) -> str:
-        """Which other flow without language and match may not have the address, as the script asks."""
+        """The script's code for the kinds of other default flows that are a conflict."""
         if self.after is None or not self.after.is_default:
             return ""
         return "any" if self.only_default else "enabled" if self.after.enabled else ""
 
 
 def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -> tuple[Word, ...]:
-    """Return the command that makes some writes of one account, all or none.
+    """Return the command that applies the writes of one account atomically.
 
     Args:
-        writes: what to write, one of each flow.
-        by: who does it, for the list of changes.
-        stored: by the place of a write, the bytes to be written over where they are not those that this version would
-            have written.
+        writes: at most one write for each flow.
+        by: the user, for the change log.
+        stored: by the index of a write, the stored bytes to replace, if an older version wrote them differently.
     """
     account = AccountKeys(writes[0].flow.account_sid)
     if len(writes) == 1 and writes[0].after is None:
         return _delete(account, writes[0], by, stored.get(0))
     keys: list[Word] = [account.flows, account.changes, account.languages]
-    # A language has one model, whatever its regions and scripts; only ISO 639's codes of two or three letters have one.
+    # A language has one model for all regions and scripts; only ISO 639 codes of two or three letters have one.
     named = {tag.partition("-")[0] for write in writes if write.after for tag in write.after.language}
     languages = sorted(code for code in named if len(code) <= _CODE)
     args: list[Word] = [secrets.token_urlsafe(8), account.own_flows, ADDRESS_MOST, STEPS_MOST, by, KEPT]
@@ -103,11 +103,11 @@ def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -
 
 
 def check(writes: Sequence[FlowWrite], reply: list[Any]) -> None:
-    """Raise what the script's reply says.
+    """Raise the error in the script's reply, if any.
 
     Raises:
         FlowConflict: another enabled flow without language and match has the address.
-        FlowChanged: a stored flow is not what the caller read any more.
+        FlowChanged: a stored flow has changed since the caller read it.
         InvalidFlow: the address has too many flows.
     """
     if reply[0] == b"ok":
@@ -134,7 +134,7 @@ _STEPS: Final = "contains() takes far fewer steps; docs/matching.md"
 
 
 def _steps(flow: FlexFlow) -> int:
-    """Return how long an enabled flow's condition takes, 0 for one that this version cannot compile."""
+    """Return the steps of an enabled flow's condition, 0 if this version cannot compile it."""
     try:
         return compile_expression(flow.match).steps if flow.match and flow.enabled else 0
     except ValueError:
@@ -142,12 +142,12 @@ def _steps(flow: FlexFlow) -> int:
 
 
 def _summary(flow: FlexFlow) -> str:
-    """Write what the scripts need of the other flows of an address: steps, the channel of a default flow, enabled."""
+    """Write the data by which scripts check the flows of an address: steps, channel of a default flow, enabled."""
     return f"{_steps(flow)} {flow.channel_type if flow.is_default else '-'} {int(flow.enabled)}"
 
 
 def _delete(account: AccountKeys, write: FlowWrite, by: str, stored: bytes | None) -> tuple[Word, ...]:
-    """Return the command that removes a flow, which a full store does too."""
+    """Return the command that removes a flow, which also works when the store is full."""
     flow = write.flow
     return script(
         "delete_flow",

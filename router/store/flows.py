@@ -12,20 +12,20 @@ from router.store.keys import AccountKeys
 
 __all__ = ["WALK", "FlowChanged", "FlowStore", "FlowWrite", "Placed", "parse_record"]
 
-# Flows looked for at a time when all are walked.
+# Flows read in one call when all flows are read.
 WALK: Final = 500
-# What one call reads of them, about: 500 flows, or four with the longest FallbackTwiml. Between two calls the process
-# does what else there is to do, and so does the store.
+# Approximate bytes read in one call: 500 flows, or four with the longest FallbackTwiml. Between two calls the process
+# and the store serve other work.
 WALK_BYTES: Final = 256 * 1024
-# How often a change is decided anew because somebody else was faster. In each round one of them is through.
+# The maximum number of retries of a concurrent change. In each round, one of the writers succeeds.
 _ROUNDS: Final = 100
-# Who did it, where nobody says.
+# The default user in the change log.
 _ROUTER: Final = "router"
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A flow in a walk, its place in the order of creation, and how many bytes its record has."""
+    """A flow, its position in the order of creation, and the size of its record in bytes."""
 
     place: int
     flow: FlexFlow | None
@@ -55,17 +55,17 @@ class FlowStore:
     def put(
         self, flow: FlexFlow, *, replaces: FlexFlow | None = None, by: str = _ROUTER, only_default: bool = False
     ) -> None:
-        """Create a flow, or write it in place of `replaces`, which is how the caller read it.
+        """Create a flow, or replace the version `replaces` that the caller read.
 
         Args:
-            flow: the flow as it shall be.
-            replaces: as it was read; None for a new one.
-            by: who does it, for the list of changes.
-            only_default: whether a disabled flow without language and match on the same address is a conflict too.
+            flow: the new version.
+            replaces: the version that was read; None for a new flow.
+            by: the user, for the change log.
+            only_default: whether a disabled flow without language and match on the same address is a conflict, too.
 
         Raises:
             FlowConflict: another enabled flow without language and match has the address.
-            FlowChanged: the stored flow is not `replaces` any more.
+            FlowChanged: the stored flow differs from `replaces`.
             InvalidFlow: the address has too many flows.
         """
         self.write([[FlowWrite(flow, replaces, only_default)]], by=by)
@@ -75,25 +75,25 @@ class FlowStore:
         self.write([[FlowWrite(flow, replaces)] for flow, replaces in changes], by=by)
 
     def write(self, groups: Sequence[Sequence[FlowWrite]], *, by: str = _ROUTER) -> None:
-        """Make writes in one exchange with the store, those of a group all or none; raise for the first that failed.
+        """Send all writes in one exchange with the store; each group is atomic; raise for the first that failed.
 
-        Nobody sees a group half written, so flows may exchange their addresses in it. Raises as `put` does.
+        Readers never see a partly written group, so its flows may exchange their addresses. Raises as `put` does.
         """
         replies = self._client.calls([command(group, by, {}) for group in groups])
         for group, reply in zip(groups, replies, strict=True):
             check(group, self._again(group, by, reply))
 
     def delete(self, flow: FlexFlow, *, by: str = _ROUTER) -> None:
-        """Remove a flow that was read as `flow`; raise `FlowChanged` when it is not so any more."""
+        """Remove a flow that was read as `flow`; raise `FlowChanged` if it has changed since."""
         self.write([[FlowWrite(None, flow)]], by=by)
 
     def update(
         self, account_sid: str, sid: str, change: Callable[[FlexFlow], FlexFlow], *, by: str = _ROUTER
     ) -> FlexFlow | None:
-        """Change a flow as it is now, and decide again whenever somebody else changed it meanwhile.
+        """Read, change and write a flow; after a concurrent change, read it again and retry.
 
-        Nothing is written where nothing but the date would change. Returns the flow as it is then, None when there is
-        none of this SID; raises as `put` does, and what `change` raises.
+        Nothing is written if only the date would change. Returns the resulting flow, None if the SID does not exist;
+        raises as `put` does, and what `change` raises.
         """
         for _ in range(_ROUNDS):
             current = self.get(account_sid, sid)
@@ -110,7 +110,7 @@ class FlowStore:
         raise FlowChanged(f"{sid} is being changed by so many others that this change found no moment; try again")
 
     def remove(self, account_sid: str, sid: str, *, by: str = _ROUTER) -> FlexFlow | None:
-        """Remove a flow however it is now; return it as it was, None when there is none of this SID."""
+        """Remove the current version of a flow; return it, None if the SID does not exist."""
         for _ in range(_ROUNDS):
             current = self.get(account_sid, sid)
             if current is None:
@@ -123,11 +123,11 @@ class FlowStore:
         raise FlowChanged(f"{sid} is being changed by so many others that it could not be removed; try again")
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         self._client.close()
 
     def beginning(self, account_sid: str, start: str) -> list[str]:
-        """Return the SIDs of the account's flows that begin so, in no order; a million take half a second."""
+        """Return the SIDs of the account's flows with this prefix, unordered; half a second for a million flows."""
         key, found, cursor = AccountKeys(account_sid).flows, set[bytes](), b"0"
         while True:
             cursor, pairs = self._client.call("ZSCAN", key, cursor, "MATCH", f"{start}*", "COUNT", 10_000)
@@ -146,7 +146,7 @@ class FlowStore:
         return [flow for record in self._records(keys, sids) if record and (flow := parse_record(record))]
 
     def place(self, account_sid: str, rank: int) -> int | None:
-        """Return the place of the flow that `rank` flows are newer than; None when there are not so many."""
+        """Return the position of the flow at `rank`, counted from the newest, from 0; None if it does not exist."""
         found = self._client.call("ZRANGE", AccountKeys(account_sid).flows, rank, rank, "REV", "WITHSCORES")
         return int(float(found[1])) if found else None
 
@@ -160,16 +160,16 @@ class FlowStore:
         newer: bool = False,
         chunk: int = WALK,
     ) -> Iterator[Placed]:
-        """Walk flows with their places, in the order of their creation; each that stays is seen once.
+        """Walk flows with their positions, in the order of creation; a flow that is not removed is returned once.
 
         Args:
-            account_sid: whose flows.
-            name: only flows that may have this friendly name: some others are among them.
-            channel: the other flows than those of this channel may be given as None: reading one takes twenty times
-                as long as passing over it.
-            beyond: the place to begin after; None for the first.
+            account_sid: the account of the flows.
+            name: return only flows that may have this friendly name; the index may include some others.
+            channel: flows of other channels may be returned as None, as skipping a flow is twenty times faster than
+                reading it.
+            beyond: the position after which to begin; None for the start.
             newer: towards the newest flow, not the oldest.
-            chunk: how many are read at a time.
+            chunk: how many are read in one call.
         """
         keys = AccountKeys(account_sid)
         word = f'"{channel}"'.encode() if channel else b""
@@ -185,11 +185,11 @@ class FlowStore:
             start = f"({int(float(found[-1]))}"
 
     def walk(self, account_sid: str) -> Iterator[FlexFlow]:
-        """Read all flows of an account, oldest first, in pages; flows written meanwhile may or may not be seen."""
+        """Read all flows of an account, oldest first, in pages; concurrent writes may or may not be included."""
         return (each.flow for each in self.placed(account_sid, newer=True) if each.flow)
 
     def _records(self, keys: AccountKeys, sids: Sequence[bytes]) -> Iterator[bytes]:
-        """Read records, "" for one that is gone meanwhile, as they are asked for."""
+        """Read records lazily, "" for one that has been removed meanwhile."""
         names, at, many = [keys.own_flows + sid.decode() for sid in sids], 0, WALK
         while at < len(names):
             found = self._client.script("flow_records", names[at : at + many], [WALK_BYTES])
@@ -197,7 +197,7 @@ class FlowStore:
             at, many = at + len(found), 2 * len(found)
 
     def _again(self, group: Sequence[FlowWrite], by: str, reply: list[Any]) -> list[Any]:
-        """Write once more over the stored bytes where only they differ: an older version wrote the same flow so."""
+        """Retry writes whose stored flow is equal but has other bytes, as written by an older version."""
         stored: dict[int, bytes] = {}
         while reply[0] == b"changed" and (place := reply[1] - 1) not in stored:
             before = group[place].before

@@ -1,10 +1,10 @@
-"""Names of keys. All of one account carries the hash tag of the account's bucket, so that a script sees it whole.
+"""Names of keys. All keys of an account have the hash tag of its bucket, so that one script can access all of them.
 
-There are 16 buckets, told from the AccountSid, so that accounts spread over the slots of a Cluster.
-No phone number is in a key but in address entries, which the operator wrote; nothing from outside has a brace.
+There are 16 buckets, derived from the AccountSid, so that accounts spread over the slots of a Cluster. Keys contain no
+phone numbers, except those of address entries, which the operator set; external input in a key never has a brace.
 
-Every key has an owner, a reason and an end. `{b}` is a bucket, AC an AccountSid. What is an account's ends with the
-account, too: when routers have run without it for 30 days (upkeep.py does that, and the ends marked with *).
+Every key has an owner, a purpose and an expiry. `{b}` is a bucket, AC an AccountSid. An account's keys are also removed
+with the account: when routers have run without it for 30 days (by upkeep.py, like the entries marked with *).
 
     key                   | whose   | what for, and its end
     message:{b}:AC:SM     | account | A message, what became of it, and that a second one is a duplicate.
@@ -55,7 +55,7 @@ from hashlib import sha256
 from typing import Final
 
 BUCKETS: Final = "0123456789abcdef"
-# Whose turn it was to do the upkeep. One key for all buckets.
+# The lock for the upkeep. One key for all buckets.
 TURN: Final = "upkeep:{0}"
 
 
@@ -96,7 +96,7 @@ class AccountKeys:
 
     def __init__(self, account_sid: str) -> None:
         tag = f"{{{bucket(account_sid)}}}"
-        self.accounts = f"accounts:{tag}"  # hash: AccountSid -> seconds in nobody's settings
+        self.accounts = f"accounts:{tag}"  # hash: AccountSid -> seconds without it in any settings
         self.messages = f"message:{tag}:"  # + message id, which is <AccountSid>:<MessageSid>
         self.lanes = f"lane:{tag}:"  # + lane id
         self.leases = f"leases:{tag}"  # lanes whose head is being sent
@@ -114,7 +114,7 @@ class AccountKeys:
         self.changes = f"changes:{tag}:{account_sid}"
         self.languages = languages(bucket(account_sid))
         self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
-        self.alive = f"alive:{tag}"  # hash: AccountSid -> ms of the last sign of life
+        self.alive = f"alive:{tag}"  # hash: AccountSid -> ms of the last heartbeat
         self.gaps = f"gaps:{tag}"  # hash, see outage.lua
         self.recovering = f"recovering:{tag}:{account_sid}"
         self.looked = f"looked:{tag}:{account_sid}"
@@ -122,10 +122,10 @@ class AccountKeys:
         self.recovered = f"recovered:{tag}:{account_sid}"
 
     def named(self, friendly_name: str) -> str:
-        """Return the key of the flows that have this friendly name, and of those whose name's digest begins like it.
+        """Return the key of the flows whose friendly name has the same digest prefix.
 
-        A key for each name would cost 150 bytes a flow. In 65,536 keys, a million flows are sixteen in each: so few
-        that the store keeps them packed, and a flow costs some 60 bytes.
+        A key for each name would cost 150 bytes per flow. With 65,536 keys, a million flows are sixteen per key: few
+        enough for the store's compact encoding, in which a flow costs some 60 bytes.
         """
         return self.names + sha256(friendly_name.encode()).hexdigest()[:4]
 
@@ -135,10 +135,10 @@ def languages(tag: str) -> str:
     return f"languages:{{{tag}}}"
 
 
-# The set of what processes say of themselves: it is of all accounts, and so of no bucket.
+# The set of the announced processes: it is common to all accounts, and so belongs to no bucket.
 PROCESSES: Final = "processes:{0}"
 
 
 def served(name: str) -> str:
-    """Return the key of the accounts and handlers that some processes have, by what those processes call them."""
+    """Return the key of the accounts and handlers of some processes, by their digest (`Process.serves`)."""
     return f"served:{{0}}:{name}"

@@ -1,6 +1,6 @@
-"""Which languages flows name, so that the models for their texts are loaded.
+"""The languages that flows name, to decide which language models are loaded.
 
-Languages are kept, also when no flow names them any more: that a model is loaded in vain costs memory, never a message.
+A language is kept even when no flow names it any more: an unused model costs memory, but has no effect on messages.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,6 @@ class Languages:
         self._buckets = tuple(buckets)
 
     def named(self) -> frozenset[str]:
-        """Return those that flows name, or once named."""
+        """Return the languages that flows name or have named."""
         found = self._client.calls([("SMEMBERS", languages(tag)) for tag in self._buckets])
         return frozenset(code.decode() for codes in found for code in codes)

@@ -1,4 +1,4 @@
-"""When an account's messages may have been missed, and what became of looking for them; keys.py lists the keys."""
+"""The periods in which an account's messages may have been missed (gaps), and the reports of their recovery."""
 
 import json
 import time
@@ -10,11 +10,11 @@ from typing import Final
 from router.store.client import Client, Word
 from router.store.keys import AccountKeys, bucket
 
-# Refused signatures cause at most one look for an account in this many seconds: strangers can cause refusals.
+# Refused signatures start at most one recovery of an account in this many seconds: anyone can send wrong signatures.
 LOOK_SECONDS: Final = 600
-# An address that received nothing for this long is not asked for.
+# An address that received nothing for this long is not included in a recovery.
 SEEN_SECONDS: Final = 30 * 86400
-# Addresses remembered for each account, and reports.
+# The maximum number of addresses, and of reports, stored for each account.
 SEEN_MOST: Final = 20_000
 REPORTS_MOST: Final = 20
 # Accounts in one call.
@@ -23,22 +23,22 @@ _CHUNK: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time at which messages may have been missed, in ms since 1970 by the store's clock."""
+    """A period in which messages may have been missed, in ms since 1970 by the store's clock."""
 
     from_: int
     to: int
 
     def __str__(self) -> str:
-        """Write it as the scripts do."""
+        """Write the gap as the scripts do."""
         return f"{self.from_} {self.to}"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What looking into a gap found.
+    """The result of the recovery of a gap.
 
-    `accepted` counts the messages that were taken now; `left` holds, for each reason why messages were only reported,
-    how many there are. `at` is in ms since 1970.
+    `accepted` counts the recovered messages; `left` holds the number of messages that were only reported, by reason.
+    `at` is in ms since 1970.
     """
 
     at: int
@@ -56,7 +56,7 @@ class Outages:
         self._keep_seconds = int(keep_seconds)
 
     def beat(self, account_sids: Iterable[str], *, silence: float) -> dict[str, Gap]:
-        """Note that these accounts are served now; return their gaps. Silence longer than `silence` seconds is one."""
+        """Write a heartbeat for these accounts; return their gaps. A pause of over `silence` seconds is a gap, too."""
         by_bucket: dict[str, list[str]] = defaultdict(list)
         for sid in account_sids:
             by_bucket[bucket(sid)].append(sid)
@@ -71,17 +71,17 @@ class Outages:
         return gaps
 
     def extend(self, account_sid: str, from_: float, to: float) -> None:
-        """Note that messages may have been missed between two times, in seconds since 1970."""
+        """Add to the account's gap the period between two times, in seconds since 1970."""
         arguments: list[Word] = [account_sid, int(from_ * 1000), int(to * 1000)]
         self._client.script("outage_extend", [AccountKeys(account_sid).gaps], arguments, writes=True)
 
     def close(self, account_sid: str, gap: Gap) -> bool:
-        """Remove a gap that has been looked into; False when it has grown meanwhile."""
+        """Remove a gap that has been processed; False when it has grown meanwhile."""
         arguments = [account_sid, str(gap)]
         return bool(self._client.script("outage_close", [AccountKeys(account_sid).gaps], arguments, writes=True))
 
     def take_turn(self, account_sid: str, token: str, seconds: float) -> bool:
-        """Take or keep the turn to look for an account's messages; False when another process has it."""
+        """Acquire or renew the lock for an account's recovery; False when another process has it."""
         key = AccountKeys(account_sid).recovering
         if self._client.call("SET", key, token, "NX", "PX", int(seconds * 1000), writes=True):
             return True
@@ -91,17 +91,17 @@ class Outages:
         return True
 
     def end_turn(self, account_sid: str, token: str) -> None:
-        """Give the turn back."""
+        """Release the lock."""
         if self._client.call("GET", AccountKeys(account_sid).recovering) == token.encode():
             self._client.call("DEL", AccountKeys(account_sid).recovering, writes=True)
 
     def grant_look(self, account_sid: str) -> bool:
-        """Say whether refused signatures may cause a look for this account now: once in `LOOK_SECONDS`."""
+        """Say whether refused signatures may start a recovery of this account now: once in `LOOK_SECONDS`."""
         key = AccountKeys(account_sid).looked
         return bool(self._client.call("SET", key, "1", "NX", "EX", LOOK_SECONDS, writes=True))
 
     def note_seen(self, account_sid: str, identities: Iterable[str], *, now: float) -> None:
-        """Note that messages came to some addresses, canonical, at `now` in seconds since 1970."""
+        """Record that messages came to some canonical addresses, at `now` in seconds since 1970."""
         key, at = AccountKeys(account_sid).seen, int(now * 1000)
         pairs: list[Word] = [word for identity in identities for word in (at, identity)]
         if pairs:
@@ -120,7 +120,7 @@ class Outages:
         return at is not None and float(at) > (time.time() - SEEN_SECONDS) * 1000
 
     def add_report(self, account_sid: str, report: Report) -> None:
-        """Keep what a look found."""
+        """Store the report of a recovery."""
         key = AccountKeys(account_sid).recovered
         self._client.calls(
             [
@@ -131,6 +131,6 @@ class Outages:
         )
 
     def reports(self, account_sid: str) -> list[Report]:
-        """Return what the last looks found, the newest first."""
+        """Return the reports of the last recoveries, the newest first."""
         found = self._client.call("LRANGE", AccountKeys(account_sid).recovered, 0, -1)
         return [Report(**json.loads(each)) for each in found]

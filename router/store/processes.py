@@ -1,6 +1,6 @@
-"""The processes that take messages, of all machines: each says what it is, whom it serves and what it can read.
+"""A registry of the processes that accept messages, on all machines, with their accounts and languages.
 
-It says so again and again; what it said counts for some seconds, so that of a process that was killed nothing is left.
+Each process renews its entry regularly; an entry expires after some seconds, so that a killed process disappears.
 """
 
 import json
@@ -14,23 +14,23 @@ from router.settings import Settings
 from router.store.client import Client
 from router.store.keys import PROCESSES, served
 
-# For how long counts what a process said, and how often it says it.
+# The lifetime of an entry, and the interval of its renewal.
 SECONDS: Final = 20.0
 EVERY: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What a process says of itself.
+    """The registry entry of a process.
 
     Args:
-        machine: where its process ids are known; the same text on the same machine.
-        host: the machine's name, for people.
-        master: the process that forked it.
+        machine: identifies the machine (PID namespace) of the process.
+        host: the machine's name, for display.
+        master: the id of the process that forked it.
         pid: its own id.
-        bind: where it listens, as the settings have it.
-        languages: the codes of the languages whose texts it can read.
-        serves: names the accounts and handlers that it has; the same for all processes with the same ones.
+        bind: the listening address from the settings.
+        languages: the codes of the languages that it can detect.
+        serves: the digest of its accounts and handlers; equal for processes with the same ones.
     """
 
     machine: str
@@ -42,7 +42,7 @@ class Process:
     serves: str
 
     def reads(self, tags: Iterable[str]) -> bool:
-        """Say whether it can read texts in all of these languages, those without a model aside."""
+        """Say whether it can detect all of these languages; those without a model are ignored."""
         return needed(tags) <= set(self.languages)
 
     def __str__(self) -> str:
@@ -52,11 +52,11 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Whom a process serves, and with which handlers.
+    """The accounts and handlers of a process.
 
     Args:
         accounts: SIDs.
-        handlers: names, each with the accounts that it is for; none: all.
+        handlers: names, each with the accounts that may use it; empty for all.
     """
 
     accounts: tuple[str, ...]
@@ -64,7 +64,7 @@ class Served:
 
     @classmethod
     def of(cls, settings: Settings) -> "Served":
-        """Make it of a process's settings."""
+        """Make it from a process's settings."""
         handlers = {name: handler.accounts for name, handler in sorted(settings.handlers.items())}
         return cls(tuple(account.sid for account in settings.accounts), handlers)
 
@@ -74,22 +74,22 @@ class Served:
         return accounts is not None and (not accounts or account_sid in accounts)
 
     def packed(self) -> str:
-        """Write it as it is stored."""
+        """Serialize it for the store."""
         return json.dumps(asdict(self))
 
     def name(self) -> str:
-        """Return what names it in a key."""
+        """Return the digest that identifies it in a key."""
         return sha256(self.packed().encode()).hexdigest()[:24]
 
 
 class Processes:
-    """Says and lists what processes say of themselves."""
+    """Registers and lists processes."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def announce(self, process: Process, before: Process | None, serves: Served) -> None:
-        """Say what a process is, which counts for `SECONDS`, in place of what it said before."""
+        """Register a process for `SECONDS`, replacing its previous entry."""
         said = ["" if each is None else _written(each) for each in (process, before)]
         milliseconds = int(SECONDS * 1000)
         key = served(process.serves)
@@ -97,23 +97,23 @@ class Processes:
             self._client.call("SET", key, serves.packed(), "PX", milliseconds)
 
     def withdraw(self, process: Process) -> None:
-        """Say that a process takes no more messages."""
+        """Remove the entry of a process that accepts no more messages."""
         self._client.call("ZREM", PROCESSES, _written(process))
 
     def present(self) -> list[Process]:
-        """Return the processes that take messages over this store."""
+        """Return the processes that accept messages with this store."""
         (seconds, _), found = self._client.calls([("TIME",), ("ZRANGE", PROCESSES, 0, -1, "WITHSCORES")])
         now = int(seconds) * 1000
         return [_read(text) for text, until in zip(found[::2], found[1::2], strict=True) if float(until) > now]
 
     def serving(self, account_sid: str) -> list[Process]:
-        """Return those of them that take messages of an account."""
+        """Return the processes that accept messages of an account."""
         present = self.present()
         whom = {name: self.served(name) for name in {each.serves for each in present}}
         return [each for each in present if account_sid in whom[each.serves].accounts]
 
     def served(self, name: str) -> Served:
-        """Return what processes serve that have this name for it; nothing where it is not known any more."""
+        """Return the accounts and handlers for a digest; empty if it has expired."""
         text = self._client.call("GET", served(name))
         values = json.loads(text) if text else {"accounts": (), "handlers": {}}
         return Served(tuple(values["accounts"]), values["handlers"])

@@ -1,12 +1,12 @@
-"""Requests that were refused lately, as the doctor needs them to compute why.
+"""Recently refused requests, stored for the doctor's diagnosis.
 
     refused:{b}:<AccountSid>           stream  the refused requests that name this account
     refused:{b}:<AccountSid>:unknown   stream  those that name none of ours, in the settings whose first account this is
     refusing:{b}                       zset    the names of a bucket's streams -> µs of the last record
 
-A record holds what was signed, the message too, so it is cut to a bound (`router.diagnosis.refused`) and has an end: it
-is kept for `SECONDS`, and for twice as long at most where others follow, unless newer ones take its place. Of an
-account there are `EACH`, of a bucket the `ACCOUNTS` that were refused last: 16 buckets have 1,024 of 16 KB.
+A record holds the signed data, including the message, so its size is limited (`router.diagnosis.refused`) and it
+expires: after `SECONDS`, or at most twice as long if others follow, unless newer ones replace it. An account has at
+most `EACH` records, a bucket has those of the `ACCOUNTS` refused last: 16 buckets have 1,024 records of 16 KB.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,9 +25,9 @@ _LISTS: Final = ("bases", "hosts", "ports", "prefixes")
 
 
 class Refusals:
-    """Keeps and lists them.
+    """Stores and lists refused requests.
 
-    `accounts` are the SIDs of the settings, whose refused requests these are; nothing of other accounts is ever read.
+    `accounts` are the SIDs in the settings; records of other accounts are never read.
     """
 
     def __init__(self, client: Client, accounts: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ class Refusals:
         self._known = frozenset(accounts)
 
     def add(self, refused: Refused, *, account_sid: str, waited: int = 0) -> None:
-        """Keep one more; raise `StoreUnavailable` as every call does.
+        """Store a refused request; raise `StoreUnavailable` as every call does.
 
         Args:
             refused: the request; its `at` is replaced by the store's time.
@@ -51,7 +51,7 @@ class Refusals:
         self._client.script("refuse", [prefix + name, index], [SECONDS, EACH, ACCOUNTS, name, prefix, *fields])
 
     def newest(self, *, after: int = 0) -> list[Refused]:
-        """Read those of all accounts of the settings since `after`, in ms since 1970, the newest first."""
+        """Read the records of all accounts in the settings since `after`, in ms since 1970, the newest first."""
         replies = self._client.calls([("XREVRANGE", _prefix(name) + name, "+", "-") for name in self._names()])
         found = [_read(id_, values) for reply in replies for id_, values in reply]
         return sorted((each for each in found if each.at >= after), key=lambda each: each.at, reverse=True)
@@ -92,7 +92,7 @@ def _fields(refused: Refused, waited: int) -> dict[str, str | bytes | int]:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("latin-1", "replace")  # one byte a character, so that the bound is one
+    return text.encode("latin-1", "replace")  # one byte per character, so that the limit is exact
 
 
 def _read(id_: bytes, values: Iterable[bytes]) -> Refused:

@@ -1,9 +1,9 @@
 """Connections to the master that Sentinels name.
 
-All Sentinels are asked at once, and the first that names a server which is a master counts: one that hangs, refuses or
-is behind costs nothing. Where none answers, the master that was known last is as good as it was, for there is no
-failover without Sentinels. While a connection is used they are asked again, in the background, so that a master which
-was cut off from the others does not go on taking messages.
+All Sentinels are queried in parallel, and the first answer whose server is really a master is used, so that a Sentinel
+which hangs, refuses or is outdated causes no delay. If none answers, the last known master is used, since there is no
+failover without Sentinels. While a connection is used, they are queried again in the background, so that a master
+isolated by a network partition does not continue to accept messages.
 
 https://redis.io/docs/latest/develop/reference/sentinel-clients/
 """
@@ -21,17 +21,17 @@ from router.sentinel_url import SentinelUrl
 
 Address: TypeAlias = tuple[str, int]
 
-# Between two looks whether the Sentinels name another master than the one that is used.
+# The interval of the check whether the Sentinels name another master than the one in use.
 WATCH_SECONDS: Final = 10.0
 
 
 class SentinelPool:
-    """Makes connections to the master; stands where redis-py's pool does.
+    """Makes connections to the master; used in place of redis-py's pool.
 
     Args:
-        url: where the Sentinels are, and how they and the store are connected to.
-        call_seconds: what a call may take. Half of it is for the Sentinels, so that the rest is for the store.
-        options: for each connection, as redis-py's pool takes them.
+        url: the addresses of the Sentinels, and the connection options for them and the store.
+        call_seconds: the time limit of a call: half of it for the Sentinels, the rest for the store.
+        options: the options of each connection, as for redis-py's pool.
     """
 
     def __init__(self, url: SentinelUrl, call_seconds: float, options: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class SentinelPool:
         self._watcher: gevent.Greenlet[..., None] | None = None
 
     def get_connection(self) -> Any:
-        """Connect to the master; raise `redis.ConnectionError` when there is none."""
+        """Connect to the master; raise `redis.ConnectionError` if no master is found."""
         reasons: list[str] = []
         found: set[Address] = set()
         for name, answer in self._ask():
@@ -59,12 +59,12 @@ class SentinelPool:
         raise redis.ConnectionError(f"no master of {self._url.service} is found: {'; '.join(reasons)}")
 
     def watch(self, moved: Callable[[], None]) -> None:
-        """Call `moved` when most Sentinels name another master than the one that is used, until that is released."""
+        """Call `moved` when most Sentinels name another master than the one in use; ends with `release`."""
         if self._known is not None:
             self._watcher = gevent.spawn(self._watch, self._known, moved)
 
     def release(self, connection: Any) -> None:  # noqa: ARG002 - as redis-py's pool
-        """End the watch over a connection that is not used any more."""
+        """End the watch of a connection that is no longer used."""
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.kill(block=False)
@@ -89,7 +89,7 @@ class SentinelPool:
         return connection
 
     def _ask(self) -> Iterator[tuple[str, Address | str]]:
-        """Ask all Sentinels at once; yield each with the master that it names, or why it names none, as they come."""
+        """Query all Sentinels in parallel; yield each as it answers, with its master, or the reason for no answer."""
         answers: Queue[tuple[str, Address | str]] = Queue()
         asking = [gevent.spawn(self._ask_one, *each, answers) for each in self._url.sentinels]
         end = time.monotonic() + self._ask_seconds

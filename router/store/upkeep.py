@@ -1,8 +1,8 @@
 """Upkeep of the store: index entries whose message has expired, and accounts that were taken out of the settings.
 
-All that Redis does not let expire by itself ends here; keys.py lists every key with its end. One process at a time does
-it, in steps of about a millisecond of the store's time, and goes on until nothing is left to do. It works in a full
-store too.
+It removes the data that does not expire in Redis by TTL; keys.py lists every key with its expiry. One process at a time
+runs it, in steps of about a millisecond of the store's time, until nothing is left to do. It also works when the store
+is full.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,17 +11,17 @@ from typing import Any, Final
 from router.store.client import Client, Word, script
 from router.store.keys import BUCKETS, TURN, AccountKeys, bucket
 
-# Between two rounds: what expires is in the indexes for as long again at most.
+# The interval of the rounds: index entries of expired messages stay for at most as long.
 TURN_SECONDS: Final = 300
 # Index entries, or keys, looked at in one step: 4 µs of the store's time each when they are dropped.
 PAGE: Final = 250
-# An account is forgotten when routers have run for so long without it. Time in which no router runs does not count,
-# and no clock: a step of the store's clock must not erase an account.
+# An account is removed when routers have run for so long without it. Time in which no router runs does not count, nor
+# does a wall clock: a step of the store's clock must not erase an account.
 ABSENT_SECONDS: Final = 30 * 86_400
 
 
 class Upkeep:
-    """Does what is to be done to the store regularly.
+    """Regular maintenance of the store.
 
     Args:
         client: the store.
@@ -40,10 +40,10 @@ class Upkeep:
         self.absent_seconds = max(ABSENT_SECONDS, int(retention_seconds))
 
     def round(self) -> Iterator[str]:
-        """Note that this process's accounts are in use; when it is this process's turn, do all that there is to do.
+        """Mark this process's accounts as in use; if it is this process's turn, do all pending maintenance.
 
-        Yields after each step, so that the caller may let others work or stop: the SID of an account that was just
-        forgotten, else "". Raises `StoreUnavailable`, after which a later round does the rest.
+        Yields after each step, so that the caller may run other work or stop: the SID of an account that was just
+        removed, else "". Raises `StoreUnavailable`; a later round then does the rest.
         """
         turn = self._client.script("turn", [TURN], [TURN_SECONDS]) == 1
         for sid, seconds in self._note(TURN_SECONDS if turn else 0).items():
@@ -57,23 +57,23 @@ class Upkeep:
                     yield sid if gone else ""
 
     def absent(self) -> Mapping[str, int]:
-        """Return the accounts that are in no settings, and for how many seconds routers have run without them."""
+        """Return the accounts that are in no settings, with the seconds that routers have run without them."""
         known = self._read(self._client.calls([("HGETALL", AccountKeys(tag).accounts) for tag in BUCKETS]))
         return {sid: seconds for sid, seconds in known.items() if seconds and sid not in self._own}
 
     def trim(self, account_sid: str) -> Iterator[int]:
-        """Drop an account's index entries whose message has expired; yield for each page how many were dropped."""
+        """Remove an account's index entries whose message has expired; yield the number removed for each page."""
         keys = AccountKeys(account_sid)
         for index, age in ((keys.log, self._delivered_ms), (keys.dead, self._retention_ms)):
             start, looked = "-inf", PAGE
             while looked == PAGE:
                 looked, dropped, last = self._client.script("trim", [index], [age, start, PAGE, keys.messages])
                 yield dropped
-                # The next page begins with the same score again, of which there may be more, but it is another page.
+                # More entries may have this score: the next page begins with the same score, but is another page.
                 start = f"({start}" if last.decode() == start and not dropped else last.decode()
 
     def _note(self, seconds: int) -> Mapping[str, int]:
-        """Note the presence of our accounts, and the absence of the others where `seconds` are to be counted."""
+        """Mark this process's accounts as in use, and add `seconds`, if any, to the absence of the others."""
         commands = []
         for tag in BUCKETS:
             own = [sid for sid in self._own if bucket(sid) == tag]
@@ -82,9 +82,9 @@ class Upkeep:
         return self._read(self._client.calls(commands))
 
     def _forget(self, account_sid: str) -> Iterator[bool]:
-        """Remove all that there is of an account, unless it is in some settings again; yield True with the last of it.
+        """Remove all data of an account, unless it is in some settings again; yield True with the last step.
 
-        Contacts are in no index, so every key is looked at; an account is forgotten once.
+        Contacts have no index, so all keys are scanned; this happens once per account.
         """
         keys, cursor = AccountKeys(account_sid), b"0"
         always: tuple[Word, ...] = (
@@ -112,5 +112,5 @@ def _pairs(reply: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _names(key: bytes, account_sid: str) -> bool:
-    """Say whether a key is one of this account's: an address that another account wrote may have a SID in it."""
+    """Say whether a key belongs to this account: another account's key may contain its SID, in an address."""
     return key.split(b":", 3)[2:3] == [account_sid.encode()]
