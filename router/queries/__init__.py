@@ -1,4 +1,4 @@
-"""What people ask and do, by HTTP, on the command line and on pages: deliveries, contacts, recovery.
+"""Queries and actions shared by the REST API, the command line and the pages: deliveries, contacts, recovery.
 
-Each question has one implementation here, whoever asks it. Nothing here prints, and nothing knows HTTP.
+Each has one implementation here for all its callers. This package does not print, and does not depend on HTTP.
 """

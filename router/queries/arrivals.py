@@ -1,4 +1,4 @@
-"""Messages as they come in, from look to look, whichever process accepted them."""
+"""Polls the store for newly accepted messages, of all processes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,25 +9,25 @@ from router.store.deliveries import Delivery
 
 
 class Arrivals:
-    """What some accounts accept.
+    """The new messages of some accounts.
 
     Args:
-        store: where it is.
-        accounts: whose messages.
-        since: in ms since 1970; None for what comes from now on.
+        store: the store.
+        accounts: the accounts.
+        since: in ms since 1970; None for messages from now on.
     """
 
     def __init__(self, store: Store, accounts: Sequence[Account], since: int | None) -> None:
         self._store = store
         self._since = {account.sid: since or 0 for account in accounts}
-        self._seen: dict[str, set[str]] = {account.sid: set() for account in accounts}  # of the latest millisecond
+        self._seen: dict[str, set[str]] = {account.sid: set() for account in accounts}  # SIDs of the latest millisecond
         if since is None:
             for sid in self._since:
                 next(self.look(sid), None)
                 self._seen[sid] = {each.message_sid for each in store.deliveries.newest(sid, after=self._since[sid])}
 
     def look(self, account_sid: str) -> Iterator[Delivery]:
-        """Walk what an account accepted since the last look, from the newest; its first step counts all as seen."""
+        """Walk an account's messages since the last call, from the newest; its first step marks all as seen."""
         since, seen = self._since[account_sid], self._seen[account_sid]
         try:
             for each in self._store.deliveries.newest(account_sid, after=since):
@@ -38,5 +38,5 @@ class Arrivals:
                 if each.accepted_at > since or each.message_sid not in seen:
                     yield each
         except StoreUnavailable:
-            self._since[account_sid], self._seen[account_sid] = since, seen  # the next look finds it again
+            self._since[account_sid], self._seen[account_sid] = since, seen  # the next call returns them again
             raise

@@ -1,4 +1,4 @@
-"""What people ask about contacts and change of them, by HTTP and on the command line."""
+"""Queries and changes of contacts, for the REST API and the command line."""
 
 import datetime as dt
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from router.store import Store
 from router.store.contacts import ALL, Contact
 from router.store.lanes import new_token
 
-# Addresses of one person beside the first: each is looked at by every message of theirs.
+# The maximum number of aliases of a contact: each of its messages reads all of them.
 ALIASES_MOST: Final = 20
 
 ADDRESS: Final = Text(256)
@@ -27,7 +27,7 @@ _FLOW: Final = Sid("FO")
 
 
 class InvalidContact(RouterError):  # noqa: N818 - named for what it says, as `InvalidFlow`
-    """Something that cannot be said of a contact: which parameter, and what is allowed."""
+    """An invalid parameter of a contact: its name, and what is allowed."""
 
     def __init__(self, parameter: str, reason: str) -> None:
         super().__init__(f"{parameter}: {reason}")
@@ -36,20 +36,20 @@ class InvalidContact(RouterError):  # noqa: N818 - named for what it says, as `I
 
 
 class ContactConflict(InvalidContact):
-    """An alias that is somebody else's."""
+    """An alias that belongs to another contact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What shall change of a contact.
+    """The requested changes of a contact.
 
     Args:
-        language: that the contact is known to use, "" to forget it; None to leave it.
-        preference: the language that the contact chose, as above.
+        language: the language that the contact is known to use, "" to forget it; None to leave it.
+        preference: the language that the contact chose; "" and None as above.
         aliases: further addresses of the same person, in canonical form.
-        address: ours; the conversation with it is meant, "" for all.
-        flex_flow_sid: the flow that this conversation shall go to, "" for no such wish.
-        closed: whether the conversation ends, or all of them.
+        address: our address, which selects one conversation, "" for all.
+        flex_flow_sid: the flow to assign to this conversation, "" for no change.
+        closed: whether the conversation, or all of them, are closed.
 
     """
 
@@ -62,7 +62,7 @@ class Change:
 
 
 def identity_of(text: str, parameter: str = "Identity") -> str:
-    """Return the canonical form of an address, however people write it; raise InvalidContact when it is nobody's."""
+    """Return the canonical form of an address in any notation; raise InvalidContact if it is not an address."""
     address = canonical(_parsed(parameter, ADDRESS.parse, text), channel_of(text))
     if "\N{REPLACEMENT CHARACTER}" in address:
         raise InvalidContact(parameter, "is not UTF-8")
@@ -109,7 +109,7 @@ def _parsed(name: str, parse: Callable[[str], str], text: str) -> str:
 
 
 def find(identity: str, account_sid: str, store: Store) -> Contact | None:
-    """Return the contact that an address in any form belongs to; None when nobody knows it."""
+    """Return the contact that an address in any form belongs to; None for an unknown address."""
     try:
         return store.contacts.get(account_sid, identity_of(identity))
     except InvalidContact:
@@ -117,16 +117,16 @@ def find(identity: str, account_sid: str, store: Store) -> Contact | None:
 
 
 def change(identity: str, wanted: Change, account_sid: str, store: Store) -> Contact | None:
-    """Change what is kept of a contact, and make one where something is set of somebody whom nobody knows.
+    """Change a contact; if it does not exist and something is set, create it.
 
-    A preference that is set ends the contact's conversations: the next message is decided anew, by it.
+    Setting a preference closes the contact's conversations: the next message is routed again, by the preference.
 
     Returns:
-        The contact as it is then; None when nobody knows it, and nothing was set.
+        The resulting contact; None if it does not exist and nothing was set.
 
     Raises:
-        InvalidContact: the address is nobody's, or the flow does not take the conversation.
-        ContactConflict: an alias belongs to somebody else.
+        InvalidContact: the address is not valid, or the flow does not accept the conversation.
+        ContactConflict: an alias belongs to another contact.
     """
     own = identity_of(identity)
     contact = store.contacts.get(account_sid, own)
@@ -134,7 +134,7 @@ def change(identity: str, wanted: Change, account_sid: str, store: Store) -> Con
         return contact
     _check_aliases(own, contact, wanted.aliases, store, account_sid)
     assignment = None
-    lasting = bool(wanted.aliases)  # what somebody set is not forgotten by itself
+    lasting = bool(wanted.aliases)  # explicit settings do not expire
     if wanted.flex_flow_sid:
         flow = _flow_for(wanted, store, account_sid)
         assignment = wanted.address, flow.sid, _language(flow, wanted, contact)
@@ -177,7 +177,7 @@ def _flow_for(wanted: Change, store: Store, account_sid: str) -> FlexFlow:
 
 
 def _why_not(flow: FlexFlow, ours: str, store: Store) -> str:
-    """Say why a flow takes no messages to an address of ours; "" when it does, or may."""
+    """Return why a flow accepts no messages to our address; "" if it does, or may."""
     channel = channel_of(ours)
     if not flow.enabled:
         return f"{flow.sid} is disabled"
@@ -194,7 +194,7 @@ def _why_not(flow: FlexFlow, ours: str, store: Store) -> str:
 
 
 def _language(flow: FlexFlow, wanted: Change, contact: Contact | None) -> str:
-    """Return the language in which a flow serves a contact, "" where that is not known."""
+    """Return the language in which a flow serves a contact, "" if unknown."""
     known = contact.known if contact else None
     tags = (
         known.preference if known and wanted.preference is None else wanted.preference,
@@ -205,7 +205,7 @@ def _language(flow: FlexFlow, wanted: Change, contact: Contact | None) -> str:
 
 
 def describe(contact: Contact, store: Store, *, now: float) -> dict[str, Any]:
-    """Write a contact as JSON shows it, without its URL; `now` is in seconds since 1970."""
+    """Return a contact for JSON, without its URL; `now` is in seconds since 1970."""
     known = contact.known
     latest = sorted(contact.assignments.items(), key=lambda pair: pair[1].at, reverse=True)
     since = int((now - store.contacts.sticky_hours * 3600) * 1000)
@@ -233,7 +233,7 @@ def describe(contact: Contact, store: Store, *, now: float) -> dict[str, Any]:
 
 
 def _status(ours: str, assignment: Assignment, flow: FlexFlow | None, store: Store, since: int) -> str:
-    """Say whether a conversation stays with its flow, in the words of Twilio's conversations; `since`: else it is idle.
+    """Return the state of a conversation, with Twilio's names; it is idle if its last message is before `since`.
 
     https://www.twilio.com/docs/conversations/api/conversation-resource
     """

@@ -1,4 +1,4 @@
-"""What people ask about messages, by HTTP and on the command line: where one would go, what became of it, once more."""
+"""Queries of messages, for the REST API and the command line: their route, their delivery, and their replay."""
 
 import datetime as dt
 import math
@@ -18,16 +18,16 @@ from router.store import Store
 from router.store.deliveries import Delivery
 
 STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
-# States that the store's index of the dead lists, whatever else the account received.
+# The states in the store's index of dead messages, which is independent of the account's other messages.
 DEAD: Final = frozenset(("undelivered", "unrouted"))
 
 
 def route_of(
     message: Message, store: Store, likelihood: Likelihood, *, lang: str = "", at: float | None = None
 ) -> tuple[Route, bool]:
-    """Say where a message would go, and whether because its conversation stays there; change nothing.
+    """Return the route of a message, including its conversation's assignment; change nothing.
 
-    `lang` is the language that the webhook's URL named, `at` the time at which it would come, None for now.
+    `lang` is the language in the webhook's URL, `at` the assumed time of arrival, None for now.
     """
     entries = store.flows.entries(message.account_sid, identities(message))
     circumstance = Circumstance(time.time() if at is None else at, lang=lang, likelihood=likelihood, pause=Yielder())
@@ -51,9 +51,9 @@ def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
     lang: str = "",
     at: float | None = None,
 ) -> dict[str, Any]:
-    """Say where a message with these parameters would go, and every step of why; without side effect.
+    """Return the route of a message with these parameters, with every step of the decision; without side effects.
 
-    Raises NotAMessage when they are not those of a message.
+    Raises NotAMessage if the parameters are not those of a message.
     """
     made_up = {"MessageSid": "SM" + 32 * "0", "Body": ""}
     message = Message.parse((made_up | dict(parameters) | {"AccountSid": account_sid}).items())
@@ -75,7 +75,7 @@ def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
 
 
 def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
-    """Say which languages' texts are not read by all processes yet, as for a moment after a flow's change."""
+    """Return the languages that not all processes can detect yet, as for a short time after a flow's change."""
     flows = (flow for entry in route.entries for flow in entry.flows if flow.enabled)
     tags = tuple(dict.fromkeys(tag for flow in flows for tag in flow.language if language_of(tag)))
     processes = store.processes.serving(account_sid) if tags else []
@@ -87,10 +87,10 @@ def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
 
 
 def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:
-    """Put a message back into its lane, to its own flow or to the one that today's flows choose.
+    """Put a message back into its lane, for its own flow or, with `current`, for the one that the current flows select.
 
-    A message that never had a flow goes by today's. Returns `queued`; `busy` when it is on its way already; `gone`
-    when its body has expired; `missing` when its record has; `unrouted` when no flow of today takes it.
+    A message that never had a flow is routed by the current flows. Returns `queued`; `busy` when it is already queued
+    or being sent; `gone` when its body has expired; `missing` when its record has; `unrouted` when no flow accepts it.
     """
     flow_sid = language = ""
     if current or not delivery.flow_sid:
@@ -104,14 +104,14 @@ def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current:
 
 
 def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> Route:
-    """Say where a message whose body is still kept would go by today's flows."""
+    """Return the route of a message, whose body is still stored, by the current flows."""
     message = Message.parse(Raw.unpack(delivery.raw).fields())
     return route_of(message, store, likelihood, lang=delivery.lang)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which deliveries are asked for; what is "" does not matter. Addresses may be written in any form."""
+    """A filter for deliveries; a criterion that is "" is ignored. Addresses may be written in any form."""
 
     status: str = ""
     from_: str = ""
@@ -119,7 +119,7 @@ class Wanted:
     flex_flow_sid: str = ""
 
     def takes(self, delivery: Delivery) -> bool:
-        """Say whether a delivery is among them."""
+        """Say whether a delivery matches the filter."""
         if self.status and delivery.state != self.status:
             return False
         if self.flex_flow_sid and delivery.flow_sid != self.flex_flow_sid:
@@ -136,9 +136,9 @@ class Wanted:
 
 
 def waiting_for(delivery: Delivery, store: Store) -> list[str]:
-    """Say what a message waits for, the first obstacle first, each in one sentence; nothing when it does not wait.
+    """Return the reasons why a message waits, the first obstacle first, each one a sentence; empty if it does not wait.
 
-    Whether a target's breaker is open is not said: that is known only to the processes.
+    An open breaker of a target is not included: only the processes know it.
     """
     waiting = store.deliveries.waiting(delivery)
     if waiting is None:
@@ -158,19 +158,19 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
 
 
 def not_twiml(delivery: Delivery) -> str:
-    """Say why the answer of a target was nothing for Twilio, although the message is delivered; "" where it was."""
+    """Return why a target's answer could not be given to Twilio although the message is delivered; "" if it could."""
     reason = attempt_of(delivery.history[-1])["reason"] if delivery.history else None
     return reason if reason and reason.startswith(NOT_TWIML) else ""
 
 
 def target_said(delivery: Delivery) -> Said | None:
-    """Return what was kept of the last answer, which was not good; None where nothing was."""
+    """Return the stored part of the last error answer; None if there is no such answer."""
     kind, _, text = delivery.said.partition("\n")
     return Said(kind, text) if delivery.said else None
 
 
 def describe(delivery: Delivery) -> dict[str, Any]:
-    """Write a delivery as JSON shows it, without its URL."""
+    """Return a delivery for JSON, without its URL."""
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
     said = target_said(delivery)
     created = dt.datetime.fromtimestamp(delivery.accepted_at / 1000, dt.UTC)
@@ -201,7 +201,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
 
 
 def attempt_of(line: str) -> dict[str, Any]:
-    """Read a line of the history, `<number> <outcome> <status> <seconds> <reason>`; what it lacks is null."""
+    """Parse a line of the history, `<number> <outcome> <status> <seconds> <reason>`; missing values are null."""
     number, outcome, status, seconds, reason = [*line.split(" ", 4), "", "", "", ""][:5]
     return {
         "attempt": int(number) if number.isdecimal() else None,

@@ -1,7 +1,7 @@
-"""Erase a contact on request: what is known of it, and what its messages said.
+"""Erases a contact on request: its data, and the content of its messages.
 
-A message that is not done yet is delivered first: what was acknowledged is not lost. Until then the contact stays, too,
-for it knows by which other addresses the person wrote, and the next try begins with it.
+A pending message is delivered first: an acknowledged message is never lost. Until then the contact is kept, too: it
+lists the person's other addresses, which the next attempt needs.
 """
 
 import time
@@ -14,13 +14,13 @@ from router.routing.contact import identities_of
 from router.store import Store
 from router.store.deliveries import PAGE, Delivery
 
-# After so many messages the process turns to its other work: they take 0.2 ms, and 5 ms where each is of 128 KiB.
+# The process yields after so many messages: they take 0.2 ms, and 5 ms if each has 128 KiB.
 _BREAK: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was erased: whether the contact, with these addresses, and how many messages; `waiting` are not done yet."""
+    """The result: whether the contact was erased, its addresses, the number of messages; `waiting` are pending."""
 
     contact: bool
     identities: frozenset[str]
@@ -29,7 +29,7 @@ class Erasure:
 
     @property
     def found(self) -> bool:
-        """Say whether there was anything."""
+        """Say whether there was any data."""
         return self.contact or bool(self.messages or self.waiting)
 
 
@@ -40,19 +40,19 @@ def erase(
     *,
     watch: Callable[[Iterable[Delivery]], Iterable[Delivery]] = iter,
 ) -> Erasure:
-    """Erase a contact, and of its messages that are done what was said in them and by whom; to do it again is safe.
+    """Erase a contact, and the content and sender of its completed messages; may be repeated safely.
 
-    All messages on record are read, a page at a time. Addresses that the contact or its messages name as the same
-    person's count as asked for; where a message names a new one, all are read once more. The account's records of
-    refused requests go as a whole.
+    All stored messages are read, a page at a time. Further addresses of the same person, from the contact or its
+    messages, are included; when a message has a new one, all messages are read again. All of the account's records of
+    refused requests are removed.
 
     Args:
         identity: one of the contact's addresses, in canonical form.
-        account_sid: whose contact.
-        store: where it is kept.
-        watch: is given the messages before they are looked at, to show how far it is.
+        account_sid: the account of the contact.
+        store: the store.
+        watch: wraps the iteration over the messages, to show the progress.
 
-    Raises StoreUnavailable on the way: what was erased stays so.
+    Raises StoreUnavailable, possibly after a part has been erased.
     """
     person: set[str] = set()
     _add(person, (identity,), account_sid, store)
@@ -71,7 +71,7 @@ def erase(
 
 
 def _theirs(person: set[str], deliveries: Iterable[Delivery], store: Store) -> Iterator[str]:
-    """Walk the messages that a person sent; `person` gains the further addresses that they name."""
+    """Walk the messages that a person sent; add further addresses found in them to `person`."""
     for number, delivery in enumerate(deliveries):
         if number % _BREAK == 0:
             time.sleep(0)
@@ -85,7 +85,7 @@ def _theirs(person: set[str], deliveries: Iterable[Delivery], store: Store) -> I
 
 
 def _add(person: set[str], identities: Iterable[str], account_sid: str, store: Store) -> None:
-    """Add addresses, with those that the contact of each is known by."""
+    """Add addresses, with all addresses of their contacts."""
     for each in identities:
         if each not in person:
             person.add(each)

@@ -1,11 +1,11 @@
-"""Outages heal: what Twilio received while messages could not be taken is fetched from its REST API and accepted.
+"""Automatic recovery after an outage: fetches the missed messages from Twilio's REST API and accepts them.
 
-Three things tell that messages may have been missed: this router answered 503, no router served the account for a
-while, or a signature matches again after some that did not. Each becomes a gap in the store. When a gap is old enough
-that Twilio has given up on its messages, one process asks Twilio for them.
+Three events indicate that messages may have been missed: this router answered 503, no router served the account for
+some time, or a signature matches again after some that did not. Each is stored as a gap. When a gap is so old that
+Twilio has given up on its messages, one process fetches them from Twilio.
 
-A message is accepted only where no other program can have handled it: the address leads here at Twilio, and its
-fallback URL leads here too or is empty. All others are only reported.
+A message is accepted only if no other program can have handled it: at Twilio, the address's webhook URL is this
+router's, and its fallback URL is this router's, too, or empty. All others are only reported.
 
 https://www.twilio.com/docs/messaging/api/message-resource
 """
@@ -32,44 +32,45 @@ from router.store.outages import Gap, Report
 from router.twilio_api.account import Address, TwilioApi
 from router.twilio_api.client import TwilioError
 
-# A sign of life is written this often; a longer silence than `SILENCE_SECONDS` is a gap.
+# The interval of the heartbeat; a pause longer than `SILENCE_SECONDS` is a gap.
 BEAT_SECONDS: Final = 5.0
 SILENCE_SECONDS: Final = 12.0
-# Twilio gives webhook and fallback 15 s each, and its clock and ours may differ: a gap is looked into this long after
-# its end, and this much is added at both sides.
+# Twilio gives webhook and fallback 15 s each, and its clock and ours may differ: a gap is processed this long after its
+# end, and is extended by as much on both sides.
 SETTLE_SECONDS: Final = 75.0
 MARGIN_SECONDS: Final = 60.0
-# However long the gap: what is older than this, or than ROUTER_DELIVERED_HOURS, would not be known as a duplicate.
+# The longest period that is recovered: a message older than this, or than ROUTER_DELIVERED_HOURS, would not be
+# recognized as a duplicate.
 WINDOW_SECONDS: Final = 24 * 3600.0
-# Messages of one gap that are read at most; beyond that a person decides, with `router recover`.
+# The maximum number of messages read for one gap; above it the operator decides, with `router recover`.
 MOST: Final = 50_000
-# After a look that failed, the next one comes this many seconds later, then ever later.
+# The delay after a failed recovery, in seconds; it grows with further failures.
 RETRY_SECONDS: Final = (60.0, 300.0, 900.0)
-# Other processes keep away this long after the one that looks has shown that it lives.
+# The lifetime of the lock of the process that does a recovery, unless renewed.
 TURN_SECONDS: Final = 120.0
-# Between two pages of records, so that an account's other REST calls find room.
+# The pause between two pages of records, to leave capacity for the account's other REST calls.
 PAGE: Final = 500
 PAUSE_SECONDS: Final = 0.5
 
 
 @dataclass(slots=True)
 class _Failed:
-    """How often the look for an account failed in this process, and when it may look again, in monotonic seconds."""
+    """The number of failed recoveries of an account in this process, and the next time, in monotonic seconds."""
 
     times: int = 0
     until: float = 0.0
 
 
 class Healer:
-    """Notices gaps and closes them, for one process.
+    """Detects gaps and recovers their messages, for one process.
 
     Args:
         settings: `recover` turns it off.
         store: the store.
-        intake: takes the messages.
-        likelihood: says how well a text fits languages.
-        bases: returns the public bases that lead to this router now.
-        report: is told of each look that found something, and of each that failed.
+        intake: accepts the messages.
+        likelihood: computes how well a text fits languages.
+        bases: returns the current public base URLs of this router.
+        report: called after each recovery that found something, and after each that failed.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of
@@ -99,16 +100,16 @@ class Healer:
     # -- what the webhook view tells ---------------------------------------------------------------------------------
 
     def missed(self, account_sid: str) -> None:
-        """Note that a genuine message was answered with 503 just now."""
+        """Record that a genuine message has just been answered with 503."""
         self._missed.setdefault(account_sid, time.time())
 
     def refused(self, account_sid: str) -> None:
-        """Note that a request that names one of our accounts had no signature that matches."""
+        """Record that a request which names one of our accounts had no matching signature."""
         if self._settings.account(account_sid) is not None:
             self._refused.setdefault(account_sid, time.time())
 
     def matched(self, account_sid: str, identity: str) -> None:
-        """Note a genuine message to an address, canonical: the time of refusals before it may be looked into."""
+        """Record a genuine message to a canonical address: the period of earlier refusals may now be a gap."""
         day = int(time.time() // 86400)
         if self._seen.get((account_sid, identity)) != day:
             self._seen[account_sid, identity] = day
@@ -119,9 +120,9 @@ class Healer:
     # -- the beat ----------------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """Write a sign of life and what was missed; look into the gaps that are old enough.
+        """Write the heartbeat and new gaps; process the gaps that are old enough.
 
-        Raises StoreUnavailable while the store is away: the silence becomes a gap by itself.
+        Raises StoreUnavailable while the store is unavailable: the missing heartbeat then becomes a gap.
         """
         self._write_seen()
         gaps = self._store.outages.beat(self._served, silence=SILENCE_SECONDS)
@@ -159,7 +160,7 @@ class Healer:
     # -- one gap -----------------------------------------------------------------------------------------------------
 
     def _look(self, account: Account, gap: Gap) -> None:
-        """Look into one gap, if no other process does; a failed look is repeated later."""
+        """Process one gap, if no other process does; a failure is retried later."""
         token = new_token()
         if not self._store.outages.take_turn(account.sid, token, TURN_SECONDS):
             return
@@ -182,10 +183,10 @@ class Healer:
             self._store.outages.end_turn(account.sid, token)
 
     def heal(self, account: Account, gap: Gap, alive: Callable[[], bool]) -> Report:
-        """Ask Twilio for the messages of a gap and accept those that are missing, in their order, each once.
+        """Fetch the messages of a gap from Twilio and accept the missing ones, in their order, each once.
 
-        `alive` keeps the turn while it goes on. Raises TwilioError when Twilio does not answer, StoreUnavailable when
-        the store does not; to do it again is safe.
+        `alive` renews the lock meanwhile. Raises TwilioError when Twilio does not answer, StoreUnavailable when the
+        store does not; may be repeated safely.
         """
         now = time.time()
         window = min(WINDOW_SECONDS, self._settings.delivered_hours * 3600) - MARGIN_SECONDS
@@ -226,10 +227,10 @@ class Healer:
         return Report(int(now * 1000), gap.from_, gap.to, accepted, dict(islice(left.most_common(), 20)))
 
     def _verdicts(self, account: Account, api: TwilioApi, missing: Iterable[Lost]) -> dict[str, str]:
-        """Say, for each address that messages are missing of, why they may not be accepted; "" where they may."""
+        """Return, for each address with missing messages, why they may not be accepted; "" if they may."""
         identities = {each.message.contact_identity for each in missing}
         known = {each.identity: ("sms", each) for each in api.numbers()}
-        with suppress(TwilioError):  # a resource that not every account has: its addresses are only reported
+        with suppress(TwilioError):  # not every account has this resource: then its messages are only reported
             known |= {canonical(each.identity, "whatsapp"): ("whatsapp", each) for each in api.senders()}
         bases = self._bases()
         return {each: self._verdict(account, each, known.get(each), bases) for each in identities}

@@ -1,8 +1,8 @@
-"""Recovering inbound messages: Twilio keeps each one, also those whose webhook nobody took.
+"""Recovers inbound messages: Twilio stores each one, including those whose webhook failed.
 
-What Twilio's REST API says of a message is written as the webhook would have been, as far as it says it, and accepted
-like one. Nobody waits for an answer any more, so none is ever given; and a message whose webhook arrives after all, or
-that is recovered twice, is a duplicate like any other.
+A message from Twilio's REST API is converted to the form of its webhook, as far as the data allows, and accepted like
+one. It is never answered, since the webhook request has ended; a webhook that arrives later, or a second recovery of
+the same message, is handled as a duplicate.
 
 https://www.twilio.com/docs/messaging/api/message-resource
 """
@@ -22,13 +22,13 @@ from router.routing.resolve import Likelihood, Route
 from router.store import Store
 from router.twilio_api.account import Inbound
 
-# A message this young may be on its way at this moment: Twilio gives URL and fallback 15 s each.
+# The webhook of a younger message may still be in progress: Twilio gives URL and fallback 15 s each.
 YOUNG: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A message that the router has no record of, and where the flows of today would take it."""
+    """A message that the router has no record of, and its route by the current flows."""
 
     inbound: Inbound
     message: Message
@@ -36,16 +36,16 @@ class Lost:
 
     @property
     def expected(self) -> bool:
-        """Say whether its address has flows; what no flow takes now may go where the message before it went."""
+        """Say whether its address has flows; without a route now, it may still follow its conversation's assignment."""
         return self.route.flow is not None or self.route.choice is not None
 
 
 def lost(
     found: Iterable[Inbound], account_sid: str, store: Store, likelihood: Likelihood, *, now: datetime
 ) -> list[Lost]:
-    """Choose, of what Twilio received for an account, what the store does not know; the oldest first.
+    """Select the messages that Twilio received for an account and the store does not know; the oldest first.
 
-    Those too young to be given up are left out, and what is no message that a webhook could bring.
+    Messages whose webhook may still be in progress are left out, and records that are not inbound messages.
     """
     unknown = [
         inbound
@@ -66,7 +66,7 @@ def lost(
 
 
 def recovered(missing: Lost, media: Sequence[tuple[str, str]]) -> Arrival:
-    """Write a message as its webhook would have been; `media` are its attachments, URL and MIME type."""
+    """Convert a message to the form of its webhook; `media` are its attachments, URL and MIME type."""
     fields = list(missing.inbound.fields)
     for n, (url, content_type) in enumerate(media):
         fields += [(f"MediaContentType{n}", content_type), (f"MediaUrl{n}", url)]
