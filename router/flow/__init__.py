@@ -1,5 +1,5 @@
-"""The Flex Flow: its fields and their kinds, flow files, comparison, flows that can never match, the address face.
+"""The Flex Flow: its fields, flow files, comparison, unreachable flows, and the address configuration resource.
 
-Changes when the FlexFlow or the Address Configuration resource changes. It decides nothing about a message: that is
-`router.routing`. Nothing here reads or writes the store.
+Changes when the FlexFlow or the Address Configuration resource changes. Messages are routed in `router.routing`. This
+package does not access the store.
 """

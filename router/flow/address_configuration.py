@@ -1,7 +1,7 @@
-"""The other face of a flow: Twilio's Conversations address configuration, its form parameters and its JSON.
+"""A flow as Twilio's Conversations address configuration: form parameters and JSON.
 
-What a flow has no place for is kept in its `extra`; what an address configuration has no place for stays as it is when
-one is updated.
+Parameters without an equivalent in a flow are kept in its `extra`; fields of a flow without an equivalent in an address
+configuration are left unchanged by an update.
 
 https://www.twilio.com/docs/conversations-classic/api/address-configuration-resource
 """
@@ -112,9 +112,9 @@ def from_form(  # noqa: PLR0913 - as router.flow.flex_flow.from_parameters
 ) -> FlexFlow:
     """Make a flow from the parameters of an address configuration, or change one.
 
-    An address without AutoCreation.Enabled is made disabled: with Twilio, too, it captures nothing until it is told to.
-    `AutoCreation.Type=default` makes a `conversation` of what was studio or webhook, and leaves any other integration
-    as it is, for `default` is how that one is shown.
+    Without AutoCreation.Enabled, the flow is created disabled, as with Twilio. `AutoCreation.Type=default` changes a
+    studio or webhook integration to `conversation`, and leaves other integrations unchanged, since they are shown as
+    `default`.
 
     Args:
         form: the parameters by their wire names.

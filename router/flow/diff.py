@@ -1,4 +1,4 @@
-"""How flows differ before and after a change, and what would have to change for the flows of a file to be in effect."""
+"""Compares versions of flows, and computes the changes that are needed to apply a flow file."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -113,7 +113,7 @@ def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool
 
 
 def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Sort changes so that none is in another's way: removals, what leaves an address or is disabled, the others."""
+    """Sort changes to avoid conflicts: removals, then flows that leave an address or are disabled, then others."""
     return tuple(sorted(changes, key=_order))
 
 

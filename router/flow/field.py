@@ -44,7 +44,7 @@ class Field:
         required: whether a flow cannot be created without it.
         ours: whether Twilio does not know it.
         write_only: whether the API takes it and never shows it.
-        types: the integration types that use it; none: all.
+        types: the integration types that use it; empty for all.
 
     """
 

@@ -1,6 +1,6 @@
-"""Flex Flows as code: TOML to flows and back.
+"""Flow files: converts TOML to Flex Flows and back.
 
-A file holds one `[[flow]]` table for each flow, with the names of the JSON resource; what is left out has its default.
+A file holds one `[[flow]]` table for each flow, with the names of the JSON resource; missing keys have their defaults.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, is_given, v
 from router.printable import to_toml
 from router.sid import is_sid
 
-# A flow of ours lives without a chat service; the REST resource asks for one, as Twilio's does.
+# A flow file needs no chat service; the REST resource requires one, as Twilio's does.
 REQUIRED: Final = ("FriendlyName", "ChannelType")
 
 _FIELDS: Final = {each.key: each for each in FIELDS}
@@ -74,7 +74,7 @@ def load(  # noqa: PLR0913 - the core asks nobody: time, names and SIDs come in 
         account_sid: whose flows they are; an entry may repeat it, but not name another.
         handlers: the names that `integration.handler` may have.
         now: Unix seconds, when flows without a date were made.
-        new_sid: makes the SID (FO…) of a flow that has none.
+        new_sid: makes the SID (FO…) of a new flow.
 
     Raises:
         InvalidFlowFile: with everything that is wrong: file, entry, field and reason.
@@ -129,7 +129,7 @@ def _flow(
             if error.parameter == "FriendlyName":
                 params["FriendlyName"] = "-"
             elif params.pop(error.parameter, None) is None:
-                return None, list(wrong.items())  # it is missing, and what else is wrong cannot be told without it
+                return None, list(wrong.items())  # a required value is missing: no further checks are possible
         else:
             return flow, list(wrong.items())
 
@@ -177,7 +177,7 @@ def _wrong_sids(flat: Mapping[str, str], account_sid: str) -> list[tuple[str, st
 
 
 def _unused(flow: FlexFlow, flat: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Find what the integration's type does not use: in a file that somebody keeps, it is a mistake."""
+    """Find keys that the integration's type does not use: in a flow file they are an error."""
     kind = flow.integration.type
     keys = (each.key for each in FIELDS if each.key in flat and not each.used_by(kind))
     return [(key, f"is not used when integration_type is {kind}") for key in keys]

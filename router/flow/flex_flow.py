@@ -1,4 +1,4 @@
-"""The Flex Flow: which integration takes the messages for an address.
+"""The Flex Flow: defines which integration receives the messages for an address.
 
 Its parameters, with their wire names, kinds and defaults, are in `flow_field.FIELDS`.
 
@@ -134,8 +134,8 @@ def from_parameters(  # noqa: PLR0913 - the core asks nobody: time, names and SI
 ) -> FlexFlow:
     """Make a flow from the parameters of a form, or change one.
 
-    Parameters that nobody knows, or that the integration's type does not use, are ignored as Twilio ignores them
-    (https://www.twilio.com/docs/api/errors/20001); an empty one stands for its default. Without an IntegrationType, an
+    Unknown parameters, and those that the integration's type does not use, are ignored, as by Twilio
+    (https://www.twilio.com/docs/api/errors/20001); an empty one means its default. Without an IntegrationType, an
     Integration.FlowSid makes a `studio` flow and an Integration.Url an `external` one; with neither, a new flow is
     `proxy` and a changed one stays as it is. A Response or RetryPolicy that is the default of its type follows the
     type when that changes.
@@ -163,7 +163,7 @@ def from_parameters(  # noqa: PLR0913 - the core asks nobody: time, names and SI
         if not values[wire]:
             raise InvalidFlow(wire, f"is required when IntegrationType is {kind}")
     handler = values["Integration.Handler"]
-    # A handler may have left the settings since: that must not keep anybody from pausing the flow.
+    # The handler may have been removed from the settings since: pausing the flow must still be possible.
     if kind == "handler" and handler not in handlers and (current is None or handler != current.integration.handler):
         known = ", ".join(sorted(handlers)) or "none is listed"
         raise InvalidFlow("Integration.Handler", f"{handler!r} is not a handler in the router's settings ({known})")

@@ -187,7 +187,7 @@ class Url:
             raise ValueError(f"at most {self.most} characters are allowed, not {len(text)}")
         if not is_http_url(text) or _CONTROL.search(text):
             raise ValueError("not an absolute http or https URL, as https://example.com/path")
-        if "@" in urlsplit(text).netloc:  # they would be shown to whoever may read the flow
+        if "@" in urlsplit(text).netloc:  # credentials would be visible in the flow
             raise ValueError("credentials in the URL are not allowed; the target can check the request's signature")
         return text
 

@@ -1,4 +1,4 @@
-"""Flows that never take a message, whatever is written: mistakes that only somebody who looks for them would find."""
+"""Finds flows that can never receive a message: configuration mistakes that cause no error."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def _said(each: _Asked, before: Sequence[_Asked]) -> str:
 
 
 def _before(each: _Asked, earlier: Sequence[_Asked]) -> list[_Asked]:
-    """Return the flows that together take all that a flow could take; none if something is left for it."""
+    """Return the flows that together take all messages that a flow could take; empty if some are left for it."""
     wanted = set(each.flow.language)
     taking = []
     for other in earlier:

@@ -1,7 +1,7 @@
-"""What a flow may say and will all the same not do what is meant: told wherever people meet flows, never refused.
+"""Warnings about valid flows that probably do not work as intended.
 
-`flows apply`, `import`, `diff` and `list`, the REST resources, `router doctor` and a router that starts tell it, each
-in its own form.
+`flows apply`, `import`, `diff` and `list`, the REST resources, `router doctor` and a starting router show them, each in
+its own form.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -44,11 +44,11 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else decides whether a flow does what is meant.
+    """The configuration, apart from the flow, on which the warnings depend.
 
     Args:
         settings: the router's.
-        made_up: the SID of the account that `router run` made up, "" where there is none.
+        made_up: the SID of the account that `router run` generated, "" if there is no such account.
     """
 
     settings: Settings
@@ -61,18 +61,18 @@ class Surroundings:
 
 
 def of_flow(flow: FlexFlow, around: Surroundings) -> list[Warned]:
-    """Tell what is to be known of one flow, whatever others there are."""
+    """Return the warnings about one flow, independent of other flows."""
     return [*_integration(flow, around), *_language(flow)]
 
 
 def of_flows(flows: Iterable[FlexFlow], around: Surroundings) -> list[Warned]:
-    """Tell what is to be known of the enabled ones of some flows, and which of them others leave no message."""
+    """Return the warnings about the enabled ones of some flows, including unreachable flows."""
     enabled = {flow.sid: flow for flow in flows if flow.enabled}
     return [each for flow in enabled.values() for each in of_flow(flow, around)] + unreached(enabled.values())
 
 
 def unreached(flows: Iterable[FlexFlow]) -> list[Warned]:
-    """Tell which enabled flows can never be chosen among those of their address."""
+    """Return the warnings about enabled flows that can never be chosen among those of their address."""
     of_accounts: dict[str, dict[str, FlexFlow]] = {}
     for flow in flows:
         of_accounts.setdefault(flow.account_sid, {})[flow.sid] = flow
