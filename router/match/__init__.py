@@ -1,7 +1,7 @@
-"""The condition of a flow (Match): CEL over what is known of a message, compiled once, bounded in time and memory.
+"""The condition of a flow (Match): CEL over a message's properties, compiled once, bounded in time and memory.
 
-The library has no limits, so what may be saved has: 512 characters, no comprehensions, few sums, regular expressions
-that take linear time. What was saved then answers within milliseconds, whatever a message holds.
+The library has no limits, so they are checked when an expression is saved: 512 characters, no comprehensions, few sums,
+regular expressions that take linear time. A saved expression is evaluated within milliseconds for any message.
 
 https://github.com/google/cel-spec
 """

@@ -1,4 +1,4 @@
-"""A condition, compiled: what it asks for, and whether a message meets it."""
+"""A compiled condition: the variables that it uses, and its evaluation for a message."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from router.match.function import Function
 
 MOST: Final = 512  # characters
-_KEPT: Final = 1024  # compiled expressions: 10 KB each; half a megabyte if somebody means ill
+_KEPT: Final = 1024  # compiled expressions: 10 KB each; half a megabyte for a malicious one
 # Steps of an evaluation, of a function call (to trim 1,600 characters takes 28 us) and of an instruction of a regular
 # expression (4 KiB of an evil text take 13 us: function.py).
 _BASE: Final = 20

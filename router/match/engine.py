@@ -1,4 +1,4 @@
-"""The CEL library, common-expression-language: loaded without its terminal application, its errors told in our words.
+"""The CEL library, common-expression-language: imported without its terminal application; rewrites its errors.
 
 https://python-common-expression-language.readthedocs.io/
 """
@@ -65,7 +65,7 @@ def compile_source(source: str) -> "cel.Program":
 
 
 def run(program: "cel.Program", variables: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
-    """Return the value of an expression; raise ExpressionError where it has none.
+    """Return the value of an expression; raise ExpressionError if the evaluation fails.
 
     The library turns whatever a function raises into an error of its own, also what is meant for the whole process:
     that goes on its way. A panic of the library, which is no Exception, is an error like any other.

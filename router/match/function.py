@@ -91,7 +91,7 @@ OWN: Final = "_"
 
 @cache
 def zone(name: str) -> ZoneInfo:
-    """Return a time zone of the IANA database; raise ValueError where there is none of this name."""
+    """Return a time zone of the IANA database; raise ValueError for an unknown name."""
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):

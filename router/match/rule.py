@@ -1,7 +1,7 @@
-"""What the words of a Match may be: which names, which functions, and which arguments have to be written out.
+"""The rules for the tokens of a Match: the allowed names and functions, and the arguments that must be literals.
 
-What a function would otherwise look up or compile for each message (a time zone, a regular expression, a field's name,
-a share) stands in the expression itself. So it is checked when the expression is saved, in whichever branch it is.
+Arguments that would otherwise be looked up or compiled for each message (a time zone, a regular expression, a field's
+name, a share) must be literals. So they are checked when the expression is saved, in every branch.
 """
 
 from collections.abc import Collection, Sequence

@@ -1,8 +1,8 @@
-"""The words of a CEL expression, as far as a Match may use the language; https://github.com/google/cel-spec.
+"""The tokenizer for the subset of CEL that a Match may use; https://github.com/google/cel-spec.
 
-The CEL library says what an expression does, not what it consists of. What may be saved is judged by its words, so the
-words that pass here are read by the library in the same way: what would be read otherwise (maps, bytes, triple quotes,
-names in backticks) is refused.
+The CEL library does not give access to the tokens of an expression, but the rules are checked on them. So each accepted
+token must be one that the library reads in the same way: other syntax (maps, bytes, triple quotes, names in backticks)
+is refused.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# The parser recurses: 96 levels, its own limit, need nearly a megabyte of stack, 16 a tenth. Nobody reads more either.
+# The parser is recursive: 96 levels, its own limit, need nearly a megabyte of stack, 16 levels a tenth of it.
 DEPTH: Final = 16
 
 _TOKEN = re.compile(

@@ -1,4 +1,4 @@
-"""A condition is tried on sample messages before it is saved: who writes what cannot work is told at once."""
+"""Evaluates a condition on sample messages before it is saved, so that run-time errors are reported to its author."""
 
 from collections.abc import Iterator
 from typing import Any, Final

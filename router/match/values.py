@@ -1,4 +1,4 @@
-"""What a flow's Match is asked with: the values of a message, and its contact's place among a hundred."""
+"""The input of a flow's Match: the values of a message, and its contact's percentile for shares."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ def variables(
     Args:
         message: what came.
         names: the `names` of the expressions.
-        language: the tag decided on; "" while none is sure.
+        language: the detected tag; "" while it is uncertain.
         country: of the customer's number, ISO 3166; "" where unknown.
         now: when it came, with a time zone.
 
@@ -44,6 +44,6 @@ def variables(
 
 
 def bucket(message: Message) -> float:
-    """Return the place of a contact among a hundred, 0 <= bucket < 100: the same for each message to an address."""
+    """Return the percentile of a contact, 0 <= bucket < 100: the same for each message to an address."""
     name = conversation_id(message.account_sid, message.channel, message.to, message.from_)
     return int.from_bytes(blake2b(name.encode(), digest_size=6, person=b"percent").digest()) / 2**48 * 100
