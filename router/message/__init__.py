@@ -1,6 +1,6 @@
-"""What Twilio sends and what it may be answered: the inbound message, addresses, signatures, TwiML.
+"""Twilio's webhook format: the inbound message, addresses, signatures, TwiML.
 
-Changes when Twilio changes its webhook. No input or output lives here: no clock, no socket, no store, no setting.
+Changes when Twilio changes its webhook. The package does no I/O: it uses no clock, socket, store or setting.
 """
 
 from router.message.inbound import Message

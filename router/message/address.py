@@ -1,4 +1,4 @@
-"""The forms that an address may have: its channel, its canonical form, and what of it a log may show.
+"""Addresses: the channel, the canonical form, and the masked form for logs.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
@@ -22,7 +22,7 @@ _MASKED_IN_THE_MIDDLE: Final = 10  # characters; shorter, and five of them would
 
 
 def channel_of(address: str) -> str:
-    """Tell the channel from an address's prefix: none is SMS, one that we do not know is `custom`."""
+    """Return the channel by an address's prefix: SMS without a prefix, `custom` for an unknown one."""
     if ":" not in address:
         return "sms"
     prefixed = _PREFIXED.fullmatch(address.strip())
@@ -65,7 +65,7 @@ def _number(text: str, without_plus: re.Pattern[str]) -> str:
 def mask(address: str) -> str:
     """Write an address for a log: its channel's prefix, and of the rest at most three characters and the last two."""
     prefix, _, rest = address.strip().partition(":")
-    if prefix.lower() not in _CHANNEL_OF_PREFIX:  # an unknown one may be somebody's name
+    if prefix.lower() not in _CHANNEL_OF_PREFIX:  # an unknown prefix may be personal data
         prefix, rest = "", address.strip()
     shown = f"{rest[:3]}•••{rest[-2:]}" if len(rest) >= _MASKED_IN_THE_MIDDLE else f"{rest[:1]}•••"
     return f"{prefix.lower()}:{shown}" if prefix else shown

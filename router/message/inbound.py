@@ -1,4 +1,4 @@
-"""The inbound message: the request as it came, what it says, and which conversation it belongs to.
+"""The inbound message: the raw request, its parsed fields, and the id of its conversation.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
@@ -237,7 +237,7 @@ def _why_not(message_sid: str, event_type: str) -> str:
 
 
 def _channel_between(from_: str, to: str) -> str:
-    """Tell the channel from the address written to; a sender's bare number may be on any channel."""
+    """Return the channel by the recipient's address; a sender's bare number may be on any channel."""
     for name, address in (("From", from_), ("To", to)):
         if not _ADDRESS.fullmatch(address) or not address.rpartition(":")[2].strip():
             raise NotAMessage(f"{name} is missing, empty, over 256 characters or holds control characters")
@@ -248,7 +248,7 @@ def _channel_between(from_: str, to: str) -> str:
 
 
 def is_status_callback(params: Mapping[str, str]) -> bool:
-    """Say whether this reports what became of a message that was sent, instead of bringing one.
+    """Say whether this is a status callback of a sent message, not an inbound message.
 
     An inbound message has `SmsStatus` `received` (`receiving` while its media is still on the way), or none.
     """

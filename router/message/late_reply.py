@@ -1,4 +1,4 @@
-"""What of an answer that came too late for Twilio's webhook can still be carried out: its messages to the sender.
+"""Selects the part of a late answer that can still be sent by REST: its messages to the sender.
 
 https://www.twilio.com/docs/messaging/twiml/message
 """

@@ -1,4 +1,4 @@
-"""Which accounts a request may be of: a few, however many there are in the settings."""
+"""Selects the few accounts to which a request may belong, for any number of accounts in the settings."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -113,7 +113,7 @@ def sign_time(signature: str, seconds: int, keys: Iterable[Key]) -> str:
 
 
 def verify(urls: Sequence[str], params: Iterable[tuple[str, str]], signature: str, keys: Sequence[Key]) -> Key | None:
-    """Find the key that made `signature` over one of `urls` and the form's fields; None when there is none.
+    """Find the key that made `signature` over one of `urls` and the form's fields; None if no key matches.
 
     `urls` are the forms the signed URL may have, from `signed_urls`, the likeliest first. Each comparison takes the
     same time wherever the texts differ. Nothing is computed for a signature whose length no key of these makes.
