@@ -1,5 +1,5 @@
-"""How processes begin, share what is loaded, reload and end: gunicorn's configuration, workers' models, the store.
+"""The life cycle of the processes: gunicorn's configuration, preloaded models, reload, and the embedded store.
 
-What a process does with a message is never decided here. gunicorn executes `gunicorn_conf` before it forks the workers,
-and gevent patches them only after the fork: what it imports may not import redis, urllib3 or ssl.
+This package does not handle messages. gunicorn executes `gunicorn_conf` before it forks the workers, and gevent patches
+them only after the fork: the modules that it imports must not import redis, urllib3 or ssl.
 """

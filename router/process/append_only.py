@@ -1,8 +1,8 @@
-"""The end of the embedded store's append-only file, as a crash or a power cut may leave it: cut, and kept beside.
+"""Repairs the end of the embedded store's append-only file after a crash or a power cut; keeps the removed part.
 
-The store answers a command when it is on disk, so what was being written at that moment was never answered. It is one
-incomplete command, or transaction, and zeros where the disk had made room already. Anything else that cannot be read
-is not for a program to mend.
+The store answers a command when it is on disk, so an incomplete write was never acknowledged. It is one incomplete
+command or transaction, perhaps followed by zeros that the file system had allocated. Any other damage is not repaired
+automatically.
 """
 
 import os
@@ -50,7 +50,7 @@ def mend(folder: Path, binary: Path, *, now: datetime) -> str:
     """Cut what a crash has left at the end of the store's file; return what was cut, in a sentence, "" for nothing.
 
     Args:
-        folder: the store's, which nobody else uses at this moment.
+        folder: the store's folder, not in use by any other process.
         binary: valkey-server, which is valkey-check-aof when it is called so.
         now: for the name of the copy.
 
@@ -81,7 +81,7 @@ def mend(folder: Path, binary: Path, *, now: datetime) -> str:
 
 
 def _last_file(folder: Path) -> Path | None:
-    """Return the file that is being written, None where there is none yet or the manifest is for Valkey to refuse."""
+    """Return the current file, None if it does not exist yet or the manifest is invalid, which Valkey reports."""
     try:
         manifest = (folder / _FOLDER / _MANIFEST).read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -146,7 +146,7 @@ def _is_incomplete(written: bytes) -> bool:
 
 
 def _next(written: bytes, at: int) -> int | None:
-    """Return where the command at `at` ends, None when it does not; raise ValueError for what is none."""
+    """Return the end of the command at `at`, None if it is incomplete; raise ValueError for invalid data."""
     number, at = _number(written, at, b"*")
     if at >= 0 and not number:
         raise ValueError("a command without words")

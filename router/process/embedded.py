@@ -68,7 +68,7 @@ def ask(path: Path, command: str, within: float = 1.0) -> str:
         within: seconds to wait for the connection and for the answer.
 
     Raises:
-        OSError: nobody listens, or nobody answers in time.
+        OSError: the connection is refused, or there is no answer in time.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(within)
@@ -80,7 +80,7 @@ def ask(path: Path, command: str, within: float = 1.0) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedValkey:
-    """One Valkey over one folder, which nobody else may use at the same time."""
+    """One Valkey with exclusive use of one folder."""
 
     folder: Path
 
@@ -117,7 +117,7 @@ class EmbeddedValkey:
         """Start the server, after ending one that a killed run left behind; it may still be reading its file.
 
         Args:
-            say: is told what a crash had left at the end of the file, and was cut.
+            say: called with a description of the incomplete data that was removed from the file.
 
         Raises:
             EmbeddedStoreError: the former server does not leave, its file is damaged, or the binary does not run.
@@ -172,7 +172,7 @@ class EmbeddedValkey:
             process.wait()
 
     def _replace(self, lock: int) -> None:
-        """Take the lock; whoever holds it is asked to shut down, and ended when it does not."""
+        """Take the lock; a process that holds it is asked to shut down, and killed if it does not."""
         if _locked(lock):
             return
         with contextlib.suppress(OSError):

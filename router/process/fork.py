@@ -1,4 +1,4 @@
-"""Asks a forked child: what it imports, patches or breaks is gone with it, and only its answer stays."""
+"""Runs a function in a forked child, so that imports, patches and crashes do not affect this process."""
 
 import os
 import select

@@ -132,7 +132,7 @@ worker_connections = 1000
 
 # The router writes one line per message; an access log would print the queries, which hold the message.
 accesslog = None
-# gunicorn would open a socket in the home directory through which it can be told things.
+# gunicorn would open a control socket in the home directory.
 control_socket_disable = True
 
 # Metrics of all processes are gathered through the files of a folder.

@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, or less where a control group says so, as in a container."""
+"""Returns the memory limit of this process: the machine's memory, or the limit of its control group (container)."""
 
 import os
 from collections.abc import Iterator
@@ -35,5 +35,5 @@ def _of_groups(root: Path) -> Iterator[int]:
             if folder.is_relative_to(top):
                 try:
                     yield int((folder / name).read_text(encoding="utf-8"))
-                except (OSError, ValueError):  # "max" is none
+                except (OSError, ValueError):  # "max": no limit
                     continue

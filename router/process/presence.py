@@ -1,4 +1,4 @@
-"""What a process does for as long as it takes messages: it says so in the store, and asks for languages that it lacks.
+"""Keeps the process registered in the store while it accepts messages, and requests missing language models.
 
 Models are loaded by the process that forks the workers, so that all share them. It cannot ask the store; a worker can.
 """

@@ -1,7 +1,7 @@
-"""Gives a running router the languages that flows name by now: in the process that forks the workers.
+"""Loads the models of newly named languages in a running router, in the process that forks the workers.
 
-It loads the models, and replaces its workers one by one by ones that were forked after that. Each is told to stop, and
-finishes what it has, only when its successor takes connections: at every moment as many do as the settings want.
+It loads the models, then replaces its workers one by one with newly forked ones. A worker is stopped gracefully only
+when its successor accepts connections, so the configured number of workers is available at any time.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Tries what new processes would begin with, in a process of its own, before anything depends on it."""
+"""Checks in a separate process that new processes could start, before a reload or start depends on it."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def failure(start: Callable[[], object]) -> str:
 
 
 def _try(start: Callable[[], object]) -> str:
-    # Nobody gathers what this process counts.
+    # The metrics of this process are not collected.
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     try:
         from gevent import monkey
