@@ -184,7 +184,7 @@ class _Link:
                             raise
                         reply = StoreRefused(f"the store said: {error}")
                 self._hand_out(reply)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+        except Exception as error:  # noqa: BLE001 - any error must reach the waiting callers
             self.close(_unavailable(error))
         finally:
             self._reading = False
@@ -269,7 +269,7 @@ class Client:
                     self.connection += 1
                 batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
                 self._link.send(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+        except Exception as error:  # noqa: BLE001 - any error must reach the waiting callers
             # No connection could be made: all callers that are queued by now fail at once, as their time is short, too.
             failed, self._outbox = self._outbox, []
             for call in failed:
