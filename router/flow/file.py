@@ -63,7 +63,7 @@ class FileFlow:
         return Problem(self.file, self.entry, field, reason, self.flow.friendly_name)
 
 
-def load(  # noqa: PLR0913 - the core asks nobody: time, names and SIDs come in by keyword
+def load(  # noqa: PLR0913 - pure: time, names and SIDs are keyword arguments
     text: str, *, file: str, account_sid: str, handlers: Collection[str], now: int, new_sid: Callable[[], str]
 ) -> tuple[FileFlow, ...]:
     """Read the flows of a file, all of them or none.

@@ -122,7 +122,7 @@ def address_sid(flow: FlexFlow) -> str:
     return "IG" + flow.sid[2:]
 
 
-def from_parameters(  # noqa: PLR0913 - the core asks nobody: time, names and SID come in by keyword
+def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword arguments
     params: Mapping[str, str],
     *,
     account_sid: str,
