@@ -223,7 +223,7 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """The application is loaded: begin to sweep, for as long as the process is not told to stop."""
+    """The application is loaded: start the sweeper, which runs until the process is to stop."""
     # Only this process's copy: the master keeps the 40 s in which both steps have to be done.
     worker.cfg.set("graceful_timeout", _CONNECTIONS_TIMEOUT)
     router = _router(worker)
