@@ -22,7 +22,7 @@ class Moment:
 
 
 def new_page() -> int:
-    """Return the descriptor of an empty page, which is gone when nobody holds it any more."""
+    """Return the descriptor of an empty page, which is freed when its last descriptor is closed."""
     # In a file on a disk the page would be written back now and then, and the child would wait for it meanwhile.
     descriptor = os.memfd_create("handlers") if hasattr(os, "memfd_create") else _unlinked_file()
     os.ftruncate(descriptor, _SIZE)

@@ -1,4 +1,4 @@
-"""What a worker and its child say to each other, over a pair of sockets."""
+"""The protocol between a worker and its child, over a pair of sockets."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Importing the operator's functions, and saying in one sentence why one cannot be."""
+"""Imports the operator's functions; reports in one sentence why an import failed."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ FRAMES: Final = 5
 
 
 class UnusableError(Exception):
-    """A handler that cannot be imported, or is none."""
+    """A handler that cannot be imported, or is not a handler function."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""The children of a worker: one for the handlers, and one for those that block, so that they meet only each other."""
+"""The children of a worker: one for normal handlers, and one for handlers that block, which isolates them."""
 
 import time
 from collections.abc import Mapping

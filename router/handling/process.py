@@ -1,4 +1,4 @@
-"""One child as its worker sees it: what it was given, what it answers, and whether something holds it."""
+"""The worker's side of one child: its pending calls, its replies, and the detection of blocking calls."""
 
 import contextlib
 import struct
@@ -153,7 +153,7 @@ class Process:
                 f"blocked for {_said(now - moment.since)}; its process was replaced", begun=True, at_fault=True
             )
         holder = self._calls.get(moment.running)
-        if holder is None or holder.given_up < now:  # nobody waits for it, and so nobody else would end it
+        if holder is None or holder.given_up < now:  # its caller has given up, so no other code would end it
             self._kill(launched)
         return LostError("did not end in time: another one blocked their process", begun=begun)
 
