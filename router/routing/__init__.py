@@ -1,4 +1,4 @@
-"""Resolve: message, flows and contact in; the route and every reason for it out.
+"""Routing: computes the route of a message, with the reasons for it, from the message, the flows and the contact.
 
-The functions are pure: time, the contact and the flows come in as arguments. Nothing here asks the store.
+The functions are pure: the time, the contact and the flows are arguments. This package does not access the store.
 """

@@ -38,7 +38,7 @@ class Strength(IntEnum):
 class Known:
     """What is known of a contact's languages.
 
-    `version` changes with the rest, "" for somebody nobody knows. `preference` was chosen by the contact, `language`
+    `version` changes with the rest, "" for an unknown contact. `preference` was chosen by the contact, `language`
     set by the operator; `learned` are the shares of each language, by what the contact wrote so far.
     """
 

@@ -1,4 +1,4 @@
-"""Rehearse: where messages that came would go by another set of flows, conversations included; nothing is changed."""
+"""Rehearsal: computes the routes of past messages by another set of flows, with conversations; changes nothing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""Resolve: which flow takes a message, and every step of why.
+"""Resolve: selects the flow that takes a message, and explains every step.
 
-Pure: what is known of its addresses, of the contact and of the hour comes in as arguments.
+Pure functions: address entries, the contact and the time are arguments.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class Route:
     """Where a message goes, and why.
 
     Args:
-        flow: the flow that takes it; None when there is none.
+        flow: the flow that takes it; None if no flow does.
         entries: the entries that the route came from, and those of flows that the conversation may stay with; a change
             of any of them may change the route.
         steps: what was looked at, in order, in sentences that a person understands.

@@ -200,7 +200,7 @@ class Selection:
 
     @property
     def language(self) -> str:
-        """The language that was decided on, "" where none was, or nobody asked."""
+        """The detected language, "" if it is uncertain, or detection was not needed."""
         return self._decision.language if self._decision else ""
 
     def said(self) -> list[str]:
