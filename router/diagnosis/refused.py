@@ -1,6 +1,6 @@
-"""A request that was refused, as it is kept for the doctor: what its signature was over, cut to a bound.
+"""The record of a refused request for the doctor: the signed data, limited in size.
 
-Making one costs next to nothing. Nothing is computed over it before the doctor is asked: `router.diagnosis.signature`.
+Creating a record is cheap. It is analysed only when the doctor runs: `router.diagnosis.signature`.
 """
 
 from collections.abc import Iterable
