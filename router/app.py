@@ -74,7 +74,7 @@ class Router:
         self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
-        """Begin to sweep; `alive` turns false when the process is told to stop."""
+        """Start the sweeper; `alive` returns false when the process is to stop."""
         self.deliverer.alive = alive
         gevent.spawn(self.sweeper.run)
         gevent.spawn(self._watch_store)

@@ -1,6 +1,6 @@
-"""Where settings come from: variables, the TOML file that ROUTER_CONFIG names, and files that hold one secret each.
+"""The sources of settings: variables, the TOML file that ROUTER_CONFIG names, and files that hold one secret each.
 
-Nothing here knows what a setting means; it knows names, and that the environment wins over the file.
+This module does not interpret settings; it reads their names, and gives the environment precedence over the file.
 """
 
 import re
@@ -41,7 +41,7 @@ def read(environ: Mapping[str, str], keys: Collection[str], tables: Collection[s
         tables: what only the file may hold.
 
     Raises:
-        SettingsError: a name that nobody knows, or a file that cannot be read.
+        SettingsError: an unknown name, or a file that cannot be read.
     """
     values: dict[str, Any] = {}
     names: dict[str, str] = {}

@@ -8,7 +8,7 @@ FILE: Final = "demo.toml"
 
 
 def made_up_sid(data_dir: Path) -> str:
-    """Return the SID of the account that was made up for a data directory; "" where there is none."""
+    """Return the SID of the account that was generated for a data directory; "" if there is no such account."""
     try:
         made = tomllib.loads((data_dir / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

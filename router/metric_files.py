@@ -27,7 +27,7 @@ _PREFIX: Final = "router-metrics-"
 class MetricFiles:
     """The folder of one gunicorn master and its workers.
 
-    They hold a lock on it together for as long as one of them lives, so what is left of a killed one can be told.
+    They share a lock on it while at least one of them lives, so that files left by a killed one can be recognized.
     """
 
     folder: Path
@@ -35,7 +35,7 @@ class MetricFiles:
 
     @classmethod
     def prepare(cls) -> "MetricFiles":
-        """Use the folder that the environment names, or make one, and remove what nobody writes in any more.
+        """Use the folder that the environment names, or make one, and remove folders without a live writer.
 
         A folder of our own bears the master's process id, so that no forked process removes it. Called again by a
         reload, it finds the same folder.
@@ -96,7 +96,7 @@ def _is_running(pid: str) -> bool:
 
 
 def _locked(folder: int) -> bool:
-    """Take the lock of a folder; say whether nobody else has it."""
+    """Try to lock a folder; return False if another process holds the lock."""
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -31,7 +31,7 @@ class SentinelUrl:
 
     @classmethod
     def parse(cls, url: str) -> "SentinelUrl":
-        """Read the URL; raise ValueError with the reason, which never shows a password, for what is none."""
+        """Parse the URL; raise ValueError with the reason, which never shows a password, if it is invalid."""
         name, _, rest = url.partition("://")
         rest, _, query = rest.partition("?")
         credentials, _, rest = rest.rpartition("@")

@@ -44,7 +44,7 @@ from router.url import is_http_url
 LEASE_MARGIN: Final = 8.0
 # Twilio waits 15 s for an answer: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 TWILIO_WAITS: Final = 15.0
-# Whoever has the right ones is let in however many guesses were made (router/web/auth.py): they must not be guessable.
+# Valid credentials are accepted however many guesses were made (router/web/auth.py): they must not be guessable.
 _KEY_LEAST: Final = 16  # characters of a key that a program made; Twilio's have 32
 _PASSWORD_LEAST: Final = 10
 _REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES)
@@ -68,7 +68,7 @@ def _sid(prefix: str) -> AfterValidator:
 
 
 def base_url_of(value: str) -> str:
-    """Return the base URL that was written; raise ValueError with the reason for what is none."""
+    """Return the base URL as written; raise ValueError with the reason if it is not a base URL."""
     if not is_http_url(value):
         raise ValueError("is not an absolute http or https URL, as https://example.com")
     if "?" in value or "#" in value:
@@ -84,7 +84,7 @@ def _redis_url(value: str) -> str:
         sentinel_url.SentinelUrl.parse(value)
         return value
     try:
-        urlsplit(value).port  # noqa: B018 - raises for what is none
+        urlsplit(value).port  # noqa: B018 - raises for an invalid port
     except ValueError:
         raise ValueError("has a port that is none, or a password that is not percent-encoded") from None
     return value
@@ -363,7 +363,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     """Parse the settings of a process.
 
     Raises:
-        SettingsError: a name that nobody knows, a file that cannot be read, or a value that does not parse. It names
+        SettingsError: an unknown name, a file that cannot be read, or a value that does not parse. It names
             the setting as its owner wrote it, and never shows a secret.
     """
     given = read(environ, [key for key in _ATTRIBUTES if key not in _TABLES], _TABLES)
@@ -377,7 +377,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def _refusal(error: ValidationError, given: Given, accounts: Any) -> SettingsError:
     """Say what is wrong in the words of who wrote the setting. Values of secrets are left out."""
-    # A name that nobody knows first: where one is misspelt, the right one is missing, which says less.
+    # Unknown names are reported first: for a misspelt name, "missing" would be the less helpful error.
     first, *_ = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     attribute, *rest = (str(part) for part in first["loc"])
     key = _KEYS.get(attribute, attribute)
