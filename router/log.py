@@ -1,4 +1,7 @@
-"""One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens."""
+"""One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens.
+
+Addresses are masked before they come here: `router.message.address.mask`.
+"""
 
 import json
 import logging

@@ -1,4 +1,7 @@
-"""What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time."""
+"""What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time.
+
+Figures that are read from the store at scrape time are in `router.web.health`.
+"""
 
 import os
 from functools import lru_cache

@@ -1,6 +1,7 @@
 """Settings: parsed once at start, from the environment and from the file that ROUTER_CONFIG names.
 
-One field says name, type, default and help; the README's table and `router --help` are derived from them (`table`).
+One field says name, type, default and help; the README's table and `router --help` are derived from them (`table`). A
+new setting also stands in config/router.toml, the example that operators copy.
 """
 
 import os

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from router.errors import InvalidFlow
 from router.flow.flex_flow import FlexFlow, address_sid, from_parameters, to_resource
-from router.flow.parameter import Choice, Kind
+from router.flow.kind import Choice, Kind
 
 # Twilio's type to our channel type; we have three that Twilio has not for flows, which are custom channels.
 _CHANNELS: Final = {

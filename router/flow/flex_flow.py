@@ -1,6 +1,6 @@
 """The Flex Flow: defines which integration receives the messages for an address.
 
-Its parameters, with their wire names, kinds and defaults, are in `flow_field.FIELDS`.
+Its parameters, with their wire names, kinds and defaults, are in `router.flow.parameter.FIELDS`.
 
 https://www.twilio.com/docs/flex/developer/messaging/flow
 """
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from router.errors import InvalidFlow
-from router.flow.field import FIELDS, NEEDED, REDIRECTING, REQUIRED, Field, default_response, default_retry_policy
+from router.flow.parameter import FIELDS, NEEDED, REDIRECTING, REQUIRED, Field, default_response, default_retry_policy
 from router.message.address import canonical, channel_of
 from router.sid import is_sid
 from router.url import origin

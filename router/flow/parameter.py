@@ -1,272 +1,219 @@
-"""The kinds of values that a form parameter may have: how each is written, and what is allowed.
+"""The parameters of a Flex Flow: the one table from which forms, JSON, flow files and documentation are derived.
 
-`parse` takes the text of a parameter and returns its value; it raises ValueError with what is allowed. `expects` says
-the same to a reader of the documentation. No kind takes control characters, except where it says so.
+https://www.twilio.com/docs/flex/developer/messaging/flow
 """
 
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
-from xml.parsers import expat
+from typing import Any, Final
 
-from router.language.tag import canonical_tag
-from router.match import MOST, try_expression
-from router.sid import is_sid
-from router.url import is_http_url
+from router.flow.kind import Choice, Flag, Kind, Languages, Rule, Sid, SigningKeys, Text, Twiml, Url, Whole, Words
+from router.message.address import CHANNELS
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_SHOWN: Final = 60  # characters of a wrong value that its error shows
+CHANNEL_TYPES: Final = ("web", *CHANNELS)
+INTEGRATION_TYPES: Final = ("studio", "external", "task", "proxy", "handler", "conversation")
+RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
+RESPONSES: Final = ("accept", "relay", "redirect")
 
-_TWIML_MOST: Final = 64 * 1024  # bytes: https://www.twilio.com/docs/messaging/twiml
-
-
-class Kind(Protocol):
-    """How a value is written, and which are allowed."""
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-
-    def parse(self, text: str) -> Any:
-        """Return the value that `text`, never empty, stands for; raise ValueError that says what is allowed."""
+_RELAYING: Final = ("studio", "external", "handler")
+_REPEATING: Final = ("external", "handler")  # they may be sent a message whose outcome is unknown
+REDIRECTING: Final = ("proxy", "studio", "external")  # they have a URL that Twilio can call
+_TWO_WEEKS: Final = 1_209_600  # seconds, a task's longest Timeout; a message is kept for no longer either
+_INT_MAX: Final = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Text of at most `most` characters; of several lines only where `lines` says so."""
+def default_response(integration_type: str) -> str:
+    """Return how a flow answers that does not say."""
+    return "relay" if integration_type in _RELAYING else "accept"
 
-    most: int
-    lines: bool = False
 
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"text, at most {self.most} characters"
-
-    def parse(self, text: str) -> str:
-        """Return the text as it is."""
-        if len(text) > self.most:
-            raise ValueError(f"at most {self.most} characters are allowed, not {len(text)}")
-        if _CONTROL.search(text.translate({9: " ", 10: " ", 13: " "}) if self.lines else text):
-            raise ValueError("control characters are not allowed")
-        return text
+def default_retry_policy(integration_type: str) -> tuple[str, ...]:
+    """Return what may be repeated at the cost of RetryCount where a flow does not say."""
+    return ("ct", "rt", "5xx") if integration_type in _REPEATING else ("ct", "5xx")
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKeys:
-    """A key, or two of them, comma separated, while one replaces the other; no error shows any of them."""
+class Field:
+    """One parameter of a flow.
 
-    most: int  # characters of each
+    Args:
+        wire: its name in a form, as `Integration.FlowSid`.
+        attribute: its name in `FlexFlow`, as `integration.flow_sid`.
+        kind: which values it may have, and how they are written.
+        default: its value where it is not given. Never change one: records leave out what has its default value.
+        help: one sentence for the documentation.
+        required: whether a flow cannot be created without it.
+        ours: whether Twilio does not know it.
+        write_only: whether the API takes it and never shows it.
+        types: the integration types that use it; empty for all.
 
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"a key of at most {self.most} characters, or two, comma separated"
+    """
 
-    def parse(self, text: str) -> str:
-        """Return the keys, comma separated, in the order they were given."""
-        keys = [key.strip() for key in text.split(",")]
-        if len(keys) > 2 or not all(keys) or len({*keys}) < len(keys) or max(map(len, keys)) > self.most:  # noqa: PLR2004 - an old one and a new one
-            raise ValueError(f"allowed is {self.expects}")
-        if _CONTROL.search(text):
-            raise ValueError("control characters are not allowed")
-        return ",".join(keys)
-
-
-@dataclass(frozen=True, slots=True)
-class Sid:
-    """A SID."""
-
-    prefix: str
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"`{self.prefix}…`"
-
-    def parse(self, text: str) -> str:
-        """Return the SID as it is."""
-        if not is_sid(text, self.prefix):
-            raise ValueError(f"{_quoted(text)} is not {self.prefix} and 32 hexadecimal digits")
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of a few words."""
-
-    values: Sequence[str]
+    wire: str
+    attribute: str
+    kind: Kind
+    default: Any
+    help: str
+    required: bool = False
+    ours: bool = False
+    write_only: bool = False
+    types: tuple[str, ...] = ()
 
     @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return _words(self.values)
+    def key(self) -> str:
+        """Its name in JSON and in flow files."""
+        return "integration_type" if self.attribute == "integration.type" else self.attribute
 
-    def parse(self, text: str) -> str:
-        """Return the word."""
-        if text not in self.values:
-            raise ValueError(f"{_quoted(text)} is not one of {', '.join(self.values)}")
-        return text
+    def used_by(self, integration_type: str) -> bool:
+        """Say whether an integration of this type uses the parameter."""
+        return not self.types or integration_type in self.types
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Some of a few words, separated by commas, each once, in the order of `values`."""
-
-    values: Sequence[str]
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"some of {_words(self.values)}, separated by commas"
-
-    def parse(self, text: str) -> tuple[str, ...]:
-        """Return the words, in any letter case, as `values` has them."""
-        given = [word.lower() for word in _split(text)]
-        for word in given:
-            if word not in self.values:
-                raise ValueError(f"{_quoted(word)} is not one of {', '.join(self.values)}")
-        if not given:
-            raise ValueError(f"names none of {', '.join(self.values)}")
-        return tuple(word for word in self.values if word in given)
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """An integer in a range, its ends included."""
-
-    least: int
-    most: int
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"integer, {self.least} to {self.most}"
-
-    def parse(self, text: str) -> int:
-        """Return the integer."""
-        if not _INTEGER.fullmatch(text) or not self.least <= int(text) <= self.most:
-            raise ValueError(f"{_quoted(text)} is not an integer from {self.least} to {self.most}")
-        return int(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """True or false, in any letter case: the official libraries write them in lower case, Twilio's pages not always."""
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return "`true` or `false`"
-
-    def parse(self, text: str) -> bool:
-        """Return the truth value."""
-        value = {"true": True, "false": False}.get(text.lower())
-        if value is None:
-            raise ValueError(f"{_quoted(text)} is neither true nor false")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Url:
-    """An absolute http or https URL without credentials."""
-
-    most: int = 2048
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"http or https URL, at most {self.most} characters"
-
-    def parse(self, text: str) -> str:
-        """Return the URL as it is."""
-        if len(text) > self.most:
-            raise ValueError(f"at most {self.most} characters are allowed, not {len(text)}")
-        if not is_http_url(text) or _CONTROL.search(text):
-            raise ValueError("not an absolute http or https URL, as https://example.com/path")
-        if "@" in urlsplit(text).netloc:  # credentials would be visible in the flow
-            raise ValueError("credentials in the URL are not allowed; the target can check the request's signature")
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class Languages:
-    """BCP 47 language tags, separated by commas; https://www.rfc-editor.org/rfc/rfc5646."""
-
-    most: int = 32
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return "BCP 47 language tags, separated by commas"
-
-    def parse(self, text: str) -> tuple[str, ...]:
-        """Return the tags in their usual letter case (`pt-BR`, `zh-Hant-TW`), each once."""
-        tags = tuple(dict.fromkeys(canonical_tag(tag) for tag in _split(text)))
-        if not 0 < len(tags) <= self.most:
-            raise ValueError(f"1 to {self.most} language tags are allowed, not {len(tags)}")
-        return tags
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A condition on messages, in CEL, which compiles and works; of several lines where that reads better."""
-
-    most: int = MOST
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"CEL expression, at most {self.most} characters"
-
-    def parse(self, text: str) -> str:
-        """Return the expression as it is."""
-        try_expression(Text(self.most, lines=True).parse(text))
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class Twiml:
-    """TwiML: an XML document whose root is `<Response>`, without a document type and entities of its own."""
-
-    most: int = _TWIML_MOST
-
-    @property
-    def expects(self) -> str:
-        """What is allowed, for the documentation."""
-        return f"TwiML, at most {self.most // 1024} KiB"
-
-    def parse(self, text: str) -> str:
-        """Return the TwiML as it is."""
-        if len(text.encode(errors="replace")) > self.most:
-            raise ValueError(f"at most {self.most} bytes are allowed")
-        roots: list[str] = []
-        parser = expat.ParserCreate("utf-8")
-        parser.StartElementHandler = lambda name, _: roots.append(name) if not roots else None
-        parser.StartDoctypeDeclHandler = _refuse_doctype
-        try:
-            parser.Parse(text.encode(), True)
-        except (expat.ExpatError, UnicodeEncodeError) as error:
-            raise ValueError(f"not well-formed XML: {error}") from None
-        if roots != ["Response"]:
-            raise ValueError(f"the root is <{roots[0][:_SHOWN]}>, not <Response>")
-        return text
-
-
-def _refuse_doctype(*_: object) -> None:
-    raise ValueError("a document type is not allowed")
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _words(values: Iterable[str]) -> str:
-    return ", ".join(f"`{value}`" for value in values)
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+FIELDS: Final = (
+    Field("FriendlyName", "friendly_name", Text(256), "", "What people call the flow", required=True),
+    Field("ChatServiceSid", "chat_service_sid", Sid("IS"), "", "The chat service of the flow", required=True),
+    Field("ChannelType", "channel_type", Choice(CHANNEL_TYPES), "", "The channel of its messages", required=True),
+    Field(
+        "ContactIdentity",
+        "contact_identity",
+        Text(256),
+        "*",
+        "The address the customer writes to, a Messaging Service (`MG…`), or `*` for every address",
+    ),
+    Field("Enabled", "enabled", Flag(), True, "Whether the flow takes messages"),
+    Field(
+        "IntegrationType",
+        "integration.type",
+        Choice(INTEGRATION_TYPES),
+        "",
+        "What takes the messages. Left out: `studio` with an `Integration.FlowSid`, `external` with an "
+        "`Integration.Url`, else `proxy`",
+    ),
+    Field("Integration.FlowSid", "integration.flow_sid", Sid("FW"), "", "The Studio flow", types=("studio",)),
+    Field("Integration.Url", "integration.url", Url(), "", "The webhook", types=("external",)),
+    Field(
+        "Integration.SigningKey",
+        "integration.signing_key",
+        SigningKeys(256),
+        "",
+        "Signs instead of the account's auth token; two, comma separated, while one replaces the other",
+        ours=True,
+        write_only=True,
+        types=("external",),
+    ),
+    Field(
+        "Integration.ProxyServiceSid",
+        "integration.proxy_service_sid",
+        Sid("KS"),
+        "",
+        "The Proxy service; left out, the account's",
+        ours=True,
+        types=("proxy",),
+    ),
+    Field(
+        "Integration.Handler",
+        "integration.handler",
+        Text(64),
+        "",
+        "The name of a handler in the settings",
+        ours=True,
+        types=("handler",),
+    ),
+    Field("Integration.WorkspaceSid", "integration.workspace_sid", Sid("WS"), "", "The workspace", types=("task",)),
+    Field("Integration.WorkflowSid", "integration.workflow_sid", Sid("WW"), "", "The workflow", types=("task",)),
+    Field(
+        "Integration.Channel",
+        "integration.channel",
+        Text(64),
+        "default",
+        "The task channel, `TC…` or its unique name",
+        types=("task",),
+    ),
+    Field(
+        "Integration.Timeout",
+        "integration.timeout",
+        Whole(1, _TWO_WEEKS),
+        86_400,
+        "Seconds after which the task is canceled",
+        types=("task",),
+    ),
+    Field(
+        "Integration.Priority", "integration.priority", Whole(0, _INT_MAX), 0, "The task's priority", types=("task",)
+    ),
+    Field(
+        "Integration.CreationOnMessage",
+        "integration.creation_on_message",
+        Flag(),
+        False,
+        "Kept and shown; an inbound message always makes the task",
+        types=("task",),
+    ),
+    Field("Integration.RetryCount", "integration.retry_count", Whole(0, 20), 3, "How often an attempt is repeated"),
+    Field(
+        "Integration.RetryPolicy",
+        "integration.retry_policy",
+        Words(RETRY_WORDS),
+        (),
+        "What may be repeated at the cost of `Integration.RetryCount`. Default `ct,5xx`; for `external` and `handler` "
+        "`ct,rt,5xx`",
+        ours=True,
+    ),
+    Field(
+        "LongLived",
+        "long_lived",
+        Flag(),
+        False,
+        "Whether a conversation stays with the flow however long it is idle, unless `JanitorEnabled`; matters where "
+        "several flows share an address",
+    ),
+    Field(
+        "JanitorEnabled",
+        "janitor_enabled",
+        Flag(),
+        False,
+        "Whether idleness ends a `LongLived` conversation too, after `ROUTER_STICKY_HOURS`",
+    ),
+    Field(
+        "ValidityPeriod",
+        "validity_period",
+        Whole(1, _TWO_WEEKS),
+        14_400,
+        "Seconds after which a message that is not delivered yet is `undelivered`",
+        ours=True,
+    ),
+    Field("Language", "language", Languages(), (), "The languages of the messages it takes", ours=True),
+    Field(
+        "LanguageChange",
+        "language_change",
+        Flag(),
+        False,
+        "Whether a conversation at the flow's address moves to another flow when its language clearly changes",
+        ours=True,
+    ),
+    Field(
+        "LanguageCommands",
+        "language_commands",
+        Flag(),
+        False,
+        "Whether who writes the name of a language at the flow's address, as `ESPAÑOL`, is served in it from then on",
+        ours=True,
+    ),
+    Field("Match", "match", Rule(), "", "A condition on the messages it takes, in CEL", ours=True),
+    Field("Priority", "priority", Whole(0, _INT_MAX), 0, "Smaller first, among flows of one address", ours=True),
+    Field(
+        "Response",
+        "response",
+        Choice(RESPONSES),
+        "",
+        "How Twilio is answered. Default `relay` for `studio`, `external` and `handler`, else `accept`",
+        ours=True,
+    ),
+    Field("Paused", "paused", Flag(), False, "Whether accepted messages wait, in order", ours=True),
+    Field("FallbackTwiml", "fallback_twiml", Twiml(), "", "What `relay` answers when the target does not", ours=True),
+)
+REQUIRED: Final = tuple(each.wire for each in FIELDS if each.required)
+NEEDED: Final = {
+    "studio": ("Integration.FlowSid",),
+    "external": ("Integration.Url",),
+    "task": ("Integration.WorkspaceSid", "Integration.WorkflowSid"),
+    "handler": ("Integration.Handler",),
+}

@@ -1,4 +1,8 @@
-"""Outbound integrations: one module for each integration type, each with one `send`."""
+"""Outbound integrations: one module for each integration type, each with one `send`.
+
+A type is named in `router.flow.parameter`, sent by a module here, and listed in `build`. Integrations report how an
+attempt ended; `router.delivery` decides what follows.
+"""
 
 from collections.abc import Mapping
 

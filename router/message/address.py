@@ -1,5 +1,8 @@
 """Addresses: the channel, the canonical form, and the masked form for logs.
 
+A new channel begins with `CHANNELS`. It is also named in flow/address_configuration.py, match/variable.py,
+cli/send/inbound.py and the example flows (demo/flows.toml, config/flows.toml).
+
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
-from router.flow.parameter import Choice, Languages, Sid, Text
+from router.flow.kind import Choice, Languages, Sid, Text
 from router.language.tag import best
 from router.message.address import canonical, channel_of
 from router.routing.contact import Assignment

@@ -1,1 +1,5 @@
-"""The HTTP layer. Only this package and `router.app` import Flask."""
+"""The HTTP layer. Only this package and `router.app` import Flask.
+
+A REST resource is one module here, registered in `router.app` and described in `router.web.openapi`. What it asks is in
+`router.queries`. The pages of the console and the visitor's side of web chat belong here, too.
+"""

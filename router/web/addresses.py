@@ -18,9 +18,9 @@ from router.sid import is_sid, new_sid
 from router.store import Store
 from router.web.auth import Caller, identify
 from router.web.errors import ApiError, error_response, invalid, not_found
-from router.web.flow_page import read_flow_page
+from router.web.flow_paging import read_flow_page
 from router.web.form import read_form
-from router.web.page import base_url, json_response, no_content, page_body, read_page
+from router.web.paging import base_url, json_response, no_content, page_body, read_page
 
 # Twilio's largest page. A larger PageSize is reduced to it: the official libraries send the total number of items that
 # the caller wants, `list(limit=100)`.

@@ -15,7 +15,7 @@ from router.store.contacts import Contact
 from router.web.auth import authenticate
 from router.web.errors import ApiError, error_response, not_found
 from router.web.form import read_form
-from router.web.page import base_url, json_response, no_content
+from router.web.paging import base_url, json_response, no_content
 
 _ONCE: Final = ("Language", "Preference", "Address", "FlexFlowSid", "Status")  # Alias may be repeated
 

@@ -18,7 +18,7 @@ from router.store.deliveries import Delivery
 from router.web.auth import authenticate
 from router.web.errors import ApiError, not_found
 from router.web.form import read_form
-from router.web.page import PAGE_BYTES, base_url, page_body, read_page, seal, unseal
+from router.web.paging import PAGE_BYTES, base_url, page_body, read_page, seal, unseal
 from router.web.request import LANG_MOST
 
 # Records read for one filtered page. If fewer match, the page is shorter and links to the next one.

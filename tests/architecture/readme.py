@@ -8,7 +8,7 @@ from pathlib import Path
 
 from router.cli import COMMANDS, summary
 from router.flow import file as flow_file
-from router.flow.field import FIELDS
+from router.flow.parameter import FIELDS
 from router.match import FUNCTIONS, VARIABLES
 from router.settings import table
 

@@ -20,9 +20,9 @@ from router.cli.output import clean, integration_line, print_json, print_table, 
 from router.cli.processes import unready
 from router.cli.running import base_url
 from router.flow.diff import diff
-from router.flow.field import CHANNEL_TYPES
 from router.flow.file import export as to_toml
 from router.flow.flex_flow import FlexFlow, to_resource
+from router.flow.parameter import CHANNEL_TYPES
 from router.flow.warning import Surroundings, of_flow, of_flows
 from router.store import Store
 

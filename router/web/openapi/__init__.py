@@ -12,7 +12,7 @@ from router.queries.deliveries import STATES
 from router.settings import Settings
 from router.web.openapi.kind import TEXT, Schema, one_of, ref, sid
 from router.web.openapi.schema import SCHEMAS
-from router.web.page import json_response
+from router.web.paging import json_response
 from router.web.public import public_bases
 
 _FORM: Final = "application/x-www-form-urlencoded"

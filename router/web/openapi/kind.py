@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.flow.parameter import Choice, Flag, Kind, Languages, Rule, Sid, SigningKeys, Text, Twiml, Url, Whole, Words
+from router.flow.kind import Choice, Flag, Kind, Languages, Rule, Sid, SigningKeys, Text, Twiml, Url, Whole, Words
 
 Schema = dict[str, Any]
 

@@ -1,15 +1,15 @@
 """The schemas of the OpenAPI document: the requests and answers of the REST resources.
 
-The fields of a Flex Flow are defined only in `router.flow.field.FIELDS`: its form, its JSON and the flow's part of an
-address configuration are derived from there.
+The parameters of a Flex Flow are defined only in `router.flow.parameter.FIELDS`: its form, its JSON and the flow's part
+of an address configuration are derived from there.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 from router.flow.address_configuration import CREATION, EVENTS, METHOD, NAMES, TYPE
-from router.flow.field import FIELDS, INTEGRATION_TYPES, RESPONSES, Field
-from router.flow.parameter import Choice
+from router.flow.kind import Choice
+from router.flow.parameter import FIELDS, INTEGRATION_TYPES, RESPONSES, Field
 from router.queries.contacts import ADDRESS, CLOSED
 from router.queries.deliveries import STATES
 from router.web.openapi.kind import (

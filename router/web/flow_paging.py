@@ -10,7 +10,7 @@ from router.flow.flex_flow import FlexFlow
 from router.settings import Account
 from router.store.flows import WALK, FlowStore, Placed
 from router.web.errors import ApiError, invalid
-from router.web.page import PAGE_BYTES, PageRequest, seal, unseal
+from router.web.paging import PAGE_BYTES, PageRequest, seal, unseal
 
 # Flows read for one filtered page. If fewer match, the page is shorter and links to the next one.
 LOOKS: Final = 5_000

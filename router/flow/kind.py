@@ -1,0 +1,272 @@
+"""The kinds of values that a form parameter may have: how each is written, and what is allowed.
+
+`parse` takes the text of a parameter and returns its value; it raises ValueError with what is allowed. `expects` says
+the same to a reader of the documentation. No kind takes control characters, except where it says so.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+from xml.parsers import expat
+
+from router.language.tag import canonical_tag
+from router.match import MOST, try_expression
+from router.sid import is_sid
+from router.url import is_http_url
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_SHOWN: Final = 60  # characters of a wrong value that its error shows
+
+_TWIML_MOST: Final = 64 * 1024  # bytes: https://www.twilio.com/docs/messaging/twiml
+
+
+class Kind(Protocol):
+    """How a value is written, and which are allowed."""
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+
+    def parse(self, text: str) -> Any:
+        """Return the value that `text`, never empty, stands for; raise ValueError that says what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text of at most `most` characters; of several lines only where `lines` says so."""
+
+    most: int
+    lines: bool = False
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"text, at most {self.most} characters"
+
+    def parse(self, text: str) -> str:
+        """Return the text as it is."""
+        if len(text) > self.most:
+            raise ValueError(f"at most {self.most} characters are allowed, not {len(text)}")
+        if _CONTROL.search(text.translate({9: " ", 10: " ", 13: " "}) if self.lines else text):
+            raise ValueError("control characters are not allowed")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """A key, or two of them, comma separated, while one replaces the other; no error shows any of them."""
+
+    most: int  # characters of each
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"a key of at most {self.most} characters, or two, comma separated"
+
+    def parse(self, text: str) -> str:
+        """Return the keys, comma separated, in the order they were given."""
+        keys = [key.strip() for key in text.split(",")]
+        if len(keys) > 2 or not all(keys) or len({*keys}) < len(keys) or max(map(len, keys)) > self.most:  # noqa: PLR2004 - an old one and a new one
+            raise ValueError(f"allowed is {self.expects}")
+        if _CONTROL.search(text):
+            raise ValueError("control characters are not allowed")
+        return ",".join(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Sid:
+    """A SID."""
+
+    prefix: str
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"`{self.prefix}…`"
+
+    def parse(self, text: str) -> str:
+        """Return the SID as it is."""
+        if not is_sid(text, self.prefix):
+            raise ValueError(f"{_quoted(text)} is not {self.prefix} and 32 hexadecimal digits")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    values: Sequence[str]
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return _words(self.values)
+
+    def parse(self, text: str) -> str:
+        """Return the word."""
+        if text not in self.values:
+            raise ValueError(f"{_quoted(text)} is not one of {', '.join(self.values)}")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Some of a few words, separated by commas, each once, in the order of `values`."""
+
+    values: Sequence[str]
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"some of {_words(self.values)}, separated by commas"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Return the words, in any letter case, as `values` has them."""
+        given = [word.lower() for word in _split(text)]
+        for word in given:
+            if word not in self.values:
+                raise ValueError(f"{_quoted(word)} is not one of {', '.join(self.values)}")
+        if not given:
+            raise ValueError(f"names none of {', '.join(self.values)}")
+        return tuple(word for word in self.values if word in given)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An integer in a range, its ends included."""
+
+    least: int
+    most: int
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"integer, {self.least} to {self.most}"
+
+    def parse(self, text: str) -> int:
+        """Return the integer."""
+        if not _INTEGER.fullmatch(text) or not self.least <= int(text) <= self.most:
+            raise ValueError(f"{_quoted(text)} is not an integer from {self.least} to {self.most}")
+        return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false, in any letter case: the official libraries write them in lower case, Twilio's pages not always."""
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return "`true` or `false`"
+
+    def parse(self, text: str) -> bool:
+        """Return the truth value."""
+        value = {"true": True, "false": False}.get(text.lower())
+        if value is None:
+            raise ValueError(f"{_quoted(text)} is neither true nor false")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An absolute http or https URL without credentials."""
+
+    most: int = 2048
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"http or https URL, at most {self.most} characters"
+
+    def parse(self, text: str) -> str:
+        """Return the URL as it is."""
+        if len(text) > self.most:
+            raise ValueError(f"at most {self.most} characters are allowed, not {len(text)}")
+        if not is_http_url(text) or _CONTROL.search(text):
+            raise ValueError("not an absolute http or https URL, as https://example.com/path")
+        if "@" in urlsplit(text).netloc:  # credentials would be visible in the flow
+            raise ValueError("credentials in the URL are not allowed; the target can check the request's signature")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Languages:
+    """BCP 47 language tags, separated by commas; https://www.rfc-editor.org/rfc/rfc5646."""
+
+    most: int = 32
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return "BCP 47 language tags, separated by commas"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        """Return the tags in their usual letter case (`pt-BR`, `zh-Hant-TW`), each once."""
+        tags = tuple(dict.fromkeys(canonical_tag(tag) for tag in _split(text)))
+        if not 0 < len(tags) <= self.most:
+            raise ValueError(f"1 to {self.most} language tags are allowed, not {len(tags)}")
+        return tags
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition on messages, in CEL, which compiles and works; of several lines where that reads better."""
+
+    most: int = MOST
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"CEL expression, at most {self.most} characters"
+
+    def parse(self, text: str) -> str:
+        """Return the expression as it is."""
+        try_expression(Text(self.most, lines=True).parse(text))
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Twiml:
+    """TwiML: an XML document whose root is `<Response>`, without a document type and entities of its own."""
+
+    most: int = _TWIML_MOST
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"TwiML, at most {self.most // 1024} KiB"
+
+    def parse(self, text: str) -> str:
+        """Return the TwiML as it is."""
+        if len(text.encode(errors="replace")) > self.most:
+            raise ValueError(f"at most {self.most} bytes are allowed")
+        roots: list[str] = []
+        parser = expat.ParserCreate("utf-8")
+        parser.StartElementHandler = lambda name, _: roots.append(name) if not roots else None
+        parser.StartDoctypeDeclHandler = _refuse_doctype
+        try:
+            parser.Parse(text.encode(), True)
+        except (expat.ExpatError, UnicodeEncodeError) as error:
+            raise ValueError(f"not well-formed XML: {error}") from None
+        if roots != ["Response"]:
+            raise ValueError(f"the root is <{roots[0][:_SHOWN]}>, not <Response>")
+        return text
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise ValueError("a document type is not allowed")
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _words(values: Iterable[str]) -> str:
+    return ", ".join(f"`{value}`" for value in values)
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
