@@ -39,6 +39,10 @@ class StoreRefused(StoreUnavailable):
     """The store answered, and said no (out of memory, read-only, a replica short)."""
 
 
+class StoreUnconfirmed(StoreRefused):
+    """The store wrote, but fewer replicas than wanted have said that they have it."""
+
+
 class Undeliverable(RouterError):  # noqa: N818
     """Raised by a handler: this message can never be delivered; it is not tried again."""
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from router.delivery.deliverer import Deliverer
+from router.delivery.replicas import Replicas
 from router.delivery.yielder import Yielder
-from router.errors import StoreUnavailable
+from router.errors import StoreUnavailable, StoreUnconfirmed
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw, conversation_id
 from router.routing.contact import NOBODY, Choice
 from router.routing.resolve import Circumstance, Likelihood, Route, disposition, facts, identities, resolve
 from router.store import Store
 from router.store.cache import EntryCache
-from router.store.lanes import Acceptance, Lease, new_token
+from router.store.lanes import Acceptance, Lease, Written, new_token
 
 # The store call is repeated until this many seconds after the arrival, and each call takes one second at most, so a 503
 # is sent within the 2.5 s of DESIGN: early enough for Twilio to call the fallback URL.
@@ -75,6 +76,7 @@ class Intake:
         self._likelihood = likelihood
         self._entries = EntryCache(store.routing)
         self._yielder = Yielder()
+        self._replicas = Replicas(store.lanes)
 
     def take(self, arrival: Arrival) -> Taken:
         """Resolve the message to a flow, accept it into its conversation's lane, and start its delivery if it is next.
@@ -82,8 +84,9 @@ class Intake:
         It is resolved again when the store reports that this process's cached flows are outdated, or that the contact's
         history may change the result.
 
-        Raises StoreUnavailable when it is unknown whether the message was stored; a repeated call is safe.
+        Raises StoreUnavailable when the message is not safe, or when that is unknown; a repeated call is safe.
         """
+        self._replicas.check()
         message = arrival.message
         token = new_token()
         names = identities(message)
@@ -146,22 +149,38 @@ class Intake:
             choice = choice and _queueing(choice)
         versions = [(entry.identity, entry.version) for entry in route.entries] if check else ()
         takes_leases = self._deliverer is not None and not self._deliverer.stopping and not arrival.recovered
-        return within_budget(
-            arrival.arrived,
-            lambda: self._store.lanes.accept(
-                token=token,
-                account_sid=message.account_sid,
-                message_sid=message.message_sid,
-                lane=arrival.lane,
-                disposition=disposed,
-                lease=lease,
-                lease_kept=takes_leases,
-                versions=versions,
-                facts=known,
-                choice=choice,
-                final=final,
-            ),
-        )
+        own = Written(token, message.account_sid, message.message_sid, arrival.lane)
+        unconfirmed = False
+
+        def accept() -> Acceptance:
+            nonlocal unconfirmed
+            try:
+                return self._store.lanes.accept(
+                    token=token,
+                    account_sid=message.account_sid,
+                    message_sid=message.message_sid,
+                    lane=arrival.lane,
+                    disposition=disposed,
+                    lease=lease,
+                    lease_kept=takes_leases,
+                    versions=versions,
+                    facts=known,
+                    choice=choice,
+                    final=final,
+                )
+            except StoreUnconfirmed:
+                unconfirmed = True
+                raise
+
+        try:
+            acceptance = within_budget(arrival.arrived, accept)
+        except StoreUnavailable:
+            if unconfirmed:
+                self._replicas.take_back(own, arrival.arrived)
+            raise
+        if acceptance.kind == "accepted":
+            self._replicas.confirm(own)
+        return acceptance
 
     def _lease(self, arrival: Arrival, token: str, flow: FlexFlow, language: str, started: float) -> Lease:
         """Make the lease that `accept` granted; it includes the parsed message, which saves parsing it again."""
@@ -201,7 +220,7 @@ def within_budget(arrived: float, call: Callable[[], T]) -> T:
         with contextlib.suppress(StoreUnavailable):
             return call()
         time.sleep(0.02)
-    raise StoreUnavailable("the store is not available; the message was not taken")
+    raise StoreUnavailable("the store did not answer in time; the message is not acknowledged")
 
 
 def _queueing(choice: Choice) -> Choice:

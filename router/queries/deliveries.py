@@ -190,6 +190,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "replays": delivery.round,
         "duplicates": delivery.duplicates,
         "recovered": delivery.recovered,
+        "in_doubt": delivery.doubt,
         "error": delivery.error or None,
         "history": [attempt_of(line) for line in delivery.history],
         "answer": delivery.answer.decode(errors="replace") or None,

@@ -28,7 +28,7 @@ YOUNG: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A message that the router has no record of, and its route by the current flows."""
+    """A message that the router has no record of, or only one in doubt, and its route by the current flows."""
 
     inbound: Inbound
     message: Message
@@ -50,7 +50,7 @@ def lost(
     unknown = [
         inbound
         for inbound in found
-        if inbound.created <= now - YOUNG and not store.deliveries.state(account_sid, inbound.sid)
+        if inbound.created <= now - YOUNG and not store.deliveries.knows(account_sid, inbound.sid)
     ]
     unknown.reverse()  # Twilio lists the newest first; its dates have no fractions of a second
     unknown.sort(key=lambda inbound: inbound.created)

@@ -27,7 +27,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from router import sentinel_url
-from router.errors import StoreRefused, StoreUnavailable
+from router.errors import StoreRefused, StoreUnavailable, StoreUnconfirmed
 from router.store.sentinel import SentinelPool
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class _Link:
         call = self._pending.popleft()
         if call is None:
             confirmed = isinstance(reply, int) and reply >= self._replicas
-            refusal = StoreRefused(f"only {reply} of {self._replicas} replicas confirmed the write")
+            refusal = StoreUnconfirmed(f"only {reply} of {self._replicas} replicas confirmed the write")
             for written, earlier in self._unconfirmed:
                 if confirmed:
                     written.reply.set(earlier)
@@ -211,13 +211,14 @@ class _Link:
 class Client:
     """One connection to the store, shared by all greenlets of a process.
 
-    `replicas` is how many replicas must confirm a call that was made with `writes=True` before it counts.
+    `replicas` is how many replicas must confirm a call that was made with `writes=True` before it counts; where they do
+    not, it raises `StoreUnconfirmed`.
     """
 
     def __init__(self, url: str, *, replicas: int = 0, call_seconds: float = CALL_SECONDS) -> None:
         self._call_seconds = call_seconds
         self._pool = connection_pool(url, call_seconds)
-        self._replicas = replicas
+        self.replicas = replicas
         self._wait = _pack("WAIT", replicas, int(call_seconds * 500)) if replicas else b""
         self._link: _Link | None = None
         self._outbox: list[_Call] = []
@@ -235,6 +236,10 @@ class Client:
         the store answered with an error.
         """
         return self._enqueue(words, writes=writes).reply.get()
+
+    def is_confirmed(self, seconds: float) -> bool:
+        """Say whether enough replicas have all that was written on this connection, or will within `seconds`."""
+        return not self.replicas or self.call("WAIT", self.replicas, int(seconds * 1000)) >= self.replicas
 
     def calls(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """Send several commands together and return their replies; raise for the first that failed."""
@@ -261,7 +266,7 @@ class Client:
                 if self._link is not None and self._link.closed_while_idle():
                     self._link.close(StoreUnavailable("the store closed the connection"))
                 if self._link is None or self._link.broken:
-                    link = _Link(self._pool, self._wait, self._replicas)
+                    link = _Link(self._pool, self._wait, self.replicas)
                     link.connect(self._call_seconds)
                     if isinstance(self._pool, SentinelPool):
                         self._pool.watch(partial(link.close, StoreUnavailable("the Sentinels name another master")))

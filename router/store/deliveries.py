@@ -49,6 +49,7 @@ class Delivery:
     lang: str = ""
     replied: str = ""
     said: str = ""
+    doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Counts:
 
 _FIELDS: Final = (
     "state", "at", "raw", "flow", "lane", "why", "attempts", "round", "error", "answer", "answered", "duplicates",
-    "history", "recovered", "language", "lang", "replied", "said",
+    "history", "recovered", "language", "lang", "replied", "said", "doubt",
 )  # fmt: skip
 
 
@@ -109,6 +110,12 @@ class DeliveryLog:
         """Return a delivery's state, "" if it does not exist."""
         keys = AccountKeys(account_sid)
         return (self._client.call("HGET", f"{keys.messages}{account_sid}:{message_sid}", "state") or b"").decode()
+
+    def knows(self, account_sid: str, message_sid: str) -> bool:
+        """Say whether a message was taken: there is a record of it, and it is not in doubt."""
+        message = f"{AccountKeys(account_sid).messages}{account_sid}:{message_sid}"
+        state, doubt = self._client.call("HMGET", message, "state", "doubt")
+        return state is not None and doubt is None
 
     def waiting(self, delivery: Delivery) -> Waiting | None:
         """Return a delivery's position in its lane; None when it does not wait (any more)."""
@@ -236,4 +243,5 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         lang=text("lang"),
         replied=text("replied"),
         said=text("said"),
+        doubt=found["doubt"] is not None,
     )

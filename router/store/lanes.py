@@ -13,10 +13,10 @@ from router.routing.contact import Choice, contact_id
 from router.store.client import Client, Word
 from router.store.contacts import read_known
 from router.store.keys import AccountKeys
-from router.store.lease import Acceptance, Claim, Lease, Outcome, Room, Settlement, leased, readable
+from router.store.lease import Acceptance, Claim, Lease, Outcome, Room, Settlement, Written, leased, readable
 from router.store.silence import Silence
 
-__all__ = ["Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "new_token"]
+__all__ = ["Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "Written", "new_token"]
 
 # A head whose holder vanished this often is buried: it may be what kills the process.
 LOST_LIMIT: Final = 5
@@ -50,6 +50,7 @@ class Lanes:
         self._retention_ms = int(retention_seconds * 1000)
         self._sticky_ms = int(sticky_seconds * 1000)
         self._silence = Silence()
+        self.confirms = client.replicas > 0  # whether replicas have to confirm a message
 
     def accept(  # noqa: PLR0913 - a message, its route and its lease: each is named at the call
         self,
@@ -97,6 +98,7 @@ class Lanes:
                 self._retention_ms,
                 self._delivered_ms,
                 self._silence.ms(account_sid),
+                self._lease_ms if self.confirms else 0,
                 len(versions),
                 *[version for _, version in versions],
                 self._choice(choice, facts.get("flow", ""), lease_kept=lease_kept, final=final) if choice else "",
@@ -140,6 +142,28 @@ class Lanes:
                 "keep": max(self._sticky_ms, self._retention_ms),
             }
         )
+
+    def is_confirmed(self, seconds: float) -> bool:
+        """Say whether as many replicas as are wanted have everything, or will within `seconds`."""
+        return self._client.is_confirmed(seconds)
+
+    def confirm(self, written: Written) -> None:
+        """Say that the replicas have a message that was accepted without a lease; it would wait for one else."""
+        self._client.script("confirm", *self._of(written))
+
+    def doubt(self, written: Written, error: str) -> str:
+        """Take a message back that `accept` did not confirm: it is not sent unless it comes again, or is replayed.
+
+        Returns `doubt`; `known` when a second webhook for it was answered meanwhile, so that it goes on as any other;
+        `stale` when it is not in its lane any more, or was sent.
+        """
+        keys, args = self._of(written)
+        return str(self._client.script("doubt", keys, [*args, self._retention_ms, error]).decode())
+
+    def _of(self, written: Written) -> tuple[list[Word], list[Word]]:
+        id_ = f"{written.account_sid}:{written.message_sid}"
+        silence = self._silence.ms(written.account_sid)
+        return [AccountKeys(written.account_sid).messages + id_], [written.token, written.lane, id_, silence]
 
     def claim(self, tag: str, room: Room, *, place: int = 0) -> Claim:
         """Take back a bucket's leases that have ended, and lease heads that are due, as far as there is room for them.

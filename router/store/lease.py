@@ -74,6 +74,16 @@ class Acceptance:
     known: Known | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A message that `accept` has written, by the token that it was written with."""
+
+    token: str
+    account_sid: str
+    message_sid: str
+    lane: str
+
+
 Outcome: TypeAlias = Literal["delivered", "undelivered", "unrouted", "retry", "release"]
 
 

@@ -12,6 +12,7 @@ from router.flow.flex_flow import FlexFlow, Integration
 from router.queries.outage import Healer
 from router.settings import Settings, load
 from router.store import Store, connect
+from router.store.lanes import Written, new_token
 from router.store.outages import Gap, Report
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, sid
 from tests.e2e.twilio_rest import TwilioRest
@@ -111,6 +112,25 @@ def test_what_was_missed_is_accepted_in_order_once(ward: Ward) -> None:
     again = ward.heal()
     assert (again.accepted, again.left) == (0, {})
     assert [each.recovered for each in ward.store.deliveries.newest(ACCOUNT)] == [True] * 4
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["fallback here", "fallback elsewhere"])
+def test_a_message_in_doubt_counts_as_missed(ward: Ward, elsewhere: bool) -> None:
+    """One that was written but not confirmed is accepted where no other program can have handled it, else it stays."""
+    ward.flow()
+    if elsewhere:
+        ward.twilio.numbers[0].update({"sms_fallback_url": "https://other.example"})
+    ward.received(1)
+    written = Written(new_token(), ACCOUNT, sid(1), "a" * 24)
+    ward.store.lanes.accept(
+        token=written.token, account_sid=ACCOUNT, message_sid=sid(1), lane=written.lane, disposition="queue",
+        lease=True, versions=(), facts={"raw": b"body", "flow": "FO" + "1" * 32},
+    )  # fmt: skip
+    assert ward.heal().accepted == 0
+    assert ward.store.lanes.doubt(written, "in doubt") == "doubt"
+    assert ward.heal().accepted == int(not elsewhere)
+    (delivery,) = ward.store.deliveries.newest(ACCOUNT)
+    assert (delivery.state, delivery.doubt) == (("undelivered", True) if elsewhere else ("queued", False))
 
 
 def test_what_came_outside_of_the_gap_is_left(ward: Ward) -> None:

@@ -17,7 +17,7 @@ from router.flow.flex_flow import FlexFlow, Integration
 from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
-from router.store.lanes import LOST_LIMIT, Acceptance, Lanes, Lease, Outcome, Room, Settlement, new_token
+from router.store.lanes import LOST_LIMIT, Acceptance, Lanes, Lease, Outcome, Room, Settlement, Written, new_token
 from tests import clock
 from tests.valkey import ValkeyServer
 
@@ -49,6 +49,8 @@ class Model:
     order: dict[str, list[str]] = field(default_factory=lambda: {lane: [] for lane in LANES})
     done: set[str] = field(default_factory=set)
     delivered: set[str] = field(default_factory=set)
+    doubted: dict[str, str] = field(default_factory=dict)  # messages in doubt, and their lanes
+    unconfirmed: dict[str, float] = field(default_factory=dict)  # accepted without a lease, not confirmed, and when
     sends: int = 0
 
 
@@ -70,6 +72,7 @@ class LaneMachine(RuleBasedStateMachine):
             retention_seconds=7 * 86400,
             sticky_seconds=3600,
         )
+        self.lanes.confirms = True
         self.model = Model()
         self.flow_store = FlowStore(self.client)
         self.flows = {
@@ -102,6 +105,7 @@ class LaneMachine(RuleBasedStateMachine):
         for _ in range(10_000):
             if not self.client.call("EXISTS", KEYS.due, KEYS.leases):
                 break
+            self.now += LEASE_SECONDS + 1
             clock.pass_time(self.client.call, "7", LEASE_SECONDS + 1)
             leases = self.lanes.claim("7", Room(10)).leases
             self._reconcile()
@@ -120,11 +124,19 @@ class LaneMachine(RuleBasedStateMachine):
         flow=st.sampled_from(FLOWS),
         lease=st.booleans(),
         lost=st.booleans(),
+        then=st.sampled_from(["confirmed", "confirmed", "doubted", "vanished"]),
+        again=st.booleans(),
     )
-    def accept(self, lane: str, flow: str, lease: bool, lost: bool) -> Any:
-        """A message arrives; when the reply is lost the call is repeated with its token."""
-        self.count += 1
-        sid = f"SM{self.count:032x}"
+    def accept(self, lane: str, flow: str, lease: bool, lost: bool, then: str, again: bool) -> Any:  # noqa: PLR0913, PLR0917
+        """A message arrives, perhaps one in doubt again; when the reply is lost the call is repeated with its token.
+
+        The replicas confirm it or do not, or the process has vanished before it can say.
+        """
+        if again and self.model.doubted:
+            sid, lane = self.model.doubted.popitem()
+        else:
+            self.count += 1
+            sid = f"SM{self.count:032x}"
         token = new_token()
         lease = lease and not self.flows[flow].paused
 
@@ -138,6 +150,18 @@ class LaneMachine(RuleBasedStateMachine):
         self.model.order[lane].append(sid)
         if lost:
             assert call() == acceptance
+        written = Written(token, ACCOUNT, sid, lane)
+        if then == "doubted":
+            assert self.lanes.doubt(written, "in doubt") == "doubt"
+            assert self.lanes.doubt(written, "in doubt") == "stale"
+            self.model.order[lane].remove(sid)
+            self.model.doubted[sid] = lane
+            return multiple()
+        if acceptance.kind == "accepted":
+            self.model.unconfirmed[sid] = self.now
+            if then == "confirmed":
+                self.lanes.confirm(written)
+                del self.model.unconfirmed[sid]
         other = self.lanes.accept(
             token=new_token(), account_sid=ACCOUNT, message_sid=sid, lane=lane, disposition="queue", lease=lease,
             versions=(), facts={"raw": b"other"},
@@ -298,6 +322,9 @@ class LaneMachine(RuleBasedStateMachine):
             return
         before = self.model.order[lane][: self.model.order[lane].index(sid)]
         assert all(earlier in self.model.done for earlier in before), "sent before its predecessor was done"
+        since = self.model.unconfirmed.pop(sid, -LEASE_SECONDS)
+        # A tenth and a second for each step: that much the due clock may be ahead.
+        assert 1.1 * (self.now - since) + STEPS >= LEASE_SECONDS, "sent although it may be in doubt yet"
         holder.sent = True
         self.model.sends += 1
 

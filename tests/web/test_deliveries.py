@@ -68,6 +68,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "replays": 0,
         "duplicates": 0,
         "recovered": False,
+        "in_doubt": False,
         "error": None,
         "answer": None,
         "answered_by": None,

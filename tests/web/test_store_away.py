@@ -159,7 +159,7 @@ def test_readyz_says_what_the_store_promises(world: World, name: str, bad: str, 
 def test_without_its_replica_a_store_promises_nothing(
     tmp_path: Path, spare_valkey: Callable[..., ValkeyServer], target: Target
 ) -> None:
-    """Where a replica must confirm, messages are refused unless there is one; what waits is delivered."""
+    """Where a replica must confirm, messages are refused while there is none, and then not delivered."""
     port = str(free_port())
     valkey = spare_valkey(port=port, bind="127.0.0.1", repl_diskless_sync_delay="0", repl_timeout="5")
     world = World(tmp_path, valkey, config="redis_replicas = 1", ROUTER_LEASE_SECONDS="14")
@@ -173,12 +173,22 @@ def test_without_its_replica_a_store_promises_nothing(
         assert ready.status == 503
         assert ready.json["store"]["replicas"]["value"] == "0 connected, 1 must confirm a message"
         assert "ROUTER_REDIS_REPLICAS" in ready.json["store"]["replicas"]["advice"]
+        world.pass_time(14)
+        before = world.scripts()
+        wait_until(lambda: world.scripts() > before + 2, what="the sweeper has looked")
+        delivery = world.delivery(fields["MessageSid"])
+        assert (delivery["status"], delivery["in_doubt"]) == ("undelivered", True)
+        assert "Twilio was answered 503" in delivery["error"]
+        assert target.requests == [], "a message that was refused was delivered"
+        another = world.text(flow)
+        assert another.status == 503
+        assert not world.kept(another.sid), "while replicas are missing nothing is written"
         replica = spare_valkey()
         assert replica.command(f"REPLICAOF 127.0.0.1 {port}") == "+OK"
         wait_until(lambda: world.send("GET", "/readyz", b"", {}).status == 200, what="a replica is connected")
         wait_until(lambda: world.post(fields).status == 200, what="messages are taken")
-        world.pass_time(14)
-        assert world.ends(fields["MessageSid"])["status"] == "delivered"
+        delivery = world.ends(fields["MessageSid"])
+        assert (delivery["status"], delivery["in_doubt"]) == ("delivered", False)
         assert arrived(target) == [fields["MessageSid"]]
         paused = world.flow(target.url("/waiting"), response="accept", paused=True)
         theirs = world.address()

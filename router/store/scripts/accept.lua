@@ -20,7 +20,8 @@
 --      3 lane id   4 message id   5 lease in ms, 0 for none
 --      6 retention in ms of an unrouted message   7 of a redirected one
 --      8 ms for which the caller has not heard of the store (clock.lua)
---      9 number of versions, then the versions ("" for "no such entry")
+--      9 ms for which a message without lease is not sent unless confirm.lua says that the replicas have it; 0 without
+--      10 number of versions, then the versions ("" for "no such entry")
 --      …              choice, '' where no flow of the address has a condition; else JSON:
 --        ours, identities   the address written to; the contact's, one for each of their keys
 --        strength, confident  0 to 3, as router.routing.contact.Strength; whether a conversation keeps what was chosen
@@ -37,7 +38,7 @@
 --         a duplicate whose record has expired is 'expired', and what follows is ''
 local message, lane, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local lease, versions = tonumber(ARGV[5]), tonumber(ARGV[9])
+local lease, unconfirmed, versions = tonumber(ARGV[5]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local now, lease_now, order = clocks(tag, tonumber(ARGV[8])) -- with microseconds: the order within a millisecond
 
 local function head_state()
@@ -46,8 +47,10 @@ local function head_state()
   return redis.call('HGET', messages .. head, 'state') or ''
 end
 
-local seen = redis.call('HMGET', message, 'state', 'token', 'lease', 'answer', 'answered', 'flow', 'language', 'kept')
-if seen[1] then
+local seen = redis.call('HMGET', message, 'state', 'token', 'lease', 'answer', 'answered', 'flow', 'language', 'kept',
+  'doubt')
+local doubted = seen[9] and seen[2] ~= token -- Twilio was told 503, and it comes again: it is taken as a new one
+if seen[1] and not doubted then
   if seen[2] == token then
     -- A write, so that WAIT on a new connection speaks for the message itself (ROUTER_REDIS_REPLICAS).
     redis.call('HSET', message, 'token', token)
@@ -58,10 +61,10 @@ if seen[1] then
   return {'duplicate', now, seen[1], seen[4] or '', seen[5] or '', seen[6] or '', head_state()}
 end
 for i = 1, versions do
-  if (redis.call('HGET', KEYS[4 + i], 'version') or '') ~= ARGV[9 + i] then return {'stale', now} end
+  if (redis.call('HGET', KEYS[4 + i], 'version') or '') ~= ARGV[10 + i] then return {'stale', now} end
 end
 
-local choice = ARGV[10 + versions] ~= '' and cjson.decode(ARGV[10 + versions])
+local choice = ARGV[11 + versions] ~= '' and cjson.decode(ARGV[11 + versions])
 local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
 if choice then
   -- The contact is whoever the first known of the addresses belongs to.
@@ -89,8 +92,13 @@ if choice then
   end
 end
 
-if taken_before(log, id, now) then return {'duplicate', now, 'expired', '', '', '', ''} end
-redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 11 + versions))
+if doubted then
+  redis.call('DEL', message)
+  redis.call('ZREM', dead, id)
+elseif taken_before(log, id, now) then
+  return {'duplicate', now, 'expired', '', '', '', ''}
+end
+redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 12 + versions))
 if kept then
   local why = redis.call('HGET', message, 'why')
   redis.call('HSET', message, 'flow', flow, 'language', language, 'kept', 1,
@@ -131,5 +139,6 @@ if first and lease > 0 then
   return {'leased', now, 'sending', flow or '', language or '', kept and 1 or 0}
 end
 redis.call('HSET', message, 'state', 'queued')
+if unconfirmed > 0 then redis.call('HSET', message, 'unconfirmed', now + unconfirmed) end
 if first then wait(lane_id, now) end
 return {'accepted', now, head_state(), flow or '', language or '', kept and 1 or 0}

@@ -54,12 +54,13 @@ local out, left, bytes = {now, 0, 0}, false, 0
 
 local function take(set, lane_id, group, resumed)
   local id = redis.call('LINDEX', lanes .. lane_id, 0)
-  local m = id and redis.call('HMGET', messages .. id, 'state', 'flow')
+  local m = id and redis.call('HMGET', messages .. id, 'state', 'flow', 'unconfirmed')
   redis.call('ZREM', due .. ':' .. set, lane_id)
   if not id or not m[1] or set_of(id, m[2]) ~= set then
     wait(lane_id, now) -- its head's record was removed by hand: the next one's flow may be another
     return
   end
+  if m[3] then redis.call('HDEL', messages .. id, 'unconfirmed') end -- its time is over
   lend(id, lane_id, token, lease_now + lease)
   local e = entry(id, lane_id, resumed)
   bytes = bytes + #e[3]

@@ -31,14 +31,21 @@ local function pop(lane_id, id)
   redis.call('HINCRBY', queued, account_of(id), -1)
 end
 
--- Lets a lane that is in no set wait for its head's turn, from `at` on. An empty one waits for nothing.
+-- Takes a lane out of a due set.
+local function leave(lane_id, set)
+  redis.call('ZREM', due .. ':' .. set, lane_id)
+  refresh(set)
+end
+
+-- Lets a lane that is in no set wait for its head's turn, from `at` on, or from when that may be sent although nobody has
+-- said that the replicas have it. An empty one waits for nothing.
 local function wait(lane_id, at)
   local id = redis.call('LINDEX', lanes .. lane_id, 0)
   while id do
-    local m = redis.call('HMGET', messages .. id, 'state', 'flow')
+    local m = redis.call('HMGET', messages .. id, 'state', 'flow', 'unconfirmed')
     if m[1] then
       local set = set_of(id, m[2])
-      redis.call('ZADD', due .. ':' .. set, at, lane_id)
+      redis.call('ZADD', due .. ':' .. set, math.max(at, tonumber(m[3] or 0)), lane_id)
       return refresh(set)
     end
     pop(lane_id, id)

@@ -14,7 +14,7 @@ if not m[1] then return 'missing' end
 if m[1] == 'queued' or m[1] == 'sending' then return 'busy' end
 if not m[2] then return 'gone' end
 redis.call('PERSIST', KEYS[1])
-redis.call('HDEL', KEYS[1], 'settled', 'answer', 'error', 'late', 'lost', 'lease', 'failures', 'refusals', 'said')
+redis.call('HDEL', KEYS[1], 'settled', 'answer', 'error', 'late', 'lost', 'lease', 'failures', 'refusals', 'said', 'doubt')
 redis.call('HSET', KEYS[1], 'state', 'queued', 'attempts', 0, 'held', now, unpack(ARGV, 4))
 redis.call('HINCRBY', KEYS[1], 'round', 1)
 redis.call('ZREM', KEYS[3], ARGV[2])

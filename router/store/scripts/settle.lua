@@ -62,9 +62,7 @@ if m[1] ~= token then
   end
   if redis.call('LINDEX', lane, 0) ~= id then return {'stale', now} end
   lease = 0 -- it waits to be sent again, which is no longer needed: hand nothing over
-  local set = set_of(id, m[6])
-  redis.call('ZREM', due .. ':' .. set, lane_id)
-  refresh(set)
+  leave(lane_id, set_of(id, m[6]))
 else
   if m[5] then outcome = 'delivered' end
   redis.call('ZREM', leases, lane_id)
@@ -81,8 +79,10 @@ end
 done(lane_id, id, outcome, token, now, retention)
 if lease > 0 then
   local head, flow, record, resumed = next_head()
-  -- Where its flow is paused, or its record is gone, the head waits for claim to look at it.
-  if head and not string.find(record, '^%S+ 1 ') and redis.call('EXISTS', messages .. head) == 1 then
+  local f = head and redis.call('HMGET', messages .. head, 'state', 'unconfirmed')
+  -- Where its flow is paused, its record gone, or nobody has said that the replicas have it, the head waits.
+  if head and f[1] and tonumber(f[2] or 0) <= now and not string.find(record, '^%S+ 1 ') then
+    if f[2] then redis.call('HDEL', messages .. head, 'unconfirmed') end
     lend(head, lane_id, next_token, lease_now + lease)
     return {'next', now, flow, record, entry(head, lane_id, resumed)}
   end

@@ -143,6 +143,7 @@ _DELIVERY: Final = exactly(
         "replays": COUNT,
         "duplicates": COUNT,
         "recovered": FLAG,
+        "in_doubt": FLAG,
         "error": TEXT_OR_NULL,
         "history": {"type": "array", "items": _ATTEMPT},
         "answer": TEXT_OR_NULL,

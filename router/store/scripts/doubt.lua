@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- Takes a message out of its lane that was accepted, but not confirmed by the replicas, so that Twilio was told 503. It is
+-- in doubt from now on: another program may have handled it. It is not sent unless it comes again (accept.lua), or a
+-- person replays it.
+--include clock
+--include lane
+--
+-- KEYS 1 message   hash
+-- ARGV 1 token   2 lane id   3 message id   4 ms for which the caller has not heard of the store (clock.lua)
+--      5 retention in ms   6 what is said of it
+--
+-- Returns doubt | known (a second webhook for it was answered meanwhile) | stale (it is not ours to take back any more)
+local message, lane_id, id = KEYS[1], ARGV[2], ARGV[3]
+local now = clocks(tag, tonumber(ARGV[4]))
+local m = redis.call('HMGET', message, 'token', 'state', 'lease', 'unconfirmed', 'duplicates', 'flow')
+if m[1] ~= ARGV[1] then return 'stale' end
+if m[5] then return 'known' end
+local head = redis.call('LINDEX', lanes .. lane_id, 0) == id
+if m[2] == 'sending' and m[3] == ARGV[1] then
+  redis.call('ZREM', leases, lane_id)
+elseif m[2] == 'queued' and m[4] then
+  if head then leave(lane_id, set_of(id, m[6])) end
+else
+  return 'stale'
+end
+redis.call('LREM', lanes .. lane_id, -1, id)
+redis.call('HINCRBY', queued, account_of(id), -1)
+redis.call('HDEL', message, 'lease', 'attempts', 'unconfirmed')
+redis.call('HSET', message, 'state', 'undelivered', 'doubt', 1, 'error', ARGV[6])
+redis.call('PEXPIRE', message, ARGV[5])
+redis.call('ZADD', 'dead:' .. tag .. ':' .. account_of(id), now, id)
+if head then wait(lane_id, now) end
+return 'doubt'
