@@ -380,7 +380,7 @@ def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
     old = router.workers()
     reloaded = invoke("reload", **here)
     assert "Reloaded: the processes of" in reloaded.output, reloaded.output
-    assert not set(router.workers()) & set(old)
+    wait_until(lambda: not set(router.workers()) & set(old), what="the old workers, which take nothing more, ended")
     told = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here).output
     assert "Ordered: tea" in told
     assert "!" not in invoke("flows", "apply", "-", given=flow, **here).output
