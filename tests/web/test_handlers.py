@@ -62,6 +62,7 @@ def test_a_handler_that_blocks_stops_nobody_else(world: World, target: Target) -
     assert delivery["attempts"] == 2
     lost = rf"handler {PATH}:blocks blocked for [\d.]+ s; its process was replaced"
     assert re.fullmatch(rf"{lost}; given up after its process was lost 2 times", delivery["error"])
+    wait_until(lambda: len(world.log("attempt", message_sid=blocking.sid)) == 2, what="both attempts are logged")
     logged = [line["reason"] for line in world.log("attempt", message_sid=blocking.sid)]
     assert re.fullmatch(lost, logged[0])
     assert logged[1:] == [delivery["error"]]
