@@ -10,7 +10,15 @@ from tests.architecture.blocks import ROOT
 FOLDERS = ("tests/core", "tests/architecture")
 # What starts one: fixtures of tests/conftest.py, and what the other folders have to offer.
 FIXTURES = {"valkey", "redis_url", "spare_valkey"}
-SERVERS = ("tests.valkey", "tests.bench", "tests.browser", "tests.e2e", "tests.integrations", "tests.store", "tests.web")
+SERVERS = (
+    "tests.valkey",
+    "tests.bench",
+    "tests.browser",
+    "tests.e2e",
+    "tests.integrations",
+    "tests.store",
+    "tests.web",
+)
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.py"))
 
 
