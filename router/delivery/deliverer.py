@@ -101,7 +101,7 @@ class Deliverer:
         return not (flow.paused or self.stopping) and self.targets.take(_target_of(flow), time.monotonic())
 
     def give_back(self, flow: FlexFlow) -> None:
-        """Give back a slot that `reserve` took, because the lane is somebody else's turn."""
+        """Give back a slot that `reserve` took, because another process holds the lane's lease."""
         self.targets.give_back(_target_of(flow))
 
     def exchange(self, taken: FlexFlow | None, flow: FlexFlow) -> bool:
@@ -113,7 +113,7 @@ class Deliverer:
         return self.reserve(flow)
 
     def decline(self, lease: Lease) -> None:
-        """Leave a lease that there is no slot for to whoever has one."""
+        """Release a lease: this process has no free slot. Another process, or this one later, claims it."""
         greenlet = gevent.spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
         self._greenlets.add(greenlet)
         greenlet.rawlink(self._greenlets.discard)
@@ -312,7 +312,10 @@ def _target_of(flow: FlexFlow) -> Target:
 
 
 def _target(lease: Lease) -> Target:
-    """Name whose slot a head needs; one that will not be sent needs nobody's, and must not use up a probe."""
+    """Return the target whose slot a head needs.
+
+    A head that will not be sent gets a target of its own, so that it does not use up the probe of a breaker.
+    """
     flow = lease.flow
     if flow is None or not flow.enabled or lease.age >= flow.validity_period:
         return Target(lease.account_sid, "none")

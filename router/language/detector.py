@@ -96,7 +96,7 @@ class Detector:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._likelihood)
 
     def likelihood(self, text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
-        """Return how well a text fits each offered tag, and OTHER; None when nobody can say.
+        """Return how well a text fits each offered tag, and OTHER; None when it cannot be told.
 
         A tag without a model in memory is left out, but for those that their script tells. The text is what
         `indicative_words` returns.

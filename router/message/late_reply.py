@@ -37,7 +37,7 @@ def late_answer(twiml: Twiml, sender: str, ours: str, channel: str) -> LateAnswe
         if verb.tag != "Message":
             left_out.append(f"<{verb.tag[:40]}>")
         elif verb.to and canonical(verb.to, channel) != canonical(sender, channel):
-            left_out.append("a <Message> to somebody else")
+            left_out.append("a <Message> to another recipient")
         elif verb.from_ and canonical(verb.from_, channel) != canonical(ours, channel):
             left_out.append("a <Message> from another address")
         elif len(messages) == MOST:

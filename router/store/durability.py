@@ -83,7 +83,7 @@ class Promise:
             advice = "ROUTER_ALLOW_VOLATILE_STORE allows it: a restart of the store may lose every message it holds"
         else:
             advice = "set appendonly yes: without an append-only file a restart of the store loses every message it "
-            advice += "holds; ROUTER_ALLOW_VOLATILE_STORE=true takes messages all the same"
+            advice += "holds; ROUTER_ALLOW_VOLATILE_STORE=true accepts messages without one"
         return Finding("appendonly", value, value == "yes", advice, fatal=not self._allow_volatile)
 
     def _replication(self, facts: Mapping[str, str]) -> Finding:
@@ -114,7 +114,7 @@ def _version(facts: Mapping[str, str]) -> Finding:
     oldest = f"{product} {needed[0]}.{needed[1]}"
     found = _VERSION.match(text)
     if found is None:
-        advice = f"see to it that it is {oldest} or newer: its version cannot be told"
+        advice = f"make sure that it is {oldest} or newer: the store does not show its version"
         return Finding("version", f"{product} {text or 'unknown'}", good=False, advice=advice)
     number = (int(found[1]), int(found[2] or 0))
     return Finding("version", f"{product} {text}", number >= needed, f"use {oldest} or newer", fatal=True)

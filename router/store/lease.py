@@ -56,11 +56,11 @@ class Lease:
 class Acceptance:
     """What became of an `accept`.
 
-    `head` is the state of the head of the message's lane: `sending` means that somebody is at work on it.
-    A `duplicate` tells the state, stored answer and flow of the message that came before, or the state `expired`
-    where nothing but its SID is known any more. Where the route came with a
+    `head` is the state of the head of the message's lane: `sending` means that an attempt is under way.
+    A `duplicate` has the state, stored answer and flow of the message that came before, or the state `expired`
+    where only its SID is still known. Where the route came with a
     choice, `flow_sid` and `language` are those that the message goes by, `kept` says whether because the conversation
-    stays with them. A `stale` one tells what is `known` of the contact where that may change the choice.
+    stays with them. A `stale` one has what is `known` of the contact where that may change the choice.
     """
 
     kind: Literal["leased", "accepted", "duplicate", "stale"]

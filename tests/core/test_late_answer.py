@@ -38,7 +38,7 @@ def test_a_message_to_the_sender_is_sent(inner: str, expected: Outgoing) -> None
     ("inner", "left_out"),
     [
         ("<Redirect>https://a.example</Redirect>", "<Redirect>"),
-        ('<Message to="whatsapp:+15559999999">Hola</Message>', "a <Message> to somebody else"),
+        ('<Message to="whatsapp:+15559999999">Hola</Message>', "a <Message> to another recipient"),
         ('<Message from="whatsapp:+15559999999">Hola</Message>', "a <Message> from another address"),
         ("<Sms>Hola</Sms>", "<Sms>"),
     ],

@@ -1,4 +1,4 @@
-"""The configuration that `router run` gives itself when nobody gave it one, kept in the data directory.
+"""The configuration that `router run` makes when it is given none, kept in the data directory.
 
 Token and password are random for each data directory and never printed anywhere else than by `router run`: a tunnel's
 traffic arrives from 127.0.0.1, so loopback is never a reason to trust.
@@ -76,7 +76,7 @@ def is_made_up(settings: Settings) -> bool:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else can read, whole or not at all."""
+    """Write a file that only its owner can read, whole or not at all."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

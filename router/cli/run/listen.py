@@ -1,4 +1,4 @@
-"""The address that the router is to listen at: whether it is free, and when somebody answers there."""
+"""The address that the router is to listen at: whether it is free, and when the router answers there."""
 
 import contextlib
 import errno

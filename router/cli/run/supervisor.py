@@ -1,7 +1,7 @@
 """`router run` with its own store or a tunnel: one small parent, the store, gunicorn and the tunnel its children.
 
-Started in order, stopped in reverse: the store first and last, so that gunicorn's workers can always settle; the tunnel
-last and first, so that Twilio has the old webhook again before nobody listens at this one.
+The store starts first and stops last, so that gunicorn's workers can always settle. The tunnel starts last and stops
+first, so that Twilio has the previous webhook again before gunicorn stops listening.
 """
 
 import contextlib
@@ -119,7 +119,7 @@ class Supervisor:
         return gunicorn.returncode
 
     def _tunnel_ended(self, gunicorn: subprocess.Popen[bytes], code: int) -> None:
-        """Stop gracefully: somebody has asked for it and the webhooks are put back, or there is no tunnel any more."""
+        """Stop gracefully. The tunnel ended by request, and the previous webhooks are restored, or it failed."""
         self._tunnel_code = code if code >= 0 else 128 - code
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()

@@ -67,7 +67,7 @@ end
 local choice = ARGV[11 + versions] ~= '' and cjson.decode(ARGV[11 + versions])
 local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
 if choice then
-  -- The contact is whoever the first known of the addresses belongs to.
+  -- The contact is the one that the first known address belongs to.
   for i = 5 + versions, #KEYS do
     contact = contact_of(KEYS[i])
     if contact then break end

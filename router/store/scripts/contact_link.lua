@@ -9,7 +9,7 @@
 local function last_part(key) return string.match(key, '[^:]*$') end
 local function first_part(key) return string.match(key, '^(.*:)') end
 
--- The contact that an address belongs to, nil when nobody knows it.
+-- The contact that an address belongs to, nil when the address is unknown.
 local function contact_of(key)
   local of = redis.call('HGET', key, 'of')
   if of then return first_part(key) .. of end

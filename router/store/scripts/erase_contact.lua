@@ -3,7 +3,7 @@
 --include contact_link
 -- KEYS 1 contact   hash   by any of its addresses
 --
--- Returns the contact as it was, field value field value …; nothing where nobody knows it
+-- Returns the contact as it was, field value field value …; nothing where the contact is unknown
 local contact = contact_of(KEYS[1])
 local found = contact and redis.call('HGETALL', contact) or {}
 local keys = {KEYS[1], contact}

@@ -2,7 +2,7 @@
 -- Takes from messages that are done what was said in them, and by whom. What knows a duplicate stays until they expire,
 -- and what became of them.
 --
--- KEYS 1 dead      zset   undelivered and unrouted messages of the account -> ms; nobody can send these again
+-- KEYS 1 dead      zset   undelivered and unrouted messages of the account -> ms; these cannot be sent again
 --      2… message  hash
 -- ARGV 1… their ids
 --

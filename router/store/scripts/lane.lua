@@ -37,8 +37,8 @@ local function leave(lane_id, set)
   refresh(set)
 end
 
--- Lets a lane that is in no set wait for its head's turn, from `at` on, or from when that may be sent although nobody has
--- said that the replicas have it. An empty one waits for nothing.
+-- Puts a lane that is in no set into its due set: due at `at`, or, for an unconfirmed head, when it may be sent without
+-- the replicas' confirmation. An empty lane is in no set.
 local function wait(lane_id, at)
   local id = redis.call('LINDEX', lanes .. lane_id, 0)
   while id do

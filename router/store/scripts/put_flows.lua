@@ -22,7 +22,7 @@
 --      5 which other flow without Language and Match may not be there: 'enabled', 'any', '' for none
 --      6 its field in the address entry   7 what changed
 --
--- Returns {ok} | {changed, which flow, its record as it is} (somebody else wrote meanwhile)
+-- Returns {ok} | {changed, which flow, its record as it is} (it was written concurrently)
 --       | {conflict, which flow, sid of the other default} | {full, which flow}
 --       | {slow, which flow, steps of the others of its address}; flows are counted from 1
 local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])

@@ -55,7 +55,7 @@ if m[1] ~= token then
     redis.call('ZREM', dead, id)
     return {'late', now}
   end
-  if m[3] == 'sending' then -- somebody is sending it again: whatever they report, it is delivered
+  if m[3] == 'sending' then -- it is being sent again: whatever that attempt reports, the message is delivered
     write_fields()
     redis.call('HSET', message, 'late', 1)
     return {'late', now}
@@ -80,7 +80,7 @@ done(lane_id, id, outcome, token, now, retention)
 if lease > 0 then
   local head, flow, record, resumed = next_head()
   local f = head and redis.call('HMGET', messages .. head, 'state', 'unconfirmed')
-  -- Where its flow is paused, its record gone, or nobody has said that the replicas have it, the head waits.
+  -- Where its flow is paused, its record gone, or the replicas have not confirmed it, the head waits.
   if head and f[1] and tonumber(f[2] or 0) <= now and not string.find(record, '^%S+ 1 ') then
     if f[2] then redis.call('HDEL', messages .. head, 'unconfirmed') end
     lend(head, lane_id, next_token, lease_now + lease)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Gives one process at a time the turn to do something, also in a full store.
 --
--- KEYS 1 turn   string   there for as long as nobody else may begin
+-- KEYS 1 turn   string   there for as long as no other process may begin
 -- ARGV 1 how many seconds that is
 --
 -- Returns 1, or 0 where another process has had the turn

@@ -121,7 +121,7 @@ def running(given: Settings, answers: bool) -> Iterator[Check]:
 def serving(given: Settings, opened: Store) -> Iterator[Check]:
     """Look for accounts of the settings that none of the processes over the store serves."""
     if not opened.processes.present():
-        return  # that nobody answers is told already
+        return  # `router` has reported already that no router answers
     for account in given.accounts:
         if not opened.processes.serving(account.sid):
             advice = "start one with this account, or `router reload` the one whose settings have it by now"
