@@ -114,9 +114,7 @@ def check(writes: Sequence[FlowWrite], reply: list[Any]) -> None:
         return
     flow = writes[reply[1] - 1].flow
     if reply[0] == b"changed":
-        raise FlowChanged(
-            f"{flow.sid} has been changed or removed since it was read; read it again, and repeat the change"
-        )
+        raise FlowChanged(f"{flow.sid} was changed or removed since it was read; read it again, and repeat the change")
     if reply[0] == b"conflict":
         raise FlowConflict(
             "ContactIdentity",
