@@ -9,12 +9,28 @@ import pytest
 
 from tests.valkey import ValkeyServer
 
+# The files that take longest, which begin first: one of them at the end would run alone.
+_LONG = (
+    "tests/store/test_lane_protocol.py",
+    "tests/bench/test_parts.py",
+    "tests/e2e/test_local_testing.py",
+    "tests/e2e/test_crash.py",
+    "tests/e2e/test_run.py",
+    "tests/e2e/test_languages.py",
+    "tests/e2e/test_doctor.py",
+)
 _NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
 
 # The suite is the same on every run; HYPOTHESIS_PROFILE=search looks further, by hand.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=100)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first; what is in them, and all else, keeps its order."""
+    order = {name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ class Sweeper:
         self._deliverer = deliverer
         self._fault = fault
         self._places = dict.fromkeys(store.buckets, 0)  # where in each index to go on
+        self._cut: set[str] = set()  # buckets where the last look stopped early, because no slot was free
 
     def run(self) -> None:
         """Claim what is due, until the process stops."""
@@ -45,7 +46,7 @@ class Sweeper:
                 pass
             except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
                 self._fault(f"{type(error).__name__}: {error}")
-            gevent.sleep(max(SWEEP_LEAST, (time.monotonic() - started) / SWEEP_PART))
+            gevent.sleep(min(SWEEP_SECONDS, max(SWEEP_LEAST, (time.monotonic() - started) / SWEEP_PART)))
             if not more:
                 self._deliverer.freed.wait(SWEEP_SECONDS)
             self._deliverer.freed.clear()
@@ -58,14 +59,19 @@ class Sweeper:
         for tag in buckets:
             if self._deliverer.stopping:
                 return False
-            place, targets = self._places[tag], self._deliverer.targets
-            claim = self._store.lanes.claim(tag, self._room(tag), place=place)
+            claim = self._store.lanes.claim(tag, self._room(tag), place=self._places[tag])
             self._places[tag] = claim.place
             for lease in claim.leases:
                 self._deliverer.begin(lease)
             starved = starved or claim.left
-            # What is due may also be before the place where this look at the index began.
-            more = more or (targets.free > 0 and bool(place or claim.place))
+            # A look that stopped early skipped nothing before its place, but lanes there may be due by now:
+            # after the end of the index, look once more from its beginning.
+            goes_on = claim.place > 0 or tag in self._cut
+            more = more or (goes_on and self._deliverer.targets.free > 0)
+            if claim.place and claim.left:
+                self._cut.add(tag)
+            elif not claim.place:
+                self._cut.discard(tag)
         self._deliverer.starved = starved
         return more
 
