@@ -33,7 +33,7 @@ for _, key in ipairs(redis.call('KEYS', '*:' .. ARGV[2] .. '*')) do
   if family == 'due' or family == 'log' or family == 'dead' then
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ms, member) end
   elseif family == 'message' then
-    for _, name in ipairs({'at', 'held'}) do
+    for _, name in ipairs({'at', 'held', 'unconfirmed'}) do
       if redis.call('HEXISTS', key, name) == 1 then redis.call('HINCRBY', key, name, -ms) end
     end
   elseif family == 'resumed' then

@@ -13,6 +13,7 @@ import click
 from router.cli.output import short
 from router.cli.running import load_settings_for_cli, running_accounts
 from router.errors import RouterError, StoreRefused, StoreUnavailable
+from router.flow.flex_flow import FlexFlow
 from router.queries.deliveries import Wanted
 from router.routing.selection import Likelihood
 from router.settings import Account, Settings
@@ -132,6 +133,19 @@ class Here:
         if found:
             raise RouterError(f"{len(found)} flows begin with {text}: {', '.join(sorted(found)[:5])}")
         raise RouterError(f"no flow begins with {text}; `router flows list` shows those there are")
+
+    def flow(self, text: str) -> FlexFlow:
+        """Return the flow that a person names by its SID, whole or by its beginning.
+
+        Raises:
+            BadParameter: it is no SID.
+            RouterError: there is no such flow, or there are several.
+        """
+        sid = self.flow_sid(text)
+        for account in self.accounts:
+            if sid and (flow := self.store.flows.get(account.sid, sid)):
+                return flow
+        raise RouterError(f"no flow {sid or '(empty)'}; `router flows list` shows those there are")
 
     def wanted(self, wanted: Wanted) -> Wanted:
         """Return which deliveries are wanted, with the whole SID of the flow that a person names."""

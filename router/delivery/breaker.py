@@ -39,11 +39,15 @@ class Target:
 
 @dataclass(slots=True)
 class _Breaker:
-    """Counts consecutive misses; while open, says when one attempt may be sent as a probe."""
+    """Counts consecutive misses; while open, says when one attempt may be sent as a probe.
+
+    `was_open`: whether it has been open since an attempt succeeded.
+    """
 
     misses: int = 0
     probe_at: float = 0.0
     probing: bool = False
+    was_open: bool = False
 
     @property
     def open(self) -> bool:
@@ -62,11 +66,16 @@ class _Breaker:
             self.probing = False
             self.probe_at = 0.0
 
-    def report(self, now: float, *, missed: bool) -> None:
+    def report(self, now: float, *, missed: bool, succeeded: bool) -> bool:
+        """Record the outcome of an attempt; return whether it is the first success since the breaker was open."""
         self.misses = self.misses + 1 if missed else 0
         self.probing = False
         if self.misses == OPENS_AFTER:
             self.probe_at = now + PROBE_SECONDS
+            self.was_open = True
+        back = self.was_open and succeeded
+        self.was_open = self.was_open and not succeeded
+        return back
 
 
 @dataclass(slots=True)
@@ -155,7 +164,7 @@ class Targets:
         account = self._accounts[target.account_sid]
         return not self._may_have(self._targets[target].sending - 1, account - 1, self.free + 1)
 
-    def report(self, target: Target, now: float, *, missed: bool, unreachable: bool) -> None:
+    def report(self, target: Target, now: float, *, missed: bool, unreachable: bool, succeeded: bool) -> Target | None:
         """Record the outcome of an attempt.
 
         Args:
@@ -163,10 +172,16 @@ class Targets:
             now: monotonic seconds.
             missed: whether it refused, or did not answer.
             unreachable: whether no connection could be made, which does not depend on the account.
+            succeeded: whether it took the message. An answer that is an error closes a breaker, but does not make a
+                target count as back.
+
+        Returns:
+            What is back by this after a breaker was open: None, the target, or that of every account (`""`).
 
         """
-        self._names[target.name].breaker.report(now, missed=unreachable)
-        self._targets[target].breaker.report(now, missed=missed and not unreachable)
+        name = self._names[target.name].breaker.report(now, missed=unreachable, succeeded=succeeded)
+        own = self._targets[target].breaker.report(now, missed=missed and not unreachable, succeeded=succeeded)
+        return Target("", target.name) if name else target if own else None
 
     def room(self, now: float) -> Room:
         """Return the free capacity."""

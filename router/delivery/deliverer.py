@@ -3,6 +3,7 @@
 The process that accepted a message sends it at once, in a greenlet; the sweeper starts what else is due.
 """
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from router.integrations.base import Attempt, AttemptError, Failure
 from router.message.twiml import NOT_TWIML, Answer, NotTwiml, Said, Twiml, said_of, twiml_of
 from router.settings import LEASE_MARGIN, Settings
 from router.store import Store
+from router.store.keys import bucket
 from router.store.lanes import Lease, Settlement, new_token
 
 # A head that has less than this left to be sent in is released, not sent.
@@ -114,9 +116,7 @@ class Deliverer:
 
     def decline(self, lease: Lease) -> None:
         """Release a lease: this process has no free slot. Another process, or this one later, claims it."""
-        greenlet = gevent.spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
-        self._greenlets.add(greenlet)
-        greenlet.rawlink(self._greenlets.discard)
+        self._spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
 
     def begin(self, lease: Lease) -> None:
         """Start what was claimed; where the slot for it was taken meanwhile, leave it for a second or so."""
@@ -127,9 +127,13 @@ class Deliverer:
 
     def start(self, lease: Lease) -> None:
         """Drain the lease's lane in a greenlet; its slot is taken already."""
-        greenlet = gevent.spawn(self._drain, lease, _target(lease))
-        self._greenlets.add(greenlet)
+        self._spawn(self._drain, lease, _target(lease))
         metrics.SLOTS.set(self.targets.sending)
+
+    def _spawn(self, function: Callable[..., Any], *args: Any, **more: Any) -> None:
+        """Run a function in a greenlet that `stop` waits for."""
+        greenlet = gevent.spawn(function, *args, **more)
+        self._greenlets.add(greenlet)
         greenlet.rawlink(self._greenlets.discard)
 
     # -- the lane ---------------------------------------------------------------------------------------------------
@@ -181,7 +185,11 @@ class Deliverer:
             missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
             unreachable = error is not None and error.unreachable
             if error is None or not error.blameless:
-                self.targets.report(target, time.monotonic(), missed=missed, unreachable=unreachable)
+                back = self.targets.report(
+                    target, time.monotonic(), missed=missed, unreachable=unreachable, succeeded=error is None
+                )
+                if back is not None:
+                    self._spawn(self._hurry, back)
             metrics.BREAKERS.set(len(self.targets.open()))
             settlement = (
                 self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, reading, seconds)
@@ -294,6 +302,13 @@ class Deliverer:
             return Reading(twiml_of(answer))
         except NotTwiml as error:
             return Reading(None, f"{NOT_TWIML}{error}", said_of(answer.content_type, answer.body))
+
+    def _hurry(self, back: Target) -> None:
+        """Let what waits for a retry at a target be sent now: the target is back."""
+        tags = [bucket(back.account_sid)] if back.account_sid else self._store.buckets
+        with contextlib.suppress(StoreUnavailable):  # then it is sent at its retry
+            for tag in tags:
+                self._store.lanes.hurry_target(tag, back.account_sid, back.name)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

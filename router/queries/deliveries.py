@@ -111,16 +111,19 @@ def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A filter for deliveries; a criterion that is "" is ignored. Addresses may be written in any form."""
+    """A filter for deliveries; a criterion that is "" or None is ignored. Addresses may be written in any form."""
 
     status: str = ""
     from_: str = ""
     to: str = ""
     flex_flow_sid: str = ""
+    held: bool | None = None
 
     def takes(self, delivery: Delivery) -> bool:
         """Say whether a delivery matches the filter."""
         if self.status and delivery.state != self.status:
+            return False
+        if self.held not in (None, delivery.held):
             return False
         if self.flex_flow_sid and delivery.flow_sid != self.flex_flow_sid:
             return False
@@ -140,6 +143,8 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
 
     An open breaker of a target is not included: only the processes know it.
     """
+    if delivery.held:
+        return ["it is held, so its conversation goes on without it until it is released"]
     waiting = store.deliveries.waiting(delivery)
     if waiting is None:
         return []
@@ -178,6 +183,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "sid": delivery.message_sid,
         "account_sid": delivery.account_sid,
         "status": delivery.state,
+        "held": delivery.held,
         "from": message.from_ if message else None,
         "to": message.to if message else None,
         "channel": message.channel if message else None,

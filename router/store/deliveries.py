@@ -25,7 +25,8 @@ class Delivery:
     by the store's clock; `raw` is the packed request (`Raw`); `why` holds the steps of the route and `history` a line
     for each attempt. A `recovered` message was fetched from Twilio later, and is never answered. `language` is the
     detected language, if the flow's address has conditions; `lang` is the language in the webhook's URL. `replied` is
-    the outcome of an answer that came too late for the webhook. `said` is the error answer of the last attempt: the
+    the outcome of an answer that came too late for the webhook. A `held` message is queued, and is in no lane until it
+    is released. `said` is the error answer of the last attempt: the
     content type, and on the next lines the first characters.
     """
 
@@ -50,6 +51,7 @@ class Delivery:
     replied: str = ""
     said: str = ""
     doubt: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,10 @@ _FIELDS: Final = (
 )  # fmt: skip
 
 
+# A state that the scripts alone tell apart, and the one that it is everywhere else.
+_STATES: Final[dict[bytes | None, str]] = {b"held": "queued"}
+
+
 class DeliveryLog:
     """Reads deliveries, one by SID or many by time, and erases their content."""
 
@@ -109,7 +115,8 @@ class DeliveryLog:
     def state(self, account_sid: str, message_sid: str) -> str:
         """Return a delivery's state, "" if it does not exist."""
         keys = AccountKeys(account_sid)
-        return (self._client.call("HGET", f"{keys.messages}{account_sid}:{message_sid}", "state") or b"").decode()
+        state = self._client.call("HGET", f"{keys.messages}{account_sid}:{message_sid}", "state")
+        return _STATES.get(state, (state or b"").decode())
 
     def knows(self, account_sid: str, message_sid: str) -> bool:
         """Say whether a message was taken: there is a record of it, and it is not in doubt."""
@@ -119,7 +126,7 @@ class DeliveryLog:
 
     def waiting(self, delivery: Delivery) -> Waiting | None:
         """Return a delivery's position in its lane; None when it does not wait (any more)."""
-        if delivery.state != "queued":
+        if delivery.state != "queued" or delivery.held:
             return None
         found = self._client.script(
             "waiting", [AccountKeys(delivery.account_sid).lanes + delivery.lane], [delivery.lane]
@@ -128,6 +135,10 @@ class DeliveryLog:
             return None
         head, state, flow_sid, left = found
         return Waiting(head.decode().partition(":")[2], state.decode(), flow_sid.decode(), left)
+
+    def waiting_conversations(self, account_sid: str, flow_sid: str) -> int:
+        """Count the conversations whose next message waits for a flow."""
+        return int(self._client.call("ZCARD", f"{AccountKeys(account_sid).due}:{account_sid}:{flow_sid}"))
 
     def newest(
         self, account_sid: str, *, after: int = 0, before: int | None = None, dead: bool = False
@@ -225,7 +236,7 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
     return Delivery(
         account_sid=account_sid,
         message_sid=message_sid,
-        state=text("state"),
+        state=_STATES.get(found["state"], text("state")),
         accepted_at=int(found["at"] or 0),
         raw=found["raw"] or b"",
         flow_sid=text("flow"),
@@ -244,4 +255,5 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         replied=text("replied"),
         said=text("said"),
         doubt=found["doubt"] is not None,
+        held=found["state"] == b"held",
     )

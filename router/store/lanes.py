@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from router.routing.contact import Choice, contact_id
 from router.store.client import Client, Word
@@ -24,6 +24,8 @@ LOST_LIMIT: Final = 5
 HANDLER_LOST_LIMIT: Final = 2
 # Due sets, and leases that have ended, that one claim looks at, at most: some 2 ms of the store's time.
 CLAIM_LOOKS: Final = 1000
+# Lanes that one call moves when a target is back: some 3 ms of the store's time.
+HURRY_MOST: Final = 500
 
 
 def new_token() -> str:
@@ -32,7 +34,7 @@ def new_token() -> str:
 
 
 class Lanes:
-    """Accept, claim, settle, replay."""
+    """Accept, claim, settle, replay; and what a person or a target that is back does to messages that wait."""
 
     def __init__(
         self,
@@ -256,6 +258,53 @@ class Lanes:
             writes=True,
         )
         return str(reply.decode())
+
+    def hold(self, account_sid: str, message_sid: str, lane: str) -> Literal["held", "busy", "done", "missing"]:
+        """Take a queued message out of its lane, until it is released; `busy` when it is being sent."""
+        held: Literal["held", "busy", "done", "missing"] = self._on("hold", account_sid, message_sid, lane).decode()
+        return held
+
+    def release(
+        self, account_sid: str, message_sid: str, lane: str
+    ) -> tuple[Literal["released", "other", "missing"], int]:
+        """Put a held message at the tail of its lane; return also how many messages are before it there."""
+        kind, before = self._on("release", account_sid, message_sid, lane)
+        return kind.decode(), before
+
+    def cancel(
+        self, account_sid: str, message_sid: str, lane: str, reason: str
+    ) -> Literal["cancelled", "busy", "done", "missing"]:
+        """Give up a message that is queued or held; `busy` when it is being sent."""
+        reply = self._on("cancel", account_sid, message_sid, lane, self._retention_ms, reason)
+        cancelled: Literal["cancelled", "busy", "done", "missing"] = reply.decode()
+        return cancelled
+
+    def hurry(self, account_sid: str, lane: str) -> tuple[Literal["due", "sending", "empty"], str]:
+        """Let a lane's head be sent now, not at its next retry; return also its MessageSid."""
+        keys = AccountKeys(account_sid)
+        kind, head = self._client.script("hurry", [keys.lanes + lane], [lane, self._silence.ms(account_sid)])
+        return kind.decode(), head.decode().partition(":")[2]
+
+    def hurry_target(self, tag: str, account_sid: str, target: str) -> int:
+        """Let all heads of a bucket be sent now that wait for a retry at a target; return how many there were.
+
+        `account_sid` is whose flows are meant; "" for all accounts.
+        """
+        total = place = 0
+        while place >= 0:
+            moved, place = self._client.script(
+                "hurry_target",
+                [AccountKeys(tag).due],
+                [account_sid, target, place, CLAIM_LOOKS, HURRY_MOST, self._silence.ms(tag)],
+            )
+            total += moved
+        return total
+
+    def _on(self, name: str, account_sid: str, message_sid: str, lane: str, *args: Word) -> Any:
+        """Call a script about one message."""
+        id_ = f"{account_sid}:{message_sid}"
+        message = AccountKeys(account_sid).messages + id_
+        return self._client.script(name, [message], [lane, id_, self._silence.ms(account_sid), *args])
 
     def take_answer(
         self, account_sid: str, message_sid: str, lane: str, who: Literal["webhook", "rest"]

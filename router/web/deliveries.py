@@ -3,12 +3,13 @@
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, json, request
 
 from router.errors import NotAMessage
+from router.queries.control import cancel, hold, hurry, release
 from router.queries.deliveries import STATES, Wanted, describe, explain, replay, waiting_for
 from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
@@ -44,7 +45,7 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
     @deliveries.post("/Deliveries/<sid>")
     def update(sid: str) -> Response:
         account = authenticate(request, settings)
-        _replay(_find(account, sid, store), read_form(request, ()), store, likelihood)
+        _update(_find(account, sid, store), read_form(request, ()), store, likelihood)
         return _json(_resource(_find(account, sid, store), base_url(request, settings)))
 
     @deliveries.post("/Routes")
@@ -60,15 +61,38 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
     return deliveries
 
 
+# What an update does, by its Status, besides a replay; Twilio's own messages are canceled in that spelling.
+_BY_STATUS: Final = {"sending": hurry, "canceled": cancel, "cancelled": cancel}
+_BY_HELD: Final = {"true": hold, "false": release}
+
+
+def _update(delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
+    status, held = form.get("Status", ""), form.get("Held", "").lower()
+    if bool(status) == bool(held):
+        raise ApiError(400, 20001, "Status or Held must say what to do, one of them: docs/rest-api.md")
+    if status == "queued":
+        _replay(delivery, form, store, likelihood)
+        return
+    action = _BY_STATUS.get(status) if status else _BY_HELD.get(held)
+    if action is None and status:
+        raise ApiError(400, 20001, "Status must be queued (send again), sending (send now) or canceled (give up)")
+    if action is None:
+        raise ApiError(400, 20001, "Held must be true or false")
+    done = action(delivery, store)
+    if done.gone:
+        raise not_found(request.path)
+    if not done.done:
+        raise ApiError(409, 20409, f"{delivery.message_sid}: {done.said}")
+
+
 def _replay(delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
-    if form.get("Status") != "queued":
-        raise ApiError(400, 20001, "Status must be queued: nothing else can be done to a delivery")
     route = form.get("Route", "original").lower()
     if route not in ("original", "current"):
         raise ApiError(400, 20001, f"Route must be original or current, not {route[:40]!r}")
     result = replay(delivery, store, likelihood, current=route == "current")
     if result == "busy":
-        raise ApiError(409, 20409, f"{delivery.message_sid} is {delivery.state} already")
+        how = "held: Held=false releases it" if delivery.held else f"{delivery.state} already"
+        raise ApiError(409, 20409, f"{delivery.message_sid} is {how}")
     if result == "gone":
         raise ApiError(410, 20404, f"The body of {delivery.message_sid} has expired; it cannot be sent again")
     if result == "missing":
@@ -133,14 +157,23 @@ def _last_seen(cursor: str) -> tuple[int, str] | None:
     return (int(time), sid) if cursor else None
 
 
-_FILTERS = ("Status", "From", "To", "FlexFlowSid", "DateCreatedAfter", "DateCreatedBefore")
+_FILTERS = ("Status", "Held", "From", "To", "FlexFlowSid", "DateCreatedAfter", "DateCreatedBefore")
 
 
 def _wanted(filters: Mapping[str, str]) -> Wanted:
     status = filters.get("Status", "")
     if status and status not in STATES:
         raise ApiError(400, 20001, f"Status must be one of {', '.join(STATES)}")
-    return Wanted(status, filters.get("From", ""), filters.get("To", ""), filters.get("FlexFlowSid", ""))
+    held = filters.get("Held", "").lower()
+    if held not in ("", "true", "false"):
+        raise ApiError(400, 20001, "Held must be true or false")
+    return Wanted(
+        status,
+        filters.get("From", ""),
+        filters.get("To", ""),
+        filters.get("FlexFlowSid", ""),
+        held == "true" if held else None,
+    )
 
 
 def _time(filters: Mapping[str, str], name: str) -> int:

@@ -15,11 +15,20 @@ def target(name: str, account: str = ONE) -> Target:
 DEAD = target("dead")
 
 
-def report(targets: Targets, to: Target, now: float = 0.0, *, missed: bool = True, unreachable: bool = False) -> None:
-    """Make an attempt, and say what came of it."""
+def report(  # noqa: PLR0913 - what may come of an attempt
+    targets: Targets,
+    to: Target,
+    now: float = 0.0,
+    *,
+    missed: bool = True,
+    unreachable: bool = False,
+    succeeded: bool = False,
+) -> Target | None:
+    """Make an attempt, and say what came of it; return what is back by it."""
     assert targets.take(to, now)
-    targets.report(to, now, missed=missed, unreachable=unreachable)
+    back = targets.report(to, now, missed=missed, unreachable=unreachable, succeeded=succeeded)
     targets.give_back(to)
+    return back
 
 
 def test_a_target_has_a_quarter_of_the_slots() -> None:
@@ -99,7 +108,7 @@ def test_the_breaker_opens_after_five_misses_in_a_row_and_lets_one_probe_through
     assert not targets.take(DEAD, PROBE_SECONDS - 0.1)
     assert targets.take(DEAD, PROBE_SECONDS)
     assert not targets.take(DEAD, PROBE_SECONDS), "one probe at a time"
-    targets.report(DEAD, PROBE_SECONDS, missed=False, unreachable=False)
+    targets.report(DEAD, PROBE_SECONDS, missed=False, unreachable=False, succeeded=True)
     targets.give_back(DEAD)
     assert not targets.open()
     assert targets.take(DEAD, PROBE_SECONDS)
@@ -160,3 +169,21 @@ def test_no_more_targets_are_remembered_than_is_good_for_memory() -> None:
     assert len(targets._targets) <= REMEMBERED
     assert len(targets._names) <= REMEMBERED
     assert DEAD in targets._targets
+
+
+def test_a_target_is_back_with_the_first_success_after_a_breaker_was_open() -> None:
+    """An error as answer only closes the breaker. A success counts, once; for all accounts if none could connect."""
+    targets = Targets(8, shared=False)
+    later = PROBE_SECONDS
+    assert report(targets, DEAD, missed=False, succeeded=True) is None, "it was never away"
+    for _ in range(OPENS_AFTER):
+        assert report(targets, DEAD) is None
+    assert report(targets, DEAD, later, missed=False) is None, "it answers 500"
+    assert not targets.open()
+    assert report(targets, DEAD, later, missed=False, succeeded=True) == DEAD
+    assert report(targets, DEAD, later, missed=False, succeeded=True) is None
+    for _ in range(OPENS_AFTER):
+        report(targets, DEAD, later, unreachable=True)
+    other = target("dead", OTHER)
+    assert report(targets, other, 2 * later, missed=False, succeeded=True) == target("dead", "")
+    assert report(targets, DEAD, 2 * later, missed=False, succeeded=True) is None

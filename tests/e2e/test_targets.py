@@ -184,11 +184,14 @@ def test_order_holds_through_retries(world: World, target: Target) -> None:
 
 
 def test_a_breaker_opens_and_closes(world: World, target: Target, healthy: Callable[[], None]) -> None:
-    """Five refusals in a row stop all but a probe every 5 s; one answer ends that, and busy lanes use no probe up."""
-    target.script["/hook"] = answer(503)
+    """Five refusals in a row stop all but a probe every 5 s. One success ends that, and the wait for retries."""
     before = world.metric("router_breakers_open")
     flow, busy = flow_to(world, target.url("/hook")), world.address()
-    waiting = [world.text(flow, busy).sid, *[world.text(flow).sid for _ in range(4)]]
+    target.script["/hook"] = answer(503, Retry_After="100")
+    later = world.text(flow).sid
+    wait_until(lambda: world.delivery(later)["history"], what="it waits for its retry")
+    target.script["/hook"] = answer(503)
+    waiting = [later, world.text(flow, busy).sid, *[world.text(flow).sid for _ in range(4)]]
     wait_until(lambda: world.metric("router_breakers_open") == before + 1, what="the breaker opens")
     healthy()
     tried = len(target.requests)

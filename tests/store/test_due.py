@@ -10,7 +10,7 @@ import pytest
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store import Store, connect
 from router.store.keys import AccountKeys
-from router.store.lanes import HANDLER_LOST_LIMIT, Claim, Room, Settlement, new_token
+from router.store.lanes import HANDLER_LOST_LIMIT, HURRY_MOST, Claim, Lease, Room, Settlement, new_token
 from tests.clock import pass_time
 from tests.integrations.sending import settings
 from tests.valkey import ValkeyServer
@@ -233,3 +233,39 @@ def test_nothing_is_left_of_what_is_done(desk: Desk) -> None:
     for lease in desk.claim().leases:
         desk.store.lanes.settle(lease, Settlement("delivered"), next_token="")
     assert desk.call("KEYS", "due:*") + desk.call("KEYS", "lease*") + desk.call("KEYS", "lane:*") == []
+
+
+def test_a_target_that_is_back_hurries_what_waits_for_it(desk: Desk) -> None:
+    """Retries of all its flows are due at once, more than fit in one call too; those of others wait as before."""
+    flows = [desk.flow(DEAD), desk.flow(DEAD)]
+    theirs, other = desk.flow(DEAD, TWO), desk.flow(LIVE)
+    for flow, count in ((flows[0], HURRY_MOST + 7), (flows[1], 3), (theirs, 2), (other, 2)):
+        desk.queue(flow, count)
+    for lease in _all(desk):
+        desk.store.lanes.settle(lease, Settlement("retry", delay=300), next_token="")
+    assert _all(desk) == []
+    assert desk.store.lanes.hurry_target(BUCKET, ONE, DEAD) == HURRY_MOST + 10
+    assert desk.store.lanes.hurry_target(BUCKET, ONE, DEAD) == 0
+    assert Counter(lease.flow_sid for lease in _all(desk)) == {flows[0].sid: HURRY_MOST + 7, flows[1].sid: 3}
+    assert desk.store.lanes.hurry_target(BUCKET, "", DEAD) == 2, "where none could connect: of all accounts"
+    assert [lease.account_sid for lease in _all(desk)] == [TWO, TWO]
+
+
+def _all(desk: Desk) -> list[Lease]:
+    """Claim until nothing is due."""
+    leases: list[Lease] = []
+    while found := desk.claim(1000, share=1000).leases:
+        leases += found
+    return leases
+
+
+def test_a_hurried_lane_that_is_due_keeps_its_place(desk: Desk) -> None:
+    """To hurry what is due already does not put it behind what came due later."""
+    flow = desk.flow(LIVE)
+    first, second = desk.queue(flow, 2)
+    pass_time(desk.call, BUCKET, 5)
+    assert desk.store.lanes.hurry(ONE, f"{1:024x}") == ("due", first)
+    assert desk.sids(1) == [first]
+    assert desk.sids(1) == [second]
+    assert desk.store.lanes.hurry(ONE, f"{1:024x}") == ("sending", first)
+    assert desk.store.lanes.hurry(ONE, "f" * 24) == ("empty", "")

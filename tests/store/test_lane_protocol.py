@@ -1,4 +1,6 @@
-"""The lanes under any interleaving of accept, claim, settle, replay, changed flows, lost replies, crashes and pauses.
+"""The lanes under any interleaving of accept, claim, settle, what operators do, lost replies, crashes and pauses.
+
+Operators replay, hold, release, cancel and hurry messages, and change flows.
 
 Three workers, two flows, three conversations that may move from one flow to the other, a real Valkey, whose clock is
 set now and then. Time passes by putting the two clocks of the lanes forward, which is all that the protocol knows.
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import settings
+from hypothesis import assume, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
 from router.flow.flex_flow import FlexFlow, Integration
@@ -50,6 +52,7 @@ class Model:
     done: set[str] = field(default_factory=set)
     delivered: set[str] = field(default_factory=set)
     doubted: dict[str, str] = field(default_factory=dict)  # messages in doubt, and their lanes
+    held: dict[str, str] = field(default_factory=dict)  # messages that are held, and their lanes
     unconfirmed: dict[str, float] = field(default_factory=dict)  # accepted without a lease, not confirmed, and when
     sends: int = 0
 
@@ -102,6 +105,8 @@ class LaneMachine(RuleBasedStateMachine):
             return
         for sid in FLOWS:
             self._write(sid, paused=False)
+        for sid in list(self.model.held):
+            self._release(sid)
         for _ in range(10_000):
             if not self.client.call("EXISTS", KEYS.due, KEYS.leases):
                 break
@@ -229,6 +234,8 @@ class LaneMachine(RuleBasedStateMachine):
             self._finish(holder.lease.message_sid, delivered=outcome == "delivered")
         if kind == "late":
             self.model.delivered.add(holder.lease.message_sid)
+            if lane := self.model.held.pop(holder.lease.message_sid, ""):
+                self.model.order[lane].append(holder.lease.message_sid)
         self._reconcile()
         if following is None:
             return multiple()
@@ -261,13 +268,67 @@ class LaneMachine(RuleBasedStateMachine):
         self.model.order[lane].remove(sid)
         self.model.order[lane].append(sid)
 
+    @rule(data=st.data())
+    def hold(self, data: st.DataObject) -> None:
+        """An operator holds a message: its conversation goes on without it, unless it is being sent just now."""
+        lane, sid = self._draw(data)
+        expected = self._stoppable(sid, "held")
+        held = self.lanes.hold(ACCOUNT, sid, lane)
+        assert held in expected
+        if held == "held":
+            assert self.lanes.hold(ACCOUNT, sid, lane) == "held"
+            if sid in self.model.order[lane]:
+                self.model.order[lane].remove(sid)
+                self.model.held[sid] = lane
+
+    @precondition(lambda self: self.model.held)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        """An operator releases a held message: it goes to the tail."""
+        self._release(data.draw(st.sampled_from(sorted(self.model.held))))
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """An operator gives a message up that is queued or held."""
+        lane, sid = self._draw(data)
+        expected = self._stoppable(sid, "cancelled")
+        cancelled = self.lanes.cancel(ACCOUNT, sid, lane, "cancelled")
+        assert cancelled in expected
+        if cancelled == "cancelled":
+            assert self.lanes.cancel(ACCOUNT, sid, lane, "cancelled") == "done"
+            if self.model.held.pop(sid, ""):
+                self.model.order[lane].append(sid)
+            self._finish(sid, delivered=False)
+
+    @rule(lane=st.sampled_from(LANES), back=st.sampled_from(("", *TARGETS)))
+    def hurry(self, lane: str, back: str) -> None:
+        """An operator hurries a conversation, or a target that is back all of its own: nothing waits for a retry."""
+        if back:
+            self.lanes.hurry_target("7", ACCOUNT, back)
+            lanes = [each for each in LANES if (head := self._head(each)) and self._target(head) == back]
+        else:
+            self.lanes.hurry(ACCOUNT, lane)
+            lanes = [lane]
+        _, due, written = clock.read(self.client.call, "7")
+        seconds, micros = self.client.call("TIME")
+        now = due + max(0.0, 1000 * int(seconds) + int(micros) / 1000 - written)
+        for each in lanes:
+            head = self._head(each)
+            if head and self._stored(head, "state") == b"queued" and not self._stored(head, "unconfirmed"):
+                flow = (self._stored(head, "flow") or b"").decode()
+                assert float(self.client.call("ZSCORE", f"{KEYS.due}:{ACCOUNT}:{flow}", each)) <= now
+
     @invariant()
     def lanes_and_due_agree(self) -> None:
         """A lane that is not empty is in one set, by its head; it holds what is not done; only its head is leased."""
         if not hasattr(self, "model"):
             return
         waiting = sum(self.client.call("LLEN", KEYS.lanes + lane) for lane in LANES)
-        assert int(self.client.call("HGET", KEYS.queued, ACCOUNT) or 0) == waiting
+        assert int(self.client.call("HGET", KEYS.queued, ACCOUNT) or 0) == waiting + len(self.model.held)
+        for sid in self.model.held:
+            state, lease = self.client.call("HMGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state", "lease")
+            assert (state, lease) == (b"held", None)
+            assert self.client.call("TTL", f"{KEYS.messages}{ACCOUNT}:{sid}") == -1
         leases = {lane.decode() for lane in self.client.call("ZRANGE", KEYS.leases, 0, -1)}
         due = self._due()
         for lane in LANES:
@@ -307,6 +368,36 @@ class LaneMachine(RuleBasedStateMachine):
         written = self.client.call("ZRANGE", KEYS.due, 0, -1, "WITHSCORES")
         assert sorted(zip((each.decode() for each in written[::2]), map(float, written[1::2]), strict=True)) == index
         return sets
+
+    def _draw(self, data: st.DataObject) -> tuple[str, str]:
+        """Choose any message, and return its lane with it."""
+        known = [(lane, sid) for lane, order in self.model.order.items() for sid in order]
+        known += [(lane, sid) for sid, lane in self.model.held.items()]
+        assume(known)
+        return data.draw(st.sampled_from(sorted(known)))
+
+    def _release(self, sid: str) -> None:
+        lane = self.model.held.pop(sid)
+        before = len([each for each in self.model.order[lane] if each not in self.model.done])
+        assert self.lanes.release(ACCOUNT, sid, lane) == ("released", before)
+        assert self.lanes.release(ACCOUNT, sid, lane) == ("other", 0)
+        self.model.order[lane].append(sid)
+
+    def _stoppable(self, sid: str, stopped: str) -> set[str]:
+        """Return what the store may say when an operator stops a message."""
+        if sid in self.model.done:
+            return {"done"}
+        state, unconfirmed = self._stored(sid, "state"), self._stored(sid, "unconfirmed")
+        # Whether the replicas may still fail to confirm it is a matter of the store's clock.
+        return {"busy"} if state == b"sending" else {stopped, "busy"} if unconfirmed else {stopped}
+
+    def _head(self, lane: str) -> str:
+        """Return the message that is a lane's head, "" where it is empty."""
+        head = self.client.call("LINDEX", KEYS.lanes + lane, 0)
+        return head.decode().partition(":")[2] if head else ""
+
+    def _target(self, sid: str) -> str:
+        return self.flows[(self._stored(sid, "flow") or b"").decode()].target
 
     def _write(self, sid: str, **changes: Any) -> None:
         changed = replace(self.flows[sid], **changes)

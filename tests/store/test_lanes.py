@@ -304,6 +304,35 @@ def test_what_waits_behind_a_paused_head_grows_no_older(bench: Bench, hand_over:
     assert second.age < 60
 
 
+@pytest.mark.parametrize("stop", ["hold", "cancel"])
+def test_what_waits_behind_a_stopped_head_goes_on_and_is_no_older(bench: Bench, stop: str) -> None:
+    """Behind a held or cancelled head of a paused flow the next message is sent, no older by the pause."""
+    other = replace(bench.flow, sid="FO" + "2" * 32, contact_identity="+15551230003")
+    bench.store.flows.put(other)
+    bench.change(paused=True)
+    bench.accept(1)
+    bench.accept(2, facts={"raw": b"body", "flow": other.sid})
+    for _ in range(3):
+        assert bench.claim() == []
+        bench.pass_time(10_000)
+    lanes = bench.store.lanes
+    stopped = lanes.hold(ACCOUNT, sid(1), LANE) if stop == "hold" else lanes.cancel(ACCOUNT, sid(1), LANE, "cancelled")
+    assert stopped in ("held", "cancelled")
+    (lease,) = bench.claim()
+    assert (lease.message_sid, round(lease.age)) == (sid(2), 0)
+
+
+def test_a_message_that_was_held_grows_no_older(bench: Bench) -> None:
+    """The time for which it was held does not count for its ValidityPeriod; meanwhile it does not expire."""
+    bench.accept(1)
+    assert bench.store.lanes.hold(ACCOUNT, sid(1), LANE) == "held"
+    assert (bench.queued(), bench.expires(1), bench.claim()) == (1, -1, [])
+    bench.pass_time(100_000)
+    assert bench.store.lanes.release(ACCOUNT, sid(1), LANE) == ("released", 0)
+    (lease,) = bench.claim()
+    assert (lease.message_sid, round(lease.age)) == (sid(1), 0)
+
+
 def test_a_pause_stops_the_hand_over(bench: Bench) -> None:
     """The head behind an attempt under way is not handed over once its flow is paused, and is when it is resumed."""
     bench.accept(1, lease=False)

@@ -120,6 +120,19 @@ def test_a_late_success_of_a_replayed_message_does_not_pop_its_predecessor(bench
     assert bench.lane() == [sid(9), sid(1)]
 
 
+def test_a_late_success_ends_a_hold(bench: Bench) -> None:
+    """A held message that turns out to be delivered is done: it cannot be released, and is not sent again."""
+    bench.accept(1)
+    bench.accept(2)
+    first, second = bench.claim(), bench.claim()
+    assert bench.settle(second, "retry") == "done"
+    assert bench.lanes.hold(ACCOUNT, sid(1), LANE) == "held"
+    assert bench.settle(first, "delivered") == "late"
+    assert (bench.stored(1, "state"), bench.lane()) == ("delivered", [sid(2)])
+    assert bench.lanes.release(ACCOUNT, sid(1), LANE) == ("other", 0)
+    assert int(bench.client.call("HGET", KEYS.queued, ACCOUNT)) == 1
+
+
 def test_a_late_success_counts_after_burial(bench: Bench) -> None:
     """Given up too early: the message is delivered after all, and no dead letter."""
     bench.accept(1)

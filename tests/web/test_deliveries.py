@@ -56,6 +56,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "sid": sid,
         "account_sid": ACCOUNT,
         "status": "delivered",
+        "held": False,
         "from": "+15550001111",
         "to": flow.contact_identity,
         "channel": "sms",

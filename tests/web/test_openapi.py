@@ -156,11 +156,11 @@ CASES: Final[dict[tuple[str, int], Case]] = {
     ("listDeliveries", 400): lambda w: w.rest("GET", f"{DELIVERIES}?Status=lost"),
     ("fetchDelivery", 200): lambda w: w.rest("GET", unrouted(w)),
     ("fetchDelivery", 404): lambda w: w.rest("GET", f"{DELIVERIES}/SM{NOBODY}"),
-    ("replayDelivery", 200): lambda w: w.rest("POST", unrouted(w, flow=True), QUEUED | {"Route": "current"}),
-    ("replayDelivery", 400): lambda w: w.rest("POST", unrouted(w), {"Status": "delivered"}),
-    ("replayDelivery", 404): lambda w: w.rest("POST", f"{DELIVERIES}/SM{NOBODY}", QUEUED),
-    ("replayDelivery", 409): lambda w: w.rest("POST", unrouted(w), QUEUED),
-    ("replayDelivery", 410): lambda w: w.rest("POST", unrouted(w, expired=True), QUEUED),
+    ("updateDelivery", 200): lambda w: w.rest("POST", unrouted(w, flow=True), QUEUED | {"Route": "current"}),
+    ("updateDelivery", 400): lambda w: w.rest("POST", unrouted(w), {"Status": "delivered"}),
+    ("updateDelivery", 404): lambda w: w.rest("POST", f"{DELIVERIES}/SM{NOBODY}", QUEUED),
+    ("updateDelivery", 409): lambda w: w.rest("POST", unrouted(w), QUEUED),
+    ("updateDelivery", 410): lambda w: w.rest("POST", unrouted(w, expired=True), QUEUED),
     ("explainRoute", 200): lambda w: w.rest(
         "POST", "/v1/Routes", {"From": "+15550001111", "To": created(w)["contact_identity"], "Body": "Hola"}
     ),

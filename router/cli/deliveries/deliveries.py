@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from rich.text import Text
 
+from router.cli.deliveries.control import cancel, hold, hurry, release
 from router.cli.deliveries.replay import replay
 from router.cli.deliveries.tail import tail
 from router.cli.deliveries.wanted import text_of, wanted_options
@@ -42,18 +43,19 @@ _TEXT: Final = 48  # characters of a text in a list
 
 @click.group(cls=Group)
 def deliveries() -> None:
-    """See what happened to messages, and send them again.
+    """See what happened to messages, and send them again, now, later, or not at all.
 
     \b
       router deliveries list --status undelivered --since 1h
       router deliveries show SM…
       router deliveries replay --status undelivered --since 1h
+      router deliveries hurry SM…
       router deliveries tail
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
-deliveries.add_command(replay)
-deliveries.add_command(tail)
+for command in (replay, hurry, hold, release, cancel, tail):
+    deliveries.add_command(command)
 
 
 @deliveries.command("list")
@@ -103,7 +105,7 @@ def _row(delivery: Delivery, now: float) -> tuple[str | Text, ...]:
     shown = describe(delivery)
     return (
         delivery.message_sid,
-        word(delivery.state),
+        _status(delivery),
         age(delivery.accepted_at, now),
         shown["from"] or "",
         shown["to"] or "",
@@ -129,7 +131,7 @@ def show(here: Here, *, sid: str, as_json: bool) -> None:
 def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, waits: Sequence[str], now: float) -> Facts:
     shown = describe(delivery)
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
-    status = word(delivery.state)
+    status = _status(delivery)
     if delivery.error:
         status.append(f": {clean(delivery.error)}")
     facts: Facts = [
@@ -164,6 +166,10 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     if delivery.replied:
         facts.append(("Late answer", delivery.replied))
     return facts
+
+
+def _status(delivery: Delivery) -> Text:
+    return word(delivery.state).append(", held") if delivery.held else word(delivery.state)
 
 
 def _attempt(attempt: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from router.cli.flows.changes import How, carry_out, current_flows, described, p
 from router.cli.flows.diff import diff as diff_command
 from router.cli.flows.live import import_
 from router.cli.flows.log import log
+from router.cli.flows.switch import SWITCHES, remove
 from router.cli.flows.warnings import described as described_warnings
 from router.cli.flows.warnings import foreseen, print_warnings
 from router.cli.here import Here, with_here
@@ -54,10 +55,11 @@ def flows() -> None:
       router flows list
       router flows export > flows.toml
       router flows apply flows.toml
+      router flows pause FO3f2a9c1b
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
-for command in (import_, diff_command, log):
+for command in (*SWITCHES, remove, import_, diff_command, log):
     flows.add_command(command)
 
 

@@ -18,15 +18,6 @@ local place, looks, room = tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(AR
 local BYTES = 4 * 1024 * 1024 -- of messages in one reply, about
 local now, lease_now = clocks(tag, tonumber(ARGV[10]))
 
--- The beginning of a flow's record: its target, '1' if it is paused, its ValidityPeriod in ms. A flow that is gone, or
--- disabled, has no target: its messages end as unrouted.
-local function flow_of(set)
-  local record = redis.call('GETRANGE', flows .. set, 0, 511)
-  if #record == 512 and not string.find(record, '^%S+ %d %d+ ') then record = redis.call('GET', flows .. set) end
-  local target, paused, validity = string.match(record, '^(%S+) (%d) (%d+) ')
-  return target or 'none', paused, tonumber(validity or 0) * 1000
-end
-
 -- 1. Leases that have ended: their holders have vanished.
 for _, lane_id in ipairs(redis.call('ZRANGE', leases, '-inf', lease_now, 'BYSCORE', 'LIMIT', 0, looks)) do
   redis.call('ZREM', leases, lane_id)

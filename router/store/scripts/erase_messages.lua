@@ -15,7 +15,7 @@ local out = {}
 for i, id in ipairs(ARGV) do
   local message = KEYS[i + 1]
   local state = redis.call('HGET', message, 'state')
-  out[i] = (state == 'queued' or state == 'sending') and 0 or 1
+  out[i] = (state == 'queued' or state == 'held' or state == 'sending') and 0 or 1
   if state and out[i] == 1 then
     for _, name in ipairs(redis.call('HKEYS', message)) do
       if not kept[name] then redis.call('HDEL', message, name) end

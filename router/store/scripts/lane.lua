@@ -1,4 +1,4 @@
--- Included by accept, claim, settle and replay: the keys of the lanes, and where a lane waits (docs/lanes.md).
+-- Included by the scripts that change lanes: the keys of the lanes, and where a lane waits (docs/lanes.md).
 --
 --   message:{b}:<id>        hash    a message, its id being <AccountSid>:<MessageSid>: facts and state
 --   lane:{b}:<lane>         list    ids of a conversation's messages not done yet, oldest first
@@ -18,6 +18,15 @@ local leases, due, queued = 'leases:' .. tag, 'due:' .. tag, 'queued:' .. tag
 
 local function account_of(id) return string.sub(id, 1, 34) end
 local function set_of(id, flow) return account_of(id) .. ':' .. (flow or '') end
+
+-- The beginning of a flow's record: its target, '1' if it is paused, its ValidityPeriod in ms. A flow that is gone, or
+-- disabled, has no target: its messages end as unrouted.
+local function flow_of(set)
+  local record = redis.call('GETRANGE', flows .. set, 0, 511)
+  if #record == 512 and not string.find(record, '^%S+ %d %d+ ') then record = redis.call('GET', flows .. set) end
+  local target, paused, validity = string.match(record, '^(%S+) (%d) (%d+) ')
+  return target or 'none', paused, tonumber(validity or 0) * 1000
+end
 
 -- Writes into the index when the first lane of a due set comes due.
 local function refresh(set)
@@ -71,16 +80,33 @@ local function hold_on(lane_id, id)
   end
 end
 
--- Ends a message as its lane's head, and keeps it for so many ms; what delivers it is no lane's matter any more.
-local function done(lane_id, id, state, settled, now, retention)
+-- Ends a message that is in no lane, and keeps it for so many ms.
+local function finish(id, state, settled, now, retention)
   local message = messages .. id
-  pop(lane_id, id)
-  hold_on(lane_id, id)
   redis.call('HDEL', message, 'lease', 'late', 'lost')
   redis.call('HSET', message, 'state', state, 'settled', settled)
   redis.call('PEXPIRE', message, retention)
   if state == 'delivered' then redis.call('HDEL', message, 'error')
   else redis.call('ZADD', 'dead:' .. tag .. ':' .. account_of(id), now, id) end
+end
+
+-- Ends a message as its lane's head; what delivers it is no lane's matter any more.
+local function done(lane_id, id, state, settled, now, retention)
+  pop(lane_id, id)
+  hold_on(lane_id, id)
+  finish(id, state, settled, now, retention)
+end
+
+-- Takes a message that is not being sent out of its lane, wherever in it the message is. What waited behind it goes on.
+local function take_out(lane_id, id, flow, now)
+  local first, set = redis.call('LINDEX', lanes .. lane_id, 0) == id, set_of(id, flow)
+  if first then leave(lane_id, set) end
+  redis.call('HINCRBY', queued, account_of(id), -redis.call('LREM', lanes .. lane_id, 1, id))
+  if not first then return end
+  hold_on(lane_id, id)
+  local head, _, paused = redis.call('LINDEX', lanes .. lane_id, 0), flow_of(set)
+  if head and paused == '1' then redis.call('HSET', messages .. head, 'held', now) end
+  wait(lane_id, now)
 end
 
 -- What the holder of a head needs of it: what is sent, and what came of it so far.

@@ -7,11 +7,11 @@
 -- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
 --      4… field value … (Route=current writes another flow)
 --
--- Returns queued | busy (queued or sending already) | gone (its body has expired) | missing
+-- Returns queued | busy (queued, held or sending) | gone (its body has expired) | missing
 local now = clocks(tag, tonumber(ARGV[3]))
 local m = redis.call('HMGET', KEYS[1], 'state', 'raw')
 if not m[1] then return 'missing' end
-if m[1] == 'queued' or m[1] == 'sending' then return 'busy' end
+if m[1] == 'queued' or m[1] == 'held' or m[1] == 'sending' then return 'busy' end
 if not m[2] then return 'gone' end
 redis.call('PERSIST', KEYS[1])
 redis.call('HDEL', KEYS[1], 'settled', 'answer', 'error', 'late', 'lost', 'lease', 'failures', 'refusals', 'said', 'doubt')

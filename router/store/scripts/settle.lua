@@ -60,6 +60,12 @@ if m[1] ~= token then
     redis.call('HSET', message, 'late', 1)
     return {'late', now}
   end
+  if m[3] == 'held' then -- it is in no lane, and need not be sent any more
+    write_fields()
+    redis.call('HINCRBY', queued, account_of(id), -1)
+    finish(id, 'delivered', token, now, retention)
+    return {'late', now}
+  end
   if redis.call('LINDEX', lane, 0) ~= id then return {'stale', now} end
   lease = 0 -- it waits to be sent again, which is no longer needed: hand nothing over
   leave(lane_id, set_of(id, m[6]))

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from router.flow.address_configuration import TYPE
 from router.queries.deliveries import STATES
 from router.settings import Settings
-from router.web.openapi.kind import TEXT, Schema, one_of, ref, sid
+from router.web.openapi.kind import FLAG, TEXT, Schema, one_of, ref, sid
 from router.web.openapi.schema import SCHEMAS
 from router.web.paging import json_response
 from router.web.public import public_bases
@@ -64,6 +64,7 @@ def _paged(filters: Mapping[str, Schema] | None = None, *, most: int = 1000) -> 
 
 _DELIVERY_FILTERS: Final[dict[str, Schema]] = {
     "Status": one_of(STATES),
+    "Held": FLAG,
     "From": TEXT,
     "To": TEXT,
     "FlexFlowSid": sid("FO"),
@@ -127,7 +128,8 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     "/v1/Deliveries/{MessageSid}": {
         "get": Operation("fetchDelivery", "Fetch what became of a message", (200, "Delivery"), (404,)),
         "post": Operation(
-            "replayDelivery", "Send a message again", (200, "Delivery"), (400, 404, 409, 410), form="DeliveryUpdate"
+            "updateDelivery", "Send a message again, now, not yet, or not at all", (200, "Delivery"),
+            (400, 404, 409, 410), form="DeliveryUpdate",
         ),
     },
     "/v1/Routes": {

@@ -131,6 +131,7 @@ _DELIVERY: Final = exactly(
         "sid": sid("SM|MM"),
         "account_sid": sid("AC"),
         "status": one_of(STATES),
+        "held": FLAG | {"description": "Whether it is queued, and not sent until it is released"},
         "from": TEXT_OR_NULL,
         "to": TEXT_OR_NULL,
         "channel": TEXT_OR_NULL,
@@ -163,11 +164,20 @@ _DELIVERY: Final = exactly(
 )
 _DELIVERY_FORM: Final[Schema] = {
     "type": "object",
+    "description": "Status or Held, one of them",
     "properties": {
-        "Status": one_of(("queued",)),
-        "Route": one_of(("original", "current")) | {"default": "original"},
+        "Status": one_of(("queued", "sending", "canceled", "cancelled"))
+        | {
+            "description": "`queued` sends a message again that is done; the customer is not answered. `sending` sends "
+            "one now that waits for a retry. `canceled` gives up one that waits: it is undelivered"
+        },
+        "Held": FLAG
+        | {
+            "description": "`true` keeps a queued message from being sent; its conversation goes on without it. "
+            "`false` puts it at the end of its conversation"
+        },
+        "Route": one_of(("original", "current")) | {"default": "original", "description": "Of a message sent again"},
     },
-    "required": ["Status"],
 }
 _ROUTE: Final = exactly(
     {

@@ -1,0 +1,104 @@
+"""The messages that a command changes: named by their SIDs, or chosen by what they have in common and counted first."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
+
+import click
+
+from router.cli.here import Here
+from router.cli.options import since_option
+from router.cli.output import number, watched
+from router.errors import RouterError
+from router.queries.control import Found, find
+from router.queries.deliveries import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person asked for: SIDs, or a filter with a time; and `yes` for not to be asked."""
+
+    sids: tuple[str, ...]
+    wanted: Wanted
+    since: int | None
+    yes: bool
+
+    def find(self, here: Here, states: Collection[str], *, held: bool | None = None) -> list[Found]:
+        """Return the messages that are meant, the oldest first; with a filter, those in one of some states.
+
+        With `held`, a filter takes only messages that are held, or that are not.
+
+        Raises:
+            UsageError: neither SIDs nor a filter are given, or both, or the filter has no time.
+            RouterError: there is no record of a message that is named.
+        """
+        if bool(self.sids) == (self.since is not None or self.wanted != Wanted()):
+            raise click.UsageError("Say which: SIDs, or --since with or without --from, --to, --flow.")
+        if self.sids:
+            named = (here.delivery(sid) for sid in dict.fromkeys(self.sids))
+            found = [Found(each.accepted_at, each.account_sid, each.message_sid, each.state) for each in named]
+            return sorted(found, key=lambda each: each.accepted_at)
+        if self.since is None:
+            raise click.UsageError("Without SIDs it needs --since, as --since 1h: how far back to go.")
+        accounts = [account.sid for account in here.accounts]
+        wanted = replace(here.wanted(self.wanted), held=held)
+        return find(
+            accounts,
+            wanted,
+            states,
+            here.store,
+            since=self.since,
+            watch=lambda deliveries: watched("Reading messages", deliveries),
+        )
+
+    def agree(self, what: str, chosen: Sequence[Found], *, grave: bool, silent: bool = False) -> None:
+        """Show how many messages a filter chose, and ask on a terminal; elsewhere only what is grave needs --yes.
+
+        A program (`silent`) is neither shown nor asked anything.
+
+        Raises:
+            RouterError: the answer was no, or --yes is missing.
+        """
+        if self.sids:
+            return
+        states = Counter(each.state for each in chosen)
+        listed = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
+        if not silent:
+            click.echo(f"{number(len(chosen), 'message')}: {listed}")
+        if self.yes:
+            return
+        if not silent and sys.stdin.isatty() and sys.stdout.isatty():
+            if not click.confirm(f"{what} {'it' if len(chosen) == 1 else 'them'}?"):
+                raise RouterError("nothing was changed")
+        elif grave:
+            raise RouterError(f"nothing was changed: to {what.lower()} them without being asked, say --yes")
+
+
+def choice_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command SIDs, or --since, --from, --to and --flow, and --yes, as one `Choice`."""
+
+    @click.argument("sids", metavar="[SM…]...", nargs=-1)
+    @since_option
+    @click.option("--from", "from_", default="", help="Only those of this customer.")
+    @click.option("--to", default="", help="Only those to this address.")
+    @click.option("--flow", default="", metavar="FO…", help="Only those of this Flex Flow; as FO3f2a9c1b, too.")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @wraps(function)
+    def command(  # noqa: PLR0913 - one for each option
+        *args: Any,
+        sids: tuple[str, ...],
+        since: int | None,
+        from_: str,
+        to: str,
+        flow: str,
+        yes: bool,
+        status: str = "",
+        **given: Any,
+    ) -> None:
+        wanted = Wanted(status or "", from_, to, flow)
+        function(*args, choice=Choice(sids, wanted, since, yes), **given)
+
+    return command

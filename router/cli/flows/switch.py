@@ -1,0 +1,110 @@
+"""`router flows pause`, `resume`, `enable`, `disable` and `remove`: one flow, or a few, at once."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from router.cli.flows.changes import named
+from router.cli.flows.warnings import described, print_warnings
+from router.cli.here import Here, with_here
+from router.cli.options import json_option
+from router.cli.output import clean, flow_line, print_json
+from router.cli.processes import added_languages, await_languages
+from router.errors import RouterError
+from router.flow.diff import Change
+from router.flow.flex_flow import FlexFlow
+from router.flow.warning import Surroundings, of_flows
+from router.queries import flow_state
+from router.queries.flow_state import Switch, Switched
+
+_HELP: Final[dict[Switch, str]] = {
+    "pause": """Let the messages of Flex Flows wait, in order, until `router flows resume`.
+
+    The router goes on accepting them, and the time does not count for their ValidityPeriod.""",
+    "resume": """Send the messages of Flex Flows that were paused, in order, and those that come.""",
+    "enable": """Let Flex Flows take messages again that were disabled.""",
+    "disable": """Let Flex Flows take no more messages: these go to another flow of the address, or are unrouted.
+
+    Messages that wait for a flow become unrouted, and can be replayed. To let them wait, pause it instead.""",
+}
+
+
+def _command(which: Switch) -> click.Command:
+    @click.command(which, help=_HELP[which])
+    @click.argument("sids", metavar="FO…...", nargs=-1, required=True)
+    @json_option
+    @with_here
+    def command(here: Here, *, sids: tuple[str, ...], as_json: bool) -> None:
+        def one(flow: FlexFlow) -> Switched | None:
+            by = f"router flows {which}"
+            return flow_state.switch(flow, which, here.store, by=by, now=int(time.time()))
+
+        _each(here, sids, one, as_json=as_json)
+
+    return command
+
+
+SWITCHES: Final = tuple(_command(which) for which in flow_state.SWITCHES)
+
+
+@click.command()
+@click.argument("sids", metavar="FO…...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@with_here
+def remove(here: Here, *, sids: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Remove Flex Flows.
+
+    \b
+      router flows remove FO3f2a9c1b
+      router flows remove FO… FO… --yes
+
+    Messages that wait for a flow become unrouted, and can be replayed. On a terminal it asks; elsewhere it needs --yes.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    if not yes:
+        _ask([here.flow(sid) for sid in sids], here, as_json=as_json)
+    _each(
+        here,
+        sids,
+        lambda flow: flow_state.remove(flow, here.store, by="router flows remove"),
+        as_json=as_json,
+    )
+
+
+def _ask(flows: list[FlexFlow], here: Here, *, as_json: bool) -> None:
+    """Show what would be removed, and ask; raise RouterError if nobody can be asked, or the answer is no."""
+    if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RouterError("nothing was removed: to remove flows without being asked, say --yes")
+    for flow in flows:
+        click.echo(f"- {clean(flow_line(flow))}")
+        click.echo(f"  {flow_state.losing(flow, here.store)}.")
+    if not click.confirm("Remove it?" if len(flows) == 1 else "Remove them?"):
+        raise RouterError("nothing was removed")
+
+
+def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switched | None], *, as_json: bool) -> None:
+    """Do something to flows, and tell what that means."""
+    around, told = Surroundings.of(here.settings), list[dict[str, Any]]()
+    for before in [here.flow(sid) for sid in dict.fromkeys(sids)]:
+        done = action(before)
+        if done is None:
+            raise RouterError(f"{before.sid} was removed meanwhile")
+        read, warnings = "", []
+        if done.left:
+            tags = added_languages([Change(before, done.flow)])
+            _, read = await_languages(here.store, done.flow.account_sid, tags) if tags else (True, "")
+            warnings = of_flows([done.flow], around)
+        if as_json:
+            told.append(
+                named(done.flow)
+                | {"changed": done.changed, "said": f"{done.said}. {read}".rstrip(), "warnings": described(warnings)}
+            )
+        else:
+            same = "" if done.changed else "Nothing to change. "
+            click.echo(f"{clean(flow_line(done.flow))}\n  {same}{done.said}. {read}".rstrip())
+            print_warnings(warnings)
+    if as_json:
+        print_json(told)

@@ -1,0 +1,141 @@
+"""What an operator does to a message on its way: send it now, hold it, release it, cancel it.
+
+Each function returns a `Done`, whose sentence is the same in REST, commands and console. `router.queries.deliveries`
+has `replay`, which sends a message again that is done.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from router.queries.deliveries import DEAD, Wanted
+from router.store import Store
+from router.store.deliveries import Delivery
+
+CANCELLED: Final = "cancelled"
+"""The `error` of a message that an operator cancelled."""
+REPLAY_DOES_NOT_ANSWER: Final = (
+    "A replay does not answer the customer: TwiML that the target returns is not sent. A target that sends by itself, "
+    "as a Studio flow does, does so again"
+)
+_BUSY: Final = "it is being sent, and an attempt cannot be stopped. It ends within 22 s: try again then"
+_GONE: Final = "its record has expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of an operator's wish.
+
+    Args:
+        done: whether the message is now as wished.
+        said: what it is now, or why it is not as wished: a sentence without its subject, the message.
+        gone: whether there is no record of the message any more.
+    """
+
+    done: bool
+    said: str
+    gone: bool = False
+
+
+def hurry(delivery: Delivery, store: Store) -> Done:
+    """Let a message's conversation be sent now, not at its next retry; its earlier messages go first."""
+    if delivery.held:
+        return Done(False, "it is held; release it instead")
+    if delivery.state != "queued":
+        return Done(True, "it is being sent") if delivery.state == "sending" else _changed(delivery, store)
+    _, head = store.lanes.hurry(delivery.account_sid, delivery.lane)
+    waiting = store.deliveries.waiting(delivery)
+    flow = store.flows.get(delivery.account_sid, waiting.head_flow_sid) if waiting else None
+    if flow is not None and flow.paused:
+        return Done(False, f"{flow.sid} is paused, so nothing of it is sent until it is resumed")
+    first = "" if head == delivery.message_sid else f", after {head}, which is before it in its conversation"
+    return Done(True, f"it is sent now{first}; if the target is down, with the next probe, within some 5 s")
+
+
+def hold(delivery: Delivery, store: Store) -> Done:
+    """Keep a queued message from being sent until it is released; its conversation goes on without it."""
+    if delivery.held:
+        return Done(True, "it is held already")
+    kind = store.lanes.hold(delivery.account_sid, delivery.message_sid, delivery.lane)
+    if kind == "held":
+        return Done(True, "it is held until it is released; its conversation goes on without it")
+    return _refused(kind, delivery, store)
+
+
+def release(delivery: Delivery, store: Store) -> Done:
+    """Put a held message at the end of its conversation."""
+    kind, before = store.lanes.release(delivery.account_sid, delivery.message_sid, delivery.lane)
+    if kind == "released":
+        place = f"after {before} that came later" if before else "where no other message waits"
+        return Done(True, f"it is released, and now the last of its conversation, {place}")
+    if kind == "missing":
+        return Done(False, _GONE, gone=True)
+    return Done(False, f"it is not held, but {_state(delivery, store)}")
+
+
+def cancel(delivery: Delivery, store: Store) -> Done:
+    """Give up a message that is queued or held; its conversation goes on."""
+    kind = store.lanes.cancel(delivery.account_sid, delivery.message_sid, delivery.lane, CANCELLED)
+    if kind == "cancelled":
+        return Done(True, "it is cancelled, which is undelivered; its conversation goes on")
+    return _refused(kind, delivery, store)
+
+
+def _refused(kind: str, delivery: Delivery, store: Store) -> Done:
+    if kind == "missing":
+        return Done(False, _GONE, gone=True)
+    return Done(False, _BUSY) if kind == "busy" else _changed(delivery, store)
+
+
+def _changed(delivery: Delivery, store: Store) -> Done:
+    """Say what a message is that does not wait, or not any more."""
+    return Done(False, f"it is {_state(delivery, store)}, and does not wait any more")
+
+
+def _state(delivery: Delivery, store: Store) -> str:
+    return store.deliveries.state(delivery.account_sid, delivery.message_sid) or "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that a filter chose, without what it says: there may be very many."""
+
+    accepted_at: int
+    account_sid: str
+    message_sid: str
+    state: str
+
+
+def find(  # noqa: PLR0913 - which messages, of whom, since when, and how it is shown
+    account_sids: Iterable[str],
+    wanted: Wanted,
+    states: Collection[str],
+    store: Store,
+    *,
+    since: int,
+    watch: Callable[[Iterable[Delivery]], Iterable[Delivery]] = iter,
+) -> list[Found]:
+    """Return the messages of some accounts that a filter takes, the oldest first: the order to replay them in.
+
+    What an operator cancelled is left out, so that a replay of what is undelivered does not undo that.
+
+    Args:
+        account_sids: the accounts.
+        wanted: the filter.
+        states: the states that are meant, unless the filter names one.
+        store: the store.
+        since: the time of acceptance, in ms since 1970, from which on they count.
+        watch: wraps the iteration over the messages, to show the progress.
+    """
+    states = {wanted.status} if wanted.status else set(states)
+    found = []
+    for account_sid in account_sids:
+        dead = states <= DEAD  # they are few, and have an index of their own
+        walk = store.deliveries.oldest if dead else store.deliveries.newest
+        theirs = [
+            Found(each.accepted_at, each.account_sid, each.message_sid, each.state)
+            for each in watch(walk(account_sid, after=since))
+            if each.accepted_at >= since and each.state in states and each.error != CANCELLED and wanted.takes(each)
+        ]
+        found += theirs if dead else theirs[::-1]
+    return sorted(found, key=lambda each: each.accepted_at)

@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+-- Gives a message up that is queued or held: it is undelivered, and its conversation goes on.
+--include clock
+--include lane
+--
+-- KEYS 1 message   hash
+-- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
+--      4 retention in ms   5 the reason that is written
+--
+-- Returns cancelled | busy (it is being sent, or the replicas have not confirmed it yet) | done | missing
+local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]
+local now = clocks(tag, tonumber(ARGV[3]))
+local m = redis.call('HMGET', message, 'state', 'flow', 'unconfirmed')
+if not m[1] then return 'missing' end
+if m[1] == 'sending' or (m[1] == 'queued' and tonumber(m[3] or 0) > now) then return 'busy' end
+if m[1] == 'queued' then take_out(lane_id, id, m[2], now)
+elseif m[1] == 'held' then redis.call('HINCRBY', queued, account_of(id), -1)
+else return 'done' end
+redis.call('HDEL', message, 'unconfirmed')
+redis.call('HSET', message, 'error', ARGV[5])
+finish(id, 'undelivered', '', now, tonumber(ARGV[4]))
+return 'cancelled'

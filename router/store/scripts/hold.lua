@@ -1,0 +1,23 @@
+#!lua flags=allow-oom
+-- Takes a queued message out of its lane, so that it is not sent until it is released (release.lua), and its conversation
+-- goes on without it. Its state is 'held', which REST and commands show as queued. It stays one of the account's messages
+-- that are not done, and does not expire.
+--include clock
+--include lane
+--
+-- KEYS 1 message   hash
+-- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
+--
+-- Returns held | busy (it is being sent, or the replicas have not confirmed it yet) | done | missing
+local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]
+local now = clocks(tag, tonumber(ARGV[3]))
+local m = redis.call('HMGET', message, 'state', 'flow', 'unconfirmed')
+if not m[1] then return 'missing' end
+if m[1] == 'held' then return 'held' end
+if m[1] == 'sending' or (m[1] == 'queued' and tonumber(m[3] or 0) > now) then return 'busy' end
+if m[1] ~= 'queued' then return 'done' end
+take_out(lane_id, id, m[2], now)
+redis.call('HINCRBY', queued, account_of(id), 1)
+redis.call('HDEL', message, 'unconfirmed')
+redis.call('HSET', message, 'state', 'held')
+return 'held'

@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Puts a held message (hold.lua) at the tail of its lane. The time for which it was held does not count for its age.
+--include clock
+--include lane
+--
+-- KEYS 1 message   hash
+-- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
+--
+-- Returns {released, how many messages are before it} | {other (it is not held), 0} | {missing, 0}
+local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]
+local now = clocks(tag, tonumber(ARGV[3]))
+local state = redis.call('HGET', message, 'state')
+if state ~= 'held' then return {state and 'other' or 'missing', 0} end
+redis.call('HSET', message, 'state', 'queued', 'held', now)
+local length = redis.call('RPUSH', lanes .. lane_id, id)
+if length == 1 then wait(lane_id, now) end
+return {'released', length - 1}

@@ -1,0 +1,268 @@
+"""What an operator does to messages that wait, by REST and on the command line alike; nothing is sent here."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from click.testing import Result
+
+from router.message.inbound import FORM, Raw
+from router.queries.control import REPLAY_DOES_NOT_ANSWER
+from router.store.lanes import Room, Settlement, new_token
+from tests.e2e.commands import invoke
+from tests.e2e.service import parameters
+from tests.valkey import ValkeyServer
+from tests.web.rest import ONE, TWO, Reply, Rest, rest_over
+
+LANE = "a" * 24
+
+
+class Desk:
+    """The application over an empty store, one flow, and messages that wait for it in one conversation."""
+
+    def __init__(self, rest: Rest, config: Path) -> None:
+        self.rest, self.config = rest, config
+        self.flow = rest.create(IntegrationType="external", Integration__Url="https://example.com/in")["sid"]
+        self.lanes = rest.store.lanes
+        self._count = 0
+
+    def queue(self, count: int = 1, theirs: str = "+15557654321") -> list[str]:
+        """Let messages come; return their SIDs."""
+        sids = []
+        for _ in range(count):
+            self._count += 1
+            fields = parameters(self._count, theirs, AccountSid=ONE, To="+15550000001")
+            sids.append(fields["MessageSid"])
+            raw = Raw("POST", FORM, urlencode(fields).encode()).pack()
+            self.lanes.accept(
+                token=new_token(), account_sid=ONE, message_sid=sids[-1], lane=LANE, disposition="queue", lease=False,
+                versions=(), facts={"raw": raw, "flow": self.flow},
+            )  # fmt: skip
+        return sids
+
+    def end(self, outcome: str, **more: float) -> str:
+        """Let the conversation's head be tried, and end so; return its SID."""
+        (lease,) = self.lanes.claim(ONE[-1], Room(1)).leases
+        self.lanes.settle(lease, Settlement(outcome, **more), next_token="")  # type: ignore[arg-type]
+        return lease.message_sid
+
+    def update(self, sid: str, user: str = ONE, **form: str) -> Reply:
+        """Change a delivery by REST."""
+        return self.rest.call("POST", f"/v1/Deliveries/{sid}", form, user=user)
+
+    def fetch(self, sid: str) -> dict[str, object]:
+        """Return what REST says of a delivery."""
+        return dict(self.rest.call("GET", f"/v1/Deliveries/{sid}").json)
+
+    def order(self) -> list[str]:
+        """Return the conversation's messages, in order."""
+        ids = self.rest.store.changes._client.call("LRANGE", f"lane:{{{ONE[-1]}}}:{LANE}", 0, -1)
+        return [id_.decode()[35:] for id_ in ids]
+
+    def cli(self, *args: str) -> Result:
+        """Run a command over the same store."""
+        return invoke(*args, ROUTER_CONFIG=str(self.config), ROUTER_REDIS_URL=self.rest.valkey.url)
+
+
+@pytest.fixture
+def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
+    """A desk of the test's own."""
+    with rest_over(valkey, tmp_path) as rest:
+        yield Desk(rest, tmp_path / "router.toml")
+
+
+# -- REST -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_held_message_lets_its_conversation_go_on(desk: Desk) -> None:
+    """Held=true: it is queued and held, and the next one is sent; Held=false: it joins the tail."""
+    first, second, third = desk.queue(3)
+    for _ in range(2):
+        held = desk.update(first, Held="true")
+        assert (held.status, held.json["status"], held.json["held"]) == (200, "queued", True)
+    assert desk.fetch(first)["waiting_for"] == [
+        "it is held, so its conversation goes on without it until it is released"
+    ]
+    assert desk.order() == [second, third]
+    assert desk.rest.listed("/v1/Deliveries?Status=queued&Held=true") == [first]
+    assert desk.rest.listed("/v1/Deliveries?Held=false") == [third, second]
+    assert desk.end("delivered") == second
+    released = desk.update(first, Held="False")
+    assert (released.status, released.json["held"]) == (200, False)
+    assert desk.order() == [third, first]
+    assert desk.update(first, Held="false").error[:2] == (409, 20409)
+    assert desk.update(second, Held="true").error[:2] == (409, 20409)
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("status", ["canceled", "cancelled"])
+def test_a_cancelled_message_is_undelivered(desk: Desk, status: str, held: bool) -> None:
+    """In either spelling, and held or not: undelivered with the reason; it can be sent again by its SID."""
+    first, second = desk.queue(2)
+    if held:
+        desk.update(first, Held="true")
+    cancelled = desk.update(first, Status=status)
+    assert (cancelled.status, cancelled.json["status"], cancelled.json["error"]) == (200, "undelivered", "cancelled")
+    assert cancelled.json["held"] is False
+    assert desk.order() == [second]
+    assert desk.rest.store.deliveries.counts(ONE).queued == 1
+    assert desk.update(first, Status=status).error[2] == f"{first}: it is undelivered, and does not wait any more"
+    assert desk.update(first, Status="queued").json["status"] == "queued"
+    assert desk.order() == [second, first]
+
+
+def test_a_message_that_is_sent_now_does_not_wait_for_its_retry(desk: Desk) -> None:
+    """Status=sending: the conversation is due at once, its first message before the one that was named."""
+    first, second = desk.queue(2)
+    desk.end("retry", delay=300.0)
+    assert desk.lanes.claim(ONE[-1], Room(1)).leases == []
+    assert desk.update(second, Status="sending").status == 200
+    assert desk.end("delivered") == first
+    desk.update(second, Held="true")
+    assert desk.update(second, Status="sending").error[:2] == (409, 20409)
+    assert desk.update(first, Status="sending").error[2] == f"{first}: it is delivered, and does not wait any more"
+
+
+def test_a_message_of_a_paused_flow_cannot_be_hurried(desk: Desk) -> None:
+    """The answer names the flow that has to be resumed."""
+    (sid,) = desk.queue()
+    desk.rest.call("POST", f"/v1/FlexFlows/{desk.flow}", {"Paused": "true"})
+    status, _, why = desk.update(sid, Status="sending").error
+    assert (status, desk.flow in why) == (409, True)
+
+
+def test_what_is_being_sent_cannot_be_stopped(desk: Desk) -> None:
+    """An attempt under way may have arrived: hold and cancel are 409, and say when to try again."""
+    (sid,) = desk.queue()
+    desk.lanes.claim(ONE[-1], Room(1))
+    for form in ({"Held": "true"}, {"Status": "canceled"}):
+        status, _, why = desk.update(sid, **form).error
+        assert (status, "it is being sent" in why) == (409, True)
+    assert desk.update(sid, Status="sending").status == 200
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"Held": "perhaps"}, {"Status": "held"}, {"Status": "queued", "Held": "true"}, {"Status": "undelivered"}],
+)
+def test_an_update_says_one_thing(desk: Desk, form: dict[str, str]) -> None:
+    """What is neither Status nor Held, or both, or no value of theirs, is 400 and changes nothing."""
+    (sid,) = desk.queue()
+    assert desk.update(sid, **form).error[:2] == (400, 20001)
+    assert desk.fetch(sid)["held"] is False
+
+
+def test_another_account_changes_nothing(desk: Desk) -> None:
+    """A message of another account is 404, whatever is wanted of it."""
+    (sid,) = desk.queue()
+    for form in ({"Held": "true"}, {"Status": "canceled"}, {"Status": "sending"}):
+        assert desk.update(sid, TWO, **form).error[:2] == (404, 20404)
+    assert desk.fetch(sid)["status"] == "queued"
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_the_commands_say_what_they_did(desk: Desk) -> None:
+    """Each says what became of the message, and of its conversation; what cannot be done is exit status 1."""
+    first, second, third = desk.queue(3)
+    assert desk.cli("deliveries", "hold", first).output == (
+        f"{first}: it is held until it is released; its conversation goes on without it\n"
+    )
+    assert "queued, held" in desk.cli("deliveries", "show", first).output
+    assert first in desk.cli("deliveries", "list", "--held").output
+    assert second not in desk.cli("deliveries", "list", "--held").output
+    released = desk.cli("deliveries", "release", first).output
+    assert released == f"{first}: it is released, and now the last of its conversation, after 2 that came later\n"
+    assert desk.order() == [second, third, first]
+    hurried = desk.cli("deliveries", "hurry", first).output
+    assert f"it is sent now, after {second}, which is before it in its conversation" in hurried
+    assert "it is cancelled, which is undelivered" in desk.cli("deliveries", "cancel", first).output
+    failed = desk.cli("deliveries", "cancel", first)
+    assert failed.exit_code == 1
+    assert "1 of 1 could not be changed" in failed.stderr
+    told = json.loads(desk.cli("deliveries", "hold", second, "--json").output)
+    assert told == [
+        {"sid": second, "account_sid": ONE, "done": True, "said": told[0]["said"]},
+    ]
+
+
+def test_many_messages_are_counted_first(desk: Desk) -> None:
+    """A filter with a time chooses them; what is grave needs --yes where nobody can be asked."""
+    ours, theirs = desk.queue(3), desk.queue(2, "+15557654322")
+    asked = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h")
+    assert (asked.exit_code, "2 messages: 2 queued" in asked.output, "say --yes" in asked.stderr) == (1, True, True)
+    assert desk.order() == [*ours, *theirs]
+    cancelled = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h", "--yes")
+    assert "2 of 2 done" in cancelled.output
+    held = desk.cli("deliveries", "hold", "--flow", desk.flow[:10], "--since", "1h")
+    assert (held.exit_code, "3 messages: 3 queued" in held.output) == (0, True)
+    assert desk.order() == []
+    assert "No message to hold" in desk.cli("deliveries", "hold", "--since", "1h").output
+    assert "3 of 3 done" in desk.cli("deliveries", "release", "--since", "1h").output
+    assert desk.order() == ours
+    assert desk.cli("deliveries", "hurry", "--flow", desk.flow).exit_code == 2, "how far back to go is missing"
+
+
+def test_a_replay_chooses_and_counts_and_says_what_it_does_not_do(desk: Desk) -> None:
+    """--from, --to, --flow and --status choose, a count comes first, and what was cancelled stays so."""
+    first, second, third, fourth = [*desk.queue(3), *desk.queue(1, "+15557654322")]
+    for outcome in ("undelivered", "undelivered", "delivered", "undelivered"):
+        desk.end(outcome)
+    desk.cli("deliveries", "replay", second)
+    desk.cli("deliveries", "cancel", second)
+    foretold = desk.cli("deliveries", "replay", "--since", "1h", "--dry-run").output
+    assert [line.split()[0] for line in foretold.splitlines()[1:3]] == [first, fourth]
+    assert REPLAY_DOES_NOT_ANSWER in foretold
+    assert "nothing to send again" in desk.cli("deliveries", "replay", "--to", "+15550000009", "--since", "1h").output
+    one = desk.cli("deliveries", "replay", "--from", "+15557654322", "--to", "+15550000001", "--since", "1h").output
+    assert one.splitlines()[0] == "1 message: 1 undelivered"
+    assert REPLAY_DOES_NOT_ANSWER in one
+    done = desk.cli("deliveries", "replay", "--flow", desk.flow, "--status", "delivered", "--since", "1h").output
+    assert done.splitlines()[0] == "1 message: 1 delivered"
+    assert desk.order() == [fourth, third]
+    assert REPLAY_DOES_NOT_ANSWER.partition(":")[0].lower() in " ".join(
+        desk.cli("deliveries", "replay", "--help").output.lower().split()
+    )
+
+
+def test_flows_are_switched_by_their_short_sid(desk: Desk) -> None:
+    """pause, resume, disable, enable: each says what it means for the messages; the change is in the flow's history."""
+    desk.queue(2)
+    short = desk.flow[:10]
+    for command, said, paused, enabled in (
+        ("pause", "1 conversation waits for it now", True, True),
+        ("pause", "Nothing to change. It is paused", True, True),
+        ("disable", "their messages become unrouted when they are due", True, False),
+        ("enable", "It is enabled. While it is paused", True, True),
+        ("resume", "1 conversation waits for it, and their messages are sent in order", False, True),
+    ):
+        shown = desk.cli("flows", command, short)
+        assert shown.exit_code == 0, shown.output
+        assert said in shown.output
+        flow = desk.rest.call("GET", f"/v1/FlexFlows/{desk.flow}").json
+        assert (flow["paused"], flow["enabled"]) == (paused, enabled)
+    assert "router flows resume" in desk.cli("flows", "log", short).output
+    told = json.loads(desk.cli("flows", "pause", short, "--json").output)
+    assert (told[0]["sid"], told[0]["changed"]) == (desk.flow, True)
+
+
+def test_a_flow_is_removed_only_with_a_yes(desk: Desk) -> None:
+    """Where nobody can be asked --yes is needed; it says how many conversations waited for the flow."""
+    desk.queue(2)
+    refused = desk.cli("flows", "remove", desk.flow)
+    assert (refused.exit_code, "say --yes" in refused.stderr) == (1, True)
+    removed = desk.cli("flows", "remove", desk.flow, "--yes")
+    assert "It is removed. 1 conversation waits for it: " in removed.output
+    assert desk.rest.call("GET", f"/v1/FlexFlows/{desk.flow}").status == 404
+    assert "no flow" in desk.cli("flows", "pause", desk.flow).stderr
+
+
+def test_a_flow_that_cannot_be_enabled_says_why(desk: Desk) -> None:
+    """Another enabled flow has its address: exit status 1, and the other one's SID."""
+    desk.cli("flows", "disable", desk.flow)
+    other = desk.rest.create(IntegrationType="external", Integration__Url="https://example.com/in")["sid"]
+    refused = desk.cli("flows", "enable", desk.flow)
+    assert (refused.exit_code, other in refused.stderr) == (1, True)
