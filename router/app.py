@@ -32,6 +32,7 @@ from router.web import addresses, contacts, deliveries, flex_flows, health, open
 from router.web.auth import Unauthenticated
 from router.web.auth import refusal as login_refusal
 from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
+from router.web.front import with_front
 from router.web.public import with_tunnel
 from router.web.tunnel_address import TunnelWatch
 
@@ -177,7 +178,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     sweeper = Sweeper(store, deliverer, fault)
     app = Flask("router", static_folder=None)
     tunnel = TunnelWatch(settings.data_dir)
-    app.wsgi_app = with_tunnel(app.wsgi_app, tunnel, settings.tunnel_port)  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = Intake(store, deliverer, likelihood)
     healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)
@@ -186,6 +186,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["router"] = Router(
         store, integrations, deliverer, sweeper, replier, webhook, healer, fault, presence, log
     )
+    front = with_front(app.wsgi_app, app, webhook)
+    app.wsgi_app = with_tunnel(front, tunnel, settings.tunnel_port)  # type: ignore[assignment, method-assign]
     app.register_blueprint(webhooks.blueprint(webhook))
 
     def missed(error: NotFound) -> Response:

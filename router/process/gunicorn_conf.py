@@ -233,6 +233,8 @@ def post_worker_init(worker: Worker) -> None:
     # milliseconds in which no message is answered.
     gc.collect()
     gc.freeze()
+    # A message makes some hundred objects that have to be looked at, and nearly none of them is part of a cycle.
+    gc.set_threshold(20_000, 20, 50)
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature

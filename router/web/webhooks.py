@@ -25,7 +25,8 @@ from router.web.answering import Answerer, twiml_response
 from router.web.recorder import Recorder
 from router.web.request import Received, Refusal, receive
 
-_ASSERTED: Final = frozenset((*CHANNELS, "message"))
+# The last part of a webhook's path: a channel, or `message` for any.
+PATHS: Final = frozenset((*CHANNELS, "message"))
 _MISSED: Final = "no webhook at this path"
 
 
@@ -63,16 +64,16 @@ class WebhookView:
         self.refusing = ""  # why the store is not safe for messages, "" if it is
         self._looked_at = 0  # the connection to the store for which this was checked
 
-    def webhook(self, channel: str) -> Response:
+    def webhook(self, channel: str, environ: Mapping[str, Any]) -> Response:
         """Answer one webhook."""
         line = Line(time.monotonic(), channel)
         try:
-            response = self._answer(channel, line)
+            response = self._answer(channel, environ, line)
         except Refusal as refusal:
             line.outcome = line.outcome or "refused"
             line.fields["reason"] = refusal.reason
             if refusal.status == 404:  # noqa: PLR2004 - no such channel: answered like any other unknown path
-                self._record_missed(request.environ)
+                self._record_missed(environ)
             text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for every failure
             response = Response(text, refusal.status, content_type="text/plain; charset=utf-8")
             if refusal.status == 405:  # noqa: PLR2004 - it has to say what is allowed: RFC 9110, section 15.5.6
@@ -90,14 +91,14 @@ class WebhookView:
         with suppress(Refusal):
             self._refused.note(receive(environ, self._settings), environ, 404, _MISSED)
 
-    def _answer(self, channel: str, line: Line) -> Response:
-        if channel not in _ASSERTED:
-            raise Refusal(404, f"no such channel; one of {', '.join(sorted(_ASSERTED))}")
-        received = receive(request.environ, self._settings)
+    def _answer(self, channel: str, environ: Mapping[str, Any], line: Line) -> Response:
+        if channel not in PATHS:
+            raise Refusal(404, f"no such channel; one of {', '.join(sorted(PATHS))}")
+        received = receive(environ, self._settings)
         try:
             key, account_sid = self._verify(received)
         except Refusal as refusal:
-            self._refused.note(received, request.environ, refusal.status, refusal.reason)
+            self._refused.note(received, environ, refusal.status, refusal.reason)
             self._healer.refused(_account_sid(received))
             raise
         line.fields |= {"key": key.label, "account_sid": account_sid}
@@ -174,7 +175,7 @@ class WebhookView:
 
     def _write(self, line: Line, response: Response) -> None:
         seconds = time.monotonic() - line.arrived
-        channel = line.channel if line.channel in _ASSERTED else "unknown"
+        channel = line.channel if line.channel in PATHS else "unknown"
         status = response.status_code
         answer = line.outcome if status == 200 else str(status)  # noqa: PLR2004
         metrics.webhooks(channel, answer).inc()
@@ -191,11 +192,15 @@ class WebhookView:
 
 
 def blueprint(view: WebhookView) -> Blueprint:
-    """Make the routes of the webhooks. HEAD and OPTIONS reach the view too, which refuses them like any other."""
+    """Make the routes of the webhooks, for what `front` leaves. HEAD and OPTIONS reach the view, which refuses them."""
     webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
+
+    def webhook(channel: str) -> Response:
+        return view.webhook(channel, request.environ)
+
     webhooks.add_url_rule(
         "/<channel>",
-        view_func=view.webhook,
+        view_func=webhook,
         methods=["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"],
         provide_automatic_options=False,
     )
