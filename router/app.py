@@ -134,7 +134,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     settings = load(os.environ if environ is None else environ)
     log = make_log(pid=os.getpid())
     store = connect(settings)
-    integrations = build(settings, settings.handlers)
+    integrations = build(settings, settings.handlers, memory=store.bindings)
 
     def report(attempt: AttemptReport) -> None:
         metrics.attempted(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure, attempt.seconds)

@@ -29,6 +29,8 @@ from router.store.lanes import Lease, Settlement, new_token
 
 # A head that has less than this left to be sent in is released, not sent.
 LEAST_SECONDS: Final = 0.5
+# How long a message waits whose flow this version cannot deliver to, and whose record does not say so.
+HELD_SECONDS: Final = 60.0
 # A settle whose call to the store is lost is repeated for this long: a late success still counts.
 SETTLE_SECONDS: Final = 60.0
 
@@ -100,7 +102,7 @@ class Deliverer:
 
     def reserve(self, flow: FlexFlow) -> bool:
         """Take a slot for a message of `flow` that is about to be accepted; False when there is none."""
-        return not (flow.paused or self.stopping) and self.targets.take(_target_of(flow), time.monotonic())
+        return not (flow.is_held or self.stopping) and self.targets.take(_target_of(flow), time.monotonic())
 
     def give_back(self, flow: FlexFlow) -> None:
         """Give back a slot that `reserve` took, because another process holds the lane's lease."""
@@ -109,7 +111,7 @@ class Deliverer:
     def exchange(self, taken: FlexFlow | None, flow: FlexFlow) -> bool:
         """Take a slot for `flow`, in place of one for `taken`, which is given back; False when there is none."""
         if taken is not None:
-            if _target_of(taken) == _target_of(flow) and not flow.paused:
+            if _target_of(taken) == _target_of(flow) and not flow.is_held:
                 return True
             self.give_back(taken)
         return self.reserve(flow)
@@ -167,6 +169,10 @@ class Deliverer:
             self._settle(lease, Settlement("release"), hand_over=False)
             return None
         flow = lease.flow
+        if flow is not None and flow.enabled and flow.undeliverable:
+            # Its record is of a version that could: it waits as in a paused flow, and is not given up.
+            self._settle(lease, Settlement("release", delay=HELD_SECONDS), hand_over=False)
+            return None
         answer: Answer | None = None
         reading = Reading()
         error: AttemptError | None = None
@@ -234,6 +240,8 @@ class Deliverer:
                 replay=lease.round > 0,
                 language=lease.language,
                 seconds=seconds,
+                lane=lease.lane,
+                age=lease.age,
             )
             return self._integrations.send(attempt)
         except AttemptError:
@@ -258,7 +266,8 @@ class Deliverer:
             fields["answer"] = reading.twiml.xml
             if self.waiters.promise(lease.id):
                 fields["answered"] = "webhook"
-        history = f"{lease.attempts} delivered {status} {seconds:.3f} {reading.wrong}"
+        note = reading.wrong or (answer.note if answer else "")
+        history = f"{lease.attempts} delivered {status} {seconds:.3f} {note}"
         return Settlement("delivered", fields=fields, history=history.rstrip())
 
     def _judge(self, lease: Lease, flow: FlexFlow, error: AttemptError, seconds: float) -> Settlement:

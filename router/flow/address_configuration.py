@@ -164,7 +164,11 @@ def _integration_type(form: Mapping[str, str], current: FlexFlow | None) -> dict
             return {"IntegrationType": _INTEGRATIONS[kind]}
         kept = current is not None and current.integration.type not in _CREATION_TYPES
         return {"IntegrationType": current.integration.type if current and kept else "conversation"}
-    if current or form.get("AutoCreation.WebhookUrl") or form.get("AutoCreation.StudioFlowSid"):
+    if form.get("AutoCreation.StudioFlowSid"):
+        return {"IntegrationType": "studio"}
+    if form.get("AutoCreation.WebhookUrl"):
+        return {"IntegrationType": "external"}
+    if current:
         return {}
     return {"IntegrationType": "conversation"}
 

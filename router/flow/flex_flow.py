@@ -14,7 +14,16 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from router.errors import InvalidFlow
-from router.flow.parameter import FIELDS, NEEDED, REDIRECTING, REQUIRED, Field, default_response, default_retry_policy
+from router.flow.parameter import (
+    FIELDS,
+    INTEGRATION_TYPES,
+    NEEDED,
+    REDIRECTING,
+    REQUIRED,
+    Field,
+    default_response,
+    default_retry_policy,
+)
 from router.message.address import canonical, channel_of
 from router.sid import is_sid
 from router.url import origin
@@ -35,6 +44,8 @@ __all__ = [
 ]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+# They need the chat to be a Conversation at Twilio, or a channel of Proxy.
+_NOT_FOR_WEB: Final = ("proxy", "studio", "conversation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,9 @@ class Integration:
     timeout: int = 86_400
     priority: int = 0
     creation_on_message: bool = False
+    task_attributes: str = ""
+    task_per_conversation: bool = True
+    interaction: str = ""
     retry_count: int = 3
     retry_policy: tuple[str, ...] = ()
     signing_key: str = field(default="", repr=False)
@@ -89,6 +103,9 @@ class FlexFlow:
     match: str = ""
     priority: int = 0
     response: str = ""
+    capture: str = "auto"
+    migrate_to: str = ""
+    migrate_percent: int = 0
     paused: bool = False
     fallback_twiml: str = ""
     date_created: int = 0
@@ -103,6 +120,21 @@ class FlexFlow:
     def is_default(self) -> bool:
         """Say whether it takes every message for its address: an address has at most one enabled flow that does."""
         return not self.language and not self.match
+
+    @property
+    def undeliverable(self) -> str:
+        """Say why this version cannot deliver its messages, which wait; "" when it can."""
+        kind = self.integration.type
+        if kind not in INTEGRATION_TYPES:
+            return f"goes to {kind}, which this version does not know"
+        if self.channel_type == "web" and kind in _NOT_FOR_WEB:
+            return f"goes to {kind}, which this version cannot deliver web chats to"
+        return ""
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether its messages wait until it is changed: it is paused, or this version cannot deliver to it."""
+        return self.paused or bool(self.undeliverable)
 
     @property
     def is_lasting(self) -> bool:
@@ -137,8 +169,8 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
     Unknown parameters, and those that the integration's type does not use, are ignored, as by Twilio
     (https://www.twilio.com/docs/api/errors/20001); an empty one means its default. Without an IntegrationType, an
     Integration.FlowSid makes a `studio` flow and an Integration.Url an `external` one; with neither, a new flow is
-    `proxy` and a changed one stays as it is. A Response or RetryPolicy that is the default of its type follows the
-    type when that changes.
+    `proxy` and a changed one stays as it is, as does a `conversation` flow in any case. A Response or RetryPolicy that
+    is the default of its type follows the type when that changes.
 
     Args:
         params: the parameters by their wire names.
@@ -171,6 +203,9 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
         raise InvalidFlow(
             "Response", f"redirect needs a URL, which {kind} has not; it may be {' or '.join(REDIRECTING)}"
         )
+    _check_conversation(values, kind)
+    if values["MigrateTo"] == (current.sid if current else sid):
+        raise InvalidFlow("MigrateTo", "is the flow itself; it names the flow that takes over")
     integration: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for each in FIELDS:
@@ -219,11 +254,20 @@ def _parse(each: Field, text: str) -> Any:
 def _integration_type(params: Mapping[str, str], given: Mapping[str, Any], current: FlexFlow | None) -> str:
     if params.get("IntegrationType"):
         return str(given["IntegrationType"])
+    if current and current.integration.type == "conversation":  # it may have either of them
+        return "conversation"
     if params.get("Integration.FlowSid"):
         return "studio"
     if params.get("Integration.Url"):
         return "external"
     return current.integration.type if current else "proxy"
+
+
+def _check_conversation(values: Mapping[str, Any], kind: str) -> None:
+    if kind == "conversation" and values["Integration.FlowSid"] and values["Integration.Url"]:
+        raise InvalidFlow(
+            "Integration.Url", "a Conversation goes to a Studio flow or to a webhook: leave this or FlowSid empty"
+        )
 
 
 def _contact_identity(written: str, channel_type: str) -> str:

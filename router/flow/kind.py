@@ -4,6 +4,7 @@
 the same to a reader of the documentation. No kind takes control characters, except where it says so.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -226,6 +227,33 @@ class Rule:
         """Return the expression as it is."""
         try_expression(Text(self.most, lines=True).parse(text))
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """A JSON object; kept as it is written."""
+
+    most: int  # characters
+
+    @property
+    def expects(self) -> str:
+        """What is allowed, for the documentation."""
+        return f"JSON object, at most {self.most} characters"
+
+    def parse(self, text: str) -> str:
+        """Return the text as it is."""
+        Text(self.most, lines=True).parse(text)
+        try:
+            is_object = isinstance(json.loads(text, parse_constant=_refuse_constant), dict)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"is not JSON: {error}") from None
+        if not is_object:
+            raise ValueError('is JSON, but not an object, as {"skill": "sales"}')
+        return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no value in JSON")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,32 @@ https://www.twilio.com/docs/flex/developer/messaging/flow
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.flow.kind import Choice, Flag, Kind, Languages, Rule, Sid, SigningKeys, Text, Twiml, Url, Whole, Words
+from router.flow.kind import (
+    Choice,
+    Flag,
+    JsonObject,
+    Kind,
+    Languages,
+    Rule,
+    Sid,
+    SigningKeys,
+    Text,
+    Twiml,
+    Url,
+    Whole,
+    Words,
+)
 from router.message.address import CHANNELS
 
 CHANNEL_TYPES: Final = ("web", *CHANNELS)
 INTEGRATION_TYPES: Final = ("studio", "external", "task", "proxy", "handler", "conversation")
 RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
 RESPONSES: Final = ("accept", "relay", "redirect")
+CAPTURES: Final = ("auto", "always", "never")
 
 _RELAYING: Final = ("studio", "external", "handler")
-_REPEATING: Final = ("external", "handler")  # they may be sent a message whose outcome is unknown
+# They may be sent a message whose outcome is unknown, or look before they repeat anything.
+_REPEATING: Final = ("external", "handler", "task", "conversation")
 REDIRECTING: Final = ("proxy", "studio", "external")  # they have a URL that Twilio can call
 _TWO_WEEKS: Final = 1_209_600  # seconds, a task's longest Timeout; a message is kept for no longer either
 _INT_MAX: Final = 2**31 - 1
@@ -88,8 +104,22 @@ FIELDS: Final = (
         "What takes the messages. Left out: `studio` with an `Integration.FlowSid`, `external` with an "
         "`Integration.Url`, else `proxy`",
     ),
-    Field("Integration.FlowSid", "integration.flow_sid", Sid("FW"), "", "The Studio flow", types=("studio",)),
-    Field("Integration.Url", "integration.url", Url(), "", "The webhook", types=("external",)),
+    Field(
+        "Integration.FlowSid",
+        "integration.flow_sid",
+        Sid("FW"),
+        "",
+        "The Studio flow; of `conversation` the one that each Conversation starts, if any",
+        types=("studio", "conversation"),
+    ),
+    Field(
+        "Integration.Url",
+        "integration.url",
+        Url(),
+        "",
+        "The webhook; of `conversation` the one that each Conversation's messages are sent to, if any",
+        types=("external", "conversation"),
+    ),
     Field(
         "Integration.SigningKey",
         "integration.signing_key",
@@ -147,13 +177,41 @@ FIELDS: Final = (
         "Kept and shown; an inbound message always makes the task",
         types=("task",),
     ),
+    Field(
+        "Integration.TaskAttributes",
+        "integration.task_attributes",
+        JsonObject(2048),
+        "",
+        "Attributes of the tasks, over the router's own; a value that is exactly `{{Body}}`, or another parameter of "
+        "the webhook, is filled in",
+        ours=True,
+        types=("task",),
+    ),
+    Field(
+        "Integration.TaskPerConversation",
+        "integration.task_per_conversation",
+        Flag(),
+        True,
+        "Whether a conversation has one open task, which counts its messages, or each message a task of its own",
+        ours=True,
+        types=("task",),
+    ),
+    Field(
+        "Integration.Interaction",
+        "integration.interaction",
+        JsonObject(4096),
+        "",
+        "The routing of a Flex Interaction that each Conversation begins with, if any: what Twilio's `Routing` takes",
+        ours=True,
+        types=("conversation",),
+    ),
     Field("Integration.RetryCount", "integration.retry_count", Whole(0, 20), 3, "How often an attempt is repeated"),
     Field(
         "Integration.RetryPolicy",
         "integration.retry_policy",
         Words(RETRY_WORDS),
         (),
-        "What may be repeated at the cost of `Integration.RetryCount`. Default `ct,5xx`; for `external` and `handler` "
+        "What may be repeated at the cost of `Integration.RetryCount`. Default `ct,5xx` for `proxy` and `studio`, else "
         "`ct,rt,5xx`",
         ours=True,
     ),
@@ -205,6 +263,26 @@ FIELDS: Final = (
         Choice(RESPONSES),
         "",
         "How Twilio is answered. Default `relay` for `studio`, `external` and `handler`, else `accept`",
+        ours=True,
+    ),
+    Field(
+        "Capture",
+        "capture",
+        Choice(CAPTURES),
+        "auto",
+        "What becomes of a message whose sender Twilio has bound to a Conversation, which then has it already: `auto` "
+        "asks Twilio and stands aside, `always` stands aside, `never` adds it",
+        ours=True,
+        types=("conversation",),
+    ),
+    Field("MigrateTo", "migrate_to", Sid("FO"), "", "The flow of the same address that takes over", ours=True),
+    Field(
+        "MigratePercent",
+        "migrate_percent",
+        Whole(0, 100),
+        0,
+        "For how many of the new contacts `MigrateTo` does; 100: for those of before, too, with their next message, "
+        "unless they are in a Proxy session",
         ours=True,
     ),
     Field("Paused", "paused", Flag(), False, "Whether accepted messages wait, in order", ours=True),

@@ -6,7 +6,6 @@ its own form.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from router.flow.file import address_of
 from router.flow.flex_flow import FlexFlow
@@ -14,9 +13,6 @@ from router.flow.unreachable import unreachable
 from router.language.detector import language_of
 from router.made_up import made_up_sid
 from router.settings import ECHO, Settings
-
-# Integration types that a flow may have and that no sender delivers to yet.
-NOT_DELIVERED_TO: Final = ("task", "conversation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +87,17 @@ def sharing(flows: Iterable[FlexFlow], written: Collection[FlexFlow]) -> list[Fl
 
 def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
     kind, account = flow.integration.type, around.settings.account(flow.account_sid)
-    if kind in NOT_DELIVERED_TO:
+    if flow.undeliverable:
         yield Warned(
             flow,
-            f"goes to {kind}, which cannot be delivered to yet: its messages become undelivered",
-            "choose another integration_type, or set paused = true and they wait",
+            f"{flow.undeliverable}: its messages wait, and none is given up",
+            "choose another integration_type; or leave it, and write the flow again once a version can",
+        )
+    elif kind == "task":
+        yield Warned(
+            flow,
+            "makes TaskRouter tasks without a chat: Flex UI shows an agent the task, but no messages",
+            "for agents of Flex choose integration_type conversation; for a desktop of your own it is as it should be",
         )
     elif kind == "proxy" and not (flow.integration.proxy_service_sid or (account and account.proxy_service_sid)):
         yield Warned(

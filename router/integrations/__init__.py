@@ -8,13 +8,17 @@ from collections.abc import Mapping
 
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
+from router.integrations.conversation import Conversation
 from router.integrations.door import Door, make_door
 from router.integrations.external import External
 from router.integrations.handler import Handler, load_handlers
 from router.integrations.http import Http
+from router.integrations.memory import Forgetful, Memory
 from router.integrations.messages import API, Messages
 from router.integrations.proxy import Proxy
+from router.integrations.rest import Rest
 from router.integrations.studio import Studio
+from router.integrations.task import Task
 from router.message.twiml import Answer
 from router.settings import Account, HandlerSetting, Settings
 
@@ -35,7 +39,7 @@ class Integrations:
         kind = attempt.flow.integration.type
         sender = self._senders.get(kind)
         if sender is None:
-            raise AttemptError(Failure.PERMANENT, f"integration type {kind!r} cannot be delivered to yet")
+            raise AttemptError(Failure.REFUSED, f"this version does not know the integration type {kind!r}")
         return sender.send(attempt)
 
     def url(self, account: Account, flow: FlexFlow) -> str:
@@ -54,20 +58,30 @@ class Integrations:
                 sender.close()
 
 
-def build(settings: Settings, handlers: Mapping[str, HandlerSetting], *, door: Door | None = None) -> Integrations:
+def build(
+    settings: Settings,
+    handlers: Mapping[str, HandlerSetting],
+    *,
+    door: Door | None = None,
+    memory: Memory | None = None,
+) -> Integrations:
     """Make the senders of this process; call it once, after gevent has patched and gunicorn has forked.
 
     Args:
         settings: the process's settings.
         handlers: the handlers that flows may name.
         door: makes the connections; by default it is built from the settings.
+        memory: keeps what conversations have at Twilio; None where nothing is delivered.
 
     """
     http = Http(door or make_door(settings), settings.twilio_webhooks_url)
+    rest, memory = Rest(http, settings.twilio_api_url), memory or Forgetful()
     senders: dict[str, Sender] = {
         "proxy": Proxy(http),
         "studio": Studio(http),
         "external": External(http),
+        "task": Task(rest, memory),
+        "conversation": Conversation(rest, memory, settings.sticky_hours),
         "handler": load_handlers(handlers),
     }
     return Integrations(settings, senders, http)

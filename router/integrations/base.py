@@ -77,7 +77,7 @@ class Attempt:
     """One try at delivering one message.
 
     `number` counts from 1 and restarts with a replay. `language` is a BCP 47 tag, empty when not known. `seconds` is
-    the time limit.
+    the time limit. `lane` is the id of the conversation, `age` how many seconds ago the message was accepted.
     """
 
     account: Account
@@ -88,6 +88,13 @@ class Attempt:
     replay: bool = False
     language: str = ""
     seconds: float = 22.0
+    lane: str = ""
+    age: float = 0.0
+
+    @property
+    def repeats(self) -> bool:
+        """Say whether an earlier attempt, or what a crash left of one, may have delivered the message."""
+        return self.number > 1 or self.replay
 
 
 class Sender(Protocol):

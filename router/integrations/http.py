@@ -103,19 +103,30 @@ class Http:
             AttemptError: as `Sender.send` says; every status but 2xx is one.
 
         """
+        location, response = self.request("POST", url, form, authorization=authorization)
+        _judge(location, response)
+        return _answer(location, response)
+
+    def request(
+        self, method: str, url: str, form: bytes = b"", *, authorization: str, headers: Sequence[str] = ()
+    ) -> tuple[Location, Response]:
+        """Send a request of the router's own to a base that the operator has set; return its answer, whatever it says.
+
+        Raises:
+            AttemptError: there is no answer (`REFUSED` where nothing was sent, else `UNKNOWN`).
+
+        """
         location = locate(url)
         head = [
-            f"POST {location.path} HTTP/1.1",
+            f"{method} {location.path} HTTP/1.1",
             f"Host: {location.netloc}",
             f"User-Agent: {AGENT}",
             "Accept: application/json",
-            f"Content-Type: {FORM}",
-            f"Content-Length: {len(form)}",
             f"Authorization: {authorization}",
+            *([f"Content-Type: {FORM}", f"Content-Length: {len(form)}"] if method == "POST" else []),
+            *headers,
         ]
-        response = self._post(location, "\r\n".join([*head, "", ""]).encode() + form, trusted=True)
-        _judge(location, response)
-        return _answer(location, response)
+        return location, self._post(location, "\r\n".join([*head, "", ""]).encode() + form, trusted=True)
 
     def close(self) -> None:
         """Close the idle connections."""

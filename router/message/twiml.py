@@ -67,7 +67,7 @@ NOT_TWIML: Final = "not TwiML: "
 class Answer:
     """A target's complete answer; `url` is where it came from, and what its relative URLs are relative to.
 
-    `flaw` says why the body was left out, where it was.
+    `flaw` says why the body was left out, where it was. `note` is one line for the message's history.
     """
 
     status: int
@@ -76,6 +76,7 @@ class Answer:
     url: str
     set_cookie: tuple[str, ...] = field(default=(), repr=False)
     flaw: str = ""
+    note: str = ""
 
 
 def said_of(content_type: str, body: bytes) -> Said | None:

@@ -152,7 +152,7 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
     if waiting.head != delivery.message_sid:
         said.append(f"{waiting.head} is before it in its conversation and is {waiting.head_state or 'gone'}")
     flow_sids = dict.fromkeys((waiting.head_flow_sid, delivery.flow_sid))
-    paused = [sid for sid in flow_sids if sid and (flow := store.flows.get(delivery.account_sid, sid)) and flow.paused]
+    paused = [sid for sid in flow_sids if sid and (flow := store.flows.get(delivery.account_sid, sid)) and flow.is_held]
     said += [f"{sid} is paused, so its messages wait" for sid in paused]
     if waiting.head == delivery.message_sid and not paused:
         if waiting.due_in:

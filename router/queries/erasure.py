@@ -55,23 +55,26 @@ def erase(
     Raises StoreUnavailable, possibly after a part has been erased.
     """
     person: set[str] = set()
+    lanes: set[str] = set()
     _add(person, (identity,), account_sid, store)
     erased: set[str] = set()
     waiting: set[str] = set()
     read = 0
     while len(person) > read:
         read = len(person)
-        for sids in _pages(_theirs(person, watch(store.deliveries.newest(account_sid)), store)):
+        for sids in _pages(_theirs(person, lanes, watch(store.deliveries.newest(account_sid)), store)):
             for sid, gone in zip(sids, store.deliveries.erase(account_sid, sids), strict=True):
                 (erased if gone else waiting).add(sid)
         waiting -= erased
     store.refusals.forget(account_sid)  # they may hold messages of this person, and only the doctor reads them
+    if not waiting:
+        store.bindings.forget(account_sid, lanes)
     contacts = [] if waiting else [store.contacts.erase(account_sid, each) for each in person]
     return Erasure(any(contacts), frozenset(person), len(erased), len(waiting))
 
 
-def _theirs(person: set[str], deliveries: Iterable[Delivery], store: Store) -> Iterator[str]:
-    """Walk the messages that a person sent; add further addresses found in them to `person`."""
+def _theirs(person: set[str], lanes: set[str], deliveries: Iterable[Delivery], store: Store) -> Iterator[str]:
+    """Walk the messages that a person sent; add further addresses found in them to `person`, and their `lanes`."""
     for number, delivery in enumerate(deliveries):
         if number % _BREAK == 0:
             time.sleep(0)
@@ -81,6 +84,7 @@ def _theirs(person: set[str], deliveries: Iterable[Delivery], store: Store) -> I
         named = identities_of(message)
         if not person.isdisjoint(named):
             _add(person, named, delivery.account_sid, store)
+            lanes.add(delivery.lane)
             yield delivery.message_sid
 
 

@@ -91,7 +91,7 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
         if selection is not None:
             steps += selection.said()
         if chosen is not None:
-            steps.append(f"{entry.identity} has {chosen.sid}{', which is paused' if chosen.paused else ''}")
+            steps.append(f"{entry.identity} has {chosen.sid}{_waiting(chosen)}")
             break
         if not ranked:
             steps.append(f"{entry.identity} has no flow")
@@ -164,6 +164,12 @@ def facts(packed: bytes, route: Route, lang: str) -> dict[str, str | bytes]:
     else:
         kept["error"] = route.reason
     return kept | {name: value for name, value in (("language", route.language), ("lang", lang)) if value}
+
+
+def _waiting(flow: FlexFlow) -> str:
+    if flow.undeliverable:
+        return f", which {flow.undeliverable}: the message waits"
+    return ", which is paused" if flow.paused else ""
 
 
 def _reachable(entries: Sequence[Entry], channel: str) -> tuple[Entry, ...]:

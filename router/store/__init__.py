@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from router.settings import Settings
+from router.store.bindings import Bindings
 from router.store.changes import ChangeLog
 from router.store.client import Client
 from router.store.contacts import Contacts
@@ -50,7 +51,7 @@ class Store:
     languages: Languages
     outages: Outages
     processes: Processes
-
+    bindings: Bindings
     upkeep: Upkeep
     buckets: tuple[str, ...]
 
@@ -97,6 +98,7 @@ def connect(settings: Settings) -> Store:
             retention_seconds=settings.retention_days * _DAY,
         ),
         processes=Processes(slow),
+        bindings=Bindings(fast),
         buckets=buckets,
     )
 

@@ -34,7 +34,7 @@ def parse_record(record: bytes) -> FlexFlow | None:
 def format_record(flow: FlexFlow) -> str:
     """Write a flow as the scripts read it: target (empty if disabled), paused, validity in seconds, JSON."""
     target = flow.target if flow.enabled else "none"
-    return f"{target} {int(flow.paused)} {flow.validity_period} {to_record(flow)}"
+    return f"{target} {int(flow.is_held)} {flow.validity_period} {to_record(flow)}"
 
 
 @dataclass(frozen=True, slots=True)

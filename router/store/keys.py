@@ -31,6 +31,8 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
                           |         | ROUTER_STICKY_HOURS or ROUTER_RETENTION_DAYS, the longer, after the last message;
                           |         | with a language, an alias or a LongLived flow: it is erased. A conversation: also
                           |         | after 100 newer ones
+    binding:{b}:AC:<lane> | account | The task or Conversation that a conversation has at Twilio. 30 days after its
+                          |         | last message, or its sender is erased
     languages:{b}         | bucket  | Languages that flows name, for detection. The bucket's last account *; there are
                           |         | 18,252 codes at most, of two or three letters
     accounts:{b}          | bucket  | How long routers have run without an account. A field: with its account *
@@ -72,6 +74,7 @@ class AccountKeys:
         "accounts",
         "addresses",
         "alive",
+        "bindings",
         "changes",
         "clock",
         "contacts",
@@ -115,6 +118,7 @@ class AccountKeys:
         self.changes = f"changes:{tag}:{account_sid}"
         self.languages = languages(bucket(account_sid))
         self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
+        self.bindings = f"binding:{tag}:{account_sid}:"  # + lane id
         self.alive = f"alive:{tag}"  # hash: AccountSid -> ms of the last heartbeat
         self.gaps = f"gaps:{tag}"  # hash, see outage.lua
         self.recovering = f"recovering:{tag}:{account_sid}"

@@ -14,7 +14,6 @@ from router.cli import COMMANDS, main
 from router.cli.output import age, ago, clean
 from router.cli.send.twilio_view import spoken
 from router.flow.parameter import INTEGRATION_TYPES
-from router.flow.warning import NOT_DELIVERED_TO
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, clean_environ
 from tests.integrations.sending import integrations, settings
@@ -103,9 +102,11 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
     ("more", "said"),
     [
         pytest.param({"integration_type": "proxy"}, "    ! names no Proxy service: ", id="no Proxy service"),
-        pytest.param(TASK, "    ! goes to task, which cannot be delivered to yet: ", id="task"),
+        pytest.param(TASK, "    ! makes TaskRouter tasks without a chat: Flex UI shows ", id="task"),
         pytest.param(
-            {"integration_type": "conversation"}, "    ! goes to conversation, which cannot be ", id="conversation"
+            {"channel_type": "web", "integration_type": "conversation"},
+            "    ! goes to conversation, which this version cannot deliver web chats to: its messages wait",
+            id="web",
         ),
     ],
 )
@@ -140,9 +141,9 @@ def test_a_handler_that_the_settings_lack_is_told_wherever_flows_are(redis_url: 
     assert (check["state"], said in check["found"]) == ("bad", True)
 
 
-def test_warned_of_are_the_types_without_a_sender() -> None:
-    """Whoever adds a sender takes its type out of what is warned of."""
-    assert set(INTEGRATION_TYPES) - set(integrations(settings())._senders) == set(NOT_DELIVERED_TO)
+def test_every_integration_type_has_a_sender() -> None:
+    """No type is offered that nothing delivers to."""
+    assert set(INTEGRATION_TYPES) == set(integrations(settings())._senders)
 
 
 def test_a_program_reads_what_apply_does(offline: Cli) -> None:

@@ -1,5 +1,6 @@
 """Flex Flows for the tests of the core: one of each integration, made from forms as a client sends them."""
 
+import json
 from collections.abc import Mapping
 
 from hypothesis import strategies as st
@@ -35,6 +36,12 @@ VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "Integration.Timeout": _WHOLE,
     "Integration.Priority": _WHOLE,
     "Integration.CreationOnMessage": _FLAG,
+    "Integration.TaskAttributes": _TEXT.map(lambda text: json.dumps({"said": text})),
+    "Integration.TaskPerConversation": _FLAG,
+    "Integration.Interaction": st.just('{"properties": {"workspace_sid": "WS"}}'),
+    "Capture": st.sampled_from(["auto", "always", "never"]),
+    "MigrateTo": st.just("FO" + "c" * 32),
+    "MigratePercent": _WHOLE,
     "Integration.RetryCount": _WHOLE,
     "Integration.RetryPolicy": st.sampled_from(["ct", "5xx,rt", "ALL", "4xx, 5xx", "ct,5xx"]),
     "LongLived": _FLAG,

@@ -30,9 +30,15 @@ TOLD = [
     pytest.param(flow({"IntegrationType": "proxy"}), "names no Proxy service", False, id="no Proxy service"),
     pytest.param(
         flow({"IntegrationType": "task"} | INTEGRATIONS["task"]),
-        "goes to task, which cannot be delivered to",
+        "makes TaskRouter tasks without a chat",
         False,
-        id="no sender",
+        id="a bare task",
+    ),
+    pytest.param(
+        flow({"ChannelType": "web", "IntegrationType": "studio"} | INTEGRATIONS["studio"]),
+        "which this version cannot deliver web chats to: its messages wait",
+        False,
+        id="no way for web chats",
     ),
     pytest.param(_handler("gone"), "names the handler 'gone', which the settings lack", True, id="no such handler"),
     pytest.param(_handler("theirs"), f"which the settings have, but not for {AC}", True, id="another's handler"),

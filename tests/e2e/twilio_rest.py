@@ -109,6 +109,14 @@ class TwilioRest:
 
     # -- what it answers ---------------------------------------------------------------------------------------------
 
+    def respond(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Record | None, dict[str, str]]:
+        """Return status, body and headers for a request; status 0 is a connection that breaks."""
+        del method
+        kind = headers.get("Content-Type", "")
+        return *self.answer(target, body, headers.get("Authorization"), kind), {}
+
     def answer(self, target: str, body: bytes, authorization: str | None, content_type: str) -> tuple[int, Record]:
         """Return status and body for a request; `body` is empty for a GET."""
         self.requests.append(target)
@@ -221,19 +229,21 @@ def _handler(twilio: TwilioRest) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             """Answer with a record, a page of records, or Twilio's error."""
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            kind = self.headers.get("Content-Type", "")
-            status, answer = twilio.answer(self.path, body, self.headers["Authorization"], kind)
+            status, answer, more = twilio.respond(self.command, self.path, body, dict(self.headers.items()))
             if not status:
                 self.close_connection = True
                 return
-            content = json.dumps(answer).encode()
+            content = b"" if answer is None else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            for name, value in more.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
         do_POST = do_GET  # noqa: N815 - the base class's name
+        do_DELETE = do_GET  # noqa: N815 - the same
 
         def log_message(self, *_: object) -> None:
             """Write nothing: the tests look at `requests`."""

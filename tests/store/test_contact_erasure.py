@@ -125,6 +125,16 @@ def traces(identities: Sequence[str]) -> list[bytes]:
 # -- what is erased ---------------------------------------------------------------------------------------------------
 
 
+def test_what_the_conversation_has_at_twilio_is_forgotten(desk: Desk) -> None:
+    """The memory of a task or Conversation goes with the person, and stays for others."""
+    for theirs in (PHONE, OTHER):
+        desk.receive(theirs, state="delivered")
+        desk.store.bindings.put(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, theirs), {"task": "WT1"})
+    erase(PHONE, ACCOUNT, desk.store)
+    assert desk.store.bindings.get(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, PHONE)) == {}
+    assert desk.store.bindings.get(ACCOUNT, conversation_id(ACCOUNT, "whatsapp", OURS, OTHER)) == {"task": "WT1"}
+
+
 def test_nothing_of_the_person_is_left(desk: Desk) -> None:
     """No key and no value has the text, an address of theirs, or a digest of one: not of any kind of message."""
     for theirs in (PHONE, USER_ID):

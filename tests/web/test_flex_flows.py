@@ -54,6 +54,9 @@ def test_a_flow_is_shown_as_twilio_shows_it(rest: Rest) -> None:
         "match": None,
         "priority": 0,
         "response": "relay",
+        "capture": "auto",
+        "migrate_to": None,
+        "migrate_percent": 0,
         "paused": False,
         "fallback_twiml": None,
     }

@@ -94,7 +94,8 @@ def _newest(store: Store, account_sid: str, channel: str | None) -> Iterator[Fle
 
 
 def _row(flow: FlexFlow) -> tuple[str | Text, ...]:
-    status = "disabled" if not flow.enabled else "paused" if flow.paused else "enabled"
+    held = "paused" if flow.paused else "waiting" if flow.undeliverable else "enabled"
+    status = held if flow.enabled else "disabled"
     languages = f"  ({', '.join(flow.language)})" if flow.language else ""
     match = f"  if {short(flow.match, _MATCH)}" if flow.match else ""
     return (

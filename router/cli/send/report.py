@@ -97,7 +97,7 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
         text.append(f", a duplicate: it came {delivery.duplicates + 1} times and goes once")
     if delivery.error:
         text.append(f": {clean(delivery.error)}")
-    if flow is not None and flow.paused and delivery.state == "queued":
+    if flow is not None and flow.is_held and delivery.state == "queued":
         text.append(": its flow is paused")
     if delivery.state not in GOOD:
         text.append(f"\nSee more with: router deliveries show {delivery.message_sid}")

@@ -230,7 +230,7 @@ def _address(channel: str, here: Here) -> str:
         if (
             flow.channel_type == channel
             and flow.enabled
-            and not flow.paused
+            and not flow.is_held
             and not is_sid(flow.contact_identity, "MG")
         ):
             found.add(flow.contact_identity)

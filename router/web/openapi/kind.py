@@ -3,7 +3,21 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.flow.kind import Choice, Flag, Kind, Languages, Rule, Sid, SigningKeys, Text, Twiml, Url, Whole, Words
+from router.flow.kind import (
+    Choice,
+    Flag,
+    JsonObject,
+    Kind,
+    Languages,
+    Rule,
+    Sid,
+    SigningKeys,
+    Text,
+    Twiml,
+    Url,
+    Whole,
+    Words,
+)
 
 Schema = dict[str, Any]
 
@@ -61,7 +75,7 @@ def shown(kind: Kind) -> Schema:
     match kind:
         case Url(most=most):
             schema = URL | {"maxLength": most}
-        case Text(most=most) | Rule(most=most) | Twiml(most=most):
+        case Text(most=most) | Rule(most=most) | Twiml(most=most) | JsonObject(most=most):
             schema = TEXT | {"maxLength": most}
         case SigningKeys(most=most):
             schema = TEXT | {"maxLength": 2 * most + 1}

@@ -1,0 +1,179 @@
+"""A Conversation at Twilio: the message starts one, or joins the one that its pair of addresses is bound to.
+
+A bound pair is captured: Twilio adds each further message to the Conversation itself, and calls the number's webhook
+all the same. So the router adds what came before the pair was bound, and stands aside for what comes later. Each step
+may be repeated: what an earlier attempt has written is found first.
+
+https://www.twilio.com/docs/conversations-classic/inbound-autocreation
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.codes import NAME_TAKEN, PAIRS_BOUND
+from router.integrations.conversation_steps import Bound, Steps
+from router.integrations.memory import Memory, recall, remember
+from router.integrations.rest import Rest, RestError
+from router.message.twiml import Answer
+
+# Whether Twilio captured a message is looked up when it was accepted before the pair was bound, or within so many
+# seconds after: its webhook may have been on the way for 15 s, and clocks differ.
+DOUBTFUL_SECONDS: Final = 60.0
+# How long `Capture=always` believes that a pair is still bound without asking.
+TRUSTED_SECONDS: Final = 600.0
+# Conversations that one message may have started, each after the one before was closed: it was replayed.
+NAMES: Final = 5
+_SID: Final = re.compile(r"CH[0-9a-fA-F]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Starts and joins Conversations; `sticky_hours` is how long one with a janitor may be idle."""
+
+    rest: Rest
+    memory: Memory
+    sticky_hours: float
+    clock: Callable[[], float] = time.time
+
+    def send(self, attempt: Attempt) -> Answer:
+        """Add the message to a Conversation, unless it is there already; see `Sender.send`."""
+        if attempt.message.channel == "web":
+            raise AttemptError(Failure.REFUSED, "a web chat cannot be delivered to a Conversation by this version")
+        steps = Steps(self.rest, attempt, time.monotonic())
+        known, now = recall(self.memory, attempt), self.clock()
+        sid = known.get("conversation", "")
+        trusted = now - float(known.get("asked", 0)) < TRUSTED_SECONDS
+        if sid and trusted and attempt.flow.capture == "always" and not self._is_doubtful(attempt, known):
+            return _answer(f"captured by {sid}")
+        bound = steps.bound()
+        if bound is None:
+            if sid and attempt.flow.capture != "never" and (note := self._seen(steps, known)):
+                return _answer(note)  # the Conversation took it, and was closed since
+            return self._start(steps)
+        if sid != bound.sid:
+            known = self._adopted(steps, bound)
+        if attempt.flow.capture == "always":
+            known["asked"] = str(now)
+            remember(self.memory, attempt, **known)
+        return self._go_on(steps, known)
+
+    def _go_on(self, steps: Steps, known: dict[str, str]) -> Answer:
+        """Add the message to a Conversation that its pair is bound to, or leave that to Twilio."""
+        attempt, sid = steps.attempt, known["conversation"]
+        adding = attempt.flow.capture == "never" or attempt.replay or self._is_doubtful(attempt, known)
+        note = self._seen(steps, known) if adding or attempt.repeats else ""
+        if adding and not note:
+            note = f"added {steps.say(sid)} to {sid}"
+        return _answer(_listed(note or f"captured by {sid}", self._interact(steps, known)))
+
+    def _start(self, steps: Steps) -> Answer:
+        """Start a Conversation: webhook, then binding, then message, so that none of its messages misses one."""
+        attempt = steps.attempt
+        sid, is_new = self._created(steps)
+        steps.attach(sid, look=not is_new)
+        try:
+            steps.bind(sid)
+        except RestError as error:
+            if error.code not in PAIRS_BOUND:
+                raise
+            other = _SID.search(error.text)
+            if other is None or other[0] != sid:
+                steps.drop(sid)
+                return self._join(steps, other[0] if other else "", error)
+        known = {"conversation": sid, "bound": str(self.clock()), "ours": "1"}
+        remember(self.memory, attempt, **known)
+        note = self._seen(steps, known) if attempt.repeats else ""
+        note = note or f"started {sid}, added {steps.say(sid)}"
+        return _answer(_listed(note, self._interact(steps, known)))
+
+    def _created(self, steps: Steps) -> tuple[str, bool]:
+        """Return a Conversation of the message's own, and whether it was made just now."""
+        attempt = steps.attempt
+        name = f"router-{attempt.lane}-{attempt.message.message_sid}"
+        for number in range(1, NAMES + 1):
+            unique = name if number == 1 else f"{name}-{number}"
+            try:
+                return steps.create(unique, self.sticky_hours), True
+            except RestError as error:
+                if error.code != NAME_TAKEN:
+                    raise
+            found = steps.find(unique)
+            if found:
+                return found, False
+        raise AttemptError(Failure.PERMANENT, f"the message has started {NAMES} Conversations, and all are closed")
+
+    def _join(self, steps: Steps, sid: str, error: RestError) -> Answer:
+        """Use the Conversation of another program that the pair is bound to."""
+        bound = steps.bound()
+        if bound is None:
+            where = f"{sid}, which is not in the flow's chat service" if sid else "a Conversation that cannot be found"
+            reason = f"the pair of addresses is bound to {where}: close it, or give the flow its ChatServiceSid"
+            raise AttemptError(
+                Failure.PERMANENT, f"{reason} ({error.code})", status=error.status, said=error.said
+            ) from error
+        return self._go_on(steps, self._adopted(steps, bound))
+
+    def _adopted(self, steps: Steps, bound: Bound) -> dict[str, str]:
+        """Keep a Conversation that was found, and not remembered."""
+        attempt = steps.attempt
+        known = {"conversation": bound.sid, "bound": str(self.clock())}
+        if bound.unique_name.startswith(f"router-{attempt.lane}-{attempt.message.message_sid}") and attempt.repeats:
+            known["ours"] = "1"  # a crash came between its binding and its being remembered
+        remember(self.memory, attempt, **known)
+        return known
+
+    def _is_doubtful(self, attempt: Attempt, known: dict[str, str]) -> bool:
+        """Say whether the pair may not have been bound yet when the message came."""
+        return self.clock() - attempt.age <= float(known.get("bound", 0)) + DOUBTFUL_SECONDS
+
+    def _seen(self, steps: Steps, known: dict[str, str]) -> str:
+        """Say that the Conversation has the message already, by the router or by Twilio; "" when it has not."""
+        attempt, sid = steps.attempt, known["conversation"]
+        claimed = [each for each in known.get("claimed", "").split(",") if each]
+        found = steps.seen(sid, self.clock() - attempt.age, claimed)
+        if found is None:
+            return ""
+        if found.ours:
+            return f"{sid} has it already"
+        mine = f"{found.sid}={attempt.message.message_sid}"
+        if mine not in claimed:
+            known["claimed"] = ",".join([*claimed, mine][-20:])
+            remember(self.memory, attempt, **known)
+        return f"captured by {sid}"
+
+    def _interact(self, steps: Steps, known: dict[str, str]) -> str:
+        """Ask Flex for an Interaction, once for a Conversation of ours; say so."""
+        attempt, sid = steps.attempt, known["conversation"]
+        state = known.get("interaction", "")
+        if not attempt.flow.integration.interaction or known.get("ours") != "1" or state not in {"", "asked"}:
+            return ""
+        if state == "asked":  # and no answer came
+            workspace = steps.routing_workspace()
+            if not workspace or steps.has_task(workspace, sid):
+                self._keep_interaction(steps, known, "found" if workspace else "unanswered")
+                return "" if workspace else "an Interaction was asked for, without an answer; it is not asked for again"
+        self._keep_interaction(steps, known, "asked")
+        try:
+            made = steps.interact(sid)
+        except AttemptError as error:
+            if error.failure in {Failure.REFUSED, Failure.PERMANENT}:
+                self._keep_interaction(steps, known, "")
+            raise
+        self._keep_interaction(steps, known, made)
+        return f"Interaction {made}"
+
+    def _keep_interaction(self, steps: Steps, known: dict[str, str], state: str) -> None:
+        known["interaction"] = state
+        remember(self.memory, steps.attempt, **known)
+
+
+def _listed(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _answer(note: str) -> Answer:
+    return Answer(200, "", b"", "", note=note)

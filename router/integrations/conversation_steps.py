@@ -1,0 +1,250 @@
+"""The single requests of which a message's way into a Conversation is made.
+
+https://www.twilio.com/docs/conversations-classic/api and
+https://www.twilio.com/docs/flex/developer/conversations/interactions-api
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.rest import CONVERSATIONS, FLEX, NOT_FOUND, TASKROUTER, Reply, Rest, RestError, deadline
+from router.message.address import canonical
+from router.message.inbound import Message
+from router.sid import is_sid
+
+# The newest messages of a Conversation among which one is looked for.
+NEWEST: Final = 50
+# Twilio's shortest `Timers.Closed`, in minutes.
+_CLOSED_LEAST: Final = 10
+# A message that Twilio captured is dated within so many seconds of when its webhook was accepted.
+_APART: Final = 120.0
+# A header without which Twilio calls no webhook and starts no Studio flow for a message that was made by REST.
+_WITH_WEBHOOKS: Final = "X-Twilio-Webhook-Enabled: true"
+# Flex's words for channels; https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions
+_CHANNELS: Final = {"facebook": "messenger"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The Conversation that a pair of addresses is bound to."""
+
+    sid: str
+    unique_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A message that a Conversation has: `ours` says whether the router added it, or else Twilio."""
+
+    sid: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The requests of one attempt, which began at `started`, in monotonic seconds. All raise as `Rest` does."""
+
+    rest: Rest
+    attempt: Attempt
+    started: float
+
+    def bound(self) -> Bound | None:
+        """Find the active or inactive Conversation that the message's pair of addresses is bound to."""
+        message = self.attempt.message
+        page = self._get(f"{self._service}/ParticipantConversations", Address=message.from_, PageSize="50")
+        for row in page.rows("conversations"):
+            binding = row.get("participant_messaging_binding")
+            proxy = str(binding.get("proxy_address") or "") if isinstance(binding, dict) else ""
+            if row.get("conversation_state") != "closed" and canonical(proxy, message.channel) == canonical(
+                message.to, message.channel
+            ):
+                return Bound(str(row.get("conversation_sid", "")), str(row.get("conversation_unique_name") or ""))
+        return None
+
+    def create(self, unique_name: str, sticky_hours: float) -> str:
+        """Make a Conversation; its name makes that once, however often it is repeated."""
+        attempt, message, flow = self.attempt, self.attempt.message, self.attempt.flow
+        services = (message.messaging_service_sid, flow.contact_identity)
+        pinned = next((each for each in services if is_sid(each, "MG")), "")
+        attributes = {"router": {"flow": flow.sid, "lane": attempt.lane}, "channelType": message.channel}
+        form = {
+            "UniqueName": unique_name,
+            "FriendlyName": _whole(message.profile_name or message.from_)[:256],
+            "Attributes": json.dumps(attributes | ({"language": attempt.language} if attempt.language else {})),
+            **({"MessagingServiceSid": pinned} if pinned else {}),
+            **({"Timers.Closed": f"PT{max(_CLOSED_LEAST, int(sticky_hours * 60))}M"} if flow.janitor_enabled else {}),
+        }
+        return self._sid(self._post(self._conversations, form), "Conversation")
+
+    def find(self, name: str) -> str:
+        """Return the SID of a Conversation that is not closed, by its unique name; "" when there is none."""
+        try:
+            found = self._get(f"{self._conversations}/{name}")
+        except RestError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return ""
+        return "" if found.text("state") == "closed" else found.text("sid")
+
+    def attach(self, sid: str, *, look: bool) -> None:
+        """Let the Conversation's messages go to the flow's Studio flow or webhook, if it has one."""
+        integration = self.attempt.flow.integration
+        if not (integration.flow_sid or integration.url):
+            return
+        url = f"{self._conversations}/{sid}/Webhooks"
+        wanted = ("flow_sid", integration.flow_sid) if integration.flow_sid else ("url", integration.url)
+        if look:
+            for row in self._get(url).rows("webhooks"):
+                configuration = row.get("configuration")
+                if isinstance(configuration, dict) and configuration.get(wanted[0]) == wanted[1]:
+                    return
+        if integration.flow_sid:
+            form = {"Target": "studio", "Configuration.FlowSid": integration.flow_sid}
+        else:
+            form = {
+                "Target": "webhook",
+                "Configuration.Url": integration.url,
+                "Configuration.Method": "POST",
+                "Configuration.Filters": "onMessageAdded",
+            }
+        self._post(url, form)
+
+    def bind(self, sid: str) -> None:
+        """Bind the pair of addresses to the Conversation; from now on Twilio captures its messages."""
+        message = self.attempt.message
+        form = {"MessagingBinding.Address": message.from_, "MessagingBinding.ProxyAddress": message.to}
+        self._post(f"{self._conversations}/{sid}/Participants", form)
+
+    def drop(self, sid: str) -> None:
+        """Remove a Conversation that was made for nothing, unless somebody is in it by now."""
+        if not self._get(f"{self._conversations}/{sid}/Participants").rows("participants"):
+            deadline(self.attempt, self.started)
+            self.rest.delete(self.attempt.account, f"{self._conversations}/{sid}")
+
+    def seen(self, sid: str, accepted: float, claimed: Sequence[str]) -> Seen | None:
+        """Look for the message in a Conversation.
+
+        `accepted` is in Unix seconds. `claimed` are messages that Twilio captured, each with the message that it is:
+        `IM…=SM…`.
+        """
+        message, capture = self.attempt.message, self.attempt.flow.capture
+        try:
+            page = self._get(f"{self._conversations}/{sid}/Messages", Order="desc", PageSize=str(NEWEST))
+        except RestError as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
+        rows = page.rows("messages")
+        if any(_router_id(row) == message.message_sid for row in rows):
+            return Seen(sid, ours=True)
+        whose = dict(each.split("=", 1) for each in claimed)
+        for row in reversed(rows):
+            im = str(row.get("sid", ""))
+            if whose.get(im, message.message_sid) != message.message_sid or _router_id(row) or capture == "never":
+                continue
+            same = row.get("author") == message.from_ and str(row.get("body") or "") == message.body
+            if same and abs(_seconds(row.get("date_created"), accepted) - accepted) <= _APART:
+                return Seen(im, ours=False)
+        return None
+
+    def say(self, sid: str) -> str:
+        """Add the message to the Conversation, as its sender's; return its SID there."""
+        message = self.attempt.message
+        accepted = datetime.fromtimestamp(time.time() - self.attempt.age, UTC)
+        attributes = {"routerMessageId": message.message_sid}
+        form = {
+            "Author": message.from_,
+            "Body": _whole(_text(message)),
+            "DateCreated": accepted.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Attributes": json.dumps(attributes | ({"media": _media(message)} if message.num_media else {})),
+        }
+        made = self._post(f"{self._conversations}/{sid}/Messages", form, headers=[_WITH_WEBHOOKS])
+        return self._sid(made, "message")
+
+    def interact(self, sid: str) -> str:
+        """Ask Flex for an Interaction of the Conversation; return its SID."""
+        channel = self.attempt.message.channel
+        given = {
+            "type": _CHANNELS.get(channel, channel),
+            "initiated_by": "customer",
+            "properties": {"media_channel_sid": sid},
+        }
+        form = {"Channel": json.dumps(given), "Routing": self.attempt.flow.integration.interaction}
+        return self._sid(self._post(f"{FLEX}/v1/Interactions", form), "Interaction")
+
+    def routing_workspace(self) -> str:
+        """Return the workspace that the flow's Interaction routes to, "" when it names none."""
+        properties = json.loads(self.attempt.flow.integration.interaction).get("properties")
+        workspace = properties.get("workspace_sid") if isinstance(properties, dict) else ""
+        return workspace if isinstance(workspace, str) and is_sid(workspace, "WS") else ""
+
+    def has_task(self, workspace: str, sid: str) -> bool:
+        """Say whether an Interaction has made a task for the Conversation already."""
+        page = self._get(
+            f"{TASKROUTER}/v1/Workspaces/{workspace}/Tasks", EvaluateTaskAttributes=f"conversationSid == '{sid}'"
+        )
+        return any(sid in str(row.get("attributes")) for row in page.rows("tasks"))
+
+    # -- how --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _service(self) -> str:
+        own = self.attempt.flow.chat_service_sid
+        return f"{CONVERSATIONS}/v1/Services/{own}" if own else f"{CONVERSATIONS}/v1"
+
+    @property
+    def _conversations(self) -> str:
+        return f"{self._service}/Conversations"
+
+    def _get(self, url: str, **query: str) -> Reply:
+        deadline(self.attempt, self.started)
+        return self.rest.get(self.attempt.account, url, **query)
+
+    def _post(self, url: str, form: Mapping[str, str], headers: Sequence[str] = ()) -> Reply:
+        deadline(self.attempt, self.started)
+        return self.rest.post(self.attempt.account, url, form, headers=headers)
+
+    def _sid(self, made: Reply, what: str) -> str:
+        if not made.text("sid"):
+            raise AttemptError(Failure.UNKNOWN, f"Twilio's answer names no {what}")
+        return made.text("sid")
+
+
+def _text(message: Message) -> str:
+    """Write what a customer sent as text: a Conversation takes no media by URL, and no message without any."""
+    lines = [message.body] if message.body else []
+    lines += [media.url for media in message.media]
+    params = message.params
+    if params.get("Latitude") and params.get("Longitude"):
+        lines.append(f"geo:{params['Latitude']},{params['Longitude']} {params.get('Label', '')}".rstrip())
+    return "\n".join(lines) or "(a message without text)"
+
+
+def _media(message: Message) -> list[dict[str, str]]:
+    return [{"url": media.url, "contentType": media.content_type} for media in message.media]
+
+
+def _router_id(row: Mapping[str, Any]) -> str:
+    """Return the SID of the message that the router has added as this one; "" when it did not."""
+    try:
+        found = json.loads(str(row.get("attributes") or "{}"))
+    except ValueError:
+        return ""
+    return str(found.get("routerMessageId") or "") if isinstance(found, dict) else ""
+
+
+def _seconds(date: object, otherwise: float) -> float:
+    try:
+        return datetime.fromisoformat(str(date)).timestamp()
+    except ValueError:
+        return otherwise
+
+
+def _whole(text: str) -> str:
+    # Half of a character, as of an emoji that was cut, is no text in a form.
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,184 @@
+"""Twilio's REST API, for integrations that write resources instead of forwarding the message.
+
+A write whose outcome is unknown may have been carried out. So a sender that writes looks first whenever its attempt
+`repeats` an earlier one, and the next attempt is put off until what was written can be found.
+"""
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.codes import sentence
+from router.integrations.connection import Response
+from router.integrations.http import FAILURES, REFUSALS, Http, retry_after
+from router.message.twiml import Said, said_of
+from router.settings import Account
+
+TASKROUTER: Final = "https://taskrouter.twilio.com"
+CONVERSATIONS: Final = "https://conversations.twilio.com"
+FLEX: Final = "https://flex-api.twilio.com"
+PROXY: Final = "https://proxy.twilio.com"
+
+# Seconds before what was written without an answer is looked for: TaskRouter does not say how far its lists lag.
+LOOK_AFTER: Final = 5.0
+UNAUTHORIZED: Final = 401
+NOT_FOUND: Final = 404
+PRECONDITION: Final = 412
+
+
+class RestError(AttemptError):
+    """Twilio said no; `code` is its own, 0 for none, and `text` its message, which may hold addresses."""
+
+    def __init__(  # noqa: PLR0913 - each is named at the call
+        self,
+        failure: Failure,
+        reason: str,
+        *,
+        status: int,
+        code: int,
+        text: str,
+        after: float | None,
+        said: Said | None,
+    ) -> None:
+        super().__init__(failure, reason, status=status, retry_after=after, said=said)
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A record, or a page of records, as Twilio's JSON has it."""
+
+    status: int
+    record: Mapping[str, Any] = field(repr=False)
+    etag: str = ""
+
+    def text(self, name: str) -> str:
+        """Return a text of the record, "" for null."""
+        return str(self.record.get(name) or "")
+
+    def rows(self, name: str) -> list[Mapping[str, Any]]:
+        """Return the records of a page."""
+        found = self.record.get(name)
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Reads and writes as an account; `api_url` is ROUTER_TWILIO_API_URL, None for Twilio's own hosts."""
+
+    http: Http
+    api_url: str | None = None
+
+    def get(self, account: Account, url: str, **query: str) -> Reply:
+        """Read a record or a page.
+
+        Raises:
+            RestError: Twilio said no.
+            AttemptError: there is no answer. Nothing was written, so the message may wait.
+
+        """
+        try:
+            return self._call(account, "GET", f"{url}?{urlencode(query, quote_via=quote)}" if query else url)
+        except RestError:
+            raise
+        except AttemptError as error:
+            reason = f"{error.reason}, when it was asked what there is already; nothing was written"
+            raise AttemptError(Failure.REFUSED, reason, unreachable=error.unreachable) from error
+
+    def post(self, account: Account, url: str, form: Mapping[str, str], *, headers: Sequence[str] = ()) -> Reply:
+        """Write a record.
+
+        Raises:
+            RestError: Twilio said no.
+            AttemptError: there is no answer.
+
+        """
+        return self._call(account, "POST", url, urlencode(form).encode(), headers)
+
+    def delete(self, account: Account, url: str) -> None:
+        """Remove a record; one that is gone already is no error. Raises as `post` does."""
+        try:
+            self._call(account, "DELETE", url)
+        except RestError as error:
+            if error.status != NOT_FOUND:
+                raise
+
+    def _call(self, account: Account, method: str, url: str, form: bytes = b"", headers: Sequence[str] = ()) -> Reply:
+        if self.api_url:
+            url = self.api_url.rstrip("/") + "/" + url.partition("://")[2].partition("/")[2]
+        if not account.auth_tokens:
+            raise AttemptError(Failure.PERMANENT, f"account {account.sid} has no auth token for Twilio's REST API")
+        for token in account.auth_tokens[:2]:  # after a rotation at Twilio the next one counts
+            basic = b64encode(f"{account.sid}:{token}".encode()).decode()
+            try:
+                _, response = self.http.request(method, url, form, authorization=f"Basic {basic}", headers=headers)
+            except AttemptError as error:
+                if error.failure is not Failure.UNKNOWN:
+                    raise
+                raise AttemptError(Failure.UNKNOWN, error.reason, retry_after=LOOK_AFTER) from error
+            if response.status != UNAUTHORIZED or not response.complete:
+                break
+        return _judged(url.partition("?")[0], response)
+
+
+def _judged(url: str, response: Response) -> Reply:
+    """Read an answer; raise for one that is no success, or that did not come whole."""
+    status = response.status
+    what = _named(url)
+    if not response.complete:
+        raise AttemptError(Failure.UNKNOWN, f"{what}: the answer did not come whole", retry_after=LOOK_AFTER)
+    try:
+        body = json.loads(response.body) if response.body else {}
+    except ValueError:
+        body = None
+    record = body if isinstance(body, dict) else {}
+    if 200 <= status < 300:  # noqa: PLR2004
+        if body is None or not isinstance(body, dict):
+            raise AttemptError(Failure.UNKNOWN, f"{what} did not answer as Twilio does", retry_after=LOOK_AFTER)
+        return Reply(status, record, response.header(b"etag"))
+    raise _error(what, response, record)
+
+
+def _error(what: str, response: Response, record: Mapping[str, Any]) -> RestError:
+    status = response.status
+    code = record.get("code")
+    code = code if isinstance(code, int) else 0
+    if status in REFUSALS:
+        failure = Failure.REFUSED
+    elif status in FAILURES or status >= 500:  # noqa: PLR2004
+        failure = Failure.FAILED
+    else:
+        failure = Failure.PERMANENT
+    known = sentence(code, status)
+    reason = f"{what} answered {status}{f' ({code})' if code else ''}{f': {known}' if known else ''}"
+    header = response.header(b"retry-after")
+    after = retry_after(header, time.time()) if header else None
+    if failure is Failure.FAILED:
+        after = max(after or 0.0, LOOK_AFTER)
+    return RestError(
+        failure,
+        reason,
+        status=status,
+        code=code,
+        text=str(record.get("message", "")),
+        after=after,
+        said=said_of(response.header(b"content-type"), response.body),
+    )
+
+
+def _named(url: str) -> str:
+    """Name a resource for people: its path, without the base and without a customer's address."""
+    path = url.partition("://")[2].partition("/")[2]
+    return f"Twilio's /{path}"
+
+
+def deadline(attempt: Attempt, started: float) -> None:
+    """Raise when an attempt has less than a second left: nothing more is begun then."""
+    if time.monotonic() - started > attempt.seconds - 1.0:
+        raise AttemptError(Failure.REFUSED, "Twilio is slow: the attempt's time ended between two requests")

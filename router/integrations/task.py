@@ -1,0 +1,180 @@
+"""A TaskRouter task: for desktops of one's own, and for lists of customers to call back.
+
+TaskRouter has no idempotency key. So each task has the message's SID in its attributes (`routerMessageId`), and before
+anything is repeated the router looks for it.
+
+https://www.twilio.com/docs/taskrouter/api/task
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.memory import Memory, recall, remember
+from router.integrations.rest import NOT_FOUND, PRECONDITION, TASKROUTER, Reply, Rest, RestError
+from router.message.inbound import Message
+from router.message.twiml import Answer
+
+# A task in one of these is still of use to its conversation; the others are `completed` and `canceled`.
+OPEN: Final = ("pending", "reserved", "assigned", "wrapping")
+# The newest messages of a task that its attributes name: a replay of one of them changes nothing.
+NAMED: Final = 10
+# Characters of a message's field that a task's attributes may quote.
+QUOTED: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Makes a task for a conversation's first message, and lets it count the others; or makes one for each message."""
+
+    rest: Rest
+    memory: Memory
+
+    def send(self, attempt: Attempt) -> Answer:
+        """Make a task, or update the conversation's open one; see `Sender.send`."""
+        per_conversation = attempt.flow.integration.task_per_conversation
+        made = self._made(attempt) if attempt.repeats else None
+        if made is not None:
+            if per_conversation and made.text("assignment_status") in OPEN:
+                self._keep(attempt, made)
+            return _answer(made.status, f"task {made.text('sid')} was made for it before")
+        if per_conversation:
+            known = recall(self.memory, attempt)
+            if known.get("task") and known.get("workspace") == attempt.flow.integration.workspace_sid:
+                answer = self._update(attempt, known["task"])
+                if answer is not None:
+                    return answer
+        return self._create(attempt, keep=per_conversation)
+
+    def _made(self, attempt: Attempt) -> Reply | None:
+        """Look for the task that an earlier attempt made for the message."""
+        wanted = f"routerMessageId == '{attempt.message.message_sid}'"
+        page = self.rest.get(attempt.account, _tasks(attempt), EvaluateTaskAttributes=wanted)
+        for row in page.rows("tasks"):
+            # An index that does not know the attribute yet must not make other tasks ours.
+            if _attributes(row).get("routerMessageId") == attempt.message.message_sid:
+                return Reply(page.status, row)
+        return None
+
+    def _create(self, attempt: Attempt, *, keep: bool) -> Answer:
+        integration = attempt.flow.integration
+        form = {
+            "Attributes": _json(first_attributes(attempt)),
+            "WorkflowSid": integration.workflow_sid,
+            "TaskChannel": integration.channel,
+            "Timeout": str(integration.timeout),
+            **({"Priority": str(integration.priority)} if integration.priority else {}),
+        }
+        made = self.rest.post(attempt.account, _tasks(attempt), form)
+        if not made.text("sid"):
+            raise AttemptError(Failure.UNKNOWN, "Twilio's answer names no task")
+        if keep:
+            self._keep(attempt, made)
+        return _answer(made.status, f"made task {made.text('sid')}")
+
+    def _keep(self, attempt: Attempt, made: Reply) -> None:
+        workspace = attempt.flow.integration.workspace_sid
+        remember(self.memory, attempt, task=made.text("sid"), workspace=workspace)
+
+    def _update(self, attempt: Attempt, sid: str) -> Answer | None:
+        """Let the conversation's task count the message; None when it is no open task any more."""
+        url, message_sid = f"{_tasks(attempt)}/{sid}", attempt.message.message_sid
+        for _ in range(2):
+            try:
+                task = self.rest.get(attempt.account, url)
+                known = _attributes(task.record)
+                if task.text("assignment_status") not in OPEN or not known:
+                    return None
+                if message_sid in _named(known):
+                    return _answer(task.status, f"task {sid} has it already")
+                headers = [f"If-Match: {task.etag}"] if task.etag and task.etag.isprintable() else []
+                form = {"Attributes": _json(_counted(known, message_sid))}
+                updated = self.rest.post(attempt.account, url, form, headers=headers)
+            except RestError as error:
+                if error.status == NOT_FOUND:
+                    return None
+                if error.status != PRECONDITION:
+                    raise
+            else:
+                return _answer(updated.status, f"updated task {sid}")
+        raise AttemptError(
+            Failure.FAILED,
+            f"task {sid} was changed by other programs twice while it was being updated (412)",
+            status=PRECONDITION,
+        )
+
+
+def first_attributes(attempt: Attempt) -> dict[str, Any]:
+    """Return the attributes of a new task: what desktops expect, and over that the flow's own.
+
+    A value of the flow's own that is exactly `{{Body}}`, or another parameter of the webhook in such braces, is
+    replaced by what the message has.
+    """
+    message, flow = attempt.message, attempt.flow
+    name = message.profile_name or message.from_
+    given: dict[str, Any] = {
+        "channelType": message.channel,
+        "name": name,
+        "from": message.from_,
+        "to": message.to,
+        "customerAddress": message.from_,
+        "customerName": name,
+        "direction": "inbound",
+        "initiatedBy": "customer",
+        "messageSid": message.message_sid,
+    }
+    if attempt.language:
+        given["language"] = attempt.language
+    own = json.loads(flow.integration.task_attributes) if flow.integration.task_attributes else {}
+    given |= {key: _filled(value, message) for key, value in own.items()}
+    # What the router looks for comes last.
+    given["router"] = {"lane": attempt.lane, "flow": flow.sid}
+    given["routerMessageId"] = message.message_sid
+    return _counted(given, message.message_sid)
+
+
+def _filled(value: Any, message: Message) -> Any:
+    if isinstance(value, str) and value.startswith("{{") and value.endswith("}}"):
+        return message.params.get(value[2:-2].strip(), "")[:QUOTED]
+    if isinstance(value, dict):
+        return {key: _filled(each, message) for key, each in value.items()}
+    return value
+
+
+def _counted(attributes: Mapping[str, Any], message_sid: str) -> dict[str, Any]:
+    """Return attributes with one message more."""
+    count = attributes.get("messageCount")
+    return dict(attributes) | {
+        "lastMessageSid": message_sid,
+        "messageCount": (count if isinstance(count, int) else 0) + 1,
+        "routerMessageIds": [*_named(attributes), message_sid][-NAMED:],
+    }
+
+
+def _named(attributes: Mapping[str, Any]) -> list[Any]:
+    found = attributes.get("routerMessageIds")
+    return found if isinstance(found, list) else []
+
+
+def _attributes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a task's attributes; nothing when another program has made something else of them."""
+    try:
+        found = json.loads(str(record.get("attributes") or ""))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    # Half of a character, as of an emoji that was cut, is no text in a form.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace").decode()
+
+
+def _tasks(attempt: Attempt) -> str:
+    return f"{TASKROUTER}/v1/Workspaces/{attempt.flow.integration.workspace_sid}/Tasks"
+
+
+def _answer(status: int, note: str) -> Answer:
+    return Answer(status, "", b"", "", note=note)

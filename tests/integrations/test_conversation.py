@@ -1,0 +1,310 @@
+"""The `conversation` integration, against a local Twilio."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given as drawn
+from hypothesis import settings as tuned
+from hypothesis import strategies as st
+
+from router.flow.flex_flow import FlexFlow
+from router.integrations.base import Attempt, AttemptError, Failure
+from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, TOKEN, flow, settings
+from tests.twilio.desk import LANE, Desk
+from tests.twilio.local import LocalTwilio, busy
+from tests.twilio.wire import Answered, problem
+
+THEIRS, OURS = "+15551230001", "+15551230002"
+WORKSPACE = "WS" + "1" * 32
+ROUTING = json.dumps({"properties": {"workspace_sid": WORKSPACE, "workflow_sid": "WW" + "2" * 32}})
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """A desk whose Twilio has a workspace."""
+    with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
+        twilio.tasks.workspaces[WORKSPACE] = {"WW" + "2" * 32}
+        yield Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url))
+
+
+def to_conversation(capture: str = "auto", *, janitor: bool = False, **more: Any) -> FlexFlow:
+    """Make a flow to Conversations."""
+    return replace(flow("conversation", **more), capture=capture, janitor_enabled=janitor)
+
+
+def later(desk: Desk) -> None:
+    """Let an hour pass since the pair was bound."""
+    for known in desk.kept.found.values():
+        known["bound"] = str(float(known["bound"]) - 3600)
+
+
+def hear(desk: Desk, to: FlexFlow, body: str, **changes: Any) -> Attempt:
+    """Let a customer write: Twilio captures the message if it does, and calls the webhook."""
+    desk.twilio.conversations.receive(THEIRS, OURS, body)
+    return desk.attempt(to, body, **changes)
+
+
+def said(desk: Desk) -> list[str]:
+    """Return what the customer said in all conversations."""
+    return desk.twilio.conversations.said(THEIRS)
+
+
+def test_a_conversation_starts_with_everything_in_its_place(desk: Desk) -> None:
+    """Webhook before binding before message; timers, attributes, the message's own SID, Studio, an Interaction."""
+    to = to_conversation(janitor=True, flow_sid=STUDIO_SID, interaction=ROUTING)
+    note = desk.send(hear(desk, to, "Hola", language="es"))
+    (found,) = desk.twilio.conversations.found.values()
+    form = found["form"]
+    assert (form["Timers.Closed"], form["FriendlyName"]) == ("PT1440M", THEIRS)
+    assert form["UniqueName"] == f"router-{LANE}-SM{1:032x}"
+    assert json.loads(form["Attributes"])["language"] == "es"
+    (message,) = found["messages"]
+    assert (message["author"], message["body"]) == (THEIRS, "Hola")
+    assert json.loads(message["attributes"]) == {"routerMessageId": f"SM{1:032x}"}
+    assert desk.twilio.conversations.studio == [(STUDIO_SID, message["sid"])]
+    (interaction,) = desk.twilio.conversations.interactions
+    assert interaction["channel"]["properties"] == {"media_channel_sid": found["sid"]}
+    assert note == f"started {found['sid']}, added {message['sid']}; Interaction {interaction['sid']}"
+    assert desk.twilio.writes() == [
+        "POST Conversations", "POST Webhooks", "POST Participants", "POST Messages", "POST Interactions"
+    ]  # fmt: skip
+
+
+def test_the_messaging_service_of_the_message_is_pinned(desk: Desk) -> None:
+    """A reply comes from the number that the customer wrote to, through the service that its message came by."""
+    given = desk.attempt(to_conversation())
+    service = "MG" + "3" * 32
+    desk.send(replace(given, message=replace(given.message, messaging_service_sid=service)))
+    assert desk.twilio.forms[1]["MessagingServiceSid"] == service
+
+
+def test_a_webhook_of_ones_own_is_attached(desk: Desk) -> None:
+    """With Integration.Url the Conversation's messages go there; with neither, nothing is attached."""
+    desk.send(hear(desk, to_conversation(url="https://bot.example/in"), "Hola"))
+    (found,) = desk.twilio.conversations.found.values()
+    (webhook,) = found["webhooks"]
+    assert webhook["target"] == "webhook"
+    assert webhook["configuration"] == {
+        "url": "https://bot.example/in", "flow_sid": None, "filters": ["onMessageAdded"]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("capture", ["auto", "always"])
+def test_the_router_stands_aside_once_twilio_captures_the_pair(desk: Desk, capture: str) -> None:
+    """A captured message is said once, by Twilio; the delivery says by which Conversation."""
+    to = to_conversation(capture)
+    desk.send(hear(desk, to, "one"))
+    notes = [desk.send(hear(desk, to, "two"))]
+    later(desk)
+    notes += [desk.send(hear(desk, to, body)) for body in ("three", "four")]
+    (found,) = desk.twilio.conversations.found.values()
+    assert notes == [f"captured by {found['sid']}"] * 3
+    assert said(desk) == ["one", "two", "three", "four"]
+
+
+def test_always_asks_once_in_ten_minutes_only(desk: Desk) -> None:
+    """`Capture=always` believes its memory: no request for most messages."""
+    to = to_conversation("always")
+    desk.send(hear(desk, to, "one"))
+    later(desk)
+    desk.send(hear(desk, to, "two"))
+    before = len(desk.twilio.log)
+    desk.send(hear(desk, to, "three"))
+    assert len(desk.twilio.log) == before
+
+
+def test_never_adds_every_message(desk: Desk) -> None:
+    """Where an account does not capture, `Capture=never` adds each message, and each once over replays."""
+    to = to_conversation("never")
+    sent = [desk.attempt(to, body) for body in ("one", "two", "two")]
+    for each in [*sent, *(replace(each, replay=True) for each in sent)]:
+        desk.send(each)
+    assert said(desk) == ["one", "two", "two"]
+    assert len(desk.twilio.conversations.found) == 1
+
+
+def test_what_came_before_the_pair_was_bound_is_added(desk: Desk) -> None:
+    """Two messages in a row: the second was received before the first one's Conversation captured anything."""
+    to = to_conversation()
+    first, second = hear(desk, to, "ok"), hear(desk, to, "ok")
+    desk.send(first)
+    third = hear(desk, to, "ok")
+    desk.send(second)
+    desk.send(third)
+    assert said(desk) == ["ok", "ok", "ok"]
+
+
+@pytest.mark.parametrize("how", ["closed", "removed", "deleted"])
+def test_an_ended_conversation_frees_the_pair(desk: Desk, how: str) -> None:
+    """Closed, deleted by hand, or its participant removed: the next message starts another Conversation."""
+    to = to_conversation()
+    desk.send(hear(desk, to, "one"))
+    later(desk)
+    (found,) = desk.twilio.conversations.found.values()
+    if how == "closed":
+        found["state"] = "closed"
+    elif how == "removed":
+        found["participants"].clear()
+    else:
+        del desk.twilio.conversations.found[found["sid"]]
+    assert desk.send(hear(desk, to, "two")).startswith("started CH")
+    assert said(desk)[-1] == "two"
+    bound = desk.twilio.conversations.bound(THEIRS, OURS)
+    assert bound is not None
+    assert bound["sid"] != found["sid"]
+
+
+def test_a_message_that_was_captured_before_the_closing_is_not_said_again(desk: Desk) -> None:
+    """Twilio captures it, an agent closes the Conversation, and only then the router looks."""
+    to = to_conversation()
+    desk.send(hear(desk, to, "one"))
+    later(desk)
+    second = hear(desk, to, "bye")
+    next(iter(desk.twilio.conversations.found.values()))["state"] = "closed"
+    assert desk.send(second).startswith("captured by CH")
+    assert said(desk) == ["one", "bye"]
+
+
+@pytest.mark.parametrize("state", ["active", "inactive"])
+def test_a_pair_that_another_program_has_bound_is_used(desk: Desk, state: str) -> None:
+    """The Conversation is found by the participant's address; it captured the message, and gets no Interaction."""
+    other = desk.twilio.conversations.make(THEIRS, OURS, state=state)
+    note = desk.send(hear(desk, to_conversation(interaction=ROUTING), "Hola"))
+    assert note == f"captured by {other['sid']}"
+    assert said(desk) == ["Hola"]
+    assert desk.twilio.writes() == []
+
+
+def test_a_binding_that_is_found_late_is_used_all_the_same(desk: Desk) -> None:
+    """The look-up does not know the pair yet: 50416 names its Conversation, and the one just made is removed."""
+    other = desk.twilio.conversations.make(THEIRS, OURS)
+    answers: Iterator[Answered] = iter([(200, {"conversations": [], "meta": {}}, {})])
+    desk.twilio.fault = lambda name: next(answers, None) if name == "GET ParticipantConversations" else None
+    assert desk.send(hear(desk, to_conversation(), "Hola")) == f"captured by {other['sid']}"
+    assert list(desk.twilio.conversations.found) == [other["sid"]]
+    assert said(desk) == ["Hola"]
+
+
+def test_a_pair_that_is_bound_in_another_service_is_told(desk: Desk) -> None:
+    """The reason names the Conversation and says what to do."""
+    other = desk.twilio.conversations.make(THEIRS, OURS, service="IS" + "1" * 32)
+    with pytest.raises(AttemptError, match=f"bound to {other['sid']}.* close it.*50416") as raised:
+        desk.send(hear(desk, to_conversation(), "Hola"))
+    assert raised.value.failure is Failure.PERMANENT
+    assert list(desk.twilio.conversations.found) == [other["sid"]]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("request_number", range(9))
+@pytest.mark.parametrize("captures", [True, False])
+def test_a_crash_at_any_request_says_nothing_twice(desk: Desk, lost: bool, request_number: int, captures: bool) -> None:
+    """A kill, or a write without an answer, at each step: afterwards all is there once, with the messages after it."""
+    to = to_conversation("auto" if captures else "never", flow_sid=STUDIO_SID, interaction=ROUTING)
+    (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
+    first = hear(desk, to, "one")
+    desk.persist(first)
+    for body in ("two", "three"):
+        desk.persist(hear(desk, to, body) if captures else desk.attempt(to, body))
+    assert said(desk) == ["one", "two", "three"]
+    (found,) = desk.twilio.conversations.found.values()
+    assert len(found["webhooks"]) == len(found["participants"]) == len(desk.twilio.conversations.interactions) == 1
+    assert [flow_sid for flow_sid, _ in desk.twilio.conversations.studio] == [STUDIO_SID] * 3
+
+
+@pytest.mark.parametrize("write", range(4))
+def test_a_store_that_does_not_keep_it_says_nothing_twice(desk: Desk, write: int) -> None:
+    """The memory is lost at each moment: what is at Twilio is found there."""
+    desk.kept.failing = {write}
+    to = to_conversation(flow_sid=STUDIO_SID, interaction=ROUTING)
+    desk.persist(hear(desk, to, "one"))
+    desk.persist(hear(desk, to, "two"))
+    assert said(desk) == ["one", "two"]
+    assert len(desk.twilio.conversations.found) == len(desk.twilio.conversations.interactions) == 1
+
+
+EVENT = st.one_of(
+    st.tuples(st.sampled_from(["ok", "yes", "no"]), st.integers(0, 8), st.sampled_from(["lost", "unsent", ""])),
+    st.just("close"),
+    st.just("later"),
+)
+
+
+@tuned(max_examples=40)
+@drawn(st.lists(EVENT, max_size=6), st.sampled_from(["auto", "never"]))
+def test_whatever_happens_each_message_is_said_once(events: list[Any], capture: str) -> None:
+    """Any order of messages, crashes, closings and time: every message is in one Conversation, once."""
+    with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
+        desk = Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url))
+        to, expected = to_conversation(capture), []
+        for event in events:
+            if event == "close":
+                if bound := twilio.conversations.bound(THEIRS, OURS):
+                    bound["state"] = "closed"
+            elif event == "later":
+                later(desk)
+            else:
+                body, number, how = event
+                if how:
+                    (twilio.lost if how == "lost" else twilio.unsent).add(len(twilio.log) + number)
+                desk.persist(hear(desk, to, body) if capture == "auto" else desk.attempt(to, body))
+                expected.append(body)
+        assert said(desk) == expected
+
+
+def test_an_unanswered_interaction_without_a_workspace_is_not_repeated(desk: Desk) -> None:
+    """It cannot be looked for, so it is not asked for again, and the delivery says so."""
+    to = to_conversation(interaction=json.dumps({"properties": {"queue_sid": "WQ"}}))
+    desk.twilio.lost = {4}
+    failures = desk.persist(hear(desk, to, "Hola"))
+    assert [each.failure for each in failures] == [Failure.UNKNOWN]
+    assert "it is not asked for again" in desk.notes[0]
+    assert len(desk.twilio.conversations.interactions) == 1
+
+
+def test_an_interaction_that_flex_refuses_is_asked_for_again_with_the_replay(desk: Desk) -> None:
+    """The message is in the Conversation, the delivery says what is wrong, and the replay only asks Flex."""
+    given = hear(desk, to_conversation(interaction="{}"), "Hola")
+    with pytest.raises(AttemptError, match=r"45004.*Integration\.Interaction") as raised:
+        desk.send(given)
+    assert raised.value.failure is Failure.PERMANENT
+    desk.send(replace(given, replay=True, flow=to_conversation(interaction=ROUTING)))
+    assert said(desk) == ["Hola"]
+    assert len(desk.twilio.conversations.interactions) == 1
+
+
+def test_five_webhooks_are_told(desk: Desk) -> None:
+    """50361 says that one has to be removed, and nothing was bound."""
+    desk.twilio.fault = lambda name: problem(400, 50361, "…") if name == "POST Webhooks" else None
+    with pytest.raises(AttemptError, match="has five webhooks already") as raised:
+        desk.send(hear(desk, to_conversation(flow_sid=STUDIO_SID), "Hola"))
+    assert raised.value.failure is Failure.PERMANENT
+    assert desk.twilio.conversations.bound(THEIRS, OURS) is None
+
+
+def test_refusals_wait_and_permanent_errors_do_not(desk: Desk) -> None:
+    """429 is a refusal with Twilio's Retry-After; a chat service of another account is permanent."""
+    desk.twilio.fault = lambda _: busy(3)
+    with pytest.raises(AttemptError) as raised:
+        desk.send(hear(desk, to_conversation(), "Hola"))
+    assert (raised.value.failure, raised.value.retry_after) == (Failure.REFUSED, 3)
+    desk.twilio.fault = lambda _: None
+    desk.twilio.conversations.services.clear()
+    with pytest.raises(AttemptError, match=r"20404.*of another account") as raised:
+        desk.send(hear(desk, to_conversation(), "Hola"))
+    assert raised.value.failure is Failure.PERMANENT
+
+
+def test_media_and_places_are_said_as_text(desk: Desk) -> None:
+    """A Conversation takes no media by URL: the URLs are in the text and the attributes; no message is empty."""
+    fields = {"NumMedia": "1", "MediaUrl0": "https://api.twilio.com/ME1", "MediaContentType0": "image/png"}
+    for number, params in enumerate((fields, {"Latitude": "1.5", "Longitude": "2", "Label": "Home"}, {})):
+        given = desk.attempt(to_conversation("never"), "")
+        message = replace(given.message, num_media=int(not number), params={**given.message.params, **params})
+        desk.send(replace(given, message=message))
+    assert said(desk) == ["https://api.twilio.com/ME1", "geo:1.5,2 Home", "(a message without text)"]
+    (found,) = desk.twilio.conversations.found.values()
+    attributes = json.loads(found["messages"][0]["attributes"])
+    assert attributes["media"] == [{"url": "https://api.twilio.com/ME1", "contentType": "image/png"}]

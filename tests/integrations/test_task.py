@@ -1,0 +1,176 @@
+"""The `task` integration, against a local Twilio."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow
+from router.integrations.base import AttemptError, Failure
+from tests.integrations.sending import ACCOUNT_SID, FLOW_SID, TOKEN, flow, settings
+from tests.twilio.desk import LANE, Desk
+from tests.twilio.local import LocalTwilio, busy
+from tests.twilio.wire import problem
+
+WORKSPACE = "WS" + "1" * 32
+WORKFLOW = "WW" + "2" * 32
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    """A desk whose Twilio has one workspace."""
+    with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
+        twilio.tasks.workspaces[WORKSPACE] = {WORKFLOW}
+        yield Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url))
+
+
+def to_task(**more: Any) -> FlexFlow:
+    """Make a flow to the workspace."""
+    return flow("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW, **more)
+
+
+def test_a_task_has_what_desktops_expect_under_the_flows_own(desk: Desk) -> None:
+    """Names, addresses, language and SIDs; the flow's JSON wins, fills in fields, and cannot hide the router's own."""
+    own = {"name": "VIP", "said": "{{Body}}", "routerMessageId": "mine", "skills": ["es"]}
+    to = to_task(task_attributes=json.dumps(own), channel="sms", timeout=3600, priority=5)
+    assert desk.send(desk.attempt(to, "Hola 👋", language="es-MX")) == f"made task WT{0:032x}"
+    (attributes,) = desk.tasks
+    sid = f"SM{1:032x}"
+    assert attributes == {
+        "channelType": "sms", "name": "VIP", "from": "+15551230001", "to": "+15551230002",
+        "customerAddress": "+15551230001", "customerName": "+15551230001", "direction": "inbound",
+        "initiatedBy": "customer", "messageSid": sid, "language": "es-MX", "said": "Hola 👋", "skills": ["es"],
+        "router": {"lane": LANE, "flow": FLOW_SID}, "routerMessageId": sid, "lastMessageSid": sid, "messageCount": 1,
+        "routerMessageIds": [sid],
+    }  # fmt: skip
+    (task,) = desk.twilio.tasks.tasks.values()
+    assert (task["task_channel_unique_name"], task["timeout"], task["priority"]) == ("sms", 3600, 5)
+
+
+def test_a_conversation_has_one_open_task_which_counts_its_messages(desk: Desk) -> None:
+    """The second message updates the first one's task; once that is completed, the third makes another."""
+    to = to_task()
+    for body in ("one", "two"):
+        desk.send(desk.attempt(to, body))
+    assert [(each["messageCount"], each["lastMessageSid"]) for each in desk.tasks] == [(2, f"SM{2:032x}")]
+    next(iter(desk.twilio.tasks.tasks.values()))["assignment_status"] = "completed"
+    desk.send(desk.attempt(to, "three"))
+    assert [each["messageCount"] for each in desk.tasks] == [2, 1]
+
+
+def test_each_message_is_a_task_where_the_flow_says_so(desk: Desk) -> None:
+    """With TaskPerConversation=false there are as many tasks as messages."""
+    for _ in range(3):
+        desk.send(desk.attempt(to_task(task_per_conversation=False)))
+    assert [each["messageCount"] for each in desk.tasks] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_task_that_another_program_changes_is_read_again_once(desk: Desk, times: int) -> None:
+    """If-Match protects what was written meanwhile: after 412 the task is read again, and then it is a failure."""
+    to, raced = to_task(), iter(range(times))
+    desk.send(desk.attempt(to))
+    (task,) = desk.twilio.tasks.tasks.values()
+
+    def race(request: str) -> None:
+        if request == "POST Tasks" and next(raced, None) is not None:
+            task["attributes"] = json.dumps(json.loads(task["attributes"]) | {"note": "by an agent"})
+            desk.twilio.tasks.touch(task)
+
+    desk.twilio.fault = race
+    if times == 1:
+        desk.send(desk.attempt(to))
+        assert (desk.tasks[0]["note"], desk.tasks[0]["messageCount"]) == ("by an agent", 2)
+    else:
+        with pytest.raises(AttemptError, match="changed by other programs twice") as raised:
+            desk.send(desk.attempt(to))
+        assert raised.value.failure is Failure.FAILED
+        assert desk.tasks[0]["messageCount"] == 1
+
+
+@pytest.mark.parametrize("per_conversation", [True, False])
+@pytest.mark.parametrize("already", [0, 1])
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("request_number", range(3))
+def test_an_unanswered_request_makes_no_second_task(
+    desk: Desk, per_conversation: bool, already: int, lost: bool, request_number: int
+) -> None:
+    """Whichever request is not answered, carried out or not, the next attempt ends with each message counted once."""
+    to = to_task(task_per_conversation=per_conversation)
+    for _ in range(already):
+        desk.send(desk.attempt(to))
+    (desk.twilio.lost if lost else desk.twilio.unsent).add(len(desk.twilio.log) + request_number)
+    given = desk.attempt(to)
+    for failed in desk.persist(given):
+        assert failed.failure is Failure.REFUSED or (failed.failure is Failure.UNKNOWN and failed.retry_after == 5)
+    assert sum(each["messageCount"] for each in desk.tasks) == already + 1
+    assert len(desk.tasks) == (1 if per_conversation else already + 1)
+
+
+def test_a_task_is_found_although_the_store_forgot_it(desk: Desk) -> None:
+    """The task is made, and the store does not keep it: the next attempt finds it, and the next message updates it."""
+    desk.kept.failing = {0}
+    to = to_task()
+    given = desk.attempt(to)
+    with pytest.raises(AttemptError, match="the store did not keep"):
+        desk.send(given)
+    assert desk.send(desk.attempt(to, sid=given.message.message_sid, number=2)).endswith("was made for it before")
+    desk.send(desk.attempt(to))
+    assert [each["messageCount"] for each in desk.tasks] == [2]
+
+
+def test_a_replay_says_nothing_twice(desk: Desk) -> None:
+    """Replayed, a message is found in its task's attributes, whether it made the task or was counted by it."""
+    to = to_task()
+    first, second = desk.attempt(to), desk.attempt(to)
+    for each in (first, second):
+        desk.send(each)
+    for each in (first, second):
+        desk.send(desk.attempt(to, sid=each.message.message_sid, replay=True))
+    assert [each["messageCount"] for each in desk.tasks] == [2]
+
+
+REFUSALS = {
+    "too many requests": (busy(7), Failure.REFUSED, "answered 429 (20429): too many requests"),
+    "not available": (problem(503, 20503, "…"), Failure.REFUSED, "Twilio is not available"),
+    "an error at Twilio": (problem(500, 20500, "…"), Failure.FAILED, "an error at Twilio"),
+    "no such workspace": (problem(404, 20404, "…"), Failure.PERMANENT, "no such resource in this account"),
+    "no right": (problem(403, 20403, "…"), Failure.PERMANENT, "the account has no access"),
+    "not authorized": (problem(401, 20003, "Authenticate"), Failure.PERMANENT, "auth token is not accepted"),
+    "bad attributes": (problem(400, 20001, "…"), Failure.PERMANENT, "a parameter is not accepted"),
+    "unknown to us": (problem(400, 99999, "…"), Failure.PERMANENT, "answered 400 (99999)"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_twilio_refuses_is_told_with_its_code(desk: Desk, name: str) -> None:
+    """Each kind of refusal is of its kind of failure, with a reason in words and what Twilio said beside it."""
+    answered, failure, reason = REFUSALS[name]
+    desk.twilio.fault = lambda _: answered
+    with pytest.raises(AttemptError) as raised:
+        desk.send(desk.attempt(to_task()))
+    assert (raised.value.failure, raised.value.status) == (failure, answered[0])
+    assert reason in raised.value.reason
+    assert raised.value.said is not None
+    if name == "too many requests":
+        assert raised.value.retry_after == 7
+
+
+def test_the_next_auth_token_counts_after_a_rotation(desk: Desk) -> None:
+    """A 401 is answered by the account's second token, once."""
+    desk.twilio.tokens = {"the-token-to-come"}
+    assert desk.send(desk.attempt(to_task())).startswith("made task")
+
+
+def test_many_refusals_in_a_row_lose_nothing(desk: Desk) -> None:
+    """After 20 answers of 429 the task is made, once."""
+    given = desk.attempt(to_task())
+    desk.twilio.fault = lambda _: busy()
+    for number in range(1, 21):
+        with pytest.raises(AttemptError) as raised:
+            desk.send(desk.attempt(to_task(), sid=given.message.message_sid, number=number))
+        assert raised.value.failure is Failure.REFUSED
+    desk.twilio.fault = lambda _: None
+    desk.send(desk.attempt(to_task(), sid=given.message.message_sid, number=21))
+    assert len(desk.tasks) == 1

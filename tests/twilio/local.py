@@ -1,0 +1,84 @@
+"""A Twilio on loopback that does what its pages say of TaskRouter, Conversations, Interactions and Proxy.
+
+It stands at the far end only. What its answers are like is held against the official client (test_official_client).
+"""
+
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.e2e.twilio_rest import TwilioRest, _basic, _error
+from tests.twilio.conversations import Conversations
+from tests.twilio.proxy_sessions import ProxySessions
+from tests.twilio.task_router import TaskRouter
+from tests.twilio.wire import Answered, Record, problem
+
+
+class LocalTwilio(TwilioRest):
+    """An account at Twilio with these products too.
+
+    `log` has every request to them, as `POST Participants`. `fault` is asked before each: it returns an answer to give
+    instead, or None; `lost` has the numbers of requests that are carried out and never answered, `unsent` of those that
+    are neither.
+    """
+
+    def __init__(self, account_sid: str, *tokens: str) -> None:
+        self.tasks = TaskRouter(account_sid)
+        self.conversations = Conversations(account_sid)
+        self.sessions = ProxySessions(account_sid)
+        self.log: list[str] = []
+        self.forms: list[Record] = []
+        self.lost: set[int] = set()
+        self.unsent: set[int] = set()
+        self.fault: Callable[[str], Answered | None] = lambda _: None
+        self.conversations.on_interaction = self.tasks.of_interaction
+        super().__init__(account_sid, *tokens)
+
+    def respond(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Record | None, dict[str, str]]:
+        """Answer for these products, and as before for the others."""
+        parts = urlsplit(target)
+        form = dict(parse_qsl(body.decode() if body else parts.query, keep_blank_values=True))
+        authorized = headers.get("Authorization") in {_basic(self.account_sid, token) for token in self.tokens}
+        number, name = len(self.log), f"{method} {_resource(parts.path)}"
+        if authorized and number in self.unsent and _ours(parts.path):
+            self.log.append(name)
+            self.forms.append(form)
+            return 0, None, {}
+        if authorized and _ours(parts.path) and (instead := self.fault(name)):
+            self.log.append(name)
+            self.forms.append(form)
+            return instead
+        for product in (self.tasks, self.conversations, self.sessions):
+            if not authorized:
+                break
+            answered = product.route(method, parts.path, form, headers)
+            if answered is not None:
+                self.log.append(name)
+                self.forms.append(form)
+                return (0, None, {}) if number in self.lost else answered
+        if not authorized and _ours(parts.path):
+            return *_error(401, 20003, "Authenticate"), {}
+        return super().respond(method, target, body, headers)
+
+    def writes(self) -> list[str]:
+        """Return the requests that change something."""
+        return [each for each in self.log if not each.startswith("GET ")]
+
+
+def busy(seconds: int = 1) -> Answered:
+    """Answer that there are too many requests."""
+    return problem(429, 20429, "Too Many Requests", Retry_After=str(seconds))
+
+
+def _ours(path: str) -> bool:
+    return _resource(path) in {
+        "Tasks", "Workspaces", "Workflows", "Conversations", "Participants", "Messages", "Webhooks", "Interactions",
+        "ParticipantConversations", "Sessions",
+    } and not path.startswith("/2010")  # fmt: skip
+
+
+def _resource(path: str) -> str:
+    """Name a path's resource: the last part of it that is no SID or name."""
+    named = [part for part in path.split("/") if part[:1].isupper() and not part[2:3].isdigit() and len(part) != 34]
+    return named[-1] if named else path
