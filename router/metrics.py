@@ -1,6 +1,6 @@
 """What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time.
 
-Figures that are read from the store at scrape time are in `router.web.health`.
+Figures that are read from the store at scrape time are in `router.web.figures`.
 """
 
 import os
@@ -21,26 +21,49 @@ if _name := os.environ.pop(NAME, None):
 # Around the deadlines that matter: 2.5 s for a 503, 10 s for a relayed answer, 15 s for Twilio, 22 s for an attempt.
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 22)
 
-WEBHOOKS: Final = Counter("router_webhooks", "Webhooks by channel of the path and answer given.", ["channel", "answer"])
+WEBHOOKS: Final = Counter(
+    "router_webhooks",
+    "Webhooks, by the channel of their path and by the answer: accepted, duplicate, unrouted, status_callback, expired "
+    "(all of these are a 200), or another HTTP status.",
+    ["channel", "answer"],
+)
 SIGNATURES: Final = Counter(
-    "router_signatures", "Valid signatures by account and by which of its keys matched.", ["account_sid", "key"]
+    "router_signatures",
+    "Valid signatures, by account and by which of its keys matched, as auth_token[0].",
+    ["account_sid", "key"],
 )
-ANSWERED: Final = Histogram("router_answer_seconds", "From a webhook's arrival to its answer.", buckets=_SECONDS)
+ANSWERED: Final = Histogram("router_answer_seconds", "Time from a webhook's arrival to its answer.", buckets=_SECONDS)
 ATTEMPTS: Final = Counter(
-    "router_attempts", "Attempts at delivery by what followed.", ["integration_type", "target", "outcome", "failure"]
+    "router_attempts",
+    "Attempts at delivery, by what became of the message, and by how the attempt failed: refused, failed, unknown or "
+    "permanent, or nothing. A process names 1,000 targets, and calls all others “others”.",
+    ["integration_type", "target", "outcome", "failure"],
 )
-ATTEMPTED: Final = Histogram("router_attempt_seconds", "Time of an attempt.", ["integration_type"], buckets=_SECONDS)
+ATTEMPTED: Final = Histogram(
+    "router_attempt_seconds", "Time that an attempt takes.", ["integration_type"], buckets=_SECONDS
+)
 MATCH_FAILED: Final = Counter(
-    "router_match_failed", "Match expressions that could not be evaluated.", ["flex_flow_sid"]
+    "router_match_failed",
+    "Match expressions that had no value for a message, which the flow then did not take. A process names 1,000 flows.",
+    ["flex_flow_sid"],
 )
 RECOVERED: Final = Counter(
     "router_recovered",
-    "Messages fetched from Twilio after an outage, by what became of them.",
+    "Messages that Twilio received during an outage, by what became of them: accepted, duplicate or reported.",
     ["result"],
 )
-SLOTS: Final = Gauge("router_slots_in_use", "Attempts under way.", multiprocess_mode="livesum")
-BREAKERS: Final = Gauge("router_breakers_open", "Targets whose breaker is open.", multiprocess_mode="livesum")
+SLOTS: Final = Gauge(
+    "router_slots_in_use", "Attempts under way, of ROUTER_DELIVERIES in each process.", multiprocess_mode="livesum"
+)
+BREAKERS: Final = Gauge(
+    "router_breakers_open",
+    "Targets whose circuit breaker is open; a target counts once for each process.",
+    multiprocess_mode="livesum",
+)
 WAITING: Final = Gauge("router_views_waiting", "Webhooks that wait for a target's answer.", multiprocess_mode="livesum")
+ALL: Final = (
+    WEBHOOKS, SIGNATURES, ANSWERED, ATTEMPTS, ATTEMPTED, MATCH_FAILED, RECOVERED, SLOTS, BREAKERS, WAITING,
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

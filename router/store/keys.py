@@ -9,8 +9,8 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     key                   | whose   | what for, and its end
     message:{b}:AC:SM     | account | A message, what became of it, and that a second one is a duplicate.
                           |         | ROUTER_DELIVERED_HOURS (delivered, redirected) or ROUTER_RETENTION_DAYS after it
-                          |         | is done, which its ValidityPeriod sees to; in a paused flow, when the flow goes on; when
-                          |         | it is held, once it is released
+                          |         | is done, which its ValidityPeriod sees to; in a paused flow, when the flow goes
+                          |         | on; held, when it is released
     taken:{b}:AC:<digits> | account | That a message was taken, for longer than its record, so that a recorded request
                           |         | cannot be sent again. After 30 to 60 days
     lane:{b}:<lane>       | account | The order of a conversation's messages. The last of them is done

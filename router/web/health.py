@@ -2,18 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from flask import Blueprint, Response, json
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import REGISTRY, Collector
+from prometheus_client.registry import REGISTRY
 
 from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
+from router.web.figures import StoreFigures
 
 # /metrics needs no password, and with thousands of accounts a scrape costs a good part of a second. So scrapes may use
 # this part of a process's time, after a reserve of so many seconds; a scrape beyond that gets the last one's text.
@@ -44,50 +44,6 @@ class Scrapes:
             self._text = self._make()
             self._used += self._clock()[0] - used
         return self._text
-
-
-class StoreFigures(Collector):
-    """Metrics of the messages that wait in the store, read at each scrape."""
-
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self._settings = settings
-        self._store = store
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield nothing but `router_store_up 0` when the store does not answer."""
-        up = GaugeMetricFamily("router_store_up", "Whether the store answered this scrape.")
-        try:
-            backlogs = [self._store.deliveries.backlog(tag) for tag in self._store.buckets]
-            counts = {account.sid: self._store.deliveries.counts(account.sid) for account in self._settings.accounts}
-        except StoreUnavailable:
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
-        yield up
-        yield GaugeMetricFamily(
-            "router_lanes", "Conversations with messages not done yet.", sum(each.lanes for each in backlogs)
-        )
-        yield GaugeMetricFamily(
-            "router_lanes_due",
-            "Conversations whose head is due and whose flow is not paused.",
-            sum(each.due for each in backlogs),
-        )
-        yield GaugeMetricFamily(
-            "router_oldest_due_seconds",
-            "How long the conversation that is due longest has waited.",
-            max((each.oldest for each in backlogs), default=0),
-        )
-        messages = GaugeMetricFamily("router_messages_kept", "Messages on record.", labels=["account_sid"])
-        queued = GaugeMetricFamily("router_queued", "Messages not done yet.", labels=["account_sid"])
-        undelivered = GaugeMetricFamily("router_undelivered", "Undelivered messages kept.", labels=["account_sid"])
-        unrouted = GaugeMetricFamily("router_unrouted", "Unrouted messages kept.", labels=["account_sid"])
-        for sid, count in counts.items():
-            messages.add_metric([sid], count.kept)
-            queued.add_metric([sid], count.queued)
-            undelivered.add_metric([sid], count.undelivered)
-            unrouted.add_metric([sid], count.unrouted)
-        yield from (messages, queued, undelivered, unrouted)
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:

@@ -10,7 +10,9 @@ from router.cli import COMMANDS, summary
 from router.flow import file as flow_file
 from router.flow.parameter import FIELDS
 from router.match import FUNCTIONS, VARIABLES
+from router.metrics import ALL
 from router.settings import table
+from router.web.figures import FIGURES
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,11 +63,31 @@ def match_functions() -> str:
     return _table(("Function", "Says"), ((f"`{each.written}`", each.help) for each in FUNCTIONS))
 
 
+def metrics() -> str:
+    """Return the table of the metrics."""
+    counted = (
+        (
+            f"{each._name}_total" if each._type == "counter" else each._name,
+            each._type,
+            each._labelnames,
+            each._documentation,
+        )
+        for each in ALL
+    )
+    read = ((each.name, "gauge", each.labels, each.help) for each in FIGURES)
+    rows = sorted((*counted, *read))
+    return _table(
+        ("Metric", "Type", "Labels", "Meaning"),
+        ((f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), text) for name, kind, labels, text in rows),
+    )
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "settings": ("README.md", settings),
     "file-settings": ("README.md", file_settings),
     "commands": ("README.md", commands),
     "flow-parameters": ("docs/flex-flows.md", flow_parameters),
+    "metrics": ("docs/operations.md", metrics),
     "match-variables": ("docs/matching.md", match_variables),
     "match-functions": ("docs/matching.md", match_functions),
 }

@@ -1,11 +1,13 @@
 """`/healthz`, `/readyz` and `/metrics`: alive, able to take messages, and every figure that was promised."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.architecture.readme import written
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import Gate, Reply, World
 from tests.integrations.target import Target, answer, in_turn
@@ -21,6 +23,9 @@ PROMISED: Final = {
     "breakers": ("router_breakers_open", set()),
     "views that wait": ("router_views_waiting", set()),
     "oldest due": ("router_oldest_due_seconds", set()),
+    "oldest": ("router_oldest_seconds", set()),
+    "oldest of an account": ("router_account_oldest_seconds", {"account_sid"}),
+    "the store's clock": ("router_store_clock_ahead_seconds", set()),
     "queued": ("router_queued", {"account_sid"}),
     "unrouted": ("router_unrouted", {"account_sid"}),
     "undelivered": ("router_undelivered", {"account_sid"}),
@@ -64,6 +69,41 @@ _KEPT: Final = ("router_queued", "router_unrouted", "router_undelivered")
 
 def _changes(world: World, before: dict[str, float]) -> dict[str, float]:
     return {name: world.metric(name, account_sid=ACCOUNT) - value for name, value in before.items()}
+
+
+def test_every_figure_is_documented(world: World) -> None:
+    """Whatever /metrics shows of the router is in the table of docs/operations.md."""
+    text = world.send("GET", "/metrics", b"", {}).body.decode()
+    families = [each for each in text_string_to_metric_families(text) if each.name.startswith("router_")]
+    names = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+    documented = set(re.findall(r"^\| `(router_\w+)` \| (?:counter|gauge|histogram)", written("metrics"), re.MULTILINE))
+    assert names <= documented
+    assert len(names) > 12
+
+
+def test_the_oldest_message_is_told_by_account_and_target(world: World) -> None:
+    """One that is tried again and again grows older, though never due for long; held or paused it does not count."""
+    with Target({"/hook": answer(503, Retry_After="5000")}) as target:
+        flow, origin = world.flow(target.url("/hook"), response="accept"), target.url("").rstrip("/")
+        sid = world.text(flow).sid
+        wait_until(lambda: world.delivery(sid)["history"], what="it waits for its retry")
+        world.pass_time(300)
+
+        def oldest() -> float:
+            return world.metric("router_target_oldest_seconds", account_sid=ACCOUNT, target=origin)
+
+        assert 300 <= oldest() < 310
+        assert 300 <= world.metric("router_account_oldest_seconds", account_sid=ACCOUNT) < 310
+        assert 300 <= world.metric("router_oldest_seconds") < 310
+        assert world.metric("router_oldest_due_seconds") < 10
+        assert world.rest("POST", f"/v1/Deliveries/{sid}", {"Held": "true"}).status == 200
+        assert oldest() == 0
+        assert world.rest("POST", f"/v1/Deliveries/{sid}", {"Held": "false"}).status == 200
+        assert oldest() < 10
+        world.change(flow, paused=True)
+        world.pass_time(300)
+        assert oldest() == 0
+        world.rest("POST", f"/v1/Deliveries/{sid}", {"Status": "canceled"})
 
 
 def test_slots_and_views_are_figures_of_now(world: World) -> None:

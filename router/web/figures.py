@@ -1,0 +1,109 @@
+"""The metrics that are read from the store at each scrape: the messages that wait, and those that need a person."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from router.errors import StoreUnavailable
+from router.settings import Settings
+from router.store import Store
+
+# Targets that have a figure of their own, those first whose messages are oldest: each one is a series in Prometheus.
+TARGETS_MOST: Final = 100
+
+_Samples: TypeAlias = Mapping[tuple[str, ...], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A gauge: its name, what it says, and its labels."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    def family(self, samples: _Samples) -> GaugeMetricFamily:
+        """Write it for Prometheus."""
+        family = GaugeMetricFamily(self.name, self.help, labels=self.labels)
+        for values, value in samples.items():
+            family.add_metric(values, value)
+        return family
+
+
+UP: Final = Figure(
+    "router_store_up", "Whether the store answered this scrape. If it did not, it is the only one of these."
+)
+AHEAD: Final = Figure(
+    "router_store_clock_ahead_seconds",
+    "By how much the store's clock is ahead of the time that messages wait by: not near 0 after it was set.",
+)
+LANES: Final = Figure("router_lanes", "Conversations with messages not done yet.")
+DUE: Final = Figure("router_lanes_due", "Conversations whose next message is due and whose flow is not paused.")
+OLDEST_DUE: Final = Figure(
+    "router_oldest_due_seconds", "How long the next message has been due in the conversation that is due longest."
+)
+OLDEST: Final = Figure(
+    "router_oldest_seconds",
+    "Age of the oldest message that waits or is being sent. Held ones, and those of paused flows, do not count.",
+)
+OLDEST_OF_ACCOUNT: Final = Figure(
+    "router_account_oldest_seconds", "`router_oldest_seconds` of each account.", ("account_sid",)
+)
+OLDEST_OF_TARGET: Final = Figure(
+    "router_target_oldest_seconds",
+    f"`router_oldest_seconds` of each target of an account, for the {TARGETS_MOST} with the oldest messages.",
+    ("account_sid", "target"),
+)
+KEPT: Final = Figure("router_messages_kept", "Messages on record.", ("account_sid",))
+QUEUED: Final = Figure("router_queued", "Messages not done yet.", ("account_sid",))
+UNDELIVERED: Final = Figure("router_undelivered", "Undelivered messages on record.", ("account_sid",))
+UNROUTED: Final = Figure("router_unrouted", "Unrouted messages on record.", ("account_sid",))
+FIGURES: Final = (
+    UP, AHEAD, LANES, DUE, OLDEST_DUE, OLDEST, OLDEST_OF_ACCOUNT, OLDEST_OF_TARGET, KEPT, QUEUED, UNDELIVERED, UNROUTED,
+)  # fmt: skip
+
+
+class StoreFigures(Collector):
+    """Reads the figures from the store, at each scrape."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield nothing but `router_store_up 0` when the store does not answer."""
+        try:
+            found = self._read()
+        except StoreUnavailable:
+            yield UP.family({(): 0})
+            return
+        for figure in FIGURES:
+            yield figure.family(found[figure])
+
+    def _read(self) -> Mapping[Figure, _Samples]:
+        log, sids = self._store.deliveries, [account.sid for account in self._settings.accounts]
+        backlogs = [log.backlog(tag) for tag in self._store.buckets]
+        counts = {sid: log.counts(sid) for sid in sids}
+        ages = [log.ages(tag) for tag in self._store.buckets]
+        oldest = {key: age for each in ages for key, age in each.oldest.items()}
+        of_account: dict[str, float] = {}
+        for (sid, _), age in oldest.items():
+            of_account[sid] = max(age, of_account.get(sid, 0))
+        longest = sorted(oldest.items(), key=lambda pair: -pair[1])[:TARGETS_MOST]
+        return {
+            UP: {(): 1},
+            AHEAD: {(): max((each.ahead for each in ages), key=abs, default=0)},
+            LANES: {(): sum(each.lanes for each in backlogs)},
+            DUE: {(): sum(each.due for each in backlogs)},
+            OLDEST_DUE: {(): max((each.oldest for each in backlogs), default=0)},
+            OLDEST: {(): max(oldest.values(), default=0)},
+            OLDEST_OF_ACCOUNT: {(sid,): of_account.get(sid, 0) for sid in sids},
+            OLDEST_OF_TARGET: dict(longest),
+            KEPT: {(sid,): count.kept for sid, count in counts.items()},
+            QUEUED: {(sid,): count.queued for sid, count in counts.items()},
+            UNDELIVERED: {(sid,): count.undelivered for sid, count in counts.items()},
+            UNROUTED: {(sid,): count.unrouted for sid, count in counts.items()},
+        }
