@@ -14,6 +14,7 @@ from typing import Any, Final
 from router.errors import InvalidFlow
 from router.flow.flex_flow import FlexFlow, address_sid, from_parameters, to_resource
 from router.flow.kind import Choice, Kind
+from router.message.address import WEB
 
 # Twilio's type to our channel type; we have three that Twilio has not for flows, which are custom channels.
 _CHANNELS: Final = {
@@ -90,7 +91,7 @@ def to_address(flow: FlexFlow, base_url: str) -> dict[str, Any]:
         "sid": sid,
         "account_sid": flow.account_sid,
         "type": type_of(flow),
-        "address": flow.contact_identity,
+        "address": flow.contact_identity.removeprefix(f"{WEB}:"),
         "friendly_name": flow.friendly_name or None,
         "address_country": extra.get("address_country"),
         "auto_creation": creation,

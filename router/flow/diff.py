@@ -161,11 +161,16 @@ def _exactly(flow: FlexFlow) -> Hashable:
 
 
 def _named(flow: FlexFlow) -> Hashable:
-    return *address_of(flow), flow.friendly_name
+    return *_place(flow), flow.friendly_name
 
 
 def _alike(flow: FlexFlow) -> Hashable:
-    return *address_of(flow), flow.language, flow.match
+    return *_place(flow), flow.language, flow.match
+
+
+def _place(flow: FlexFlow) -> tuple[str, ...]:
+    """Return a flow's address; of a web flow that has its own, whose SID a file need not know, the flow's name."""
+    return (flow.channel_type, "", flow.friendly_name) if flow.has_own_address else address_of(flow)
 
 
 def _merged(before: FlexFlow, wanted: FileFlow) -> FlexFlow:
@@ -173,8 +178,17 @@ def _merged(before: FlexFlow, wanted: FileFlow) -> FlexFlow:
     integration = wanted.flow.integration
     if "integration.signing_key" not in wanted.given and integration.type == before.integration.type:
         integration = replace(integration, signing_key=before.integration.signing_key)
+    web_chat = wanted.flow.web_chat
+    if "web_chat.identity_secret" not in wanted.given:
+        web_chat = replace(web_chat, identity_secret=before.web_chat.identity_secret)
     return replace(
-        wanted.flow, sid=before.sid, date_created=before.date_created, extra=before.extra, integration=integration
+        wanted.flow,
+        sid=before.sid,
+        contact_identity=before.contact_identity if wanted.flow.has_own_address else wanted.flow.contact_identity,
+        date_created=before.date_created,
+        extra=before.extra,
+        integration=integration,
+        web_chat=web_chat,
     )
 
 

@@ -3,6 +3,7 @@
 A file holds one `[[flow]]` table for each flow, with the names of the JSON resource; missing keys have their defaults.
 """
 
+import json
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _KEYS: Final = {each.wire: each.key for each in FIELDS}
 # What is written down of every flow.
 ALWAYS: Final = ("FriendlyName", "ChannelType", "ContactIdentity", "IntegrationType")
 _OWN_KEYS: Final = ("sid", "account_sid")
+# The tables in a flow's own, each with one of its keys; and the keys whose value may be written as TOML or as JSON.
+_TABLES: Final = {"integration": "url", "web_chat": "language"}
+_JSON: Final = ("web_chat.form", "web_chat.greeting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +142,13 @@ def _flat(table: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str
     """Return the keys of an entry, dotted, with values as a form has them; and what is wrong."""
     flat: dict[str, str] = {}
     wrong = []
-    nested = table.get("integration", {})
-    given = {key: value for key, value in table.items() if key != "integration"}
-    if isinstance(nested, dict):
-        given |= {f"integration.{key}": value for key, value in nested.items()}
-    else:
-        wrong.append(("integration", "not a table; write integration.url = …"))
+    given = {key: value for key, value in table.items() if key not in _TABLES}
+    for name, example in _TABLES.items():
+        nested = table.get(name, {})
+        if isinstance(nested, dict):
+            given |= {f"{name}.{key}": value for key, value in nested.items()}
+        else:
+            wrong.append((name, f"not a table; write {name}.{example} = …"))
     known = (*_OWN_KEYS, *_FIELDS)
     for key, value in given.items():
         if key not in known:
@@ -151,7 +156,7 @@ def _flat(table: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str
             wrong.append((key, f"no such key{f'; did you mean {near[0]}?' if near else ''}"))
             continue
         try:
-            flat[key] = _written(value)
+            flat[key] = json.dumps(value) if key in _JSON and isinstance(value, list | dict) else _written(value)
         except ValueError as error:
             wrong.append((key, str(error)))
     return flat, wrong
@@ -179,8 +184,13 @@ def _wrong_sids(flat: Mapping[str, str], account_sid: str) -> list[tuple[str, st
 def _unused(flow: FlexFlow, flat: Mapping[str, str]) -> list[tuple[str, str]]:
     """Find keys that the integration's type does not use: in a flow file they are an error."""
     kind = flow.integration.type
-    keys = (each.key for each in FIELDS if each.key in flat and not each.used_by(kind))
-    return [(key, f"is not used when integration_type is {kind}") for key in keys]
+    unused = []
+    for each in FIELDS:
+        if each.key in flat and each.channels and flow.channel_type not in each.channels:
+            unused.append((each.key, f"is not used when channel_type is {flow.channel_type}"))
+        elif each.key in flat and not each.used_by(kind, flow.channel_type):
+            unused.append((each.key, f"is not used when integration_type is {kind}"))
+    return unused
 
 
 def _given_twice(loaded: Sequence[FileFlow]) -> list[Problem]:

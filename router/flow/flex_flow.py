@@ -24,7 +24,8 @@ from router.flow.parameter import (
     default_response,
     default_retry_policy,
 )
-from router.message.address import canonical, channel_of
+from router.flow.web_chat import WebChat
+from router.message.address import WEB, canonical, channel_of
 from router.sid import is_sid
 from router.url import origin
 
@@ -38,6 +39,7 @@ __all__ = [
     "from_parameters",
     "from_record",
     "is_given",
+    "own_address",
     "to_record",
     "to_resource",
     "value_of",
@@ -46,6 +48,7 @@ __all__ = [
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 # They need the chat to be a Conversation at Twilio, or a channel of Proxy.
 _NOT_FOR_WEB: Final = ("proxy", "studio", "conversation")
+_NO_WEB_CHAT: Final = WebChat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class FlexFlow:
     migrate_percent: int = 0
     paused: bool = False
     fallback_twiml: str = ""
+    test_page: bool = True
+    web_chat: WebChat = _NO_WEB_CHAT
     date_created: int = 0
     date_updated: int = 0
     extra: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
@@ -127,7 +132,7 @@ class FlexFlow:
         kind = self.integration.type
         if kind not in INTEGRATION_TYPES:
             return f"goes to {kind}, which this version does not know"
-        if self.channel_type == "web" and kind in _NOT_FOR_WEB:
+        if self.channel_type == WEB and kind in _NOT_FOR_WEB:
             return f"goes to {kind}, which this version cannot deliver web chats to"
         return ""
 
@@ -135,6 +140,11 @@ class FlexFlow:
     def is_held(self) -> bool:
         """Say whether its messages wait until it is changed: it is paused, or this version cannot deliver to it."""
         return self.paused or bool(self.undeliverable)
+
+    @property
+    def has_own_address(self) -> bool:
+        """Say whether its web address is that of no other flow: it was given no ContactIdentity."""
+        return self.channel_type == WEB and self.contact_identity == own_address(self.sid)
 
     @property
     def is_lasting(self) -> bool:
@@ -154,6 +164,11 @@ def address_sid(flow: FlexFlow) -> str:
     return "IG" + flow.sid[2:]
 
 
+def own_address(sid: str) -> str:
+    """Return the address of a web flow that was given none."""
+    return f"{WEB}:IG{sid[2:]}"
+
+
 def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword arguments
     params: Mapping[str, str],
     *,
@@ -169,8 +184,8 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
     Unknown parameters, and those that the integration's type does not use, are ignored, as by Twilio
     (https://www.twilio.com/docs/api/errors/20001); an empty one means its default. Without an IntegrationType, an
     Integration.FlowSid makes a `studio` flow and an Integration.Url an `external` one; with neither, a new flow is
-    `proxy` and a changed one stays as it is, as does a `conversation` flow in any case. A Response or RetryPolicy that
-    is the default of its type follows the type when that changes.
+    `proxy`, or `conversation` on web, and a changed one stays as it is, as does a `conversation` flow in any case. A
+    Response or RetryPolicy that is the default of its type follows the type when that changes.
 
     Args:
         params: the parameters by their wire names.
@@ -190,7 +205,10 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
         raise InvalidFlow(wire, "is required")
     values = {each.wire: given.get(each.wire, _value(current, each)) for each in FIELDS}
     kind = values["IntegrationType"] = _integration_type(params, given, current)
-    values["ContactIdentity"] = _contact_identity(values["ContactIdentity"], values["ChannelType"])
+    channel = values["ChannelType"]
+    if channel == WEB and not params.get("ContactIdentity") and (current is None or "ContactIdentity" in params):
+        values["ContactIdentity"] = own_address(current.sid if current else sid)
+    values["ContactIdentity"] = _contact_identity(values["ContactIdentity"], channel)
     for wire in NEEDED.get(kind, ()):
         if not values[wire]:
             raise InvalidFlow(wire, f"is required when IntegrationType is {kind}")
@@ -199,34 +217,31 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
     if kind == "handler" and handler not in handlers and (current is None or handler != current.integration.handler):
         known = ", ".join(sorted(handlers)) or "none is listed"
         raise InvalidFlow("Integration.Handler", f"{handler!r} is not a handler in the router's settings ({known})")
-    if values["Response"] == "redirect" and kind not in REDIRECTING:
-        raise InvalidFlow(
-            "Response", f"redirect needs a URL, which {kind} has not; it may be {' or '.join(REDIRECTING)}"
-        )
+    _check_response(values["Response"], kind, channel)
     _check_conversation(values, kind)
     if values["MigrateTo"] == (current.sid if current else sid):
         raise InvalidFlow("MigrateTo", "is the flow itself; it names the flow that takes over")
-    integration: dict[str, Any] = {}
-    own: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"": {}, "integration": {}, "web_chat": {}}
     for each in FIELDS:
         place, _, name = each.attribute.rpartition(".")
-        if each.used_by(kind):
-            (integration if place else own)[name] = values[each.wire]
+        if each.used_by(kind, channel):
+            parts[place][name] = values[each.wire]
     return FlexFlow(
         sid=current.sid if current else sid,
         account_sid=current.account_sid if current else account_sid,
-        integration=Integration(**integration),
+        integration=Integration(**parts["integration"]),
+        web_chat=WebChat(**parts["web_chat"]),
         date_created=current.date_created if current else now,
         date_updated=now,
         extra=current.extra if current else _NOTHING,
-        **own,
+        **parts[""],
     )
 
 
 def value_of(flow: FlexFlow, attribute: str) -> Any:
     """Return the value of one of `FIELDS`, by its attribute."""
     place, _, name = attribute.rpartition(".")
-    return getattr(flow.integration if place else flow, name)
+    return getattr(getattr(flow, place) if place else flow, name)
 
 
 def is_given(flow: FlexFlow, each: Field) -> bool:
@@ -260,7 +275,20 @@ def _integration_type(params: Mapping[str, str], given: Mapping[str, Any], curre
         return "studio"
     if params.get("Integration.Url"):
         return "external"
-    return current.integration.type if current else "proxy"
+    if current:
+        return current.integration.type
+    return "conversation" if given.get("ChannelType") == WEB else "proxy"
+
+
+def _check_response(response: str, kind: str, channel: str) -> None:
+    if channel == WEB and kind == "proxy":
+        raise InvalidFlow("IntegrationType", "web has no Proxy; say external, handler, studio, task or conversation")
+    if response == "redirect" and channel == WEB:
+        raise InvalidFlow("Response", "redirect needs a webhook of Twilio's, and web has none; say relay or accept")
+    if response == "redirect" and kind not in REDIRECTING:
+        raise InvalidFlow(
+            "Response", f"redirect needs a URL, which {kind} has not; it may be {' or '.join(REDIRECTING)}"
+        )
 
 
 def _check_conversation(values: Mapping[str, Any], kind: str) -> None:
@@ -275,7 +303,7 @@ def _contact_identity(written: str, channel_type: str) -> str:
     identity = canonical(written, channel_type)
     if not identity:
         raise InvalidFlow("ContactIdentity", "is empty; say * for every address")
-    if identity == "*" or channel_type == "web" or is_sid(identity, "MG"):
+    if identity == "*" or channel_type == WEB or is_sid(identity, "MG"):
         return identity
     channel = channel_of(identity)
     if channel != channel_type and not (channel_type == "custom" and ":" not in identity):
@@ -286,23 +314,27 @@ def _contact_identity(written: str, channel_type: str) -> str:
 def to_resource(flow: FlexFlow, base_url: str) -> dict[str, Any]:
     """Return the flow in Twilio's JSON; what is written only is left out, a text that was not given is null."""
     resource: dict[str, Any] = {"sid": flow.sid, "account_sid": flow.account_sid}
-    integration: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"integration": {}}
     for each in FIELDS:
         place, _, name = each.attribute.rpartition(".")
+        used = each.used_by(flow.integration.type, flow.channel_type)
         value = value_of(flow, each.attribute)
         value = list(value) if isinstance(value, tuple) else value
         if name == "type":
             resource["integration_type"] = value
-        elif not place:
+        elif not place and (used or not each.channels):
             resource[name] = None if value == "" else value
-        elif value != "" and each.used_by(flow.integration.type) and not each.write_only:
-            integration[name] = value
-    return resource | {
-        "integration": integration,
-        "date_created": _iso(flow.date_created),
-        "date_updated": _iso(flow.date_updated),
-        "url": f"{base_url}/v1/FlexFlows/{flow.sid}",
-    }
+        elif place and value != "" and used and not each.write_only:
+            parts.setdefault(place, {})[name] = value
+    return (
+        resource
+        | parts
+        | {
+            "date_created": _iso(flow.date_created),
+            "date_updated": _iso(flow.date_updated),
+            "url": f"{base_url}/v1/FlexFlows/{flow.sid}",
+        }
+    )
 
 
 def _iso(seconds: int) -> str:
@@ -320,6 +352,8 @@ def to_record(flow: FlexFlow) -> str:
     if flow.response == default_response(flow.integration.type):
         del record["response"]
     record["integration"] = integration
+    if "web_chat" in record:
+        record["web_chat"] = flow.web_chat.record()
     if flow.extra:
         record["extra"] = dict(flow.extra)
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
@@ -348,6 +382,8 @@ def _read(record: str) -> FlexFlow:
     own["integration"] = Integration(
         **{name: value for name, value in integration.items() if name in _KNOWN_INTEGRATION}
     )
+    if "web_chat" in own:
+        own["web_chat"] = WebChat.read(own["web_chat"])
     if "extra" in own:
         own["extra"] = MappingProxyType(own["extra"])
     return FlexFlow(**{name: value for name, value in own.items() if name in _KNOWN})

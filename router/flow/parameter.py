@@ -21,9 +21,10 @@ from router.flow.kind import (
     Whole,
     Words,
 )
-from router.message.address import CHANNELS
+from router.flow.web_chat import FormFields, Origins, Tag, Texts
+from router.message.address import CHANNELS, WEB
 
-CHANNEL_TYPES: Final = ("web", *CHANNELS)
+CHANNEL_TYPES: Final = (WEB, *CHANNELS)
 INTEGRATION_TYPES: Final = ("studio", "external", "task", "proxy", "handler", "conversation")
 RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
 RESPONSES: Final = ("accept", "relay", "redirect")
@@ -61,6 +62,7 @@ class Field:
         ours: whether Twilio does not know it.
         write_only: whether the API takes it and never shows it.
         types: the integration types that use it; empty for all.
+        channels: the channel types that use it; empty for all.
 
     """
 
@@ -73,15 +75,18 @@ class Field:
     ours: bool = False
     write_only: bool = False
     types: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Its name in JSON and in flow files."""
         return "integration_type" if self.attribute == "integration.type" else self.attribute
 
-    def used_by(self, integration_type: str) -> bool:
-        """Say whether an integration of this type uses the parameter."""
-        return not self.types or integration_type in self.types
+    def used_by(self, integration_type: str, channel_type: str) -> bool:
+        """Say whether a flow of these types uses the parameter."""
+        return (not self.types or integration_type in self.types) and (
+            not self.channels or channel_type in self.channels
+        )
 
 
 FIELDS: Final = (
@@ -93,7 +98,8 @@ FIELDS: Final = (
         "contact_identity",
         Text(256),
         "*",
-        "The address the customer writes to, a Messaging Service (`MG…`), or `*` for every address",
+        "The address the customer writes to, a Messaging Service (`MG…`), or `*` for every address. A `web` flow "
+        "without it has an address of its own",
     ),
     Field("Enabled", "enabled", Flag(), True, "Whether the flow takes messages"),
     Field(
@@ -102,7 +108,7 @@ FIELDS: Final = (
         Choice(INTEGRATION_TYPES),
         "",
         "What takes the messages. Left out: `studio` with an `Integration.FlowSid`, `external` with an "
-        "`Integration.Url`, else `proxy`",
+        "`Integration.Url`, else `proxy`, or `conversation` on `web`",
     ),
     Field(
         "Integration.FlowSid",
@@ -287,6 +293,62 @@ FIELDS: Final = (
     ),
     Field("Paused", "paused", Flag(), False, "Whether accepted messages wait, in order", ours=True),
     Field("FallbackTwiml", "fallback_twiml", Twiml(), "", "What `relay` answers when the target does not", ours=True),
+    Field("TestPage", "test_page", Flag(), True, "Whether the flow's test page is open", ours=True, channels=(WEB,)),
+    Field(
+        "WebChat.AllowedOrigins",
+        "web_chat.allowed_origins",
+        Origins(),
+        (),
+        "The websites that may embed the chat; none: only the router's own pages show it",
+        ours=True,
+        channels=(WEB,),
+    ),
+    Field(
+        "WebChat.RequireIdentity",
+        "web_chat.require_identity",
+        Flag(),
+        False,
+        "Whether a chat begins only with an identity that the website has signed with `WebChat.IdentitySecret`",
+        ours=True,
+        channels=(WEB,),
+    ),
+    Field(
+        "WebChat.IdentitySecret",
+        "web_chat.identity_secret",
+        Text(256),
+        "",
+        "What the website signs identities with: HMAC-SHA256, in hexadecimal digits",
+        ours=True,
+        write_only=True,
+        channels=(WEB,),
+    ),
+    Field(
+        "WebChat.Form",
+        "web_chat.form",
+        FormFields(),
+        "",
+        "What a visitor is asked before the chat",
+        ours=True,
+        channels=(WEB,),
+    ),
+    Field(
+        "WebChat.Greeting",
+        "web_chat.greeting",
+        Texts(),
+        "",
+        "What the widget shows before the first message",
+        ours=True,
+        channels=(WEB,),
+    ),
+    Field(
+        "WebChat.Language",
+        "web_chat.language",
+        Tag(),
+        "",
+        "The widget's language; left out, the page's or the browser's",
+        ours=True,
+        channels=(WEB,),
+    ),
 )
 REQUIRED: Final = tuple(each.wire for each in FIELDS if each.required)
 NEEDED: Final = {

@@ -58,7 +58,7 @@ class Surroundings:
 
 def of_flow(flow: FlexFlow, around: Surroundings) -> list[Warned]:
     """Return the warnings about one flow, independent of other flows."""
-    return [*_integration(flow, around), *_language(flow)]
+    return [*_integration(flow, around), *_language(flow), *_web_chat(flow)]
 
 
 def of_flows(flows: Iterable[FlexFlow], around: Surroundings) -> list[Warned]:
@@ -138,6 +138,16 @@ def _language(flow: FlexFlow) -> Iterator[Warned]:
             flow,
             f"names {_listed(mute)}, which no model tells in a text",
             "it takes messages of contacts who chose it, of webhooks with ?lang=, and by the country of the number",
+        )
+
+
+def _web_chat(flow: FlexFlow) -> Iterator[Warned]:
+    if flow.web_chat.require_identity and not flow.web_chat.identity_secret:
+        yield Warned(
+            flow,
+            "requires signed identities and has no key to check them with: no chat can begin",
+            "give it web_chat.identity_secret, which the website signs identities with",
+            fault=True,
         )
 
 

@@ -1,5 +1,7 @@
 """Addresses: the channel, the canonical form, and the masked form for logs.
 
+`web` is a website's chat: its messages come through the visitor's API, not through a webhook of Twilio's.
+
 A new channel begins with `CHANNELS`. It is also named in flow/address_configuration.py, match/variable.py,
 cli/send/inbound.py and the example flows (demo/flows.toml, config/flows.toml).
 
@@ -12,9 +14,11 @@ from typing import Final
 
 from router.sid import is_sid
 
+# The channels that Twilio's webhooks have.
 CHANNELS: Final = ("sms", "whatsapp", "facebook", "rcs", "line", "custom")
+WEB: Final = "web"
 
-_PREFIXES: Final = {"whatsapp": "whatsapp", "facebook": "messenger", "rcs": "rcs", "line": "line"}
+_PREFIXES: Final = {"whatsapp": "whatsapp", "facebook": "messenger", "rcs": "rcs", "line": "line", WEB: "web"}
 _CHANNEL_OF_PREFIX: Final = {prefix: channel for channel, prefix in _PREFIXES.items()}
 _PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*):(.*)", re.DOTALL)  # the scheme of a URI, RFC 3986 section 3.1
 _WRITTEN_NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]*")
@@ -40,12 +44,14 @@ def canonical(address: str, channel: str) -> str:
     loses the punctuation people write, and gains its `+`: always on WhatsApp, whose ids are numbers without it; on SMS
     with 9 to 15 digits, for one with 3 to 8 is a short code. Everything else keeps its letters as they are. `*` (every
     address) and a Messaging Service's SID stay, and `whatsapp:*` is `*` on WhatsApp. An address with the prefix of
-    another channel keeps it.
+    another channel keeps it, except on web, where any text may be an address.
     """
     address = address.strip()
     if address == "*" or is_sid(address, "MG"):
         return address
     prefixed = _PREFIXED.fullmatch(address)
+    if prefixed and channel == WEB and prefixed[1].lower() != WEB:
+        prefixed = None
     prefix, rest = (prefixed[1].lower(), prefixed[2].strip()) if prefixed else (_PREFIXES.get(channel, ""), address)
     if rest == "*" and prefix == _PREFIXES.get(channel):  # that of another channel takes nothing, as any such address
         return rest

@@ -13,7 +13,7 @@ from typing import Final, Self
 from urllib.parse import unquote
 
 from router.errors import NotAMessage
-from router.message.address import canonical, channel_of, mask
+from router.message.address import WEB, canonical, channel_of, mask
 from router.sid import is_sid
 
 __all__ = ["FORM", "MAX_FIELDS", "Media", "Message", "Raw", "conversation_id", "is_status_callback", "mask"]
@@ -158,9 +158,10 @@ class Message:
         account_sid, message_sid = get("AccountSid", ""), get("MessageSid", "")
         if not is_sid(account_sid, "AC"):
             raise NotAMessage(f"AccountSid is not an account's SID: {account_sid[:40]!r}")
-        if not is_sid(message_sid, "SM", "MM"):
-            raise NotAMessage(_why_not(message_sid, get("EventType", "")))
         from_, to = get("From", ""), get("To", "")
+        # A message of a web chat is made here, in the form of a Conversations event.
+        if not is_sid(message_sid, "SM", "MM") and not (is_sid(message_sid, "IM") and channel_of(to) == WEB):
+            raise NotAMessage(_why_not(message_sid, get("EventType", "")))
         channel = _channel_between(from_, to)
         num_media = get("NumMedia", "")
         return cls(
@@ -192,8 +193,18 @@ class Message:
 
     @property
     def profile_name(self) -> str:
-        """WhatsApp: the name the sender goes by."""
+        """WhatsApp and web: the name the sender goes by."""
         return self.params.get("ProfileName", "")
+
+    @property
+    def conversation_sid(self) -> str:
+        """Web: the SID of the chat."""
+        return self.params.get("ConversationSid", "")
+
+    @property
+    def pre_engagement_data(self) -> str:
+        """Web: what the site told when the chat began, such as the form that the visitor filled in; JSON."""
+        return self.params.get("PreEngagementData", "")
 
     @property
     def wa_id(self) -> str:

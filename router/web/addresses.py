@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from router.errors import FlowConflict, InvalidFlow
 from router.flow.address_configuration import ONCE, TYPE, channel_of_type, from_form, to_address, type_of
 from router.flow.flex_flow import FlexFlow
-from router.message.address import canonical, channel_of
+from router.message.address import WEB, canonical, channel_of
 from router.settings import Account, Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
@@ -105,7 +105,9 @@ def _find(account: Account, name: str, store: Store) -> FlexFlow:
     """Find the flow by its SID, or by its address in any form: the enabled flow of the address, else the newest."""
     if is_sid(name, "IG"):
         return _shown(store.flows.get(account.sid, f"FO{name[2:]}"))
-    entries = store.flows.entries(account.sid, tuple(dict.fromkeys((canonical(name, channel_of(name)), name))))
+    entries = store.flows.entries(
+        account.sid, tuple(dict.fromkeys((canonical(name, channel_of(name)), name, canonical(name, WEB))))
+    )
     flows = [flow for entry in entries for flow in entry.flows if flow.is_default]
     return _shown(max(flows, key=lambda flow: (flow.enabled, flow.date_created, flow.sid), default=None))
 

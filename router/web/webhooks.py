@@ -13,7 +13,7 @@ from router.delivery.deliverer import Deliverer
 from router.delivery.intake import Arrival, Intake, Taken, within_budget
 from router.errors import NotAMessage, StoreUnavailable
 from router.integrations import Integrations
-from router.message.address import CHANNELS
+from router.message.address import CHANNELS, WEB
 from router.message.inbound import Message, Raw, is_status_callback, mask
 from router.message.owner import owners
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
@@ -226,6 +226,8 @@ def _parse(received: Received, channel: str) -> Message:
         message = Message.parse(received.fields)
     except NotAMessage as error:
         raise Refusal(400, str(error)) from error
+    if message.channel == WEB:
+        raise Refusal(400, "a web chat's message comes through /chat, not through a webhook")
     if channel not in ("message", message.channel):
         raise Refusal(400, f"a message of the channel {message.channel}, sent to the webhook of {channel}")
     return message

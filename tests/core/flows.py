@@ -55,6 +55,13 @@ VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "Response": st.sampled_from(["accept", "relay"]),
     "Paused": _FLAG,
     "FallbackTwiml": _TEXT.map(lambda text: f"<Response><!-- {text.replace('-', '')} --></Response>"),
+    "TestPage": _FLAG,
+    "WebChat.AllowedOrigins": st.sampled_from(["https://shop.example", "http://localhost:8080,https://*.shop.example"]),
+    "WebChat.RequireIdentity": _FLAG,
+    "WebChat.IdentitySecret": _TEXT,
+    "WebChat.Form": _TEXT.map(lambda text: json.dumps([{"name": "friendlyName", "label": {"es": text}}])),
+    "WebChat.Greeting": _TEXT.map(lambda text: json.dumps({"pt-BR": text})),
+    "WebChat.Language": st.sampled_from(["es", "pt-br"]),
 }
 ADDRESSES = (
     ("sms", "+15551234567"),
@@ -64,6 +71,7 @@ ADDRESSES = (
     ("line", "U1"),
     ("custom", "partner:shop"),
     ("web", "chat"),
+    ("web", ""),
     ("sms", "*"),
     ("rcs", "MG" + "5" * 32),
 )
@@ -72,10 +80,10 @@ ADDRESSES = (
 @st.composite
 def forms(draw: st.DrawFn) -> dict[str, str]:
     """Draw the parameters of a flow that can be saved, with any of the others beside those it needs."""
-    kind = draw(st.sampled_from(sorted(INTEGRATIONS)))
     channel_type, identity = draw(st.sampled_from(ADDRESSES))
+    kind = draw(st.sampled_from(sorted({*INTEGRATIONS} - ({"proxy"} if channel_type == "web" else set()))))
     form = BASE | {"IntegrationType": kind, "ChannelType": channel_type, "ContactIdentity": identity}
-    used = [each.wire for each in FIELDS if each.wire in VALUES and each.used_by(kind)]
+    used = [each.wire for each in FIELDS if each.wire in VALUES and each.used_by(kind, channel_type)]
     form |= {wire: draw(VALUES[wire]) for wire in draw(st.sets(st.sampled_from(used)))}
     return form | INTEGRATIONS[kind]
 

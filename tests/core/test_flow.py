@@ -20,6 +20,7 @@ from router.flow.flex_flow import (
     to_resource,
     value_of,
 )
+from router.flow.web_chat import WebChat
 from tests.core.flows import AC, BASE, FO, HANDLERS, INTEGRATIONS, VALUES, change, flow, forms
 
 LONG = "x" * 257
@@ -63,6 +64,17 @@ TAKEN = [
     ("MigratePercent", "10", 10),
     ("Paused", "true", True),
     ("FallbackTwiml", "<Response><Message>é</Message></Response>", "<Response><Message>é</Message></Response>"),
+    ("TestPage", "false", False),
+    ("WebChat.AllowedOrigins", "HTTPS://Shop.example/, http://*.a:8", ("https://shop.example", "http://*.a:8")),
+    ("WebChat.RequireIdentity", "true", True),
+    ("WebChat.IdentitySecret", "hush", "hush"),
+    (
+        "WebChat.Form",
+        '[{"name": "friendlyName", "label": {"EN": "Name"}, "required": true}]',
+        '[{"name":"friendlyName","type":"text","label":{"en":"Name"},"required":true,"options":[],"max":200}]',
+    ),
+    ("WebChat.Greeting", '{"pt-br": "Olá"}', '{"pt-BR":"Olá"}'),
+    ("WebChat.Language", "ES-mx", "es-MX"),
 ]
 REFUSED = [
     ("Integration.TaskAttributes", "[1]", "not an object"),
@@ -130,14 +142,34 @@ REFUSED = [
     ("FallbackTwiml", "thanks", "well-formed"),
     ("FallbackTwiml", "<!DOCTYPE Response><Response/>", "document type"),
     ("FallbackTwiml", f"<Response>{'x' * 65536}</Response>", "65536 bytes"),
+    ("TestPage", "2", "neither"),
+    ("WebChat.AllowedOrigins", "shop.example", "not an origin"),
+    ("WebChat.AllowedOrigins", "https://shop.example/chat", "not an origin"),
+    ("WebChat.AllowedOrigins", "https://a.*.example", "not an origin"),
+    ("WebChat.AllowedOrigins", ",".join(f"https://{n}.example" for n in range(51)), "at most 50"),
+    ("WebChat.RequireIdentity", "2", "neither"),
+    ("WebChat.IdentitySecret", LONG, "256"),
+    ("WebChat.Form", "{}", "a list"),
+    ("WebChat.Form", "[" * 20_000, "not valid JSON"),
+    ("WebChat.Form", '[{"name": "a b"}]', "letters, digits"),
+    ("WebChat.Form", '[{"name": "a", "type": "file"}]', "text, email, tel, textarea, select"),
+    ("WebChat.Form", '[{"name": "a", "max": 0}]', "1 to 2000"),
+    ("WebChat.Form", '[{"name": "a", "style": "x"}]', "no such key: style"),
+    ("WebChat.Form", '[{"name": "a", "type": "select"}]', "a select has options"),
+    ("WebChat.Form", '[{"name": "a"}, {"name": "a"}]', "the same name"),
+    ("WebChat.Form", "[" + ",".join(f'{{"name": "a{n}"}}' for n in range(21)) + "]", "at most 20"),
+    ("WebChat.Greeting", '"Hello"', "an object of texts"),
+    ("WebChat.Greeting", '{"english!": "Hello"}', "BCP 47"),
+    ("WebChat.Language", "english!", "BCP 47"),
 ]
 
 
 def _form(wire: str, value: str) -> dict[str, str]:
     """A form in which a parameter counts."""
-    types = next(each.types for each in FIELDS if each.wire == wire)
+    types, channels = next((each.types, each.channels) for each in FIELDS if each.wire == wire)
     kind = types[0] if types else "external"
-    form = {"IntegrationType": kind} | INTEGRATIONS[kind] | {wire: value}
+    on = {"ChannelType": channels[0]} if channels else {}
+    form = {"IntegrationType": kind} | on | INTEGRATIONS[kind] | {wire: value}
     return form | INTEGRATIONS.get(value, {}) if wire == "IntegrationType" else form
 
 
@@ -170,14 +202,18 @@ def test_every_parameter_is_tested() -> None:
 def test_the_table_and_the_classes_agree() -> None:
     """Each row of FIELDS is an attribute with the same default, and there is no attribute without a row."""
     own = {each.name: each for each in fields(FlexFlow)}
-    nested = {each.name: each for each in fields(Integration)}
+    places = {"": own} | {
+        name: {each.name: each for each in fields(part)}
+        for name, part in (("integration", Integration), ("web_chat", WebChat))
+    }
     for each in FIELDS:
         place, _, name = each.attribute.rpartition(".")
-        default = (nested if place else own).pop(name).default
+        default = places[place].pop(name).default
         assert default == each.default or each.wire in ("ContactIdentity", "IntegrationType") or each.required
         assert each.help
-    assert not nested
-    assert set(own) == {"sid", "account_sid", "integration", "date_created", "date_updated", "extra"}
+    assert not places["integration"]
+    assert not places["web_chat"]
+    assert set(own) == {"sid", "account_sid", "integration", "web_chat", "date_created", "date_updated", "extra"}
 
 
 def test_parameters_of_twilio_have_twilios_names() -> None:
@@ -333,7 +369,9 @@ def test_a_handler_that_left_the_settings() -> None:
         ("rcs", "agent", "rcs:agent"),
         ("line", "U1", "line:U1"),
         ("custom", "shop", "shop"),
-        ("web", "whatever:it is", "whatever:it is"),
+        ("web", "whatever:it is", "web:whatever:it is"),
+        ("web", "", f"web:IG{FO[2:]}"),
+        ("web", "web:*", "*"),
         ("whatsapp", "whatsapp:*", "*"),
         ("facebook", "MG" + "5" * 32, "MG" + "5" * 32),
     ],
@@ -373,10 +411,15 @@ def test_a_resource_can_be_posted_back(form: dict[str, str]) -> None:
     """What the JSON shows, sent as a form, changes nothing; it shows no secret."""
     made = flow(form)
     resource = to_resource(made, "https://router.example")
-    shown = resource | {f"integration.{name}": value for name, value in resource["integration"].items()}
+    shown = resource | {
+        f"{place}.{name}": value
+        for place in ("integration", "web_chat")
+        for name, value in resource.get(place, {}).items()
+    }
     params = {each.wire: _written(shown[each.key]) for each in FIELDS if each.key in shown}
     assert change(made, params) == replace(made, date_updated=1_700_000_500)
     assert "signing_key" not in resource["integration"]
+    assert "identity_secret" not in resource.get("web_chat", {})
     json.dumps(resource)
 
 

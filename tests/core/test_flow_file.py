@@ -241,7 +241,7 @@ def test_the_example_shows_every_channel_integration_and_parameter() -> None:
     flows = [each.flow for each in _load(text, account_sid="AC" + "0" * 32)]
     assert {each.channel_type for each in flows} == set(CHANNEL_TYPES)
     assert {each.integration.type for each in flows} == set(INTEGRATION_TYPES)
-    assert all(f"{each.key} = " in text for each in FIELDS)
+    assert all(f"{each.key.removeprefix('web_chat.')} = " in text for each in FIELDS)
 
 
 def test_the_demo_has_a_flow_for_each_channel() -> None:

@@ -18,6 +18,7 @@ from router.flow.kind import (
     Whole,
     Words,
 )
+from router.flow.web_chat import FormFields, Origins, Tag, Texts
 
 Schema = dict[str, Any]
 
@@ -63,7 +64,7 @@ def exactly(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = (),
 def taken(kind: Kind) -> Schema:
     """Return the schema of a value of this kind in a form."""
     match kind:
-        case Words() | Languages():
+        case Words() | Languages() | Origins():
             return TEXT | {"description": kind.expects}
         case _:
             return shown(kind)
@@ -75,7 +76,15 @@ def shown(kind: Kind) -> Schema:
     match kind:
         case Url(most=most):
             schema = URL | {"maxLength": most}
-        case Text(most=most) | Rule(most=most) | Twiml(most=most) | JsonObject(most=most):
+        case (
+            Text(most=most)
+            | Rule(most=most)
+            | Twiml(most=most)
+            | JsonObject(most=most)
+            | FormFields(most=most)
+            | Texts(most=most)
+            | Tag(most=most)
+        ):
             schema = TEXT | {"maxLength": most}
         case SigningKeys(most=most):
             schema = TEXT | {"maxLength": 2 * most + 1}
@@ -85,7 +94,7 @@ def shown(kind: Kind) -> Schema:
             schema = one_of(values)
         case Words(values=values):
             schema = {"type": "array", "items": one_of(values)}
-        case Languages():
+        case Languages() | Origins():
             schema = TEXTS
         case Whole(least=least, most=most):
             schema = {"type": "integer", "minimum": least, "maximum": most}

@@ -46,18 +46,24 @@ def _flow_form(*, new: bool) -> Schema:
 
 def _flow(**more: Schema) -> Schema:
     own: dict[str, Schema] = {"sid": sid("FO"), "account_sid": sid("AC")}
-    integration: dict[str, Schema] = {}
+    nested: dict[str, dict[str, Schema]] = {"integration": {}, "web_chat": {}}
     for each in FIELDS:
         place, _, name = each.attribute.rpartition(".")
         schema = _described(shown(each.kind), each)
         if each.key == "integration_type":
             own[each.key] = schema
         elif place:
-            integration |= {} if each.write_only else {name: schema}
+            nested[place] |= {} if each.write_only else {name: schema}
         else:  # a text that was not given is null
             own[name] = or_null(schema) if each.default == "" and not isinstance(each.kind, Choice) else schema
-    parts = exactly(integration, optional=tuple(integration), description="Of these, what its type has")
-    return exactly(own | {"integration": parts, "date_created": DATE, "date_updated": DATE, "url": URL} | more)
+    what = {"integration": "Of these, what its type has", "web_chat": "Only on `web`"}
+    parts = {
+        place: exactly(fields, optional=tuple(fields), description=what[place]) for place, fields in nested.items()
+    }
+    return exactly(
+        own | parts | {"date_created": DATE, "date_updated": DATE, "url": URL} | more,
+        optional=("web_chat", *(each.key for each in FIELDS if each.channels)),
+    )
 
 
 _FIELDS: Final = {each.wire: each for each in FIELDS}
