@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from router import metrics
+from router.chat.streams import Streams
 from router.delivery.deliverer import AttemptReport, Deliverer
 from router.delivery.intake import Intake
 from router.delivery.late_reply import Replier
@@ -31,6 +32,7 @@ from router.store.lanes import Lease
 from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, webhooks
 from router.web.auth import Unauthenticated
 from router.web.auth import refusal as login_refusal
+from router.web.chat.build import blueprints as chat_blueprints
 from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
 from router.web.front import with_front
 from router.web.public import with_tunnel
@@ -61,6 +63,7 @@ class Router:
         healer: Healer,
         fault: Callable[[str], None],
         presence: Presence,
+        streams: Streams,
         log: Any,
     ) -> None:
         self.store = store
@@ -72,6 +75,7 @@ class Router:
         self.healer = healer
         self.fault = fault
         self.presence = presence
+        self.streams = streams
         self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
@@ -81,7 +85,8 @@ class Router:
         gevent.spawn(self._watch_store)
         gevent.spawn(self._heal_outages)
         gevent.spawn(self.presence.run)
-
+        gevent.spawn(self.streams.watch, self._stopping)
+        gevent.spawn(self.store.chat_events.listen, self.streams.hear, self.streams.wake, self._stopping)
         gevent.spawn(
             keep_up,
             self.store,
@@ -89,6 +94,9 @@ class Router:
             forgotten=self._forgotten,
             fault=lambda reason: self.log.error("fault", reason=reason),
         )
+
+    def _stopping(self) -> bool:
+        return self.deliverer.stopping
 
     def _watch_store(self) -> None:
         """Take no messages for as long as the store would lose them, and say what it does not promise."""
@@ -183,8 +191,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)
     webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, healer, log)
     presence = Presence(settings, store, detector.loaded)
+    streams = Streams()
     app.extensions["router"] = Router(
-        store, integrations, deliverer, sweeper, replier, webhook, healer, fault, presence, log
+        store, integrations, deliverer, sweeper, replier, webhook, healer, fault, presence, streams, log
     )
     front = with_front(app.wsgi_app, app, webhook)
     app.wsgi_app = with_tunnel(front, tunnel, settings.tunnel_port)  # type: ignore[assignment, method-assign]
@@ -199,6 +208,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(addresses.blueprint(settings, store))
     app.register_blueprint(deliveries.blueprint(settings, store, likelihood))
     app.register_blueprint(contacts.blueprint(settings, store))
+    for each in chat_blueprints(settings, store, intake, streams, webhook.check_store):
+        app.register_blueprint(each)
     app.register_blueprint(health.blueprint(settings, store))
     app.register_blueprint(openapi.blueprint(settings))
     app.register_error_handler(ApiError, error_response)

@@ -105,7 +105,7 @@ class Here:
             BadParameter: it is no message's SID.
             RouterError: there is no record of it.
         """
-        if not is_sid(sid, "SM", "MM"):
+        if not is_sid(sid, "SM", "MM", "IM"):
             raise click.BadParameter(f"{sid[:40]!r} is not SM or MM and 32 hexadecimal digits", param_hint="SM…")
         for account in self.accounts:
             if delivery := self.store.deliveries.get(account.sid, sid):

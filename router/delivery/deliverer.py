@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import gevent
@@ -16,11 +16,13 @@ from gevent.event import Event
 from router import metrics
 from router.delivery import retry
 from router.delivery.breaker import Target, Targets
+from router.delivery.chat_reply import append_reply
 from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
+from router.message.address import WEB
 from router.message.twiml import NOT_TWIML, Answer, NotTwiml, Said, Twiml, said_of, twiml_of
 from router.settings import LEASE_MARGIN, Settings
 from router.store import Store
@@ -56,11 +58,15 @@ class AttemptReport:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an answer is to Twilio: TwiML, or nothing; why not, and what is kept of it then."""
+    """What an answer is to Twilio: TwiML, or nothing; why not, and what is kept of it then.
+
+    `shown` is what became of it in a web chat, "" on other channels.
+    """
 
     twiml: Twiml | None = None
     wrong: str = ""
     said: Said | None = None
+    shown: str = ""
 
 
 class Deliverer:
@@ -184,9 +190,11 @@ class Deliverer:
         else:
             try:
                 answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
-                reading = self._read(lease, flow, answer)
+                reading = self._show(lease, flow, self._read(lease, flow, answer))
             except AttemptError as failed:
                 error = failed
+            except StoreUnavailable:  # nor could it be settled: the lease ends, and the message is sent again
+                return None
             seconds = time.monotonic() - started
             missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
             unreachable = error is not None and error.unreachable
@@ -204,7 +212,7 @@ class Deliverer:
         settled, following = self._settle(lease, settlement, hand_over=self._goes_on(target))
         cookies = answer.set_cookie if answer and twiml else ()
         self.waiters.tell(lease.id, settlement.outcome, twiml.xml if twiml else None, cookies)
-        if twiml and settled in ("next", "done") and "answered" not in (settlement.fields or {}):
+        if twiml and not reading.shown and settled in ("next", "done") and "answered" not in (settlement.fields or {}):
             self._late(lease, twiml)
         self._report(
             AttemptReport(
@@ -266,6 +274,8 @@ class Deliverer:
             fields["answer"] = reading.twiml.xml
             if self.waiters.promise(lease.id):
                 fields["answered"] = "webhook"
+        if reading.shown:
+            fields["replied"] = reading.shown
         note = reading.wrong or (answer.note if answer else "")
         history = f"{lease.attempts} delivered {status} {seconds:.3f} {note}"
         return Settlement("delivered", fields=fields, history=history.rstrip())
@@ -304,8 +314,11 @@ class Deliverer:
                 pause = min(2 * pause, 1.0)
 
     def _read(self, lease: Lease, flow: FlexFlow, answer: Answer) -> Reading:
-        """Read what the target says to the customer; nothing where the flow does not relay, and for a replay."""
-        if flow.response != "relay" or lease.round > 0:
+        """Read what the target says to the customer; nothing where the flow does not relay.
+
+        Nor for a replay, except of a web chat: its visitor still sees an answer that never came.
+        """
+        if flow.response != "relay" or (lease.round > 0 and flow.channel_type != WEB):
             return Reading()
         try:
             return Reading(twiml_of(answer))
@@ -318,6 +331,15 @@ class Deliverer:
         with contextlib.suppress(StoreUnavailable):  # then it is sent at its retry
             for tag in tags:
                 self._store.lanes.hurry_target(tag, back.account_sid, back.name)
+
+    def _show(self, lease: Lease, flow: FlexFlow, reading: Reading) -> Reading:
+        """Append an answer to the visitor's chat; raise StoreUnavailable when the store does not answer for long."""
+        if reading.twiml is None or flow.channel_type != WEB:
+            return reading
+        end = time.monotonic() + SETTLE_SECONDS
+        _, message = lease.read()
+        shown = append_reply(self._store, message, reading.twiml, lambda: time.monotonic() > end)
+        return replace(reading, shown=shown)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

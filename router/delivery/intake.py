@@ -17,9 +17,10 @@ from router.errors import StoreUnavailable, StoreUnconfirmed
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw, conversation_id
 from router.routing.contact import NOBODY, Choice
-from router.routing.resolve import Circumstance, Likelihood, Route, disposition, facts, identities, resolve
+from router.routing.resolve import Circumstance, Likelihood, Route, disposition, facts, identities, pinned, resolve
 from router.store import Store
 from router.store.cache import EntryCache
+from router.store.chat_write import Appended
 from router.store.lanes import Acceptance, Lease, Written, new_token
 
 # The store call is repeated until this many seconds after the arrival, and each call takes one second at most, so a 503
@@ -39,7 +40,8 @@ class Arrival:
 
     `arrived` is in monotonic seconds. `lang` is the language that the webhook's URL named, "" for none. A `recovered`
     message was fetched from Twilio after its webhook had failed: it is queued even for a flow that redirects, and it
-    is never answered.
+    is never answered. A web chat's message has what it adds to the chat (`appended`); it may be `pinned` to a flow, the
+    one whose test page it was written on.
     """
 
     message: Message
@@ -47,6 +49,8 @@ class Arrival:
     arrived: float
     lang: str = ""
     recovered: bool = False
+    pinned: str = ""
+    appended: Appended | None = None
 
     @property
     def lane(self) -> str:
@@ -94,7 +98,7 @@ class Intake:
         circumstance = Circumstance(time.time(), NOBODY, arrival.lang, self._likelihood, self._yielder)
         check = True
         for left in reversed(range(ROUNDS)):
-            route = resolve(message, entries, circumstance)
+            route = pinned(arrival.pinned, entries) or resolve(message, entries, circumstance)
             taken = self._accept(arrival, token, route, check=check, final=not left)
             if taken.acceptance.kind != "stale":
                 break
@@ -141,6 +145,8 @@ class Intake:
     ) -> Acceptance:
         message = arrival.message
         known: dict[str, str | bytes | float] = dict(facts(arrival.raw.pack(), route, arrival.lang))
+        if arrival.appended:
+            known["index"] = arrival.appended.index
         choice, disposed = route.choice, disposition(route.flow)
         if arrival.recovered:
             why = "\n".join(("recovered from Twilio", *route.steps))
@@ -167,6 +173,7 @@ class Intake:
                     facts=known,
                     choice=choice,
                     final=final,
+                    appended=arrival.appended,
                 )
             except StoreUnconfirmed:
                 unconfirmed = True

@@ -12,7 +12,18 @@ from router.message.inbound import Message
 from router.routing.contact import Assignment, Candidate, Choice, Known, keeps
 from router.routing.selection import CIRCUMSTANCE, Circumstance, Likelihood, Selection, not_taken
 
-__all__ = ["Circumstance", "Entry", "Likelihood", "Route", "disposition", "facts", "identities", "preview", "resolve"]
+__all__ = [
+    "Circumstance",
+    "Entry",
+    "Likelihood",
+    "Route",
+    "disposition",
+    "facts",
+    "identities",
+    "pinned",
+    "preview",
+    "resolve",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,13 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
         choice=selection.choice(chosen, _candidates(reachable, message.channel)),
         failed=tuple(selection.failed),
     )
+
+
+def pinned(flow_sid: str, entries: Sequence[Entry]) -> Route | None:
+    """Return the route to a flow that the message is pinned to, whatever its conditions; None where it is disabled."""
+    found = (flow for entry in entries for flow in entry.flows if flow.sid == flow_sid and flow.enabled)
+    flow = next(found, None) if flow_sid else None
+    return Route(flow, tuple(entries), (f"The chat is pinned to {flow.sid} by its test page",)) if flow else None
 
 
 def preview(  # noqa: PLR0913 - what `accept` knows, by keyword

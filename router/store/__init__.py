@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from router.settings import Settings
 from router.store.bindings import Bindings
 from router.store.changes import ChangeLog
+from router.store.chat_events import ChatEvents
+from router.store.chats import Chats
 from router.store.client import Client
 from router.store.contacts import Contacts
 from router.store.deliveries import DeliveryLog
@@ -45,6 +47,8 @@ class Store:
     promise: Promise
     routing: FlowStore
     changes: ChangeLog
+    chats: Chats
+    chat_events: ChatEvents
     contacts: Contacts
     failures: Failures
     refusals: Refusals
@@ -82,6 +86,8 @@ def connect(settings: Settings) -> Store:
         promise=Promise(fast, replicas=settings.redis_replicas, allow_volatile=settings.allow_volatile_store),
         routing=FlowStore(fast),
         changes=ChangeLog(slow),
+        chats=Chats(fast, retention_seconds=settings.retention_days * _DAY),
+        chat_events=ChatEvents(settings.redis_url, buckets),
         contacts=Contacts(
             slow,
             sticky_hours=settings.sticky_hours,

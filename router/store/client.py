@@ -127,7 +127,7 @@ class _Link:
         """
         timeout = gevent.Timeout(seconds)
         try:
-            with _errors(), timeout:
+            with store_errors(), timeout:
                 self._connection = self._pool.get_connection()
                 loads = [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
                 self._connection.send_packed_command([b"".join(loads)], check_health=False)
@@ -151,7 +151,7 @@ class _Link:
             self._reading = True
             gevent.spawn(self._read)
         try:
-            with _errors():
+            with store_errors():
                 self._connection.send_packed_command([b"".join(commands)], check_health=False)
         except StoreUnavailable as error:
             self.close(error)
@@ -176,7 +176,7 @@ class _Link:
         """Read replies and pass them to their callers while any is pending."""
         try:
             while self._pending:
-                with _errors():
+                with store_errors():
                     try:
                         reply = self._connection.read_response(disable_decoding=True)
                     except redis.ResponseError as error:
@@ -289,7 +289,7 @@ def _unavailable(error: Exception) -> StoreUnavailable:
 
 
 @contextmanager
-def _errors() -> "Iterator[None]":
+def store_errors() -> "Iterator[None]":
     """Convert the errors of the connection to ours."""
     started = time.monotonic()
     try:

@@ -33,6 +33,14 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
                           |         | after 100 newer ones
     binding:{b}:AC:<lane> | account | The task or Conversation that a conversation has at Twilio. 30 days after its
                           |         | last message, or its sender is erased
+    chat:{b}:AC:CH        | account | A web chat. ROUTER_RETENTION_DAYS after its last activity; of a LongLived flow
+                          |         | without janitor: that long after it is closed. Or it is erased
+    chat_messages:{b}:AC:CH | account | Its messages, for its visitor. With the chat; one: after 1,000 newer ones
+    chats:{b}:AC          | account | Chats by their last activity, for lists. A member: after its chat *
+    chat_names:{b}:AC     | account | Chats by unique name. A field: erased, or replaced, or after its chat *
+    chat_visitor:{b}:AC:<id> | account | The chat that a browser, or a signed identity, goes on with. As the chat
+    chat_identity:{b}:AC:<id> | account | The chats of an identity. As the last of them
+    chat_limit:{b}:AC:<what> | account | What visitors did lately, to limit it. After an hour at most
     languages:{b}         | bucket  | Languages that flows name, for detection. The bucket's last account *; there are
                           |         | 18,252 codes at most, of two or three letters
     accounts:{b}          | bucket  | How long routers have run without an account. A field: with its account *
@@ -47,6 +55,8 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
                           |         | that is 12 h younger; all: after 12 h without another
     refusing:{b}          | bucket  | Whose refused requests there are. All: after 12 h without one; a member: also
                           |         | after those of 4 other accounts, and their requests with it
+    chat_keys:{0}         | router  | The keys that visitors' tokens are signed with, two at most. One: replaced
+                          |         | after 30 days, and gone after 30 more
     failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
     processes:{0}         | router  | What each process that takes messages says of itself. A member: 20 s after it was
                           |         | said last, or when its process stops; all: with the last of them
@@ -60,6 +70,8 @@ from typing import Final
 BUCKETS: Final = "0123456789abcdef"
 # The lock for the upkeep. One key for all buckets.
 TURN: Final = "upkeep:{0}"
+# The keys of visitors' tokens. They are common to all accounts.
+CHAT_KEYS: Final = "chat_keys:{0}"
 
 
 def bucket(account_sid: str) -> str:
@@ -76,6 +88,12 @@ class AccountKeys:
         "alive",
         "bindings",
         "changes",
+        "chat_identities",
+        "chat_limits",
+        "chat_messages",
+        "chat_names",
+        "chat_visitors",
+        "chats",
         "clock",
         "contacts",
         "dead",
@@ -90,6 +108,7 @@ class AccountKeys:
         "looked",
         "messages",
         "names",
+        "own_chats",
         "own_flows",
         "queued",
         "recovered",
@@ -125,6 +144,13 @@ class AccountKeys:
         self.looked = f"looked:{tag}:{account_sid}"
         self.seen = f"seen:{tag}:{account_sid}"
         self.recovered = f"recovered:{tag}:{account_sid}"
+        self.own_chats = f"chat:{tag}:{account_sid}:"  # + conversation SID
+        self.chat_messages = f"chat_messages:{tag}:{account_sid}:"  # + conversation SID
+        self.chats = f"chats:{tag}:{account_sid}"
+        self.chat_names = f"chat_names:{tag}:{account_sid}"
+        self.chat_visitors = f"chat_visitor:{tag}:{account_sid}:"  # + digest
+        self.chat_identities = f"chat_identity:{tag}:{account_sid}:"  # + digest
+        self.chat_limits = f"chat_limit:{tag}:{account_sid}:"  # + what is limited, and for whom
 
     def named(self, friendly_name: str) -> str:
         """Return the key of the flows whose friendly name has the same digest prefix.
@@ -138,6 +164,11 @@ class AccountKeys:
 def languages(tag: str) -> str:
     """Return the key of the set of languages that flows of a bucket name."""
     return f"languages:{{{tag}}}"
+
+
+def chat_channel(tag: str) -> str:
+    """Return the channel on which a bucket's chats say what happens: not a key."""
+    return f"chat:{{{tag}}}"
 
 
 # The set of the announced processes: it is common to all accounts, and so belongs to no bucket.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from router.routing.contact import Choice, contact_id
+from router.store.chat_write import Appended
 from router.store.client import Client, Word
 from router.store.contacts import read_known
 from router.store.keys import AccountKeys
@@ -68,12 +69,14 @@ class Lanes:
         choice: Choice | None = None,
         lease_kept: bool = False,
         final: bool = False,
+        appended: Appended | None = None,
     ) -> Acceptance:
         """Put a message into its lane, once; repeat with the same token when the reply was lost.
 
         `versions` are (contact identity, version) of the entries that the route came from, none to skip the check.
         `choice` is what the route leaves open, `lease_kept` whether to grant a lease where the conversation stays with
-        another flow, `final` whether it counts although the contact is not as the choice took it.
+        another flow, `final` whether it counts although the contact is not as the choice took it. `appended` is what
+        a web chat's messages gain in the same step.
         """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
@@ -90,6 +93,7 @@ class Lanes:
                 keys.dead,
                 *[keys.addresses + identity for identity, _ in versions],
                 *[keys.contacts + contact_id(identity) for identity in (choice.identities if choice else ())],
+                *(appended.keys(account_sid) if appended else ()),
             ],
             [
                 token,
@@ -104,6 +108,7 @@ class Lanes:
                 len(versions),
                 *[version for _, version in versions],
                 self._choice(choice, facts.get("flow", ""), lease_kept=lease_kept, final=final) if choice else "",
+                appended.write() if appended else "",
                 *fields,
             ],
             writes=True,
@@ -113,6 +118,8 @@ class Lanes:
         if kind == "duplicate":
             _, _, state, answer, answered, flow_sid, head = reply
             return Acceptance(kind, head.decode(), state.decode(), answer, answered.decode(), flow_sid.decode())
+        if kind == "chat":
+            return Acceptance(kind, refusal=reply[2].decode(), index=reply[3])
         if kind == "stale":
             return Acceptance(kind, known=read_known(reply[2:]) if len(reply) > 2 else None)  # noqa: PLR2004 - see there
         _, _, head, flow_sid, language, kept = reply

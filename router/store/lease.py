@@ -60,10 +60,12 @@ class Acceptance:
     A `duplicate` has the state, stored answer and flow of the message that came before, or the state `expired`
     where only its SID is still known. Where the route came with a
     choice, `flow_sid` and `language` are those that the message goes by, `kept` says whether because the conversation
-    stays with them. A `stale` one has what is `known` of the contact where that may change the choice.
+    stays with them. A `stale` one has what is `known` of the contact where that may change the choice. A `chat` one
+    says by its `refusal` why a web chat does not take the message: it is `gone`, `closed` or `revoked`, or its next
+    message has another `index` (`moved`).
     """
 
-    kind: Literal["leased", "accepted", "duplicate", "stale"]
+    kind: Literal["leased", "accepted", "duplicate", "stale", "chat"]
     head: str = ""
     state: str = ""
     answer: bytes = b""
@@ -72,6 +74,8 @@ class Acceptance:
     language: str = ""
     kept: bool = False
     known: Known | None = None
+    refusal: str = ""
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)

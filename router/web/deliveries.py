@@ -102,7 +102,7 @@ def _replay(delivery: Delivery, form: Mapping[str, str], store: Store, likelihoo
 
 
 def _find(account: Account, sid: str, store: Store) -> Delivery:
-    delivery = store.deliveries.get(account.sid, sid) if is_sid(sid, "SM", "MM") else None
+    delivery = store.deliveries.get(account.sid, sid) if is_sid(sid, "SM", "MM", "IM") else None
     if delivery is None:
         raise not_found(request.path)
     return delivery

@@ -59,7 +59,7 @@ def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
         raise Refusal(405, f"{method} is not a webhook's method")
     # The werkzeug test client and gunicorn both give the target as it came; REQUEST_URI is other servers' name for it.
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
-    body = target.partition("?")[2].encode("latin-1", "replace") if method == "GET" else _body(environ)
+    body = target.partition("?")[2].encode("latin-1", "replace") if method == "GET" else read_body(environ)
     if len(body) > BODY_MOST:
         raise Refusal(413, f"over {BODY_MOST} bytes")
     if target.count("&") >= MAX_FIELDS:  # what follows reads all of them
@@ -98,14 +98,15 @@ def _lang(target: str) -> str:
     return next((value[:LANG_MOST] for name, value in parse_qsl(query) if name == "lang"), "")
 
 
-def _body(environ: Mapping[str, Any]) -> bytes:
+def read_body(environ: Mapping[str, Any], most: int = BODY_MOST) -> bytes:
+    """Read a body of about `most` bytes; raise `Refusal` for a longer one, and one that does not come in time."""
     length = environ.get("CONTENT_LENGTH")
     try:
-        wanted = min(int(length), BODY_MOST + 1) if length else BODY_MOST + 1
+        wanted = min(int(length), most + 1) if length else most + 1
     except ValueError:
         raise Refusal(413, "Content-Length is not a number") from None
-    if length and int(length) > BODY_MOST:
-        raise Refusal(413, f"over {BODY_MOST} bytes")
+    if length and int(length) > most:
+        raise Refusal(413, f"over {most} bytes")
     if not length and not environ.get("wsgi.input_terminated"):
         return b""  # no length and not chunked: there is no body
     try:

@@ -36,10 +36,15 @@ def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool) -> st
             return ""
         return f"Sec-Fetch-Site is {site[:_SHOWN]!r}: a page of another site made the browser send this"
     if origin is not None:
-        if origin in set(_own(environ, settings)):
+        if origin in own_origins(environ, settings):
             return ""
         return f"Origin is {origin[:_SHOWN]!r}, not the router's: a page of another site made the browser send this"
     return "neither Sec-Fetch-Site nor Origin says which page sent this" if page else ""
+
+
+def own_origins(environ: Mapping[str, Any], settings: Settings) -> frozenset[str]:
+    """Return the origins of the router's own pages."""
+    return frozenset(_own(environ, settings))
 
 
 def _own(environ: Mapping[str, Any], settings: Settings) -> Iterator[str]:

@@ -115,7 +115,7 @@ class WebhookView:
             "error_code": message.error_code,
         }
         try:
-            self._look(line.arrived)
+            self.check_store(line.arrived)
             return self._take(Arrival(message, received.raw, line.arrived, received.lang), line)
         except StoreUnavailable as error:
             self._healer.missed(account_sid)
@@ -127,7 +127,7 @@ class WebhookView:
         waiter = self._waiters.wait(message_id)
         try:
             taken = self._intake.take(arrival)
-            self._look(arrival.arrived)
+            self.check_store(arrival.arrived)
             route = taken.route
             line.outcome = _outcome(taken)
             line.fields["flex_flow_sid"] = route.flow.sid if route.flow else None
@@ -139,7 +139,7 @@ class WebhookView:
         finally:
             self._waiters.forget(message_id, waiter)
 
-    def _look(self, arrived: float) -> None:
+    def check_store(self, arrived: float) -> None:
         """Raise StoreUnavailable if the store's settings do not keep messages safe.
 
         An unsafe store is checked again for each message, so that messages are accepted as soon as its settings are

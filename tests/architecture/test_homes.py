@@ -14,6 +14,7 @@ HOMES = {
     "flask": {"router.web", "router.app"},
     "gevent": {
         "router.app",
+        "router.chat",
         "router.delivery",
         "router.handling",
         "router.integrations",
@@ -25,6 +26,7 @@ HOMES = {
     "gunicorn": {"router.process"},
     "hiredis": {"router.store"},
     "httptools": {"router.integrations"},
+    "jwt": {"router.chat"},
     "lingua": {"router.language"},
     "phonenumbers": {"router.language"},
     "prometheus_client": {"router.metrics", "router.web"},

@@ -8,6 +8,7 @@
 --include lane
 --include contact_link
 --include taken
+--include chat
 --
 -- KEYS 1 message  hash    the message: facts (raw, lane, flow, language, why, at, token) and state
 --      2 lane     list    ids of the conversation's messages not done yet, oldest first
@@ -15,6 +16,7 @@
 --      4 dead     zset    undelivered and unrouted messages of the account -> ms
 --      5…         hash    the address entries that the route came from, as many as there are versions
 --      …          hash    the contact, by each address that the message names; none without a choice
+--      …          of a web chat only, at the end: its hash, its messages, the account's chats (chat.lua)
 -- ARGV 1 token        random, made by the caller; the same when the caller repeats a call whose reply was lost
 --      2 disposition  queue | unrouted | redirected
 --      3 lane id   4 message id   5 lease in ms, 0 for none
@@ -30,12 +32,15 @@
 --        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
 --        known, final       the contact's version that the choice came from; whether it counts whatever that is now
 --        learned, preference, transient, keep   as router.routing.contact.Choice; ms that a contact is kept
+--      …              chat, '' where it is no web chat's; else JSON: index, epoch, keep in ms, entry (its message)
 --      …              field value field value … written once
 --
 -- Returns {leased, now, 'sending', flow, language, kept 0|1} | {accepted, now, state of the lane's head, the same}
 --       | {stale, now} or, where the contact is not as the choice took it, {stale, now, version, preference,
 --         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}; the state of
 --         a duplicate whose record has expired is 'expired', and what follows is ''
+--       | {chat, now, why, index}: nothing is written, for the chat is `gone`, `closed` or `revoked`, or its next
+--         message has another index (`moved`)
 local message, lane, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local lease, unconfirmed, versions = tonumber(ARGV[5]), tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -60,6 +65,21 @@ if seen[1] and not doubted then
   redis.call('HINCRBY', message, 'duplicates', 1)
   return {'duplicate', now, seen[1], seen[4] or '', seen[5] or '', seen[6] or '', head_state()}
 end
+local chat = ARGV[12 + versions] ~= '' and cjson.decode(ARGV[12 + versions])
+local last, before -- the last key of a contact; the index of a message in doubt, which is in the list already
+if chat then
+  last = #KEYS - 3
+  chat.hash, chat.list, chat.all = KEYS[last + 1], KEYS[last + 2], KEYS[last + 3]
+  local c = redis.call('HMGET', chat.hash, 'state', 'epoch')
+  if not c[1] then return {'chat', now, 'gone', 0} end
+  if c[2] ~= chat.epoch then return {'chat', now, 'revoked', 0} end
+  if c[1] == 'closed' then return {'chat', now, 'closed', 0} end
+  before = doubted and redis.call('HGET', message, 'index')
+  local index = tonumber(before or chat_next(chat.hash, chat.list))
+  if index ~= chat.index then return {'chat', now, 'moved', index} end
+else
+  last = #KEYS
+end
 for i = 1, versions do
   if (redis.call('HGET', KEYS[4 + i], 'version') or '') ~= ARGV[10 + i] then return {'stale', now} end
 end
@@ -68,7 +88,7 @@ local choice = ARGV[11 + versions] ~= '' and cjson.decode(ARGV[11 + versions])
 local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
 if choice then
   -- The contact is the one that the first known address belongs to.
-  for i = 5 + versions, #KEYS do
+  for i = 5 + versions, last do
     contact = contact_of(KEYS[i])
     if contact then break end
   end
@@ -98,7 +118,8 @@ if doubted then
 elseif taken_before(log, id, now) then
   return {'duplicate', now, 'expired', '', '', '', ''}
 end
-redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 12 + versions))
+redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 13 + versions))
+if chat and not before then chat_append(chat.hash, chat.list, chat.all, chat.entry, chat.keep) end
 if kept then
   local why = redis.call('HGET', message, 'why')
   redis.call('HSET', message, 'flow', flow, 'language', language, 'kept', 1,

@@ -75,7 +75,7 @@ _DELIVERY_FILTERS: Final[dict[str, Schema]] = {
 _PLACES: Final[dict[str, Schema]] = {
     "FlexFlowSid": sid("FO"),
     "Address": TEXT | {"description": "`IG…`, or the address itself in any form"},
-    "MessageSid": sid("SM|MM"),
+    "MessageSid": sid("SM|MM|IM"),
     "Identity": TEXT | {"description": "An address of the contact, in any form"},
 }
 OPERATIONS: Final[dict[str, dict[str, Operation]]] = {

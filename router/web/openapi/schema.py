@@ -134,7 +134,7 @@ _ATTEMPT: Final = exactly(
 )
 _DELIVERY: Final = exactly(
     {
-        "sid": sid("SM|MM"),
+        "sid": sid("SM|MM|IM"),
         "account_sid": sid("AC"),
         "status": one_of(STATES),
         "held": FLAG | {"description": "Whether it is queued, and not sent until it is released"},

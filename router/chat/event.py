@@ -1,0 +1,50 @@
+"""A visitor's message as the integration gets it: Twilio's `onMessageAdded`, with what a webhook of SMS has beside.
+
+https://www.twilio.com/docs/conversations/conversations-webhooks#onmessageadded
+"""
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+from urllib.parse import urlencode
+
+from router.message.inbound import FORM, Message, Raw
+from router.store.chats import Chat, ChatMessage
+
+
+def message_sid(chat: Chat, client_message_id: str) -> str:
+    """Return the SID of a visitor's message: the same for the same id, so that the store knows a repeated one."""
+    named = f"{chat.account_sid}\n{chat.sid}\n{client_message_id}".encode("utf-8", "surrogatepass")
+    return "IM" + blake2b(named, digest_size=16).hexdigest()
+
+
+def iso(milliseconds: int) -> str:
+    """Write a time as Conversations does, with milliseconds."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def added(chat: Chat, message: ChatMessage, index: int) -> tuple[Raw, Message]:
+    """Return the request that an integration gets for a visitor's message, and the message in it."""
+    params = {
+        "EventType": "onMessageAdded",
+        "AccountSid": chat.account_sid,
+        "ChatServiceSid": chat.chat_service_sid,
+        "ConversationSid": chat.sid,
+        "ChannelSid": chat.sid,
+        "MessageSid": message.sid,
+        "ParticipantSid": chat.participant_sid,
+        "Index": str(index),
+        "DateCreated": iso(message.date),
+        "Author": message.author,
+        "ClientIdentity": chat.identity,
+        "Body": message.body,
+        "Attributes": message.attributes,
+        "Source": "SDK",
+        "RetryCount": "0",
+        "From": f"web:{chat.identity}",
+        "To": chat.address,
+        "ProfileName": chat.customer_name,
+        "PreEngagementData": chat.pre_engagement_data,
+    }
+    given = {name: value for name, value in params.items() if value}
+    raw = Raw(method="POST", content_type=f"{FORM}; charset=UTF-8", body=urlencode(given).encode())
+    return raw, Message.parse(raw.fields())

@@ -1,0 +1,82 @@
+"""A visitor's message: into the chat and into its conversation's lane, in one step, once."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from router.chat.event import added, message_sid
+from router.delivery.intake import Arrival, Intake
+from router.errors import StoreUnavailable
+from router.store import Store
+from router.store.chat_write import Appended
+from router.store.chats import Chat, ChatMessage
+
+# How often a message is written anew because another one came in between.
+_ROUNDS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a message: `refusal` is "", or why the chat does not take it: `gone`, `closed`, `revoked`."""
+
+    sid: str
+    index: int = -1
+    date: int = 0
+    repeated: bool = False
+    refusal: str = ""
+
+
+class Sending:
+    """Takes visitors' messages; `safe` raises StoreUnavailable where the store would not keep one."""
+
+    def __init__(self, store: Store, intake: Intake, safe: Callable[[float], None]) -> None:
+        self._store = store
+        self._intake = intake
+        self._safe = safe
+
+    def send(self, chat: Chat, body: str, client_message_id: str, *, language: str = "") -> Sent:
+        """Accept a message of a chat's visitor; raise StoreUnavailable where it is not safe: then it may be repeated.
+
+        Args:
+            chat: its record, as the visitor's token allows.
+            body: the text.
+            client_message_id: the browser's name for it; the same one again is the same message. "" for none.
+            language: that the visitor chose, as the channel's word; "" for the chat's.
+        """
+        arrived = time.monotonic()
+        self._safe(arrived)
+        sid = message_sid(chat, client_message_id or secrets.token_hex(16))
+        look = self._store.chats.look(chat.account_sid, chat.sid, "last", most=0)
+        index, now_ms = look.next if look else 0, time.time_ns() // 1_000_000
+        for _ in range(_ROUNDS):
+            message = ChatMessage(sid, chat.identity, body, now_ms, "visitor", client_message_id)
+            raw, parsed = added(chat, message, index)
+            appended = Appended(
+                chat.sid, index, chat.epoch, message.write(), chat.keep_ms(self._store.chats.retention_ms)
+            )
+            pinned = chat.flow_sid if chat.pinned else ""
+            arrival = Arrival(parsed, raw, arrived, language or chat.language, pinned=pinned, appended=appended)
+            acceptance = self._intake.take(arrival).acceptance
+            if acceptance.kind == "duplicate":
+                return self._first(chat, sid)
+            if acceptance.kind != "chat":
+                self._safe(arrived)
+                return Sent(sid, index, now_ms)
+            if acceptance.refusal != "moved":
+                return Sent(sid, refusal=acceptance.refusal)
+            index = acceptance.index
+        raise StoreUnavailable("so many messages came at once that this one found no place; send it again")
+
+    def _first(self, chat: Chat, sid: str) -> Sent:
+        """Find the message that came first, of which this one is a repetition."""
+        end = None
+        while look := self._store.chats.look(chat.account_sid, chat.sid, "last" if end is None else "before", end or 0):
+            for index, message in look.messages:
+                if message.sid == sid:
+                    return Sent(sid, index, message.date, repeated=True)
+            if not look.messages:
+                break
+            end = look.messages[0][0]
+        return Sent(sid, repeated=True)

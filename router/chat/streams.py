@@ -1,0 +1,96 @@
+"""The open streams of one process: who waits for what happens in which chat."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+
+# A quarter of a process's connections (`worker_connections` in router/process/gunicorn_conf.py): half may be relays.
+STREAMS_MOST: Final = 250
+# Streams of one chat: a tab each. The oldest is ended for one more.
+OF_CHAT_MOST: Final = 4
+# Events that wait for a slow reader; older ones are dropped, for none of them is more than a hint.
+_WAITING_MOST: Final = 20
+_LOOK_SECONDS: Final = 0.25
+
+
+class Stream:
+    """One reader. `stale` says that the chat has to be read again; `events` are what is not kept (typing)."""
+
+    def __init__(self) -> None:
+        self.woken = Event()
+        self.stale = False
+        self.ended = False
+        self.events: deque[dict[str, Any]] = deque(maxlen=_WAITING_MOST)
+
+    def end(self) -> None:
+        """Let it end soon."""
+        self.ended = True
+        self.woken.set()
+
+
+class Streams:
+    """All streams of the process."""
+
+    def __init__(self, most: int = STREAMS_MOST) -> None:
+        self._most = most
+        self._of: dict[str, list[Stream]] = {}
+        self._open = 0
+        self._stopped = False
+
+    @property
+    def open_now(self) -> int:
+        """How many are open."""
+        return self._open
+
+    def open(self, chat: str) -> Stream | None:
+        """Open a stream of a chat, named "<AccountSid>:<CH…>"; None where there is no room."""
+        if self._stopped or self._open >= self._most:
+            return None
+        stream = Stream()
+        others = self._of.setdefault(chat, [])
+        others.append(stream)
+        self._open += 1
+        if sum(not each.ended for each in others) > OF_CHAT_MOST:
+            next(each for each in others if not each.ended).end()
+        return stream
+
+    def close(self, chat: str, stream: Stream) -> None:
+        """Forget a stream."""
+        others = self._of.get(chat, [])
+        if stream in others:
+            others.remove(stream)
+            self._open -= 1
+        if not others:
+            self._of.pop(chat, None)
+
+    def hear(self, chat: str, event: dict[str, Any]) -> None:
+        """Wake the streams of a chat."""
+        for stream in self._of.get(chat, ()):
+            if event.get("event") == "typing":
+                stream.events.append(event)
+            else:
+                stream.stale = True
+            stream.woken.set()
+
+    def wake(self) -> None:
+        """Wake all streams: something may have been missed."""
+        for streams in self._of.values():
+            for stream in streams:
+                stream.stale = True
+                stream.woken.set()
+
+    def stop(self) -> None:
+        """End all streams, and open no more."""
+        self._stopped = True
+        for streams in self._of.values():
+            for stream in streams:
+                stream.end()
+
+    def watch(self, stopping: Callable[[], bool]) -> None:
+        """Stop as soon as the process does: a stream that is open would keep it from stopping."""
+        while not stopping():
+            gevent.sleep(_LOOK_SECONDS)
+        self.stop()

@@ -1,0 +1,62 @@
+"""What an integration answers a web chat's message: appended to the chat, before the message is settled, once.
+
+A crash in between makes the message be delivered again, by its flow's RetryPolicy; the answer to that is not appended.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+
+from router.errors import StoreUnavailable
+from router.message.inbound import Message
+from router.message.late_reply import late_answer
+from router.message.twiml import Twiml
+from router.store import Store
+from router.store.chats import ChatMessage
+
+# Kinds of ignored TwiML that are named.
+_NAMED: Final = 5
+# The author of what an integration answers: what Conversations calls one who is no participant.
+AUTHOR: Final = "system"
+
+
+def append_reply(store: Store, message: Message, twiml: Twiml, until: Callable[[], bool]) -> str:
+    """Show the visitor an answer; return what became of it, in one sentence.
+
+    Args:
+        store: the store.
+        message: the visitor's.
+        twiml: the answer.
+        until: says whether to give up while the store does not answer.
+
+    Raises StoreUnavailable, perhaps after the answer was appended; a repeated call does not append it again.
+    """
+    late = late_answer(twiml, message.from_, message.to, message.channel)
+    now = time.time_ns() // 1_000_000
+    answers = [
+        ChatMessage(f"IM{secrets.token_hex(16)}", AUTHOR, "\n".join(filter(None, (each.body, *each.media))), now, "bot")
+        for each in late.messages
+    ]
+    said = []
+    if answers:
+        chat = store.chats.get(message.account_sid, message.conversation_sid)
+        if chat is None:
+            return "not shown: the chat is gone"
+        while True:
+            try:
+                shown = store.chats.answer(chat, message.message_sid, answers)
+                break
+            except StoreUnavailable:
+                if until():
+                    raise
+                gevent.sleep(0.5)
+        if shown < 0:
+            return "not shown: the message was answered before" if shown == -1 else "not shown: the chat is closed"
+        said.append(f"shown in the chat: {', '.join(each.sid for each in answers)}")
+    if late.left_out:
+        kinds = list(dict.fromkeys(late.left_out))
+        said.append(f"not carried out: {', '.join(kinds[:_NAMED])}{' …' if len(kinds) > _NAMED else ''}")
+    return "; ".join(said) or "nothing in it is for the visitor"

@@ -1,0 +1,41 @@
+-- Included by what writes into a web chat (router/store/chats.py).
+--
+--   chat:{b}:<AC>:<CH>            hash   the chat: state, identity, address, epoch, read marks, `first` (the index of
+--                                        the oldest message kept), and what REST shows
+--   chat_messages:{b}:<AC>:<CH>   list   its messages, JSON; a message's index is its place plus `first`
+--   chats:{b}:<AC>                zset   the account's chats -> ms of the last activity
+--   Channel chat:{b}              what happened in a chat, for open streams: only a hint, the list is the truth
+local CHAT_MOST = 1000 -- messages of a chat that are kept
+
+-- The index that the next message has.
+local function chat_next(chat, list)
+  return tonumber(redis.call('HGET', chat, 'first') or 0) + redis.call('LLEN', list)
+end
+
+-- Says what happened to the chat of this key. `event` is JSON.
+local function chat_tell(chat, event)
+  local tagged, id = string.match(chat, '^chat:({[^}]*}):(.*)$')
+  redis.call('PUBLISH', 'chat:' .. tagged, id .. ' ' .. event)
+end
+
+-- Keeps a chat for so many ms from now on; 0 for as long as nobody ends it.
+local function chat_keep(chat, list, chats, keep)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('HSET', chat, 'updated', now)
+  redis.call('ZADD', chats, now, string.sub(chat, -34))
+  for _, key in ipairs({chat, list}) do
+    if keep > 0 then redis.call('PEXPIRE', key, keep) else redis.call('PERSIST', key) end
+  end
+end
+
+-- Appends a message.
+local function chat_append(chat, list, chats, entry, keep)
+  local length = redis.call('RPUSH', list, entry)
+  if length > CHAT_MOST then
+    redis.call('LTRIM', list, length - CHAT_MOST, -1)
+    redis.call('HINCRBY', chat, 'first', length - CHAT_MOST)
+  end
+  chat_keep(chat, list, chats, keep)
+  chat_tell(chat, '{"event":"message"}')
+end

@@ -1,0 +1,16 @@
+#!lua
+-- The keys that visitors' tokens are signed with, the newest first; a new one where that is too old.
+--
+-- KEYS 1 chat_keys   list   "<ms of its making> <key>"
+-- ARGV 1 a new key, in case   2 ms after which a key is replaced
+--
+-- Returns the list
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local newest = redis.call('LINDEX', KEYS[1], 0)
+local made = newest and tonumber(string.match(newest, '^%d+'))
+if not made or now - made > tonumber(ARGV[2]) then
+  redis.call('LPUSH', KEYS[1], now .. ' ' .. ARGV[1])
+  redis.call('LTRIM', KEYS[1], 0, 1)
+end
+return redis.call('LRANGE', KEYS[1], 0, -1)

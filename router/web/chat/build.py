@@ -1,0 +1,41 @@
+"""Puts the visitor's API and the pages together."""
+
+from collections.abc import Callable
+
+from flask import Blueprint
+
+from router.chat.address import Addresses
+from router.chat.limit import Limits
+from router.chat.sending import Sending
+from router.chat.streams import Streams
+from router.chat.token import Tokens
+from router.delivery.intake import Intake
+from router.settings import Settings
+from router.store import Store
+from router.web.chat import pages, visitor
+from router.web.chat.guard import Guard
+from router.web.chat.visitor import VisitorApi
+
+
+def blueprints(
+    settings: Settings, store: Store, intake: Intake, streams: Streams, safe: Callable[[float], None]
+) -> tuple[Blueprint, ...]:
+    """Make the routes of web chat.
+
+    Args:
+        settings: of the process.
+        store: where chats are kept.
+        intake: accepts visitors' messages.
+        streams: the open ones.
+        safe: raises StoreUnavailable where the store would not keep a message that arrived at this monotonic time.
+    """
+    api = VisitorApi(
+        settings=settings,
+        store=store,
+        addresses=Addresses(settings, store),
+        guard=Guard(Tokens(store.chats.keys), store),
+        limits=Limits(store.chats),
+        sending=Sending(store, intake, safe),
+        streams=streams,
+    )
+    return visitor.blueprint(api), pages.blueprint(api)

@@ -1,0 +1,163 @@
+"""`GET /chat/events`: what happens in a chat, as server-sent events, or for a browser that polls as JSON.
+
+Subscribe, then read from the cursor, then wait: in any other order a message could be missed in between.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import uniform
+from typing import Any, Final
+
+import gevent
+from flask import Response, request
+
+from router.chat.streams import Stream, Streams
+from router.chat.token import Visitor
+from router.errors import StoreUnavailable
+from router.store import Store
+from router.store.chats import MESSAGES_MOST, Look
+from router.web.chat.guard import Guard, answer, private, refusal
+from router.web.chat.view import message_of, messages_of, server_event
+
+# A proxy closes what is silent for longer: nginx after 60 s, others after 30 s.
+HEARTBEAT_SECONDS: Final = 15.0
+# A stream ends after about so long: then a rolling restart drains, and load spreads over the processes.
+STREAM_SECONDS: Final = 300.0
+_JITTER: Final = 60.0
+# A long poll waits this long at most, and is told to come again after so many seconds.
+POLL_MOST: Final = 25.0
+RETRY_SECONDS: Final = 3
+# Between two attempts to read while the store does not answer.
+_AGAIN_SECONDS: Final = 2.0
+_FAR: Final = 2**53
+
+
+def events(guard: Guard, streams: Streams, store: Store) -> Response:
+    """Answer a request for events."""
+    visitor = guard.visitor()
+    guard.chat(visitor)
+    name = f"{visitor.account_sid}:{visitor.conversation_sid}"
+    if "wait" in request.args:
+        return _poll(visitor, name, streams, store)
+    cursor = _cursor(request.headers.get("Last-Event-ID", "-1"))
+    stream = streams.open(name)
+    if stream is None:
+        return answer(_news(_look(visitor, store, cursor), cursor))
+    body = _Body(_stream(stream, visitor, store, cursor), lambda: streams.close(name, stream))
+    response = Response(body, content_type="text/event-stream; charset=utf-8")
+    response.headers["X-Accel-Buffering"] = "no"
+    return private(response)
+
+
+class _Body:
+    """The events of a stream; the server closes it, also where it was never begun."""
+
+    def __init__(self, chunks: Iterator[bytes], close: Any) -> None:
+        self._chunks = chunks
+        self._close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        """Forget the stream."""
+        self._close()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a stream has told so far."""
+
+    cursor: int
+    read: int = -1
+    closed: bool = False
+
+    def news(self, look: Look) -> Iterator[bytes]:
+        """Yield what is new in a chat."""
+        self.cursor = min(self.cursor, look.next - 1)  # one from the future
+        for index, message in look.messages:
+            self.cursor = index
+            yield server_event("message", message_of(index, message), index)
+        if look.read_agent > self.read:
+            self.read = look.read_agent
+            yield server_event("read", {"index": self.read})
+        if look.state == "closed" and not self.closed:
+            self.closed = True
+            yield server_event("state", {"state": "closed", "by": look.closed_by or "agent"})
+
+
+def _stream(stream: Stream, visitor: Visitor, store: Store, cursor: int) -> Iterator[bytes]:
+    end = time.monotonic() + STREAM_SECONDS - uniform(0, _JITTER)  # noqa: S311 - it only spreads load
+    seen = _Seen(cursor)
+    stream.stale = True
+    yield b"retry: 3000\n\n"
+    while not stream.ended and time.monotonic() < end:
+        stream.woken.clear()
+        while stream.stale:
+            stream.stale = False
+            try:
+                look = store.chats.look(
+                    visitor.account_sid, visitor.conversation_sid, "after", seen.cursor, MESSAGES_MOST
+                )
+            except StoreUnavailable:
+                stream.stale = True
+                gevent.sleep(_AGAIN_SECONDS)
+                break
+            if look is None or look.epoch != visitor.epoch:
+                return  # the next request says why
+            yield from seen.news(look)
+            stream.stale = stream.stale or len(look.messages) == MESSAGES_MOST
+        while stream.events:
+            event = stream.events.popleft()
+            yield server_event(str(event.pop("event")), event)
+        if not stream.stale and not stream.woken.wait(HEARTBEAT_SECONDS):
+            stream.stale = True  # a hint may have been lost
+            yield b": \n\n"
+
+
+def _poll(visitor: Visitor, name: str, streams: Streams, store: Store) -> Response:
+    after = _cursor(request.args.get("after", "-1"))
+    seconds = min(_cursor(request.args["wait"]), POLL_MOST)
+    stream = streams.open(name) if seconds > 0 else None
+    if stream is None:
+        return answer(_news(_look(visitor, store, after), after))
+    try:
+        end = time.monotonic() + seconds
+        while True:
+            stream.woken.clear()
+            look = _look(visitor, store, after)
+            after = min(after, look.next - 1)
+            left = end - time.monotonic()
+            if look.messages or look.state == "closed" or stream.ended or left <= 0:
+                return answer(_news(look, after))
+            stream.woken.wait(left)
+    finally:
+        streams.close(name, stream)
+
+
+def _look(visitor: Visitor, store: Store, after: int) -> Look:
+    look = store.chats.look(visitor.account_sid, visitor.conversation_sid, "after", after, MESSAGES_MOST)
+    if look is None:
+        raise refusal(404, "The chat is gone")
+    return look
+
+
+def _news(look: Look, after: int) -> dict[str, Any]:
+    cursor = look.messages[-1][0] if look.messages else min(after, look.next - 1)
+    return {
+        "messages": messages_of(look.messages),
+        "state": look.state,
+        "by": look.closed_by or None,
+        "read": look.read_agent,
+        "cursor": cursor,
+        "retry": RETRY_SECONDS,
+    }
+
+
+def _cursor(text: str) -> int:
+    """Read an index; -1 where it is none. One from the future is as good as the last one."""
+    digits = text.strip().removeprefix("-")
+    if not digits.isascii() or not digits.isdecimal() or len(digits) > 15:  # noqa: PLR2004 - more than any chat has
+        return -1
+    return max(-1, min(int(text), _FAR))
