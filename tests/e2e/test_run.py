@@ -51,12 +51,12 @@ def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
 def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
     """The first run gives the account flows that echo, and says so; a later one changes nothing."""
     router = run().up()
-    assert "Flows        6 that echo were set up; yours instead: " in router.output
+    assert "Flows        7 that echo were set up; yours instead: " in router.output
     settings = load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(router.var)))
     sid = settings.accounts[0].sid
     store = connect(settings)
     flows = store.flows.page(sid, 0, 50)
-    assert {flow.channel_type for flow in flows} == set(CHANNELS)
+    assert {flow.channel_type for flow in flows} == {*CHANNELS, "web"}
     assert {flow.integration.handler for flow in flows} == {"echo"}
     for flow in flows[1:]:
         store.flows.delete(flow)
@@ -71,7 +71,7 @@ def test_removed_echo_flows_stay_removed(run: Run) -> None:
     """A made-up account whose last flow was removed has none after the next start."""
     router = run().up()
     here = {"ROUTER_DATA_DIR": str(router.var)}
-    assert "6 to remove" in invoke("flows", "apply", "-", "--prune", "--yes", **here).output
+    assert "7 to remove" in invoke("flows", "apply", "-", "--prune", "--yes", **here).output
     router.end()
     assert "that echo" not in run().up().output
     assert invoke("flows", "list", "--json", **here).output == "[]\n"
@@ -142,7 +142,7 @@ def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -
     (tmp_path / "router.toml").write_text('[handlers]\norders = "shop:handle"\n')
     router = run(ROUTER_CONFIG="router.toml").up()
     assert "(made up, for this data directory)" in router.output
-    assert "6 that echo were set up" in router.output
+    assert "7 that echo were set up" in router.output
     token = router.demo["account"][0]["auth_tokens"][0]
     assert token in router.output
     assert token not in (router.var / "running.json").read_text()
