@@ -248,11 +248,11 @@ def test_the_demo_has_a_flow_for_each_channel() -> None:
     """router/demo/flows.toml gives every message of every channel to the echo handler."""
     text = FLOWS.read_text(encoding="utf-8")
     flows = _flows(text)
-    assert [each.channel_type for each in flows] == ["sms", "whatsapp", "facebook", "rcs", "line", "custom"]
-    assert {(each.contact_identity, each.integration.type, each.integration.handler) for each in flows} == {
-        ("*", "handler", "echo")
-    }
-    assert len(tomllib.loads(text)["flow"]) == 6
+    assert [each.channel_type for each in flows] == ["sms", "whatsapp", "facebook", "rcs", "line", "custom", "web"]
+    assert {(each.integration.type, each.integration.handler) for each in flows} == {("handler", "echo")}
+    assert {each.contact_identity for each in flows[:-1]} == {"*"}
+    assert flows[-1].has_own_address
+    assert len(tomllib.loads(text)["flow"]) == 7
     assert all(is_sid(each.sid, "FO") for each in flows)
 
 
