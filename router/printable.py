@@ -1,10 +1,11 @@
-"""Text from outside as a terminal may show it: nothing in it steers the terminal, reorders or hides what is shown."""
+"""Text from outside as people may be shown it: nothing in it steers a terminal, reorders or hides what is shown."""
 
 import json
 from typing import Any, Final
 
 # Format characters that shape letters and emoji; the others could reorder or hide what is shown.
 _JOINERS: Final = "\u200c\u200d"
+_AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -12,6 +13,34 @@ def printable(text: str, *, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if _shows(c) or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """Return text from outside as a terminal may show it; on one line unless `lines`."""
+    text = text.replace("\r\n", "\n").replace("\t", " ")
+    if not lines:
+        text = text.replace("\n", " ⏎ ")
+    return printable(text, keep="\n")
+
+
+def age(then: int, now: float) -> str:
+    """Say how long ago something was, as `3 min`.
+
+    Args:
+        then: ms since 1970.
+        now: seconds since 1970.
+    """
+    seconds = max(0, int(now - then / 1000))
+    for unit, name in _AGES:
+        if seconds >= unit:
+            return f"{seconds // unit} {name}"
+    return "now"
+
+
+def ago(then: int, now: float) -> str:
+    """Say when something was, as `3 min ago`; the arguments are those of `age`."""
+    said = age(then, now)
+    return said if said == "now" else f"{said} ago"
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

@@ -18,9 +18,30 @@ from rich.text import Text
 from router.cli.terminal import unguarded
 from router.flow.flex_flow import FlexFlow
 from router.message.twiml import TRACEBACK
-from router.printable import printable, to_json
+from router.printable import age, ago, clean, printable, to_json
 from router.queries.deliveries import not_twiml, target_said
 from router.store.deliveries import Delivery
+
+__all__ = [
+    "Facts",
+    "age",
+    "ago",
+    "clean",
+    "console",
+    "flow_line",
+    "integration_line",
+    "number",
+    "print_facts",
+    "print_json",
+    "print_line",
+    "print_table",
+    "progress",
+    "said_facts",
+    "short",
+    "styled",
+    "watched",
+    "word",
+]
 
 # Wide enough for every record on one line where the output is not a screen.
 _PIPE: Final = 1000
@@ -29,7 +50,6 @@ _BRIEF: Final = 10  # characters of a flow's SID on a narrow one
 # Of fewer items no progress is shown, and of many so many states of it: each one is written to the terminal.
 _MANY: Final = 1000
 _STEPS: Final = 200
-_AGES: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _STYLES: Final = {
     "delivered": "green",
     "redirected": "green",
@@ -66,14 +86,6 @@ def console() -> Console:
     return _Console(file=unguarded(sys.stdout), width=width, markup=False, highlight=False, emoji=False)
 
 
-def clean(text: str, *, lines: bool = False) -> str:
-    """Return text from outside as a terminal may show it; on one line unless `lines`."""
-    text = text.replace("\r\n", "\n").replace("\t", " ")
-    if not lines:
-        text = text.replace("\n", " ⏎ ")
-    return printable(text, keep="\n")
-
-
 def short(text: str, most: int) -> str:
     """Return at most so many characters of a text, on one line."""
     text = clean(text)
@@ -93,26 +105,6 @@ def styled(text: str, style: str) -> Text:
 def word(status: str) -> Text:
     """Return a status in its colour."""
     return Text.assemble((status, _STYLES.get(status, "")))
-
-
-def age(then: int, now: float) -> str:
-    """Say how long ago something was, as `3 min`.
-
-    Args:
-        then: ms since 1970.
-        now: seconds since 1970.
-    """
-    seconds = max(0, int(now - then / 1000))
-    for unit, name in _AGES:
-        if seconds >= unit:
-            return f"{seconds // unit} {name}"
-    return "now"
-
-
-def ago(then: int, now: float) -> str:
-    """Say when something was, as `3 min ago`; the arguments are those of `age`."""
-    said = age(then, now)
-    return said if said == "now" else f"{said} ago"
 
 
 def integration_line(flow: FlexFlow) -> str:

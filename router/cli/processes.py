@@ -11,6 +11,7 @@ from router.cli.output import number
 from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
 from router.language.detector import language_of
+from router.queries.checks.stored import all_of
 from router.store import Store
 from router.store.processes import Process
 
@@ -76,11 +77,6 @@ def await_languages(store: Store, account_sid: str, tags: Collection[str]) -> tu
     if not processes:
         return False, f"{read} are read when a router starts."
     return True, f"{read} are read from now on, by {all_of(len(processes))}."
-
-
-def all_of(processes: int) -> str:
-    """Write that it is all of them."""
-    return f"all {processes:,} processes" if processes > 1 else "the one process that runs"
 
 
 def _progress(so_far: str, told: str) -> str:

@@ -10,14 +10,15 @@ import click
 from rich.text import Text
 
 from router.cli.connect.probe import answers
-from router.cli.doctor.checks import Check, State, here, outside
-from router.cli.doctor.checks.refused import Report, judged, reports, told
+from router.cli.doctor import here, outside
 from router.cli.here import open_store
 from router.cli.options import Moment, json_option
 from router.cli.output import clean, console, print_json
 from router.cli.run.demo import is_made_up
 from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
+from router.queries.checks import Check, State, stored
+from router.queries.checks.refused import Report, judged, reports, told
 from router.settings import Settings
 from router.store import Store
 
@@ -77,23 +78,23 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
     checks += here.connected(settings)
     try:
         with open_store(settings) as store:
-            checks += here.store(store)
-            checks += here.clock(store)
-            checks += here.outages(settings, store)
+            checks += stored.store(store)
+            checks += stored.clock(store)
+            checks += stored.outages(settings, store)
             checks += here.running(settings, answers(base_url(settings)))
-            checks += here.serving(settings, store)
-            checks += here.languages(settings, store)
-            checks += here.flows(settings, store)
+            checks += stored.serving(settings, store)
+            checks += stored.languages(settings, store)
+            checks += stored.flows(settings, store)
             checks += _outside(settings, store, demo=demo, offline=offline)
-            checks += here.messages(settings, store)
-            checks += here.absent(store)
-            checks += here.answers(settings, store)
-            checks += here.load(settings, store)
+            checks += stored.messages(settings, store)
+            checks += stored.absent(store)
+            checks += stored.answers(settings, store)
+            checks += stored.load(settings, store)
             refusals = reports(settings, store, since=since)
             checks += judged(refusals, time.time())
             return refusals
     except StoreUnavailable as error:
-        checks.append(here.unreachable(error))
+        checks.append(stored.unreachable(error))
     except RouterError as error:
         checks.append(
             Check("store", "bad", str(error), "messages, flows and refused requests are looked at when it answers")

@@ -1,7 +1,6 @@
 """`router explain --since … --flows FILE`: which recorded messages a flow file would move, before it is applied."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TextIO
 
@@ -11,35 +10,14 @@ from router.cli.flows.changes import current_flows, read_flow_file
 from router.cli.here import Here, likelihood
 from router.cli.output import flow_line, print_json, print_table, short, watched
 from router.flow.diff import applied, diff
-from router.message.address import canonical, channel_of
-from router.message.inbound import Message, Raw
-from router.routing.rehearsal import Rehearsal
+from router.queries.rehearsed import Moved, Rehearsed
+from router.queries.rehearsed import rehearse as compare
 from router.routing.resolve import Route
-from router.store.deliveries import Delivery
 
 # Messages that are rehearsed at most, the newest; two of each are in memory, some 2 KB together.
 _MOST: Final = 200_000
 _SHOWN: Final = 50
 _TEXT: Final = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A message that would go elsewhere."""
-
-    delivery: Delivery
-    message: Message
-    before: Route
-    after: Route
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsed:
-    """What came of a rehearsal: how many messages were taken, how many had no body any more, and which would move."""
-
-    taken: int
-    bodiless: int
-    moved: tuple[Moved, ...]
 
 
 def rehearse(here: Here, file: TextIO, *, since: int, to: str, prune: bool) -> Rehearsed:
@@ -60,22 +38,10 @@ def rehearse(here: Here, file: TextIO, *, since: int, to: str, prune: bool) -> R
     sid, store = here.account.sid, here.store
     current = list(current_flows(store, sid))
     changed = applied(current, diff(current, read_flow_file(file, here.settings, sid), prune=prune))
-    before, after = (Rehearsal(flows, likelihood, here.settings.sticky_hours) for flows in (current, changed))
     found = list(islice(watched("Reading messages", store.deliveries.newest(sid, after=since)), _MOST))
     found.reverse()
-    moved, taken, bodiless = [], 0, 0
-    for delivery in watched("Rehearsing", found, len(found)):
-        if not delivery.raw:
-            bodiless += 1
-            continue
-        message = Message.parse(Raw.unpack(delivery.raw).fields())
-        if to and canonical(to, channel_of(to)) != message.contact_identity:
-            continue
-        taken += 1
-        routes = [each.take(message, at=delivery.accepted_at, lang=delivery.lang) for each in (before, after)]
-        if _sid(routes[0]) != _sid(routes[1]):
-            moved.append(Moved(delivery, message, *routes))
-    return Rehearsed(taken, bodiless, tuple(moved))
+    messages = watched("Rehearsing", found, len(found))
+    return compare(current, changed, messages, likelihood, sticky_hours=here.settings.sticky_hours, to=to)
 
 
 def print_rehearsed(rehearsed: Rehearsed, *, as_json: bool) -> None:
@@ -134,7 +100,3 @@ def _route(route: Route) -> dict[str, Any]:
         "language": route.language or None,
         "steps": list(route.steps),
     }
-
-
-def _sid(route: Route) -> str:
-    return route.flow.sid if route.flow else ""

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from router.cli.doctor.checks import Check
-from router.cli.output import ago, clean
 from router.diagnosis.deviation import Finding
 from router.diagnosis.refused import Refused
 from router.diagnosis.signature import diagnose
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw, mask
+from router.printable import ago, clean
+from router.queries.checks import Check
 from router.settings import Settings
 from router.sid import is_sid
 from router.store import Store

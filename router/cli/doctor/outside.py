@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from router.cli.connect.probe import probe
-from router.cli.doctor.checks import Check, State
 from router.flow.flex_flow import FlexFlow
 from router.integrations import AttemptError
 from router.integrations.door import Door, make_door
 from router.integrations.location import locate
+from router.queries.checks import Check, State
 from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.account import Address, TwilioApi

@@ -1,4 +1,4 @@
-"""What `router doctor` looks at: one function for each part of a set-up, which yields what it found."""
+"""The checks of `router doctor` and of the console: one function for each part of a set-up, which yields findings."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What can be checked without leaving the house: settings, store, clock, messages that wait, workers and load."""
+"""What the store says of a set-up: its promises, clock, messages that wait, flows, processes and load."""
 
 import math
 import os
@@ -8,20 +8,15 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from router.cli.connect.record import Connections
-from router.cli.connect.webhook import shown
-from router.cli.doctor.checks import Check, State
-from router.cli.processes import all_of
-from router.cli.running import base_url
-from router.errors import RouterError, StoreUnavailable
+from router.errors import StoreUnavailable
 from router.flow.warning import Surroundings, of_flows
 from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
+from router.queries.checks import Check, State
 from router.queries.deliveries import attempt_of, not_twiml, target_said
 from router.settings import Settings
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.web import tunnel_address as tunnel
 
 # Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
 _APART: Final = 2.0
@@ -40,23 +35,6 @@ _ANSWERS_SECONDS: Final = 3600
 _ROOM: Final = 0.5
 
 
-def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
-    """Look at what the settings leave open."""
-    if not given.accounts:
-        yield Check(
-            "settings", "bad", "no account", "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or `router run` a demo"
-        )
-        return
-    many = f"{len(given.accounts)} account{'s' * (len(given.accounts) > 1)}"
-    yield Check("settings", "good", f"{many}{', the demo' if demo else ''}; data in {given.data_dir}")
-    if not given.public_urls and not demo:
-        yield from _no_public_url(given)
-    for url in given.public_urls:
-        if url.startswith("http:") and "//localhost" not in url and "//127." not in url:
-            advice = "serve HTTPS: over HTTP messages can be read on the way"
-            yield Check("settings", "look", "a public URL is http", advice)
-
-
 def outages(given: Settings, opened: Store) -> Iterator[Check]:
     """Report what was fetched from Twilio after outages, and what was only reported."""
     if not given.recover:
@@ -71,21 +49,6 @@ def outages(given: Settings, opened: Store) -> Iterator[Check]:
             for reason, number in report.left.items():
                 advice = f"see what they say, and accept them: router recover --since {when} --account {account.sid}"
                 yield Check("recovery", "look", f"{number} missed since {when} were not accepted: {reason}", advice)
-
-
-def _no_public_url(given: Settings) -> Iterator[Check]:
-    advice = (
-        "set ROUTER_PUBLIC_URL to the base that is at Twilio. Then no header of a request says which URL was signed"
-    )
-    if given.trusted_proxies:
-        found = "no ROUTER_PUBLIC_URL: the X-Forwarded-Host of a trusted proxy says which URL Twilio signed"
-        advice += (
-            "; a proxy that passes its client's X-Forwarded-Host on lets a target send what it got back as Twilio's"
-        )
-        yield Check("settings", "look", found, advice)
-    elif not tunnel.read(given.data_dir):
-        found = "no ROUTER_PUBLIC_URL, trusted proxy or open tunnel: every webhook from Twilio is answered 403"
-        yield Check("settings", "bad", found, f"{advice}. For a while, `router tunnel` does")
 
 
 def store(opened: Store) -> Iterator[Check]:
@@ -108,16 +71,6 @@ def clock(opened: Store) -> Iterator[Check]:
     yield Check("clock", state, f"{abs(apart):.1f} s {'behind' if apart > 0 else 'before'} the store's", advice)
 
 
-def running(given: Settings, answers: bool) -> Iterator[Check]:
-    """Say whether a router answers at the address of the settings."""
-    where = base_url(given)
-    if answers:
-        yield Check("router", "good", f"answers at {where}")
-    else:
-        advice = "start it with `router run`, or set ROUTER_BIND to where it listens"
-        yield Check("router", "bad", f"nothing answers at {where}", advice)
-
-
 def serving(given: Settings, opened: Store) -> Iterator[Check]:
     """Look for accounts of the settings that none of the processes over the store serves."""
     if not opened.processes.present():
@@ -126,22 +79,6 @@ def serving(given: Settings, opened: Store) -> Iterator[Check]:
         if not opened.processes.serving(account.sid):
             advice = "start one with this account, or `router reload` the one whose settings have it by now"
             yield Check("router", "bad", f"no router over this store serves {account.sid}", advice)
-
-
-def connected(given: Settings) -> Iterator[Check]:
-    """Look for webhooks at Twilio that a crash has left pointing here, or to an address where nothing is."""
-    record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
-    try:
-        found = record.read()
-    except RouterError as error:
-        yield Check("connected", "bad", str(error), "look into the file that was kept")
-        return
-    for each in found:
-        if record.is_orphan(each, open_now):
-            advice = "`router disconnect` restores it, and so does the next `router run`, `connect` or `tunnel`"
-            yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
-        else:
-            yield Check("connected", "good", f"{each.name} leads to {shown(each.base)} for a while")
 
 
 def messages(given: Settings, opened: Store) -> Iterator[Check]:
@@ -253,6 +190,11 @@ def load(given: Settings, opened: Store) -> Iterator[Check]:
         yield Check("load", "bad" if needed > slots else "look", found, advice)
     else:
         yield Check("load", "good", found if number else f"no messages lately; {slots:,} deliveries at a time")
+
+
+def all_of(processes: int) -> str:
+    """Write that it is all of them."""
+    return f"all {processes:,} processes" if processes > 1 else "the one process that runs"
 
 
 def unreachable(error: StoreUnavailable) -> Check:

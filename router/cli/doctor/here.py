@@ -1,0 +1,69 @@
+"""What can be checked of the settings and of this machine: public URL, the router's address, connected numbers."""
+
+from collections.abc import Iterator
+
+from router.cli.connect.record import Connections
+from router.cli.connect.webhook import shown
+from router.cli.running import base_url
+from router.errors import RouterError
+from router.queries.checks import Check
+from router.settings import Settings
+from router.web import tunnel_address as tunnel
+
+
+def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
+    """Look at what the settings leave open."""
+    if not given.accounts:
+        yield Check(
+            "settings", "bad", "no account", "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or `router run` a demo"
+        )
+        return
+    many = f"{len(given.accounts)} account{'s' * (len(given.accounts) > 1)}"
+    yield Check("settings", "good", f"{many}{', the demo' if demo else ''}; data in {given.data_dir}")
+    if not given.public_urls and not demo:
+        yield from _no_public_url(given)
+    for url in given.public_urls:
+        if url.startswith("http:") and "//localhost" not in url and "//127." not in url:
+            advice = "serve HTTPS: over HTTP messages can be read on the way"
+            yield Check("settings", "look", "a public URL is http", advice)
+
+
+def _no_public_url(given: Settings) -> Iterator[Check]:
+    advice = (
+        "set ROUTER_PUBLIC_URL to the base that is at Twilio. Then no header of a request says which URL was signed"
+    )
+    if given.trusted_proxies:
+        found = "no ROUTER_PUBLIC_URL: the X-Forwarded-Host of a trusted proxy says which URL Twilio signed"
+        advice += (
+            "; a proxy that passes its client's X-Forwarded-Host on lets a target send what it got back as Twilio's"
+        )
+        yield Check("settings", "look", found, advice)
+    elif not tunnel.read(given.data_dir):
+        found = "no ROUTER_PUBLIC_URL, trusted proxy or open tunnel: every webhook from Twilio is answered 403"
+        yield Check("settings", "bad", found, f"{advice}. For a while, `router tunnel` does")
+
+
+def running(given: Settings, answers: bool) -> Iterator[Check]:
+    """Say whether a router answers at the address of the settings."""
+    where = base_url(given)
+    if answers:
+        yield Check("router", "good", f"answers at {where}")
+    else:
+        advice = "start it with `router run`, or set ROUTER_BIND to where it listens"
+        yield Check("router", "bad", f"nothing answers at {where}", advice)
+
+
+def connected(given: Settings) -> Iterator[Check]:
+    """Look for webhooks at Twilio that a crash has left pointing here, or to an address where nothing is."""
+    record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
+    try:
+        found = record.read()
+    except RouterError as error:
+        yield Check("connected", "bad", str(error), "look into the file that was kept")
+        return
+    for each in found:
+        if record.is_orphan(each, open_now):
+            advice = "`router disconnect` restores it, and so does the next `router run`, `connect` or `tunnel`"
+            yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
+        else:
+            yield Check("connected", "good", f"{each.name} leads to {shown(each.base)} for a while")
