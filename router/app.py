@@ -33,6 +33,7 @@ from router.web import addresses, contacts, deliveries, flex_flows, health, open
 from router.web.auth import Unauthenticated
 from router.web.auth import refusal as login_refusal
 from router.web.chat.build import blueprints as chat_blueprints
+from router.web.console import blueprint as console_blueprint
 from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
 from router.web.front import with_front
 from router.web.public import with_tunnel
@@ -212,6 +213,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         app.register_blueprint(each)
     app.register_blueprint(health.blueprint(settings, store))
     app.register_blueprint(openapi.blueprint(settings))
+    app.register_blueprint(console_blueprint(settings, store, likelihood, deliverer.targets.open_of))
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(Unauthenticated, login_refusal(settings, store.failures))
     app.register_error_handler(InvalidFlow, flow_response)

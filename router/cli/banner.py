@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from router.cli.connect.webhook import to_paste
+from router.cli.run.demo import is_made_up_password
 from router.cli.running import base_url
 from router.settings import Settings
 
@@ -36,6 +37,7 @@ def banner(settings: Settings, start: Start) -> str:
         ("Account", f"{sids}{'   (made up, for this data directory)' * start.made_up}"),
         # The token of a real account is its owner's secret; the one that was made up has to be said somewhere.
         *[("Auth token", settings.accounts[0].auth_tokens[0])] * start.made_up,
+        *_console(settings, url),
         ("Data", str(settings.data_dir.absolute())),
         *_flows(settings, start, typed),
     ]
@@ -45,6 +47,14 @@ def banner(settings: Settings, start: Start) -> str:
     lines = [f"  {name:12} {value}" for name, value in facts]
     twilio = _at_twilio(settings, start, typed)
     return "\n".join(["", *lines, "", *twilio, *where, *(f"  {name:25} {value}" for name, value in steps), ""])
+
+
+def _console(settings: Settings, url: str) -> list[tuple[str, str]]:
+    """Return where the console is; a password that was made up is said, as every password is somewhere."""
+    if settings.admin_password is None:
+        return []
+    password = settings.admin_password if is_made_up_password(settings) else "the one of ROUTER_ADMIN_PASSWORD"
+    return [("Console", f"{url}/console/   (password: {password})")]
 
 
 def _flows(settings: Settings, start: Start, typed: str) -> list[tuple[str, str]]:

@@ -171,12 +171,12 @@ def _flow_for(wanted: Change, store: Store, account_sid: str) -> FlexFlow:
     flow = store.flows.get(account_sid, wanted.flex_flow_sid)
     if flow is None:
         raise InvalidContact("FlexFlowSid", f"there is no Flex Flow {wanted.flex_flow_sid}")
-    if reason := _why_not(flow, wanted.address, store):
+    if reason := why_not(flow, wanted.address, store):
         raise InvalidContact("FlexFlowSid", reason)
     return flow
 
 
-def _why_not(flow: FlexFlow, ours: str, store: Store) -> str:
+def why_not(flow: FlexFlow, ours: str, store: Store) -> str:
     """Return why a flow accepts no messages to our address; "" if it does, or may."""
     channel = channel_of(ours)
     if not flow.enabled:
@@ -238,6 +238,6 @@ def _status(ours: str, assignment: Assignment, flow: FlexFlow | None, store: Sto
     https://www.twilio.com/docs/conversations/api/conversation-resource
     """
     active = (
-        flow is not None and assignment.is_active(since, lasting=flow.is_lasting) and not _why_not(flow, ours, store)
+        flow is not None and assignment.is_active(since, lasting=flow.is_lasting) and not why_not(flow, ours, store)
     )
     return "active" if active else "inactive"

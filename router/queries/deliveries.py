@@ -111,28 +111,39 @@ def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A filter for deliveries; a criterion that is "" or None is ignored. Addresses may be written in any form."""
+    """A filter for deliveries; a criterion that is "" or None is ignored. Addresses may be written in any form.
+
+    `error` is a part of the reason why an attempt failed, in any letter case. `flows` are the only flows wanted; None
+    for all of them.
+    """
 
     status: str = ""
     from_: str = ""
     to: str = ""
     flex_flow_sid: str = ""
     held: bool | None = None
+    channel: str = ""
+    language: str = ""
+    error: str = ""
+    flows: frozenset[str] | None = None
 
     def takes(self, delivery: Delivery) -> bool:
         """Say whether a delivery matches the filter."""
-        if self.status and delivery.state != self.status:
-            return False
-        if self.held not in (None, delivery.held):
-            return False
-        if self.flex_flow_sid and delivery.flow_sid != self.flex_flow_sid:
-            return False
-        if not (self.from_ or self.to):
-            return True
+        error = self.error.lower()
+        fits = (
+            (not self.status or delivery.state == self.status)
+            and self.held in (None, delivery.held)
+            and (not self.flex_flow_sid or delivery.flow_sid == self.flex_flow_sid)
+            and (self.flows is None or delivery.flow_sid in self.flows)
+            and (not self.language or delivery.language.lower() == self.language.lower())
+            and (not error or error in " ".join((delivery.error, *delivery.history)).lower())
+        )
+        if not fits or not (self.from_ or self.to or self.channel):
+            return fits
         if not delivery.raw:
             return False
         message = Message.parse(Raw.unpack(delivery.raw).fields())
-        return all(
+        return (not self.channel or message.channel == self.channel) and all(
             not wanted or canonical(wanted, channel_of(wanted)) == canonical(address, message.channel)
             for wanted, address in ((self.from_, message.from_), (self.to, message.to))
         )

@@ -25,6 +25,7 @@ from router.store.languages import Languages
 from router.store.outages import Outages
 from router.store.processes import Processes
 from router.store.refusals import Refusals
+from router.store.sessions import Sessions
 from router.store.upkeep import Upkeep
 
 __all__ = ["FlowWrite", "Store", "connect"]
@@ -56,6 +57,7 @@ class Store:
     outages: Outages
     processes: Processes
     bindings: Bindings
+    sessions: Sessions
     upkeep: Upkeep
     buckets: tuple[str, ...]
 
@@ -105,6 +107,7 @@ def connect(settings: Settings) -> Store:
         ),
         processes=Processes(slow),
         bindings=Bindings(fast),
+        sessions=Sessions(slow),
         buckets=buckets,
     )
 

@@ -1,14 +1,15 @@
-"""The change log of Flex Flows: the user, the time, and the changed values; never a secret.
+"""The change log: the user, the time, and the changed values of Flex Flows; never a secret.
 
-The scripts that write a flow add the log entry in the same step, so that no change is missing. The log is one stream
-per account, trimmed to the newest entries.
+The scripts that write a flow add the log entry in the same step, so that no change is missing. What people do in the
+console is noted as well: messages sent again, contacts changed, addresses revealed. The log is one stream per account,
+trimmed to the newest entries.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from router.flow.diff import differences
 from router.flow.flex_flow import FlexFlow
@@ -34,8 +35,8 @@ class FlowChange:
         id: the id of the stream entry, as `1790000000000-0`.
         at: the time, in ms since 1970 by the store's clock.
         by: the user name of a REST request, or the name of a command.
-        action: created, updated or deleted.
-        flex_flow_sid: the flow.
+        action: created, updated or deleted; for what is no flow, what was done, as `replayed`.
+        flex_flow_sid: the flow; "" for what is no flow.
         fields: old and new values by the names in flow files; None for no value. A secret has None as its old value,
             and `changed` as its new one.
     """
@@ -44,7 +45,7 @@ class FlowChange:
     id: str
     at: int
     by: str
-    action: Literal["created", "updated", "deleted"]
+    action: str
     flex_flow_sid: str
     fields: Mapping[str, tuple[Any, Any]]
 
@@ -81,8 +82,15 @@ class ChangeLog:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    def note(self, account_sid: str, by: str, action: str, **fields: str | int) -> None:
+        """Note what a person did that is no change of a flow, as `note(sid, who, "replayed", message=…)`."""
+        change = {"action": action, "fields": {name: (None, _short(value)) for name, value in fields.items()}}
+        said = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
+        stream = AccountKeys(account_sid).changes
+        self._client.call("XADD", stream, "MAXLEN", "~", KEPT, "*", "flow", "", "by", by, "change", said, writes=True)
+
     def newest(
-        self, account_sid: str, *, flex_flow_sid: str = "", before: str = "", since: int = 0
+        self, account_sid: str, *, flex_flow_sid: str = "", before: str = "", since: int = 0, others: bool = False
     ) -> Iterator[FlowChange]:
         """Walk the changes from the newest to the oldest.
 
@@ -91,12 +99,13 @@ class ChangeLog:
             flex_flow_sid: only changes of this flow.
             before: the id of the change to begin after, on the way back.
             since: ms since 1970; older changes are left out.
+            others: whether changes of what is no flow are included.
         """
         stream = AccountKeys(account_sid).changes
         top = f"({before}" if before else "+"
         while entries := self._client.call("XREVRANGE", stream, top, since or "-", "COUNT", _CHUNK):
             for id_, (_, flow, _, by, _, change) in entries:
-                if not flex_flow_sid or flow.decode() == flex_flow_sid:
+                if flow.decode() == flex_flow_sid or (not flex_flow_sid and (flow or others)):
                     yield _change(account_sid, id_.decode(), flow.decode(), by.decode(), json.loads(change))
             top = f"({entries[-1][0].decode()}"
 

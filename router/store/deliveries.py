@@ -75,13 +75,15 @@ class Waiting:
 class Backlog:
     """The lanes of a bucket: those that are not empty, and those that are due and whose flow is not paused.
 
-    `oldest` is how many seconds the first due lane has been due, `flow_sid` the flow that it waits for.
+    `oldest` is how many seconds the first due lane has been due, `flow_sid` the flow that it waits for, of the account
+    `account_sid`.
     """
 
     lanes: int
     due: int
     oldest: float
     flow_sid: str
+    account_sid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,14 @@ class Counts:
     queued: int
     undelivered: int
     unrouted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How many messages were accepted, and became undelivered or unrouted, in each of the last minutes."""
+
+    accepted: tuple[int, ...]
+    dead: tuple[int, ...]
 
 
 _FIELDS: Final = (
@@ -156,6 +166,11 @@ class DeliveryLog:
         """Count the conversations whose next message waits for a flow."""
         return int(self._client.call("ZCARD", f"{AccountKeys(account_sid).due}:{account_sid}:{flow_sid}"))
 
+    def lane(self, delivery: Delivery, most: int) -> list[str]:
+        """Return the SIDs of the first messages that wait in a delivery's lane, in order; the first one is the head."""
+        found = self._client.call("LRANGE", AccountKeys(delivery.account_sid).lanes + delivery.lane, 0, most - 1)
+        return [id_.decode().partition(":")[2] for id_ in found]
+
     def newest(
         self, account_sid: str, *, after: int = 0, before: int | None = None, dead: bool = False
     ) -> Iterator[Delivery]:
@@ -201,6 +216,19 @@ class DeliveryLog:
         """Store the outcome of a message's late answer, if its record still exists."""
         self._client.script("note", [f"{AccountKeys(account_sid).messages}{account_sid}:{message_sid}"], [said])
 
+    def mark(self, account_sid: str) -> str:
+        """Return a text that changes with each new message, and with most changes of a message's state."""
+        keys = AccountKeys(account_sid)
+        kept, newest, queued, dead = self._client.calls(
+            [
+                ("ZCARD", keys.log),
+                ("ZRANGE", keys.log, 0, 0, "REV"),
+                ("HGET", keys.queued, account_sid),
+                ("ZCARD", keys.dead),
+            ]
+        )
+        return f"{kept} {newest} {queued} {dead}"
+
     def counts(self, account_sid: str) -> Counts:
         """Count an account's messages by state."""
         keys = AccountKeys(account_sid)
@@ -213,6 +241,13 @@ class DeliveryLog:
         )
         return Counts(kept, int(queued or 0), undelivered, unrouted)
 
+    def rhythm(self, account_sid: str, now: int, *, minutes: int = 60) -> Rhythm:
+        """Count an account's messages by minute; `now` is in seconds since 1970. Replayed messages are dead no more."""
+        keys, end = AccountKeys(account_sid), now * 1000
+        spans = [(end - left * 60_000, f"({end - (left - 1) * 60_000}") for left in range(minutes, 0, -1)]
+        found = self._client.calls([("ZCOUNT", key, *span) for key in (keys.log, keys.dead) for span in spans])
+        return Rhythm(tuple(found[:minutes]), tuple(found[minutes:]))
+
     def backlog(self, tag: str) -> Backlog:
         """Count a bucket's lanes."""
         keys = AccountKeys(tag)
@@ -223,7 +258,8 @@ class DeliveryLog:
             place, lanes, due = place + seen, lanes + found, due + ready
             if age > oldest:
                 oldest, flow = age, where.decode()
-        return Backlog(lanes, due, oldest / 1000, flow.partition(":")[2])
+        account_sid, _, flow_sid = flow.partition(":")
+        return Backlog(lanes, due, oldest / 1000, flow_sid, account_sid)
 
     def ages(self, tag: str) -> Ages:
         """Read how old the messages of a bucket are that are not done."""

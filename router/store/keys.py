@@ -58,6 +58,9 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     chat_keys:{0}         | router  | The keys that visitors' tokens are signed with, two at most. One: replaced
                           |         | after 30 days, and gone after 30 more
     failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
+    attempts:{0}:<net>    | router  | Attempts to sign in to the console, to limit wrong ones. After 60 s
+    session:{0}:<sha256>  | router  | A signed-in browser. Signed out, after 12 h without a request, or 7 days
+    sessions:{0}          | router  | When all sessions were ended. After 7 days, when none of them could go on
     processes:{0}         | router  | What each process that takes messages says of itself. A member: 20 s after it was
                           |         | said last, or when its process stops; all: with the last of them
     served:{0}:<digest>   | router  | The accounts and handlers of some processes. 20 s after the last of them said so

@@ -1,8 +1,7 @@
 """`/v1/Deliveries`: every message and its delivery state; `/v1/Routes`: where a message would be routed, and why."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,6 +10,7 @@ from flask import Blueprint, Response, json, request
 from router.errors import NotAMessage
 from router.queries.control import cancel, hold, hurry, release
 from router.queries.deliveries import STATES, Wanted, describe, explain, replay, waiting_for
+from router.queries.delivery_page import read_page_of
 from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.sid import is_sid
@@ -19,11 +19,8 @@ from router.store.deliveries import Delivery
 from router.web.auth import authenticate
 from router.web.errors import ApiError, not_found
 from router.web.form import read_form
-from router.web.paging import PAGE_BYTES, base_url, page_body, read_page, seal, unseal
+from router.web.paging import base_url, page_body, read_page, seal, unseal
 from router.web.request import LANG_MOST
-
-# Records read for one filtered page. If fewer match, the page is shorter and links to the next one.
-LOOKS = 5_000
 
 
 def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Blueprint:
@@ -114,35 +111,13 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
     scope = f"Deliveries {account.sid} {urlencode(filters)}"
     last = _last_seen(unseal(account, scope, asked.token))
     after, before = _time(filters, "DateCreatedAfter"), _time(filters, "DateCreatedBefore")
-    upper = min((bound for bound in (last[0] + 1 if last else 0, before) if bound), default=None)
     wanted = _wanted(filters)
-    looked: list[Delivery] = []
-
-    def matching() -> Iterator[Delivery]:
-        skipping = last is not None
-        for delivery in islice(store.deliveries.newest(account.sid, after=after, before=upper), LOOKS):
-            if skipping and last is not None and delivery.accepted_at == last[0]:
-                skipping = delivery.message_sid != last[1]
-                continue  # on the page before: of its last millisecond, and not after its last delivery
-            skipping = False
-            looked.append(delivery)
-            if wanted.takes(delivery):
-                yield delivery
-
-    found: list[Delivery] = []
-    weight, full = 0, False
-    for delivery in matching():
-        found.append(delivery)
-        weight += len(delivery.raw) + len(delivery.answer)
-        full = len(found) == asked.size or weight > PAGE_BYTES
-        if full:
-            break
-    more = full or len(looked) == LOOKS
-    cursor = f"{looked[-1].accepted_at}-{looked[-1].message_sid}" if more and looked else ""
+    found = read_page_of(store, account.sid, wanted, after=after, before=before, last=last, size=asked.size)
+    cursor = f"{found.last[0]}-{found.last[1]}" if found.last else ""
     base = base_url(request, settings)
     return page_body(
         "deliveries",
-        [_resource(delivery, base) for delivery in found],
+        [_resource(delivery, base) for delivery in found.deliveries],
         asked,
         url=f"{base}/v1/Deliveries",
         filters=filters,

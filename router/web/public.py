@@ -82,6 +82,24 @@ def claimed_base(environ: Mapping[str, Any], settings: Settings) -> str:
     return f"{_scheme(environ, settings)}://{host}" if _HOST.fullmatch(host) else ""
 
 
+def page_base(environ: Mapping[str, Any], settings: Settings) -> str:
+    """Return the base URL at which a browser sees our pages, "" for a host that is none of ours.
+
+    Beside the public bases and loopback these are the host of ROUTER_BIND and any address without a name: a page of
+    another site can let its own name lead here (DNS rebinding), but the browser then sends that name as the host.
+    """
+    host = str(environ.get("HTTP_HOST", ""))
+    for base in (*settings.public_urls, str(environ.get(_TUNNEL, ""))):
+        if base and _host(base).lower() == host.lower():
+            return base
+    if own := own_base(environ, settings):
+        return own
+    match = _HOST.fullmatch(host)
+    if match and (host.lower() == settings.bind.lower() or _is_ip(match["name"])):
+        return f"{_scheme(environ, settings)}://{host}"
+    return ""
+
+
 def doubt(environ: Mapping[str, Any], settings: Settings) -> str:
     """Say why the request has no public base, and what to do."""
     host, _ = _said(environ, settings)
@@ -125,10 +143,15 @@ def _is_loopback(host: str) -> bool:
     name = match["name"].lower() if match else ""
     if name == "localhost" or name.endswith(".localhost"):
         return True
+    return _is_ip(name) and ip_address(name.strip("[]")).is_loopback
+
+
+def _is_ip(name: str) -> bool:
     try:
-        return ip_address(name.strip("[]")).is_loopback
+        ip_address(name.strip("[]"))
     except ValueError:
         return False
+    return True
 
 
 def _last(environ: Mapping[str, Any], name: str) -> str:

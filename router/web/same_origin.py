@@ -5,7 +5,7 @@ and in `Origin` everywhere. The rule is that of Go's `http.CrossOriginProtection
 https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SHOWN: Final = 100
 
 
-def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool) -> str:
+def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool, base: str = "") -> str:
     """Return why a request may not change anything, "" when it may, or when it is a read.
 
     Not used for requests that Twilio signs: there only the signature counts.
@@ -27,6 +27,7 @@ def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool) -> st
         settings: with the public bases.
         page: whether only our own pages send such requests. Otherwise requests without an origin are allowed, as
             programs send them, and `none`, which means the user or an extension; no page can send either.
+        base: where a browser sees our pages, in addition to the public bases (`router.web.public.page_base`).
     """
     if environ["REQUEST_METHOD"] in _SAFE:
         return ""
@@ -36,20 +37,20 @@ def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool) -> st
             return ""
         return f"Sec-Fetch-Site is {site[:_SHOWN]!r}: a page of another site made the browser send this"
     if origin is not None:
-        if origin in own_origins(environ, settings):
+        if origin in own_origins(environ, settings, base):
             return ""
         return f"Origin is {origin[:_SHOWN]!r}, not the router's: a page of another site made the browser send this"
     return "neither Sec-Fetch-Site nor Origin says which page sent this" if page else ""
 
 
-def own_origins(environ: Mapping[str, Any], settings: Settings) -> frozenset[str]:
-    """Return the origins of the router's own pages."""
-    return frozenset(_own(environ, settings))
+def own_origins(environ: Mapping[str, Any], settings: Settings, *also: str) -> frozenset[str]:
+    """Return the origins of the router's own pages, and those of some more bases."""
+    return frozenset(_origins((*public_bases(environ, settings), own_base(environ, settings), *also)))
 
 
-def _own(environ: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+def _origins(bases: Iterable[str]) -> Iterator[str]:
     """Yield the origins of the router's pages, as a browser writes them: RFC 6454, section 6.2."""
-    for base in (*public_bases(environ, settings), own_base(environ, settings)):
+    for base in bases:
         parts = urlsplit(base)
         if parts.hostname:
             host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

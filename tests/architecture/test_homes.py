@@ -26,6 +26,7 @@ HOMES = {
     "gunicorn": {"router.process"},
     "hiredis": {"router.store"},
     "httptools": {"router.integrations"},
+    "jinja2": {"router.web"},
     "jwt": {"router.chat"},
     "lingua": {"router.language"},
     "phonenumbers": {"router.language"},

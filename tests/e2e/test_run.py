@@ -38,13 +38,16 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
-    """On a fresh machine one command gives a router that is ready, and ten lines that say how to go on."""
+    """On a fresh machine one command gives a router that is ready, and eleven lines that say how to go on."""
     router = run().up()
     banner = router.output[router.output.index("  Listening") :]
     account = router.demo["account"][0]
-    assert len(banner.splitlines()) <= 10
-    for words in (f"http://127.0.0.1:{router.port}", account["sid"], account["auth_tokens"][0], 'sms --body "Hola"'):
+    assert len(banner.splitlines()) <= 11
+    where = f"http://127.0.0.1:{router.port}"
+    console = f"{where}/console/   (password: {router.demo['admin_password']})"
+    for words in (where, console, account["sid"], account["auth_tokens"][0], 'sms --body "Hola"'):
         assert words in banner
+    assert router.status_of("/console/sign-in") == 200
     assert router.status_of("/readyz") == 200
 
 

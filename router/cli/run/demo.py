@@ -21,6 +21,7 @@ _HEAD: Final = """\
 
 admin_password = "{password}"
 """
+_CONSOLE: Final = "console.toml"
 _ACCOUNT: Final = """
 recover = false  # Twilio does not know this account
 
@@ -39,7 +40,7 @@ def configuration(data_dir: Path, *, with_account: bool) -> Path:
         data_dir: an existing directory.
         with_account: False when the environment names a real account.
     """
-    path = data_dir / (FILE if with_account else "console.toml")
+    path = data_dir / (FILE if with_account else _CONSOLE)
     if not path.exists():
         text = _HEAD.format(password=secrets.token_urlsafe(12))
         if with_account:
@@ -73,6 +74,13 @@ def variables(data_dir: Path, settings: Settings) -> Mapping[str, str]:
 def is_made_up(settings: Settings) -> bool:
     """Say whether the only account is the one that `router run` made up."""
     return [account.sid for account in settings.accounts] == [made_up_sid(settings.data_dir)]
+
+
+def is_made_up_password(settings: Settings) -> bool:
+    """Say whether the console's password is the one that `router run` made up for this data directory."""
+    paths = (settings.data_dir / name for name in (FILE, _CONSOLE))
+    files = (tomllib.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file())
+    return settings.admin_password in [made.get("admin_password") for made in files]
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -4,7 +4,8 @@ It computes why from their records, when it is asked; and it says that it is ove
 accepted again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
@@ -55,9 +56,19 @@ class Report:
     over: int = 0
 
 
-def reports(given: Settings, opened: Store, *, since: int) -> list[Report]:
-    """Say of each request that was refused since, in ms since 1970, why; the newest first."""
-    found = [_report(refused, given) for refused in opened.refusals.newest(after=since)[:_DIAGNOSED]]
+def reports(
+    given: Settings, opened: Store, *, since: int, most: int = _DIAGNOSED, leave_out: Collection[str] = ()
+) -> list[Report]:
+    """Say of each request that was refused since, in ms since 1970, why; the newest first.
+
+    At most `most` of them, and none of the accounts `leave_out`.
+    """
+    newest = opened.refusals.newest(after=since)
+    theirs = (each for each in newest if not leave_out or dict(each.fields()).get("AccountSid") not in leave_out)
+    found = []
+    for refused in islice(theirs, most):
+        found.append(_report(refused, given))
+        time.sleep(0)  # a process that also takes messages goes on with them in between
     accepted = {
         sid: _accepted(opened, sid, after=min(report.at for report, _ in found if report.account_sid == sid))
         for sid in {report.account_sid for report, _ in found if report.matched and report.account_sid in given.by_sid}

@@ -96,9 +96,11 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
                 advice = f"see `router deliveries list --status {status}`, {why}, and then "
                 advice += f"`router deliveries replay --status {status} --since 7d`"
                 yield Check("messages", "look", f"{number:,} {status}{whose}", advice)
+    sids = {account.sid for account in given.accounts}
     backlogs = [opened.deliveries.backlog(tag) for tag in opened.buckets]
     first = max(backlogs, key=lambda each: each.oldest, default=None)
-    if first and first.oldest > _OVERDUE:
+    # Accounts share the buckets: of one that is not among the settings' accounts nothing is said here.
+    if first and first.oldest > _OVERDUE and first.account_sid in sids:
         advice = "its target is down, or slower than what comes for it; or no router is running over this store"
         yield Check("messages", "bad", f"a conversation of {first.flow_sid} is due for {first.oldest:,.0f} s", advice)
 

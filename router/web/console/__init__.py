@@ -1,0 +1,33 @@
+"""The web console at /console/: pages for people who work with messages and addresses.
+
+Pages are rendered here and need no JavaScript: a list is a GET whose query is the filter, an action is a form that is
+posted and answered with 303. What they show and do comes from `router.queries`; no rule of routing, delivery or flows
+is written here. A page is a module with a `register`, its template, and its link in templates/layout.html.
+
+Several people may sign in with one of two passwords. Named users (OpenID Connect, a proxy's header) would be another
+way to begin a session: `router.web.console.sign_in`.
+"""
+
+from collections.abc import Callable
+
+from flask import Blueprint
+
+from router.routing.resolve import Likelihood
+from router.settings import Settings
+from router.store import Store
+from router.web.console import explain, guard, messages, overview, readings, sign_in, static
+from router.web.console.desk import Desk
+
+
+def blueprint(settings: Settings, store: Store, likelihood: Likelihood, shut: Callable[[str], list[str]]) -> Blueprint:
+    """Make the console; without ROUTER_ADMIN_PASSWORD it has no pages. `shut` is as in `Desk`."""
+    console = Blueprint("console", __name__, url_prefix="/console")
+    if settings.admin_password is None:
+        return console
+    desk = Desk(settings, store, likelihood, shut)
+    guard.register(console, desk)
+    static.register(console)
+    sign_in.register(console, desk)
+    for pages in (messages, explain, readings, overview):
+        pages.register(console, desk)
+    return console

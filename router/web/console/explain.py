@@ -1,0 +1,89 @@
+"""Where a message would go that has not come, and why another flow does not take it."""
+
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from router.errors import NotAMessage
+from router.message.inbound import Message, Raw
+from router.queries.deliveries import explain
+from router.queries.why_not import why_not
+from router.web.console.desk import Desk, view
+from router.web.console.messages import names_in, read_time
+from router.web.console.page import page
+from router.web.request import LANG_MOST
+
+_GIVEN: Final = ("to", "from", "lang", "at", "body", "params", "flow")
+_MOST: Final = 4000  # characters of a value
+_PARAMETERS: Final = 100
+# The addresses are Twilio's test number, and its WhatsApp sandbox.
+PRESETS: Final = (
+    ("SMS", {"to": "+15005550006", "from": "+14155550100", "body": "Hello"}),
+    ("WhatsApp", {"to": "whatsapp:+14155238886", "from": "whatsapp:+34600111222", "body": "¿Dónde está mi pedido?"}),
+    ("Messenger", {"to": "messenger:100000000000001", "from": "messenger:200000000000002", "body": "Bonjour"}),
+    ("RCS", {"to": "rcs:your_agent", "from": "rcs:+14155550100", "body": "Hello"}),
+    ("Picture", {"to": "+15005550006", "from": "+14155550100", "params": "NumMedia=1\nMediaContentType0=image/jpeg"}),
+    ("STOP", {"to": "+15005550006", "from": "+14155550100", "body": "STOP", "params": "OptOutType=STOP"}),
+)
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+
+    @console.get("/<account_sid>/explain")
+    def explained() -> Response:
+        given = {name: request.args.get(name, "").strip()[:_MOST] for name in _GIVEN}
+        if sid := request.args.get("message", ""):
+            given |= _of_message(desk, sid)
+        wrong: list[str] = []
+        answer: dict[str, Any] | None = None
+        reasons: list[str] = []
+        if given["to"]:
+            at = read_time(given, "at", wrong)
+            try:
+                form = _form(given)
+                if not wrong:
+                    sid = view().sid
+                    lang = given["lang"][:LANG_MOST]
+                    answer = explain(sid, form, desk.store, desk.likelihood, lang=lang, at=at / 1000 if at else None)
+                    reasons = why_not(answer, given["flow"], desk.store) if given["flow"] else []
+            except NotAMessage as error:
+                wrong.append(str(error))
+        return page(
+            "explain.html",
+            given=given,
+            presets=PRESETS,
+            answer=answer,
+            why_not=reasons,
+            names=names_in([*answer["steps"], *reasons], desk.store) if answer else {},
+            wrong=" ".join(wrong),
+        )
+
+
+def _form(given: dict[str, str]) -> dict[str, str]:
+    form = {"To": given["to"], "From": given["from"] or _customer(given["to"]), "Body": given["body"]}
+    for line in given["params"].splitlines()[:_PARAMETERS]:
+        name, _, value = line.partition("=")
+        if name.strip():
+            form[name.strip()] = value.strip()
+    return form
+
+
+def _customer(to: str) -> str:
+    """Return a customer on the channel of an address."""
+    prefix, colon, _ = to.partition(":")
+    return f"{prefix}{colon}+14155550100" if colon else "+14155550100"
+
+
+def _of_message(desk: Desk, sid: str) -> dict[str, str]:
+    """Return what came in a message; its sender only where addresses are shown."""
+    delivery = desk.store.deliveries.get(view().sid, sid[:40])
+    if delivery is None or not delivery.raw:
+        return {}
+    message = Message.parse(Raw.unpack(delivery.raw).fields())
+    return {
+        "to": message.to,
+        "from": message.from_ if view().reveals else "",
+        "body": message.body[:_MOST],
+        "lang": delivery.lang,
+    }

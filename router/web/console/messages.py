@@ -1,0 +1,202 @@
+"""The list of messages with its filters, and one message with every step of its way."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from router.message.address import CHANNELS
+from router.message.inbound import Message, Raw
+from router.queries.deliveries import STATES, Wanted, attempt_of, describe, replay, target_said, waiting_for
+from router.queries.delivery_page import Place, read_page_of
+from router.sid import is_sid
+from router.store import Store
+from router.store.deliveries import Delivery
+from router.web.console.desk import Desk, see, view
+from router.web.console.guard import Refused
+from router.web.console.page import page, parts
+
+SIZE: Final = 50
+# Flows that are looked at for a target, and messages on each side for neighbours.
+_FLOWS: Final = 5000
+_AROUND: Final = 300
+_NEIGHBOURS: Final = 4
+_LANE: Final = 20
+FILTERS: Final = ("status", "from", "to", "flow", "channel", "language", "target", "error", "after", "before")
+WHY_NOT: Final = {
+    "busy": "It is on its way already.",
+    "gone": "Its body has expired, so it cannot be sent again.",
+    "missing": "Its record has expired.",
+    "unrouted": "No flow takes it now. Explain says why; make or change a flow first.",
+}
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+    store = desk.store
+
+    @console.get("/<account_sid>/messages")
+    def messages() -> Response:
+        filters = read_filters(request.args)
+        q = request.args.get("q", "").strip()[:64]
+        if is_sid(q, "SM", "MM"):
+            return see(f"messages/{q}")
+        mark = hashlib.sha256(f"{store.deliveries.mark(view().sid)} {view().reveals}".encode()).hexdigest()[:16]
+        if request.headers.get("X-Live") and mark in request.if_none_match:
+            return Response(status=304)
+        wanted, wrong = read_wanted(filters, store)
+        found = read_page_of(
+            store,
+            view().sid,
+            wanted,
+            size=SIZE,
+            after=read_time(filters, "after", wrong),
+            before=read_time(filters, "before", wrong),
+            last=_place(request.args.get("page", ""), wrong),
+        )
+        response = page(
+            "messages.html",
+            filters=filters,
+            q=q,
+            wrong=wrong,
+            rows=[row(each) for each in found.deliveries],
+            names=names((each.flow_sid for each in found.deliveries), store),
+            looked=found.looked,
+            until=found.until,
+            following=f"{found.last[0]}-{found.last[1]}" if found.last else "",
+            first="page" not in request.args,
+            states=STATES,
+            channels=CHANNELS,
+        )
+        response.set_etag(mark)
+        return response
+
+    @console.get("/<account_sid>/messages/<sid>")
+    def message(sid: str) -> Response:
+        delivery = _find(store, sid)
+        parsed = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+        return page(
+            "message.html",
+            delivery=delivery,
+            it=describe(delivery),
+            message=parsed,
+            parameters=Raw.unpack(delivery.raw).fields() if delivery.raw else [],
+            refused=WHY_NOT.get(request.args.get("why", ""), ""),
+            attempts=[attempt_of(line) for line in delivery.history],
+            target=target_said(delivery),
+            waits=waiting_for(delivery, store),
+            lane=store.deliveries.lane(delivery, _LANE),
+            around=[row(each) for each in _around(delivery, store)],
+            flow=store.flows.get(delivery.account_sid, delivery.flow_sid) if delivery.flow_sid else None,
+            names=names_in(delivery.why, store),
+        )
+
+    @console.post("/<account_sid>/messages/<sid>/replay")
+    def replay_one(sid: str) -> Response:
+        route = request.form.get("route", "original")
+        result = replay(_find(store, sid), store, desk.likelihood, current=route == "current")
+        if result != "queued":
+            return see(f"messages/{sid}", why=result)
+        store.changes.note(view().sid, view().who, "replayed", message=sid, route=route)
+        return see(f"messages/{sid}", said="replayed")
+
+
+def read_filters(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters that a query names, cut to a length that no value exceeds."""
+    return {name: given.get(name, "").strip()[:256] for name in FILTERS}
+
+
+def read_wanted(filters: Mapping[str, str], store: Store) -> tuple[Wanted, list[str]]:
+    """Return the filter of a query, and what is wrong with it."""
+    wrong = []
+    status = filters["status"]
+    if status and status not in STATES:
+        wrong.append(f"Status is one of {', '.join(STATES)}, not {status[:40]!r}.")
+    if filters["channel"] and filters["channel"] not in CHANNELS:
+        wrong.append(f"Channel is one of {', '.join(CHANNELS)}, not {filters['channel'][:40]!r}.")
+    flows = None
+    if target := filters["target"].lower():
+        walked = islice(store.flows.walk(view().sid), _FLOWS)
+        flows = frozenset(flow.sid for flow in walked if target in f"{flow.target} {flow.integration.url}".lower())
+    wanted = Wanted(
+        status=status,
+        from_=filters["from"],
+        to=filters["to"],
+        flex_flow_sid=filters["flow"],
+        channel=filters["channel"],
+        language=filters["language"],
+        error=filters["error"],
+        flows=flows,
+    )
+    return wanted, wrong
+
+
+def read_time(filters: Mapping[str, str], name: str, wrong: list[str]) -> int:
+    """Return a time of a query in ms since 1970, 0 for none; say what is wrong with it."""
+    text = filters[name]
+    if not text:
+        return 0
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        wrong.append(f"{name.capitalize()} is a time in UTC, as 2026-05-31T22:00, not {text[:40]!r}.")
+        return 0
+
+
+def _place(text: str, wrong: list[str]) -> Place | None:
+    time, _, sid = text.partition("-")
+    if text and not (time.isascii() and time.isdecimal() and len(time) < 16 and is_sid(sid, "SM", "MM", "IM")):  # noqa: PLR2004 - digits of any time there is
+        wrong.append("There is no such page; this is the first one.")
+        return None
+    return (int(time), sid) if text else None
+
+
+def _find(store: Store, sid: str) -> Delivery:
+    delivery = store.deliveries.get(view().sid, sid) if is_sid(sid, "SM", "MM", "IM") else None
+    if delivery is None:
+        raise Refused(404, "No such message", f"This account has no record of {sid[:40]!r}; it may have expired.")
+    return delivery
+
+
+def row(delivery: Delivery) -> dict[str, Any]:
+    """Return what lists show of a message."""
+    message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+    return {
+        "sid": delivery.message_sid,
+        "state": delivery.state,
+        "at": delivery.accepted_at,
+        "from": message.from_ if message else "",
+        "to": message.to if message else "",
+        "channel": message.channel if message else "",
+        "body": message.body if message else "",
+        "media": message.num_media if message else 0,
+        "flow": delivery.flow_sid,
+        "language": delivery.language,
+        "attempts": delivery.attempts,
+        "round": delivery.round,
+        "error": delivery.error,
+        "expired": message is None,
+    }
+
+
+def names(sids: Iterable[str], store: Store) -> dict[str, str]:
+    """Return the names of flows."""
+    return {sid: flow.friendly_name for sid in set(sids) if sid and (flow := store.flows.get(view().sid, sid))}
+
+
+def names_in(lines: Iterable[str], store: Store) -> dict[str, str]:
+    """Return the names of the flows that steps of a route name."""
+    return names((sid for line in lines for _, sid in parts(line)), store)
+
+
+def _around(delivery: Delivery, store: Store) -> list[Delivery]:
+    """Return the messages of the same conversation just before and after a message, the newest first."""
+    at, sid = delivery.accepted_at, delivery.account_sid
+    newer = islice(store.deliveries.newest(sid, after=at), _AROUND)
+    older = islice(store.deliveries.newest(sid, before=at), _AROUND)
+    same = [each for each in newer if each.lane == delivery.lane]
+    return [*same[-_NEIGHBOURS - 1 :], *islice((each for each in older if each.lane == delivery.lane), _NEIGHBOURS)]

@@ -1,0 +1,84 @@
+"""The first page: what needs a person, and how much there is. The checks are those of `router doctor`."""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from flask import Blueprint, Response, redirect, request
+
+from router.errors import StoreUnavailable
+from router.queries.checks import Check, stored
+from router.settings import Settings
+from router.store import Store
+from router.web.console.desk import Desk, link, see, view
+from router.web.console.page import page
+
+_ACCOUNTS = 200
+# How long addresses are shown in full, in seconds.
+_REVEALED = 600
+_MARKS = {"bad": 0, "look": 1}
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+    store = desk.store
+
+    @console.get("/")
+    def first() -> Response:
+        sid = next((account.sid for account in desk.settings.accounts), "")
+        response = redirect(link(view().base, f"{sid}/" if sid else "accounts"), 303)
+        assert isinstance(response, Response)  # noqa: S101 - Flask's own; its type says the base class
+        return response
+
+    @console.get("/accounts")
+    def accounts() -> Response:
+        q = request.args.get("q", "").strip()[:40]
+        sids = [account.sid for account in desk.settings.accounts if q.lower() in account.sid.lower()]
+        found = [(sid, store.deliveries.counts(sid)) for sid in sids[:_ACCOUNTS]]
+        return page("accounts.html", q=q, found=found, more=len(sids) > _ACCOUNTS)
+
+    @console.get("/<account_sid>/")
+    def overview() -> Response:
+        account = view().account
+        assert account is not None  # noqa: S101 - guard.py has found it
+        found = list(_checks(desk.of(account), store))
+        return page(
+            "overview.html",
+            wrong=sorted((each for each in found if each.state in _MARKS), key=lambda each: _MARKS[each.state]),
+            right=[each for each in found if each.state == "good"],
+            counts=store.deliveries.counts(account.sid),
+            flows=store.flows.count(account.sid),
+            rhythm=store.deliveries.rhythm(account.sid, int(view().now)),
+        )
+
+    @console.post("/<account_sid>/reveal")
+    def reveal() -> Response:
+        shall = request.form.get("reveal") == "1"
+        if shall:
+            store.changes.note(view().sid, view().who, "revealed addresses", minutes=_REVEALED // 60)
+        store.sessions.reveal(view().session, until=view().now + _REVEALED if shall else 0)
+        path, _, query = request.form.get("back", "").partition("?")
+        back = see(path)
+        back.headers["Location"] += f"?{query}" if query else ""
+        return back
+
+    @console.get("/<path:_rest>")
+    def missing(_rest: str) -> Response:
+        return page("refused.html", 404, heading="Not found", reason="There is no such page.")
+
+
+def _checks(settings: Settings, store: Store) -> Iterator[Check]:
+    """Look at everything that the store knows; what another account has is not looked at."""
+    try:
+        yield from chain(
+            stored.store(store),
+            stored.clock(store),
+            stored.messages(settings, store),
+            stored.serving(settings, store),
+            stored.flows(settings, store),
+            stored.languages(settings, store),
+            stored.answers(settings, store),
+            stored.outages(settings, store),
+            islice(stored.load(settings, store), 1),
+        )
+    except StoreUnavailable as error:
+        yield stored.unreachable(error)

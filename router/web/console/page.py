@@ -1,0 +1,94 @@
+"""Renders the templates, which escape everything: what customers write is never markup."""
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from flask import Response, g, request
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from router.message.address import mask
+from router.printable import ago, clean
+from router.web.console import static
+from router.web.console.desk import View, link
+
+# Sent with every answer of the console: nothing inline, nothing from elsewhere, no frame, no form to elsewhere. The
+# referrer stays inside: with `no-referrer` Chromium sends `Origin: null` with the page's own forms.
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Robots-Tag": "noindex",
+}
+
+
+# What a page says after an action that led to it, by what stands in its query.
+_SAID: Final[Mapping[str, str]] = {
+    "replayed": "The message is queued again.",
+    "created": "The flow is created.",
+    "saved": "The flow is saved. The next message is routed by it.",
+    "same": "Nothing was changed: the flow was like this already.",
+    "deleted": "The flow is deleted.",
+    "stopping": "The replay stops after the message that it is sending.",
+    "started": "The replay has begun.",
+    "contact": "The contact is changed.",
+    "erased": "The contact is erased.",
+}
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("router.web.console"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters.update(clean=clean, lines=lambda text: clean(text, lines=True), iso=iso, mask=mask, parts=parts)
+    found.globals.update(static=static.path, ago=ago)
+    return found
+
+
+def iso(ms: float) -> str:
+    """Write a time in ms since 1970."""
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parts(text: str) -> list[tuple[str, str]]:
+    """Split a text at the SIDs of flows: texts, and the SID that follows each, "" at the end."""
+    found = _FLOW_SID.split(text)
+    return list(zip(found[::2], [*found[1::2], ""], strict=True))
+
+
+_FLOW_SID: Final = re.compile("(FO[0-9a-f]{32})")
+_ENVIRONMENT: Final = _environment()
+
+
+def _here(view: View | None) -> str:
+    """Return path and query of a page below the account's, to come back to it after an action."""
+    path = request.path.partition(f"/{view.sid}/")[2] if view and view.account else ""
+    query = request.query_string.decode("latin-1")
+    return path + (f"?{query}" if query else "")
+
+
+def page(template: str, status: int = 200, **values: Any) -> Response:
+    """Render a page for whoever is signed in."""
+    view: View | None = g.get("console")
+    base = view.base if view else str(g.get("base", ""))
+    text = _ENVIRONMENT.get_template(template).render(
+        view=view,
+        base=base,
+        insecure=base.startswith("http:") and not g.get("local", False),
+        now=view.now if view else 0,
+        here=_here(view),
+        section="-",
+        said=_SAID.get(request.args.get("said", ""), ""),
+        root=lambda path="", **query: link(base, path, query),
+        shown=clean if view and view.reveals else lambda address: mask(clean(address)),
+        **values,
+    )
+    return Response(text, status, content_type="text/html; charset=utf-8")

@@ -1,0 +1,94 @@
+"""Pages that only show: refused requests, health, changes and settings."""
+
+from itertools import islice
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from router.queries.checks.refused import reports
+from router.settings import Settings, table
+from router.store.changes import KEPT
+from router.web.console.desk import Desk, now_ms, view
+from router.web.console.messages import names
+from router.web.console.page import page
+
+# How far back refused requests are kept, in ms; computing why one was refused takes some 20 ms.
+_REFUSED: Final = 12 * 3_600_000
+_REPORTS: Final = 10
+_CHANGES: Final = 50
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+    store, settings = desk.store, desk.settings
+
+    @console.get("/<account_sid>/signatures")
+    def signatures() -> Response:
+        others = settings.by_sid.keys() - {view().sid}
+        found = reports(settings, store, since=now_ms() - _REFUSED, most=_REPORTS, leave_out=others)
+        return page("signatures.html", found=found)
+
+    @console.get("/<account_sid>/health")
+    def health() -> Response:
+        return page(
+            "health.html",
+            findings=store.promise.findings(),
+            processes=store.processes.serving(view().sid),
+            breakers=desk.shut(view().sid),
+        )
+
+    @console.get("/<account_sid>/changes")
+    def changes() -> Response:
+        before = request.args.get("before", "")
+        before = before if before.replace("-", "", 1).isdecimal() and before.isascii() and len(before) < 40 else ""  # noqa: PLR2004 - an id of a stream
+        found = list(islice(store.changes.newest(view().sid, before=before, others=True), _CHANGES + 1))
+        shown = found[:_CHANGES]
+        return page(
+            "changes.html",
+            found=shown,
+            following=shown[-1].id if len(found) > len(shown) else "",
+            names=names((each.flex_flow_sid for each in shown), store),
+            kept=KEPT,
+        )
+
+    @console.get("/<account_sid>/settings")
+    def settings_page() -> Response:
+        return page("settings.html", rows=list(_rows(settings, view().sid)))
+
+
+def _rows(settings: Settings, account_sid: str) -> list[tuple[str, str, str]]:
+    """Return the settings with their values, a secret only as set or not; of the accounts only this one."""
+    account = settings.by_sid[account_sid]
+    rows = [
+        ("account.sid", account.sid, "This account"),
+        ("account.auth_tokens", f"{len(account.auth_tokens)} set", "The first one signs what is sent"),
+        ("account.shared_keys", f"{len(account.shared_keys)} set", ""),
+        ("account.api_keys", f"{len(account.api_keys)} set", "For programs that use the REST resources"),
+        (
+            "account.proxy_service_sid",
+            account.proxy_service_sid or "not set",
+            "Of flows that name none",
+        ),
+    ]
+    for row in table():
+        attribute = {"public_url": "public_urls"}.get(row.key, row.key)
+        if row.variable and attribute in Settings.model_fields:
+            rows.append((row.variable, _shown(settings, attribute), row.help))
+    return rows
+
+
+def _shown(settings: Settings, attribute: str) -> str:
+    value: Any = getattr(settings, attribute)
+    if attribute == "public_urls":
+        return ", ".join(_without_password(url) for url in value) or "not set"
+    if not Settings.model_fields[attribute].repr:
+        return "not set" if value is None else "set"
+    if value is None or value == ():
+        return "not set"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

@@ -1,0 +1,87 @@
+"""Signing in and out: one of two passwords begins a session, which the store keeps."""
+
+import hmac
+import time
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, g, redirect, request
+
+from router.web.console.desk import Desk, link, view
+from router.web.console.guard import Refused, cookie_name
+from router.web.console.page import page
+from router.web.public import client_address
+
+_MOST = 4096  # bytes of the form: of strangers, no more is read
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+
+    @console.get("/sign-in")
+    def sign_in() -> Response:
+        return _form(ended="ended" in request.args)
+
+    @console.post("/sign-in")
+    def sign_in_with() -> Response:
+        request.max_content_length = _MOST
+        password = request.form.get("password", "")
+        client = client_address(request.environ, desk.settings)
+        if seconds := desk.store.failures.attempt(client):
+            response = _form(429, wrong=f"Too many attempts. Try again in {seconds} s.")
+            response.headers["Retry-After"] = str(seconds)
+            return response
+        role = _role(desk, password)
+        if not role:
+            return _form(403, wrong="This is not one of the passwords.")
+        desk.store.failures.succeeded(client)
+        id_ = desk.store.sessions.begin(role, password, now=time.time())
+        response = _redirect(_next() or link(g.base, ""))
+        secure = g.base.startswith("https:")
+        # Strict over plain HTTP, where a browser may not say which site sent a request.
+        response.set_cookie(
+            cookie_name(g.base), id_, secure=secure, httponly=True, samesite="Lax" if secure else "Strict", path="/"
+        )
+        return response
+
+    @console.post("/sign-out")
+    def sign_out() -> Response:
+        everywhere = request.form.get("everywhere") == "1"
+        if everywhere and not view().is_admin:
+            raise Refused(403, "Viewers change nothing", "Only the admin can sign everyone out. Nothing was done.")
+        if everywhere:
+            desk.store.sessions.end_all(now=time.time())
+            for account in desk.settings.accounts:
+                desk.store.changes.note(account.sid, view().who, "signed out everywhere")
+        desk.store.sessions.end(view().id_)
+        response = _redirect(link(g.base, "sign-in"))
+        response.delete_cookie(
+            cookie_name(g.base), path="/", secure=g.base.startswith("https:"), httponly=True, samesite="Lax"
+        )
+        return response
+
+
+def _role(desk: Desk, password: str) -> str:
+    """Return the role of a password, "" for none; both are compared, in constant time."""
+    role = ""
+    for name, right in (("viewer", desk.settings.viewer_password), ("admin", desk.settings.admin_password)):
+        if right is not None and hmac.compare_digest(right.encode(), password.encode(errors="replace")):
+            role = name
+    return role
+
+
+def _form(status: int = 200, *, wrong: str = "", ended: bool = False) -> Response:
+    return page("sign_in.html", status, wrong=wrong, ended=ended, wanted=_next())
+
+
+def _next() -> str:
+    """Return the page that was asked for before signing in: a path of the console, and nothing else."""
+    wanted = request.values.get("next", "")
+    parts = urlsplit(wanted)
+    ours = link(g.base, "")
+    return wanted if not parts.scheme and not parts.netloc and wanted.startswith(ours) and "\\" not in wanted else ""
+
+
+def _redirect(path: str) -> Response:
+    response = redirect(path, 303)
+    assert isinstance(response, Response)  # noqa: S101 - Flask's own; its type says the base class
+    return response

@@ -1,0 +1,55 @@
+"""Stylesheet, script and icon. Their names hold a digest of their content, so browsers may keep them for ever."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, abort, g
+
+_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file: its name with the digest, its type and its content."""
+
+    name: str
+    type: str
+    content: bytes
+
+
+def _read() -> Mapping[str, _File]:
+    files = {}
+    for each in resources.files(__package__).joinpath("static").iterdir():
+        stem, _, kind = each.name.rpartition(".")
+        if kind in _TYPES:
+            content = each.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
+            files[each.name] = _File(f"{stem}.{digest}.{kind}", _TYPES[kind], content)
+    return files
+
+
+_FILES: Final = _read()
+_NAMED: Final = {each.name: each for each in _FILES.values()}
+
+
+def path(name: str) -> str:
+    """Return the path of a file of the folder static/."""
+    return f"{urlsplit(str(g.get('base', ''))).path}/console/static/{_FILES[name].name}"
+
+
+def register(console: Blueprint) -> None:
+    """Serve the files; they are the same for everyone, so nobody has to be signed in."""
+
+    @console.get("/static/<name>")
+    def file(name: str) -> Response:
+        found = _NAMED.get(name)
+        if found is None:
+            abort(404)
+        response = Response(found.content, content_type=found.type)
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response

@@ -1,0 +1,68 @@
+"""A person at the console, without a browser: keeps the cookie, and sends what a browser would send."""
+
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from tests.e2e.service import ACCOUNT
+from tests.e2e.world import Reply, World
+
+PASSWORD = "the admin's long password"
+READING = "only to read with this"
+CONSOLE = f'admin_password = "{PASSWORD}"\nviewer_password = "{READING}"\n'
+HERE = f"/console/{ACCOUNT}"
+
+
+@dataclass
+class Person:
+    """One browser profile: its cookie, and the headers that it sends with each request."""
+
+    world: World
+    cookie: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    process: int = 0
+
+    def get(self, path: str, **headers: str) -> Reply:
+        """Open a page."""
+        return self._send("GET", path, b"", headers)
+
+    def post(self, path: str, form: Mapping[str, str] | None = None, **headers: str) -> Reply:
+        """Send a form of a page, as a browser does: the page's own origin with it."""
+        given = {"Sec-Fetch-Site": "same-origin"} if "Sec_Fetch_Site" not in headers and not self.headers else {}
+        return self._send("POST", path, urlencode(form or {}).encode(), given | headers)
+
+    def follow(self, reply: Reply) -> Reply:
+        """Open the page that an action leads to."""
+        assert reply.status == 303, (reply.status, reply.body)
+        parts = urlsplit(reply.headers["Location"])
+        return self.get(parts.path + (f"?{parts.query}" if parts.query else ""))
+
+    def sign_in(self, password: str = PASSWORD, **form: str) -> Reply:
+        """Sign in."""
+        return self.post("/console/sign-in", {"password": password, **form})
+
+    def _send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        sent = {name: value for name, value in (self.headers | dict(headers)).items() if value}
+        if self.cookie:
+            sent["Cookie"] = self.cookie
+        reply = self.world.send(method, path, body, sent, process=self.process)
+        if given := reply.headers.get("Set-Cookie"):
+            name, _, value = given.partition(";")[0].partition("=")
+            self.cookie = f"{name}={value}" if value else ""
+        return reply
+
+
+def signed_in(world: World, password: str = PASSWORD) -> Person:
+    """Return a person who has just signed in."""
+    person = Person(world)
+    reply = person.sign_in(password)
+    assert reply.status == 303, reply.body
+    return person
+
+
+def text_of(reply: Reply) -> str:
+    """Return what a page says, without its markup."""
+    assert reply.status == 200, (reply.status, reply.body)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", reply.body.decode())).split())

@@ -1,0 +1,191 @@
+from collections.abc import Iterator
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from router.flow.flex_flow import Integration
+from tests.e2e.world import World, arrived, twiml
+from tests.integrations.target import Target, answer
+from tests.valkey import ValkeyServer
+from tests.web.console import CONSOLE, HERE, READING, Person, signed_in, text_of
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.exe {{ 7*7 }}"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One router with a console."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture(scope="module")
+def admin(world: World) -> Person:
+    """A person who may do everything."""
+    return signed_in(world)
+
+
+def test_the_list_is_filtered_by_its_address(world: World, admin: Person) -> None:
+    """Each filter is in the URL; what matches is listed, and how far the page looked is said."""
+    with Target({"/fine": answer(body=twiml("ok")), "/bad": answer(404, b"no such hook")}) as target:
+        fine = world.flow(target.url("/fine"), friendly_name="Fine")
+        bad = world.flow(integration=Integration("external", url=target.url("/bad"), retry_count=0))
+        good = world.ends(world.text(fine, "+14155550111", Body="the good one").sid)
+        lost = world.ends(world.text(bad, "+14155550122", Body="the lost one").sid)
+    stray = world.ends(world.text("+15550009999", Body="the stray one").sid)
+    said = {"good": "the good one", "lost": "the lost one", "stray": "the stray one"}
+    for query, wanted in (
+        ({}, {"good", "lost", "stray"}),
+        ({"status": "delivered"}, {"good"}),
+        ({"status": "unrouted"}, {"stray"}),
+        ({"from": "+14155550111"}, {"good"}),
+        ({"to": bad.contact_identity}, {"lost"}),
+        ({"flow": fine.sid}, {"good"}),
+        ({"target": "127.0.0.1"}, {"good", "lost"}),
+        ({"error": "404"}, {"lost"}),
+        ({"channel": "whatsapp"}, set()),
+        ({"language": "es"}, set()),
+        ({"before": "2020-01-01"}, set()),
+        ({"after": "2020-01-01", "status": "undelivered"}, {"lost"}),
+    ):
+        shown = text_of(admin.get(f"{HERE}/messages?{urlencode(query)}"))
+        assert {name for name, text in said.items() if text in shown} == wanted, query
+    assert "3 looked at" in text_of(admin.get(f"{HERE}/messages"))
+    for wrong in ({"status": "lost"}, {"channel": "fax"}, {"after": "yesterday"}, {"page": "9999-x"}):
+        page = admin.get(f"{HERE}/messages?{urlencode(wrong)}")
+        assert page.status == 200
+        assert b'role="alert"' in page.body, wrong
+    assert admin.get(f"{HERE}/messages?q={lost['sid']}").headers["Location"] == f"{HERE}/messages/{lost['sid']}"
+    assert good["status"] == "delivered"
+    assert stray["status"] == "unrouted"
+
+
+def test_addresses_are_masked_until_they_are_revealed(world: World, admin: Person) -> None:
+    """For ten minutes in this session only; that it was done is on record, and the page comes back where it was."""
+    sid = world.text("+15550009998", "+14155557788", Body="who am I").sid
+    other = signed_in(world, READING)
+    for path in ("messages", f"messages/{sid}"):
+        assert b"4155557788" not in admin.get(f"{HERE}/{path}").body
+    reply = admin.post(f"{HERE}/reveal", {"reveal": "1", "back": f"messages/{sid}?x=1"})
+    assert reply.headers["Location"] == f"{HERE}/messages/{sid}?x=1"
+    for path in ("messages", f"messages/{sid}"):
+        assert b"4155557788" in admin.get(f"{HERE}/{path}").body
+        assert b"4155557788" not in other.get(f"{HERE}/{path}").body
+    assert "console admin revealed addresses minutes: 10" in text_of(admin.get(f"{HERE}/changes"))
+    admin.post(f"{HERE}/reveal", {"reveal": "0"})
+    assert b"4155557788" not in admin.get(f"{HERE}/messages").body
+
+
+def test_a_message_is_told_from_its_arrival_to_its_answer(world: World, admin: Person) -> None:
+    """Every step of why, every attempt with what came back, what was answered, and its neighbours."""
+    script = {"/": answer(body=twiml("We are on it")), "/no": answer(410, b"<b>gone</b>")}
+    with Target(script) as target:
+        flow = world.flow(target.url("/"), friendly_name="Orders & more")
+        first = world.text(flow, "+14155550133", Body="one").sid
+        second = world.text(flow, "+14155550133", Body="two").sid
+        no = world.flow(integration=Integration("external", url=target.url("/no"), retry_count=0))
+        lost = world.ends(world.text(no).sid)["sid"]
+        shown = text_of(admin.get(f"{HERE}/messages/{second}"))
+        for part in (
+            "Orders & more",
+            f"{flow.contact_identity} has",
+            "Attempt 1: delivered HTTP 200",
+            "<Message>We are on it</Message>",
+            "one",
+            "this one",
+        ):
+            assert part in shown, part
+        assert first in admin.get(f"{HERE}/messages/{second}").body.decode()
+        failed = text_of(admin.get(f"{HERE}/messages/{lost}"))
+        assert "What came back" in failed
+        assert "<b>gone</b>" in failed
+        reply = admin.post(f"{HERE}/messages/{second}/replay", {"route": "original"})
+        assert "queued again" in text_of(admin.follow(reply))
+        assert world.ends(second)["replays"] == 1
+        assert arrived(target, "/").count(second) == 2
+    assert f"replayed message: {second}" in text_of(admin.get(f"{HERE}/changes"))
+    assert admin.get(f"{HERE}/messages/SM{'0' * 32}").status == 404
+    assert admin.get(f"{HERE}/messages/{quote('<b>')}").status == 404
+
+
+def test_what_cannot_be_replayed_says_why(world: World, admin: Person) -> None:
+    """A message that waits already is not put back twice, and one that no flow takes stays where it is."""
+    waiting = world.flow("http://127.0.0.1:9/", paused=True)
+    sid = world.text(waiting).sid
+    assert "It is on its way already" in text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/replay")))
+    assert f"{waiting.sid} is paused" in text_of(admin.get(f"{HERE}/messages/{sid}"))
+    stray = world.text("+15550009997").sid
+    assert "No flow takes it now" in text_of(admin.follow(admin.post(f"{HERE}/messages/{stray}/replay")))
+
+
+def test_hostile_text_is_text(world: World, admin: Person) -> None:
+    """Markup, templates and marks of direction, in a message, a flow and a query, are shown and never interpreted."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name=HOSTILE[:80].replace("\u202e", ""), paused=True)
+    sid = world.text(flow, Body=HOSTILE, ProfileName=HOSTILE).sid
+    hostile = quote(HOSTILE)
+    for path in (
+        "messages",
+        f"messages/{sid}",
+        f"messages?error={hostile}&to={hostile}&status={hostile}",
+        f"explain?to={flow.contact_identity}&body={hostile}&params={hostile}&flow={hostile}",
+        f"messages/{sid}?said={hostile}&why={hostile}",
+        "changes",
+    ):
+        page = admin.get(f"{HERE}/{path}").body.decode()
+        assert "<script>alert" not in page, path
+        assert "<img src=x" not in page, path
+        assert "49" not in page.partition("{{ 7*7 }}")[0][-8:], path
+        if "explain" not in path and "?" not in path:
+            assert "\u202e" not in page, path
+    assert "&lt;script&gt;alert(1)" in admin.get(f"{HERE}/messages/{sid}").body.decode()
+
+
+def test_a_message_that_has_not_come_is_explained(world: World, admin: Person) -> None:
+    """With every step, and why another flow does not take it; what is no message is said to be none."""
+    taken = world.flow("http://127.0.0.1:9/", friendly_name="Taken by this")
+    elsewhere = world.flow("http://127.0.0.1:9/")
+    query = {"to": taken.contact_identity, "body": "hi", "flow": elsewhere.sid}
+    shown = text_of(admin.get(f"{HERE}/explain?{urlencode(query)}"))
+    assert "Goes to Taken by this" in shown
+    assert f"takes messages to {elsewhere.contact_identity}, not to {taken.contact_identity}" in shown
+    assert "It takes this message" in text_of(admin.get(f"{HERE}/explain?{urlencode(query | {'flow': taken.sid})}"))
+    assert "No flow takes it" in text_of(admin.get(f"{HERE}/explain?to=%2B15550004321"))
+    wrong = admin.get(f"{HERE}/explain?{urlencode(query | {'at': 'soon'})}")
+    assert b'role="alert"' in wrong.body
+
+
+def test_refused_requests_are_explained(world: World, admin: Person) -> None:
+    """What the doctor says of a signature that does not match is on the page."""
+    fields = world.fields("+15550001234")
+    assert world.send("POST", "/webhooks/sms", urlencode(fields).encode(), {"X-Twilio-Signature": "bm8="}).status == 403
+    assert "no key of ours" in text_of(admin.get(f"{HERE}/signatures"))
+
+
+def test_a_live_list_costs_nothing_while_nothing_happens(world: World, admin: Person) -> None:
+    """A page that asks again is told that nothing changed, until something has."""
+    page = admin.get(f"{HERE}/messages")
+    mark = {"X-Live": "1", "If-None-Match": page.headers["ETag"]}
+    assert admin.get(f"{HERE}/messages", **mark).status == 304
+    world.text("+15550009996", Body="news")
+    fresh = admin.get(f"{HERE}/messages", **mark)
+    assert fresh.status == 200
+    assert b"news" in fresh.body
+    assert len(fresh.body) < 60_000
+
+
+def test_a_form_survives_an_absent_store(world: World, admin: Person) -> None:
+    """The page says that the store does not answer and keeps what was typed, to be sent again; then it works."""
+    back = {"reveal": "0", "back": "messages?error=<b>&x=1"}
+    world.valkey.pause()
+    try:
+        away = admin.post(f"{HERE}/reveal", back)
+    finally:
+        world.valkey.resume()
+    assert away.status == 503
+    assert int(away.headers["Retry-After"])
+    assert b"messages?error=&lt;b&gt;&amp;x=1" in away.body
+    assert f'action="{HERE}/reveal"'.encode() in away.body
+    assert admin.post(f"{HERE}/reveal", back).status == 303

@@ -1,0 +1,213 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.core.samples import AC
+from tests.e2e.service import ACCOUNT, BASE
+from tests.e2e.world import World
+from tests.valkey import ValkeyServer
+from tests.web.accounts import CONFIG, SAMPLES_TOKEN, SHARED_SECRET
+from tests.web.console import CONSOLE, HERE, PASSWORD, READING, Person, signed_in, text_of
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One router with a console, and accounts beside the first."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture(autouse=True)
+def forgive(world: World) -> None:
+    """Forget the attempts of the tests before: all of them come from one address."""
+    for key in world.call("KEYS", "attempts:*"):
+        world.call("DEL", key)
+
+
+def test_a_password_opens_the_console_and_nothing_else_does(world: World) -> None:
+    """Who is not signed in is led to the form, with the way back; a wrong password is refused."""
+    stranger = Person(world)
+    reply = stranger.get(f"{HERE}/messages?status=queued")
+    assert reply.status == 303
+    assert reply.headers["Location"].endswith(
+        f"/console/sign-in?next=%2Fconsole%2F{ACCOUNT}%2Fmessages%3Fstatus%3Dqueued"
+    )
+    form = stranger.follow(reply)
+    assert form.status == 200
+    assert b"not one of the passwords" in stranger.sign_in("something else").body
+    assert not stranger.cookie
+    reply = stranger.sign_in(next=f"{HERE}/messages?status=queued")
+    assert reply.headers["Location"].endswith(f"{HERE}/messages?status=queued")
+    assert "Messages" in text_of(stranger.follow(reply))
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.example/", "//evil.example/console/", "/\\evil.example", "/v1/", "x"]
+)
+def test_signing_in_leads_to_a_page_of_the_console(world: World, elsewhere: str) -> None:
+    """A link to the form cannot lead anywhere else afterwards."""
+    assert Person(world).sign_in(next=elsewhere).headers["Location"] == "/console/"
+
+
+def test_wrong_passwords_are_slowed(world: World) -> None:
+    """After ten in a minute not even the right one is compared; it works again when the minute is over."""
+    guesser = Person(world)
+    assert [guesser.sign_in(f"guess {n}").status for n in range(11)] == [403] * 10 + [429]
+    reply = guesser.sign_in(PASSWORD)
+    assert reply.status == 429
+    assert 0 < int(reply.headers["Retry-After"]) <= 60
+    forgiven = world.call("KEYS", "attempts:*")
+    world.call("DEL", *forgiven)
+    assert guesser.sign_in(PASSWORD).status == 303
+    assert [int(world.call("GET", key)) for key in forgiven] == [0, 0]
+
+
+def test_the_cookie_is_for_this_host_only(world: World) -> None:
+    """Over TLS it has the prefix that no other host can set; over plain HTTP it is strict, and the page warns."""
+    behind = Person(world, headers={"Host": "router.example.com", "Origin": BASE})
+    cookie = behind.sign_in().headers["Set-Cookie"]
+    assert cookie.startswith("__Host-router=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+    assert b"plain HTTP" not in behind.get(f"{HERE}/").body
+    plain = Person(world, headers={"Host": "192.168.7.7:8000", "Origin": "http://192.168.7.7:8000"})
+    cookie = plain.sign_in().headers["Set-Cookie"]
+    assert cookie.startswith("router_session=")
+    assert {"HttpOnly", "Path=/", "SameSite=Strict"} <= set(cookie.split("; "))
+    assert b"plain HTTP" in plain.get(f"{HERE}/").body
+    assert b"plain HTTP" not in signed_in(world).get(f"{HERE}/").body
+
+
+def test_a_session_is_known_by_its_digest_only(world: World) -> None:
+    """The store holds neither the id of the cookie nor a password."""
+    person = signed_in(world)
+    id_ = person.cookie.partition("=")[2]
+    keys = [key for key in world.call("KEYS", "session:*") if b"sessions" not in key]
+    kept = b" ".join([*keys, *(value for key in keys for value in world.call("HGETALL", key))])
+    assert id_.encode() not in kept
+    assert PASSWORD.encode() not in kept
+    assert all(0 < world.call("TTL", key) <= 12 * 3600 for key in keys)
+
+
+def test_signing_out_ends_the_session(world: World) -> None:
+    """Whoever has kept the cookie gets nowhere with it; other sessions go on."""
+    leaving, staying = signed_in(world), signed_in(world)
+    kept = leaving.cookie
+    assert leaving.post("/console/sign-out").status == 303
+    assert not leaving.cookie
+    assert Person(world, kept).get(f"{HERE}/").status == 303
+    assert staying.get(f"{HERE}/").status == 200
+
+
+def test_signing_out_everywhere_ends_all_sessions(world: World) -> None:
+    """The admin can end all of them, a viewer cannot; it is noted, and signing in again works."""
+    admin, viewer = signed_in(world), signed_in(world, READING)
+    assert viewer.post("/console/sign-out", {"everywhere": "1"}).status == 403
+    assert admin.post("/console/sign-out", {"everywhere": "1"}).status == 303
+    assert viewer.get(f"{HERE}/").status == 303
+    again = signed_in(world)
+    assert "signed out everywhere" in text_of(again.get(f"{HERE}/changes"))
+
+
+def test_a_session_has_an_end(world: World) -> None:
+    """After seven days it is over however much it was used; an expired one is led back to its page."""
+    person = signed_in(world)
+    for each in world.call("KEYS", "session:{0}:*"):
+        created = int(world.call("HGET", each, "created"))
+        world.call("HSET", each, "created", created - 7 * 86_400 * 1_000_000)
+    reply = person.get(f"{HERE}/changes")
+    assert reply.status == 303
+    assert b"session has ended" in person.follow(reply).body
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"X-Nothing": "said"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 303),
+        ({"Origin": BASE}, 303),
+    ],
+)
+def test_only_pages_of_the_router_may_act(world: World, headers: dict[str, str], status: int) -> None:
+    """A form that another site's page sends changes nothing, with the cookie or without."""
+    person = signed_in(world)
+    person.headers = headers
+    assert person.post(f"{HERE}/reveal", {"reveal": "1"}).status == status
+
+
+def test_another_name_of_this_machine_is_refused(world: World) -> None:
+    """A page whose own name leads here (DNS rebinding) sees nothing, not even the form."""
+    person = signed_in(world)
+    person.headers = {"Host": "rebound.example:8000"}
+    for path in ("/console/sign-in", f"{HERE}/"):
+        reply = person.get(path)
+        assert reply.status == 403
+        assert b"not believed" in reply.body
+
+
+def test_a_viewer_reads_and_changes_nothing(world: World) -> None:
+    """All pages open; every action is refused, and the pages do not offer any."""
+    viewer = signed_in(world, READING)
+    for path in ("", "messages", "changes", "settings", "health", "explain", "signatures"):
+        page = viewer.get(f"{HERE}/{path}")
+        assert page.status == 200
+        assert page.body.count(b'method="post"') == 1, path  # signing out
+    for path in (f"{HERE}/reveal", f"{HERE}/messages/{world.sid()}/replay"):
+        assert viewer.post(path).status == 403
+
+
+def test_accounts_see_nothing_of_each_other(world: World) -> None:
+    """A page of one account is about it alone; what it has not, and accounts that are none, are not found."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name="Umbrella")
+    sent = world.text(flow, Body="about parasols")
+    admin = signed_in(world)
+    assert "about parasols" in text_of(admin.get(f"{HERE}/messages"))
+    for path in ("", "messages", "changes", "settings", "health", "signatures"):
+        page = admin.get(f"/console/{AC}/{path}")
+        assert page.status == 200
+        assert b"Umbrella" not in page.body, path
+        assert b"parasols" not in page.body, path
+        assert ACCOUNT.encode() not in page.body, path
+    assert admin.get(f"/console/{AC}/messages/{sent.sid}").status == 404
+    assert admin.get(f"/console/AC{'e' * 32}/messages").status == 404
+    listed = text_of(admin.get("/console/accounts"))
+    assert ACCOUNT in listed
+    assert AC in listed
+
+
+def test_every_answer_is_guarded(world: World) -> None:
+    """Pages, refusals and files have the headers: nothing inline, no frame, nothing kept in a cache but the files."""
+    person = signed_in(world)
+    page = person.get(f"{HERE}/")
+    style = page.body.decode().partition('rel="stylesheet" href="')[2].partition('"')[0]
+    replies = [page, person.get(f"{HERE}/nothing"), person.get(style), Person(world).get("/console/sign-in")]
+    for reply in replies:
+        policy = reply.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "frame-ancestors 'none'" in policy
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert reply.headers["Referrer-Policy"] == "same-origin"
+    assert [reply.headers["Cache-Control"] for reply in replies] == [
+        "no-store",
+        "no-store",
+        "public, max-age=31536000, immutable",
+        "no-store",
+    ]
+    assert replies[1].status == 404
+    assert person.get("/console/static/console.css").status == 404
+
+
+def test_secrets_are_only_called_set(world: World) -> None:
+    """The settings page shows no password, token or store URL."""
+    page = signed_in(world).get(f"/console/{AC}/settings")
+    said = text_of(page)
+    assert "ROUTER_ADMIN_PASSWORD set" in said
+    for secret in (PASSWORD, READING, SAMPLES_TOKEN, SHARED_SECRET, world.valkey.url):
+        assert secret not in page.body.decode()
