@@ -205,15 +205,17 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         webhook.missed(request.environ, response)
         return response
 
-    app.register_blueprint(flex_flows.blueprint(settings, store))
-    app.register_blueprint(addresses.blueprint(settings, store))
-    app.register_blueprint(deliveries.blueprint(settings, store, likelihood))
-    app.register_blueprint(contacts.blueprint(settings, store))
-    console = console_blueprint(settings, store, likelihood, deliverer.targets.open_of)
-    for each in (*chat_blueprints(settings, store, intake, streams, webhook.check_store), console):
+    for each in (
+        flex_flows.blueprint(settings, store),
+        addresses.blueprint(settings, store),
+        deliveries.blueprint(settings, store, likelihood),
+        contacts.blueprint(settings, store),
+        *chat_blueprints(settings, store, intake, streams, webhook.check_store),
+        health.blueprint(settings, store),
+        openapi.blueprint(settings),
+        console_blueprint(settings, store, likelihood, deliverer.targets.open_of),
+    ):
         app.register_blueprint(each)
-    app.register_blueprint(health.blueprint(settings, store))
-    app.register_blueprint(openapi.blueprint(settings))
     app.register_error_handler(ApiError, error_response)
     app.register_error_handler(Unauthenticated, login_refusal(settings, store.failures))
     app.register_error_handler(InvalidFlow, flow_response)
