@@ -31,15 +31,20 @@ def invalid(parameter: str, reason: str) -> ApiError:
     return ApiError(400, 20001, f"{parameter}: {reason}")
 
 
+def flow_code(error: InvalidFlow) -> int:
+    """Return Twilio's code for what is wrong with a Flex Flow: both mean "Flex Flow creation failed".
+
+    45210 is for what is missing or invalid, 45212 for what collides with another flow.
+    """
+    return 45212 if isinstance(error, FlowConflict) else 45210
+
+
 def flow_response(error: InvalidFlow) -> Response:
     """Write what is wrong with a Flex Flow.
 
-    45210 (missing or invalid) and 45212 (collides with another flow) are Twilio's codes for "Flex Flow creation
-    failed"; which HTTP status Twilio gives them is not documented. Ours are 400 and 409: docs/rest-api.md.
+    Which HTTP status Twilio gives is not documented. Ours are 400 and 409: docs/rest-api.md.
     """
-    if isinstance(error, FlowConflict):
-        return error_response(ApiError(409, 45212, str(error)))
-    return error_response(ApiError(400, 45210, str(error)))
+    return error_response(ApiError(409 if isinstance(error, FlowConflict) else 400, flow_code(error), str(error)))
 
 
 def http_response(error: HTTPException) -> Response:

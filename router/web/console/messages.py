@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from router.message.address import CHANNELS
 from router.message.inbound import Message, Raw
+from router.queries.control import Done, cancel, hold, hurry, release
 from router.queries.deliveries import STATES, Wanted, attempt_of, describe, replay, target_said, waiting_for
 from router.queries.delivery_page import Place, read_page_of
 from router.sid import is_sid
@@ -31,6 +32,14 @@ WHY_NOT: Final = {
     "gone": "Its body has expired, so it cannot be sent again.",
     "missing": "Its record has expired.",
     "unrouted": "No flow takes it now. Explain says why; make or change a flow first.",
+}
+
+
+_WISHES: Final[Mapping[str, Callable[[Delivery, Store], Done]]] = {
+    "hurry": hurry,
+    "hold": hold,
+    "release": release,
+    "cancel": cancel,
 }
 
 
@@ -84,6 +93,8 @@ def register(console: Blueprint, desk: Desk) -> None:
             it=describe(delivery),
             message=parsed,
             parameters=Raw.unpack(delivery.raw).fields() if delivery.raw else [],
+            told=request.args.get("told", "")[:400],
+            done="done" in request.args,
             refused=WHY_NOT.get(request.args.get("why", ""), ""),
             attempts=[attempt_of(line) for line in delivery.history],
             target=target_said(delivery),
@@ -102,6 +113,16 @@ def register(console: Blueprint, desk: Desk) -> None:
             return see(f"messages/{sid}", why=result)
         store.changes.note(view().sid, view().who, "replayed", message=sid, route=route)
         return see(f"messages/{sid}", said="replayed")
+
+    @console.post("/<account_sid>/messages/<sid>/control")
+    def control(sid: str) -> Response:
+        wish = request.form.get("do", "")
+        if wish not in _WISHES:
+            raise Refused(400, "No such action", f"{wish[:40]!r} is none of {', '.join(_WISHES)}. Nothing was done.")
+        done = _WISHES[wish](_find(store, sid), store)
+        if done.done:
+            store.changes.note(view().sid, view().who, wish, message=sid)
+        return see(f"messages/{sid}", told=done.said, done="1" if done.done else "")
 
 
 def read_filters(given: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,79 @@
+"""What a change of a flow means before it is made: differences, warnings, where recent messages would have gone."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from router.flow.diff import Change, Difference, applied, differences
+from router.flow.flex_flow import FlexFlow
+from router.flow.warning import Surroundings, Warned, of_flows, sharing
+from router.message.inbound import Message, Raw
+from router.queries.rehearsed import Rehearsed, rehearse
+from router.routing.resolve import Likelihood, identities
+from router.store import Store
+from router.store.deliveries import Delivery
+
+# Messages of the last hour that are routed anew, at most; and after how many the process yields.
+MESSAGES: Final = 500
+_BREAK: Final = 10
+# Addresses that are read in one call.
+_TOGETHER: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change means.
+
+    `rehearsed` are the newest messages of the last hour, `unrouted` is how many of them no flow would take any more.
+    """
+
+    differences: tuple[Difference, ...]
+    warnings: tuple[Warned, ...]
+    rehearsed: Rehearsed
+    unrouted: int
+
+
+def preview(change: Change, store: Store, likelihood: Likelihood, around: Surroundings, *, now: float) -> Preview:
+    """Preview one change of a flow; `now` is in seconds since 1970."""
+    sid = change.flow.account_sid
+    since = int((now - 3600) * 1000)
+    deliveries = list(islice(store.deliveries.newest(sid, after=since), MESSAGES))[::-1]
+    current = _flows(change, deliveries, store)
+    changed = applied(current, [change])
+    sticky = store.contacts.sticky_hours
+    rehearsed = rehearse(current, changed, _yielding(deliveries), likelihood, sticky_hours=sticky)
+    written = [flow for flow in (change.before, change.after) if flow]
+    return Preview(
+        tuple(differences(change.before, change.after)),
+        tuple(of_flows(sharing(changed, written), around)),
+        rehearsed,
+        sum(each.after.flow is None for each in rehearsed.moved),
+    )
+
+
+def warnings_of(flow: FlexFlow, store: Store, around: Surroundings) -> list[Warned]:
+    """Return the warnings about a flow and those that share its address."""
+    (entry,) = store.flows.entries(flow.account_sid, (flow.contact_identity,))
+    return of_flows(sharing(entry.flows, [flow]), around)
+
+
+def _flows(change: Change, deliveries: Sequence[Delivery], store: Store) -> list[FlexFlow]:
+    """Return the flows that the messages may go to, before the change and after it."""
+    wanted = {flow.contact_identity for flow in (change.before, change.after) if flow}
+    for delivery in deliveries:
+        if delivery.raw:
+            wanted.update(identities(Message.parse(Raw.unpack(delivery.raw).fields())))
+    names, found = sorted(wanted), dict[str, FlexFlow]()
+    for start in range(0, len(names), _TOGETHER):
+        for entry in store.flows.entries(change.flow.account_sid, names[start : start + _TOGETHER]):
+            found |= {flow.sid: flow for flow in entry.flows}
+    return list(found.values())
+
+
+def _yielding(deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
+    for number, each in enumerate(deliveries):
+        if number % _BREAK == 0:
+            time.sleep(0)  # messages are taken in between
+        yield each

@@ -1,0 +1,165 @@
+"""The form of a flow: its sections and fields come from the table of parameters, and so do their errors."""
+
+import hashlib
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from router.errors import InvalidFlow
+from router.flow.file import REQUIRED
+from router.flow.flex_flow import FIELDS, Field, FlexFlow, from_parameters, is_given, to_record, value_of
+from router.flow.kind import Choice, Flag
+from router.sid import new_sid
+from router.web.errors import flow_code
+
+# What stands together on the page; every other parameter comes under the last heading.
+_SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("What and where", ("FriendlyName", "ChannelType", "ContactIdentity", "ChatServiceSid")),
+    ("What takes the messages", ("IntegrationType", "Integration.")),
+    ("Which messages", ("Language", "LanguageChange", "LanguageCommands", "Match", "Priority")),
+    ("Conversations", ("JanitorEnabled", "LongLived")),
+    ("The web chat", ("WebChat.", "TestPage")),
+    ("State and answers", ()),
+)
+_LABELS: Final = {
+    "FriendlyName": "Name",
+    "ChannelType": "Channel",
+    "ContactIdentity": "Address",
+    "ChatServiceSid": "Chat service",
+    "IntegrationType": "Integration",
+    "JanitorEnabled": "Channel Janitor",
+    "LongLived": "Long-lived",
+    "ValidityPeriod": "Validity period",
+}
+_TALL: Final = ("Match", "FallbackTwiml", "WebChat.Form", "WebChat.Greeting", "WebChat.AllowedOrigins")
+_TALL_ENDS: Final = ("Attributes", "Interaction")
+# Parameters whose default depends on the type: left empty, they follow it.
+_OF_THE_TYPE: Final = ("Response", "Integration.RetryPolicy")
+# Values that a form of the page may have: three times FallbackTwiml's.
+_MOST: Final = 200_000
+# A new flow as the console suggests it; Twilio recommends the Channel Janitor for new flows.
+SUGGESTED: Final = {"IntegrationType": "external", "JanitorEnabled": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One field of the page. `shape` is how it is drawn; `classes` say for which types it is shown."""
+
+    name: str
+    label: str
+    hint: str
+    value: str
+    error: str
+    shape: str
+    options: tuple[str, ...]
+    classes: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed: the flow that it makes, or None with what is wrong, by parameter."""
+
+    flow: FlexFlow | None
+    errors: Mapping[str, str]
+
+
+def version_of(flow: FlexFlow) -> str:
+    """Return a text that any change of the flow changes, by which a form knows that it is out of date."""
+    return hashlib.sha256(to_record(flow).encode()).hexdigest()[:24]
+
+
+def read_typed(
+    form: Mapping[str, str], *, account_sid: str, current: FlexFlow | None, handlers: Collection[str]
+) -> Typed:
+    """Make a flow of a form, or change one; find everything that is wrong in it."""
+    names = {each.wire: each for each in FIELDS if each.wire in form}
+    params = {
+        name: form[name][:_MOST].replace("\r\n", "\n").strip()
+        for name, each in names.items()
+        if form[name] or not each.write_only  # what was written and cannot be shown is kept
+    }
+    errors: dict[str, str] = {}
+    while True:
+        try:
+            flow = from_parameters(
+                params,
+                account_sid=account_sid,
+                current=current,
+                handlers=handlers,
+                now=int(time.time()),
+                sid=new_sid("FO"),
+                required=REQUIRED,
+            )
+        except InvalidFlow as error:
+            if error.parameter in errors:
+                return Typed(None, errors)
+            errors[error.parameter] = said(error)
+            # The others are read without it, so that all errors are told at once.
+            params.pop(error.parameter, None)
+            if error.parameter == "FriendlyName":
+                params["FriendlyName"] = "-"
+        else:
+            return Typed(None if errors else flow, errors)
+
+
+def said(error: InvalidFlow) -> str:
+    """Write what is wrong with a parameter, with Twilio's code."""
+    return f"{error.reason[:1].upper()}{error.reason[1:]} ({flow_code(error)})"
+
+
+def sections(
+    flow: FlexFlow | None, form: Mapping[str, str], errors: Mapping[str, str], handlers: Collection[str]
+) -> list[tuple[str, list[Input]]]:
+    """Return the page's sections: with what was typed, else with the flow's values, else with what is suggested."""
+    left = {each.wire: each for each in FIELDS}
+    found = []
+    for heading, beginnings in _SECTIONS:
+        own = [
+            wire
+            for wire in left
+            if not beginnings or any(wire == each or (each[-1] == "." and wire.startswith(each)) for each in beginnings)
+        ]
+        inputs = [_input(left.pop(wire), flow, form, errors, handlers) for wire in own]
+        found.append((heading, inputs))
+    return found
+
+
+def _input(
+    each: Field, flow: FlexFlow | None, form: Mapping[str, str], errors: Mapping[str, str], handlers: Collection[str]
+) -> Input:
+    options: tuple[str, ...] = ()
+    tall = each.wire in _TALL or each.wire.endswith(_TALL_ENDS)
+    shape = "flag" if isinstance(each.kind, Flag) else "area" if tall else "text"
+    if isinstance(each.kind, Choice):
+        shape, options = "choice", tuple(each.kind.values)
+    if each.wire == "Integration.Handler":
+        shape, options = "choice", tuple(sorted(handlers))
+    hint = each.help
+    if each.write_only:
+        hint += ". It is never shown; left empty, it stays as it is"
+    label = _LABELS.get(each.wire) or each.wire.rpartition(".")[2]
+    return Input(
+        name=each.wire,
+        label=label,
+        hint=hint,
+        value=form[each.wire] if each.wire in form else _text(each, flow),
+        error=errors.get(each.wire, ""),
+        shape=shape,
+        options=options,
+        classes=" ".join(["type", *each.types] if each.types else ["channel", *each.channels] if each.channels else []),
+        required=each.wire in REQUIRED,
+    )
+
+
+def _text(each: Field, flow: FlexFlow | None) -> str:
+    if each.write_only or (flow and each.wire in _OF_THE_TYPE and not is_given(flow, each)):
+        return ""
+    if flow is None:
+        value: Any = SUGGESTED.get(each.wire, each.default)
+    else:
+        value = value_of(flow, each.attribute)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

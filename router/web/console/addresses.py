@@ -1,0 +1,127 @@
+"""Addresses, which are Flex Flows: the list, and one of them."""
+
+from itertools import islice
+from typing import Final
+
+from flask import Blueprint, Response, request
+
+from router.flow.file import export
+from router.flow.flex_flow import FIELDS, FlexFlow, address_sid, is_given, value_of
+from router.flow.parameter import CHANNEL_TYPES, INTEGRATION_TYPES
+from router.flow.warning import Surroundings
+from router.queries.flow_preview import warnings_of
+from router.queries.flow_state import losing
+from router.sid import is_sid
+from router.web.console.desk import Desk, see, view
+from router.web.console.guard import Refused
+from router.web.console.page import page
+
+SIZE: Final = 50
+# Flows that one page of the list looks at.
+_LOOKS: Final = 5000
+_STATES: Final = ("enabled", "disabled", "paused")
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+    store = desk.store
+    around = Surroundings.of(desk.settings)
+
+    @console.get("/<account_sid>/addresses")
+    def addresses() -> Response:
+        filters = {name: request.args.get(name, "").strip()[:256] for name in ("q", "channel", "integration", "state")}
+        beyond = request.args.get("page", "")
+        beyond = beyond if beyond.isascii() and beyond.isdecimal() and len(beyond) < 16 else ""  # noqa: PLR2004 - digits of any place
+        found: list[tuple[int, FlexFlow]] = []
+        looked, last = 0, 0
+        for each in islice(store.flows.placed(view().sid, beyond=int(beyond) if beyond else None), _LOOKS):
+            looked, last = looked + 1, each.place
+            if each.flow and _takes(each.flow, filters):
+                found.append((each.place, each.flow))
+                if len(found) == SIZE:
+                    break
+        return page(
+            "addresses.html",
+            filters=filters,
+            flows=[flow for _, flow in found],
+            looked=looked,
+            following=str(last) if len(found) == SIZE or looked == _LOOKS else "",
+            first=not beyond,
+            channels=CHANNEL_TYPES,
+            integrations=INTEGRATION_TYPES,
+            states=_STATES,
+            state_of=state_of,
+        )
+
+    @console.get("/<account_sid>/addresses/<sid>")
+    def address(sid: str) -> Response:
+        if is_sid(sid, "IG"):
+            return see(f"addresses/FO{sid[2:]}")
+        flow = find_flow(desk, sid)
+        (entry,) = store.flows.entries(view().sid, (flow.contact_identity,))
+        return page(
+            "address.html",
+            flow=flow,
+            ig="" if flow.language or flow.match else address_sid(flow),
+            state=state_of(flow),
+            facts=_facts(flow),
+            warnings=warnings_of(flow, store, around),
+            others=[each for each in entry.flows if each.sid != flow.sid],
+            losing=losing(flow, store),
+            toml=export([flow]),
+            curl=_curl(flow),
+            told=request.args.get("told", "")[:600],
+            changes=list(islice(store.changes.newest(view().sid, flex_flow_sid=sid), 5)),
+        )
+
+
+def state_of(flow: FlexFlow) -> str:
+    """Return the state of a flow in a word."""
+    return "disabled" if not flow.enabled else "paused" if flow.paused else "enabled"
+
+
+def _takes(flow: FlexFlow, filters: dict[str, str]) -> bool:
+    q = filters["q"].lower()
+    text = " ".join((flow.friendly_name, flow.contact_identity, flow.sid, address_sid(flow), *flow.language))
+    return (
+        q in text.lower()
+        and filters["channel"] in {"", flow.channel_type}
+        and filters["integration"] in {"", flow.integration.type}
+        and filters["state"] in {"", state_of(flow)}
+    )
+
+
+def find_flow(desk: Desk, sid: str) -> FlexFlow:
+    """Return a flow of the account; raise `Refused` where there is none."""
+    flow = desk.store.flows.get(view().sid, sid) if is_sid(sid, "FO") else None
+    if flow is None:
+        raise Refused(404, "No such address", f"This account has no flow {sid[:40]!r}; it may have been deleted.")
+    return flow
+
+
+def _facts(flow: FlexFlow) -> list[tuple[str, str]]:
+    """Return what a flow has, beside what every page of it shows."""
+    facts = []
+    for each in FIELDS:
+        if is_given(flow, each) and each.used_by(flow.integration.type, flow.channel_type):
+            value = value_of(flow, each.attribute)
+            if each.write_only:
+                facts.append((each.wire, "set"))
+            elif isinstance(value, tuple):
+                facts.append((each.wire, ", ".join(map(str, value))))
+            else:
+                facts.append((each.wire, str(value).lower() if isinstance(value, bool) else str(value)))
+    return facts
+
+
+def _curl(flow: FlexFlow) -> str:
+    """Return the REST call that makes the same flow."""
+    lines = [f"curl -X POST {view().base}/v1/FlexFlows -u $TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN"]
+    for each in FIELDS:
+        if (each.required or is_given(flow, each)) and not each.write_only:
+            value = value_of(flow, each.attribute)
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            text = text.lower() if isinstance(value, bool) else text
+            quoted = f"{each.wire}={text}".replace("'", "'\\''")
+            lines.append(f"  --data-urlencode '{quoted}'")
+    return " \\\n".join(lines)

@@ -1,0 +1,227 @@
+import html
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow, Integration
+from tests.e2e.service import ACCOUNT
+from tests.e2e.world import Reply, World
+from tests.valkey import ValkeyServer
+from tests.web.accounts import CONFIG
+from tests.web.console import CONSOLE, HERE, READING, Person, signed_in, text_of
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One router with a console, and accounts beside the first."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture(scope="module")
+def admin(world: World) -> Person:
+    """A person who may do everything."""
+    return signed_in(world)
+
+
+def form_of(reply: Reply) -> dict[str, str]:
+    """Read what a browser would send of a page's last form."""
+    form = reply.body.decode().rpartition('<form method="post"')[2].partition("</form>")[0]
+    values: dict[str, str] = {}
+    for tag, attributes in re.findall(r"<(input|textarea|select)\b([^>]*)>", form):
+        given = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', attributes)}
+        if tag == "input" and (given.get("type") != "checkbox" or " checked" in attributes):
+            values[given["name"]] = given.get("value", "")
+    for name, options in re.findall(r'<select [^>]*name="([^"]+)"[^>]*>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', options) or re.search(r'value="([^"]*)"', options)
+        values[name] = chosen[1] if chosen else ""
+    for name, text in re.findall(r'<textarea [^>]*name="([^"]+)"[^>]*>\n(.*?)</textarea>', form, re.DOTALL):
+        values[name] = html.unescape(text)
+    return values
+
+
+def flow_of(world: World, sid: str, account: str = ACCOUNT) -> FlexFlow:
+    """Read a flow that must be there."""
+    with world.flows() as flows:
+        flow = flows.get(account, sid)
+    assert flow is not None
+    return flow
+
+
+def make(admin: Person, given: Mapping[str, str]) -> Reply:
+    """Fill in the form of a new address, and send it."""
+    return admin.post(f"{HERE}/addresses/new", form_of(admin.get(f"{HERE}/addresses/new")) | dict(given))
+
+
+def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person) -> None:
+    """What was typed is what is stored; the janitor is preselected; what the form cannot show stays as it is."""
+    address = world.address()
+    given = {
+        "FriendlyName": "Soporte",
+        "ChannelType": "sms",
+        "ContactIdentity": address,
+        "IntegrationType": "external",
+        "Integration.Url": "https://example.com/inbound",
+        "Integration.SigningKey": "a secret of the target",
+        "Language": "es, PT-br",
+    }
+    reply = make(admin, given)
+    assert reply.status == 303
+    sid = reply.headers["Location"].partition("addresses/")[2].partition("?")[0]
+    flow = flow_of(world, sid)
+    assert (flow.friendly_name, flow.contact_identity, flow.language) == ("Soporte", address, ("es", "pt-BR"))
+    assert flow.janitor_enabled
+    assert flow.enabled
+    shown = admin.follow(reply)
+    assert "The flow is created" in text_of(shown)
+    assert b"a secret of the target" not in shown.body
+    edited = form_of(admin.get(f"{HERE}/addresses/{sid}/edit"))
+    assert edited["Integration.SigningKey"] == ""
+    assert admin.post(f"{HERE}/addresses/{sid}/edit", edited).headers["Location"].endswith("said=same")
+    assert flow_of(world, sid) == flow
+    edited |= {"FriendlyName": "Soporte 2", "IntegrationType": "studio", "Integration.FlowSid": "FW" + "1" * 32}
+    assert "The flow is saved" in text_of(admin.follow(admin.post(f"{HERE}/addresses/{sid}/edit", edited)))
+    changed = flow_of(world, sid)
+    assert (changed.integration.type, changed.friendly_name) == ("studio", "Soporte 2")
+    changes = text_of(admin.get(f"{HERE}/changes"))
+    assert "console admin updated Soporte 2" in changes
+    assert "console admin created" in changes
+
+
+def test_everything_that_is_wrong_is_said_beside_its_field(world: World, admin: Person) -> None:
+    """With Twilio's code; what was typed stays, and nothing is made."""
+    before = world.call("ZCARD", f"flows:{{5}}:{ACCOUNT}")
+    wrong = {
+        "FriendlyName": "x" * 257,
+        "ChannelType": "sms",
+        "ContactIdentity": "whatsapp:+14155550100",
+        "Language": "<b>spanish</b>",
+        "Match": "body ==",
+        "Priority": "-1",
+        "ValidityPeriod": "soon",
+        "Integration.Url": "",
+    }
+    reply = make(admin, wrong)
+    page = reply.body.decode()
+    assert reply.status == 400
+    for name in ("FriendlyName", "Language", "Match", "Priority", "ValidityPeriod", "Integration.Url"):
+        field = page.partition(f'id="h-{name}"')[2].partition("</p>")[0]
+        assert "(45210)" in field, name
+    assert "&lt;b&gt;spanish&lt;/b&gt;" in page
+    assert form_of(reply)["Match"] == "body =="
+    assert world.call("ZCARD", f"flows:{{5}}:{ACCOUNT}") == before
+    taken = world.flow("http://127.0.0.1:9/")
+    second = {"FriendlyName": "Second", "ChannelType": "sms", "ContactIdentity": taken.contact_identity}
+    reply = make(admin, second | {"Integration.Url": "https://example.com/"})
+    assert reply.status == 409
+    assert "(45212)" in reply.body.decode().partition('id="h-ContactIdentity"')[2].partition("</p>")[0]
+    assert admin.post(f"{HERE}/addresses/new").status == 400
+
+
+def test_two_people_cannot_overwrite_each_other(world: World, admin: Person) -> None:
+    """A form that is out of date is shown again, beside what changed; saving it then is meant."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name="Ours")
+    mine = form_of(admin.get(f"{HERE}/addresses/{flow.sid}/edit")) | {"FriendlyName": "Mine"}
+    theirs = world.change(flow, friendly_name="Theirs", priority=7)
+    reply = admin.post(f"{HERE}/addresses/{flow.sid}/edit", mine)
+    assert reply.status == 409
+    assert b"Another person changed this flow" in reply.body
+    assert b"Theirs" in reply.body
+    assert flow_of(world, flow.sid) == theirs
+    assert admin.post(f"{HERE}/addresses/{flow.sid}/edit", form_of(reply)).status == 303
+    assert flow_of(world, flow.sid).friendly_name == "Mine"
+
+
+def test_a_change_is_previewed_over_the_last_hour(world: World, admin: Person) -> None:
+    """Before it is saved the form says which messages would have gone elsewhere, warns, and changes nothing."""
+    english = world.flow("http://127.0.0.1:9/", friendly_name="English", paused=True)
+    for n in range(3):
+        world.text(english, Body=f"order {n}")
+    edited = form_of(admin.get(f"{HERE}/addresses/{english.sid}/edit"))
+    edited |= {"Match": "body == 'order 1'", "do": "preview"}
+    said = text_of(admin.post(f"{HERE}/addresses/{english.sid}/edit", edited))
+    assert "2 of the last hour's" in said
+    assert "2 of them to no flow" in said
+    assert "English → no flow" in said
+    assert flow_of(world, english.sid) == english
+    never = text_of(admin.post(f"{HERE}/addresses/{english.sid}/edit", edited | {"Match": "channel == 'fax'"}))
+    assert "its Match is never true" in never
+
+
+def test_the_switches_say_what_they_do(world: World, admin: Person) -> None:
+    """Each is one form; enabled and paused as `router flows` has them, janitor and long-lived beside them."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name="Switched")
+
+    def switch(which: str) -> str:
+        return text_of(admin.follow(admin.post(f"{HERE}/addresses/{flow.sid}/switch", {"switch": which})))
+
+    assert "It is paused" in switch("pause")
+    assert flow_of(world, flow.sid).paused
+    assert "It is disabled" in switch("disable")
+    assert "Janitor: on" in switch("JanitorEnabled=true")
+    assert "Long-lived: on" in switch("LongLived=true")
+    switch("resume")
+    now = flow_of(world, flow.sid)
+    assert (now.paused, now.enabled, now.janitor_enabled, now.long_lived) == (False, False, True, True)
+    rival = world.flow("http://127.0.0.1:9/", contact_identity=flow.contact_identity)
+    refused = admin.post(f"{HERE}/addresses/{flow.sid}/switch", {"switch": "enable"})
+    assert refused.status == 409
+    assert rival.sid.encode() in refused.body
+    assert admin.post(f"{HERE}/addresses/{flow.sid}/switch", {"switch": "explode"}).status == 400
+
+
+def test_deleting_says_what_would_be_left_unrouted(world: World, admin: Person) -> None:
+    """The page before it counts; the flow is gone after it, and its page says so."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name="Leaving", paused=True)
+    world.text(flow)
+    asked = text_of(admin.get(f"{HERE}/addresses/{flow.sid}/delete"))
+    assert "1 conversation waits for it" in asked
+    assert "1 of them to no flow" in asked
+    assert "The flow is deleted" in text_of(admin.follow(admin.post(f"{HERE}/addresses/{flow.sid}/delete")))
+    for path in ("", "/edit", "/delete"):
+        assert admin.get(f"{HERE}/addresses/{flow.sid}{path}").status == 404
+
+
+def test_the_list_is_searched(world: World, admin: Person) -> None:
+    """By name, address, SID of either face, language, channel, integration and state."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name="Findable thing", language=("gsw",), paused=True)
+    hidden = world.flow(integration=Integration("handler", handler="echo"), friendly_name="Other thing")
+    for query in (
+        "q=findable",
+        f"q={flow.contact_identity[1:]}",
+        f"q={flow.sid}",
+        f"q=IG{flow.sid[2:]}",
+        "q=gsw",
+        "q=thing&state=paused",
+        "q=thing&integration=external",
+    ):
+        said = text_of(admin.get(f"{HERE}/addresses?{query}"))
+        assert "Findable thing" in said, query
+        assert "Other thing" not in said, query
+    assert "No address matches" in text_of(admin.get(f"{HERE}/addresses?q=%3Cscript%3E"))
+    assert admin.get(f"{HERE}/addresses/IG{hidden.sid[2:]}").headers["Location"].endswith(hidden.sid)
+
+
+def test_the_same_is_written_as_code(world: World, admin: Person) -> None:
+    """A flow file and a curl command are there to copy, with quotes that a shell reads back."""
+    flow = world.flow("https://example.com/in", friendly_name="It's ours")
+    page = html.unescape(admin.get(f"{HERE}/addresses/{flow.sid}").body.decode())
+    assert f'sid = "{flow.sid}"' in page
+    assert """--data-urlencode 'FriendlyName=It'\\''s ours'""" in page
+    assert "5" * 32 + "'" not in page
+
+
+def test_a_flow_of_another_account_is_not_there(world: World, admin: Person) -> None:
+    """Neither shown nor changed, under whatever account's address it is asked for; and not at all by a viewer."""
+    flow = world.flow("http://127.0.0.1:9/", friendly_name="Mine alone")
+    other = f"/console/{CONFIG.partition('sid = ')[2][1:35]}"
+    assert b"Mine alone" not in admin.get(f"{other}/addresses").body
+    form = form_of(admin.get(f"{HERE}/addresses/{flow.sid}/edit"))
+    for path, given in (("edit", form), ("switch", {"switch": "pause"}), ("delete", {})):
+        assert admin.post(f"{other}/addresses/{flow.sid}/{path}", given).status == 404
+        assert signed_in(world, READING).post(f"{HERE}/addresses/{flow.sid}/{path}", given).status == 403
+    assert flow_of(world, flow.sid) == flow
