@@ -15,10 +15,12 @@ from router.chat.streams import Streams
 from router.delivery.deliverer import AttemptReport, Deliverer
 from router.delivery.intake import Intake
 from router.delivery.late_reply import Replier
+from router.delivery.session_watch import SessionWatch
 from router.delivery.sweeper import Sweeper
 from router.delivery.upkeep import keep_up
 from router.errors import InvalidFlow, StoreUnavailable
 from router.integrations import Integrations, build
+from router.integrations.proxy_sessions import ProxySessions
 from router.language.detector import shared
 from router.log import make_log
 from router.message.twiml import TRACEBACK
@@ -65,6 +67,7 @@ class Router:
         fault: Callable[[str], None],
         presence: Presence,
         streams: Streams,
+        watch: SessionWatch,
         log: Any,
     ) -> None:
         self.store = store
@@ -77,6 +80,7 @@ class Router:
         self.fault = fault
         self.presence = presence
         self.streams = streams
+        self.watch = watch
         self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
@@ -88,6 +92,8 @@ class Router:
         gevent.spawn(self.presence.run)
         gevent.spawn(self.streams.watch, self._stopping)
         gevent.spawn(self.store.chat_events.listen, self.streams.hear, self.streams.wake, self._stopping)
+        gevent.spawn(self.watch.run, lambda: self.deliverer.stopping)
+
         gevent.spawn(
             keep_up,
             self.store,
@@ -191,10 +197,22 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     intake = Intake(store, deliverer, likelihood)
     healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)
     webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, healer, log)
+    watch = SessionWatch(store, settings, ProxySessions(integrations.rest), fault)
     presence = Presence(settings, store, detector.loaded)
     streams = Streams()
     app.extensions["router"] = Router(
-        store, integrations, deliverer, sweeper, replier, webhook, healer, fault, presence, streams, log
+        store,
+        integrations,
+        deliverer,
+        sweeper,
+        replier,
+        webhook,
+        healer,
+        fault,
+        presence,
+        streams,
+        watch,
+        log,
     )
     front = with_front(app.wsgi_app, app, webhook)
     app.wsgi_app = with_tunnel(front, tunnel, settings.tunnel_port)  # type: ignore[assignment, method-assign]

@@ -239,6 +239,8 @@ class Deliverer:
         timeout.start()
         try:
             raw, message = lease.read()
+            if flow.migrate_to and flow.integration.type == "proxy":
+                self._announce(lease)
             attempt = Attempt(
                 account=account,
                 flow=flow,
@@ -265,6 +267,14 @@ class Deliverer:
             raise AttemptError(Failure.FAILED, f"{logged}: {error}", logged=logged) from error
         finally:
             timeout.close()
+
+    def _announce(self, lease: Lease) -> None:
+        """Say that the message may begin a session of Proxy: its contact stays until a list of sessions says more."""
+        try:
+            self._store.proxied.sending(lease.account_sid, lease.lane)
+        except StoreUnavailable as error:
+            reason = "the store did not answer, so the message was not sent: its contact may be migrated"
+            raise AttemptError(Failure.REFUSED, reason) from error
 
     def _delivered(self, lease: Lease, answer: Answer | None, reading: Reading, seconds: float) -> Settlement:
         """Settle a success: its TwiML is kept, and a view that waits gets the right to answer with it."""

@@ -124,7 +124,7 @@ class Intake:
         try:
             acceptance = self._store_message(arrival, token, route, lease=reserved, check=check, final=final)
             if acceptance.kept:
-                route = route.kept(acceptance.flow_sid, acceptance.language)
+                route = route.kept(acceptance.flow_sid, acceptance.language, moved=acceptance.moved)
             elif acceptance.kind == "duplicate":
                 route = self._first_route(arrival, route, acceptance.flow_sid)
             if acceptance.kind == "leased" and deliverer is not None:

@@ -53,6 +53,7 @@ def unreachable(flows: Iterable[FlexFlow]) -> list[tuple[str, str]]:
 
 
 def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
+    taking_over = {flow.migrate_to for flow in flows}
     asked: list[_Asked] = []
     for flow in flows:
         try:
@@ -61,6 +62,8 @@ def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
             yield flow.sid, f"takes no message: its Match does not compile, {error}"
             continue
         answer = _answer(flow, expression) if expression else True
+        if answer is False and flow.sid in taking_over:
+            continue
         if answer is False:
             yield flow.sid, "takes no message: its Match is never true"
             continue

@@ -61,10 +61,24 @@ def of_flow(flow: FlexFlow, around: Surroundings) -> list[Warned]:
     return [*_integration(flow, around), *_language(flow), *_web_chat(flow)]
 
 
+def migrating(flows: Iterable[FlexFlow]) -> list[Warned]:
+    """Return the warnings about enabled flows that name a MigrateTo to which no contact can move."""
+    known = {flow.sid: flow for flow in flows}
+    found = []
+    for flow in known.values():
+        to = known.get(flow.migrate_to)
+        if flow.migrate_to and (to is None or address_of(to) != address_of(flow)):
+            said = f"names the MigrateTo {flow.migrate_to}, which is no enabled flow of its address: no contact moves"
+            advice = 'write that flow for the same channel and address, with match = "false", or take MigrateTo out'
+            found.append(Warned(flow, said, advice, among_others=True))
+    return found
+
+
 def of_flows(flows: Iterable[FlexFlow], around: Surroundings) -> list[Warned]:
     """Return the warnings about the enabled ones of some flows, including unreachable flows."""
     enabled = {flow.sid: flow for flow in flows if flow.enabled}
-    return [each for flow in enabled.values() for each in of_flow(flow, around)] + unreached(enabled.values())
+    own = [each for flow in enabled.values() for each in of_flow(flow, around)]
+    return own + unreached(enabled.values()) + migrating(enabled.values())
 
 
 def unreached(flows: Iterable[FlexFlow]) -> list[Warned]:

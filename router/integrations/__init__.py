@@ -32,6 +32,7 @@ class Integrations:
         self._settings = settings
         self._senders = senders
         self.http = http
+        self.rest = Rest(http, settings.twilio_api_url)
         self.messages = Messages(http, settings.twilio_api_url or API)
 
     def send(self, attempt: Attempt) -> Answer:

@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.codes import sentence
@@ -61,6 +61,13 @@ class Reply:
     def text(self, name: str) -> str:
         """Return a text of the record, "" for null."""
         return str(self.record.get(name) or "")
+
+    @property
+    def following(self) -> dict[str, str]:
+        """The query of the next page, whose host and path are not believed; nothing after the last one."""
+        meta = self.record.get("meta")
+        url = str(meta.get("next_page_url") or "") if isinstance(meta, dict) else ""
+        return dict(parse_qsl(urlsplit(url).query))
 
     def rows(self, name: str) -> list[Mapping[str, Any]]:
         """Return the records of a page."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 from router.delivery.yielder import Yielder
 from router.language.detector import language_of
 from router.message.address import canonical, channel_of
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message, Raw, conversation_id
 from router.message.twiml import NOT_TWIML, Said
-from router.routing.contact import NOBODY, identities_of
+from router.routing.contact import NOBODY, contact_id, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
 from router.store import Store
 from router.store.deliveries import Delivery
@@ -31,7 +31,10 @@ def route_of(
     """
     entries = store.flows.entries(message.account_sid, identities(message))
     circumstance = Circumstance(time.time() if at is None else at, lang=lang, likelihood=likelihood, pause=Yielder())
-    contact = store.contacts.first(message.account_sid, identities_of(message))
+    names = identities_of(message)
+    contact = store.contacts.first(message.account_sid, names)
+    known = {contact_id(each) for each in (*names, *([contact.identity] if contact else []))}
+    lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
     return preview(
         message,
         entries,
@@ -39,6 +42,7 @@ def route_of(
         known=contact.known if contact else NOBODY,
         assignment=contact.assignments.get(message.contact_identity) if contact else None,
         sticky_hours=store.contacts.sticky_hours,
+        may_move=lambda: store.proxied.may_move(message.account_sid, known, lane),
     )
 
 

@@ -82,6 +82,28 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Migration:
+    """The flow that was chosen gives way to another one of its address, contact by contact.
+
+    Args:
+        from_: the flow that was chosen, whose MigrateTo is `to`.
+        to: the flow that takes over.
+        share: whether the contact is among the MigratePercent.
+        drain: whether contacts move that have the flow already; else only new and idle ones.
+        proxy: whether contacts in a session of Proxy stay, and those of whom that is not known.
+        service: the Proxy service, "" for the account's own.
+
+    """
+
+    from_: str
+    to: str
+    share: bool
+    drain: bool
+    proxy: bool
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What `resolve` made of one message for an address whose flows have conditions, for `accept` to weigh.
 
@@ -99,6 +121,7 @@ class Choice:
         preference: the language that the contact chose with this message.
         transient: whether the conversation stays as it is, whatever becomes of this message; with a preference it ends,
             and the next message is decided by that.
+        migration: where the chosen flow gives way to another one.
 
     """
 
@@ -113,6 +136,20 @@ class Choice:
     learned: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     preference: str = ""
     transient: bool = False
+    migration: Migration | None = None
+
+
+def moves(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hours: float, may_move: bool) -> str:
+    """Return the flow that a contact moves to with this message, as accept.lua decides it; "" when it does not.
+
+    `may_move` says that the contact is in no Proxy session, and that none of its messages is on the way.
+    """
+    move = choice.migration
+    if move is None or not move.share or not may_move or choice.transient:
+        return ""
+    if keeps(assignment, choice, now=now, sticky_hours=sticky_hours):
+        return move.to if move.drain and assignment and assignment.flow_sid == move.from_ else ""
+    return move.to
 
 
 def keeps(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hours: float) -> bool:
@@ -123,6 +160,8 @@ def keeps(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hou
     idle_since = now - int(sticky_hours * 3_600_000)
     if candidate is None or not assignment.is_active(idle_since, lasting=candidate.lasting):
         return False
+    if choice.migration and assignment.flow_sid in {choice.migration.from_, choice.migration.to}:
+        return True
     if not assignment.confident:
         return choice.strength < Strength.DECIDED
     another = assignment.language not in {"", choice.language}

@@ -3,13 +3,14 @@
 Pure functions: address entries, the contact and the time are arguments.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from router.flow.flex_flow import FlexFlow
+from router.match.values import bucket
 from router.message.inbound import Message
-from router.routing.contact import Assignment, Candidate, Choice, Known, keeps
+from router.routing.contact import Assignment, Candidate, Choice, Known, Migration, keeps, moves
 from router.routing.selection import CIRCUMSTANCE, Circumstance, Likelihood, Selection, not_taken
 
 __all__ = [
@@ -24,6 +25,10 @@ __all__ = [
     "preview",
     "resolve",
 ]
+
+
+# The MigratePercent at which contacts move that have the flow already.
+ALL_PERCENT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,11 @@ class Route:
     choice: Choice | None = None
     failed: tuple[tuple[str, str], ...] = ()
 
-    def kept(self, flow_sid: str, language: str) -> "Route":
-        """Return the route of a message whose conversation stays with a flow, one of the choice's candidates."""
+    def kept(self, flow_sid: str, language: str, *, moved: bool = False) -> "Route":
+        """Return the route of a message whose conversation stays with, or moves to, one of the choice's candidates."""
         flow = next((each for entry in self.entries for each in entry.flows if each.sid == flow_sid), self.flow)
-        said = f"The conversation stays with {flow_sid}{f' in {language}' if language else ''}"
+        how = "The contact moves to" if moved else "The conversation stays with"
+        said = f"{how} {flow_sid}{f' in {language}' if language else ''}"
         return replace(self, flow=flow, language=language, reason="", steps=(*self.steps, said))
 
 
@@ -109,13 +115,14 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
     if selection is None:
         return Route(chosen, tuple(looked), tuple(steps), "" if chosen else _reason(message, entries))
     reachable = _reachable(entries, message.channel)
+    migration = _migration(chosen, looked[-1], message, steps) if chosen and chosen.migrate_to else None
     return Route(
         flow=chosen,
         entries=reachable,
         steps=tuple(steps),
         reason="" if chosen else _reason(message, entries),
         language=selection.language if chosen and not chosen.is_default else "",
-        choice=selection.choice(chosen, _candidates(reachable, message.channel)),
+        choice=replace(selection.choice(chosen, _candidates(reachable, message.channel)), migration=migration),
         failed=tuple(selection.failed),
     )
 
@@ -127,6 +134,10 @@ def pinned(flow_sid: str, entries: Sequence[Entry]) -> Route | None:
     return Route(flow, tuple(entries), (f"The chat is pinned to {flow.sid} by its test page",)) if flow else None
 
 
+def _nobody_knows() -> bool:
+    return False
+
+
 def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
     message: Message,
     entries: Sequence[Entry],
@@ -135,6 +146,7 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
     known: Known,
     assignment: Assignment | None,
     sticky_hours: float,
+    may_move: Callable[[], bool] = _nobody_knows,
 ) -> tuple[Route, bool]:
     """Say by which route `accept` would take a message, and whether because its conversation stays there.
 
@@ -148,6 +160,7 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
         known: that.
         assignment: the flow that the conversation has.
         sticky_hours: how long a conversation may be idle.
+        may_move: says whether the contact is in no session that a migration has to respect; unknown means false.
 
     """
     route = resolve(message, entries, circumstance)
@@ -157,10 +170,16 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
         if route.choice is None:
             break
         now = int(circumstance.at * 1000)
+        free = route.choice.migration is not None and may_move()
+        to = moves(assignment, route.choice, now=now, sticky_hours=sticky_hours, may_move=free)
         if assignment and keeps(assignment, route.choice, now=now, sticky_hours=sticky_hours):
+            if to:
+                return route.kept(to, route.choice.language, moved=True), True
             return route.kept(assignment.flow_sid, assignment.language), True
         if route.choice.settled:
             break
+    if route.choice and (to := moves(None, route.choice, now=0, sticky_hours=sticky_hours, may_move=free)):
+        return route.kept(to, route.choice.language, moved=True), True
     return route, False
 
 
@@ -182,6 +201,28 @@ def facts(packed: bytes, route: Route, lang: str) -> dict[str, str | bytes]:
     else:
         kept["error"] = route.reason
     return kept | {name: value for name, value in (("language", route.language), ("lang", lang)) if value}
+
+
+def _migration(flow: FlexFlow, entry: Entry, message: Message, steps: list[str]) -> Migration | None:
+    """Say how the chosen flow gives way to its MigrateTo."""
+    to = next((each for each in entry.flows if each.sid == flow.migrate_to), None)
+    if to is None or not to.enabled or to.channel_type != message.channel:
+        steps.append(f"its MigrateTo {flow.migrate_to} is no enabled {message.channel} flow of {entry.identity}")
+        return None
+    place = bucket(message)
+    share = place < flow.migrate_percent
+    steps.append(
+        f"it gives way to {to.sid} for {flow.migrate_percent} % of the contacts; this one is "
+        f"{'among them' if share else 'not'} ({place:.1f})"
+    )
+    return Migration(
+        from_=flow.sid,
+        to=to.sid,
+        share=share,
+        drain=flow.migrate_percent == ALL_PERCENT,
+        proxy=flow.integration.type == "proxy",
+        service=flow.integration.proxy_service_sid,
+    )
 
 
 def _waiting(flow: FlexFlow) -> str:

@@ -24,6 +24,7 @@ from router.store.lanes import Lanes
 from router.store.languages import Languages
 from router.store.outages import Outages
 from router.store.processes import Processes
+from router.store.proxied import Proxied
 from router.store.refusals import Refusals
 from router.store.sessions import Sessions
 from router.store.upkeep import Upkeep
@@ -58,6 +59,7 @@ class Store:
     processes: Processes
     bindings: Bindings
     sessions: Sessions
+    proxied: Proxied
     upkeep: Upkeep
     buckets: tuple[str, ...]
 
@@ -108,6 +110,7 @@ def connect(settings: Settings) -> Store:
         processes=Processes(slow),
         bindings=Bindings(fast),
         sessions=Sessions(slow),
+        proxied=Proxied(fast),
         buckets=buckets,
     )
 

@@ -41,6 +41,12 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     chat_visitor:{b}:AC:<id> | account | The chat that a browser, or a signed identity, goes on with. As the chat
     chat_identity:{b}:AC:<id> | account | The chats of an identity. As the last of them
     chat_limit:{b}:AC:<what> | account | What visitors did lately, to limit it. After an hour at most
+    migration:{b}:AC:FO   | account | How the migration of a flow goes. 90 days after its last message
+    proxied:{b}:AC        | account | Contacts in a live session of Proxy, of `router.store.proxied`. After two minutes
+    proxied_wanted:{b}    | bucket  | Accounts whose sessions of Proxy are listed. A field: after an hour without a
+                          |         | message of a contact that may move
+    proxying:{b}:AC:<l>   | account | By lane: that a conversation was sent to Proxy a short time ago. After 300 s
+    proxy_turn:{0}        | router  | Which process lists the sessions of Proxy. After 60 s without it
     languages:{b}         | bucket  | Languages that flows name, for detection. The bucket's last account *; there are
                           |         | 18,252 codes at most, of two or three letters
     accounts:{b}          | bucket  | How long routers have run without an account. A field: with its account *
@@ -75,6 +81,8 @@ BUCKETS: Final = "0123456789abcdef"
 TURN: Final = "upkeep:{0}"
 # The keys of visitors' tokens. They are common to all accounts.
 CHAT_KEYS: Final = "chat_keys:{0}"
+# The lock for listing the sessions of Proxy.
+PROXY_TURN: Final = "proxy_turn:{0}"
 
 
 def bucket(account_sid: str) -> str:
@@ -110,9 +118,13 @@ class AccountKeys:
         "log",
         "looked",
         "messages",
+        "migrations",
         "names",
         "own_chats",
         "own_flows",
+        "proxied",
+        "proxied_wanted",
+        "proxying",
         "queued",
         "recovered",
         "recovering",
@@ -141,6 +153,10 @@ class AccountKeys:
         self.languages = languages(bucket(account_sid))
         self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
         self.bindings = f"binding:{tag}:{account_sid}:"  # + lane id
+        self.migrations = f"migration:{tag}:{account_sid}:"  # + flow SID
+        self.proxied = f"proxied:{tag}:{account_sid}"
+        self.proxied_wanted = f"proxied_wanted:{tag}"
+        self.proxying = f"proxying:{tag}:{account_sid}:"  # + lane id
         self.alive = f"alive:{tag}"  # hash: AccountSid -> ms of the last heartbeat
         self.gaps = f"gaps:{tag}"  # hash, see outage.lua
         self.recovering = f"recovering:{tag}:{account_sid}"

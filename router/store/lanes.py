@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from router.routing.contact import Choice, contact_id
+from router.routing.contact import Choice, Migration, contact_id
 from router.store.chat_write import Appended
 from router.store.client import Client, Word
 from router.store.contacts import read_known
@@ -27,6 +27,21 @@ HANDLER_LOST_LIMIT: Final = 2
 CLAIM_LOOKS: Final = 1000
 # Lanes that one call moves when a target is back: some 3 ms of the store's time.
 HURRY_MOST: Final = 500
+
+
+# What accept.lua says of a contact that moved with the message.
+MOVED: Final = 2
+
+
+def _migration(move: Migration) -> dict[str, str | bool]:
+    return {
+        "from": move.from_,
+        "to": move.to,
+        "share": move.share,
+        "drain": move.drain,
+        "proxy": move.proxy,
+        "service": move.service,
+    }
 
 
 def new_token() -> str:
@@ -125,7 +140,14 @@ class Lanes:
         _, _, head, flow_sid, language, kept = reply
         if choice is None:
             return Acceptance(kind, head.decode())
-        return Acceptance(kind, head.decode(), flow_sid=flow_sid.decode(), language=language.decode(), kept=bool(kept))
+        return Acceptance(
+            kind,
+            head.decode(),
+            flow_sid=flow_sid.decode(),
+            language=language.decode(),
+            kept=bool(kept),
+            moved=kept == MOVED,
+        )
 
     def _choice(self, choice: Choice, chosen: Word, *, lease_kept: bool, final: bool) -> str:
         """Write a choice as accept.lua reads it."""
@@ -145,6 +167,7 @@ class Lanes:
                 "known": choice.known,
                 "final": final,
                 "settled": choice.settled,
+                "migrate": _migration(choice.migration) if choice.migration else None,
                 "learned": json.dumps(choice.learned, separators=(",", ":")) if choice.learned else "",
                 "preference": choice.preference,
                 "transient": choice.transient,

@@ -73,6 +73,7 @@ class Acceptance:
     flow_sid: str = ""
     language: str = ""
     kept: bool = False
+    moved: bool = False
     known: Known | None = None
     refusal: str = ""
     index: int = 0

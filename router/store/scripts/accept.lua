@@ -3,12 +3,13 @@
 -- with the flow that the conversation stays with.
 --
 -- Besides its keys it writes those of lane.lua, the contact that one of the contact's addresses is an alias of, and
--- taken:{b}:…, the SIDs of messages for longer than their records.
+-- taken:{b}:…, the SIDs of messages for longer than their records, and those of migration.lua.
 --include clock
 --include lane
 --include contact_link
 --include taken
 --include chat
+--include migration
 --
 -- KEYS 1 message  hash    the message: facts (raw, lane, flow, language, why, at, token) and state
 --      2 lane     list    ids of the conversation's messages not done yet, oldest first
@@ -31,11 +32,12 @@
 --        candidates         flow -> [disposition, ms that the conversation may be idle, -1 for ever]
 --        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
 --        known, final       the contact's version that the choice came from; whether it counts whatever that is now
+--        migrate            from, to, share, drain, proxy, service as router.routing.contact.Migration, or null
 --        learned, preference, transient, keep   as router.routing.contact.Choice; ms that a contact is kept
 --      …              chat, '' where it is no web chat's; else JSON: index, epoch, keep in ms, entry (its message)
 --      …              field value field value … written once
 --
--- Returns {leased, now, 'sending', flow, language, kept 0|1} | {accepted, now, state of the lane's head, the same}
+-- Returns {leased, now, 'sending', flow, language, kept 0|1|2} | {accepted, now, state of the lane's head, the same}
 --       | {stale, now} or, where the contact is not as the choice took it, {stale, now, version, preference,
 --         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}; the state of
 --         a duplicate whose record has expired is 'expired', and what follows is ''
@@ -86,6 +88,7 @@ end
 
 local choice = ARGV[11 + versions] ~= '' and cjson.decode(ARGV[11 + versions])
 local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
+local move, moved
 if choice then
   -- The contact is the one that the first known address belongs to.
   for i = 5 + versions, last do
@@ -95,13 +98,25 @@ if choice then
   contact = contact or KEYS[5 + versions]
   local c = redis.call('HMGET', contact, 'stay ' .. choice.ours, 'version', 'preference', 'language', 'learned')
   local candidate
+  move = choice.migrate ~= cjson.null and choice.migrate or nil
+  if move then want_sessions(move, account_of(id), now) end
   if c[1] then
     local at
     flow, firm, at, language = string.match(c[1], '^(%S+) (%d) (%d+) (.*)$')
     candidate = choice.candidates[flow]
     local another = language ~= '' and language ~= choice.language
     kept = candidate and (candidate[2] < 0 or now - tonumber(at) <= candidate[2])
-      and choice.strength < (firm ~= '1' and 1 or another and 2 or 3)
+      and (choice.strength < (firm ~= '1' and 1 or another and 2 or 3) or (move and (flow == move.from or flow == move.to)))
+  end
+  local settled = kept or choice.final or choice.settled or (c[2] or '') == choice.known
+  if move and settled and not choice.transient and move.share and (not kept or (flow == move.from and move.drain)) then
+    local account, contacts = account_of(id), {contact}
+    for i = 5 + versions, last do contacts[#contacts + 1] = KEYS[i] end
+    local why = why_stays(move, account, lane, lane_id, contacts)
+    if why == '' then
+      moved, kept, flow, firm, language, candidate = true, true, move.to, '0', choice.language, choice.candidates[move.to]
+    end
+    count(move, account, why == '' and 'moved' or why)
   end
   if kept then
     disposition = candidate[1]
@@ -122,8 +137,9 @@ redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(A
 if chat and not before then chat_append(chat.hash, chat.list, chat.all, chat.entry, chat.keep) end
 if kept then
   local why = redis.call('HGET', message, 'why')
-  redis.call('HSET', message, 'flow', flow, 'language', language, 'kept', 1,
-    'why', why .. '\nThe conversation stays with ' .. flow .. (language ~= '' and ' in ' .. language or ''))
+  local said = moved and 'The contact moves to ' or 'The conversation stays with '
+  redis.call('HSET', message, 'flow', flow, 'language', language, 'kept', moved and 2 or 1,
+    'why', why .. '\n' .. said .. flow .. (language ~= '' and ' in ' .. language or ''))
   redis.call('HDEL', message, 'error')
 elseif choice then
   local m = redis.call('HMGET', message, 'flow', 'language')
@@ -146,20 +162,21 @@ if choice and (not choice.transient or choice.preference ~= '') then
   keep(contact, choice.keep)
 end
 
+if move then count(move, account_of(id), flow == move.to and 'to' or 'from') end
 redis.call('ZADD', log, order, id)
 if disposition ~= 'queue' then
   redis.call('HSET', message, 'state', disposition)
   redis.call('PEXPIRE', message, disposition == 'unrouted' and ARGV[6] or ARGV[7])
   if disposition == 'unrouted' then redis.call('ZADD', dead, order, id) end
-  return {'accepted', now, '', flow or '', language or '', kept and 1 or 0}
+  return {'accepted', now, '', flow or '', language or '', moved and 2 or kept and 1 or 0}
 end
 redis.call('HINCRBY', queued, account_of(id), 1)
 local first = redis.call('RPUSH', lane, id) == 1
 if first and lease > 0 then
   lend(id, lane_id, token, lease_now + lease)
-  return {'leased', now, 'sending', flow or '', language or '', kept and 1 or 0}
+  return {'leased', now, 'sending', flow or '', language or '', moved and 2 or kept and 1 or 0}
 end
 redis.call('HSET', message, 'state', 'queued')
 if unconfirmed > 0 then redis.call('HSET', message, 'unconfirmed', now + unconfirmed) end
 if first then wait(lane_id, now) end
-return {'accepted', now, head_state(), flow or '', language or '', kept and 1 or 0}
+return {'accepted', now, head_state(), flow or '', language or '', moved and 2 or kept and 1 or 0}

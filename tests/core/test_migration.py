@@ -1,0 +1,127 @@
+"""A flow that names a MigrateTo: which contacts are among its MigratePercent, and what is said of it."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow
+from router.flow.warning import Surroundings, of_flows
+from router.message.inbound import Message
+from router.routing.contact import NOBODY, Assignment
+from router.routing.resolve import Circumstance, Entry, Route, preview, resolve
+from router.settings import load
+from tests.core.flows import AC, flow
+
+OURS = "+15551234567"
+AROUND = Surroundings(load({"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": "5e" * 16}), made_up="")
+TO = flow({"IntegrationType": "conversation"}, sid="FO" + "b" * 32, ContactIdentity=OURS, Match="false")
+
+
+def old(percent: int, **more: str) -> FlexFlow:
+    """Make the flow that is migrated."""
+    given = {"ContactIdentity": OURS, "MigrateTo": TO.sid, "MigratePercent": str(percent)} | more
+    given |= {"IntegrationType": "proxy", "Integration.ProxyServiceSid": "KS" + "1" * 32}
+    return flow(given, sid="FO" + "a" * 32)
+
+
+def message(number: int = 0, body: str = "Hola") -> Message:
+    """Make the message of one of many contacts."""
+    fields = {
+        "AccountSid": AC,
+        "MessageSid": f"SM{number:032x}",
+        "From": f"+1556{number:07d}",
+        "To": OURS,
+        "Body": body,
+    }
+    return Message.parse(fields.items())
+
+
+def route(percent: int, number: int = 0, *, to: FlexFlow = TO, body: str = "Hola") -> Route:
+    """Resolve a message to the two flows."""
+    return resolve(message(number, body), [Entry(OURS, "1", (old(percent), to)), Entry("*", "", ())])
+
+
+def shares(percent: int, contacts: int) -> set[int]:
+    """Return which of so many contacts are among the share."""
+    found = set()
+    for number in range(contacts):
+        choice = route(percent, number).choice
+        assert choice is not None
+        assert choice.migration is not None
+        if choice.migration.share:
+            found.add(number)
+    return found
+
+
+def test_the_share_is_of_the_contacts_and_only_grows() -> None:
+    """Ten per cent are about ten per cent, all of them are among fifty per cent, 0 is nobody and 100 everybody."""
+    few, half = shares(10, 2000), shares(50, 2000)
+    assert 140 < len(few) < 260
+    assert 900 < len(half) < 1100
+    assert few < half
+    assert shares(0, 50) == set()
+    assert shares(100, 50) == set(range(50))
+
+
+def test_the_choice_says_how_the_flow_gives_way() -> None:
+    """The old flow is chosen; the store moves the contact. 100 drains; the steps say where the contact is."""
+    found = route(100)
+    assert found.flow is not None
+    assert found.flow.sid == old(100).sid
+    assert found.choice is not None
+    assert found.choice.migration is not None
+    assert (found.choice.migration.to, found.choice.migration.drain, found.choice.migration.proxy) == (
+        TO.sid,
+        True,
+        True,
+    )
+    assert found.choice.migration.service == "KS" + "1" * 32
+    assert any("gives way to" in step and "among them" in step for step in found.steps)
+    below = route(99).choice
+    assert below is not None
+    assert below.migration is not None
+    assert not below.migration.drain
+
+
+@pytest.mark.parametrize("to", [replace(TO, enabled=False), replace(TO, channel_type="whatsapp"), None])
+def test_a_flow_that_cannot_take_over_moves_nobody(to: FlexFlow | None) -> None:
+    """Disabled, of another channel, or not there: the old flow keeps its contacts, and steps and warnings say why."""
+    entries = [Entry(OURS, "1", tuple(filter(None, (old(100), to)))), Entry("*", "", ())]
+    found = resolve(message(), entries)
+    assert found.flow is not None
+    assert found.choice is None or found.choice.migration is None
+    (warned,) = [each for each in of_flows(entries[0].flows, AROUND) if "MigrateTo" in each.text]
+    assert "no contact moves" in warned.text
+
+
+def test_a_flow_that_takes_over_is_no_mistake() -> None:
+    """Its Match is never true, which is what it is for: nothing is warned of."""
+    assert of_flows([old(10), TO], AROUND) == []
+    assert [each.flow for each in of_flows([replace(old(10), migrate_to=""), TO], AROUND)] == [TO]
+
+
+def test_an_explanation_respects_sessions() -> None:
+    """`router explain` says that the contact moves where it may, and that it stays where nobody knows."""
+    entries = [Entry(OURS, "1", (old(100), TO)), Entry("*", "", ())]
+    stay = Assignment(old(100).sid, confident=False, at=1_000_000)
+    for assignment in (None, stay):
+        for free, sid in ((True, TO.sid), (False, old(100).sid)):
+            found, _ = preview(
+                message(), entries, Circumstance(1000.0), known=NOBODY, assignment=assignment, sticky_hours=24,
+                may_move=lambda free=free: free,  # type: ignore[misc]
+            )  # fmt: skip
+            assert found.flow is not None
+            assert found.flow.sid == sid
+
+
+def test_mixed_traffic_is_split_by_contact_and_not_by_message() -> None:
+    """Every message of a contact has the same share, whatever it says."""
+    for percent in (10, 50, 100):
+        for number in range(50):
+            found = Counter(
+                choice.migration.share
+                for body in ("Hola", "", "ok 👍")
+                if (choice := route(percent, number, body=body).choice) and choice.migration
+            )
+            assert len(found) == 1
