@@ -1,0 +1,150 @@
+"""`router migrate`: from Flex Proxy, or any flow, to another one, contact by contact and without a gap."""
+
+import time
+from typing import Final
+
+import click
+
+from router.cli.here import Here, with_here
+from router.cli.options import Group, Moment, json_option
+from router.cli.output import Facts, flow_line, print_facts, print_json
+from router.errors import RouterError
+from router.queries import migration
+from router.queries.migration import NEXT, Way
+
+_BY: Final = "router migrate"
+_flow = click.argument("sid", metavar="FO…")
+
+
+@click.group(cls=Group)
+def migrate() -> None:
+    """Move the contacts of a flow to another one, as from Proxy to Conversations, step by step and back.
+
+    \b
+      router migrate start FO3f2a --to FO9c1b     name the flow that takes over; no contact moves
+      router migrate shadow FO3f2a --since 7d     how many contacts would move, at which share
+      router migrate share FO3f2a 10              10 % of the new contacts move
+      router migrate drain FO3f2a                 all others too, unless they are in a session of Proxy
+      router migrate all FO3f2a                   the old flow is disabled, and kept
+      router migrate back FO3f2a                  one step back
+      router migrate status FO3f2a                counts, and what happens next
+
+    docs/leaving-proxy.md goes through it.
+    """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+
+
+@migrate.command()
+@_flow
+@json_option
+@with_here
+def status(here: Here, *, sid: str, as_json: bool) -> None:
+    """Say how far a migration is, with counts, and what happens next."""
+    _print(migration.way(here.flow(sid), here.store), as_json=as_json)
+
+
+@migrate.command()
+@_flow
+@click.option("--to", required=True, metavar="FO…", help="The flow of the same address that takes over.")
+@json_option
+@with_here
+def start(here: Here, *, sid: str, to: str, as_json: bool) -> None:
+    """Name the flow that takes over, and begin to list the sessions of Proxy; no contact moves.
+
+    That flow has the same channel and address, is enabled, and has match = "false".
+    """
+    old, new = here.flow(sid), here.flow(to)
+    _print(migration.start(old, new.sid, here.store, by=_BY, now=_now()), as_json=as_json)
+
+
+@migrate.command()
+@_flow
+@click.option("--since", type=Moment(), default="1d", metavar="AGE|TIME", show_default=True, help="Of which messages.")
+@json_option
+@with_here
+def shadow(here: Here, *, sid: str, since: int, as_json: bool) -> None:
+    """Say how many of the contacts of past messages would move at which share; nothing is changed or sent."""
+    found = migration.shadow(here.flow(sid), here.store, since=since)
+    if as_json:
+        print_json(
+            {
+                "messages": found.messages,
+                "contacts": found.contacts,
+                "in_session_or_unknown": found.in_session,
+                "by_percent": {str(percent): count for percent, count in found.by_share.items()},
+            }
+        )
+        return
+    shares = [f"at {percent} %: {count:,}" for percent, count in found.by_share.items()]
+    print_facts(
+        [
+            ("Messages", f"{found.messages:,}"),
+            ("Contacts", f"{found.contacts:,}"),
+            ("Would stay now", f"{found.in_session:,}, in a session of Proxy, or not known yet"),
+            ("Would move", shares),
+        ]
+    )
+
+
+@migrate.command()
+@_flow
+@click.argument("percent", type=click.IntRange(0, 99))
+@json_option
+@with_here
+def share(here: Here, *, sid: str, percent: int, as_json: bool) -> None:
+    """Let a share of the new and idle contacts move, in per cent. A hash decides; who moved stays moved."""
+    _print(migration.share(here.flow(sid), percent, here.store, by=_BY, now=_now()), as_json=as_json)
+
+
+@migrate.command()
+@_flow
+@json_option
+@with_here
+def drain(here: Here, *, sid: str, as_json: bool) -> None:
+    """Let every contact move with its next message, unless it is in a session of Proxy."""
+    _print(migration.share(here.flow(sid), 100, here.store, by=_BY, now=_now()), as_json=as_json)
+
+
+@migrate.command("all")
+@_flow
+@click.option("--force", is_flag=True, help="Also while contacts are in sessions, or messages wait.")
+@json_option
+@with_here
+def all_(here: Here, *, sid: str, force: bool, as_json: bool) -> None:
+    """Let the new flow take all messages of the address; the old one is disabled, and kept."""
+    _print(migration.everything(here.flow(sid), here.store, by=_BY, now=_now(), force=force), as_json=as_json)
+
+
+@migrate.command()
+@_flow
+@json_option
+@with_here
+def back(here: Here, *, sid: str, as_json: bool) -> None:
+    """Go one step back. Contacts that moved finish where they are."""
+    flow = here.flow(sid)
+    if not flow.migrate_to:
+        raise RouterError(f"{flow.sid} is not migrated: there is no step to go back")
+    _print(migration.back(flow, here.store, by=_BY, now=_now()), as_json=as_json)
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def _print(way: Way, *, as_json: bool) -> None:
+    if as_json:
+        print_json(way.describe())
+        return
+    progress = way.progress
+    live = "not known: nobody moves" if progress.live is None else f"{progress.live:,} addresses"
+    facts: Facts = [
+        ("From", flow_line(way.old)),
+        ("To", flow_line(way.new)),
+        ("Step", f"{way.phase}, {way.old.migrate_percent} %" if way.phase == "share" else way.phase),
+        ("Contacts", f"{progress.moved:,} moved"),
+        ("Stayed", f"{progress.session:,} times in a session, {progress.unknown:,} times as sessions were not known"),
+        ("Messages", f"{progress.from_:,} to the old flow, {progress.to:,} to the new one"),
+        ("Waiting", f"{way.waiting:,} conversations for the old flow"),
+        *([("In sessions now", live)] if way.old.integration.type == "proxy" and way.new else []),
+        ("Next", NEXT[way.phase]),
+    ]  # fmt: skip
+    print_facts(facts)

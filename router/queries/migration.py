@@ -1,0 +1,200 @@
+"""The way from one flow to another, contact by contact: the steps, what each means, and how far it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from router.errors import RouterError
+from router.flow.file import address_of
+from router.flow.flex_flow import FlexFlow
+from router.match.values import bucket
+from router.message.inbound import Message, Raw, conversation_id
+from router.routing.contact import contact_id, identities_of
+from router.store import FlowWrite, Store
+from router.store.proxied import Progress
+
+Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]
+
+_DRAIN: Final = 100
+# What a flow says that takes no message by itself, but takes over contacts.
+STANDBY: Final = "false"
+# Shares that a shadow is told for.
+SHARES: Final = (1, 10, 25, 50, 100)
+# Messages that a shadow looks at, the newest ones.
+SHADOW_MOST: Final = 100_000
+NEXT: Final[Mapping[Phase, str]] = {
+    "none": "`router migrate start` names the flow that takes over; no contact moves by that",
+    "shadow": "No contact moves. `router migrate share` moves a share of the new contacts; `back` takes MigrateTo out",
+    "share": (
+        "New and idle contacts among the share move with their next message, others stay. `router migrate share` "
+        "changes the share, `drain` moves the others too, `back` lets nobody move any more: who moved finishes there"
+    ),
+    "drain": (
+        "Every contact moves with its next message, unless it is in a session of Proxy. `router migrate all` ends it, "
+        "`back` lets nobody move any more: who moved finishes there"
+    ),
+    "all": "The old flow is disabled and kept. `router migrate back` enables it again, and drains",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A flow, the one that takes over, and how far it is."""
+
+    old: FlexFlow
+    new: FlexFlow | None
+    phase: Phase
+    progress: Progress
+    waiting: int
+    """Conversations with messages that wait for the old flow."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        progress = self.progress
+        return {
+            "flex_flow_sid": self.old.sid,
+            "migrate_to": self.old.migrate_to or None,
+            "migrate_percent": self.old.migrate_percent,
+            "phase": self.phase,
+            "contacts_moved": progress.moved,
+            "stayed_in_a_session": progress.session,
+            "stayed_as_sessions_were_unknown": progress.unknown,
+            "messages_to_the_old_flow": progress.from_,
+            "messages_to_the_new_flow": progress.to,
+            "contacts_in_live_sessions": progress.live,
+            "conversations_waiting": self.waiting,
+            "next": NEXT[self.phase],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Where the contacts of past messages would go: how many there are, how many by share, and in sessions now."""
+
+    messages: int
+    contacts: int
+    by_share: Mapping[int, int]
+    in_session: int
+
+
+def way(old: FlexFlow, store: Store) -> Way:
+    """Say how far the migration of a flow is."""
+    new = store.flows.get(old.account_sid, old.migrate_to) if old.migrate_to else None
+    progress = store.proxied.progress(old.account_sid, old.sid)
+    waiting = store.deliveries.waiting_conversations(old.account_sid, old.sid)
+    return Way(old, new, _phase(old, new), progress, waiting)
+
+
+def _phase(old: FlexFlow, new: FlexFlow | None) -> Phase:
+    if new is None:
+        return "none"
+    if not old.enabled and new.enabled and new.match != STANDBY:
+        return "all"
+    if not old.migrate_percent:
+        return "shadow"
+    return "drain" if old.migrate_percent == _DRAIN else "share"
+
+
+def start(old: FlexFlow, to: str, store: Store, *, by: str, now: int) -> Way:
+    """Name the flow that takes over; no contact moves by that. Raises RouterError when it cannot take over."""
+    new = store.flows.get(old.account_sid, to)
+    if new is None:
+        raise RouterError(f"there is no flow {to}; write it first, for the same address and with match = {STANDBY!r}")
+    if address_of(new) != address_of(old):
+        raise RouterError(f"{to} is for {' '.join(address_of(new)[1:])}: it has to be of the address of {old.sid}")
+    if new.match != STANDBY or not new.enabled:
+        raise RouterError(f'{to} has to be enabled and to have match = "{STANDBY}": it takes messages by this way only')
+    store.proxied.forget(old.account_sid, old.sid)
+    return _written(replace(old, migrate_to=to, migrate_percent=0, date_updated=now), old, store, by=by)
+
+
+def share(old: FlexFlow, percent: int, store: Store, *, by: str, now: int) -> Way:
+    """Let so many per cent of the contacts move: of the new and idle ones, or of all with 100."""
+    _begun(old, store)
+    return _written(replace(old, migrate_percent=percent, date_updated=now), old, store, by=by)
+
+
+def everything(old: FlexFlow, store: Store, *, by: str, now: int, force: bool = False) -> Way:
+    """Let the new flow take all messages of the address, and disable the old one.
+
+    Raises RouterError, unless `force`, while messages wait for the old flow or contacts are, or may be, in a session.
+    """
+    new, is_now = _begun(old, store), way(old, store)
+    if not force:
+        if is_now.phase != "drain":
+            raise RouterError(f"{old.sid} is not drained: say `router migrate drain {old.sid}` first, or --force")
+        if is_now.waiting:
+            raise RouterError(f"{is_now.waiting:,} conversations wait for {old.sid}; their messages would be unrouted")
+        live = is_now.progress.live
+        if old.integration.type == "proxy" and live != 0:
+            known = "it is not known who is" if live is None else f"{live:,} addresses are"
+            raise RouterError(f"{known} in a session of Proxy: they would be split. Wait, or say --force")
+    store.flows.write(
+        [
+            [
+                FlowWrite(replace(old, enabled=False, date_updated=now), old),
+                FlowWrite(replace(new, match="", date_updated=now), new),
+            ]
+        ],
+        by=by,
+    )
+    return _again(old, store)
+
+
+def back(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
+    """Go one step back; contacts that moved finish where they are."""
+    is_now = way(old, store)
+    if is_now.phase == "all" and is_now.new is not None:
+        new = is_now.new
+        store.flows.write(
+            [
+                [
+                    FlowWrite(replace(new, match=STANDBY, date_updated=now), new),
+                    FlowWrite(replace(old, enabled=True, date_updated=now), old),
+                ]
+            ],
+            by=by,
+        )
+        return _again(old, store)
+    if is_now.phase in {"share", "drain"}:
+        return _written(replace(old, migrate_percent=0, date_updated=now), old, store, by=by)
+    return _written(replace(old, migrate_to="", migrate_percent=0, date_updated=now), old, store, by=by)
+
+
+def shadow(old: FlexFlow, store: Store, *, since: int) -> Shadow:
+    """Say where the contacts of the flow's messages since then, in ms since 1970, would go; nothing is changed."""
+    messages, places, busy = 0, dict[str, float](), 0
+    for delivery in store.deliveries.newest(old.account_sid, after=since):
+        if messages >= SHADOW_MOST:
+            break
+        if delivery.flow_sid != old.sid or not delivery.raw:
+            continue
+        messages += 1
+        message = Message.parse(Raw.unpack(delivery.raw).fields())
+        lane = conversation_id(message.account_sid, message.channel, message.to, message.from_)
+        if lane not in places:
+            places[lane] = bucket(message)
+            ids = [contact_id(each) for each in identities_of(message)]
+            busy += not store.proxied.may_move(old.account_sid, ids, lane)
+    return Shadow(messages, len(places), shares_of(list(places.values())), busy)
+
+
+def shares_of(places: Sequence[float]) -> dict[int, int]:
+    """Count contacts by the shares that they are among; `places` are their percentiles."""
+    return {percent: sum(place < percent for place in places) for percent in SHARES}
+
+
+def _begun(old: FlexFlow, store: Store) -> FlexFlow:
+    new = store.flows.get(old.account_sid, old.migrate_to) if old.migrate_to else None
+    if new is None:
+        raise RouterError(f"{old.sid} has no MigrateTo: say `router migrate start {old.sid} --to FO…` first")
+    return new
+
+
+def _written(after: FlexFlow, before: FlexFlow, store: Store, *, by: str) -> Way:
+    store.flows.put(after, replaces=before, by=by)
+    return way(after, store)
+
+
+def _again(old: FlexFlow, store: Store) -> Way:
+    return way(store.flows.get(old.account_sid, old.sid) or old, store)
