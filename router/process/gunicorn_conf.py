@@ -73,7 +73,7 @@ bind = _addresses(_settings)
 workers = _settings.workers
 
 # A slow target holds a greenlet, never a process.
-worker_class = "gevent"
+worker_class = "router.process.worker.Worker"
 # Loading before the fork would load before gevent's patch: every TLS connection then fails with a RecursionError.
 preload_app = False
 

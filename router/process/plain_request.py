@@ -1,0 +1,84 @@
+"""Recognizes a plain webhook request: one that needs none of what HTTP allows beside it.
+
+A regular expression recognizes it; it is no parser. A request that is in doubt is not plain, and gunicorn's own parser
+reads it. A plain request has only one reading, so both read it alike: tests/core/test_plain_request.py compares them.
+Not plain are, among others: another method or path, a `#`, a header twice, a header name with `_`, a byte in the head
+that is not printable ASCII, a transfer coding, `Expect`, `Upgrade`, and more bytes than Content-Length.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+# Bytes of a head. Below gunicorn's own limits of one line and of one field, which therefore cannot be exceeded.
+HEAD_MOST: Final = 8000
+_HEAD: Final = re.compile(
+    rb"POST (/webhooks/[a-z]+)(?:\?([!-\"$-~]*))? HTTP/1\.([01])\r\n"
+    rb"((?:[A-Za-z0-9-]+:[ -~]*\r\n){1,64})\r\n"
+)
+_LENGTH: Final = re.compile(r"[0-9]{1,7}")
+# Each changes how the rest is read, or asks the server for something.
+_NOT_PLAIN: Final = ("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER", "HTTP_TE")
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRequest:
+    """A plain request.
+
+    `variables` are those of its WSGI environment that come from the request: PEP 3333. `missing` is how many bytes of
+    the body have not come yet; then `body` is what has.
+    """
+
+    variables: dict[str, str]
+    body: bytes
+    missing: int
+    closes: bool  # the connection ends with the answer
+
+
+def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
+    """Read what came on a connection between two requests; None where that is not the whole head of a plain one.
+
+    Args:
+        data: the bytes.
+        fields_most: the most header fields that a request may have.
+    """
+    head = _HEAD.match(data, 0, HEAD_MOST)
+    if head is None:
+        return None
+    path, query, minor, block = (each.decode("ascii") for each in head.groups(b""))
+    marked = head[2] is not None  # there is a query, perhaps an empty one
+    lines = block.split("\r\n")[:-1]
+    variables = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "RAW_URI": f"{path}?{query}" if marked else path,
+        "SERVER_PROTOCOL": f"HTTP/1.{minor}",
+    }
+    fields = len(variables) + len(lines)
+    for line in lines:
+        name, _, value = line.partition(":")
+        variables[_variable(name)] = value.strip(" ")
+    length = variables.get("CONTENT_LENGTH", "")
+    connection = variables.get("HTTP_CONNECTION", "").lower()
+    if (
+        len(lines) > fields_most
+        or len(variables) < fields  # a header came twice
+        or not _LENGTH.fullmatch(length)
+        or connection not in ("", "keep-alive", "close")
+        or any(name in variables for name in _NOT_PLAIN)
+    ):
+        return None
+    body = data[head.end() :]
+    missing = int(length) - len(body)
+    if missing < 0:  # the next request has come, too
+        return None
+    return PlainRequest(variables, body, missing, connection == "close" or (minor == "0" and not connection))
+
+
+@lru_cache(maxsize=1024)
+def _variable(name: str) -> str:
+    variable = name.upper().replace("-", "_")
+    return variable if variable in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{variable}"

@@ -1,0 +1,204 @@
+"""gunicorn's gevent worker, with a shorter way for plain webhook requests.
+
+Each connection begins on the shorter way. The first request that is not plain (plain_request.py), or not complete after
+two reads, is handed over to gunicorn with all its bytes, and gunicorn serves the connection from then on. Where the
+configuration asks for anything that the shorter way does not do (TLS, an access log, hooks, trusted forwarders, HTTP/2,
+the PROXY protocol), gunicorn serves every connection, and so it does on unix sockets.
+"""
+
+import errno
+import time
+from contextlib import suppress
+from email.utils import formatdate
+from functools import lru_cache
+from io import BytesIO
+from typing import Any, Final
+
+import gevent
+from gunicorn import util
+from gunicorn.config import Config, PostRequest, PreRequest
+from gunicorn.http.errors import InvalidResponseHeader, InvalidResponseHeaderName
+from gunicorn.http.message import TOKEN_RE
+from gunicorn.http.wsgi import HEADER_VALUE_RE, base_environ
+from gunicorn.workers.ggevent import GeventWorker
+
+from router.process.plain_request import HEAD_MOST, PlainRequest, plain_request
+
+# One read: a whole request, and never more of a body than is handed over in one piece.
+_READ: Final = 64 * 1024
+# How long the shorter way waits for the rest of a body, in seconds: clients that write head and body apart write the
+# body at once. gunicorn waits for slower ones.
+_REST_SECONDS: Final = 0.05
+# How often connections are looked for that wait too long for their next request, in seconds.
+_REAP_SECONDS: Final = 1.0
+
+
+class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
+    """A worker process."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.alive: bool
+        self._short = has_short_way(self.cfg)
+        self._idle: dict[Any, float] = {}  # connections between two requests -> since when, in monotonic seconds
+
+    def init_process(self) -> None:
+        """Prepare what all requests share, and run."""
+        self._base = base_environ(self.cfg) | {"wsgi.multithread": True, "wsgi.url_scheme": "http"}
+        super().init_process()
+
+    def run(self) -> None:
+        """Serve until the process is to stop."""
+        gevent.spawn(self._reap)
+        super().run()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection to its end."""
+        if not self._short or not isinstance(addr, tuple):
+            super().handle(listener, client, addr)
+            return
+        given: bytes | None = None
+        try:
+            client.setblocking(1)
+            given = self._serve(listener.getsockname(), client, addr)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
+                self.log.exception("Socket error processing request.")
+        except (gevent.GreenletExit, SystemExit):
+            pass
+        except BaseException as error:  # noqa: BLE001 - as gunicorn does: it logs it, and answers with 500
+            self.handle_error(None, client, addr, error)
+        if given is None:
+            util.close(client)
+        else:
+            super().handle(listener, _Connection(client, given), addr)
+
+    def _serve(self, server: Any, client: Any, addr: Any) -> bytes | None:
+        """Serve plain requests; return the bytes of what is not one, None when the connection has ended."""
+        own = {
+            "gunicorn.socket": client,
+            "SERVER_NAME": server[0],
+            "SERVER_PORT": str(server[1]),
+            "REMOTE_ADDR": addr[0],
+            "REMOTE_PORT": str(addr[1]),
+        }
+        while True:
+            self._idle[client] = time.monotonic()
+            try:
+                data: bytes = client.recv(_READ)
+            finally:
+                self._idle.pop(client, None)
+            if not data:
+                return None
+            request = plain_request(data, self.cfg.limit_request_fields)
+            if request is not None and request.missing:
+                with gevent.Timeout(_REST_SECONDS, exception=False):  # type: ignore[arg-type] # its stubs do not know it
+                    data += client.recv(request.missing)
+                request = plain_request(data, self.cfg.limit_request_fields)
+            if request is None or request.missing:
+                return data
+            if not self._answer(client, request, own):
+                return None
+
+    def _answer(self, client: Any, request: PlainRequest, own: dict[str, Any]) -> bool:
+        """Answer one request; say whether another may follow on its connection."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        goes_on = self.alive and not request.closes and bool(self.cfg.keepalive)
+        answered: list[Any] = []
+
+        def start_response(*given: Any) -> None:
+            answered[:] = given
+
+        environ = self._base | own | request.variables | {"wsgi.input": BytesIO(request.body)}
+        parts = self.wsgi(environ, start_response)
+        try:
+            body = b"".join(parts)
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+        status, headers = answered[:2]
+        client.sendall(_written(environ["SERVER_PROTOCOL"], status, headers, body, goes_on=goes_on))
+        return goes_on
+
+    def _reap(self) -> None:
+        """End connections that wait too long for their next request: one greenlet, in place of a timer for each."""
+        while True:
+            gevent.sleep(_REAP_SECONDS)
+            before = time.monotonic() - self.cfg.keepalive
+            for client in [each for each, since in self._idle.items() if since < before]:
+                with suppress(OSError):
+                    client.shutdown(2)
+
+
+def has_short_way(config: Config) -> bool:
+    """Say whether the configuration leaves nothing to do for a plain request but to serve it."""
+    return not any(
+        (
+            config.is_ssl,
+            config.accesslog,
+            config.logconfig,
+            config.logconfig_dict,
+            config.logconfig_json,
+            config.syslog,
+            config.statsd_host,
+            any(config.forwarded_allow_ips),
+            config.http2_cleartext != "off",
+            config.proxy_protocol != "off",
+            config.header_map != "drop",
+            0 < config.limit_request_line < HEAD_MOST,
+            0 < config.limit_request_field_size < HEAD_MOST,
+            config.limit_request_fields <= 0,
+            config.pre_request is not PreRequest.default,
+            config.post_request is not PostRequest.default,
+        )
+    )
+
+
+def _written(protocol: str, status: str, headers: list[tuple[str, str]], body: bytes, *, goes_on: bool) -> bytes:
+    """Write an answer as gunicorn does, in one piece."""
+    lines = [
+        f"{protocol} {status}",
+        "Server: gunicorn",
+        f"Date: {_date(int(time.time()))}",
+        f"Connection: {'keep-alive' if goes_on else 'close'}",
+    ]
+    length = False
+    for name, value in headers:
+        if not TOKEN_RE.fullmatch(name):
+            raise InvalidResponseHeaderName(repr(name))
+        if not HEADER_VALUE_RE.fullmatch(value):
+            raise InvalidResponseHeader(repr(name))
+        if util.is_hoppish(name):
+            continue
+        length = length or name.lower() == "content-length"
+        lines.append(f"{name}: {value.strip()}")
+    if not length:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join((*lines, "", "")).encode("latin-1") + body
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+class _Connection:
+    """A connection of which some bytes have been read already: it gives them first."""
+
+    def __init__(self, connection: Any, given: bytes) -> None:
+        self._connection = connection
+        self._given = given
+
+    def recv(self, most: int) -> bytes:
+        """Read as a socket does."""
+        if self._given:
+            first, self._given = self._given[:most], self._given[most:]
+            return first
+        received: bytes = self._connection.recv(most)
+        return received
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
