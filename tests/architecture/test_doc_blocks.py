@@ -21,7 +21,7 @@ from tests.architecture.blocks import SHELL, Block, blocks, router_commands, scr
 
 BLOCKS = blocks()
 # What a block may be that no test here reads.
-OTHER = {"cel", "js", "json", "text"}
+OTHER = {"cel", "css", "html", "js", "json", "text"}
 ACCOUNT = "AC" + "0" * 32
 
 

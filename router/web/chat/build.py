@@ -1,4 +1,4 @@
-"""Puts web chat together: the visitor's API, the pages, and the resources for programs."""
+"""Puts the visitor's API and the pages together."""
 
 from collections.abc import Callable
 
@@ -15,8 +15,6 @@ from router.store import Store
 from router.web.chat import pages, visitor
 from router.web.chat.guard import Guard
 from router.web.chat.visitor import VisitorApi
-from router.web.conversations import conversations, messages, participants, web_chats
-from router.web.conversations.finding import Finder
 
 
 def blueprints(
@@ -31,22 +29,13 @@ def blueprints(
         streams: the open ones.
         safe: raises StoreUnavailable where the store would not keep a message that arrived at this monotonic time.
     """
-    sending = Sending(store, intake, safe)
-    finder = Finder(settings, store)
     api = VisitorApi(
         settings=settings,
         store=store,
         addresses=Addresses(settings, store),
         guard=Guard(Tokens(store.chats.keys), store),
         limits=Limits(store.chats),
-        sending=sending,
+        sending=Sending(store, intake, safe),
         streams=streams,
     )
-    return (
-        visitor.blueprint(api),
-        pages.blueprint(api),
-        web_chats.blueprint(finder),
-        conversations.blueprint(finder),
-        messages.blueprint(finder, sending),
-        participants.blueprint(finder),
-    )
+    return visitor.blueprint(api), pages.blueprint(api)

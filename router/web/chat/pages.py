@@ -4,25 +4,28 @@ Templates and files are in `templates` and `static`. Without JavaScript, `/chat`
 form and shows itself anew.
 """
 
+import gzip
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import gevent
 from flask import Blueprint, Response, render_template, request
 
 from router.chat.address import WebAddress
-from router.chat.session import read_language
 from router.errors import StoreUnavailable
 from router.store.chats import Chat
-from router.web.chat.files import File, load
+from router.web.chat.files import File, lean, load
 from router.web.chat.guard import private, visitor_error
 from router.web.chat.visitor import VisitorApi
+from router.web.chat.words import Words, direction, in_words
 from router.web.errors import ApiError
 from router.web.request import Refusal
 
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "frame-src 'self'; form-action 'self'; base-uri 'none'; require-trusted-types-for 'script'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; require-trusted-types-for 'script'"
 )
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 # The loader's name has no hash, for it is written into websites: a change reaches them within minutes.
@@ -31,97 +34,139 @@ _LOADER_CACHE: Final = "public, max-age=300"
 # How long a page without JavaScript waits for an answer before it is shown again, and how often it looks.
 _WAIT_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.2
+_FIELD: Final = "form."
+
+
+@dataclass(slots=True)
+class _Plain:
+    """What the plain form shows: the chat so far, and what was typed and not taken."""
+
+    token: str = ""
+    state: str = ""
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    error: str = ""
+    status: int = 200
+    body: str = ""
+    filled: Mapping[str, str] = field(default_factory=dict)
 
 
 def blueprint(api: VisitorApi) -> Blueprint:
     """Make the routes of the pages."""
     pages = Blueprint("chat_pages", __name__, url_prefix="/chat", template_folder="templates")
-    files = load()
-    hashed = {each.hashed: each for each in files.values()}
+    words = Words()
+    _add_files(pages)
+    assets = f"/chat/static/{load().hashed}"
 
-    def static(name: str) -> str:
-        return f"/chat/static/{files[name].hashed}"
-
-    def shown(template: str, address: WebAddress, ancestors: str, **more: Any) -> Response:
-        language = read_language(request.values.get("lang", "")) or address.flow.web_chat.language
+    def shown(address: WebAddress, plain: _Plain) -> Response:
+        flow, asked = address.flow, request.args.get("lang", "")
+        locale = words.locale((asked, flow.web_chat.language, *request.accept_languages.values()))
+        fields = () if plain.token else flow.web_chat.fields
         page = render_template(
-            template,
-            address=address.resource(),
-            language=language,
-            account_sid=address.flow.account_sid if address.pinned else "",
-            flex_flow_sid=address.flow.sid if address.pinned else "",
-            static=static,
-            files={name: static(name) for name in files},
-            **more,
+            "page.html",
+            assets=assets,
+            account_sid=flow.account_sid,
+            flex_flow_sid=flow.sid,
+            friendly_name=flow.friendly_name,
+            asked=asked,
+            lang=locale,
+            dir=direction(locale),
+            text=words.of(locale),
+            greeting=in_words(flow.web_chat.greetings, locale),
+            fields=[each.resource() | {"label": in_words(each.label, locale) or each.name} for each in fields],
+            plain=plain,
         )
-        response = Response(page, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = f"{_POLICY}; frame-ancestors {ancestors}"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return private(response)
+        return _guarded(Response(page, plain.status, content_type="text/html; charset=utf-8"), "'none'")
 
     @pages.get("")
     def page() -> Response:
-        address = api.address(request.args, account="accountSid", flow="flexFlowSid")
-        return shown("page.html", address, "'none'", messages=[], token="", error="")
+        return shown(_test_page(api, request.args), _Plain())
 
     @pages.post("")
     def post() -> Response:
-        return _post(api, shown)
+        address = _test_page(api, request.form)
+        return shown(address, _post(api, address))
 
     @pages.get("/frame")
     def frame() -> Response:
-        address = api.address(request.args, account="accountSid", flow="flexFlowSid")
-        allowed = " ".join(("'self'", *address.flow.web_chat.allowed_origins))
-        return shown("frame.html", address, allowed)
-
-    @pages.get(f"/{_LOADER}")
-    def loader() -> Response:
-        return _file(files.get(_LOADER), _LOADER_CACHE)
-
-    @pages.get("/static/<path:name>")
-    def file(name: str) -> Response:
-        return _file(hashed.get(name), _FOR_EVER)
+        address = api.address({"address": request.args.get("address")}, account="", flow="")
+        content = lean(render_template("frame.html", assets=assets, address=address.sid)).encode()
+        packed = File(content, gzip.compress(content, mtime=0), "text/html; charset=utf-8")
+        return _guarded(_packed(packed), " ".join(("'self'", *address.flow.web_chat.allowed_origins)))
 
     for error in (ApiError, StoreUnavailable, Refusal):
         pages.register_error_handler(error, visitor_error)
     return pages
 
 
-def _file(found: File | None, cache: str) -> Response:
-    if found is None:
-        raise ApiError(404, 20404, "There is no such file")
-    response = Response(found.content, content_type=found.content_type)
-    response.headers["Cache-Control"] = cache
+def _test_page(api: VisitorApi, given: Mapping[str, Any]) -> WebAddress:
+    names = ("accountSid", "flexFlowSid")
+    return api.address({name: given.get(name) for name in names}, account=names[0], flow=names[1])
+
+
+def _guarded(response: Response, ancestors: str) -> Response:
+    response.headers["Content-Security-Policy"] = f"{_POLICY}; frame-ancestors {ancestors}"
+    response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # The loader and its files are for pages of other sites.
+    return private(response)
+
+
+def _add_files(pages: Blueprint) -> None:
+    files = load()
+
+    @pages.get(f"/{_LOADER}")
+    def loader() -> Response:
+        response = _packed(files.by_name[_LOADER])
+        response.headers["Cache-Control"] = _LOADER_CACHE
+        response.set_etag(files.hashed)
+        response.make_conditional(request)
+        return response
+
+    @pages.get("/static/<hashed>/<path:name>")
+    def file(hashed: str, name: str) -> Response:
+        found = files.by_name.get(name)
+        if found is None or hashed != files.hashed:
+            raise ApiError(404, 20404, "There is no such file")
+        response = _packed(found)
+        response.headers["Cache-Control"] = _FOR_EVER
+        return response
+
+
+def _packed(file: File) -> Response:
+    """Answer with a file, packed where the browser takes that."""
+    takes = request.accept_encodings.quality("gzip") > 0
+    response = Response(file.gzipped if takes else file.content, content_type=file.content_type)
+    if takes:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # The loader is for pages of other sites.
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    response.set_etag(found.hashed)
-    response.make_conditional(request)
     return response
 
 
-def _post(api: VisitorApi, shown: Any) -> Response:
-    """Take a message from the plain form, begin a chat where there is none, and show the page anew."""
+def _post(api: VisitorApi, address: WebAddress) -> _Plain:
+    """Take a message from the plain form; begin a chat where there is none."""
     form = request.form
-    address = api.address(form, account="accountSid", flow="flexFlowSid")
-    token, error = form.get("token", ""), ""
+    body = form.get("body", "")
+    filled = {name.removeprefix(_FIELD): text for name, text in form.items() if name.startswith(_FIELD)}
+    plain = _Plain(token=form.get("token", ""), body=body, filled=filled)
     chat: Chat | None = None
     try:
-        if token:
-            chat = api.guard.chat(api.guard.visitor(token=token))
+        if plain.token:
+            chat = api.guard.chat(api.guard.visitor(token=plain.token))
         else:
-            data = {name.removeprefix("form."): text for name, text in form.items() if name.startswith("form.")}
-            chat = api.begin(address, {"form": data, "language": form.get("lang", "")}).chat
-            token = api.token(chat, address.sid)["token"]
-        if form.get("body", "").strip():
-            sent = api.send(chat, form["body"], None, None)
+            chat = api.begin(address, {"form": filled, "language": request.args.get("lang", "")}).chat
+            plain.token = api.token(chat, address.sid)["token"]
+        if body.strip():
+            sent = api.send(chat, body, None, None)
+            plain.body = ""
             _wait(api, chat, sent.index)
     except ApiError as refused:
-        error = refused.message
-    state = api.state(chat) if chat else {"messages": [], "state": "active"}
-    response: Response = shown("page.html", address, "'none'", messages=state["messages"], token=token, error=error)
-    return response
+        plain.error, plain.status = refused.message, refused.status
+    if chat:
+        state = api.state(chat)
+        plain.messages, plain.state = state["messages"], state["state"]
+    return plain
 
 
 def _wait(api: VisitorApi, chat: Chat, index: int) -> None:

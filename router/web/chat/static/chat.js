@@ -1,0 +1,260 @@
+// One visitor's chat: its messages, what is still to be sent, and what the other side does.
+
+import { Line, ask, call, pause } from "./router.js";
+
+const TRIES = 6;
+const TYPING = 6000;
+export const LONGEST = 32 * 1024;
+
+/** A name of 128 random bits; crypto.randomUUID exists on https only. */
+const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+const highest = (messages) => Math.max(-1, ...messages.map(({ index }) => index));
+
+export class Chat {
+  /**
+   * @param {object} start what every session begins with: the address or flow, origin, identity
+   * @param {object} kept what the browser keeps of it
+   * @param {object} ends changed(): draw again; tell(event, detail): for the host's page; form(): the router wants the
+   *   fields; restore(text): to be written anew; restart(): another tab began another chat
+   */
+  constructor(start, kept, ends) {
+    Object.assign(this, { start, kept, ends, state: "", up: true, form: {}, told: 0 });
+    this.client = kept.get("client") ?? random();
+    kept.set("client", this.client);
+    this.session = kept.get("session");
+    this.waiting = kept.get("waiting") ?? [];
+    this.line = new Line(kept.name, {
+      open: (signal, polls) =>
+        polls
+          ? this.ask(`events?wait=20&after=${this.cursor}`, { signal })
+          : this.ask("events", { signal, headers: { "Last-Event-ID": this.cursor } }),
+      take: (event, data, passed) => this.take(event, data, passed),
+      reached: (up) => {
+        if (up && !this.up) this.resend();
+        this.up = up;
+        ends.changed();
+      },
+      lost: ({ status }) => (status === 401 ? this.forget() : this.close()),
+    });
+    this.reset();
+  }
+
+  reset() {
+    Object.assign(this, { messages: [], cursor: -1, seen: -1, theirs: -1, more: false, typing: null });
+  }
+
+  get unread() {
+    return this.messages.filter(({ own, index }) => !own && index > this.seen).length;
+  }
+
+  // -- the session ---------------------------------------------------------------------------------------------------
+
+  /** Go on with the chat that the browser has kept, if any. */
+  async resume() {
+    if (!this.session) return;
+    try {
+      const { messages, more } = await this.call("messages?limit=20");
+      this.more = more;
+      this.seen = this.kept.get("seen") ?? -1;
+      this.add(messages);
+      this.catchUp();
+    } catch (error) {
+      if (!error.passing) return this.forget();
+      await pause(this, 2000);
+      return this.resume();
+    }
+    this.state ||= "active";
+    this.line.start();
+    this.flush();
+  }
+
+  /** Begin a chat, or resume the one that the router still has for this browser. */
+  async begin(form, fresh = false) {
+    const { token, conversation_sid, messages, more, read, state } = await call("sessions", {
+      body: { ...this.start, client_id: this.client, form, language: this.language, new: fresh },
+    });
+    if (state === "closed" && !fresh) return this.begin(form, true);
+    this.line.stop();
+    if (fresh) this.reset();
+    this.hold({ token, sid: conversation_sid });
+    this.add(messages);
+    Object.assign(this, { more, state, seen: Math.max(this.seen, read) });
+    this.line.start();
+    this.line.tell("session");
+    this.ends.tell("began");
+    this.flush();
+  }
+
+  hold(session) {
+    this.session = session;
+    this.kept.set("session", session);
+  }
+
+  /** The token is worth nothing any more: the next message asks for a session again. */
+  forget() {
+    this.hold(null);
+    this.line.stop();
+    this.ends.changed();
+  }
+
+  close() {
+    if (this.state === "closed") return;
+    Object.assign(this, { state: "closed", typing: null });
+    this.line.stop();
+    this.ends.tell("ended");
+    this.ends.changed();
+  }
+
+  async end() {
+    await this.call("end", { body: {} });
+    this.line.tell("state", { state: "closed" });
+    this.close();
+  }
+
+  /** Call with the token; an old one is renewed, by this tab or by another. */
+  async ask(path, options, again = 2) {
+    const { token, sid } = this.session ?? {};
+    try {
+      return await ask(path, { ...options, token });
+    } catch (error) {
+      if (error.status !== 401 || !again || !token) throw error;
+    }
+    const kept = this.kept.get("session");
+    if (kept?.sid === sid && kept.token !== token) this.session = kept;
+    else {
+      this.renewal ??= call("token", { token, body: {} }).finally(() => (this.renewal = null));
+      this.hold({ sid, token: (await this.renewal).token });
+    }
+    return this.ask(path, options, again - 1);
+  }
+
+  call = async (path, options) => (await this.ask(path, options)).json();
+  post = (path, body) => this.ask(path, { body }).catch(() => {});
+
+  // -- what comes ----------------------------------------------------------------------------------------------------
+
+  take(event, data, passed) {
+    if (event === "message") {
+      // This tab may not have listened yet when another passed on the one before.
+      if (passed && data.index > this.cursor + 1) this.catchUp();
+      this.add([data]);
+    } else if (event === "snapshot") {
+      this.add(data.messages);
+      this.cursor = Math.max(this.cursor, data.cursor);
+      this.theirs = Math.max(this.theirs, data.read ?? -1);
+    } else if (event === "typing") {
+      this.typing = { author: data.author, until: Date.now() + TYPING };
+      setTimeout(this.ends.changed, TYPING);
+    } else if (event === "read") this.theirs = Math.max(this.theirs, data.index);
+    else if (event === "seen") this.seen = Math.max(this.seen, data.index);
+    else if (event === "session" && this.kept.get("session")?.sid !== this.session?.sid) this.ends.restart();
+    if (data?.state === "closed") this.close();
+    this.ends.changed();
+  }
+
+  add(messages, older) {
+    const before = this.cursor;
+    for (const message of messages) {
+      const { sid, own, index, author, body, client_message_id } = message;
+      this.sent(client_message_id);
+      if (this.typing?.author === author) this.typing = null;
+      if (this.messages.some((known) => known.sid === sid)) continue;
+      this.messages.push(message);
+      if (!own && index > before && this.state) this.ends.tell("message", { author, body });
+    }
+    this.messages.sort((a, b) => a.index - b.index);
+    if (!older) this.cursor = Math.max(before, highest(messages));
+  }
+
+  catchUp() {
+    this.call(`events?wait=0&after=${this.cursor}`).then((data) => this.take("snapshot", data), () => {});
+  }
+
+  async older() {
+    const { messages, more } = await this.call(`messages?limit=20&before=${this.messages[0].index}`);
+    this.more = more;
+    this.add(messages, true);
+    this.ends.changed();
+  }
+
+  // -- what goes -----------------------------------------------------------------------------------------------------
+
+  send(body) {
+    const message = { id: random(), body, date: new Date().toISOString() };
+    this.kept.set("waiting", [...(this.kept.get("waiting") ?? []), message]);
+    this.waiting.push(message);
+    this.told = 0;
+    this.flush();
+  }
+
+  sent(sid) {
+    const others = (messages) => messages?.filter(({ id }) => id !== sid) ?? [];
+    if (!sid) return;
+    this.waiting = others(this.waiting);
+    this.kept.set("waiting", others(this.kept.get("waiting")));
+  }
+
+  /** Send again what was given up because the router was not reached, and wait no longer for the rest. */
+  resend(messages = this.waiting.filter(({ failed }) => failed === "unsent")) {
+    for (const message of messages) Object.assign(message, { failed: "", tries: 0 });
+    this.hurry?.();
+    this.flush();
+  }
+
+  /** Send what waits, one after another, in the order in which it was written. */
+  async flush() {
+    this.ends.changed();
+    if (this.flushing) return;
+    this.flushing = true;
+    for (let message; this.state !== "closed" && (message = this.waiting.find(({ failed }) => !failed)); ) {
+      const { id, body } = message;
+      try {
+        if (this.session) {
+          const sent = { client_message_id: id, body };
+          const given = await this.call("messages", { body: { ...sent, language: this.language } });
+          this.add([{ ...sent, ...given, own: true }], true);
+        } else await this.begin(this.form);
+      } catch (error) {
+        await this.refused(message, error);
+      }
+      this.ends.changed();
+    }
+    this.flushing = false;
+  }
+
+  async refused(message, { status, passing, wait }) {
+    if (status === 429) {
+      for (message.until = Date.now() + wait; Date.now() < message.until; await pause(this, 500)) this.ends.changed();
+      message.until = 0;
+    } else if (passing) {
+      message.tries = (message.tries ?? 0) + 1;
+      if (message.tries < TRIES) await pause(this, wait || 2 ** message.tries * 500);
+      else message.failed = "unsent";
+    } else if (status === 401) this.forget();
+    else if (status === 409 || (status === 403 && this.session)) {
+      this.sent(message.id);
+      this.ends.restore(message.body);
+      this.close();
+    } else {
+      message.failed = { 403: "forbidden", 404: "unavailable", 413: "long" }[status] ?? "failed";
+      if (status === 400 && !this.session) this.ends.form();
+    }
+  }
+
+  /** Tell the other side that the visitor types: at most once in three seconds. */
+  types() {
+    if (this.state !== "active" || Date.now() < this.told + 3000) return;
+    this.told = Date.now();
+    this.post("typing", {});
+  }
+
+  /** The visitor has all messages before the eyes. */
+  look() {
+    const index = highest(this.messages.filter(({ own }) => !own));
+    if (index <= this.seen || !this.session) return;
+    this.seen = index;
+    this.kept.set("seen", index);
+    this.line.tell("seen", { index });
+    this.post("read", { index });
+  }
+}

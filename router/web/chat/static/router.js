@@ -1,0 +1,205 @@
+// The router: its calls, and the line on which it tells what is new.
+
+const HOME = new URL("../../", import.meta.url);
+// The router writes a comment each 15 s; a stream that is silent for longer than two of them is dead.
+const SILENCE = 40_000;
+const LONGEST = 30_000;
+
+/** What the router said instead of the answer; status 0: it could not be reached. */
+export class Refused extends Error {
+  constructor(status, message, wait = 0) {
+    super(message);
+    this.status = status;
+    this.wait = wait * 1000;
+    // The same call may succeed a little later.
+    this.passing = !status || status === 408 || status >= 500;
+  }
+}
+
+/** Ask the router; the answer is a Response. A JSON body makes it a POST. */
+export async function ask(path, { token, body, headers, signal = AbortSignal.timeout(SILENCE) } = {}) {
+  const answer = await fetch(new URL(path, HOME), {
+    method: body ? "POST" : "GET",
+    headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }), ...headers },
+    body: body && JSON.stringify(body),
+    cache: "no-store",
+    credentials: "omit",
+    signal,
+  }).catch((error) => {
+    throw new Refused(0, error);
+  });
+  if (answer.ok) return answer;
+  const said = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, said.message, Number(answer.headers.get("Retry-After")));
+}
+
+/** Ask for JSON. */
+export const call = async (path, options) => (await ask(path, options)).json();
+
+/** Wait for about so long; `owner.hurry()` ends it. */
+export const pause = (owner, milliseconds) =>
+  new Promise((resolve) => {
+    owner.hurry = resolve;
+    setTimeout(resolve, milliseconds * (0.75 + Math.random() / 2));
+  });
+
+/** What the browser keeps under a name; where its storage is blocked, this page does. */
+export function keep(name) {
+  let area = {};
+  let blocked = true;
+  try {
+    localStorage[name] = "";
+    area = localStorage;
+    blocked = false;
+  } catch {
+    // `blocked` says so to the visitor.
+  }
+  return {
+    name,
+    blocked,
+    get: (key) => JSON.parse(area[`${name}:${key}`] ?? "null"),
+    set: (key, value) => (area[`${name}:${key}`] = JSON.stringify(value)),
+  };
+}
+
+/** One stream for all tabs of a browser; long polls where no stream works. */
+export class Line {
+  /**
+   * @param {string} name of the chat, the same in all tabs
+   * @param {object} ends
+   *   open(signal, polls): the Response of /chat/events
+   *   take(name, data, passed): one event; `passed` when another tab passed it on
+   *   reached(up): whether the router is reached
+   *   lost(error): the router wants no more of this chat
+   */
+  constructor(name, ends) {
+    this.name = name;
+    this.ends = ends;
+    this.turn = 0;
+    try {
+      this.tabs = new BroadcastChannel(name);
+      this.tabs.onmessage = ({ data }) => this.on && ends.take(...data, true);
+    } catch {
+      // Without a channel each tab has a stream of its own.
+    }
+  }
+
+  start() {
+    this.on = true;
+    this.queue(!document.hidden);
+  }
+
+  stop() {
+    this.on = false;
+    this.turn += 1;
+    this.cut();
+  }
+
+  /** End what runs: the request, or the wait for the next. */
+  cut() {
+    this.leads = false;
+    this.abort?.();
+    this.hurry?.();
+  }
+
+  /** Tell the other tabs something. */
+  tell(name, data) {
+    this.tabs?.postMessage([name, data]);
+  }
+
+  /** The page was shown, or the browser is online again: be sure that the line is alive, and in this tab. */
+  wake() {
+    if (!this.on) return;
+    this.failures = 0;
+    if (!this.leads) this.queue(true);
+    else if (Date.now() - this.heard > SILENCE / 2) this.abort();
+    this.hurry?.();
+  }
+
+  /** Wait for the browser's one line, or take it from the tab that has it: the visitor looks at this one. */
+  queue(steal) {
+    const turn = ++this.turn;
+    const run = () => turn === this.turn && this.run(turn);
+    if (!this.tabs || !navigator.locks) run();
+    else {
+      navigator.locks.request(this.name, { steal }, run).catch((error) => {
+        if (turn !== this.turn) return;
+        if (error.name !== "AbortError") return run();
+        this.cut();
+        this.queue(false);
+      });
+    }
+  }
+
+  async run(turn) {
+    this.leads = true;
+    this.failures = 0;
+    while (turn === this.turn) {
+      let wait;
+      try {
+        wait = await this.once(turn);
+      } catch (error) {
+        if (turn !== this.turn) return;
+        if (error.status && !error.passing && error.status !== 429) {
+          this.stop();
+          this.ends.lost(error);
+          return;
+        }
+        this.ends.reached(false);
+        this.failures += 1;
+        wait = error.wait || Math.min(LONGEST, 500 * 2 ** this.failures);
+      }
+      if (turn === this.turn) await pause(this, wait);
+    }
+  }
+
+  /** One request; returns the milliseconds until the next. */
+  async once(turn) {
+    const ending = new AbortController();
+    const began = Date.now();
+    const pass = (name, data) => {
+      if (turn !== this.turn) return;
+      this.ends.take(name, data);
+      this.tell(name, data);
+    };
+    this.abort = () => ending.abort();
+    this.heard = began;
+    const watch = setInterval(() => {
+      if (Date.now() - this.heard < SILENCE) return;
+      // A stream that never said anything is held back by something on the way: ask again and again instead.
+      this.polls ||= this.heard === began;
+      ending.abort();
+    }, 1000);
+    try {
+      const answer = await this.ends.open(ending.signal, this.polls);
+      this.ends.reached(true);
+      if (answer.headers.get("Content-Type").startsWith("application/json")) {
+        const snapshot = await answer.json();
+        pass("snapshot", snapshot);
+        return this.polls ? 50 : snapshot.retry * 1000;
+      }
+      const parse = parser(pass);
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let piece; !(piece = await reader.read()).done; parse(piece.value)) {
+        this.heard = Date.now();
+        this.failures = 0;
+      }
+    } finally {
+      clearInterval(watch);
+    }
+    return Date.now() - began < 1000 ? 1000 : 50;
+  }
+}
+
+/** Return a reader of an event stream: it takes pieces of text and calls back with each whole event. */
+export function parser(event) {
+  let rest = "";
+  return (piece) => {
+    const blocks = (rest + piece).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const fields = Object.fromEntries(block.split("\n").map((line) => line.split(/: ?(.*)/s)));
+      if (fields.data) event(fields.event ?? "message", JSON.parse(fields.data));
+    }
+  };
+}
