@@ -1,0 +1,308 @@
+"""The chat widget in a real browser, on a website of another origin, over a real router."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.sync_api import FrameLocator, Page, Request, Route, expect
+
+from router.chat.token import Tokens
+from router.flow.web_chat import WebChat
+from router.store.chats import Chats
+from router.store.client import Client
+from tests.browser.shop import Shop, serving
+from tests.e2e.service import ACCOUNT
+from tests.e2e.world import Gate, World, twiml
+from tests.integrations.target import Target, answer
+from tests.valkey import ValkeyServer
+from tests.web.visitor import web_flow
+
+HANDLERS: Final = '[handlers]\necho = "router.demo:handle"\n'
+FORM: Final = """[
+    {"name": "friendlyName", "type": "text", "label": {"en": "Name", "es": "Nombre"}, "required": true},
+    {"name": "email", "type": "email", "label": {"en": "Email", "es": "Correo"}}
+]"""
+# As TwiML, and as it is shown: markup and dangerous addresses are text, the direction of reading is not turned.
+HOSTILE: Final = (
+    "&lt;img src=x onerror=alert(1)&gt; javascript:alert(2) \u202ehttps://shop.example/a?b=(1). http://u:p@x.example"
+)
+SHOWN: Final = "<img src=x onerror=alert(1)> javascript:alert(2) https://shop.example/a?b=(1). http://u:p@x.example"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A router for all of these tests, over a store of its own."""
+    valkey = ValkeyServer()
+    made = World(tmp_path_factory.mktemp("widget"), valkey, config=HANDLERS)
+    yield made
+    made.close()
+    valkey.close()
+
+
+@pytest.fixture(scope="module")
+def shop(world: World) -> Iterator[Shop]:
+    """A website."""
+    with serving(f"http://127.0.0.1:{world.services[0].port}") as site:
+        yield site
+
+
+def address(world: World, shop: Shop, url: str = "", chat: dict[str, Any] | None = None, **more: Any) -> str:
+    """Make an address that the website may embed: to `url`, else to the handler `echo`; return its SID."""
+    made = web_flow(world, url, web_chat=WebChat(allowed_origins=(shop.origin, shop.foreign), **(chat or {})), **more)
+    return f"IG{made.sid[2:]}"
+
+
+def opened(page: Page, url: str) -> FrameLocator:
+    """Visit a page of the website, open the chat, and return its frame."""
+    page.goto(url)
+    page.get_by_role("button", name="chat").click()
+    return page.frame_locator("iframe")
+
+
+def say(chat: FrameLocator, text: str) -> None:
+    """Write a message and send it."""
+    chat.locator("#body").fill(text)
+    chat.locator("#body").press("Enter")
+
+
+def shows(chat: FrameLocator, *wanted: str) -> None:
+    """Wait until exactly these messages are shown, in this order."""
+    expect(chat.locator("#log div.text")).to_have_text(list(wanted), timeout=15_000)
+
+
+def faults(page: Page, axe: str, frame: int = 1) -> list[str]:
+    """Return what axe finds in a frame; 0 is the website's page."""
+    page.frames[frame].evaluate(axe)
+    found = page.frames[frame].evaluate("axe.run()")
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
+
+
+def test_a_visitor_talks_in_two_languages(world: World, shop: Shop, new_page: Callable[..., Page], axe: str) -> None:
+    """On a website with a strict policy, by keyboard alone, a handler and a webhook answer, each in its language."""
+    gate = Gate(answer(body=twiml(HOSTILE)))
+    with Target({"/es": gate}) as target:
+        shared: dict[str, Any] = {
+            "contact_identity": "web:shop",
+            "chat": {"form": FORM, "greeting": '{"en": "Hi", "es": "Hola"}'},
+        }
+        ig = address(world, shop, language=("en",), **shared)
+        address(world, shop, target.url("/es"), language=("es",), **shared)
+        page = new_page(viewport={"width": 1000, "height": 800}, color_scheme="dark")
+        page.goto(shop.page(ig, data_lang="en", data_form_friendly_name="Ana"))
+        launcher = page.get_by_role("button", name="chat")
+        expect(launcher).to_be_visible()
+        page.evaluate("window.said = []")
+        page.evaluate("for (const e of ['open', 'close', 'began', 'message']) routerChat.on(e, () => said.push(e))")
+        for key in ("Tab", "Tab", "Enter"):
+            page.keyboard.press(key)
+        chat = page.frame_locator("iframe")
+        expect(chat.get_by_label("Name")).to_be_focused()
+        expect(chat.get_by_label("Name")).to_have_value("Ana")
+        page.keyboard.press("Tab")
+        page.keyboard.type("ana")
+        page.keyboard.press("Enter")
+        expect(chat.get_by_role("alert")).to_have_text("Please enter an email address.")
+        assert faults(page, axe) == []
+        page.keyboard.type("@example.com")
+        page.keyboard.press("Enter")
+        expect(chat.locator("#body")).to_be_focused()
+        page.keyboard.type("hello")
+        page.keyboard.press("Enter")
+        shows(chat, "hello", "You wrote: hello")
+
+        assert page.evaluate("said.join()") == "open,began,message"
+
+        page = new_page(viewport={"width": 1000, "height": 800})
+        chat = opened(page, shop.page(ig, data_lang="en", data_form_friendly_name="Ana", data_skip_form=""))
+        launcher = page.locator("button[aria-expanded]")
+        expect(chat.locator("#log")).to_contain_text("Hi")
+        chat.get_by_label("Options").click()
+        chat.get_by_label("Language").select_option("es")
+        expect(chat.locator("#log")).to_contain_text("Hola")
+        say(chat, "hola")
+        gate.wait_for(1)
+        chat.locator("#body").press("Escape")
+        expect(launcher).to_be_focused()
+        gate.open()
+        expect(page.get_by_role("button", name="1 mensaje sin leer")).to_be_visible()
+        page.keyboard.press("Enter")
+        shows(chat, "hola", SHOWN)
+        assert parse_qs(target.requests[0].body.decode())["Body"] == ["hola"]
+        link = chat.locator("#log a")
+        expect(link).to_have_attribute("href", "https://shop.example/a?b=(1")
+        expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+        expect(page.get_by_role("button", name="sin leer")).to_have_count(0)
+        assert faults(page, axe) == []
+        assert faults(page, axe, 0) == []
+
+
+def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """An answer is lost, the router is killed in the middle of a message, the network goes, the page is loaded anew."""
+    (service,) = world.services
+    page = new_page()
+    chat = opened(page, shop.page(address(world, shop)))
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/chat/messages", lose, times=1)
+    say(chat, "one")
+    expect(chat.get_by_text("Sending…")).to_be_visible()
+    shows(chat, "one", "You wrote: one")
+
+    for process in service.workers():
+        os.kill(process, signal.SIGSTOP)
+    with page.expect_request("**/chat/messages"):
+        say(chat, "two")
+    service.kill()
+    say(chat, "three")
+    expect(chat.get_by_text("Connecting…")).to_be_visible()
+    service.start()
+    wanted = [f"{said}{text}" for text in ("one", "two", "three") for said in ("", "You wrote: ")]
+    expect(chat.locator("#log div.text")).to_have_count(len(wanted), timeout=15_000)
+    assert sorted(chat.locator("#log div.text").all_inner_texts()) == sorted(wanted)
+    expect(chat.locator("#log .own .text")).to_have_text(["one", "two", "three"])
+
+    page.context.set_offline(True)
+    say(chat, "four")
+    expect(chat.get_by_text("You are offline.")).to_be_visible()
+    page.context.set_offline(False)
+    expect(chat.locator("#log div.text").last).to_have_text("You wrote: four", timeout=15_000)
+    expect(chat.locator("#log .own .text")).to_have_text(["one", "two", "three", "four"])
+
+    before = chat.locator("#log div.text").all_inner_texts()
+    page.reload()
+    shows(page.frame_locator("iframe"), *before)
+
+
+def test_two_tabs_are_one_chat(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """Two tabs show the same, over one stream, which the other takes over when a tab is closed."""
+    first = new_page()
+    url = shop.page(address(world, shop))
+    streams = 0
+
+    def count(request: Request, by: int) -> None:
+        nonlocal streams
+        streams += by if request.url.endswith("/chat/events") else 0
+
+    first.context.on("request", lambda request: count(request, 1))
+    first.context.on("requestfinished", lambda request: count(request, -1))
+    first.context.on("requestfailed", lambda request: count(request, -1))
+    chat = opened(first, url)
+    say(chat, "one")
+    shows(chat, "one", "You wrote: one")
+    second = first.context.new_page()
+    other = opened(second, url)
+    shows(other, "one", "You wrote: one")
+    say(other, "two")
+    shows(other, "one", "You wrote: one", "two", "You wrote: two")
+    shows(chat, "one", "You wrote: one", "two", "You wrote: two")
+    assert streams == 1
+    second.close()
+    say(chat, "three")
+    shows(chat, "one", "You wrote: one", "two", "You wrote: two", "three", "You wrote: three")
+
+
+def test_old_tokens_and_limits(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """An expired token is renewed, one too old for that resumes the chat, and a limit is told and keeps the text."""
+    page = new_page()
+    url = shop.page(address(world, shop))
+    chat = opened(page, url)
+    say(chat, "one")
+    shows(chat, "one", "You wrote: one")
+    key = page.frames[1].evaluate("Object.keys(localStorage).find((key) => key.endsWith(':session'))")
+    session = json.loads(page.frames[1].evaluate("(key) => localStorage[key]", key))
+    client = Client(world.valkey.url, call_seconds=5)
+    tokens = Tokens(Chats(client, retention_seconds=3600).keys)
+    visitor = tokens.read(session["token"], time.time())
+    expired, ancient = (tokens.write(visitor, time.time() - hours * 3600)[0] for hours in (2, 48))
+    client.close()
+
+    def reload_with(token: str) -> FrameLocator:
+        put = "([key, session]) => { localStorage[key] = JSON.stringify(session) }"
+        page.frames[1].evaluate(put, [key, session | {"token": token}])
+        return opened(page, url)
+
+    shows(reload_with(expired), "one", "You wrote: one")
+    chat = reload_with(ancient)
+    say(chat, "two")
+    shows(chat, "one", "You wrote: one", "two", "You wrote: two")
+
+    flood = """async (key) => {
+        const headers = { Authorization: `Bearer ${JSON.parse(localStorage[key]).token}` };
+        for (let n = 0; n < 30; n += 1) {
+            const body = JSON.stringify({ client_message_id: `${n}`, body: `${n}` });
+            await fetch("messages", { method: "POST", headers, body });
+        }
+    }"""
+    page.frames[1].evaluate(flood, key)
+    say(chat, "kept")
+    expect(chat.get_by_text("Too many messages. Sending again in")).to_be_visible()
+    expect(chat.locator("#log .own .text").last).to_have_text("kept")
+    page.reload()
+    expect(page.frame_locator("iframe").locator("#log .own .text").last).to_have_text("kept")
+
+
+def test_a_page_of_another_site_with_the_official_options(
+    world: World, shop: Shop, new_page: Callable[..., Page]
+) -> None:
+    """Where the browser stores nothing the chat works and says so; initWebchat takes the React app's options."""
+    page = new_page(viewport={"width": 360, "height": 640})
+    page.goto(shop.page("", foreign=True))
+    page.wait_for_function("window.Twilio")
+    colours = {"backgroundColors": {"colorBackgroundPrimary": "rgb(255, 255, 0)"}}
+    options = {
+        "addressSid": address(world, shop),
+        "serverUrl": "https://example.com",
+        "theme": {"isLight": False, "overrides": colours},
+        "transcript": {"downloadEnabled": False},
+        "texts": {"title": "Ask us"},
+        "openAfter": 0.1,
+    }
+    page.evaluate("(options) => { Twilio.initWebchat(options) }", options)
+    chat = page.frame_locator("iframe")
+    expect(chat.get_by_role("heading", name="Ask us")).to_be_visible()
+    expect(chat.get_by_role("status")).to_contain_text("It ends when you leave the page.")
+    say(chat, "one")
+    shows(chat, "one", "You wrote: one")
+    expect(chat.locator(":root")).to_have_attribute("data-theme", "dark")
+    expect(chat.locator("header")).to_have_css("background-color", "rgb(255, 255, 0)")
+    expect(chat.locator("header")).to_have_css("color", "rgb(0, 0, 0)")
+    chat.get_by_label("Options").click()
+    expect(chat.get_by_text("Download")).to_be_hidden()
+    page.evaluate("routerChat.close()")
+    expect(page.get_by_role("button", name="Open chat")).to_be_visible()
+
+
+def test_the_test_page_with_and_without_javascript(
+    world: World, shop: Shop, new_page: Callable[..., Page], axe: str
+) -> None:
+    """The test page pins its flow, whose language would not take the message; without JavaScript it posts a form."""
+    flow = web_flow(world, language=("en",), form=FORM)
+    url = f"{shop.router}/chat?accountSid={ACCOUNT}&flexFlowSid={flow.sid}&lang=ar"
+    page = new_page(locale="ar", viewport={"width": 800, "height": 600})
+    page.goto(url)
+    expect(page.locator(":root")).to_have_attribute("dir", "rtl")
+    page.get_by_label("Name").fill("أحمد")
+    page.get_by_role("button", name="بدء الدردشة").click()
+    page.locator("#body").fill("مرحبا")
+    page.locator("#body").press("Enter")
+    expect(page.locator("#log div.text")).to_have_text(["مرحبا", "You wrote: مرحبا"])
+    assert faults(page, axe, 0) == []
+
+    plain = new_page(java_script_enabled=False)
+    plain.goto(url.replace("=ar", "=es"))
+    plain.get_by_label("Nombre").fill("Ana")
+    plain.get_by_label("Escriba un mensaje").fill("<b>hola</b>")
+    plain.get_by_role("button", name="Enviar").click()
+    expect(plain.locator("#plain div.text")).to_have_text(["<b>hola</b>", "You wrote: <b>hola</b>"])
+    plain.get_by_label("Escriba un mensaje").fill("adiós")
+    plain.get_by_role("button", name="Enviar").click()
+    expect(plain.locator("#plain div.text").last).to_have_text("You wrote: adiós")
+    expect(plain.get_by_label("Nombre")).to_have_count(0)
