@@ -25,6 +25,7 @@ from router.language.detector import shared
 from router.log import make_log
 from router.message.twiml import TRACEBACK
 from router.process.presence import Presence
+from router.queries.bulk_replay import BulkReplayer
 from router.queries.outage import BEAT_SECONDS, Healer
 from router.settings import Settings, load
 from router.store import Store, connect
@@ -68,6 +69,7 @@ class Router:
         presence: Presence,
         streams: Streams,
         watch: SessionWatch,
+        bulk: BulkReplayer,
         log: Any,
     ) -> None:
         self.store = store
@@ -81,6 +83,7 @@ class Router:
         self.presence = presence
         self.streams = streams
         self.watch = watch
+        self.bulk = bulk
         self.log = log
 
     def start(self, alive: Callable[[], bool]) -> None:
@@ -90,6 +93,7 @@ class Router:
         gevent.spawn(self._watch_store)
         gevent.spawn(self._heal_outages)
         gevent.spawn(self.presence.run)
+        gevent.spawn(self.bulk.run, self._stopping)
         gevent.spawn(self.streams.watch, self._stopping)
         gevent.spawn(self.store.chat_events.listen, self.streams.hear, self.streams.wake, self._stopping)
         gevent.spawn(self.watch.run, lambda: self.deliverer.stopping)
@@ -200,6 +204,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     watch = SessionWatch(store, settings, ProxySessions(integrations.rest), fault)
     presence = Presence(settings, store, detector.loaded)
     streams = Streams()
+    bulk = BulkReplayer(store, likelihood, settings.by_sid, gevent.sleep, fault)
     app.extensions["router"] = Router(
         store,
         integrations,
@@ -212,6 +217,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         presence,
         streams,
         watch,
+        bulk,
         log,
     )
     front = with_front(app.wsgi_app, app, webhook)

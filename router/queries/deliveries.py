@@ -93,8 +93,10 @@ def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
 def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:
     """Put a message back into its lane, for its own flow or, with `current`, for the one that the current flows select.
 
-    A message that never had a flow is routed by the current flows. Returns `queued`; `busy` when it is already queued
-    or being sent; `gone` when its body has expired; `missing` when its record has; `unrouted` when no flow accepts it.
+    A message that never had a flow is routed by the current flows.
+
+    Returns `queued`; `busy` when it is already queued or being sent, or was sent again since it was read; `gone` when
+    its body has expired; `missing` when its record has; `unrouted` when no flow accepts it.
     """
     flow_sid = language = ""
     if current or not delivery.flow_sid:
@@ -104,7 +106,8 @@ def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current:
         if route.flow is None:
             return "unrouted"
         flow_sid, language = route.flow.sid, route.language
-    return store.lanes.replay(delivery.account_sid, delivery.message_sid, delivery.lane, flow_sid, language)
+    sid, lane = delivery.message_sid, delivery.lane
+    return store.lanes.replay(delivery.account_sid, sid, lane, flow_sid, language, round_=delivery.round)
 
 
 def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> Route:

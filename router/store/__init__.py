@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from router.settings import Settings
 from router.store.bindings import Bindings
+from router.store.bulk_replays import BulkReplays
 from router.store.changes import ChangeLog
 from router.store.chat_events import ChatEvents
 from router.store.chats import Chats
@@ -60,6 +61,7 @@ class Store:
     bindings: Bindings
     sessions: Sessions
     proxied: Proxied
+    bulk_replays: BulkReplays
     upkeep: Upkeep
     buckets: tuple[str, ...]
 
@@ -111,6 +113,7 @@ def connect(settings: Settings) -> Store:
         bindings=Bindings(fast),
         sessions=Sessions(slow),
         proxied=Proxied(fast),
+        bulk_replays=BulkReplays(slow, keep_seconds=settings.retention_days * _DAY),
         buckets=buckets,
     )
 

@@ -196,10 +196,13 @@ class DeliveryLog:
                 top, offset = scores[-1], 0
                 seen = {id_ for id_, score in zip(ids, scores, strict=True) if score == top}
 
-    def oldest(self, account_sid: str, *, after: int = 0) -> Iterator[Delivery]:
-        """Walk undelivered and unrouted messages from the oldest to the newest, the order of a replay."""
+    def oldest(self, account_sid: str, *, after: int = 0, until: int | None = None) -> Iterator[Delivery]:
+        """Walk undelivered and unrouted messages from the oldest to the newest, the order of a replay.
+
+        Only those that became so from `after` to `until`, in ms since 1970.
+        """
         keys = AccountKeys(account_sid)
-        ids = self._client.call("ZRANGE", keys.dead, after, "+inf", "BYSCORE")
+        ids = self._client.call("ZRANGE", keys.dead, after, "+inf" if until is None else until, "BYSCORE")
         times = [
             int(time or 0)
             for start in range(0, len(ids), PAGE)

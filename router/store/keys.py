@@ -61,6 +61,11 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
                           |         | that is 12 h younger; all: after 12 h without another
     refusing:{b}          | bucket  | Whose refused requests there are. All: after 12 h without one; a member: also
                           |         | after those of 4 other accounts, and their requests with it
+    bulk:{b}:AC           | account | A replay of many messages, the last one. After ROUTER_RETENTION_DAYS. Of all
+                          |         | accounts, those where one runs. A member: it is done, or there is none
+    bulk_left:{b}:AC:<id> | account | Its messages that were not looked at yet. A member: looked at; all: after
+                          |         | ROUTER_RETENTION_DAYS
+    bulk_turn:{b}:AC      | account | Which process does it. After 15 s
     chat_keys:{0}         | router  | The keys that visitors' tokens are signed with, two at most. One: replaced
                           |         | after 30 days, and gone after 30 more
     failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
@@ -98,6 +103,9 @@ class AccountKeys:
         "addresses",
         "alive",
         "bindings",
+        "bulk",
+        "bulk_left",
+        "bulk_turn",
         "changes",
         "chat_identities",
         "chat_limits",
@@ -149,6 +157,9 @@ class AccountKeys:
         self.flows = f"flows:{tag}:{account_sid}"
         self.names = f"named:{tag}:{account_sid}:"  # + four digits, see `named`
         self.addresses = f"address:{tag}:{account_sid}:"  # + contact identity
+        self.bulk = f"bulk:{tag}:{account_sid}"
+        self.bulk_left = f"bulk_left:{tag}:{account_sid}:"  # + id of the replay
+        self.bulk_turn = f"bulk_turn:{tag}:{account_sid}"
         self.changes = f"changes:{tag}:{account_sid}"
         self.languages = languages(bucket(account_sid))
         self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
@@ -189,6 +200,9 @@ def chat_channel(tag: str) -> str:
     """Return the channel on which a bucket's chats say what happens: not a key."""
     return f"chat:{{{tag}}}"
 
+
+# The accounts with a replay of many messages that runs; a process looks there for all of its accounts at once.
+BULK: Final = "bulk:{0}"
 
 # The set of the announced processes: it is common to all accounts, and so belongs to no bucket.
 PROCESSES: Final = "processes:{0}"

@@ -274,17 +274,33 @@ class Lanes:
         _, now, flow_sid, record, entry = reply
         return kind, leased(next_token, started + self.lease_seconds, now, flow_sid.decode(), readable(record), entry)
 
-    def replay(self, account_sid: str, message_sid: str, lane: str, flow_sid: str = "", language: str = "") -> str:
+    def replay(  # noqa: PLR0913 - a message, where it goes, and as what it was read
+        self,
+        account_sid: str,
+        message_sid: str,
+        lane: str,
+        flow_sid: str = "",
+        language: str = "",
+        *,
+        round_: int | None = None,
+    ) -> str:
         """Put a message that is done back into its lane; return `queued`, `busy`, `gone` or `missing`.
 
-        With a `flow_sid` it goes to that flow, in that language, else to its own.
+        With a `flow_sid` it goes to that flow, in that language, else to its own. With the `round_` that the caller
+        read, a message that was sent again since is `busy`.
         """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
         reply = self._client.script(
             "replay",
             [keys.messages + id_, keys.lanes + lane, keys.dead],
-            [lane, id_, self._silence.ms(account_sid), *(("flow", flow_sid, "language", language) if flow_sid else ())],
+            [
+                lane,
+                id_,
+                self._silence.ms(account_sid),
+                "" if round_ is None else round_,
+                *(("flow", flow_sid, "language", language) if flow_sid else ()),
+            ],
             writes=True,
         )
         return str(reply.decode())

@@ -66,3 +66,19 @@ def text_of(reply: Reply) -> str:
     """Return what a page says, without its markup."""
     assert reply.status == 200, (reply.status, reply.body)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", reply.body.decode())).split())
+
+
+def form_of(reply: Reply) -> dict[str, str]:
+    """Read what a browser would send of a page's last form."""
+    form = re.findall(r'<form[^>]* method="post".*?</form>', reply.body.decode(), re.DOTALL)[-1]
+    values: dict[str, str] = {}
+    for tag, attributes in re.findall(r"<(input|textarea|select)\b([^>]*)>", form):
+        given = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', attributes)}
+        if tag == "input" and (given.get("type") != "checkbox" or " checked" in attributes):
+            values[given["name"]] = given.get("value", "")
+    for name, options in re.findall(r'<select [^>]*name="([^"]+)"[^>]*>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', options) or re.search(r'value="([^"]*)"', options)
+        values[name] = chosen[1] if chosen else ""
+    for name, text in re.findall(r'<textarea [^>]*name="([^"]+)"[^>]*>\n(.*?)</textarea>', form, re.DOTALL):
+        values[name] = html.unescape(text)
+    return values

@@ -1,5 +1,4 @@
 import html
-import re
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -9,7 +8,7 @@ from tests.e2e.service import ACCOUNT
 from tests.e2e.world import Reply, World
 from tests.valkey import ValkeyServer
 from tests.web.accounts import CONFIG
-from tests.web.console import CONSOLE, HERE, READING, Person, signed_in, text_of
+from tests.web.console import CONSOLE, HERE, READING, Person, form_of, signed_in, text_of
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +25,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def admin(world: World) -> Person:
     """A person who may do everything."""
     return signed_in(world)
-
-
-def form_of(reply: Reply) -> dict[str, str]:
-    """Read what a browser would send of a page's last form."""
-    form = reply.body.decode().rpartition('<form method="post"')[2].partition("</form>")[0]
-    values: dict[str, str] = {}
-    for tag, attributes in re.findall(r"<(input|textarea|select)\b([^>]*)>", form):
-        given = {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', attributes)}
-        if tag == "input" and (given.get("type") != "checkbox" or " checked" in attributes):
-            values[given["name"]] = given.get("value", "")
-    for name, options in re.findall(r'<select [^>]*name="([^"]+)"[^>]*>(.*?)</select>', form, re.DOTALL):
-        chosen = re.search(r'value="([^"]*)" selected', options) or re.search(r'value="([^"]*)"', options)
-        values[name] = chosen[1] if chosen else ""
-    for name, text in re.findall(r'<textarea [^>]*name="([^"]+)"[^>]*>\n(.*?)</textarea>', form, re.DOTALL):
-        values[name] = html.unescape(text)
-    return values
 
 
 def flow_of(world: World, sid: str, account: str = ACCOUNT) -> FlexFlow:

@@ -15,7 +15,18 @@ from flask import Blueprint
 from router.routing.resolve import Likelihood
 from router.settings import Settings
 from router.store import Store
-from router.web.console import address_edit, addresses, explain, guard, messages, overview, readings, sign_in, static
+from router.web.console import (
+    address_edit,
+    addresses,
+    dead_letters,
+    explain,
+    guard,
+    messages,
+    overview,
+    readings,
+    sign_in,
+    static,
+)
 from router.web.console.desk import Desk
 
 
@@ -28,6 +39,6 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood, shut: Ca
     guard.register(console, desk)
     static.register(console)
     sign_in.register(console, desk)
-    for pages in (messages, addresses, address_edit, explain, readings, overview):
+    for pages in (messages, dead_letters, addresses, address_edit, explain, readings, overview):
         pages.register(console, desk)
     return console

@@ -1,0 +1,158 @@
+"""Replays of many messages: one for each account at a time, kept in the store until all its messages are looked at.
+
+The messages are chosen once, when it begins, and listed with the round in which they were read. A message that is sent
+again in between, by this replay or otherwise, is in another round, and this replay passes over it.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from router.store.client import Client, Word
+from router.store.keys import BULK, AccountKeys
+
+# How long a process may do a replay without saying so again.
+TURN_SECONDS: Final = 15.0
+# Messages written in one call.
+_TOGETHER: Final = 1000
+RESULTS: Final = ("queued", "busy", "gone", "missing", "unrouted")
+
+
+@dataclass(frozen=True, slots=True)
+class BulkReplay:
+    """A replay of many messages.
+
+    Args:
+        id: made when it began.
+        state: running, stopping, stopped or done.
+        by: who began it.
+        current: whether the flows of today are asked, and not those that the messages went to.
+        rate: messages a second, at most.
+        wanted: the filter by which they were chosen, as the query of a page.
+        total: how many were chosen.
+        results: how many were looked at, by what became of them (`router.queries.deliveries.replay`).
+        started: in ms since 1970.
+        ended: the same; 0 while it runs.
+    """
+
+    id: str
+    state: str
+    by: str
+    current: bool
+    rate: int
+    wanted: str
+    total: int
+    results: dict[str, int]
+    started: int
+    ended: int
+
+    @property
+    def runs(self) -> bool:
+        """Say whether it has not come to its end."""
+        return self.state in {"running", "stopping"}
+
+    @property
+    def looked_at(self) -> int:
+        """How many of its messages are done with."""
+        return sum(self.results.values())
+
+
+class BulkReplays:
+    """Reads and writes these replays."""
+
+    def __init__(self, client: Client, *, keep_seconds: float) -> None:
+        self._client = client
+        self._keep = int(keep_seconds)
+
+    def begin(  # noqa: PLR0913 - what it is
+        self,
+        account_sid: str,
+        entries: Sequence[tuple[str, int]],
+        *,
+        by: str,
+        current: bool,
+        rate: int,
+        wanted: str,
+        now: int,
+    ) -> str:
+        """Begin a replay of these messages, each with its round; return its id, "" when another one runs already."""
+        id_, keys = secrets.token_hex(8), AccountKeys(account_sid)
+        left = f"{keys.bulk_left}{id_}"
+        for start in range(0, len(entries), _TOGETHER):
+            words = [f"{sid} {round_}" for sid, round_ in entries[start : start + _TOGETHER]]
+            self._client.calls([("RPUSH", left, *words), ("EXPIRE", left, self._keep)])
+        fields: dict[str, str | int] = {
+            "id": id_,
+            "state": "running",
+            "by": by,
+            "current": int(current),
+            "rate": rate,
+            "wanted": wanted,
+            "total": len(entries),
+            "started": now,
+        }
+        args: list[Word] = [self._keep, *(word for pair in fields.items() for word in pair)]
+        if not self._client.script("bulk_begin", [keys.bulk], args, writes=True):
+            self._client.call("DEL", left)
+            return ""
+        self._client.call("SADD", BULK, account_sid)
+        return id_
+
+    def get(self, account_sid: str) -> BulkReplay | None:
+        """Return the account's replay that runs, or the last one."""
+        reply = self._client.call("HGETALL", AccountKeys(account_sid).bulk)
+        found = {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
+        if "id" not in found:
+            return None
+        return BulkReplay(
+            id=found["id"],
+            state=found["state"],
+            by=found["by"],
+            current=found["current"] == "1",
+            rate=int(found["rate"]),
+            wanted=found["wanted"],
+            total=int(found["total"]),
+            results={name: int(found[name]) for name in RESULTS if name in found},
+            started=int(found["started"]),
+            ended=int(found.get("ended", 0)),
+        )
+
+    def next(self, account_sid: str, replay: BulkReplay) -> tuple[str, int] | None:
+        """Return the next message and its round; None when none is left."""
+        entry = self._client.call("LINDEX", f"{AccountKeys(account_sid).bulk_left}{replay.id}", 0)
+        sid, _, round_ = (entry or b"").decode().partition(" ")
+        return (sid, int(round_)) if sid else None
+
+    def count(self, account_sid: str, replay: BulkReplay, entry: tuple[str, int], result: str) -> None:
+        """Note what became of a message, once."""
+        keys = AccountKeys(account_sid)
+        args = [replay.id, f"{entry[0]} {entry[1]}", result]
+        self._client.script("bulk_count", [keys.bulk, f"{keys.bulk_left}{replay.id}"], args, writes=True)
+
+    def end(self, account_sid: str, replay: BulkReplay, state: str, *, now: int) -> None:
+        """Note that a replay is `stopping`, or has come to its end: `stopped` or `done`."""
+        keys = AccountKeys(account_sid)
+        over = state != "stopping"
+        args: list[Word] = [replay.id, state, now if over else 0]
+        self._client.script("bulk_end", [keys.bulk, f"{keys.bulk_left}{replay.id}"], args, writes=True)
+        if over:
+            self.forget(account_sid)
+
+    def forget(self, account_sid: str) -> None:
+        """Take an account out of those with a replay that runs."""
+        self._client.call("SREM", BULK, account_sid)
+
+    def running(self) -> set[str]:
+        """Return the accounts with a replay that runs."""
+        return {sid.decode() for sid in self._client.call("SMEMBERS", BULK)}
+
+    def take_turn(self, account_sid: str, token: str) -> bool:
+        """Become the process that does an account's replay, or go on being it; False when another one does it."""
+        key = AccountKeys(account_sid).bulk_turn
+        args: list[Word] = [token, int(TURN_SECONDS * 1000)]
+        return bool(self._client.script("bulk_turn", [key], args, writes=True))
+
+    def end_turn(self, account_sid: str, token: str) -> None:
+        """Let another process go on."""
+        self._client.script("bulk_turn", [AccountKeys(account_sid).bulk_turn], [token, 0], writes=True)
