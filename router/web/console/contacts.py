@@ -1,0 +1,91 @@
+"""Contacts: what is known of one, its language and conversations; changes, and erasure."""
+
+import time
+from typing import Final
+
+from flask import Blueprint, Response, request
+
+from router.errors import InvalidFlow
+from router.queries.contacts import InvalidContact, change, describe, find, identity_of, read_change
+from router.queries.erasure import erase
+from router.web.console.desk import Desk, see, view
+from router.web.console.guard import Refused
+from router.web.console.messages import names
+from router.web.console.page import page
+
+_CHANGES: Final = ("Language", "Preference", "Alias", "Address", "FlexFlowSid", "Status")
+_MOST: Final = 256
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+    store = desk.store
+
+    @console.get("/<account_sid>/contacts")
+    def contacts() -> Response:
+        return _show(desk, request.args.get("identity", "").strip()[:_MOST])
+
+    @console.post("/<account_sid>/contacts")
+    def change_one() -> Response:
+        identity = request.form.get("identity", "").strip()[:_MOST]
+        given = {name: request.form[name].strip() for name in _CHANGES if name in request.form}
+        try:
+            change(identity, read_change(given), view().sid, store)
+        except (InvalidContact, InvalidFlow) as error:
+            return _show(desk, identity, wrong={error.parameter: error.reason}, typed=given, status=400)
+        store.changes.note(view().sid, view().who, "changed a contact", **_what(given))
+        return see("contacts", identity=identity, said="contact")
+
+    @console.post("/<account_sid>/contacts/erase")
+    def erase_one() -> Response:
+        identity = request.form.get("identity", "").strip()[:_MOST]
+        if request.form.get("typed", "").strip() != identity:
+            said = {"typed": "Type the address as it is above, to erase its contact"}
+            return _show(desk, identity, wrong=said, typed={}, status=400)
+        try:
+            erasure = erase(identity_of(identity), view().sid, store)
+        except InvalidContact as error:
+            raise Refused(404, "No such contact", str(error)) from None
+        # The address is not noted: it is what was to be forgotten.
+        store.changes.note(view().sid, view().who, "erased a contact", messages=erasure.messages)
+        if erasure.waiting:
+            raise Refused(
+                409,
+                "Not all of it yet",
+                f"{erasure.waiting} of the contact's messages are on their way and are delivered first; "
+                f"{erasure.messages} others are erased. Erase the contact again when they are done.",
+            )
+        return see("contacts", said="erased")
+
+
+def _show(
+    desk: Desk,
+    identity: str,
+    *,
+    wrong: dict[str, str] | None = None,
+    typed: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    found = find(identity, view().sid, desk.store) if identity else None
+    it = describe(found, desk.store, now=time.time()) if found else None
+    wrong = dict(wrong or {})
+    if identity and not wrong:
+        try:
+            identity_of(identity)
+        except InvalidContact as error:
+            wrong["identity"] = error.reason
+    sids = [each["flex_flow_sid"] for each in it["conversations"]] if it else []
+    return page(
+        "contacts.html",
+        status,
+        identity=identity,
+        it=it,
+        wrong=wrong,
+        typed=typed or {},
+        names=names(sids, desk.store),
+    )
+
+
+def _what(given: dict[str, str]) -> dict[str, str]:
+    """Return what was changed, without whose it is."""
+    return {name: text for name, text in given.items() if text and name not in {"Alias", "Address"}}
