@@ -52,6 +52,14 @@ def unreachable(flows: Iterable[FlexFlow]) -> list[tuple[str, str]]:
     return [found for _, group in groupby(enabled, key=address_of) for found in _of_address(tuple(group))]
 
 
+def takes_all(flow: FlexFlow) -> bool:
+    """Say whether a flow's Match is met by every message for its address, or it has none."""
+    try:
+        return not flow.match or _answer(flow, compile_expression(flow.match)) is True
+    except ValueError:
+        return False
+
+
 def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
     taking_over = {flow.migrate_to for flow in flows}
     asked: list[_Asked] = []

@@ -4,34 +4,49 @@
 its own form.
 """
 
+import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
+from router.flow.coverage import sibling_missing, uncovered, without_flow
 from router.flow.file import address_of
 from router.flow.flex_flow import FlexFlow
+from router.flow.slip import address_slip, language_slips
 from router.flow.unreachable import unreachable
 from router.language.detector import language_of
 from router.made_up import made_up_sid
+from router.network import may_connect
 from router.settings import ECHO, Settings
+from router.url import origin
+
+_WEBHOOK: Final = re.compile(r"/webhooks(/[^/]*)?/?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """One thing to know about a flow.
+    """One thing to know about a flow, or about the set-up.
 
     Args:
-        flow: the flow.
-        text: what is wrong, to be read after the flow's name.
+        flow: the flow; None for what is no matter of one flow.
+        text: what is wrong, to be read after the flow's name if there is a flow.
         advice: what to do.
         fault: messages are lost to it, or customers harmed: it has to be mended.
         among_others: it is so because of other flows of the address.
     """
 
-    flow: FlexFlow
+    flow: FlexFlow | None
     text: str
     advice: str
     fault: bool = False
     among_others: bool = False
+
+    @property
+    def full(self) -> str:
+        """The flow's name and SID, what is wrong, and what to do."""
+        return f"{self.flow.friendly_name!r} ({self.flow.sid}) {self}" if self.flow else str(self)
 
     def __str__(self) -> str:
         """Write what is wrong, and what to do."""
@@ -58,7 +73,7 @@ class Surroundings:
 
 def of_flow(flow: FlexFlow, around: Surroundings) -> list[Warned]:
     """Return the warnings about one flow, independent of other flows."""
-    return [*_integration(flow, around), *_language(flow), *_web_chat(flow)]
+    return [*_address(flow), *_integration(flow, around), *_language(flow), *_web_chat(flow)]
 
 
 def migrating(flows: Iterable[FlexFlow]) -> list[Warned]:
@@ -74,11 +89,45 @@ def migrating(flows: Iterable[FlexFlow]) -> list[Warned]:
     return found
 
 
-def of_flows(flows: Iterable[FlexFlow], around: Surroundings) -> list[Warned]:
-    """Return the warnings about the enabled ones of some flows, including unreachable flows."""
+def of_flows(
+    flows: Iterable[FlexFlow], around: Surroundings, *, others: Collection[FlexFlow] | None = None
+) -> list[Warned]:
+    """Return the warnings about the enabled ones of some flows, including unreachable flows.
+
+    `others` has, of the same accounts, all flows of these addresses and those of the address `*`. Without it nothing is
+    said about what the flows of an address leave to no flow.
+    """
     enabled = {flow.sid: flow for flow in flows if flow.enabled}
-    own = [each for flow in enabled.values() for each in of_flow(flow, around)]
-    return own + unreached(enabled.values()) + migrating(enabled.values())
+    found = [each for flow in enabled.values() for each in of_flow(flow, around)]
+    found += unreached(enabled.values()) + migrating(enabled.values())
+    return found if others is None else [*found, *_left(enabled.values(), others)]
+
+
+def of_settings(settings: Settings) -> list[Warned]:
+    """Return the warnings about the settings: because of these no flow gets its messages."""
+    shown = [origin(url) + urlsplit(url).path for url in settings.public_urls]
+    return [
+        Warned(
+            None,
+            f"the public URL {url} ends with the path of a webhook, so that messages are answered 403",
+            f"set ROUTER_PUBLIC_URL to {_WEBHOOK.sub('', url)}: the router adds the path by itself",
+            fault=True,
+        )
+        for url in shown
+        if _WEBHOOK.search(url)
+    ]
+
+
+def of_addresses(addresses: Iterable[tuple[str, str]], flows: Collection[FlexFlow]) -> list[Warned]:
+    """Return the warnings about addresses, of channel and identity, whose webhooks lead here and that have no flow."""
+    return [
+        Warned(
+            None,
+            f"{identity} leads here, and no enabled flow takes its {channel} messages: they are unrouted",
+            f'add a flow with channel_type = "{channel}" and contact_identity = "{identity}", or "*" for every address',
+        )
+        for channel, identity in without_flow(addresses, flows)
+    ]
 
 
 def unreached(flows: Iterable[FlexFlow]) -> list[Warned]:
@@ -93,10 +142,28 @@ def unreached(flows: Iterable[FlexFlow]) -> list[Warned]:
     ]
 
 
+def _left(flows: Collection[FlexFlow], others: Collection[FlexFlow]) -> Iterator[Warned]:
+    """Find the addresses whose flows leave messages to no flow, or to the wrong one, account by account."""
+    for account_sid in dict.fromkeys(flow.account_sid for flow in flows):
+        own = [flow for flow in flows if flow.account_sid == account_sid]
+        beside = [flow for flow in others if flow.account_sid == account_sid]
+        for flow, text in uncovered(own, beside):
+            advice = "add a flow for this address, or for *, without language and match"
+            yield Warned(flow, text, advice, among_others=True)
+        for flow, text in sibling_missing(own, beside):
+            advice = 'if the default flow answers in English, add one like it with language = ["en"]'
+            yield Warned(flow, text, advice, among_others=True)
+
+
 def sharing(flows: Iterable[FlexFlow], written: Collection[FlexFlow]) -> list[FlexFlow]:
     """Return the flows that have the address of one that was written."""
     addresses = {address_of(flow) for flow in written}
     return [flow for flow in flows if address_of(flow) in addresses]
+
+
+def _address(flow: FlexFlow) -> Iterator[Warned]:
+    if slip := address_slip(flow):
+        yield Warned(flow, slip, "no message comes to it: correct its contact_identity", fault=True)
 
 
 def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
@@ -121,6 +188,24 @@ def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
         )
     elif kind == "handler":
         yield from _handler(flow, around)
+    elif kind == "external" and (private := _private(flow.integration.url, around.settings)):
+        yield Warned(
+            flow,
+            f"goes to {private}, which is private, and the settings do not allow it: its messages wait, and become "
+            "undelivered",
+            f"set ROUTER_ALLOWED_NETWORKS={private} (or its network), or choose a public URL",
+            fault=True,
+        )
+
+
+def _private(url: str, settings: Settings) -> str:
+    """Return the address in a URL if it must not be connected to, "" if it may, or if only a look-up can say."""
+    host = urlsplit(url).hostname or ""
+    address = "127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host
+    try:
+        return "" if may_connect(address, settings.allowed_networks, lambda _: False) else address
+    except ValueError:
+        return ""
 
 
 def _handler(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
@@ -146,7 +231,15 @@ def _handler(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
 
 
 def _language(flow: FlexFlow) -> Iterator[Warned]:
-    mute = [tag for tag in flow.language if not language_of(tag)]
+    slips = language_slips(flow)
+    if slips:
+        are = "is no language code" if len(slips) == 1 else "are no language codes"
+        yield Warned(
+            flow,
+            f"names {_listed(list(slips))}, which {are}: did you mean {_listed(list(slips.values()))}?",
+            f"write language = {json.dumps([slips.get(tag, tag) for tag in flow.language])}",
+        )
+    mute = [tag for tag in flow.language if tag not in slips and not language_of(tag)]
     if mute:
         yield Warned(
             flow,

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from router.integrations.address import Network, may_connect
 from router.integrations.base import AttemptError, Failure
 from router.integrations.location import Location, locate
 from router.integrations.own_address import is_own
 from router.integrations.resolver import AddressInfo, Resolver
+from router.network import Network, may_connect
 from router.settings import Settings
 from router.url import PORTS
 

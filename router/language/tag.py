@@ -19,6 +19,10 @@ _ALIASES: Final = {"no": "nb", "fil": "tl", "iw": "he", "in": "id", "ji": "yi", 
 _WIDER: Final = {"nb": ("no",), "nn": ("no",)}
 _ENGLISH: Final = Locale("en")
 _LIKELY: Final = get_global("likely_subtags")
+# Codes of three letters for a language that has one of two: `spa`, `ger`.
+_LONGER: Final = {
+    longer: code for longer, code in get_global("language_aliases").items() if (len(longer), len(code)) == (3, 2)
+}
 # RFC 5646, section 2.1, without grandfathered tags and extensions: language, script, region, variants.
 _LANGUAGE = re.compile(
     r"(?P<language>[a-z]{2,3}|[a-z]{5,8})"
@@ -128,3 +132,27 @@ def folded(text: str) -> str:
     text = unicodedata.normalize("NFKD", text.casefold())
     letters = ("".join(character for character in text if not unicodedata.combining(character))).strip()
     return " ".join("".join(each if each.isalnum() else " " for each in letters).split())
+
+
+# What people call their own language, where that could be a tag: five to eight letters without accents.
+_OWN_NAMES: Final = {
+    "dansk": "da", "deutsch": "de", "espanol": "es", "francais": "fr", "hrvatski": "hr", "italiano": "it",
+    "magyar": "hu", "norsk": "nb", "polski": "pl", "srpski": "sr", "suomi": "fi", "svenska": "sv",
+}  # fmt: skip
+
+
+def meant(tag: str) -> str:
+    """Return the tag that is probably meant by one whose language is a name or a longer code: `spanish`, `ger-AT`.
+
+    "" when the tag begins with the usual code of a language.
+    """
+    language, *rest = tag.lower().split("-")
+    code = _codes_by_name().get(language) or _OWN_NAMES.get(language) or _LONGER.get(language, "")
+    return canonical_tag("-".join((code, *rest))) if code else ""
+
+
+@lru_cache(maxsize=1)
+def _codes_by_name() -> dict[str, str]:
+    """Return the codes of languages by their names in English, where one could be a tag."""
+    named = {folded(name): code for code, name in _ENGLISH.languages.items() if code.isalpha()}
+    return {name: code for name, code in named.items() if _LANGUAGE.fullmatch(name) and len(name) > len(code)}

@@ -73,10 +73,10 @@ def _named(settings: Settings) -> str:
 
 def _faults(settings: Settings) -> list[str]:
     """Say which enabled flows lose their messages, or harm customers."""
-    from router.flow.warning import Surroundings, of_flow
+    from router.flow.warning import Surroundings, of_flow, of_settings
     from router.store import connect
 
     around, store = Surroundings.of(settings), connect(settings)
     walked = (flow for account in settings.accounts for flow in islice(store.flows.walk(account.sid), _FLOWS))
     found = (each for flow in walked if flow.enabled for each in of_flow(flow, around) if each.fault)
-    return [f"flow {each.flow.friendly_name!r} ({each.flow.sid}) {each}" for each in islice(found, _FAULTS + 1)]
+    return [*map(str, of_settings(settings)), *(f"flow {each.full}" for each in islice(found, _FAULTS + 1))]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from router.flow.coverage import ALL
 from router.flow.diff import Change, Difference, applied, differences
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings, Warned, of_flows, sharing
@@ -47,21 +48,15 @@ def preview(change: Change, store: Store, likelihood: Likelihood, around: Surrou
     written = [flow for flow in (change.before, change.after) if flow]
     return Preview(
         tuple(differences(change.before, change.after)),
-        tuple(of_flows(sharing(changed, written), around)),
+        tuple(of_flows(sharing(changed, written), around, others=changed)),
         rehearsed,
         sum(each.after.flow is None for each in rehearsed.moved),
     )
 
 
-def warnings_of(flow: FlexFlow, store: Store, around: Surroundings) -> list[Warned]:
-    """Return the warnings about a flow and those that share its address."""
-    (entry,) = store.flows.entries(flow.account_sid, (flow.contact_identity,))
-    return of_flows(sharing(entry.flows, [flow]), around)
-
-
 def _flows(change: Change, deliveries: Sequence[Delivery], store: Store) -> list[FlexFlow]:
     """Return the flows that the messages may go to, before the change and after it."""
-    wanted = {flow.contact_identity for flow in (change.before, change.after) if flow}
+    wanted = {ALL, *(flow.contact_identity for flow in (change.before, change.after) if flow)}
     for delivery in deliveries:
         if delivery.raw:
             wanted.update(identities(Message.parse(Raw.unpack(delivery.raw).fields())))

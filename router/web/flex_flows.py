@@ -12,7 +12,8 @@ from flask import Blueprint, Response, request
 
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, to_resource
-from router.flow.warning import Surroundings, of_flows, sharing
+from router.flow.warning import Surroundings
+from router.queries.flow_warnings import around_address
 from router.settings import Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
@@ -74,11 +75,10 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
 def _warnings(written: FlexFlow, around: Surroundings, store: Store) -> list[str]:
     """Return the warnings about the flows of the flow's address; none if the store is unavailable by now."""
     try:
-        (entry,) = store.flows.entries(written.account_sid, (written.contact_identity,))
+        found = around_address(written, store, around)
     except StoreUnavailable:  # the write itself has succeeded
         return []
-    found = of_flows(sharing(entry.flows, [written]), around)
-    return [f"{each.flow.friendly_name!r} ({each.flow.sid}) {each}" for each in found]
+    return [each.full for each in found]
 
 
 def _sid(sid: str) -> str:

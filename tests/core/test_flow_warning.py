@@ -1,11 +1,12 @@
 """What is to be known of a flow is told, and nothing of a flow that is well."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 
 from router.flow.flex_flow import FlexFlow
-from router.flow.warning import Surroundings, of_flow, of_flows
+from router.flow.warning import Surroundings, of_addresses, of_flow, of_flows, of_settings
 from router.settings import Settings, load
 from tests.core.flows import AC, INTEGRATIONS, flow
 
@@ -26,6 +27,18 @@ def _handler(name: str) -> FlexFlow:
     return replace(made, integration=replace(made.integration, handler=name))
 
 
+def _to(url: str) -> FlexFlow:
+    return flow({"IntegrationType": "external", "Integration.Url": url})
+
+
+def _at(address: str, channel: str = "sms") -> FlexFlow:
+    return flow(INTEGRATIONS["external"] | {"ChannelType": channel, "ContactIdentity": address})
+
+
+def _in(languages: str) -> FlexFlow:
+    return flow(INTEGRATIONS["external"] | {"Language": languages})
+
+
 TOLD = [
     pytest.param(flow({"IntegrationType": "proxy"}), "names no Proxy service", False, id="no Proxy service"),
     pytest.param(
@@ -44,7 +57,22 @@ TOLD = [
     pytest.param(_handler("theirs"), f"which the settings have, but not for {AC}", True, id="another's handler"),
     pytest.param(_handler("echo"), "sends customers of a real account back", True, id="an echo to real customers"),
     pytest.param(flow(INTEGRATIONS["external"] | {"Language": "es,gsw"}), "names gsw, which no", False, id="no model"),
-]
+    pytest.param(_to("http://10.1.2.3/x"), "goes to 10.1.2.3, which is private", True, id="a private target"),
+    pytest.param(_to("http://[::ffff:10.1.2.3]/x"), "goes to ::ffff:10.1.2.3, which", True, id="mapped into IPv6"),
+    pytest.param(_to("http://localhost:3000/x"), "goes to 127.0.0.1, which is private", True, id="localhost"),
+    pytest.param(
+        _at("+1500555005O"), "with the letter O, which is no telephone number; did you mean +15005550050?", True,
+        id="the letter O",
+    ),
+    pytest.param(
+        _at("whatsapp:+15OO555OO5l", channel="whatsapp"), "letters O, l, which is no telephone number; did you mean "
+        "whatsapp:+15005550051?", True, id="letters on WhatsApp",
+    ),
+    pytest.param(_at("hello"), "has the address hello", True, id="no number at all"),
+    pytest.param(_in("spanish"), "names spanish, which is no language code: did you mean es?", False, id="spanish"),
+    pytest.param(_in("deutsch-AT"), "did you mean de-AT?", False, id="deutsch-AT"),
+    pytest.param(_in("en,ger,Francais"), "are no language codes: did you mean de, fr?", False, id="ger and francais"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("told", "says", "fault"), TOLD)
@@ -66,6 +94,14 @@ def test_nothing_is_told_of_a_flow_that_is_well() -> None:
     assert of_flow(flow({"IntegrationType": "proxy"}), service) == []
     assert of_flow(_handler("echo"), Surroundings(_settings(), made_up=AC)) == []
     assert Surroundings.of(load({})).made_up == ""
+    for address in ("+15005550050", "12345", "*", "MG" + "1" * 32):
+        assert of_flow(_at(address), AROUND) == []
+    assert of_flow(_at("whatsapp:+15005550050", channel="whatsapp"), AROUND) == []
+    assert of_flow(_at("messenger:page", channel="facebook"), AROUND) == []
+    assert of_flow(_in("es,pt-BR,zh-Hant,nb,fil"), AROUND) == []
+    allowed = AROUND.settings.model_copy(update={"allowed_networks": (ip_network("10.1.0.0/16"),)})
+    assert of_flow(_to("http://10.1.2.3/x"), Surroundings(allowed, made_up="")) == []
+    assert of_flow(_to("https://internal.example/x"), AROUND) == [], "only a look-up can say"
 
 
 def test_flows_of_other_accounts_are_no_rivals() -> None:
@@ -74,3 +110,67 @@ def test_flows_of_other_accounts_are_no_rivals() -> None:
     assert (
         of_flows([one, replace(one, sid="FO" + "9" * 32, account_sid=OTHER, match="", language=("es",))], AROUND) == []
     )
+
+
+def _group(*languages: str, address: str = "+15005550050", **more: str) -> list[FlexFlow]:
+    """Make flows of one address, one for each language, "" for the default."""
+    made = [_at(address), *[_at(address) for _ in languages[1:]]]
+    return [
+        replace(each, sid=f"FO{number:032x}", language=tuple(tags.split(",")) if tags else (), **more)  # type: ignore[arg-type]
+        for number, (each, tags) in enumerate(zip(made, languages, strict=True))
+    ]
+
+
+def _said(flows: list[FlexFlow], others: list[FlexFlow] | None = None) -> list[str]:
+    return [each.text for each in of_flows(flows, AROUND, others=flows if others is None else others)]
+
+
+def test_languages_without_a_default_are_told() -> None:
+    """Once for an address; not where a default, a Match that is always true, or a flow for `*` takes the rest."""
+    (text,) = _said(_group("es", "en"))
+    assert text == (
+        "is at an address with flows for es, en and without a default flow: messages in other languages are unrouted"
+    )
+    flows = _group("es", "en")
+    assert _said(_group("es", "en", "")) == []
+    assert _said([flows[0], replace(flows[1], language=(), match="true", priority=9)]) == []
+    star = replace(_group("", address="*")[0], sid="FO" + "f" * 32)
+    assert _said(flows, [*flows, star]) == []
+    assert len(_said(flows, [*flows, replace(star, channel_type="whatsapp")])) == 1
+    assert len(_said(flows, [*flows, replace(star, enabled=False)])) == 1
+    assert of_flows(flows, AROUND) == [], "not all flows are known"
+
+
+def test_an_english_sibling_is_missed() -> None:
+    """Two languages beside a default: English may be taken for one of them, unless a flow names it."""
+    (text,) = _said(_group("es", "pt", ""))
+    assert text == (
+        "is at an address whose flows name es, pt and not en: an English text may be taken for one of these"
+    )
+    assert _said(_group("es", "pt", "en-GB", "")) == []
+    assert _said(_group("es", "")) == []
+    assert _said(_group("es,es-MX", "")) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("https://a.example/webhooks/sms", "https://a.example"),
+        ("https://user:secret@a.example/b/webhooks/", "https://a.example/b"),
+        ("https://a.example/b", ""),
+    ],
+)
+def test_a_public_url_with_the_path_of_a_webhook_is_told(url: str, wanted: str) -> None:
+    """With what it should be, and without the password in it."""
+    found = of_settings(load({"ROUTER_PUBLIC_URL": url}))
+    assert [wanted in each.advice for each in found] == ([True] if wanted else [])
+    assert all(each.fault and "secret" not in each.full for each in found)
+
+
+def test_an_address_that_leads_here_without_a_flow_is_told() -> None:
+    """Unless an enabled flow of its channel has it, or takes every address."""
+    ours = [("sms", "+15005550050")]
+    assert ["+15005550050 leads here" in each.text for each in of_addresses(ours, [])] == [True]
+    assert of_addresses(ours, [_at("+15005550050")]) == of_addresses(ours, [_at("*")]) == []
+    assert len(of_addresses(ours, [replace(_at("+15005550050"), enabled=False)])) == 1
+    assert len(of_addresses(ours, [_at("*", channel="whatsapp")])) == 1

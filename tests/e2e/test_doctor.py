@@ -395,16 +395,18 @@ WHATSAPP = "+15550000003"
 
 
 def test_a_whatsapp_sender_that_points_here_is_good(clinic: Clinic) -> None:
-    """Its own webhook's path, or the one for all channels; with a fallback nothing is left to say."""
+    """Its own webhook's path, or the one for all channels; with a fallback only that it has no flow is left to say."""
     clinic.twilio.sender(WHATSAPP, f"{clinic.base}/webhooks/whatsapp", fallback_url=f"{clinic.base}/webhooks/whatsapp")
     clinic.twilio.sender("+15550000004", f"{clinic.base}/webhooks/message", fallback_url="https://example.com/fb")
     clinic.twilio.sender("+15550000005", "https://elsewhere.example.com/")
     status, report = clinic.ask()
     assert (status, bad(report)) == (0, [])
-    assert found(report, "numbers").splitlines() == [
+    first, *without_flow, last = found(report, "numbers").splitlines()
+    assert (first, last) == (
         f"3 of 4 addresses of {ACCOUNT} point here",
         "1 point elsewhere, and no flow names them",
-    ]
+    )
+    assert f"whatsapp:{WHATSAPP} leads here, and no enabled flow takes its whatsapp messages" in without_flow[1]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.integrations import address as judged
-from router.integrations.address import Network, unwrapped
+from router import network as judged
 from router.integrations.own_address import is_own
+from router.network import Network, unwrapped
 
 PUBLIC = ("8.8.8.8", "1.1.1.1", "172.32.0.1", "2606:4700:4700::1111", "2620:0:2d0:200::7", "::ffff:8.8.8.8")
 PRIVATE = (

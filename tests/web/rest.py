@@ -124,10 +124,10 @@ def flow_form(number: int = 1, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def rest_over(valkey: ValkeyServer, folder: Path, *, more: str = "") -> Iterator[Rest]:
-    """Make the application over a store; `more` is TOML behind its accounts."""
+def rest_over(valkey: ValkeyServer, folder: Path, *, more: str = "", base: str = BASE) -> Iterator[Rest]:
+    """Make the application over a store; `more` is TOML behind its accounts, `base` its public URL."""
     config = folder / "router.toml"
-    config.write_text(_CONFIG + more, encoding="utf-8")
+    config.write_text(_CONFIG.replace(BASE, base) + more, encoding="utf-8")
     app = create_app({"ROUTER_CONFIG": str(config), "ROUTER_REDIS_URL": valkey.url})
     rest = Rest(app, valkey)
     try:

@@ -10,12 +10,14 @@ import click
 
 from router.cli.connect.connector import Connector, Name
 from router.cli.connect.probe import probe
-from router.cli.connect.record import Holder
+from router.cli.connect.record import Holder, addresses_of
 from router.cli.connect.webhook import shown, wanted
+from router.cli.flows.warnings import print_warnings
 from router.cli.here import Here, with_here
 from router.cli.run.demo import is_made_up
 from router.cli.stop import Stop
 from router.errors import RouterError
+from router.queries.flow_warnings import without_flow
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.twilio_api.webhooks import Place
@@ -83,6 +85,8 @@ def connect(  # noqa: PLR0913 - one for each option
     places = connector.find(owner, names)
     warnings = connector.warnings(places, base)
     show(places, base)
+    if here.own_store:
+        print_warnings(without_flow(addresses_of(places), owner.sid, here.store))
     if dry_run:
         for warning in warnings:
             click.echo(f"! {warning}", err=True)

@@ -6,12 +6,13 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from router.errors import RouterError
+from router.message.address import canonical
 from router.twilio_api.webhooks import FIELDS, Kind, Values
 
 NAME: Final = "connections.json"
@@ -50,6 +51,21 @@ class ConnectedWebhook:
     def key(self) -> tuple[Kind, str]:
         """What it is the only connection of."""
         return self.kind, self.sid
+
+
+class _Named(Protocol):
+    """What has a name and a kind: a webhook at Twilio, or the record of one."""
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def name(self) -> str: ...
+
+
+def addresses_of(webhooks: Iterable[_Named]) -> list[tuple[str, str]]:
+    """Return the addresses of webhooks, by channel and identity; a Messaging Service has none of its own."""
+    channels = {"number": "sms", "sender": "whatsapp"}
+    return [(channel, canonical(each.name, channel)) for each in webhooks if (channel := channels.get(each.kind, ""))]
 
 
 class Connections:

@@ -85,6 +85,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
             checks += stored.serving(settings, store)
             checks += stored.languages(settings, store)
             checks += stored.flows(settings, store)
+            checks += here.connected_without_flow(settings, store)
             checks += _outside(settings, store, demo=demo, offline=offline)
             checks += stored.messages(settings, store)
             checks += stored.absent(store)

@@ -1,13 +1,16 @@
 """What can be checked of the settings and of this machine: public URL, the router's address, connected numbers."""
 
+import contextlib
 from collections.abc import Iterator
 
-from router.cli.connect.record import Connections
+from router.cli.connect.record import Connections, addresses_of
 from router.cli.connect.webhook import shown
 from router.cli.running import base_url
 from router.errors import RouterError
 from router.queries.checks import Check
+from router.queries.flow_warnings import without_flow
 from router.settings import Settings
+from router.store import Store
 from router.web import tunnel_address as tunnel
 
 
@@ -67,3 +70,11 @@ def connected(given: Settings) -> Iterator[Check]:
             yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
         else:
             yield Check("connected", "good", f"{each.name} leads to {shown(each.base)} for a while")
+
+
+def connected_without_flow(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for connected numbers that no flow takes messages for."""
+    with contextlib.suppress(RouterError):  # `connected` has told of a damaged record
+        for each in Connections(given.data_dir).read():
+            for warned in without_flow(addresses_of([each]), each.account_sid, opened):
+                yield Check("connected", "look", warned.text, warned.advice)

@@ -10,6 +10,7 @@ from router.integrations import AttemptError
 from router.integrations.door import Door, make_door
 from router.integrations.location import locate
 from router.queries.checks import Check, State
+from router.queries.flow_warnings import without_flow
 from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.account import Address, TwilioApi
@@ -69,11 +70,13 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
     except TwilioError as error:  # a beta resource, which not every account has
         yield Check("numbers", "skipped", f"WhatsApp senders: {error}")
     elsewhere, here, unsafe = 0, 0, []
+    own: list[tuple[str, str]] = []
     bases = [_shown(base) for base in _bases(given)]
     for channel, address in found:
         wrong = _wrong(bases, address, channel)
         if not wrong:
             here += 1
+            own += [] if address.by else [(channel, address.identity)]  # else a flow of its service may take it
             unsafe += [] if address.fallback_url else [address.identity]
         elif opened and any(entry.flows for entry in opened.flows.entries(account.sid, [address.identity])):
             base = bases[0] if bases else "https://…"
@@ -83,6 +86,9 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
         else:
             elsewhere += 1
     yield Check("numbers", "good", f"{here} of {len(found)} addresses of {account.sid} point here")
+    if opened:
+        for each in without_flow(own, account.sid, opened)[:_SHOWN]:
+            yield Check("numbers", "look", each.text, each.advice)
     if elsewhere:
         yield Check("numbers", "skipped", f"{elsewhere} point elsewhere, and no flow names them")
     if unsafe:

@@ -24,7 +24,7 @@ from router.flow.diff import diff
 from router.flow.file import export as to_toml
 from router.flow.flex_flow import FlexFlow, to_resource
 from router.flow.parameter import CHANNEL_TYPES
-from router.flow.warning import Surroundings, of_flow, of_flows
+from router.flow.warning import Surroundings, of_flow, of_flows, of_settings
 from router.store import Store
 
 _COLUMNS: Final = ("SID", "NAME", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS")
@@ -79,7 +79,8 @@ def list_(here: Here, *, channel: str | None, limit: int, as_json: bool) -> None
         print_table(_COLUMNS, rows, whole=("SID", "CHANNEL", "STATUS"), spare=("ANSWERS",), brief=("SID",))
         if len(found) == limit < total:
             click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")
-        print_warnings(of_flows(found, Surroundings.of(here.settings)))
+        whole = found if len(found) == total else None
+        print_warnings([*of_settings(here.settings), *of_flows(found, Surroundings.of(here.settings), others=whole)])
     elif total:
         click.echo(f"No flow of the channel {channel} among {total:,}.")
     else:
@@ -160,7 +161,9 @@ def apply(  # noqa: PLR0913 - one for each option
         else:
             click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")
         changed = {change.after.sid for change in changes if change.after}
-        print_warnings([each for each in warnings if each.flow.sid not in changed or each.among_others])
+        print_warnings(
+            [each for each in warnings if not each.flow or each.flow.sid not in changed or each.among_others]
+        )
         if why:
             click.secho(f"! {why}", fg="yellow")
     outcome = carry_out(store, changes, how, by="router flows apply", again="apply the file again for the rest")

@@ -16,9 +16,10 @@ from router.cli.processes import added_languages, await_languages
 from router.errors import RouterError
 from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
-from router.flow.warning import Surroundings, of_flows
+from router.flow.warning import Surroundings
 from router.queries import flow_state
 from router.queries.flow_state import Switch, Switched
+from router.queries.flow_warnings import around_address
 
 _HELP: Final[dict[Switch, str]] = {
     "pause": """Let the messages of Flex Flows wait, in order, until `router flows resume`.
@@ -96,7 +97,7 @@ def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switch
         if done.left:
             tags = added_languages([Change(before, done.flow)])
             _, read = await_languages(here.store, done.flow.account_sid, tags) if tags else (True, "")
-            warnings = of_flows([done.flow], around)
+            warnings = around_address(done.flow, here.store, around)
         if as_json:
             told.append(
                 named(done.flow)

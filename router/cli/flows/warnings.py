@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from router.cli.connect.record import Connections, addresses_of
 from router.cli.flows.changes import named
 from router.cli.output import console, styled
+from router.errors import RouterError
 from router.flow.diff import Change, applied
 from router.flow.file import FileFlow
 from router.flow.flex_flow import FlexFlow
-from router.flow.warning import Surroundings, Warned, of_flows, sharing
+from router.flow.warning import Surroundings, Warned, of_addresses, of_flows, of_settings, sharing
+from router.settings import Settings
 
 _SHOWN: Final = 20
 
@@ -16,20 +19,36 @@ _SHOWN: Final = 20
 def foreseen(
     current: Iterable[FlexFlow], changes: Sequence[Change], wanted: Iterable[FileFlow], around: Surroundings
 ) -> list[Warned]:
-    """Return the warnings about the enabled flows at the addresses of a flow file, once the changes are made."""
-    return of_flows(sharing(applied(current, changes), [each.flow for each in wanted]), around)
+    """Return the warnings about the settings, and about what the addresses of a flow file are after the changes.
+
+    These are the enabled flows of the addresses, and numbers that were connected and have no flow.
+    """
+    after = applied(current, changes)
+    found = of_flows(sharing(after, [each.flow for each in wanted]), around, others=after)
+    return [*of_settings(around.settings), *found, *of_addresses(connected(around.settings), after)]
+
+
+def connected(settings: Settings) -> list[tuple[str, str]]:
+    """Return the addresses that `router connect` and `tunnel` have pointed here, by channel and identity."""
+    try:
+        return addresses_of(Connections(settings.data_dir).read())
+    except RouterError:  # the doctor says so
+        return []
 
 
 def described(warnings: Iterable[Warned]) -> list[dict[str, Any]]:
     """Write warnings as JSON shows them."""
-    return [{**named(each.flow), "warning": each.text, "advice": each.advice} for each in warnings]
+    return [
+        {**(named(each.flow) if each.flow else {}), "warning": each.text, "advice": each.advice} for each in warnings
+    ]
 
 
 def print_warnings(warnings: Sequence[Warned]) -> None:
     """Print a line for each warning, or the first ones of very many."""
     for each in warnings[:_SHOWN]:
         flow = each.flow
-        line = f"! {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}” {each}"
+        whose = f"{flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}” " if flow else ""
+        line = f"! {whose}{each}"
         console().print(styled(line, "fault" if each.fault else "warning"), soft_wrap=True)
     if len(warnings) > _SHOWN:
         more = f"! … and {len(warnings) - _SHOWN:,} more; `router doctor` lists those of all flows"

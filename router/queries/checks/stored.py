@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from router.errors import StoreUnavailable
-from router.flow.warning import Surroundings, of_flows
+from router.flow.warning import Surroundings, of_flows, of_settings
 from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
 from router.queries.checks import Check, State
@@ -116,13 +116,18 @@ def absent(opened: Store) -> Iterator[Check]:
 
 
 def flows(given: Settings, opened: Store) -> Iterator[Check]:
-    """Look for flows that will not do what is meant, the gravest first."""
+    """Look for settings and flows that will not do what is meant, the gravest first."""
+    for each in of_settings(given):
+        yield Check("settings", "bad", each.text, each.advice)
     around = Surroundings.of(given)
-    walked = (flow for account in given.accounts for flow in islice(opened.flows.walk(account.sid), _FLOWS))
-    found = sorted(of_flows(walked, around), key=lambda each: not each.fault)
+    walks = {account.sid: list(islice(opened.flows.walk(account.sid), _FLOWS)) for account in given.accounts}
+    walked = [flow for flows in walks.values() for flow in flows]
+    whole = walked if all(len(flows) < _FLOWS for flows in walks.values()) else None
+    found = sorted(of_flows(walked, around, others=whole), key=lambda each: not each.fault)
     for each in found[:_NAMED]:
         state: State = "bad" if each.fault else "look"
-        yield Check("flows", state, f"{each.flow.friendly_name!r} ({each.flow.sid}) {each.text}", each.advice)
+        whose = f"{each.flow.friendly_name!r} ({each.flow.sid}) " if each.flow else ""
+        yield Check("flows", state, f"{whose}{each.text}", each.advice)
     rest = found[_NAMED:]
     if rest:
         state = "bad" if rest[0].fault else "look"

@@ -9,7 +9,7 @@ from router.flow.file import export
 from router.flow.flex_flow import FIELDS, FlexFlow, address_sid, is_given, value_of
 from router.flow.parameter import CHANNEL_TYPES, INTEGRATION_TYPES
 from router.flow.warning import Surroundings
-from router.queries.flow_preview import warnings_of
+from router.queries.flow_warnings import around_address
 from router.queries.flow_state import losing
 from router.sid import is_sid
 from router.web.console.desk import Desk, see, view
@@ -65,7 +65,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             ig="" if flow.language or flow.match else address_sid(flow),
             state=state_of(flow),
             facts=_facts(flow),
-            warnings=warnings_of(flow, store, around),
+            warnings=around_address(flow, store, around),
             others=[each for each in entry.flows if each.sid != flow.sid],
             losing=losing(flow, store),
             toml=export([flow]),

@@ -1,0 +1,74 @@
+"""Finds messages that the flows of an address leave to no flow, or to the wrong one."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from router.flow.file import address_of
+from router.flow.flex_flow import FlexFlow
+from router.flow.unreachable import takes_all
+from router.language.detector import code_of
+
+ALL: Final = "*"
+"""The contact identity of a flow that takes the messages of every address without one of its own."""
+# From so many languages on, a text in one that no flow names is often taken for one of them.
+_SEVERAL: Final = 2
+
+
+def uncovered(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterator[tuple[FlexFlow, str]]:
+    """Find addresses with flows for languages, where no flow takes the messages in other languages.
+
+    Args:
+        flows: of one account, any addresses.
+        others: flows of the account among which are those of the address `*`, which take the rest.
+
+    Returns:
+        The first flow of each such address, and what is wrong.
+
+    """
+    open_channels = _open_channels(others)
+    for group in _by_address(flows):
+        tags = list(dict.fromkeys(tag for flow in group for tag in flow.language))
+        if tags and not any(map(_any, group)) and group[0].channel_type not in open_channels:
+            named = f"is at an address with flows for {', '.join(tags)} and without a default flow"
+            yield group[0], f"{named}: messages in other languages are unrouted"
+
+
+def sibling_missing(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterator[tuple[FlexFlow, str]]:
+    """Find addresses with several languages, and a default flow whose own language no flow names.
+
+    The router compares the languages that flows name, so a text in the default's language, most often English, is
+    easily taken for one of the others. The arguments and results are those of `uncovered`.
+    """
+    open_channels = _open_channels(others)
+    for group in _by_address(flows):
+        tags = list(dict.fromkeys(tag for flow in group for tag in flow.language if code_of(tag)))
+        languages = {code_of(tag) for tag in tags}
+        default = next((flow for flow in group if _any(flow)), None)
+        if (default or group[0].channel_type in open_channels) and len(languages) >= _SEVERAL and "en" not in languages:
+            named = f"is at an address whose flows name {', '.join(tags)} and not en"
+            yield group[0], f"{named}: an English text may be taken for one of these"
+
+
+def without_flow(addresses: Iterable[tuple[str, str]], flows: Collection[FlexFlow]) -> Iterator[tuple[str, str]]:
+    """Return the addresses, of channel and identity, that no enabled flow takes messages for."""
+    taken = {address_of(flow) for flow in flows if flow.enabled}
+    for channel, identity in addresses:
+        if not {(channel, identity), (channel, ALL)} & taken:
+            yield channel, identity
+
+
+def _open_channels(flows: Iterable[FlexFlow]) -> set[str]:
+    """Return the channels of which a flow for `*` takes what the flows of an address leave."""
+    return {flow.channel_type for flow in flows if flow.enabled and flow.contact_identity == ALL and _any(flow)}
+
+
+def _any(flow: FlexFlow) -> bool:
+    """Say whether a flow takes messages in any language."""
+    return flow.is_default or (not flow.language and takes_all(flow))
+
+
+def _by_address(flows: Iterable[FlexFlow]) -> Iterator[Sequence[FlexFlow]]:
+    enabled = sorted((flow for flow in flows if flow.enabled), key=address_of)
+    for _, group in groupby(enabled, key=address_of):
+        yield tuple(group)

@@ -1,0 +1,31 @@
+"""The warnings after a flow was written, for the REST API, the console and the command line."""
+
+from collections.abc import Iterable
+
+from router.flow.coverage import ALL
+from router.flow.file import address_of
+from router.flow.flex_flow import FlexFlow
+from router.flow.warning import Surroundings, Warned, of_addresses, of_flows, of_settings, sharing
+from router.store import Store
+
+
+def around_address(written: FlexFlow, store: Store, around: Surroundings) -> list[Warned]:
+    """Return the warnings about the settings, and about the enabled flows of a written flow's address.
+
+    An address that messages came to in the last 30 days, and that no flow takes any more, is one of them.
+    """
+    identities = tuple(dict.fromkeys((written.contact_identity, ALL)))
+    others = [flow for entry in store.flows.entries(written.account_sid, identities) for flow in entry.flows]
+    found = [*of_settings(around.settings), *of_flows(sharing(others, [written]), around, others=others)]
+    if store.outages.was_seen(written.account_sid, written.contact_identity):
+        found += of_addresses([address_of(written)], others)
+    return found
+
+
+def without_flow(addresses: Iterable[tuple[str, str]], account_sid: str, store: Store) -> list[Warned]:
+    """Return the warnings about addresses, of channel and identity, that lead here and that no flow takes."""
+    found = []
+    for channel, identity in addresses:
+        entries = store.flows.entries(account_sid, tuple(dict.fromkeys((identity, ALL))))
+        found += of_addresses([(channel, identity)], [flow for entry in entries for flow in entry.flows])
+    return found

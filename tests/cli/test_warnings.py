@@ -1,0 +1,150 @@
+"""What will not do what is meant is told in the same words by `flows apply`, in REST `warnings`, and by the doctor."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from router.cli.connect.record import ConnectedWebhook, Connections
+from router.twilio_api.webhooks import FIELDS
+from tests.e2e.commands import external, invoke
+from tests.valkey import ValkeyServer
+from tests.web.rest import BASE, ONE, Rest, rest_over
+
+OURS = "+15550000001"
+URL = "https://example.com/in"
+
+
+class Desk:
+    """A store, the application over it, and the commands over the same."""
+
+    def __init__(self, rest: Rest, folder: Path) -> None:
+        self.rest, self.folder = rest, folder
+
+    def cli(self, *args: str, given: str = "") -> Result:
+        """Run a command."""
+        return invoke(
+            *args,
+            given=given,
+            ROUTER_CONFIG=str(self.folder / "router.toml"),
+            ROUTER_REDIS_URL=self.rest.valkey.url,
+            ROUTER_DATA_DIR=str(self.folder / "var"),
+        )
+
+    def applied(self, file: str) -> tuple[str, list[str]]:
+        """Apply a file; return what is said, and the warnings in JSON of the same file once more."""
+        said = self.cli("flows", "apply", "-", "--account", ONE, given=file)
+        assert said.exit_code == 0, said.output + said.stderr
+        told = self.cli("flows", "apply", "-", "--account", ONE, "--json", "--dry-run", given=file)
+        return said.output, [each["warning"] for each in json.loads(told.output)["warnings"]]
+
+    def by_rest(self) -> list[str]:
+        """Write each flow again by REST; return all warnings."""
+        sids = self.rest.listed("/v1/FlexFlows")
+        replies = [self.rest.call("POST", f"/v1/FlexFlows/{sid}", {"FriendlyName": f"F {sid}"}) for sid in sids]
+        return [warning for reply in replies for warning in reply.json["warnings"]]
+
+    def doctor(self) -> list[dict[str, Any]]:
+        """Return what the doctor finds."""
+        checks: list[dict[str, Any]] = json.loads(self.cli("doctor", "--offline", "--json").output)["checks"]
+        return checks
+
+
+@contextmanager
+def _desk(valkey: ValkeyServer, folder: Path, base: str = BASE) -> Iterator[Desk]:
+    with rest_over(valkey, folder, base=base) as rest:
+        yield Desk(rest, folder)
+
+
+@pytest.fixture
+def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
+    """A desk over an empty store."""
+    with _desk(valkey, tmp_path) as made:
+        yield made
+
+
+def _speaking(*languages: str) -> str:
+    """Write a file with a flow of one address for each language, "" for the default."""
+    flows = [external(OURS, URL, **({"language": f'["{tag}"]'} if tag else {})) for tag in languages]
+    return "".join(each.replace('"To', f'"{number} To') for number, each in enumerate(flows))
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        pytest.param(external(OURS, "http://10.0.0.5/in"), "goes to 10.0.0.5, which is private", id="private target"),
+        pytest.param(_speaking("es", "en"), "without a default flow", id="languages without a default"),
+        pytest.param(_speaking("spanish", ""), "did you mean es?", id="spanish"),
+        pytest.param(external("+1500555005O", URL), "did you mean +15005550050?", id="the letter O"),
+        pytest.param(_speaking("es", "pt", ""), "and not en", id="an English sibling"),
+    ],
+)
+def test_a_warning_is_told_everywhere(desk: Desk, file: str, says: str) -> None:
+    """One text for each of them, by apply, by apply as JSON, by REST and by the doctor."""
+    said, told = desk.applied(file)
+    assert says in said
+    assert any(says in each for each in told)
+    assert any(says in each for each in desk.by_rest())
+    (check,) = [each for each in desk.doctor() if says in each["found"]]
+    assert check["state"] in {"look", "bad"}
+    assert check["advice"]
+
+
+def test_flows_that_are_well_are_told_nothing(desk: Desk) -> None:
+    """Two languages, English among them, and a default."""
+    said, told = desk.applied(_speaking("es", "en", ""))
+    assert "!" not in said.replace("! no router runs over this store", "")
+    assert (told, desk.by_rest()) == ([], [])
+    assert not [each for each in desk.doctor() if each["name"] == "flows"]
+
+
+def test_a_public_url_with_the_path_of_a_webhook_is_told_everywhere(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """No flow would get a message."""
+    says = f"the public URL {BASE}/webhooks/sms ends with the path of a webhook"
+    with _desk(valkey, tmp_path, f"{BASE}/webhooks/sms") as desk:
+        said, told = desk.applied(external(OURS, URL))
+        assert says in said
+        assert any(says in each for each in told)
+        created = desk.rest.call(
+            "POST",
+            "/v1/FlexFlows",
+            {"ChannelType": "whatsapp", "FriendlyName": "x", "ChatServiceSid": "IS" + "1" * 32, "Integration.Url": URL},
+        )
+        assert any(says in each for each in created.json["warnings"])
+        assert [each["state"] for each in desk.doctor() if says in each["found"]] == ["bad"]
+
+
+def test_an_address_that_leads_here_without_a_flow_is_told(desk: Desk) -> None:
+    """A number that was connected, by apply and doctor; one that messages came to and that a change left, by REST."""
+    (desk.folder / "var").mkdir()
+    webhook = dict.fromkeys(FIELDS["number"], "")
+    Connections(desk.folder / "var").put(
+        ConnectedWebhook(
+            kind="number",
+            sid="PN" + "1" * 32,
+            name="+15550000002",
+            account_sid=ONE,
+            base=BASE,
+            tunnel=False,
+            before=webhook,
+            ours=(webhook,),
+            holder="",
+            at=1,
+        )
+    )
+    says = "leads here, and no enabled flow takes its sms messages"
+    said, told = desk.applied(external(OURS, URL))
+    assert f"! +15550000002 {says}" in said
+    assert told == [f"+15550000002 {says}: they are unrouted"]
+    assert [each["state"] for each in desk.doctor() if f"+15550000002 {says}" in each["found"]] == ["look"]
+    desk.rest.store.outages.note_seen(ONE, [OURS], now=time.time())
+    assert desk.by_rest() == []
+    (sid,) = desk.rest.listed("/v1/FlexFlows")
+    (warning,) = desk.rest.call("POST", f"/v1/FlexFlows/{sid}", {"Enabled": "false"}).json["warnings"]
+    assert warning.startswith(f"{OURS} {says}")
+    assert says in desk.cli("flows", "disable", sid).output
