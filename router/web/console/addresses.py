@@ -9,8 +9,8 @@ from router.flow.file import export
 from router.flow.flex_flow import FIELDS, FlexFlow, address_sid, is_given, value_of
 from router.flow.parameter import CHANNEL_TYPES, INTEGRATION_TYPES
 from router.flow.warning import Surroundings
-from router.queries.flow_warnings import around_address
 from router.queries.flow_state import losing
+from router.queries.flow_warnings import around_address
 from router.sid import is_sid
 from router.web.console.desk import Desk, see, view
 from router.web.console.guard import Refused
