@@ -20,6 +20,7 @@ from tests.e2e.service import ACCOUNT
 from tests.e2e.world import Gate, World, twiml
 from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
 from tests.web.visitor import web_flow
 
 HANDLERS: Final = '[handlers]\necho = "router.demo:handle"\n'
@@ -181,6 +182,27 @@ def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable
     shows(page.frame_locator("iframe"), *before)
 
 
+def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """Something on the way holds streams back: the widget asks again and again instead. It covers a narrow window."""
+    page = new_page(viewport={"width": 360, "height": 640})
+    page.clock.install()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/chat/events", hold)
+    chat = opened(page, shop.page(address(world, shop)))
+    assert page.evaluate("document.body.inert")
+    say(chat, "one")
+    expect(chat.get_by_text("Sent")).to_be_visible()
+    wait_until(lambda: held, what="a stream is asked for")
+    page.clock.run_for(60_000)
+    shows(chat, "one", "You wrote: one")
+    chat.get_by_role("button", name="Close chat").click()
+    wait_until(lambda: not page.evaluate("document.body.inert"), what="the website can be used again")
+
+
 def test_two_tabs_are_one_chat(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
     """Two tabs show the same, over one stream, which the other takes over when a tab is closed."""
     first = new_page()
@@ -253,7 +275,7 @@ def test_a_page_of_another_site_with_the_official_options(
     world: World, shop: Shop, new_page: Callable[..., Page]
 ) -> None:
     """Where the browser stores nothing the chat works and says so; initWebchat takes the React app's options."""
-    page = new_page(viewport={"width": 360, "height": 640})
+    page = new_page()
     page.goto(shop.page("", foreign=True))
     page.wait_for_function("window.Twilio")
     colours = {"backgroundColors": {"colorBackgroundPrimary": "rgb(255, 255, 0)"}}

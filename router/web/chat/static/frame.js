@@ -16,6 +16,7 @@ let pageLang, host, place, chat, t, locale, draw, unread;
 let shown = !framed;
 let asking = false;
 let fresh = false;
+let trouble = "";
 
 const tell = (message) => host && parent.postMessage(message, host);
 const chosen = () => kept.get("language") || options.lang;
@@ -27,9 +28,9 @@ const inWords = (texts) => texts[locale] ?? texts[locale.slice(0, 2)] ?? texts.e
 
 function colour() {
   const { theme, variables } = options;
-  const light = theme?.isLight ?? (/light|dark/.test(theme) ? theme === "light" : !dark.matches);
   const set = { ...variables };
   set.accent = theme?.overrides?.backgroundColors?.colorBackgroundPrimary ?? set.accent;
+  const light = theme?.isLight ?? { light: true, dark: false }[theme] ?? !dark.matches;
   root.dataset.theme = light ? "light" : "dark";
   for (const key in set) if (set[key]) root.style.setProperty(`--${key}`, set[key]);
   const { backgroundColor } = getComputedStyle($("new"));
@@ -121,10 +122,10 @@ function changed() {
   show("download", chat.session && options.transcript?.downloadEnabled !== false);
   show("close", host);
   $("note").textContent = t(
-    place.fault ?? (!navigator.onLine ? "offline" : !chat.up ? "connecting" : kept.blocked ? "blocked" : ""),
+    place.fault ?? (trouble || (!navigator.onLine ? "offline" : !chat.up ? "connecting" : kept.blocked ? "blocked" : "")),
   );
   draw();
-  if (shown && !asking && document.hasFocus()) chat.look();
+  if (shown && !asking && !document.hidden) chat.look();
   if (unread === chat.unread) return;
   unread = chat.unread;
   const badge = unread && unread.toLocaleString(locale);
@@ -133,13 +134,18 @@ function changed() {
 
 const focus = () => (asking ? inputs()[0] : $(chat.state === "closed" ? "new" : "body")).focus();
 
+function write(text) {
+  $("body").value = text;
+  kept.set("draft", text);
+}
+
 function send(event) {
   event.preventDefault();
   const body = $("body").value.trim();
-  const long = new TextEncoder().encode(body).length > LONGEST;
-  if (long) $("note").textContent = t("long");
-  if (long || !body) return;
-  $("body").value = "";
+  if (new TextEncoder().encode(body).length > LONGEST) return tells("long");
+  if (!body) return;
+  trouble = "";
+  write("");
   chat.send(body);
 }
 
@@ -154,13 +160,21 @@ function shut() {
   $("menu").firstElementChild.focus();
 }
 
-const failed = () => ($("note").textContent = t("failed"));
+function tells(key) {
+  trouble = key;
+  changed();
+}
+
+const failed = () => tells("failed");
 
 function listen() {
   const on = (id, event, does) => $(id).addEventListener(event, does);
   on("form", "submit", begin);
   on("write", "submit", send);
-  on("body", "input", () => chat.types());
+  on("body", "input", () => {
+    kept.set("draft", $("body").value);
+    chat.types();
+  });
   on("body", "keydown", (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && send(event));
   on("older", "click", () => chat.older().catch(failed));
   on("close", "click", () => tell({ close: true }));
@@ -188,7 +202,7 @@ function listen() {
     chat.line.wake();
     changed();
   };
-  for (const event of ["online", "offline", "pageshow", "focus"]) addEventListener(event, wake);
+  for (const event of ["online", "offline", "focus"]) addEventListener(event, wake);
   document.addEventListener("visibilitychange", () => document.hidden || wake());
   dark.addEventListener("change", colour);
 }
@@ -231,7 +245,7 @@ chat = new Chat({ ...JSON.parse(start), origin: host ?? null, identity, identity
     asking = true;
     changed();
   },
-  restore: (text) => ($("body").value = text),
+  restore: write,
   restart: () => location.reload(),
 });
 colour();
@@ -240,6 +254,7 @@ $("chat").hidden = false;
 $("plain")?.remove();
 if (!place.fault) {
   listen();
+  write(kept.get("draft") ?? "");
   if (!chat.session) ask();
   changed();
   if (shown) focus();

@@ -6,7 +6,7 @@ const SILENCE = 40_000;
 const LONGEST = 30_000;
 
 /** What the router said instead of the answer; status 0: it could not be reached. */
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, message, wait = 0) {
     super(message);
     this.status = status;
@@ -192,7 +192,7 @@ export class Line {
 }
 
 /** Return a reader of an event stream: it takes pieces of text and calls back with each whole event. */
-export function parser(event) {
+function parser(event) {
   let rest = "";
   return (piece) => {
     const blocks = (rest + piece).split("\n\n");

@@ -5,6 +5,8 @@
   const listeners = {};
   let chat;
 
+  // The frame covers the page where there is no room beside it.
+  const SMALL = "(max-width: 480px), (max-height: 520px)";
   const CSS = `
     :host { all: initial; position: fixed; z-index: 2147483000; inset: auto auto 20px auto; inset-inline-end: 20px; }
     :host(.start) { inset-inline: 20px auto; }
@@ -21,7 +23,7 @@
       border-radius: var(--chat-radius, 14px); box-shadow: 0 6px 30px #0005; }
     :host(.start) iframe { inset-inline: 0 auto; }
     :host(.open) iframe { visibility: visible; }
-    @media (max-width: 480px), (max-height: 520px) {
+    @media ${SMALL} {
       :host iframe { position: fixed; inset: 0 !important; width: 100%; height: 100%; border: 0; border-radius: 0; }
       :host(.open) button { visibility: hidden; }
     }`;
@@ -92,6 +94,7 @@
       focus = !quietly;
       host.classList.add("open");
       draw();
+      document.body.inert = matchMedia(SMALL).matches;
       if (focus) frame.focus();
       say({ type: "open", focus });
       emit("open");
@@ -102,6 +105,7 @@
       const inside = root.activeElement === frame;
       host.classList.remove("open");
       draw();
+      document.body.inert = false;
       if (inside) button.focus();
       say({ type: "close" });
       note("sessionStorage", noted, "closed");
@@ -133,11 +137,11 @@
     button.append(svg, badge);
     root.append(button);
     host.className = options.position ?? "";
-    document.body.append(host);
+    document.documentElement.append(host);
     draw();
     if (note("localStorage", noted)) load();
     if (options.openAfter && !note("sessionStorage", noted)) {
-      setTimeout(() => touched || open(true), options.openAfter * 1000);
+      setTimeout(() => touched || matchMedia(SMALL).matches || open(true), options.openAfter * 1000);
     }
     return { open, close, isOpen, host };
   }
@@ -163,11 +167,7 @@
     close: () => chat?.close(),
     isOpen: () => Boolean(chat?.isOpen()),
     on: (name, listener) => (listeners[name] ??= []).push(listener),
-    off: (name, listener) => (listeners[name] = listeners[name]?.filter((other) => other !== listener)),
   };
   window.Twilio = { ...window.Twilio, initWebchat };
-  if (script.dataset.address) {
-    const begin = () => chat || initWebchat();
-    document.body ? begin() : addEventListener("DOMContentLoaded", begin);
-  }
+  if (script.dataset.address) initWebchat();
 })();
