@@ -26,6 +26,8 @@ PROXY: Final = "https://proxy.twilio.com"
 
 # Seconds before what was written without an answer is looked for: TaskRouter does not say how far its lists lag.
 LOOK_AFTER: Final = 5.0
+# The part of an attempt's time in which requests are begun.
+_PART: Final = 0.8
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
 PRECONDITION: Final = 412
@@ -186,6 +188,6 @@ def _named(url: str) -> str:
 
 
 def deadline(attempt: Attempt, started: float) -> None:
-    """Raise when an attempt has less than a second left: nothing more is begun then."""
-    if time.monotonic() - started > attempt.seconds - 1.0:
+    """Raise when most of an attempt's time is over: nothing more is begun then."""
+    if time.monotonic() - started > _PART * attempt.seconds:
         raise AttemptError(Failure.REFUSED, "Twilio is slow: the attempt's time ended between two requests")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from tests.twilio.wire import Answered, Record, problem
 
@@ -32,6 +33,8 @@ class Conversations:
         self.interactions: list[Record] = []
         self.studio: list[tuple[str, str]] = []
         self.on_interaction: Callable[[str, str], None] = lambda _, __: None
+        self.studio_flows: dict[str, set[str]] = {}
+        self.auto_creation: dict[str, bool] = {}
         self.services: set[str] = {"IS" + "0e" * 16, "IS" + "1" * 32}
         self._made = 0
 
@@ -77,6 +80,8 @@ class Conversations:
         """Answer a request, None for one of another product; a GET's query is its form."""
         if path == "/v1/Interactions" and method == "POST":
             return self._interact(form)
+        if setup := self._setup(path):
+            return setup
         matched = _PATH.fullmatch(path)
         if matched is None:
             return None
@@ -94,6 +99,24 @@ class Conversations:
             return self._one(method, conversation, form)
         part = {"Participants": self._participants, "Webhooks": self._webhooks, "Messages": self._messages}[more[1]]
         return part(method, conversation, form, headers)
+
+    def _setup(self, path: str) -> Answered | None:
+        """Answer for what stands around Conversations: services, Studio flows, addresses."""
+        kind, _, name = unquote(path).rpartition("/")
+        if kind == "/v1/Services" and name.startswith("IS"):
+            return (200, {"sid": name}, {}) if name in self.services else _missing(path)
+        if kind == "/v2/Flows":
+            transitions = [
+                {"event": each, "next": "a" if each in self.studio_flows.get(name, ()) else None}
+                for each in ("incomingMessage", "incomingCall", "incomingConversationMessage", "incomingRequest")
+            ]
+            states = [{"type": "trigger", "name": "Trigger", "transitions": transitions}]
+            record = {"sid": name, "status": "published", "definition": {"states": states}}
+            return (200, record, {}) if name in self.studio_flows else _missing(path)
+        if kind == "/v1/Configuration/Addresses" and name in self.auto_creation:
+            creation = {"enabled": self.auto_creation[name], "type": "default"}
+            return 200, {"sid": "IG" + "1" * 32, "address": name, "auto_creation": creation}, {}
+        return None
 
     def _one(self, method: str, conversation: dict[str, Any], form: Mapping[str, str]) -> Answered:
         if method == "DELETE":

@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 from router.cli.connect.probe import answers
-from router.cli.doctor import here, outside
+from router.cli.doctor import here, outside, resources
 from router.cli.here import open_store
 from router.cli.options import Moment, json_option
 from router.cli.output import clean, console, print_json
@@ -117,6 +117,8 @@ def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bo
     else:
         for account in settings.accounts:
             yield from outside.twilio(settings, account, store)
+            if store:
+                yield from resources.flows(settings, account, store)
     if store:
         yield from outside.targets(settings, store)
 

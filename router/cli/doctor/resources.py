@@ -1,0 +1,162 @@
+"""What the flows of tasks, Conversations and migrations name at Twilio: whether it is there, and fits."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message, Raw
+from router.queries.checks import Check
+from router.queries.deliveries import attempt_of
+from router.settings import Account, Settings
+from router.store import Store
+from router.store.deliveries import Delivery
+from router.twilio_api.client import TwilioError
+from router.twilio_api.resources import CONVERSATION_TRIGGER, Resources
+
+# Flows that are looked into, at most: each takes some requests.
+_FLOWS: Final = 50
+_READ: Final = 10_000
+# Messages of a flow that are compared with their Conversations, of the newest so many of the account.
+_COMPARED: Final = 3
+_MESSAGES: Final = 2_000
+_MESSAGES_SECONDS: Final = 7 * 86_400
+# Characters of a message that is compared.
+_TELLING: Final = 12
+# Webhooks that a Conversation may have.
+_WEBHOOKS: Final = 5
+_NOT_FOUND: Final = 404
+_CONVERSATION: Final = re.compile(r"\bCH[0-9a-fA-F]{32}\b")
+
+
+def flows(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
+    """Look at what the enabled flows of an account name at Twilio, and at what became of their messages there."""
+    api, seen = Resources(given, account), 0
+    for number, flow in enumerate(opened.flows.walk(account.sid)):
+        if number >= _READ or seen >= _FLOWS:
+            yield Check("resources", "skipped", f"further flows of {account.sid}: the first {seen} were looked into")
+            return
+        kind = flow.integration.type
+        if not flow.enabled or (kind not in {"task", "conversation"} and not flow.migrate_to):
+            continue
+        seen += 1
+        found = list(_of_flow(flow, account, api, opened))
+        yield from found
+        if not found:
+            yield Check("resources", "good", f"{_name(flow)}: all that it names is there")
+
+
+def _of_flow(flow: FlexFlow, account: Account, api: Resources, opened: Store) -> Iterator[Check]:
+    kind, what = flow.integration.type, flow.integration
+    if kind == "task":
+        yield from _needs(flow, f"workspace {what.workspace_sid}", lambda: api.workspace(what.workspace_sid))
+        where = f"workflow {what.workflow_sid} of {what.workspace_sid}"
+        yield from _needs(flow, where, lambda: api.workflow(what.workspace_sid, what.workflow_sid))
+    elif kind == "conversation":
+        yield from _conversation(flow, api, opened)
+    elif flow.migrate_to and kind == "proxy":
+        service = what.proxy_service_sid or account.proxy_service_sid or ""
+        for check in _needs(flow, f"the sessions of Proxy service {service}", lambda: api.proxy_service(service)):
+            yield Check(check.name, check.state, f"{check.found}: no contact moves", check.advice)
+
+
+def _conversation(flow: FlexFlow, api: Resources, opened: Store) -> Iterator[Check]:
+    what, service = flow.integration, flow.chat_service_sid
+    if service:
+        yield from _needs(flow, f"chat service {service}", lambda: api.chat_service(service))
+    if what.flow_sid:
+        yield from _studio(flow, api)
+    if workspace := _workspace(flow):
+        yield from _needs(flow, f"workspace {workspace} of Integration.Interaction", lambda: api.workspace(workspace))
+    if flow.contact_identity != "*" and not flow.contact_identity.startswith("MG"):
+        yield from _auto_creation(flow, api)
+    for delivery, sid in _handed_over(flow, opened):
+        yield from _compared(flow, delivery, sid, api)
+
+
+def _needs(flow: FlexFlow, what: str, read: Callable[[], object]) -> Iterator[Check]:
+    """Read a resource that the flow cannot do without."""
+    try:
+        read()
+    except TwilioError as error:
+        if error.status == _NOT_FOUND:
+            advice = "compare the SID with the Console: it was deleted, or it is of another account"
+            yield Check("resources", "bad", f"{_name(flow)}: there is no {what} in {flow.account_sid}", advice)
+        elif error.unauthorized:
+            advice = "the account's auth token has to be the current one, and the account active"
+            yield Check("resources", "bad", f"{_name(flow)}: no right to read {what}: {error}", advice)
+        else:
+            yield Check("resources", "look", f"{_name(flow)}: {what} could not be read: {error}", "try again later")
+
+
+def _studio(flow: FlexFlow, api: Resources) -> Iterator[Check]:
+    sid, triggers = flow.integration.flow_sid, set[str]()
+    missing = list(_needs(flow, f"Studio flow {sid}", lambda: triggers.update(api.triggers(sid))))
+    yield from missing
+    if not missing and CONVERSATION_TRIGGER not in triggers:
+        advice = "connect the trigger “Incoming Conversation” of the Studio flow with a widget, and publish it"
+        found = (
+            f"{_name(flow)}: {sid} does nothing for a Conversation, only for {', '.join(sorted(triggers)) or 'none'}"
+        )
+        yield Check("resources", "bad", found, advice)
+
+
+def _auto_creation(flow: FlexFlow, api: Resources) -> Iterator[Check]:
+    try:
+        if api.auto_creates(flow.contact_identity):
+            advice = "turn auto-creation of the address off at Twilio, or let the number's webhook not lead here"
+            found = f"{_name(flow)}: Twilio makes a Conversation for each contact by itself, and so does the router"
+            yield Check("resources", "bad", found, advice)
+    except TwilioError as error:
+        if error.status != _NOT_FOUND:  # an address without a configuration
+            yield Check("resources", "skipped", f"{_name(flow)}: auto-creation: {error}")
+
+
+def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> Iterator[Check]:
+    """Compare a message that was handed over with its Conversation: whether it is there once."""
+    message = Message.parse(Raw.unpack(delivery.raw).fields())
+    try:
+        found = api.messages(flow.chat_service_sid, sid)
+        webhooks = api.webhooks(flow.chat_service_sid, sid)
+    except TwilioError as error:
+        if error.status != _NOT_FOUND:  # deleted since
+            yield Check("resources", "look", f"{_name(flow)}: {sid} could not be read: {error}", "try again later")
+        return
+    added = any(each.router_id == delivery.message_sid for each in found)
+    captured = any(each.author == message.from_ and each.body == message.body and not each.router_id for each in found)
+    if added and captured:
+        advice = "Twilio captures: set Capture to auto, and look who else adds messages to this Conversation"
+        yield Check("resources", "bad", f"{_name(flow)}: {delivery.message_sid} is in {sid} twice", advice)
+    elif not added and not captured:
+        advice = "the account does not capture messages, or the Conversation has many newer ones: set Capture to never"
+        yield Check("resources", "bad", f"{_name(flow)}: {delivery.message_sid} is not in {sid}", advice)
+    if webhooks >= _WEBHOOKS:
+        advice = "Twilio allows five for one Conversation: no other can be added"
+        yield Check("resources", "look", f"{_name(flow)}: {sid} has {webhooks} webhooks", advice)
+
+
+def _handed_over(flow: FlexFlow, opened: Store) -> Iterator[tuple[Delivery, str]]:
+    """Return the newest messages of a flow that went to a Conversation, each with its SID."""
+    since, found = int((time.time() - _MESSAGES_SECONDS) * 1000), 0
+    for number, delivery in enumerate(opened.deliveries.newest(flow.account_sid, after=since)):
+        if number >= _MESSAGES or found >= _COMPARED:
+            return
+        if delivery.flow_sid != flow.sid or delivery.state != "delivered" or not (delivery.raw and delivery.history):
+            continue
+        sid = _CONVERSATION.search(attempt_of(delivery.history[-1])["reason"] or "")
+        # A short one, as "ok", may be said several times.
+        if sid and len(Message.parse(Raw.unpack(delivery.raw).fields()).body) >= _TELLING:
+            found += 1
+            yield delivery, sid[0]
+
+
+def _workspace(flow: FlexFlow) -> str:
+    """Return the workspace that the flow's Interactions are routed in, "" when it names none."""
+    routing = json.loads(flow.integration.interaction or "{}").get("properties")
+    return str(routing.get("workspace_sid") or "") if isinstance(routing, dict) else ""
+
+
+def _name(flow: FlexFlow) -> str:
+    return f"{flow.sid} “{flow.friendly_name}”"

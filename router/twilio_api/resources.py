@@ -1,0 +1,84 @@
+"""What flows of tasks and Conversations name at Twilio: whether the account has it, and how it is set up.
+
+https://www.twilio.com/docs/taskrouter/api, https://www.twilio.com/docs/conversations-classic/api and
+https://www.twilio.com/docs/studio/rest-api/v2/flow
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router.twilio_api.client import Rest
+
+_NEWEST: Final = 50
+# The event of a Studio flow's trigger that a Conversation's webhook causes.
+CONVERSATION_TRIGGER: Final = "incomingConversationMessage"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message of a Conversation; `router_id` is the SID of the message that the router added as this one."""
+
+    author: str = field(repr=False)
+    body: str = field(repr=False)
+    router_id: str
+
+
+class Resources(Rest):
+    """The resources of an account. Every method raises `TwilioError` when the account has no such resource."""
+
+    def workspace(self, sid: str) -> None:
+        """Read a TaskRouter workspace."""
+        with self.errors():
+            self.client.taskrouter.v1.workspaces(sid).fetch()
+
+    def workflow(self, workspace: str, sid: str) -> None:
+        """Read a workflow of a workspace."""
+        with self.errors():
+            self.client.taskrouter.v1.workspaces(workspace).workflows(sid).fetch()
+
+    def chat_service(self, sid: str) -> None:
+        """Read a chat service of Conversations."""
+        with self.errors():
+            self.client.conversations.v1.services(sid).fetch()
+
+    def proxy_service(self, sid: str) -> None:
+        """Read a Proxy service."""
+        with self.errors():
+            self.client.proxy.v1.services(sid).fetch()
+
+    def triggers(self, sid: str) -> set[str]:
+        """Return the events that a Studio flow's trigger leads on."""
+        with self.errors():
+            states: list[Any] = self.client.studio.v2.flows(sid).fetch().definition["states"]
+            trigger: dict[str, Any] = next((each for each in states if each["type"] == "trigger"), {"transitions": []})
+            return {str(each["event"]) for each in trigger["transitions"] if each.get("next")}
+
+    def auto_creates(self, address: str) -> bool:
+        """Say whether Twilio makes Conversations for an address by itself."""
+        with self.errors():
+            found = self.client.conversations.v1.address_configurations(address).fetch()
+            return bool((found.auto_creation or {}).get("enabled"))
+
+    def webhooks(self, service: str, sid: str) -> int:
+        """Count the webhooks of a Conversation."""
+        with self.errors():
+            return len(self._conversation(service, sid).webhooks.list())
+
+    def messages(self, service: str, sid: str) -> list[Said]:
+        """Return the newest messages of a Conversation."""
+        with self.errors():
+            found = self._conversation(service, sid).messages.list(order="desc", limit=_NEWEST)
+            return [Said(str(each.author), str(each.body or ""), _router_id(each.attributes)) for each in found]
+
+    def _conversation(self, service: str, sid: str) -> Any:
+        api = self.client.conversations.v1
+        return (api.services(service) if service else api).conversations(sid)
+
+
+def _router_id(attributes: Any) -> str:
+    try:
+        found = json.loads(attributes or "{}")
+    except ValueError:
+        return ""
+    return str(found.get("routerMessageId") or "") if isinstance(found, dict) else ""

@@ -1,0 +1,165 @@
+"""What `router doctor` says of tasks, Conversations and migrations, against a local Twilio."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from router.cli.doctor.resources import flows
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import FORM, Raw, conversation_id
+from router.queries.checks import Check
+from router.settings import Settings
+from router.store import Store, connect
+from router.store.lanes import Room, Settlement, new_token
+from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, TOKEN, flow, settings
+from tests.twilio.local import LocalTwilio
+from tests.twilio.wire import problem
+from tests.valkey import ValkeyServer
+
+WORKSPACE, WORKFLOW, SERVICE = "WS" + "1" * 32, "WW" + "2" * 32, "KS" + "3" * 32
+THEIRS, OURS, SID = "+15551230001", "+15551230002", "SM" + "5" * 32
+BODY = "I ordered two, and one came"
+
+
+@dataclass
+class Clinic:
+    """A store, a Twilio, and the doctor."""
+
+    twilio: LocalTwilio
+    store: Store
+    made: Settings
+
+    def asked(self, *written: FlexFlow) -> list[Check]:
+        """Write flows and return the findings."""
+        self.store.flows.put_all([(each, None) for each in written])
+        return list(flows(self.made, self.made.accounts[0], self.store))
+
+    def deliver(self, to: FlexFlow, note: str) -> None:
+        """Let a message have been delivered with a note."""
+        fields = {"AccountSid": ACCOUNT_SID, "MessageSid": SID, "From": THEIRS, "To": OURS, "Body": BODY}
+        raw = Raw("POST", FORM, urlencode(fields).encode()).pack()
+        self.store.lanes.accept(
+            token=new_token(), account_sid=ACCOUNT_SID, message_sid=SID, disposition="queue", lease=False, versions=(),
+            lane=conversation_id(ACCOUNT_SID, "sms", OURS, THEIRS), facts={"raw": raw, "why": "", "flow": to.sid},
+        )  # fmt: skip
+        (lease,) = self.store.lanes.claim(ACCOUNT_SID[-1], Room(1)).leases
+        settled = Settlement("delivered", history=f"1 delivered 200 0.1 {note}")
+        self.store.lanes.settle(lease, settled, next_token="")
+
+
+@pytest.fixture
+def clinic(valkey: ValkeyServer) -> Iterator[Clinic]:
+    """A Twilio with everything that the flows name."""
+    with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
+        twilio.tasks.workspaces[WORKSPACE] = {WORKFLOW}
+        twilio.conversations.studio_flows[STUDIO_SID] = {"incomingConversationMessage"}
+        made = settings(ROUTER_REDIS_URL=valkey.url, ROUTER_TWILIO_API_URL=twilio.url)
+        store = connect(made)
+        yield Clinic(twilio, store, made)
+        store.close()
+
+
+def to_task(**more: Any) -> FlexFlow:
+    """Make a flow to the workspace."""
+    return flow("task", **{"workspace_sid": WORKSPACE, "workflow_sid": WORKFLOW} | more)
+
+
+def to_conversation(**more: Any) -> FlexFlow:
+    """Make a flow to the Studio flow, with an Interaction in the workspace."""
+    routing = f'{{"properties": {{"workspace_sid": "{WORKSPACE}"}}}}'
+    return flow("conversation", **{"flow_sid": STUDIO_SID, "interaction": routing} | more)
+
+
+@pytest.mark.parametrize("to", [to_task(), to_conversation()], ids=["task", "conversation"])
+def test_what_is_there_is_good(clinic: Clinic, to: FlexFlow) -> None:
+    """Workspace, workflow, chat service, Studio flow and its trigger: one good line for the flow."""
+    (check,) = clinic.asked(to)
+    assert (check.state, check.found.endswith("all that it names is there")) == ("good", True)
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [
+        (to_task(workspace_sid="WS" + "9" * 32), "no workspace WS999"),
+        (to_task(workflow_sid="WW" + "9" * 32), "no workflow WW999"),
+        (to_conversation(flow_sid="FW" + "9" * 32), "no Studio flow FW999"),
+        (to_conversation(interaction='{"properties": {"workspace_sid": "WS9"}}'), "no workspace WS9 of"),
+        (replace(to_conversation(), chat_service_sid="IS" + "9" * 32), "no chat service IS999"),
+    ],
+)
+def test_what_is_not_of_the_account_is_told(clinic: Clinic, to: FlexFlow, says: str) -> None:
+    """A SID that was deleted, or is of another account, is named, before a message finds out."""
+    found = [check for check in clinic.asked(to) if says in check.found]
+    assert [check.state for check in found] == ["bad"]
+    assert "another account" in found[0].advice
+
+
+def test_a_studio_flow_for_another_trigger_is_told(clinic: Clinic) -> None:
+    """A flow made for Proxy or a number's webhook does nothing for a Conversation."""
+    clinic.twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
+    (check,) = clinic.asked(to_conversation())
+    assert (check.state, "only for incomingMessage" in check.found) == ("bad", True)
+
+
+def test_auto_creation_at_the_same_address_is_told(clinic: Clinic) -> None:
+    """Twilio and the router would both make a Conversation; switched off, or without a configuration, it is good."""
+    clinic.twilio.conversations.auto_creation["+15551230002"] = True
+    assert "by itself, and so does the router" in clinic.asked(to_conversation())[0].found
+    clinic.twilio.conversations.auto_creation["+15551230002"] = False
+    (check,) = clinic.asked()
+    assert check.state == "good"
+
+
+def test_credentials_without_rights_are_told(clinic: Clinic) -> None:
+    """403 is said with what could not be read, and no message is needed for that."""
+    clinic.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Workspaces" else None
+    (check,) = [each for each in clinic.asked(to_task()) if each.state != "good"]
+    assert (check.state, f"no right to read workspace {WORKSPACE}" in check.found) == ("bad", True)
+
+
+def test_a_proxy_service_that_cannot_be_read_moves_nobody(clinic: Clinic) -> None:
+    """The old flow of a migration: its sessions have to be known."""
+    old = replace(flow("proxy", proxy_service_sid=SERVICE), migrate_to="FO" + "8" * 32)
+    (check,) = clinic.asked(old)
+    assert (check.state, check.found.endswith("no contact moves")) == ("bad", True)
+    clinic.twilio.sessions.services.add(SERVICE)
+    (check,) = clinic.asked()
+    assert check.state == "good"
+
+
+@pytest.mark.parametrize(
+    ("captured", "added", "says"),
+    [(True, False, ""), (False, True, ""), (True, True, "is in CH.* twice"), (False, False, "is not in CH")],
+)
+def test_a_message_is_compared_with_its_conversation(clinic: Clinic, captured: bool, added: bool, says: str) -> None:
+    """The doctor says whether the account captures messages of bound pairs, and which Capture it needs."""
+    to = to_conversation()
+    conversation = clinic.twilio.conversations.make(THEIRS, OURS)
+    if captured:
+        clinic.twilio.conversations.receive(THEIRS, OURS, BODY)
+    if added:
+        form = {"Author": THEIRS, "Body": BODY, "Attributes": f'{{"routerMessageId": "{SID}"}}'}
+        clinic.twilio.conversations._say(conversation, form, webhooks=False)
+    clinic.store.flows.put(to)
+    clinic.deliver(to, f"captured by {conversation['sid']}")
+    (check,) = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
+    if says:
+        assert check.state == "bad"
+        assert "set Capture to" in check.advice
+    else:
+        assert check.state == "good"
+
+
+def test_five_webhooks_are_told(clinic: Clinic) -> None:
+    """A Conversation with all the webhooks that Twilio allows is worth a look."""
+    to = to_conversation()
+    conversation = clinic.twilio.conversations.make(THEIRS, OURS)
+    clinic.twilio.conversations.receive(THEIRS, OURS, BODY)
+    conversation["webhooks"] += [{"sid": f"WH{n:032x}", "target": "webhook"} for n in range(5)]
+    clinic.store.flows.put(to)
+    clinic.deliver(to, f"captured by {conversation['sid']}")
+    (check,) = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
+    assert (check.state, "has 5 webhooks" in check.found) == ("look", True)
