@@ -10,6 +10,8 @@ from bench.server import PROJECT, Server, Servers
 from bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN
 
 _RIVALS: Final = Path(__file__).parent / "rivals"
+# What a rival would run in; the rest of the configuration is the router's.
+_STOCK_WORKER: Final = "--worker-class=gevent"
 _NODE_MODULES: Final = PROJECT / "tests" / "node" / "node_modules"
 
 
@@ -23,14 +25,15 @@ def start_router(servers: Servers, store_url: str, workers: int) -> Server:
     return servers.start("router", _gunicorn(PROJECT, "wsgi:app"), _environ(store_url, workers))
 
 
-def start_bare(servers: Servers, store_url: str, workers: int) -> Server:
-    """Start a Flask view that only parses the form, under the router's own gunicorn configuration."""
-    return servers.start("bare", _gunicorn(_RIVALS, "bare:app"), _environ(store_url, workers))
+def start_bare(servers: Servers, store_url: str, workers: int, *, our_worker: bool = False) -> Server:
+    """Start a Flask view that only parses the form, in gunicorn's own gevent worker or in the router's."""
+    command = _gunicorn(_RIVALS, "bare:app", *(() if our_worker else (_STOCK_WORKER,)))
+    return servers.start("bare-ours" if our_worker else "bare", command, _environ(store_url, workers))
 
 
 def start_plain(servers: Servers, store_url: str, workers: int) -> Server:
-    """Start plain Flask, which verifies, looks up and forwards, under the router's own gunicorn configuration."""
-    return servers.start("plain", _gunicorn(_RIVALS, "plain:app"), _environ(store_url, workers))
+    """Start plain Flask, which verifies, looks up and forwards, in gunicorn's own gevent worker."""
+    return servers.start("plain", _gunicorn(_RIVALS, "plain:app", _STOCK_WORKER), _environ(store_url, workers))
 
 
 def start_express(servers: Servers, target: Server, workers: int) -> Server | None:
@@ -64,9 +67,9 @@ def target_url(target: Server) -> str:
     return f"http://127.0.0.1:{target.port}/inbound"
 
 
-def _gunicorn(path: Path, application: str) -> list[str | Path]:
+def _gunicorn(path: Path, application: str, *options: str) -> list[str | Path]:
     config = PROJECT / "config" / "gunicorn.conf.py"
-    return [sys.executable, "-m", "gunicorn", f"--config={config}", f"--pythonpath={path}", application]
+    return [sys.executable, "-m", "gunicorn", f"--config={config}", f"--pythonpath={path}", *options, application]
 
 
 def _environ(store_url: str, workers: int) -> Mapping[str, str]:

@@ -9,11 +9,14 @@ _TINY = ("--rounds=1", "--seconds=0.2", "--connections=4", "--flows=20", "--queu
 _EVERY_FIGURE = {
     "intake": {
         "bare Flask",
+        "bare Flask, our worker",
         "intake",
         "bare Flask: processor time",
+        "bare Flask, our worker: processor time",
         "intake: processor time",
         "kept busy by others",
         "intake / bare Flask",
+        "intake / bare Flask, our worker",
         "p50 at half load",
         "p99 at half load",
     },
