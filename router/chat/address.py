@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.flow.flex_flow import FlexFlow, address_sid, own_address
-from router.message.address import WEB
+from router.message.channel import WEB
 from router.settings import Settings
 from router.sid import is_sid
 from router.store import Store

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from router.cli.connect.webhook import to_paste
 from router.cli.run.demo import is_made_up_password
 from router.cli.running import base_url
+from router.message.channel import webhook_paths
 from router.settings import Settings
 
 
@@ -33,7 +34,7 @@ def banner(settings: Settings, start: Start) -> str:
     url, typed = base_url(settings), _typed()
     sids = ", ".join(each.sid for each in settings.accounts)
     facts = [
-        ("Listening", f"{url}   (webhooks at {url}/webhooks/sms, …/whatsapp, …/facebook, …/rcs)"),
+        ("Listening", f"{url}   (webhooks at {url}{webhook_paths()})"),
         ("Account", f"{sids}{'   (made up, for this data directory)' * start.made_up}"),
         # The token of a real account is its owner's secret; the one that was made up has to be said somewhere.
         *[("Auth token", settings.accounts[0].auth_tokens[0])] * start.made_up,

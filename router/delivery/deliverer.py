@@ -22,7 +22,7 @@ from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message.address import WEB
+from router.message.channel import WEB
 from router.message.twiml import NOT_TWIML, Answer, NotTwiml, Said, Twiml, said_of, twiml_of
 from router.settings import LEASE_MARGIN, Settings
 from router.store import Store

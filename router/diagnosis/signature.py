@@ -13,12 +13,12 @@ from typing import Final
 from router.diagnosis.candidate import TABLE, Case
 from router.diagnosis.deviation import Finding
 from router.diagnosis.refused import Refused
-from router.message.address import CHANNELS
+from router.message.channel import ANY, WEBHOOKS
 from router.message.signature import matches
 from router.settings import Account
 
 _MISSED: Final = 404
-_WEBHOOK: Final = re.compile(rf"(?P<prefix>/.+)/webhooks/(?:{'|'.join((*CHANNELS, 'message'))})/?")
+_WEBHOOK: Final = re.compile(rf"(?P<prefix>/.+)/webhooks/(?:{'|'.join((*WEBHOOKS, ANY))})/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _missed(refused: Refused) -> Finding:
             f"let the proxy take {prefix} away and set ROUTER_PUBLIC_URL to the base that ends in {prefix}, as "
             f"it is at Twilio; or write the webhook at Twilio as {base}{path.removeprefix(prefix)}",
         )
-    names = ", ".join((*CHANNELS, "message"))
+    names = ", ".join((*WEBHOOKS, ANY))
     return Finding(
         "path",
         f"the router has no webhook at {path}",

@@ -14,22 +14,10 @@ from typing import Any, Final
 from router.errors import InvalidFlow
 from router.flow.flex_flow import FlexFlow, address_sid, from_parameters, to_resource
 from router.flow.kind import Choice, Kind
-from router.message.address import WEB
+from router.message.channel import ALL, WEB
 
-# Twilio's type to our channel type; we have three that Twilio has not for flows, which are custom channels.
-_CHANNELS: Final = {
-    "sms": "sms",
-    "whatsapp": "whatsapp",
-    "messenger": "facebook",
-    "rcs": "rcs",
-    "chat": "web",
-    "gbm": "custom",
-    "email": "custom",
-    "apple": "custom",
-    "line": "line",
-    "custom": "custom",
-}
-_TYPES: Final = {"facebook": "messenger", "web": "chat"}
+# Twilio's type to our channel.
+_CHANNELS: Final = {type_: name for name, each in ALL.items() for type_ in each.types}
 TYPE: Final = Choice(tuple(_CHANNELS))
 _INTEGRATIONS: Final = {"webhook": "external", "studio": "studio"}
 _CREATION_TYPES: Final = {integration: creation for creation, integration in _INTEGRATIONS.items()}
@@ -61,7 +49,7 @@ def type_of(flow: FlexFlow) -> str:
     """Return the type of the address that a flow belongs to, in Twilio's word for address configurations."""
     if flow.channel_type == "custom":
         return str(flow.extra.get("type", "custom"))
-    return _TYPES.get(flow.channel_type, flow.channel_type)
+    return ALL[flow.channel_type].types[0]
 
 
 def channel_of_type(type_: str) -> str:

@@ -25,7 +25,8 @@ from router.flow.parameter import (
     default_retry_policy,
 )
 from router.flow.web_chat import WebChat
-from router.message.address import WEB, canonical, channel_of
+from router.message.address import canonical, channel_of
+from router.message.channel import WEB
 from router.sid import is_sid
 from router.url import origin
 

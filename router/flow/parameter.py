@@ -22,9 +22,9 @@ from router.flow.kind import (
     Words,
 )
 from router.flow.web_chat import FormFields, Origins, Tag, Texts
-from router.message.address import CHANNELS, WEB
+from router.message.channel import CHANNELS, WEB
 
-CHANNEL_TYPES: Final = (WEB, *CHANNELS)
+CHANNEL_TYPES: Final = CHANNELS
 INTEGRATION_TYPES: Final = ("studio", "external", "task", "proxy", "handler", "conversation")
 RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
 RESPONSES: Final = ("accept", "relay", "redirect")

@@ -14,6 +14,7 @@ from typing import Any, Final
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.rest import CONVERSATIONS, FLEX, NOT_FOUND, TASKROUTER, Reply, Rest, RestError, deadline
 from router.message.address import canonical
+from router.message.channel import ALL
 from router.message.inbound import Message
 from router.sid import is_sid
 
@@ -25,8 +26,6 @@ _CLOSED_LEAST: Final = 10
 _APART: Final = 120.0
 # A header without which Twilio calls no webhook and starts no Studio flow for a message that was made by REST.
 _WITH_WEBHOOKS: Final = "X-Twilio-Webhook-Enabled: true"
-# Flex's words for channels; https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions
-_CHANNELS: Final = {"facebook": "messenger"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,8 @@ class Steps:
         """Ask Flex for an Interaction of the Conversation; return its SID."""
         channel = self.attempt.message.channel
         given = {
-            "type": _CHANNELS.get(channel, channel),
+            # https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions
+            "type": ALL[channel].prefix or channel,
             "initiated_by": "customer",
             "properties": {"media_channel_sid": sid},
         }

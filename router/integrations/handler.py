@@ -11,7 +11,7 @@ from router.handling.frame import Kind, Reply
 from router.handling.pool import Pool
 from router.handling.process import LostError, NoChildError
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message.inbound import mask
+from router.message.masking import mask
 from router.message.twiml import TRACEBACK, Answer, Said
 from router.settings import Account, HandlerSetting
 

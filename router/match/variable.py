@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from router.message.channel import CHANNELS
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -29,7 +31,7 @@ class Variable:
 
 _NOON: Final = datetime(2026, 3, 4, 12, tzinfo=UTC)
 _TABLE: Final = (
-    Variable("channel", "string", "`sms`, `whatsapp`, `facebook`, `rcs`, `line` or `custom`", ("sms", "whatsapp")),
+    Variable("channel", "string", f"`{'`, `'.join(CHANNELS[:-1])}` or `{CHANNELS[-1]}`", ("sms", "whatsapp")),
     Variable("body", "string", "the text of the message", ("Hello", ""), content=True),
     Variable("from", "string", "the customer's address, as `+15558675310`", ("+15558675310", "whatsapp:+15558675310")),
     Variable("to", "string", "the address that the customer wrote to", ("+15017122661", "whatsapp:+15017122661")),

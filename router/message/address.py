@@ -1,9 +1,4 @@
-"""Addresses: the channel, the canonical form, and the masked form for logs.
-
-`web` is a website's chat: its messages come through the visitor's API, not through a webhook of Twilio's.
-
-A new channel begins with `CHANNELS`. It is also named in flow/address_configuration.py, match/variable.py,
-cli/send/inbound.py and the example flows (demo/flows.toml, config/flows.toml).
+"""Addresses: their channel, and their canonical form.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
@@ -12,20 +7,16 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from router.message.channel import ALL, WEB
 from router.sid import is_sid
 
-# The channels that Twilio's webhooks have.
-CHANNELS: Final = ("sms", "whatsapp", "facebook", "rcs", "line", "custom")
-WEB: Final = "web"
-
-_PREFIXES: Final = {"whatsapp": "whatsapp", "facebook": "messenger", "rcs": "rcs", "line": "line", WEB: "web"}
+_PREFIXES: Final = {name: each.prefix for name, each in ALL.items() if each.prefix}
 _CHANNEL_OF_PREFIX: Final = {prefix: channel for channel, prefix in _PREFIXES.items()}
 _PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9.+-]*):(.*)", re.DOTALL)  # the scheme of a URI, RFC 3986 section 3.1
 _WRITTEN_NUMBER = re.compile(r"\+?[0-9][0-9 ().\-]*")
 _PUNCTUATION = str.maketrans("", "", " ().-")
 _WHATSAPP_ID = re.compile(r"[0-9]+")
 _LONG_NUMBER = re.compile(r"[1-9][0-9]{8,14}")
-_MASKED_IN_THE_MIDDLE: Final = 10  # characters; shorter, and five of them would give it away
 
 
 def channel_of(address: str) -> str:
@@ -69,12 +60,3 @@ def _number(text: str, without_plus: re.Pattern[str]) -> str:
         return text
     number = text.translate(_PUNCTUATION)
     return f"+{number}" if without_plus.fullmatch(number) else number
-
-
-def mask(address: str) -> str:
-    """Write an address for a log: its channel's prefix, and of the rest at most three characters and the last two."""
-    prefix, _, rest = address.strip().partition(":")
-    if prefix.lower() not in _CHANNEL_OF_PREFIX:  # an unknown prefix may be personal data
-        prefix, rest = "", address.strip()
-    shown = f"{rest[:3]}•••{rest[-2:]}" if len(rest) >= _MASKED_IN_THE_MIDDLE else f"{rest[:1]}•••"
-    return f"{prefix.lower()}:{shown}" if prefix else shown

@@ -13,10 +13,12 @@ from typing import Final, Self
 from urllib.parse import unquote
 
 from router.errors import NotAMessage
-from router.message.address import WEB, canonical, channel_of, mask
+from router.message.address import canonical, channel_of
+from router.message.channel import WEB
+from router.message.masking import mask
 from router.sid import is_sid
 
-__all__ = ["FORM", "MAX_FIELDS", "Media", "Message", "Raw", "conversation_id", "is_status_callback", "mask"]
+__all__ = ["FORM", "MAX_FIELDS", "Media", "Message", "Raw", "conversation_id", "is_status_callback"]
 
 MAX_FIELDS: Final = 500
 FORM: Final = "application/x-www-form-urlencoded"

@@ -12,7 +12,8 @@ from werkzeug.datastructures import MultiDict
 from router.errors import FlowConflict, InvalidFlow
 from router.flow.address_configuration import ONCE, TYPE, channel_of_type, from_form, to_address, type_of
 from router.flow.flex_flow import FlexFlow
-from router.message.address import WEB, canonical, channel_of
+from router.message.address import canonical, channel_of
+from router.message.channel import WEB
 from router.settings import Account, Settings
 from router.sid import is_sid, new_sid
 from router.store import Store

@@ -13,8 +13,9 @@ from router.delivery.deliverer import Deliverer
 from router.delivery.intake import Arrival, Intake, Taken, within_budget
 from router.errors import NotAMessage, StoreUnavailable
 from router.integrations import Integrations
-from router.message.address import CHANNELS, WEB
-from router.message.inbound import Message, Raw, is_status_callback, mask
+from router.message.channel import ANY, WEB, WEBHOOKS
+from router.message.inbound import Message, Raw, is_status_callback
+from router.message.masking import mask
 from router.message.owner import owners
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
 from router.message.twiml import EMPTY_TWIML
@@ -26,7 +27,7 @@ from router.web.recorder import Recorder
 from router.web.request import Received, Refusal, receive
 
 # The last part of a webhook's path: a channel, or `message` for any.
-PATHS: Final = frozenset((*CHANNELS, "message"))
+PATHS: Final = frozenset((*WEBHOOKS, ANY))
 _MISSED: Final = "no webhook at this path"
 
 

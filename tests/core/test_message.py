@@ -7,8 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.errors import NotAMessage
-from router.message.address import CHANNELS, canonical, channel_of, mask
+from router.message.address import canonical, channel_of
+from router.message.channel import WEBHOOKS
 from router.message.inbound import FORM, MAX_FIELDS, Media, Message, Raw, conversation_id, is_status_callback
+from router.message.masking import mask
 from tests.core.samples import AC, CONVERSATIONS_EVENT, MG, SAMPLES, SM, SMS, STATUS_CALLBACK, Sample
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -20,7 +22,7 @@ addresses = st.one_of(
     ),
     texts,
 )
-channels = st.sampled_from(CHANNELS)
+channels = st.sampled_from(WEBHOOKS)
 
 
 # --- Raw: the request as it came

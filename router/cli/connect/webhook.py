@@ -6,6 +6,7 @@ from typing import Final
 
 from router.cli.connect.record import ConnectedWebhook
 from router.cli.output import clean
+from router.message.channel import ALL, ANY, WEBHOOKS
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
 # Twilio itself tries once more, and only when it could not connect. A restart, or a store that is away, is answered 5xx
@@ -18,13 +19,8 @@ _PATHS: Final[dict[Kind, str]] = {
     "sender": "/webhooks/whatsapp",
     "service": "/webhooks/message",  # WhatsApp and RCS senders may be in a service too
 }
-_CHANNELS: Final = {
-    "SMS": "sms",
-    "WhatsApp": "whatsapp",
-    "Messenger": "facebook",
-    "RCS": "rcs",
-    "any of them": "message",
-}
+# What people call a channel, and its webhook.
+_CHANNELS: Final = {ALL[name].title: name for name in WEBHOOKS} | {"any of them": ANY}
 _CREDENTIALS: Final = re.compile(r"://[^/?#@\s]*@")
 _A_ROUTERS: Final = re.compile(r"https?://[^/]+.*/webhooks/(sms|whatsapp|message)")
 

@@ -14,25 +14,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from router.cli.send.signing import Fields
+from router.message.channel import ALL, WEBHOOKS
 
-# The customer who writes unless another is named; numbers of the kind that is reserved for fiction.
-CUSTOMERS: Final = {
-    "sms": "+14155550100",
-    "whatsapp": "whatsapp:+14155550100",
-    "facebook": "messenger:4915550123456789",
-    "rcs": "rcs:+14155550100",
-    "line": "line:U4af4980629",
-    "custom": "apple:urn:mbid:AQAAY0100",
-}
-# The address they write to when no flow says one: Twilio's magic test number, its WhatsApp sandbox, made-up ids.
-ADDRESSES: Final = {
-    "sms": "+15005550006",
-    "whatsapp": "whatsapp:+14155238886",
-    "facebook": "messenger:104925788412345",
-    "rcs": "rcs:demo_agent",
-    "line": "line:Ub1234567",
-    "custom": "apple:0a1b2c3d",
-}
+# The customer who writes unless another is named, and the address they write to when no flow says one.
+CUSTOMERS: Final = {name: ALL[name].customer for name in WEBHOOKS}
+ADDRESSES: Final = {name: ALL[name].ours for name in WEBHOOKS}
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _TRAILING_NUMBER = re.compile(r"\d+$")
 # GSM 03.38: https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding

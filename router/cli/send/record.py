@@ -15,7 +15,7 @@ from router.cli.send.redaction import KEPT, Redaction
 from router.cli.send.traffic import Recorded, Writer
 from router.cli.stop import Stop
 from router.errors import RouterError, StoreUnavailable
-from router.message.address import CHANNELS
+from router.message.channel import WEBHOOKS
 from router.message.inbound import Message, Raw
 from router.queries.arrivals import Arrivals
 from router.queries.deliveries import Wanted
@@ -32,7 +32,7 @@ _USUAL: Final = 100_000
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @since_option
 @click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
-@click.option("--channel", type=click.Choice(CHANNELS), help="Only messages of this channel.")
+@click.option("--channel", type=click.Choice(WEBHOOKS), help="Only messages of this channel.")
 @click.option("--from", "from_", default="", help="Only those of this customer.")
 @click.option("--to", default="", help="Only those to this address.")
 @click.option(

@@ -12,6 +12,7 @@ from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
 from router.cli.send.signing import TAMPERS
 from router.cli.send.twilio_view import ERRORS, view_of
 from router.flow.flex_flow import FlexFlow
+from router.message.channel import webhook_paths
 from router.queries.deliveries import not_twiml
 from router.store.deliveries import Delivery
 
@@ -27,7 +28,7 @@ _SPECIAL: Final = (
 _WHY: Final = {
     400: "the parameters are not those of an inbound message on this channel",
     403: "the signature was not accepted: another auth token than the router's, or another URL than it knows",
-    404: "no such webhook; the router's are /webhooks/sms, …/whatsapp, …/facebook, …/rcs and …/message",
+    404: f"no such webhook; the router's are {webhook_paths()}",
     503: "the message could not be kept safe; Twilio would now call the fallback URL",
 }
 

@@ -14,7 +14,7 @@ from string import Template
 from types import MappingProxyType
 from typing import Final
 
-from router.message.address import CHANNELS
+from router.message.channel import WEBHOOKS
 
 _RICH: Final = ("whatsapp", "facebook", "rcs")
 _MG: Final = "MG00112233445566778899aabbccddeeff"
@@ -36,7 +36,7 @@ class Shape:
 
     name: str
     help: str
-    channels: tuple[str, ...] = CHANNELS
+    channels: tuple[str, ...] = WEBHOOKS
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     body: str | None = None
     media: str = ""

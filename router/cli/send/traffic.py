@@ -3,7 +3,7 @@
 A line is an object:
 
     at          when it was accepted: ISO 8601, UTC, with milliseconds
-    channel     sms, whatsapp, facebook, rcs, line or custom
+    channel     as in the path of the webhook: sms, whatsapp, …
     method      POST or GET
     parameters  the webhook's parameters in their order, decoded; a name that came several times has a list
     redacted    true when they are not those of a customer any more; left out otherwise

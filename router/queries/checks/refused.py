@@ -14,7 +14,8 @@ from router.diagnosis.deviation import Finding
 from router.diagnosis.refused import Refused
 from router.diagnosis.signature import diagnose
 from router.message.address import canonical, channel_of
-from router.message.inbound import Message, Raw, mask
+from router.message.inbound import Message, Raw
+from router.message.masking import mask
 from router.printable import ago, clean
 from router.queries.checks import Check
 from router.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
-from router.message.address import CHANNELS
+from router.message.channel import CHANNELS
 from router.message.inbound import Message, Raw
 from router.queries.control import Done, cancel, hold, hurry, release
 from router.queries.deliveries import STATES, Wanted, attempt_of, describe, replay, target_said, waiting_for

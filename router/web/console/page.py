@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Response, g, request
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from router.message.address import mask
+from router.message.masking import mask
 from router.printable import ago, clean
 from router.web.console import static
 from router.web.console.desk import View, link

@@ -1,0 +1,73 @@
+"""The channels: everything about them that is a name or a sample. A new channel is a row here.
+
+What is special about one channel's messages is where it is used: the form of an address in message/address.py, the
+parameters of a simulated webhook in cli/send/inbound.py and shape.py. The example flows name one flow for each channel
+(demo/flows.toml, config/flows.toml).
+
+https://www.twilio.com/docs/messaging/guides/webhook-request
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel.
+
+    Args:
+        name: as in `ChannelType` and in the path of the webhook.
+        title: as people know it.
+        prefix: of its addresses, without the colon; "" for telephone numbers.
+        types: its types in Twilio's Conversations address configuration; the first is written, all are read.
+        customer: a made-up customer's address; numbers are of the kind that is reserved for fiction.
+        ours: a made-up address of a business: Twilio's magic test number, its WhatsApp sandbox.
+        webhook: Twilio calls a webhook for its messages; a website's chat comes through the visitor's API instead.
+    """
+
+    name: str
+    title: str
+    prefix: str
+    types: tuple[str, ...]
+    customer: str
+    ours: str
+    webhook: bool = True
+
+
+_TABLE: Final = (
+    Channel("web", "Web chat", "web", ("chat",), "web:ana", "web:shop", webhook=False),
+    Channel("sms", "SMS", "", ("sms",), "+14155550100", "+15005550006"),
+    Channel("whatsapp", "WhatsApp", "whatsapp", ("whatsapp",), "whatsapp:+14155550100", "whatsapp:+14155238886"),
+    Channel(
+        "facebook",
+        "Messenger",
+        "messenger",
+        ("messenger",),
+        "messenger:4915550123456789",
+        "messenger:104925788412345",
+    ),
+    Channel("rcs", "RCS", "rcs", ("rcs",), "rcs:+14155550100", "rcs:demo_agent"),
+    Channel("line", "LINE", "line", ("line",), "line:U4af4980629", "line:Ub1234567"),
+    # Whatever has another prefix; Twilio names three of them.
+    Channel(
+        "custom",
+        "Custom",
+        "",
+        ("custom", "gbm", "email", "apple"),
+        "apple:urn:mbid:AQAAY0100",
+        "apple:0a1b2c3d",
+    ),
+)
+ALL: Final = {each.name: each for each in _TABLE}
+WEB: Final = "web"
+# The names of all channels, and of those that have a webhook.
+CHANNELS: Final = tuple(ALL)
+WEBHOOKS: Final = tuple(each.name for each in _TABLE if each.webhook)
+# What asserts no channel, in the path of a webhook: /webhooks/message.
+ANY: Final = "message"
+
+
+def webhook_paths() -> str:
+    """Name the paths of the webhooks, for a sentence: `/webhooks/sms, …/whatsapp, … and …/message`."""
+    first, *others = WEBHOOKS
+    return f"/webhooks/{first}, {', '.join(f'…/{each}' for each in others)} and …/{ANY}"

@@ -1,0 +1,17 @@
+"""How addresses are masked where others than their owner see them: in logs, in the console, by the doctor."""
+
+from typing import Final
+
+from router.message.channel import ALL
+
+_PREFIXES: Final = frozenset(each.prefix for each in ALL.values() if each.prefix)
+_IN_THE_MIDDLE: Final = 10  # characters; five of a shorter address would give it away
+
+
+def mask(address: str) -> str:
+    """Mask an address: its channel's prefix, and of the rest at most three characters and the last two."""
+    prefix, _, rest = address.strip().partition(":")
+    if prefix.lower() not in _PREFIXES:  # an unknown prefix may be personal data
+        prefix, rest = "", address.strip()
+    shown = f"{rest[:3]}•••{rest[-2:]}" if len(rest) >= _IN_THE_MIDDLE else f"{rest[:1]}•••"
+    return f"{prefix.lower()}:{shown}" if prefix else shown
