@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
@@ -70,24 +70,35 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Participant:
+    """One who takes part beside the visitor: an agent, or a bot. `read` is an index, -1 for none."""
+
+    sid: str
+    identity: str = field(repr=False)
+    attributes: str = field(repr=False, default="{}")
+    read: int = -1
+    read_at: int = 0
+    created: int = 0
+    updated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Chat:
     """The record of a chat. Dates are in ms since 1970; texts that were not given are ""."""
 
     account_sid: str
     sid: str
     state: str
-    flow_sid: str
-    address: str
-    identity: str = field(repr=False)
-    participant_sid: str
+    flow_sid: str = ""
+    address: str = ""
+    identity: str = field(repr=False, default="")
+    participant_sid: str = ""
     pinned: bool = False
     friendly_name: str = field(repr=False, default="")
     customer_name: str = field(repr=False, default="")
     unique_name: str = ""
     attributes: str = field(repr=False, default="{}")
     participant_attributes: str = field(repr=False, default="{}")
-    participants: str = field(repr=False, default="")
-    webhooks: str = ""
     pre_engagement_data: str = field(repr=False, default="")
     post_engagement_data: str = field(repr=False, default="")
     chat_service_sid: str = ""
@@ -105,13 +116,15 @@ class Chat:
     read_agent: int = -1
     read_visitor_at: int = 0
     read_agent_at: int = 0
+    participants: tuple[Participant, ...] = ()
 
     def keep_ms(self, retention_ms: int) -> int:
         """Return how long it is kept from now on; 0 for as long as it is open."""
         return 0 if self.lasting and self.state != "closed" else retention_ms
 
 
-_OWN: Final = ("account_sid", "sid")
+_OWN: Final = ("account_sid", "sid", "participants")
+_PARTICIPANT: Final = "participant "  # and its SID: a field of the record for each
 _NUMBERS: Final = frozenset(name for name, each in Chat.__dataclass_fields__.items() if each.type in {int, "int"})
 _FLAGS: Final = frozenset(name for name, each in Chat.__dataclass_fields__.items() if each.type in {bool, "bool"})
 
@@ -252,6 +265,22 @@ class Chats:
             ).decode()
         )
 
+    def put_participant(self, chat: Chat, participant: Participant, event: Mapping[str, Any] | None = None) -> str:
+        """Write a participant; return as `change`."""
+        written = json.dumps(asdict(participant), ensure_ascii=False)
+        return self.change(chat, {_PARTICIPANT + participant.sid: written}, event=event, active=False)
+
+    def remove_participant(self, chat: Chat, sid: str) -> str:
+        """Remove a participant; the visitor, whose tokens count no more, or another one; return as `change`."""
+        if sid == chat.participant_sid:
+            return self.change(chat, {"participant_sid": ""}, revoke=True, active=False)
+        return self.change(chat, {_PARTICIPANT + sid: ""}, active=False)
+
+    def erase(self, chat: Chat) -> bool:
+        """Erase a chat with its messages; return whether it was there. Its streams end."""
+        keys = [*self._keys(chat), AccountKeys(chat.account_sid).chat_identities + digest(chat.identity)]
+        return bool(self._client.script("chat_erase", keys, [chat.sid], writes=True))
+
     def tell(self, chat: Chat, event: Mapping[str, Any]) -> None:
         """Tell the chat's open streams of something that is not kept."""
         self._client.call(
@@ -283,12 +312,16 @@ def _chat(account_sid: str, sid: str, reply: Sequence[bytes]) -> Chat | None:
     if not reply:
         return None
     values: dict[str, Any] = {}
+    participants = []
     for name, value in zip(reply[::2], reply[1::2], strict=True):
         key, text = name.decode(), value.decode()
-        if key in _NUMBERS:
+        if key.startswith(_PARTICIPANT):
+            participants.append(Participant(**json.loads(text)))
+        elif key in _NUMBERS:
             values[key] = int(text)
         elif key in _FLAGS:
             values[key] = text == "1"
         elif key in Chat.__slots__:
             values[key] = text
-    return Chat(account_sid, sid, **values)
+    ordered = tuple(sorted(participants, key=lambda each: (each.created, each.sid)))
+    return Chat(account_sid, sid, participants=ordered, **values)

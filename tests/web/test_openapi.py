@@ -11,6 +11,7 @@ from router.web.openapi import OPERATIONS, document
 from tests.e2e.service import ACCOUNT, BASE
 from tests.e2e.world import Reply, World
 from tests.valkey import ValkeyServer
+from tests.web import openapi_chat
 from tests.web.accounts import CONFIG
 
 IS, FW = "IS" + "1" * 32, "FW" + "1" * 32
@@ -178,6 +179,7 @@ CASES: Final[dict[tuple[str, int], Case]] = {
     ("eraseContact", 204): lambda w: w.rest("DELETE", f"{CONTACTS}/{contact(w).json['identity']}"),
     ("eraseContact", 404): lambda w: w.rest("DELETE", f"{CONTACTS}/{w.address()}"),
     ("eraseContact", 409): waiting_message,
+    **openapi_chat.CASES,
     ("describe", 200): lambda w: w.send("GET", "/v1/openapi.json", b"", {}),
     ("live", 200): lambda w: w.send("GET", "/healthz", b"", {}),
     ("ready", 200): lambda w: w.send("GET", "/readyz", b"", {}),
@@ -221,13 +223,18 @@ def asked(world: World, name: str, **more: str) -> Reply:
     """Send the shortest request of an operation, with a form where it takes one."""
     method, path, _ = operations()[name]
     nobodys = {"FlexFlowSid": f"FO{NOBODY}", "MessageSid": f"SM{NOBODY}", "Address": f"IG{NOBODY}", "Identity": "+1555"}
+    nobodys |= {"ConversationSid": f"CH{NOBODY}", "ParticipantSid": f"MB{NOBODY}", "WebhookSid": f"WH{NOBODY}"}
+    nobodys["ChatServiceSid"] = IS
     form = {"Language": "es"} if name == "updateContact" else sendable(world)
     return world.rest(method, path.format(**nobodys), form if method == "POST" else None, **more)
 
 
 def sendable(world: World) -> dict[str, str]:
     """Write a form that has what any resource requires: each passes over what it does not know."""
-    return flow(world) | QUEUED | {"Type": "sms", "Address": world.address(), "From": "+15551", "To": "+15552"}
+    chat = {"AddressSid": f"IG{NOBODY}", "FlexFlowSid": f"FO{NOBODY}", "Identity": "ada"}
+    chat |= {"CustomerFriendlyName": "Ada", "ChatFriendlyName": "Chat"}
+    sms = {"Type": "sms", "Address": world.address(), "From": "+15551", "To": "+15552"}
+    return flow(world) | QUEUED | sms | chat
 
 
 # -- what the document promises ---------------------------------------------------------------------------------------
@@ -261,7 +268,7 @@ def test_every_resource_is_described(world: World) -> None:
         (method, "/".join("{}" if part.startswith("<") else part for part in rule.rule.split("/")))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.rule.startswith("/v1/") or rule.rule in health
+        if rule.rule.startswith(("/v1/", "/v2/")) or rule.rule in health
     }
     described = {
         (method, "/".join("{}" if part.startswith("{") else part for part in path.split("/")))
@@ -312,7 +319,9 @@ def test_another_sites_page_is_refused_as_documented(world: World, name: str) ->
 def test_a_form_that_is_too_large_is_refused_as_documented(world: World, name: str) -> None:
     """More than 512 KiB: 413."""
     _, path, _ = GUARDED[name]
-    places = {"FlexFlowSid": made(world).rpartition("/")[2], "MessageSid": unrouted(world).rpartition("/")[2]}
+    places = {"FlexFlowSid": made(world).rpartition("/")[2]} | openapi_chat.places(world)
+    if "Conversations" not in path:
+        places["MessageSid"] = unrouted(world).rpartition("/")[2]
     target = path.format(**places, Address=f"IG{places['FlexFlowSid'][2:]}", Identity=world.address())
     reply = world.rest("POST", target, {"Body": "x" * 513 * 1024})
     assert reply.status == 413

@@ -5,7 +5,7 @@
 -- KEYS 1 chat   hash   2 its messages   list   3 chats   zset   4 chat_names   hash
 -- ARGV 1 ms that the chat is kept, 0 for as long as it is open   2 the event for streams, JSON, '' for none
 --      3 whether tokens are revoked: 0 | 1   4 whether this is an activity: 0 | 1
---      5… field value …, among them the new `state` and `unique_name`, '' for none
+--      5… field value …, '' for none, among them the new `state` and `unique_name`
 --
 -- Returns changed | gone | closed (a closed chat is opened no more) | taken (the unique name)
 local chat = KEYS[1]
@@ -22,7 +22,9 @@ if name and name ~= (c[2] or '') then
   if c[2] and c[2] ~= '' and redis.call('HGET', KEYS[4], c[2]) == id then redis.call('HDEL', KEYS[4], c[2]) end
   if name ~= '' then redis.call('HSET', KEYS[4], name, id) end
 end
-if #ARGV > 4 then redis.call('HSET', chat, unpack(ARGV, 5)) end
+for n = 5, #ARGV, 2 do
+  if ARGV[n + 1] == '' then redis.call('HDEL', chat, ARGV[n]) else redis.call('HSET', chat, ARGV[n], ARGV[n + 1]) end
+end
 if ARGV[3] == '1' then redis.call('HINCRBY', chat, 'epoch', 1) end
 if ARGV[4] == '1' then chat_keep(chat, KEYS[2], KEYS[3], tonumber(ARGV[1])) end
 local says_again = given.state and given.state == c[1]

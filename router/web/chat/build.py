@@ -1,4 +1,4 @@
-"""Puts the visitor's API and the pages together."""
+"""Puts web chat together: the visitor's API, the pages, and the resources for programs."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,8 @@ from router.store import Store
 from router.web.chat import pages, visitor
 from router.web.chat.guard import Guard
 from router.web.chat.visitor import VisitorApi
+from router.web.conversations import conversations, messages, participants, web_chats
+from router.web.conversations.finding import Finder
 
 
 def blueprints(
@@ -29,13 +31,22 @@ def blueprints(
         streams: the open ones.
         safe: raises StoreUnavailable where the store would not keep a message that arrived at this monotonic time.
     """
+    sending = Sending(store, intake, safe)
+    finder = Finder(settings, store)
     api = VisitorApi(
         settings=settings,
         store=store,
         addresses=Addresses(settings, store),
         guard=Guard(Tokens(store.chats.keys), store),
         limits=Limits(store.chats),
-        sending=Sending(store, intake, safe),
+        sending=sending,
         streams=streams,
     )
-    return visitor.blueprint(api), pages.blueprint(api)
+    return (
+        visitor.blueprint(api),
+        pages.blueprint(api),
+        web_chats.blueprint(finder),
+        conversations.blueprint(finder),
+        messages.blueprint(finder, sending),
+        participants.blueprint(finder),
+    )

@@ -1,7 +1,5 @@
 """The OpenAPI 3.1 document of the REST resources, at `/v1/openapi.json`: https://spec.openapis.org/oas/v3.1.1.html."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -10,7 +8,9 @@ from flask import Blueprint, Response, request
 from router.flow.address_configuration import TYPE
 from router.queries.deliveries import STATES
 from router.settings import Settings
+from router.web.openapi import chat
 from router.web.openapi.kind import FLAG, TEXT, Schema, one_of, ref, sid
+from router.web.openapi.operation import Operation, paged
 from router.web.openapi.schema import SCHEMAS
 from router.web.paging import json_response
 from router.web.public import public_bases
@@ -34,34 +34,6 @@ _MEANINGS: Final = {
 _GUARDED: Final = (401, 403, 429, 503)  # errors of every resource that requires credentials
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path.
-
-    Args:
-        name: its `operationId`.
-        summary: what it does.
-        answers: the status of success, and the name of its schema, or its media type, or "" for no body.
-        errors: the statuses of its own errors; those of every guarded resource are added.
-        query: the parameters of its query.
-        form: the name of its form's schema, "" for none.
-        guarded: whether it requires credentials, and answers with Twilio's errors.
-    """
-
-    name: str
-    summary: str
-    answers: tuple[int, str]
-    errors: tuple[int, ...] = ()
-    query: dict[str, Schema] = field(default_factory=dict)
-    form: str = ""
-    guarded: bool = True
-
-
-def _paged(filters: Mapping[str, Schema] | None = None, *, most: int = 1000) -> dict[str, Schema]:
-    size = {"type": "integer", "minimum": 1, "maximum": most, "default": 50}
-    return dict(filters or {}) | {"PageSize": size, "Page": {"type": "integer", "minimum": 0}, "PageToken": TEXT}
-
-
 _DELIVERY_FILTERS: Final[dict[str, Schema]] = {
     "Status": one_of(STATES),
     "Held": FLAG,
@@ -82,7 +54,7 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     "/v1/FlexFlows": {
         "get": Operation(
             "listFlexFlows", "List Flex Flows, the newest first", (200, "FlexFlowPage"), (400,),
-            query=_paged({"FriendlyName": TEXT}),
+            query=paged({"FriendlyName": TEXT}),
         ),
         "post": Operation(
             "createFlexFlow", "Create a Flex Flow", (201, "FlexFlowWritten"), (400, 409), form="FlexFlowCreate"
@@ -98,13 +70,13 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     "/v1/FlexFlows/{FlexFlowSid}/Changes": {
         "get": Operation(
             "listChanges", "List what was done to a Flex Flow, the newest first", (200, "ChangePage"), (400, 404),
-            query=_paged(),
+            query=paged(),
         ),
     },
     "/v1/Configuration/Addresses": {
         "get": Operation(
             "listAddresses", "List addresses, the newest first", (200, "AddressConfigurationPage"), (400,),
-            query=_paged({"Type": one_of(TYPE.values)}, most=50),
+            query=paged({"Type": one_of(TYPE.values)}, most=50),
         ),
         "post": Operation(
             "createAddress", "Configure an address", (201, "AddressConfiguration"), (400, 409),
@@ -122,7 +94,7 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     "/v1/Deliveries": {
         "get": Operation(
             "listDeliveries", "List messages and what became of them, the newest first", (200, "DeliveryPage"), (400,),
-            query=_paged(_DELIVERY_FILTERS),
+            query=paged(_DELIVERY_FILTERS),
         ),
     },
     "/v1/Deliveries/{MessageSid}": {
@@ -148,6 +120,7 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
             (404, 409),
         ),
     },
+    **chat.OPERATIONS,
     "/v1/openapi.json": {
         "get": Operation("describe", "This document", (200, _JSON), guarded=False),
     },
@@ -187,7 +160,7 @@ def document(base: str) -> dict[str, Any]:
         "security": [{"basic": []}],
         "paths": {path: _path(path, methods) for path, methods in OPERATIONS.items()},
         "components": {
-            "schemas": dict(SCHEMAS),
+            "schemas": dict(SCHEMAS) | dict(chat.SCHEMAS),
             "securitySchemes": {
                 "basic": {
                     "type": "http",
@@ -202,7 +175,7 @@ def document(base: str) -> dict[str, Any]:
 def _path(path: str, methods: dict[str, Operation]) -> dict[str, Any]:
     places = [
         {"name": name, "in": "path", "required": True, "schema": schema}
-        for name, schema in _PLACES.items()
+        for name, schema in (chat.PLACES | _PLACES).items()
         if f"{{{name}}}" in path
     ]
     operations = {method: _operation(operation) for method, operation in methods.items()}

@@ -61,6 +61,23 @@ def exactly(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = (),
     return shape | more
 
 
+def page(key: str, item: str) -> Schema:
+    """Return the schema of a page of a list; `key` is where its items are, `item` their schema's name."""
+    link = or_null(URL)
+    meta = exactly(
+        {
+            "page": COUNT,
+            "page_size": COUNT,
+            "first_page_url": URL,
+            "previous_page_url": link,
+            "url": URL,
+            "next_page_url": link,
+            "key": {"const": key},
+        }
+    )
+    return exactly({"meta": meta, key: {"type": "array", "items": ref(item)}})
+
+
 def taken(kind: Kind) -> Schema:
     """Return the schema of a value of this kind in a form."""
     match kind:

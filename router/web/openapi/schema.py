@@ -24,7 +24,7 @@ from router.web.openapi.kind import (
     exactly,
     one_of,
     or_null,
-    ref,
+    page,
     shown,
     sid,
     taken,
@@ -266,22 +266,6 @@ _ERROR: Final = exactly(
 )
 
 
-def _page(key: str, item: str) -> Schema:
-    link = or_null(URL)
-    meta = exactly(
-        {
-            "page": COUNT,
-            "page_size": COUNT,
-            "first_page_url": URL,
-            "previous_page_url": link,
-            "url": URL,
-            "next_page_url": link,
-            "key": {"const": key},
-        }
-    )
-    return exactly({"meta": meta, key: {"type": "array", "items": ref(item)}})
-
-
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "FlexFlow": _flow(),
     "FlexFlowWritten": _flow(
@@ -290,16 +274,16 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "FlexFlowCreate": _flow_form(new=True),
     "FlexFlowUpdate": _flow_form(new=False),
-    "FlexFlowPage": _page("flex_flows", "FlexFlow"),
+    "FlexFlowPage": page("flex_flows", "FlexFlow"),
     "Change": _CHANGE,
-    "ChangePage": _page("changes", "Change"),
+    "ChangePage": page("changes", "Change"),
     "AddressConfiguration": _address(),
     "AddressConfigurationCreate": _address_form(new=True),
     "AddressConfigurationUpdate": _address_form(new=False),
-    "AddressConfigurationPage": _page("address_configurations", "AddressConfiguration"),
+    "AddressConfigurationPage": page("address_configurations", "AddressConfiguration"),
     "Delivery": _DELIVERY,
     "DeliveryUpdate": _DELIVERY_FORM,
-    "DeliveryPage": _page("deliveries", "Delivery"),
+    "DeliveryPage": page("deliveries", "Delivery"),
     "Route": _ROUTE,
     "RouteCreate": _ROUTE_FORM,
     "Contact": _CONTACT,

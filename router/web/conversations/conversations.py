@@ -1,0 +1,183 @@
+"""`/v1/Conversations`, and the same under `/v1/Services/{IS…}`: the chats that live here.
+
+https://www.twilio.com/docs/conversations/api/conversation-resource
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from router.chat.resource import conversation, participant_conversation, participants, seconds
+from router.sid import new_sid
+from router.store.chats import Chat
+from router.web.conversations.finding import Asked, Finder, now_ms, read_attributes, read_text
+from router.web.errors import ApiError, invalid
+from router.web.form import read_form
+from router.web.paging import json_response, no_content, page_body, read_page, seal, unseal
+
+PAGE_MOST: Final = 100
+_STATES: Final = ("active", "inactive", "closed")
+_ONCE: Final = ("FriendlyName", "UniqueName", "Attributes", "State", "Timers.Inactive", "Timers.Closed")
+PREFIXES: Final = ("/v1", "/v1/Services/<service>")
+
+
+def add_rule(blueprint: Blueprint, rule: str, method: str, view: Callable[..., Response]) -> None:
+    """Route a view of Conversations at both of its places; it gets the service, "" for none."""
+    for prefix in PREFIXES:
+        defaults = {} if "<service>" in prefix else {"service": ""}
+        name = f"{method} {prefix}{rule}".replace(".", "")
+        blueprint.add_url_rule(f"{prefix}{rule}", name, view, methods=[method], defaults=defaults)
+
+
+def blueprint(finder: Finder) -> Blueprint:
+    """Make the routes of Conversations."""
+    conversations = Blueprint("conversations", __name__)
+
+    def page(service: str) -> Response:
+        return json_response(_page(finder, finder.asked(service)))
+
+    def create(service: str) -> Response:
+        asked = finder.asked(service)
+        return json_response(conversation(_create(finder, asked), asked.base), 201)
+
+    def fetch(service: str, name: str) -> Response:
+        asked = finder.asked(service)
+        return json_response(conversation(finder.chat(asked, name), asked.base))
+
+    def update(service: str, name: str) -> Response:
+        asked = finder.asked(service)
+        changed = _change(finder, finder.chat(asked, name))
+        return json_response(conversation(changed, asked.base))
+
+    def delete(service: str, name: str) -> Response:
+        finder.store.chats.erase(finder.chat(finder.asked(service), name))
+        return no_content()
+
+    def of_participant(service: str) -> Response:
+        return json_response(_of_participant(finder, finder.asked(service)))
+
+    add_rule(conversations, "/Conversations", "GET", page)
+    add_rule(conversations, "/Conversations", "POST", create)
+    add_rule(conversations, "/Conversations/<name>", "GET", fetch)
+    add_rule(conversations, "/Conversations/<name>", "POST", update)
+    add_rule(conversations, "/Conversations/<name>", "DELETE", delete)
+    add_rule(conversations, "/ParticipantConversations", "GET", of_participant)
+    return conversations
+
+
+def _create(finder: Finder, asked: Asked) -> Chat:
+    """Create a chat that has no visitor: agents and bots may write into it."""
+    now = now_ms()
+    chat = Chat(
+        account_sid=asked.account.sid,
+        sid=new_sid("CH"),
+        chat_service_sid=asked.service,
+        created=now,
+        updated=now,
+        **({"state": "active"} | _values(read_form(request, _ONCE))),
+    )
+    what, sid = finder.store.chats.begin(chat)
+    if what == "taken":
+        raise _taken(chat.unique_name, sid)
+    return _again(finder, chat)
+
+
+def _change(finder: Finder, chat: Chat) -> Chat:
+    values = _values(read_form(request, _ONCE))
+    if values.get("state") == "closed" and chat.state != "closed":
+        values["closed_by"] = "agent"
+    said = finder.store.chats.change(chat, values, event={"event": "state"} if "state" in values else None)
+    if said == "taken":
+        raise _taken(str(values["unique_name"]), "another chat")
+    if said == "closed":
+        raise ApiError(400, 50438, "State: a closed chat is opened no more; begin another one")
+    return _again(finder, chat)
+
+
+def _again(finder: Finder, chat: Chat) -> Chat:
+    """Read a chat as it is after a change."""
+    return finder.store.chats.get(chat.account_sid, chat.sid) or chat
+
+
+def _taken(name: str, sid: str) -> ApiError:
+    return ApiError(409, 50353, f"UniqueName: {name!r} is the name of {sid}, which is open")
+
+
+def _values(form: Any) -> dict[str, Any]:
+    """Read what a conversation may be created with, or changed."""
+    values: dict[str, Any] = {}
+    for name, field in (("FriendlyName", "friendly_name"), ("UniqueName", "unique_name")):
+        if name in form:
+            values[field] = read_text(form, name)
+    if (attributes := read_attributes(form)) is not None:
+        values["attributes"] = attributes
+    if state := form.get("State", ""):
+        if state not in _STATES:
+            raise invalid("State", f"{state[:40]!r} is not one of {', '.join(_STATES)}")
+        values["state"] = state
+    for name, field in (("Timers.Inactive", "timer_inactive"), ("Timers.Closed", "timer_closed")):
+        if name in form:
+            values[field] = _duration(form, name)
+    if "timer_closed" in values:
+        values["idle"] = seconds(values["timer_closed"]) * 1000 if values["timer_closed"] else 0
+    return values
+
+
+def _duration(form: Any, name: str) -> str:
+    text: str = form[name]
+    try:
+        if text and seconds(text) < 60:  # noqa: PLR2004 - a minute
+            raise invalid(name, "is at least a minute, PT1M")
+    except ValueError as error:
+        raise invalid(name, str(error)) from None
+    return text
+
+
+def _page(finder: Finder, asked: Asked) -> dict[str, Any]:
+    wanted, state = read_page(request.args, most=PAGE_MOST, cut=True), request.args.get("State", "")
+    if state and state not in _STATES:
+        raise invalid("State", f"{state[:40]!r} is not one of {', '.join(_STATES)}")
+    scope = f"Conversations {asked.account.sid} {asked.service} {state}"
+    cursor = unseal(asked.account, scope, wanted.token)
+    found = []
+    for at, chat in finder.store.chats.newest(asked.account.sid, before=float(cursor) if cursor else None):
+        if finder.is_of(asked, chat) and state in ("", chat.state):
+            found.append((at, chat))
+        if len(found) > wanted.size:
+            break
+    shown = found[: wanted.size]
+    return page_body(
+        "conversations",
+        [conversation(chat, asked.base) for _, chat in shown],
+        wanted,
+        url=f"{asked.base}/Conversations",
+        filters={"State": state} if state else {},
+        next_token=seal(asked.account, scope, f"{shown[-1][0]:.0f}") if len(found) > len(shown) else "",
+        previous_token="",
+    )
+
+
+def _of_participant(finder: Finder, asked: Asked) -> dict[str, Any]:
+    identity = request.args.get("Identity", "")
+    wanted = read_page(request.args, most=PAGE_MOST, cut=True)
+    found = [
+        (chat, each)
+        for chat in finder.store.chats.of_identity(asked.account.sid, identity)
+        if finder.is_of(asked, chat)
+        for each in participants(chat)
+        if each.identity == identity
+    ]
+    if not identity:
+        raise invalid("Identity", "is required; an Address has no web chats")
+    start = wanted.number * wanted.size
+    shown = found[start : start + wanted.size]
+    return page_body(
+        "conversations",
+        [participant_conversation(chat, each, asked.base) for chat, each in shown],
+        wanted,
+        url=f"{asked.base}/ParticipantConversations",
+        filters={"Identity": identity},
+        next_token=seal(asked.account, "ParticipantConversations", "more") if len(found) > start + wanted.size else "",
+        previous_token="",
+    )

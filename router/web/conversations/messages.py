@@ -1,0 +1,125 @@
+"""`/v1/Conversations/{CH…}/Messages`: what was said in a chat; what an agent says is written here.
+
+https://www.twilio.com/docs/conversations/api/conversation-message-resource
+"""
+
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+
+from router.chat.limit import BODY_MOST
+from router.chat.resource import message, participants
+from router.chat.sending import Sending
+from router.sid import is_sid, new_sid
+from router.store.chats import Chat, ChatMessage
+from router.web.conversations.conversations import PAGE_MOST, add_rule
+from router.web.conversations.finding import Asked, Finder, now_ms, read_attributes, read_text
+from router.web.errors import ApiError, invalid, not_found
+from router.web.form import read_form
+from router.web.paging import json_response, page_body, read_page, seal, unseal
+
+_ONCE: Final = ("Author", "Body", "Attributes", "DateCreated", "DateUpdated")
+_SYSTEM: Final = "system"  # Twilio's default author
+_ATTRIBUTES_MOST: Final = 4 * 1024
+_FILES: Final = ("MediaSid", "ContentSid")
+
+
+def blueprint(finder: Finder, sending: Sending) -> Blueprint:
+    """Make the routes of messages."""
+    messages = Blueprint("conversation_messages", __name__)
+
+    def page(service: str, name: str) -> Response:
+        asked = finder.asked(service)
+        return json_response(_page(finder, asked, finder.chat(asked, name)))
+
+    def create(service: str, name: str) -> Response:
+        asked = finder.asked(service)
+        chat = finder.chat(asked, name)
+        index, written = _write(finder, sending, chat)
+        return json_response(message(chat, index, written, asked.base), 201)
+
+    def fetch(service: str, name: str, sid: str) -> Response:
+        asked = finder.asked(service)
+        chat = finder.chat(asked, name)
+        found = _find(finder, chat, sid) if is_sid(sid, "IM") else None
+        if found is None:
+            raise not_found(request.path)
+        return json_response(message(chat, *found, asked.base))
+
+    add_rule(messages, "/Conversations/<name>/Messages", "GET", page)
+    add_rule(messages, "/Conversations/<name>/Messages", "POST", create)
+    add_rule(messages, "/Conversations/<name>/Messages/<sid>", "GET", fetch)
+    return messages
+
+
+def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessage]:
+    """Append an agent's message; the visitor's own, as a web chat server sends it, is accepted as the visitor's."""
+    form = read_form(request, _ONCE)
+    for name in _FILES:
+        if form.get(name):
+            raise ApiError(400, 20001, f"{name}: messages with files are not supported yet; send a link in Body")
+    body: str = form.get("Body", "")
+    if not body.strip():
+        raise ApiError(400, 50400, "Body: is required")
+    if len(body.encode()) > BODY_MOST:
+        raise ApiError(400, 50403, f"Body: at most {BODY_MOST} bytes are allowed")
+    attributes = read_attributes(form) or "{}"
+    if len(attributes.encode()) > _ATTRIBUTES_MOST:
+        raise invalid("Attributes", f"at most {_ATTRIBUTES_MOST} bytes are allowed")
+    author = read_text(form, "Author") or _SYSTEM
+    fires = request.headers.get("X-Twilio-Webhook-Enabled", "").lower() == "true"
+    if fires and chat.address and author == chat.identity:
+        sent = sending.send(chat, body, "")
+        if sent.refusal:
+            raise _refused(sent.refusal)
+        return sent.index, ChatMessage(sent.sid, author, body, sent.date, "visitor")
+    whose = next((each.sid for each in participants(chat) if each.identity == author), "")
+    side = "visitor" if author == chat.identity and chat.identity else "agent"
+    written = ChatMessage(new_sid("IM"), author, body, now_ms(), side, attributes=attributes, participant_sid=whose)
+    index = finder.store.chats.post(chat, written)
+    if index < 0:
+        raise _refused("gone" if index == -1 else "closed")
+    return index, written
+
+
+def _refused(why: str) -> ApiError:
+    if why == "gone":
+        return not_found(request.path)
+    return ApiError(403, 50351, "The conversation is closed: nobody would see the message")
+
+
+def _find(finder: Finder, chat: Chat, sid: str) -> tuple[int, ChatMessage] | None:
+    end = 2**53
+    while look := finder.store.chats.look(chat.account_sid, chat.sid, "before", end, 100):
+        for index, each in look.messages:
+            if each.sid == sid:
+                return index, each
+        if not look.messages:
+            return None
+        end = look.messages[0][0]
+    return None
+
+
+def _page(finder: Finder, asked: Asked, chat: Chat) -> dict[str, Any]:
+    wanted, order = read_page(request.args, most=PAGE_MOST, cut=True), request.args.get("Order", "asc")
+    if order not in ("asc", "desc"):
+        raise invalid("Order", f"{order[:20]!r} is neither asc nor desc")
+    scope = f"Messages {chat.sid} {order}"
+    cursor = unseal(asked.account, scope, wanted.token)
+    if order == "asc":
+        look = finder.store.chats.look(chat.account_sid, chat.sid, "after", int(cursor or -1), wanted.size)
+        shown = list(look.messages) if look else []
+        more = bool(look and shown and shown[-1][0] < look.next - 1)
+    else:
+        look = finder.store.chats.look(chat.account_sid, chat.sid, "before", int(cursor or 2**53), wanted.size)
+        shown = list(reversed(look.messages)) if look else []
+        more = bool(look and shown and shown[-1][0] > look.first)
+    return page_body(
+        "messages",
+        [message(chat, index, each, asked.base) for index, each in shown],
+        wanted,
+        url=f"{asked.base}/Conversations/{chat.sid}/Messages",
+        filters={"Order": order},
+        next_token=seal(asked.account, scope, str(shown[-1][0])) if more else "",
+        previous_token="",
+    )
