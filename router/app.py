@@ -234,7 +234,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         addresses.blueprint(settings, store),
         deliveries.blueprint(settings, store, likelihood),
         contacts.blueprint(settings, store),
-        *chat_blueprints(settings, store, intake, streams, webhook.check_store),
+        *chat_blueprints(settings, store, intake, streams, webhook.check_store, log),
         health.blueprint(settings, store),
         openapi.blueprint(settings),
         console_blueprint(settings, store, likelihood, deliverer.targets.open_of),

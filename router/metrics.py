@@ -61,8 +61,20 @@ BREAKERS: Final = Gauge(
     multiprocess_mode="livesum",
 )
 WAITING: Final = Gauge("router_views_waiting", "Webhooks that wait for a target's answer.", multiprocess_mode="livesum")
+CHATS: Final = Counter(
+    "router_chats",
+    "Requests of web chat visitors that begin a chat (sessions) or write (messages), by the HTTP status of the answer: "
+    "201 is new, 200 a repetition.",
+    ["request", "answer"],
+)
+CHAT_STREAMS: Final = Gauge(
+    "router_chat_streams",
+    "Streams of web chat visitors that are open, 250 at most in each process.",
+    multiprocess_mode="livesum",
+)
 ALL: Final = (
     WEBHOOKS, SIGNATURES, ANSWERED, ATTEMPTS, ATTEMPTED, MATCH_FAILED, RECOVERED, SLOTS, BREAKERS, WAITING,
+    CHATS, CHAT_STREAMS,
 )  # fmt: skip
 
 

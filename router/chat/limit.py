@@ -15,13 +15,19 @@ RESUMED: Final = (120, _TEN_MINUTES)
 # Messages of one chat, and of one network.
 MESSAGES: Final = (30, 60)
 MESSAGES_OF_NETWORK: Final = (300, _HOUR)
-# Typing, reading, refreshing, of one chat.
+# What a page says beside messages: what was read, an end, a token that is renewed; of one chat.
 SIGNALS: Final = (60, 60)
+# Typing is told this often; more is passed over.
+TYPING: Final = (1, 3)
+# What a page asks: streams, polls, history, transcripts; of one chat. A tab that polls asks 20 times a minute.
+READS: Final = (300, 60)
 
 # Bytes: Twilio's limit of a chat message, of the data of a form, and of a whole request.
 BODY_MOST: Final = 32 * 1024
 DATA_MOST: Final = 16 * 1024
 REQUEST_MOST: Final = 64 * 1024
+# The same of a message: in JSON each byte of a text may take six.
+MESSAGE_REQUEST_MOST: Final = 200 * 1024
 
 
 def network_of(address: str) -> str:
@@ -67,6 +73,14 @@ class Limits:
         if network:
             counts.append((f"messages:{digest(network)}", *MESSAGES_OF_NETWORK))
         return self._chats.limit(account_sid, counts)
+
+    def reading(self, account_sid: str, conversation_sid: str) -> float:
+        """Count a request for what was said."""
+        return self._chats.limit(account_sid, [(f"reads:{conversation_sid}", *READS)])
+
+    def typing(self, account_sid: str, conversation_sid: str) -> float:
+        """Count a sign of typing."""
+        return self._chats.limit(account_sid, [(f"typing:{conversation_sid}", *TYPING)])
 
     def signal(self, account_sid: str, conversation_sid: str) -> float:
         """Count something small that a page does."""

@@ -7,6 +7,8 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 
+from router import metrics
+
 # A quarter of a process's connections (`worker_connections` in router/process/gunicorn_conf.py): half may be relays.
 STREAMS_MOST: Final = 250
 # Streams of one chat: a tab each. The oldest is ended for one more.
@@ -40,11 +42,6 @@ class Streams:
         self._open = 0
         self._stopped = False
 
-    @property
-    def open_now(self) -> int:
-        """How many are open."""
-        return self._open
-
     def open(self, chat: str) -> Stream | None:
         """Open a stream of a chat, named "<AccountSid>:<CH…>"; None where there is no room."""
         if self._stopped or self._open >= self._most:
@@ -53,6 +50,7 @@ class Streams:
         others = self._of.setdefault(chat, [])
         others.append(stream)
         self._open += 1
+        metrics.CHAT_STREAMS.set(self._open)
         if sum(not each.ended for each in others) > OF_CHAT_MOST:
             next(each for each in others if not each.ended).end()
         return stream
@@ -63,6 +61,7 @@ class Streams:
         if stream in others:
             others.remove(stream)
             self._open -= 1
+            metrics.CHAT_STREAMS.set(self._open)
         if not others:
             self._of.pop(chat, None)
 

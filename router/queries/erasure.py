@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from router.message.address import WEB, channel_of
 from router.message.inbound import Message, Raw
 from router.routing.contact import identities_of
 from router.store import Store
+from router.store.chats import Chat
 from router.store.deliveries import PAGE, Delivery
 
 # The process yields after so many messages: they take 0.2 ms, and 5 ms if each has 128 KiB.
@@ -70,7 +72,8 @@ def erase(
     if not waiting:
         store.bindings.forget(account_sid, lanes)
     contacts = [] if waiting else [store.contacts.erase(account_sid, each) for each in person]
-    return Erasure(any(contacts), frozenset(person), len(erased), len(waiting))
+    chats = [] if waiting else [store.chats.erase(each) for each in _chats(person, account_sid, store)]
+    return Erasure(any(contacts) or any(chats), frozenset(person), len(erased), len(waiting))
 
 
 def _theirs(person: set[str], lanes: set[str], deliveries: Iterable[Delivery], store: Store) -> Iterator[str]:
@@ -86,6 +89,13 @@ def _theirs(person: set[str], lanes: set[str], deliveries: Iterable[Delivery], s
             _add(person, named, delivery.account_sid, store)
             lanes.add(delivery.lane)
             yield delivery.message_sid
+
+
+def _chats(person: Iterable[str], account_sid: str, store: Store) -> Iterator[Chat]:
+    """Walk the web chats of a person."""
+    for each in person:
+        if channel_of(each) == WEB:
+            yield from store.chats.of_identity(account_sid, each.removeprefix(f"{WEB}:"))
 
 
 def _add(person: set[str], identities: Iterable[str], account_sid: str, store: Store) -> None:

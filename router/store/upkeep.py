@@ -6,6 +6,7 @@ is full.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from router.store.client import Client, Word, script
@@ -50,7 +51,7 @@ class Upkeep:
             if not turn:
                 return
             if seconds < self.absent_seconds:
-                for _ in self.trim(sid):
+                for _ in chain(self.trim(sid), self.sweep_chats(sid)):
                     yield ""
             else:
                 for gone in self._forget(sid):
@@ -71,6 +72,25 @@ class Upkeep:
                 yield dropped
                 # More entries may have this score: the next page begins with the same score, but is another page.
                 start = f"({start}" if last.decode() == start and not dropped else last.decode()
+
+    def sweep_chats(self, account_sid: str) -> Iterator[int]:
+        """Close an account's idle web chats, and forget the expired ones; yield the number closed for each page."""
+        keys = AccountKeys(account_sid)
+        start, looked = "-inf", PAGE
+        while looked == PAGE:
+            looked, closed, dropped, last = self._client.script(
+                "chat_sweep", [keys.chats], [start, PAGE, keys.own_chats, keys.chat_messages, self._retention_ms]
+            )
+            yield closed
+            start = f"({start}" if last.decode() == start and not dropped else last.decode()
+        cursor = b"0"
+        while True:
+            cursor, named = self._client.call("HSCAN", keys.chat_names, cursor, "COUNT", PAGE)
+            if named:
+                self._client.script("chat_unname", [keys.chat_names], [keys.own_chats, *named])
+            yield 0
+            if cursor == b"0":
+                return
 
     def _note(self, seconds: int) -> Mapping[str, int]:
         """Mark this process's accounts as in use, and add `seconds`, if any, to the absence of the others."""

@@ -1,6 +1,7 @@
 """Puts web chat together: the visitor's API, the pages, and the resources for programs."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint
 
@@ -12,15 +13,15 @@ from router.chat.token import Tokens
 from router.delivery.intake import Intake
 from router.settings import Settings
 from router.store import Store
-from router.web.chat import pages, visitor
+from router.web.chat import pages, routes
 from router.web.chat.guard import Guard
 from router.web.chat.visitor import VisitorApi
 from router.web.conversations import conversations, messages, participants, web_chats
 from router.web.conversations.finding import Finder
 
 
-def blueprints(
-    settings: Settings, store: Store, intake: Intake, streams: Streams, safe: Callable[[float], None]
+def blueprints(  # noqa: PLR0913, PLR0917 - what it is made of
+    settings: Settings, store: Store, intake: Intake, streams: Streams, safe: Callable[[float], None], log: Any
 ) -> tuple[Blueprint, ...]:
     """Make the routes of web chat.
 
@@ -30,6 +31,7 @@ def blueprints(
         intake: accepts visitors' messages.
         streams: the open ones.
         safe: raises StoreUnavailable where the store would not keep a message that arrived at this monotonic time.
+        log: the process's.
     """
     sending = Sending(store, intake, safe)
     finder = Finder(settings, store)
@@ -43,7 +45,7 @@ def blueprints(
         streams=streams,
     )
     return (
-        visitor.blueprint(api),
+        routes.blueprint(api, log),
         pages.blueprint(api),
         web_chats.blueprint(finder),
         conversations.blueprint(finder),

@@ -69,9 +69,9 @@ def answer(body: Mapping[str, Any] | None, status: int = 200) -> Response:
     return private(Response(json.dumps(body), status, content_type="application/json"))
 
 
-def read_json(request: Request) -> dict[str, Any]:
+def read_json(request: Request, most: int = REQUEST_MOST) -> dict[str, Any]:
     """Read the JSON object of a request; no body is an empty one. Raises ApiError, Refusal."""
-    raw = read_body(request.environ, REQUEST_MOST)
+    raw = read_body(request.environ, most)
     if not raw:
         return {}
     try:

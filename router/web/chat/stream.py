@@ -17,7 +17,7 @@ from router.chat.token import Visitor
 from router.errors import StoreUnavailable
 from router.store import Store
 from router.store.chats import MESSAGES_MOST, Look
-from router.web.chat.guard import Guard, answer, private, refusal
+from router.web.chat.guard import answer, private, refusal
 from router.web.chat.view import message_of, messages_of, server_event
 
 # A proxy closes what is silent for longer: nginx after 60 s, others after 30 s.
@@ -33,10 +33,8 @@ _AGAIN_SECONDS: Final = 2.0
 _FAR: Final = 2**53
 
 
-def events(guard: Guard, streams: Streams, store: Store) -> Response:
-    """Answer a request for events."""
-    visitor = guard.visitor()
-    guard.chat(visitor)
+def events(visitor: Visitor, streams: Streams, store: Store) -> Response:
+    """Answer a request for events of the visitor's chat."""
     name = f"{visitor.account_sid}:{visitor.conversation_sid}"
     if "wait" in request.args:
         return _poll(visitor, name, streams, store)
@@ -110,6 +108,8 @@ def _stream(stream: Stream, visitor: Visitor, store: Store, cursor: int) -> Iter
             stream.stale = stream.stale or len(look.messages) == MESSAGES_MOST
         while stream.events:
             event = stream.events.popleft()
+            if event.get("author") == visitor.identity:
+                continue  # the visitor's own typing, perhaps in another tab
             yield server_event(str(event.pop("event")), event)
         if not stream.stale and not stream.woken.wait(HEARTBEAT_SECONDS):
             stream.stale = True  # a hint may have been lost

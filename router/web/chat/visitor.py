@@ -1,14 +1,11 @@
-"""The visitor's API: `/chat/address`, `/chat/sessions`, `/chat/messages`, `/chat/events` and what else a chat needs.
-
-JSON both ways, and a token in the place of a password. The widget is its only client in mind: docs/web-chat.md.
-"""
+"""What a visitor may do, for the API and for the page without JavaScript: find an address, begin a chat, write."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flask import Blueprint, Response, request
+from flask import request
 
 from router.chat.address import Addresses, WebAddress
 from router.chat.event import iso
@@ -27,22 +24,18 @@ from router.chat.session import (
     visitor_of,
 )
 from router.chat.streams import Streams
-from router.chat.token import LATE_SECONDS, RENEWED_SECONDS, Visitor
+from router.chat.token import Visitor
 from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
 from router.store.chats import Chat
-from router.web.chat.guard import Guard, answer, check_limit, read_json, refusal, visitor_error
-from router.web.chat.stream import events
+from router.web.chat.guard import Guard, check_limit, refusal
 from router.web.chat.view import messages_of
-from router.web.errors import ApiError
 from router.web.public import client_address
-from router.web.request import Refusal
 from router.web.same_origin import own_origins
 
 # Messages that a page shows at first, and asks for at once.
 PAGE: Final = 20
-_PAGE_MOST: Final = 100
 _ID_MOST: Final = 200
 # Control characters that have no place in a text.
 _CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127))
@@ -150,87 +143,3 @@ class VisitorApi:
             status = {"closed": 409, "revoked": 403}.get(sent.refusal, 404)
             raise refusal(status, f"The chat is {sent.refusal}; begin another one")
         return sent
-
-
-def blueprint(api: VisitorApi) -> Blueprint:
-    """Make the routes of the visitor's API."""
-    visitor = Blueprint("chat_visitor", __name__, url_prefix="/chat")
-    for error in (ApiError, StoreUnavailable, Refusal):
-        visitor.register_error_handler(error, visitor_error)
-    _add_reading(visitor, api)
-    _add_writing(visitor, api)
-    return visitor
-
-
-def _add_reading(visitor: Blueprint, api: VisitorApi) -> None:
-    def address() -> Response:
-        found = api.address(request.args, account="accountSid", flow="flexFlowSid")
-        return answer(found.resource())
-
-    def history() -> Response:
-        who = api.guard.visitor()
-        api.guard.chat(who)
-        limit = min(_whole("limit", PAGE), _PAGE_MOST)
-        look = api.store.chats.look(
-            who.account_sid, who.conversation_sid, "before", _whole("before", 2**53), max(1, limit)
-        )
-        if look is None:
-            raise refusal(404, "The chat is gone")
-        first = look.messages[0][0] if look.messages else look.first
-        return answer({"messages": messages_of(look.messages), "more": first > look.first})
-
-    def stream() -> Response:
-        return events(api.guard, api.streams, api.store)
-
-    visitor.add_url_rule("/address", view_func=_named(address, "address"))
-    visitor.add_url_rule("/messages", view_func=_named(history, "history"))
-    visitor.add_url_rule("/events", view_func=_named(stream, "events"))
-
-
-def _add_writing(visitor: Blueprint, api: VisitorApi) -> None:
-    @visitor.post("/sessions")
-    def sessions() -> Response:
-        body = read_json(request)
-        address = api.address(body, account="account_sid", flow="flex_flow_sid")
-        begun = api.begin(address, body)
-        token = api.token(begun.chat, address.sid)
-        return answer(token | api.state(begun.chat), 200 if begun.resumed else 201)
-
-    @visitor.post("/messages")
-    def send() -> Response:
-        chat = api.guard.chat(api.guard.visitor())
-        body = read_json(request)
-        sent = api.send(chat, body.get("body"), body.get("client_message_id"), body.get("language"))
-        found = {"sid": sent.sid, "index": sent.index, "date_created": iso(sent.date)}
-        return answer(found, 200 if sent.repeated else 201)
-
-    @visitor.post("/token")
-    def token() -> Response:
-        who = api.guard.visitor(late=LATE_SECONDS)
-        chat = api.guard.chat(who)
-        address = api.addresses.find(who.address)
-        if address is None or (who.origin and who.origin not in api.own() and not _allowed(address, who.origin)):
-            raise refusal(401, "The address is closed to this website; begin again at /chat/sessions")
-        if chat.state == "closed" or time.time() - who.began > RENEWED_SECONDS:
-            raise refusal(401, "The chat is over; begin another one at /chat/sessions")
-        check_limit(api.limits.signal(chat.account_sid, chat.sid))
-        return answer(api.token(chat, who.address, began=who.began))
-
-
-def _allowed(address: WebAddress, origin: str) -> bool:
-    return address.flow.web_chat.allows(origin)
-
-
-def _named(view: Callable[[], Response], name: str) -> Callable[[], Response]:
-    """Give a view the name of its endpoint."""
-    view.__name__ = name
-    return view
-
-
-def _whole(name: str, default: int) -> int:
-    text = request.args.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):  # noqa: PLR2004 - beyond every index
-        raise refusal(400, f"{name}: {text[:20]!r} is not a whole number")
-    return int(text)

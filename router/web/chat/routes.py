@@ -1,0 +1,190 @@
+"""The visitor's API: `/chat/address`, `/chat/sessions`, `/chat/messages`, `/chat/events` and what else a chat needs.
+
+JSON both ways, and a token in the place of a password. The widget is its only client in mind: docs/web-chat.md.
+"""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+from flask import Blueprint, Response, g, request
+
+from router import metrics
+from router.chat.event import iso
+from router.chat.limit import MESSAGE_REQUEST_MOST
+from router.chat.session import Refused, check_origin
+from router.chat.token import LATE_SECONDS, RENEWED_SECONDS, Visitor
+from router.errors import StoreUnavailable
+from router.store import Store
+from router.store.chats import Chat
+from router.web.chat.guard import answer, check_limit, private, read_json, refusal, visitor_error
+from router.web.chat.stream import events
+from router.web.chat.view import messages_of
+from router.web.chat.visitor import PAGE, VisitorApi
+from router.web.errors import ApiError
+from router.web.request import Refusal
+
+# Messages that a page may ask for at once.
+_PAGE_MOST: Final = 100
+
+
+def blueprint(api: VisitorApi, log: Any) -> Blueprint:
+    """Make the routes of the visitor's API; `log` gets a line for each chat that begins, and each message."""
+    visitor = Blueprint("chat_visitor", __name__, url_prefix="/chat")
+    for error in (ApiError, StoreUnavailable, Refusal):
+        visitor.register_error_handler(error, visitor_error)
+    _add_reading(visitor, api)
+    _add_writing(visitor, api)
+    visitor.before_request(_begin)
+    visitor.after_request(partial(_report, log))
+    return visitor
+
+
+def _begin() -> None:
+    g.arrived, g.said = time.monotonic(), {}
+
+
+def _report(log: Any, response: Response) -> Response:
+    """Write a line for each chat that begins, and each message: what became of it, and nothing of what it says."""
+    name = request.path.rpartition("/")[2]
+    if request.method == "POST" and name in ("sessions", "messages"):
+        status = response.status_code
+        metrics.CHATS.labels(name, str(status)).inc()
+        write = log.error if status >= 500 else log.warning if status >= 400 else log.info  # noqa: PLR2004
+        write("chat", request=name, answer=status, seconds=round(time.monotonic() - g.arrived, 4), **g.said)
+    return response
+
+
+def _add_reading(visitor: Blueprint, api: VisitorApi) -> None:
+    def reader() -> Visitor:
+        who = api.guard.visitor()
+        check_limit(api.limits.reading(who.account_sid, who.conversation_sid))
+        return who
+
+    @visitor.get("/address")
+    def address() -> Response:
+        return answer(api.address(request.args, account="accountSid", flow="flexFlowSid").resource())
+
+    @visitor.get("/messages")
+    def history() -> Response:
+        chat = api.guard.chat(reader())
+        limit = max(1, min(_whole("limit", PAGE), _PAGE_MOST))
+        look = api.store.chats.look(chat.account_sid, chat.sid, "before", _whole("before", 2**53), limit)
+        if look is None:
+            raise refusal(404, "The chat is gone")
+        first = look.messages[0][0] if look.messages else look.first
+        return answer({"messages": messages_of(look.messages), "more": first > look.first})
+
+    @visitor.get("/events")
+    def stream() -> Response:
+        who = reader()
+        api.guard.chat(who)
+        return events(who, api.streams, api.store)
+
+    @visitor.get("/transcript.txt")
+    def transcript() -> Response:
+        chat = api.guard.chat(reader())
+        response = Response(_transcript(api.store, chat), content_type="text/plain; charset=utf-8")
+        response.headers["Content-Disposition"] = f'attachment; filename="chat-{chat.sid}.txt"'
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return private(response)
+
+
+def _add_writing(visitor: Blueprint, api: VisitorApi) -> None:
+    @visitor.post("/sessions")
+    def sessions() -> Response:
+        body = read_json(request)
+        address = api.address(body, account="account_sid", flow="flex_flow_sid")
+        begun = api.begin(address, body)
+        g.said = _names(begun.chat)
+        token = api.token(begun.chat, address.sid)
+        return answer(token | api.state(begun.chat), 200 if begun.resumed else 201)
+
+    @visitor.post("/messages")
+    def send() -> Response:
+        chat = api.guard.chat(api.guard.visitor())
+        g.said = _names(chat)
+        body = read_json(request, MESSAGE_REQUEST_MOST)
+        sent = api.send(chat, body.get("body"), body.get("client_message_id"), body.get("language"))
+        g.said["message_sid"] = sent.sid
+        found = {"sid": sent.sid, "index": sent.index, "date_created": iso(sent.date)}
+        return answer(found, 200 if sent.repeated else 201)
+
+    _add_signals(visitor, api)
+
+    @visitor.post("/token")
+    def token() -> Response:
+        who = api.guard.visitor(late=LATE_SECONDS)
+        chat = api.guard.chat(who)
+        address = api.addresses.find(who.address)
+        if address is None:
+            raise refusal(401, "The address is gone, or disabled")
+        try:
+            check_origin(address, who.origin, api.own)
+        except Refused as error:
+            raise refusal(401, f"{error}; begin again at /chat/sessions") from None
+        if chat.state == "closed" or time.time() - who.began > RENEWED_SECONDS:
+            raise refusal(401, "The chat is over; begin another one at /chat/sessions")
+        check_limit(api.limits.signal(chat.account_sid, chat.sid))
+        return answer(api.token(chat, who.address, began=who.began))
+
+
+def _add_signals(visitor: Blueprint, api: VisitorApi) -> None:
+    def chat() -> Chat:
+        who = api.guard.visitor()
+        check_limit(api.limits.signal(who.account_sid, who.conversation_sid))
+        return api.guard.chat(who)
+
+    @visitor.post("/typing")
+    def typing() -> Response:
+        who = api.guard.visitor()
+        if not api.limits.typing(who.account_sid, who.conversation_sid):
+            api.store.chats.tell(api.guard.chat(who), {"event": "typing", "author": who.identity})
+        return answer(None)
+
+    @visitor.post("/read")
+    def read() -> Response:
+        found = chat()
+        index = read_json(request).get("index")
+        if type(index) is not int or not -1 <= index < 2**53:
+            raise refusal(400, "index: the index of a message is wanted")
+        look = api.store.chats.look(found.account_sid, found.sid, "last", most=0)
+        index = min(index, look.next - 1) if look else -1
+        if index > found.read_visitor:
+            now_ms = time.time_ns() // 1_000_000
+            api.store.chats.change(found, {"read_visitor": index, "read_visitor_at": now_ms}, active=False)
+        return answer(None)
+
+    @visitor.post("/end")
+    def end() -> Response:
+        found = chat()
+        if found.state != "closed":
+            closed = {"state": "closed", "closed_by": "visitor"}
+            api.store.chats.change(found, closed, event={"event": "state"})
+        return answer({"state": "closed"})
+
+
+def _names(chat: Chat) -> dict[str, str]:
+    return {"account_sid": chat.account_sid, "conversation_sid": chat.sid, "flex_flow_sid": chat.flow_sid}
+
+
+def _transcript(store: Store, chat: Chat) -> Iterator[str]:
+    """Yield what was said, a line for each message, a page at a time: a chat may have 32 MB."""
+    after = -1
+    while look := store.chats.look(chat.account_sid, chat.sid, "after", after, _PAGE_MOST):
+        for index, message in look.messages:
+            author = chat.customer_name if message.side == "visitor" else message.author
+            yield f"{iso(message.date)}  {author}: {message.body}\n"
+            after = index
+        if not look.messages:
+            return
+
+
+def _whole(name: str, default: int) -> int:
+    text = request.args.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):  # noqa: PLR2004 - beyond every index
+        raise refusal(400, f"{name}: {text[:20]!r} is not a whole number")
+    return int(text)

@@ -1,0 +1,346 @@
+"""What a visitor, a website or a stranger may not do with a web chat."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import pytest
+
+from router.flow.web_chat import WebChat
+from tests.e2e.service import ACCOUNT
+from tests.e2e.world import World
+from tests.valkey import ValkeyServer
+from tests.web.visitor import Visitor, web_flow
+
+CONFIG = 'trusted_proxies = ["127.0.0.1"]\n[handlers]\necho = "router.demo:handle"\n'
+NOBODY = "0" * 32
+SHOP = "https://shop.example"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One router behind a proxy that says where a visitor comes from."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONFIG)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture
+def visitor(world: World) -> Visitor:
+    """A visitor with a chat."""
+    made = Visitor(world, web_flow(world))
+    assert made.begin().status == 201
+    return made
+
+
+# -- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def key(world: World) -> str:
+    """The key that tokens are signed with."""
+    return str(world.call("LINDEX", "chat_keys:{0}", 0).decode().partition(" ")[2])
+
+
+def claims(visitor: Visitor) -> dict[str, object]:
+    """What the visitor's token says."""
+    middle = visitor.token.split(".")[1]
+    found: dict[str, object] = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    return found
+
+
+def written(world: World, visitor: Visitor, algorithm: str = "HS256", **changes: Any) -> str:
+    """Sign another token than the router would."""
+    signed_with = "" if algorithm == "none" else key(world)
+    return jwt.encode(claims(visitor) | changes, signed_with, algorithm=algorithm)
+
+
+def test_what_is_no_token_of_ours(world: World, visitor: Visitor) -> None:
+    """Forged, damaged, unsigned, of another use or expired: 401, a sentence, no login, and nothing is written."""
+    good = visitor.token
+    wrong = [
+        "",
+        "x",
+        good[:-3] + "abc",
+        jwt.encode(claims(visitor), "another key of the same length, 64 digits"),
+        written(world, visitor, "none"),
+        written(world, visitor, "HS512"),
+        written(world, visitor, aud="console"),
+        written(world, visitor, exp=int(time.time()) - 1),
+        written(world, visitor, ep=7),
+        written(world, visitor, cnv="chat"),
+        written(world, visitor, exp="soon"),
+    ]
+    for token in wrong:
+        visitor.token = token
+        for reply in (
+            visitor.say("x"),
+            visitor.ask("GET", "/chat/events?wait=0"),
+            visitor.ask("POST", "/chat/end", {}),
+        ):
+            assert reply.status == 401, token
+            assert "WWW-Authenticate" not in reply.headers
+            assert reply.json["message"]
+    visitor.token = good
+    assert visitor.bodies() == []
+
+
+def test_a_token_opens_its_own_chat_only(world: World, visitor: Visitor) -> None:
+    """A token is of one chat; one of another account's, or of a chat that is gone, finds nothing."""
+    other = Visitor(world, web_flow(world))
+    other.begin()
+    other.say("a secret")
+    assert visitor.bodies() == []
+    visitor.token = written(world, visitor, acc="AC" + "9" * 32)
+    assert visitor.say("x").status == 404
+    visitor.token = written(world, visitor, cnv=f"CH{NOBODY}")
+    assert visitor.ask("GET", "/chat/events?wait=0").status == 404
+
+
+def test_a_token_is_renewed(world: World, visitor: Visitor) -> None:
+    """A valid one, or one that ended in the last 24 hours, is exchanged; no older one, and none of a closed chat."""
+    now, good = int(time.time()), visitor.token
+    for ended in (now + 60, now - 60, now - 86_000):
+        visitor.token = written(world, visitor, exp=ended)
+        reply = visitor.ask("POST", "/chat/token", {})
+        assert reply.status == 200, reply.body
+        visitor.token = reply.json["token"]
+        assert visitor.say("hello").status == 201
+    visitor.token = good
+    old, over = written(world, visitor, exp=now - 87_000), written(world, visitor, beg=now - 31 * 86_400)
+    for token in (old, over):
+        visitor.token = token
+        assert visitor.ask("POST", "/chat/token", {}).status == 401
+    visitor.token = good
+    visitor.ask("POST", "/chat/end", {})
+    assert visitor.ask("POST", "/chat/token", {}).status == 401
+
+
+def test_a_revoked_token_counts_no_more(world: World, visitor: Visitor) -> None:
+    """Removing the visitor's participant ends the access at once: messages, streams that are open, and renewal."""
+    chat = f"/v1/Conversations/{visitor.began['conversation_sid']}"
+    with visitor.stream() as events:
+        assert world.rest("DELETE", f"{chat}/Participants/{visitor.began['identity']}").status == 204
+        with pytest.raises(EOFError):
+            events.next()
+    assert visitor.say("x").status == 403
+    assert visitor.ask("GET", "/chat/events?wait=0").status == 403
+    assert visitor.ask("POST", "/chat/token", {}).status == 403
+
+
+def test_the_keys_of_tokens_are_replaced(world: World, visitor: Visitor) -> None:
+    """A new key signs what is new, and what the old one signed still counts."""
+    old = world.call("LINDEX", "chat_keys:{0}", 0)
+    world.call("LSET", "chat_keys:{0}", 0, b"1 " + old.partition(b" ")[2])
+    world.services[0].stop()
+    world.services[0].start()
+    assert visitor.say("with the old one").status == 201
+    assert world.call("LLEN", "chat_keys:{0}") == 2
+    assert visitor.ask("POST", "/chat/token", {}).status == 200
+
+
+# -- websites ---------------------------------------------------------------------------------------------------------
+
+
+def test_only_allowed_websites_embed_a_chat(world: World) -> None:
+    """The frame's policy, and the start of a chat: exact origins, one label for a wildcard, and the router's own."""
+    chat = WebChat(allowed_origins=(SHOP, "https://*.shop.example"))
+    visitor = Visitor(world, web_flow(world, web_chat=chat))
+    policy = visitor.ask("GET", f"/chat/frame?address={visitor.address}").headers["Content-Security-Policy"]
+    assert policy.endswith(f"frame-ancestors 'self' {SHOP} https://*.shop.example")
+    for origin in (SHOP, "https://a.shop.example", "https://router.example.com", None):
+        assert visitor.begin(origin=origin, new=True).status == 201, origin
+    wrong = (
+        "http://shop.example",
+        "https://shop.example.evil.example",
+        "https://a.b.shop.example",
+        "null",
+        f"{SHOP}:8",
+    )
+    for origin in wrong:
+        reply = visitor.begin(origin=origin, new=True)
+        assert reply.status == 403, origin
+        assert "AllowedOrigins" in reply.json["message"]
+    for reply in (visitor.ask("POST", "/chat/sessions", {}), visitor.ask("GET", "/chat/address")):
+        assert "Access-Control-Allow-Origin" not in reply.headers
+
+
+def test_a_website_that_is_allowed_no_more(world: World) -> None:
+    """A token of a website that was taken off the list is not renewed."""
+    flow = web_flow(world, web_chat=WebChat(allowed_origins=(SHOP,)))
+    visitor = Visitor(world, flow)
+    visitor.begin(origin=SHOP)
+    assert visitor.ask("POST", "/chat/token", {}).status == 200
+    world.change(flow, web_chat=WebChat())
+    assert visitor.ask("POST", "/chat/token", {}).status == 401
+
+
+def test_a_closed_test_page(world: World) -> None:
+    """With TestPage=false the page is not there, and only websites begin chats."""
+    flow = web_flow(world, test_page=False, web_chat=WebChat(allowed_origins=(SHOP,)))
+    visitor = Visitor(world, flow)
+    assert visitor.ask("GET", f"/chat?accountSid={ACCOUNT}&flexFlowSid={flow.sid}").status == 404
+    pinned = {"address": None, "account_sid": ACCOUNT, "flex_flow_sid": flow.sid}
+    assert visitor.begin(**pinned).status == 404
+    assert visitor.begin().status == 403
+    assert visitor.begin(origin=SHOP).status == 201
+
+
+def test_signed_identities(world: World) -> None:
+    """Where an address demands them, no chat begins or goes on without; a wrong one is refused everywhere."""
+    secret = WebChat(identity_secret="hush")
+    signed = {"identity": "ada", "identity_hash": hmac.new(b"hush", b"ada", "sha256").hexdigest()}
+    visitor = Visitor(world, web_flow(world, web_chat=replace(secret, require_identity=True)))
+    assert visitor.begin().status == 403
+    assert visitor.begin(**signed).status == 201
+    assert visitor.began["identity"] == "ada"
+    assert visitor.begin().status == 403
+    assert visitor.begin(identity="bob", identity_hash=signed["identity_hash"]).status == 403
+    assert visitor.begin(identity="ada").status == 403
+    sid = visitor.began["conversation_sid"]
+    visitor.client_id = "another browser"
+    assert visitor.begin(**signed).json["conversation_sid"] == sid
+    open_ = Visitor(world, web_flow(world, web_chat=secret))
+    assert open_.begin().status == 201
+    assert open_.begin(**signed, new=True).status == 201
+    assert open_.begin(identity="ada", identity_hash="0" * 64).status == 403
+    without = Visitor(world, web_flow(world))
+    assert without.begin(identity="ada", identity_hash="").status == 403
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_is_not_there(world: World) -> None:
+    """Unknown, disabled, of another channel, or with another account's SID: 404, and nothing is made."""
+    disabled, sms = web_flow(world, enabled=False), world.flow("https://a.example")
+    before = world.call("KEYS", "chat*")
+    stranger = Visitor(world, disabled)
+    for address in (f"IG{NOBODY}", f"IG{disabled.sid[2:]}", f"IG{sms.sid[2:]}", "x", ""):
+        assert stranger.begin(address=address).status == 404, address
+    assert stranger.begin(address=["x"]).status == 400
+    flow = web_flow(world)
+    for account in ("AC" + "9" * 32, "", "x"):
+        assert stranger.begin(address="", account_sid=account, flex_flow_sid=flow.sid).status == 404
+        assert stranger.ask("GET", f"/chat?accountSid={account}&flexFlowSid={flow.sid}").status == 404
+    assert stranger.ask("GET", f"/chat/frame?address=IG{NOBODY}").status == 404
+    assert sorted(world.call("KEYS", "chat*")) == sorted(before)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b"{", 400, "not valid JSON"),
+        (b"[1]", 400, "not a JSON object"),
+        (b'{"client_id": "\\ud800"}', 400, "not valid JSON"),
+        (b"[" * 50_000, 400, "not valid JSON"),
+        (b'{"x": "' + b"x" * 70_000 + b'"}', 413, "over 65536 bytes"),
+        ({"form": {}}, 400, "friendlyName: is required"),
+        ({"form": {"friendlyName": "x" * 201}}, 400, "friendlyName: at most 200"),
+        ({"form": {"friendlyName": "Ada", "email": "no"}}, 400, "email: is not an e-mail address"),
+        ({"form": {"friendlyName": "Ada", "topic": "z"}}, 400, "topic: is not one of the options"),
+        ({"form": {"friendlyName": "Ada", "more": "x" * 2001}}, 400, "more: at most 2000"),
+        ({"form": {"friendlyName": 7}}, 400, "form: an object of texts"),
+        ({"form": {f"f{n}": "x" for n in range(21)} | {"friendlyName": "Ada"}}, 400, "at most 20 fields"),
+        ({"language": "not a language"}, 400, "language: "),
+        ({"client_id": "x" * 201}, 400, "client_id: "),
+        ({"new": "yes"}, 400, "new: "),
+    ],
+)
+def test_a_start_that_is_wrong(world: World, body: object, status: int, says: str) -> None:
+    """A sentence names the field, and no chat is made."""
+    form = [
+        {"name": "friendlyName", "required": True},
+        {"name": "email", "type": "email"},
+        {"name": "topic", "type": "select", "options": ["a", "b"]},
+    ]
+    visitor = Visitor(world, web_flow(world, form=json.dumps(form)))
+    asked = {"address": visitor.address} | body if isinstance(body, dict) else body
+    reply = visitor.ask("POST", "/chat/sessions", asked)
+    assert reply.status == status
+    assert says in reply.json["message"]
+
+
+def test_messages_that_are_wrong(visitor: Visitor) -> None:
+    """Nothing, 33 KB, another type, another state: the right status, and the chat stays as it was."""
+    for body in ("", " \n", None, 7, ["x"]):
+        assert visitor.ask("POST", "/chat/messages", {"body": body}).status == 400, body
+    assert visitor.say("x" * 33 * 1024).status == 413
+    assert visitor.say("é" * 17 * 1024).status == 413
+    assert visitor.say("x", "i" * 201).status == 400
+    assert visitor.ask("POST", "/chat/read", {"index": "last"}).status == 400
+    assert visitor.ask("GET", "/chat/messages?before=-1").status == 400
+    assert visitor.bodies() == []
+    assert visitor.say("é" * 16 * 1024).status == 201
+    visitor.ask("POST", "/chat/end", {})
+    assert visitor.say("after the end").status == 409
+
+
+def test_a_script_is_a_text(world: World) -> None:
+    """What looks like HTML comes back as it was written, escaped on pages."""
+    script = '<script>alert("x")</script>'
+    visitor = Visitor(world, web_flow(world), form={"friendlyName": script})
+    visitor.begin()
+    visitor.say(script)
+    visitor.sees(script, f"You wrote: {script}")
+    page = world.send("POST", "/chat", f"address={visitor.address}&token={visitor.token}".encode(), {})
+    assert page.status == 200
+    assert b"<script>alert" not in page.body
+
+
+def test_cursors_from_nowhere(visitor: Visitor) -> None:
+    """A cursor from the future is the last message; one that is no number is the beginning."""
+    visitor.say("one", "1")
+    visitor.sees("one", "You wrote: one")
+    for cursor in (7, 10**14):
+        assert visitor.news(cursor) | {"retry": 0} == {
+            "messages": [],
+            "state": "active",
+            "by": None,
+            "read": -1,
+            "cursor": 1,
+            "retry": 0,
+        }
+    with visitor.stream(after=1000) as events:
+        visitor.say("two")
+        assert events.next()[1]["body"] == "two"
+    assert len(visitor.ask("GET", "/chat/events?wait=0&after=x").json["messages"]) == 4
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_too_many_chats_of_one_network(world: World) -> None:
+    """Five in ten minutes, by IPv4 address or IPv6 /64; then 429 with the time to wait, for this network only."""
+    visitor = Visitor(world, web_flow(world))
+
+    def begin(address: str) -> int:
+        visitor.token = ""
+        asked = {"address": visitor.address, "new": True}
+        reply = visitor.ask("POST", "/chat/sessions", asked, X_Forwarded_For=address)
+        assert (reply.status == 429) == ("Retry-After" in reply.headers)
+        if reply.status == 429:
+            assert 0 < int(reply.headers["Retry-After"]) <= 600
+            assert "try again in" in reply.json["message"]
+        return reply.status
+
+    assert [begin("203.0.113.7") for _ in range(7)] == [201] * 5 + [429] * 2
+    assert begin("203.0.113.8") == 201
+    assert [begin(f"2001:db8::{n}") for n in range(6)] == [201] * 5 + [429]
+    assert begin("2001:db8:0:1::1") == 201
+
+
+def test_too_many_messages(visitor: Visitor) -> None:
+    """Thirty a minute in a chat: then 429 with the time to wait, and the text was not taken."""
+    statuses = [visitor.say(str(number)).status for number in range(31)]
+    assert statuses == [201] * 30 + [429]
+    reply = visitor.say("one more")
+    assert 0 < int(reply.headers["Retry-After"]) <= 60
+    own = [each["body"] for each in visitor.news()["messages"] if each["own"]]
+    assert own == [str(number) for number in range(30)]

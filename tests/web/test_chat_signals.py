@@ -1,0 +1,160 @@
+"""What a chat has beside messages: reading, typing, its end, its history; and its streams, in a crowd and at a stop."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from router.chat.streams import STREAMS_MOST
+from tests.e2e.world import World
+from tests.valkey import ValkeyServer
+from tests.web.visitor import Visitor, web_flow
+
+CONFIG = '[handlers]\necho = "router.demo:handle"\n'
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two processes over one store."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, processes=2, config=CONFIG)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture
+def visitor(world: World) -> Visitor:
+    """A visitor with a chat that an agent has answered."""
+    made = Visitor(world, web_flow(world, response="accept"), form={"friendlyName": "Ada"})
+    made.begin()
+    made.say("Hello")
+    agent(world, made, "Hello Ada")
+    return made
+
+
+def agent(world: World, visitor: Visitor, body: str) -> None:
+    """Write to a visitor as an agent's program does."""
+    path = f"/v1/Conversations/{visitor.began['conversation_sid']}/Messages"
+    assert world.rest("POST", path, {"Author": "agent", "Body": body}).status == 201
+
+
+def test_an_agents_message_is_the_visitors_only(world: World, visitor: Visitor) -> None:
+    """What an agent writes appears in the chat, and is no message for the integration."""
+    visitor.sees("Hello", "Hello Ada")
+    listed = world.rest("GET", f"/v1/Deliveries?From=web:{visitor.began['identity']}").json["deliveries"]
+    assert [each["body"] for each in listed] == ["Hello"]
+
+
+def test_what_each_side_has_read(world: World, visitor: Visitor) -> None:
+    """Marks only go forward, and not past the last message; the visitor hears of the agent's."""
+    who = f"/v1/Conversations/{visitor.began['conversation_sid']}/Participants"
+    for index, shown in ((0, 0), (1, 1), (0, 1), (700, 1)):
+        assert visitor.ask("POST", "/chat/read", {"index": index}).status == 204
+        participant = world.rest("GET", f"{who}/{visitor.began['identity']}").json
+        assert participant["last_read_message_index"] == shown
+    assert visitor.begin().json["read"] == 1
+    world.rest("POST", who, {"Identity": "agent"})
+    with visitor.stream(after=1) as events:
+        world.rest("POST", f"{who}/agent", {"LastReadMessageIndex": "1"})
+        assert events.next() == ("read", {"index": 1}, None)
+    assert visitor.news(1)["read"] == 1
+
+
+def test_typing_is_not_told_to_who_types(visitor: Visitor) -> None:
+    """A sign of typing is no event for the visitor's own tabs; the next message is."""
+    with visitor.stream(after=1) as events:
+        assert [visitor.ask("POST", "/chat/typing", {}).status for _ in range(3)] == [204] * 3
+        visitor.say("typed")
+        assert events.next()[1]["body"] == "typed"
+
+
+def test_a_visitor_ends_the_chat(world: World, visitor: Visitor) -> None:
+    """Every tab hears it; nothing can be added, what was said can still be read, and the next start is a new chat."""
+    with visitor.stream(after=1) as events:
+        visitor.process = 1
+        assert visitor.ask("POST", "/chat/end", {}).json == {"state": "closed"}
+        assert events.next() == ("state", {"state": "closed", "by": "visitor"}, None)
+    assert visitor.ask("POST", "/chat/end", {}).json == {"state": "closed"}
+    assert visitor.say("more").status == 409
+    assert visitor.news()["state"] == "closed"
+    path = f"/v1/Conversations/{visitor.began['conversation_sid']}"
+    assert world.rest("POST", f"{path}/Messages", {"Body": "late"}).status == 403
+    assert world.rest("POST", path, {"State": "active"}).status == 400
+    visitor.sees("Hello", "Hello Ada")
+    before = visitor.began["conversation_sid"]
+    assert visitor.begin().status == 201
+    assert visitor.began["conversation_sid"] != before
+
+
+def test_the_transcript_is_a_file(visitor: Visitor) -> None:
+    """Plain text to download, a line for each message."""
+    reply = visitor.ask("GET", "/chat/transcript.txt")
+    assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert reply.headers["Content-Disposition"].startswith("attachment")
+    assert [line.partition("  ")[2] for line in reply.body.decode().splitlines()] == ["Ada: Hello", "agent: Hello Ada"]
+
+
+def test_history_comes_in_pages(world: World, visitor: Visitor) -> None:
+    """A page shows the last messages, and asks for those before."""
+    for number in range(30):
+        agent(world, visitor, str(number))
+    began = visitor.begin().json
+    assert [each["index"] for each in began["messages"]] == list(range(12, 32))
+    assert (began["more"], began["cursor"]) == (True, 31)
+    page = visitor.ask("GET", "/chat/messages?before=12&limit=10").json
+    assert ([each["index"] for each in page["messages"]], page["more"]) == (list(range(2, 12)), True)
+    page = visitor.ask("GET", "/chat/messages?before=2").json
+    assert ([each["index"] for each in page["messages"]], page["more"]) == ([0, 1], False)
+    assert visitor.ask("GET", "/chat/messages?before=0").json == {"messages": [], "more": False}
+
+
+def test_a_long_poll_waits_for_a_message(world: World, visitor: Visitor) -> None:
+    """A browser that polls gets what is new at once, from either process."""
+    with ThreadPoolExecutor(1) as pool:
+        polled = pool.submit(visitor.news, 1, 20)
+        began = time.monotonic()
+        agent(world, visitor, "news")
+        assert [each["body"] for each in polled.result()["messages"]] == ["news"]
+        assert time.monotonic() - began < 10
+
+
+def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
+    """Beyond a quarter of a process's connections a browser polls; relays and other requests go on."""
+    crowd = [Visitor(world, web_flow(world, response="accept"), process=1) for _ in range(STREAMS_MOST // 4 + 1)]
+    for each in crowd:
+        each.begin()
+    with ExitStack() as stack:
+        kinds = []
+        for number in range(STREAMS_MOST):
+            events = stack.enter_context(crowd[number // 4].stream())
+            kinds.append(events.response.headers.get_content_type())
+        assert set(kinds) == {"text/event-stream"}
+        full = stack.enter_context(crowd[-1].stream()).response
+        assert full.headers.get_content_type() == "application/json"
+        assert crowd[-1].say("still taken").status == 201
+        assert world.metric("router_chat_streams", process=1) == STREAMS_MOST
+
+
+def test_a_stop_with_open_streams_is_quick(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
+    """TERM ends the streams at once: none of them keeps the process for the graceful stop's whole time."""
+    world = World(tmp_path, spare_valkey(), config=CONFIG)
+    try:
+        visitors = [Visitor(world, web_flow(world)) for _ in range(5)]
+        with ExitStack() as stack:
+            streams = []
+            for each in visitors:
+                each.begin()
+                streams.append(stack.enter_context(each.stream()))
+            began = time.monotonic()
+            assert world.services[0].stop(signal.SIGTERM) == 0
+            assert time.monotonic() - began < 8
+            for events in streams:
+                with pytest.raises(EOFError):
+                    events.next()
+    finally:
+        world.close()
