@@ -289,7 +289,8 @@ def test_a_script_is_a_text(world: World) -> None:
     visitor.begin()
     visitor.say(script)
     visitor.sees(script, f"You wrote: {script}")
-    page = world.send("POST", "/chat", f"address={visitor.address}&token={visitor.token}".encode(), {})
+    flow = f"accountSid={ACCOUNT}&flexFlowSid=FO{visitor.address[2:]}"
+    page = world.send("POST", "/chat", f"{flow}&token={visitor.token}".encode(), {})
     assert page.status == 200
     assert b"<script>alert" not in page.body
 

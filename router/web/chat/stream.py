@@ -89,7 +89,7 @@ def _stream(stream: Stream, visitor: Visitor, store: Store, cursor: int) -> Iter
     end = time.monotonic() + STREAM_SECONDS - uniform(0, _JITTER)  # noqa: S311 - it only spreads load
     seen = _Seen(cursor)
     stream.stale = True
-    yield b"retry: 3000\n\n"
+    yield b": \nretry: 3000\n\n"
     while not stream.ended and time.monotonic() < end:
         stream.woken.clear()
         while stream.stale:
