@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from router.message.address import WEB, channel_of
+from router.message.address import channel_of
+from router.message.channel import WEB
 from router.message.inbound import Message, Raw
 from router.routing.contact import identities_of
 from router.store import Store

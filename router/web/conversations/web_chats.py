@@ -15,7 +15,7 @@ from router.chat.limit import DATA_MOST
 from router.chat.resource import web_channel
 from router.chat.session import IDENTITY_MOST, TITLE, chat_of, read_language
 from router.flow.flex_flow import FlexFlow
-from router.message.address import WEB
+from router.message.channel import WEB
 from router.sid import is_sid
 from router.store.chats import Chat
 from router.web.conversations.finding import NAME_MOST, Asked, Finder, now_ms, read_text
