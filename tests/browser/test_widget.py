@@ -1,12 +1,14 @@
 """The chat widget in a real browser, on a website of another origin, over a real router."""
 
+import gzip
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 from playwright.sync_api import FrameLocator, Page, Request, Route, expect
@@ -17,7 +19,7 @@ from router.store.chats import Chats
 from router.store.client import Client
 from tests.browser.shop import Shop, serving
 from tests.e2e.service import ACCOUNT
-from tests.e2e.world import Gate, World, twiml
+from tests.e2e.world import Gate, Reply, World, twiml
 from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
@@ -328,3 +330,35 @@ def test_the_test_page_with_and_without_javascript(
     plain.get_by_role("button", name="Enviar").click()
     expect(plain.locator("#plain div.text").last).to_have_text("You wrote: adiós")
     expect(plain.get_by_label("Nombre")).to_have_count(0)
+
+
+def test_pages_and_files_as_they_are_sent(world: World, shop: Shop) -> None:
+    """Files are packed and kept for ever under their hash; the frame names who may embed it, the page keeps a text."""
+    ig = address(world, shop, chat={"form": FORM})
+
+    def get(path: str, **headers: str) -> Reply:
+        return world.send("GET", path, b"", headers)
+
+    frame = get(f"/chat/frame?address={ig}")
+    assert f"frame-ancestors 'self' {shop.origin} {shop.foreign}" in frame.headers["Content-Security-Policy"]
+    script = re.search(rb'src="(/chat/static/\w+/frame.js)"', frame.body)
+    assert script is not None
+    path = script[1].decode()
+    packed = get(path, Accept_Encoding="gzip")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == get(path).body
+    assert "immutable" in packed.headers["Cache-Control"]
+    assert get("/chat/static/old/frame.js").headers["Cache-Control"] == "no-store"
+    assert get("/chat/static/old/none.js").status == 404
+    loader = get("/chat/widget.js")
+    assert get("/chat/widget.js", If_None_Match=loader.headers["ETag"]).status == 304
+
+    page = f"/chat?accountSid={ACCOUNT}&flexFlowSid=FO{ig[2:]}"
+    assert b'<html lang="zh-Hant" dir="ltr">' in get(page, Accept_Language="zh-TW, en;q=0.5").body
+    assert b'<html lang="he" dir="rtl">' in get(f"{page}&lang=he", Accept_Language="es").body
+    form = urlencode({"accountSid": ACCOUNT, "flexFlowSid": f"FO{ig[2:]}", "form.email": "<e>", "body": "<b>"})
+    refused = world.send("POST", "/chat", form.encode(), {})
+    assert refused.status == 400
+    assert b"friendlyName: is required" in refused.body
+    assert b"&lt;e&gt;" in refused.body
+    assert b"&lt;b&gt;</textarea>" in refused.body

@@ -124,10 +124,11 @@ def _add_files(pages: Blueprint) -> None:
     @pages.get("/static/<hashed>/<path:name>")
     def file(hashed: str, name: str) -> Response:
         found = files.by_name.get(name)
-        if found is None or hashed != files.hashed:
+        if found is None:
             raise ApiError(404, 20404, "There is no such file")
         response = _packed(found)
-        response.headers["Cache-Control"] = _FOR_EVER
+        # While versions change, a page of one process may ask another.
+        response.headers["Cache-Control"] = _FOR_EVER if hashed == files.hashed else "no-store"
         return response
 
 

@@ -51,7 +51,7 @@ export class Chat {
 
   /** Go on with the chat that the browser has kept, if any. */
   async resume() {
-    if (!this.session) return;
+    if (!this.session) return this.flush();
     try {
       const { messages, more } = await this.call("messages?limit=20");
       this.more = more;
@@ -82,7 +82,7 @@ export class Chat {
     this.line.start();
     this.line.tell("session");
     this.ends.tell("began");
-    this.flush();
+    this.resend();
   }
 
   hold(session) {
@@ -235,10 +235,10 @@ export class Chat {
       this.sent(message.id);
       this.ends.restore(message.body);
       this.close();
-    } else {
-      message.failed = { 403: "forbidden", 404: "unavailable", 413: "long" }[status] ?? "failed";
-      if (status === 400 && !this.session) this.ends.form();
-    }
+    } else if (status === 400 && !this.session) {
+      message.failed = "unsent";
+      this.ends.form();
+    } else message.failed = { 403: "forbidden", 404: "unavailable", 413: "long" }[status] ?? "failed";
   }
 
   /** Tell the other side that the visitor types: at most once in three seconds. */

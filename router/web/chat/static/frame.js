@@ -200,6 +200,7 @@ function listen() {
   });
   const wake = () => {
     chat.line.wake();
+    if (navigator.onLine) chat.resend();
     changed();
   };
   for (const event of ["online", "offline", "focus"]) addEventListener(event, wake);
