@@ -252,6 +252,7 @@ class Deliverer:
                 seconds=seconds,
                 lane=lease.lane,
                 age=lease.age,
+                recovered=lease.answered,  # by nobody, from the beginning: where TwiML is answered, that is the end
             )
             return self._integrations.send(attempt)
         except AttemptError:

@@ -77,7 +77,8 @@ class Attempt:
     """One try at delivering one message.
 
     `number` counts from 1 and restarts with a replay. `language` is a BCP 47 tag, empty when not known. `seconds` is
-    the time limit. `lane` is the id of the conversation, `age` how many seconds ago the message was accepted.
+    the time limit. `lane` is the id of the conversation, `age` how many seconds ago the message was accepted; a
+    `recovered` one came to Twilio earlier than that.
     """
 
     account: Account
@@ -90,6 +91,7 @@ class Attempt:
     seconds: float = 22.0
     lane: str = ""
     age: float = 0.0
+    recovered: bool = False
 
     @property
     def repeats(self) -> bool:

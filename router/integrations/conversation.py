@@ -128,7 +128,7 @@ class Conversation:
 
     def _is_doubtful(self, attempt: Attempt, known: dict[str, str]) -> bool:
         """Say whether the pair may not have been bound yet when the message came."""
-        return self.clock() - attempt.age <= float(known.get("bound", 0)) + DOUBTFUL_SECONDS
+        return attempt.recovered or self.clock() - attempt.age <= float(known.get("bound", 0)) + DOUBTFUL_SECONDS
 
     def _seen(self, steps: Steps, known: dict[str, str]) -> str:
         """Say that the Conversation has the message already, by the router or by Twilio; "" when it has not."""

@@ -127,6 +127,8 @@ def first_attributes(attempt: Attempt) -> dict[str, Any]:
     }
     if attempt.language:
         given["language"] = attempt.language
+    if message.params.get("ConversationSid"):  # of a web chat
+        given["conversationSid"] = message.params["ConversationSid"]
     own = json.loads(flow.integration.task_attributes) if flow.integration.task_attributes else {}
     given |= {key: _filled(value, message) for key, value in own.items()}
     # What the router looks for comes last.

@@ -178,6 +178,20 @@ def test_a_pair_that_another_program_has_bound_is_used(desk: Desk, state: str) -
     assert desk.twilio.writes() == []
 
 
+@pytest.mark.parametrize("how", [{"recovered": True}, {"replay": True}])
+@pytest.mark.parametrize("captured", [True, False])
+def test_a_message_of_earlier_is_looked_for(desk: Desk, how: dict[str, Any], captured: bool) -> None:
+    """Fetched after an outage, or replayed: nobody knows whether Twilio captured it, so the Conversation says."""
+    to = to_conversation()
+    desk.send(hear(desk, to, "one"))
+    later(desk)
+    earlier = hear(desk, to, "two", **how) if captured else desk.attempt(to, "two", **how)
+    (found,) = desk.twilio.conversations.found.values()
+    found["messages"][-1]["date_created"] = "2020-01-01T00:00:00Z"
+    desk.send(earlier)
+    assert said(desk) == ["one", "two"]
+
+
 def test_a_binding_that_is_found_late_is_used_all_the_same(desk: Desk) -> None:
     """The look-up does not know the pair yet: 50416 names its Conversation, and the one just made is removed."""
     other = desk.twilio.conversations.make(THEIRS, OURS)

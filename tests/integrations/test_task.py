@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import AttemptError, Failure
+from router.integrations.codes import SENTENCES
 from tests.integrations.sending import ACCOUNT_SID, FLOW_SID, TOKEN, flow, settings
 from tests.twilio.desk import LANE, Desk
 from tests.twilio.local import LocalTwilio, busy
@@ -46,6 +48,24 @@ def test_a_task_has_what_desktops_expect_under_the_flows_own(desk: Desk) -> None
     }  # fmt: skip
     (task,) = desk.twilio.tasks.tasks.values()
     assert (task["task_channel_unique_name"], task["timeout"], task["priority"]) == ("sms", 3600, 5)
+
+
+def test_a_task_of_a_web_chat_names_it(desk: Desk) -> None:
+    """A desktop of one's own reads and answers the chat through REST, by the SID in the task."""
+    given = desk.attempt(to_task())
+    params = {**given.message.params, "ConversationSid": "CH" + "7" * 32}
+    desk.send(replace(given, message=replace(given.message, params=params)))
+    assert desk.tasks[0]["conversationSid"] == "CH" + "7" * 32
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_every_known_code_has_its_sentence_on_the_delivery(desk: Desk, code: int) -> None:
+    """The reason has status, code and what it means, and nothing of what Twilio wrote, which may quote an address."""
+    desk.twilio.fault = lambda _: problem(400, code, "the address +15551230001")
+    with pytest.raises(AttemptError) as raised:
+        desk.send(desk.attempt(to_task()))
+    assert f"answered 400 ({code}): {SENTENCES[code]}" in raised.value.reason
+    assert "+1555" not in raised.value.reason
 
 
 def test_a_conversation_has_one_open_task_which_counts_its_messages(desk: Desk) -> None:
