@@ -117,6 +117,9 @@ def _flow(
     """Make a flow of an entry's keys; a value that is wrong is noted, and the others are read without it."""
     params = {_FIELDS[key].wire: text for key, text in flat.items() if key in _FIELDS}
     sid, wrong = flat.get("sid") or new_sid(), dict[str, str]()
+    if flat.get("enabled") == "false" or flat.get("paused") == "true":
+        # It sends nothing: a flow whose handler was taken out of the settings can be stopped by its file.
+        handlers = {*handlers, flat.get("integration.handler", "")}
     while True:
         try:
             flow = from_parameters(

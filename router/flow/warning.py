@@ -214,11 +214,11 @@ def _handler(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
         whose = f", but not for {flow.account_sid}" if name in settings.handlers else ""
         yield Warned(
             flow,
-            f"names the handler {name!r}, which the settings {'have' if whose else 'lack'}{whose}: its messages become "
-            "undelivered",
+            f"names the handler {name!r}, which the settings {'have' if whose else 'lack'}{whose}: its messages "
+            f"{'wait, and ' if flow.paused else ''}become undelivered{' when it is resumed' if flow.paused else ''}",
             f'write {name} = "package.module:function" under [handlers] in the file of ROUTER_CONFIG and reload, or '
             f"name one that there is: {_listed(sorted(settings.handlers_of(flow.account_sid)))}",
-            fault=True,
+            fault=not flow.paused,
         )
     elif settings.handlers[name].path == ECHO and flow.account_sid != around.made_up:
         yield Warned(

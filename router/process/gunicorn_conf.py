@@ -28,6 +28,7 @@ from router.errors import SettingsError
 from router.handling.launch import check
 from router.metric_files import NAME, MetricFiles, free_name
 from router.process.preload import load_languages, preload
+from router.process.refused_reload import tell
 from router.process.renewal import install
 from router.process.startup_check import failure
 from router.settings import Settings, load
@@ -187,6 +188,7 @@ def when_ready(server: Arbiter) -> None:
             reason = str(error)
         if reason:
             server.log.error("not reloaded, the router goes on with the settings it has: %s", reason)
+            tell(_settings, reason)
         else:
             # gunicorn imports this module again, or executes a file that does: it has to be executed anew.
             sys.modules.pop(__name__, None)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.delivery.yielder import Yielder
-from router.language.detector import language_of
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw, conversation_id
 from router.message.twiml import NOT_TWIML, Said
+from router.queries.flow_warnings import unread
 from router.routing.contact import NOBODY, contact_id, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
 from router.store import Store
@@ -62,6 +62,7 @@ def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
     made_up = {"MessageSid": "SM" + 32 * "0", "Body": ""}
     message = Message.parse((made_up | dict(parameters) | {"AccountSid": account_sid}).items())
     route, kept = route_of(message, store, likelihood, lang=lang, at=at)
+    behind = unread(account_sid, (flow for entry in route.entries for flow in entry.flows), store)
     return {
         "account_sid": account_sid,
         "channel": message.channel,
@@ -74,20 +75,8 @@ def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
         "language": route.language or None,
         "kept": kept,
         "reason": route.reason or None,
-        "steps": [*route.steps, *_unread(account_sid, route, store)],
+        "steps": [*route.steps, *([behind] if behind else [])],
     }
-
-
-def _unread(account_sid: str, route: Route, store: Store) -> list[str]:
-    """Return the languages that not all processes can detect yet, as for a short time after a flow's change."""
-    flows = (flow for entry in route.entries for flow in entry.flows if flow.enabled)
-    tags = tuple(dict.fromkeys(tag for flow in flows for tag in flow.language if language_of(tag)))
-    processes = store.processes.serving(account_sid) if tags else []
-    reading = [each for each in processes if each.reads(tags)]
-    if len(reading) == len(processes):
-        return []
-    so_far = f"Texts in {', '.join(tags)} are read by {len(reading)} of {len(processes)} processes so far"
-    return [f"{so_far}; the others load the languages by themselves"]
 
 
 def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:

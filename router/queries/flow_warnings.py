@@ -6,6 +6,7 @@ from router.flow.coverage import ALL
 from router.flow.file import address_of
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings, Warned, of_addresses, of_flows, of_settings, sharing
+from router.language.detector import language_of
 from router.store import Store
 
 
@@ -20,6 +21,17 @@ def around_address(written: FlexFlow, store: Store, around: Surroundings) -> lis
     if store.outages.was_seen(written.account_sid, written.contact_identity):
         found += of_addresses([address_of(written)], others)
     return found
+
+
+def unread(account_sid: str, flows: Iterable[FlexFlow], store: Store) -> str:
+    """Say which languages of some flows not all processes detect yet, as right after a change; "" if all do."""
+    tags = tuple(dict.fromkeys(tag for flow in flows if flow.enabled for tag in flow.language if language_of(tag)))
+    processes = store.processes.serving(account_sid) if tags else []
+    reading = [each for each in processes if each.reads(tags)]
+    if len(reading) == len(processes):
+        return ""
+    so_far = f"Texts in {', '.join(tags)} are read by {len(reading)} of {len(processes)} processes so far"
+    return f"{so_far}; the others load the languages by themselves"
 
 
 def without_flow(addresses: Iterable[tuple[str, str]], account_sid: str, store: Store) -> list[Warned]:

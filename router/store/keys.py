@@ -75,6 +75,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     processes:{0}         | router  | What each process that takes messages says of itself. A member: 20 s after it was
                           |         | said last, or when its process stops; all: with the last of them
     served:{0}:<digest>   | router  | The accounts and handlers of some processes. 20 s after the last of them said so
+    refused_reload:{0}:<> | router  | Why a router was not reloaded, for the command that asked for it. After 60 s
     upkeep:{0}            | router  | Whose turn it is to do the upkeep. After 300 s
 """
 
@@ -211,3 +212,8 @@ PROCESSES: Final = "processes:{0}"
 def served(name: str) -> str:
     """Return the key of the accounts and handlers of some processes, by their digest (`Process.serves`)."""
     return f"served:{{0}}:{name}"
+
+
+def refused_reload(machine: str, master: int) -> str:
+    """Return the key of why a router, by the process that forks its workers, was not reloaded."""
+    return f"refused_reload:{{0}}:{sha256(f'{machine} {master}'.encode()).hexdigest()[:24]}"

@@ -12,11 +12,13 @@ from typing import Final
 from router.language.detector import needed
 from router.settings import Settings
 from router.store.client import Client
-from router.store.keys import PROCESSES, served
+from router.store.keys import PROCESSES, refused_reload, served
 
 # The lifetime of an entry, and the interval of its renewal.
 SECONDS: Final = 20.0
 EVERY: Final = 5.0
+# How long it is kept why a reload was refused.
+REFUSED_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,18 @@ class Processes:
         (seconds, _), found = self._client.calls([("TIME",), ("ZRANGE", PROCESSES, 0, -1, "WITHSCORES")])
         now = int(seconds) * 1000
         return [_read(text) for text, until in zip(found[::2], found[1::2], strict=True) if float(until) > now]
+
+    def refuse_reload(self, machine: str, master: int, reason: str) -> None:
+        """Write for a minute why a router was not reloaded; `master` is the process that forks its workers."""
+        self._client.call("SET", refused_reload(machine, master), reason, "PX", REFUSED_MS)
+
+    def refused_reload(self, machine: str, master: int) -> str:
+        """Return why a router was not reloaded, "" if there is no such reason."""
+        return (self._client.call("GET", refused_reload(machine, master)) or b"").decode(errors="replace")
+
+    def forget_refused_reload(self, machine: str, master: int) -> None:
+        """Remove the reason, before another reload."""
+        self._client.call("DEL", refused_reload(machine, master))
 
     def serving(self, account_sid: str) -> list[Process]:
         """Return the processes that accept messages of an account."""

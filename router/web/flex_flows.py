@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, to_resource
 from router.flow.warning import Surroundings
-from router.queries.flow_warnings import around_address
+from router.queries.flow_warnings import around_address, unread
 from router.settings import Settings
 from router.sid import is_sid, new_sid
 from router.store import Store
@@ -76,9 +76,10 @@ def _warnings(written: FlexFlow, around: Surroundings, store: Store) -> list[str
     """Return the warnings about the flows of the flow's address; none if the store is unavailable by now."""
     try:
         found = around_address(written, store, around)
+        behind = unread(written.account_sid, [written], store)
     except StoreUnavailable:  # the write itself has succeeded
         return []
-    return [each.full for each in found]
+    return [*(each.full for each in found), *([behind] if behind else [])]
 
 
 def _sid(sid: str) -> str:

@@ -188,6 +188,17 @@ def test_flows_that_no_message_reaches_are_warned_of(offline: Cli) -> None:
     assert said in offline("flows", "apply", "-", given=given).output
 
 
+@pytest.mark.parametrize("stopped", ["enabled = false", "paused = true"])
+def test_a_flow_whose_handler_is_gone_can_be_stopped_by_its_file(offline: Cli, stopped: str) -> None:
+    """Paused or disabled it sends nothing, so the file is taken; a flow that would send names what is wrong."""
+    flow = FLOWS.split("[[flow]]")[1].replace('"echo"', '"gone"')
+    refused = offline("flows", "apply", "-", given=f"[[flow]]{flow}")
+    assert (refused.exit_code, "integration.handler" in refused.stderr) == (1, True)
+    applied = offline("flows", "apply", "-", given=f"[[flow]]{flow}{stopped}\n")
+    assert applied.exit_code == 0, applied.stderr
+    assert "names the handler 'gone'" in applied.output
+
+
 def test_new_flows_are_asked_in_the_order_of_the_file(offline: Cli) -> None:
     """Of flows with the same Priority the first of the file takes a message that several would take."""
     names = [f"Flow {n}" for n in range(12)]

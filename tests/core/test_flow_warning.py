@@ -54,6 +54,10 @@ TOLD = [
         id="no way for web chats",
     ),
     pytest.param(_handler("gone"), "names the handler 'gone', which the settings lack", True, id="no such handler"),
+    pytest.param(
+        replace(_handler("gone"), paused=True), "its messages wait, and become undelivered when it is resumed", False,
+        id="no such handler, paused",
+    ),
     pytest.param(_handler("theirs"), f"which the settings have, but not for {AC}", True, id="another's handler"),
     pytest.param(_handler("echo"), "sends customers of a real account back", True, id="an echo to real customers"),
     pytest.param(flow(INTEGRATIONS["external"] | {"Language": "es,gsw"}), "names gsw, which no", False, id="no model"),

@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -387,6 +388,13 @@ def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
     told = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here).output
     assert "Ordered: tea" in told
     assert "!" not in invoke("flows", "apply", "-", given=flow, **here).output
+
+    settings.write_text('[handlers]\norders = "shop:gone"\n')
+    began = time.monotonic()
+    refused = invoke("reload", **here)
+    assert refused.exit_code == 1
+    assert "not reloaded, the router goes on with the settings it has: handlers.orders: 'shop:gone'" in refused.stderr
+    assert time.monotonic() - began < 20, "it is said as soon as it is known, not when the patience ends"
 
 
 def test_a_reload_is_of_the_router_that_the_settings_name(run: Run, valkey: ValkeyServer) -> None:

@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from router.flow.flex_flow import from_parameters
+from router.language.detector import needed
+from router.settings import Settings
 from router.sid import new_sid
 from router.store.flow_write import ADDRESS_MOST, STEPS_MOST
+from router.store.processes import Process, Served
 from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, FW, IS, KS, ONE, TWO, WS, WW, Rest, flow_form, rest_over
 
@@ -113,6 +117,22 @@ def test_a_match_that_cannot_work_is_refused_with_the_place(rest: Rest) -> None:
     assert (status, code) == (400, 45210)
     assert message.startswith("Match: column 34: there is no time zone 'Mars/Olympus'")
     assert rest.listed(FLOWS) == []
+
+
+def test_a_write_says_where_its_language_is_not_read_yet(rest: Rest) -> None:
+    """How many of the account's processes read texts in it, while the others load it; nothing once all do."""
+    serves = Served.of(Settings.model_validate({"accounts": [{"sid": ONE, "auth_tokens": ["a"]}]}))
+    some, all_ = (tuple(sorted(needed(tags))) for tags in (("es",), ("es", "uk")))
+    one, other = (Process("m", "host", 1, pid, "127.0.0.1:8000", some, serves.name()) for pid in (1, 2))
+    for process in (one, other):
+        rest.store.processes.announce(process, None, serves)
+    said = "Texts in uk are read by 1 of 2 processes so far; the others load the languages by themselves"
+    rest.store.processes.announce(replace(one, languages=all_), one, serves)
+    created = rest.create(Language="uk", Integration__Url="https://a.example/")
+    assert said in created["warnings"]
+    rest.store.processes.announce(replace(other, languages=all_), other, serves)
+    written = rest.call("POST", f"{FLOWS}/{created['sid']}", {"FriendlyName": "C"}).json
+    assert said not in written["warnings"]
 
 
 def test_a_write_warns_of_flows_that_take_no_message_now(rest: Rest) -> None:

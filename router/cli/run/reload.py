@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from router.cli.here import open_store
+from router.cli.output import clean
 from router.cli.running import load_settings_for_cli
 from router.errors import RouterError
 from router.machine import machine
@@ -40,6 +41,7 @@ def reload() -> None:
     with open_store(settings) as store:
         before = store.processes.present()
         master = _master(settings, before)
+        store.processes.forget_refused_reload(machine(), master)
         try:
             os.kill(master, signal.SIGHUP)
         except ProcessLookupError:
@@ -81,6 +83,8 @@ def _wait(store: Store, master: int, old: frozenset[int]) -> None:
     """
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
+        if reason := store.processes.refused_reload(machine(), master):
+            raise RouterError(f"not reloaded, the router goes on with the settings it has: {clean(reason)}")
         now = {each.pid for each in store.processes.present() if each.master == master}
         if now and not now & old:
             return
