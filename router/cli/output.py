@@ -17,6 +17,7 @@ from rich.text import Text
 
 from router.cli.terminal import unguarded
 from router.flow.flex_flow import FlexFlow
+from router.flow.integration_type import integration_type
 from router.message.twiml import TRACEBACK
 from router.printable import age, ago, clean, printable, to_json
 from router.queries.deliveries import not_twiml, target_said
@@ -110,14 +111,8 @@ def word(status: str) -> Text:
 def integration_line(flow: FlexFlow) -> str:
     """Say in a few words what takes the messages of a flow, as `external https://example.com/inbound`."""
     what = flow.integration
-    place = {
-        "studio": what.flow_sid,
-        "external": what.url,
-        "handler": what.handler,
-        "task": what.workflow_sid,
-        "proxy": what.proxy_service_sid,
-    }
-    return f"{what.type} {place.get(what.type, '')}".rstrip()
+    target = integration_type(what.type).target
+    return f"{what.type} {getattr(what, target) if target else ''}".rstrip()
 
 
 def flow_line(flow: FlexFlow | None) -> str:

@@ -14,11 +14,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from router.errors import InvalidFlow
+from router.flow.integration_type import INTEGRATION_TYPES, integration_type
 from router.flow.parameter import (
     FIELDS,
-    INTEGRATION_TYPES,
-    NEEDED,
-    REDIRECTING,
     REQUIRED,
     Field,
     default_response,
@@ -47,8 +45,6 @@ __all__ = [
 ]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-# They need the chat to be a Conversation at Twilio, or a channel of Proxy.
-_NOT_FOR_WEB: Final = ("proxy", "studio", "conversation")
 _NO_WEB_CHAT: Final = WebChat()
 
 
@@ -133,7 +129,7 @@ class FlexFlow:
         kind = self.integration.type
         if kind not in INTEGRATION_TYPES:
             return f"goes to {kind}, which this version does not know"
-        if self.channel_type == WEB and kind in _NOT_FOR_WEB:
+        if self.channel_type == WEB and not integration_type(kind).takes_web:
             return f"goes to {kind}, which this version cannot deliver web chats to"
         return ""
 
@@ -210,7 +206,7 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
     if channel == WEB and not params.get("ContactIdentity") and (current is None or "ContactIdentity" in params):
         values["ContactIdentity"] = own_address(current.sid if current else sid)
     values["ContactIdentity"] = _contact_identity(values["ContactIdentity"], channel)
-    for wire in NEEDED.get(kind, ()):
+    for wire in integration_type(kind).needs:
         if not values[wire]:
             raise InvalidFlow(wire, f"is required when IntegrationType is {kind}")
     handler = values["Integration.Handler"]
@@ -286,10 +282,9 @@ def _check_response(response: str, kind: str, channel: str) -> None:
         raise InvalidFlow("IntegrationType", "web has no Proxy; say external, handler, studio, task or conversation")
     if response == "redirect" and channel == WEB:
         raise InvalidFlow("Response", "redirect needs a webhook of Twilio's, and web has none; say relay or accept")
-    if response == "redirect" and kind not in REDIRECTING:
-        raise InvalidFlow(
-            "Response", f"redirect needs a URL, which {kind} has not; it may be {' or '.join(REDIRECTING)}"
-        )
+    if response == "redirect" and not integration_type(kind).redirects:
+        fit = " or ".join(each.name for each in INTEGRATION_TYPES.values() if each.redirects)
+        raise InvalidFlow("Response", f"redirect needs a URL, which {kind} has not; it may be {fit}")
 
 
 def _check_conversation(values: Mapping[str, Any], kind: str) -> None:
@@ -377,9 +372,10 @@ def _read_once(record: str) -> FlexFlow:
 def _read(record: str) -> FlexFlow:
     own = json.loads(record)
     integration = own["integration"]
-    for values, name in ((own, "language"), (integration, "retry_policy")):
-        if name in values:
-            values[name] = tuple(values[name])
+    for name in _LISTS & own.keys():
+        own[name] = tuple(own[name])
+    for name in _LISTS_OF_INTEGRATION & integration.keys():
+        integration[name] = tuple(integration[name])
     own["integration"] = Integration(
         **{name: value for name, value in integration.items() if name in _KNOWN_INTEGRATION}
     )
@@ -392,6 +388,11 @@ def _read(record: str) -> FlexFlow:
 
 # Characters of a record that is remembered at most: 4,096 of them are 16 MB.
 _REMEMBERED: Final = 4096
+# JSON has lists where a flow, which has to be hashable, has tuples.
+_LISTS: Final = frozenset(each.attribute for each in FIELDS if isinstance(each.default, tuple))
+_LISTS_OF_INTEGRATION: Final = frozenset(
+    each.removeprefix("integration.") for each in _LISTS if each.startswith("integration.")
+)
 _FLOW: Final = tuple((each.name, each.default) for each in fields(FlexFlow) if each.name != "extra")
 _INTEGRATION: Final = tuple((each.name, each.default) for each in fields(Integration))
 _KNOWN: Final = frozenset(each.name for each in fields(FlexFlow))

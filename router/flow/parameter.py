@@ -1,11 +1,15 @@
 """The parameters of a Flex Flow: the one table from which forms, JSON, flow files and documentation are derived.
 
+A new parameter is a row of `FIELDS`, and an attribute in router/flow/flex_flow.py (router/flow/web_chat.py for a
+`WebChat.` one). config/flows.toml shows it. REST, OpenAPI, commands, the console and comparisons follow by themselves.
+
 https://www.twilio.com/docs/flex/developer/messaging/flow
 """
 
 from dataclasses import dataclass
 from typing import Any, Final
 
+from router.flow.integration_type import INTEGRATION_TYPES, integration_type
 from router.flow.kind import (
     Choice,
     Flag,
@@ -25,27 +29,22 @@ from router.flow.web_chat import FormFields, Origins, Tag, Texts
 from router.message.channel import CHANNELS, WEB
 
 CHANNEL_TYPES: Final = CHANNELS
-INTEGRATION_TYPES: Final = ("studio", "external", "task", "proxy", "handler", "conversation")
 RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
 RESPONSES: Final = ("accept", "relay", "redirect")
 CAPTURES: Final = ("auto", "always", "never")
 
-_RELAYING: Final = ("studio", "external", "handler")
-# They may be sent a message whose outcome is unknown, or look before they repeat anything.
-_REPEATING: Final = ("external", "handler", "task", "conversation")
-REDIRECTING: Final = ("proxy", "studio", "external")  # they have a URL that Twilio can call
 _TWO_WEEKS: Final = 1_209_600  # seconds, a task's longest Timeout; a message is kept for no longer either
 _INT_MAX: Final = 2**31 - 1
 
 
-def default_response(integration_type: str) -> str:
-    """Return how a flow answers that does not say."""
-    return "relay" if integration_type in _RELAYING else "accept"
+def default_response(name: str) -> str:
+    """Return how a flow of an integration type answers that does not say."""
+    return "relay" if integration_type(name).relays else "accept"
 
 
-def default_retry_policy(integration_type: str) -> tuple[str, ...]:
+def default_retry_policy(name: str) -> tuple[str, ...]:
     """Return what may be repeated at the cost of RetryCount where a flow does not say."""
-    return ("ct", "rt", "5xx") if integration_type in _REPEATING else ("ct", "5xx")
+    return ("ct", "rt", "5xx") if integration_type(name).repeats else ("ct", "5xx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ FIELDS: Final = (
     Field(
         "IntegrationType",
         "integration.type",
-        Choice(INTEGRATION_TYPES),
+        Choice(tuple(INTEGRATION_TYPES)),
         "",
         "What takes the messages. Left out: `studio` with an `Integration.FlowSid`, `external` with an "
         "`Integration.Url`, else `proxy`, or `conversation` on `web`",
@@ -351,9 +350,3 @@ FIELDS: Final = (
     ),
 )
 REQUIRED: Final = tuple(each.wire for each in FIELDS if each.required)
-NEEDED: Final = {
-    "studio": ("Integration.FlowSid",),
-    "external": ("Integration.Url",),
-    "task": ("Integration.WorkspaceSid", "Integration.WorkflowSid"),
-    "handler": ("Integration.Handler",),
-}

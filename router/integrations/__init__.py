@@ -1,7 +1,7 @@
 """Outbound integrations: one module for each integration type, each with one `send`.
 
-A type is named in `router.flow.parameter`, sent by a module here, and listed in `build`. Integrations report how an
-attempt ended; `router.delivery` decides what follows.
+A type is a row of `router.flow.integration_type`, sent by a module here, and listed in `build`. Integrations report how
+an attempt ended; `router.delivery` decides what follows.
 """
 
 from collections.abc import Mapping

@@ -100,7 +100,7 @@ class Attempt:
 
 
 class Sender(Protocol):
-    """One kind of integration."""
+    """One integration type."""
 
     def send(self, attempt: Attempt) -> Answer:
         """Deliver the message once and return what the target answered.

@@ -1,4 +1,4 @@
-"""Twilio's webhook format: the inbound message, addresses, signatures, TwiML.
+"""Twilio's webhook format: the inbound message, channels, addresses and how they are masked, signatures, TwiML.
 
 Changes when Twilio changes its webhook. The package does no I/O: it uses no clock, socket, store or setting.
 """

@@ -12,7 +12,8 @@ from router.cli.run.seed import FLOWS
 from router.flow.diff import Change, diff, in_groups
 from router.flow.file import FileFlow, InvalidFlowFile, export, load
 from router.flow.flex_flow import FIELDS, FlexFlow
-from router.flow.parameter import CHANNEL_TYPES, INTEGRATION_TYPES
+from router.flow.integration_type import INTEGRATION_TYPES
+from router.flow.parameter import CHANNEL_TYPES
 from router.sid import is_sid
 from tests.core.flows import AC, FO, HANDLERS, flow, forms
 

@@ -7,7 +7,8 @@ from flask import Blueprint, Response, request
 
 from router.flow.file import export
 from router.flow.flex_flow import FIELDS, FlexFlow, address_sid, is_given, value_of
-from router.flow.parameter import CHANNEL_TYPES, INTEGRATION_TYPES
+from router.flow.integration_type import INTEGRATION_TYPES
+from router.flow.parameter import CHANNEL_TYPES
 from router.flow.warning import Surroundings
 from router.queries.flow_state import losing
 from router.queries.flow_warnings import around_address

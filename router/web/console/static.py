@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, g
 
+from router.flow.integration_type import INTEGRATION_TYPES
+
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _DIGITS: Final = 12
 
@@ -22,12 +24,20 @@ class _File:
     content: bytes
 
 
+def _by_type() -> bytes:
+    """Return the rules that show the fields of an integration type once it is chosen."""
+    return "".join(
+        f'form:has([name="IntegrationType"] option[value="{name}"]:checked) .{name} {{ display: block; }}\n'
+        for name in INTEGRATION_TYPES
+    ).encode()
+
+
 def _read() -> Mapping[str, _File]:
     files = {}
     for each in resources.files(__package__).joinpath("static").iterdir():
         stem, _, kind = each.name.rpartition(".")
         if kind in _TYPES:
-            content = each.read_bytes()
+            content = each.read_bytes() + (_by_type() if each.name == "console.css" else b"")
             digest = hashlib.sha256(content).hexdigest()[:_DIGITS]
             files[each.name] = _File(f"{stem}.{digest}.{kind}", _TYPES[kind], content)
     return files

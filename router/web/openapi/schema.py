@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from router.flow.address_configuration import CREATION, EVENTS, METHOD, NAMES, TYPE
+from router.flow.integration_type import INTEGRATION_TYPES
 from router.flow.kind import Choice
-from router.flow.parameter import FIELDS, INTEGRATION_TYPES, RESPONSES, Field
+from router.flow.parameter import FIELDS, RESPONSES, Field
 from router.queries.contacts import ADDRESS, CLOSED
 from router.queries.deliveries import STATES
 from router.web.openapi.kind import (
