@@ -28,10 +28,10 @@ class Person:
         """Open a page."""
         return self._send("GET", path, b"", headers)
 
-    def post(self, path: str, form: Mapping[str, str] | None = None, **headers: str) -> Reply:
-        """Send a form of a page, as a browser does: the page's own origin with it."""
+    def post(self, path: str, form: Mapping[str, str | list[str]] | None = None, **headers: str) -> Reply:
+        """Send a form of a page, as a browser does: the page's own origin with it; a list is a name given twice."""
         given = {"Sec-Fetch-Site": "same-origin"} if "Sec_Fetch_Site" not in headers and not self.headers else {}
-        return self._send("POST", path, urlencode(form or {}).encode(), given | headers)
+        return self._send("POST", path, urlencode(form or {}, doseq=True).encode(), given | headers)
 
     def follow(self, reply: Reply) -> Reply:
         """Open the page that an action leads to."""

@@ -35,15 +35,15 @@ def flow_of(world: World, sid: str, account: str = ACCOUNT) -> FlexFlow:
     return flow
 
 
-def make(admin: Person, given: Mapping[str, str]) -> Reply:
+def make(admin: Person, given: Mapping[str, str | list[str]]) -> Reply:
     """Fill in the form of a new address, and send it."""
-    return admin.post(f"{HERE}/addresses/new", form_of(admin.get(f"{HERE}/addresses/new")) | dict(given))
+    return admin.post(f"{HERE}/addresses/new", {**form_of(admin.get(f"{HERE}/addresses/new")), **given})
 
 
 def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person) -> None:
     """What was typed is what is stored; the janitor is preselected; what the form cannot show stays as it is."""
     address = world.address()
-    given = {
+    given: dict[str, str | list[str]] = {
         "FriendlyName": "Soporte",
         "ChannelType": "sms",
         "ContactIdentity": address,
@@ -51,6 +51,8 @@ def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person)
         "Integration.Url": "https://example.com/inbound",
         "Integration.SigningKey": "a secret of the target",
         "Language": "es, PT-br",
+        "Enabled": ["false", "true"],  # as a browser sends a switch that is on
+        "Paused": "false",
     }
     reply = make(admin, given)
     assert reply.status == 303

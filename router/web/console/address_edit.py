@@ -44,7 +44,7 @@ def _register_new(console: Blueprint, desk: Desk, around: Surroundings) -> None:
         try:
             desk.store.flows.put(typed.flow, by=view().who)
         except InvalidFlow as error:
-            return _form(desk, None, request.form, {error.parameter: said(error)}, status=409, heading="New address")
+            return _form(desk, None, _values(), {error.parameter: said(error)}, status=409, heading="New address")
         return see(f"addresses/{typed.flow.sid}", said="created")
 
 
@@ -69,7 +69,7 @@ def _register_edit(console: Blueprint, desk: Desk, around: Surroundings) -> None
         except FlowChanged:
             return _answer(desk, find_flow(desk, sid), typed, around, heading, stale=True)
         except InvalidFlow as error:
-            return _form(desk, flow, request.form, {error.parameter: said(error)}, status=409, heading=heading)
+            return _form(desk, flow, _values(), {error.parameter: said(error)}, status=409, heading=heading)
         return see(f"addresses/{sid}", said="saved")
 
 
@@ -116,8 +116,13 @@ def _handlers(desk: Desk) -> frozenset[str]:
     return desk.settings.handlers_of(view().sid)
 
 
+def _values() -> dict[str, str]:
+    """Return what was typed. A switch that is on comes twice: a hidden field says false, for when it is off."""
+    return {name: values[-1] for name, values in request.form.lists()}
+
+
 def _typed(desk: Desk, current: FlexFlow | None) -> Typed:
-    return read_typed(request.form, account_sid=view().sid, current=current, handlers=_handlers(desk))
+    return read_typed(_values(), account_sid=view().sid, current=current, handlers=_handlers(desk))
 
 
 def _is_preview() -> bool:
@@ -130,7 +135,7 @@ def _answer(  # noqa: PLR0913 - what was typed, over what, and how it is said
     """Show the form again with what was typed: with what is wrong, what another person changed, or what it would do."""
     foreseen = _preview(desk, Change(flow, typed.flow), around) if typed.flow else None
     status = 409 if stale else 200 if typed.flow else 400
-    return _form(desk, flow, request.form, typed.errors, status=status, heading=heading, preview=foreseen, stale=stale)
+    return _form(desk, flow, _values(), typed.errors, status=status, heading=heading, preview=foreseen, stale=stale)
 
 
 def _preview(desk: Desk, change: Change, around: Surroundings) -> Any:

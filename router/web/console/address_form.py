@@ -10,6 +10,7 @@ from router.errors import InvalidFlow
 from router.flow.file import REQUIRED
 from router.flow.flex_flow import FIELDS, Field, FlexFlow, from_parameters, is_given, to_record, value_of
 from router.flow.kind import Choice, Flag
+from router.message.address import WEB
 from router.sid import new_sid
 from router.web.errors import flow_code
 
@@ -39,7 +40,12 @@ _OF_THE_TYPE: Final = ("Response", "Integration.RetryPolicy")
 # Values that a form of the page may have: three times FallbackTwiml's.
 _MOST: Final = 200_000
 # A new flow as the console suggests it; Twilio recommends the Channel Janitor for new flows.
-SUGGESTED: Final = {"IntegrationType": "external", "JanitorEnabled": "true"}
+SUGGESTED: Final = {
+    "ChannelType": "sms",
+    "ContactIdentity": "",
+    "IntegrationType": "external",
+    "JanitorEnabled": "true",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,8 @@ def read_typed(
         for name, each in names.items()
         if form[name] or not each.write_only  # what was written and cannot be shown is kept
     }
+    # Every address is meant only where `*` is written; a web flow makes itself an address.
+    required = REQUIRED if form.get("ChannelType") == WEB else (*REQUIRED, "ContactIdentity")
     errors: dict[str, str] = {}
     while True:
         try:
@@ -90,7 +98,7 @@ def read_typed(
                 handlers=handlers,
                 now=int(time.time()),
                 sid=new_sid("FO"),
-                required=REQUIRED,
+                required=required,
             )
         except InvalidFlow as error:
             if error.parameter in errors:
@@ -117,10 +125,9 @@ def sections(
     found = []
     for heading, beginnings in _SECTIONS:
         own = [
-            wire
-            for wire in left
-            if not beginnings or any(wire == each or (each[-1] == "." and wire.startswith(each)) for each in beginnings)
+            wire for each in beginnings for wire in left if wire == each or (each[-1] == "." and wire.startswith(each))
         ]
+        own = own if beginnings else list(left)
         inputs = [_input(left.pop(wire), flow, form, errors, handlers) for wire in own]
         found.append((heading, inputs))
     return found

@@ -22,7 +22,7 @@ async function refresh(region, number) {
   if (response.status === 304 || busy(region)) return;
   if (!response.ok) throw new Error(response.status);
   const fresh = $$("[data-live]", new DOMParser().parseFromString(await response.text(), "text/html"))[number];
-  if (!fresh) throw new Error("gone");
+  if (!fresh) { location.reload(); return; } // it is live no more, as a replay that is done
   region.dataset.mark = response.headers.get("ETag") || "";
   const scrolled = $$(".table", region).map((each) => each.scrollLeft);
   region.replaceChildren(...fresh.childNodes);
