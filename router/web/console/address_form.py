@@ -10,7 +10,7 @@ from router.errors import InvalidFlow
 from router.flow.file import REQUIRED
 from router.flow.flex_flow import FIELDS, Field, FlexFlow, from_parameters, is_given, to_record, value_of
 from router.flow.kind import Choice, Flag
-from router.message.address import WEB
+from router.message.channel import WEB
 from router.sid import new_sid
 from router.web.errors import flow_code
 
@@ -39,6 +39,8 @@ _TALL_ENDS: Final = ("Attributes", "Interaction")
 _OF_THE_TYPE: Final = ("Response", "Integration.RetryPolicy")
 # Values that a form of the page may have: three times FallbackTwiml's.
 _MOST: Final = 200_000
+# What stands in for a required value that is wrong, to find what else is.
+_STAND_INS: Final = {"FriendlyName": "-", "ContactIdentity": "*"}
 # A new flow as the console suggests it; Twilio recommends the Channel Janitor for new flows.
 SUGGESTED: Final = {
     "ChannelType": "sms",
@@ -106,8 +108,8 @@ def read_typed(
             errors[error.parameter] = said(error)
             # The others are read without it, so that all errors are told at once.
             params.pop(error.parameter, None)
-            if error.parameter == "FriendlyName":
-                params["FriendlyName"] = "-"
+            if error.parameter in _STAND_INS:
+                params[error.parameter] = _STAND_INS[error.parameter]
         else:
             return Typed(None if errors else flow, errors)
 
