@@ -20,6 +20,7 @@ _HOST: Final = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5}
 _SHOWN: Final = 100  # characters shown of an untrusted host
 # The paths that are public through a tunnel.
 _OPEN: Final = "/webhooks/"
+_CHAT: Final = "/chat"
 CLOSED: Final = b"Only /webhooks/ is served at this port.\n"
 Wsgi = Callable[[dict[str, Any], Any], Any]
 
@@ -33,18 +34,23 @@ def with_tunnel(application: Wsgi, watch: TunnelWatch, port: int | None) -> Wsgi
     Args:
         application: the WSGI application.
         watch: reads the tunnel's base URL.
-        port: the port that tunnels connect to, where only webhooks are served; None if there is no such port.
+        port: the port that tunnels connect to, where only webhooks are served, and web chat with `router tunnel
+            --chat`; None if there is no such port.
     """
     guarded = str(port) if port else ""
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["SERVER_PORT"] == guarded and not environ["PATH_INFO"].startswith(_OPEN):
+        if environ["SERVER_PORT"] == guarded and not _is_open(environ["PATH_INFO"], watch):
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", str(len(CLOSED)))])
             return [CLOSED]
         environ[_TUNNEL] = watch.url()
         return application(environ, start_response)
 
     return serve
+
+
+def _is_open(path: str, watch: TunnelWatch) -> bool:
+    return path.startswith(_OPEN) or ((path == _CHAT or path.startswith(f"{_CHAT}/")) and watch.chat())
 
 
 def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:

@@ -25,12 +25,15 @@ _LONGEST: Final = 2048
 class TunnelRecord:
     """The file as seen by its writer; while this context is open, there is no other writer.
 
+    `chat` says whether web chat is served through the tunnel, too.
+
     Raises:
         RouterError: the data directory cannot be written to, or another process has a tunnel here.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, chat: bool = False) -> None:
         self._path = data_dir / NAME
+        self._chat = chat
         self._lock = -1
         self._alone = -1
 
@@ -40,7 +43,7 @@ class TunnelRecord:
         try:
             lock = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)  # does not block: no other process has the file open yet
-            os.write(lock, json.dumps({"url": url, "process": os.getpid()}).encode())
+            os.write(lock, json.dumps({"url": url, "process": os.getpid(), "chat": self._chat}).encode())
             draft.replace(self._path)
         except OSError as error:
             raise self._unwritable(error) from None
@@ -88,7 +91,7 @@ class TunnelWatch:
         self._path = str(data_dir / NAME)
         self._clock = clock
         self._seen: tuple[int, int] | None = None
-        self._url = ""
+        self._url, self._chat = "", False
         self._until = 0.0
 
     def url(self) -> str:
@@ -100,13 +103,22 @@ class TunnelWatch:
             return ""
         seen = (found.st_ino, found.st_mtime_ns)
         if seen != self._seen or self._clock() >= self._until:
-            self._url, self._seen = read(self._data_dir), seen
+            (self._url, self._chat), self._seen = _read(self._data_dir), seen
             self._until = self._clock() + _TRUST_SECONDS
         return self._url
+
+    def chat(self) -> bool:
+        """Say whether web chat is served through the tunnel."""
+        return bool(self.url()) and self._chat
 
 
 def read(data_dir: Path) -> str:
     """Return the base URL of the open tunnel, "" without a tunnel."""
+    return _read(data_dir)[0]
+
+
+def _read(data_dir: Path) -> tuple[str, bool]:
+    """Return the base URL of the open tunnel, and whether web chat is served through it."""
     path = data_dir / NAME
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         while True:
@@ -114,10 +126,12 @@ def read(data_dir: Path) -> str:
                 if not _is_held(file.fileno()):
                     if os.fstat(file.fileno()).st_ino != path.stat().st_ino:
                         continue  # it was replaced while we looked
-                    return ""
-                url = json.loads(file.read(_LONGEST))["url"]
-                return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
-    return ""
+                    return "", False
+                written = json.loads(file.read(_LONGEST))
+                url = written["url"]
+                good = isinstance(url, str) and url.startswith(("https://", "http://"))
+                return (url, written.get("chat") is True) if good else ("", False)
+    return "", False
 
 
 def _is_held(file: int) -> bool:

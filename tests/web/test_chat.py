@@ -1,11 +1,13 @@
 """Web chat from both ends: a visitor's browser, and the integration that answers."""
 
+import json
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
 import pytest
 from twilio.request_validator import RequestValidator
 
+from tests.e2e.commands import invoke
 from tests.e2e.service import ACCOUNT, TOKEN
 from tests.e2e.world import World, twiml
 from tests.integrations.target import Target, answer
@@ -146,3 +148,105 @@ def test_without_javascript_the_page_posts_a_form(world: World) -> None:
     shown = world.send("POST", "/chat", form, {})
     assert shown.status == 200
     assert b"You wrote: &lt;b&gt;" in shown.body
+
+
+def test_a_command_speaks_as_a_visitor(world: World, target: Target) -> None:
+    """`router simulate web` begins a chat at an address, says something and shows the answer and the delivery."""
+    target.script["/hook"] = answer(200, twiml("Buenos días"), "text/xml")
+    flow = web_flow(world, target.url("/hook"), form='[{"name":"email","type":"email","required":true}]')
+    config = {"ROUTER_CONFIG": str(world.services[0].folder / "router.toml")}
+    arguments = ("simulate", "web", "--to", f"IG{flow.sid[2:]}", "--body", "Hola", "--from", "Ada")
+    shown = invoke(*arguments, "--param", "language=es", **config)
+    assert shown.exit_code == 0, shown.output
+    assert "Buenos días" in shown.output
+    fields = dict(parse_qsl(target.requests[-1].body.decode()))
+    assert (fields["Body"], fields["ProfileName"]) == ("Hola", "Ada")
+    assert json.loads(fields["PreEngagementData"])["language"] == "es"
+    found = json.loads(invoke(*arguments, "--json", **config).output)
+    assert (found["status"], found["replies"], found["delivery"]) == (201, ["Buenos días"], "delivered")
+    gone = invoke("simulate", "web", "--to", "IG" + "0" * 32, **config)
+    assert gone.exit_code == 1
+    assert "the router said 404" in gone.output
+    explained = invoke("explain", "--to", flow.contact_identity, **config)
+    assert explained.exit_code == 0
+    assert flow.sid in explained.output
+
+
+def test_the_language_that_a_visitor_chose_routes(world: World, target: Target) -> None:
+    """Of flows that share a web address: the widget's language, or one in the form, is the channel's word."""
+    shared = f"web:shop-{world.sid()}"
+    for tag in ("es", "en"):
+        target.script[f"/{tag}"] = answer(200, twiml(f"in {tag}"), "text/xml")
+    default = web_flow(world, target.url("/en"), contact_identity=shared)
+    web_flow(world, target.url("/es"), contact_identity=shared, language=("es",))
+    spanish = Visitor(world, default)
+    assert spanish.ask("GET", f"/chat/address?address={spanish.address}").json["languages"] == ["es"]
+    spanish.begin(language="es-MX")
+    spanish.say("ok")
+    spanish.sees("ok", "in es")
+    told = Visitor(world, default, form={"language": "es"})
+    told.begin()
+    told.say("ok")
+    told.sees("ok", "in es")
+    other = Visitor(world, default)
+    other.begin()
+    other.say("ok")
+    other.sees("ok", "in en")
+
+
+def test_the_test_page_pins_its_flow(world: World, target: Target) -> None:
+    """Whatever the languages of the address say, the page talks to the flow that its URL names."""
+    shared = f"web:shop-{world.sid()}"
+    target.script["/es"] = answer(200, twiml("in es"), "text/xml")
+    web_flow(world, target.url("/en"), contact_identity=shared)
+    spanish = web_flow(world, target.url("/es"), contact_identity=shared, language=("es",))
+    visitor = Visitor(world, spanish)
+    visitor.begin(address=None, account_sid=ACCOUNT, flex_flow_sid=spanish.sid)
+    sid = visitor.say("This is clearly English, and long enough").json["sid"]
+    visitor.sees("This is clearly English, and long enough", "in es")
+    assert "pinned" in " ".join(world.delivery(sid)["route"])
+
+
+def test_what_cannot_be_delivered_yet_waits(world: World) -> None:
+    """A chat of a Studio flow is taken and waits, in order, and says so; written anew for a handler it goes on."""
+    made = world.rest(
+        "POST",
+        "/v1/FlexFlows",
+        {"FriendlyName": "Studio", "ChatServiceSid": "IS" + "1" * 32, "ChannelType": "web",
+         "Integration.FlowSid": "FW" + "1" * 32},
+    )  # fmt: skip
+    assert made.status == 201, made.body
+    assert "wait" in made.json["warnings"][0]
+    with world.flows() as flows:
+        flow = flows.get(ACCOUNT, made.json["sid"])
+    assert flow is not None
+    visitor = Visitor(world, flow)
+    visitor.begin()
+    sids = [visitor.say(text).json["sid"] for text in ("one", "two")]
+    assert [world.delivery(sid)["status"] for sid in sids] == ["queued"] * 2
+    changed = {"IntegrationType": "handler", "Integration.Handler": "echo"}
+    assert world.rest("POST", f"/v1/FlexFlows/{flow.sid}", changed).status == 200
+    visitor.sees("one", "two", "You wrote: one", "You wrote: two")
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ({"IntegrationType": "proxy"}, "IntegrationType: web has no Proxy"),
+        ({"Integration.Url": "https://a.example", "Response": "redirect"}, "Response: redirect needs a webhook"),
+    ],
+)
+def test_what_a_web_flow_cannot_be(world: World, form: dict[str, str], says: str) -> None:
+    """Refused when it is written."""
+    flow = {"FriendlyName": "A", "ChatServiceSid": "IS" + "1" * 32, "ChannelType": "web"}
+    refused = world.rest("POST", "/v1/FlexFlows", flow | form)
+    assert refused.status == 400
+    assert refused.json["message"].startswith(says)
+
+
+def test_a_webhook_brings_no_chat_message(world: World) -> None:
+    """What is signed for /webhooks/web, or comes to a web address as a webhook, is refused."""
+    flow = web_flow(world)
+    fields = world.fields(flow.contact_identity, "web:ada")
+    assert world.post(fields, "/webhooks/message").status == 400
+    assert world.post(fields, "/webhooks/web").status in (400, 404)

@@ -15,6 +15,7 @@ from twilio.request_validator import RequestValidator
 from router.app import create_app
 from router.errors import RouterError, SettingsError
 from router.settings import load
+from router.web.public import CLOSED
 from router.web.tunnel_address import NAME, TunnelRecord, TunnelWatch, read
 from tests.e2e.service import ACCOUNT, TOKEN, parameters
 
@@ -129,6 +130,24 @@ def test_only_webhooks_are_served_at_the_port_for_tunnels(client: Client) -> Non
         assert router.get(path, environ_overrides={"SERVER_PORT": "8001"}).status_code == status
     assert router.get("/healthz", headers={"Host": "localhost:8001"}).status_code == 200
     assert post(router, "http://localhost:8000") == 200
+
+
+def test_web_chat_is_served_at_the_port_for_tunnels_on_request(client: Client, tmp_path: Path) -> None:
+    """`router tunnel --chat` opens the visitor's side, and nothing else, for as long as it runs."""
+    router = client(ROUTER_TUNNEL_PORT="8001")
+
+    def statuses() -> list[bool]:
+        paths = ("/chat/widget.js", "/chat", "/chats", "/console/", "/v1/FlexFlows", "/healthz")
+        answers = [router.get(path, environ_overrides={"SERVER_PORT": "8001"}) for path in paths]
+        return [CLOSED not in answer.data for answer in answers]
+
+    with TunnelRecord(tmp_path, chat=True) as record:
+        record.publish(FIRST)
+        assert statuses() == [True, True, False, False, False, False]
+    assert not any(statuses())
+    with TunnelRecord(tmp_path) as record:
+        record.publish(FIRST)
+        assert not any(statuses())
 
 
 def test_a_tunnel_has_a_port_of_its_own() -> None:

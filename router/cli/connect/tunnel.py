@@ -52,6 +52,7 @@ class BaseUrl(click.ParamType[str]):
     metavar="+1…|MG…",
     help="Point a number here meanwhile; may be given many times.",
 )
+@click.option("--chat", is_flag=True, help="Let web chat through as well: /chat, for visitors of your website.")
 @click.option("--expose-all", is_flag=True, help="Let everything through: REST API and console, not /webhooks/ only.")
 @click.option(
     "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds the tunnel may be away. [30]"
@@ -65,6 +66,7 @@ def tunnel(  # noqa: PLR0913 - one for each option
     url: str | None,
     ngrok_api: str | None,
     addresses: tuple[str, ...],
+    chat: bool,
     expose_all: bool,
     patience: float,
     no_check: bool,
@@ -75,12 +77,13 @@ def tunnel(  # noqa: PLR0913 - one for each option
     \b
       router tunnel                                  ngrok: the agent that runs, or one that is started
       router tunnel --connect +15005550006           and point a number here
+      router tunnel --chat                           and serve web chat through it
       router tunnel --url https://x.trycloudflare.com
 
     The running router believes what is signed for the tunnel's address as soon as it is known; ROUTER_PUBLIC_URL stays
     valid beside it. When the address changes, router and connected numbers follow. The tunnel leads to a second port of
-    the router that serves nothing but /webhooks/ (ROUTER_TUNNEL_PORT, else the one after its own): open one of another
-    kind to that port, as `cloudflared tunnel --url http://127.0.0.1:8001`.
+    the router that serves nothing but /webhooks/, and /chat with --chat (ROUTER_TUNNEL_PORT, else the one after its
+    own): open one of another kind to that port, as `cloudflared tunnel --url http://127.0.0.1:8001`.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     names = names_of(addresses)
     settings = here.settings
@@ -94,13 +97,13 @@ def tunnel(  # noqa: PLR0913 - one for each option
     connector = Connector(settings)
     connector.restore_orphans()
     with ExitStack() as stack:
-        record = stack.enter_context(TunnelRecord(settings.data_dir))
+        record = stack.enter_context(TunnelRecord(settings.data_dir, chat=chat))
         opened = _open(settings, owner, url=url, api=ngrok_api, whole=expose_all)
         stack.callback(opened.close)
         follower = Follower(opened, record, connector, patience, _print_addresses)
         follower.look()
         checked = "" if no_check else _checked(follower.base, owner, min(patience, _NEW_SECONDS))
-        _print(settings, follower.base, checked)
+        _print(settings, follower.base, checked, chat=chat)
         places = connector.find(owner, names)
         show(places, follower.base)
         agree(connector.warnings(places, follower.base), yes=yes)
@@ -140,9 +143,10 @@ def _checked(base: str, owner: Account, within: float) -> str:
     return found.found
 
 
-def _print(settings: Settings, base: str, checked: str) -> None:
+def _print(settings: Settings, base: str, checked: str, *, chat: bool) -> None:
     whole = answers(base)
-    click.echo(f"\n  Tunnel       {clean(base)} → {base_url(settings)}, {'everything' if whole else '/webhooks/ only'}")
+    served = "everything" if whole else "/webhooks/ and /chat only" if chat else "/webhooks/ only"
+    click.echo(f"\n  Tunnel       {clean(base)} → {base_url(settings)}, {served}")
     if whole:
         click.echo(
             "               ! REST API and console can be reached through it too. A tunnel to port "

@@ -18,8 +18,10 @@ from router.cli.send.inbound import ADDRESSES, CUSTOMERS, Attachment, fields, ne
 from router.cli.send.sender import Webhook, dispatch, not_sent, own_webhook
 from router.cli.send.shape import SHAPES, Shape, combined
 from router.cli.send.signing import TAMPERS, Method, key_option, signing
+from router.cli.send.web_chat import simulate_web
 from router.errors import RouterError
 from router.message.address import canonical
+from router.message.channel import WEB
 from router.queries.deliveries import explain
 from router.sid import is_sid, new_sid
 
@@ -37,7 +39,7 @@ _SECTIONS: Final = (
 
 
 @click.command(cls=with_sections(*_SECTIONS))
-@click.argument("channel", type=click.Choice(tuple(CUSTOMERS)))
+@click.argument("channel", type=click.Choice((*CUSTOMERS, WEB)))
 @click.option("--body", help="What the customer writes. [Hello]")
 @click.option("--from", "from_", help="The customer's address. [a made-up one]")
 @click.option("--to", help="The address written to. [the demo's, or that of the only flow of the channel]")
@@ -128,9 +130,29 @@ def simulate(  # noqa: PLR0913 - one for each option
       router simulate sms --tamper key
 
     What Twilio makes of the answer is shown too: what it would send to the customer, or the error in its debugger.
+    `web` speaks as a visitor of a website: --to is an address (IG…), --from the visitor's name, a --param a field of
+    the form, or `language`; --url is the router's base.
+
+    \b
+      router simulate web --body "Hola" --param language=es
+
     The exit status is 1 when a message was refused, or not delivered in time; with --tamper, when it was not refused;
     with --at, when no flow would take it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    if channel == WEB:
+        if shapes or media or fallback or key or sid or tamper or rate or at is not None or method != "POST":
+            raise click.UsageError("web takes --body, --from, --to, --param, --url, --count, --wait and --json only.")
+        simulate_web(
+            here,
+            body="Hello" if body is None else body,
+            from_=from_ or "",
+            to=to or "",
+            params=params,
+            url=url or "",
+            count=count,
+            wait=wait,
+            as_json=as_json,
+        )
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
     if tamper and fallback:

@@ -1,0 +1,170 @@
+"""`router simulate web`: speaks as a website's visitor, through the visitor's API, and shows the answer."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from router.cli.here import Here
+from router.cli.http import NoAnswer, exchange
+from router.cli.output import Facts, print_facts, print_json
+from router.cli.running import base_url
+from router.errors import RouterError
+from router.flow.flex_flow import FlexFlow, address_sid
+from router.message.address import canonical
+from router.message.channel import WEB
+from router.sid import is_sid
+
+# Among so many flows, the newest, a web address is looked for.
+_FLOWS: Final = 200
+_SHOWN: Final = 10
+_ON_ITS_WAY: Final = ("queued", "sending")
+_LOOK: Final = 0.1
+_SAMPLES: Final = {"email": "ana@example.com", "tel": "+14155550100"}
+_NAME: Final = "Ana"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message of the visitor, and what came of it."""
+
+    body: str
+    status: int
+    answer: Mapping[str, Any]
+    replies: tuple[str, ...]
+    delivery: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it was taken and, where that can be seen, delivered."""
+        return self.status in (200, 201) and self.delivery in ("", "delivered")
+
+
+@dataclass(slots=True)
+class VisitorCalls:
+    """A visitor's requests to a router."""
+
+    base: str
+    token: str = field(default="", repr=False)
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Send a request; return status and JSON. Raises RouterError when nothing answers."""
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            answered = exchange(method, f"{self.base}/chat/{path}", content, headers)
+        except NoAnswer as error:
+            raise RouterError(f"{error}: start the router with `router run`, or say where it is with --url") from None
+        try:
+            return answered.status, dict(json.loads(answered.body or b"{}"))
+        except ValueError:
+            raise RouterError(f"{self.base} answered {answered.status}, and not as a router does") from None
+
+    def good(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send a request; return its JSON, or raise RouterError with what the router said."""
+        status, answer = self.ask(method, path, body)
+        if status not in (200, 201):
+            raise RouterError(f"the router said {status}: {answer.get('message', '')}")
+        return answer
+
+
+def simulate_web(  # noqa: PLR0913 - one for each option
+    here: Here,
+    *,
+    body: str,
+    from_: str,
+    to: str,
+    params: Sequence[tuple[str, str]],
+    url: str,
+    count: int,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Begin a chat as a visitor, say something, and show what is answered; end with status 1 where it fails."""
+    calls = VisitorCalls((url or base_url(here.settings)).rstrip("/"))
+    address = to if is_sid(to, "IG") else address_sid(_flow(here, to))
+    described = calls.good("GET", f"address?address={address}")
+    given = dict(params)
+    language = given.pop("language", None)
+    form = _samples(described["form"], from_) | given
+    began = calls.good("POST", "sessions", {"address": address, "form": form, "language": language})
+    calls.token = began["token"]
+    said = [_say(here, calls, f"{body} {n + 1}" if count > 1 else body, wait) for n in range(count)]
+    for each in said:
+        if as_json:
+            print_json(_resource(each, address, began))
+        else:
+            print_facts(_facts(each, address, began))
+    sys.exit(0 if all(each.good for each in said) else 1)
+
+
+def _say(here: Here, calls: VisitorCalls, body: str, wait: float) -> Said:
+    status, answer = calls.ask("POST", "messages", {"body": body})
+    if status not in (200, 201):
+        return Said(body, status, answer, (), "")
+    end, store = time.monotonic() + wait, here.own_store
+    account_sid = here.account.sid
+    while True:
+        state = store.deliveries.state(account_sid, answer["sid"]) if store else ""
+        news = calls.good("GET", f"events?wait=0&after={answer['index']}")
+        replies = tuple(each["body"] for each in news["messages"] if not each["own"])
+        if (replies and state not in _ON_ITS_WAY) or (state and state not in _ON_ITS_WAY) or time.monotonic() >= end:
+            return Said(body, status, answer, replies, state)
+        time.sleep(_LOOK)
+
+
+def _samples(fields: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:
+    """Fill in a form as a visitor would."""
+    filled = {
+        each["name"]: each["options"][0] if each["options"] else _SAMPLES.get(each["type"], name or _NAME)
+        for each in fields
+    }
+    return {"friendlyName": name or _NAME} | filled
+
+
+def _flow(here: Here, to: str) -> FlexFlow:
+    """Return the flow of a web address: the one that is named, or the only one.
+
+    Raises:
+        RouterError: there is none, or there are several.
+    """
+    wanted = canonical(to, WEB) if to else ""
+    flows = here.store.flows.page(here.account.sid, 0, _FLOWS)
+    found = [each for each in flows if each.channel_type == WEB and each.enabled]
+    named = [each for each in found if wanted in ("", each.contact_identity)]
+    if len(named) == 1 or (wanted and named):
+        return named[0]
+    if not named:
+        raise RouterError(f"no enabled web flow{f' has the address {wanted}' if wanted else ''}: docs/web-chat.md")
+    known = ", ".join(f"{address_sid(each)} {each.friendly_name!r}" for each in named[:_SHOWN])
+    raise RouterError(f"which address? There are several web flows; name one with --to: {known}")
+
+
+def _resource(said: Said, address: str, began: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "address": address,
+        "conversation_sid": began["conversation_sid"],
+        "identity": began["identity"],
+        "body": said.body,
+        "status": said.status,
+        "sid": said.answer.get("sid"),
+        "replies": list(said.replies),
+        "delivery": said.delivery or None,
+    }
+
+
+def _facts(said: Said, address: str, began: Mapping[str, Any]) -> Facts:
+    facts: Facts = [
+        ("Said", [f"web  web:{began['identity']} → {address}", f"“{said.body}”"]),
+        ("Chat", str(began["conversation_sid"])),
+    ]
+    if said.status not in (200, 201):
+        return [*facts, ("Refused", f"{said.status}: {said.answer.get('message', '')}")]
+    facts.append(("Answer", list(said.replies) or ["none so far"]))
+    if said.delivery:
+        facts.append(("Delivery", said.delivery))
+    return [*facts, ("SID", str(said.answer["sid"]))]

@@ -1,0 +1,175 @@
+"""Web chats in the store: what ends them, what is left of them, and answers that come twice."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from router.queries.erasure import erase
+from router.store import Store, connect
+from router.store.chats import Chat, ChatMessage, digest
+from router.store.client import Client
+from router.store.keys import TURN, AccountKeys
+from tests.integrations.sending import ACCOUNT_SID, settings
+
+KEYS: Final = AccountKeys(ACCOUNT_SID)
+HOUR: Final = 3_600_000
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[Store]:
+    """An empty store."""
+    made = connect(settings(ROUTER_REDIS_URL=redis_url, ROUTER_RETENTION_DAYS="1"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Client]:
+    """A connection of the test's own."""
+    made = Client(redis_url)
+    yield made
+    made.close()
+
+
+def begun(store: Store, number: int = 1, **more: Any) -> Chat:
+    """Begin a chat."""
+    sid = f"CH{number:032x}"
+    chat = Chat(
+        ACCOUNT_SID, sid, "active", flow_sid="FO" + "1" * 32, address="web:shop", identity="ada",
+        participant_sid="MB" + "1" * 32, created=1, updated=1,
+    )  # fmt: skip
+    chat = replace(chat, **more)
+    assert store.chats.begin(chat) == ("begun", sid)
+    return chat
+
+
+def said(body: str, number: int = 0, side: str = "agent") -> ChatMessage:
+    """Make a message."""
+    return ChatMessage(f"IM{number:032x}", "agent", body, 1, side)
+
+
+def state(store: Store, chat: Chat) -> tuple[str, str]:
+    """Return a chat's state, and who closed it."""
+    found = store.chats.get(ACCOUNT_SID, chat.sid)
+    assert found is not None
+    return found.state, found.closed_by
+
+
+def upkeep(store: Store, client: Client) -> None:
+    """Do a round of upkeep, as when the last one is long ago."""
+    client.call("DEL", TURN)
+    for _ in store.upkeep.round():
+        pass
+
+
+def idle_since(client: Client, chat: Chat, milliseconds: int) -> None:
+    """Let a chat's last activity be so long ago."""
+    at = int(time.time() * 1000) - milliseconds
+    client.call("HSET", KEYS.own_chats + chat.sid, "updated", at)
+    client.call("ZADD", KEYS.chats, at, chat.sid)
+
+
+def test_the_janitor_closes_what_is_idle(store: Store, client: Client) -> None:
+    """A chat with the janitor is closed after its time without activity; one without stays as it is."""
+    watched, alone = begun(store, 1, idle=HOUR), begun(store, 2)
+    busy, ended = begun(store, 3, idle=HOUR), begun(store, 4, idle=HOUR)
+    store.chats.change(ended, {"state": "closed", "closed_by": "visitor"})
+    for chat in (watched, alone, ended):
+        idle_since(client, chat, 2 * HOUR)
+    idle_since(client, busy, HOUR // 2)
+    upkeep(store, client)
+    assert [state(store, each) for each in (watched, alone, busy, ended)] == [
+        ("closed", "janitor"),
+        ("active", ""),
+        ("active", ""),
+        ("closed", "visitor"),
+    ]
+    assert 0 < client.call("PTTL", KEYS.own_chats + watched.sid) <= 24 * HOUR
+
+
+def test_many_idle_chats_are_closed_in_one_round(store: Store, client: Client) -> None:
+    """The janitor goes on from page to page, whatever their scores."""
+    chats = [begun(store, number, idle=HOUR) for number in range(1, 600)]
+    for chat in chats:
+        idle_since(client, chat, 2 * HOUR)
+    upkeep(store, client)
+    assert {state(store, each) for each in chats} == {("closed", "janitor")}
+
+
+def test_nothing_is_left_of_an_expired_chat(store: Store, client: Client) -> None:
+    """A chat is kept for the retention after its last activity; then its index entries and its name go too."""
+    chat = begun(store, unique_name="case")
+    store.chats.post(chat, said("Hello"))
+    for key in (KEYS.own_chats, KEYS.chat_messages):
+        assert 0 < client.call("PTTL", key + chat.sid) <= 24 * HOUR
+        client.call("DEL", key + chat.sid)
+    upkeep(store, client)
+    left = [key for key in client.call("KEYS", "chat*") if not key.startswith(b"chat_keys")]
+    assert left == [(KEYS.chat_identities + digest("ada")).encode()]
+    assert client.call("PTTL", left[0]) > 0
+    assert store.chats.of_identity(ACCOUNT_SID, "ada") == []
+
+
+def test_a_long_lived_chat_is_kept_while_it_is_open(store: Store, client: Client) -> None:
+    """Without janitor it has no end but that somebody closes it; then it is kept for the retention."""
+    chat = begun(store, lasting=True)
+    store.chats.post(chat, said("Hello"))
+    assert client.call("PTTL", KEYS.chat_messages + chat.sid) == -1
+    store.chats.change(chat, {"state": "closed", "closed_by": "agent"})
+    assert client.call("PTTL", KEYS.own_chats + chat.sid) > 0
+    assert client.call("PTTL", KEYS.chat_messages + chat.sid) > 0
+
+
+def test_a_chat_keeps_its_last_thousand_messages(store: Store) -> None:
+    """Older ones go, and the indexes of the others stay what they were."""
+    chat = begun(store)
+    for number in range(1005):
+        assert store.chats.post(chat, said(str(number), number)) == number
+    look = store.chats.look(ACCOUNT_SID, chat.sid, "before", 10)
+    assert look is not None
+    assert (look.first, look.next) == (5, 1005)
+    assert [(index, each.body) for index, each in look.messages] == [(n, str(n)) for n in range(5, 10)]
+
+
+def test_erasing_a_visitor_erases_the_chats(store: Store, client: Client) -> None:
+    """Nothing of the person is left; the chats of others stay."""
+    chat, other = begun(store, 1, unique_name="case"), begun(store, 2, identity="bob")
+    store.chats.post(chat, said("a secret"))
+    found = erase("web:ada", ACCOUNT_SID, store)
+    assert found.found
+    assert store.chats.get(ACCOUNT_SID, chat.sid) is None
+    assert store.chats.get(ACCOUNT_SID, other.sid) is not None
+    assert store.chats.named(ACCOUNT_SID, "case") is None
+    dumped = [client.call("DUMP", key) or b"" for key in client.call("KEYS", "*")]
+    assert not any(b"secret" in each or b"ada" in each for each in dumped)
+
+
+def test_an_answer_is_appended_once(store: Store, client: Client) -> None:
+    """A repeated call, as after a lost reply or a second attempt, adds nothing; nor to a closed or erased chat."""
+    chat = begun(store)
+    record = f"{KEYS.messages}{ACCOUNT_SID}:IM{'a' * 32}"
+    client.call("HSET", record, "raw", "x")
+    answers = [said("one", 1), said("two", 2)]
+    assert store.chats.answer(chat, f"IM{'a' * 32}", answers) == 2
+    assert store.chats.answer(chat, f"IM{'a' * 32}", answers) == -1
+    look = store.chats.look(ACCOUNT_SID, chat.sid, "last")
+    assert look is not None
+    assert [each.body for _, each in look.messages] == ["one", "two"]
+    client.call("HSET", f"{record[:-1]}b", "raw", "x")
+    store.chats.change(chat, {"state": "closed"})
+    assert store.chats.answer(chat, f"IM{'a' * 31}b", answers) == -2
+    assert store.chats.answer(chat, f"IM{'a' * 31}c", answers) == -2
+
+
+def test_a_name_is_of_one_open_chat(store: Store) -> None:
+    """A unique name is free again once its chat is closed."""
+    first = begun(store, 1, unique_name="case")
+    second = replace(first, sid="CH" + "2" * 32)
+    assert store.chats.begin(second) == ("taken", first.sid)
+    third = begun(store, 3)
+    assert store.chats.change(third, {"unique_name": "case"}) == "taken"
+    store.chats.change(first, {"state": "closed"})
+    assert store.chats.begin(second) == ("begun", second.sid)
