@@ -233,6 +233,47 @@ def test_two_tabs_are_one_chat(world: World, shop: Shop, new_page: Callable[...,
     shows(chat, "one", "You wrote: one", "two", "You wrote: two", "three", "You wrote: three")
 
 
+def test_what_an_agent_and_the_visitor_see_of_each_other(
+    world: World, shop: Shop, new_page: Callable[..., Page]
+) -> None:
+    """An agent's message, what each has read, the transcript, the end in all tabs, and a new chat after it."""
+    page = new_page()
+    url = shop.page(address(world, shop), data_form_friendly_name="Ana", data_skip_form="")
+    chat = opened(page, url)
+    say(chat, "one")
+    shows(chat, "one", "You wrote: one")
+    (sid,) = (each["sid"] for each in world.rest("GET", "/v1/Conversations").json["conversations"][:1])
+    conversation = f"/v1/Conversations/{sid}"
+    visitor = world.rest("GET", f"{conversation}/Participants").json["participants"][0]["identity"]
+
+    world.rest("POST", f"{conversation}/Messages", {"Author": "Bea", "Body": "Ana?"})
+    shows(chat, "one", "You wrote: one", "Ana?")
+    expect(chat.locator("#log .by").last).to_contain_text("Bea")
+    seen = f"{conversation}/Participants/{visitor}"
+    wait_until(lambda: world.rest("GET", seen).json["last_read_message_index"] == 2, what="the visitor has read")
+    world.rest("POST", f"{conversation}/Participants", {"Identity": "Bea"})
+    expect(chat.get_by_text("Sent", exact=True)).to_be_visible()
+    world.rest("POST", f"{conversation}/Participants/Bea", {"LastReadMessageIndex": "2"})
+    expect(chat.get_by_text("Read", exact=True)).to_be_visible()
+
+    other = opened(page.context.new_page(), url)
+    shows(other, "one", "You wrote: one", "Ana?")
+    chat.get_by_label("Options").click()
+    with page.expect_download() as download:
+        chat.get_by_role("button", name="Download").click()
+    assert "Bea: Ana?" in download.value.path().read_text()
+    chat.get_by_label("Options").click()
+    chat.get_by_role("button", name="End chat").click()
+    chat.get_by_role("dialog").get_by_role("button", name="End chat").click()
+    for tab in (chat, other):
+        expect(tab.get_by_text("This chat has ended.")).to_be_visible()
+    assert world.rest("GET", conversation).json["state"] == "closed"
+    chat.get_by_role("button", name="Start a new chat").click()
+    say(chat, "again")
+    for tab in (chat, other):
+        shows(tab, "again", "You wrote: again")
+
+
 def test_old_tokens_and_limits(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
     """An expired token is renewed, one too old for that resumes the chat, and a limit is told and keeps the text."""
     page = new_page()

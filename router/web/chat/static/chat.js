@@ -23,7 +23,7 @@ export class Chat {
     kept.set("client", this.client);
     this.session = kept.get("session");
     this.waiting = kept.get("waiting") ?? [];
-    this.line = new Line(kept.name, {
+    this.line = new Line(kept.blocked ? "" : kept.name, {
       open: (signal, polls) =>
         polls
           ? this.ask(`events?wait=20&after=${this.cursor}`, { signal })

@@ -65,7 +65,7 @@ export function keep(name) {
 /** One stream for all tabs of a browser; long polls where no stream works. */
 export class Line {
   /**
-   * @param {string} name of the chat, the same in all tabs
+   * @param {string} name of the chat, the same in all tabs; "" for this tab alone
    * @param {object} ends
    *   open(signal, polls): the Response of /chat/events
    *   take(name, data, passed): one event; `passed` when another tab passed it on
@@ -76,12 +76,10 @@ export class Line {
     this.name = name;
     this.ends = ends;
     this.turn = 0;
-    try {
-      this.tabs = new BroadcastChannel(name);
-      this.tabs.onmessage = ({ data }) => this.on && ends.take(...data, true);
-    } catch {
-      // Without a channel each tab has a stream of its own.
-    }
+    // Where nothing is kept, each tab has a chat of its own.
+    if (!name) return;
+    this.tabs = new BroadcastChannel(name);
+    this.tabs.onmessage = ({ data }) => ends.take(...data, true);
   }
 
   start() {

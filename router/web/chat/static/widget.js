@@ -76,6 +76,7 @@
       greeted = true;
       say({ type: "hello", pageLang, options: JSON.parse(JSON.stringify({ variables, ...options })) });
       if (isOpen()) say({ type: "open", focus });
+      focus = false;
     }
 
     function load() {
