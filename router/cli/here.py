@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from router.cli.output import short
+from router.cli.processes import as_running
 from router.cli.running import load_settings_for_cli, running_accounts
 from router.errors import RouterError, StoreRefused, StoreUnavailable
 from router.flow.flex_flow import FlexFlow
+from router.flow.warning import Surroundings
 from router.queries.deliveries import Wanted
 from router.routing.selection import Likelihood
 from router.settings import Account, Settings
@@ -74,6 +76,11 @@ class Here:
     def store(self) -> Store:
         """Its store; raise RouterError as `open_store` does."""
         return self._opened.enter_context(open_store(self.settings))
+
+    @property
+    def around(self) -> Surroundings:
+        """What warnings about flows depend on, as the running router has it."""
+        return Surroundings.of(as_running(self.settings, self.store))
 
     @property
     def own_store(self) -> Store | None:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
+from ipaddress import ip_network
 from typing import Final
 
 import click
@@ -12,6 +13,7 @@ from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
 from router.language.detector import language_of
 from router.queries.checks.stored import all_of
+from router.settings import Settings
 from router.store import Store
 from router.store.processes import Process
 
@@ -39,6 +41,13 @@ def unready(store: Store, account_sid: str, flows: Iterable[FlexFlow]) -> str:
         f"the running router has no handler {', '.join(map(repr, lacking))} yet: its messages become undelivered until "
         "`router reload` has it read its settings again"
     )
+
+
+def as_running(settings: Settings, store: Store) -> Settings:
+    """Return settings with the private networks that the running processes allow: this terminal may not name them."""
+    served = [store.processes.served(name) for name in {each.serves for each in store.processes.present()}]
+    networks = {ip_network(each) for whom in served for each in whom.networks}
+    return settings.model_copy(update={"allowed_networks": tuple({*settings.allowed_networks, *networks})})
 
 
 def added_languages(changes: Sequence[Change]) -> tuple[str, ...]:

@@ -28,6 +28,10 @@ _TABLES: Final = {"integration": "url", "web_chat": "language"}
 _JSON: Final = ("web_chat.form", "web_chat.greeting")
 
 
+# For a required value that is wrong, so that the others can be read.
+_STAND_INS: Final = {"FriendlyName": "-", "ChannelType": "sms"}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong in a flow file, and where. `entry` counts from 1; it is 0 for the file as a whole."""
@@ -133,8 +137,8 @@ def _flow(
             )
         except InvalidFlow as error:
             wrong.setdefault(_KEYS[error.parameter], error.reason)
-            if error.parameter == "FriendlyName":
-                params["FriendlyName"] = "-"
+            if error.parameter in _STAND_INS and params.get(error.parameter) != _STAND_INS[error.parameter]:
+                params[error.parameter] = _STAND_INS[error.parameter]
             elif params.pop(error.parameter, None) is None:
                 return None, list(wrong.items())  # a required value is missing: no further checks are possible
         else:

@@ -193,7 +193,7 @@ def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
             flow,
             f"goes to {private}, which is private, and the settings do not allow it: its messages wait, and become "
             "undelivered",
-            f"set ROUTER_ALLOWED_NETWORKS={private} (or its network), or choose a public URL",
+            f"set ROUTER_ALLOWED_NETWORKS={private} (or its network) and restart, or choose a public URL",
             fault=True,
         )
 

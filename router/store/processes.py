@@ -59,16 +59,19 @@ class Served:
     Args:
         accounts: SIDs.
         handlers: names, each with the accounts that may use it; empty for all.
+        networks: private networks that targets may live in.
     """
 
     accounts: tuple[str, ...]
     handlers: Mapping[str, Collection[str]]
+    networks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> "Served":
         """Make it from a process's settings."""
         handlers = {name: handler.accounts for name, handler in sorted(settings.handlers.items())}
-        return cls(tuple(account.sid for account in settings.accounts), handlers)
+        networks = tuple(map(str, settings.allowed_networks))
+        return cls(tuple(account.sid for account in settings.accounts), handlers, networks)
 
     def has(self, handler: str, account_sid: str) -> bool:
         """Say whether a flow of an account may name a handler."""
@@ -130,7 +133,7 @@ class Processes:
         """Return the accounts and handlers for a digest; empty if it has expired."""
         text = self._client.call("GET", served(name))
         values = json.loads(text) if text else {"accounts": (), "handlers": {}}
-        return Served(tuple(values["accounts"]), values["handlers"])
+        return Served(tuple(values["accounts"]), values["handlers"], tuple(values.get("networks", ())))
 
 
 def _written(process: Process) -> str:

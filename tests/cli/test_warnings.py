@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 
 from router.cli.connect.record import ConnectedWebhook, Connections
+from router.store.processes import Process, Served
 from router.twilio_api.webhooks import FIELDS
 from tests.e2e.commands import external, invoke
 from tests.valkey import ValkeyServer
@@ -93,6 +94,16 @@ def test_a_warning_is_told_everywhere(desk: Desk, file: str, says: str) -> None:
     (check,) = [each for each in desk.doctor() if says in each["found"]]
     assert check["state"] in {"look", "bad"}
     assert check["advice"]
+
+
+def test_a_private_network_that_the_running_router_allows_is_no_warning(desk: Desk) -> None:
+    """The terminal need not name the networks that the router was started with."""
+    serves = Served((ONE,), {}, ("10.0.0.0/8",))
+    process = Process("m", "host", 1, 1, "127.0.0.1:8000", (), serves.name())
+    desk.rest.store.processes.announce(process, None, serves)
+    said, told = desk.applied(external(OURS, "http://10.0.0.5/in"))
+    assert ("which is private" in said, told) == (False, [])
+    assert not [each for each in desk.doctor() if "which is private" in each["found"]]
 
 
 def test_flows_that_are_well_are_told_nothing(desk: Desk) -> None:

@@ -273,6 +273,8 @@ enabledd = true
 friendly_name = "Second"
 channel_type = "pigeon"
 validity_period = -1
+integration_type = "handler"
+integration.handler = "unknown"
 """
     with pytest.raises(InvalidFlowFile) as caught:
         _load(text)
@@ -284,4 +286,5 @@ validity_period = -1
         (1, "contact_identity"),
         (2, "channel_type"),
         (2, "validity_period"),
+        (2, "integration.handler"),
     ]

@@ -14,6 +14,7 @@ from router.cli.doctor import here, outside, resources
 from router.cli.here import open_store
 from router.cli.options import Moment, json_option
 from router.cli.output import clean, console, print_json
+from router.cli.processes import as_running
 from router.cli.run.demo import is_made_up
 from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
@@ -84,9 +85,10 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
             checks += here.running(settings, answers(base_url(settings)))
             checks += stored.serving(settings, store)
             checks += stored.languages(settings, store)
-            checks += stored.flows(settings, store)
+            running = as_running(settings, store)
+            checks += stored.flows(running, store)
             checks += here.connected_without_flow(settings, store)
-            checks += _outside(settings, store, demo=demo, offline=offline)
+            checks += _outside(running, store, demo=demo, offline=offline)
             checks += stored.messages(settings, store)
             checks += stored.absent(store)
             checks += stored.answers(settings, store)

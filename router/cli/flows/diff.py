@@ -13,7 +13,7 @@ from router.cli.options import json_option
 from router.cli.output import clean, print_json
 from router.errors import RouterError
 from router.flow.diff import diff as difference
-from router.flow.warning import Surroundings, of_flow
+from router.flow.warning import of_flow
 
 _DIFFERS, _TROUBLE = 1, 2  # as diff(1) has it
 
@@ -55,7 +55,7 @@ def diff(here: Here, *, file: TextIO | None, live: bool, as_json: bool) -> None:
         other = "Twilio" if file is None else clean(file.name)
         click.echo(f"No difference: {found.read:,} flows, here as in {other}.")
     if found.changes:
-        around = Surroundings.of(here.settings)
+        around = here.around
         print_changes(found.changes, lambda flow: of_flow(flow, around))
     found.print_left_out()
     for flow in found.only_here:

@@ -24,7 +24,7 @@ from router.flow.diff import diff
 from router.flow.file import export as to_toml
 from router.flow.flex_flow import FlexFlow, to_resource
 from router.flow.parameter import CHANNEL_TYPES
-from router.flow.warning import Surroundings, of_flow, of_flows, of_settings
+from router.flow.warning import of_flow, of_flows, of_settings
 from router.store import Store
 
 _COLUMNS: Final = ("SID", "NAME", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS")
@@ -80,7 +80,7 @@ def list_(here: Here, *, channel: str | None, limit: int, as_json: bool) -> None
         if len(found) == limit < total:
             click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")
         whole = found if len(found) == total else None
-        print_warnings([*of_settings(here.settings), *of_flows(found, Surroundings.of(here.settings), others=whole)])
+        print_warnings([*of_settings(here.settings), *of_flows(found, here.around, others=whole)])
     elif total:
         click.echo(f"No flow of the channel {channel} among {total:,}.")
     else:
@@ -152,7 +152,7 @@ def apply(  # noqa: PLR0913 - one for each option
     wanted = read_flow_file(file, here.settings, owner.sid)
     current = list(current_flows(store, owner.sid))
     changes = diff(current, wanted, prune=prune)
-    around = Surroundings.of(here.settings)
+    around = here.around
     warnings = foreseen(current, changes, wanted, around)
     why = unready(store, owner.sid, [each.flow for each in wanted])
     if not as_json:

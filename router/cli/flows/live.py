@@ -22,7 +22,7 @@ from router.flow.address_configuration import from_form
 from router.flow.diff import Change, change, in_order
 from router.flow.file import address_of
 from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters
-from router.flow.warning import Surroundings, of_flow
+from router.flow.warning import of_flow
 from router.sid import is_sid
 from router.twilio_api.flows import LiveAccount, LiveRecord
 
@@ -93,7 +93,7 @@ def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)
     how.check()
-    found, around = compare_live(here), Surroundings.of(here.settings)
+    found, around = compare_live(here), here.around
     if not as_json and found.changes:
         print_changes(found.changes, lambda flow: of_flow(flow, around))
     if not as_json:

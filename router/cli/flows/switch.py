@@ -16,7 +16,6 @@ from router.cli.processes import added_languages, await_languages
 from router.errors import RouterError
 from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
-from router.flow.warning import Surroundings
 from router.queries import flow_state
 from router.queries.flow_state import Switch, Switched
 from router.queries.flow_warnings import around_address
@@ -88,7 +87,7 @@ def _ask(flows: list[FlexFlow], here: Here, *, as_json: bool) -> None:
 
 def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switched | None], *, as_json: bool) -> None:
     """Do something to flows, and tell what that means."""
-    around, told = Surroundings.of(here.settings), list[dict[str, Any]]()
+    around, told = here.around, list[dict[str, Any]]()
     for before in [here.flow(sid) for sid in dict.fromkeys(sids)]:
         done = action(before)
         if done is None:
