@@ -1,6 +1,7 @@
 """The chat widget in a real browser, on a website of another origin, over a real router."""
 
 import gzip
+import hmac
 import json
 import os
 import re
@@ -185,7 +186,7 @@ def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable
 
 
 def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """Something on the way holds streams back: the widget asks again and again instead. It covers a narrow window."""
+    """Where streams are held back the widget polls; what cannot be sent has a button. It covers a narrow window."""
     page = new_page(viewport={"width": 360, "height": 640})
     page.clock.install()
     held: list[Route] = []
@@ -201,6 +202,14 @@ def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page:
     wait_until(lambda: held, what="a stream is asked for")
     page.clock.run_for(60_000)
     shows(chat, "one", "You wrote: one")
+    page.route("**/chat/messages", lambda route: route.abort())
+    say(chat, "two")
+    for _ in range(6):
+        page.clock.run_for(20_000)
+    expect(chat.get_by_text("Not sent")).to_be_visible()
+    page.unroute("**/chat/messages")
+    chat.get_by_role("button", name="Try again").click()
+    expect(chat.get_by_text("Sent", exact=True)).to_be_visible()
     chat.get_by_role("button", name="Close chat").click()
     wait_until(lambda: not page.evaluate("document.body.inert"), what="the website can be used again")
 
@@ -255,6 +264,14 @@ def test_what_an_agent_and_the_visitor_see_of_each_other(
     expect(chat.get_by_text("Sent", exact=True)).to_be_visible()
     world.rest("POST", f"{conversation}/Participants/Bea", {"LastReadMessageIndex": "2"})
     expect(chat.get_by_text("Read", exact=True)).to_be_visible()
+
+    client = Client(world.valkey.url, call_seconds=5)
+    chats = Chats(client, retention_seconds=3600)
+    record = chats.get(ACCOUNT, sid)
+    assert record is not None
+    chats.tell(record, {"event": "typing", "author": "Bea"})
+    expect(chat.get_by_text("Bea is typing…")).to_be_visible()
+    client.close()
 
     other = opened(page.context.new_page(), url)
     shows(other, "one", "You wrote: one", "Ana?")
@@ -323,7 +340,9 @@ def test_a_page_of_another_site_with_the_official_options(
     page.wait_for_function("window.Twilio")
     colours = {"backgroundColors": {"colorBackgroundPrimary": "rgb(255, 255, 0)"}}
     options = {
-        "addressSid": address(world, shop),
+        "addressSid": address(world, shop, chat={"require_identity": True, "identity_secret": "s" * 32}),
+        "identity": "customer-7",
+        "identityHash": hmac.new(b"s" * 32, b"customer-7", "sha256").hexdigest(),
         "serverUrl": "https://example.com",
         "theme": {"isLight": False, "overrides": colours},
         "transcript": {"downloadEnabled": False},
@@ -343,6 +362,9 @@ def test_a_page_of_another_site_with_the_official_options(
     expect(chat.get_by_text("Download")).to_be_hidden()
     page.evaluate("routerChat.close()")
     expect(page.get_by_role("button", name="Open chat")).to_be_visible()
+
+    chat = opened(page, shop.page("IG" + "0" * 32))
+    expect(chat.get_by_text("This chat is not available.")).to_be_visible()
 
 
 def test_the_test_page_with_and_without_javascript(

@@ -88,10 +88,18 @@ def blueprint(api: VisitorApi) -> Blueprint:
 
     @pages.get("/frame")
     def frame() -> Response:
-        address = api.address({"address": request.args.get("address")}, account="", flow="")
-        content = lean(render_template("frame.html", assets=assets, address=address.sid)).encode()
-        packed = File(content, gzip.compress(content, mtime=0), "text/html; charset=utf-8")
-        return _guarded(_packed(packed), " ".join(("'self'", *address.flow.web_chat.allowed_origins)))
+        try:
+            address = api.address(request.args, account="", flow="")
+        except ApiError as unknown:
+            # A website whose address is gone says so in the visitor's language.
+            return framed("", "*", unknown.status)
+        return framed(address.sid, " ".join(("'self'", *address.flow.web_chat.allowed_origins)))
+
+    def framed(sid: str, ancestors: str, status: int = 200) -> Response:
+        content = lean(render_template("frame.html", assets=assets, address=sid)).encode()
+        response = _packed(File(content, gzip.compress(content, mtime=0), "text/html; charset=utf-8"))
+        response.status_code = status
+        return _guarded(response, ancestors)
 
     for error in (ApiError, StoreUnavailable, Refusal):
         pages.register_error_handler(error, visitor_error)
