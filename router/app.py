@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from router import metrics
 from router.chat.streams import Streams
+from router.delivery.chat_mirror import ChatMirror
 from router.delivery.deliverer import AttemptReport, Deliverer
 from router.delivery.intake import Intake
 from router.delivery.late_reply import Replier
@@ -32,7 +33,7 @@ from router.store import Store, connect
 from router.store.durability import refusal, warning
 from router.store.flows import FlowChanged
 from router.store.lanes import Lease
-from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, webhooks
+from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, web_events, webhooks
 from router.web.auth import Unauthenticated
 from router.web.auth import refusal as login_refusal
 from router.web.chat.build import blueprints as chat_blueprints
@@ -156,6 +157,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     integrations = build(settings, settings.handlers, memory=store.bindings)
 
     def report(attempt: AttemptReport) -> None:
+        if attempt.outcome == "delivered":
+            mirror.delivered(attempt.lease)
         metrics.attempted(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure, attempt.seconds)
         # A message that is given up needs a person; one that is tried again may need one soon.
         levels = {"undelivered": log.error, "unrouted": log.warning, "retry": log.warning}
@@ -179,6 +182,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
             content_type=said.type if said and said.type != TRACEBACK else "",
             seconds=round(attempt.seconds, 4),
         )
+
+    mirror = ChatMirror(store, integrations, settings, lambda: deliverer.stopping)
 
     def fault(reason: str) -> None:
         log.error("fault", reason=reason)
@@ -223,6 +228,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     front = with_front(app.wsgi_app, app, webhook)
     app.wsgi_app = with_tunnel(front, tunnel, settings.tunnel_port)  # type: ignore[assignment, method-assign]
     app.register_blueprint(webhooks.blueprint(webhook))
+    app.register_blueprint(web_events.blueprint(webhook, store, mirror))
 
     def missed(error: NotFound) -> Response:
         response = http_response(error)

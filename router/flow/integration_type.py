@@ -33,7 +33,7 @@ class IntegrationType:
 
 
 _TABLE: Final = (
-    IntegrationType("studio", "flow_sid", ("Integration.FlowSid",), relays=True, redirects=True),
+    IntegrationType("studio", "flow_sid", ("Integration.FlowSid",), relays=True, redirects=True, takes_web=True),
     IntegrationType("external", "url", ("Integration.Url",), relays=True, repeats=True, redirects=True, takes_web=True),
     IntegrationType(
         "task",
@@ -44,8 +44,7 @@ _TABLE: Final = (
     ),
     IntegrationType("proxy", "proxy_service_sid", redirects=True),
     IntegrationType("handler", "handler", ("Integration.Handler",), relays=True, repeats=True, takes_web=True),
-    # A web chat would have to be a Conversation at Twilio.
-    IntegrationType("conversation", repeats=True),
+    IntegrationType("conversation", repeats=True, takes_web=True),
 )
 INTEGRATION_TYPES: Final = MappingProxyType({each.name: each for each in _TABLE})
 _UNKNOWN: Final = IntegrationType("")

@@ -19,6 +19,7 @@ from router.integrations.proxy import Proxy
 from router.integrations.rest import Rest
 from router.integrations.studio import Studio
 from router.integrations.task import Task
+from router.message.channel import WEB
 from router.message.twiml import Answer
 from router.settings import Account, HandlerSetting, Settings
 
@@ -38,6 +39,8 @@ class Integrations:
     def send(self, attempt: Attempt) -> Answer:
         """Make one attempt with the sender of the flow's integration type; see `Sender.send`."""
         kind = attempt.flow.integration.type
+        if kind == "studio" and attempt.message.channel == WEB:
+            kind = "conversation"  # Studio works on a chat in a Conversation only
         sender = self._senders.get(kind)
         if sender is None:
             raise AttemptError(Failure.REFUSED, f"this version does not know the integration type {kind!r}")
@@ -82,7 +85,7 @@ def build(
         "studio": Studio(http),
         "external": External(http),
         "task": Task(rest, memory),
-        "conversation": Conversation(rest, memory, settings.sticky_hours),
+        "conversation": Conversation(rest, memory, settings.sticky_hours, next(iter(settings.public_urls), "")),
         "handler": load_handlers(handlers),
     }
     return Integrations(settings, senders, http)

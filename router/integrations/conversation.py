@@ -10,7 +10,7 @@ https://www.twilio.com/docs/conversations-classic/inbound-autocreation
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from router.integrations.base import Attempt, AttemptError, Failure
@@ -18,6 +18,8 @@ from router.integrations.codes import NAME_TAKEN, PAIRS_BOUND
 from router.integrations.conversation_steps import Bound, Steps
 from router.integrations.memory import Memory, recall, remember
 from router.integrations.rest import Rest, RestError
+from router.integrations.web_conversation import WebConversation
+from router.message.channel import WEB
 from router.message.twiml import Answer
 
 # Whether Twilio captured a message is looked up when it was accepted before the pair was bound, or within so many
@@ -32,18 +34,28 @@ _SID: Final = re.compile(r"CH[0-9a-fA-F]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Starts and joins Conversations; `sticky_hours` is how long one with a janitor may be idle."""
+    """Starts and joins Conversations.
+
+    Args:
+        rest: Twilio's REST API.
+        memory: keeps which conversation has which.
+        sticky_hours: how long one with a janitor may be idle.
+        base: the router's public base, for the webhooks of web chats' Conversations; "" where it has none.
+        clock: Unix seconds.
+
+    """
 
     rest: Rest
     memory: Memory
     sticky_hours: float
+    base: str = ""
     clock: Callable[[], float] = time.time
 
     def send(self, attempt: Attempt) -> Answer:
         """Add the message to a Conversation, unless it is there already; see `Sender.send`."""
-        if attempt.message.channel == "web":
-            raise AttemptError(Failure.REFUSED, "a web chat cannot be delivered to a Conversation by this version")
         steps = Steps(self.rest, attempt, time.monotonic())
+        if attempt.message.channel == WEB:
+            return self._of_chat(steps)
         known, now = recall(self.memory, attempt), self.clock()
         sid = known.get("conversation", "")
         trusted = now - float(known.get("asked", 0)) < TRUSTED_SECONDS
@@ -60,6 +72,17 @@ class Conversation:
             known["asked"] = str(now)
             remember(self.memory, attempt, **known)
         return self._go_on(steps, known)
+
+    def _of_chat(self, steps: Steps) -> Answer:
+        try:
+            answer = WebConversation(self.rest, self.memory, self.base, self.sticky_hours).send(steps)
+            noted = self._interact(steps, recall(self.memory, steps.attempt))
+        except AttemptError as error:
+            if error.failure is not Failure.UNKNOWN:
+                raise
+            # It is looked for before it is repeated, so it may be repeated also where the flow is one of Studio.
+            raise AttemptError(Failure.FAILED, error.reason, retry_after=error.retry_after) from error
+        return replace(answer, note=_listed(answer.note, noted))
 
     def _go_on(self, steps: Steps, known: dict[str, str]) -> Answer:
         """Add the message to a Conversation that its pair is bound to, or leave that to Twilio."""

@@ -6,13 +6,13 @@ https://www.twilio.com/docs/flex/developer/conversations/interactions-api
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.integrations.rest import CONVERSATIONS, FLEX, NOT_FOUND, TASKROUTER, Reply, Rest, RestError, deadline
+from router.integrations.rest import CONVERSATIONS, FLEX, NOT_FOUND, TASKROUTER, Form, Reply, Rest, RestError, deadline
 from router.message.address import canonical
 from router.message.channel import ALL
 from router.message.inbound import Message
@@ -95,23 +95,41 @@ class Steps:
         integration = self.attempt.flow.integration
         if not (integration.flow_sid or integration.url):
             return
+        if integration.flow_sid:
+            wanted = {"Target": "studio", "Configuration.FlowSid": integration.flow_sid}
+            self._attach(sid, ("flow_sid", integration.flow_sid), wanted, look=look)
+        else:
+            self.attach_webhook(sid, integration.url, ("onMessageAdded",), look=look)
+
+    def attach_webhook(self, sid: str, url: str, events: Sequence[str], *, look: bool) -> None:
+        """Let events of the Conversation go to a URL."""
+        wanted = [
+            ("Target", "webhook"),
+            ("Configuration.Url", url),
+            ("Configuration.Method", "POST"),
+            *(("Configuration.Filters", event) for event in events),
+        ]
+        self._attach(sid, ("url", url), wanted, look=look)
+
+    def _attach(self, sid: str, named: tuple[str, str], wanted: Form, *, look: bool) -> None:
         url = f"{self._conversations}/{sid}/Webhooks"
-        wanted = ("flow_sid", integration.flow_sid) if integration.flow_sid else ("url", integration.url)
         if look:
             for row in self._get(url).rows("webhooks"):
                 configuration = row.get("configuration")
-                if isinstance(configuration, dict) and configuration.get(wanted[0]) == wanted[1]:
+                if isinstance(configuration, dict) and configuration.get(named[0]) == named[1]:
                     return
-        if integration.flow_sid:
-            form = {"Target": "studio", "Configuration.FlowSid": integration.flow_sid}
-        else:
-            form = {
-                "Target": "webhook",
-                "Configuration.Url": integration.url,
-                "Configuration.Method": "POST",
-                "Configuration.Filters": "onMessageAdded",
-            }
-        self._post(url, form)
+        self._post(url, wanted)
+
+    def join(self, sid: str) -> None:
+        """Let a web chat's visitor take part in the Conversation."""
+        self._post(f"{self._conversations}/{sid}/Participants", {"Identity": self._author})
+
+    def has(self, sid: str) -> bool:
+        """Say whether the router has added the message already."""
+        page = self._get(f"{self._conversations}/{sid}/Messages", Order="desc", PageSize=str(NEWEST))
+        return any(
+            router_id(row.get("attributes")) == self.attempt.message.message_sid for row in page.rows("messages")
+        )
 
     def bind(self, sid: str) -> None:
         """Bind the pair of addresses to the Conversation; from now on Twilio captures its messages."""
@@ -139,12 +157,16 @@ class Steps:
                 raise
             return None
         rows = page.rows("messages")
-        if any(_router_id(row) == message.message_sid for row in rows):
+        if any(router_id(row.get("attributes")) == message.message_sid for row in rows):
             return Seen(sid, ours=True)
         whose = dict(each.split("=", 1) for each in claimed)
         for row in reversed(rows):
             im = str(row.get("sid", ""))
-            if whose.get(im, message.message_sid) != message.message_sid or _router_id(row) or capture == "never":
+            if (
+                whose.get(im, message.message_sid) != message.message_sid
+                or router_id(row.get("attributes"))
+                or capture == "never"
+            ):
                 continue
             same = row.get("author") == message.from_ and str(row.get("body") or "") == message.body
             # When a replayed or recovered message came to Twilio is not known.
@@ -159,7 +181,7 @@ class Steps:
         accepted = datetime.fromtimestamp(time.time() - self.attempt.age, UTC)
         attributes = {"routerMessageId": message.message_sid}
         form = {
-            "Author": message.from_,
+            "Author": self._author,
             "Body": _whole(_text(message)),
             "DateCreated": accepted.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "Attributes": json.dumps(attributes | ({"media": _media(message)} if message.num_media else {})),
@@ -195,6 +217,11 @@ class Steps:
     # -- how --------------------------------------------------------------------------------------------------------
 
     @property
+    def _author(self) -> str:
+        message = self.attempt.message
+        return message.params.get("ClientIdentity") or message.from_
+
+    @property
     def _service(self) -> str:
         own = self.attempt.flow.chat_service_sid
         return f"{CONVERSATIONS}/v1/Services/{own}" if own else f"{CONVERSATIONS}/v1"
@@ -207,7 +234,7 @@ class Steps:
         deadline(self.attempt, self.started)
         return self.rest.get(self.attempt.account, url, **query)
 
-    def _post(self, url: str, form: Mapping[str, str], headers: Sequence[str] = ()) -> Reply:
+    def _post(self, url: str, form: Form, headers: Sequence[str] = ()) -> Reply:
         deadline(self.attempt, self.started)
         return self.rest.post(self.attempt.account, url, form, headers=headers)
 
@@ -231,10 +258,10 @@ def _media(message: Message) -> list[dict[str, str]]:
     return [{"url": media.url, "contentType": media.content_type} for media in message.media]
 
 
-def _router_id(row: Mapping[str, Any]) -> str:
-    """Return the SID of the message that the router has added as this one; "" when it did not."""
+def router_id(attributes: object) -> str:
+    """Return the SID of the message that the router has added with these attributes; "" when it did not."""
     try:
-        found = json.loads(str(row.get("attributes") or "{}"))
+        found = json.loads(str(attributes or "{}"))
     except ValueError:
         return ""
     return str(found.get("routerMessageId") or "") if isinstance(found, dict) else ""

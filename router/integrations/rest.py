@@ -9,7 +9,7 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from router.integrations.base import Attempt, AttemptError, Failure
@@ -31,6 +31,10 @@ _PART: Final = 0.8
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
 PRECONDITION: Final = 412
+
+
+# A form; a list of pairs where a name is repeated.
+Form: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class RestError(AttemptError):
@@ -100,7 +104,7 @@ class Rest:
             reason = f"{error.reason}, when it was asked what there is already; nothing was written"
             raise AttemptError(Failure.REFUSED, reason, unreachable=error.unreachable) from error
 
-    def post(self, account: Account, url: str, form: Mapping[str, str], *, headers: Sequence[str] = ()) -> Reply:
+    def post(self, account: Account, url: str, form: Form, *, headers: Sequence[str] = ()) -> Reply:
         """Write a record.
 
         Raises:

@@ -238,6 +238,12 @@ class Chats:
             )
         )
 
+    def mirror(self, chat: Chat, message: ChatMessage) -> int:
+        """Append a message that somebody added to the chat's Conversation at Twilio; return as chat_mirror.lua."""
+        keys = [*self._keys(chat)[:3], AccountKeys(chat.account_sid).chat_mirrored + chat.sid]
+        args: list[Word] = [chat.keep_ms(self.retention_ms), message.write(), message.sid, self.retention_ms]
+        return int(self._client.script("chat_mirror", keys, args, writes=True))
+
     def answer(self, chat: Chat, message_sid: str, messages: Sequence[ChatMessage]) -> int:
         """Append the answer to a visitor's message, once; return as chat_answer.lua."""
         message = f"{AccountKeys(chat.account_sid).messages}{chat.account_sid}:{message_sid}"

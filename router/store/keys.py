@@ -40,6 +40,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     chat_names:{b}:AC     | account | Chats by unique name. A field: erased, or replaced, or after its chat *
     chat_visitor:{b}:AC:<id> | account | The chat that a browser, or a signed identity, goes on with. As the chat
     chat_identity:{b}:AC:<id> | account | The chats of an identity. As the last of them
+    chat_mirrored:{b}:AC:CH | account | Its messages that came from Twilio. ROUTER_RETENTION_DAYS after the last one
     chat_limit:{b}:AC:<what> | account | What visitors did lately, to limit it. After an hour at most
     migration:{b}:AC:FO   | account | How the migration of a flow goes. 90 days after its last message
     proxied:{b}:AC        | account | Contacts in a live session of Proxy, of `router.store.proxied`. After two minutes
@@ -111,6 +112,7 @@ class AccountKeys:
         "chat_identities",
         "chat_limits",
         "chat_messages",
+        "chat_mirrored",
         "chat_names",
         "chat_visitors",
         "chats",
@@ -164,6 +166,7 @@ class AccountKeys:
         self.changes = f"changes:{tag}:{account_sid}"
         self.languages = languages(bucket(account_sid))
         self.contacts = f"contact:{tag}:{account_sid}:"  # + contact id
+        self.chat_mirrored = f"chat_mirrored:{tag}:{account_sid}:"  # + chat SID
         self.bindings = f"binding:{tag}:{account_sid}:"  # + lane id
         self.migrations = f"migration:{tag}:{account_sid}:"  # + flow SID
         self.proxied = f"proxied:{tag}:{account_sid}"

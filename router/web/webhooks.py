@@ -82,6 +82,16 @@ class WebhookView:
         self._write(line, response)
         return response
 
+    def verified(self, environ: Mapping[str, Any]) -> tuple[Received, str]:
+        """Return a request that one of the accounts' keys signed, and the account's SID; raise Refusal."""
+        received = receive(environ, self._settings)
+        try:
+            _, account_sid = self._verify(received)
+        except Refusal as refusal:
+            self._refused.note(received, environ, refusal.status, refusal.reason)
+            raise
+        return received, account_sid
+
     def missed(self, environ: Mapping[str, Any], response: Response) -> None:
         """Report a request, possibly from Twilio, to a path that is not a webhook: in log, metrics and doctor."""
         if environ.get("HTTP_X_TWILIO_SIGNATURE"):

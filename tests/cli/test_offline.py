@@ -103,11 +103,6 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
     [
         pytest.param({"integration_type": "proxy"}, "    ! names no Proxy service: ", id="no Proxy service"),
         pytest.param(TASK, "    ! makes TaskRouter tasks without a chat: Flex UI shows ", id="task"),
-        pytest.param(
-            {"channel_type": "web", "integration_type": "conversation"},
-            "    ! goes to conversation, which this version cannot deliver web chats to: its messages wait",
-            id="web",
-        ),
     ],
 )
 def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict[str, str], said: str) -> None:

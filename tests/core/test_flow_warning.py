@@ -5,9 +5,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from router.flow.flex_flow import FlexFlow
+from router.flow.flex_flow import FlexFlow, Integration
 from router.flow.warning import Surroundings, of_addresses, of_flow, of_flows, of_settings
 from router.settings import Settings, load
+from router.store.flow_write import format_record
 from tests.core.flows import AC, INTEGRATIONS, flow
 
 OTHER = "AC" + "e" * 32
@@ -48,10 +49,10 @@ TOLD = [
         id="a bare task",
     ),
     pytest.param(
-        flow({"ChannelType": "web", "IntegrationType": "studio"} | INTEGRATIONS["studio"]),
-        "which this version cannot deliver web chats to: its messages wait",
+        replace(flow(), integration=Integration("fax")),
+        "goes to fax, which this version does not know: its messages wait",
         False,
-        id="no way for web chats",
+        id="of a newer version",
     ),
     pytest.param(_handler("gone"), "names the handler 'gone', which the settings lack", True, id="no such handler"),
     pytest.param(
@@ -88,6 +89,12 @@ def test_what_will_not_do_what_is_meant_is_told(told: FlexFlow, says: str, *, fa
     assert found.fault == fault
     assert of_flows([told], AROUND) == [found]
     assert of_flows([replace(told, enabled=False)], AROUND) == []
+
+
+def test_messages_of_a_flow_that_nothing_delivers_wait() -> None:
+    """The store is told that they wait, as in a paused flow: none is given up."""
+    newer = replace(flow(), integration=Integration("fax"))
+    assert [record.split(" ", 2)[1] for record in map(format_record, (flow(), newer))] == ["0", "1"]
 
 
 def test_nothing_is_told_of_a_flow_that_is_well() -> None:

@@ -27,7 +27,7 @@ def desk() -> Iterator[Desk]:
     """A desk whose Twilio has a workspace."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.tasks.workspaces[WORKSPACE] = {"WW" + "2" * 32}
-        yield Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url))
+        yield Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url, ROUTER_PUBLIC_URL="https://router.example.com"))
 
 
 def to_conversation(capture: str = "auto", *, janitor: bool = False, **more: Any) -> FlexFlow:
@@ -266,6 +266,41 @@ def test_whatever_happens_each_message_is_said_once(events: list[Any], capture: 
                 desk.persist(hear(desk, to, body) if capture == "auto" else desk.attempt(to, body))
                 expected.append(body)
         assert said(desk) == expected
+
+
+def of_chat(desk: Desk, to: FlexFlow, body: str) -> Attempt:
+    """Make an attempt at delivering a visitor's message."""
+    given = desk.attempt(to, body)
+    params = {**given.message.params, "ConversationSid": "CH" + "c" * 32, "ClientIdentity": "visitor"}
+    sid = f"IM{given.message.message_sid[2:]}"
+    return replace(given, message=replace(given.message, channel="web", params=params, message_sid=sid))
+
+
+@pytest.mark.parametrize("kind", ["studio", "conversation"])
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("request_number", range(7))
+def test_a_crash_at_any_request_says_nothing_of_a_web_chat_twice(
+    desk: Desk, kind: str, lost: bool, request_number: int
+) -> None:
+    """A visitor's messages are in one Conversation, once, with one participant and each webhook once."""
+    to = replace(flow(kind, flow_sid=STUDIO_SID), channel_type="web")
+    (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
+    for body in ("one", "two"):
+        desk.persist(of_chat(desk, to, body))
+    assert desk.twilio.conversations.said("visitor") == ["one", "two"]
+    (found,) = desk.twilio.conversations.found.values()
+    assert (len(found["webhooks"]), len(found["participants"])) == (2, 1)
+    assert len(desk.twilio.conversations.studio) == 2
+
+
+def test_a_web_chats_conversation_that_was_deleted_is_made_again(desk: Desk) -> None:
+    """The attempt fails once, and the next one makes another Conversation."""
+    to = replace(flow("conversation"), channel_type="web")
+    desk.persist(of_chat(desk, to, "one"))
+    desk.twilio.conversations.found.clear()
+    (failed,) = desk.persist(of_chat(desk, to, "two"))
+    assert failed.failure is Failure.FAILED
+    assert desk.twilio.conversations.said("visitor") == ["two"]
 
 
 def test_an_unanswered_interaction_without_a_workspace_is_not_repeated(desk: Desk) -> None:

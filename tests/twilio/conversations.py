@@ -176,6 +176,12 @@ class Conversations:
         if method == "GET":
             rows = conversation["participants"]
             return 200, {"participants": rows, "meta": {"key": "participants", "next_page_url": None}}, {}
+        if identity := form.get("Identity"):
+            if any(member.get("identity") == identity for member in conversation["participants"]):
+                return problem(409, 50433, "Participant already exists")
+            made = {"sid": self._sid("MB"), "identity": identity, "messaging_binding": None}
+            conversation["participants"].append(made)
+            return 201, made, {}
         theirs, ours = form["MessagingBinding.Address"], form["MessagingBinding.ProxyAddress"]
         if other := self.bound(theirs, ours):
             said = "A binding for this participant and proxy address already exists in Conversation " + other["sid"]

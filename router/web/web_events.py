@@ -1,0 +1,63 @@
+"""POST /webhooks/web: what Twilio tells of the Conversations of web chats that live there, and of nothing else.
+
+https://www.twilio.com/docs/conversations-classic/conversations-webhooks
+"""
+
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from flask import Blueprint, Response, request
+
+from router.delivery.chat_mirror import ChatMirror
+from router.errors import StoreUnavailable
+from router.integrations.web_conversation import others
+from router.sid import is_sid
+from router.store import Store
+from router.web.request import Received, Refusal
+from router.web.webhooks import WebhookView
+
+_PLAIN: Final = "text/plain; charset=utf-8"
+
+
+def blueprint(view: WebhookView, store: Store, mirror: ChatMirror) -> Blueprint:
+    """Make the route; other methods are the webhooks' own to refuse."""
+    events = Blueprint("web_events", __name__, url_prefix="/webhooks")
+
+    def event() -> Response:
+        try:
+            _hear(*view.verified(request.environ), store, mirror)
+        except Refusal as refusal:
+            text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for all
+            return Response(text, refusal.status, content_type=_PLAIN)
+        except StoreUnavailable as error:
+            return Response(str(error), 503, content_type=_PLAIN)
+        return Response(status=204)
+
+    events.add_url_rule("/web", view_func=event, methods=["POST"])
+    return events
+
+
+def _hear(received: Received, account_sid: str, store: Store, mirror: ChatMirror) -> None:
+    fields = dict(received.fields)
+    named = parse_qs(urlsplit(received.target).query).get("chat", [""])[0]
+    chat = store.chats.get(account_sid, named) if is_sid(named, "CH") else None
+    sid = fields.get("ConversationSid", "")
+    if chat is None or not sid or mirror.conversation_of(chat) != sid:
+        raise Refusal(400, "not an event of a web chat's Conversation")
+    event = fields.get("EventType")
+    if event == "onMessageAdded":
+        for message in others([_row(fields)], chat.identity):
+            mirror.heard(chat, message)
+    elif event == "onConversationStateUpdated":
+        if fields.get("StateTo") == "closed":
+            mirror.ended(chat)
+    else:
+        raise Refusal(400, f"not an event that is listened to: {str(event)[:40]!r}")
+
+
+def _row(fields: dict[str, str]) -> dict[str, str]:
+    """Write a webhook's message as the resource has it."""
+    named = {"sid": "MessageSid", "author": "Author", "body": "Body", "attributes": "Attributes"}
+    return {name: fields.get(field, "") for name, field in named.items()} | {
+        "date_created": fields.get("DateCreated", "")
+    }

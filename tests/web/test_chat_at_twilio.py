@@ -1,0 +1,144 @@
+"""Web chats whose flow is a Studio flow or a Conversation: they live at Twilio, behind the visitor's API."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow, Integration
+from tests.e2e.service import ACCOUNT, TOKEN
+from tests.e2e.world import World
+from tests.twilio.local import LocalTwilio
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+from tests.web.visitor import Visitor, web_flow
+
+STUDIO = "FW" + "1" * 32
+
+
+@pytest.fixture(scope="module")
+def twilio() -> Iterator[LocalTwilio]:
+    """The account's Twilio."""
+    with LocalTwilio(ACCOUNT, TOKEN) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, twilio: LocalTwilio) -> Iterator[World]:
+    """One process that reaches that Twilio."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, ROUTER_TWILIO_API_URL=twilio.url)
+    yield world
+    world.close()
+    valkey.close()
+
+
+class Talk:
+    """A visitor, and the Conversation at Twilio."""
+
+    def __init__(self, world: World, twilio: LocalTwilio, flow: FlexFlow) -> None:
+        self.world, self.twilio = world, twilio
+        self.visitor = Visitor(world, flow)
+        self.visitor.begin()
+        self.chat = str(self.visitor.began["conversation_sid"])
+        self.identity = str(self.visitor.began["identity"])
+
+    @property
+    def conversation(self) -> dict[str, Any]:
+        """The Conversation of the chat."""
+        name = f"router-chat-{self.chat}"
+        found = [each for each in list(self.twilio.conversations.found.values()) if each["unique_name"] == name]
+        return found[0] if found else {}
+
+    def say(self, body: str) -> None:
+        """Let the visitor write, and wait until it is at Twilio."""
+        sid = self.visitor.say(body).json["sid"]
+        assert self.world.ends(sid)["status"] == "delivered"
+        assert self.conversation["messages"][-1]["body"] == body
+
+    def agent(self, body: str, *, tells: bool = True) -> dict[str, str]:
+        """Let an agent write, whose message causes a webhook or, as Studio's own, none; return the webhook's fields."""
+        form = {"Author": "agent" if tells else "Studio", "Body": body}
+        message = self.twilio.conversations._say(self.conversation, form, webhooks=False)
+        fields = self.event("onMessageAdded", Author=form["Author"], Body=body, MessageSid=str(message["sid"]))
+        if tells:
+            assert self.post(fields) == 204
+        return fields
+
+    def event(self, kind: str, **fields: str) -> dict[str, str]:
+        """Write a webhook of the Conversation."""
+        return {"EventType": kind, "AccountSid": ACCOUNT, "ConversationSid": self.conversation["sid"], **fields}
+
+    def post(self, fields: dict[str, str], chat: str | None = None) -> int:
+        """Send a webhook, signed as Twilio does; return the status."""
+        return self.world.post(fields, f"/webhooks/web?chat={self.chat if chat is None else chat}").status
+
+
+def studio(world: World) -> FlexFlow:
+    """Write a web flow to a Studio flow."""
+    return web_flow(world, integration=Integration("studio", flow_sid=STUDIO))
+
+
+def test_a_visitor_talks_with_studio_and_an_agent(world: World, twilio: LocalTwilio) -> None:
+    """Studio starts with the first message; what it and the agent say is shown once, by webhook or by reading."""
+    talk = Talk(world, twilio, studio(world))
+    talk.say("Hello")
+    (member,) = talk.conversation["participants"]
+    assert member["identity"] == talk.identity
+    targets = {each["target"]: each["configuration"] for each in talk.conversation["webhooks"]}
+    assert targets["studio"]["flow_sid"] == STUDIO
+    assert targets["webhook"]["url"] == f"https://router.example.com/webhooks/web?chat={talk.chat}"
+    assert (STUDIO, talk.conversation["messages"][0]["sid"]) in twilio.conversations.studio
+    talk.agent("How can I help?", tells=False)
+    talk.visitor.sees("Hello", "How can I help?")
+    told = talk.agent("An agent is here")
+    talk.visitor.sees("Hello", "How can I help?", "An agent is here")
+    assert talk.post(told) == 204
+    talk.say("Thanks")
+    talk.visitor.sees("Hello", "How can I help?", "An agent is here", "Thanks")
+    assert [each["own"] for each in talk.visitor.news()["messages"]] == [True, False, False, True]
+
+
+def test_the_routers_own_messages_come_back_and_are_not_shown_again(world: World, twilio: LocalTwilio) -> None:
+    """Twilio tells the router of what the router wrote: that is known by its SID, and by the visitor's identity."""
+    talk = Talk(world, twilio, web_flow(world, integration=Integration("conversation")))
+    talk.say("Hello")
+    own = talk.conversation["messages"][-1]
+    echo = talk.event("onMessageAdded", Author=talk.identity, Body="Hello", MessageSid=str(own["sid"]))
+    assert talk.post(echo) == 204
+    assert talk.post(echo | {"Author": "system", "Attributes": own["attributes"]}) == 204
+    talk.visitor.sees("Hello")
+
+
+def test_a_chat_ends_on_both_sides(world: World, twilio: LocalTwilio) -> None:
+    """Closed by an agent the visitor sees it ended; ended by the visitor the Conversation is closed."""
+    talk = Talk(world, twilio, studio(world))
+    talk.say("Hello")
+    assert talk.post(talk.event("onConversationStateUpdated", StateTo="inactive")) == 204
+    assert talk.visitor.news()["state"] == "active"
+    assert talk.post(talk.event("onConversationStateUpdated", StateTo="closed")) == 204
+    assert talk.visitor.news()["state"] == "closed"
+    other = Talk(world, twilio, studio(world))
+    other.say("Hello")
+    other.visitor.ask("POST", "/chat/end", {})
+    wait_until(lambda: other.conversation["state"] == "closed", what="the Conversation is closed")
+
+
+def test_only_events_of_its_own_conversation_are_taken(world: World, twilio: LocalTwilio) -> None:
+    """Unsigned: 403. Another chat, another Conversation, no chat, another event: 400; nothing is shown."""
+    talk, other = (Talk(world, twilio, studio(world)) for _ in range(2))
+    talk.say("Hello")
+    other.say("Hello")
+    fields = talk.event("onMessageAdded", Author="agent", Body="x", MessageSid="IM" + "1" * 32)
+    headers = {"X-Twilio-Signature": "bm90IHNpZ25lZA=="}
+    assert (
+        world.send("POST", f"/webhooks/web?chat={talk.chat}", b"AccountSid=" + ACCOUNT.encode(), headers).status == 403
+    )
+    assert talk.post(fields, chat=other.chat) == 400
+    assert talk.post(fields | {"ConversationSid": other.conversation["sid"]}) == 400
+    assert talk.post(fields, chat="") == 400
+    assert talk.post(fields, chat="CH" + "0" * 32) == 400
+    assert talk.post(talk.event("onParticipantAdded")) == 400
+    assert world.post(fields, "/webhooks/message").status == 400
+    talk.visitor.sees("Hello")
+    other.visitor.sees("Hello")
