@@ -239,7 +239,8 @@ class Deliverer:
         timeout.start()
         try:
             raw, message = lease.read()
-            if flow.migrate_to and flow.integration.type == "proxy":
+            # Where it is sent at once, accept.lua has said so.
+            if flow.migrate_to and flow.integration.type == "proxy" and lease.content is None:
                 self._announce(lease)
             attempt = Attempt(
                 account=account,

@@ -71,7 +71,7 @@ class Proxied:
         self._client.call("RENAME", fresh, key)
 
     def sending(self, account_sid: str, lane: str) -> None:
-        """Say that a conversation is about to be sent to Proxy, which may begin a session."""
+        """Say that a message that has waited is about to be sent to Proxy, which may begin a session."""
         self._client.call("SET", AccountKeys(account_sid).proxying + lane, 1, "EX", SENDING_SECONDS)
 
     def may_move(self, account_sid: str, contact_ids: Collection[str], lane: str) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from router.routing.contact import Candidate, Choice, Migration, Strength, contact_id, keeps, moves
 from router.store import connect
 from router.store.lanes import Acceptance, Room, Settlement
+from router.store.proxied import SENDING_SECONDS
 from tests.integrations import sending
 from tests.store.test_contacts import ACCOUNT, CHOICE, DEFAULT, ENGLISH, HOUR_MS, HOURS, OURS, PHONE, SPANISH, Desk
 from tests.valkey import ValkeyServer
@@ -40,6 +41,11 @@ def accept(desk: Desk, choice: Choice = MOVING, **more: Any) -> Acceptance:
     accepted = desk.accept(FROM, choice, lease=False, **more)
     finish(desk)
     return accepted
+
+
+def forget_sending(desk: Desk) -> None:
+    """Let five minutes pass since the last message was sent to Proxy."""
+    desk.store.flows._client.call("UNLINK", f"proxying:{{{ACCOUNT[-1]}}}:{ACCOUNT}:{LANE}")
 
 
 def finish(desk: Desk) -> None:
@@ -72,10 +78,13 @@ def test_the_conversations_there_are_stay_until_they_are_idle_or_drained(desk: D
     """With a share of the new contacts, one that has the old flow keeps it; when it drains it moves at its message."""
     accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
     assert accept(desk).flow_sid == FROM
+    assert accept(desk, DRAINING).flow_sid == FROM  # it was sent to Proxy just now
+    forget_sending(desk)
     assert accept(desk, DRAINING).flow_sid == TO
     desk.store.contacts.erase(ACCOUNT, PHONE)
     accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
     desk.idle(HOURS + 1)
+    forget_sending(desk)
     assert accept(desk).flow_sid == TO
 
 
@@ -85,6 +94,7 @@ def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, wh
     """In a session by any of its addresses, sent to Proxy just now, with a message on its way, or nobody knows."""
     if choice is DRAINING:
         accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
+        forget_sending(desk)
     identities: tuple[str, ...] = (PHONE,)
     if why == "session":
         desk.store.proxied.put(ACCOUNT, [contact_id(PHONE)], seconds=60)
@@ -97,12 +107,22 @@ def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, wh
         desk.accept(FROM, replace(MOVING, migration=replace(MOVE, share=False)), lease=False)
         if choice is MOVING:  # it was accepted before the migration began, when no contact was kept
             desk.store.contacts.erase(ACCOUNT, PHONE)
+        forget_sending(desk)
     else:
         desk.store.flows._client.call("UNLINK", f"proxied:{{{ACCOUNT[-1]}}}:{ACCOUNT}")
     stayed = accept(desk, replace(choice, identities=identities))
     assert (stayed.flow_sid, stayed.moved) == (FROM, False)
     progress = desk.store.proxied.progress(ACCOUNT, FROM)
     assert (progress.session, progress.unknown, progress.moved) == ((0, 1, 0) if why == "unknown" else (1, 0, 0))
+
+
+def test_what_goes_to_proxy_is_remembered_for_long_enough(desk: Desk) -> None:
+    """The script, and what is said of a message that has waited, keep it for as long as a list may not know it."""
+    accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
+    key = f"proxying:{{{ACCOUNT[-1]}}}:{ACCOUNT}:{LANE}"
+    first = desk.store.flows._client.call("TTL", key)
+    desk.store.proxied.sending(ACCOUNT, LANE)
+    assert SENDING_SECONDS - 2 <= first <= desk.store.flows._client.call("TTL", key) == SENDING_SECONDS
 
 
 def test_a_flow_that_is_not_of_proxy_needs_no_list(desk: Desk) -> None:
@@ -115,6 +135,7 @@ def test_an_opt_out_moves_nobody(desk: Desk) -> None:
     """STOP goes where the conversation is, and to the old flow where there is none."""
     stop = replace(DRAINING, transient=True)
     assert accept(desk, stop).flow_sid == FROM
+    forget_sending(desk)
     accept(desk)
     assert accept(desk, stop).flow_sid == TO
 
@@ -163,6 +184,7 @@ def test_the_store_decides_as_the_rule_says(  # noqa: PLR0913 - what a decision 
         desk.accept(before, replace(CHOICE, strength=Strength.OUTRIGHT, confident=confident), lease=False)
         finish(desk)
     desk.idle(hours)
+    forget_sending(desk)
     desk.store.proxied.put(ACCOUNT, () if free else [contact_id(PHONE)], seconds=60)
     stay = desk.stay()
     choice = replace(MOVING, strength=strength, transient=transient, migration=replace(MOVE, share=share, drain=drain))

@@ -162,7 +162,10 @@ if choice and (not choice.transient or choice.preference ~= '') then
   keep(contact, choice.keep)
 end
 
-if move then count(move, account_of(id), flow == move.to and 'to' or 'from') end
+if move then
+  count(move, account_of(id), flow == move.to and 'to' or 'from')
+  if flow == move.from then goes_to_proxy(move, account_of(id), lane_id) end
+end
 redis.call('ZADD', log, order, id)
 if disposition ~= 'queue' then
   redis.call('HSET', message, 'state', disposition)

@@ -5,6 +5,7 @@
 --   proxying:{b}:<AC>:<lane>   string that the conversation was sent to Proxy so shortly that the list may not say so
 --   migration:{b}:<AC>:<from>  hash   counts: moved, session, unknown contacts; from, to: messages
 local DAY = 86400000
+local PROXYING = 300 -- s; router.store.proxied.SENDING_SECONDS
 
 local function count(m, account, name)
   local key = 'migration:' .. tag .. ':' .. account .. ':' .. m.from
@@ -15,6 +16,11 @@ end
 -- Lets the sessions be listed while somebody is migrated.
 local function want_sessions(m, account, now)
   if m.proxy then redis.call('HSET', 'proxied_wanted:' .. tag, account .. ' ' .. m.service, now) end
+end
+
+-- Says that a message goes to Proxy, which may begin a session; a list of sessions has it some time later.
+local function goes_to_proxy(m, account, lane_id)
+  if m.proxy then redis.call('SET', 'proxying:' .. tag .. ':' .. account .. ':' .. lane_id, 1, 'EX', PROXYING) end
 end
 
 -- Why a contact has to stay: a message of it is on its way, or it is in a session, or nobody knows. '' when it may move.
