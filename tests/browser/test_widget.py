@@ -186,7 +186,7 @@ def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable
 
 
 def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """Where streams are held back the widget polls; what cannot be sent has a button. It covers a narrow window."""
+    """Where streams are held back the widget polls; a text that cannot be sent is kept. It covers a narrow window."""
     page = new_page(viewport={"width": 360, "height": 640})
     page.clock.install()
     held: list[Route] = []
@@ -210,6 +210,13 @@ def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page:
     page.unroute("**/chat/messages")
     chat.get_by_role("button", name="Try again").click()
     expect(chat.get_by_text("Sent", exact=True)).to_be_visible()
+    page.route("**/chat/messages", lambda route: route.abort())
+    say(chat, "three")
+    conversation = world.rest("GET", "/v1/Conversations").json["conversations"][0]["sid"]
+    world.rest("POST", f"/v1/Conversations/{conversation}", {"State": "closed"})
+    page.clock.run_for(30_000)
+    expect(chat.get_by_text("This chat has ended.")).to_be_visible()
+    expect(chat.locator("#body")).to_have_value("three")
     chat.get_by_role("button", name="Close chat").click()
     wait_until(lambda: not page.evaluate("document.body.inert"), what="the website can be used again")
 

@@ -4,6 +4,8 @@ import { Line, ask, call, pause } from "./router.js";
 
 const TRIES = 6;
 const TYPING = 6000;
+// The words for what the router refuses.
+export const FAULTS = { 403: "forbidden", 404: "unavailable", 413: "long", 429: "waitStart" };
 export const LONGEST = 32 * 1024;
 
 /** A name of 128 random bits; crypto.randomUUID exists on https only. */
@@ -79,6 +81,7 @@ export class Chat {
     this.hold({ token, sid: conversation_sid });
     this.add(messages);
     Object.assign(this, { more, state, seen: Math.max(this.seen, read) });
+    this.kept.set("seen", this.seen);
     this.line.start();
     this.line.tell("session");
     this.ends.tell("began");
@@ -99,7 +102,9 @@ export class Chat {
 
   close() {
     if (this.state === "closed") return;
-    Object.assign(this, { state: "closed", typing: null });
+    this.ends.restore(this.waiting.map(({ body }) => body).join("\n"));
+    this.kept.set("waiting", null);
+    Object.assign(this, { state: "closed", typing: null, waiting: [] });
     this.line.stop();
     this.ends.tell("ended");
     this.ends.changed();
@@ -224,21 +229,18 @@ export class Chat {
 
   async refused(message, { status, passing, wait }) {
     if (status === 429) {
-      for (message.until = Date.now() + wait; Date.now() < message.until; await pause(this, 500)) this.ends.changed();
+      for (message.until = Date.now() + (wait || 5000); Date.now() < message.until; await pause(this, 500)) this.ends.changed();
       message.until = 0;
-    } else if (passing) {
+    } else if (passing || status === 401) {
+      if (!passing) this.forget();
       message.tries = (message.tries ?? 0) + 1;
       if (message.tries < TRIES) await pause(this, wait || 2 ** message.tries * 500);
       else message.failed = "unsent";
-    } else if (status === 401) this.forget();
-    else if (status === 409 || (status === 403 && this.session)) {
-      this.sent(message.id);
-      this.ends.restore(message.body);
-      this.close();
-    } else if (status === 400 && !this.session) {
+    } else if (status === 409 || (status === 403 && this.session)) this.close();
+    else if (status === 400 && !this.session) {
       message.failed = "unsent";
       this.ends.form();
-    } else message.failed = { 403: "forbidden", 404: "unavailable", 413: "long" }[status] ?? "failed";
+    } else message.failed = FAULTS[status] ?? "failed";
   }
 
   /** Tell the other side that the visitor types: at most once in three seconds. */

@@ -1,6 +1,6 @@
 // The chat's frame, or the test page: puts together the words, the form and the chat, and talks with the host's page.
 
-import { Chat, LONGEST } from "./chat.js";
+import { Chat, FAULTS, LONGEST } from "./chat.js";
 import { call, keep, pause } from "./router.js";
 import { $, LOCALES, drawing, localeOf, make, nameOf, seconds, words } from "./view.js";
 
@@ -9,10 +9,9 @@ const { query, start, framed } = document.body.dataset;
 const kept = keep(`chat:${query}`);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const COMPLETE = { friendlyName: "name", email: "email", phone: "tel" };
-const FAULTS = { 403: "forbidden", 404: "unavailable" };
 
 let options = document.body.dataset;
-let pageLang, host, place, chat, t, locale, draw, unread;
+let host, place, chat, t, locale, draw, unread;
 let shown = !framed;
 let asking = false;
 let fresh = false;
@@ -28,25 +27,25 @@ const inWords = (texts) => texts[locale] ?? texts[locale.slice(0, 2)] ?? texts.e
 
 function colour() {
   const { theme, variables } = options;
-  const set = { ...variables };
-  set.accent = theme?.overrides?.backgroundColors?.colorBackgroundPrimary ?? set.accent;
+  const accent = theme?.overrides?.backgroundColors?.colorBackgroundPrimary ?? variables?.accent;
+  const set = { ...variables, accent };
   const light = theme?.isLight ?? { light: true, dark: false }[theme] ?? !dark.matches;
   root.dataset.theme = light ? "light" : "dark";
   for (const key in set) if (set[key]) root.style.setProperty(`--${key}`, set[key]);
   const { backgroundColor } = getComputedStyle($("new"));
   const [red, green, blue] = backgroundColor.match(/[\d.]+/g);
   // Text on the accent is black or white, whichever can be read.
-  const on = set["on-accent"] || (red * 0.3 + green * 0.59 + blue * 0.11 > 140 ? "#000" : "#fff");
+  const on = set["on-accent"] || (red * 0.3 + green * 0.59 + blue * 0.11 > 120 ? "#000" : "#fff");
   root.style.setProperty("--on-accent", on);
   tell({ colours: { accent: backgroundColor, "on-accent": on } });
 }
 
 async function speak() {
   const { texts } = options;
-  locale = localeOf([chosen(), place.language, pageLang, ...navigator.languages]);
+  locale = localeOf([chosen(), place.language, options.pageLang, ...navigator.languages]);
   t = await words(locale, typeof texts === "string" ? JSON.parse(texts) : texts);
   root.lang = locale;
-  root.dir = /ar|fa|he/.test(locale) ? "rtl" : "ltr";
+  root.dir = /^(ar|fa|he)/.test(locale) ? "rtl" : "ltr";
   document.title = t("title");
   const each = (name, does) => document.querySelectorAll(name).forEach(does);
   each("[data-t]", (node) => (node.textContent = t(node.dataset.t)));
@@ -88,23 +87,24 @@ function ask() {
 async function begin(event) {
   event?.preventDefault();
   const fault = (text, input) => {
-    $("fault").textContent = t(text[0], text[1]);
+    if (asking) $("fault").textContent = text;
+    else tells(text);
     if (input) input.ariaInvalid = "true";
     input?.focus();
   };
   inputs().forEach((input) => (input.ariaInvalid = null));
   const wrong = inputs().find((input) => !input.checkValidity());
-  if (wrong) return fault([wrong.validity.typeMismatch ? "email" : "required"], wrong);
+  if (wrong) return fault(t(wrong.validity.typeMismatch ? "email" : "required"), wrong);
   try {
     await chat.begin(entered(), fresh);
+    fault("");
     asking = fresh = false;
-    fault([""]);
     changed();
     focus();
   } catch ({ status, wait, message }) {
     const refused = status === 400 && inputs().find(({ name }) => message.startsWith(`${name}:`));
-    if (status === 429) fault(["waitStart", { time: seconds(locale, wait) }]);
-    else fault([refused ? "required" : (FAULTS[status] ?? "failed")], refused);
+    const key = refused ? "required" : (FAULTS[status] ?? "failed");
+    fault(t(key, { time: seconds(locale, wait) }), refused);
   }
 }
 
@@ -121,9 +121,8 @@ function changed() {
   show("end", chat.state === "active");
   show("download", chat.session && options.transcript?.downloadEnabled !== false);
   show("close", host);
-  $("note").textContent = t(
-    place.fault ?? (trouble || (!navigator.onLine ? "offline" : !chat.up ? "connecting" : kept.blocked ? "blocked" : "")),
-  );
+  const note = !navigator.onLine ? "offline" : !chat.up ? "connecting" : kept.blocked ? "blocked" : "";
+  $("note").textContent = trouble || t(place.fault ?? note);
   draw();
   if (shown && !asking && !document.hidden) chat.look();
   if (unread === chat.unread) return;
@@ -142,7 +141,7 @@ function write(text) {
 function send(event) {
   event.preventDefault();
   const body = $("body").value.trim();
-  if (new TextEncoder().encode(body).length > LONGEST) return tells("long");
+  if (new TextEncoder().encode(body).length > LONGEST) return tells(t("long"));
   if (!body) return;
   trouble = "";
   write("");
@@ -152,7 +151,7 @@ function send(event) {
 async function download() {
   const href = URL.createObjectURL(await (await chat.ask("transcript.txt")).blob());
   make("a", { href, download: "chat.txt" }).click();
-  URL.revokeObjectURL(href);
+  setTimeout(URL.revokeObjectURL, 9999, href);
 }
 
 function shut() {
@@ -160,12 +159,12 @@ function shut() {
   $("menu").firstElementChild.focus();
 }
 
-function tells(key) {
-  trouble = key;
+function tells(text) {
+  trouble = text;
   changed();
 }
 
-const failed = () => tells("failed");
+const failed = () => tells(t("failed"));
 
 function listen() {
   const on = (id, event, does) => $(id).addEventListener(event, does);
@@ -179,7 +178,10 @@ function listen() {
   on("older", "click", () => chat.older().catch(failed));
   on("close", "click", () => tell({ close: true }));
   on("download", "click", () => download().catch(failed));
-  on("end", "click", () => $("sure").showModal());
+  on("end", "click", () => {
+    $("sure").returnValue = "";
+    $("sure").showModal();
+  });
   on("sure", "close", () => $("sure").returnValue && chat.end().catch(failed));
   on("new", "click", () => {
     fresh = true;
@@ -215,12 +217,12 @@ const greeting = () =>
   new Promise((resolve) => {
     addEventListener("message", ({ source, origin, data }) => {
       if (source !== parent || (host && origin !== host)) return;
-      if (data.type === "hello") {
+      if (data?.type === "hello") {
         host = origin;
-        ({ options, pageLang } = data);
+        options = data.options;
         resolve();
-      } else {
-        shown = data.type === "open";
+      } else if (data?.type === "shown") {
+        shown = data.shown;
         if (draw) changed();
         if (draw && data.focus) focus();
       }
@@ -246,7 +248,7 @@ chat = new Chat({ ...JSON.parse(start), origin: host ?? null, identity, identity
     asking = true;
     changed();
   },
-  restore: write,
+  restore: (text) => write([text, $("body").value].join("\n").trim()),
   restart: () => location.reload(),
 });
 colour();

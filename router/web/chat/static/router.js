@@ -22,7 +22,6 @@ export async function ask(path, { token, body, headers, signal = AbortSignal.tim
     method: body ? "POST" : "GET",
     headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }), ...headers },
     body: body && JSON.stringify(body),
-    cache: "no-store",
     credentials: "omit",
     signal,
   }).catch((error) => {

@@ -74,8 +74,8 @@
         variables[name] = style.getPropertyValue(`--chat-${name}`).trim();
       }
       greeted = true;
-      say({ type: "hello", pageLang, options: JSON.parse(JSON.stringify({ variables, ...options })) });
-      if (isOpen()) say({ type: "open", focus });
+      say({ type: "hello", options: JSON.parse(JSON.stringify({ pageLang, variables, ...options })) });
+      if (isOpen()) say({ type: "shown", shown: true, focus });
       focus = false;
     }
 
@@ -97,7 +97,7 @@
       draw();
       document.body.inert = matchMedia(SMALL).matches;
       if (focus) frame.focus();
-      say({ type: "open", focus });
+      say({ type: "shown", shown: true, focus });
       emit("open");
     }
 
@@ -108,7 +108,7 @@
       draw();
       document.body.inert = false;
       if (inside) button.focus();
-      say({ type: "close" });
+      say({ type: "shown" });
       note("sessionStorage", noted, "closed");
       emit("close");
     }
