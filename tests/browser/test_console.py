@@ -84,6 +84,8 @@ def test_every_page_is_for_everyone(world: World, target: Target, new_page: Page
         f"addresses/{flow.sid}/delete",
         f"explain?to={quote(flow.contact_identity)}&body={quote(HOSTILE)}",
         "contacts?identity=%2B14155550111",
+        "chats",
+        f"addresses/{web.sid}",
         "signatures",
         "health",
         "changes",

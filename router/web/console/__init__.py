@@ -18,6 +18,7 @@ from router.store import Store
 from router.web.console import (
     address_edit,
     addresses,
+    chats,
     contacts,
     dead_letters,
     explain,
@@ -40,6 +41,6 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood, shut: Ca
     guard.register(console, desk)
     static.register(console)
     sign_in.register(console, desk)
-    for pages in (messages, dead_letters, addresses, address_edit, explain, contacts, readings, overview):
+    for pages in (messages, dead_letters, addresses, address_edit, explain, contacts, chats, readings, overview):
         pages.register(console, desk)
     return console

@@ -1,0 +1,28 @@
+"""What an agent does to a web chat: answers in it, and ends it."""
+
+from typing import Final, Literal
+
+from router.chat.limit import BODY_MOST
+from router.sid import new_sid
+from router.store import Store
+from router.store.chats import Chat, ChatMessage
+
+Answered = Literal["sent", "empty", "long", "closed", "gone"]
+_REFUSED: Final[dict[int, Answered]] = {-1: "gone", -2: "closed"}
+
+
+def answer(chat: Chat, body: str, author: str, store: Store, *, now: int) -> Answered:
+    """Write into a chat as an agent of this name; `now` is in ms since 1970. Return whether it was sent, or why not."""
+    body = body.replace("\r\n", "\n").strip()
+    if not body:
+        return "empty"
+    if len(body.encode()) > BODY_MOST:
+        return "long"
+    index = store.chats.post(chat, ChatMessage(new_sid("IM"), author, body, now, "agent"))
+    return _REFUSED.get(index, "sent")
+
+
+def end(chat: Chat, store: Store) -> bool:
+    """End a chat: its visitor is told, and begins another one with the next message. False where it had ended."""
+    values: dict[str, str | int | bool] = {"state": "closed", "closed_by": "agent"}
+    return chat.state != "closed" and store.chats.change(chat, values, event={"event": "state"}) != "closed"
