@@ -129,11 +129,13 @@ def test_selected_ones_are_replayed_and_a_replay_can_be_stopped(world: World, ta
     """Only the selected messages are meant; a stopped replay keeps the rest as it was."""
     flow, sids = dead(world, target, 6, 3)
     form = form_of(admin.get(f"{HERE}/dead-letters?flow={flow.sid}")) | {"which": "selected", "sid": sids[2]}
+    form["from"] = "+14155551234"
     dry = admin.post(f"{HERE}/dead-letters/replay", form)
     assert "1 messages that you selected" in text_of(dry)
     admin.post(f"{HERE}/dead-letters/replay", form_of(dry) | {"do": "start"})
     assert finish(world)["total"] == "1"
     assert world.ends(sids[2])["status"] == "delivered"
+    assert b"14155551234" not in admin.get(f"{HERE}/changes").body + admin.get(f"{HERE}/dead-letters/job").body
     slow = begin(admin, f"flow={flow.sid}") | {"do": "start", "rate": "1"}
     assert admin.post(f"{HERE}/dead-letters/replay", slow).status == 303
     wait_until(lambda: int(results(world).get("queued", 0)) >= 1, what="one was sent again", within=20)

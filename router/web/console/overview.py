@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import chain, islice
+from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, redirect, request
 
@@ -9,12 +10,14 @@ from router.errors import StoreUnavailable
 from router.queries.checks import Check, stored
 from router.settings import Settings
 from router.store import Store
-from router.web.console.desk import Desk, link, see, view
+from router.web.console.desk import Desk, link, now_ms, see, view
 from router.web.console.page import page
 
 _ACCOUNTS = 200
 # How long addresses are shown in full, in seconds.
 _REVEALED = 600
+# Requests that were refused are told of for so long.
+_REFUSED_MS = 3_600_000
 _MARKS = {"bad": 0, "look": 1}
 
 
@@ -40,7 +43,7 @@ def register(console: Blueprint, desk: Desk) -> None:
     def overview() -> Response:
         account = view().account
         assert account is not None  # noqa: S101 - guard.py has found it
-        found = list(_checks(desk.of(account), store))
+        found = [*_checks(desk.of(account), store), *_now(desk, account.sid)]
         return page(
             "overview.html",
             wrong=sorted((each for each in found if each.state in _MARKS), key=lambda each: _MARKS[each.state]),
@@ -57,13 +60,23 @@ def register(console: Blueprint, desk: Desk) -> None:
             store.changes.note(view().sid, view().who, "revealed addresses", minutes=_REVEALED // 60)
         store.sessions.reveal(view().session, until=view().now + _REVEALED if shall else 0)
         path, _, query = request.form.get("back", "").partition("?")
-        back = see(path)
-        back.headers["Location"] += f"?{query}" if query else ""
-        return back
+        return see(path, **dict(parse_qsl(query)))
 
     @console.get("/<path:_rest>")
     def missing(_rest: str) -> Response:
         return page("refused.html", 404, heading="Not found", reason="There is no such page.")
+
+
+def _now(desk: Desk, account_sid: str) -> Iterator[Check]:
+    """Look at targets that do not answer, as this process knows, and at requests that were refused lately."""
+    for name in desk.shut(account_sid):
+        yield Check("targets", "bad", f"{name} does not answer: its messages wait, and are tried every few seconds")
+    others = desk.settings.by_sid.keys() - {account_sid}
+    newest = desk.store.refusals.newest(after=now_ms() - _REFUSED_MS)
+    refused = sum(dict(each.fields()).get("AccountSid") not in others for each in newest)
+    if refused:
+        found = f"{refused} request{'s were' if refused > 1 else ' was'} refused in the last hour"
+        yield Check("signatures", "look", found, "those of strangers look like Twilio's: see what was wrong with them")
 
 
 def _checks(settings: Settings, store: Store) -> Iterator[Check]:
