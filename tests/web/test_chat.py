@@ -207,25 +207,14 @@ def test_the_test_page_pins_its_flow(world: World, target: Target) -> None:
     assert "pinned" in " ".join(world.delivery(sid)["route"])
 
 
-def test_what_cannot_be_delivered_yet_waits(world: World) -> None:
-    """A chat of a Studio flow is taken and waits, in order, and says so; written anew for a handler it goes on."""
-    made = world.rest(
-        "POST",
-        "/v1/FlexFlows",
-        {"FriendlyName": "Studio", "ChatServiceSid": "IS" + "1" * 32, "ChannelType": "web",
-         "Integration.FlowSid": "FW" + "1" * 32},
-    )  # fmt: skip
-    assert made.status == 201, made.body
-    assert "wait" in made.json["warnings"][0]
-    with world.flows() as flows:
-        flow = flows.get(ACCOUNT, made.json["sid"])
-    assert flow is not None
+def test_the_messages_of_a_paused_flow_wait(world: World) -> None:
+    """A chat goes on while its flow is paused: its messages are kept, and delivered in order when the flow goes on."""
+    flow = web_flow(world, paused=True)
     visitor = Visitor(world, flow)
     visitor.begin()
     sids = [visitor.say(text).json["sid"] for text in ("one", "two")]
     assert [world.delivery(sid)["status"] for sid in sids] == ["queued"] * 2
-    changed = {"IntegrationType": "handler", "Integration.Handler": "echo"}
-    assert world.rest("POST", f"/v1/FlexFlows/{flow.sid}", changed).status == 200
+    assert world.rest("POST", f"/v1/FlexFlows/{flow.sid}", {"Paused": "false"}).status == 200
     visitor.sees("one", "two", "You wrote: one", "You wrote: two")
 
 
