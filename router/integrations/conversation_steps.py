@@ -23,7 +23,7 @@ NEWEST: Final = 50
 # Twilio's shortest `Timers.Closed`, in minutes.
 _CLOSED_LEAST: Final = 10
 # A message that Twilio captured is dated within so many seconds of when its webhook was accepted.
-_APART: Final = 120.0
+_APART: Final = 30.0
 # A header without which Twilio calls no webhook and starts no Studio flow for a message that was made by REST.
 _WITH_WEBHOOKS: Final = "X-Twilio-Webhook-Enabled: true"
 

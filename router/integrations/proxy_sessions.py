@@ -6,7 +6,6 @@ again and again, and the participants of a session are read once.
 https://www.twilio.com/docs/proxy/api/session and https://www.twilio.com/docs/proxy/api/participant
 """
 
-from collections.abc import Collection
 from typing import Final
 
 import gevent
@@ -34,7 +33,8 @@ class ProxySessions:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
-        self._people: dict[str, tuple[str, ...]] = {}  # by the session's SID
+        # The addresses of a session, by its SID, for each account.
+        self._known: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def contacts(self, account: Account, services: set[str]) -> set[str]:
         """Return the addresses, in canonical form, of all who are in a live session of these services.
@@ -42,13 +42,20 @@ class ProxySessions:
         Raises AttemptError when a page or a session cannot be read: then nothing is known.
         """
         live = [(service, sid) for service in sorted(services) for sid in self._live(account, service)]
-        pool, unknown = Pool(_AT_ONCE), [each for each in live if each[1] not in self._people]
-        for greenlet in [pool.spawn(self._read, account, *each) for each in unknown]:
+        before = self._known.get(account.sid, {})
+        now: dict[str, tuple[str, ...]] = {}
+        unread: list[gevent.Greenlet[..., None]] = []
+        pool = Pool(_AT_ONCE)
+        for service, sid in live:
+            if sid in before:
+                now[sid] = before[sid]
+            else:
+                unread.append(pool.spawn(self._read, account, service, sid, now))
+        for greenlet in unread:
             greenlet.get()
-        current = {sid for _, sid in live}
-        found = {each for sid, people in self._people.items() if sid in current for each in people}
-        self._forget(current)
-        return found
+        # Those who are in a new session come into it one by one: it is read again until they are complete.
+        self._known[account.sid] = {sid: people for sid, people in now.items() if len(people) >= _COMPLETE}
+        return {each for people in now.values() for each in people}
 
     def _live(self, account: Account, service: str) -> list[str]:
         url, query, found = f"{PROXY}/v1/Services/{service}/Sessions", {"PageSize": str(_PAGE)}, []
@@ -63,15 +70,11 @@ class ProxySessions:
                 raise AttemptError(Failure.PERMANENT, f"{service} has more than {_MOST:,} sessions")
             query = following
 
-    def _read(self, account: Account, service: str, sid: str) -> None:
+    def _read(self, account: Account, service: str, sid: str, into: dict[str, tuple[str, ...]]) -> None:
         url, query = f"{PROXY}/v1/Services/{service}/Sessions/{sid}/Participants", {"PageSize": str(_PAGE)}
         rows = self._get(account, url, query).rows("participants")
         addresses = [str(each.get("identifier") or "") for each in rows]
-        self._people[sid] = tuple(canonical(each, channel_of(each)) for each in addresses if each)
-
-    def _forget(self, live: Collection[str]) -> None:
-        """Keep the sessions that are live and complete: those who are in a new one come into it one by one."""
-        self._people = {sid: found for sid, found in self._people.items() if sid in live and len(found) >= _COMPLETE}
+        into[sid] = tuple(canonical(each, channel_of(each)) for each in addresses if each)
 
     def _get(self, account: Account, url: str, query: dict[str, str]) -> Reply:
         with gevent.Timeout(_SECONDS, AttemptError(Failure.REFUSED, f"no answer within {_SECONDS:g} s")):
