@@ -27,6 +27,7 @@ from tests.waiting import wait_until
 from tests.web.visitor import web_flow
 
 HANDLERS: Final = '[handlers]\necho = "router.demo:handle"\n'
+SECRET: Final = "s" * 32
 FORM: Final = """[
     {"name": "friendlyName", "type": "text", "label": {"en": "Name", "es": "Nombre"}, "required": true},
     {"name": "email", "type": "email", "label": {"en": "Email", "es": "Correo"}}
@@ -59,6 +60,11 @@ def address(world: World, shop: Shop, url: str = "", chat: dict[str, Any] | None
     """Make an address that the website may embed: to `url`, else to the handler `echo`; return its SID."""
     made = web_flow(world, url, web_chat=WebChat(allowed_origins=(shop.origin, shop.foreign), **(chat or {})), **more)
     return f"IG{made.sid[2:]}"
+
+
+def signed(identity: str) -> str:
+    """Sign an identity as the website's server does."""
+    return hmac.new(SECRET.encode(), identity.encode(), "sha256").hexdigest()
 
 
 def opened(page: Page, url: str) -> FrameLocator:
@@ -338,6 +344,23 @@ def test_old_tokens_and_limits(world: World, shop: Shop, new_page: Callable[...,
     expect(page.frame_locator("iframe").locator("#log .own .text").last).to_have_text("kept")
 
 
+def test_signed_visitors_of_one_browser(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """Who signs in after another one in the same browser gets a chat of their own; each finds theirs again."""
+    ig = address(world, shop, chat={"require_identity": True, "identity_secret": SECRET})
+    page = new_page()
+    ana, bea = (shop.page(ig, data_identity=who, data_identity_hash=signed(who)) for who in ("ana", "bea"))
+    say(opened(page, ana), "from Ana")
+    shows(page.frame_locator("iframe"), "from Ana", "You wrote: from Ana")
+    chat = opened(page, bea)
+    expect(chat.locator("#body")).to_be_focused()
+    shows(chat)
+    say(chat, "from Bea")
+    shows(chat, "from Bea", "You wrote: from Bea")
+    shows(opened(page, ana), "from Ana", "You wrote: from Ana")
+    say(opened(page, shop.page(ig, data_identity="bea", data_identity_hash=signed("eve"))), "from Eve")
+    expect(page.frame_locator("iframe").get_by_text("This chat may not be used on this site.")).to_be_visible()
+
+
 def test_a_page_of_another_site_with_the_official_options(
     world: World, shop: Shop, new_page: Callable[..., Page]
 ) -> None:
@@ -347,9 +370,9 @@ def test_a_page_of_another_site_with_the_official_options(
     page.wait_for_function("window.Twilio")
     colours = {"backgroundColors": {"colorBackgroundPrimary": "rgb(255, 255, 0)"}}
     options = {
-        "addressSid": address(world, shop, chat={"require_identity": True, "identity_secret": "s" * 32}),
+        "addressSid": address(world, shop, chat={"require_identity": True, "identity_secret": SECRET}),
         "identity": "customer-7",
-        "identityHash": hmac.new(b"s" * 32, b"customer-7", "sha256").hexdigest(),
+        "identityHash": signed("customer-7"),
         "serverUrl": "https://example.com",
         "theme": {"isLight": False, "overrides": colours},
         "transcript": {"downloadEnabled": False},

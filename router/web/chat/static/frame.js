@@ -6,12 +6,11 @@ import { $, LOCALES, drawing, localeOf, make, nameOf, seconds, words } from "./v
 
 const root = document.documentElement;
 const { query, start, framed } = document.body.dataset;
-const kept = keep(`chat:${query}`);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const COMPLETE = { friendlyName: "name", email: "email", phone: "tel" };
 
 let options = document.body.dataset;
-let host, place, chat, t, locale, draw, unread;
+let host, kept, place, chat, t, locale, draw, unread;
 let shown = !framed;
 let asking = false;
 let fresh = false;
@@ -241,6 +240,8 @@ async function find() {
 
 [place] = await Promise.all([find(), framed && greeting()]);
 const { identity, identityHash: identity_hash } = options;
+// Who signs in after another one in this browser sees nothing of the other's chat.
+kept = keep(`chat:${query} ${identity_hash ?? ""}`);
 chat = new Chat({ ...JSON.parse(start), origin: host ?? null, identity, identity_hash }, kept, {
   changed,
   tell: (event, detail) => tell({ event, detail, began: event === "began" }),
