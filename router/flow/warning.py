@@ -50,7 +50,7 @@ class Warned:
 
     def __str__(self) -> str:
         """Write what is wrong, and what to do."""
-        return f"{self.text}. {self.advice[:1].upper()}{self.advice[1:]}"
+        return f"{self.text}{'' if self.text.endswith('?') else '.'} {self.advice[:1].upper()}{self.advice[1:]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,6 +246,11 @@ def test_strangers_do_not_fail_the_check(clinic: Clinic) -> None:
     status, report = clinic.ask("--offline")
     assert (status, bad(report)) == (0, [])
     assert [finding["cause"] for finding in report["refusals"][0]["findings"]] == ["unknown_key"]
+    assert [each["state"] for each in report["checks"] if each["name"] == "signatures"] == ["look"]
+    assert clinic.send("/webhooks/sms", parameters(6, "+15550000002"), f"{clinic.base}/webhooks/sms") == 200
+    (check,) = [each for each in clinic.ask("--offline")[1]["checks"] if each["name"] == "signatures"]
+    assert check["state"] == "good", "as after a new auth token was put into the settings"
+    assert "no key of ours signed" in check["found"]
 
 
 def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:

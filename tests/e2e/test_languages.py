@@ -80,7 +80,7 @@ def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
 
 def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: FlowStore) -> None:
     """A flow whose handler the settings lack is in the log before the first message is; a disabled one is not."""
-    lost = replace(_flow(1), integration=Integration("handler", handler="gone"))
+    lost = replace(_flow(1), paused=False, integration=Integration("handler", handler="gone"))
     store.put(lost)
     store.put(replace(lost, sid=f"FO{2:032x}", enabled=False))
     (said,) = cast("list[str]", _preloaded(redis_url)["said"])

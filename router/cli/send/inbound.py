@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from router.cli.send.signing import Fields
+from router.language.country import country_of
 from router.message.channel import ALL, WEBHOOKS
 
 # The customer who writes unless another is named, and the address they write to when no flow says one.
@@ -75,8 +76,10 @@ def fields(  # noqa: PLR0913 - what a message is; all are named at the call
     """
     given = {"SmsMessageSid": message_sid, "NumMedia": str(len(media))}
     if channel == "sms":
-        for side in ("To", "From"):
-            given |= {f"{side}Country": "US", f"{side}State": "CA", f"{side}City": "", f"{side}Zip": ""}
+        for side, address in (("To", to), ("From", from_)):
+            country = country_of(address) or "US"
+            state = "CA" if country == "US" else ""
+            given |= {f"{side}Country": country, f"{side}State": state, f"{side}City": "", f"{side}Zip": ""}
     if channel == "whatsapp":
         given |= _whatsapp(from_, media, dict(more))
     if channel == "rcs":

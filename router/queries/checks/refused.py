@@ -72,12 +72,9 @@ def reports(
         time.sleep(0)  # a process that also takes messages goes on with them in between
     accepted = {
         sid: _accepted(opened, sid, after=min(report.at for report, _ in found if report.account_sid == sid))
-        for sid in {report.account_sid for report, _ in found if report.matched and report.account_sid in given.by_sid}
+        for sid in {report.account_sid for report, _ in found if report.account_sid in given.by_sid}
     }
-    return [
-        replace(report, over=_over(report, to, accepted.get(report.account_sid, {}))) if report.matched else report
-        for report, to in found
-    ]
+    return [replace(report, over=_over(report, to, accepted.get(report.account_sid, {}))) for report, to in found]
 
 
 def _report(refused: Refused, given: Settings) -> tuple[Report, str]:
@@ -144,8 +141,9 @@ def judged(found: Sequence[Report], now: float) -> Iterator[Check]:
     `now` is in seconds since 1970.
     """
     ours = [each for each in found if each.matched and not each.over]
-    over = [each for each in found if each.over]
-    strange = [each for each in found if not each.matched]
+    over = [each for each in found if each.matched and each.over]
+    strange = [each for each in found if not each.matched and not each.over]
+    past = [each for each in found if not each.matched and each.over]
     if ours:
         recent = ours[0].at >= (now - _RECENT) * 1000
         said = f"{_requests(ours)} refused that Twilio signed, the last {ago(ours[0].at, now)}: {_causes(ours)}"
@@ -157,6 +155,9 @@ def judged(found: Sequence[Report], now: float) -> Iterator[Check]:
     if strange:
         advice = "see below; requests of strangers look like this too"
         yield Check("signatures", "look", f"{_requests(strange)} refused that no key of ours signed", advice)
+    if past:
+        said = f"{_requests(past)} refused that no key of ours signed, the last {ago(past[0].at, now)}. It is over: a "
+        yield Check("signatures", "good", f"{said}message was accepted {ago(max(each.over for each in past), now)}")
     if not found:
         yield Check("signatures", "good", "no request was refused")
 
