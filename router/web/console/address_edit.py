@@ -1,7 +1,8 @@
 """Changes of addresses: the form with its preview, the switches, and the end of a flow."""
 
 import time
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from flask import Blueprint, Response, request
 
@@ -9,7 +10,7 @@ from router.errors import FlowConflict, InvalidFlow
 from router.flow.diff import Change, differences
 from router.flow.flex_flow import FIELDS, FlexFlow
 from router.flow.warning import Surroundings
-from router.queries.flow_preview import preview
+from router.queries.flow_preview import Preview, preview
 from router.queries.flow_state import SWITCHES, losing, remove, switch
 from router.store.flows import FlowChanged
 from router.web.console.address_form import Typed, read_typed, said, sections, version_of
@@ -138,19 +139,19 @@ def _answer(  # noqa: PLR0913 - what was typed, over what, and how it is said
     return _form(desk, flow, _values(), typed.errors, status=status, heading=heading, preview=foreseen, stale=stale)
 
 
-def _preview(desk: Desk, change: Change, around: Surroundings) -> Any:
+def _preview(desk: Desk, change: Change, around: Surroundings) -> Preview:
     return preview(change, desk.store, desk.likelihood, around, now=time.time())
 
 
 def _form(  # noqa: PLR0913 - a flow, what was typed, and what is said of it
     desk: Desk,
     flow: FlexFlow | None,
-    typed: Any,
-    errors: Any,
+    typed: Mapping[str, str],
+    errors: Mapping[str, str],
     *,
     heading: str,
     status: int = 200,
-    preview: Any = None,
+    preview: Preview | None = None,
     stale: bool = False,
 ) -> Response:
     unknown = {name: text for name, text in errors.items() if name not in {each.wire for each in FIELDS}}
