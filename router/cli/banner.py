@@ -21,12 +21,14 @@ class Start:
         seeded: how many of the demo's flows that account was given now.
         empty: the accounts without any flow.
         tunnelled: whether a tunnel is opened next, which says its own address.
+        chat: the query of the test page of a web flow, "" where there is none.
     """
 
     made_up: bool
     seeded: int = 0
     empty: tuple[str, ...] = ()
     tunnelled: bool = False
+    chat: str = ""
 
 
 def banner(settings: Settings, start: Start) -> str:
@@ -41,6 +43,7 @@ def banner(settings: Settings, start: Start) -> str:
         *_console(settings, url),
         ("Data", str(settings.data_dir.absolute())),
         *_flows(settings, start, typed),
+        ("Web chat", f"{url}/chat?{start.chat}" if start.chat else f"an address: {typed} flows web URL"),
     ]
     steps = [*_first(settings, start, typed), ("See what became of it", f"{typed} deliveries list"), ("Stop", "Ctrl-C")]
     # What the demo needs is found in the data directory; a real account's token is only in its owner's environment.

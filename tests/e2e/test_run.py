@@ -1,6 +1,7 @@
 """`router run`: one command, and whatever is killed, nothing is lost and nothing is left behind."""
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -56,6 +57,9 @@ def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
     """The first run gives the account flows that echo, and says so; a later one changes nothing."""
     router = run().up()
     assert "Flows        7 that echo were set up; yours instead: " in router.output
+    assert re.search(
+        r"Web chat     http://127\.0\.0\.1:\d+/chat\?accountSid=AC\w{32}&flexFlowSid=FO\w{32}\n", router.output
+    )
     settings = load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(router.var)))
     sid = settings.accounts[0].sid
     store = connect(settings)
@@ -99,6 +103,7 @@ def test_a_real_account_begins_without_flows_and_is_told_what_to_type(run: Run, 
     assert "You wrote" not in said.output
     assert "unrouted" in typed("router deliveries list")
     assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in router.output
+    assert "Web chat     an address: " in router.output
     listed = router.output.partition("In another terminal")[2].splitlines()
     commands = [line[28:] for line in listed if f"{ROUTER.name} " in line[28:]]
     begin, use, route, see = (command[command.index("router ") :] for command in commands)

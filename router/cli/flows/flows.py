@@ -15,6 +15,7 @@ from router.cli.flows.log import log
 from router.cli.flows.switch import SWITCHES, remove
 from router.cli.flows.warnings import described as described_warnings
 from router.cli.flows.warnings import foreseen, print_warnings
+from router.cli.flows.web import web
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
 from router.cli.output import clean, integration_line, print_json, print_table, short, word
@@ -59,7 +60,7 @@ def flows() -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
-for command in (*SWITCHES, remove, import_, diff_command, log):
+for command in (*SWITCHES, remove, web, import_, diff_command, log):
     flows.add_command(command)
 
 

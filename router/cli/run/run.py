@@ -224,7 +224,7 @@ def _look(environ: Mapping[str, str], *, made_up: bool) -> Start:
     ended = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
     if not ended.returncode:
         found = json.loads(ended.stdout)
-        return Start(made_up=made_up, seeded=found["seeded"], empty=tuple(found["empty"]))
+        return Start(made_up=made_up, seeded=found["seeded"], empty=tuple(found["empty"]), chat=found["chat"])
     if made_up:
         raise RouterError("the demo's flows could not be written")
     return Start(made_up=False)  # the store is away: the router starts all the same

@@ -12,6 +12,7 @@ from pathlib import Path
 from router.errors import RouterError
 from router.flow import file as flow_file
 from router.made_up import made_up_sid
+from router.message.channel import WEB
 from router.settings import Settings, load
 from router.sid import new_sid
 from router.store import Store, connect
@@ -19,6 +20,8 @@ from router.store import Store, connect
 FLOWS = Path(__file__).parents[2] / "demo" / "flows.toml"
 # In the data directory: the made-up account, once it was given the demo's flows or had flows of its own.
 SEEDED = "seeded-accounts"
+# Flows among which a web chat's is looked for.
+_NEWEST = 200
 
 
 def seed(settings: Settings, store: Store) -> int:
@@ -55,12 +58,22 @@ def _give(settings: Settings, store: Store, sid: str) -> int:
     return len(flows)
 
 
+def _test_page(settings: Settings, store: Store) -> str:
+    """Return the query of the test page of the first account's newest web flow, "" where there is none."""
+    for account in settings.accounts[:1]:
+        for flow in store.flows.page(account.sid, 0, _NEWEST):
+            if flow.channel_type == WEB and flow.enabled and flow.test_page:
+                return f"accountSid={account.sid}&flexFlowSid={flow.sid}"
+    return ""
+
+
 def _report() -> dict[str, object]:
     settings = load(os.environ)
     store = connect(settings)
     try:
         seeded = seed(settings, store)
-        return {"seeded": seeded, "empty": [each.sid for each in settings.accounts if not store.flows.count(each.sid)]}
+        empty = [each.sid for each in settings.accounts if not store.flows.count(each.sid)]
+        return {"seeded": seeded, "empty": empty, "chat": _test_page(settings, store)}
     finally:
         store.close()
 
