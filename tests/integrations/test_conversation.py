@@ -246,26 +246,30 @@ EVENT = st.one_of(
 )
 
 
-@tuned(max_examples=40)
-@drawn(st.lists(EVENT, max_size=6), st.sampled_from(["auto", "never"]))
-def test_whatever_happens_each_message_is_said_once(events: list[Any], capture: str) -> None:
+def test_whatever_happens_each_message_is_said_once(desk: Desk) -> None:
     """Any order of messages, crashes, closings and time: every message is in one Conversation, once."""
-    with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
-        desk = Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url))
+
+    @tuned(max_examples=40)
+    @drawn(st.lists(EVENT, max_size=6), st.sampled_from(["auto", "never"]))
+    def check(events: list[Any], capture: str) -> None:
+        desk.clear()
         to, expected = to_conversation(capture), []
         for event in events:
             if event == "close":
-                if bound := twilio.conversations.bound(THEIRS, OURS):
+                if bound := desk.twilio.conversations.bound(THEIRS, OURS):
                     bound["state"] = "closed"
             elif event == "later":
                 later(desk)
             else:
                 body, number, how = event
                 if how:
-                    (twilio.lost if how == "lost" else twilio.unsent).add(len(twilio.log) + number)
+                    lost = desk.twilio.lost if how == "lost" else desk.twilio.unsent
+                    lost.add(len(desk.twilio.log) + number)
                 desk.persist(hear(desk, to, body) if capture == "auto" else desk.attempt(to, body))
                 expected.append(body)
         assert said(desk) == expected
+
+    check()
 
 
 def of_chat(desk: Desk, to: FlexFlow, body: str) -> Attempt:

@@ -75,6 +75,11 @@ class Desk:
                 return failures
         raise AssertionError(f"not delivered after {times} attempts: {failures}")
 
+    def clear(self) -> None:
+        """Begin anew, with the same Twilio."""
+        self.kept.found.clear()
+        self.twilio.clear()
+
     @property
     def tasks(self) -> list[dict[str, Any]]:
         """The attributes of all tasks."""

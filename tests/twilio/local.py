@@ -61,6 +61,12 @@ class LocalTwilio(TwilioRest):
             return *_error(401, 20003, "Authenticate"), {}
         return super().respond(method, target, body, headers)
 
+    def clear(self) -> None:
+        """Forget all conversations and requests."""
+        self.conversations.found.clear()
+        for each in (self.log, self.forms, self.lost, self.unsent):
+            each.clear()
+
     def writes(self) -> list[str]:
         """Return the requests that change something."""
         return [each for each in self.log if not each.startswith("GET ")]
