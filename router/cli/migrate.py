@@ -21,13 +21,13 @@ def migrate() -> None:
     """Move the contacts of a flow to another one, as from Proxy to Conversations, step by step and back.
 
     \b
-      router migrate start FO3f2a --to FO9c1b     name the flow that takes over; no contact moves
-      router migrate shadow FO3f2a --since 7d     how many contacts would move, at which share
-      router migrate share FO3f2a 10              10 % of the new contacts move
-      router migrate drain FO3f2a                 all others too, unless they are in a session of Proxy
-      router migrate all FO3f2a                   the old flow is disabled, and kept
-      router migrate back FO3f2a                  one step back
-      router migrate status FO3f2a                counts, and what happens next
+      router migrate start FO3f2a9c1b --to FO9c1b07e4     name the flow that takes over; no contact moves
+      router migrate shadow FO3f2a9c1b --since 7d         how many contacts would move, at which share
+      router migrate share FO3f2a9c1b 10                  10 % of the new contacts move
+      router migrate drain FO3f2a9c1b                     all others too, unless they are in a session
+      router migrate all FO3f2a9c1b                       the old flow is disabled, and kept
+      router migrate back FO3f2a9c1b                      one step back
+      router migrate status FO3f2a9c1b                    counts, and what happens next
 
     docs/leaving-proxy.md goes through it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines

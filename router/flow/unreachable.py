@@ -73,7 +73,10 @@ def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
         if answer is False and flow.sid in taking_over:
             continue
         if answer is False:
-            yield flow.sid, "takes no message: its Match is never true"
+            yield (
+                flow.sid,
+                "takes no message: its Match is never true, and no flow of its address names it in MigrateTo",
+            )
             continue
         asked.append(_Asked(flow, expression, answer))
     asked.sort(key=lambda each: each.turn)

@@ -91,7 +91,7 @@ def test_a_flow_that_cannot_take_over_moves_nobody(to: FlexFlow | None) -> None:
     found = resolve(message(), entries)
     assert found.flow is not None
     assert found.choice is None or found.choice.migration is None
-    (warned,) = [each for each in of_flows(entries[0].flows, AROUND) if "MigrateTo" in each.text]
+    (warned,) = [each for each in of_flows(entries[0].flows, AROUND) if "names the MigrateTo" in each.text]
     assert "no contact moves" in warned.text
 
 
