@@ -40,13 +40,15 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
-    """On a fresh machine one command gives a router that is ready, and eleven lines that say how to go on."""
+    """On a fresh machine one command gives a router that is ready, and twelve lines that say how to go on."""
     router = run().up()
     banner = router.output[router.output.index("  Listening") :]
     account = router.demo["account"][0]
-    assert len(banner.splitlines()) <= 11
+    assert len(banner.splitlines()) <= 12
     where = f"http://127.0.0.1:{router.port}"
     console = f"{where}/console/   (password: {router.demo['admin_password']})"
+    (chat,) = [line.split()[-1] for line in banner.splitlines() if "Web chat" in line]
+    assert router.status_of(chat.removeprefix(where)) == 200
     for words in (where, console, account["sid"], account["auth_tokens"][0], 'sms --body "Hola"'):
         assert words in banner
     assert router.status_of("/console/sign-in") == 200
