@@ -1,6 +1,6 @@
 """One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens.
 
-Addresses are masked before they come here: `router.message.address.mask`.
+Addresses are masked before they come here: `router.message.masking.mask`.
 """
 
 import json

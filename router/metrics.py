@@ -1,6 +1,7 @@
 """What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time.
 
-Figures that are read from the store at scrape time are in `router.web.figures`.
+A metric is also in `ALL`, from which docs/operations.md is made. Figures that are read from the store at scrape time
+are in `router.web.figures`.
 """
 
 import os

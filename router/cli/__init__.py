@@ -1,6 +1,7 @@
 """The command line: `router`. Commands that belong together share a package, and each is imported only when it is used.
 
-Commands read their arguments, ask `router.queries` and the store, and print. What the router does lives below.
+A command is a row of `COMMANDS`, and a function of that name in the module that the row names. Commands read their
+arguments, ask `router.queries` and the store, and print. What the router does lives below.
 """
 
 import ast

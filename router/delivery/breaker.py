@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 K = TypeVar("K")
 
-# Misses in a row that open a breaker, and seconds between probes: DESIGN 7.
+# Misses in a row that open a breaker, and seconds between probes.
 OPENS_AFTER: Final = 5
 PROBE_SECONDS: Final = 5.0
 # An account's limit, as a multiple of the free slots; not applied if there is only one account.

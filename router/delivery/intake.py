@@ -24,7 +24,7 @@ from router.store.chat_write import Appended
 from router.store.lanes import Acceptance, Lease, Written, new_token
 
 # The store call is repeated until this many seconds after the arrival, and each call takes one second at most, so a 503
-# is sent within the 2.5 s of DESIGN: early enough for Twilio to call the fallback URL.
+# is sent within 2.5 s: early enough for Twilio to call the fallback URL.
 STORE_SECONDS: Final = 1.4
 # A message is routed by the cached flows, then by the stored flows, then by the stored contact; and again while the
 # contact is being changed concurrently. The result of the last round is used even if something changes meanwhile.

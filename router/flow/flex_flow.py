@@ -279,7 +279,8 @@ def _integration_type(params: Mapping[str, str], given: Mapping[str, Any], curre
 
 def _check_response(response: str, kind: str, channel: str) -> None:
     if channel == WEB and kind == "proxy":
-        raise InvalidFlow("IntegrationType", "web has no Proxy; say external, handler, studio, task or conversation")
+        fit = ", ".join(each for each in INTEGRATION_TYPES if each != "proxy")
+        raise InvalidFlow("IntegrationType", f"web has no Proxy; say one of {fit}")
     if response == "redirect" and channel == WEB:
         raise InvalidFlow("Response", "redirect needs a webhook of Twilio's, and web has none; say relay or accept")
     if response == "redirect" and not integration_type(kind).redirects:

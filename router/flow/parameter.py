@@ -37,6 +37,12 @@ _TWO_WEEKS: Final = 1_209_600  # seconds, a task's longest Timeout; a message is
 _INT_MAX: Final = 2**31 - 1
 
 
+def _named(what: str) -> str:
+    """Name the integration types of which something is true, for a sentence."""
+    *others, last = [f"`{each.name}`" for each in INTEGRATION_TYPES.values() if getattr(each, what)]
+    return f"{', '.join(others)} and {last}"
+
+
 def default_response(name: str) -> str:
     """Return how a flow of an integration type answers that does not say."""
     return "relay" if integration_type(name).relays else "accept"
@@ -267,7 +273,7 @@ FIELDS: Final = (
         "response",
         Choice(RESPONSES),
         "",
-        "How Twilio is answered. Default `relay` for `studio`, `external` and `handler`, else `accept`",
+        f"How Twilio is answered. Default `relay` for {_named('relays')}, else `accept`",
         ours=True,
     ),
     Field(

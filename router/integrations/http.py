@@ -27,7 +27,7 @@ from router.settings import Account
 # The user agent of Twilio's own requests, which Twilio's hosts expect.
 TWILIO_AGENT: Final = "TwilioProxy/1.1"
 
-# Statuses which say that nothing was processed, and statuses that ask for a retry; DESIGN 7.
+# Statuses which say that nothing was processed, and statuses that ask for a retry.
 REFUSALS: Final = frozenset((429, 503))
 FAILURES: Final = frozenset((408, 425))
 FORBIDDEN: Final = 403

@@ -6,7 +6,7 @@ from typing import Final
 
 from router.integrations.connection import IDLE_SECONDS, Connection
 
-# Idle connections kept for one target: its share of the attempts of a process (ROUTER_DELIVERIES / 4, DESIGN 7).
+# Idle connections kept for one target: its share of the attempts of a process (ROUTER_DELIVERIES / 4).
 IDLE_PER_TARGET: Final = 64
 
 

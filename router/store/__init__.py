@@ -1,7 +1,8 @@
 """The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client.
 
 What is kept of something new is one module here: a field of `Store`, made in `connect`, with its keys in `keys`. The
-kinds of Redis that can be used (one server, Sentinel) are in `client` and `sentinel`, and in the settings' URL.
+kinds of Redis that can be used (one server, Sentinel) are in `client` and `sentinel`, and in the settings' URL;
+`durability` asks the server what it keeps. All keys of an account have one hash tag, as a Cluster needs it.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,7 @@
-"""What a message of a visitor adds to its web chat, in the same step in which it is accepted into its lane."""
+"""What a message of a visitor adds to its web chat, in the same step in which it is accepted into its lane.
+
+What the entry holds is `ChatMessage` in chats.py; this only carries it.
+"""
 
 import json
 from dataclasses import dataclass

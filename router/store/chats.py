@@ -1,4 +1,9 @@
-"""Web chats: the record of each, its messages, and what visitors may do how often. Every write is one script."""
+"""Web chats: the record of each, its messages, and what visitors may do how often. Every write is one script.
+
+A new field is an attribute of `Chat` or `ChatMessage`; the scripts and chat_write.py pass it through. It is filled in
+router/chat/session.py (a visitor's chat), router/chat/sending.py (messages) or router/web/conversations/ (REST), and
+shown by router/chat/resource.py.
+"""
 
 import json
 import secrets

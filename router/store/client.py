@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Word: TypeAlias = str | bytes | int | float
 
-# A store that does not answer within this many seconds is unavailable: DESIGN 7, "store call 1 s".
+# A store that does not answer within this many seconds is unavailable.
 CALL_SECONDS: Final = 1.0
 # A connection that was idle for so long is checked before it is used.
 IDLE_SECONDS: Final = 0.5

@@ -45,7 +45,7 @@ class Rest:
         from twilio.rest import Client
 
         http = TwilioHttpClient(timeout=seconds)
-        http.session.trust_env = False  # no proxy out of the environment: DESIGN 7, doors out
+        http.session.trust_env = False  # no proxy out of the environment
         self.account_sid = account.sid
         self.client: Any = Client(
             account.sid,

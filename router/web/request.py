@@ -13,7 +13,7 @@ from router.message.signature import names_body_hash
 from router.settings import Settings
 from router.web.public import claimed_base, doubt, public_bases
 
-# A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are DESIGN's generous limits.
+# A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are generous.
 BODY_MOST: Final = 128 * 1024
 # Twilio sends the body together with the head. A slower client occupies one of a thousand connections.
 BODY_SECONDS: Final = 5.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from router.cli.running import load_settings_for_cli
-from router.message.channel import WEBHOOKS
+from router.message.channel import CHANNELS
 from router.process.embedded import ask
 from router.store import connect
 from tests.e2e.commands import invoke
@@ -66,7 +66,7 @@ def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
     sid = settings.accounts[0].sid
     store = connect(settings)
     flows = store.flows.page(sid, 0, 50)
-    assert {flow.channel_type for flow in flows} == {*WEBHOOKS, "web"}
+    assert {flow.channel_type for flow in flows} == set(CHANNELS)
     assert {flow.integration.handler for flow in flows} == {"echo"}
     for flow in flows[1:]:
         store.flows.delete(flow)

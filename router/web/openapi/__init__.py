@@ -1,4 +1,10 @@
-"""The OpenAPI 3.1 document of the REST resources, at `/v1/openapi.json`: https://spec.openapis.org/oas/v3.1.1.html."""
+"""The OpenAPI 3.1 document of the REST resources, at `/v1/openapi.json`.
+
+A resource has its operations here, and its bodies and answers in `schema`; web chat has both in `chat`. Parameters of a
+flow are derived from router.flow.parameter.
+
+https://spec.openapis.org/oas/v3.1.1.html
+"""
 
 from importlib.metadata import version
 from typing import Any, Final
