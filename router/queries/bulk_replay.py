@@ -23,6 +23,8 @@ RATE_MOST: Final = 1000
 # How often a process looks whether there is a replay to do.
 LOOK_SECONDS: Final = 1.0
 _BREAK: Final = 20
+# Messages that are read in one call, at most.
+_TOGETHER: Final = 20
 # Between two renewals of the turn, in seconds; it is taken for longer.
 _RENEW: Final = 3.0
 
@@ -173,13 +175,16 @@ class BulkReplayer:
                         return
                     renewed = time.monotonic()
                 job = replays.get(account_sid)
-                entry = replays.next(account_sid, job) if job and job.state == "running" else None
-                if job is None or entry is None:
+                # So many that a wish to stop is seen within a fifth of a second, but for what one message takes.
+                many = max(1, min(_TOGETHER, job.rate // 5)) if job else 0
+                entries = replays.next(account_sid, job, many) if job and job.state == "running" else []
+                if job is None or not entries:
                     self._end(account_sid, job)
                     return
-                self._pause(max(0.0, due - time.monotonic()))
-                due = max(due, time.monotonic() - 1.0) + 1.0 / job.rate
-                replays.count(account_sid, job, entry, self._replay(account_sid, job, entry))
+                for entry in entries:
+                    self._pause(max(0.0, due - time.monotonic()))
+                    due = max(due, time.monotonic() - 1.0) + 1.0 / job.rate
+                    replays.count(account_sid, job, entry, self._replay(account_sid, job, entry))
         finally:
             replays.end_turn(account_sid, self._token)
 

@@ -118,11 +118,11 @@ class BulkReplays:
             ended=int(found.get("ended", 0)),
         )
 
-    def next(self, account_sid: str, replay: BulkReplay) -> tuple[str, int] | None:
-        """Return the next message and its round; None when none is left."""
-        entry = self._client.call("LINDEX", f"{AccountKeys(account_sid).bulk_left}{replay.id}", 0)
-        sid, _, round_ = (entry or b"").decode().partition(" ")
-        return (sid, int(round_)) if sid else None
+    def next(self, account_sid: str, replay: BulkReplay, most: int) -> list[tuple[str, int]]:
+        """Return the next messages, each with its round; empty when none is left."""
+        left = f"{AccountKeys(account_sid).bulk_left}{replay.id}"
+        entries = (entry.decode().partition(" ") for entry in self._client.call("LRANGE", left, 0, most - 1))
+        return [(sid, int(round_)) for sid, _, round_ in entries]
 
     def count(self, account_sid: str, replay: BulkReplay, entry: tuple[str, int], result: str) -> None:
         """Note what became of a message, once."""
