@@ -135,7 +135,7 @@ def _print(way: Way, *, as_json: bool) -> None:
         print_json(way.describe())
         return
     progress = way.progress
-    live = "not known: nobody moves" if progress.live is None else f"{progress.live:,} addresses"
+    live = "not known: no contact moves" if progress.live is None else f"{progress.live:,} addresses"
     facts: Facts = [
         ("From", flow_line(way.old)),
         ("To", flow_line(way.new)),

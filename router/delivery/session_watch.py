@@ -67,7 +67,7 @@ class SessionWatch:
         began = time.monotonic()
         named = {each or account.proxy_service_sid or "" for each in services}
         if "" in named:
-            return  # a flow without a service: it delivers nothing, and nobody is known to be in no session
+            return  # a flow without a service: its sessions cannot be listed, so its contacts stay
         try:
             found = self._sessions.contacts(account, named)
         except AttemptError as error:

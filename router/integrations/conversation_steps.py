@@ -138,7 +138,7 @@ class Steps:
         self._post(f"{self._conversations}/{sid}/Participants", form)
 
     def drop(self, sid: str) -> None:
-        """Remove a Conversation that was made for nothing, unless somebody is in it by now."""
+        """Remove a Conversation that turned out to be unneeded, unless it has a participant by now."""
         if not self._get(f"{self._conversations}/{sid}/Participants").rows("participants"):
             deadline(self.attempt, self.started)
             self.rest.delete(self.attempt.account, f"{self._conversations}/{sid}")

@@ -80,7 +80,7 @@ class WebConversation:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message that somebody else added to a chat's Conversation."""
+    """A message that an agent, Studio or a bot added to a chat's Conversation."""
 
     sid: str
     author: str

@@ -27,11 +27,11 @@ NEXT: Final[Mapping[Phase, str]] = {
     "shadow": "No contact moves. `router migrate share` moves a share of the new contacts; `back` takes MigrateTo out",
     "share": (
         "New and idle contacts among the share move with their next message, others stay. `router migrate share` "
-        "changes the share, `drain` moves the others too, `back` lets nobody move any more: who moved finishes there"
+        "changes the share, `drain` moves the others too, `back` stops that: contacts that moved finish there"
     ),
     "drain": (
         "Every contact moves with its next message, unless it is in a session of Proxy. `router migrate all` ends it, "
-        "`back` lets nobody move any more: who moved finishes there"
+        "`back` stops that: contacts that moved finish there"
     ),
     "all": "The old flow is disabled and kept. `router migrate back` enables it again, and drains",
 }

@@ -134,7 +134,7 @@ def pinned(flow_sid: str, entries: Sequence[Entry]) -> Route | None:
     return Route(flow, tuple(entries), (f"The chat is pinned to {flow.sid} by its test page",)) if flow else None
 
 
-def _nobody_knows() -> bool:
+def _unknown() -> bool:
     return False
 
 
@@ -146,7 +146,7 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
     known: Known,
     assignment: Assignment | None,
     sticky_hours: float,
-    may_move: Callable[[], bool] = _nobody_knows,
+    may_move: Callable[[], bool] = _unknown,
 ) -> tuple[Route, bool]:
     """Say by which route `accept` would take a message, and whether because its conversation stays there.
 

@@ -244,7 +244,7 @@ class Chats:
         )
 
     def mirror(self, chat: Chat, message: ChatMessage) -> int:
-        """Append a message that somebody added to the chat's Conversation at Twilio; return as chat_mirror.lua."""
+        """Append a message that came from the chat's Conversation at Twilio; return as chat_mirror.lua."""
         keys = [*self._keys(chat)[:3], AccountKeys(chat.account_sid).chat_mirrored + chat.sid]
         args: list[Word] = [chat.keep_ms(self.retention_ms), message.write(), message.sid, self.retention_ms]
         return int(self._client.script("chat_mirror", keys, args, writes=True))

@@ -20,8 +20,9 @@ _COMPLETE: Final = "complete"
 class Progress:
     """How a migration goes.
 
-    `moved`, `session` and `unknown` count decisions about contacts: moved, stayed in a session, stayed because nobody
-    knew. `from_` and `to` count messages. `live` is how many contacts are in a session now, None when that is unknown.
+    `moved`, `session` and `unknown` count decisions about contacts: moved, stayed in a session, stayed because sessions
+    were unknown. `from_` and `to` count messages. `live` is how many contacts are in a session now, None when that is
+    unknown.
     """
 
     moved: int

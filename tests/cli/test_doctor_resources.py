@@ -120,7 +120,7 @@ def test_credentials_without_rights_are_told(clinic: Clinic) -> None:
     assert (check.state, f"no right to read workspace {WORKSPACE}" in check.found) == ("bad", True)
 
 
-def test_a_proxy_service_that_cannot_be_read_moves_nobody(clinic: Clinic) -> None:
+def test_a_proxy_service_that_cannot_be_read_moves_no_contact(clinic: Clinic) -> None:
     """The old flow of a migration: its sessions have to be known."""
     old = replace(flow("proxy", proxy_service_sid=SERVICE), migrate_to="FO" + "8" * 32)
     (check,) = clinic.asked(old)

@@ -55,7 +55,7 @@ def shares(percent: int, contacts: int) -> set[int]:
 
 
 def test_the_share_is_of_the_contacts_and_only_grows() -> None:
-    """Ten per cent are about ten per cent, all of them are among fifty per cent, 0 is nobody and 100 everybody."""
+    """Ten per cent are about ten per cent, all of them are among fifty per cent, 0 is none and 100 all."""
     few, half = shares(10, 2000), shares(50, 2000)
     assert 140 < len(few) < 260
     assert 900 < len(half) < 1100
@@ -102,7 +102,7 @@ def test_a_flow_that_takes_over_is_no_mistake() -> None:
 
 
 def test_an_explanation_respects_sessions() -> None:
-    """`router explain` says that the contact moves where it may, and that it stays where nobody knows."""
+    """`router explain` says that the contact moves where it may, and that it stays where sessions are unknown."""
     entries = [Entry(OURS, "1", (old(100), TO)), Entry("*", "", ())]
     stay = Assignment(old(100).sid, confident=False, at=1_000_000)
     for assignment in (None, stay):

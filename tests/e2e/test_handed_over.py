@@ -95,7 +95,7 @@ class Office:
 
 
 def test_kills_in_the_middle_and_mixed_traffic(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """A kill -9 while Twilio carries out writes says nothing twice; at 10, 50 and 100 % nobody is in two places."""
+    """A kill -9 while Twilio carries out writes says nothing twice; at 10, 50 and 100 % no contact is in two places."""
     with LocalTwilio(ACCOUNT, TOKEN) as twilio, Target() as proxy:
         office = Office(tmp_path, spare_valkey(), twilio, proxy)
         try:
@@ -119,7 +119,7 @@ def _killed(office: Office) -> None:
     for event in inside.values():
         assert event.wait(10), (office.twilio.log, office.service.log.read_text()[-1500:])
     office.service.kill()
-    go.set()  # the writes are carried out, and nobody hears the answers
+    go.set()  # the writes are carried out, and their answers are lost
     wait_until(lambda: office.twilio.conversations.said(theirs) == [said[1]], what="the message is written")
     office.service.start()
     said += [office.send(theirs, ours) for ours in (TASKS, TALKS)]
@@ -148,6 +148,6 @@ def _mixed(office: Office) -> None:
     for theirs in people:
         there = office.at_proxy(theirs), office.twilio.conversations.said(theirs)
         assert sorted(there[0] + there[1]) == sorted(said[theirs]), theirs
-        # Whoever has been in both went from Proxy to the Conversation, and never back.
+        # A contact that was in both went from Proxy to the Conversation, and never back.
         assert there == (said[theirs][: len(there[0])], said[theirs][len(there[0]) :])
     assert not any(office.twilio.conversations.said(each) for each in busy)

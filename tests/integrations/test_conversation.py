@@ -181,7 +181,7 @@ def test_a_pair_that_another_program_has_bound_is_used(desk: Desk, state: str) -
 @pytest.mark.parametrize("how", [{"recovered": True}, {"replay": True}])
 @pytest.mark.parametrize("captured", [True, False])
 def test_a_message_of_earlier_is_looked_for(desk: Desk, how: dict[str, Any], captured: bool) -> None:
-    """Fetched after an outage, or replayed: nobody knows whether Twilio captured it, so the Conversation says."""
+    """Fetched after an outage, or replayed: whether Twilio captured it is seen in the Conversation."""
     to = to_conversation()
     desk.send(hear(desk, to, "one"))
     later(desk)

@@ -61,7 +61,7 @@ def watch(valkey: ValkeyServer) -> Iterator[Watch]:
         store.close()
 
 
-def test_nothing_is_asked_and_nobody_moves_before_somebody_may(watch: Watch) -> None:
+def test_nothing_is_asked_before_a_flow_is_migrated(watch: Watch) -> None:
     """Without a flow that is migrated Twilio is not asked; what is not known is no leave to move."""
     watch.watcher().round()
     assert watch.twilio.log == []
@@ -109,8 +109,8 @@ def test_one_process_lists_at_a_time(watch: Watch) -> None:
     assert len(watch.twilio.log) == before
 
 
-def test_a_list_that_cannot_be_had_lets_nobody_move(watch: Watch) -> None:
-    """Refused, or of a service of another account: told once, and nobody moves."""
+def test_a_list_that_cannot_be_had_moves_no_contact(watch: Watch) -> None:
+    """Refused, or of a service of another account: told once, and no contact moves."""
     watch.want()
     watch.twilio.fault = lambda _: busy()
     process = watch.watcher()
@@ -121,7 +121,7 @@ def test_a_list_that_cannot_be_had_lets_nobody_move(watch: Watch) -> None:
     assert "429" in said
 
 
-def test_a_service_that_is_not_known_lets_nobody_move(watch: Watch) -> None:
+def test_a_service_that_is_not_known_moves_no_contact(watch: Watch) -> None:
     """A flow without a Proxy service, of an account that has none either."""
     watch.want("")
     watch.watcher().round()

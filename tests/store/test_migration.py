@@ -91,7 +91,7 @@ def test_the_conversations_there_are_stay_until_they_are_idle_or_drained(desk: D
 @pytest.mark.parametrize("choice", [MOVING, DRAINING], ids=["new", "drain"])
 @pytest.mark.parametrize("why", ["session", "alias", "sending", "waiting", "unknown"])
 def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, why: str) -> None:
-    """In a session by any of its addresses, sent to Proxy just now, with a message on its way, or nobody knows."""
+    """In a session by any of its addresses, sent to Proxy just now, with a message on its way, or unknown."""
     if choice is DRAINING:
         accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
         forget_sending(desk)
@@ -126,7 +126,7 @@ def test_what_goes_to_proxy_is_remembered_for_long_enough(desk: Desk) -> None:
 
 
 def test_a_flow_that_is_not_of_proxy_needs_no_list(desk: Desk) -> None:
-    """From Studio to Conversations nobody is in a session."""
+    """From Studio to Conversations no contact is in a session."""
     desk.store.flows._client.call("UNLINK", f"proxied:{{{ACCOUNT[-1]}}}:{ACCOUNT}")
     assert accept(desk, replace(MOVING, migration=replace(MOVE, proxy=False))).flow_sid == TO
 
@@ -141,7 +141,7 @@ def test_an_opt_out_moves_nobody(desk: Desk) -> None:
 
 
 def test_sessions_are_wanted_while_contacts_may_move(desk: Desk) -> None:
-    """A message of a migrated flow asks for its service's list, also while nobody moves yet; after an hour it ends."""
+    """A message of a migrated flow asks for its service's list, also before any contact moves; for an hour."""
     shadow = replace(MOVE, share=False, service="KS" + "1" * 32)
     accept(desk, replace(MOVING, migration=shadow))
     at = float(desk.stored("at")) / 1000

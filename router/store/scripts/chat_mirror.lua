@@ -1,5 +1,5 @@
 #!lua
--- Appends a message to a web chat that somebody added to its Conversation at Twilio, once.
+-- Appends a message to a web chat that came from its Conversation at Twilio, once.
 --include chat
 --
 -- KEYS 1 chat   hash   2 its messages   list   3 chats   zset   4 mirrored   set   SIDs of such messages

@@ -13,7 +13,7 @@ local function count(m, account, name)
   redis.call('PEXPIRE', key, 90 * DAY)
 end
 
--- Lets the sessions be listed while somebody is migrated.
+-- Lets the sessions be listed while a flow is migrated.
 local function want_sessions(m, account, now)
   if m.proxy then redis.call('HSET', 'proxied_wanted:' .. tag, account .. ' ' .. m.service, now) end
 end
@@ -23,7 +23,7 @@ local function goes_to_proxy(m, account, lane_id)
   if m.proxy then redis.call('SET', 'proxying:' .. tag .. ':' .. account .. ':' .. lane_id, 1, 'EX', PROXYING) end
 end
 
--- Why a contact has to stay: a message of it is on its way, or it is in a session, or nobody knows. '' when it may move.
+-- Why a contact has to stay: a message of it is on its way, or it is in a session, or that is unknown. '' when it may move.
 local function why_stays(m, account, lane, lane_id, contacts)
   if redis.call('EXISTS', lane) == 1 then return 'session' end
   if not m.proxy then return '' end
