@@ -4,6 +4,7 @@ A publication is only a hint: the chat's list is the truth. What is published wh
 `woke` is called after each connect, and every reader looks again.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -71,5 +72,6 @@ class ChatEvents:
 def _tell(reply: list[Any], hear: Callable[[str, dict[str, Any]], None]) -> None:
     if reply[0] != b"message":
         return
-    chat, _, event = reply[2].decode().partition(" ")
-    hear(chat, json.loads(event))
+    with contextlib.suppress(ValueError):  # what another program published
+        chat, _, event = reply[2].decode().partition(" ")
+        hear(chat, json.loads(event))

@@ -182,10 +182,10 @@ class Chats:
         return _chat(account_sid, sid, self._client.call("HGETALL", AccountKeys(account_sid).own_chats + sid))
 
     def of_visitor(self, account_sid: str, visitor: str) -> Chat | None:
-        """Read the open chat that a visitor goes on with."""
+        """Read the open chat that a visitor goes on with; none whose visitor was removed from it."""
         sid = self._client.call("GET", AccountKeys(account_sid).chat_visitors + visitor)
         chat = self.get(account_sid, sid.decode()) if sid else None
-        return chat if chat and chat.state != "closed" else None
+        return chat if chat and chat.state != "closed" and chat.participant_sid else None
 
     def named(self, account_sid: str, unique_name: str) -> Chat | None:
         """Read the chat that has, or had last, a unique name."""

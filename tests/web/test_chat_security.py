@@ -132,6 +132,8 @@ def test_a_revoked_token_counts_no_more(world: World, visitor: Visitor) -> None:
     assert visitor.say("x").status == 403
     assert visitor.ask("GET", "/chat/events?wait=0").status == 403
     assert visitor.ask("POST", "/chat/token", {}).status == 403
+    assert visitor.begin().status == 201
+    assert not chat.endswith(visitor.began["conversation_sid"])
 
 
 def test_the_keys_of_tokens_are_replaced(world: World, visitor: Visitor) -> None:

@@ -18,7 +18,9 @@ local function is_open(other)
 end
 
 local before = visitor and ARGV[5] == '1' and redis.call('GET', visitor)
-if before and is_open(before) then return {'resumed', before} end
+if before and is_open(before) and redis.call('HEXISTS', prefix .. before, 'participant_sid') == 1 then
+  return {'resumed', before}
+end
 if name ~= '' then
   local named = redis.call('HGET', KEYS[4], name)
   if is_open(named) then return {'taken', named} end
