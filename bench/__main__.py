@@ -11,7 +11,7 @@ from bench.measure import Options
 from bench.server import servers
 from router.errors import RouterError
 
-PARTS = ("intake", "e2e", "relay", "flat", "memory", "control", "language")
+PARTS = ("intake", "e2e", "relay", "flat", "memory", "control", "chat", "language")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,6 +27,7 @@ PARTS = ("intake", "e2e", "relay", "flat", "memory", "control", "language")
     help="Flows in a full store; control also has ten times as many. [100000]",
 )
 @click.option("--queued", type=click.IntRange(1), default=100_000, help="Messages in a full store. [100000]")
+@click.option("--streams", type=click.IntRange(1, 2500), default=1000, help="Open web chats. [1000]")
 @click.option("--repeats", type=click.IntRange(0), default=2, help="How often one that was disturbed is repeated. [2]")
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path("var"), help="On the disk to be measured. [var]"
@@ -46,6 +47,7 @@ def bench(  # noqa: PLR0913 - one for each option
     workers: int,
     flows: int,
     queued: int,
+    streams: int,
     repeats: int,
     data_dir: Path,
     data: Path | None,
@@ -70,7 +72,7 @@ def bench(  # noqa: PLR0913 - one for each option
             "https://github.com/pemistahl/lingua-rs`, and pass --data lingua-rs/language-models"
         )
     wanted = PARTS if not parts or "all" in parts else tuple(dict.fromkeys(parts))
-    options = Options(rounds, seconds, connections, workers, flows, queued, repeats)
+    options = Options(rounds, seconds, connections, workers, flows, queued, repeats, streams)
     figures: list[report.Figure] = []
     left_out: list[str] = []
     machine = report.machine()

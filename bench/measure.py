@@ -33,8 +33,8 @@ _CALM: Final = 0.1
 class Options:
     """How much is measured: rounds, seconds of each measurement, connections, processes of each candidate.
 
-    `flows` and `queued` are what the store is filled with where that is measured. A measurement that others on the
-    machine disturbed is repeated up to `repeats` times, and the calmest counts.
+    `flows` and `queued` are what the store is filled with where that is measured, `streams` how many web chats are
+    open. A measurement that others on the machine disturbed is repeated up to `repeats` times, and the calmest counts.
     """
 
     rounds: int = 5
@@ -44,6 +44,7 @@ class Options:
     flows: int = 100_000
     queued: int = 100_000
     repeats: int = 2
+    streams: int = 1000
 
     @property
     def warm(self) -> float:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from bench.candidate import start_bare, start_express, start_plain, start_router, without_express
+from bench.chat import chat
 from bench.control import control
 from bench.measure import (
     Measurement,
@@ -202,4 +203,12 @@ def _others(part: str, taken: Taken) -> Figure:
 
 __all__ = ["PARTS", "Scene", "without_express"]
 
-PARTS: Final = {"intake": intake, "e2e": e2e, "relay": relay, "flat": flat, "memory": memory, "control": control}
+PARTS: Final = {
+    "intake": intake,
+    "e2e": e2e,
+    "relay": relay,
+    "flat": flat,
+    "memory": memory,
+    "control": control,
+    "chat": chat,
+}

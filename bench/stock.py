@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
 import gevent
 
 from bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN, Stream, contact_identity
-from router.flow.flex_flow import FlexFlow, Integration
+from router.flow.flex_flow import FlexFlow, Integration, own_address
 from router.message.inbound import FORM, Message, Raw, conversation_id
 from router.routing.resolve import identities, resolve
 from router.settings import load
@@ -53,6 +54,14 @@ class Stock:
             self.put_flows(block, 10)
             for number in range(10):
                 self._client.call("SET", f"plain:{contact_identity(block, number)}", self._target_url)
+
+    def put_web_flow(self) -> str:
+        """Write a web flow, paused so that no delivery shares the core; return the SID of its address."""
+        sid = "FO" + "c" * 32
+        paused = flow(PAUSED, 0, self._target_url)
+        chat = replace(paused, sid=sid, channel_type="web", contact_identity=own_address(sid))
+        self._store.flows.put(chat)
+        return f"IG{sid[2:]}"
 
     def put_flows(self, block: int, count: int, *, begin: int = 0) -> None:
         """Write flows for the addresses of a block from `begin` to `count`."""

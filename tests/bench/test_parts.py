@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.bench.command import bench
 
-_TINY = ("--rounds=1", "--seconds=0.2", "--connections=4", "--flows=20", "--queued=20", "--repeats=0")
+_TINY = ("--rounds=1", "--seconds=0.2", "--connections=4", "--flows=20", "--queued=20", "--repeats=0", "--streams=5")
 _EVERY_FIGURE = {
     "intake": {
         "bare Flask",
@@ -59,6 +59,14 @@ _EVERY_FIGURE = {
             for what in ("created through the API", "applied", "applied again", "removed by --prune")
             for rate in ("", ": rate")
         ),
+    },
+    "chat": {
+        "streams",
+        "processes",
+        "private memory of a stream",
+        "delay to the stream, p50",
+        "delay to the stream, p99",
+        "intake of SMS beside the streams",
     },
     "memory": {
         "store, for a flow",
