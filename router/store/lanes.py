@@ -336,15 +336,19 @@ class Lanes:
 
         `account_sid` is whose flows are meant; "" for all accounts.
         """
-        total = place = 0
-        while place >= 0:
-            moved, place = self._client.script(
+        total = moved = place = 0
+        while True:
+            count, place = self._client.script(
                 "hurry_target",
                 [AccountKeys(tag).due],
                 [account_sid, target, place, CLAIM_LOOKS, HURRY_MOST, self._silence.ms(tag)],
             )
-            total += moved
-        return total
+            total += int(count)
+            moved += int(count)
+            if place < 0 and not moved:
+                return total
+            if place < 0:
+                place = moved = 0
 
     def _on(self, name: str, account_sid: str, message_sid: str, lane: str, *args: Word) -> Any:
         """Call a script about one message."""

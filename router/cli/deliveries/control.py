@@ -50,6 +50,8 @@ def hold(here: Here, *, choice: Choice, as_json: bool) -> None:
       router deliveries hold --from +14155550100 --since 1h
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     _act(here, choice, "Hold", control.hold, held=False, as_json=as_json)
+    if not as_json:
+        click.echo("See what is held: router deliveries list --held. Send it: router deliveries release SM…")
 
 
 @click.command()

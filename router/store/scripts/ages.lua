@@ -6,11 +6,12 @@
 --
 -- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set comes due
 -- ARGV 1 place in it to begin at; at 0 the lanes that are being sent are looked at, too   2 how many due sets
---      3 how many lanes of a due set are looked at, those first that are due first   4 how many lanes in all
+--      3 how many lanes of a due set are looked at at most, those first that are due first
+--      4 how many lanes of all due sets, and how many that are being sent; one of each due set in any case
 --
 -- Returns {how many due sets there were, ms by which the store's TIME is ahead of the due clock,
 --   {due set, target, age in ms of the oldest message seen}, …}
-local place, looks, each, left = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local place, looks, each, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = clocks_read(tag)
 local time = redis.call('TIME')
 local oldest = {}
@@ -30,14 +31,12 @@ local function look(lane_id)
 end
 
 if place == 0 then
-  for _, lane_id in ipairs(redis.call('ZRANGE', leases, 0, left - 1)) do look(lane_id) end
+  for _, lane_id in ipairs(redis.call('ZRANGE', leases, 0, most - 1)) do look(lane_id) end
 end
 local sets = redis.call('ZRANGE', due, place, place + looks - 1)
+each = math.max(1, math.min(each, math.floor(most / math.max(1, #sets))))
 for _, set in ipairs(sets) do
-  -- Once all lanes are used up, still one of each due set.
-  local found = redis.call('ZRANGE', due .. ':' .. set, 0, math.max(1, math.min(each, left)) - 1)
-  left = left - #found
-  for _, lane_id in ipairs(found) do look(lane_id) end
+  for _, lane_id in ipairs(redis.call('ZRANGE', due .. ':' .. set, 0, each - 1)) do look(lane_id) end
 end
 local out = {#sets, math.floor(time[1] * 1000 + time[2] / 1000 - now)}
 for set, o in pairs(oldest) do

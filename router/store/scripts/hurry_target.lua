@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Lets the heads be sent now that wait for a retry at a target: it answers again. Called until it is at the index's end.
+-- Lets the heads be sent now that wait for a retry at a target: it answers again. Moved lanes change the order of the
+-- index, so it is gone through until nothing was left to move.
 --include clock
 --include lane
 --
@@ -21,7 +22,7 @@ for seen, set in ipairs(sets) do
       if tonumber(redis.call('ZSCORE', key, lane_id) or 0) <= now then moved = moved + 1 end
     end
     refresh(set)
-    if moved == most then return {moved, place + seen - 1} end
+    if moved == most then return {moved, place + seen} end
   end
 end
 return {moved, #sets == looks and place + looks or -1}
