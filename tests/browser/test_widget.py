@@ -85,6 +85,12 @@ def shows(chat: FrameLocator, *wanted: str) -> None:
     expect(chat.locator("#log div.text")).to_have_text(list(wanted), timeout=15_000)
 
 
+def session(page: Page) -> tuple[str, dict[str, str]]:
+    """Return what the browser keeps of the chat: the key, the conversation's SID and the token."""
+    key = page.frames[1].evaluate("Object.keys(localStorage).find((key) => key.endsWith(':session'))")
+    return key, json.loads(page.frames[1].evaluate("(key) => localStorage[key]", key))
+
+
 def faults(page: Page, axe: str, frame: int = 1) -> list[str]:
     """Return what axe finds in a frame; 0 is the website's page."""
     page.frames[frame].evaluate(axe)
@@ -218,8 +224,7 @@ def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page:
     expect(chat.get_by_text("Sent", exact=True)).to_be_visible()
     page.route("**/chat/messages", lambda route: route.abort())
     say(chat, "three")
-    conversation = world.rest("GET", "/v1/Conversations").json["conversations"][0]["sid"]
-    world.rest("POST", f"/v1/Conversations/{conversation}", {"State": "closed"})
+    world.rest("POST", f"/v1/Conversations/{session(page)[1]['sid']}", {"State": "closed"})
     page.clock.run_for(30_000)
     expect(chat.get_by_text("This chat has ended.")).to_be_visible()
     expect(chat.locator("#body")).to_have_value("three")
@@ -264,7 +269,7 @@ def test_what_an_agent_and_the_visitor_see_of_each_other(
     chat = opened(page, url)
     say(chat, "one")
     shows(chat, "one", "You wrote: one")
-    (sid,) = (each["sid"] for each in world.rest("GET", "/v1/Conversations").json["conversations"][:1])
+    sid = session(page)[1]["sid"]
     conversation = f"/v1/Conversations/{sid}"
     visitor = world.rest("GET", f"{conversation}/Participants").json["participants"][0]["identity"]
 
@@ -311,17 +316,16 @@ def test_old_tokens_and_limits(world: World, shop: Shop, new_page: Callable[...,
     chat = opened(page, url)
     say(chat, "one")
     shows(chat, "one", "You wrote: one")
-    key = page.frames[1].evaluate("Object.keys(localStorage).find((key) => key.endsWith(':session'))")
-    session = json.loads(page.frames[1].evaluate("(key) => localStorage[key]", key))
+    key, kept = session(page)
     client = Client(world.valkey.url, call_seconds=5)
     tokens = Tokens(Chats(client, retention_seconds=3600).keys)
-    visitor = tokens.read(session["token"], time.time())
+    visitor = tokens.read(kept["token"], time.time())
     expired, ancient = (tokens.write(visitor, time.time() - hours * 3600)[0] for hours in (2, 48))
     client.close()
 
     def reload_with(token: str) -> FrameLocator:
         put = "([key, session]) => { localStorage[key] = JSON.stringify(session) }"
-        page.frames[1].evaluate(put, [key, session | {"token": token}])
+        page.frames[1].evaluate(put, [key, kept | {"token": token}])
         return opened(page, url)
 
     shows(reload_with(expired), "one", "You wrote: one")

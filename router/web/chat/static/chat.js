@@ -31,6 +31,7 @@ export class Chat {
           ? this.ask(`events?wait=20&after=${this.cursor}`, { signal })
           : this.ask("events", { signal, headers: { "Last-Event-ID": this.cursor } }),
       take: (event, data, passed) => this.take(event, data, passed),
+      left: () => this.catchUp(),
       reached: (up) => {
         if (up && !this.up) this.resend();
         this.up = up;

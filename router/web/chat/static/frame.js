@@ -48,9 +48,8 @@ async function speak() {
   document.title = t("title");
   const each = (name, does) => document.querySelectorAll(name).forEach(does);
   each("[data-t]", (node) => (node.textContent = t(node.dataset.t)));
-  each("[data-name]", (node) => (node.ariaLabel = node.title = t(node.dataset.name)));
+  each("[data-name]", (node) => (node.ariaLabel = node.title = node.placeholder = t(node.dataset.name)));
   each(".greeting", (node) => (node.textContent = inWords(place.greeting) ?? ""));
-  $("body").placeholder = t("write");
   const tags = place.languages.length > 1 ? place.languages : LOCALES;
   $("language").replaceChildren(...tags.map((tag) => new Option(nameOf(tag), tag)));
   $("language").value = tags.find((tag) => tag === chosen()) ?? tags.find((tag) => localeOf([tag]) === locale);

@@ -12,7 +12,7 @@ class Refused extends Error {
     this.status = status;
     this.wait = wait * 1000;
     // The same call may succeed a little later.
-    this.passing = !status || status === 408 || status >= 500;
+    this.passing = !status || status === 408 || status === 429 || status >= 500;
   }
 }
 
@@ -68,6 +68,7 @@ export class Line {
    * @param {object} ends
    *   open(signal, polls): the Response of /chat/events
    *   take(name, data, passed): one event; `passed` when another tab passed it on
+   *   left(): another tab has the line, and may know already what this one does not
    *   reached(up): whether the router is reached
    *   lost(error): the router wants no more of this chat
    */
@@ -124,6 +125,7 @@ export class Line {
         if (error.name !== "AbortError") return run();
         this.cut();
         this.queue(false);
+        this.ends.left();
       });
     }
   }
@@ -137,7 +139,7 @@ export class Line {
         wait = await this.once(turn);
       } catch (error) {
         if (turn !== this.turn) return;
-        if (error.status && !error.passing && error.status !== 429) {
+        if (error.passing === false) {
           this.stop();
           this.ends.lost(error);
           return;
@@ -146,7 +148,7 @@ export class Line {
         this.failures += 1;
         wait = error.wait || Math.min(LONGEST, 500 * 2 ** this.failures);
       }
-      if (turn === this.turn) await pause(this, wait);
+      await pause(this, wait);
     }
   }
 
