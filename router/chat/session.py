@@ -15,6 +15,8 @@ from router.store.chats import Chat, Chats, digest
 
 # Characters of an identity that a website signs: with its prefix it is an address of at most 256.
 IDENTITY_MOST: Final = 200
+# Characters of a browser's own name: it opens the chat again, so nobody may guess it.
+CLIENT_LEAST: Final = 16
 _CLIENT_MOST: Final = 200
 _CUSTOMER: Final = "Customer"
 TITLE: Final = "Webchat widget"  # Twilio's own widget calls a chat so
@@ -162,6 +164,8 @@ def read_wish(body: dict[str, Any]) -> Wish:
         if not isinstance(value, str) or len(value) > most:
             raise ValueError(f"{name}: a text of at most {most} characters is wanted")
         texts[name] = value
+    if 0 < len(texts["client_id"]) < CLIENT_LEAST:
+        raise ValueError(f"client_id: at least {CLIENT_LEAST} random characters are wanted: who knows it sees the chat")
     if not texts["identity"].isprintable():
         raise ValueError("identity: control characters are not allowed")
     if texts["language"] and not read_language(texts["language"]):

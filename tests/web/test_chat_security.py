@@ -183,6 +183,19 @@ def test_a_website_that_is_allowed_no_more(world: World) -> None:
     assert visitor.ask("POST", "/chat/token", {}).status == 401
 
 
+def test_a_signed_visitor_moves_from_website_to_website(world: World) -> None:
+    """The chat is the same, and the token is of the website where it is gone on with."""
+    other = "https://help.example"
+    chat = WebChat(allowed_origins=(SHOP, other), identity_secret="hush")
+    flow = web_flow(world, web_chat=chat)
+    visitor = Visitor(world, flow)
+    signed = {"identity": "ada", "identity_hash": hmac.new(b"hush", b"ada", "sha256").hexdigest()}
+    first = visitor.begin(origin=SHOP, **signed).json["conversation_sid"]
+    assert visitor.begin(origin=other, **signed).json["conversation_sid"] == first
+    world.change(flow, web_chat=replace(chat, allowed_origins=(other,)))
+    assert visitor.ask("POST", "/chat/token", {}).status == 200
+
+
 def test_a_closed_test_page(world: World) -> None:
     """With TestPage=false the page is not there, and only websites begin chats."""
     flow = web_flow(world, test_page=False, web_chat=WebChat(allowed_origins=(SHOP,)))
@@ -206,7 +219,7 @@ def test_signed_identities(world: World) -> None:
     assert visitor.begin(identity="bob", identity_hash=signed["identity_hash"]).status == 403
     assert visitor.begin(identity="ada").status == 403
     sid = visitor.began["conversation_sid"]
-    visitor.client_id = "another browser"
+    visitor.client_id = "another browser than before"
     assert visitor.begin(**signed).json["conversation_sid"] == sid
     open_ = Visitor(world, web_flow(world, web_chat=secret))
     assert open_.begin().status == 201
@@ -252,6 +265,7 @@ def test_an_address_that_is_not_there(world: World) -> None:
         ({"form": {f"f{n}": "x" for n in range(21)} | {"friendlyName": "Ada"}}, 400, "at most 20 fields"),
         ({"language": "not a language"}, 400, "language: "),
         ({"client_id": "x" * 201}, 400, "client_id: "),
+        ({"client_id": "guess me"}, 400, "client_id: at least 16"),
         ({"new": "yes"}, 400, "new: "),
     ],
 )

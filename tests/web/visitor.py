@@ -43,7 +43,7 @@ class Visitor:
         self.world = world
         self.process = process
         self.address = f"IG{flow.sid[2:]}"
-        self.client_id = f"browser {next(_NUMBERS)}"
+        self.client_id = f"the browser number {next(_NUMBERS)}"
         self.token = ""
         self.began: dict[str, Any] = {}
         self._more = more

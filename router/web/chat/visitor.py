@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from flask import request
@@ -84,7 +84,7 @@ class VisitorApi:
             visitor = visitor_of(address, identity, wish.client_id)
             resume = bool(visitor) and not wish.new
             if resume and (chat := self.store.chats.of_visitor(account_sid, visitor)):
-                return Begun(chat, resumed=True)
+                return Begun(replace(chat, origin=wish.origin), resumed=True)  # the token is of this website
             made = make(address, wish, identity, now_ms=time.time_ns() // 1_000_000, idle_ms=idle_ms)
         except Refused as error:
             raise refusal(403, str(error)) from None
