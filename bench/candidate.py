@@ -20,9 +20,10 @@ def start_target(servers: Servers) -> Server:
     return servers.start("target", [sys.executable, "-m", "bench.target", "{port}"], {"PYTHONPATH": str(PROJECT)})
 
 
-def start_router(servers: Servers, store_url: str, workers: int) -> Server:
-    """Start the router as in production."""
-    return servers.start("router", _gunicorn(PROJECT, "wsgi:app"), _environ(store_url, workers))
+def start_router(servers: Servers, store_url: str, workers: int, **environ: str) -> Server:
+    """Start the router as in production; `environ` are further settings."""
+    settings = {**_environ(store_url, workers), **environ}
+    return servers.start("router", _gunicorn(PROJECT, "wsgi:app"), settings)
 
 
 def start_bare(servers: Servers, store_url: str, workers: int, *, our_worker: bool = False) -> Server:

@@ -7,6 +7,7 @@ from typing import Final
 
 from bench.candidate import start_bare, start_express, start_plain, start_router, without_express
 from bench.chat import chat
+from bench.console import console
 from bench.control import control
 from bench.measure import (
     Measurement,
@@ -209,6 +210,7 @@ PARTS: Final = {
     "relay": relay,
     "flat": flat,
     "memory": memory,
+    "console": console,
     "control": control,
     "chat": chat,
 }

@@ -68,6 +68,15 @@ _EVERY_FIGURE = {
         "delay to the stream, p99",
         "intake of SMS beside the streams",
     },
+    "console": {
+        "kept busy by others",
+        "no console: processor time",
+        "nobody watches: processor time",
+        "five watch: processor time",
+        "nobody watches: more than without",
+        "five watch: more than without",
+        "five watch / no console",
+    },
     "memory": {
         "store, for a flow",
         "store, for a queued SMS beyond its 440 bytes",
