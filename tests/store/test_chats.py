@@ -9,13 +9,16 @@ import pytest
 
 from router.queries.erasure import erase
 from router.store import Store, connect
+from router.store.chat_write import Appended
 from router.store.chats import Chat, ChatMessage, digest
 from router.store.client import Client
 from router.store.keys import TURN, AccountKeys
+from router.store.lanes import Acceptance, Written
 from tests.integrations.sending import ACCOUNT_SID, settings
 
 KEYS: Final = AccountKeys(ACCOUNT_SID)
 HOUR: Final = 3_600_000
+LANE: Final = "a" * 24
 
 
 @pytest.fixture
@@ -173,3 +176,44 @@ def test_a_name_is_of_one_open_chat(store: Store) -> None:
     assert store.chats.change(third, {"unique_name": "case"}) == "taken"
     store.chats.change(first, {"state": "closed"})
     assert store.chats.begin(second) == ("begun", second.sid)
+
+
+def take(store: Store, chat: Chat, index: int, token: str, epoch: str = "0") -> Acceptance:
+    """Accept a visitor's message into its lane and its chat."""
+    appended = Appended(chat.sid, index, epoch, said("Hello", 7, "visitor").write(), 1000)
+    return store.lanes.accept(
+        token=token, account_sid=ACCOUNT_SID, message_sid=f"IM{7:032x}", lane=LANE, disposition="queue", lease=False,
+        versions=(), facts={"raw": "x", "why": "", "index": index}, appended=appended,
+    )  # fmt: skip
+
+
+def test_list_and_lane_take_a_message_in_one_step(store: Store, client: Client) -> None:
+    """Both have it or neither: an index that is taken, an end, a revocation or an erasure refuse it whole."""
+    chat = begun(store)
+    assert (take(store, chat, 3, "a").refusal, take(store, chat, 3, "a").index) == ("moved", 0)
+    assert take(store, chat, 0, "a", epoch="1").refusal == "revoked"
+    assert take(store, replace(chat, sid="CH" + "9" * 32), 0, "a").refusal == "gone"
+    assert client.call("LLEN", KEYS.lanes + LANE) == 0
+    assert take(store, chat, 0, "a").kind == "accepted"
+    assert take(store, chat, 0, "a").kind == "accepted"  # the same call again: its reply was lost
+    assert take(store, chat, 1, "b").kind == "duplicate"
+    assert client.call("LLEN", KEYS.lanes + LANE) == client.call("LLEN", KEYS.chat_messages + chat.sid) == 1
+    store.chats.change(chat, {"state": "closed"})
+    client.call("DEL", f"{KEYS.messages}{ACCOUNT_SID}:IM{7:032x}")
+    assert take(store, chat, 1, "c").refusal == "closed"
+
+
+def test_a_message_in_doubt_keeps_its_place(store: Store) -> None:
+    """Sent again after no replica confirmed it, it is in the list once, under the index that it had."""
+    store.lanes.confirms = True
+    chat = begun(store)
+    assert take(store, chat, 0, "a").kind == "accepted"
+    written = Written("a", ACCOUNT_SID, f"IM{7:032x}", LANE)
+    assert store.lanes.doubt(written, "no replica confirmed it") == "doubt"
+    store.chats.post(chat, said("meanwhile"))
+    again = take(store, chat, 2, "b")
+    assert (again.refusal, again.index) == ("moved", 0)
+    assert take(store, chat, 0, "b").kind == "accepted"
+    look = store.chats.look(ACCOUNT_SID, chat.sid, "last")
+    assert look is not None
+    assert [each.body for _, each in look.messages] == ["Hello", "meanwhile"]
