@@ -91,6 +91,16 @@ def test_the_same_message_again_is_the_same_message(world: World) -> None:
     assert (first.status, again.status) == (201, 200)
     assert again.json == first.json
     assert visitor.bodies() == ["once", "You wrote: once"]
+    chat = visitor.began["conversation_sid"]
+    lines = wait_until(
+        lambda: (found := world.log("chat", conversation_sid=chat))[2:] and found, what="the log has them"
+    )
+    assert [(line["outcome"], line.get("message_sid")) for line in lines] == [
+        ("begun", None),
+        ("accepted", first.json["sid"]),
+        ("duplicate", first.json["sid"]),
+    ]
+    assert not any("once" in str(line.values()) for line in lines)
 
 
 def test_a_stream_tells_what_happens(world: World) -> None:

@@ -16,6 +16,7 @@ from router.chat.limit import MESSAGE_REQUEST_MOST
 from router.chat.session import Refused, check_origin
 from router.chat.token import LATE_SECONDS, RENEWED_SECONDS, Visitor
 from router.errors import StoreUnavailable
+from router.message.channel import WEB
 from router.store import Store
 from router.store.chats import Chat
 from router.web.chat.guard import answer, check_limit, private, read_json, refusal, visitor_error
@@ -27,6 +28,13 @@ from router.web.request import Refusal
 
 # Messages that a page may ask for at once.
 _PAGE_MOST: Final = 100
+
+
+# What became of a request, by its path and by the status of the answer.
+_OUTCOMES: Final = {
+    "sessions": {201: "begun", 200: "resumed"},
+    "messages": {201: "accepted", 200: "duplicate"},
+}
 
 
 def blueprint(api: VisitorApi, log: Any) -> Blueprint:
@@ -48,11 +56,19 @@ def _begin() -> None:
 def _report(log: Any, response: Response) -> Response:
     """Write a line for each chat that begins, and each message: what became of it, and nothing of what it says."""
     name = request.path.rpartition("/")[2]
-    if request.method == "POST" and name in ("sessions", "messages"):
+    if request.method == "POST" and name in _OUTCOMES:
         status = response.status_code
         metrics.CHATS.labels(name, str(status)).inc()
         write = log.error if status >= 500 else log.warning if status >= 400 else log.info  # noqa: PLR2004
-        write("chat", request=name, answer=status, seconds=round(time.monotonic() - g.arrived, 4), **g.said)
+        outcome = _OUTCOMES[name].get(status, "refused")
+        write(
+            "chat",
+            channel=WEB,
+            outcome=outcome,
+            answer=status,
+            seconds=round(time.monotonic() - g.arrived, 4),
+            **g.said,
+        )
     return response
 
 
