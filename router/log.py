@@ -16,8 +16,9 @@ from router.printable import printable
 # Nothing else is ever written: a field that is not listed is dropped, so that a slip does not disclose anything.
 FIELDS: Final = frozenset({
     "accepted", "account_sid", "answer", "attempt", "channel", "content_type", "conversation_sid", "error_code",
-    "event", "failure", "failures", "flex_flow_sid", "frames", "from", "integration_type", "kept", "key", "language", "left", "level",
-    "message_sid", "outcome", "pid", "reason", "round", "seconds", "settled", "status", "target", "timestamp", "to",
+    "event", "failure", "failures", "flex_flow_sid", "frames", "from", "integration_type", "kept", "key", "language",
+    "left", "level", "message_sid", "outcome", "pid", "reason", "round", "seconds", "settled", "status", "target",
+    "timestamp", "to",
 })  # fmt: skip
 
 
