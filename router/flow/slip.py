@@ -23,10 +23,10 @@ def address_slip(flow: FlexFlow) -> str:
     if _is_number(number, flow.channel_type):
         return ""
     guess = number.translate(_LOOK_ALIKE)
-    meant = f"; did you mean {prefix}{guess}?" if _is_number(guess, flow.channel_type) else ""
+    hint = f"; did you mean {prefix}{guess}?" if _is_number(guess, flow.channel_type) else ""
     letters = "".join(dict.fromkeys(each for each in number if each.isalpha()))
     why = f"with the letter{'s' * (len(letters) > 1)} {', '.join(letters)}, " if letters else ""
-    return f"has the address {address}, {why}which is no telephone number{meant}"
+    return f"has the address {address}, {why}which is no telephone number{hint}"
 
 
 def _is_number(text: str, channel_type: str) -> bool:

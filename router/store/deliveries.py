@@ -103,10 +103,14 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """An account's numbers of messages: stored, pending, and by state among the newest `DEAD_MOST` dead ones."""
+    """An account's numbers of messages: stored, pending, held (which are pending, too), and dead ones by state.
+
+    Of the dead ones only the newest `DEAD_MOST` are counted.
+    """
 
     kept: int
     queued: int
+    held: int
     undelivered: int
     unrouted: int
 
@@ -224,27 +228,29 @@ class DeliveryLog:
     def mark(self, account_sid: str) -> str:
         """Return a text that changes with each new message, and with most changes of a message's state."""
         keys = AccountKeys(account_sid)
-        kept, newest, queued, dead = self._client.calls(
+        kept, newest, queued, held, dead = self._client.calls(
             [
                 ("ZCARD", keys.log),
                 ("ZRANGE", keys.log, 0, 0, "REV"),
                 ("HGET", keys.queued, account_sid),
+                ("HGET", keys.held, account_sid),
                 ("ZCARD", keys.dead),
             ]
         )
-        return f"{kept} {newest} {queued} {dead}"
+        return f"{kept} {newest} {queued} {held} {dead}"
 
     def counts(self, account_sid: str) -> Counts:
         """Count an account's messages by state."""
         keys = AccountKeys(account_sid)
-        kept, queued, (undelivered, unrouted) = self._client.calls(
+        kept, queued, held, (undelivered, unrouted) = self._client.calls(
             [
                 ("ZCARD", keys.log),
                 ("HGET", keys.queued, account_sid),
+                ("HGET", keys.held, account_sid),
                 script("dead", [keys.dead], [keys.messages, DEAD_MOST]),
             ]
         )
-        return Counts(kept, int(queued or 0), undelivered, unrouted)
+        return Counts(kept, int(queued or 0), int(held or 0), undelivered, unrouted)
 
     def rhythm(self, account_sid: str, now: int, *, minutes: int = 60) -> Rhythm:
         """Count an account's messages by minute; `now` is in seconds since 1970. Replayed messages are dead no more."""

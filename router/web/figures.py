@@ -59,10 +59,12 @@ OLDEST_OF_TARGET: Final = Figure(
 )
 KEPT: Final = Figure("router_messages_kept", "Messages on record.", ("account_sid",))
 QUEUED: Final = Figure("router_queued", "Messages not done yet.", ("account_sid",))
+HELD: Final = Figure("router_held", "Messages that are held until they are released.", ("account_sid",))
 UNDELIVERED: Final = Figure("router_undelivered", "Undelivered messages on record.", ("account_sid",))
 UNROUTED: Final = Figure("router_unrouted", "Unrouted messages on record.", ("account_sid",))
 FIGURES: Final = (
-    UP, AHEAD, LANES, DUE, OLDEST_DUE, OLDEST, OLDEST_OF_ACCOUNT, OLDEST_OF_TARGET, KEPT, QUEUED, UNDELIVERED, UNROUTED,
+    UP, AHEAD, LANES, DUE, OLDEST_DUE, OLDEST, OLDEST_OF_ACCOUNT, OLDEST_OF_TARGET,
+    KEPT, QUEUED, HELD, UNDELIVERED, UNROUTED,
 )  # fmt: skip
 
 
@@ -104,6 +106,7 @@ class StoreFigures(Collector):
             OLDEST_OF_TARGET: dict(longest),
             KEPT: {(sid,): count.kept for sid, count in counts.items()},
             QUEUED: {(sid,): count.queued for sid, count in counts.items()},
+            HELD: {(sid,): count.held for sid, count in counts.items()},
             UNDELIVERED: {(sid,): count.undelivered for sid, count in counts.items()},
             UNROUTED: {(sid,): count.unrouted for sid, count in counts.items()},
         }

@@ -325,6 +325,7 @@ class LaneMachine(RuleBasedStateMachine):
             return
         waiting = sum(self.client.call("LLEN", KEYS.lanes + lane) for lane in LANES)
         assert int(self.client.call("HGET", KEYS.queued, ACCOUNT) or 0) == waiting + len(self.model.held)
+        assert int(self.client.call("HGET", KEYS.held, ACCOUNT) or 0) == len(self.model.held)
         for sid in self.model.held:
             state, lease = self.client.call("HMGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state", "lease")
             assert (state, lease) == (b"held", None)

@@ -172,6 +172,8 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     assert held.startswith(f"{first}: it is held until it is released; its conversation goes on without it\n")
     assert "router deliveries release SM…" in held
     assert "queued, held" in desk.cli("deliveries", "show", first).output
+    checks = json.loads(desk.cli("doctor", "--offline", "--json").output)["checks"]
+    assert [each["state"] for each in checks if each["found"].startswith("1 held")] == ["look"]
     assert first in desk.cli("deliveries", "list", "--held").output
     assert second not in desk.cli("deliveries", "list", "--held").output
     released = desk.cli("deliveries", "release", first).output

@@ -88,6 +88,9 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
         whose = f" of {sid}" if len(given.accounts) > 1 else ""
         good = f"{counts.kept:,} on record{whose}, {counts.queued:,} not done yet"
         yield Check("messages", "good", good)
+        if counts.held:
+            advice = "see `router deliveries list --held`, and then `router deliveries release` or `cancel` them"
+            yield Check("messages", "look", f"{counts.held:,} held{whose}: they wait until they are released", advice)
         for status, number, why in (
             ("undelivered", counts.undelivered, "repair their target"),
             ("unrouted", counts.unrouted, "make a flow for their address"),

@@ -14,7 +14,7 @@ local m = redis.call('HMGET', message, 'state', 'flow', 'unconfirmed')
 if not m[1] then return 'missing' end
 if m[1] == 'sending' or (m[1] == 'queued' and tonumber(m[3] or 0) > now) then return 'busy' end
 if m[1] == 'queued' then take_out(lane_id, id, m[2], now)
-elseif m[1] == 'held' then redis.call('HINCRBY', queued, account_of(id), -1)
+elseif m[1] == 'held' then unhold(id)
 else return 'done' end
 redis.call('HDEL', message, 'unconfirmed')
 redis.call('HSET', message, 'error', ARGV[5])

@@ -18,6 +18,7 @@ if m[1] == 'sending' or (m[1] == 'queued' and tonumber(m[3] or 0) > now) then re
 if m[1] ~= 'queued' then return 'done' end
 take_out(lane_id, id, m[2], now)
 redis.call('HINCRBY', queued, account_of(id), 1)
+redis.call('HINCRBY', holds, account_of(id), 1)
 redis.call('HDEL', message, 'unconfirmed')
 redis.call('HSET', message, 'state', 'held')
 return 'held'

@@ -5,7 +5,8 @@
 --   leases:{b}              zset    lanes whose head is being sent -> ms of the lease clock at which the lease ends
 --   due:{b}:<AC>:<FO>       zset    lanes whose head waits for that flow -> ms of the due clock at which it may be sent
 --   due:{b}                 zset    <AC>:<FO>, for each of those that there are -> the smallest ms in it
---   queued:{b}              hash    AccountSid -> how many messages are not done yet
+--   queued:{b}              hash    AccountSid -> how many messages are not done yet, held ones included
+--   held:{b}                hash    AccountSid -> how many messages are held, and so in no lane
 --   dead:{b}:<AC>           zset    undelivered and unrouted messages of the account -> ms
 --   flow:{b}:<AC>:<FO>      string  "<target> <paused 0|1> <validity in s> <json>"
 --   resumed:{b}:<AC>:<FO>   string  ms at which the flow was resumed last, as long as that can matter
@@ -14,7 +15,7 @@
 -- lease if and only if its lane is in `leases` and it is the head.
 local tag = string.match(KEYS[1], '{[^}]*}')
 local messages, lanes, flows = 'message:' .. tag .. ':', 'lane:' .. tag .. ':', 'flow:' .. tag .. ':'
-local leases, due, queued = 'leases:' .. tag, 'due:' .. tag, 'queued:' .. tag
+local leases, due, queued, holds = 'leases:' .. tag, 'due:' .. tag, 'queued:' .. tag, 'held:' .. tag
 
 local function account_of(id) return string.sub(id, 1, 34) end
 local function set_of(id, flow) return account_of(id) .. ':' .. (flow or '') end
@@ -88,6 +89,12 @@ local function finish(id, state, settled, now, retention)
   redis.call('PEXPIRE', message, retention)
   if state == 'delivered' then redis.call('HDEL', message, 'error')
   else redis.call('ZADD', 'dead:' .. tag .. ':' .. account_of(id), now, id) end
+end
+
+-- Takes a held message, which is done now, out of the account's figures.
+local function unhold(id)
+  redis.call('HINCRBY', queued, account_of(id), -1)
+  redis.call('HINCRBY', holds, account_of(id), -1)
 end
 
 -- Ends a message as its lane's head; what delivers it is no lane's matter any more.

@@ -12,6 +12,7 @@ local now = clocks(tag, tonumber(ARGV[3]))
 local state = redis.call('HGET', message, 'state')
 if state ~= 'held' then return {state and 'other' or 'missing', 0} end
 redis.call('HSET', message, 'state', 'queued', 'held', now)
+redis.call('HINCRBY', holds, account_of(id), -1)
 local length = redis.call('RPUSH', lanes .. lane_id, id)
 if length == 1 then wait(lane_id, now) end
 return {'released', length - 1}

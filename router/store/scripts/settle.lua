@@ -62,7 +62,7 @@ if m[1] ~= token then
   end
   if m[3] == 'held' then -- it is in no lane, and need not be sent any more
     write_fields()
-    redis.call('HINCRBY', queued, account_of(id), -1)
+    unhold(id)
     finish(id, 'delivered', token, now, retention)
     return {'late', now}
   end
