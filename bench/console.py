@@ -1,4 +1,4 @@
-"""What the console costs the router while it takes messages: nobody looks at it, or five people watch the list."""
+"""What the console costs the router while it takes messages: unwatched, and with five people who watch the list."""
 
 import http.client
 import threading
@@ -25,7 +25,7 @@ _PAUSE: Final = 3.0
 
 
 def console(scene: Scene) -> list[Figure]:
-    """Processor time for a message without a console, with one that nobody watches, and with five who watch it."""
+    """Processor time for a message: without a console, with one that is not watched, and with five who watch it."""
     options = scene.options
     router = start_router(scene.servers, scene.url, options.workers, ROUTER_ADMIN_PASSWORD=_PASSWORD)
 
@@ -42,7 +42,7 @@ def console(scene: Scene) -> list[Figure]:
         with _watching(router):
             return put_load(router, options, PAUSED, rate=_RATE)
 
-    taken = alternate({"no console": without, "nobody watches": unwatched, "five watch": watched}, options)
+    taken = alternate({"no console": without, "unwatched": unwatched, "five watch": watched}, options)
     spent = {name: [1e6 * sample.processor for sample in samples] for name, samples in taken.items()}
     others = [sample.others for samples in taken.values() for sample in samples]
 
@@ -53,7 +53,7 @@ def console(scene: Scene) -> list[Figure]:
 
     return [
         *(figure("console", f"{name}: processor time", "µs each", values) for name, values in spent.items()),
-        figure("console", "nobody watches: more than without", "% of a core", more("nobody watches"), at_most=2),
+        figure("console", "unwatched: more than without", "% of a core", more("unwatched"), at_most=2),
         figure("console", "five watch: more than without", "% of a core", more("five watch"), at_most=5),
         figure("console", "five watch / no console", "x", ratios(taken["five watch"], taken["no console"])),
         figure("console", "kept busy by others", "cores", others),

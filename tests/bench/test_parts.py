@@ -71,9 +71,9 @@ _EVERY_FIGURE = {
     "console": {
         "kept busy by others",
         "no console: processor time",
-        "nobody watches: processor time",
+        "unwatched: processor time",
         "five watch: processor time",
-        "nobody watches: more than without",
+        "unwatched: more than without",
         "five watch: more than without",
         "five watch / no console",
     },

@@ -19,7 +19,7 @@ _SHOWN: Final = 100
 _WRONG: Final = {
     "empty": "Write something first.",
     "long": "The answer is too long for a chat: 32 KB at most.",
-    "closed": "The chat has ended meanwhile, so nobody would see the answer.",
+    "closed": "The chat has ended meanwhile, so the visitor would not see the answer.",
     "gone": "The chat has expired.",
 }
 

@@ -58,7 +58,7 @@ def register(console: Blueprint, desk: Desk) -> None:
 
     @console.errorhandler(StoreUnavailable)
     def wait(error: StoreUnavailable) -> Response:
-        # Nobody can be known while the store is away, so the page holds nothing but what this request brought.
+        # Sessions cannot be checked while the store is away, so the page holds only what this request brought.
         typed = [] if request.endpoint in _OPEN else list(request.form.items(multi=True))
         response = page("store_away.html", 503, reason=str(error), action=_path(), typed=typed)
         response.headers["Retry-After"] = "5"

@@ -76,7 +76,7 @@ def _here(view: View | None) -> str:
 
 
 def page(template: str, status: int = 200, **values: Any) -> Response:
-    """Render a page for whoever is signed in."""
+    """Render a page for the person who is signed in, or for a stranger."""
     view: View | None = g.get("console")
     base = view.base if view else str(g.get("base", ""))
     text = _ENVIRONMENT.get_template(template).render(

@@ -53,7 +53,7 @@ def path(name: str) -> str:
 
 
 def register(console: Blueprint) -> None:
-    """Serve the files; they are the same for everyone, so nobody has to be signed in."""
+    """Serve the files; they need no sign-in, as they are the same for everyone."""
 
     @console.get("/static/<name>")
     def file(name: str) -> Response:
