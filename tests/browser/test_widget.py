@@ -293,6 +293,7 @@ def test_what_an_agent_and_the_visitor_see_of_each_other(
 
     other = opened(page.context.new_page(), url)
     shows(other, "one", "You wrote: one", "Ana?")
+    page.bring_to_front()
     chat.get_by_label("Options").click()
     with page.expect_download() as download:
         chat.get_by_role("button", name="Download").click()
