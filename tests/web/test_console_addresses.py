@@ -1,9 +1,11 @@
 import html
+import time
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
+from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import Reply, World
 from tests.valkey import ValkeyServer
@@ -210,3 +212,12 @@ def test_a_flow_of_another_account_is_not_there(world: World, admin: Person) -> 
         assert admin.post(f"{other}/addresses/{flow.sid}/{path}", given).status == 404
         assert signed_in(world, READING).post(f"{HERE}/addresses/{flow.sid}/{path}", given).status == 403
     assert flow_of(world, flow.sid) == flow
+
+
+def test_an_address_without_a_flow_is_told_on_its_page(world: World, admin: Person) -> None:
+    """Where messages came to it, and its only flow is disabled: the warning is about no flow, and is shown."""
+    flow = world.flow("https://example.com/in", enabled=False)
+    path = f"{HERE}/addresses/{flow.sid}"
+    assert "leads here" not in text_of(admin.get(path))
+    world.call("ZADD", AccountKeys(ACCOUNT).seen, int(time.time() * 1000), flow.contact_identity)
+    assert f"{flow.contact_identity} leads here, and no enabled flow takes its sms messages" in text_of(admin.get(path))
