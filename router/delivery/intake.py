@@ -30,7 +30,7 @@ STORE_SECONDS: Final = 1.4
 # contact is being changed concurrently. The result of the last round is used even if something changes meanwhile.
 ROUNDS: Final = 5
 # The value of the record's field for the owner of the right to answer, for a message that must not be answered.
-UNANSWERABLE: Final = "none"
+UNANSWERABLE: Final = "nobody"
 T = TypeVar("T")
 
 

@@ -356,7 +356,7 @@ def test_every_command_that_lists_has_json() -> None:
             yield from walk(found, f"{name} {each}")
 
     silent = {name for name, command in walk(main, "") if not any("--json" in each.opts for each in command.params)}
-    assert silent <= {"run", "record", "tunnel", "connect", "disconnect", "flows export", "reload"}
+    assert silent <= {"run", "record", "tunnel", "connect", "disconnect", "flows export", "flows web", "reload"}
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from twilio.request_validator import RequestValidator
 
 from router.store.failures import MOST, MOST_OF_ALL
 from tests.valkey import ValkeyServer
-from tests.web.rest import BASE, KEY, KEY_SECRET, ONE, RETIRED, THREE, TOKENS, TWO, Rest, flow_form, rest_over
+from tests.web.rest import BASE, IS, KEY, KEY_SECRET, ONE, RETIRED, THREE, TOKENS, TWO, Rest, flow_form, rest_over
 
 MESSAGE = "SM" + "4" * 32
 CONTACT = "+15559990000"
 ADDRESS = "+15550000001"
 # Every rule of the REST resources, and how to call it for one thing of an account's: method, path, form.
-CALLS = {
+CALLS: dict[str, tuple[str, dict[str, str] | None] | None] = {
     "GET /v1/FlexFlows": None,
     "POST /v1/FlexFlows": None,
     "GET /v1/FlexFlows/<sid>": ("/v1/FlexFlows/{flow}", None),
@@ -39,6 +39,40 @@ CALLS = {
     "GET /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", None),
     "POST /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", {"Status": "closed"}),
     "DELETE /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", None),
+}
+# The same for a chat, which has two paths.
+_CHAT: dict[str, tuple[str, dict[str, str] | None] | None] = {
+    "GET {}/Conversations": None,
+    "POST {}/Conversations": None,
+    "GET {}/Conversations/<name>": ("/{chat}", None),
+    "POST {}/Conversations/<name>": ("/{chat}", {"FriendlyName": "taken"}),
+    "GET {}/Conversations/<name>/Messages": ("/{chat}/Messages", None),
+    "POST {}/Conversations/<name>/Messages": ("/{chat}/Messages", {"Author": "agent", "Body": "taken"}),
+    "GET {}/Conversations/<name>/Messages/<sid>": ("/{chat}/Messages/{sent}", None),
+    "GET {}/Conversations/<name>/Participants": ("/{chat}/Participants", None),
+    "POST {}/Conversations/<name>/Participants": ("/{chat}/Participants", {"Identity": "agent"}),
+    "GET {}/Conversations/<name>/Participants/<who>": ("/{chat}/Participants/{visitor}", None),
+    "POST {}/Conversations/<name>/Participants/<who>": (
+        "/{chat}/Participants/{visitor}",
+        {"LastReadMessageIndex": "0"},
+    ),
+    "DELETE {}/Conversations/<name>/Participants/<who>": ("/{chat}/Participants/{visitor}", None),
+    "GET {}/Conversations/<name>/Webhooks": ("/{chat}/Webhooks", None),
+    "GET {}/Conversations/<name>/Webhooks/<sid>": ("/{chat}/Webhooks/{webhook}", None),
+    "DELETE {}/Conversations/<name>": ("/{chat}", None),
+}
+for _rule, _prefix in (("/v1", "/v1"), ("/v1/Services/<service>", f"/v1/Services/{IS}")):
+    CALLS |= {
+        each.format(_rule): call and (f"{_prefix}/Conversations{call[0]}", call[1]) for each, call in _CHAT.items()
+    }
+    CALLS[f"GET {_rule}/ParticipantConversations"] = None
+CALLS |= {
+    "POST /v2/WebChats": None,
+    "GET /v1/WebChannels": None,
+    "POST /v1/WebChannels": None,
+    "GET /v1/WebChannels/<sid>": ("/v1/WebChannels/{chat}", None),
+    "POST /v1/WebChannels/<sid>": ("/v1/WebChannels/{chat}", {"PostEngagementData": "{}"}),
+    "DELETE /v1/WebChannels/<sid>": ("/v1/WebChannels/{chat}", None),
 }
 LISTS = {
     "/v1/FlexFlows": "sid",
@@ -69,6 +103,26 @@ def receive(rest: Rest, user: str) -> None:
     assert reply.status_code == 200
 
 
+def chat(rest: Rest, user: str) -> dict[str, str]:
+    """Let a visitor begin a chat of an account, and an agent write; return the SIDs that there are then."""
+    form = flow_form(2, ChannelType="web", IntegrationType="external", Integration__Url="https://a.example/chat")
+    del form["ContactIdentity"]
+    flow = rest.call("POST", "/v1/FlexFlows", form, user=user)
+    assert flow.status == 201, flow.json
+    begun = rest.call("POST", "/v2/WebChats", {"AddressSid": f"IG{flow.json['sid'][2:]}"}, user=user)
+    assert begun.status == 201, begun.json
+    path = f"/v1/Conversations/{begun.json['conversation_sid']}"
+    sent = rest.call("POST", f"{path}/Messages", {"Author": "agent", "Body": "Hello"}, user=user).json["sid"]
+    (visitor,) = rest.call("GET", f"{path}/Participants", user=user).json["participants"]
+    (webhook,) = rest.call("GET", f"{path}/Webhooks", user=user).json["webhooks"]
+    return {
+        "chat": begun.json["conversation_sid"],
+        "sent": sent,
+        "visitor": visitor["sid"],
+        "webhook": webhook["sid"],
+    }
+
+
 def test_every_endpoint_is_walked(rest: Rest) -> None:
     """An endpoint that is added is added to the table of this file."""
     rules = {
@@ -86,7 +140,7 @@ def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> No
     flow = rest.create(user=owner)["sid"]
     receive(rest, owner)
     assert rest.call("POST", f"/v1/Contacts/{CONTACT}", {"Language": "es"}, user=owner).status == 200
-    mine = {"flow": flow, "address": f"IG{flow[2:]}", "message": MESSAGE, "contact": CONTACT}
+    mine = {"flow": flow, "address": f"IG{flow[2:]}", "message": MESSAGE, "contact": CONTACT} | chat(rest, owner)
     nobodys = {name: value[:2] + "0" * 32 for name, value in mine.items()} | {"contact": "+15550009999"}
     before = rest.written()
     for rule, call in CALLS.items():
@@ -97,9 +151,10 @@ def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> No
         refused = rest.call(method, path.format(**mine), form, user=other)
         unknown = rest.call(method, path.format(**nobodys), form, user=other)
         assert refused.error[:2] == (404, 20404)
-        assert str(refused.json).replace(path.format(**mine), "") == str(unknown.json).replace(
-            path.format(**nobodys), ""
-        )
+        said = str(refused.json)
+        for name, value in mine.items():
+            said = said.replace(quote(value), quote(nobodys[name])).replace(value, nobodys[name])
+        assert said == str(unknown.json)
         assert dict(refused.headers).keys() == dict(unknown.headers).keys()
     for method in ("GET", "POST", "DELETE"):
         by_address = f"/v1/Configuration/Addresses/{quote(ADDRESS)}"
@@ -107,7 +162,11 @@ def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> No
     assert rest.written() == before
     for rule, call in CALLS.items():
         if call is not None and not rule.startswith("DELETE"):
-            assert rest.call(rule.partition(" ")[0], call[0].format(**mine), call[1], user=owner).status in (200, 409)
+            assert rest.call(rule.partition(" ")[0], call[0].format(**mine), call[1], user=owner).status in (
+                200,
+                201,
+                409,
+            )
 
 
 def test_lists_show_ones_own(rest: Rest) -> None:
@@ -128,6 +187,14 @@ def test_lists_show_ones_own(rest: Rest) -> None:
         route = rest.call("POST", "/v1/Routes", {"To": ADDRESS, "From": CONTACT}, user=user).json
         assert route["flex_flow_sid"] == flow
         assert not any(sid in str(route) for other, sid in flows.items() if other != user)
+
+
+def test_lists_show_ones_own_chats(rest: Rest) -> None:
+    """Each account lists the chats of its own visitors."""
+    chats = {user: chat(rest, user)["chat"] for user in (ONE, TWO, THREE)}
+    for user, sid in chats.items():
+        for path in ("/v1/Conversations", f"/v1/Services/{IS}/Conversations", "/v1/WebChannels"):
+            assert rest.listed(path, user=user) == [sid]
 
 
 def test_another_accounts_address_is_no_conflict(rest: Rest) -> None:

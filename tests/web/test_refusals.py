@@ -53,8 +53,8 @@ def refused(world: World, request: Request) -> Reply:
 
 
 def kept(world: World) -> set[bytes]:
-    """Return the keys of the store, without the records of refused requests, which are written after the answer."""
-    return {key for key in world.call("KEYS", "*") if not key.startswith((b"refused:", b"refusing:"))}
+    """Return the keys of the store, without what is written beside a request: signs of life, records of refusals."""
+    return {key for key in world.call("KEYS", "*") if not key.startswith((b"alive:", b"refused:", b"refusing:"))}
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"])
