@@ -23,6 +23,8 @@ _NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
 
 # The suite is the same on every run; HYPOTHESIS_PROFILE=search looks further, by hand.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=100)
+# What has been tried in full elsewhere in the same run.
+hypothesis.settings.register_profile("short", deadline=None, derandomize=True, database=None, max_examples=10)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
