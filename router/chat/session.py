@@ -15,7 +15,7 @@ from router.store.chats import Chat, Chats, digest
 
 # Characters of an identity that a website signs: with its prefix it is an address of at most 256.
 IDENTITY_MOST: Final = 200
-# Characters of a browser's own name: it opens the chat again, so nobody may guess it.
+# Characters of a browser's own name: it opens the chat again, so it must not be guessable.
 CLIENT_LEAST: Final = 16
 _CLIENT_MOST: Final = 200
 _CUSTOMER: Final = "Customer"

@@ -253,7 +253,7 @@ class Deliverer:
                 seconds=seconds,
                 lane=lease.lane,
                 age=lease.age,
-                recovered=lease.answered,  # by nobody, from the beginning: where TwiML is answered, that is the end
+                recovered=lease.answered,  # nothing may answer it, since it was accepted
             )
             return self._integrations.send(attempt)
         except AttemptError:

@@ -75,7 +75,7 @@ def remove(here: Here, *, sids: tuple[str, ...], yes: bool, as_json: bool) -> No
 
 
 def _ask(flows: list[FlexFlow], here: Here, *, as_json: bool) -> None:
-    """Show what would be removed, and ask; raise RouterError if nobody can be asked, or the answer is no."""
+    """Show what would be removed, and ask; raise RouterError if there is no terminal to ask at, or the answer is no."""
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise RouterError("nothing was removed: to remove flows without being asked, say --yes")
     for flow in flows:

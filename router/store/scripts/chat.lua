@@ -18,7 +18,7 @@ local function chat_tell(chat, event)
   redis.call('PUBLISH', 'chat:' .. tagged, id .. ' ' .. event)
 end
 
--- Keeps a chat for so many ms from now on; 0 for as long as nobody ends it.
+-- Keeps a chat for so many ms from now on; 0 for as long as it is open.
 local function chat_keep(chat, list, chats, keep)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -85,7 +85,7 @@ def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessa
 def _refused(why: str) -> ApiError:
     if why == "gone":
         return not_found(request.path)
-    return ApiError(403, 50351, "The conversation is closed: nobody would see the message")
+    return ApiError(403, 50351, "The conversation is closed: its visitor would not see the message")
 
 
 def _find(finder: Finder, chat: Chat, sid: str) -> tuple[int, ChatMessage] | None:
