@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from router.process.embedded import valkey_binary
-from tests.e2e.service import free_port
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 

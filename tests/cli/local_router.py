@@ -9,7 +9,8 @@ from pathlib import Path
 from werkzeug.serving import make_server
 
 from router.app import create_app
-from tests.e2e.service import ACCOUNT, TOKEN, free_port
+from tests.e2e.service import ACCOUNT, TOKEN
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -22,14 +22,6 @@ ACCOUNT = "AC" + "5" * 32
 TOKEN = "5" * 32
 BASE = "https://router.example.com"
 OURS = "+15550000001"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def sid(number: int, prefix: str = "SM") -> str:

@@ -7,8 +7,9 @@ import pytest
 
 from router.web.tunnel_address import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, Desk, open_desk, running_service
-from tests.e2e.running import RunningRouter, free_port
+from tests.e2e.running import RunningRouter
 from tests.e2e.service import Service
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 OTHER, SERVICE = "+15550000009", "MG" + "1" * 32

@@ -18,10 +18,10 @@ from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
 from router.store.refusals import EACH, Refusals
 from router.web.tunnel_address import TunnelRecord
-from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
 from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target, answer
+from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 

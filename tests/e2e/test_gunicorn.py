@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import free_port
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 CONFIG = str(Path(__file__).parents[2] / "config" / "gunicorn.conf.py")

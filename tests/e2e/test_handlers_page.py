@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.page import Player, steps
-from tests.e2e.running import ROUTER, clean_environ, free_port
+from tests.e2e.running import ROUTER, clean_environ
+from tests.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "handlers.md"
 

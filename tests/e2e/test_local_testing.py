@@ -15,8 +15,9 @@ from router.cli.send.signing import Signing
 from router.message.signature import Key
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.page import Player, steps
-from tests.e2e.running import clean_environ, free_port
+from tests.e2e.running import clean_environ
 from tests.e2e.twilio_rest import TwilioRest
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT, TOKEN, NUMBER = "AC" + "5" * 32, "5" * 32, "+15005550006"

@@ -12,10 +12,10 @@ from router.flow.flex_flow import FlexFlow, Integration
 from router.message.inbound import FORM, Raw
 from router.store import connect
 from router.store.lanes import new_token
-from tests.e2e.service import free_port
 from tests.e2e.world import Gate, Reply, World, sign
 from tests.integrations.sending import settings
 from tests.integrations.target import Target, answer, in_turn
+from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 

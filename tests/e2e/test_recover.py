@@ -15,10 +15,10 @@ from router.message.inbound import Raw
 from router.store.client import Client
 from router.store.deliveries import DeliveryLog
 from router.store.flows import FlowStore
-from tests.e2e.running import free_port
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters, sid
 from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target
+from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from router.store.client import Client
-from tests.e2e.service import Service, free_port, parameters
+from tests.e2e.service import Service, parameters
 from tests.e2e.world import World, arrived
 from tests.integrations.target import Target, answer
+from tests.ports import free_port
 from tests.sentinel import SentinelServer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until

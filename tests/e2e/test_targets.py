@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from router.flow.flex_flow import Integration
-from tests.e2e.service import free_port
 from tests.e2e.world import Gate, World, arrived
 from tests.integrations.target import Behaviour, Target, answer, close, drip, flood, hang, in_turn, reset, send
+from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 

@@ -11,9 +11,10 @@ from twilio.request_validator import RequestValidator
 from router.web import tunnel_address as tunnel
 from tests.e2e.desk import FIRST, NUMBER, Desk, leading_to, open_desk, running_service
 from tests.e2e.ngrok_agent import NgrokAgent
-from tests.e2e.running import RunningRouter, free_port
+from tests.e2e.running import RunningRouter
 from tests.e2e.service import ACCOUNT, TOKEN, Service, parameters
 from tests.e2e.terminal import Terminal
+from tests.ports import free_port
 
 CONNECTED = "Connected. Ctrl-C"
 

@@ -12,8 +12,8 @@ from router.store.deliveries import PAGE, Backlog
 from router.store.keys import TURN, AccountKeys
 from router.store.lanes import Acceptance, Lease, Room, Settlement, new_token
 from tests.clock import pass_time
-from tests.e2e.service import free_port
 from tests.integrations.sending import settings
+from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 

@@ -13,9 +13,9 @@ import pytest
 
 from router.errors import StoreUnavailable
 from router.store.client import Client
-from tests.e2e.service import free_port
 from tests.integrations.sending import meanwhile
 from tests.integrations.target import CERTIFICATE
+from tests.ports import free_port
 from tests.sentinel import SentinelServer
 from tests.valkey import ValkeyServer
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.service import free_port
 from tests.e2e.world import Gate, World, arrived
 from tests.integrations.target import Target, answer
+from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
