@@ -40,6 +40,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         super().__init__(*given, **named)
         self.alive: bool
         self._short = has_short_way(self.cfg)
+        self._names: dict[Any, Any] = {}  # listening sockets -> their addresses
         self._idle: dict[Any, float] = {}  # connections between two requests -> since when, in monotonic seconds
 
     def init_process(self) -> None:
@@ -49,11 +50,17 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
 
     def run(self) -> None:
         """Serve until the process is to stop."""
+        self._names = {each: each.getsockname() for each in self.sockets}
         gevent.spawn(self._reap)
         super().run()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve one connection to its end."""
+        """Serve one connection to its end.
+
+        A stop may close the listening socket after a connection was accepted, and before this is called for it. Such a
+        connection is served, too: the socket's address is known from the start.
+        """
+        listener = _Listener(self._names[listener])
         if not self._short or not isinstance(addr, tuple):
             super().handle(listener, client, addr)
             return
@@ -183,6 +190,17 @@ def _written(protocol: str, status: str, headers: list[tuple[str, str]], body: b
 @lru_cache(maxsize=1)
 def _date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
+
+
+class _Listener:
+    """Where a connection came in, which gunicorn asks a listening socket for."""
+
+    def __init__(self, name: Any) -> None:
+        self._name = name
+
+    def getsockname(self) -> Any:
+        """Return the address."""
+        return self._name
 
 
 class _Connection:

@@ -88,8 +88,12 @@ def test_a_connection_ends_when_the_client_says_so(  # noqa: PLR0913, PLR0917 - 
 def test_two_requests_at_once_get_two_answers(world: World, connection: socket.socket) -> None:
     """Pipelined, in their order."""
     connection.sendall(_request(world) + _request(world, Body="").replace(b"MessageSid=", b"MessageSid=x"))
-    assert _answer(connection).startswith(b"HTTP/1.1 200")
-    assert _answer(connection).startswith(b"HTTP/1.1 403")
+    text = b""
+    while not text.endswith(b"Forbidden"):
+        more = connection.recv(4096)
+        assert more, text
+        text += more
+    assert re.findall(rb"HTTP/1.1 ([0-9]+) ", text) == [b"200", b"403"]
 
 
 @pytest.mark.parametrize("cut", [3, 60, -5])
