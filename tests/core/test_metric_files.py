@@ -14,7 +14,8 @@ from router.metric_files import FOLDER, MetricFiles
 def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for temporary files."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv(FOLDER, raising=False)
+    monkeypatch.setenv(FOLDER, "")  # so that its absence is what is restored
+    monkeypatch.delenv(FOLDER)
     return tmp_path
 
 

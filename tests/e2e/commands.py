@@ -6,6 +6,7 @@ from collections.abc import Callable
 from click.testing import CliRunner, Result
 
 from router.cli import main
+from tests.e2e.running import clean_environ
 
 Cli = Callable[..., Result]
 
@@ -47,7 +48,7 @@ paused = true
 
 def invoke(*args: str, given: str = "", **environ: str) -> Result:
     """Run a command in this process, with these settings and no others."""
-    foreign: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("ROUTER_", "TWILIO_"))}
+    foreign: dict[str, str | None] = dict.fromkeys(os.environ.keys() - clean_environ().keys())
     return CliRunner().invoke(main, args, input=given, env=foreign | environ)
 
 

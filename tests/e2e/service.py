@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
+from tests.e2e.running import clean_environ
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -73,8 +74,7 @@ auth_tokens = ["{TOKEN}"]
 """,
             encoding="utf-8",
         )
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROUTER_", "TWILIO_"))}
-        self._environ = clean | {"ROUTER_CONFIG": str(settings)} | environ
+        self._environ = clean_environ(ROUTER_CONFIG=str(settings), **environ)
         self.log = folder / f"log-{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.start()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.running import clean_environ
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -51,9 +52,7 @@ class Gunicorn:
     """A gunicorn with the product's configuration, in a process group of its own as a terminal would start it."""
 
     def __init__(self, folder: Path, *, config: str = CONFIG, **environ: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         (folder / "standin.py").write_text(_APP)
         (folder / "tmp").mkdir()
         self.said_path = folder / "said"
@@ -68,12 +67,11 @@ class Gunicorn:
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
             "TWILIO_AUTH_TOKEN": "0" * 32,
         }
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROUTER_", "TWILIO_"))}
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", config, "standin:app"],
                 cwd=folder,
-                env=clean | given | environ,
+                env=clean_environ(**given | environ),
                 stderr=errors,
                 process_group=0,
             )

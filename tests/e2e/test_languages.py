@@ -19,7 +19,7 @@ from router.store.flows import FlowStore
 from router.store.processes import Processes
 from tests.core.flows import flow
 from tests.e2e.commands import invoke
-from tests.e2e.running import ROUTER
+from tests.e2e.running import ROUTER, clean_environ
 from tests.e2e.service import ACCOUNT, OURS, ROOT, TOKEN, Service, parameters
 from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
@@ -57,9 +57,8 @@ def _flow(number: int, *languages: str) -> FlexFlow:
 
 def _preloaded(redis_url: str) -> dict[str, object]:
     environ = {"ROUTER_REDIS_URL": redis_url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROUTER_", "TWILIO_"))}
     done = subprocess.run(
-        [sys.executable, "-c", _PRELOAD], cwd=ROOT, env=clean | environ, check=True, capture_output=True
+        [sys.executable, "-c", _PRELOAD], cwd=ROOT, env=clean_environ(**environ), check=True, capture_output=True
     )
     found: dict[str, object] = json.loads(done.stdout)
     return found
@@ -274,7 +273,7 @@ def _goes_to(service: Service, number: int, query: str = "", **fields: str) -> s
 
 
 def _doctor(service: Service) -> str:
-    environ = os.environ | {"ROUTER_CONFIG": str(service.folder / "router.toml")}
+    environ = clean_environ(ROUTER_CONFIG=str(service.folder / "router.toml"))
     return subprocess.run(
         [ROUTER, "doctor", "--offline"], env=environ, capture_output=True, text=True, check=False
     ).stdout
