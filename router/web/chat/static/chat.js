@@ -73,9 +73,8 @@ export class Chat {
 
   /** Begin a chat, or resume the one that the router still has for this browser. */
   async begin(form, fresh = false) {
-    const { token, conversation_sid, messages, more, read, state } = await call("sessions", {
-      body: { ...this.start, client_id: this.client, form, language: this.language, new: fresh },
-    });
+    const body = { ...this.start, client_id: this.client, form, language: this.language, new: fresh };
+    const { token, conversation_sid, messages, more, read, state } = await call("sessions", { body });
     if (state === "closed" && !fresh) return this.begin(form, true);
     this.line.stop();
     if (fresh) this.reset();
@@ -84,7 +83,7 @@ export class Chat {
     Object.assign(this, { more, state, seen: Math.max(this.seen, read) });
     this.kept.set("seen", this.seen);
     this.line.start();
-    this.line.tell("session");
+    this.line.tell("session", this.session);
     this.ends.tell("began");
     this.resend();
   }
@@ -153,7 +152,8 @@ export class Chat {
       setTimeout(this.ends.changed, TYPING);
     } else if (event === "read") this.theirs = Math.max(this.theirs, data.index);
     else if (event === "seen") this.seen = Math.max(this.seen, data.index);
-    else if (event === "session" && this.kept.get("session")?.sid !== this.session?.sid) this.ends.restart();
+    // The session comes with the event: what another tab has just kept may not be seen in this one yet.
+    else if (event === "session" && data.sid !== this.session?.sid) this.ends.restart(this.hold(data));
     if (data?.state === "closed") this.close();
     this.ends.changed();
   }
