@@ -29,6 +29,9 @@ _READ: Final = 64 * 1024
 # How long the shorter way waits for the rest of a body, in seconds: clients that write head and body apart write the
 # body at once. gunicorn waits for slower ones.
 _REST_SECONDS: Final = 0.05
+# How much of a body that was not read is discarded after the answer, and for how long.
+_DISCARD_MOST: Final = 1024 * 1024
+_DISCARD_SECONDS: Final = 1.0
 # How often connections are looked for that wait too long for their next request, in seconds.
 _REAP_SECONDS: Final = 1.0
 
@@ -79,6 +82,20 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
             util.close(client)
         else:
             super().handle(listener, _Connection(client, given), addr)
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Serve one request as gunicorn does; where the connection ends with the answer, discard the rest of its body.
+
+        A connection that is closed while the client still sends is reset, and then the client may not see the answer.
+        """
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:
+            left = _DISCARD_MOST
+            with suppress(Exception), gevent.Timeout(_DISCARD_SECONDS, exception=False):  # type: ignore[arg-type]
+                while left > 0 and (data := req.body.read(8192)):
+                    left -= len(data)
+            raise
 
     def _serve(self, server: Any, client: Any, addr: Any) -> bytes | None:
         """Serve plain requests; return the bytes of what is not one, None when the connection has ended."""

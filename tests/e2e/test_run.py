@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -299,6 +300,30 @@ def test_a_gunicorn_that_is_killed_is_started_again(run: Run) -> None:
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: router.children().get("gunicorn", killed) != killed, what="there is another one")
     wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready again", within=20)
+
+
+_STOPPED_DURING_A_RESTART = """
+import os, signal, sys
+from router.cli.run.supervisor import Supervisor
+
+class Stopped(Supervisor):
+    starts = 0
+
+    def _start(self, command):
+        child = super()._start(command)
+        self.starts += 1
+        os.kill(*((child.pid, signal.SIGKILL) if self.starts == 1 else (os.getpid(), signal.SIGTERM)))
+        return child
+
+command = [sys.executable, "-c", "import time; time.sleep(600)"]
+sys.exit(Stopped(None, command, os.environ).run(lambda: None, lambda alive: None))
+"""
+
+
+def test_a_request_to_stop_during_a_restart_is_kept() -> None:
+    """The signal comes before the new gunicorn is known: it stops as well, and so does the command."""
+    ended = subprocess.run([sys.executable, "-c", _STOPPED_DURING_A_RESTART], check=False, timeout=30)
+    assert ended.returncode == 128 + signal.SIGTERM
 
 
 def test_with_a_redis_of_its_owner_it_starts_none(run: Run, valkey: ValkeyServer) -> None:

@@ -128,3 +128,14 @@ def test_a_client_that_goes_leaves_the_router_alone(world: World, connection: so
     sent = world.text(world.address())
     assert sent.status == 200
     wait_until(lambda: world.delivery(sent.sid)["status"] == "unrouted", what="it is kept")
+
+
+def test_who_sends_too_much_sees_the_answer(connection: socket.socket) -> None:
+    """A connection that ends with the answer takes what the client still sends: it is not reset."""
+    length = 1024 * 1024
+    connection.sendall(
+        b"POST /webhooks/sms HTTP/1.1\r\nHost: router\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % length
+    )
+    assert _answer(connection).startswith(b"HTTP/1.1 413 ")
+    connection.sendall(b"x" * length)
+    assert connection.recv(1) == b""

@@ -104,7 +104,7 @@ class Supervisor:
             code = os.waitstatus_to_exitcode(status)
             if self._tunnel is not None and pid == self._tunnel.pid:
                 self._tunnel.returncode = code
-                self._tunnel_ended(gunicorn, code)
+                self._tunnel_ended(code)
             elif self._valkey is not None and pid == self._valkey.pid:
                 self._valkey.returncode = code
                 deaths = 0 if time.monotonic() - self._valkey_since > _HEALTHY else deaths
@@ -116,16 +116,17 @@ class Supervisor:
                     break
                 click.echo(f"router: gunicorn ended ({_reason(code)}); starting it again", err=True)
                 self._gunicorn = gunicorn = self._start(self._command)
+                if self._stopping_since:  # the request to stop came during that start, and asked the one before
+                    self._ask(signal.SIGTERM)
         return gunicorn.returncode
 
-    def _tunnel_ended(self, gunicorn: subprocess.Popen[bytes], code: int) -> None:
+    def _tunnel_ended(self, code: int) -> None:
         """Stop gracefully. The tunnel ended by request, and the previous webhooks are restored, or it failed."""
         self._tunnel_code = code if code >= 0 else 128 - code
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             click.echo("router: the tunnel has ended; stopping", err=True)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(gunicorn.pid, signal.SIGTERM)
+        self._ask(signal.SIGTERM)
 
     def _restart_store(self, code: int, delay: float) -> None:
         """Start the store again, also while gunicorn stops: its workers still have to settle."""
@@ -163,9 +164,14 @@ class Supervisor:
             said = signal.SIGQUIT
         else:
             return
+        self._ask(said)
+
+    def _ask(self, number: int) -> None:
+        """Send gunicorn a signal, if it has not ended."""
+        assert self._gunicorn is not None  # noqa: S101 - it had started
         with contextlib.suppress(ProcessLookupError):
             # Not Popen.send_signal: that would reap the process behind os.wait's back.
-            os.kill(self._gunicorn.pid, said)
+            os.kill(self._gunicorn.pid, number)
 
 
 def _say(text: str) -> None:

@@ -148,8 +148,8 @@ function send(event) {
 
 async function download() {
   const href = URL.createObjectURL(await (await chat.ask("transcript.txt")).blob());
+  // The browser frees the text with the page.
   make("a", { href, download: "chat.txt" }).click();
-  setTimeout(URL.revokeObjectURL, 9999, href);
 }
 
 function shut() {
