@@ -29,6 +29,9 @@ define install_lock
 	done; } || { cat .venv/pip.log >&2; exit 1; }
 endef
 
+# Hundreds of processes start in a run of the tests: compiled modules are kept, also where the environment asks for none.
+test check: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: run test check lint format install docs lock bench clean
 
 run: $(INSTALLED)
