@@ -1,6 +1,5 @@
 """`router contacts`: who writes to us, in which language, and which flow each conversation stays with."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from router.cli.confirm import confirm, yes_option
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
 from router.cli.output import Facts, ago, flow_line, number, print_facts, print_json, watched
@@ -104,7 +104,7 @@ def close(here: Here, *, address: str, to: str | None, as_json: bool) -> None:
 
 @contacts.command()
 @click.argument("address", metavar=_CONTACT)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @json_option
 @with_here
 def erase(here: Here, *, address: str, yes: bool, as_json: bool) -> None:
@@ -119,7 +119,7 @@ def erase(here: Here, *, address: str, yes: bool, as_json: bool) -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     owner, store, identity = here.account.sid, here.store, _canonical(address)
     if not yes:
-        _confirm(identity)
+        confirm(f"Erase {identity} and what its messages said? It cannot be undone", refusal="nothing was erased")
     total = store.deliveries.counts(owner).kept
     erasure = erase_contact(identity, owner, store, watch=lambda found: watched("Reading messages", found, total))
     if as_json:
@@ -143,15 +143,6 @@ def erase(here: Here, *, address: str, yes: bool, as_json: bool) -> None:
             f"{erasure.waiting:,} messages are not done yet, and the contact stays until they are; see them with "
             f"`router deliveries list --from {identity}`, then erase again"
         )
-
-
-def _confirm(identity: str) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise RouterError(
-            "nothing was erased: it cannot be undone, so where there is no terminal to ask at it needs --yes"
-        )
-    if not click.confirm(f"Erase {identity} and what its messages said? It cannot be undone"):
-        raise RouterError("nothing was erased")
 
 
 def _change(here: Here, address: str, parameters: Mapping[str, str], *, as_json: bool) -> None:

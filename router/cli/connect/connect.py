@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from router.cli.confirm import confirm, dry_run_option
 from router.cli.connect.connector import Connector, Name
 from router.cli.connect.probe import probe
 from router.cli.connect.record import Holder, addresses_of
@@ -39,7 +40,7 @@ CONNECTED: Final = "Connected. Ctrl-C restores what was there before."
     metavar="MG…",
     help="A Messaging Service; may be given many times.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
+@dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask before taking over a number that leads to another router.")
 @click.option("--detach", is_flag=True, help="Return at once; the number stays connected until `router disconnect`.")
 @click.option("--no-check", is_flag=True, help="Do not send a signed request to the public address first.")
@@ -185,9 +186,5 @@ def agree(warnings: Sequence[str], *, yes: bool) -> None:
     """Ask whether to go on in spite of warnings; raise RouterError unless a person agrees."""
     for each in warnings:
         click.echo(f"! {each}", err=True)
-    if not warnings or yes:
-        return
-    if not sys.stdin.isatty():
-        raise RouterError("nothing was changed: no terminal to ask at; --yes takes the number over without asking")
-    if not click.confirm("Take it over?"):
-        raise RouterError("nothing was changed")
+    if warnings and not yes:
+        confirm("Take it over?")

@@ -1,6 +1,5 @@
 """The messages that a command changes: named by their SIDs, or chosen by what they have in common and counted first."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +8,10 @@ from typing import Any
 
 import click
 
+from router.cli.confirm import confirm, yes_option
 from router.cli.here import Here
 from router.cli.options import since_option
 from router.cli.output import number, watched
-from router.errors import RouterError
 from router.queries.control import Found, find
 from router.queries.deliveries import Wanted
 
@@ -68,13 +67,8 @@ class Choice:
         listed = ", ".join(f"{count:,} {state}" for state, count in states.most_common())
         if not silent:
             click.echo(f"{number(len(chosen), 'message')}: {listed}")
-        if self.yes:
-            return
-        if not silent and sys.stdin.isatty() and sys.stdout.isatty():
-            if not click.confirm(f"{what} {'it' if len(chosen) == 1 else 'them'}?"):
-                raise RouterError("nothing was changed")
-        elif grave:
-            raise RouterError(f"nothing was changed: to {what.lower()} them without being asked, say --yes")
+        if not self.yes:
+            confirm(f"{what} {'it' if len(chosen) == 1 else 'them'}?", always=grave, program=silent)
 
 
 def choice_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -85,7 +79,7 @@ def choice_options(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--from", "from_", default="", help="Only those of this customer.")
     @click.option("--to", default="", help="Only those to this address.")
     @click.option("--flow", default="", metavar="FO…", help="Only those of this Flex Flow; as FO3f2a9c1b, too.")
-    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @yes_option
     @wraps(function)
     def command(  # noqa: PLR0913 - one for each option
         *args: Any,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from router.cli.confirm import refuse_to_ask_a_program
 from router.cli.here import Here, likelihood, with_here
 from router.cli.options import Moment, json_option
 from router.cli.output import age, flow_line, number, print_json, print_table, short, watched
@@ -57,8 +58,7 @@ def recover(here: Here, *, since: int, to: str, dry_run: bool, yes: bool, as_jso
             param_hint="--since",
         )
     since = max(since, oldest + _MARGIN)
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("--json needs --yes or --dry-run: a program cannot be asked.")
+    refuse_to_ask_a_program(as_json=as_json, yes=yes, dry_run=dry_run)
     store = here.store
     found = [each for own in here.accounts for each in _find(settings, own, store, since, to)]
     found.sort(key=lambda missing: missing.inbound.created)

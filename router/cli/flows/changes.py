@@ -10,6 +10,7 @@ from typing import Any, Final, TextIO
 import click
 from rich.text import Text
 
+from router.cli.confirm import confirm, refuse_to_ask_a_program
 from router.cli.output import clean, console, integration_line, progress, styled, watched
 from router.cli.processes import added_languages, await_languages
 from router.errors import RouterError
@@ -139,8 +140,7 @@ class How:
 
     def check(self) -> None:
         """Refuse what cannot be: a program cannot be asked."""
-        if self.as_json and not (self.dry_run or self.yes):
-            raise click.UsageError("--json needs --yes or --dry-run: a program cannot be asked.")
+        refuse_to_ask_a_program(as_json=self.as_json, yes=self.yes, dry_run=self.dry_run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,23 +172,14 @@ def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, aga
         if not how.as_json:
             click.echo("Nothing was changed: this was a dry run.")
         return Outcome()
-    if not (how.yes or _agreed(changes)):
-        raise RouterError("nothing was changed")
+    if not how.yes:
+        confirm("Change them?", always=any(change.kind == "remove" for change in changes))
     _write(store, changes, by=by, again=again)
     tags = added_languages(changes)
     read, said = await_languages(store, changes[0].flow.account_sid, tags) if tags else (True, "")
     if not how.as_json:
         click.echo(f"Done. The next message is routed by it. {said}".rstrip())
     return Outcome(written=True, read=read)
-
-
-def _agreed(changes: Sequence[Change]) -> bool:
-    """Ask on a terminal; elsewhere only removing needs --yes."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        return click.confirm("Change them?")
-    if any(change.kind == "remove" for change in changes):
-        raise RouterError("nothing was changed: to remove flows without being asked, say --yes")
-    return True
 
 
 def _write(store: Store, changes: Sequence[Change], *, by: str, again: str) -> None:

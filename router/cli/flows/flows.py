@@ -8,6 +8,7 @@ from typing import Final, TextIO
 import click
 from rich.text import Text
 
+from router.cli.confirm import dry_run_option, yes_option
 from router.cli.flows.changes import How, carry_out, current_flows, described, print_changes, read_flow_file
 from router.cli.flows.diff import diff as diff_command
 from router.cli.flows.live import import_
@@ -128,8 +129,8 @@ def export(here: Here, *, secrets: bool) -> None:
 @flows.command()
 @click.argument("file", type=click.File(encoding="utf-8"))
 @click.option("--prune", is_flag=True, help="Also remove the flows that the file does not have.")
-@click.option("--dry-run", is_flag=True, help="Only show what would change.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@yes_option
 @json_option
 @with_here
 def apply(  # noqa: PLR0913 - one for each option

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from router.cli.confirm import dry_run_option, yes_option
 from router.cli.flows.changes import How, carry_out, current_flows, described, print_changes
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
@@ -76,8 +77,8 @@ class Comparison:
 
 
 @click.command("import")
-@click.option("--dry-run", is_flag=True, help="Only show what would change.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@yes_option
 @json_option
 @with_here
 def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:

@@ -1,12 +1,12 @@
 """`router flows pause`, `resume`, `enable`, `disable` and `remove`: one flow, or a few, at once."""
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
+from router.cli.confirm import confirm, yes_option
 from router.cli.flows.changes import named
 from router.cli.flows.warnings import described, print_warnings
 from router.cli.here import Here, with_here
@@ -52,7 +52,7 @@ SWITCHES: Final = tuple(_command(which) for which in flow_state.SWITCHES)
 
 @click.command()
 @click.argument("sids", metavar="FO…...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @json_option
 @with_here
 def remove(here: Here, *, sids: tuple[str, ...], yes: bool, as_json: bool) -> None:
@@ -65,24 +65,17 @@ def remove(here: Here, *, sids: tuple[str, ...], yes: bool, as_json: bool) -> No
     Messages that wait for a flow become unrouted, and can be replayed. On a terminal it asks; elsewhere it needs --yes.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if not yes:
-        _ask([here.flow(sid) for sid in sids], here, as_json=as_json)
+        flows = [here.flow(sid) for sid in sids]
+        for flow in flows if not as_json else ():
+            click.echo(f"- {clean(flow_line(flow))}\n  {flow_state.losing(flow, here.store)}.")
+        question = "Remove it?" if len(flows) == 1 else "Remove them?"
+        confirm(question, refusal="nothing was removed", program=as_json)
     _each(
         here,
         sids,
         lambda flow: flow_state.remove(flow, here.store, by="router flows remove"),
         as_json=as_json,
     )
-
-
-def _ask(flows: list[FlexFlow], here: Here, *, as_json: bool) -> None:
-    """Show what would be removed, and ask; raise RouterError if there is no terminal to ask at, or the answer is no."""
-    if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise RouterError("nothing was removed: to remove flows without being asked, say --yes")
-    for flow in flows:
-        click.echo(f"- {clean(flow_line(flow))}")
-        click.echo(f"  {flow_state.losing(flow, here.store)}.")
-    if not click.confirm("Remove it?" if len(flows) == 1 else "Remove them?"):
-        raise RouterError("nothing was removed")
 
 
 def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switched | None], *, as_json: bool) -> None:
