@@ -1,12 +1,19 @@
-"""Ctrl-C, TERM and HUP for commands that go on until then: no change, and no line that is written, is cut in two."""
+"""Commands that run until Ctrl-C, TERM or HUP: the signal is seen between two steps, never in the middle of one."""
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
+
+import click
+
+from router.errors import StoreUnavailable
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Between two looks at the store, in seconds: short for a person who watches, and some ten calls for the store.
+_PAUSE: Final = 0.5
+_Found = TypeVar("_Found")
 
 
 class Stop:
@@ -27,6 +34,23 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until a signal comes; return whether one came."""
         return self._asked.wait(seconds)
+
+    def looks(self, look: Callable[[], list[_Found]]) -> Iterator[list[_Found]]:
+        """Look again and again until a signal comes, with a pause after a look that found nothing.
+
+        While the store does not answer a look finds nothing; that is printed once.
+        """
+        found, away = list[_Found](), False
+        while True:
+            try:
+                found, away = look(), False
+            except StoreUnavailable as error:
+                if not away:
+                    click.echo(f"{error}; trying again until it does", err=True)
+                found, away = [], True
+            yield found
+            if self.wait(0 if found else _PAUSE):
+                return
 
     def __enter__(self) -> Self:
         self._before = handle(lambda *_: self._asked.set())

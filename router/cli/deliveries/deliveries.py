@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 from rich.text import Text
 
-from router.cli.deliveries.control import cancel, hold, hurry, release
+from router.cli.deliveries.control import CONTROLS
 from router.cli.deliveries.replay import replay
 from router.cli.deliveries.tail import tail
 from router.cli.deliveries.wanted import text_of, wanted_options
@@ -54,7 +54,7 @@ def deliveries() -> None:
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
-for command in (replay, hurry, hold, release, cancel, tail):
+for command in (replay, *CONTROLS, tail):
     deliveries.add_command(command)
 
 

@@ -13,15 +13,12 @@ from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import clean, console, print_line, short, word
 from router.cli.stop import Stop
-from router.errors import StoreUnavailable
 from router.queries.arrivals import Arrivals
 from router.queries.deliveries import STATES, Wanted, describe
 from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
 
-# Between two looks: short for a person who watches, and some ten calls for the store.
-_PAUSE: Final = 0.5
 # The newest messages, whose changes are watched; and new ones that one look shows, for the terminal is no store.
 WATCHED: Final = 500
 NEW_MOST: Final = 2000
@@ -50,19 +47,12 @@ def tail(here: Here, *, wanted: Wanted, lines: int, count: int | None, as_json: 
     with Stop() as stop:
         left = _print(watch.begin(wanted, lines), count, as_json=as_json)
         click.echo("Watching; Ctrl-C ends it.", err=True)
-        away, quiet = False, False
-        while not stop.wait(_PAUSE if quiet else 0) and (left is None or left > 0):
-            try:
-                changed = [each for each in watch.look() if wanted.takes(each)]
-                away = False
-            except StoreUnavailable as error:
-                if not away:
-                    click.echo(f"{error}; trying again until it does", err=True)
-                changed, away = [], True
+        for changed in stop.looks(lambda: [each for each in watch.look() if wanted.takes(each)]):
             left = _print(changed, left, as_json=as_json)
             if watch.skipped:
                 click.echo(f"(and {watch.skipped:,} more, which came too fast to be shown)", err=True)
-            quiet = not changed
+            if left == 0:
+                break
 
 
 class Watch:
@@ -129,17 +119,13 @@ def _marks(delivery: Delivery) -> tuple[object, ...]:
 
 def _print(deliveries: Iterable[Delivery], left: int | None, *, as_json: bool) -> int | None:
     """Print a line for each, at most `left`; return how many more may follow, None for any number."""
-    out = console()
-    for delivery in deliveries:
-        if left is not None:
-            if left == 0:
-                break
-            left -= 1
+    shown = list(islice(deliveries, left))
+    for delivery in shown:
         if as_json:
             print_line(describe(delivery))
         else:
-            out.print(_line(delivery), soft_wrap=True)
-    return left
+            console().print(_line(delivery), soft_wrap=True)
+    return None if left is None else left - len(shown)
 
 
 def _line(delivery: Delivery) -> Text:

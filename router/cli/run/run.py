@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
-from router.cli.banner import Start, banner
 from router.cli.connect.connect import names_of
 from router.cli.connect.connector import Connector
 from router.cli.options import with_sections
+from router.cli.run.banner import Start, banner
 from router.cli.run.demo import configuration, variables
 from router.cli.run.listen import check_address, free_tunnel_port, wait_until_up
 from router.cli.run.supervisor import Supervisor

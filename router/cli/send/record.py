@@ -14,7 +14,7 @@ from router.cli.output import number, watched
 from router.cli.send.redaction import KEPT, Redaction
 from router.cli.send.traffic import Recorded, Writer
 from router.cli.stop import Stop
-from router.errors import RouterError, StoreUnavailable
+from router.errors import RouterError
 from router.message.channel import WEBHOOKS
 from router.message.inbound import Message, Raw
 from router.queries.arrivals import Arrivals
@@ -22,8 +22,6 @@ from router.queries.deliveries import Wanted
 from router.settings import Account
 from router.store.deliveries import Delivery
 
-# Between two looks of --follow, in seconds.
-_PAUSE: Final = 0.5
 _MOST: Final = 1_000_000
 _USUAL: Final = 100_000
 
@@ -147,21 +145,14 @@ def _follow(
     arrivals: Arrivals, accounts: Iterable[Account], taken: _Selection, out: "_Out | Writer", count: int | None
 ) -> int:
     """Write what arrives until Ctrl-C, or until so many came; return how many."""
-    written, away = 0, False
+    written = 0
     with Stop() as stop:
         click.echo("Recording; Ctrl-C ends it.", err=True)
-        while count is None or written < count:
-            try:
-                new = _look(arrivals, accounts, taken, _MOST)
-                away = False
-            except StoreUnavailable as error:
-                if not away:
-                    click.echo(f"{error}; trying again until it does", err=True)
-                new, away = [], True
-            new = new if count is None else new[: count - written]
+        for found in stop.looks(lambda: _look(arrivals, accounts, taken, _MOST)):
+            new = found if count is None else found[: count - written]
             out.write(new)
             written += len(new)
-            if stop.wait(0 if new else _PAUSE):
+            if written == count:
                 break
     return written
 
