@@ -21,6 +21,8 @@ class IntegrationType:
             own code, or the router looks for what the first attempt left before it repeats it.
         redirects: its target has a URL that Twilio itself can call.
         takes_web: this version can deliver web chats to it.
+        separate: each of its targets has its own circuit breaker and its own share of the deliveries; else all flows
+            of the type have one target, which is Twilio.
     """
 
     name: str
@@ -30,11 +32,21 @@ class IntegrationType:
     repeats: bool = False
     redirects: bool = False
     takes_web: bool = False
+    separate: bool = False
 
 
 _TABLE: Final = (
     IntegrationType("studio", "flow_sid", ("Integration.FlowSid",), relays=True, redirects=True, takes_web=True),
-    IntegrationType("external", "url", ("Integration.Url",), relays=True, repeats=True, redirects=True, takes_web=True),
+    IntegrationType(
+        "external",
+        "url",
+        ("Integration.Url",),
+        relays=True,
+        repeats=True,
+        redirects=True,
+        takes_web=True,
+        separate=True,
+    ),
     IntegrationType(
         "task",
         "workflow_sid",
@@ -43,7 +55,9 @@ _TABLE: Final = (
         takes_web=True,
     ),
     IntegrationType("proxy", "proxy_service_sid", redirects=True),
-    IntegrationType("handler", "handler", ("Integration.Handler",), relays=True, repeats=True, takes_web=True),
+    IntegrationType(
+        "handler", "handler", ("Integration.Handler",), relays=True, repeats=True, takes_web=True, separate=True
+    ),
     IntegrationType("conversation", repeats=True, takes_web=True),
 )
 INTEGRATION_TYPES: Final = MappingProxyType({each.name: each for each in _TABLE})

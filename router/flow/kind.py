@@ -1,7 +1,10 @@
 """The kinds of values that a form parameter may have: how each is written, and what is allowed.
 
 `parse` takes the text of a parameter and returns its value; it raises ValueError with what is allowed. `expects` says
-the same to a reader of the documentation. No kind takes control characters, except where it says so.
+the same in the documentation, `schema` in the OpenAPI document. Control characters are refused unless a kind says
+otherwise.
+
+https://json-schema.org/draft/2020-12
 """
 
 import json
@@ -31,6 +34,10 @@ class Kind(Protocol):
     def expects(self) -> str:
         """What is allowed, for the documentation."""
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+
     def parse(self, text: str) -> Any:
         """Return the value that `text`, never empty, stands for; raise ValueError that says what is allowed."""
 
@@ -46,6 +53,11 @@ class Text:
     def expects(self) -> str:
         """What is allowed, for the documentation."""
         return f"text, at most {self.most} characters"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": self.most}
 
     def parse(self, text: str) -> str:
         """Return the text as it is."""
@@ -66,6 +78,11 @@ class SigningKeys:
     def expects(self) -> str:
         """What is allowed, for the documentation."""
         return f"a key of at most {self.most} characters, or two, comma separated"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": 2 * self.most + 1}
 
     def parse(self, text: str) -> str:
         """Return the keys, comma separated, in the order they were given."""
@@ -88,6 +105,11 @@ class Sid:
         """What is allowed, for the documentation."""
         return f"`{self.prefix}…`"
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "pattern": f"^{self.prefix}[0-9a-fA-F]{{32}}$"}
+
     def parse(self, text: str) -> str:
         """Return the SID as it is."""
         if not is_sid(text, self.prefix):
@@ -106,6 +128,11 @@ class Choice:
         """What is allowed, for the documentation."""
         return _words(self.values)
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "enum": list(self.values)}
+
     def parse(self, text: str) -> str:
         """Return the word."""
         if text not in self.values:
@@ -123,6 +150,11 @@ class Words:
     def expects(self) -> str:
         """What is allowed, for the documentation."""
         return f"some of {_words(self.values)}, separated by commas"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "array", "items": {"type": "string", "enum": list(self.values)}}
 
     def parse(self, text: str) -> tuple[str, ...]:
         """Return the words, in any letter case, as `values` has them."""
@@ -147,6 +179,11 @@ class Whole:
         """What is allowed, for the documentation."""
         return f"integer, {self.least} to {self.most}"
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
     def parse(self, text: str) -> int:
         """Return the integer."""
         if not _INTEGER.fullmatch(text) or not self.least <= int(text) <= self.most:
@@ -162,6 +199,11 @@ class Flag:
     def expects(self) -> str:
         """What is allowed, for the documentation."""
         return "`true` or `false`"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "boolean"}
 
     def parse(self, text: str) -> bool:
         """Return the truth value."""
@@ -181,6 +223,11 @@ class Url:
     def expects(self) -> str:
         """What is allowed, for the documentation."""
         return f"http or https URL, at most {self.most} characters"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "format": "uri", "maxLength": self.most}
 
     def parse(self, text: str) -> str:
         """Return the URL as it is."""
@@ -204,6 +251,11 @@ class Languages:
         """What is allowed, for the documentation."""
         return "BCP 47 language tags, separated by commas"
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "array", "items": {"type": "string"}}
+
     def parse(self, text: str) -> tuple[str, ...]:
         """Return the tags in their usual letter case (`pt-BR`, `zh-Hant-TW`), each once."""
         tags = tuple(dict.fromkeys(canonical_tag(tag) for tag in _split(text)))
@@ -223,6 +275,11 @@ class Rule:
         """What is allowed, for the documentation."""
         return f"CEL expression, at most {self.most} characters"
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": self.most}
+
     def parse(self, text: str) -> str:
         """Return the expression as it is."""
         try_expression(Text(self.most, lines=True).parse(text))
@@ -239,6 +296,11 @@ class JsonObject:
     def expects(self) -> str:
         """What is allowed, for the documentation."""
         return f"JSON object, at most {self.most} characters"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": self.most}
 
     def parse(self, text: str) -> str:
         """Return the text as it is."""
@@ -266,6 +328,11 @@ class Twiml:
     def expects(self) -> str:
         """What is allowed, for the documentation."""
         return f"TwiML, at most {self.most // 1024} KiB"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": self.most}
 
     def parse(self, text: str) -> str:
         """Return the TwiML as it is."""

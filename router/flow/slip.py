@@ -1,17 +1,18 @@
-"""Finds slips of the hand in valid flows: an address that no message can come to, a word in place of a language tag."""
+"""Finds typing errors in valid flows: an address that is no telephone number, a word in place of a language tag."""
 
 import re
 from typing import Final
 
 from router.flow.flex_flow import FlexFlow
 from router.language.tag import meant
+from router.message.channel import ALL
 from router.sid import is_sid
 
 # Letters that are taken for digits.
 _LOOK_ALIKE: Final = str.maketrans("OoIl|", "00111")
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}")  # E.164: 15 digits at most
 _SHORT_CODE: Final = re.compile(r"\d{3,8}")
-_PREFIXES: Final = {"sms": "", "whatsapp": "whatsapp:"}
+_PREFIXES: Final = {name: f"{each.prefix}:".lstrip(":") for name, each in ALL.items() if each.telephone}
 
 
 def address_slip(flow: FlexFlow) -> str:

@@ -148,6 +148,11 @@ class Origins:
 
     expects: str = f"origins as `https://shop.example` or `https://*.shop.example`, at most {_ORIGINS_MOST}, by commas"
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "array", "items": {"type": "string"}}
+
     def parse(self, text: str) -> tuple[str, ...]:
         """Return the origins in lower case, each once."""
         origins = tuple(dict.fromkeys(part.strip().lower().rstrip("/") for part in text.split(",") if part.strip()))
@@ -165,6 +170,11 @@ class FormFields:
 
     most: int = _JSON_MOST
     expects: str = f"JSON list of at most {FIELDS_MOST} fields: `name`, `type`, `label`, `required`, `options`, `max`"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": self.most}
 
     def parse(self, text: str) -> str:
         """Return the list as compact JSON, "" for an empty one."""
@@ -184,6 +194,11 @@ class Texts:
     most: int = _JSON_MOST
     expects: str = 'JSON object of texts by language, as `{"en": "Hello"}`'
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": self.most}
+
     def parse(self, text: str) -> str:
         """Return the object as compact JSON, "" for an empty one."""
         texts = read_texts(_read_json(text, self.most), "it")
@@ -196,6 +211,11 @@ class Tag:
 
     most: int = 64
     expects: str = "BCP 47 language tag"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its values, as JSON shows them."""
+        return {"type": "string", "maxLength": self.most}
 
     def parse(self, text: str) -> str:
         """Return the tag in its usual letter case."""

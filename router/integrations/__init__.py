@@ -7,7 +7,7 @@ an attempt ended; `router.delivery` decides what follows.
 from collections.abc import Mapping
 
 from router.flow.flex_flow import FlexFlow
-from router.integrations.base import Attempt, AttemptError, Failure, Sender
+from router.integrations.base import Attempt, AttemptError, Failure, HasUrl, Sender
 from router.integrations.conversation import Conversation
 from router.integrations.door import Door, make_door
 from router.integrations.external import External
@@ -50,7 +50,7 @@ class Integrations:
         """Return the URL of the flow's target, to which Twilio can be redirected; "" if the type has no URL."""
         sender = self._senders.get(flow.integration.type)
         try:
-            return sender.url(account, flow) if isinstance(sender, Proxy | Studio | External) else ""
+            return sender.url(account, flow) if isinstance(sender, HasUrl) else ""
         except AttemptError:
             return ""
 

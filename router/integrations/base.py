@@ -6,7 +6,7 @@ retries a message, or depends on lanes and leases.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
@@ -112,4 +112,13 @@ class Sender(Protocol):
             AttemptError: the message was not delivered, or the outcome is unknown.
 
         """
+        ...
+
+
+@runtime_checkable
+class HasUrl(Sender, Protocol):
+    """A sender whose target has a URL that Twilio itself can call: `redirects` in `router.flow.integration_type`."""
+
+    def url(self, account: Account, flow: FlexFlow) -> str:
+        """Return the URL; raise `AttemptError` when flow and account do not name a target."""
         ...

@@ -23,6 +23,7 @@ class Channel:
         customer: a made-up customer's address; numbers are of the kind that is reserved for fiction.
         ours: a made-up address of a business: Twilio's magic test number, its WhatsApp sandbox.
         webhook: Twilio calls a webhook for its messages; a website's chat comes through the visitor's API instead.
+        telephone: the addresses of businesses on it are telephone numbers.
     """
 
     name: str
@@ -32,12 +33,21 @@ class Channel:
     customer: str
     ours: str
     webhook: bool = True
+    telephone: bool = False
 
 
 _TABLE: Final = (
     Channel("web", "Web chat", "web", ("chat",), "web:ana", "web:shop", webhook=False),
-    Channel("sms", "SMS", "", ("sms",), "+14155550100", "+15005550006"),
-    Channel("whatsapp", "WhatsApp", "whatsapp", ("whatsapp",), "whatsapp:+14155550100", "whatsapp:+14155238886"),
+    Channel("sms", "SMS", "", ("sms",), "+14155550100", "+15005550006", telephone=True),
+    Channel(
+        "whatsapp",
+        "WhatsApp",
+        "whatsapp",
+        ("whatsapp",),
+        "whatsapp:+14155550100",
+        "whatsapp:+14155238886",
+        telephone=True,
+    ),
     Channel(
         "facebook",
         "Messenger",

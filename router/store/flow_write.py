@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import FlowConflict, InvalidFlow, RouterError
-from router.flow.flex_flow import FlexFlow, from_record, to_record
+from router.flow.flex_flow import FlexFlow
+from router.flow.record import from_record, to_record
 from router.match import compile_expression
 from router.store.changes import KEPT, describe
 from router.store.client import Word, script

@@ -14,12 +14,11 @@ from router.flow.flex_flow import (
     Integration,
     address_sid,
     from_parameters,
-    from_record,
     is_given,
-    to_record,
     to_resource,
     value_of,
 )
+from router.flow.record import from_record, to_record
 from router.flow.web_chat import WebChat
 from tests.core.flows import AC, BASE, FO, HANDLERS, INTEGRATIONS, VALUES, change, flow, forms
 

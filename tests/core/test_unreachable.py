@@ -2,7 +2,8 @@
 
 import pytest
 
-from router.flow.flex_flow import FlexFlow, from_record, to_record
+from router.flow.flex_flow import FlexFlow
+from router.flow.record import from_record, to_record
 from router.flow.unreachable import unreachable
 from tests.core.flows import flow
 

@@ -10,6 +10,7 @@ from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
 from router.flow.flex_flow import FlexFlow
+from router.flow.integration_type import INTEGRATION_TYPES
 from router.integrations import Integrations
 from router.message.inbound import FORM, Raw
 from router.settings import Settings
@@ -187,3 +188,10 @@ def test_proxies_of_the_environment(
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert senders.send(attempt(made, case.flow(target))).status == 200
+
+
+@pytest.mark.parametrize("kind", INTEGRATION_TYPES)
+def test_a_type_redirects_if_its_sender_has_a_url(senders: Integrations, made: Settings, kind: str) -> None:
+    """The table of the types says of which ones Twilio can be redirected to the target; the senders agree with it."""
+    given = flow(kind, flow_sid=STUDIO_SID, url="https://target.test/hook", proxy_service_sid=PROXY_SID)
+    assert bool(senders.url(made.accounts[0], given)) == INTEGRATION_TYPES[kind].redirects

@@ -6,6 +6,7 @@ from typing import Final
 
 from router.cli.connect.probe import probe
 from router.flow.flex_flow import FlexFlow
+from router.flow.integration_type import integration_type
 from router.integrations import AttemptError
 from router.integrations.door import Door, make_door
 from router.integrations.location import locate
@@ -133,11 +134,11 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
 
 
 def _problem(given: Settings, flow: FlexFlow, door: Door) -> str:
-    kind, what = flow.integration.type, flow.integration
+    kind = integration_type(flow.integration.type)
     try:
-        if kind == "external":
-            door.open(locate(what.url)).close()
-        elif kind in {"studio", "proxy"}:
+        if kind.target == "url":
+            door.open(locate(flow.integration.url)).close()
+        elif kind.redirects:
             door.open(locate(given.twilio_webhooks_url), trusted=True).close()
     except (AttemptError, ValueError) as error:
         return str(error)

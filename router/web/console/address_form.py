@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from router.errors import InvalidFlow
 from router.flow.file import REQUIRED
-from router.flow.flex_flow import FIELDS, Field, FlexFlow, from_parameters, is_given, to_record, value_of
+from router.flow.flex_flow import FIELDS, Field, FlexFlow, from_parameters, is_given, value_of
 from router.flow.kind import Choice, Flag
+from router.flow.record import to_record
 from router.message.channel import WEB
 from router.sid import new_sid
 from router.web.errors import flow_code

@@ -3,22 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from router.flow.kind import (
-    Choice,
-    Flag,
-    JsonObject,
-    Kind,
-    Languages,
-    Rule,
-    Sid,
-    SigningKeys,
-    Text,
-    Twiml,
-    Url,
-    Whole,
-    Words,
-)
-from router.flow.web_chat import FormFields, Origins, Tag, Texts
+from router.flow.kind import Kind
 
 Schema = dict[str, Any]
 
@@ -79,44 +64,5 @@ def page(key: str, item: str) -> Schema:
 
 
 def taken(kind: Kind) -> Schema:
-    """Return the schema of a value of this kind in a form."""
-    match kind:
-        case Words() | Languages() | Origins():
-            return TEXT | {"description": kind.expects}
-        case _:
-            return shown(kind)
-
-
-def shown(kind: Kind) -> Schema:
-    """Return the schema of a value of this kind in JSON."""
-    schema: Schema
-    match kind:
-        case Url(most=most):
-            schema = URL | {"maxLength": most}
-        case (
-            Text(most=most)
-            | Rule(most=most)
-            | Twiml(most=most)
-            | JsonObject(most=most)
-            | FormFields(most=most)
-            | Texts(most=most)
-            | Tag(most=most)
-        ):
-            schema = TEXT | {"maxLength": most}
-        case SigningKeys(most=most):
-            schema = TEXT | {"maxLength": 2 * most + 1}
-        case Sid(prefix=prefix):
-            schema = sid(prefix)
-        case Choice(values=values):
-            schema = one_of(values)
-        case Words(values=values):
-            schema = {"type": "array", "items": one_of(values)}
-        case Languages() | Origins():
-            schema = TEXTS
-        case Whole(least=least, most=most):
-            schema = {"type": "integer", "minimum": least, "maximum": most}
-        case Flag():
-            schema = FLAG
-        case _:
-            raise TypeError(f"no schema for {kind!r}")
-    return schema
+    """Return the schema of a value of this kind in a form, where a list is a text."""
+    return TEXT | {"description": kind.expects} if kind.schema["type"] == "array" else kind.schema

@@ -26,7 +26,6 @@ from router.web.openapi.kind import (
     one_of,
     or_null,
     page,
-    shown,
     sid,
     taken,
 )
@@ -50,7 +49,7 @@ def _flow(**more: Schema) -> Schema:
     nested: dict[str, dict[str, Schema]] = {"integration": {}, "web_chat": {}}
     for each in FIELDS:
         place, _, name = each.attribute.rpartition(".")
-        schema = _described(shown(each.kind), each)
+        schema = _described(each.kind.schema, each)
         if each.key == "integration_type":
             own[each.key] = schema
         elif place:
@@ -85,14 +84,14 @@ def _address_form(*, new: bool) -> Schema:
 
 
 def _address() -> Schema:
-    of = {name: shown(_FIELDS[wire].kind) for name, wire in NAMES.items()}
+    of = {name: _FIELDS[wire].kind.schema for name, wire in NAMES.items()}
     creation = {
         "enabled": FLAG,
-        "type": shown(CREATION),
+        "type": CREATION.schema,
         "conversation_service_sid": or_null(of["AutoCreation.ConversationServiceSid"]),
         "webhook_url": of["AutoCreation.WebhookUrl"],
         "webhook_method": one_of(value.upper() for value in METHOD.values),
-        "webhook_filters": {"type": "array", "items": shown(EVENTS)},
+        "webhook_filters": {"type": "array", "items": EVENTS.schema},
         "studio_flow_sid": of["AutoCreation.StudioFlowSid"],
         "studio_retry_count": of["AutoCreation.StudioRetryCount"],
     }
@@ -100,7 +99,7 @@ def _address() -> Schema:
         {
             "sid": sid("IG"),
             "account_sid": sid("AC"),
-            "type": shown(TYPE),
+            "type": TYPE.schema,
             "address": TEXT,
             "friendly_name": TEXT_OR_NULL,
             "address_country": TEXT_OR_NULL,
@@ -243,9 +242,9 @@ _CONTACT_FORM: Final[Schema] = {
         "Language": TEXT | _TAG,
         "Preference": TEXT | _TAG,
         "Alias": TEXT | {"description": "Addresses of the same person, separated by commas"},
-        "Address": shown(ADDRESS) | {"description": "The address of yours whose conversation is meant"},
+        "Address": ADDRESS.schema | {"description": "The address of yours whose conversation is meant"},
         "FlexFlowSid": sid("FO") | {"description": "Where the conversation with Address goes from now on"},
-        "Status": shown(CLOSED) | {"description": "Ends the conversation with Address, or all of them"},
+        "Status": CLOSED.schema | {"description": "Ends the conversation with Address, or all of them"},
     },
 }
 _FINDING: Final = exactly({"value": TEXT, "good": FLAG, "advice": TEXT}, optional=("advice",))
