@@ -1,10 +1,11 @@
 """What a chat has beside messages: reading, typing, its end, its history; and its streams, in a crowd and at a stop."""
 
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from router.chat.streams import STREAMS_MOST
 from tests.e2e.world import World
 from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
 from tests.web.visitor import Visitor, web_flow
 
 CONFIG = '[handlers]\necho = "router.demo:handle"\n'
@@ -124,13 +126,18 @@ def test_a_long_poll_waits_for_a_message(world: World, visitor: Visitor) -> None
 
 
 def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
-    """Beyond a quarter of a process's connections a browser polls; relays and other requests go on."""
+    """Beyond a quarter of a process's connections a browser polls; relays and other requests go on.
+
+    Streams and long polls whose browsers go away leave their room at once to those who come back.
+    """
     crowd = [Visitor(world, web_flow(world, response="accept"), process=1) for _ in range(STREAMS_MOST // 4 + 1)]
     for each in crowd:
         each.begin()
     with ExitStack() as stack:
         kinds = []
-        for number in range(STREAMS_MOST):
+        waiting = stack.enter_context(closing(polling(crowd[-1])))
+        wait_until(lambda: world.metric("router_chat_streams", process=1) == 1, what="the long poll waits")
+        for number in range(1, STREAMS_MOST):
             events = stack.enter_context(crowd[number // 4].stream())
             kinds.append(events.response.headers.get_content_type())
         assert set(kinds) == {"text/event-stream"}
@@ -138,6 +145,19 @@ def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
         assert full.headers.get_content_type() == "application/json"
         assert crowd[-1].say("still taken").status == 201
         assert world.metric("router_chat_streams", process=1) == STREAMS_MOST
+        waiting.close()
+        wait_until(
+            lambda: world.metric("router_chat_streams", process=1) == STREAMS_MOST - 1, what="the long poll is left"
+        )
+    wait_until(lambda: world.metric("router_chat_streams", process=1) == 0, what="the streams are left")
+
+
+def polling(visitor: Visitor) -> socket.socket:
+    """Begin a long poll, and do not wait for its answer."""
+    asked = f"GET /chat/events?wait=25 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {visitor.token}\r\n\r\n"
+    connection = socket.create_connection(("127.0.0.1", visitor.world.services[visitor.process].port))
+    connection.sendall(asked.encode())
+    return connection
 
 
 def test_a_stop_with_open_streams_is_quick(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:

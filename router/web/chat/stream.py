@@ -4,7 +4,7 @@ Subscribe, then read from the cursor, then wait: in any other order a message co
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import uniform
 from typing import Any, Final
@@ -18,6 +18,7 @@ from router.errors import StoreUnavailable
 from router.store import Store
 from router.store.chats import MESSAGES_MOST, Look
 from router.web.chat.guard import answer, private, refusal
+from router.web.chat.hang_up import watch
 from router.web.chat.view import message_of, messages_of, server_event
 
 # A proxy closes what is silent for longer: nginx after 60 s, others after 30 s.
@@ -39,19 +40,34 @@ def events(visitor: Visitor, streams: Streams, store: Store) -> Response:
     if "wait" in request.args:
         return _poll(visitor, name, streams, store)
     cursor = _cursor(request.headers.get("Last-Event-ID", "-1"))
-    stream = streams.open(name)
-    if stream is None:
+    opened = _open(streams, name)
+    if opened is None:
         return answer(_news(_look(visitor, store, cursor), cursor))
-    body = _Body(_stream(stream, visitor, store, cursor), lambda: streams.close(name, stream))
+    stream, close = opened
+    body = _Body(_stream(stream, visitor, store, cursor), close)
     response = Response(body, content_type="text/event-stream; charset=utf-8")
     response.headers["X-Accel-Buffering"] = "no"
     return private(response)
 
 
+def _open(streams: Streams, name: str) -> tuple[Stream, Callable[[], None]] | None:
+    """Open a stream that ends when the client hangs up, and return it with what closes it; None without room."""
+    stream = streams.open(name)
+    if stream is None:
+        return None
+    unwatch = watch(request.environ.get("gunicorn.socket"), stream.end)
+
+    def close() -> None:
+        unwatch()
+        streams.close(name, stream)
+
+    return stream, close
+
+
 class _Body:
     """The events of a stream; the server closes it, also where it was never begun."""
 
-    def __init__(self, chunks: Iterator[bytes], close: Any) -> None:
+    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
         self._chunks = chunks
         self._close = close
 
@@ -119,9 +135,10 @@ def _stream(stream: Stream, visitor: Visitor, store: Store, cursor: int) -> Iter
 def _poll(visitor: Visitor, name: str, streams: Streams, store: Store) -> Response:
     after = _cursor(request.args.get("after", "-1"))
     seconds = min(_cursor(request.args["wait"]), POLL_MOST)
-    stream = streams.open(name) if seconds > 0 else None
-    if stream is None:
+    opened = _open(streams, name) if seconds > 0 else None
+    if opened is None:
         return answer(_news(_look(visitor, store, after), after))
+    stream, close = opened
     try:
         end = time.monotonic() + seconds
         while True:
@@ -133,7 +150,7 @@ def _poll(visitor: Visitor, name: str, streams: Streams, store: Store) -> Respon
                 return answer(_news(look, after))
             stream.woken.wait(left)
     finally:
-        streams.close(name, stream)
+        close()
 
 
 def _look(visitor: Visitor, store: Store, after: int) -> Look:
