@@ -87,15 +87,19 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         """Serve one request as gunicorn does; where the connection ends with the answer, discard the rest of its body.
 
         A connection that is closed while the client still sends is reset, and then the client may not see the answer.
+        It also ends when the process has begun to stop during the request: gunicorn decides that before the request.
         """
         try:
             super().handle_request(listener_name, req, sock, addr)
+            ends = not self.alive
         except StopIteration:
+            ends = True
+        if ends:
             left = _DISCARD_MOST
             with suppress(Exception), gevent.Timeout(_DISCARD_SECONDS, exception=False):  # type: ignore[arg-type]
                 while left > 0 and (data := req.body.read(8192)):
                     left -= len(data)
-            raise
+            raise StopIteration
 
     def _serve(self, server: Any, client: Any, addr: Any) -> bytes | None:
         """Serve plain requests; return the bytes of what is not one, None when the connection has ended."""
