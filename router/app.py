@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from router import metrics
+from router.chat.ending import Ending
 from router.chat.streams import Streams
 from router.delivery.chat_mirror import ChatMirror
 from router.delivery.deliverer import AttemptReport, Deliverer
@@ -69,6 +70,7 @@ class Router:
         fault: Callable[[str], None],
         presence: Presence,
         streams: Streams,
+        ending: Ending,
         watch: SessionWatch,
         bulk: BulkReplayer,
         log: Any,
@@ -83,6 +85,7 @@ class Router:
         self.fault = fault
         self.presence = presence
         self.streams = streams
+        self.ending = ending
         self.watch = watch
         self.bulk = bulk
         self.log = log
@@ -104,6 +107,7 @@ class Router:
             self.store,
             stopping=lambda: self.deliverer.stopping,
             forgotten=self._forgotten,
+            untold=self.ending.tell,
             fault=lambda reason: self.log.error("fault", reason=reason),
         )
 
@@ -209,7 +213,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     watch = SessionWatch(store, settings, ProxySessions(integrations.rest), fault)
     presence = Presence(settings, store, detector.loaded)
     streams = Streams()
-    bulk = BulkReplayer(store, likelihood, settings.by_sid, gevent.sleep, fault)
+    ending = Ending(store, intake)
     app.extensions["router"] = Router(
         store,
         integrations,
@@ -221,8 +225,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         fault,
         presence,
         streams,
+        ending,
         watch,
-        bulk,
+        BulkReplayer(store, likelihood, settings.by_sid, gevent.sleep, fault),
         log,
     )
     front = with_front(app.wsgi_app, app, webhook)
@@ -240,10 +245,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         addresses.blueprint(settings, store),
         deliveries.blueprint(settings, store, likelihood),
         contacts.blueprint(settings, store),
-        *chat_blueprints(settings, store, intake, streams, webhook.check_store, log),
+        *chat_blueprints(settings, store, intake, ending, streams, webhook.check_store, log),
         health.blueprint(settings, store),
         openapi.blueprint(settings),
-        console_blueprint(settings, store, likelihood, deliverer.targets.open_of),
+        console_blueprint(settings, store, likelihood, deliverer.targets.open_of, ending),
     ):
         app.register_blueprint(each)
     app.register_error_handler(ApiError, error_response)

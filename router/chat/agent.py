@@ -1,4 +1,4 @@
-"""What an agent does to a web chat: answers in it, and ends it."""
+"""What an agent does in a web chat: writes into it."""
 
 from typing import Final, Literal
 
@@ -20,9 +20,3 @@ def answer(chat: Chat, body: str, author: str, store: Store, *, now: int) -> Ans
         return "long"
     index = store.chats.post(chat, ChatMessage(new_sid("IM"), author, body, now, "agent"))
     return _REFUSED.get(index, "sent")
-
-
-def end(chat: Chat, store: Store) -> bool:
-    """End a chat: its visitor is told, and begins another one with the next message. False where it had ended."""
-    values: dict[str, str | int | bool] = {"state": "closed", "closed_by": "agent"}
-    return chat.state != "closed" and store.chats.change(chat, values, event={"event": "state"}) != "closed"

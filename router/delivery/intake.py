@@ -41,7 +41,7 @@ class Arrival:
     `arrived` is in monotonic seconds. `lang` is the language that the webhook's URL named, "" for none. A `recovered`
     message was fetched from Twilio after its webhook had failed: it is queued even for a flow that redirects, and it
     is never answered. A web chat's message has what it adds to the chat (`appended`); it may be `pinned` to a flow, the
-    one whose test page it was written on.
+    one whose test page it was written on. The event of a chat's end is pinned to the flow that got the last message.
     """
 
     message: Message
@@ -96,9 +96,9 @@ class Intake:
         names = identities(message)
         entries = within_budget(arrival.arrived, lambda: self._entries.get(message.account_sid, names))
         circumstance = Circumstance(time.time(), NOBODY, arrival.lang, self._likelihood, self._yielder)
-        check = True
+        check, pinned_by = True, "by its test page" if arrival.appended else "because it got the last message"
         for left in reversed(range(ROUNDS)):
-            route = pinned(arrival.pinned, entries) or resolve(message, entries, circumstance)
+            route = pinned(arrival.pinned, entries, pinned_by) or resolve(message, entries, circumstance)
             taken = self._accept(arrival, token, route, check=check, final=not left)
             if taken.acceptance.kind != "stale":
                 break

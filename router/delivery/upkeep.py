@@ -20,6 +20,7 @@ def keep_up(
     *,
     stopping: Callable[[], bool],
     forgotten: Callable[[str], None],
+    untold: Callable[[str, str], None],
     fault: Callable[[str], None],
 ) -> None:
     """Do a round of upkeep whenever it is this process's turn.
@@ -28,11 +29,12 @@ def keep_up(
         store: the store.
         stopping: says whether the process is stopping; then the upkeep ends.
         forgotten: called with the SID of an account that was removed from the store.
+        untold: as in `store.upkeep.round`.
         fault: called with a description of each error.
     """
     while not stopping():
         try:
-            for account_sid in store.upkeep.round():
+            for account_sid in store.upkeep.round(untold):
                 if account_sid:
                     forgotten(account_sid)
                 if stopping():

@@ -354,5 +354,14 @@ FIELDS: Final = (
         ours=True,
         channels=(WEB,),
     ),
+    Field(
+        "WebChat.StateEvents",
+        "web_chat.state_events",
+        Flag(),
+        False,
+        "Whether a webhook or handler also gets `onConversationStateUpdated` when a chat is closed",
+        ours=True,
+        channels=(WEB,),
+    ),
 )
 REQUIRED: Final = tuple(each.wire for each in FIELDS if each.required)

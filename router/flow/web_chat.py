@@ -34,6 +34,7 @@ class WebChat:
     form: str = ""
     greeting: str = ""
     language: str = ""
+    state_events: bool = False
 
     @property
     def fields(self) -> tuple["FormField", ...]:

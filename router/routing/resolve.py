@@ -127,11 +127,14 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
     )
 
 
-def pinned(flow_sid: str, entries: Sequence[Entry]) -> Route | None:
-    """Return the route to a flow that the message is pinned to, whatever its conditions; None where it is disabled."""
+def pinned(flow_sid: str, entries: Sequence[Entry], why: str) -> Route | None:
+    """Return the route to a flow that the message is pinned to, whatever its conditions; None where it is disabled.
+
+    `why` is the reason, to be read after the flow's SID.
+    """
     found = (flow for entry in entries for flow in entry.flows if flow.sid == flow_sid and flow.enabled)
     flow = next(found, None) if flow_sid else None
-    return Route(flow, tuple(entries), (f"The chat is pinned to {flow.sid} by its test page",)) if flow else None
+    return Route(flow, tuple(entries), (f"The chat is pinned to {flow.sid} {why}",)) if flow else None
 
 
 def _unknown() -> bool:

@@ -89,7 +89,11 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """The record of a chat. Dates are in ms since 1970; texts that were not given are ""."""
+    """The record of a chat. Dates are in ms since 1970; texts that were not given are "".
+
+    `served` is the flow that got its last message. `untold` is the state before it was closed, until the integration
+    has been told (`router.chat.ending`).
+    """
 
     account_sid: str
     sid: str
@@ -117,6 +121,8 @@ class Chat:
     updated: int = 0
     epoch: str = "0"
     closed_by: str = ""
+    served: str = ""
+    untold: str = ""
     read_visitor: int = -1
     read_agent: int = -1
     read_visitor_at: int = 0

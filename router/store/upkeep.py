@@ -5,7 +5,7 @@ runs it, in steps of about a millisecond of the store's time, until nothing is l
 is full.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -19,6 +19,10 @@ PAGE: Final = 250
 # An account is removed when routers have run for so long without it. Time in which no router runs does not count, nor
 # does a wall clock: a step of the store's clock must not erase an account.
 ABSENT_SECONDS: Final = 30 * 86_400
+
+
+def _nothing(_account_sid: str, _sid: str) -> None:
+    """Do nothing."""
 
 
 class Upkeep:
@@ -40,9 +44,10 @@ class Upkeep:
         self._retention_ms = int(retention_seconds * 1000)
         self.absent_seconds = max(ABSENT_SECONDS, int(retention_seconds))
 
-    def round(self) -> Iterator[str]:
+    def round(self, untold: Callable[[str, str], None] = _nothing) -> Iterator[str]:
         """Mark this process's accounts as in use; if it is this process's turn, do all pending maintenance.
 
+        `untold` is called with the account and the SID of each closed chat whose integration was not told of the end.
         Yields after each step, so that the caller may run other work or stop: the SID of an account that was just
         removed, else "". Raises `StoreUnavailable`; a later round then does the rest.
         """
@@ -51,7 +56,7 @@ class Upkeep:
             if not turn:
                 return
             if seconds < self.absent_seconds:
-                for _ in chain(self.trim(sid), self.sweep_chats(sid)):
+                for _ in chain(self.trim(sid), self.sweep_chats(sid, untold)):
                     yield ""
             else:
                 for gone in self._forget(sid):
@@ -73,14 +78,19 @@ class Upkeep:
                 # More entries may have this score: the next page begins with the same score, but is another page.
                 start = f"({start}" if last.decode() == start and not dropped else last.decode()
 
-    def sweep_chats(self, account_sid: str) -> Iterator[int]:
-        """Close an account's idle web chats, and forget the expired ones; yield the number closed for each page."""
+    def sweep_chats(self, account_sid: str, untold: Callable[[str, str], None]) -> Iterator[int]:
+        """Close an account's idle web chats, and forget the expired ones; yield the number closed for each page.
+
+        `untold` is as in `round`.
+        """
         keys = AccountKeys(account_sid)
         start, looked = "-inf", PAGE
         while looked == PAGE:
-            looked, closed, dropped, last = self._client.script(
+            looked, closed, dropped, last, *sids = self._client.script(
                 "chat_sweep", [keys.chats], [start, PAGE, keys.own_chats, keys.chat_messages, self._retention_ms]
             )
+            for sid in sids:
+                untold(account_sid, sid.decode())
             yield closed
             start = f"({start}" if last.decode() == start and not dropped else last.decode()
         cursor = b"0"

@@ -62,6 +62,7 @@ VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "WebChat.Form": _TEXT.map(lambda text: json.dumps([{"name": "friendlyName", "label": {"es": text}}])),
     "WebChat.Greeting": _TEXT.map(lambda text: json.dumps({"pt-BR": text})),
     "WebChat.Language": st.sampled_from(["es", "pt-br"]),
+    "WebChat.StateEvents": _FLAG,
 }
 ADDRESSES = (
     ("sms", "+15551234567"),

@@ -74,6 +74,7 @@ TAKEN = [
     ),
     ("WebChat.Greeting", '{"pt-br": "Olá"}', '{"pt-BR":"Olá"}'),
     ("WebChat.Language", "ES-mx", "es-MX"),
+    ("WebChat.StateEvents", "true", True),
 ]
 REFUSED = [
     ("Integration.TaskAttributes", "[1]", "not an object"),
@@ -160,6 +161,7 @@ REFUSED = [
     ("WebChat.Greeting", '"Hello"', "an object of texts"),
     ("WebChat.Greeting", '{"english!": "Hello"}', "BCP 47"),
     ("WebChat.Language", "english!", "BCP 47"),
+    ("WebChat.StateEvents", "2", "neither"),
 ]
 
 

@@ -61,11 +61,13 @@ def state(store: Store, chat: Chat) -> tuple[str, str]:
     return found.state, found.closed_by
 
 
-def upkeep(store: Store, client: Client) -> None:
-    """Do a round of upkeep, as when the last one is long ago."""
+def upkeep(store: Store, client: Client) -> list[str]:
+    """Do a round of upkeep, as when the last one is long ago; return the chats whose integration was not told."""
+    untold: list[str] = []
     client.call("DEL", TURN)
-    for _ in store.upkeep.round():
+    for _ in store.upkeep.round(lambda _, sid: untold.append(sid)):
         pass
+    return untold
 
 
 def idle_since(client: Client, chat: Chat, milliseconds: int) -> None:
@@ -91,6 +93,25 @@ def test_the_janitor_closes_what_is_idle(store: Store, client: Client) -> None:
         ("closed", "visitor"),
     ]
     assert 0 < client.call("PTTL", KEYS.own_chats + watched.sid) <= 24 * HOUR
+
+
+def test_a_closed_chat_is_untold_until_it_is_told(store: Store, client: Client) -> None:
+    """Whoever closes a chat marks it in the same step, if an integration got messages of it; rounds find the mark."""
+    chats = [begun(store, number, idle=HOUR) for number in range(1, 4)]
+    idle, ended, unheard = chats
+    for chat in (idle, ended):
+        client.call("HSET", KEYS.own_chats + chat.sid, "served", chat.flow_sid)
+    for chat in chats:
+        idle_since(client, chat, 2 * HOUR)
+    for chat in (ended, unheard):
+        store.chats.change(chat, {"state": "closed", "closed_by": "visitor"}, active=False)
+    assert [sorted(upkeep(store, client)) for _ in range(2)] == [[idle.sid, ended.sid]] * 2
+    found = store.chats.get(ACCOUNT_SID, idle.sid)
+    assert found is not None
+    assert (found.state, found.untold) == ("closed", "active")
+    for chat in (idle, ended):
+        store.chats.change(chat, {"untold": ""}, active=False)
+    assert upkeep(store, client) == []
 
 
 def test_many_idle_chats_are_closed_in_one_round(store: Store, client: Client) -> None:

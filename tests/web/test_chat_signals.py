@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
+from twilio.request_validator import RequestValidator
 
 from router.chat.streams import STREAMS_MOST
+from router.flow.web_chat import WebChat
+from router.store.keys import TURN, AccountKeys
+from tests.e2e.service import ACCOUNT, TOKEN
 from tests.e2e.world import World
+from tests.integrations.target import Request, Target, answer, in_turn
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 from tests.web.visitor import Visitor, web_flow
@@ -93,6 +99,50 @@ def test_a_visitor_ends_the_chat(world: World, visitor: Visitor) -> None:
     assert visitor.began["conversation_sid"] != before
 
 
+def test_the_integration_is_told_of_the_end(world: World) -> None:
+    """A flow that asks for it gets a signed onConversationStateUpdated, after all messages, with retries, once."""
+    with Target({"/told": in_turn(answer(500), answer(200)), "/silent": answer(200)}) as target:
+        chat = WebChat(state_events=True)
+        told = Visitor(world, web_flow(world, target.url("/told"), web_chat=chat, response="accept"))
+        silent = Visitor(world, web_flow(world, target.url("/silent"), response="accept"))
+        for each in (told, silent):
+            each.begin()
+            each.say("Hello")
+            each.process = 1
+            for _ in range(2):
+                assert each.ask("POST", "/chat/end", {}).status == 200
+        last = wait_until(lambda: told_of(target, "/told")[2:], what="the message was retried, and the end told")[-1]
+        fields = dict(parse_qsl(last.body.decode()))
+        assert RequestValidator(TOKEN).validate(target.url("/told"), fields, last.header("X-Twilio-Signature") or "")
+        wanted = {
+            "EventType": "onConversationStateUpdated",
+            "ConversationSid": told.began["conversation_sid"],
+            "StateFrom": "active",
+            "StateTo": "closed",
+            "Reason": "API",
+            "From": f"web:{told.began['identity']}",
+        }
+        assert fields.items() >= wanted.items()
+        delivery = world.ends(fields["MessageSid"])
+        assert delivery["status"] == "delivered"
+        assert "because it got the last message" in " ".join(delivery["route"])
+    listed = world.rest("GET", f"/v1/Deliveries?From=web:{silent.began['identity']}").json["deliveries"]
+    assert [each["body"] for each in listed] == ["Hello"]
+
+
+def idle_since(world: World, visitor: Visitor, seconds: float) -> None:
+    """Let a chat's last activity be so long ago."""
+    keys, sid = AccountKeys(ACCOUNT), visitor.began["conversation_sid"]
+    at = int((time.time() - seconds) * 1000)
+    world.call("HSET", keys.own_chats + sid, "updated", at)
+    world.call("ZADD", keys.chats, at, sid)
+
+
+def told_of(target: Target, path: str) -> list[Request]:
+    """Return what arrived at a path."""
+    return [each for each in list(target.requests) if each.target == path]
+
+
 def test_the_transcript_is_a_file(visitor: Visitor) -> None:
     """Plain text to download, a line for each message."""
     reply = visitor.ask("GET", "/chat/transcript.txt")
@@ -161,20 +211,33 @@ def polling(visitor: Visitor) -> socket.socket:
 
 
 def test_a_stop_with_open_streams_is_quick(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """TERM ends the streams and their connections at once: none keeps the process until its keep-alive ends (5 s)."""
+    """TERM ends the streams and their connections at once: none keeps the process until its keep-alive ends (5 s).
+
+    The upkeep of a process that starts closes idle chats, and tells their integration.
+    """
     world = World(tmp_path, spare_valkey(), config=CONFIG)
     try:
-        visitors = [Visitor(world, web_flow(world)) for _ in range(5)]
+        flow = web_flow(world, janitor_enabled=True, web_chat=WebChat(state_events=True))
+        visitors = [Visitor(world, flow) for _ in range(5)]
         with ExitStack() as stack:
             streams = []
             for each in visitors:
                 each.begin()
                 streams.append(stack.enter_context(each.stream()))
+            visitors[0].say("Hello")
+            visitors[0].sees("Hello", "You wrote: Hello")
             began = time.monotonic()
             assert world.services[0].stop(signal.SIGTERM) == 0
             assert time.monotonic() - began < 4
-            for events in streams:
+            for events in streams[1:]:
                 with pytest.raises(EOFError):
                     events.next()
+        visitor = visitors[0]
+        idle_since(world, visitor, 48 * 3600)
+        world.call("DEL", TURN)
+        world.services[0].start()
+        wait_until(lambda: visitor.news()["state"] == "closed", what="the janitor has closed the chat")
+        listed = f"/v1/Deliveries?From=web:{visitor.began['identity']}"
+        wait_until(lambda: len(world.rest("GET", listed).json["deliveries"]) == 2, what="the handler is told")
     finally:
         world.close()

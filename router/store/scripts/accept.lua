@@ -145,6 +145,7 @@ elseif choice then
   local m = redis.call('HMGET', message, 'flow', 'language')
   flow, language, firm = m[1] or '', m[2] or '', choice.confident
 end
+if chat then redis.call('HSET', chat.hash, 'served', flow or redis.call('HGET', message, 'flow') or '') end
 if choice and (not choice.transient or choice.preference ~= '') then
   if choice.transient then
     redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the next message is decided by the preference

@@ -29,6 +29,12 @@ local function chat_keep(chat, list, chats, keep)
   end
 end
 
+-- Marks a chat that is being closed, whose state was `before`, if an integration got messages of it (`served`): it may
+-- want to be told.
+local function chat_untold(chat, before, served)
+  if served and served ~= '' and before ~= 'closed' then redis.call('HSET', chat, 'untold', before) end
+end
+
 -- Appends a message.
 local function chat_append(chat, list, chats, entry, keep)
   local length = redis.call('RPUSH', list, entry)

@@ -9,7 +9,7 @@
 --
 -- Returns changed | gone | closed (a closed chat is opened no more) | taken (the unique name)
 local chat = KEYS[1]
-local c = redis.call('HMGET', chat, 'state', 'unique_name')
+local c = redis.call('HMGET', chat, 'state', 'unique_name', 'served')
 if not c[1] then return 'gone' end
 local given = {}
 for n = 5, #ARGV, 2 do given[ARGV[n]] = ARGV[n + 1] end
@@ -25,6 +25,7 @@ end
 for n = 5, #ARGV, 2 do
   if ARGV[n + 1] == '' then redis.call('HDEL', chat, ARGV[n]) else redis.call('HSET', chat, ARGV[n], ARGV[n + 1]) end
 end
+if given.state == 'closed' then chat_untold(chat, c[1], c[3]) end
 if ARGV[3] == '1' then redis.call('HINCRBY', chat, 'epoch', 1) end
 if ARGV[4] == '1' then chat_keep(chat, KEYS[2], KEYS[3], tonumber(ARGV[1])) end
 local says_again = given.state and given.state == c[1]

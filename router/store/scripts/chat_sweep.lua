@@ -1,29 +1,34 @@
 #!lua flags=allow-oom
 -- The janitor: closes chats that were idle for too long, and drops those that have expired from the index.
+-- It also finds the chats whose integration was not told that they were closed.
 --include chat
 --
 -- KEYS 1 chats   zset
 -- ARGV 1 the score to begin at, '-inf' for the first page   2 page size   3 prefix of chats   4 prefix of their messages
 --      5 ms that a closed chat is kept
 --
--- Returns {looked at, closed, dropped, score of the last one}
+-- Returns {looked at, closed, dropped, score of the last one, SID of a chat that is untold…}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = redis.call('ZRANGE', KEYS[1], ARGV[1], now, 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')
-local closed, gone = 0, {}
+local closed, gone, untold = 0, {}, {}
 for i = 1, #found, 2 do
   local id, chat = found[i], ARGV[3] .. found[i]
-  local c = redis.call('HMGET', chat, 'state', 'idle', 'updated')
+  local c = redis.call('HMGET', chat, 'state', 'idle', 'updated', 'served', 'untold')
   local idle = tonumber(c[2] or 0)
   if not c[1] then
     gone[#gone + 1] = id
+  elseif c[5] then
+    untold[#untold + 1] = id
   elseif c[1] ~= 'closed' and idle > 0 and tonumber(c[3]) + idle < now then
     redis.call('HSET', chat, 'state', 'closed', 'closed_by', 'janitor')
+    chat_untold(chat, c[1], c[4])
     redis.call('PEXPIRE', chat, ARGV[5])
     redis.call('PEXPIRE', ARGV[4] .. id, ARGV[5])
     chat_tell(chat, '{"event":"state"}')
     closed = closed + 1
+    if c[4] then untold[#untold + 1] = id end
   end
 end
 if #gone > 0 then redis.call('ZREM', KEYS[1], unpack(gone)) end
-return {#found / 2, closed, #gone, found[#found] or ARGV[1]}
+return {#found / 2, closed, #gone, found[#found] or ARGV[1], unpack(untold)}

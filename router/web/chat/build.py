@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint
 
 from router.chat.address import Addresses
+from router.chat.ending import Ending
 from router.chat.limit import Limits
 from router.chat.sending import Sending
 from router.chat.streams import Streams
@@ -21,7 +22,13 @@ from router.web.conversations.finding import Finder
 
 
 def blueprints(  # noqa: PLR0913, PLR0917 - what it is made of
-    settings: Settings, store: Store, intake: Intake, streams: Streams, safe: Callable[[float], None], log: Any
+    settings: Settings,
+    store: Store,
+    intake: Intake,
+    ending: Ending,
+    streams: Streams,
+    safe: Callable[[float], None],
+    log: Any,
 ) -> tuple[Blueprint, ...]:
     """Make the routes of web chat.
 
@@ -29,6 +36,7 @@ def blueprints(  # noqa: PLR0913, PLR0917 - what it is made of
         settings: of the process.
         store: where chats are kept.
         intake: accepts visitors' messages.
+        ending: ends chats.
         streams: the open ones.
         safe: raises StoreUnavailable where the store would not keep a message that arrived at this monotonic time.
         log: the process's.
@@ -42,13 +50,14 @@ def blueprints(  # noqa: PLR0913, PLR0917 - what it is made of
         guard=Guard(Tokens(store.chats.keys), store),
         limits=Limits(store.chats),
         sending=sending,
+        ending=ending,
         streams=streams,
     )
     return (
         routes.blueprint(api, log),
         pages.blueprint(api),
-        web_chats.blueprint(finder),
-        conversations.blueprint(finder),
+        web_chats.blueprint(finder, ending),
+        conversations.blueprint(finder, ending),
         messages.blueprint(finder, sending),
         participants.blueprint(finder),
     )

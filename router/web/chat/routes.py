@@ -174,10 +174,7 @@ def _add_signals(visitor: Blueprint, api: VisitorApi) -> None:
 
     @visitor.post("/end")
     def end() -> Response:
-        found = chat()
-        if found.state != "closed":
-            closed = {"state": "closed", "closed_by": "visitor"}
-            api.store.chats.change(found, closed, event={"event": "state"})
+        api.ending.end(chat(), "visitor")
         return answer({"state": "closed"})
 
 

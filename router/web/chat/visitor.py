@@ -8,6 +8,7 @@ from typing import Any, Final
 from flask import request
 
 from router.chat.address import Addresses, WebAddress
+from router.chat.ending import Ending
 from router.chat.event import iso
 from router.chat.form import BadForm
 from router.chat.limit import BODY_MOST, Limits, network_of
@@ -51,6 +52,7 @@ class VisitorApi:
     guard: Guard
     limits: Limits
     sending: Sending
+    ending: Ending
     streams: Streams
 
     def address(self, given: Mapping[str, Any], *, account: str, flow: str) -> WebAddress:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from flask import Blueprint
 
+from router.chat.ending import Ending
 from router.routing.resolve import Likelihood
 from router.settings import Settings
 from router.store import Store
@@ -32,12 +33,14 @@ from router.web.console import (
 from router.web.console.desk import Desk
 
 
-def blueprint(settings: Settings, store: Store, likelihood: Likelihood, shut: Callable[[str], list[str]]) -> Blueprint:
+def blueprint(
+    settings: Settings, store: Store, likelihood: Likelihood, shut: Callable[[str], list[str]], ending: Ending
+) -> Blueprint:
     """Make the console; without ROUTER_ADMIN_PASSWORD it has no pages. `shut` is as in `Desk`."""
     console = Blueprint("console", __name__, url_prefix="/console")
     if settings.admin_password is None:
         return console
-    desk = Desk(settings, store, likelihood, shut)
+    desk = Desk(settings, store, likelihood, shut, ending)
     guard.register(console, desk)
     static.register(console)
     sign_in.register(console, desk)

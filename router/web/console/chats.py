@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
-from router.chat.agent import answer, end
+from router.chat.agent import answer
 from router.sid import is_sid
 from router.store.chats import Chat, Look
 from router.web.console.desk import Desk, now_ms, see, view
@@ -57,7 +57,7 @@ def register(console: Blueprint, desk: Desk) -> None:
 
     @console.post("/<account_sid>/chats/<sid>/end")
     def end_one(sid: str) -> Response:
-        if end(_find(desk, sid), store):
+        if desk.ending.end(_find(desk, sid), "agent"):
             store.changes.note(view().sid, view().who, "ended a chat", chat=sid)
         return see(f"chats/{sid}")
 

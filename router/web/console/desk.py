@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Response, g, redirect
 
+from router.chat.ending import Ending
 from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.store import Store
@@ -25,6 +26,7 @@ class Desk:
     store: Store
     likelihood: Likelihood
     shut: Callable[[str], list[str]]
+    ending: Ending
 
     def of(self, account: Account) -> Settings:
         """Return the settings as one account may see them: without the others."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
+from router.chat.ending import Ending
 from router.chat.resource import conversation, participant_conversation, participants, seconds
 from router.sid import new_sid
 from router.store.chats import Chat
@@ -30,7 +31,7 @@ def add_rule(blueprint: Blueprint, rule: str, method: str, view: Callable[..., R
         blueprint.add_url_rule(f"{prefix}{rule}", name, view, methods=[method], defaults=defaults)
 
 
-def blueprint(finder: Finder) -> Blueprint:
+def blueprint(finder: Finder, ending: Ending) -> Blueprint:
     """Make the routes of Conversations."""
     conversations = Blueprint("conversations", __name__)
 
@@ -48,6 +49,8 @@ def blueprint(finder: Finder) -> Blueprint:
     def update(service: str, name: str) -> Response:
         asked = finder.asked(service)
         changed = _change(finder, finder.chat(asked, name))
+        if changed.untold:
+            ending.ended(changed.account_sid, changed.sid)
         return json_response(conversation(changed, asked.base))
 
     def delete(service: str, name: str) -> Response:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from router.chat.address import WebAddress
+from router.chat.ending import Ending
 from router.chat.form import language_of
 from router.chat.limit import DATA_MOST
 from router.chat.resource import web_channel
@@ -37,7 +38,7 @@ _ONCE: Final = (
 _CUSTOMER: Final = "Customer"
 
 
-def blueprint(finder: Finder) -> Blueprint:
+def blueprint(finder: Finder, ending: Ending) -> Blueprint:
     """Make the routes of WebChats and WebChannels."""
     chats = Blueprint("web_chats", __name__)
 
@@ -59,11 +60,11 @@ def blueprint(finder: Finder) -> Blueprint:
         flow = _flow(finder, asked, form["FlexFlowSid"])
         return json_response(web_channel(_begin(finder, flow, form), base_url(request, finder.settings)), 201)
 
-    _add_channels(chats, finder)
+    _add_channels(chats, finder, ending)
     return chats
 
 
-def _add_channels(chats: Blueprint, finder: Finder) -> None:
+def _add_channels(chats: Blueprint, finder: Finder, ending: Ending) -> None:
     @chats.get("/v1/WebChannels")
     def page() -> Response:
         asked, wanted = finder.asked(""), read_page(request.args, most=1000, cut=True)
@@ -92,15 +93,12 @@ def _add_channels(chats: Blueprint, finder: Finder) -> None:
     def update(sid: str) -> Response:
         chat = finder.chat(finder.asked(""), sid)
         form = read_form(request, _ONCE)
-        values: dict[str, str | int] = {}
         if "PostEngagementData" in form:
-            values["post_engagement_data"] = _data(form, "PostEngagementData")
+            finder.store.chats.change(chat, {"post_engagement_data": _data(form, "PostEngagementData")})
         if status := form.get("ChatStatus", ""):
             if status != "inactive":
                 raise ApiError(400, 20001, f"ChatStatus: {status[:40]!r} is not inactive")
-            values |= {"state": "closed", "closed_by": "agent"}
-        event = {"event": "state"} if "state" in values else None
-        finder.store.chats.change(chat, values, event=event)
+            ending.end(chat, "agent")
         return json_response(web_channel(chat, base_url(request, finder.settings)))
 
     @chats.delete("/v1/WebChannels/<sid>")

@@ -1,0 +1,101 @@
+"""The end of a chat, and how the integration that got its messages is told of it.
+
+It gets Twilio's `onConversationStateUpdated` if its flow asks for it. The event is delivered like a message of the
+chat: in the chat's lane, after all its messages, with retries. The store marks a chat as `untold` in the step that
+closes it; the mark is removed when the event is accepted, or is not wanted. The upkeep finds the marks that a crash
+left behind.
+
+https://www.twilio.com/docs/conversations/conversations-webhooks#onconversationstateupdated
+"""
+
+import contextlib
+import time
+from hashlib import blake2b
+from typing import Final
+from urllib.parse import urlencode
+
+from router.chat.address import WebAddress
+from router.chat.event import iso
+from router.delivery.intake import Arrival, Intake
+from router.errors import StoreUnavailable
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import FORM, Message, Raw
+from router.store import Store
+from router.store.chats import Chat
+
+EVENT: Final = "onConversationStateUpdated"
+# Integrations that get the events of a chat. Those of other types have a Conversation at Twilio, or a task.
+_TYPES: Final = frozenset(("external", "handler"))
+
+
+class Ending:
+    """Ends chats, and tells their integrations."""
+
+    def __init__(self, store: Store, intake: Intake) -> None:
+        self._store = store
+        self._intake = intake
+
+    def end(self, chat: Chat, by: str) -> bool:
+        """End a chat as `visitor` or `agent`, and tell its integration; return False if it had ended before."""
+        if chat.state == "closed":
+            return False
+        values: dict[str, str | int | bool] = {"state": "closed", "closed_by": by}
+        ended = self._store.chats.change(chat, values, event={"event": "state"}) == "changed"
+        self.ended(chat.account_sid, chat.sid)
+        return ended
+
+    def ended(self, account_sid: str, sid: str) -> None:
+        """Tell the integration of a chat that was just ended; if the store does not answer, the upkeep does it."""
+        with contextlib.suppress(StoreUnavailable):
+            self.tell(account_sid, sid)
+
+    def tell(self, account_sid: str, sid: str) -> None:
+        """Tell the integration of a chat's end, if it does not know; a repeated call tells it once.
+
+        Raises StoreUnavailable.
+        """
+        chat = self._store.chats.get(account_sid, sid)
+        if chat is None or not chat.untold:
+            return
+        flow = self._store.routing.get(account_sid, chat.served)
+        if flow and _wants(flow, chat):
+            raw, message = closed(chat, time.time_ns() // 1_000_000)
+            self._intake.take(Arrival(message, raw, time.monotonic(), pinned=flow.sid))
+        self._store.chats.change(chat, {"untold": ""}, active=False)
+
+
+def _wants(flow: FlexFlow, chat: Chat) -> bool:
+    """Say whether a flow asks for the event; a flow that has moved to another address since gets nothing."""
+    asked = flow.web_chat.state_events or EVENT in flow.extra.get("webhook_filters", ())
+    return asked and flow.integration.type in _TYPES and flow.enabled and WebAddress(flow, ()).to == chat.address
+
+
+def closed(chat: Chat, now_ms: int) -> tuple[Raw, Message]:
+    """Return the request that says that a chat was closed, and the message in it.
+
+    `chat.untold` is the state before. The MessageSid is the event's own, always the same for a chat.
+    """
+    digits = blake2b(f"{chat.account_sid}\n{chat.sid}\nclosed".encode(), digest_size=16).hexdigest()
+    params = {
+        "EventType": EVENT,
+        "AccountSid": chat.account_sid,
+        "ChatServiceSid": chat.chat_service_sid,
+        "ConversationSid": chat.sid,
+        "ChannelSid": chat.sid,
+        "MessageSid": f"IM{digits}",
+        "StateFrom": chat.untold,
+        "StateTo": "closed",
+        "StateUpdated": iso(now_ms),
+        "Reason": "TIMER" if chat.closed_by == "janitor" else "API",
+        "FriendlyName": chat.friendly_name,
+        "UniqueName": chat.unique_name,
+        "Attributes": chat.attributes,
+        "ClientIdentity": chat.identity,
+        "From": f"web:{chat.identity}",
+        "To": chat.address,
+        "ProfileName": chat.customer_name,
+        "PreEngagementData": chat.pre_engagement_data,
+    }
+    given = {name: value for name, value in params.items() if value}
+    raw = Raw(method="POST", content_type=f"{FORM}; charset=UTF-8", body=urlencode(given).encode())
+    return raw, Message.parse(raw.fields())
