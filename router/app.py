@@ -26,6 +26,7 @@ from router.integrations.proxy_sessions import ProxySessions
 from router.language.detector import shared
 from router.log import make_log
 from router.message.twiml import TRACEBACK
+from router.metric_buffer import WRITE_SECONDS
 from router.process.presence import Presence
 from router.queries.bulk_replay import BulkReplayer
 from router.queries.outage import BEAT_SECONDS, Healer
@@ -96,6 +97,7 @@ class Router:
         gevent.spawn(self.sweeper.run)
         gevent.spawn(self._watch_store)
         gevent.spawn(self._heal_outages)
+        gevent.spawn(self._write_metrics)
         gevent.spawn(self.presence.run)
         gevent.spawn(self.bulk.run, self._stopping)
         gevent.spawn(self.streams.watch, self._stopping)
@@ -138,6 +140,11 @@ class Router:
                 self.fault(f"recovery: {type(error).__name__}: {error}")
             gevent.sleep(BEAT_SECONDS)
 
+    def _write_metrics(self) -> None:
+        while True:
+            metrics.write()
+            gevent.sleep(WRITE_SECONDS)
+
     def _forgotten(self, account_sid: str) -> None:
         reason = "no router had it in its settings for long: all that the store had of it is erased"
         self.log.warning("account", account_sid=account_sid, reason=reason)
@@ -151,6 +158,7 @@ class Router:
         self.replier.stop(max(LATE_SECONDS, end - time.monotonic()))
         self.integrations.close()
         self.store.close()
+        metrics.write()
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:

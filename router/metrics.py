@@ -1,5 +1,7 @@
 """What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time.
 
+A worker counts in its memory, and writes the files that the others read once a second (`write`).
+
 A metric is also in `ALL`, from which docs/operations.md is made. Figures that are read from the store at scrape time
 are in `router.web.figures`.
 """
@@ -10,14 +12,26 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, values
 
+from router.metric_buffer import Buffer
 from router.metric_files import NAME
 
+_buffer: Buffer | None = None
 # Under gunicorn a process's files are named after its number (metric_files.py), but those of a process forked from it.
 if _name := os.environ.pop(NAME, None):
     _pid = os.getpid()
-    values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
-        lambda: _name if os.getpid() == _pid else os.getpid()
+    _buffer = Buffer(
+        values.MultiProcessValue(  # type: ignore[no-untyped-call]
+            lambda: _name if os.getpid() == _pid else os.getpid()
+        )
     )
+    values.ValueClass = _buffer
+
+
+def write() -> None:
+    """Write the files of this process, if it has any."""
+    if _buffer is not None:
+        _buffer.write()
+
 
 # Around the deadlines that matter: 2.5 s for a 503, 10 s for a relayed answer, 15 s for Twilio, 22 s for an attempt.
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 22)
@@ -104,8 +118,18 @@ def match_failed(flow_sid: str) -> None:
 
 def attempted(integration_type: str, target: str, outcome: str, failure: str, seconds: float) -> None:
     """Count and time an attempt, by its target: a thousand of them, and then all others together."""
-    ATTEMPTS.labels(integration_type, _named(target, _targets), outcome, failure).inc()
-    ATTEMPTED.labels(integration_type).observe(seconds)
+    _attempts(integration_type, _named(target, _targets), outcome, failure).inc()
+    _attempted(integration_type).observe(seconds)
+
+
+@lru_cache(maxsize=4096)
+def _attempts(integration_type: str, target: str, outcome: str, failure: str) -> Counter:
+    return ATTEMPTS.labels(integration_type, target, outcome, failure)
+
+
+@lru_cache(maxsize=64)
+def _attempted(integration_type: str) -> Histogram:
+    return ATTEMPTED.labels(integration_type)
 
 
 def _named(name: str, known: set[str]) -> str:

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import REGISTRY
 
 from router.errors import StoreUnavailable
+from router.metrics import write as write_metrics
 from router.settings import Settings
 from router.store import Store
 from router.web.figures import StoreFigures
@@ -73,6 +74,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         return Response(json.dumps(body), 200 if good else 503, content_type="application/json")
 
     def make() -> bytes:
+        write_metrics()
         registry = CollectorRegistry()
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+
 from router.store.client import Client
 from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT, Service, parameters
@@ -65,6 +68,7 @@ def test_the_operators_folder_begins_empty(tmp_path: Path, spare_valkey: Callabl
             assert _taken(service, 1)
             assert len(list(metrics.glob("*.db"))) == 3
             service.stop()
+            assert _written(metrics) == 1, "a process that ends writes what it has counted"
             service.start()
     finally:
         service.close()
@@ -85,3 +89,10 @@ def _counted(service: Service) -> float:
     text = service.get("/metrics")[1].decode()
     lines = [line for line in text.splitlines() if line.startswith("router_webhooks_total{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def _written(folder: Path) -> float:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name == "router_webhooks_total")
