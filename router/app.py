@@ -159,12 +159,13 @@ class Router:
         self.integrations.close()
         self.store.close()
         metrics.write()
+        self.log.flush()
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """Make the application from the environment; raise `SettingsError` for settings that do not do."""
     settings = load(os.environ if environ is None else environ)
-    log = make_log(pid=os.getpid())
+    log = make_log(pid=os.getpid(), later=gevent.get_hub().loop.run_callback)
     store = connect(settings)
     integrations = build(settings, settings.handlers, memory=store.bindings)
 

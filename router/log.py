@@ -6,8 +6,11 @@ Addresses are masked before they come here: `router.message.masking.mask`.
 import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from select import PIPE_BUF
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -21,26 +24,102 @@ FIELDS: Final = frozenset({
     "timestamp", "to",
 })  # fmt: skip
 
+_encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
 
-def _line(_: object, level: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Make the line: one step, where structlog's own three take half as long again for each message."""
-    listed = {name: value for name, value in fields.items() if name in FIELDS and value is not None and value != ""}
+
+class Lines:
+    """JSON lines in a file.
+
+    Lines of the level `info`, two for each message that is delivered, wait for the end of the event loop's round and
+    are written together, so a process that is killed may lose those of its last round. Any other line is written at
+    once, after those that wait.
+
+    Args:
+        file: what is written to, as standard error.
+        pid: of this process.
+        later: calls a function at the end of the round; None if each line is written at once.
+    """
+
+    def __init__(self, file: TextIO, pid: int, later: Callable[[Callable[[], None]], object] | None = None) -> None:
+        self._file = file
+        self._pid = pid
+        self._later = later
+        self._waiting: list[str] = []
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Write a line soon."""
+        self._waiting.append(_json(_line("info", {"pid": self._pid, **fields, "event": event})))
+        if self._later is None:
+            self._write()
+        elif len(self._waiting) == 1:
+            self._later(self._write)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Write a line about what may need a person."""
+        self._at_once("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Write a line about what needs a person."""
+        self._at_once("error", event, fields)
+
+    def flush(self) -> None:
+        """Write what waits, and from now on each line at once: the event loop ends."""
+        self._later = None
+        self._write()
+
+    def _at_once(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self._waiting.append(_json(_line(level, {"pid": self._pid, **fields, "event": event})))
+        self._write()
+
+    def _write(self) -> None:
+        """Write what waits. What is written at once fits a pipe: another process's lines do not come in between."""
+        waiting, self._waiting = self._waiting, []
+        with suppress(OSError):  # a full disk, or nobody reads: that must not refuse a message
+            part = ""
+            for line in waiting:
+                if len(part) + len(line) > PIPE_BUF:
+                    self._file.write(part)
+                    part = ""
+                part += line
+            self._file.write(part)
+            self._file.flush()
+
+
+class _Terminal:
+    """Lines for people."""
+
+    def __init__(self, pid: int) -> None:
+        log = structlog.wrap_logger(
+            structlog.WriteLogger(sys.stderr),
+            processors=[lambda _, level, fields: _shown(_line(level, fields)), structlog.dev.ConsoleRenderer()],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        ).bind(pid=pid)
+        self.info, self.warning, self.error = log.info, log.warning, log.error
+
+    def flush(self) -> None:
+        """Each line is written at once."""
+
+
+def make_log(*, pid: int, later: Callable[[Callable[[], None]], object] | None = None) -> Any:
+    """Make the log of a process: JSON lines on standard error, or text for people when that is a terminal.
+
+    Args:
+        pid: of the process.
+        later: as `Lines` takes it.
+    """
+    return _Terminal(pid) if sys.stderr.isatty() else Lines(sys.stderr, pid, later)
+
+
+def _line(level: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the line, of the fields that are listed and not empty."""
+    listed = {name: value for name, value in fields.items() if value is not None and value != "" and name in FIELDS}
     return {"timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z", "level": level} | listed
 
 
-def _shown(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _json(line: dict[str, Any]) -> str:
+    return f"{_encode(line)}\n"
+
+
+def _shown(line: dict[str, Any]) -> dict[str, Any]:
     """Keep what strangers wrote from steering the terminal; JSON escapes it by itself."""
     return {name: printable(value) if isinstance(value, str) else value for name, value in line.items()}
-
-
-def make_log(*, pid: int) -> Any:
-    """Make the log of a process: JSON lines on standard error, or text for people when that is a terminal."""
-    terminal = sys.stderr.isatty()
-    encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
-    renders: list[Any] = [_shown, structlog.dev.ConsoleRenderer()] if terminal else [lambda _, __, line: encode(line)]
-    log = structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
-        processors=[_line, *renders],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-    return log.bind(pid=pid)

@@ -1,5 +1,7 @@
 """Counts are kept in memory, and written once a second."""
 
+from typing import Any
+
 from prometheus_client.values import MutexValue
 
 from router.metric_buffer import Buffer
@@ -7,11 +9,11 @@ from router.metric_buffer import Buffer
 _NAMED = ("counter", "made", "made_total", (), (), "What is counted.")
 
 
-def _made() -> tuple[Buffer, list[MutexValue]]:
+def _made() -> tuple[Buffer, list[Any]]:
     """Return a buffer, and what it writes to."""
-    written: list[MutexValue] = []
+    written: list[Any] = []
 
-    def make(*given: object, **named: object) -> MutexValue:
+    def make(*given: object, **named: object) -> Any:
         written.append(MutexValue(*given, **named))  # type: ignore[no-untyped-call]
         return written[-1]
 
