@@ -20,6 +20,7 @@ from router.delivery.chat_reply import append_reply
 from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
+from router.flow.succession import has_succeeded
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.message.channel import WEB
@@ -170,14 +171,13 @@ class Deliverer:
     def _deliver(self, lease: Lease, target: Target) -> Lease | None:
         """Send one head and settle it; return the lease of the next one."""
         started = time.monotonic()
-        left = lease.expires - LEASE_MARGIN - started
-        if left < LEAST_SECONDS or self.stopping:
-            self._settle(lease, Settlement("release"), hand_over=False)
+        left, flow = lease.expires - LEASE_MARGIN - started, lease.flow
+        try:
+            put_off = self._put_off(lease, left)
+        except StoreUnavailable:  # the lease ends, and the message is claimed again
             return None
-        flow = lease.flow
-        if flow is not None and flow.enabled and flow.undeliverable:
-            # Its record is of a version that could: it waits as in a paused flow, and is not given up.
-            self._settle(lease, Settlement("release", delay=HELD_SECONDS), hand_over=False)
+        if put_off is not None:
+            self._settle(lease, put_off, hand_over=False)
             return None
         answer: Answer | None = None
         reading = Reading()
@@ -230,6 +230,24 @@ class Deliverer:
         )
         return following
 
+    def _put_off(self, lease: Lease, left: float) -> Settlement | None:
+        """Return how a head is released that is not sent by this lease, which lasts `left` s more; None if it is."""
+        flow = lease.flow
+        if left < LEAST_SECONDS or self.stopping:
+            return Settlement("release")
+        if flow is not None and flow.enabled and flow.undeliverable:
+            # Its record is of a version that could: it waits as in a paused flow, and is not given up.
+            return Settlement("release", delay=HELD_SECONDS)
+        successor = self._successor(flow)
+        return _passed_on(lease, successor) if successor else None
+
+    def _successor(self, flow: FlexFlow | None) -> FlexFlow | None:
+        """Return the flow to which all contacts of a disabled flow were migrated, if there is one."""
+        if flow is None or flow.enabled or not flow.migrate_to:
+            return None
+        new = self._store.flows.get(flow.account_sid, flow.migrate_to)
+        return new if new and has_succeeded(new, flow) else None
+
     def _send(self, lease: Lease, flow: FlexFlow, seconds: float) -> Answer:
         account = self._settings.account(lease.account_sid)
         if account is None:
@@ -252,7 +270,7 @@ class Deliverer:
                 language=lease.language,
                 seconds=seconds,
                 lane=lease.lane,
-                age=lease.age,
+                age=lease.accepted_ago,
                 recovered=lease.answered,  # nothing may answer it, since it was accepted
             )
             return self._integrations.send(attempt)
@@ -273,7 +291,7 @@ class Deliverer:
     def _announce(self, lease: Lease) -> None:
         """Say that the message may begin a session of Proxy: its contact stays until a list of sessions says more."""
         try:
-            self._store.proxied.sending(lease.account_sid, lease.lane)
+            self._store.proxied.sending(lease.account_sid, lease.lane, lease.flow_sid)
         except StoreUnavailable as error:
             reason = "the store did not answer, so the message was not sent: its contact may be migrated"
             raise AttemptError(Failure.REFUSED, reason) from error
@@ -391,6 +409,13 @@ def _logged(settlement: Settlement, error: AttemptError | None) -> str:
     if error is None:
         return reason
     return error.logged + (reason.removeprefix(error.reason) if reason.startswith(error.reason) else "")
+
+
+def _passed_on(lease: Lease, successor: FlexFlow) -> Settlement:
+    """Let a message wait for the flow that has taken over from its own; it is still the head of its lane."""
+    reason = f"{lease.flow_sid} was disabled at the end of its migration: the message goes to {successor.sid}"
+    fields: dict[str, str | int] = {"flow": successor.sid, "failures": 0, "refusals": 0}
+    return Settlement("release", fields=fields, history=f"{lease.attempts} passed-on - 0.000 {reason}")
 
 
 def _unrouted(lease: Lease) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 from router.errors import RouterError
 from router.flow.file import address_of
 from router.flow.flex_flow import FlexFlow
+from router.flow.succession import STANDBY, has_succeeded
 from router.match.values import bucket
 from router.message.inbound import Message, Raw, conversation_id
 from router.routing.contact import contact_id, identities_of
@@ -16,8 +17,6 @@ from router.store.proxied import Progress
 Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]
 
 _DRAIN: Final = 100
-# What a flow says that takes no message by itself, but takes over contacts.
-STANDBY: Final = "false"
 # Shares that a shadow is told for.
 SHARES: Final = (1, 10, 25, 50, 100)
 # Messages that a shadow looks at, the newest ones.
@@ -88,7 +87,7 @@ def way(old: FlexFlow, store: Store) -> Way:
 def _phase(old: FlexFlow, new: FlexFlow | None) -> Phase:
     if new is None:
         return "none"
-    if not old.enabled and new.enabled and new.match != STANDBY:
+    if has_succeeded(new, old):
         return "all"
     if not old.migrate_percent:
         return "shadow"
@@ -115,20 +114,13 @@ def share(old: FlexFlow, percent: int, store: Store, *, by: str, now: int) -> Wa
 
 
 def everything(old: FlexFlow, store: Store, *, by: str, now: int, force: bool = False) -> Way:
-    """Let the new flow take all messages of the address, and disable the old one.
+    """Let the new flow take all messages of the address, also those that wait for the old one, which is disabled.
 
-    Raises RouterError, unless `force`, while messages wait for the old flow or contacts are, or may be, in a session.
+    Raises RouterError, unless `force`, before the drain, and while contacts are, or may be, in a session.
     """
     new, is_now = _begun(old, store), way(old, store)
-    if not force:
-        if is_now.phase != "drain":
-            raise RouterError(f"{old.sid} is not drained: say `router migrate drain {old.sid}` first, or --force")
-        if is_now.waiting:
-            raise RouterError(f"{is_now.waiting:,} conversations wait for {old.sid}; their messages would be unrouted")
-        live = is_now.progress.live
-        if old.integration.type == "proxy" and live != 0:
-            known = "it is not known who is" if live is None else f"{live:,} addresses are"
-            raise RouterError(f"{known} in a session of Proxy: they would be split. Wait, or say --force")
+    if not force and (reason := _not_yet(is_now)):
+        raise RouterError(reason)
     store.flows.write(
         [
             [
@@ -139,6 +131,26 @@ def everything(old: FlexFlow, store: Store, *, by: str, now: int, force: bool = 
         by=by,
     )
     return _again(old, store)
+
+
+def _not_yet(is_now: Way) -> str:
+    """Say why the old flow cannot be disabled yet; "" when it can."""
+    old, progress = is_now.old, is_now.progress
+    if is_now.phase != "drain":
+        return f"{old.sid} is not drained: let all contacts move first (`router migrate drain {old.sid}`)"
+    if old.integration.type != "proxy":
+        return ""
+    split = "A contact in a session would have one agent in Proxy and another one in a Conversation"
+    if progress.live is None:
+        return f"it is not known who is in a session of Proxy. {split}. Wait for a list of the sessions, or use --force"
+    if progress.live:
+        return f"{progress.live:,} addresses are in a session of Proxy. {split}. Wait until they end, or use --force"
+    if progress.settling:
+        return (
+            f"a message went to Proxy less than 5 minutes ago, and its session may not be listed yet. {split}. "
+            f"Wait {progress.settling} s, or use --force"
+        )
+    return ""
 
 
 def back(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:

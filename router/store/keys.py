@@ -47,7 +47,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     proxied:{b}:AC        | account | Contacts in a live session of Proxy, of `router.store.proxied`. After two minutes
     proxied_wanted:{b}    | bucket  | Accounts whose sessions of Proxy are listed. A field: after an hour without a
                           |         | message of a contact that may move
-    proxying:{b}:AC:<l>   | account | By lane: that a conversation was sent to Proxy a short time ago. After 300 s
+    proxying:{b}:AC:<l>   | account | By lane and by flow: that a message went to Proxy a short time ago. After 300 s
     proxy_turn:{0}        | router  | Which process lists the sessions of Proxy. After 60 s without it
     languages:{b}         | bucket  | Languages that flows name, for detection. The bucket's last account *; there are
                           |         | 18,252 codes at most, of two or three letters
@@ -174,7 +174,7 @@ class AccountKeys:
         self.migrations = f"migration:{tag}:{account_sid}:"  # + flow SID
         self.proxied = f"proxied:{tag}:{account_sid}"
         self.proxied_wanted = f"proxied_wanted:{tag}"
-        self.proxying = f"proxying:{tag}:{account_sid}:"  # + lane id
+        self.proxying = f"proxying:{tag}:{account_sid}:"  # + lane id, or flow SID
         self.alive = f"alive:{tag}"  # hash: AccountSid -> ms of the last heartbeat
         self.gaps = f"gaps:{tag}"  # hash, see outage.lua
         self.recovering = f"recovering:{tag}:{account_sid}"

@@ -16,9 +16,9 @@ class Lease:
     """The right to send the head of a lane, with all that sending needs.
 
     `expires` is in monotonic seconds of this process; `age` is how old the message was when the lease was granted,
-    in seconds, by the store's clock and without the time its flow was paused. `content` is the parsed request where
-    the process that accepted the message sends it; else `raw` is the packed one. `lost` is how often the process was
-    lost that had it, the worker or that of the handlers.
+    in seconds, by the store's clock and without the time its flow was paused; `accepted_ago` is with that time.
+    `content` is the parsed request where the process that accepted the message sends it; else `raw` is the packed one.
+    `lost` is how often the process was lost that had it, the worker or that of the handlers.
     """
 
     token: str
@@ -38,6 +38,7 @@ class Lease:
     language: str = ""
     content: tuple[Raw, Message] | None = None
     lost: int = 0
+    accepted_ago: float = 0.0
 
     @property
     def id(self) -> str:
@@ -149,7 +150,7 @@ def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
     token: str, expires: float, now: int, flow_sid: str, flow: FlexFlow | None, entry: list[Any]
 ) -> Lease:
     """Make a lease of what the scripts call an entry; `now` is the store's time in ms."""
-    id_, lane, raw, since, attempts, failures, refusals, round_, answered, language, lost = entry
+    id_, lane, raw, since, attempts, failures, refusals, round_, answered, language, lost, at = entry
     account_sid, _, message_sid = id_.decode().partition(":")
     return Lease(
         token=token,
@@ -168,6 +169,7 @@ def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
         answered=bool(answered),
         language=language.decode(),
         lost=lost,
+        accepted_ago=max(0.0, (now - at) / 1000),
     )
 
 

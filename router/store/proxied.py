@@ -22,7 +22,8 @@ class Progress:
 
     `moved`, `session` and `unknown` count decisions about contacts: moved, stayed in a session, stayed because sessions
     were unknown. `from_` and `to` count messages. `live` is how many contacts are in a session now, None when that is
-    unknown.
+    unknown. `settling` is in how many seconds a list has the sessions of all messages that were sent to Proxy, 0 when
+    it has.
     """
 
     moved: int
@@ -31,6 +32,7 @@ class Progress:
     from_: int
     to: int
     live: int | None
+    settling: int = 0
 
 
 class Proxied:
@@ -71,9 +73,10 @@ class Proxied:
             self._client.call("EXPIRE", fresh, int(seconds))
         self._client.call("RENAME", fresh, key)
 
-    def sending(self, account_sid: str, lane: str) -> None:
+    def sending(self, account_sid: str, lane: str, flow_sid: str) -> None:
         """Say that a message that has waited is about to be sent to Proxy, which may begin a session."""
-        self._client.call("SET", AccountKeys(account_sid).proxying + lane, 1, "EX", SENDING_SECONDS)
+        key = AccountKeys(account_sid).proxying
+        self._client.calls([("SET", key + each, 1, "EX", SENDING_SECONDS) for each in (lane, flow_sid)])
 
     def may_move(self, account_sid: str, contact_ids: Collection[str], lane: str) -> bool:
         """Say what accept.lua would find: no session, no message on its way, and a list that is up to date."""
@@ -89,8 +92,9 @@ class Proxied:
         names = ("moved", "session", "unknown", "from", "to")
         counts = self._client.call("HMGET", keys.migrations + flow_sid, *names)
         size = int(self._client.call("SCARD", keys.proxied))
+        settling = max(0, int(self._client.call("TTL", keys.proxying + flow_sid)))
         moved, session, unknown, from_, to = (int(each or 0) for each in counts)
-        return Progress(moved, session, unknown, from_, to, size - 1 if size else None)
+        return Progress(moved, session, unknown, from_, to, size - 1 if size else None, settling)
 
     def forget(self, account_sid: str, flow_sid: str) -> None:
         """Begin to count anew."""

@@ -4,6 +4,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,24 @@ def test_a_flow_that_is_gone_leaves_its_messages_unrouted(world: World, target: 
         assert delivery["status"] == "unrouted"
         assert how in delivery["error"]
     assert target.requests == []
+
+
+def test_what_waits_at_the_end_of_a_migration_goes_to_the_new_flow(world: World, target: Target) -> None:
+    """A message in retry, and the one behind it, follow the flow that took over: in order, once, none unrouted."""
+    target.script |= {"/old": answer(503), "/new": answer()}
+    old = flow_to(world, target.url("/old"))
+    new = flow_to(world, target.url("/new"), contact_identity=old.contact_identity, match="false")
+    old = world.change(old, migrate_to=new.sid)
+    theirs = world.address()
+    first = world.text(old, theirs).sid
+    wait_until(lambda: first in arrived(target, "/old"), what="the message was refused once")
+    second = world.text(old, theirs).sid
+    with world.flows() as flows:
+        flows.put_all([(replace(old, enabled=False), old), (replace(new, match=""), new)])
+    deliveries = [world.ends(sid) for sid in (first, second)]
+    assert [(each["status"], each["flex_flow_sid"]) for each in deliveries] == [("delivered", new.sid)] * 2
+    assert arrived(target, "/new") == [first, second]
+    assert f"the message goes to {new.sid}" in str(deliveries[0]["history"])
 
 
 def test_a_queued_message_goes_to_its_flow_as_it_is_now(world: World, target: Target) -> None:

@@ -102,7 +102,7 @@ def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, wh
         identities = (PHONE, "whatsapp:ES.1")
         desk.store.proxied.put(ACCOUNT, [contact_id("whatsapp:ES.1")], seconds=60)
     elif why == "sending":
-        desk.store.proxied.sending(ACCOUNT, LANE)
+        desk.store.proxied.sending(ACCOUNT, LANE, FROM)
     elif why == "waiting":
         desk.accept(FROM, replace(MOVING, migration=replace(MOVE, share=False)), lease=False)
         if choice is MOVING:  # it was accepted before the migration began, when no contact was kept
@@ -121,7 +121,7 @@ def test_what_goes_to_proxy_is_remembered_for_long_enough(desk: Desk) -> None:
     accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
     key = f"proxying:{{{ACCOUNT[-1]}}}:{ACCOUNT}:{LANE}"
     first = desk.store.flows._client.call("TTL", key)
-    desk.store.proxied.sending(ACCOUNT, LANE)
+    desk.store.proxied.sending(ACCOUNT, LANE, FROM)
     assert SENDING_SECONDS - 2 <= first <= desk.store.flows._client.call("TTL", key) == SENDING_SECONDS
 
 

@@ -121,7 +121,7 @@ local function entry(id, lane_id, resumed)
   local f = redis.call('HMGET', messages .. id, 'raw', 'at', 'held', 'attempts', 'failures', 'refusals', 'round',
     'answered', 'language', 'lost')
   return {id, lane_id, f[1] or '', since(f[2], f[3], resumed), tonumber(f[4] or 0), tonumber(f[5] or 0),
-    tonumber(f[6] or 0), tonumber(f[7] or 0), f[8] or '', f[9] or '', tonumber(f[10] or 0)}
+    tonumber(f[6] or 0), tonumber(f[7] or 0), f[8] or '', f[9] or '', tonumber(f[10] or 0), tonumber(f[2] or 0)}
 end
 
 -- Leases a head that is in no set.

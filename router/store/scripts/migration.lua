@@ -3,6 +3,7 @@
 --   proxied:{b}:<AC>           set    ids of the contacts in a live session, and 'complete'; gone when it is out of date
 --   proxied_wanted:{b}         hash   "<AC> <KS>" -> ms when it was asked for: whose sessions are to be listed
 --   proxying:{b}:<AC>:<lane>   string that the conversation was sent to Proxy so shortly that the list may not say so
+--   proxying:{b}:<AC>:<from>   string the same of any conversation of the flow
 --   migration:{b}:<AC>:<from>  hash   counts: moved, session, unknown contacts; from, to: messages
 local DAY = 86400000
 local PROXYING = 300 -- s; router.store.proxied.SENDING_SECONDS
@@ -20,7 +21,10 @@ end
 
 -- Says that a message goes to Proxy, which may begin a session; a list of sessions has it some time later.
 local function goes_to_proxy(m, account, lane_id)
-  if m.proxy then redis.call('SET', 'proxying:' .. tag .. ':' .. account .. ':' .. lane_id, 1, 'EX', PROXYING) end
+  if not m.proxy then return end
+  for _, id in ipairs({lane_id, m.from}) do
+    redis.call('SET', 'proxying:' .. tag .. ':' .. account .. ':' .. id, 1, 'EX', PROXYING)
+  end
 end
 
 -- Why a contact has to stay: a message of it is on its way, or it is in a session, or that is unknown. '' when it may move.
