@@ -1,18 +1,35 @@
 """`router migrate`: from Flex Proxy, or any flow, to another one, contact by contact and without a gap."""
 
+import sys
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Final
 
 import click
 
+from router.cli.doctor.doctor import print_checks
+from router.cli.doctor.migration import checks
 from router.cli.here import Here, with_here
 from router.cli.options import Group, Moment, json_option
 from router.cli.output import Facts, flow_line, print_facts, print_json
 from router.errors import RouterError
 from router.queries import migration
-from router.queries.migration import NEXT, Way
+from router.queries.migration import BACK, NEXT, Phase, Way
 
 _BY: Final = "router migrate"
+# The commands that may follow, with what they do.
+_FOLLOWING: Final[Mapping[Phase, Sequence[tuple[str, str]]]] = {
+    "none": (("start {} --to FO…", "names the flow that takes over; no contact moves"),),
+    "shadow": (
+        ("check {}", "says whether everything is in place"),
+        ("shadow {}", "says how many contacts would move at which share"),
+        ("share {} 10", "lets 10 % of the new contacts move"),
+    ),
+    "share": (("share {} N", "changes the share"), ("drain {}", "lets all others move, too")),
+    "drain": (("all {}", "ends it, once no contact is in a session of Proxy"),),
+    "all": (),
+}
 _flow = click.argument("sid", metavar="FO…")
 
 
@@ -21,6 +38,7 @@ def migrate() -> None:
     """Move the contacts of a flow to another one, as from Proxy to Conversations, step by step and back.
 
     \b
+      router migrate check FO3f2a9c1b --to FO9c1b07e4     whether everything is in place; nothing is changed
       router migrate start FO3f2a9c1b --to FO9c1b07e4     name the flow that takes over; no contact moves
       router migrate shadow FO3f2a9c1b --since 7d         how many contacts would move, at which share
       router migrate share FO3f2a9c1b 10                  10 % of the new contacts move
@@ -40,6 +58,32 @@ def migrate() -> None:
 def status(here: Here, *, sid: str, as_json: bool) -> None:
     """Say how far a migration is, with counts, and what happens next."""
     _print(migration.way(here.flow(sid), here.store), as_json=as_json)
+
+
+@migrate.command()
+@_flow
+@click.option("--to", metavar="FO…", help="The flow that is to take over, before `start` has named it.")
+@json_option
+@with_here
+def check(here: Here, *, sid: str, to: str | None, as_json: bool) -> None:
+    """Say whether everything is in place: flows, webhook, Studio's trigger, Messaging Service, opt-outs, sessions.
+
+    Nothing is changed. The exit status is 1 when something has to be repaired first.
+    """
+    old = here.flow(sid)
+    new = here.flow(to or old.migrate_to) if to or old.migrate_to else None
+    if new is None:
+        raise RouterError(f"{old.sid} names no other flow in MigrateTo: say which one is to take over with --to FO…")
+    account = here.settings.account(old.account_sid)
+    if account is None:
+        raise RouterError(f"account {old.account_sid} is not in the settings")
+    found = list(checks(here.settings, account, (old, new), here.store))
+    good = all(each.state != "bad" for each in found)
+    if as_json:
+        print_json({"good": good, "checks": [asdict(each) for each in found]})
+    else:
+        print_checks(found)
+    sys.exit(0 if good else 1)
 
 
 @migrate.command()
@@ -126,6 +170,17 @@ def back(here: Here, *, sid: str, as_json: bool) -> None:
     _print(migration.back(flow, here.store, by=_BY, now=_now()), as_json=as_json)
 
 
+def _commands(way: Way) -> list[str]:
+    """Write what may be typed next, a line for each command."""
+    commands = [*_FOLLOWING[way.phase], *([] if way.phase == "none" else [("back {}", _clause(BACK[way.phase]))])]
+    return [f"router migrate {command.format(way.old.sid)}: {what}" for command, what in commands]
+
+
+def _clause(sentence: str) -> str:
+    first, mark, rest = sentence.partition(" ")
+    return (first if first == "MigrateTo" else first.lower()) + mark + rest
+
+
 def _now() -> int:
     return int(time.time())
 
@@ -146,5 +201,6 @@ def _print(way: Way, *, as_json: bool) -> None:
         ("Waiting", f"{way.waiting:,} conversations for the old flow"),
         *([("In sessions now", live)] if way.old.integration.type == "proxy" and way.new else []),
         ("Next", NEXT[way.phase]),
+        ("Commands", _commands(way)),
     ]  # fmt: skip
     print_facts(facts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
 from router.errors import RouterError
@@ -19,20 +20,29 @@ Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]
 _DRAIN: Final = 100
 # Shares that a shadow is told for.
 SHARES: Final = (1, 10, 25, 50, 100)
-# Messages that a shadow looks at, the newest ones.
+# Messages of the account that a shadow looks at, the newest ones.
 SHADOW_MOST: Final = 100_000
+# What happens to the next messages.
 NEXT: Final[Mapping[Phase, str]] = {
-    "none": "`router migrate start` names the flow that takes over; no contact moves by that",
-    "shadow": "No contact moves. `router migrate share` moves a share of the new contacts; `back` takes MigrateTo out",
+    "none": "Nothing moves: the flow names no other one in MigrateTo",
+    "shadow": "No contact moves. The sessions of Proxy are listed, so that it is known who may move",
     "share": (
-        "New and idle contacts among the share move with their next message, others stay. `router migrate share` "
-        "changes the share, `drain` moves the others too, `back` stops that: contacts that moved finish there"
+        "New contacts among the share, and those that have been idle, move with their next message. All others stay "
+        "with the old flow"
     ),
-    "drain": (
-        "Every contact moves with its next message, unless it is in a session of Proxy. `router migrate all` ends it, "
-        "`back` stops that: contacts that moved finish there"
+    "drain": "Every contact moves with its next message, unless it is, or may be, in a session of Proxy",
+    "all": (
+        "The old flow is disabled and kept. The new flow takes every message of the address, also those that waited "
+        "for the old one"
     ),
-    "all": "The old flow is disabled and kept. `router migrate back` enables it again, and drains",
+}
+# What one step back means.
+BACK: Final[Mapping[Phase, str]] = {
+    "none": "There is no step to go back",
+    "shadow": "MigrateTo is taken out of the old flow",
+    "share": "No further contact moves. Contacts that moved finish with the new flow",
+    "drain": "No further contact moves. Contacts that moved finish with the new flow",
+    "all": "The old flow is enabled again, and contacts move as in the drain",
 }
 
 
@@ -67,6 +77,16 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Overview:
+    """The migrations of an account, and those that could begin: an old flow, and one that waits to take over."""
+
+    ways: Sequence[Way]
+    ready: Sequence[tuple[FlexFlow, FlexFlow]]
+    more: bool
+    """Whether the account has more flows than were looked at."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shadow:
     """Where the contacts of past messages would go: how many there are, how many by share, and in sessions now."""
 
@@ -84,6 +104,21 @@ def way(old: FlexFlow, store: Store) -> Way:
     return Way(old, new, _phase(old, new), progress, waiting)
 
 
+def overview(account_sid: str, store: Store, *, most: int) -> Overview:
+    """Return the migrations of an account, among its oldest `most` flows."""
+    flows = {each.sid: each for each in islice(store.flows.walk(account_sid), most)}
+    olds = [each for each in flows.values() if each.migrate_to]
+    named = {each.migrate_to for each in olds}
+    standing_by = [each for each in flows.values() if each.enabled and each.match == STANDBY and each.sid not in named]
+    ready = [
+        (old, new)
+        for new in standing_by
+        for old in flows.values()
+        if old.is_default and old.enabled and not old.migrate_to and address_of(old) == address_of(new)
+    ]
+    return Overview([way(each, store) for each in olds], ready, len(flows) >= most)
+
+
 def _phase(old: FlexFlow, new: FlexFlow | None) -> Phase:
     if new is None:
         return "none"
@@ -94,22 +129,32 @@ def _phase(old: FlexFlow, new: FlexFlow | None) -> Phase:
     return "drain" if old.migrate_percent == _DRAIN else "share"
 
 
+def obstacle(old: FlexFlow, new: FlexFlow) -> str:
+    """Say why a flow cannot take over from another one; "" when it can, or has done so."""
+    if has_succeeded(new, old):
+        return ""
+    if address_of(new) != address_of(old):
+        return f"{new.sid} is for {' '.join(address_of(new))}: it has to be of the address of {old.sid}"
+    if new.match != STANDBY or not new.enabled:
+        return f'{new.sid} has to be enabled and to have match = "{STANDBY}": it takes messages by this way only'
+    return ""
+
+
 def start(old: FlexFlow, to: str, store: Store, *, by: str, now: int) -> Way:
     """Name the flow that takes over; no contact moves by that. Raises RouterError when it cannot take over."""
     new = store.flows.get(old.account_sid, to)
     if new is None:
         raise RouterError(f"there is no flow {to}; write it first, for the same address and with match = {STANDBY!r}")
-    if address_of(new) != address_of(old):
-        raise RouterError(f"{to} is for {' '.join(address_of(new)[1:])}: it has to be of the address of {old.sid}")
-    if new.match != STANDBY or not new.enabled:
-        raise RouterError(f'{to} has to be enabled and to have match = "{STANDBY}": it takes messages by this way only')
+    if reason := obstacle(old, new):
+        raise RouterError(reason)
     store.proxied.forget(old.account_sid, old.sid)
     return _written(replace(old, migrate_to=to, migrate_percent=0, date_updated=now), old, store, by=by)
 
 
 def share(old: FlexFlow, percent: int, store: Store, *, by: str, now: int) -> Way:
     """Let so many per cent of the contacts move: of the new and idle ones, or of all with 100."""
-    _begun(old, store)
+    if has_succeeded(_begun(old, store), old):
+        raise RouterError(f"{old.sid} is disabled, as all contacts have moved: go one step back first")
     return _written(replace(old, migrate_percent=percent, date_updated=now), old, store, by=by)
 
 
@@ -173,12 +218,13 @@ def back(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
     return _written(replace(old, migrate_to="", migrate_percent=0, date_updated=now), old, store, by=by)
 
 
-def shadow(old: FlexFlow, store: Store, *, since: int) -> Shadow:
-    """Say where the contacts of the flow's messages since then, in ms since 1970, would go; nothing is changed."""
+def shadow(old: FlexFlow, store: Store, *, since: int, most: int = SHADOW_MOST) -> Shadow:
+    """Say where the contacts of the flow's messages since then, in ms since 1970, would go; nothing is changed.
+
+    The newest `most` messages of the account are looked at.
+    """
     messages, places, busy = 0, dict[str, float](), 0
-    for delivery in store.deliveries.newest(old.account_sid, after=since):
-        if messages >= SHADOW_MOST:
-            break
+    for delivery in islice(store.deliveries.newest(old.account_sid, after=since), most):
         if delivery.flow_sid != old.sid or not delivery.raw:
             continue
         messages += 1

@@ -63,6 +63,22 @@ class TwilioApi(Rest):
             services = self._of_services()
             return [services.get(each.phone_number) or self._of_number(each) for each in own]
 
+    def number(self, number: str) -> Address | None:
+        """Find one of the account's numbers, with the URLs that count for it; None when it is not one of them."""
+        with self.errors():
+            own = self.client.incoming_phone_numbers.list(phone_number=number, page_size=_PAGE)
+            found = next((each for each in own if each.phone_number == number), None)
+            return (self._of_services().get(number) or self._of_number(found)) if found else None
+
+    def services_of(self, number: str) -> list[str]:
+        """Return the SIDs of the Messaging Services that have a number, among the first 50."""
+        with self.errors():
+            return [
+                str(service.sid)
+                for service in self.client.messaging.v1.services.list(limit=_SERVICES)
+                if any(each.phone_number == number for each in service.phone_numbers.list(page_size=_PAGE))
+            ]
+
     def senders(self) -> list[Address]:
         """List the account's WhatsApp senders."""
         with self.errors():

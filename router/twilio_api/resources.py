@@ -54,6 +54,11 @@ class Resources(Rest):
             trigger: dict[str, Any] = next((each for each in states if each["type"] == "trigger"), {"transitions": []})
             return {str(each["event"]) for each in trigger["transitions"] if each.get("next")}
 
+    def default_messaging_service(self) -> str:
+        """Return the Messaging Service of Conversations that name none; "" when the account has no such default."""
+        with self.errors():
+            return self.client.conversations.v1.configuration().fetch().default_messaging_service_sid or ""
+
     def auto_creates(self, address: str) -> bool:
         """Say whether Twilio makes Conversations for an address by itself."""
         with self.errors():

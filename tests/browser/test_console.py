@@ -65,6 +65,10 @@ def test_every_page_is_for_everyone(world: World, target: Target, new_page: Page
     sid = world.ends(world.text(flow, "+14155550111", Body=HOSTILE, ProfileName=HOSTILE).sid)["sid"]
     down = world.flow(integration=Integration("external", url=target.url("/down"), retry_count=0))
     world.ends(world.text(down, Body=HOSTILE).sid)
+    to = world.flow(
+        target.url("/up"), contact_identity=flow.contact_identity, friendly_name=HOSTILE[:40], match="false"
+    )
+    flow = world.change(flow, migrate_to=to.sid, migrate_percent=30)
     web = world.flow(channel_type="web", contact_identity="web:IG" + "7" * 32, url=target.url("/up"))
     dialogs: list[Dialog] = []
     page = new_page(viewport={"width": 320, "height": 800}, color_scheme="dark")
@@ -86,6 +90,9 @@ def test_every_page_is_for_everyone(world: World, target: Target, new_page: Page
         "contacts?identity=%2B14155550111",
         "chats",
         f"addresses/{web.sid}",
+        "migration",
+        f"migration/{flow.sid}",
+        f"migration/{down.sid}",
         "signatures",
         "health",
         "changes",

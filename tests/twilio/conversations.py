@@ -35,6 +35,7 @@ class Conversations:
         self.on_interaction: Callable[[str, str], None] = lambda _, __: None
         self.studio_flows: dict[str, set[str]] = {}
         self.auto_creation: dict[str, bool] = {}
+        self.default_service = ""
         self.services: set[str] = {"IS" + "0e" * 16, "IS" + "1" * 32}
         self._made = 0
 
@@ -105,6 +106,8 @@ class Conversations:
         kind, _, name = unquote(path).rpartition("/")
         if kind == "/v1/Services" and name.startswith("IS"):
             return (200, {"sid": name}, {}) if name in self.services else _missing(path)
+        if path == "/v1/Configuration":
+            return 200, {"account_sid": self.account_sid, "default_messaging_service_sid": self.default_service}, {}
         if kind == "/v2/Flows":
             transitions = [
                 {"event": each, "next": "a" if each in self.studio_flows.get(name, ()) else None}

@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 from router.cli.connect.probe import answers
-from router.cli.doctor import here, outside, resources
+from router.cli.doctor import here, migration, outside, resources
 from router.cli.here import open_store
 from router.cli.options import Moment, json_option
 from router.cli.output import clean, console, print_json
@@ -121,11 +121,13 @@ def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bo
             yield from outside.twilio(settings, account, store)
             if store:
                 yield from resources.flows(settings, account, store)
+                yield from migration.of_account(settings, account, store)
     if store:
         yield from outside.targets(settings, store)
 
 
-def _print(checks: Sequence[Check], refusals: Sequence[Report], limit: int) -> None:
+def print_checks(checks: Sequence[Check]) -> None:
+    """Print findings, a line for each and one for its advice."""
     out = console()
     wide = max(len(check.name) for check in checks)
     for check in checks:
@@ -135,7 +137,11 @@ def _print(checks: Sequence[Check], refusals: Sequence[Report], limit: int) -> N
         out.print(line, soft_wrap=True)
         if check.advice:
             out.print(Text(f"{'':{wide + 6}}  → {clean(check.advice)}"), soft_wrap=True)
-    now = time.time()
+
+
+def _print(checks: Sequence[Check], refusals: Sequence[Report], limit: int) -> None:
+    print_checks(checks)
+    out, now = console(), time.time()
     for report in refusals[:limit]:
         heading, *rest = told(report, now)
         out.print()

@@ -42,13 +42,14 @@ def flows(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
         if not flow.enabled or (kind not in {"task", "conversation"} and not flow.migrate_to):
             continue
         seen += 1
-        found = list(_of_flow(flow, account, api, opened))
+        found = list(of_flow(flow, account, api, opened))
         yield from found
         if not found:
-            yield Check("resources", "good", f"{_name(flow)}: all that it names is there")
+            yield Check("resources", "good", f"{named(flow)}: all that it names is there")
 
 
-def _of_flow(flow: FlexFlow, account: Account, api: Resources, opened: Store) -> Iterator[Check]:
+def of_flow(flow: FlexFlow, account: Account, api: Resources, opened: Store) -> Iterator[Check]:
+    """Look at what one flow names at Twilio; yields nothing where all of it is there."""
     kind, what = flow.integration.type, flow.integration
     if kind == "task":
         yield from _needs(flow, f"workspace {what.workspace_sid}", lambda: api.workspace(what.workspace_sid))
@@ -70,10 +71,15 @@ def _conversation(flow: FlexFlow, api: Resources, opened: Store) -> Iterator[Che
         yield from _studio(flow, api)
     if workspace := _workspace(flow):
         yield from _needs(flow, f"workspace {workspace} of Integration.Interaction", lambda: api.workspace(workspace))
-    if flow.contact_identity != "*" and not flow.contact_identity.startswith("MG"):
+    if may_auto_create(flow):
         yield from _auto_creation(flow, api)
     for delivery, sid in _handed_over(flow, opened):
         yield from _compared(flow, delivery, sid, api)
+
+
+def may_auto_create(flow: FlexFlow) -> bool:
+    """Say whether Twilio could make Conversations for the flow's address by itself: it is one address."""
+    return flow.contact_identity != "*" and not flow.contact_identity.startswith("MG")
 
 
 def _needs(flow: FlexFlow, what: str, read: Callable[[], object]) -> Iterator[Check]:
@@ -83,12 +89,12 @@ def _needs(flow: FlexFlow, what: str, read: Callable[[], object]) -> Iterator[Ch
     except TwilioError as error:
         if error.status == _NOT_FOUND:
             advice = "compare the SID with the Console: it was deleted, or it is of another account"
-            yield Check("resources", "bad", f"{_name(flow)}: there is no {what} in {flow.account_sid}", advice)
+            yield Check("resources", "bad", f"{named(flow)}: there is no {what} in {flow.account_sid}", advice)
         elif error.unauthorized:
             advice = "the account's auth token has to be the current one, and the account active"
-            yield Check("resources", "bad", f"{_name(flow)}: no right to read {what}: {error}", advice)
+            yield Check("resources", "bad", f"{named(flow)}: no right to read {what}: {error}", advice)
         else:
-            yield Check("resources", "look", f"{_name(flow)}: {what} could not be read: {error}", "try again later")
+            yield Check("resources", "look", f"{named(flow)}: {what} could not be read: {error}", "try again later")
 
 
 def _studio(flow: FlexFlow, api: Resources) -> Iterator[Check]:
@@ -98,7 +104,7 @@ def _studio(flow: FlexFlow, api: Resources) -> Iterator[Check]:
     if not missing and CONVERSATION_TRIGGER not in triggers:
         advice = "connect the trigger “Incoming Conversation” of the Studio flow with a widget, and publish it"
         found = (
-            f"{_name(flow)}: {sid} does nothing for a Conversation, only for {', '.join(sorted(triggers)) or 'none'}"
+            f"{named(flow)}: {sid} does nothing for a Conversation, only for {', '.join(sorted(triggers)) or 'none'}"
         )
         yield Check("resources", "bad", found, advice)
 
@@ -107,11 +113,11 @@ def _auto_creation(flow: FlexFlow, api: Resources) -> Iterator[Check]:
     try:
         if api.auto_creates(flow.contact_identity):
             advice = "turn auto-creation of the address off at Twilio, or let the number's webhook not lead here"
-            found = f"{_name(flow)}: Twilio makes a Conversation for each contact by itself, and so does the router"
+            found = f"{named(flow)}: Twilio makes a Conversation for each contact by itself, and so does the router"
             yield Check("resources", "bad", found, advice)
     except TwilioError as error:
         if error.status != _NOT_FOUND:  # an address without a configuration
-            yield Check("resources", "skipped", f"{_name(flow)}: auto-creation: {error}")
+            yield Check("resources", "skipped", f"{named(flow)}: auto-creation: {error}")
 
 
 def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> Iterator[Check]:
@@ -122,19 +128,19 @@ def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> I
         webhooks = api.webhooks(flow.chat_service_sid, sid)
     except TwilioError as error:
         if error.status != _NOT_FOUND:  # deleted since
-            yield Check("resources", "look", f"{_name(flow)}: {sid} could not be read: {error}", "try again later")
+            yield Check("resources", "look", f"{named(flow)}: {sid} could not be read: {error}", "try again later")
         return
     added = any(each.router_id == delivery.message_sid for each in found)
     captured = any(each.author == message.from_ and each.body == message.body and not each.router_id for each in found)
     if added and captured:
         advice = "Twilio captures: set Capture to auto, and look who else adds messages to this Conversation"
-        yield Check("resources", "bad", f"{_name(flow)}: {delivery.message_sid} is in {sid} twice", advice)
+        yield Check("resources", "bad", f"{named(flow)}: {delivery.message_sid} is in {sid} twice", advice)
     elif not added and not captured:
         advice = "the account does not capture messages, or the Conversation has many newer ones: set Capture to never"
-        yield Check("resources", "bad", f"{_name(flow)}: {delivery.message_sid} is not in {sid}", advice)
+        yield Check("resources", "bad", f"{named(flow)}: {delivery.message_sid} is not in {sid}", advice)
     if webhooks >= _WEBHOOKS:
         advice = "Twilio allows five for one Conversation: no other can be added"
-        yield Check("resources", "look", f"{_name(flow)}: {sid} has {webhooks} webhooks", advice)
+        yield Check("resources", "look", f"{named(flow)}: {sid} has {webhooks} webhooks", advice)
 
 
 def _handed_over(flow: FlexFlow, opened: Store) -> Iterator[tuple[Delivery, str]]:
@@ -158,5 +164,6 @@ def _workspace(flow: FlexFlow) -> str:
     return str(routing.get("workspace_sid") or "") if isinstance(routing, dict) else ""
 
 
-def _name(flow: FlexFlow) -> str:
+def named(flow: FlexFlow) -> str:
+    """Write a flow's SID and name."""
     return f"{flow.sid} “{flow.friendly_name}”"

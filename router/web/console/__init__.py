@@ -25,6 +25,7 @@ from router.web.console import (
     explain,
     guard,
     messages,
+    migration,
     overview,
     readings,
     sign_in,
@@ -44,6 +45,7 @@ def blueprint(
     guard.register(console, desk)
     static.register(console)
     sign_in.register(console, desk)
-    for pages in (messages, dead_letters, addresses, address_edit, explain, contacts, chats, readings, overview):
+    found = (messages, dead_letters, addresses, address_edit, migration, explain, contacts, chats, readings, overview)
+    for pages in found:
         pages.register(console, desk)
     return console

@@ -36,6 +36,7 @@ _SAID: Final[Mapping[str, str]] = {
     "stopping": "The replay stops after the message that it is sending.",
     "started": "The replay has begun.",
     "contact": "The contact is changed.",
+    "step": "The step is taken. The next message is routed by it.",
     "erased": "The contact is erased.",
 }
 

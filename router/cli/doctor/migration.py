@@ -1,0 +1,134 @@
+"""What a migration needs at Twilio: webhook, Messaging Service, opt-outs, sessions of Proxy, no auto-creation."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from router.cli.doctor import resources
+from router.flow.flex_flow import FlexFlow
+from router.message.inbound import Message, Raw
+from router.queries.checks import Check
+from router.queries.migration import obstacle, overview
+from router.settings import Account, Settings
+from router.store import Store
+from router.twilio_api.account import TwilioApi
+from router.twilio_api.client import TwilioError
+from router.twilio_api.resources import Resources
+from router.web import tunnel_address as tunnel
+
+# The newest messages of the account in which opt-outs are looked for, and how far back.
+_MESSAGES: Final = 5_000
+_SECONDS: Final = 30 * 86_400
+_NUMBER: Final = "sms"
+# Flows among which the doctor looks for migrations, and migrations that it looks into.
+_READ: Final = 10_000
+_FLOWS: Final = 10
+
+
+def checks(given: Settings, account: Account, pair: tuple[FlexFlow, FlexFlow], opened: Store) -> Iterator[Check]:
+    """Look at everything that a migration from one flow to another one needs."""
+    old, new = pair
+    if reason := obstacle(old, new):
+        yield Check("flows", "bad", reason, "write the flow again, as docs/leaving-proxy.md shows it")
+    else:
+        yield Check("flows", "good", f"{new.sid} can take over from {old.sid}")
+    api = Resources(given, account)
+    for flow in (replace(old, migrate_to=new.sid), new):
+        found = list(resources.of_flow(flow, account, api, opened))
+        yield from found or [Check("resources", "good", f"{resources.named(flow)}: {_good(flow)}")]
+    yield from around(given, account, old, opened)
+
+
+def of_account(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
+    """Look at what the migrations of an account need beside what their flows name."""
+    for old in overview(account.sid, opened, most=_READ).ways[:_FLOWS]:
+        yield from around(given, account, old.old, opened)
+
+
+def _good(flow: FlexFlow) -> str:
+    """Say what was found to be in order."""
+    said = ["all that it names is there"]
+    if flow.integration.type == "conversation":
+        said += ["its Studio flow has the trigger Incoming Conversation"] if flow.integration.flow_sid else []
+        said += ["auto-creation of its address is off"] if resources.may_auto_create(flow) else []
+    return ", ".join(said)
+
+
+def around(given: Settings, account: Account, old: FlexFlow, opened: Store) -> Iterator[Check]:
+    """Look at the address, at opt-outs and at the sessions of Proxy."""
+    if old.channel_type == _NUMBER and old.contact_identity.startswith("+"):
+        try:
+            yield from _number(given, account, old.contact_identity)
+        except TwilioError as error:
+            yield Check("webhook", "look", f"{old.contact_identity} could not be read: {error}", "try again later")
+    else:
+        found = f"{old.contact_identity}: its webhook and Messaging Service are looked up for numbers only"
+        yield Check("webhook", "skipped", found, "look at its inbound webhook in Twilio's Console")
+    yield _opt_outs(old, opened)
+    if old.integration.type == "proxy":
+        yield _sessions(old, opened)
+
+
+def _number(given: Settings, account: Account, number: str) -> Iterator[Check]:
+    """Look where a number's messages go, and which Messaging Service a Conversation answers through."""
+    api, bases = TwilioApi(given, account), _bases(given)
+    address = api.number(number)
+    if address is None:
+        advice = "compare the flow's contact_identity with the numbers in the Console"
+        yield Check("webhook", "bad", f"{number} is not a number of {account.sid}", advice)
+        return
+    by = f" (by {address.by})" if address.by else ""
+    if address.leads_to(bases, _NUMBER):
+        yield Check("webhook", "good", f"{number}: its inbound webhook{by} leads here")
+    else:
+        shown = address.url.partition("#")[0].partition("?")[0].rpartition("@")[2] or "not set"
+        base = bases[0] if bases else "https://…"
+        advice = f"`router connect {number}` sets it, or set it to {base}/webhooks/{_NUMBER} in the Console"
+        yield Check(
+            "webhook", "bad", f"{number}: its inbound webhook{by} is {shown}: the router gets no message", advice
+        )
+    pools = api.services_of(number)
+    if len(pools) == 1:
+        found = f"{number} is in {pools[0]}, which every Conversation names, so that answers come from it"
+        yield Check("Messaging Service", "good", found)
+    elif pools:
+        found = f"{number} is in {', '.join(pools)}: a Conversation names the one that the message came by"
+        yield Check("Messaging Service", "look", found, "leave the number in one of them")
+    else:
+        default = Resources(given, account).default_messaging_service()
+        through = f"the account's default one, {default}" if default else "none"
+        found = f"{number} is in no Messaging Service: a Conversation uses {through}"
+        advice = "watch which number the first answer comes from, or put the number into a Messaging Service"
+        yield Check("Messaging Service", "look", found, advice)
+
+
+def _opt_outs(old: FlexFlow, opened: Store) -> Check:
+    """Say what is known of opt-outs: Twilio's REST API does not tell, but the messages that came do."""
+    since, typed = int((time.time() - _SECONDS) * 1000), 0
+    for delivery in islice(opened.deliveries.newest(old.account_sid, after=since), _MESSAGES):
+        if delivery.flow_sid == old.sid and delivery.raw:
+            typed += bool(Message.parse(Raw.unpack(delivery.raw).fields()).opt_out_type)
+    if typed:
+        return Check("opt-outs", "good", f"Twilio handles them: {typed} recent messages have an OptOutType")
+    return Check(
+        "opt-outs",
+        "skipped",
+        "not known: Twilio's REST API does not say who handles them, and no recent message has an OptOutType",
+        "write STOP from a test phone, before and after it has moved, and see that no further answer comes. The router "
+        "moves no contact by an opt-out, and hands it to the flow that the contact has",
+    )
+
+
+def _sessions(old: FlexFlow, opened: Store) -> Check:
+    progress = opened.proxied.progress(old.account_sid, old.sid)
+    if progress.live is not None:
+        return Check("sessions", "good", f"{progress.live:,} addresses are in a session of Proxy now: they stay")
+    advice = "they are listed from the first message after `router migrate start`, while a router runs"
+    return Check("sessions", "look", "the sessions of Proxy are not known: no contact moves", advice)
+
+
+def _bases(given: Settings) -> list[str]:
+    here = tunnel.read(given.data_dir)
+    return [*given.public_urls, *([here] if here else [])]

@@ -1,0 +1,107 @@
+"""Migrations: from one flow of an address to another one, as from Proxy to Conversations, step by step and back."""
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Final
+
+from flask import Blueprint, Response, request
+
+from router.errors import RouterError, StoreUnavailable
+from router.flow.flex_flow import FlexFlow
+from router.queries import migration
+from router.queries.migration import BACK, NEXT, Way
+from router.store import Store
+from router.web.console.address_form import version_of
+from router.web.console.addresses import find_flow
+from router.web.console.desk import Desk, now_ms, see, view
+from router.web.console.guard import Refused
+from router.web.console.page import page
+
+# Flows that the list looks at, and messages of the account that a page counts contacts of: the newest of a day.
+_LOOKS: Final = 5000
+_MESSAGES: Final = 2000
+_DAY: Final = 86_400_000
+_MOST_PERCENT: Final = 99
+
+Step = Callable[[FlexFlow, Store, str, int], Way]
+
+
+def register(console: Blueprint, desk: Desk) -> None:
+    """Make the routes."""
+    store = desk.store
+
+    @console.get("/<account_sid>/migration")
+    def migrations() -> Response:
+        found = migration.overview(view().sid, store, most=_LOOKS)
+        return page("migrations.html", ways=found.ways, ready=found.ready, more=found.more, looks=_LOOKS)
+
+    @console.get("/<account_sid>/migration/<sid>")
+    def migrating(sid: str) -> Response:
+        old = find_flow(desk, sid)
+        is_now = migration.way(old, store)
+        return page(
+            "migration.html",
+            way=is_now,
+            next=NEXT[is_now.phase],
+            back=BACK[is_now.phase],
+            shadow=migration.shadow(old, store, since=now_ms() - _DAY, most=_MESSAGES) if is_now.new else None,
+            version=_version(is_now),
+            offered=request.args.get("to", "")[:34],
+            changes=list(islice(store.changes.newest(view().sid, flex_flow_sid=sid), 10)),
+        )
+
+    @console.post("/<account_sid>/migration/<sid>")
+    def take_step(sid: str) -> Response:
+        old, what = find_flow(desk, sid), request.form.get("do", "")
+        if what not in _STEPS:
+            raise Refused(400, "No such step", f"{what[:60]!r} is not a step of a migration. Nothing was changed.")
+        if request.form.get("version", "") != _version(migration.way(old, store)):
+            raise Refused(
+                409,
+                "Changed in the meantime",
+                "Another person changed the migration or one of its flows since you opened the page. Nothing was "
+                "changed: open the page again and look at what is different.",
+            )
+        try:
+            _STEPS[what](old, store, view().who, int(time.time()))
+        except (Refused, StoreUnavailable):
+            raise
+        except RouterError as error:  # a step that cannot be taken now, or another person's change just now
+            raise Refused(409, "The step is not taken", f"{error}. Nothing was changed.") from None
+        return see(f"migration/{sid}", said="step")
+
+
+def _start(old: FlexFlow, store: Store, by: str, now: int) -> Way:
+    return migration.start(old, request.form.get("to", ""), store, by=by, now=now)
+
+
+def _share(old: FlexFlow, store: Store, by: str, now: int) -> Way:
+    text = request.form.get("percent", "").strip()
+    if not (text.isascii() and text.isdecimal() and len(text) <= 2):  # noqa: PLR2004 - digits of 99
+        raise Refused(
+            400,
+            "No such share",
+            f"{text[:20]!r} is not a share from 0 to {_MOST_PERCENT} %. Nothing was changed.",
+        )
+    return migration.share(old, int(text), store, by=by, now=now)
+
+
+def _drain(old: FlexFlow, store: Store, by: str, now: int) -> Way:
+    return migration.share(old, 100, store, by=by, now=now)
+
+
+def _all(old: FlexFlow, store: Store, by: str, now: int) -> Way:
+    return migration.everything(old, store, by=by, now=now)
+
+
+def _back(old: FlexFlow, store: Store, by: str, now: int) -> Way:
+    return migration.back(old, store, by=by, now=now)
+
+
+_STEPS: Final[Mapping[str, Step]] = {"start": _start, "share": _share, "drain": _drain, "all": _all, "back": _back}
+
+
+def _version(way: Way) -> str:
+    """Return a text that any change of the two flows changes."""
+    return "-".join(version_of(each) for each in (way.old, way.new) if each)

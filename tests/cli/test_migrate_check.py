@@ -1,0 +1,139 @@
+"""`router migrate check`, against a local Twilio: what a migration needs, and what cannot be known."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from router.cli.doctor.migration import of_account
+from router.message.inbound import FORM, Raw, conversation_id
+from router.store import Store, connect
+from router.store.lanes import new_token
+from tests.cli.test_migrate import FLOWS, OURS
+from tests.e2e.commands import invoke
+from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, TOKEN, settings
+from tests.twilio.local import LocalTwilio
+
+BASE = "https://router.example.com"
+PROXY_SERVICE, SERVICE = "KS" + "1" * 32, "MG" + "1" * 32
+WRITTEN = FLOWS.replace('"conversation"\n', f'"conversation"\nintegration.flow_sid = "{STUDIO_SID}"\n', 1)
+
+
+@dataclass
+class Office:
+    """Two flows of one address, their Twilio with everything in place, and the command."""
+
+    twilio: LocalTwilio
+    store: Store
+    environ: dict[str, str]
+    sids: dict[str, str] = field(default_factory=dict)
+
+    def check(
+        self, old: str = "Proxy", *, to: str = "Conversations", status: int = 0
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Run the command; return its findings by name."""
+        given = ("--to", self.sids[to]) if to else ()
+        result = invoke("migrate", "check", self.sids[old], *given, "--json", **self.environ)
+        assert result.exit_code == status, result.output
+        found: dict[str, list[dict[str, Any]]] = {}
+        for each in json.loads(result.output)["checks"]:
+            found.setdefault(each["name"], []).append(each)
+        return found
+
+    def receive(self, **more: str) -> None:
+        """Let a message have arrived for the old flow."""
+        sid = f"SM{secrets.token_hex(16)}"
+        fields = {"AccountSid": ACCOUNT_SID, "MessageSid": sid, "From": "+15551110001", "To": OURS} | more
+        self.store.lanes.accept(
+            token=new_token(), account_sid=ACCOUNT_SID, message_sid=sid, disposition="queue", lease=False, versions=(),
+            lane=conversation_id(ACCOUNT_SID, "sms", OURS, fields["From"]),
+            facts={"raw": Raw("POST", FORM, urlencode(fields).encode()).pack(), "why": "", "flow": self.sids["Proxy"]},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
+    """A number with a webhook that leads here, in one Messaging Service."""
+    with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
+        twilio.sessions.services.add(PROXY_SERVICE)
+        twilio.conversations.studio_flows[STUDIO_SID] = {"incomingConversationMessage"}
+        twilio.number(OURS, f"{BASE}/webhooks/sms#rc=2")
+        twilio.service(SERVICE, None, OURS)
+        environ = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path), "ROUTER_PUBLIC_URL": BASE}
+        environ |= {"TWILIO_ACCOUNT_SID": ACCOUNT_SID, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_TWILIO_API_URL": twilio.url}
+        made = settings(**environ)
+        office = Office(twilio, connect(made), environ)
+        invoke("flows", "apply", "-", given=WRITTEN, **environ)
+        office.sids = {each.friendly_name: each.sid for each in office.store.flows.walk(ACCOUNT_SID)}
+        yield office
+        office.store.close()
+
+
+def test_everything_in_place_is_said_line_by_line(office: Office) -> None:
+    """Flows, resources, trigger, auto-creation, webhook and Messaging Service are good; the rest is said as unknown."""
+    found = office.check()
+    assert {name: [each["state"] for each in checks] for name, checks in found.items()} == {
+        "flows": ["good"],
+        "resources": ["good", "good"],
+        "webhook": ["good"],
+        "Messaging Service": ["good"],
+        "opt-outs": ["skipped"],
+        "sessions": ["look"],
+    }
+    said = found["resources"][1]["found"]
+    assert "the trigger Incoming Conversation, auto-creation of its address is off" in said
+    assert "REST API does not say" in found["opt-outs"][0]["found"]
+    assert "write STOP from a test phone" in found["opt-outs"][0]["advice"]
+    office.receive(Body="STOP", OptOutType="STOP")
+    office.store.proxied.put(ACCOUNT_SID, (), seconds=60)
+    found = office.check()
+    assert "1 recent messages have an OptOutType" in found["opt-outs"][0]["found"]
+    assert found["sessions"][0]["state"] == "good"
+    text = invoke("migrate", "check", office.sids["Proxy"], "--to", office.sids["Conversations"], **office.environ)
+    assert f"{OURS}: its inbound webhook leads here" in text.output
+    assert not [each for each in office.twilio.requests if "POST" in each]
+
+
+def test_what_is_missing_is_bad_with_what_to_do(office: Office) -> None:
+    """Wrong trigger, auto-creation, webhook elsewhere, a number of nobody, a flow that cannot take over."""
+    twilio = office.twilio
+    twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
+    twilio.conversations.auto_creation[OURS] = True
+    twilio.numbers[0]["sms_url"] = "https://user:secret@elsewhere.example/in?key=1"
+    twilio.sessions.services.clear()
+    found = office.check(status=1)
+    said = [each["found"] for each in found["resources"]]
+    assert [each["state"] for each in found["resources"]] == ["bad"] * 3
+    assert "no contact moves" in said[0]
+    assert "only for incomingMessage" in said[1]
+    assert "by itself, and so does the router" in said[2]
+    assert found["webhook"][0]["found"].endswith("is elsewhere.example/in: the router gets no message")
+    assert f"router connect {OURS}" in found["webhook"][0]["advice"]
+    twilio.numbers.clear()
+    assert "is not a number of" in office.check(status=1)["webhook"][0]["found"]
+    assert "has to be of the address" in office.check(to="Another number", status=1)["flows"][0]["found"]
+    refused = invoke("migrate", "check", office.sids["Proxy"], **office.environ)
+    assert (refused.exit_code, "--to FO…" in refused.stderr) == (1, True)
+
+
+def test_a_number_without_a_messaging_service_is_told(office: Office) -> None:
+    """Which service a Conversation uses then; a number in two; and the doctor says the same of a begun migration."""
+    office.twilio.service_numbers[SERVICE].clear()
+    office.twilio.conversations.default_service = "MG" + "9" * 32
+    found = office.check()["Messaging Service"][0]
+    assert (found["state"], "default one, MG999" in found["found"]) == ("look", True)
+    office.twilio.service(SERVICE.replace("1", "2"), None, OURS)
+    office.twilio.service(SERVICE.replace("1", "3"), None, OURS)
+    assert "is in MG222" in office.check()["Messaging Service"][0]["found"]
+    made = settings(**office.environ)
+    assert list(of_account(made, made.accounts[0], office.store)) == []
+    begun = invoke("migrate", "start", office.sids["Proxy"], "--to", office.sids["Conversations"], **office.environ)
+    assert begun.exit_code == 0
+    assert office.check(to="")["flows"][0]["state"] == "good"
+    names = [each.name for each in of_account(made, made.accounts[0], office.store)]
+    assert names == ["webhook", "Messaging Service", "opt-outs", "sessions"]

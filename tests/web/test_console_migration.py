@@ -1,0 +1,133 @@
+"""Migrations in the console: what is shown, each step there and back, and who may take one."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow, Integration
+from tests.e2e.service import ACCOUNT
+from tests.e2e.world import Reply, World
+from tests.integrations.target import Target, answer
+from tests.valkey import ValkeyServer
+from tests.web.accounts import CONFIG
+from tests.web.console import CONSOLE, HERE, READING, Person, signed_in, text_of
+
+PAGE = f"{HERE}/migration"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One router with a console, and accounts beside the first."""
+    valkey = ValkeyServer()
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
+    yield world
+    world.close()
+    valkey.close()
+
+
+@pytest.fixture(scope="module")
+def admin(world: World) -> Person:
+    """A person who may do everything."""
+    return signed_in(world)
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    """Where the flows lead."""
+    with Target({"/old": answer(), "/new": answer()}) as running:
+        yield running
+
+
+def pair(world: World, target: Target, **more: Any) -> tuple[FlexFlow, FlexFlow]:
+    """Write the old flow, and the one that stands by."""
+    old = world.flow(target.url("/old"), friendly_name="Old <b>one</b>", response="accept", **more)
+    address = old.contact_identity
+    return old, world.flow(target.url("/new"), friendly_name="New one", contact_identity=address, match="false")
+
+
+def now(world: World, flow: FlexFlow) -> FlexFlow:
+    """Read a flow that must be there."""
+    with world.flows() as flows:
+        found = flows.get(ACCOUNT, flow.sid)
+    assert found is not None
+    return found
+
+
+def version_in(reply: Reply) -> str:
+    """Return the version of the migration that a page was made of."""
+    found = re.search(r'name="version" value="([^"]+)"', reply.body.decode())
+    assert found is not None
+    return found[1]
+
+
+def step(admin: Person, old: FlexFlow, do: str, **form: str) -> str:
+    """Take a step, as the form of the page does; return what the page says then."""
+    version = version_in(admin.get(f"{PAGE}/{old.sid}"))
+    return text_of(admin.follow(admin.post(f"{PAGE}/{old.sid}", {"do": do, "version": version, **form})))
+
+
+def test_every_step_there_and_back(world: World, admin: Person, target: Target) -> None:
+    """Each step is a form that says what follows; the page counts contacts, and the change log has every step."""
+    old, new = pair(world, target)
+    listed = admin.get(PAGE)
+    assert f"{old.sid}?to={new.sid}" in listed.body.decode()
+    assert f'value="{new.sid}"' in admin.get(f"{PAGE}/{old.sid}?to={new.sid}").body.decode()
+    assert "Step shadow 0 % of the contacts" in step(admin, old, "start", to=new.sid)
+    first = world.text(old).sid
+    assert world.ends(first)["flex_flow_sid"] == old.sid
+    said = step(admin, old, "share", percent="99")
+    assert "Step share 99 % of the contacts" in said
+    assert "Of the 1 contacts that wrote to the old flow within a day (1 messages" in said
+    moved = [world.ends(world.text(old).sid)["flex_flow_sid"] for _ in range(8)].count(new.sid)
+    assert moved >= 6
+    said = step(admin, old, "drain")
+    assert f"Moved {moved} contacts" in said
+    assert f"Messages {9 - moved} to the old flow, {moved} to the new one" in said
+    assert "Step all" in step(admin, old, "all")
+    assert (now(world, old).enabled, now(world, new).match) == (False, "")
+    assert "Old <b>one</b> New one all" in text_of(admin.get(PAGE))
+    for phase in ("drain", "shadow", "none"):
+        assert f"Step {phase}" in step(admin, old, "back")
+    assert now(world, old).migrate_to == ""
+    changes = text_of(admin.get(f"{HERE}/changes"))
+    assert "console admin updated Old <b>one</b> migrate_to: MigrateTo" not in changes
+    assert "migrate_percent: 0 → 99" in changes
+    assert "migrate_percent: 0 → 99" in text_of(admin.get(f"{PAGE}/{old.sid}"))
+
+
+def test_a_step_that_cannot_be_taken_changes_nothing(world: World, admin: Person, target: Target) -> None:
+    """The answer says why: sessions that are not known, a share or step that is none, another person's change."""
+    old, new = pair(world, target, integration=Integration("proxy", proxy_service_sid="KS" + "1" * 32))
+    page = f"{PAGE}/{old.sid}"
+    other = world.flow(target.url("/new"), match="false")
+    version = version_in(admin.get(page))
+    refused = admin.post(page, {"do": "start", "version": version, "to": other.sid})
+    assert (refused.status, b"has to be of the address of" in refused.body) == (409, True)
+    step(admin, old, "start", to=new.sid)
+    assert admin.post(page, {"do": "share", "version": version, "percent": "10"}).status == 409
+    step(admin, old, "drain")
+    before, version = now(world, old), version_in(admin.get(page))
+    refused = admin.post(page, {"do": "all", "version": version})
+    assert (refused.status, b"not known who is in a session of Proxy" in refused.body) == (409, True)
+    for form in ({"do": "share", "percent": "100"}, {"do": "share", "percent": "-1"}, {"do": "explode"}, {}):
+        assert admin.post(page, {"version": version, **form}).status == 400, form
+    assert now(world, old) == before
+    assert "not known: no contact moves" in text_of(admin.get(page))
+
+
+def test_a_viewer_reads_and_another_account_sees_nothing(world: World, admin: Person, target: Target) -> None:
+    """A viewer's page has no form and a step of a viewer is refused; the flow of another account is not there."""
+    old, new = pair(world, target)
+    step(admin, old, "start", to=new.sid)
+    viewer = signed_in(world, READING)
+    assert "Step shadow" in text_of(viewer.get(f"{PAGE}/{old.sid}"))
+    assert b'name="do"' not in viewer.get(f"{PAGE}/{old.sid}").body
+    form = {"do": "drain", "version": version_in(admin.get(f"{PAGE}/{old.sid}"))}
+    assert viewer.post(f"{PAGE}/{old.sid}", form).status == 403
+    other = f"/console/{CONFIG.partition('sid = ')[2][1:35]}/migration"
+    assert old.sid.encode() not in admin.get(other).body
+    assert admin.get(f"{other}/{old.sid}").status == 404
+    assert admin.post(f"{other}/{old.sid}", form).status == 404
+    assert now(world, old).migrate_percent == 0
