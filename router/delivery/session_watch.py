@@ -52,9 +52,7 @@ class SessionWatch:
 
     def round(self) -> None:
         """List the sessions of all accounts that want it, if it is this process's turn."""
-        wanted: dict[str, set[str]] = {}
-        for tag in self._store.buckets:
-            wanted |= self._store.proxied.wanted(tag, time.time())
+        wanted = self._store.proxied.wanted(self._store.buckets, time.time())
         if not wanted or not self._store.proxied.turn(self._token, TURN_SECONDS):
             return
         for account_sid, services in wanted.items():

@@ -52,14 +52,17 @@ class Sweeper:
             self._deliverer.freed.clear()
 
     def sweep(self) -> bool:
-        """Claim once from each bucket; say whether to go on at once."""
+        """Claim once from each bucket where something is due; say whether to go on at once."""
         more = starved = False
-        buckets = list(self._places)
+        buckets = self._store.lanes.due(self._places)
         random.shuffle(buckets)  # so that no bucket always comes last when slots are short
         for tag in buckets:
             if self._deliverer.stopping:
                 return False
-            claim = self._store.lanes.claim(tag, self._room(tag), place=self._places[tag])
+            try:
+                claim = self._store.lanes.claim(tag, self._room(tag), place=self._places[tag])
+            except StoreUnavailable:  # in a Cluster that concerns some buckets only
+                continue
             self._places[tag] = claim.place
             for lease in claim.leases:
                 self._deliverer.begin(lease)

@@ -136,26 +136,30 @@ class Healer:
                 continue
             account = self._settings.account(sid)
             if account is not None:
-                self._look(account, gap)
+                with suppress(StoreUnavailable):  # in a Cluster that concerns this account; a later beat goes on
+                    self._look(account, gap)
 
     def _write_seen(self) -> None:
         by_account: dict[str, list[str]] = {}
         for sid, identity in self._unwritten:
             by_account.setdefault(sid, []).append(identity)
         for sid, identities in by_account.items():
-            self._store.outages.note_seen(sid, identities, now=time.time())
-        self._unwritten.clear()
+            with suppress(StoreUnavailable):  # written with the next beat
+                self._store.outages.note_seen(sid, identities, now=time.time())
+                self._unwritten -= {(sid, identity) for identity in identities}
         while len(self._seen) > MOST:
             del self._seen[next(iter(self._seen))]
 
     def _write_missed(self) -> None:
         for sid, since in list(self._missed.items()):
-            self._store.outages.extend(sid, since, time.time())
-            del self._missed[sid]
-        for sid, since in list(self._refused_before_match.items()):
-            if self._store.outages.grant_look(sid):
+            with suppress(StoreUnavailable):
                 self._store.outages.extend(sid, since, time.time())
-            del self._refused_before_match[sid]
+                del self._missed[sid]
+        for sid, since in list(self._refused_before_match.items()):
+            with suppress(StoreUnavailable):
+                if self._store.outages.grant_look(sid):
+                    self._store.outages.extend(sid, since, time.time())
+                del self._refused_before_match[sid]
 
     # -- one gap -----------------------------------------------------------------------------------------------------
 

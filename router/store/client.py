@@ -245,6 +245,17 @@ class Client:
         """Send several commands together and return their replies; raise for the first that failed."""
         return [call.reply.get() for call in [self._enqueue(words, writes=False) for words in commands]]
 
+    def answers(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
+        """Send several commands together; return for each its reply, or the `StoreUnavailable` that `call` raises.
+
+        For commands about different accounts, which a Cluster has on different nodes: one that is away concerns none of
+        the others. Raises `StoreUnavailable` where all of them failed.
+        """
+        found = [_outcome(call) for call in [self._enqueue(words, writes=False) for words in commands]]
+        if found and all(isinstance(each, StoreUnavailable) for each in found):
+            raise found[0]
+        return found
+
     def close(self) -> None:
         """Close the connection; the next call makes a new one."""
         link, self._link = self._link, None
@@ -282,6 +293,13 @@ class Client:
             self.close()
         finally:
             self._sending = False
+
+
+def _outcome(call: _Call) -> Any:
+    try:
+        return call.reply.get()
+    except StoreUnavailable as error:
+        return error
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

@@ -1,7 +1,9 @@
 """Names of keys. All keys of an account have the hash tag of its bucket, so that one script can access all of them.
 
-There are 16 buckets, derived from the AccountSid, so that accounts spread over the slots of a Cluster. Keys contain no
-phone numbers, except those of address entries, which the operator set; external input in a key never has a brace.
+There are 256 buckets, derived from the AccountSid, so that accounts spread over the slots of a Cluster: 83 to 89 of
+them on each of three nodes. What belongs to the router itself has the tag `{0}`, which is no bucket's: it is little,
+and its scripts need it in one slot. Keys contain no phone numbers, except those of address entries, which the operator
+set; external input in a key never has a brace.
 
 Every key has an owner, a purpose and an expiry. `{b}` is a bucket, AC an AccountSid. An account's keys are also removed
 with the account: when routers have run without it for 30 days (by upkeep.py, like the entries marked with *).
@@ -62,7 +64,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
                           |         | the first of the settings. An entry: after 16 newer ones, or when the first comes
                           |         | that is 12 h younger; all: after 12 h without another
     refusing:{b}          | bucket  | Whose refused requests there are. All: after 12 h without one; a member: also
-                          |         | after those of 4 other accounts, and their requests with it
+                          |         | after those of 3 other accounts, and their requests with it
     bulk:{b}:AC           | account | A replay of many messages, the last one. After ROUTER_RETENTION_DAYS. Of all
                           |         | accounts, those where one runs. A member: it is done, or there is none
     bulk_left:{b}:AC:<id> | account | Its messages that were not looked at yet. A member: looked at; all: after
@@ -84,7 +86,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
 from hashlib import sha256
 from typing import Final
 
-BUCKETS: Final = "0123456789abcdef"
+BUCKETS: Final = tuple(f"{number:02x}" for number in range(256))
 # The lock for the upkeep. One key for all buckets.
 TURN: Final = "upkeep:{0}"
 # The keys of visitors' tokens. They are common to all accounts.
@@ -94,8 +96,8 @@ PROXY_TURN: Final = "proxy_turn:{0}"
 
 
 def bucket(account_sid: str) -> str:
-    """Return the account's bucket: the last hexadecimal digit of its SID, which is as random as the SID."""
-    return account_sid[-1].lower()
+    """Return the account's bucket: the last two hexadecimal digits of its SID, which are as random as the SID."""
+    return account_sid[-2:].lower()
 
 
 class AccountKeys:

@@ -6,12 +6,13 @@ The lease is a random token; it is counted from before the call that granted it,
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+from router.errors import StoreUnavailable
 from router.routing.contact import Choice, Migration, contact_id
 from router.store.chat_write import Appended
-from router.store.client import Client, Word
+from router.store.client import Client, Word, script
 from router.store.contacts import read_known
 from router.store.keys import AccountKeys
 from router.store.lease import Acceptance, Claim, Lease, Outcome, Room, Settlement, Written, leased, readable
@@ -196,6 +197,28 @@ class Lanes:
         id_ = f"{written.account_sid}:{written.message_sid}"
         silence = self._silence.ms(written.account_sid)
         return [AccountKeys(written.account_sid).messages + id_], [written.token, written.lane, id_, silence]
+
+    def waiting(self, tags: Iterable[str]) -> list[str]:
+        """Return the buckets where a lane waits or is leased.
+
+        One command for each bucket, all sent together, is what most of 256 buckets cost. A bucket whose node does not
+        answer is not among them. Raises `StoreUnavailable` where none answers.
+        """
+        looked = {tag: AccountKeys(tag) for tag in tags}
+        found = self._client.answers([("EXISTS", keys.due, keys.leases) for keys in looked.values()])
+        there = zip(looked, found, strict=True)
+        return [tag for tag, count in there if not isinstance(count, StoreUnavailable) and count]
+
+    def due(self, tags: Iterable[str]) -> list[str]:
+        """Return the buckets where `claim` has something to do; raise as `waiting` does."""
+        waiting, started, due = self.waiting(tags), time.monotonic(), []
+        looks = [script("look", [AccountKeys(tag).due, AccountKeys(tag).leases], []) for tag in waiting]
+        for tag, found in zip(waiting, self._client.answers(looks), strict=True):
+            if found == 1:
+                due.append(tag)
+            elif found == 0:
+                self._silence.end(tag, started)  # the clocks were written a second ago at most
+        return due
 
     def claim(self, tag: str, room: Room, *, place: int = 0) -> Claim:
         """Take back a bucket's leases that have ended, and lease heads that are due, as far as there is room for them.

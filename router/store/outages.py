@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from router.store.client import Client, Word
+from router.errors import StoreUnavailable
+from router.store.client import Client, Word, script
 from router.store.keys import AccountKeys, bucket
 
 # Refused signatures start at most one recovery of an account in this many seconds: anyone can send wrong signatures.
@@ -60,14 +61,17 @@ class Outages:
         by_bucket: dict[str, list[str]] = defaultdict(list)
         for sid in account_sids:
             by_bucket[bucket(sid)].append(sid)
-        gaps: dict[str, Gap] = {}
+        beats = []
         for tag, sids in by_bucket.items():
-            for first in range(0, len(sids), _CHUNK):
-                some = sids[first : first + _CHUNK]
-                keys = [AccountKeys(tag).alive, AccountKeys(tag).gaps]
-                _, *found = self._client.script("outage_beat", keys, [int(silence * 1000), *some], writes=True)
-                for sid, gap in zip(found[::2], found[1::2], strict=True):
-                    gaps[sid.decode()] = Gap(*map(int, gap.decode().split()))
+            keys = [AccountKeys(tag).alive, AccountKeys(tag).gaps]
+            chunks = [sids[first : first + _CHUNK] for first in range(0, len(sids), _CHUNK)]
+            beats += [script("outage_beat", keys, [int(silence * 1000), *some]) for some in chunks]
+        gaps: dict[str, Gap] = {}
+        for reply in self._client.answers(beats):
+            if isinstance(reply, StoreUnavailable):
+                continue  # without a heartbeat, these accounts have a gap later
+            for sid, gap in zip(reply[1::2], reply[2::2], strict=True):
+                gaps[sid.decode()] = Gap(*map(int, gap.decode().split()))
         return gaps
 
     def extend(self, account_sid: str, from_: float, to: float) -> None:

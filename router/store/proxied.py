@@ -1,9 +1,10 @@
 """Which contacts are in a live session of Proxy, and how a migration goes. The keys are in migration.lua."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from router.errors import StoreUnavailable
 from router.store.client import Client
 from router.store.keys import PROXY_TURN, AccountKeys
 
@@ -50,17 +51,19 @@ class Proxied:
         self._client.call("EXPIRE", PROXY_TURN, int(seconds))
         return True
 
-    def wanted(self, tag: str, now: float) -> dict[str, set[str]]:
-        """Return the accounts of a bucket whose sessions are wanted, each with Proxy services, "" for its own."""
-        key = AccountKeys(tag).proxied_wanted
-        found = self._client.call("HGETALL", key)
+    def wanted(self, tags: Iterable[str], now: float) -> dict[str, set[str]]:
+        """Return the accounts of some buckets whose sessions are wanted, each with Proxy services, "" for its own."""
+        keys = [AccountKeys(tag).proxied_wanted for tag in tags]
         wanted: dict[str, set[str]] = {}
-        for name, at in zip(found[::2], found[1::2], strict=True):
-            account_sid, _, service = name.decode().partition(" ")
-            if now - int(at) / 1000 > WANTED_SECONDS:
-                self._client.call("HDEL", key, name)
-            else:
-                wanted.setdefault(account_sid, set()).add(service)
+        for key, found in zip(keys, self._client.answers([("HGETALL", key) for key in keys]), strict=True):
+            if isinstance(found, StoreUnavailable):
+                continue
+            for name, at in zip(found[::2], found[1::2], strict=True):
+                account_sid, _, service = name.decode().partition(" ")
+                if now - int(at) / 1000 > WANTED_SECONDS:
+                    self._client.call("HDEL", key, name)
+                else:
+                    wanted.setdefault(account_sid, set()).add(service)
         return wanted
 
     def put(self, account_sid: str, contact_ids: Collection[str], *, seconds: float) -> None:

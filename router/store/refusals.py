@@ -6,18 +6,20 @@
 
 A record holds the signed data, including the message, so its size is limited (`router.diagnosis.refused`) and it
 expires: after `SECONDS`, or at most twice as long if others follow, unless newer ones replace it. An account has at
-most `EACH` records, a bucket has those of the `ACCOUNTS` refused last: 16 buckets have 1,024 records of 16 KB.
+most `EACH` records, a bucket has those of the `ACCOUNTS` refused last, less than a megabyte: a record has up to
+16 KB.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from router.diagnosis.refused import Refused, Seen
+from router.errors import StoreUnavailable
 from router.store.client import Client
 from router.store.keys import bucket
 
 EACH: Final = 16
-ACCOUNTS: Final = 4
+ACCOUNTS: Final = 3
 SECONDS: Final = 12 * 3600
 _UNKNOWN: Final = ":unknown"
 _TEXTS: Final = ("reason", "method", "content_type", "target", "signature", "signature_settings", "doubt")
@@ -52,8 +54,9 @@ class Refusals:
 
     def newest(self, *, after: int = 0) -> list[Refused]:
         """Read the records of all accounts in the settings since `after`, in ms since 1970, the newest first."""
-        replies = self._client.calls([("XREVRANGE", _prefix(name) + name, "+", "-") for name in self._names()])
-        found = [_read(id_, values) for reply in replies for id_, values in reply]
+        replies = self._client.answers([("XREVRANGE", _prefix(name) + name, "+", "-") for name in self._names()])
+        there = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
+        found = [_read(id_, values) for reply in there for id_, values in reply]
         return sorted((each for each in found if each.at >= after), key=lambda each: each.at, reverse=True)
 
     def forget(self, account_sid: str) -> None:

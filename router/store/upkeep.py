@@ -5,10 +5,12 @@ runs it, in steps of about a millisecond of the store's time, until nothing is l
 is full.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Final
 
+from router.errors import StoreUnavailable
 from router.store.client import Client, Word, script
 from router.store.keys import BUCKETS, TURN, AccountKeys, bucket
 
@@ -64,7 +66,7 @@ class Upkeep:
 
     def absent(self) -> Mapping[str, int]:
         """Return the accounts that are in no settings, with the seconds that routers have run without them."""
-        known = self._read(self._client.calls([("HGETALL", AccountKeys(tag).accounts) for tag in BUCKETS]))
+        known = self._read(self._client.answers([("HGETALL", AccountKeys(tag).accounts) for tag in BUCKETS]))
         return {sid: seconds for sid, seconds in known.items() if seconds and sid not in self._own}
 
     def trim(self, account_sid: str) -> Iterator[int]:
@@ -104,12 +106,12 @@ class Upkeep:
 
     def _note(self, seconds: int) -> Mapping[str, int]:
         """Mark this process's accounts as in use, and add `seconds`, if any, to the absence of the others."""
-        commands = []
-        for tag in BUCKETS:
-            own = [sid for sid in self._own if bucket(sid) == tag]
-            if own or seconds:
-                commands.append(script("present", [AccountKeys(tag).accounts], [seconds, *own]))
-        return self._read(self._client.calls(commands))
+        own: dict[str, list[str]] = defaultdict(list)
+        for sid in self._own:
+            own[bucket(sid)].append(sid)
+        tags = BUCKETS if seconds else tuple(own)
+        commands = [script("present", [AccountKeys(tag).accounts], [seconds, *own[tag]]) for tag in tags]
+        return self._read(self._client.answers(commands))
 
     def _forget(self, account_sid: str) -> Iterator[bool]:
         """Remove all data of an account, unless it is in some settings again; yield True with the last step.
@@ -133,8 +135,10 @@ class Upkeep:
                 return
 
     @staticmethod
-    def _read(replies: Iterable[list[Any]]) -> dict[str, int]:
-        return {sid.decode(): int(seconds) for reply in replies for sid, seconds in _pairs(reply)}
+    def _read(replies: Iterable[list[Any] | StoreUnavailable]) -> dict[str, int]:
+        """Read the replies there are: a node of a Cluster that is away has its upkeep later."""
+        there = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
+        return {sid.decode(): int(seconds) for reply in there for sid, seconds in _pairs(reply)}
 
 
 def _pairs(reply: list[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -87,9 +87,10 @@ class StoreFigures(Collector):
 
     def _read(self) -> Mapping[Figure, _Samples]:
         log, sids = self._store.deliveries, [account.sid for account in self._settings.accounts]
-        backlogs = [log.backlog(tag) for tag in self._store.buckets]
+        waiting = self._store.lanes.waiting(self._store.buckets)
+        backlogs = [log.backlog(tag) for tag in waiting]
         counts = {sid: log.counts(sid) for sid in sids}
-        ages = [log.ages(tag) for tag in self._store.buckets]
+        ages = [log.ages(tag) for tag in waiting]
         oldest = {key: age for each in ages for key, age in each.oldest.items()}
         of_account: dict[str, float] = {}
         for (sid, _), age in oldest.items():

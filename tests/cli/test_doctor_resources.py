@@ -45,7 +45,7 @@ class Clinic:
             token=new_token(), account_sid=ACCOUNT_SID, message_sid=SID, disposition="queue", lease=False, versions=(),
             lane=conversation_id(ACCOUNT_SID, "sms", OURS, THEIRS), facts={"raw": raw, "why": "", "flow": to.sid},
         )  # fmt: skip
-        (lease,) = self.store.lanes.claim(ACCOUNT_SID[-1], Room(1)).leases
+        (lease,) = self.store.lanes.claim(ACCOUNT_SID[-2:], Room(1)).leases
         settled = Settlement("delivered", history=f"1 delivered 200 0.1 {note}")
         self.store.lanes.settle(lease, settled, next_token="")
 

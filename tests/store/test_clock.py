@@ -11,7 +11,7 @@ from tests import clock
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
-ACCOUNT = "AC" + "0" * 31 + "7"
+ACCOUNT = "AC" + "0" * 30 + "07"
 KEYS = AccountKeys(ACCOUNT)
 LEASE_SECONDS = 30.0
 DAY = 86_400.0
@@ -47,15 +47,15 @@ class Desk:
 
     def claim(self) -> list[Lease]:
         """Claim what is due."""
-        return self.lanes.claim("7", Room(10)).leases
+        return self.lanes.claim("07", Room(10)).leases
 
     def step(self, seconds: float) -> None:
         """Set the store's clock."""
-        clock.step(self.client.call, "7", seconds)
+        clock.step(self.client.call, "07", seconds)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, while somebody looks at the clock every half second."""
-        clock.pass_time(self.client.call, "7", seconds)
+        clock.pass_time(self.client.call, "07", seconds)
 
     def outage(self, seconds: float) -> None:
         """Let time pass in which the store is away, or no router runs; the process lives through it."""
@@ -64,7 +64,7 @@ class Desk:
 
     def behind(self) -> float:
         """Return by how many seconds the due clock is behind the store's."""
-        _, due, last = clock.read(self.client.call, "7")
+        _, due, last = clock.read(self.client.call, "07")
         return (last - due) / 1000
 
 
@@ -191,8 +191,8 @@ def test_the_clocks_come_to_agree_again(desk: Desk, seconds: float) -> None:
 
 def test_looking_does_not_write(desk: Desk) -> None:
     """A clock that was written within the last second is read, so that a healthy message writes none."""
-    before = clock.read(desk.client.call, "7")
+    before = clock.read(desk.client.call, "07")
     for _ in range(10):
         desk.accept(lease=True)
-    assert clock.read(desk.client.call, "7") == before
+    assert clock.read(desk.client.call, "07") == before
     assert 0 < desk.client.call("PTTL", KEYS.clock) <= 30 * DAY * 1000

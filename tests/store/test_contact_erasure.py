@@ -75,7 +75,7 @@ class Desk:
 
     def claim(self) -> Lease:
         """Lease the head that is due."""
-        [lease] = self.store.lanes.claim(ACCOUNT[-1], Room(1)).leases
+        [lease] = self.store.lanes.claim(ACCOUNT[-2:], Room(1)).leases
         return lease
 
     def settle(self, lease: Lease, outcome: Any) -> str:
@@ -252,8 +252,8 @@ def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
     sid = desk.receive()
     late = desk.claim()
     for _ in range(5):
-        pass_time(desk.call, ACCOUNT[-1], 60)
-        desk.store.lanes.claim(ACCOUNT[-1], Room(1))
+        pass_time(desk.call, ACCOUNT[-2:], 60)
+        desk.store.lanes.claim(ACCOUNT[-2:], Room(1))
     assert desk.store.deliveries.state(ACCOUNT, sid) == "undelivered"
     desk.erase()
     assert desk.settle(late, "delivered") == "late"

@@ -42,7 +42,7 @@ class Desk:
 
     def claim(self) -> list[Lease]:
         """Claim what is due."""
-        return self.store.lanes.claim("a", Room(10)).leases
+        return self.store.lanes.claim("0a", Room(10)).leases
 
     def lane(self) -> list[str]:
         """Return the messages of the lane."""
@@ -62,7 +62,7 @@ def test_a_message_in_doubt_is_kept_and_not_sent(desk: Desk, lease: bool) -> Non
     """It leaves its lane, is listed, and expires like any message that was not delivered."""
     written, _ = desk.write(lease=lease)
     assert desk.doubt(written) == "doubt"
-    pass_time(desk.call, "a", 3600)
+    pass_time(desk.call, "0a", 3600)
     assert desk.claim() == []
     delivery = desk.store.deliveries.get(ACCOUNT, written.message_sid)
     assert delivery is not None
@@ -142,7 +142,7 @@ def test_the_message_of_a_process_that_died_is_not_lost(desk: Desk) -> None:
     """Acknowledged, and its process killed before it said that the replicas have it: it is sent, as late as a lease."""
     written, _ = desk.write()
     assert desk.claim() == []
-    pass_time(desk.call, "a", 31)
+    pass_time(desk.call, "0a", 31)
     assert [lease.message_sid for lease in desk.claim()] == [written.message_sid]
 
 
@@ -155,7 +155,7 @@ def test_what_somebody_else_has_answered_or_sent_is_not_taken_back(desk: Desk) -
     (lease,) = desk.claim()
     desk.store.lanes.settle(lease, Settlement("delivered"), next_token="")
     late, _ = desk.write(lease=True)
-    pass_time(desk.call, "a", 31)
+    pass_time(desk.call, "0a", 31)
     assert len(desk.claim()) == 1
     assert desk.doubt(late) == "stale"
     assert desk.doubt(replace(late, token=new_token())) == "stale"

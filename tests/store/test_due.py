@@ -9,14 +9,14 @@ import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store import Store, connect
-from router.store.keys import AccountKeys
+from router.store.keys import BUCKETS, AccountKeys
 from router.store.lanes import HANDLER_LOST_LIMIT, HURRY_MOST, Claim, Lease, Room, Settlement, new_token
-from tests.clock import pass_time
+from tests.clock import pass_time, step
 from tests.integrations.sending import settings
 from tests.valkey import ValkeyServer
 
-ONE, TWO = "AC" + "0" * 31 + "a", "AC" + "1" * 31 + "a"
-BUCKET = "a"
+ONE, TWO = "AC" + "0" * 31 + "a", "AC" + "1" * 30 + "0a"
+BUCKET = "0a"
 DEAD, LIVE = "https://dead.example", "https://live.example"
 KEYS = AccountKeys(ONE)
 
@@ -224,6 +224,33 @@ def test_a_message_that_kills_a_handlers_process_is_given_to_two(desk: Desk) -> 
     delivery = desk.store.deliveries.get(ONE, sid)
     assert delivery is not None
     assert (delivery.state, delivery.error) == ("undelivered", "The process that was sending it vanished 2 times")
+
+
+def test_a_bucket_is_claimed_in_only_when_something_is_due_there(desk: Desk) -> None:
+    """One where nothing waits, or what waits is not due, is left out; and with leases, its clocks still go on."""
+    due, flow = desk.store.lanes.due, desk.flow()
+    assert due(["00", BUCKET]) == []
+    desk.queue(flow)
+    assert due(["00", BUCKET]) == [BUCKET]
+    (lease,) = desk.claim().leases
+    assert (due([BUCKET]), desk.store.lanes.waiting(["00", BUCKET])) == ([], [BUCKET])
+    pass_time(desk.call, BUCKET, 31)
+    assert due([BUCKET]) == [BUCKET], "its lease has ended"
+    (lease,) = desk.claim().leases
+    desk.store.lanes.settle(lease, Settlement("retry", delay=60), next_token="")
+    assert due([BUCKET]) == []
+    step(desk.call, BUCKET, 2)
+    assert due([BUCKET]) == [BUCKET], "no process has read the clocks for a second"
+    desk.claim()
+    assert due([BUCKET]) == []
+
+
+def test_what_is_stored_of_an_idle_bucket_costs_one_command(desk: Desk) -> None:
+    """A process that serves all 256 buckets asks once for each where nothing waits."""
+    assert desk.store.lanes.due(BUCKETS) == []  # on a new connection, which loads the scripts
+    before = desk.steps()
+    assert desk.store.lanes.due(BUCKETS) == []
+    assert desk.steps() - before <= len(BUCKETS) + 2  # and INFO itself
 
 
 def test_nothing_is_left_of_what_is_done(desk: Desk) -> None:

@@ -195,7 +195,7 @@ def test_of_many_at_once_one_is_the_default(valkey: ValkeyServer) -> None:
 
 def test_accounts_do_not_see_each_other(store: FlowStore) -> None:
     """The same address, and even the same SID, is another flow in another account, also in the same bucket."""
-    theirs = replace(sms(1), account_sid=STRANGER[:-1] + AC[-1])
+    theirs = replace(sms(1), account_sid=STRANGER[:-2] + AC[-2:])
     store.put(sms(1))
     store.put(theirs)
     assert store.get(AC, theirs.sid) == sms(1)

@@ -23,7 +23,7 @@ from router.store.lanes import LOST_LIMIT, Acceptance, Lanes, Lease, Outcome, Ro
 from tests import clock
 from tests.valkey import ValkeyServer
 
-ACCOUNT = "AC" + "0" * 31 + "7"
+ACCOUNT = "AC" + "0" * 30 + "07"
 KEYS = AccountKeys(ACCOUNT)
 LANES = ("a" * 24, "b" * 24, "c" * 24)
 FLOWS = ("FO" + "1" * 32, "FO" + "2" * 32)
@@ -95,8 +95,8 @@ class LaneMachine(RuleBasedStateMachine):
         self.began = time.monotonic()
         self.steps: list[float] = []  # when the store's clock was set, in the model's time
         self.set = 0.0  # and by how much in all, in ms
-        self.lanes.claim("7", Room(0))  # a process that never heard of the store believes its clock
-        self.clocks = self.first = clock.read(self.client.call, "7")[:2]
+        self.lanes.claim("07", Room(0))  # a process that never heard of the store believes its clock
+        self.clocks = self.first = clock.read(self.client.call, "07")[:2]
         self.count = 0
 
     def teardown(self) -> None:
@@ -111,8 +111,8 @@ class LaneMachine(RuleBasedStateMachine):
             if not self.client.call("EXISTS", KEYS.due, KEYS.leases):
                 break
             self.now += LEASE_SECONDS + 1
-            clock.pass_time(self.client.call, "7", LEASE_SECONDS + 1)
-            leases = self.lanes.claim("7", Room(10)).leases
+            clock.pass_time(self.client.call, "07", LEASE_SECONDS + 1)
+            leases = self.lanes.claim("07", Room(10)).leases
             self._reconcile()
             for lease in leases:
                 self._send(Holder(lease, self.now))
@@ -186,7 +186,7 @@ class LaneMachine(RuleBasedStateMachine):
     )
     def claim(self, limit: int, share: int, shut: set[str], place: int, lost: bool) -> Any:
         """A sweeper claims, for the targets that it can serve; a claim whose reply is lost is not repeated."""
-        leases = self.lanes.claim("7", Room(limit, share, shut=shut), place=place).leases
+        leases = self.lanes.claim("07", Room(limit, share, shut=shut), place=place).leases
         self._reconcile()
         assert len(leases) <= limit
         targets = [self.flows[lease.flow_sid].target for lease in leases]
@@ -246,7 +246,7 @@ class LaneMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         """Time passes; leases and retries come due. A worker that never acts again has crashed."""
         self.now += seconds
-        clock.pass_time(self.client.call, "7", seconds)
+        clock.pass_time(self.client.call, "07", seconds)
 
     @precondition(lambda self: len([at for at in self.steps if self.now - at < LEASE_SECONDS]) < STEPS)
     @rule(seconds=st.sampled_from([0.5, -0.5, 3.0, -3.0, 600.0, -600.0, 86_400.0, -86_400.0]))
@@ -254,7 +254,7 @@ class LaneMachine(RuleBasedStateMachine):
         """Somebody sets the store's clock: nothing that waits, and no lease, may notice more than 2 s of it."""
         self.steps.append(self.now)
         self.set += 1000 * seconds
-        clock.step(self.client.call, "7", seconds)
+        clock.step(self.client.call, "07", seconds)
 
     @precondition(lambda self: self.model.done)
     @rule(data=st.data())
@@ -304,12 +304,12 @@ class LaneMachine(RuleBasedStateMachine):
     def hurry(self, lane: str, back: str) -> None:
         """An operator hurries a conversation, or a target that is back all of its own: nothing waits for a retry."""
         if back:
-            self.lanes.hurry_target("7", ACCOUNT, back)
+            self.lanes.hurry_target("07", ACCOUNT, back)
             lanes = [each for each in LANES if (head := self._head(each)) and self._target(head) == back]
         else:
             self.lanes.hurry(ACCOUNT, lane)
             lanes = [lane]
-        _, due, written = clock.read(self.client.call, "7")
+        _, due, written = clock.read(self.client.call, "07")
         seconds, micros = self.client.call("TIME")
         now = due + max(0.0, 1000 * int(seconds) + int(micros) / 1000 - written)
         for each in lanes:
@@ -351,7 +351,7 @@ class LaneMachine(RuleBasedStateMachine):
         """Neither clock of the lanes goes back, nor faster than time but for 2 s each time that TIME is set."""
         if not hasattr(self, "model"):
             return
-        before, (lease, due, _) = self.clocks, clock.read(self.client.call, "7")
+        before, (lease, due, _) = self.clocks, clock.read(self.client.call, "07")
         self.clocks = (lease, due + self.set)
         assert min(now - then for now, then in zip(self.clocks, before, strict=True)) > -0.01
         most = 1000 * (self.now + time.monotonic() - self.began) + 2000 * len(self.steps)

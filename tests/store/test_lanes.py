@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 ACCOUNT = "AC" + "0a" * 16
 KEYS = AccountKeys(ACCOUNT)
-BUCKET = "a"
+BUCKET = "0a"
 LANE, OTHER = "a" * 24, "b" * 24
 OURS = "+15551230002"
 TARGET = "https://example.com"
@@ -573,7 +573,7 @@ def test_every_script_stays_in_its_accounts_slot(spare_valkey: Callable[..., Val
         bench.change(contact_identity="+15551230003", friendly_name="another")
         assert [flow.sid for flow in bench.store.flows.walk(ACCOUNT)] == [bench.flow.sid]
         bench.store.flows.delete(bench.flow)
-        gone = "AC" + "1a" * 16
+        gone = "AC" + "1a" * 15 + "0a"
         bench.client.call("HSET", KEYS.accounts, gone, bench.store.upkeep.absent_seconds)
         bench.client.call("DEL", TURN)
         assert gone in set(bench.store.upkeep.round())

@@ -10,7 +10,7 @@ from router.store.lanes import LOST_LIMIT, Lanes, Lease, Room, Settlement, new_t
 from tests.clock import pass_time
 from tests.valkey import ValkeyServer
 
-ACCOUNT = "AC" + "0" * 31 + "7"
+ACCOUNT = "AC" + "0" * 30 + "07"
 KEYS = AccountKeys(ACCOUNT)
 LANE = "a" * 24
 
@@ -38,8 +38,8 @@ class Bench:
 
     def claim(self) -> Lease:
         """Claim the lane's head, whatever it waits for."""
-        pass_time(self.client.call, "7", 3600)
-        return self.lanes.claim("7", Room(1)).leases[0]
+        pass_time(self.client.call, "07", 3600)
+        return self.lanes.claim("07", Room(1)).leases[0]
 
     def settle(self, lease: Lease, outcome: str, next_token: str = "") -> str:
         """Settle and say how it went."""

@@ -45,12 +45,12 @@ def accept(desk: Desk, choice: Choice = MOVING, **more: Any) -> Acceptance:
 
 def forget_sending(desk: Desk) -> None:
     """Let five minutes pass since the last message was sent to Proxy."""
-    desk.store.flows._client.call("UNLINK", f"proxying:{{{ACCOUNT[-1]}}}:{ACCOUNT}:{LANE}")
+    desk.store.flows._client.call("UNLINK", f"proxying:{{{ACCOUNT[-2:]}}}:{ACCOUNT}:{LANE}")
 
 
 def finish(desk: Desk) -> None:
     """Deliver what waits."""
-    for lease in desk.store.lanes.claim(ACCOUNT[-1], Room(9)).leases:
+    for lease in desk.store.lanes.claim(ACCOUNT[-2:], Room(9)).leases:
         desk.store.lanes.settle(lease, Settlement("delivered"), next_token="")
 
 
@@ -109,7 +109,7 @@ def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, wh
             desk.store.contacts.erase(ACCOUNT, PHONE)
         forget_sending(desk)
     else:
-        desk.store.flows._client.call("UNLINK", f"proxied:{{{ACCOUNT[-1]}}}:{ACCOUNT}")
+        desk.store.flows._client.call("UNLINK", f"proxied:{{{ACCOUNT[-2:]}}}:{ACCOUNT}")
     stayed = accept(desk, replace(choice, identities=identities))
     assert (stayed.flow_sid, stayed.moved) == (FROM, False)
     progress = desk.store.proxied.progress(ACCOUNT, FROM)
@@ -119,7 +119,7 @@ def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, wh
 def test_what_goes_to_proxy_is_remembered_for_long_enough(desk: Desk) -> None:
     """The script, and what is said of a message that has waited, keep it for as long as a list may not know it."""
     accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
-    key = f"proxying:{{{ACCOUNT[-1]}}}:{ACCOUNT}:{LANE}"
+    key = f"proxying:{{{ACCOUNT[-2:]}}}:{ACCOUNT}:{LANE}"
     first = desk.store.flows._client.call("TTL", key)
     desk.store.proxied.sending(ACCOUNT, LANE, FROM)
     assert SENDING_SECONDS - 2 <= first <= desk.store.flows._client.call("TTL", key) == SENDING_SECONDS
@@ -127,7 +127,7 @@ def test_what_goes_to_proxy_is_remembered_for_long_enough(desk: Desk) -> None:
 
 def test_a_flow_that_is_not_of_proxy_needs_no_list(desk: Desk) -> None:
     """From Studio to Conversations no contact is in a session."""
-    desk.store.flows._client.call("UNLINK", f"proxied:{{{ACCOUNT[-1]}}}:{ACCOUNT}")
+    desk.store.flows._client.call("UNLINK", f"proxied:{{{ACCOUNT[-2:]}}}:{ACCOUNT}")
     assert accept(desk, replace(MOVING, migration=replace(MOVE, proxy=False))).flow_sid == TO
 
 
@@ -145,8 +145,8 @@ def test_sessions_are_wanted_while_contacts_may_move(desk: Desk) -> None:
     shadow = replace(MOVE, share=False, service="KS" + "1" * 32)
     accept(desk, replace(MOVING, migration=shadow))
     at = float(desk.stored("at")) / 1000
-    assert desk.store.proxied.wanted(ACCOUNT[-1], at + 3000) == {ACCOUNT: {"KS" + "1" * 32}}
-    assert desk.store.proxied.wanted(ACCOUNT[-1], at + 4000) == {}
+    assert desk.store.proxied.wanted([ACCOUNT[-2:]], at + 3000) == {ACCOUNT: {"KS" + "1" * 32}}
+    assert desk.store.proxied.wanted([ACCOUNT[-2:]], at + 4000) == {}
 
 
 def test_a_repeated_accept_says_again_that_the_contact_moved(desk: Desk) -> None:

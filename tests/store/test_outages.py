@@ -29,7 +29,7 @@ def outages(client: Client) -> Outages:
 def _silent(client: Client, account: str, seconds: int) -> int:
     """Let the last sign of life of an account be some seconds old; return it in ms."""
     now = int(client.call("TIME")[0]) * 1000
-    client.call("HSET", f"alive:{{{account[-1]}}}", account, now - seconds * 1000, writes=True)
+    client.call("HSET", f"alive:{{{account[-2:]}}}", account, now - seconds * 1000, writes=True)
     return now - seconds * 1000
 
 
@@ -82,7 +82,7 @@ def test_refusals_cause_one_look_in_ten_minutes(client: Client, outages: Outages
     assert outages.grant_look(ONE)
     assert not outages.grant_look(ONE)
     assert outages.grant_look(OTHER)
-    assert 590 < client.call("TTL", f"looked:{{1}}:{ONE}") <= 600
+    assert 590 < client.call("TTL", f"looked:{{11}}:{ONE}") <= 600
 
 
 def test_seen_addresses_end(client: Client, outages: Outages) -> None:
@@ -92,8 +92,8 @@ def test_seen_addresses_end(client: Client, outages: Outages) -> None:
     outages.note_seen(ONE, ["+1501"], now=now)
     assert not outages.was_seen(ONE, "+1500")
     assert outages.was_seen(ONE, "+1501")
-    assert client.call("ZCARD", f"seen:{{1}}:{ONE}") == 1
-    assert client.call("TTL", f"seen:{{1}}:{ONE}") > 0
+    assert client.call("ZCARD", f"seen:{{11}}:{ONE}") == 1
+    assert client.call("TTL", f"seen:{{11}}:{ONE}") > 0
 
 
 def test_reports_are_few_and_end(client: Client, outages: Outages) -> None:
@@ -101,4 +101,4 @@ def test_reports_are_few_and_end(client: Client, outages: Outages) -> None:
     for n in range(30):
         outages.add_report(ONE, Report(n, 0, 1, n, {"+1500: no flow": 2}))
     assert [each.at for each in outages.reports(ONE)] == list(range(29, 9, -1))
-    assert client.call("TTL", f"recovered:{{1}}:{ONE}") > 0
+    assert client.call("TTL", f"recovered:{{11}}:{ONE}") > 0

@@ -19,7 +19,7 @@ from tests.integrations.sending import settings
 from tests.store.passing import pass_time
 from tests.valkey import ValkeyServer
 
-HERE, GONE = "AC" + "0a" * 16, "AC" + "1a" * 16  # of one bucket
+HERE, GONE = "AC" + "0a" * 16, "AC" + "1a" * 15 + "0a"  # of one bucket
 KEYS = AccountKeys(HERE)
 OURS: Final = "+15551230002"
 DAY: Final = 86_400
@@ -100,7 +100,7 @@ class Shop:
     def deliver(self, outcome: Callable[[int], Any]) -> None:
         """Send all that is due, and settle each attempt as `outcome` says of its number."""
         number = 0
-        while leases := self.store.lanes.claim("a", Room(100)).leases:
+        while leases := self.store.lanes.claim("0a", Room(100)).leases:
             for lease in leases:
                 self.store.lanes.settle(lease, Settlement(outcome(number), history="1 said"), next_token="")
                 number += 1
@@ -255,7 +255,7 @@ def test_an_account_without_settings_is_forgotten(shop: Shop, valkey: ValkeyServ
     assert shop.store.deliveries.counts(GONE).queued == 40
     assert shop.round()[-1] == GONE
     assert _contents(shop.client) == remain
-    backlog = shop.store.deliveries.backlog("a")
+    backlog = shop.store.deliveries.backlog("0a")
     assert (backlog.lanes, shop.client.call("ZCARD", KEYS.due)) == (40, 1)
     assert shop.store.deliveries.counts(GONE).queued == 0
     both.close()

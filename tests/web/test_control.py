@@ -44,7 +44,7 @@ class Desk:
 
     def end(self, outcome: str, **more: float) -> str:
         """Let the conversation's head be tried, and end so; return its SID."""
-        (lease,) = self.lanes.claim(ONE[-1], Room(1)).leases
+        (lease,) = self.lanes.claim(ONE[-2:], Room(1)).leases
         self.lanes.settle(lease, Settlement(outcome, **more), next_token="")  # type: ignore[arg-type]
         return lease.message_sid
 
@@ -58,7 +58,7 @@ class Desk:
 
     def order(self) -> list[str]:
         """Return the conversation's messages, in order."""
-        ids = self.rest.store.changes._client.call("LRANGE", f"lane:{{{ONE[-1]}}}:{LANE}", 0, -1)
+        ids = self.rest.store.changes._client.call("LRANGE", f"lane:{{{ONE[-2:]}}}:{LANE}", 0, -1)
         return [id_.decode()[35:] for id_ in ids]
 
     def cli(self, *args: str) -> Result:
@@ -117,7 +117,7 @@ def test_a_message_that_is_sent_now_does_not_wait_for_its_retry(desk: Desk) -> N
     """Status=sending: the conversation is due at once, its first message before the one that was named."""
     first, second = desk.queue(2)
     desk.end("retry", delay=300.0)
-    assert desk.lanes.claim(ONE[-1], Room(1)).leases == []
+    assert desk.lanes.claim(ONE[-2:], Room(1)).leases == []
     assert desk.update(second, Status="sending").status == 200
     assert desk.end("delivered") == first
     desk.update(second, Held="true")
@@ -136,7 +136,7 @@ def test_a_message_of_a_paused_flow_cannot_be_hurried(desk: Desk) -> None:
 def test_what_is_being_sent_cannot_be_stopped(desk: Desk) -> None:
     """An attempt under way may have arrived: hold and cancel are 409, and say when to try again."""
     (sid,) = desk.queue()
-    desk.lanes.claim(ONE[-1], Room(1))
+    desk.lanes.claim(ONE[-2:], Room(1))
     for form in ({"Held": "true"}, {"Status": "canceled"}):
         status, _, why = desk.update(sid, **form).error
         assert (status, "it is being sent" in why) == (409, True)

@@ -100,7 +100,7 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
                 advice += f"`router deliveries replay --status {status} --since 7d`"
                 yield Check("messages", "look", f"{number:,} {status}{whose}", advice)
     sids = {account.sid for account in given.accounts}
-    backlogs = [opened.deliveries.backlog(tag) for tag in opened.buckets]
+    backlogs = [opened.deliveries.backlog(tag) for tag in opened.lanes.waiting(opened.buckets)]
     first = max(backlogs, key=lambda each: each.oldest, default=None)
     # Accounts share the buckets: of one that is not among the settings' accounts nothing is said here.
     if first and first.oldest > _OVERDUE and first.account_sid in sids:
