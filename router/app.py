@@ -220,7 +220,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     healer = Healer(settings, store, intake, likelihood, bases=lambda: _bases(settings, tunnel), report=recovery)
     webhook = webhooks.WebhookView(settings, store, deliverer, integrations, intake, healer, log)
     watch = SessionWatch(store, settings, ProxySessions(integrations.rest), fault)
-    presence = Presence(settings, store, detector.loaded)
+    presence = Presence(settings, store, detector.loaded, deliverer.targets.shut)
     streams = Streams()
     ending = Ending(store, intake)
     app.extensions["router"] = Router(
@@ -257,7 +257,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         *chat_blueprints(settings, store, intake, ending, streams, webhook.check_store, log),
         health.blueprint(settings, store),
         openapi.blueprint(settings),
-        console_blueprint(settings, store, likelihood, deliverer.targets.open_of, ending),
+        console_blueprint(settings, store, likelihood, ending),
     ):
         app.register_blueprint(each)
     app.register_error_handler(ApiError, error_response)

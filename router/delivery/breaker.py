@@ -205,12 +205,13 @@ class Targets:
         own = [target.name for target, use in self._targets.items() if use.breaker.open]
         return own + [name for name, use in self._names.items() if use.breaker.open]
 
-    def open_of(self, account_sid: str) -> list[str]:
-        """Return the names of targets that an account's messages wait for because a breaker is open."""
-        names = dict.fromkeys(target.name for target in self._targets if target.account_sid == account_sid)
-        own = {t.name for t, use in self._targets.items() if use.breaker.open and t.account_sid == account_sid}
-        shared = {name for name, use in self._names.items() if use.breaker.open}
-        return [name for name in names if name in own | shared]
+    def shut(self) -> list[tuple[str, str]]:
+        """Return account and name of the targets to which only probes are sent, because a breaker is open."""
+        names = {name for name, use in self._names.items() if use.breaker.open}
+        if not names and not any(use.breaker.open for use in self._targets.values()):
+            return []
+        found = (each for each, use in self._targets.items() if use.breaker.open or each.name in names)
+        return [(each.account_sid, each.name) for each in found]
 
     def _most(self, use: _Use, now: float) -> int:
         """Return how many slots a target may have: its share or, with an open breaker, at most a probe more."""

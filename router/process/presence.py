@@ -6,6 +6,7 @@ Models are loaded by the process that forks the workers, so that all share them.
 import contextlib
 import os
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from threading import Event
 from typing import Final
@@ -21,6 +22,8 @@ from router.store.processes import EVERY, Process, Served
 _LOOK: Final = 1.0
 # How often the master is asked, at most: it has the store read, and loads models, in the meantime.
 _AGAIN: Final = 3.0
+# Targets that do not answer that a process names, at most: some 10 KB.
+_SHUT: Final = 100
 
 
 class Presence:
@@ -30,10 +33,14 @@ class Presence:
         settings: of the process.
         store: where it says so.
         languages: the codes of the languages whose models it has.
+        shut: returns the targets to which it sends only probes now, as `Process.shut` has them.
     """
 
-    def __init__(self, settings: Settings, store: Store, languages: frozenset[str]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, languages: frozenset[str], shut: Callable[[], Iterable[tuple[str, str]]]
+    ) -> None:
         self._store = store
+        self._shut = shut
         self._languages = languages
         self._serves = Served.of(settings)
         self._process = Process(
@@ -50,12 +57,13 @@ class Presence:
 
     def run(self) -> None:
         """Say what this process is, again and again, and look for languages that it lacks; until `stop`."""
-        process = self._process = replace(self._process, master=os.getppid(), pid=os.getpid())
+        process = replace(self._process, master=os.getppid(), pid=os.getpid())
         say = ask = 0.0
         while not self._stopped.is_set():
             now = time.monotonic()
             with contextlib.suppress(StoreUnavailable, OSError):
-                if now >= say:
+                process = replace(process, shut=tuple(sorted(self._shut())[:_SHUT]))
+                if now >= say or process != self._said:
                     self._store.processes.announce(process, self._said, self._serves)
                     self._said, say = process, now + EVERY
                 if now >= ask and not needed(self._store.languages.named()) <= self._languages:

@@ -3,15 +3,15 @@
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from router.errors import StoreUnavailable
 from router.queries.control import CANCELLED
-from router.queries.deliveries import DEAD, Wanted, replay, route_of_today
+from router.queries.deliveries import DEAD, Wanted, route_of_today
 from router.routing.resolve import Likelihood
 from router.store import Store
-from router.store.bulk_replays import BulkReplay
+from router.store.bulk_replays import BulkReplay, Entry
 from router.store.deliveries import Delivery
 
 # Messages of one replay at most: the list of them takes some 50 bytes each.
@@ -23,8 +23,9 @@ RATE_MOST: Final = 1000
 # How often a process looks whether there is a replay to do.
 LOOK_SECONDS: Final = 1.0
 _BREAK: Final = 20
-# Messages that are read in one call, at most.
-_TOGETHER: Final = 20
+# Messages that are put back in one step, at most: some 2 ms of the store's time. A step is a twentieth of a second.
+_TOGETHER: Final = 50
+_STEPS: Final = 20
 # Between two renewals of the turn, in seconds; it is taken for longer.
 _RENEW: Final = 3.0
 
@@ -175,26 +176,32 @@ class BulkReplayer:
                         return
                     renewed = time.monotonic()
                 job = replays.get(account_sid)
-                # So many that a wish to stop is seen within a fifth of a second, but for what one message takes.
-                many = max(1, min(_TOGETHER, job.rate // 5)) if job else 0
+                many = max(1, min(_TOGETHER, job.rate // _STEPS)) if job else 0
                 entries = replays.next(account_sid, job, many) if job and job.state == "running" else []
                 if job is None or not entries:
                     self._end(account_sid, job)
                     return
-                for entry in entries:
-                    self._pause(max(0.0, due - time.monotonic()))
-                    due = max(due, time.monotonic() - 1.0) + 1.0 / job.rate
-                    replays.count(account_sid, job, entry, self._replay(account_sid, job, entry))
+                routed = self._routed(account_sid, job, entries)
+                self._pause(max(0.0, due - time.monotonic()))
+                replays.put_back(account_sid, job, routed)  # where it was stopped meanwhile, the next round ends it
+                due = max(due, time.monotonic() - 1.0) + len(entries) / job.rate
         finally:
             replays.end_turn(account_sid, self._token)
 
-    def _replay(self, account_sid: str, job: BulkReplay, entry: tuple[str, int]) -> str:
-        delivery = self._store.deliveries.get(account_sid, entry[0])
-        if delivery is None:
-            return "missing"
-        if delivery.round != entry[1] or delivery.state not in DEAD:
-            return "busy"
-        return replay(delivery, self._store, self._likelihood, current=job.current)
+    def _routed(self, account_sid: str, job: BulkReplay, entries: Sequence[Entry]) -> list[Entry]:
+        """Add the flows of today, where they are asked, and to messages that never had a flow."""
+        found = self._store.deliveries.get_all(account_sid, [each.message_sid for each in entries])
+        return [self._route(found.get(each.message_sid), job, each) for each in entries]
+
+    def _route(self, delivery: Delivery | None, job: BulkReplay, entry: Entry) -> Entry:
+        if delivery is None or not (job.current or not delivery.flow_sid):
+            return entry
+        if not delivery.raw:
+            return replace(entry, known="gone")
+        route = route_of_today(delivery, self._store, self._likelihood)
+        if route.flow is None:
+            return replace(entry, known="unrouted")
+        return replace(entry, flow_sid=route.flow.sid, language=route.language)
 
     def _end(self, account_sid: str, job: BulkReplay | None) -> None:
         if job is None or not job.runs:

@@ -1,12 +1,13 @@
 """What an operator does to a message on its way: send it now, hold it, release it, cancel it.
 
 Each function returns a `Done`, whose sentence is the same in REST, commands and console. `router.queries.deliveries`
-has `replay`, which sends a message again that is done.
+has `replay`, which sends a message again that is done. `by` is who does it, as the change log names them: it is kept
+with the message, and shown with it.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from router.queries.deliveries import DEAD, Wanted
 from router.store import Store
@@ -20,6 +21,14 @@ REPLAY_DOES_NOT_ANSWER: Final = (
 )
 _BUSY: Final = "it is being sent, and an attempt cannot be stopped. It ends within 22 s: try again then"
 _GONE: Final = "its record has expired"
+
+
+class Action(Protocol):
+    """One of `ACTIONS`."""
+
+    def __call__(self, delivery: Delivery, store: Store, *, by: str) -> "Done":
+        """Do it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +46,34 @@ class Done:
     gone: bool = False
 
 
-def hurry(delivery: Delivery, store: Store) -> Done:
+def hurry(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Let a message's conversation be sent now, not at its next retry; its earlier messages go first."""
     if delivery.held:
         return Done(False, "it is held; release it instead")
     if delivery.state != "queued":
         return Done(True, "it is being sent") if delivery.state == "sending" else _changed(delivery, store)
-    _, head = store.lanes.hurry(delivery.account_sid, delivery.lane)
     waiting = store.deliveries.waiting(delivery)
     flow = store.flows.get(delivery.account_sid, waiting.head_flow_sid) if waiting else None
     if flow is not None and flow.paused:
         return Done(False, f"{flow.sid} is paused, so nothing of it is sent until it is resumed")
+    _, head = store.lanes.hurry(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     first = "" if head == delivery.message_sid else f", after {head}, which is before it in its conversation"
     return Done(True, f"it is sent now{first}; if the target is down, with the next probe, within some 5 s")
 
 
-def hold(delivery: Delivery, store: Store) -> Done:
+def hold(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Keep a queued message from being sent until it is released; its conversation goes on without it."""
     if delivery.held:
         return Done(True, "it is held already")
-    kind = store.lanes.hold(delivery.account_sid, delivery.message_sid, delivery.lane)
+    kind = store.lanes.hold(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     if kind == "held":
         return Done(True, "it is held until it is released; its conversation goes on without it")
     return _refused(kind, delivery, store)
 
 
-def release(delivery: Delivery, store: Store) -> Done:
+def release(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Put a held message at the end of its conversation."""
-    kind, before = store.lanes.release(delivery.account_sid, delivery.message_sid, delivery.lane)
+    kind, before = store.lanes.release(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     if kind == "released":
         place = f"after {before} that came later" if before else "where no other message waits"
         return Done(True, f"it is released, and now the last of its conversation, {place}")
@@ -73,12 +82,17 @@ def release(delivery: Delivery, store: Store) -> Done:
     return Done(False, f"it is not held, but {_state(delivery, store)}")
 
 
-def cancel(delivery: Delivery, store: Store) -> Done:
+def cancel(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Give up a message that is queued or held; its conversation goes on."""
-    kind = store.lanes.cancel(delivery.account_sid, delivery.message_sid, delivery.lane, CANCELLED)
+    kind = store.lanes.cancel(delivery.account_sid, delivery.message_sid, delivery.lane, CANCELLED, by=by)
     if kind == "cancelled":
         return Done(True, "it is cancelled, which is undelivered; its conversation goes on")
     return _refused(kind, delivery, store)
+
+
+ACTIONS: Final[Mapping[str, Action]] = {"hurry": hurry, "hold": hold, "release": release, "cancel": cancel}
+DONE_AS: Final = {"hurry": "hurried", "hold": "held", "release": "released", "cancel": "cancelled"}
+"""What a message's record and the change log say of each of these actions."""
 
 
 def _refused(kind: str, delivery: Delivery, store: Store) -> Done:
@@ -94,6 +108,24 @@ def _changed(delivery: Delivery, store: Store) -> Done:
 
 def _state(delivery: Delivery, store: Store) -> str:
     return store.deliveries.state(delivery.account_sid, delivery.message_sid) or "gone"
+
+
+def note(store: Store, messages: Collection[tuple[str, str]], what: str, *, by: str, **more: str) -> None:
+    """Write into the change log what was done to messages, each an AccountSid and a MessageSid: a line per account.
+
+    Args:
+        store: the store.
+        messages: those to which it was done.
+        what: one of `DONE_AS`, or `replayed`.
+        by: who did it.
+        more: further values of the line.
+    """
+    own: dict[str, list[str]] = {}
+    for account_sid, message_sid in messages:
+        own.setdefault(account_sid, []).append(message_sid)
+    for account_sid, sids in own.items():
+        which: dict[str, str | int] = {"message": sids[0]} if len(sids) == 1 else {"messages": len(sids)}
+        store.changes.note(account_sid, by, what, **which, **more)
 
 
 @dataclass(frozen=True, slots=True)

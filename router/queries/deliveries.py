@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -79,10 +80,10 @@ def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
     }
 
 
-def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool) -> str:
+def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool, by: str) -> str:
     """Put a message back into its lane, for its own flow or, with `current`, for the one that the current flows select.
 
-    A message that never had a flow is routed by the current flows.
+    A message that never had a flow is routed by the current flows. `by` is who does it, as the change log names them.
 
     Returns `queued`; `busy` when it is already queued or being sent, or was sent again since it was read; `gone` when
     its body has expired; `missing` when its record has; `unrouted` when no flow accepts it.
@@ -96,7 +97,7 @@ def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current:
             return "unrouted"
         flow_sid, language = route.flow.sid, route.language
     sid, lane = delivery.message_sid, delivery.lane
-    return store.lanes.replay(delivery.account_sid, sid, lane, flow_sid, language, round_=delivery.round)
+    return store.lanes.replay(delivery.account_sid, sid, lane, flow_sid, language, round_=delivery.round, by=by)
 
 
 def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> Route:
@@ -146,12 +147,14 @@ class Wanted:
 
 
 def waiting_for(delivery: Delivery, store: Store) -> list[str]:
-    """Return the reasons why a message waits, the first obstacle first, each one a sentence; empty if it does not wait.
+    """Return the reasons why a message waits, the first obstacle first, each one a sentence.
 
-    An open breaker of a target is not included: only the processes know it.
+    Empty if it does not wait.
     """
     if delivery.held:
-        return ["it is held, so its conversation goes on without it until it is released"]
+        holds = [each for each in map(action_of, delivery.actions) if each["action"] == "held"]
+        who = f" by {holds[-1]['by']} since {holds[-1]['date_created']}" if holds else ""
+        return [f"it is held{who}: it waits until it is released, and its conversation goes on without it"]
     waiting = store.deliveries.waiting(delivery)
     if waiting is None:
         return []
@@ -161,12 +164,32 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
     flow_sids = dict.fromkeys((waiting.head_flow_sid, delivery.flow_sid))
     paused = [sid for sid in flow_sids if sid and (flow := store.flows.get(delivery.account_sid, sid)) and flow.is_held]
     said += [f"{sid} is paused, so its messages wait" for sid in paused]
-    if waiting.head == delivery.message_sid and not paused:
+    if paused:
+        return said
+    flow = store.flows.get(delivery.account_sid, waiting.head_flow_sid) if waiting.head_flow_sid else None
+    target = flow.target if flow else ""
+    if (wrong := shut(delivery.account_sid, store).get(target)) is not None:
+        said.append(f"its target {target} does not answer{wrong}; every 5 s one message is tried there")
+    elif waiting.head == delivery.message_sid:
         if waiting.due_in:
             said.append(f"the next attempt, in {math.ceil(waiting.due_in / 1000)} s")
         else:
             said.append("a process that has room for its target, or a target that answers again")
     return said
+
+
+def shut(account_sid: str, store: Store) -> dict[str, str]:
+    """Return the targets of an account that do not answer, each with what is said of it: how many processes say so.
+
+    A process that takes an account's messages says it within a second or so, and is believed for 20 s.
+    """
+    processes = store.processes.serving(account_sid)
+    found = Counter(target for each in processes for target in each.shuts(account_sid))
+    several = len(processes) > 1
+    return {
+        target: f" ({number} of {len(processes)} processes say so)" if several else ""
+        for target, number in sorted(found.items())
+    }
 
 
 def not_twiml(delivery: Delivery) -> str:
@@ -185,7 +208,6 @@ def describe(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery for JSON, without its URL."""
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
     said = target_said(delivery)
-    created = dt.datetime.fromtimestamp(delivery.accepted_at / 1000, dt.UTC)
     return {
         "sid": delivery.message_sid,
         "account_sid": delivery.account_sid,
@@ -206,11 +228,12 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "in_doubt": delivery.doubt,
         "error": delivery.error or None,
         "history": [attempt_of(line) for line in delivery.history],
+        "actions": [action_of(line) for line in delivery.actions],
         "answer": delivery.answer.decode(errors="replace") or None,
         "answered_by": delivery.answered or None,
         "late_answer": delivery.replied or None,
         "target_said": {"type": said.type, "text": said.text} if said else None,
-        "date_created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "date_created": _date(delivery.accepted_at),
     }
 
 
@@ -224,6 +247,16 @@ def attempt_of(line: str) -> dict[str, Any]:
         "seconds": _float(seconds),
         "reason": reason or None,
     }
+
+
+def action_of(line: str) -> dict[str, Any]:
+    """Parse a line of what people did to a message, `<ms> <what> <who>`."""
+    at, what, by = line.split(" ", 2)
+    return {"action": what, "by": by, "date_created": _date(int(at))}
+
+
+def _date(ms: int) -> str:
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _float(text: str) -> float | None:

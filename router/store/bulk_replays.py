@@ -5,12 +5,14 @@ again in between, by this replay or otherwise, is in another round, and this rep
 """
 
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from router.store.client import Client, Word
 from router.store.keys import BULK, AccountKeys
+from router.store.silence import Silence
 
 # How long a process may do a replay without saying so again.
 TURN_SECONDS: Final = 15.0
@@ -58,11 +60,27 @@ class BulkReplay:
         return sum(self.results.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message of a replay, and the round in which it was chosen.
+
+    `known` says why it cannot be sent again, as far as the caller knows: `unrouted`, `gone` or "". It goes to the flow
+    `flow_sid`, in that language; with "" to its own.
+    """
+
+    message_sid: str
+    round: int
+    known: Literal["", "unrouted", "gone"] = ""
+    flow_sid: str = ""
+    language: str = ""
+
+
 class BulkReplays:
     """Reads and writes these replays."""
 
     def __init__(self, client: Client, *, keep_seconds: float) -> None:
         self._client = client
+        self._silence = Silence()
         self._keep = int(keep_seconds)
 
     def begin(  # noqa: PLR0913 - what it is
@@ -118,17 +136,24 @@ class BulkReplays:
             ended=int(found.get("ended", 0)),
         )
 
-    def next(self, account_sid: str, replay: BulkReplay, most: int) -> list[tuple[str, int]]:
-        """Return the next messages, each with its round; empty when none is left."""
+    def next(self, account_sid: str, replay: BulkReplay, most: int) -> list[Entry]:
+        """Return the next messages; empty when none is left."""
         left = f"{AccountKeys(account_sid).bulk_left}{replay.id}"
         entries = (entry.decode().partition(" ") for entry in self._client.call("LRANGE", left, 0, most - 1))
-        return [(sid, int(round_)) for sid, _, round_ in entries]
+        return [Entry(sid, int(round_)) for sid, _, round_ in entries]
 
-    def count(self, account_sid: str, replay: BulkReplay, entry: tuple[str, int], result: str) -> None:
-        """Note what became of a message, once."""
-        keys = AccountKeys(account_sid)
-        args = [replay.id, f"{entry[0]} {entry[1]}", result]
-        self._client.script("bulk_count", [keys.bulk, f"{keys.bulk_left}{replay.id}"], args, writes=True)
+    def put_back(self, account_sid: str, replay: BulkReplay, messages: Sequence[Entry]) -> bool:
+        """Put the next messages back into their lanes, and count what became of each, in one step.
+
+        False when the replay is over, or is to stop. After a lost reply the same call does nothing twice.
+        """
+        keys, started = AccountKeys(account_sid), time.monotonic()
+        args: list[Word] = [replay.id, account_sid, self._silence.ms(account_sid), replay.by]
+        for each in messages:
+            args += (f"{each.message_sid} {each.round}", each.known, each.flow_sid, each.language)
+        going = self._client.script("bulk_replay", [keys.bulk, f"{keys.bulk_left}{replay.id}"], args, writes=True)
+        self._silence.end(account_sid, started)
+        return bool(going)
 
     def end(self, account_sid: str, replay: BulkReplay, state: str, *, now: int) -> None:
         """Note that a replay is `stopping`, or has come to its end: `stopped` or `done`."""

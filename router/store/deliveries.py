@@ -32,7 +32,8 @@ class Delivery:
     detected language, if the flow's address has conditions; `lang` is the language in the webhook's URL. `replied` is
     the outcome of an answer that came too late for the webhook. A `held` message is queued, and is in no lane until it
     is released. `said` is the error answer of the last attempt: the
-    content type, and on the next lines the first characters.
+    content type, and on the next lines the first characters. `actions` has a line for each thing that a person did to
+    it, the newest ones: `<ms> <what> <who>`.
     """
 
     account_sid: str
@@ -57,6 +58,7 @@ class Delivery:
     said: str = ""
     doubt: bool = False
     held: bool = False
+    actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +79,17 @@ class Waiting:
 class Backlog:
     """The lanes of a bucket: those that are not empty, and those that are due and whose flow is not paused.
 
-    `oldest` is how many seconds the first due lane has been due, `flow_sid` the flow that it waits for, of the account
-    `account_sid`.
+    `overdue` has, by account, how many seconds its first due lane has been due, and the flow that it waits for.
     """
 
     lanes: int
     due: int
-    oldest: float
-    flow_sid: str
-    account_sid: str = ""
+    overdue: Mapping[str, tuple[float, str]]
+
+    @property
+    def oldest(self) -> float:
+        """How many seconds the first due lane of all accounts has been due."""
+        return max((seconds for seconds, _ in self.overdue.values()), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,8 @@ class Ages:
 class Counts:
     """An account's numbers of messages: stored, pending, held (which are pending, too), and dead ones by state.
 
-    Of the dead ones only the newest `DEAD_MOST` are counted.
+    Of the dead ones only the newest `DEAD_MOST` are counted. `held_since` is when the first of the held ones was held,
+    in ms since 1970; 0 where there is none.
     """
 
     kept: int
@@ -113,6 +118,7 @@ class Counts:
     held: int
     undelivered: int
     unrouted: int
+    held_since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +131,7 @@ class Rhythm:
 
 _FIELDS: Final = (
     "state", "at", "raw", "flow", "lane", "why", "attempts", "round", "error", "answer", "answered", "duplicates",
-    "history", "recovered", "language", "lang", "replied", "said", "doubt",
+    "history", "recovered", "language", "lang", "replied", "said", "doubt", "actions",
 )  # fmt: skip
 
 
@@ -143,6 +149,11 @@ class DeliveryLog:
         """Read one delivery; None if the account has no record of that SID (any more)."""
         found = self._read(account_sid, [f"{account_sid}:{message_sid}".encode()])
         return found[0] if found else None
+
+    def get_all(self, account_sid: str, message_sids: Sequence[str]) -> dict[str, Delivery]:
+        """Read deliveries by their SIDs; those without a record are left out."""
+        ids = [f"{account_sid}:{sid}".encode() for sid in message_sids]
+        return {each.message_sid: each for each in self._read_all(account_sid, ids)}
 
     def state(self, account_sid: str, message_sid: str) -> str:
         """Return a delivery's state, "" if it does not exist."""
@@ -233,7 +244,7 @@ class DeliveryLog:
                 ("ZCARD", keys.log),
                 ("ZRANGE", keys.log, 0, 0, "REV"),
                 ("HGET", keys.queued, account_sid),
-                ("HGET", keys.held, account_sid),
+                ("ZCARD", keys.held),
                 ("ZCARD", keys.dead),
             ]
         )
@@ -242,15 +253,16 @@ class DeliveryLog:
     def counts(self, account_sid: str) -> Counts:
         """Count an account's messages by state."""
         keys = AccountKeys(account_sid)
-        kept, queued, held, (undelivered, unrouted) = self._client.calls(
+        kept, queued, held, first, (undelivered, unrouted) = self._client.calls(
             [
                 ("ZCARD", keys.log),
                 ("HGET", keys.queued, account_sid),
-                ("HGET", keys.held, account_sid),
+                ("ZCARD", keys.held),
+                ("ZRANGE", keys.held, 0, 0, "WITHSCORES"),
                 script("dead", [keys.dead], [keys.messages, DEAD_MOST]),
             ]
         )
-        return Counts(kept, int(queued or 0), int(held or 0), undelivered, unrouted)
+        return Counts(kept, int(queued or 0), held, undelivered, unrouted, int(float(first[1])) if first else 0)
 
     def rhythm(self, account_sid: str, now: int, *, minutes: int = 60) -> Rhythm:
         """Count an account's messages by minute; `now` is in seconds since 1970. Replayed messages are dead no more."""
@@ -262,15 +274,16 @@ class DeliveryLog:
     def backlog(self, tag: str) -> Backlog:
         """Count a bucket's lanes."""
         keys = AccountKeys(tag)
-        lanes, due, oldest, flow = self._client.call("ZCARD", keys.leases), 0, 0, ""
+        lanes, due = self._client.call("ZCARD", keys.leases), 0
+        overdue: dict[str, tuple[float, str]] = {}
         place, seen = 0, BACKLOG
         while seen == BACKLOG:
-            seen, found, ready, age, where = self._client.script("backlog", [keys.due], [place, BACKLOG])
+            seen, found, ready, *longest = self._client.script("backlog", [keys.due], [place, BACKLOG])
             place, lanes, due = place + seen, lanes + found, due + ready
-            if age > oldest:
-                oldest, flow = age, where.decode()
-        account_sid, _, flow_sid = flow.partition(":")
-        return Backlog(lanes, due, oldest / 1000, flow_sid, account_sid)
+            for where, ms in zip(longest[::2], longest[1::2], strict=True):
+                account_sid, _, flow_sid = where.decode().partition(":")
+                overdue.setdefault(account_sid, (ms / 1000, flow_sid))
+        return Backlog(lanes, due, overdue)
 
     def ages(self, tag: str) -> Ages:
         """Read how old the messages of a bucket are that are not done."""
@@ -332,4 +345,5 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         said=text("said"),
         doubt=found["doubt"] is not None,
         held=found["state"] == b"held",
+        actions=tuple(text("actions").splitlines()),
     )

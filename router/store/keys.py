@@ -22,7 +22,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     clock:{b}             | bucket  | The time by which messages wait and are leased. After 30 days without a router
     resumed:{b}:AC:FO     | account | When a flow's pause ended, which makes no message older. After two weeks
     queued:{b}            | bucket  | Each account's number of messages not done. A field: with its account *
-    held:{b}              | bucket  | Each account's number of held messages. A field: with its account *
+    held:{b}:AC           | account | Held messages, since when. A member: released or cancelled
     log:{b}:AC            | account | Messages by time, for lists. A member: after its message *
     dead:{b}:AC           | account | Undelivered and unrouted ones. A member: replayed, erased, or after its message *
     flow:{b}:AC:FO        | account | A Flex Flow. It is removed
@@ -158,7 +158,7 @@ class AccountKeys:
         self.resumed = f"resumed:{tag}:{account_sid}:"  # + flow SID
         self.dead = f"dead:{tag}:{account_sid}"
         self.queued = f"queued:{tag}"  # hash: AccountSid -> messages not done yet
-        self.held = f"held:{tag}"  # hash: AccountSid -> held messages
+        self.held = f"held:{tag}:{account_sid}"
         self.log = f"log:{tag}:{account_sid}"
         self.flow_records = f"flow:{tag}:"  # + <AccountSid>:<flow SID>
         self.own_flows = f"flow:{tag}:{account_sid}:"  # + flow SID

@@ -306,21 +306,23 @@ class Lanes:
         language: str = "",
         *,
         round_: int | None = None,
+        by: str = "",
     ) -> str:
         """Put a message that is done back into its lane; return `queued`, `busy`, `gone` or `missing`.
 
         With a `flow_sid` it goes to that flow, in that language, else to its own. With the `round_` that the caller
-        read, a message that was sent again since is `busy`.
+        read, a message that was sent again since is `busy`. `by` is who does it, for the message's record.
         """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
         reply = self._client.script(
             "replay",
-            [keys.messages + id_, keys.lanes + lane, keys.dead],
+            [keys.messages + id_],
             [
                 lane,
                 id_,
                 self._silence.ms(account_sid),
+                by,
                 "" if round_ is None else round_,
                 *(("flow", flow_sid, "language", language) if flow_sid else ()),
             ],
@@ -328,30 +330,38 @@ class Lanes:
         )
         return str(reply.decode())
 
-    def hold(self, account_sid: str, message_sid: str, lane: str) -> Literal["held", "busy", "done", "missing"]:
-        """Take a queued message out of its lane, until it is released; `busy` when it is being sent."""
-        held: Literal["held", "busy", "done", "missing"] = self._on("hold", account_sid, message_sid, lane).decode()
+    def hold(
+        self, account_sid: str, message_sid: str, lane: str, *, by: str = ""
+    ) -> Literal["held", "busy", "done", "missing"]:
+        """Take a queued message out of its lane, until it is released; `busy` when it is being sent.
+
+        `by` is who does it, for the message's record; the same below.
+        """
+        held: Literal["held", "busy", "done", "missing"] = self._on("hold", account_sid, message_sid, lane, by).decode()
         return held
 
     def release(
-        self, account_sid: str, message_sid: str, lane: str
+        self, account_sid: str, message_sid: str, lane: str, *, by: str = ""
     ) -> tuple[Literal["released", "other", "missing"], int]:
         """Put a held message at the tail of its lane; return also how many messages are before it there."""
-        kind, before = self._on("release", account_sid, message_sid, lane)
+        kind, before = self._on("release", account_sid, message_sid, lane, by)
         return kind.decode(), before
 
     def cancel(
-        self, account_sid: str, message_sid: str, lane: str, reason: str
+        self, account_sid: str, message_sid: str, lane: str, reason: str, *, by: str = ""
     ) -> Literal["cancelled", "busy", "done", "missing"]:
         """Give up a message that is queued or held; `busy` when it is being sent."""
-        reply = self._on("cancel", account_sid, message_sid, lane, self._retention_ms, reason)
+        reply = self._on("cancel", account_sid, message_sid, lane, by, self._retention_ms, reason)
         cancelled: Literal["cancelled", "busy", "done", "missing"] = reply.decode()
         return cancelled
 
-    def hurry(self, account_sid: str, lane: str) -> tuple[Literal["due", "sending", "empty"], str]:
-        """Let a lane's head be sent now, not at its next retry; return also its MessageSid."""
+    def hurry(
+        self, account_sid: str, message_sid: str, lane: str, *, by: str = ""
+    ) -> tuple[Literal["due", "sending", "empty"], str]:
+        """Let the head of a message's lane be sent now, not at its next retry; return also the head's MessageSid."""
         keys = AccountKeys(account_sid)
-        kind, head = self._client.script("hurry", [keys.lanes + lane], [lane, self._silence.ms(account_sid)])
+        args: list[Word] = [lane, self._silence.ms(account_sid), f"{account_sid}:{message_sid}", by]
+        kind, head = self._client.script("hurry", [keys.lanes + lane], args)
         return kind.decode(), head.decode().partition(":")[2]
 
     def hurry_target(self, tag: str, account_sid: str, target: str) -> int:

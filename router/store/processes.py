@@ -33,6 +33,7 @@ class Process:
         bind: the listening address from the settings.
         languages: the codes of the languages that it can detect.
         serves: the digest of its accounts and handlers; equal for processes with the same ones.
+        shut: targets to which it sends only probes, as its breaker is open: each an AccountSid and `FlexFlow.target`.
     """
 
     machine: str
@@ -42,6 +43,11 @@ class Process:
     bind: str
     languages: tuple[str, ...]
     serves: str
+    shut: tuple[tuple[str, str], ...] = ()
+
+    def shuts(self, account_sid: str) -> list[str]:
+        """Return the targets of an account to which it sends only probes."""
+        return [target for sid, target in self.shut if sid == account_sid]
 
     def reads(self, tags: Iterable[str]) -> bool:
         """Say whether it can detect all of these languages; those without a model are ignored."""
@@ -142,4 +148,5 @@ def _written(process: Process) -> str:
 
 def _read(text: bytes) -> Process:
     values = json.loads(text)
-    return Process(**values | {"languages": tuple(values["languages"])})
+    shut = tuple((sid, target) for sid, target in values["shut"])
+    return Process(**values | {"languages": tuple(values["languages"]), "shut": shut})

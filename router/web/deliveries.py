@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, json, request
 
 from router.errors import NotAMessage
-from router.queries.control import cancel, hold, hurry, release
+from router.queries.control import ACTIONS, DONE_AS, note
 from router.queries.deliveries import STATES, Wanted, describe, explain, replay, waiting_for
 from router.queries.delivery_page import read_page_of
 from router.routing.resolve import Likelihood
@@ -16,7 +16,7 @@ from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.web.auth import authenticate
+from router.web.auth import Caller, authenticate, identify
 from router.web.errors import ApiError, not_found
 from router.web.form import read_form
 from router.web.paging import base_url, page_body, read_page, seal, unseal
@@ -41,9 +41,9 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
 
     @deliveries.post("/Deliveries/<sid>")
     def update(sid: str) -> Response:
-        account = authenticate(request, settings)
-        _update(_find(account, sid, store), read_form(request, ()), store, likelihood)
-        return _json(_resource(_find(account, sid, store), base_url(request, settings)))
+        caller = identify(request, settings)
+        _update(caller, _find(caller.account, sid, store), read_form(request, ()), store, likelihood)
+        return _json(_resource(_find(caller.account, sid, store), base_url(request, settings)))
 
     @deliveries.post("/Routes")
     def route() -> Response:
@@ -59,34 +59,35 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
 
 
 # What an update does, by its Status, besides a replay; Twilio's own messages are canceled in that spelling.
-_BY_STATUS: Final = {"sending": hurry, "canceled": cancel, "cancelled": cancel}
-_BY_HELD: Final = {"true": hold, "false": release}
+_BY_STATUS: Final = {"sending": "hurry", "canceled": "cancel", "cancelled": "cancel"}
+_BY_HELD: Final = {"true": "hold", "false": "release"}
 
 
-def _update(delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
+def _update(caller: Caller, delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
     status, held = form.get("Status", ""), form.get("Held", "").lower()
     if bool(status) == bool(held):
         raise ApiError(400, 20001, "Status or Held must say what to do, one of them: docs/rest-api.md")
     if status == "queued":
-        _replay(delivery, form, store, likelihood)
+        _replay(caller, delivery, form, store, likelihood)
         return
     action = _BY_STATUS.get(status) if status else _BY_HELD.get(held)
     if action is None and status:
         raise ApiError(400, 20001, "Status must be queued (send again), sending (send now) or canceled (give up)")
     if action is None:
         raise ApiError(400, 20001, "Held must be true or false")
-    done = action(delivery, store)
+    done = ACTIONS[action](delivery, store, by=caller.user)
     if done.gone:
         raise not_found(request.path)
     if not done.done:
         raise ApiError(409, 20409, f"{delivery.message_sid}: {done.said}")
+    note(store, [(delivery.account_sid, delivery.message_sid)], DONE_AS[action], by=caller.user)
 
 
-def _replay(delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
+def _replay(caller: Caller, delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
     route = form.get("Route", "original").lower()
     if route not in ("original", "current"):
         raise ApiError(400, 20001, f"Route must be original or current, not {route[:40]!r}")
-    result = replay(delivery, store, likelihood, current=route == "current")
+    result = replay(delivery, store, likelihood, current=route == "current", by=caller.user)
     if result == "busy":
         how = "held: Held=false releases it" if delivery.held else f"{delivery.state} already"
         raise ApiError(409, 20409, f"{delivery.message_sid} is {how}")
@@ -96,6 +97,7 @@ def _replay(delivery: Delivery, form: Mapping[str, str], store: Store, likelihoo
         raise not_found(request.path)
     if result == "unrouted":
         raise ApiError(409, 20409, "No flow takes this message; add one for its address first")
+    note(store, [(delivery.account_sid, delivery.message_sid)], "replayed", by=caller.user, route=route)
 
 
 def _find(account: Account, sid: str, store: Store) -> Delivery:

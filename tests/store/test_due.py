@@ -294,8 +294,8 @@ def test_a_hurried_lane_that_is_due_keeps_its_place(desk: Desk) -> None:
     flow = desk.flow(LIVE)
     first, second = desk.queue(flow, 2)
     pass_time(desk.call, BUCKET, 5)
-    assert desk.store.lanes.hurry(ONE, f"{1:024x}") == ("due", first)
+    assert desk.store.lanes.hurry(ONE, first, f"{1:024x}") == ("due", first)
     assert desk.sids(1) == [first]
     assert desk.sids(1) == [second]
-    assert desk.store.lanes.hurry(ONE, f"{1:024x}") == ("sending", first)
-    assert desk.store.lanes.hurry(ONE, "f" * 24) == ("empty", "")
+    assert desk.store.lanes.hurry(ONE, first, f"{1:024x}") == ("sending", first)
+    assert desk.store.lanes.hurry(ONE, first, "f" * 24) == ("empty", "")

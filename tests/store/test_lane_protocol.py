@@ -307,7 +307,7 @@ class LaneMachine(RuleBasedStateMachine):
             self.lanes.hurry_target("07", ACCOUNT, back)
             lanes = [each for each in LANES if (head := self._head(each)) and self._target(head) == back]
         else:
-            self.lanes.hurry(ACCOUNT, lane)
+            self.lanes.hurry(ACCOUNT, self.model.order[lane][0] if self.model.order[lane] else "", lane)
             lanes = [lane]
         _, due, written = clock.read(self.client.call, "07")
         seconds, micros = self.client.call("TIME")
@@ -325,7 +325,7 @@ class LaneMachine(RuleBasedStateMachine):
             return
         waiting = sum(self.client.call("LLEN", KEYS.lanes + lane) for lane in LANES)
         assert int(self.client.call("HGET", KEYS.queued, ACCOUNT) or 0) == waiting + len(self.model.held)
-        assert int(self.client.call("HGET", KEYS.held, ACCOUNT) or 0) == len(self.model.held)
+        assert self.client.call("ZCARD", KEYS.held) == len(self.model.held)
         for sid in self.model.held:
             state, lease = self.client.call("HMGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state", "lease")
             assert (state, lease) == (b"held", None)

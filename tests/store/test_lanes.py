@@ -536,13 +536,15 @@ def test_the_dead_are_listed_oldest_first(bench: Bench) -> None:
 
 def test_lanes_are_counted(bench: Bench) -> None:
     """How many conversations wait, how many of them could go now, and how long the oldest has been able to."""
-    assert bench.store.deliveries.backlog(BUCKET) == Backlog(0, 0, 0.0, "")
+    assert bench.store.deliveries.backlog(BUCKET) == Backlog(0, 0, {})
     for number in range(3):
         bench.accept(number, lane=f"{number:024x}", lease=number == 0)
     bench.pass_time(10)
     backlog = bench.store.deliveries.backlog(BUCKET)
-    assert (backlog.lanes, backlog.due, backlog.flow_sid) == (3, 2, bench.flow.sid)
-    assert 10 <= backlog.oldest < 20
+    assert (backlog.lanes, backlog.due) == (3, 2)
+    seconds, flow_sid = backlog.overdue[ACCOUNT]
+    assert (flow_sid, backlog.oldest) == (bench.flow.sid, seconds)
+    assert 10 <= seconds < 20
 
 
 # -- a cluster --------------------------------------------------------------------------------------------------------

@@ -66,13 +66,15 @@ def test_one_process_at_a_time_does_a_replay(client: Client) -> None:
     assert replays.take_turn(AC, "other")
     job = replays.get(AC)
     assert job is not None
+    first, *others = replays.next(AC, job, 5)
     for _ in range(2):
-        replays.count(AC, job, entries[0], "queued")
-    assert replays.next(AC, job, 5) == entries[1:]
+        assert replays.put_back(AC, job, [first])
+    assert replays.next(AC, job, 5) == others
     replays.end(AC, job, "done", now=2)
     replays.end(AC, job, "stopping", now=3)
     ended = replays.get(AC)
     assert isinstance(ended, BulkReplay)
-    assert (ended.state, ended.results, ended.ended, ended.runs) == ("done", {"queued": 1}, 2, False)
+    assert (ended.state, ended.results, ended.ended, ended.runs) == ("done", {"missing": 1}, 2, False)
+    assert not replays.put_back(AC, job, others)
     assert AC not in replays.running()
     assert replays.begin(AC, entries, **given)  # type: ignore[arg-type]  # the same

@@ -124,11 +124,13 @@ def flow_form(number: int = 1, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def rest_over(valkey: ValkeyServer, folder: Path, *, more: str = "", base: str = BASE) -> Iterator[Rest]:
+def rest_over(
+    valkey: ValkeyServer, folder: Path, *, more: str = "", base: str = BASE, **environ: str
+) -> Iterator[Rest]:
     """Make the application over a store; `more` is TOML behind its accounts, `base` its public URL."""
     config = folder / "router.toml"
     config.write_text(_CONFIG.replace(BASE, base) + more, encoding="utf-8")
-    app = create_app({"ROUTER_CONFIG": str(config), "ROUTER_REDIS_URL": valkey.url})
+    app = create_app({"ROUTER_CONFIG": str(config), "ROUTER_REDIS_URL": valkey.url, **environ})
     rest = Rest(app, valkey)
     try:
         yield rest

@@ -113,10 +113,10 @@ def test_a_message_is_told_from_its_arrival_to_its_answer(world: World, admin: P
 
 def test_what_cannot_be_replayed_says_why(world: World, admin: Person) -> None:
     """A message that waits already is not put back twice, and one that no flow takes stays where it is."""
-    waiting = world.flow("http://127.0.0.1:9/", paused=True)
+    waiting = world.flow("http://127.0.0.1:9/", paused=True, friendly_name="Overnight")
     sid = world.text(waiting).sid
     assert "It is on its way already" in text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/replay")))
-    assert f"{waiting.sid} is paused" in text_of(admin.get(f"{HERE}/messages/{sid}"))
+    assert "Overnight is paused" in text_of(admin.get(f"{HERE}/messages/{sid}"))
     stray = world.text("+15550009997").sid
     assert "No flow takes it now" in text_of(admin.follow(admin.post(f"{HERE}/messages/{stray}/replay")))
 

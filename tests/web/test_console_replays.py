@@ -88,13 +88,12 @@ def test_a_replay_outlives_its_process_and_repeats_nothing(world: World, target:
     wait_until(lambda: int(results(world).get("queued", 0)) >= 5, what="some were sent again", within=20)
     for service in world.services:
         service.kill()
+    assert results(world)["state"] == "running"
     for service in world.services:
         service.start()
-    assert results(world)["state"] == "running"
     world.call("DEL", KEYS.bulk_turn)  # the killed process's turn ends by itself after 15 s
     ended = finish(world)
-    assert int(ended["queued"]) + int(ended.get("busy", 0)) == 40
-    assert int(ended.get("busy", 0)) <= 1
+    assert (ended["queued"], ended.get("busy")) == ("40", None)
     assert [world.ends(sid)["replays"] for sid in sids] == [1] * 40
     assert world.delivery(late)["status"] == "undelivered"
     order = list(dict.fromkeys(sid for sid in arrived(target, "/good") if sid in sids))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -52,7 +53,7 @@ class Desk:
         """Change a delivery by REST."""
         return self.rest.call("POST", f"/v1/Deliveries/{sid}", form, user=user)
 
-    def fetch(self, sid: str) -> dict[str, object]:
+    def fetch(self, sid: str) -> dict[str, Any]:
         """Return what REST says of a delivery."""
         return dict(self.rest.call("GET", f"/v1/Deliveries/{sid}").json)
 
@@ -82,9 +83,9 @@ def test_a_held_message_lets_its_conversation_go_on(desk: Desk) -> None:
     for _ in range(2):
         held = desk.update(first, Held="true")
         assert (held.status, held.json["status"], held.json["held"]) == (200, "queued", True)
-    assert desk.fetch(first)["waiting_for"] == [
-        "it is held, so its conversation goes on without it until it is released"
-    ]
+    (waits,) = desk.fetch(first)["waiting_for"]
+    assert waits.startswith(f"it is held by {ONE} since 20")
+    assert waits.endswith("it waits until it is released, and its conversation goes on without it")
     assert desk.order() == [second, third]
     assert desk.rest.listed("/v1/Deliveries?Status=queued&Held=true") == [first]
     assert desk.rest.listed("/v1/Deliveries?Held=false") == [third, second]
@@ -162,6 +163,38 @@ def test_another_account_changes_nothing(desk: Desk) -> None:
     assert desk.fetch(sid)["status"] == "queued"
 
 
+def test_who_did_what_to_a_message_is_on_record(desk: Desk) -> None:
+    """Hold, release, hurry, cancel and replay: with the message and in the change log, by REST and by commands."""
+    (sid,) = desk.queue()
+    desk.cli("deliveries", "hold", sid)
+    for form in ({"Held": "false"}, {"Status": "sending"}, {"Status": "canceled"}, {"Status": "queued"}):
+        assert desk.update(sid, **form).status == 200
+    assert desk.update(sid, Status="queued").status == 409
+    by = ["router deliveries hold", ONE, ONE, ONE, ONE]
+    did = ["held", "released", "hurried", "cancelled", "replayed"]
+    actions = desk.fetch(sid)["actions"]
+    assert [(each["action"], each["by"]) for each in actions] == list(zip(did, by, strict=True))
+    changes = list(desk.rest.store.changes.newest(ONE, others=True))[:5][::-1]
+    assert [(each.action, each.by) for each in changes] == list(zip(did, by, strict=True))
+    assert all(each.fields["message"] == (None, sid) for each in changes)
+    assert f"replayed by {ONE}, {actions[-1]['date_created']}" in desk.cli("deliveries", "show", sid).output
+    for _ in range(200):
+        desk.update(sid, Held="true")
+        desk.update(sid, Held="false")
+    kept = desk.fetch(sid)["actions"]
+    assert kept[-1]["action"] == "released"
+    assert len(kept) < 200
+
+
+def test_many_messages_are_one_line_of_the_change_log(desk: Desk) -> None:
+    """A command that changes many notes how many there were; each message has its own record."""
+    sids = desk.queue(3)
+    desk.cli("deliveries", "hold", "--since", "1h", "--yes")
+    (noted,) = (each for each in desk.rest.store.changes.newest(ONE, others=True) if not each.flex_flow_sid)
+    assert (noted.action, noted.by, noted.fields) == ("held", "router deliveries hold", {"messages": (None, 3)})
+    assert [desk.fetch(sid)["actions"][0]["action"] for sid in sids] == ["held"] * 3
+
+
 # -- the command line -------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +206,8 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     assert "router deliveries release SM…" in held
     assert "queued, held" in desk.cli("deliveries", "show", first).output
     checks = json.loads(desk.cli("doctor", "--offline", "--json").output)["checks"]
-    assert [each["state"] for each in checks if each["found"].startswith("1 held")] == ["look"]
+    (check,) = (each for each in checks if each["found"].startswith("1 held"))
+    assert (check["state"], "the first of them now" in check["found"]) == ("look", True)
     assert first in desk.cli("deliveries", "list", "--held").output
     assert second not in desk.cli("deliveries", "list", "--held").output
     released = desk.cli("deliveries", "release", first).output

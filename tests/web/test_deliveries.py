@@ -67,6 +67,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "route": [f"{flow.contact_identity} has {flow.sid}"],
         "attempts": 1,
         "replays": 0,
+        "actions": [],
         "duplicates": 0,
         "recovered": False,
         "in_doubt": False,

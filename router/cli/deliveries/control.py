@@ -1,7 +1,7 @@
 """`router deliveries hurry`, `hold`, `release` and `cancel`: what to do with messages that wait."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +12,8 @@ from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import print_json, watched
 from router.errors import RouterError
-from router.queries import control
-from router.queries.control import Done, Found
+from router.queries.control import ACTIONS, DONE_AS, Done, Found, note
 from router.store import Store
-from router.store.deliveries import Delivery
 
 _WAITING: Final = ("queued",)
 _SHOWN: Final = 20  # results that are printed one by one
@@ -23,13 +21,12 @@ _SHOWN: Final = 20  # results that are printed one by one
 
 @dataclass(frozen=True, slots=True)
 class _Verb:
-    """One of the commands: its help, what it does to a message, and which messages a filter takes.
+    """One of the commands: its help, and which messages a filter takes.
 
     `held` is whether only messages that are held are meant, only others, or both (None). `grave` needs --yes.
     """
 
     help: str
-    action: Callable[[Delivery, Store], Done]
     held: bool | None
     grave: bool = False
     hint: str = ""
@@ -45,7 +42,6 @@ _VERBS: Final = {
 
     The earlier messages of the conversation go first. When a target answers again after its circuit breaker was open,
     the router does this by itself for all messages that wait for that target.""",
-        control.hurry,
         held=False,
     ),
     "hold": _Verb(
@@ -54,7 +50,6 @@ _VERBS: Final = {
     \b
       router deliveries hold SM…
       router deliveries hold --from +14155550100 --since 1h""",
-        control.hold,
         held=False,
         hint="See what is held: router deliveries list --held. Send it: router deliveries release SM…",
     ),
@@ -64,7 +59,6 @@ _VERBS: Final = {
     \b
       router deliveries release SM…
       router deliveries release --since 2d""",
-        control.release,
         held=True,
     ),
     "cancel": _Verb(
@@ -75,7 +69,6 @@ _VERBS: Final = {
       router deliveries cancel --from +14155550100 --since 1h
 
     A message that is cancelled can be replayed by its SID. Other replays leave it out.""",
-        control.cancel,
         held=None,
         grave=True,
     ),
@@ -88,7 +81,7 @@ def _command(name: str, verb: _Verb) -> click.Command:
     @json_option
     @with_here
     def command(here: Here, *, choice: Choice, as_json: bool) -> None:
-        _act(here, choice, name.capitalize(), verb, as_json=as_json)
+        _act(here, choice, name, verb, as_json=as_json)
 
     return command
 
@@ -100,11 +93,14 @@ def _act(here: Here, choice: Choice, name: str, verb: _Verb, *, as_json: bool) -
     """Do something to messages, the oldest first; end with status 1 if it could not be done to one of them."""
     chosen = choice.find(here, _WAITING, held=verb.held)
     if not as_json and not chosen:
-        click.echo(f"No message to {name.lower()} among those accepted since then.")
+        click.echo(f"No message to {name} among those accepted since then.")
         return
     if not as_json or verb.grave:
-        choice.agree(name, chosen, grave=verb.grave, silent=as_json)
-    done = [_on(here.store, each, verb.action) for each in watched(name, chosen, len(chosen))]
+        choice.agree(name.capitalize(), chosen, grave=verb.grave, silent=as_json)
+    by = f"router deliveries {name}"
+    done = [_on(here.store, each, name, by) for each in watched(name.capitalize(), chosen, len(chosen))]
+    changed = [(each.account_sid, each.message_sid) for each, result in zip(chosen, done, strict=True) if result.done]
+    note(here.store, changed, DONE_AS[name], by=by)
     if as_json:
         print_json(
             [
@@ -118,9 +114,9 @@ def _act(here: Here, choice: Choice, name: str, verb: _Verb, *, as_json: bool) -
         click.echo(verb.hint)
 
 
-def _on(store: Store, found: Found, action: Callable[[Delivery, Store], Done]) -> Done:
+def _on(store: Store, found: Found, name: str, by: str) -> Done:
     delivery = store.deliveries.get(found.account_sid, found.message_sid)
-    return action(delivery, store) if delivery else Done(False, "its record has expired", gone=True)
+    return ACTIONS[name](delivery, store, by=by) if delivery else Done(False, "its record has expired", gone=True)
 
 
 def _print(chosen: Sequence[Found], done: Sequence[Done]) -> None:

@@ -159,6 +159,9 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     facts.append(("Tries", ", ".join(each for each in tries if each)))
     if delivery.history:
         facts.append(("History", [_attempt(each) for each in shown["history"]]))
+    if delivery.actions:
+        actions = [f"{each['action']} by {each['by']}, {each['date_created']}" for each in shown["actions"]]
+        facts.append(("Actions", actions))
     if delivery.answer:
         by = f"by {delivery.answered}" if delivery.answered else "not given to Twilio"
         facts.append((f"Answer, {by}", spoken(delivery.answer) or [delivery.answer.decode(errors="replace")]))

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import click
@@ -12,13 +12,14 @@ from router.cli.here import Here, likelihood, with_here
 from router.cli.options import json_option
 from router.cli.output import age, integration_line, print_json, print_table, short, watched, word
 from router.errors import RouterError
-from router.queries.control import REPLAY_DOES_NOT_ANSWER, Found
+from router.queries.control import REPLAY_DOES_NOT_ANSWER, Found, note
 from router.queries.deliveries import DEAD, route_of_today
 from router.queries.deliveries import replay as put_back
 from router.store import Store
 from router.store.deliveries import Delivery
 
 _SHOWN: Final = 20  # of many messages that could not be replayed
+_BY: Final = "router deliveries replay"
 _WHY_NOT: Final = {
     "busy": "it waits, or is being sent, already",
     "gone": "its body has expired",
@@ -95,7 +96,7 @@ def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
 
 
 def _for_a_program(store: Store, chosen: Sequence[Found], *, current: bool, dry_run: bool) -> None:
-    results = ["chosen"] * len(chosen) if dry_run else [_put_back(store, each, current=current) for each in chosen]
+    results = ["chosen"] * len(chosen) if dry_run else _put_all_back(store, chosen, chosen, current=current)
     print_json(
         [
             {"sid": each.message_sid, "account_sid": each.account_sid, "result": result}
@@ -105,18 +106,28 @@ def _for_a_program(store: Store, chosen: Sequence[Found], *, current: bool, dry_
     sys.exit(0 if set(results) <= {"queued", "chosen"} else 1)
 
 
+def _put_all_back(store: Store, chosen: Sequence[Found], watch: Iterable[Found], *, current: bool) -> list[str]:
+    """Replay one after the other: a conversation keeps the order in which its messages are put back."""
+    results = [_put_back(store, each, current=current) for each in watch]
+    queued = [
+        (each.account_sid, each.message_sid) for each, result in zip(chosen, results, strict=True) if result == "queued"
+    ]
+    note(store, queued, "replayed", by=_BY, route="current" if current else "original")
+    return results
+
+
 def _put_back(store: Store, found: Found, *, current: bool) -> str:
     delivery = store.deliveries.get(found.account_sid, found.message_sid)
-    return put_back(delivery, store, likelihood, current=current) if delivery else "missing"
+    return put_back(delivery, store, likelihood, current=current, by=_BY) if delivery else "missing"
 
 
 def _replay(store: Store, chosen: Sequence[Found], *, current: bool) -> None:
-    """Replay one after the other: a conversation keeps the order in which its messages are put back."""
-    failures = []
-    for each in watched("Replaying", chosen, len(chosen)):
-        result = _put_back(store, each, current=current)
-        if result != "queued":
-            failures.append(f"{each.message_sid}: {_WHY_NOT.get(result, result)}")
+    results = _put_all_back(store, chosen, watched("Replaying", chosen, len(chosen)), current=current)
+    failures = [
+        f"{each.message_sid}: {_WHY_NOT.get(result, result)}"
+        for each, result in zip(chosen, results, strict=True)
+        if result != "queued"
+    ]
     queued = len(chosen) - len(failures)
     click.echo(f"{queued} of {len(chosen)} queued again. See what becomes of them: router deliveries list")
     click.echo(f"{REPLAY_DOES_NOT_ANSWER}.")

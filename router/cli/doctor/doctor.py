@@ -90,6 +90,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
             checks += here.connected_without_flow(settings, store)
             checks += _outside(running, store, demo=demo, offline=offline)
             checks += stored.messages(settings, store)
+            checks += stored.targets(settings, store)
             checks += stored.absent(store)
             checks += stored.answers(settings, store)
             checks += stored.load(settings, store)

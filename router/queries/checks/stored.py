@@ -12,11 +12,13 @@ from router.errors import StoreUnavailable
 from router.flow.warning import Surroundings, of_flows, of_settings
 from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
+from router.printable import ago
 from router.queries.checks import Check, State
-from router.queries.deliveries import attempt_of, not_twiml, target_said
+from router.queries.deliveries import attempt_of, not_twiml, shut, target_said
 from router.settings import Settings
 from router.store import Store
 from router.store.deliveries import Delivery
+from router.store.keys import bucket
 
 # Clocks further apart than this confuse people (ages, --since); far more, and TLS and Twilio's dates suffer too.
 _APART: Final = 2.0
@@ -81,6 +83,14 @@ def serving(given: Settings, opened: Store) -> Iterator[Check]:
             yield Check("router", "bad", f"no router over this store serves {account.sid}", advice)
 
 
+def targets(given: Settings, opened: Store) -> Iterator[Check]:
+    """Look for targets that do not answer, as the processes say that send to them."""
+    for account in given.accounts:
+        for target, said in shut(account.sid, opened).items():
+            advice = "see what it answered: `router deliveries list --status queued`, and one of them: `show SM…`"
+            yield Check("targets", "bad", f"{target} does not answer{said}: its messages wait for it", advice)
+
+
 def messages(given: Settings, opened: Store) -> Iterator[Check]:
     """Look for messages that need attention."""
     for account in given.accounts:
@@ -90,7 +100,9 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
         yield Check("messages", "good", good)
         if counts.held:
             advice = "see `router deliveries list --held`, and then `router deliveries release` or `cancel` them"
-            yield Check("messages", "look", f"{counts.held:,} held{whose}: they wait until they are released", advice)
+            since = f", the first of them {ago(counts.held_since, time.time())}" if counts.held_since else ""
+            found = f"{counts.held:,} held{whose}{since}: they wait until they are released"
+            yield Check("held", "look", found, advice)
         for status, number, why in (
             ("undelivered", counts.undelivered, "repair their target"),
             ("unrouted", counts.unrouted, "make a flow for their address"),
@@ -99,13 +111,15 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
                 advice = f"see `router deliveries list --status {status}`, {why}, and then "
                 advice += f"`router deliveries replay --status {status} --since 7d`"
                 yield Check("messages", "look", f"{number:,} {status}{whose}", advice)
-    sids = {account.sid for account in given.accounts}
-    backlogs = [opened.deliveries.backlog(tag) for tag in opened.lanes.waiting(opened.buckets)]
-    first = max(backlogs, key=lambda each: each.oldest, default=None)
     # Accounts share the buckets: of one that is not among the settings' accounts nothing is said here.
-    if first and first.oldest > _OVERDUE and first.account_sid in sids:
+    sids = {account.sid for account in given.accounts}
+    tags = opened.lanes.waiting(sorted({bucket(sid) for sid in sids}))
+    backlogs = [opened.deliveries.backlog(tag) for tag in tags]
+    overdue = [found for each in backlogs for sid, found in each.overdue.items() if sid in sids]
+    seconds, flow_sid = max(overdue, default=(0.0, ""))
+    if seconds > _OVERDUE:
         advice = "its target is down, or slower than what comes for it; or no router is running over this store"
-        yield Check("messages", "bad", f"a conversation of {first.flow_sid} is due for {first.oldest:,.0f} s", advice)
+        yield Check("waiting", "bad", f"a conversation of {flow_sid} is due for {seconds:,.0f} s", advice)
 
 
 def absent(opened: Store) -> Iterator[Check]:

@@ -5,7 +5,7 @@
 --
 -- KEYS 1 message   hash
 -- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
---      4 retention in ms   5 the reason that is written
+--      4 who cancels it   5 retention in ms   6 the reason that is written
 --
 -- Returns cancelled | busy (it is being sent, or the replicas have not confirmed it yet) | done | missing
 local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]
@@ -17,6 +17,7 @@ if m[1] == 'queued' then take_out(lane_id, id, m[2], now)
 elseif m[1] == 'held' then unhold(id)
 else return 'done' end
 redis.call('HDEL', message, 'unconfirmed')
-redis.call('HSET', message, 'error', ARGV[5])
-finish(id, 'undelivered', '', now, tonumber(ARGV[4]))
+redis.call('HSET', message, 'error', ARGV[6])
+note_action(id, 'cancelled', ARGV[4])
+finish(id, 'undelivered', '', now, tonumber(ARGV[5]))
 return 'cancelled'

@@ -25,7 +25,6 @@ for i = 8, #KEYS do
 end
 if ARGV[5] == '1' then
   redis.call('HDEL', KEYS[4], sid)
-  redis.call('HDEL', 'held' .. string.match(KEYS[4], ':.*'), sid)
   redis.call('HDEL', KEYS[6], sid)
   redis.call('HDEL', KEYS[7], sid)
   redis.call('HDEL', KEYS[1], sid)

@@ -6,7 +6,7 @@
 --include lane
 --
 -- KEYS 1 message   hash
--- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
+-- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)   4 who holds it
 --
 -- Returns held | busy (it is being sent, or the replicas have not confirmed it yet) | done | missing
 local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]
@@ -18,7 +18,8 @@ if m[1] == 'sending' or (m[1] == 'queued' and tonumber(m[3] or 0) > now) then re
 if m[1] ~= 'queued' then return 'done' end
 take_out(lane_id, id, m[2], now)
 redis.call('HINCRBY', queued, account_of(id), 1)
-redis.call('HINCRBY', holds, account_of(id), 1)
+redis.call('ZADD', holds .. account_of(id), wall_ms(), id)
 redis.call('HDEL', message, 'unconfirmed')
 redis.call('HSET', message, 'state', 'held')
+note_action(id, 'held', ARGV[4])
 return 'held'

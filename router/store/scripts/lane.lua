@@ -6,7 +6,7 @@
 --   due:{b}:<AC>:<FO>       zset    lanes whose head waits for that flow -> ms of the due clock at which it may be sent
 --   due:{b}                 zset    <AC>:<FO>, for each of those that there are -> the smallest ms in it
 --   queued:{b}              hash    AccountSid -> how many messages are not done yet, held ones included
---   held:{b}                hash    AccountSid -> how many messages are held, and so in no lane
+--   held:{b}:<AC>           zset    messages of the account that are held, and so in no lane -> ms by TIME, since when
 --   dead:{b}:<AC>           zset    undelivered and unrouted messages of the account -> ms
 --   flow:{b}:<AC>:<FO>      string  "<target> <paused 0|1> <validity in s> <json>"
 --   resumed:{b}:<AC>:<FO>   string  ms at which the flow was resumed last, as long as that can matter
@@ -15,7 +15,8 @@
 -- lease if and only if its lane is in `leases` and it is the head.
 local tag = string.match(KEYS[1], '{[^}]*}')
 local messages, lanes, flows = 'message:' .. tag .. ':', 'lane:' .. tag .. ':', 'flow:' .. tag .. ':'
-local leases, due, queued, holds = 'leases:' .. tag, 'due:' .. tag, 'queued:' .. tag, 'held:' .. tag
+local leases, due, queued, holds = 'leases:' .. tag, 'due:' .. tag, 'queued:' .. tag, 'held:' .. tag .. ':'
+local ACTIONS = 4000 -- bytes kept of what people did to a message
 
 local function account_of(id) return string.sub(id, 1, 34) end
 local function set_of(id, flow) return account_of(id) .. ':' .. (flow or '') end
@@ -94,7 +95,35 @@ end
 -- Takes a held message, which is done now, out of the account's figures.
 local function unhold(id)
   redis.call('HINCRBY', queued, account_of(id), -1)
-  redis.call('HINCRBY', holds, account_of(id), -1)
+  redis.call('ZREM', holds .. account_of(id), id)
+end
+
+local function wall_ms()
+  local time = redis.call('TIME')
+  return string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+end
+
+-- Writes into a message's record what a person did to it, who, and when; the oldest lines make room. '' is no person.
+local function note_action(id, what, by)
+  if by == '' then return end
+  local lines = redis.call('HGET', messages .. id, 'actions') or ''
+  while #lines > ACTIONS do lines = string.match(lines, '\n(.*)') or '' end
+  local line = wall_ms() .. ' ' .. what .. ' ' .. by
+  redis.call('HSET', messages .. id, 'actions', lines == '' and line or lines .. '\n' .. line)
+end
+
+-- Puts a message that is done back at the tail of its lane, as a new round; other fields are those of another flow.
+local function put_back(lane_id, id, now, by, ...)
+  local message = messages .. id
+  redis.call('PERSIST', message)
+  redis.call('HDEL', message, 'settled', 'answer', 'error', 'late', 'lost', 'lease', 'failures', 'refusals', 'said',
+    'doubt')
+  redis.call('HSET', message, 'state', 'queued', 'attempts', 0, 'held', now, ...)
+  redis.call('HINCRBY', message, 'round', 1)
+  redis.call('ZREM', 'dead:' .. tag .. ':' .. account_of(id), id)
+  redis.call('HINCRBY', queued, account_of(id), 1)
+  note_action(id, 'replayed', by)
+  if redis.call('RPUSH', lanes .. lane_id, id) == 1 then wait(lane_id, now) end
 end
 
 -- Ends a message as its lane's head; what delivers it is no lane's matter any more.

@@ -8,8 +8,6 @@ Several people may sign in with one of two passwords. Named users (OpenID Connec
 way to begin a session: `router.web.console.sign_in`.
 """
 
-from collections.abc import Callable
-
 from flask import Blueprint
 
 from router.chat.ending import Ending
@@ -34,14 +32,12 @@ from router.web.console import (
 from router.web.console.desk import Desk
 
 
-def blueprint(
-    settings: Settings, store: Store, likelihood: Likelihood, shut: Callable[[str], list[str]], ending: Ending
-) -> Blueprint:
-    """Make the console; without ROUTER_ADMIN_PASSWORD it has no pages. `shut` is as in `Desk`."""
+def blueprint(settings: Settings, store: Store, likelihood: Likelihood, ending: Ending) -> Blueprint:
+    """Make the console; without ROUTER_ADMIN_PASSWORD it has no pages."""
     console = Blueprint("console", __name__, url_prefix="/console")
     if settings.admin_password is None:
         return console
-    desk = Desk(settings, store, likelihood, shut, ending)
+    desk = Desk(settings, store, likelihood, ending)
     guard.register(console, desk)
     static.register(console)
     sign_in.register(console, desk)

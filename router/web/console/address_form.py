@@ -1,6 +1,7 @@
 """The form of a flow: its sections and fields come from the table of parameters, and so do their errors."""
 
 import hashlib
+import re
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _LABELS: Final = {
     "LongLived": "Long-lived",
     "ValidityPeriod": "Validity period",
 }
+_WORD: Final = re.compile("[A-Z]+[a-z]*")
+_SPELT: Final = {"url": "URL", "sid": "SID", "twiml": "TwiML"}
 _TALL: Final = ("Match", "FallbackTwiml", "WebChat.Form", "WebChat.Greeting", "WebChat.AllowedOrigins")
 _TALL_ENDS: Final = ("Attributes", "Interaction")
 # Parameters whose default depends on the type: left empty, they follow it.
@@ -149,10 +152,9 @@ def _input(
     hint = each.help
     if each.write_only:
         hint += ". It is never shown; left empty, it stays as it is"
-    label = _LABELS.get(each.wire) or each.wire.rpartition(".")[2]
     return Input(
         name=each.wire,
-        label=label,
+        label=_LABELS.get(each.wire) or _words(each.wire.rpartition(".")[2]),
         hint=hint,
         value=form[each.wire] if each.wire in form else _text(each, flow),
         error=errors.get(each.wire, ""),
@@ -161,6 +163,15 @@ def _input(
         classes=" ".join(["type", *each.types] if each.types else ["channel", *each.channels] if each.channels else []),
         required=each.wire in REQUIRED,
     )
+
+
+def _words(name: str) -> str:
+    """Write a parameter's name in words, as `Retry count`."""
+    words = _WORD.findall(name)
+    text = " ".join([words[0], *(word.lower() for word in words[1:])])
+    for word, right in _SPELT.items():
+        text = re.sub(rf"\b{word}\b", right, text, flags=re.IGNORECASE)
+    return text
 
 
 def _text(each: Field, flow: FlexFlow | None) -> str:

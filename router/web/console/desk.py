@@ -1,7 +1,7 @@
 """What the pages are made with, and who looks at them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -17,15 +17,11 @@ from router.store.sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the pages need of the process.
-
-    `shut` returns the names of the targets whose breaker is open in this process, for an account.
-    """
+    """What the pages need of the process."""
 
     settings: Settings
     store: Store
     likelihood: Likelihood
-    shut: Callable[[str], list[str]]
     ending: Ending
 
     def of(self, account: Account) -> Settings:

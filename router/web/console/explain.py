@@ -1,10 +1,12 @@
 """Where a message would go that has not come, and why another flow does not take it."""
 
+from itertools import islice
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
 from router.errors import NotAMessage
+from router.message.channel import ALL
 from router.message.inbound import Message, Raw
 from router.queries.deliveries import explain
 from router.queries.why_not import why_not
@@ -16,15 +18,8 @@ from router.web.request import LANG_MOST
 _GIVEN: Final = ("to", "from", "lang", "at", "body", "params", "flow")
 _MOST: Final = 4000  # characters of a value
 _PARAMETERS: Final = 100
-# The addresses are Twilio's test number, and its WhatsApp sandbox.
-PRESETS: Final = (
-    ("SMS", {"to": "+15005550006", "from": "+14155550100", "body": "Hello"}),
-    ("WhatsApp", {"to": "whatsapp:+14155238886", "from": "whatsapp:+34600111222", "body": "¿Dónde está mi pedido?"}),
-    ("Messenger", {"to": "messenger:100000000000001", "from": "messenger:200000000000002", "body": "Bonjour"}),
-    ("RCS", {"to": "rcs:your_agent", "from": "rcs:+14155550100", "body": "Hello"}),
-    ("Picture", {"to": "+15005550006", "from": "+14155550100", "params": "NumMedia=1\nMediaContentType0=image/jpeg"}),
-    ("STOP", {"to": "+15005550006", "from": "+14155550100", "body": "STOP", "params": "OptOutType=STOP"}),
-)
+# Flows among which the presets look for an address of each channel.
+_FLOWS: Final = 100
 
 
 def register(console: Blueprint, desk: Desk) -> None:
@@ -52,12 +47,25 @@ def register(console: Blueprint, desk: Desk) -> None:
         return page(
             "explain.html",
             given=given,
-            presets=PRESETS,
+            presets=_presets(desk),
             answer=answer,
             why_not=reasons,
             names=names_in([*answer["steps"], *reasons], desk.store) if answer else {},
             wrong=" ".join(wrong),
         )
+
+
+def _presets(desk: Desk) -> list[tuple[str, dict[str, str]]]:
+    """Return a message for each channel, to an address that the account has there, else to a made-up one."""
+    flows = islice(desk.store.flows.walk(view().sid), _FLOWS)
+    ours = {flow.channel_type: flow.contact_identity for flow in flows if flow.contact_identity != "*"}
+    found = [
+        (each.title, {"to": ours.get(each.name, each.ours), "from": each.customer, "body": "Hello"})
+        for each in ALL.values()
+    ]
+    sms = dict(found)["SMS"]
+    picture = {"body": "", "params": "NumMedia=1\nMediaContentType0=image/jpeg"}
+    return [*found, ("Picture", sms | picture), ("STOP", sms | {"body": "STOP", "params": "OptOutType=STOP"})]
 
 
 def _form(given: dict[str, str]) -> dict[str, str]:

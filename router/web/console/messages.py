@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from router.message.channel import CHANNELS
 from router.message.inbound import Message, Raw
-from router.queries.control import Done, cancel, hold, hurry, release
+from router.queries.control import ACTIONS, DONE_AS, note
 from router.queries.deliveries import STATES, Wanted, attempt_of, describe, replay, target_said, waiting_for
 from router.queries.delivery_page import Place, read_page_of
 from router.sid import is_sid
@@ -26,20 +26,15 @@ _FLOWS: Final = 5000
 _AROUND: Final = 300
 _NEIGHBOURS: Final = 4
 _LANE: Final = 20
+# Held messages are queued; a page shows and finds them by a word of their own.
+HELD: Final = "held"
+SHOWN_STATES: Final = (*STATES, HELD)
 FILTERS: Final = ("status", "from", "to", "flow", "channel", "language", "target", "error", "after", "before")
 WHY_NOT: Final = {
     "busy": "It is on its way already.",
     "gone": "Its body has expired, so it cannot be sent again.",
     "missing": "Its record has expired.",
     "unrouted": "No flow takes it now. Explain says why; make or change a flow first.",
-}
-
-
-_WISHES: Final[Mapping[str, Callable[[Delivery, Store], Done]]] = {
-    "hurry": hurry,
-    "hold": hold,
-    "release": release,
-    "cancel": cancel,
 }
 
 
@@ -77,7 +72,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             until=found.until,
             following=f"{found.last[0]}-{found.last[1]}" if found.last else "",
             first="page" not in request.args,
-            states=STATES,
+            states=SHOWN_STATES,
             channels=CHANNELS,
         )
         response.set_etag(mark)
@@ -87,6 +82,7 @@ def register(console: Blueprint, desk: Desk) -> None:
     def message(sid: str) -> Response:
         delivery = _find(store, sid)
         parsed = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
+        waits = waiting_for(delivery, store)
         return page(
             "message.html",
             delivery=delivery,
@@ -98,30 +94,31 @@ def register(console: Blueprint, desk: Desk) -> None:
             refused=WHY_NOT.get(request.args.get("why", ""), ""),
             attempts=[attempt_of(line) for line in delivery.history],
             target=target_said(delivery),
-            waits=waiting_for(delivery, store),
+            waits=waits,
             lane=store.deliveries.lane(delivery, _LANE),
             around=[row(each) for each in _around(delivery, store)],
             flow=store.flows.get(delivery.account_sid, delivery.flow_sid) if delivery.flow_sid else None,
-            names=names_in(delivery.why, store),
+            names=names_in([*delivery.why, *waits], store),
         )
 
     @console.post("/<account_sid>/messages/<sid>/replay")
     def replay_one(sid: str) -> Response:
         route = request.form.get("route", "original")
-        result = replay(_find(store, sid), store, desk.likelihood, current=route == "current")
+        result = replay(_find(store, sid), store, desk.likelihood, current=route == "current", by=view().who)
         if result != "queued":
             return see(f"messages/{sid}", why=result)
-        store.changes.note(view().sid, view().who, "replayed", message=sid, route=route)
+        note(store, [(view().sid, sid)], "replayed", by=view().who, route=route)
         return see(f"messages/{sid}", said="replayed")
 
     @console.post("/<account_sid>/messages/<sid>/control")
     def control(sid: str) -> Response:
         wish = request.form.get("do", "")
-        if wish not in _WISHES:
-            raise Refused(400, "No such action", f"{wish[:40]!r} is none of {', '.join(_WISHES)}. Nothing was done.")
-        done = _WISHES[wish](_find(store, sid), store)
+        if wish not in ACTIONS:
+            reason = f"{wish[:40]!r} is not one of {', '.join(ACTIONS)}. Nothing was changed."
+            raise Refused(400, "No such action", reason)
+        done = ACTIONS[wish](_find(store, sid), store, by=view().who)
         if done.done:
-            store.changes.note(view().sid, view().who, wish, message=sid)
+            note(store, [(view().sid, sid)], DONE_AS[wish], by=view().who)
         return see(f"messages/{sid}", told=done.said, done="1" if done.done else "")
 
 
@@ -134,8 +131,8 @@ def read_wanted(filters: Mapping[str, str], store: Store) -> tuple[Wanted, list[
     """Return the filter of a query, and what is wrong with it."""
     wrong = []
     status = filters["status"]
-    if status and status not in STATES:
-        wrong.append(f"Status is one of {', '.join(STATES)}, not {status[:40]!r}.")
+    if status and status not in SHOWN_STATES:
+        wrong.append(f"Status is one of {', '.join(SHOWN_STATES)}, not {status[:40]!r}.")
     if filters["channel"] and filters["channel"] not in CHANNELS:
         wrong.append(f"Channel is one of {', '.join(CHANNELS)}, not {filters['channel'][:40]!r}.")
     flows = None
@@ -143,7 +140,8 @@ def read_wanted(filters: Mapping[str, str], store: Store) -> tuple[Wanted, list[
         walked = islice(store.flows.walk(view().sid), _FLOWS)
         flows = frozenset(flow.sid for flow in walked if target in f"{flow.target} {flow.integration.url}".lower())
     wanted = Wanted(
-        status=status,
+        status="queued" if status == HELD else status,
+        held=True if status == HELD else None,
         from_=filters["from"],
         to=filters["to"],
         flex_flow_sid=filters["flow"],
@@ -188,7 +186,7 @@ def row(delivery: Delivery) -> dict[str, Any]:
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
     return {
         "sid": delivery.message_sid,
-        "state": delivery.state,
+        "state": HELD if delivery.held else delivery.state,
         "at": delivery.accepted_at,
         "from": message.from_ if message else "",
         "to": message.to if message else "",
@@ -211,7 +209,7 @@ def names(sids: Iterable[str], store: Store) -> dict[str, str]:
 
 def names_in(lines: Iterable[str], store: Store) -> dict[str, str]:
     """Return the names of the flows that steps of a route name."""
-    return names((sid for line in lines for _, sid in parts(line)), store)
+    return names((sid for line in lines for _, sid in parts(line) if is_sid(sid, "FO")), store)
 
 
 def _around(delivery: Delivery, store: Store) -> list[Delivery]:

@@ -43,14 +43,14 @@ def register(console: Blueprint, desk: Desk) -> None:
     def overview() -> Response:
         account = view().account
         assert account is not None  # noqa: S101 - guard.py has found it
-        found = [*_checks(desk.of(account), store), *_now(desk, account.sid)]
+        found = [*_checks(desk.of(account), store), *_refused(desk, account.sid)]
         return page(
             "overview.html",
             wrong=sorted((each for each in found if each.state in _MARKS), key=lambda each: _MARKS[each.state]),
             right=[each for each in found if each.state == "good"],
             counts=store.deliveries.counts(account.sid),
             flows=store.flows.count(account.sid),
-            rhythm=store.deliveries.rhythm(account.sid, int(view().now)),
+            rhythm=store.deliveries.rhythm(account.sid, int(view().now) + 1),
         )
 
     @console.post("/<account_sid>/reveal")
@@ -67,10 +67,8 @@ def register(console: Blueprint, desk: Desk) -> None:
         return page("refused.html", 404, heading="Not found", reason="There is no such page.")
 
 
-def _now(desk: Desk, account_sid: str) -> Iterator[Check]:
-    """Look at targets that do not answer, as this process knows, and at requests that were refused lately."""
-    for name in desk.shut(account_sid):
-        yield Check("targets", "bad", f"{name} does not answer: its messages wait, and are tried every few seconds")
+def _refused(desk: Desk, account_sid: str) -> Iterator[Check]:
+    """Look at requests that were refused lately."""
     others = desk.settings.by_sid.keys() - {account_sid}
     newest = desk.store.refusals.newest(after=now_ms() - _REFUSED_MS)
     refused = sum(dict(each.fields()).get("AccountSid") not in others for each in newest)
@@ -87,6 +85,7 @@ def _checks(settings: Settings, store: Store) -> Iterator[Check]:
             stored.clock(store),
             stored.messages(settings, store),
             stored.serving(settings, store),
+            stored.targets(settings, store),
             stored.flows(settings, store),
             stored.languages(settings, store),
             stored.answers(settings, store),

@@ -49,7 +49,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(clean=clean, lines=lambda text: clean(text, lines=True), iso=iso, mask=mask, parts=parts)
+    found.filters.update(
+        clean=clean, lines=lambda text: clean(text, lines=True), iso=iso, mask=mask, parts=parts, value=value
+    )
     found.globals.update(static=static.path, ago=ago)
     return found
 
@@ -59,13 +61,18 @@ def iso(ms: float) -> str:
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def value(given: object) -> str:
+    """Write a value as flow files do."""
+    return str(given).lower() if isinstance(given, bool) else str(given)
+
+
 def parts(text: str) -> list[tuple[str, str]]:
-    """Split a text at the SIDs of flows: texts, and the SID that follows each, "" at the end."""
-    found = _FLOW_SID.split(text)
+    """Split a text at the SIDs of flows and messages: texts, and the SID that follows each, "" at the end."""
+    found = _LINKED_SID.split(text)
     return list(zip(found[::2], [*found[1::2], ""], strict=True))
 
 
-_FLOW_SID: Final = re.compile("(FO[0-9a-f]{32})")
+_LINKED_SID: Final = re.compile("((?:FO|SM|MM|IM)[0-9a-f]{32})")
 _ENVIRONMENT: Final = _environment()
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from router.queries.checks.refused import reports
+from router.queries.deliveries import shut
 from router.settings import Settings, table
 from router.store.changes import KEPT
 from router.web.console.desk import Desk, now_ms, view
@@ -34,7 +35,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             "health.html",
             findings=store.promise.findings(),
             processes=store.processes.serving(view().sid),
-            breakers=desk.shut(view().sid),
+            shut=shut(view().sid, store),
         )
 
     @console.get("/<account_sid>/changes")

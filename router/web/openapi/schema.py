@@ -12,6 +12,7 @@ from router.flow.integration_type import INTEGRATION_TYPES
 from router.flow.kind import Choice
 from router.flow.parameter import FIELDS, RESPONSES, Field
 from router.queries.contacts import ADDRESS, CLOSED
+from router.queries.control import DONE_AS
 from router.queries.deliveries import STATES
 from router.web.openapi.kind import (
     COUNT,
@@ -132,6 +133,13 @@ _ATTEMPT: Final = exactly(
         "reason": TEXT_OR_NULL,
     }
 )
+_ACTION: Final = exactly(
+    {
+        "action": one_of((*DONE_AS.values(), "replayed")),
+        "by": TEXT | {"description": "The user name of a REST request, a command, or the console's role"},
+        "date_created": DATE,
+    }
+)
 _DELIVERY: Final = exactly(
     {
         "sid": sid("SM|MM|IM"),
@@ -153,6 +161,7 @@ _DELIVERY: Final = exactly(
         "in_doubt": FLAG,
         "error": TEXT_OR_NULL,
         "history": {"type": "array", "items": _ATTEMPT},
+        "actions": {"type": "array", "items": _ACTION, "description": "What people did to it, the newest ones"},
         "answer": TEXT_OR_NULL,
         "late_answer": TEXT_OR_NULL | {"description": "What became of an answer that came too late for the webhook"},
         "target_said": or_null(exactly({"type": TEXT, "text": TEXT}))

@@ -1,0 +1,127 @@
+"""The overview and the page of the processes, over a store in which all that they show is written by the test."""
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from router.message.inbound import FORM, Raw
+from router.settings import load
+from router.store.keys import bucket
+from router.store.lanes import new_token
+from router.store.processes import Process, Served
+from tests.clock import pass_time
+from tests.e2e.service import parameters
+from tests.valkey import ValkeyServer
+from tests.web.console import PASSWORD
+from tests.web.rest import BASE, ONE, TWO, Rest, rest_over
+
+TARGET = "https://crm.example.com"
+
+
+class Desk:
+    """A signed-in browser, and messages and processes that are written into the store."""
+
+    def __init__(self, rest: Rest, settings: Path) -> None:
+        self.rest = rest
+        self.served = Served.of(load({"ROUTER_CONFIG": str(settings)}))
+        self.browser = rest.app.test_client()
+        signed = self.browser.post(
+            "/console/sign-in", base_url=BASE, data={"password": PASSWORD}, headers={"Sec-Fetch-Site": "same-origin"}
+        )
+        assert signed.status_code == 303
+        self._count = 0
+
+    def flow(self, account: str = ONE) -> str:
+        """Make a flow to the target; return its SID."""
+        self._count += 1
+        more = {"IntegrationType": "external", "Integration__Url": f"{TARGET}/in"}
+        return str(self.rest.create(self._count, user=account, **more)["sid"])
+
+    def queue(self, flow_sid: str, account: str = ONE) -> str:
+        """Let a message wait for a flow, in a conversation of its own; return its SID."""
+        self._count += 1
+        fields = parameters(self._count, "+15557654321", AccountSid=account)
+        self.rest.store.lanes.accept(
+            token=new_token(), account_sid=account, message_sid=fields["MessageSid"], lane=f"{self._count:024x}",
+            disposition="queue" if flow_sid else "unrouted", lease=False, versions=(),
+            facts={"raw": Raw("POST", FORM, urlencode(fields).encode()).pack(), "flow": flow_sid},
+        )  # fmt: skip
+        return fields["MessageSid"]
+
+    def announce(self, pid: int, *shut: tuple[str, str]) -> None:
+        """Let a process say that it is there, and to which targets it does not send."""
+        process = Process("m", "host", 1, pid, "127.0.0.1:8000", (), self.served.name(), shut)
+        self.rest.store.processes.announce(process, None, self.served)
+
+    def page(self, path: str = "", account: str = ONE) -> str:
+        """Return what a page says."""
+        return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", self.source(path, account))).split())
+
+    def source(self, path: str = "", account: str = ONE) -> str:
+        """Return a page."""
+        reply = self.browser.get(f"/console/{account}/{path}", base_url=BASE)
+        assert reply.status_code == 200, reply.text
+        return reply.text
+
+
+@pytest.fixture
+def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
+    """A console over an empty store."""
+    with rest_over(valkey, tmp_path, ROUTER_ADMIN_PASSWORD=PASSWORD) as rest:
+        yield Desk(rest, tmp_path / "router.toml")
+
+
+def test_what_needs_attention_comes_first(desk: Desk) -> None:
+    """Dead and held messages, each with its number and a link to them; the figures are the account's own."""
+    flow = desk.flow()
+    held, cancelled = desk.queue(flow), desk.queue(flow)
+    desk.queue("")
+    desk.rest.call("POST", f"/v1/Deliveries/{held}", {"Held": "true"})
+    desk.rest.call("POST", f"/v1/Deliveries/{cancelled}", {"Status": "canceled"})
+    desk.queue("", TWO)
+    page = desk.page()
+    assert "Needs attention" in page
+    for part in ("1 held, the first of them now", "(look) 1 undelivered", "(look) 1 unrouted"):
+        assert part in page, part
+    assert "3 on record 1 not done yet 1 undelivered 1 unrouted 1 flow" in page
+    assert "Accepted: 3" in page
+    assert f"/console/{ONE}/messages?status=held" in desk.source()
+    assert f"/console/{ONE}/dead-letters" in desk.source()
+    found = desk.source("messages?status=held")
+    assert held in found
+    assert cancelled not in found
+    assert TWO not in desk.source().replace("switch", "")
+
+
+def test_a_target_that_does_not_answer_is_told_by_all_processes(desk: Desk) -> None:
+    """Any process's page says how many of them send nothing there; of another account's targets nothing is said."""
+    sid = desk.queue(desk.flow())
+    desk.announce(1, (ONE, TARGET), (TWO, "https://of-two.example.com"))
+    desk.announce(2)
+    for path in ("", "health"):
+        page = desk.page(path)
+        assert f"{TARGET} does not answer (1 of 2 processes say so)" in page
+        assert "of-two" not in page
+        assert TARGET not in desk.page(path, TWO)
+    assert f"its target {TARGET} does not answer" in desk.page(f"messages/{sid}")
+    desk.announce(2, (ONE, TARGET))
+    assert "All targets that were used lately answer" not in desk.page("health")
+
+
+def test_an_overdue_conversation_is_the_accounts_own(desk: Desk) -> None:
+    """The one that is due longest is looked for among the account's, whatever waits for others beside it."""
+    own, others = desk.flow(), desk.flow(TWO)
+    desk.queue(others, TWO)
+    call = desk.rest.store.changes._client.call
+    call("SET", "probe", 1)
+    pass_time(call, bucket(ONE), 400)
+    desk.queue(own)
+    assert "is due for" not in desk.page()
+    pass_time(call, bucket(ONE), 100)
+    page = desk.page()
+    assert re.search(rf"a conversation of {own[:6]}…{own[-4:]} is due for 10\d s", page), page
+    assert f"a conversation of {others[:6]}…{others[-4:]} is due for 50" in desk.page(account=TWO)
