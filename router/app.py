@@ -246,7 +246,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     def missed(error: NotFound) -> Response:
         response = http_response(error)
-        webhook.missed(request.environ, response)
+        webhook.missed(request.environ, response.status_code)
         return response
 
     for each in (

@@ -4,7 +4,6 @@ The webhook view, recovery and a visitor's chat all call `Intake.take`; only thi
 flows.
 """
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -224,9 +223,10 @@ class Intake:
 def within_budget(arrived: float, call: Callable[[], T]) -> T:
     """Call the store, with retries until the time budget since `arrived` is used up; then raise StoreUnavailable."""
     while time.monotonic() - arrived <= STORE_SECONDS:
-        with contextlib.suppress(StoreUnavailable):
+        try:
             return call()
-        time.sleep(0.02)
+        except StoreUnavailable:
+            time.sleep(0.02)
     raise StoreUnavailable("the store did not answer in time; the message is not acknowledged")
 
 

@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final, Self
@@ -46,7 +47,7 @@ class Raw:
     @property
     def is_form(self) -> bool:
         """Say whether there are fields to read: a GET's query, or a body that is a form."""
-        return self.method == "GET" or self.content_type.partition(";")[0].strip().lower() == FORM
+        return self.method == "GET" or _is_form(self.content_type)
 
     def fields(self) -> list[tuple[str, str]]:
         """Decode the form, as `urllib.parse.parse_qsl` does with blank values kept; none if it is not a form.
@@ -107,6 +108,11 @@ class Raw:
             cookie=cookie.decode(),
             idempotency_token=token.decode(),
         )
+
+
+@lru_cache(maxsize=64)
+def _is_form(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == FORM
 
 
 _NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -269,6 +275,7 @@ def is_status_callback(params: Mapping[str, str]) -> bool:
     return bool(status) and status not in ("received", "receiving")
 
 
+@lru_cache(maxsize=1024)  # several ask for that of one message
 def conversation_id(account_sid: str, channel: str, ours: str, theirs: str) -> str:
     """Name a conversation: 24 hex digits, the same for any spelling of the two addresses."""
     parts = (account_sid, channel, canonical(ours, channel), canonical(theirs, channel))

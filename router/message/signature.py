@@ -78,7 +78,7 @@ def keys_for(
     key at all.
     """
     if not settings_header:
-        return tuple(Key(f"auth_token[{n}]", token.encode()) for n, token in enumerate(auth_tokens))
+        return _token_keys(tuple(auth_tokens))
     if len(settings_header) > _SETTINGS_MOST:
         return ()
     named = [(name.strip(), value.strip()) for name, _, value in (p.partition("=") for p in settings_header.split(","))]
@@ -90,6 +90,11 @@ def keys_for(
         for record in shared_keys
         if record.id == chosen.get("key") and chosen.get("algorithm", record.algorithm) == record.algorithm
     )
+
+
+@lru_cache(maxsize=1024)
+def _token_keys(auth_tokens: tuple[str, ...]) -> tuple[Key, ...]:
+    return tuple(Key(f"auth_token[{n}]", token.encode()) for n, token in enumerate(auth_tokens))
 
 
 def sign(url: str, params: Iterable[tuple[str, str]], key: Key) -> str:
@@ -174,6 +179,8 @@ def body_hash_matches(url: str, body: bytes) -> bool:
 
 def _body_hashes(url: str) -> list[str]:
     query = url.partition("#")[0].partition("?")[2]
+    if not query:
+        return []
     return [value for name, value in parse_qsl(query, keep_blank_values=True) if name == _BODY_HASH]
 
 

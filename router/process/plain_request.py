@@ -19,7 +19,7 @@ _HEAD: Final = re.compile(
 )
 _LENGTH: Final = re.compile(r"[0-9]{1,7}")
 # Each changes how the rest is read, or asks the server for something.
-_NOT_PLAIN: Final = ("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER", "HTTP_TE")
+_NOT_PLAIN: Final = frozenset(("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER", "HTTP_TE"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
         or len(variables) < fields  # a header came twice
         or not _LENGTH.fullmatch(length)
         or connection not in ("", "keep-alive", "close")
-        or any(name in variables for name in _NOT_PLAIN)
+        or not _NOT_PLAIN.isdisjoint(variables)
     ):
         return None
     body = data[head.end() :]

@@ -47,8 +47,10 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         self._idle: dict[Any, float] = {}  # connections between two requests -> since when, in monotonic seconds
 
     def init_process(self) -> None:
-        """Prepare what all requests share, and run."""
+        """Prepare what all requests share, and run: each look into gunicorn's configuration calls a method."""
         self._base = base_environ(self.cfg) | {"wsgi.multithread": True, "wsgi.url_scheme": "http"}
+        self._fields_most: int = self.cfg.limit_request_fields
+        self._keepalive: int = self.cfg.keepalive
         super().init_process()
 
     def run(self) -> None:
@@ -103,7 +105,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
 
     def _serve(self, server: Any, client: Any, addr: Any) -> bytes | None:
         """Serve plain requests; return the bytes of what is not one, None when the connection has ended."""
-        own = {
+        shared = self._base | {
             "gunicorn.socket": client,
             "SERVER_NAME": server[0],
             "SERVER_PORT": str(server[1]),
@@ -118,29 +120,29 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
                 self._idle.pop(client, None)
             if not data:
                 return None
-            request = plain_request(data, self.cfg.limit_request_fields)
+            request = plain_request(data, self._fields_most)
             if request is not None and request.missing:
                 with gevent.Timeout(_REST_SECONDS, exception=False):  # type: ignore[arg-type] # its stubs do not know it
                     data += client.recv(request.missing)
-                request = plain_request(data, self.cfg.limit_request_fields)
+                request = plain_request(data, self._fields_most)
             if request is None or request.missing:
                 return data
-            if not self._answer(client, request, own):
+            if not self._answer(client, request, shared):
                 return None
 
-    def _answer(self, client: Any, request: PlainRequest, own: dict[str, Any]) -> bool:
+    def _answer(self, client: Any, request: PlainRequest, shared: dict[str, Any]) -> bool:
         """Answer one request; say whether another may follow on its connection."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-        goes_on = self.alive and not request.closes and bool(self.cfg.keepalive)
+        goes_on = self.alive and not request.closes and bool(self._keepalive)
         answered: list[Any] = []
 
         def start_response(*given: Any) -> None:
             answered[:] = given
 
-        environ = self._base | own | request.variables | {"wsgi.input": BytesIO(request.body)}
+        environ = {**shared, **request.variables, "wsgi.input": BytesIO(request.body)}
         parts = self.wsgi(environ, start_response)
         try:
             body = b"".join(parts)
@@ -148,14 +150,15 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
             if hasattr(parts, "close"):
                 parts.close()
         status, headers = answered[:2]
-        client.sendall(_written(environ["SERVER_PROTOCOL"], status, headers, body, goes_on=goes_on))
+        head = _head(environ["SERVER_PROTOCOL"], status, tuple(headers), len(body), goes_on, int(time.time()))
+        send_whole(client, head + body)
         return goes_on
 
     def _reap(self) -> None:
         """End connections that wait too long for their next request: one greenlet, in place of a timer for each."""
         while True:
             gevent.sleep(_REAP_SECONDS)
-            before = time.monotonic() - self.cfg.keepalive
+            before = time.monotonic() - self._keepalive
             for client in [each for each, since in self._idle.items() if since < before]:
                 with suppress(OSError):
                     client.shutdown(2)
@@ -185,15 +188,26 @@ def has_short_way(config: Config) -> bool:
     )
 
 
-def _written(protocol: str, status: str, headers: list[tuple[str, str]], body: bytes, *, goes_on: bool) -> bytes:
-    """Write an answer as gunicorn does, in one piece."""
+def send_whole(connection: Any, data: bytes) -> None:
+    """Send all of it, as `sendall` does, which under gevent asks the system for the size of its buffer each time."""
+    sent = connection.send(data)
+    if sent < len(data):
+        connection.sendall(data[sent:])
+
+
+# Most answers of a second are the same; of others there are as many as have different lengths, or cookies.
+@lru_cache(maxsize=16)
+def _head(  # noqa: PLR0913, PLR0917 - all that a head says
+    protocol: str, status: str, headers: tuple[tuple[str, str], ...], length: int, goes_on: bool, seconds: int
+) -> bytes:
+    """Write the head of an answer as gunicorn does."""
     lines = [
         f"{protocol} {status}",
         "Server: gunicorn",
-        f"Date: {_date(int(time.time()))}",
+        f"Date: {formatdate(seconds, usegmt=True)}",
         f"Connection: {'keep-alive' if goes_on else 'close'}",
     ]
-    length = False
+    has_length = False
     for name, value in headers:
         if not TOKEN_RE.fullmatch(name):
             raise InvalidResponseHeaderName(repr(name))
@@ -201,16 +215,11 @@ def _written(protocol: str, status: str, headers: list[tuple[str, str]], body: b
             raise InvalidResponseHeader(repr(name))
         if util.is_hoppish(name):
             continue
-        length = length or name.lower() == "content-length"
+        has_length = has_length or name.lower() == "content-length"
         lines.append(f"{name}: {value.strip()}")
-    if not length:
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join((*lines, "", "")).encode("latin-1") + body
-
-
-@lru_cache(maxsize=1)
-def _date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
+    if not has_length:
+        lines.append(f"Content-Length: {length}")
+    return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
 class _Listener:

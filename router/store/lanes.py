@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from router.errors import StoreUnavailable
@@ -32,6 +33,8 @@ HURRY_MOST: Final = 500
 
 # What accept.lua says of a contact that moved with the message.
 MOVED: Final = 2
+
+_keys = lru_cache(maxsize=1024)(AccountKeys)  # forty names, made once for an account or a bucket
 
 
 def _migration(move: Migration) -> dict[str, str | bool]:
@@ -94,7 +97,7 @@ class Lanes:
         another flow, `final` whether it counts although the contact is not as the choice took it. `appended` is what
         a web chat's messages gain in the same step.
         """
-        keys = AccountKeys(account_sid)
+        keys = _keys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
         fields: list[Word] = []
         for name, value in facts.items():
@@ -204,7 +207,7 @@ class Lanes:
         One command for each bucket, all sent together, is what most of 256 buckets cost. A bucket whose node does not
         answer is not among them. Raises `StoreUnavailable` where none answers.
         """
-        looked = {tag: AccountKeys(tag) for tag in tags}
+        looked = {tag: _keys(tag) for tag in tags}
         found = self._client.answers([("EXISTS", keys.due, keys.leases) for keys in looked.values()])
         there = zip(looked, found, strict=True)
         return [tag for tag, count in there if not isinstance(count, StoreUnavailable) and count]
@@ -212,7 +215,7 @@ class Lanes:
     def due(self, tags: Iterable[str]) -> list[str]:
         """Return the buckets where `claim` has something to do; raise as `waiting` does."""
         waiting, started, due = self.waiting(tags), time.monotonic(), []
-        looks = [script("look", [AccountKeys(tag).due, AccountKeys(tag).leases], []) for tag in waiting]
+        looks = [script("look", [_keys(tag).due, _keys(tag).leases], []) for tag in waiting]
         for tag, found in zip(waiting, self._client.answers(looks), strict=True):
             if found == 1:
                 due.append(tag)
@@ -237,7 +240,7 @@ class Lanes:
         }
         reply = self._client.script(
             "claim",
-            [AccountKeys(tag).due],
+            [_keys(tag).due],
             [
                 token,
                 room.free,
@@ -266,7 +269,7 @@ class Lanes:
 
         With an empty `next_token` nothing is handed over. Repeat with the same token when the reply was lost.
         """
-        keys = AccountKeys(lease.account_sid)
+        keys = _keys(lease.account_sid)
         started = time.monotonic()
         retention = self._delivered_ms if settlement.outcome == "delivered" else self._retention_ms
         fields: list[Word] = []
@@ -373,7 +376,7 @@ class Lanes:
         while True:
             count, place = self._client.script(
                 "hurry_target",
-                [AccountKeys(tag).due],
+                [_keys(tag).due],
                 [account_sid, target, place, CLAIM_LOOKS, HURRY_MOST, self._silence.ms(tag)],
             )
             total += int(count)

@@ -4,8 +4,6 @@ import time
 from typing import Final
 from xml.sax.saxutils import escape
 
-from flask import Response
-
 from router import metrics
 from router.delivery.intake import Taken, within_budget
 from router.delivery.waiter import Waiter
@@ -16,6 +14,7 @@ from router.message.inbound import Message
 from router.message.twiml import EMPTY_TWIML
 from router.settings import Settings
 from router.store.lanes import Acceptance, Lanes
+from router.web.reply import Reply
 
 # Half of `worker_connections` in router/process/gunicorn_conf.py: the other half keeps taking messages.
 WAITING_MOST: Final = 500
@@ -24,7 +23,6 @@ ASK_FIRST: Final = 0.1
 ASK_MOST: Final = 1.0
 # How long a view waits beyond its deadline for the settle of an answer that the deliverer reserved for it.
 PROMISE_SECONDS: Final = 2.0
-_XML: Final = "text/xml"
 
 
 class Answerer:
@@ -38,22 +36,22 @@ class Answerer:
 
     def answer(  # noqa: PLR0911 - each way to answer is one return
         self, taken: Taken, waiter: Waiter
-    ) -> Response:
+    ) -> Reply:
         """Answer for a stored message: at once, or with the target's answer if it arrives in time."""
         message, acceptance = taken.arrival.message, taken.acceptance
         if acceptance.kind == "duplicate" and _wants_nothing(message.error_code):
-            return twiml_response(EMPTY_TWIML)
+            return Reply(EMPTY_TWIML)
         flow = taken.route.flow
         if acceptance.kind == "duplicate" and acceptance.state not in ("queued", "sending"):
             return self._repeat(taken)
         if flow is None:
-            return twiml_response(EMPTY_TWIML)
+            return Reply(EMPTY_TWIML)
         if flow.response == "redirect" and acceptance.kind != "duplicate":  # of one that was queued before
-            return twiml_response(self._redirect(message, flow))
+            return Reply(self._redirect(message, flow))
         if flow.response != "relay":
-            return twiml_response(EMPTY_TWIML)
+            return Reply(EMPTY_TWIML)
         if not self._worth_waiting(acceptance):
-            return twiml_response(_fallback(flow))
+            return Reply(_fallback(flow))
         self._waiting += 1
         metrics.WAITING.inc()
         try:
@@ -65,7 +63,7 @@ class Answerer:
     def _worth_waiting(self, acceptance: Acceptance) -> bool:
         return (acceptance.kind == "leased" or acceptance.head == "sending") and self._waiting < WAITING_MOST
 
-    def _wait(self, taken: Taken, flow: FlexFlow, waiter: Waiter) -> Response:
+    def _wait(self, taken: Taken, flow: FlexFlow, waiter: Waiter) -> Reply:
         message = taken.arrival.message
         deadline = taken.arrival.arrived + self._settings.relay_seconds
         pause = ASK_MOST if taken.acceptance.kind == "leased" else ASK_FIRST  # a local attempt notifies the waiter
@@ -80,20 +78,22 @@ class Answerer:
             except StoreUnavailable:
                 continue
             if state not in ("queued", "sending") and not waiter.done.is_set():
-                return twiml_response(answer or (EMPTY_TWIML if state == "delivered" else _fallback(flow)))
+                return Reply(answer or (EMPTY_TWIML if state == "delivered" else _fallback(flow)))
             if state == "queued" and head != "sending":
                 break  # the lane waits for a retry
         if waiter.promised:
             waiter.done.wait(PROMISE_SECONDS)
         if waiter.outcome == "delivered":
-            return twiml_response(waiter.answer or EMPTY_TWIML, waiter.cookies)
-        return twiml_response(_fallback(flow))
+            return Reply(
+                waiter.answer or EMPTY_TWIML, headers=tuple(("Set-Cookie", cookie) for cookie in waiter.cookies)
+            )
+        return Reply(_fallback(flow))
 
-    def _repeat(self, taken: Taken) -> Response:
+    def _repeat(self, taken: Taken) -> Reply:
         """Answer a duplicate of a settled message with the first answer, after taking the right to answer."""
         message, flow, acceptance = taken.arrival.message, taken.route.flow, taken.acceptance
         if acceptance.state == "redirected" and flow is not None and flow.response == "redirect":
-            return twiml_response(self._redirect(message, flow))
+            return Reply(self._redirect(message, flow))
         answer = acceptance.answer
         if answer and acceptance.answered != "webhook":
             _, answer, _ = within_budget(
@@ -104,7 +104,7 @@ class Answerer:
             )
         if not answer and acceptance.state != "delivered" and flow is not None and flow.response == "relay":
             answer = _fallback(flow)
-        return twiml_response(answer or EMPTY_TWIML)
+        return Reply(answer or EMPTY_TWIML)
 
     def _redirect(self, message: Message, flow: FlexFlow) -> bytes:
         """Tell Twilio to call the target itself: https://www.twilio.com/docs/messaging/twiml/redirect."""
@@ -113,14 +113,6 @@ class Answerer:
         if not url:
             return EMPTY_TWIML
         return f'<?xml version="1.0" encoding="UTF-8"?><Response><Redirect>{escape(url)}</Redirect></Response>'.encode()
-
-
-def twiml_response(twiml: bytes, cookies: tuple[str, ...] = ()) -> Response:
-    """Answer with TwiML, and with the cookies that the target set."""
-    response = Response(twiml, 200, content_type=_XML)
-    for cookie in cookies:
-        response.headers.add("Set-Cookie", cookie)
-    return response
 
 
 def _wants_nothing(error_code: str) -> bool:

@@ -31,10 +31,11 @@ def with_front(application: Wsgi, app: Flask, view: WebhookView) -> Wsgi:
             answer: Iterable[bytes] = application(environ, start_response)
             return answer
         try:
-            response = view.webhook(channel, environ)
+            reply = view.webhook(channel, environ)
         except Exception as error:  # noqa: BLE001 - Flask logs it and makes the answer, as for its own views
             with app.request_context(environ):
                 response = app.make_response(app.handle_exception(error))
-        return response(environ, start_response)
+            return response(environ, start_response)
+        return reply.write(start_response)
 
     return serve

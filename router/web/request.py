@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -109,13 +110,19 @@ def read_body(environ: Mapping[str, Any], most: int = BODY_MOST) -> bytes:
         raise Refusal(413, f"over {most} bytes")
     if not length and not environ.get("wsgi.input_terminated"):
         return b""  # no length and not chunked: there is no body
+    body = environ["wsgi.input"]
+    read = body.read(wanted) if isinstance(body, BytesIO) else _read_in_time(body, wanted)
+    if length and len(read) < int(length):
+        raise Refusal(400, "the body ended early")
+    return read
+
+
+def _read_in_time(body: Any, wanted: int) -> bytes:
     try:
         with gevent.Timeout(BODY_SECONDS):
-            read: bytes = environ["wsgi.input"].read(wanted)
+            read: bytes = body.read(wanted)
     except gevent.Timeout:
         raise Refusal(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
     except Exception as error:  # the server's errors for malformed chunks or a broken connection
         raise Refusal(400, f"the body could not be read ({type(error).__name__})") from error
-    if length and len(read) < int(length):
-        raise Refusal(400, "the body ended early")
     return read

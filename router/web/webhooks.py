@@ -22,8 +22,9 @@ from router.message.twiml import EMPTY_TWIML
 from router.queries.outage import Healer
 from router.settings import Settings
 from router.store import Store
-from router.web.answering import Answerer, twiml_response
+from router.web.answering import Answerer
 from router.web.recorder import Recorder
+from router.web.reply import TEXT, Reply
 from router.web.request import Received, Refusal, receive
 
 # The last part of a webhook's path: a channel, or `message` for any.
@@ -65,22 +66,22 @@ class WebhookView:
         self.refusing = ""  # why the store is not safe for messages, "" if it is
         self._looked_at = 0  # the connection to the store for which this was checked
 
-    def webhook(self, channel: str, environ: Mapping[str, Any]) -> Response:
+    def webhook(self, channel: str, environ: Mapping[str, Any]) -> Reply:
         """Answer one webhook."""
         line = Line(time.monotonic(), channel)
         try:
-            response = self._answer(channel, environ, line)
+            reply = self._answer(channel, environ, line)
         except Refusal as refusal:
             line.outcome = line.outcome or "refused"
             line.fields["reason"] = refusal.reason
             if refusal.status == 404:  # noqa: PLR2004 - no such channel: answered like any other unknown path
                 self._record_missed(environ)
             text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for every failure
-            response = Response(text, refusal.status, content_type="text/plain; charset=utf-8")
-            if refusal.status == 405:  # noqa: PLR2004 - it has to say what is allowed: RFC 9110, section 15.5.6
-                response.headers["Allow"] = "GET, POST"
-        self._write(line, response)
-        return response
+            # A 405 has to say what is allowed: RFC 9110, section 15.5.6.
+            allow = (("Allow", "GET, POST"),) if refusal.status == 405 else ()  # noqa: PLR2004
+            reply = Reply(text.encode(), refusal.status, TEXT, allow)
+        self._write(line, reply.status)
+        return reply
 
     def verified(self, environ: Mapping[str, Any]) -> tuple[Received, str]:
         """Return a request that one of the accounts' keys signed, and the account's SID; raise Refusal."""
@@ -92,17 +93,17 @@ class WebhookView:
             raise
         return received, account_sid
 
-    def missed(self, environ: Mapping[str, Any], response: Response) -> None:
+    def missed(self, environ: Mapping[str, Any], status: int) -> None:
         """Report a request, possibly from Twilio, to a path that is not a webhook: in log, metrics and doctor."""
         if environ.get("HTTP_X_TWILIO_SIGNATURE"):
             self._record_missed(environ)
-            self._write(Line(time.monotonic(), "", "refused", {"reason": _MISSED}), response)
+            self._write(Line(time.monotonic(), "", "refused", {"reason": _MISSED}), status)
 
     def _record_missed(self, environ: Mapping[str, Any]) -> None:
         with suppress(Refusal):
             self._refused.note(receive(environ, self._settings), environ, 404, _MISSED)
 
-    def _answer(self, channel: str, environ: Mapping[str, Any], line: Line) -> Response:
+    def _answer(self, channel: str, environ: Mapping[str, Any], line: Line) -> Reply:
         if channel not in PATHS:
             raise Refusal(404, f"no such channel; one of {', '.join(sorted(PATHS))}")
         received = receive(environ, self._settings)
@@ -116,7 +117,7 @@ class WebhookView:
         metrics.signatures(account_sid, key.label).inc()
         if is_status_callback(dict(received.fields)):
             line.outcome = "status_callback"
-            return twiml_response(EMPTY_TWIML)
+            return Reply(EMPTY_TWIML)
         message = _parse(received, channel)
         self._healer.matched(account_sid, message.contact_identity)
         line.fields |= {
@@ -132,7 +133,7 @@ class WebhookView:
             self._healer.missed(account_sid)
             raise Refusal(503, str(error)) from error
 
-    def _take(self, arrival: Arrival, line: Line) -> Response:
+    def _take(self, arrival: Arrival, line: Line) -> Reply:
         """Accept the message, which starts its delivery, and answer with the outcome if it is known in time."""
         message_id = f"{arrival.message.account_sid}:{arrival.message.message_sid}"
         waiter = self._waiters.wait(message_id)
@@ -184,10 +185,9 @@ class WebhookView:
             return key, account.sid
         raise Refusal(403, "unknown AccountSid" if not accounts else "signature does not match")
 
-    def _write(self, line: Line, response: Response) -> None:
+    def _write(self, line: Line, status: int) -> None:
         seconds = time.monotonic() - line.arrived
         channel = line.channel if line.channel in PATHS else "unknown"
-        status = response.status_code
         answer = line.outcome if status == 200 else str(status)  # noqa: PLR2004
         metrics.webhooks(channel, answer).inc()
         metrics.ANSWERED.observe(seconds)
@@ -207,7 +207,7 @@ def blueprint(view: WebhookView) -> Blueprint:
     webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
     def webhook(channel: str) -> Response:
-        return view.webhook(channel, request.environ)
+        return view.webhook(channel, request.environ).response()
 
     webhooks.add_url_rule(
         "/<channel>",

@@ -1,0 +1,40 @@
+"""The answer to a webhook: written without Flask's response object, which costs more than all else of an answer."""
+
+from dataclasses import dataclass, field
+from typing import Final
+from wsgiref.types import StartResponse
+
+from flask import Response
+from werkzeug.http import HTTP_STATUS_CODES
+
+XML: Final = "text/xml"
+TEXT: Final = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer; `headers` are those beside type and length."""
+
+    body: bytes = field(repr=False)
+    status: int = 200
+    content_type: str = XML
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def write(self, start_response: StartResponse) -> list[bytes]:
+        """Give the answer to a WSGI server."""
+        length = str(len(self.body))
+        start_response(
+            _STATUS[self.status], [("Content-Type", self.content_type), ("Content-Length", length), *self.headers]
+        )
+        return [self.body]
+
+    def response(self) -> Response:
+        """Write it for Flask."""
+        response = Response(self.body, self.status, content_type=self.content_type)
+        for name, value in self.headers:
+            response.headers.add(name, value)
+        return response
+
+
+# As Flask writes them.
+_STATUS: Final = {status: f"{status} {phrase.upper()}" for status, phrase in HTTP_STATUS_CODES.items()}
