@@ -5,7 +5,7 @@ from typing import Final, Literal
 from router.chat.limit import BODY_MOST
 from router.sid import new_sid
 from router.store import Store
-from router.store.chats import Chat, ChatMessage
+from router.store.chat_record import Chat, ChatMessage
 
 Answered = Literal["sent", "empty", "long", "closed", "gone"]
 _REFUSED: Final[dict[int, Answered]] = {-1: "gone", -2: "closed"}

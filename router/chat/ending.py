@@ -21,7 +21,7 @@ from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import FORM, Message, Raw
 from router.store import Store
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 
 EVENT: Final = "onConversationStateUpdated"
 # Integrations that get the events of a chat. Those of other types have a Conversation at Twilio, or a task.

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from urllib.parse import urlencode
 
 from router.message.inbound import FORM, Message, Raw
-from router.store.chats import Chat, ChatMessage
+from router.store.chat_record import Chat, ChatMessage
 
 
 def message_sid(chat: Chat, client_message_id: str) -> str:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from router.store.chats import Chat, ChatMessage, Participant
+from router.store.chat_record import Chat, ChatMessage, Participant
 
 # What Twilio's ISO 8601 durations look like, as `PT30M` or `P1DT2H`: years and months have no fixed length.
 _DURATION: Final = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,8})H)?(?:(\d{1,8})M)?(?:(\d{1,9})S)?)?")
@@ -73,7 +73,7 @@ def message(chat: Chat, index: int, each: ChatMessage, base: str) -> dict[str, A
         "attributes": each.attributes,
         "participant_sid": own or None,
         "date_created": date(each.date),
-        "date_updated": date(each.date),
+        "date_updated": date(each.updated or each.date),
         "delivery": None,
         "content_sid": None,
         "url": url,

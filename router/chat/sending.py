@@ -10,8 +10,8 @@ from router.chat.event import added, message_sid
 from router.delivery.intake import Arrival, Intake
 from router.errors import StoreUnavailable
 from router.store import Store
+from router.store.chat_record import Chat, ChatMessage
 from router.store.chat_write import Appended
-from router.store.chats import Chat, ChatMessage
 
 # How often a message is written anew because another one came in between.
 _ROUNDS: Final = 20

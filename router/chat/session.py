@@ -11,7 +11,8 @@ from router.chat.address import WebAddress
 from router.chat.form import NAME, answers, language_of
 from router.language import tag as language_tag
 from router.sid import new_sid
-from router.store.chats import Chat, Chats, digest
+from router.store.chat_record import Chat
+from router.store.chats import Chats, digest
 
 # Characters of an identity that a website signs: with its prefix it is an address of at most 256.
 IDENTITY_MOST: Final = 200

@@ -19,7 +19,7 @@ _LOOK_SECONDS: Final = 0.25
 
 
 class Stream:
-    """One reader. `stale` says that the chat has to be read again; `events` are what is not kept (typing)."""
+    """One reader. `stale` says that the chat has to be read again; `events` are those that are not kept."""
 
     def __init__(self) -> None:
         self.woken = Event()
@@ -68,7 +68,7 @@ class Streams:
     def hear(self, chat: str, event: dict[str, Any]) -> None:
         """Wake the streams of a chat."""
         for stream in self._of.get(chat, ()):
-            if event.get("event") == "typing":
+            if event.get("event") in {"typing", "changed"}:
                 stream.events.append(event)
             else:
                 stream.stale = True

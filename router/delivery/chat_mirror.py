@@ -20,7 +20,7 @@ from router.message.channel import WEB
 from router.message.inbound import conversation_id
 from router.settings import Settings
 from router.store import Store
-from router.store.chats import Chat, ChatMessage
+from router.store.chat_record import Chat, ChatMessage
 from router.store.lanes import Lease
 
 # Seconds between two readings after a message of the visitor; then the last one again and again, for `READ_SECONDS`.

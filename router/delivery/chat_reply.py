@@ -15,7 +15,7 @@ from router.message.inbound import Message
 from router.message.late_reply import late_answer
 from router.message.twiml import Twiml
 from router.store import Store
-from router.store.chats import ChatMessage
+from router.store.chat_record import ChatMessage
 
 # Kinds of ignored TwiML that are named.
 _NAMED: Final = 5

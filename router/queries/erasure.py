@@ -14,7 +14,7 @@ from router.message.channel import WEB
 from router.message.inbound import Message, Raw
 from router.routing.contact import identities_of
 from router.store import Store
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.store.deliveries import PAGE, Delivery
 
 # The process yields after so many messages: they take 0.2 ms, and 5 ms if each has 128 KiB.
@@ -93,10 +93,12 @@ def _theirs(person: set[str], lanes: set[str], deliveries: Iterable[Delivery], s
 
 
 def _chats(person: Iterable[str], account_sid: str, store: Store) -> Iterator[Chat]:
-    """Walk the web chats of a person."""
+    """Walk the web chats of a person: those of the visitor, not those in which an agent of this name takes part."""
     for each in person:
         if channel_of(each) == WEB:
-            yield from store.chats.of_identity(account_sid, each.removeprefix(f"{WEB}:"))
+            identity = each.removeprefix(f"{WEB}:")
+            found = store.chats.of_identity(account_sid, identity)
+            yield from (chat for chat in found if chat.identity == identity)
 
 
 def _add(person: set[str], identities: Iterable[str], account_sid: str, store: Store) -> None:

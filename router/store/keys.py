@@ -42,7 +42,8 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     chats:{b}:AC          | account | Chats by their last activity, for lists. A member: after its chat *
     chat_names:{b}:AC     | account | Chats by unique name. A field: erased, or replaced, or after its chat *
     chat_visitor:{b}:AC:<id> | account | The chat that a browser, or a signed identity, goes on with. As the chat
-    chat_identity:{b}:AC:<id> | account | The chats of an identity. As the last of them
+    chat_identity:{b}:AC:<id> | account | The chats of an identity, as visitor or participant. As the last of them; one:
+                          |         | after its chat, with the next ones of the identity
     chat_mirrored:{b}:AC:CH | account | Its messages that came from Twilio. ROUTER_RETENTION_DAYS after the last one
     chat_limit:{b}:AC:<what> | account | What visitors did lately, to limit it. After an hour at most
     migration:{b}:AC:FO   | account | How the migration of a flow goes. 90 days after its last message

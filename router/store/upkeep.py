@@ -89,7 +89,9 @@ class Upkeep:
         start, looked = "-inf", PAGE
         while looked == PAGE:
             looked, closed, dropped, last, *sids = self._client.script(
-                "chat_sweep", [keys.chats], [start, PAGE, keys.own_chats, keys.chat_messages, self._retention_ms]
+                "chat_sweep",
+                [keys.chats],
+                [start, PAGE, keys.own_chats, keys.chat_messages, self._retention_ms, keys.chat_identities],
             )
             for sid in sids:
                 untold(account_sid, sid.decode())

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from playwright.sync_api import FrameLocator, Page, Request, Route, expect
+from playwright.sync_api import Browser, FrameLocator, Page, Request, Route, expect
 
 from router.chat.token import Tokens
 from router.flow.web_chat import WebChat
@@ -283,17 +283,20 @@ def test_what_an_agent_and_the_visitor_see_of_each_other(
     world.rest("POST", f"{conversation}/Participants/Bea", {"LastReadMessageIndex": "2"})
     expect(chat.get_by_text("Read", exact=True)).to_be_visible()
 
-    client = Client(world.valkey.url, call_seconds=5)
-    chats = Chats(client, retention_seconds=3600)
-    record = chats.get(ACCOUNT, sid)
-    assert record is not None
-    chats.tell(record, {"event": "typing", "author": "Bea"})
+    assert world.rest("POST", f"{conversation}/Participants/Bea", {"Typing": "true"}).status == 200
     expect(chat.get_by_text("Bea is typing…")).to_be_visible()
-    client.close()
 
     other = opened(page.context.new_page(), url)
     shows(other, "one", "You wrote: one", "Ana?")
     page.bring_to_front()
+    wrong = world.rest("POST", f"{conversation}/Messages", {"Author": "Bea", "Body": "Any?"}).json["sid"]
+    shows(chat, "one", "You wrote: one", "Ana?", "Any?")
+    world.rest("POST", f"{conversation}/Messages/{wrong}", {"Body": "Anything?"})
+    for tab in (chat, other):
+        shows(tab, "one", "You wrote: one", "Ana?", "Anything?")
+    world.rest("DELETE", f"{conversation}/Messages/{wrong}")
+    for tab in (chat, other):
+        shows(tab, "one", "You wrote: one", "Ana?")
     chat.get_by_label("Options").click()
     with page.expect_download() as download:
         chat.get_by_role("button", name="Download").click()
@@ -400,6 +403,21 @@ def test_a_page_of_another_site_with_the_official_options(
 
     chat = opened(page, shop.page("IG" + "0" * 32))
     expect(chat.get_by_text("This chat is not available.")).to_be_visible()
+
+
+def test_a_website_that_may_not_embed_the_chat(world: World, shop: Shop, chromium: Browser) -> None:
+    """The browser shows nothing of the chat, begins none, and its console says why."""
+    allowed = web_flow(world, web_chat=WebChat(allowed_origins=(shop.origin,)))
+    context = chromium.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(shop.page(f"IG{allowed.sid[2:]}", foreign=True))
+    with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
+        page.get_by_role("button", name="chat").click()
+    expect(page.frame_locator("iframe").locator("#body")).to_have_count(0)
+    assert [each for each in asked if each.endswith(("/sessions", "/address", ".json"))] == []
+    context.close()
 
 
 def test_the_test_page_with_and_without_javascript(

@@ -32,6 +32,10 @@ async function main() {
   const seen = { identity };
   seen.asc = (await chat.messages.list({ pageSize: 2 })).map((each) => each.body);
   seen.desc = (await chat.messages.list({ pageSize: 2, order: "desc" })).map((each) => each.body);
+  const [first, second] = await chat.messages.list({ limit: 2 });
+  seen.changed = (await chat.messages(first.sid).update({ body: "zero" })).body;
+  await chat.messages(second.sid).remove();
+  seen.left = (await chat.messages.list()).map((each) => each.body);
   seen.participants = (await chat.participants.list()).map((each) => each.identity);
   seen.state = (await chat.update({ state: "closed" })).state;
   seen.late = (await failure(chat.messages.create({ body: "late" }))).code;

@@ -9,8 +9,9 @@ import pytest
 
 from router.queries.erasure import erase
 from router.store import Store, connect
+from router.store.chat_record import Chat, ChatMessage, Participant
 from router.store.chat_write import Appended
-from router.store.chats import Chat, ChatMessage, digest
+from router.store.chats import digest
 from router.store.client import Client
 from router.store.keys import TURN, AccountKeys
 from router.store.lanes import Acceptance, Written
@@ -160,7 +161,7 @@ def test_a_chat_keeps_its_last_thousand_messages(store: Store) -> None:
 
 def test_erasing_a_visitor_erases_the_chats(store: Store, client: Client) -> None:
     """Nothing of the person is left; the chats of others stay."""
-    chat, other = begun(store, 1, unique_name="case"), begun(store, 2, identity="bob")
+    chat, other = begun(store, 1, unique_name="case"), begun(store, 2, identity="carol")
     store.chats.post(chat, said("a secret"))
     found = erase("web:ada", ACCOUNT_SID, store)
     assert found.found
@@ -238,3 +239,44 @@ def test_a_message_in_doubt_keeps_its_place(store: Store) -> None:
     look = store.chats.look(ACCOUNT_SID, chat.sid, "last")
     assert look is not None
     assert [each.body for _, each in look.messages] == ["Hello", "meanwhile"]
+
+
+def test_a_removed_message_leaves_its_index(store: Store) -> None:
+    """Messages keep their indexes; reading goes on behind a removed one, and back past a whole page of them."""
+    chat = begun(store)
+    for number in range(8):
+        store.chats.post(chat, said(str(number), number))
+    assert store.chats.edit(chat, 1, f"IM{1:032x}", said("one", 1))
+    assert not store.chats.edit(chat, 2, f"IM{1:032x}", None)
+    for number in (3, 4, 5, 7):
+        assert store.chats.edit(chat, number, f"IM{number:032x}", None)
+    assert not store.chats.edit(chat, 3, f"IM{3:032x}", said("again", 3))
+
+    def read(which: Any, index: int = 0, most: int = 20) -> tuple[list[tuple[int, str]], int, int]:
+        look = store.chats.look(ACCOUNT_SID, chat.sid, which, index, most)
+        assert look is not None
+        return [(index, message.body) for index, message in look.messages], look.start, look.end
+
+    assert read("after", -1) == ([(0, "0"), (1, "one"), (2, "2"), (6, "6")], 0, 8)
+    assert read("after", 2, 2) == ([], 3, 5)
+    assert read("last", most=1) == ([(6, "6")], 6, 7)
+    assert read("before", 6, 2) == ([(2, "2")], 2, 4)
+    assert store.chats.post(chat, said("8", 8)) == 8
+
+
+def test_the_chats_of_an_identity_are_found_as_long_as_they_are_kept(store: Store, client: Client) -> None:
+    """The visitor's and an agent's: rounds of upkeep keep their lists, chats that are gone are dropped from them."""
+    first, second = begun(store, 1, created=1), begun(store, 2, created=2)
+    for chat, number in ((first, 1), (second, 2)):
+        store.chats.put_participant(chat, Participant(f"MB{number:032x}", "agent"))
+    assert [each.sid for each in store.chats.of_identity(ACCOUNT_SID, "agent")] == [second.sid, first.sid]
+    assert [each.sid for each in store.chats.of_identity(ACCOUNT_SID, "agent", 1, 1)] == [first.sid]
+    lists = [KEYS.chat_identities + digest(each) for each in ("ada", "agent")]
+    for each in lists:
+        client.call("PEXPIRE", each, HOUR)
+    upkeep(store, client)
+    assert all(client.call("PTTL", each) > 23 * HOUR for each in lists)
+    assert len(store.chats.of_identity(ACCOUNT_SID, "agent")) == 2
+    store.chats.erase(first)
+    store.chats.put_participant(begun(store, 3), Participant(f"MB{3:032x}", "agent"))
+    assert client.call("ZCARD", lists[1]) == 2

@@ -104,7 +104,19 @@ def test_a_conversation_is_changed_closed_and_deleted(router: Local, address: st
     assert "date_closed" in found.timers
     agent = chat.participants.create(identity="agent-1")
     chat.messages.create(author="agent-1", body="Hello")
-    assert chat.messages.list()[0].participant_sid == agent.sid
+    written = chat.messages.list()[0]
+    assert written.participant_sid == agent.sid
+    (of,) = client(router).conversations.v1.participant_conversations.list(identity="agent-1")
+    assert (of.conversation_sid, of.participant_sid) == (made.conversation_sid, agent.sid)
+    changed = chat.messages(written.sid).update(body="Hello!", attributes='{"edited": true}')
+    assert (changed.body, changed.index, changed.author) == ("Hello!", 0, "agent-1")
+    assert chat.messages(written.sid).fetch().attributes == '{"edited": true}'
+    second = chat.messages.create(author="agent-1", body="by mistake")
+    assert chat.messages(second.sid).delete() is True
+    assert [each.body for each in chat.messages.list()] == ["Hello!"]
+    with pytest.raises(TwilioRestException) as caught:
+        chat.messages(second.sid).update(body="gone")
+    assert caught.value.status == 404
     assert chat.participants("agent-1").update(last_read_message_index=0).last_read_message_index == 0
     with pytest.raises(TwilioRestException) as caught:
         chat.participants.create(identity="agent-1")
@@ -177,5 +189,6 @@ def test_node_does_the_same(router: Local, address: str, node_modules: Path) -> 
     seen = json.loads(ran.stdout)
     assert seen["asc"] == ["0", "1", "2", "3", "4"]
     assert seen["desc"] == ["4", "3", "2", "1", "0"]
+    assert (seen["changed"], seen["left"]) == ("zero", ["zero", "2", "3", "4"])
     assert seen["participants"] == [seen["identity"], "agent"]
     assert (seen["state"], seen["late"], seen["gone"]) == ("closed", 50351, 404)

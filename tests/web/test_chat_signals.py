@@ -73,10 +73,15 @@ def test_what_each_side_has_read(world: World, visitor: Visitor) -> None:
     assert visitor.news(1)["read"] == 1
 
 
-def test_typing_is_not_told_to_who_types(visitor: Visitor) -> None:
-    """A sign of typing is no event for the visitor's own tabs; the next message is."""
+def test_typing_is_not_told_to_who_types(world: World, visitor: Visitor) -> None:
+    """A sign of typing is no event for the visitor's own tabs; the agent's is, and the next message."""
+    who = f"/v1/Conversations/{visitor.began['conversation_sid']}/Participants"
+    world.rest("POST", who, {"Identity": "agent"})
     with visitor.stream(after=1) as events:
         assert [visitor.ask("POST", "/chat/typing", {}).status for _ in range(3)] == [204] * 3
+        assert world.rest("POST", f"{who}/agent", {"Typing": "true"}).status == 200
+        assert events.next() == ("typing", {"author": "agent"}, None)
+        assert world.rest("POST", f"{who}/agent", {"Typing": "1"}).status == 400
         visitor.say("typed")
         assert events.next()[1]["body"] == "typed"
 
@@ -141,6 +146,26 @@ def idle_since(world: World, visitor: Visitor, seconds: float) -> None:
 def told_of(target: Target, path: str) -> list[Request]:
     """Return what arrived at a path."""
     return [each for each in list(target.requests) if each.target == path]
+
+
+def test_a_message_is_changed_and_removed(world: World, visitor: Visitor) -> None:
+    """Open streams of every process hear it, and it is gone from what a page reads, and from the transcript."""
+    hello, reply = visitor.news()["messages"]
+    path = f"/v1/Conversations/{visitor.began['conversation_sid']}/Messages"
+    visitor.process = 1
+    with visitor.stream(after=1) as events:
+        assert world.rest("POST", f"{path}/{reply['sid']}", {"Body": "Hi Ada"}).status == 200
+        assert events.next() == ("changed", {"index": 1, "sid": reply["sid"], "body": "Hi Ada"}, None)
+        assert world.rest("DELETE", f"{path}/{hello['sid']}").status == 204
+        assert events.next() == ("changed", {"index": 0, "sid": hello["sid"], "body": None}, None)
+        agent(world, visitor, "later")
+        assert events.next()[1]["body"] == "later"
+    visitor.sees("Hi Ada", "later")
+    assert visitor.begin().json["more"] is False
+    assert "Hello" not in visitor.ask("GET", "/chat/transcript.txt").body.decode()
+    for form in ({"Body": " "}, {"Body": "x" * 33_000}, {"Attributes": "{"}):
+        assert world.rest("POST", f"{path}/{reply['sid']}", form).status == 400
+    assert world.rest("DELETE", f"{path}/{hello['sid']}").status == 404
 
 
 def test_the_transcript_is_a_file(visitor: Visitor) -> None:

@@ -49,6 +49,8 @@ _CHAT: dict[str, tuple[str, dict[str, str] | None] | None] = {
     "GET {}/Conversations/<name>/Messages": ("/{chat}/Messages", None),
     "POST {}/Conversations/<name>/Messages": ("/{chat}/Messages", {"Author": "agent", "Body": "taken"}),
     "GET {}/Conversations/<name>/Messages/<sid>": ("/{chat}/Messages/{sent}", None),
+    "POST {}/Conversations/<name>/Messages/<sid>": ("/{chat}/Messages/{sent}", {"Body": "taken"}),
+    "DELETE {}/Conversations/<name>/Messages/<sid>": ("/{chat}/Messages/{sent}", None),
     "GET {}/Conversations/<name>/Participants": ("/{chat}/Participants", None),
     "POST {}/Conversations/<name>/Participants": ("/{chat}/Participants", {"Identity": "agent"}),
     "GET {}/Conversations/<name>/Participants/<who>": ("/{chat}/Participants/{visitor}", None),

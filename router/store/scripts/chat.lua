@@ -4,6 +4,8 @@
 --                                        the oldest message kept), and what REST shows
 --   chat_messages:{b}:<AC>:<CH>   list   its messages, JSON; a message's index is its place plus `first`
 --   chats:{b}:<AC>                zset   the account's chats -> ms of the last activity
+--   chat_identity:{b}:<AC>:<id>   zset   the chats of an identity -> ms of their beginning; a chat's `listed` has the
+--                                        ids, and chat_sweep.lua keeps these sets for as long as their chats
 --   Channel chat:{b}              what happened in a chat, for open streams: only a hint, the list is the truth
 local CHAT_MOST = 1000 -- messages of a chat that are kept
 
@@ -16,6 +18,16 @@ end
 local function chat_tell(chat, event)
   local tagged, id = string.match(chat, '^chat:({[^}]*}):(.*)$')
   redis.call('PUBLISH', 'chat:' .. tagged, id .. ' ' .. event)
+end
+
+-- Lists a chat under an identity for `last` ms. Chats that are gone are dropped, some with each that comes.
+local function chat_list(chat, index, last)
+  local prefix = string.sub(chat, 1, -35)
+  for _, other in ipairs(redis.call('ZRANGE', index, 0, 9)) do
+    if redis.call('EXISTS', prefix .. other) == 0 then redis.call('ZREM', index, other) end
+  end
+  redis.call('ZADD', index, redis.call('HGET', chat, 'created') or 0, string.sub(chat, -34))
+  redis.call('PEXPIRE', index, last)
 end
 
 -- Keeps a chat for so many ms from now on; 0 for as long as it is open.

@@ -3,7 +3,7 @@
 --include chat
 --
 -- KEYS 1 chat   hash   2 its messages   list   3 chats   zset   4 chat_names   hash
---      5 chat_identity   set   6 chat_visitor   string; 1 again where there is none to resume
+--      5 chat_identity   zset   6 chat_visitor   string; 1 again where there is none to resume
 -- ARGV 1 conversation SID   2 ms that the chat is kept, 0 for as long as it is open   3 unique name, '' for none
 --      4 ms that the visitor may resume it   5 whether to resume: 0 | 1   6… field value … of the chat
 --
@@ -27,9 +27,7 @@ if name ~= '' then
   redis.call('HSET', KEYS[4], name, id)
 end
 redis.call('HSET', chat, unpack(ARGV, 6))
-redis.call('SADD', KEYS[5], id)
-redis.call('PEXPIRE', KEYS[5], last, 'NX')
-redis.call('PEXPIRE', KEYS[5], last, 'GT')
+chat_list(chat, KEYS[5], last)
 if visitor then redis.call('SET', visitor, id, 'PX', last) end
 chat_keep(chat, KEYS[2], KEYS[3], keep)
 return {'begun', id}

@@ -2,7 +2,7 @@
 -- Erases a web chat with its messages; its open streams end.
 --include chat
 --
--- KEYS 1 chat   hash   2 its messages   list   3 chats   zset   4 chat_names   hash   5 chat_identity   set
+-- KEYS 1 chat   hash   2 its messages   list   3 chats   zset   4 chat_names   hash   5 chat_identity   zset
 -- ARGV 1 conversation SID
 --
 -- Returns 1, or 0 where there is none
@@ -11,7 +11,7 @@ local found = redis.call('HMGET', chat, 'state', 'unique_name')
 redis.call('DEL', chat, KEYS[2])
 redis.call('ZREM', KEYS[3], id)
 if found[2] and redis.call('HGET', KEYS[4], found[2]) == id then redis.call('HDEL', KEYS[4], found[2]) end
-redis.call('SREM', KEYS[5], id)
+redis.call('ZREM', KEYS[5], id)
 if not found[1] then return 0 end
 chat_tell(chat, '{"event":"erased"}')
 return 1

@@ -6,7 +6,7 @@
 -- ARGV 1 'after' | 'before' | 'last'   2 an index   3 how many messages at most
 --
 -- Returns {state, epoch, read by the visitor, read by the other side, closed by, index of the first message kept,
---       index of the next message, index of the first one here, message…}; nothing where there is no such chat
+--       index of the next message, index of the first one here, message…, '' for one that was removed}; nothing where there is no such chat
 local c = redis.call('HMGET', KEYS[1], 'state', 'epoch', 'read_visitor', 'read_agent', 'closed_by', 'first')
 if not c[1] then return {} end
 local first, length, index, most = tonumber(c[6] or 0), redis.call('LLEN', KEYS[2]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -18,5 +18,11 @@ else
   if ARGV[1] == 'before' then to = math.max(first, math.min(to, index)) end
   from = math.max(first, to - most)
 end
-local found = from < to and redis.call('LRANGE', KEYS[2], from - first, to - first - 1) or {}
+local found
+repeat
+  found = from < to and redis.call('LRANGE', KEYS[2], from - first, to - first - 1) or {}
+  -- A page of nothing but removed messages would look like the beginning of the chat: the one before it is read.
+  local again = ARGV[1] ~= 'after' and from > first and #found > 0 and table.concat(found) == ''
+  if again then from, to = math.max(first, from - most), from end
+until not again
 return {c[1], c[2] or '', c[3] or '-1', c[4] or '-1', c[5] or '', first, first + length, from, unpack(found)}

@@ -5,7 +5,7 @@
 --
 -- KEYS 1 chats   zset
 -- ARGV 1 the score to begin at, '-inf' for the first page   2 page size   3 prefix of chats   4 prefix of their messages
---      5 ms that a closed chat is kept
+--      5 ms that a closed chat is kept   6 prefix of the chats of identities
 --
 -- Returns {looked at, closed, dropped, score of the last one, SID of a chat that is untold…}
 local time = redis.call('TIME')
@@ -14,7 +14,10 @@ local found = redis.call('ZRANGE', KEYS[1], ARGV[1], now, 'BYSCORE', 'LIMIT', 0,
 local closed, gone, untold = 0, {}, {}
 for i = 1, #found, 2 do
   local id, chat = found[i], ARGV[3] .. found[i]
-  local c = redis.call('HMGET', chat, 'state', 'idle', 'updated', 'served', 'untold')
+  local c = redis.call('HMGET', chat, 'state', 'idle', 'updated', 'served', 'untold', 'listed')
+  for listed in string.gmatch(c[6] or '', '%x+') do
+    if redis.call('PTTL', ARGV[6] .. listed) < ARGV[5] / 2 then chat_list(chat, ARGV[6] .. listed, ARGV[5]) end
+  end
   local idle = tonumber(c[2] or 0)
   if not c[1] then
     gone[#gone + 1] = id

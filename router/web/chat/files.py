@@ -20,7 +20,7 @@ _TYPES: Final = {
 }
 # A sixth of the scripts are comments, and they would be a sixth of what visitors load. Whole lines only.
 _COMMENT: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*.*?\*/)[ \t]*\n", re.MULTILINE | re.DOTALL)
-_INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
+_INDENT: Final = re.compile(r"^\s+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +53,5 @@ def load(folder: Path = FOLDER) -> Files:
 
 
 def lean(text: str) -> str:
-    """Leave out comments that have their lines for themselves, and indentation."""
+    """Leave out comments that have their lines for themselves, indentation and empty lines."""
     return _INDENT.sub("", _COMMENT.sub("", text))

@@ -16,7 +16,7 @@ from router.chat.limit import REQUEST_MOST
 from router.chat.token import BadToken, Tokens, Visitor
 from router.errors import RouterError, StoreUnavailable
 from router.store import Store
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.web.errors import ApiError, error_response
 from router.web.request import Refusal, read_body
 

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, render_template, request
 
 from router.chat.address import WebAddress
 from router.errors import StoreUnavailable
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.web.chat.files import File, lean, load
 from router.web.chat.guard import private, visitor_error
 from router.web.chat.visitor import VisitorApi

@@ -18,7 +18,7 @@ from router.chat.token import LATE_SECONDS, RENEWED_SECONDS, Visitor
 from router.errors import StoreUnavailable
 from router.message.channel import WEB
 from router.store import Store
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.web.chat.guard import answer, check_limit, private, read_json, refusal, visitor_error
 from router.web.chat.stream import events
 from router.web.chat.view import messages_of
@@ -89,8 +89,7 @@ def _add_reading(visitor: Blueprint, api: VisitorApi) -> None:
         look = api.store.chats.look(chat.account_sid, chat.sid, "before", _whole("before", 2**53), limit)
         if look is None:
             raise refusal(404, "The chat is gone")
-        first = look.messages[0][0] if look.messages else look.first
-        return answer({"messages": messages_of(look.messages), "more": first > look.first})
+        return answer({"messages": messages_of(look.messages), "more": look.start > look.first})
 
     @visitor.get("/events")
     def stream() -> Response:
@@ -186,12 +185,12 @@ def _transcript(store: Store, chat: Chat) -> Iterator[str]:
     """Yield what was said, a line for each message, a page at a time: a chat may have 32 MB."""
     after = -1
     while look := store.chats.look(chat.account_sid, chat.sid, "after", after, _PAGE_MOST):
-        for index, message in look.messages:
+        for _, message in look.messages:
             author = chat.customer_name if message.side == "visitor" else message.author
             yield f"{iso(message.date)}  {author}: {message.body}\n"
-            after = index
-        if not look.messages:
+        if look.end == look.next:
             return
+        after = look.end - 1
 
 
 def _whole(name: str, default: int) -> int:

@@ -5,6 +5,7 @@ Subscribe, then read from the cursor, then wait: in any other order a message co
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from random import uniform
 from typing import Any, Final
@@ -16,7 +17,8 @@ from router.chat.streams import Stream, Streams
 from router.chat.token import Visitor
 from router.errors import StoreUnavailable
 from router.store import Store
-from router.store.chats import MESSAGES_MOST, Look
+from router.store.chat_record import Look
+from router.store.chats import MESSAGES_MOST
 from router.web.chat.guard import answer, private, refusal
 from router.web.chat.hang_up import watch
 from router.web.chat.view import message_of, messages_of, server_event
@@ -42,7 +44,7 @@ def events(visitor: Visitor, streams: Streams, store: Store) -> Response:
     cursor = _cursor(request.headers.get("Last-Event-ID", "-1"))
     opened = _open(streams, name)
     if opened is None:
-        return answer(_news(_look(visitor, store, cursor), cursor))
+        return answer(_news(_look(visitor, store, cursor)))
     stream, close = opened
     body = _Body(_stream(stream, visitor, store, cursor), close)
     response = Response(body, content_type="text/event-stream; charset=utf-8")
@@ -89,10 +91,9 @@ class _Seen:
 
     def news(self, look: Look) -> Iterator[bytes]:
         """Yield what is new in a chat."""
-        self.cursor = min(self.cursor, look.next - 1)  # one from the future
         for index, message in look.messages:
-            self.cursor = index
             yield server_event("message", message_of(index, message), index)
+        self.cursor = look.end - 1  # also where the browser's was from the future
         if look.read_agent > self.read:
             self.read = look.read_agent
             yield server_event("read", {"index": self.read})
@@ -121,15 +122,27 @@ def _stream(stream: Stream, visitor: Visitor, store: Store, cursor: int) -> Iter
             if look is None or look.epoch != visitor.epoch:
                 return  # the next request says why
             yield from seen.news(look)
-            stream.stale = stream.stale or len(look.messages) == MESSAGES_MOST
+            stream.stale = stream.stale or look.end < look.next
         while stream.events:
-            event = stream.events.popleft()
-            if event.get("author") == visitor.identity:
-                continue  # the visitor's own typing, perhaps in another tab
-            yield server_event(str(event.pop("event")), event)
+            yield from _event(stream.events.popleft(), visitor, store, seen.cursor)
         if not stream.stale and not stream.woken.wait(HEARTBEAT_SECONDS):
             stream.stale = True  # a hint may have been lost
             yield b": \n\n"
+
+
+def _event(event: dict[str, Any], visitor: Visitor, store: Store, cursor: int) -> Iterator[bytes]:
+    """Yield an event that is not kept: who types, or a message that was changed, with `body` null if it was removed."""
+    name = event.pop("event")
+    if name == "changed":
+        index = int(event["index"])
+        if index > cursor:
+            return  # it was not told yet
+        with suppress(StoreUnavailable):
+            look = store.chats.look(visitor.account_sid, visitor.conversation_sid, "after", index - 1, 1)
+            body = look.messages[0][1].body if look and look.messages else None
+            yield server_event(name, event | {"body": body})
+    elif event.get("author") != visitor.identity:  # not the visitor's own typing, perhaps in another tab
+        yield server_event(str(name), event)
 
 
 def _poll(visitor: Visitor, name: str, streams: Streams, store: Store) -> Response:
@@ -137,18 +150,19 @@ def _poll(visitor: Visitor, name: str, streams: Streams, store: Store) -> Respon
     seconds = min(_cursor(request.args["wait"]), POLL_MOST)
     opened = _open(streams, name) if seconds > 0 else None
     if opened is None:
-        return answer(_news(_look(visitor, store, after), after))
+        return answer(_news(_look(visitor, store, after)))
     stream, close = opened
     try:
         end = time.monotonic() + seconds
         while True:
             stream.woken.clear()
             look = _look(visitor, store, after)
-            after = min(after, look.next - 1)
+            after = look.end - 1
             left = end - time.monotonic()
             if look.messages or look.state == "closed" or stream.ended or left <= 0:
-                return answer(_news(look, after))
-            stream.woken.wait(left)
+                return answer(_news(look))
+            if look.end == look.next:
+                stream.woken.wait(left)
     finally:
         close()
 
@@ -160,14 +174,13 @@ def _look(visitor: Visitor, store: Store, after: int) -> Look:
     return look
 
 
-def _news(look: Look, after: int) -> dict[str, Any]:
-    cursor = look.messages[-1][0] if look.messages else min(after, look.next - 1)
+def _news(look: Look) -> dict[str, Any]:
     return {
         "messages": messages_of(look.messages),
         "state": look.state,
         "by": look.closed_by or None,
         "read": look.read_agent,
-        "cursor": cursor,
+        "cursor": look.end - 1,
         "retry": RETRY_SECONDS,
     }
 

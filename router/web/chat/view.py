@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from router.chat.event import iso
-from router.store.chats import ChatMessage
+from router.store.chat_record import ChatMessage
 
 
 def message_of(index: int, message: ChatMessage) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from router.chat.token import Visitor
 from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.web.chat.guard import Guard, check_limit, refusal
 from router.web.chat.view import messages_of
 from router.web.public import client_address
@@ -125,7 +125,7 @@ class VisitorApi:
             "messages": messages_of(look.messages),
             "cursor": look.next - 1,
             "read": look.read_visitor,
-            "more": bool(look.messages) and look.messages[0][0] > look.first,
+            "more": look.start > look.first,
         }
 
     def send(self, chat: Chat, body: object, client_message_id: object, language: object) -> Sent:

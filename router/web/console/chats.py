@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from router.chat.agent import answer
 from router.sid import is_sid
-from router.store.chats import Chat, Look
+from router.store.chat_record import Chat, Look
 from router.web.console.desk import Desk, now_ms, see, view
 from router.web.console.guard import Refused
 from router.web.console.messages import names

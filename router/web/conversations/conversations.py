@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from router.chat.ending import Ending
 from router.chat.resource import conversation, participant_conversation, participants, seconds
 from router.sid import new_sid
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.web.conversations.finding import Asked, Finder, now_ms, read_attributes, read_text
 from router.web.errors import ApiError, invalid
 from router.web.form import read_form
@@ -164,23 +164,23 @@ def _page(finder: Finder, asked: Asked) -> dict[str, Any]:
 def _of_participant(finder: Finder, asked: Asked) -> dict[str, Any]:
     identity = request.args.get("Identity", "")
     wanted = read_page(request.args, most=PAGE_MOST, cut=True)
-    found = [
+    start = wanted.number * wanted.size
+    found = finder.store.chats.of_identity(asked.account.sid, identity, start, wanted.size + 1)
+    if not identity:
+        raise invalid("Identity", "is required; an Address has no web chats")
+    shown = [
         (chat, each)
-        for chat in finder.store.chats.of_identity(asked.account.sid, identity)
+        for chat in found[: wanted.size]
         if finder.is_of(asked, chat)
         for each in participants(chat)
         if each.identity == identity
     ]
-    if not identity:
-        raise invalid("Identity", "is required; an Address has no web chats")
-    start = wanted.number * wanted.size
-    shown = found[start : start + wanted.size]
     return page_body(
         "conversations",
         [participant_conversation(chat, each, asked.base) for chat, each in shown],
         wanted,
         url=f"{asked.base}/ParticipantConversations",
         filters={"Identity": identity},
-        next_token=seal(asked.account, "ParticipantConversations", "more") if len(found) > start + wanted.size else "",
+        next_token=seal(asked.account, "ParticipantConversations", "more") if len(found) > wanted.size else "",
         previous_token="",
     )

@@ -11,7 +11,7 @@ from router.chat.resource import service_of
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.web.auth import identify
 from router.web.errors import ApiError, invalid
 from router.web.paging import base_url

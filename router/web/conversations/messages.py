@@ -3,6 +3,7 @@
 https://www.twilio.com/docs/conversations/api/conversation-message-resource
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
@@ -11,12 +12,12 @@ from router.chat.limit import BODY_MOST
 from router.chat.resource import message, participants
 from router.chat.sending import Sending
 from router.sid import is_sid, new_sid
-from router.store.chats import Chat, ChatMessage
+from router.store.chat_record import Chat, ChatMessage
 from router.web.conversations.conversations import PAGE_MOST, add_rule
 from router.web.conversations.finding import Asked, Finder, now_ms, read_attributes, read_text
 from router.web.errors import ApiError, invalid, not_found
 from router.web.form import read_form
-from router.web.paging import json_response, page_body, read_page, seal, unseal
+from router.web.paging import json_response, no_content, page_body, read_page, seal, unseal
 
 _ONCE: Final = ("Author", "Body", "Attributes", "DateCreated", "DateUpdated")
 _SYSTEM: Final = "system"  # Twilio's default author
@@ -41,31 +42,35 @@ def blueprint(finder: Finder, sending: Sending) -> Blueprint:
     def fetch(service: str, name: str, sid: str) -> Response:
         asked = finder.asked(service)
         chat = finder.chat(asked, name)
-        found = _find(finder, chat, sid) if is_sid(sid, "IM") else None
-        if found is None:
+        return json_response(message(chat, *_find(finder, chat, sid), asked.base))
+
+    def update(service: str, name: str, sid: str) -> Response:
+        asked = finder.asked(service)
+        chat = finder.chat(asked, name)
+        index, found = _find(finder, chat, sid)
+        changed = _changed(found)
+        if not finder.store.chats.edit(chat, index, sid, changed):
             raise not_found(request.path)
-        return json_response(message(chat, *found, asked.base))
+        return json_response(message(chat, index, changed, asked.base))
+
+    def delete(service: str, name: str, sid: str) -> Response:
+        chat = finder.chat(finder.asked(service), name)
+        index, _ = _find(finder, chat, sid)
+        finder.store.chats.edit(chat, index, sid, None)
+        return no_content()
 
     add_rule(messages, "/Conversations/<name>/Messages", "GET", page)
     add_rule(messages, "/Conversations/<name>/Messages", "POST", create)
     add_rule(messages, "/Conversations/<name>/Messages/<sid>", "GET", fetch)
+    add_rule(messages, "/Conversations/<name>/Messages/<sid>", "POST", update)
+    add_rule(messages, "/Conversations/<name>/Messages/<sid>", "DELETE", delete)
     return messages
 
 
 def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessage]:
     """Append an agent's message; the visitor's own, as a web chat server sends it, is accepted as the visitor's."""
     form = read_form(request, _ONCE)
-    for name in _FILES:
-        if form.get(name):
-            raise ApiError(400, 20001, f"{name}: messages with files are not supported yet; send a link in Body")
-    body: str = form.get("Body", "")
-    if not body.strip():
-        raise ApiError(400, 50400, "Body: is required")
-    if len(body.encode()) > BODY_MOST:
-        raise ApiError(400, 50403, f"Body: at most {BODY_MOST} bytes are allowed")
-    attributes = read_attributes(form) or "{}"
-    if len(attributes.encode()) > _ATTRIBUTES_MOST:
-        raise invalid("Attributes", f"at most {_ATTRIBUTES_MOST} bytes are allowed")
+    body, attributes = _body(form), _attributes(form) or "{}"
     author = read_text(form, "Author") or _SYSTEM
     fires = request.headers.get("X-Twilio-Webhook-Enabled", "").lower() == "true"
     if fires and chat.address and author == chat.identity:
@@ -82,22 +87,55 @@ def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessa
     return index, written
 
 
+def _changed(current: ChatMessage) -> ChatMessage:
+    """Change a message as the form says; what is not given stays as it is."""
+    form = read_form(request, _ONCE)
+    attributes = _attributes(form)
+    return replace(
+        current,
+        body=_body(form) if "Body" in form else current.body,
+        author=read_text(form, "Author") or current.author,
+        attributes=current.attributes if attributes is None else attributes,
+        updated=now_ms(),
+    )
+
+
+def _body(form: Any) -> str:
+    for name in _FILES:
+        if form.get(name):
+            raise ApiError(400, 20001, f"{name}: messages with files are not supported yet; send a link in Body")
+    body: str = form.get("Body", "")
+    if not body.strip():
+        raise ApiError(400, 50400, "Body: is required")
+    if len(body.encode()) > BODY_MOST:
+        raise ApiError(400, 50403, f"Body: at most {BODY_MOST} bytes are allowed")
+    return body
+
+
+def _attributes(form: Any) -> str | None:
+    attributes = read_attributes(form)
+    if attributes and len(attributes.encode()) > _ATTRIBUTES_MOST:
+        raise invalid("Attributes", f"at most {_ATTRIBUTES_MOST} bytes are allowed")
+    return attributes
+
+
 def _refused(why: str) -> ApiError:
     if why == "gone":
         return not_found(request.path)
     return ApiError(403, 50351, "The conversation is closed: its visitor would not see the message")
 
 
-def _find(finder: Finder, chat: Chat, sid: str) -> tuple[int, ChatMessage] | None:
+def _find(finder: Finder, chat: Chat, sid: str) -> tuple[int, ChatMessage]:
+    """Find a message of a chat, with its index; raise ApiError 404."""
     end = 2**53
-    while look := finder.store.chats.look(chat.account_sid, chat.sid, "before", end, 100):
+    while is_sid(sid, "IM") and (look := finder.store.chats.look(chat.account_sid, chat.sid, "before", end, 100)):
         for index, each in look.messages:
             if each.sid == sid:
                 return index, each
-        if not look.messages:
-            return None
-        end = look.messages[0][0]
-    return None
+        if look.start == look.first:
+            break
+        end = look.start
+    raise not_found(request.path)
 
 
 def _page(finder: Finder, asked: Asked, chat: Chat) -> dict[str, Any]:
@@ -108,18 +146,17 @@ def _page(finder: Finder, asked: Asked, chat: Chat) -> dict[str, Any]:
     cursor = unseal(asked.account, scope, wanted.token)
     if order == "asc":
         look = finder.store.chats.look(chat.account_sid, chat.sid, "after", int(cursor or -1), wanted.size)
-        shown = list(look.messages) if look else []
-        more = bool(look and shown and shown[-1][0] < look.next - 1)
+        following = look.end - 1 if look and look.end < look.next else None
     else:
         look = finder.store.chats.look(chat.account_sid, chat.sid, "before", int(cursor or 2**53), wanted.size)
-        shown = list(reversed(look.messages)) if look else []
-        more = bool(look and shown and shown[-1][0] > look.first)
+        following = look.start if look and look.start > look.first else None
+    shown = look.messages[:: 1 if order == "asc" else -1] if look else ()
     return page_body(
         "messages",
         [message(chat, index, each, asked.base) for index, each in shown],
         wanted,
         url=f"{asked.base}/Conversations/{chat.sid}/Messages",
         filters={"Order": order},
-        next_token=seal(asked.account, scope, str(shown[-1][0])) if more else "",
+        next_token=seal(asked.account, scope, str(following)) if following is not None else "",
         previous_token="",
     )

@@ -11,14 +11,14 @@ from flask import Blueprint, Response, request
 from router.chat.resource import date, participant, participants
 from router.chat.session import IDENTITY_MOST
 from router.sid import new_sid
-from router.store.chats import Chat, Participant
+from router.store.chat_record import Chat, Participant
 from router.web.conversations.conversations import PAGE_MOST, add_rule
 from router.web.conversations.finding import Asked, Finder, now_ms, read_attributes, read_text
 from router.web.errors import ApiError, invalid, not_found
 from router.web.form import read_form
 from router.web.paging import json_response, no_content, page_body, read_page
 
-_ONCE: Final = ("Identity", "Attributes", "LastReadMessageIndex", "MessagingBinding.Address")
+_ONCE: Final = ("Identity", "Attributes", "LastReadMessageIndex", "Typing", "MessagingBinding.Address")
 # Beside the visitor: the record of a chat is read with each request of its visitor.
 _MOST: Final = 50
 
@@ -103,6 +103,10 @@ def _change(finder: Finder, chat: Chat, current: Participant) -> Participant:
             raise invalid("LastReadMessageIndex", f"{text[:20]!r} is not the index of a message")
         changed = replace(changed, read=int(text), read_at=now)
     chats = finder.store.chats
+    if typing := form.get("Typing", ""):
+        if typing != "true":
+            raise invalid("Typing", f"{typing[:20]!r} is not true; leave it out when nobody types")
+        chats.tell(chat, {"event": "typing", "author": current.identity})
     if current.sid == chat.participant_sid:
         values: dict[str, str | int] = {"participant_attributes": changed.attributes}
         if changed.read_at == now:

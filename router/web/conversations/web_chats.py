@@ -18,7 +18,7 @@ from router.chat.session import IDENTITY_MOST, TITLE, chat_of, read_language
 from router.flow.flex_flow import FlexFlow
 from router.message.channel import WEB
 from router.sid import is_sid
-from router.store.chats import Chat
+from router.store.chat_record import Chat
 from router.web.conversations.finding import NAME_MOST, Asked, Finder, now_ms, read_text
 from router.web.errors import ApiError
 from router.web.form import read_form

@@ -142,10 +142,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "ChatMessage": _MESSAGE,
     "ChatMessagePage": page("messages", "ChatMessage"),
     "ChatMessageCreate": _form({"Author": TEXT, "Body": TEXT, "Attributes": _JSON}, "Body"),
+    "ChatMessageUpdate": _form({"Author": TEXT, "Body": TEXT, "Attributes": _JSON}),
     "Participant": _PARTICIPANT,
     "ParticipantPage": page("participants", "Participant"),
     "ParticipantCreate": _form({"Identity": TEXT, "Attributes": _JSON}, "Identity"),
-    "ParticipantUpdate": _form({"Attributes": _JSON, "LastReadMessageIndex": COUNT}),
+    "ParticipantUpdate": _form({"Attributes": _JSON, "LastReadMessageIndex": COUNT, "Typing": one_of(("true",))}),
     "Webhook": _WEBHOOK,
     "WebhookPage": page("webhooks", "Webhook"),
     "ParticipantConversation": _OF_PARTICIPANT,
@@ -194,6 +195,10 @@ def _conversations(prefix: str, of: str) -> dict[str, dict[str, Operation]]:
         },
         f"{one}/Messages/{{MessageSid}}": {
             "get": Operation(f"fetch{of}ChatMessage", "Fetch a message", (200, "ChatMessage"), (404,)),
+            "post": Operation(
+                f"update{of}ChatMessage", "Change a message", (200, "ChatMessage"), (400, 404), form="ChatMessageUpdate"
+            ),
+            "delete": Operation(f"delete{of}ChatMessage", "Remove a message", (204, ""), (404,)),
         },
         f"{one}/Participants": {
             "get": Operation(

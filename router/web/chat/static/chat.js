@@ -147,6 +147,9 @@ export class Chat {
       this.add(data.messages);
       this.cursor = Math.max(this.cursor, data.cursor);
       this.theirs = Math.max(this.theirs, data.read ?? -1);
+    } else if (event === "changed") {
+      for (const known of this.messages) if (known.sid === data.sid) known.body = data.body;
+      this.messages = this.messages.filter(({ body }) => body);
     } else if (event === "typing") {
       this.typing = { author: data.author, until: Date.now() + TYPING };
       setTimeout(this.ends.changed, TYPING);

@@ -112,8 +112,9 @@ export function drawing(chat, t, locale) {
       const key = message.client_message_id ?? message.id ?? message.sid;
       let node = drawn.get(key);
       if (!node) {
-        const text = make("div", { className: "text", dir: "auto" }, ...linked(message.body));
-        node = make("div", { className: `message ${own ? "own" : ""}` }, make("div", { className: "by" }), text, make("div", { className: "state" }));
+        const part = (className) => make("div", { className });
+        node = make("div", { className: `message ${own ? "own" : ""}` }, part("by"), part("text"), part("state"));
+        node.children[1].dir = "auto";
         drawn.set(key, node);
         written ||= own;
       }
@@ -124,6 +125,7 @@ export function drawing(chat, t, locale) {
       const name = own ? t("you") : called(message.author);
       const head = day !== today ? [today, name, clock.format(date)] : author !== name ? [name, clock.format(date)] : [];
       fill(node.firstChild, head.flatMap((part, at) => [at ? " · " : "", make("bdi", {}, part)]));
+      fill(node.children[1], linked(message.body));
       fill(node.lastChild, state(message, message === last));
       [author, day] = [name, today];
     }
