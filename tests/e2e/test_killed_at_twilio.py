@@ -1,0 +1,257 @@
+"""Processes that are killed while they write to Twilio: tasks, Conversations, and contacts on their way from Proxy."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from router.flow.flex_flow import Integration
+from router.store.keys import PROXY_TURN, AccountKeys
+from tests.e2e.service import ACCOUNT, TOKEN
+from tests.e2e.world import World
+from tests.twilio.local import LocalTwilio
+from tests.twilio.wire import Record
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+
+WORKSPACE, WORKFLOW, STUDIO, PROXY = "WS" + "1" * 32, "WW" + "2" * 32, "FW" + "3" * 32, "KS" + "4" * 32
+ROUTING = json.dumps({"properties": {"workspace_sid": WORKSPACE, "workflow_sid": WORKFLOW}})
+# Shorter than the 30 s by which a captured message and its webhook may differ: `pass_time` moves only one of them.
+LEASE = 20
+KEYS = AccountKeys(ACCOUNT)
+
+
+class Busy(LocalTwilio):
+    """A Twilio that many ask at once, with Proxy's webhook.
+
+    `held` maps a contact to the request at which it is held, and to whether that is carried out before: no answer comes
+    until `let_go`. `proxied` has the messages that came to Proxy, by contact, repeats included; each opens a session.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(ACCOUNT, TOKEN)
+        self.tasks.workspaces[WORKSPACE] = {WORKFLOW}
+        self.sessions.services.add(PROXY)
+        self.lock = threading.RLock()
+        self.hold: dict[str, tuple[str, bool]] = {}
+        self.held: list[str] = []
+        self.let_go = threading.Event()
+        self.proxied: dict[str, list[str]] = defaultdict(list)
+        self.session_of: dict[str, str] = {}
+
+    def respond(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Record | None, dict[str, str]]:
+        """Answer one after the other, but for those who are held."""
+        path = urlsplit(target).path
+        form = dict(parse_qsl(body.decode() or urlsplit(target).query))
+        if "/Proxy/" in path:
+            return self._proxy(form)
+        with self.lock:
+            theirs = self._whose(path, form)
+            at, after = self.hold.get(theirs, ("", False))
+            stops = at == f"{method} {_resource(path)}"
+            if not stops or after:
+                answered = super().respond(method, target, body, headers)
+            if not stops:
+                return answered
+            del self.hold[theirs]
+            self.held.append(theirs)
+        self.let_go.wait(10)
+        return 0, None, {}
+
+    def _proxy(self, form: Mapping[str, str]) -> tuple[int, Record | None, dict[str, str]]:
+        with self.lock:
+            theirs = form["From"]
+            self.proxied[theirs].append(form["Body"])
+            if theirs not in self.session_of:
+                self.session_of[theirs] = self.sessions.open(PROXY, theirs, form["To"])
+        return 200, {}, {}
+
+    def _whose(self, path: str, form: Mapping[str, str]) -> str:
+        """Return the contact that a request is about, "" for none."""
+        sid = json.loads(form["Channel"])["properties"]["media_channel_sid"] if "Channel" in form else ""
+        for part in [*path.split("/"), sid]:
+            if part in self.conversations.found:
+                return str(self.conversations.found[part]["form"]["FriendlyName"])
+            if part in self.tasks.tasks:
+                return str(json.loads(self.tasks.tasks[part]["attributes"])["from"])
+        attributes = json.loads(form.get("Attributes") or "{}")
+        return form.get("Address") or form.get("FriendlyName") or str(attributes.get("from", ""))
+
+
+def _resource(path: str) -> str:
+    """Name the resource of a path, `Tasks/WT` for one of them."""
+    *_, before, last = path.split("/")
+    return f"{before}/{last[:2]}" if len(last) == 34 else last
+
+
+@pytest.fixture(scope="module")
+def twilio() -> Iterator[Busy]:
+    """The account's Twilio."""
+    with Busy() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, twilio: Busy) -> Iterator[World]:
+    """Two processes that reach that Twilio."""
+    valkey, urls = ValkeyServer(), {"ROUTER_TWILIO_API_URL": twilio.url, "ROUTER_TWILIO_WEBHOOKS_URL": twilio.url}
+    folder = tmp_path_factory.mktemp("world")
+    world = World(folder, valkey, processes=2, ROUTER_LEASE_SECONDS=str(LEASE), **urls)
+    yield world
+    world.close()
+    valkey.close()
+
+
+def kill(world: World, process: int) -> None:
+    """Kill a process as the kernel does; its master starts another one."""
+    for pid in world.services[process].workers():
+        os.kill(pid, signal.SIGKILL)
+
+
+WRITES = ("POST Conversations", "POST Webhooks", "POST Participants", "POST Messages", "POST Interactions")
+TO_CONVERSATION = [("GET ParticipantConversations", False), *itertools.product(WRITES, (False, True))]
+TO_TASK = [("POST Tasks", False), ("POST Tasks", True)]
+TO_OPEN_TASK = [("GET Tasks/WT", False), ("POST Tasks/WT", False), ("POST Tasks/WT", True)]
+
+
+def test_what_a_killed_process_had_begun_is_finished_once(world: World, twilio: Busy) -> None:
+    """Killed before and after each write of a task and of a Conversation: all is there once, nothing is missing."""
+    attached = Integration("conversation", flow_sid=STUDIO, interaction=ROUTING)
+    talk = world.flow(integration=attached)
+    task = world.flow(integration=Integration("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW))
+    talks, tasks, opened = (
+        {world.address(): case for case in cases} for cases in (TO_CONVERSATION, TO_TASK, TO_OPEN_TASK)
+    )
+    for theirs in opened:
+        assert world.ends(world.text(task, theirs).sid)["status"] == "delivered"
+    twilio.hold |= talks | tasks | opened
+    sent = {theirs: world.text(talk, theirs).sid for theirs in talks}
+    sent |= {theirs: world.text(task, theirs).sid for theirs in (*tasks, *opened)}
+    wait_until(lambda: len(twilio.held) == len(sent), what="each is at its step", within=10)
+    kill(world, 0)
+    twilio.let_go.set()
+    world.pass_time(LEASE + 1)
+    for sid in sent.values():
+        assert world.ends(sid, within=20)["status"] == "delivered"
+    _check_conversations(twilio, list(talks))
+    counts = Counter[str]()
+    for record in twilio.tasks.tasks.values():
+        attributes = json.loads(record["attributes"])
+        if "from" in attributes:  # else it is an Interaction's
+            counts[attributes["from"]] += 1
+            assert attributes["messageCount"] == 1 + (attributes["from"] in opened)
+    assert counts == Counter([*tasks, *opened])
+
+
+def _check_conversations(twilio: Busy, talks: list[str]) -> None:
+    found = twilio.conversations.found.values()
+    assert sorted(each["form"]["FriendlyName"] for each in found) == sorted(talks)
+    for each in found:
+        assert [len(each[name]) for name in ("webhooks", "participants", "messages")] == [1, 1, 1], each["form"]
+    asked = Counter(each["channel"]["properties"]["media_channel_sid"] for each in twilio.conversations.interactions)
+    assert asked == Counter(twilio.conversations.found.keys())
+
+
+class Traffic:
+    """Customers who write, each one message after the other, to a Twilio that captures, signs, and calls a fallback."""
+
+    def __init__(self, world: World, twilio: Busy, ours: str, contacts: int) -> None:
+        self.world, self.twilio, self.ours = world, twilio, ours
+        self.contacts = [world.address() for _ in range(contacts)]
+        self.sent: dict[str, list[str]] = defaultdict(list)
+        self._numbers = itertools.count(1)
+        self._random = random.Random(7)  # noqa: S311 - not a secret
+
+    def write(self, contacts: list[str], *, kills: bool = False) -> None:
+        """Let these contacts write two messages each; while they do, a process may be killed."""
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            done = [pool.submit(self._write, theirs) for theirs in contacts]
+            if kills:
+                wait_until(lambda: sum(each.done() for each in done) > len(done) // 3, what="a third wrote", within=30)
+                kill(self.world, 0)
+            for each in done:
+                each.result()
+        self.world.pass_time(LEASE + 1)
+        wait_until(self._is_quiet, what="all is delivered", within=20)
+
+    def _write(self, theirs: str) -> None:
+        for _ in range(2):
+            body = f"message {next(self._numbers)}"
+            with self.twilio.lock:
+                self.twilio.conversations.receive(theirs, self.ours, body)
+            fields, error = self.world.fields(self.ours, theirs, Body=body), dict[str, str]()
+            for process in itertools.islice(itertools.cycle((0, 1)), self._random.randrange(2), 40):
+                try:
+                    status = self.world.post(fields | error, process=process).status
+                except (OSError, HTTPException):  # cut short, or not up yet: Twilio calls the fallback
+                    status = 0
+                if status == 200:
+                    break
+                error = {"ErrorCode": "11200", "ErrorUrl": "https://router.example.com/webhooks/sms"}
+            assert status == 200
+            self.sent[theirs].append(body)
+
+    def _is_quiet(self) -> bool:
+        return not int(self.world.call("HGET", f"queued:{{{ACCOUNT[-1]}}}", ACCOUNT) or 0)
+
+    def moved(self) -> set[str]:
+        """Return the contacts who have a message in a Conversation."""
+        return {theirs for theirs in self.contacts if self.twilio.conversations.said(theirs)}
+
+    def check(self) -> None:
+        """Nothing lost, nothing twice in a Conversation, nothing in two places; who moved has nothing new in Proxy."""
+        for theirs, bodies in self.sent.items():
+            said, proxied = self.twilio.conversations.said(theirs), self.twilio.proxied[theirs]
+            assert sorted(said) == sorted(set(said)), theirs
+            assert {*said, *proxied} == {*bodies}, theirs
+            assert not {*said} & {*proxied}, theirs
+            first = min((bodies.index(body) for body in said), default=len(bodies))
+            assert {*proxied} == {*bodies[:first]}, theirs
+
+
+def list_sessions(world: World) -> None:
+    """Let Proxy's sessions be listed by a process that starts: the turn of one that was killed is over."""
+    world.call("DEL", PROXY_TURN, KEYS.proxied)
+    kill(world, 1)
+    wait_until(lambda: world.call("EXISTS", KEYS.proxied), what="the sessions are listed", within=20)
+    for key in world.call("KEYS", f"{KEYS.proxying}*"):  # five minutes pass
+        world.call("DEL", key)
+
+
+def test_mixed_traffic_of_proxy_and_conversations_under_kills(world: World, twilio: Busy) -> None:
+    """At 10, 50 and 100 %, with a process killed in each phase: no message lost, doubled, or in two places."""
+    twilio.clear()
+    proxy = Integration("proxy", proxy_service_sid=PROXY)
+    old = world.flow(integration=proxy)
+    new = world.flow(integration=Integration("conversation"), contact_identity=old.contact_identity, match="false")
+    old = world.change(old, migrate_to=new.sid)
+    traffic = Traffic(world, twilio, old.contact_identity, 40)
+    talking, others = traffic.contacts[:10], traffic.contacts[10:]
+    traffic.write(talking)
+    assert {*twilio.session_of} == {*talking}
+    list_sessions(world)
+    moved: list[set[str]] = []
+    for percent in (10, 50, 100):
+        old = world.change(old, migrate_percent=percent)
+        traffic.write([*talking[:5], *others[: 10 * (1 + percent // 50)]], kills=True)
+        moved.append(traffic.moved())
+        assert not moved[-1] & {*talking}
+    assert len(moved[0]) < len(moved[1]) < len(moved[2])
+    assert moved[0] <= moved[1] <= moved[2]
+    for sid in twilio.session_of.values():
+        twilio.sessions.close(sid)
+    list_sessions(world)
+    traffic.write(traffic.contacts)
+    assert traffic.moved() == {*traffic.contacts}
+    traffic.check()
