@@ -10,6 +10,7 @@ import click
 
 from router.cli.doctor.doctor import print_checks
 from router.cli.doctor.migration import checks
+from router.cli.hand_over import WAIT_SECONDS, perform, prepare
 from router.cli.here import Here, with_here
 from router.cli.options import Group, Moment, json_option
 from router.cli.output import Facts, flow_line, print_facts, print_json
@@ -28,7 +29,7 @@ _FOLLOWING: Final[Mapping[Phase, Sequence[tuple[str, str]]]] = {
     ),
     "share": (("share {} N", "changes the share"), ("drain {}", "lets all others move, too")),
     "drain": (("all {}", "ends it, once no contact is in a session of Proxy"),),
-    "all": (),
+    "all": (("hand-over {}", "shows how Twilio can make the Conversations by itself"),),
 }
 _flow = click.argument("sid", metavar="FO…")
 
@@ -44,6 +45,7 @@ def migrate() -> None:
       router migrate share FO3f2a9c1b 10                  10 % of the new contacts move
       router migrate drain FO3f2a9c1b                     all others too, unless they are in a session
       router migrate all FO3f2a9c1b                       the old flow is disabled, and kept
+      router migrate hand-over FO3f2a9c1b                 Twilio makes the Conversations by itself, if you want that
       router migrate back FO3f2a9c1b                      one step back
       router migrate status FO3f2a9c1b                    counts, and what happens next
 
@@ -168,6 +170,53 @@ def back(here: Here, *, sid: str, as_json: bool) -> None:
     if not flow.migrate_to:
         raise RouterError(f"{flow.sid} is not migrated: there is no step to go back")
     _print(migration.back(flow, here.store, by=_BY, now=_now()), as_json=as_json)
+
+
+@migrate.command("hand-over")
+@_flow
+@click.option("--undo", is_flag=True, help="The other way round: turn auto-creation off, and lead the number here.")
+@click.option("--yes", is_flag=True, help="Do it. Without it what would be changed is shown, and nothing is.")
+@click.option("--force", is_flag=True, help="Also while contacts are, or may be, in a session of Proxy.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 600),
+    default=WAIT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the flow stays paused after the changes: Twilio may take a minute for them.",
+)
+@with_here
+def hand_over(  # noqa: PLR0913 - one for each option
+    here: Here, *, sid: str, undo: bool, yes: bool, force: bool, wait: float
+) -> None:
+    """Let Twilio make the Conversations of the address by itself, without the router; or take that back.
+
+    FO… is the old flow, all of whose contacts have moved. The address gets auto-creation at Twilio, with the new flow's
+    Studio flow, webhook and chat service, and the number's webhook is removed. Meanwhile the new flow is paused, so
+    that no message is lost or added twice. Where that cannot be done safely, the steps by hand are printed.
+    """
+    old = here.flow(sid)
+    account = here.settings.account(old.account_sid)
+    if account is None:
+        raise RouterError(f"account {old.account_sid} is not in the settings")
+    new = here.store.flows.get(old.account_sid, old.migrate_to) if old.migrate_to else None
+    plan = prepare(here.settings, account, old, new, here.store, undo=undo, force=force)
+    if plan.is_done and not plan.new.paused:
+        print_facts([("At Twilio", "everything is so already; nothing was changed")])
+        return
+    print_facts(
+        [
+            ("At Twilio", plan.lines() or ["everything is so already"]),
+            ("Meanwhile", f"{plan.new.sid} is paused for {wait:g} s: messages that come to the router wait"),
+            ("Then", "each of them is looked for in its Conversation, and added only if it is not there"),
+            ("Back", f"router migrate hand-over {old.sid}{'' if undo else ' --undo'} --yes"),
+        ]
+    )
+    if not yes:
+        print_facts([("Nothing done", "add --yes to do it")])
+        return
+    perform(here.settings, account, plan, here.store, wait=wait, sleep=time.sleep)
+    print_facts([("Done", "the number leads here again" if undo else "Twilio makes the Conversations from now on")])
 
 
 def _commands(way: Way) -> list[str]:

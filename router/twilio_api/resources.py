@@ -11,6 +11,7 @@ from typing import Any, Final
 from router.twilio_api.client import Rest
 
 _NEWEST: Final = 50
+_SESSIONS: Final = 100
 # The event of a Studio flow's trigger that a Conversation's webhook causes.
 CONVERSATION_TRIGGER: Final = "incomingConversationMessage"
 
@@ -46,6 +47,12 @@ class Resources(Rest):
         """Read a Proxy service."""
         with self.errors():
             self.client.proxy.v1.services(sid).fetch()
+
+    def has_live_sessions(self, sid: str) -> bool:
+        """Say whether a Proxy service has a session that is not over."""
+        with self.errors():
+            sessions = self.client.proxy.v1.services(sid).sessions.stream(page_size=_SESSIONS)
+            return any(str(each.status) not in {"closed", "failed"} for each in sessions)
 
     def triggers(self, sid: str) -> set[str]:
         """Return the events that a Studio flow's trigger leads on."""

@@ -35,6 +35,7 @@ class Conversations:
         self.on_interaction: Callable[[str, str], None] = lambda _, __: None
         self.studio_flows: dict[str, set[str]] = {}
         self.auto_creation: dict[str, bool] = {}
+        self.creations: dict[str, Record] = {}
         self.default_service = ""
         self.services: set[str] = {"IS" + "0e" * 16, "IS" + "1" * 32}
         self._made = 0
@@ -81,6 +82,8 @@ class Conversations:
         """Answer a request, None for one of another product; a GET's query is its form."""
         if path == "/v1/Interactions" and method == "POST":
             return self._interact(form)
+        if path.startswith("/v1/Configuration/Addresses") and method == "POST":
+            return self._configure(unquote(path).rpartition("/")[2], form)
         if setup := self._setup(path):
             return setup
         matched = _PATH.fullmatch(path)
@@ -117,9 +120,22 @@ class Conversations:
             record = {"sid": name, "status": "published", "definition": {"states": states}}
             return (200, record, {}) if name in self.studio_flows else _missing(path)
         if kind == "/v1/Configuration/Addresses" and name in self.auto_creation:
-            creation = {"enabled": self.auto_creation[name], "type": "default"}
+            creation = {"type": "default", **self.creations.get(name, {}), "enabled": self.auto_creation[name]}
             return 200, {"sid": "IG" + "1" * 32, "address": name, "auto_creation": creation}, {}
         return None
+
+    def _configure(self, name: str, form: Mapping[str, str]) -> Answered:
+        """Make or change an address's configuration."""
+        made = name == "Addresses"
+        address = form["Address"] if made else name
+        if made == (address in self.auto_creation):
+            return problem(409, 50600, "Address configuration exists") if made else _missing(name)
+        given = {key: form[key] for key in form if key.startswith("AutoCreation.")}
+        self.auto_creation[address] = given.pop("AutoCreation.Enabled", "false") == "true"
+        names = {key: re.sub(r"(?<!^)(?=[A-Z])", "_", key.partition(".")[2]).lower() for key in given}
+        self.creations[address] = self.creations.get(address, {}) | {names[key]: given[key] for key in given}
+        _, record, more = self._setup(f"/v1/Configuration/Addresses/{address}") or _missing(name)
+        return 201 if made else 200, record, more
 
     def _one(self, method: str, conversation: dict[str, Any], form: Mapping[str, str]) -> Answered:
         if method == "DELETE":

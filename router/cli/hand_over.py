@@ -1,0 +1,186 @@
+"""The last step of a migration: Twilio makes the Conversations of an address by itself, and the router gets no message.
+
+Between the two changes at Twilio, and for a minute after them, a message may come to the router, to Twilio's
+auto-creation, or to both. So the flow is paused meanwhile: what comes to the router waits, and when it is resumed each
+message is looked for in its contact's Conversation, and added only if it is not there.
+
+https://www.twilio.com/docs/conversations-classic/inbound-autocreation
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from router.cli.connect.webhook import inbound, shown, wanted
+from router.errors import RouterError
+from router.flow.address_configuration import type_of
+from router.flow.flex_flow import FlexFlow
+from router.flow.succession import has_succeeded
+from router.settings import Account, Settings
+from router.store import Store
+from router.twilio_api.auto_creation import AutoCreation
+from router.twilio_api.auto_creation import Values as Creation
+from router.twilio_api.client import TwilioError
+from router.twilio_api.resources import Resources
+from router.twilio_api.webhooks import Place, Values, Webhooks
+
+# A change in Twilio's Console takes up to a minute.
+WAIT_SECONDS: Final = 60.0
+_BY: Final = "router migrate hand-over"
+_NOT_FOUND: Final = 404
+_URL: Final = "sms_url"
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What is to be changed at Twilio, or back: an address's auto-creation, and a number's webhook."""
+
+    new: FlexFlow
+    creation: tuple[Creation | None, Creation]
+    place: Place
+    webhook: Values
+
+    @property
+    def is_done(self) -> bool:
+        """Say whether Twilio has all of it already."""
+        before, after = self.creation
+        same = {name: (before or {}).get(name, "") for name in after} == dict(after)
+        return same and all(self.place.values[name] == value for name, value in self.webhook.items())
+
+    def lines(self) -> list[str]:
+        """Write each value that changes, as it is and as it will be."""
+        before, after = self.creation
+        said = []
+        for name, value in after.items():
+            now = (before or {}).get(name, "")
+            if now != value:
+                said.append(f"address configuration of {self.new.contact_identity}: {name} {now or '(none)'} → {value}")
+        for name, value in self.webhook.items():
+            if self.place.values[name] != value:
+                said.append(f"number {self.place.name}: {name} {shown(self.place.values[name])} → {shown(value)}")
+        return said
+
+
+def prepare(  # noqa: PLR0913 - the flows, and what surrounds them
+    given: Settings, account: Account, old: FlexFlow, new: FlexFlow | None, opened: Store, *, undo: bool, force: bool
+) -> HandOver:
+    """Find out what is to be changed at Twilio.
+
+    Raises:
+        RouterError: it is too early, or it cannot be done safely; the sentences say why, and what to do by hand.
+    """
+    if new is None or not has_succeeded(new, old):
+        raise RouterError(f"contacts of {old.sid} are still on their way: `router migrate all {old.sid}` comes first")
+    if not undo and not force:
+        _is_empty(given, account, old, opened)
+    base = given.public_urls[0] if given.public_urls else ""
+    if reason := _unlike_auto_creation(new, opened):
+        raise RouterError(f"Twilio's auto-creation cannot do what {new.sid} does: {reason}. Keep the router in front")
+    api = Webhooks(given, account)
+    if new.channel_type != "sms" or not new.contact_identity.startswith("+"):
+        reason = f"the webhook of {new.contact_identity} cannot be changed safely by REST"
+        raise RouterError(f"{reason}. Nothing was changed. {by_hand(new, base, undo=undo)}")
+    if service := api.service_of(new.contact_identity):
+        reason = f"the webhook of the Messaging Service {service} counts for it, and other numbers may need it"
+        raise RouterError(f"{reason}. Nothing was changed. {by_hand(new, base, undo=undo)}")
+    place = api.number(new.contact_identity)
+    if application := place.values["sms_application_sid"]:
+        reason = f"the webhook of application {application} counts for {place.name}, and other numbers may need it"
+        raise RouterError(f"{reason}. Nothing was changed. {by_hand(new, base, undo=undo)}")
+    if undo and not base:
+        raise RouterError("ROUTER_PUBLIC_URL is not set: it is the base that the number's webhook has to lead to")
+    elsewhere = inbound(place)
+    if not undo and elsewhere and not any(elsewhere.startswith(f"{each}/") for each in given.public_urls):
+        raise RouterError(f"{place.name} leads to {shown(elsewhere)}, which is not this router. Nothing was changed")
+    after = {"enabled": "false"} if undo else _creation(new)
+    webhook = {_URL: wanted("number", base)[_URL]} if undo else {_URL: ""}
+    return HandOver(new, (AutoCreation(given, account).fetch(new.contact_identity), after), place, webhook)
+
+
+def perform(  # noqa: PLR0913 - what is done, where, and how the time passes
+    given: Settings, account: Account, plan: HandOver, opened: Store, *, wait: float, sleep: Callable[[float], None]
+) -> None:
+    """Change both at Twilio while the flow is paused. Whatever fails, or is cut short, may be repeated.
+
+    Raises:
+        TwilioError: the changes are not complete; the flow stays paused.
+    """
+    _pause(plan.new, opened, paused=True)
+    before, after = plan.creation
+    try:
+        if after["enabled"] == "true" or before is not None:
+            AutoCreation(given, account).write(plan.new.contact_identity, type_of(plan.new), after)
+        Webhooks(given, account).change("number", plan.place.sid, plan.webhook)
+    except TwilioError as error:
+        advice = f"{plan.new.sid} stays paused and its messages wait: repeat this, or take it back"
+        raise TwilioError(f"{error}. {advice}", error.status, error.code) from None
+    sleep(wait)
+    _pause(plan.new, opened, paused=False)
+
+
+def by_hand(new: FlexFlow, base: str, *, undo: bool) -> str:
+    """Write the steps that a person takes in Twilio's Console."""
+    address, to = new.contact_identity, f"{base or 'https://…'}/webhooks/{new.channel_type}"
+    creation = f"{'turn off' if undo else 'turn on'} auto-creation of {address} (Conversations, Manage, Addresses)"
+    webhook = f"set the inbound webhook of {address} to {to}" if undo else f"remove the inbound webhook of {address}"
+    return (
+        f"By hand: 1. `router flows pause {new.sid}`: messages wait. 2. In Twilio's Console {creation}"
+        f"{'' if undo else f', with {_said(_creation(new))}'}. 3. {webhook[0].upper()}{webhook[1:]}. "
+        f"4. Wait a minute. 5. `router flows resume {new.sid}`: each message that waited is looked for in its "
+        "Conversation, and added only if it is not there"
+    )
+
+
+def _is_empty(given: Settings, account: Account, old: FlexFlow, opened: Store) -> None:
+    """Raise RouterError while a contact is, or may be, in Proxy, or messages wait for the old flow."""
+    if waiting := opened.deliveries.waiting_conversations(old.account_sid, old.sid):
+        raise RouterError(f"{waiting:,} conversations still wait for {old.sid}: wait until they are delivered")
+    service = old.integration.proxy_service_sid or account.proxy_service_sid or ""
+    if old.integration.type != "proxy" or not service:
+        return
+    try:
+        live = Resources(given, account).has_live_sessions(service)
+    except TwilioError as error:
+        if error.status == _NOT_FOUND:  # no such service, and so no session
+            return
+        raise RouterError(
+            f"it is not known whether contacts are in a session of Proxy: {error}. Try again later, or use --force"
+        ) from None
+    if live:
+        raise RouterError(
+            f"contacts are still in a session of Proxy service {service}: wait until their sessions end, close them in "
+            "Flex, or use --force"
+        )
+
+
+def _unlike_auto_creation(new: FlexFlow, opened: Store) -> str:
+    """Say what the router does for the address that Twilio's auto-creation cannot; "" when there is nothing."""
+    (entry,) = opened.flows.entries(new.account_sid, (new.contact_identity,))
+    others = [each.sid for each in entry.flows if each.enabled and each.sid != new.sid]
+    if new.integration.type != "conversation":
+        return f"it is a flow of type {new.integration.type}"
+    if others:
+        return f"other flows share its address ({', '.join(others)}), and Twilio cannot choose between them"
+    if new.integration.interaction:
+        return "it makes Interactions (Integration.Interaction), and Twilio makes none: let a Studio flow do that"
+    if new.capture == "never":
+        return "its Capture is never, so Twilio's Conversations and the router's would be two"
+    return ""
+
+
+def _creation(new: FlexFlow) -> dict[str, str]:
+    """Return the auto-creation that does for new contacts what the flow does."""
+    what = new.integration
+    kind = "studio" if what.flow_sid else "webhook" if what.url else "default"
+    given = {"enabled": "true", "type": kind, "conversation_service_sid": new.chat_service_sid}
+    given |= {"studio_flow_sid": what.flow_sid} if kind == "studio" else {}
+    given |= {"webhook_url": what.url} if kind == "webhook" else {}
+    return {name: value for name, value in given.items() if value}
+
+
+def _said(creation: Creation) -> str:
+    return ", ".join(f"{name} {value}" for name, value in creation.items() if name != "enabled")
+
+
+def _pause(flow: FlexFlow, opened: Store, *, paused: bool) -> None:
+    opened.flows.update(flow.account_sid, flow.sid, lambda current: replace(current, paused=paused), by=_BY)

@@ -1,0 +1,150 @@
+"""`router migrate hand-over`, against a local Twilio: auto-creation in place of the router, and back."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from router.flow.flex_flow import FlexFlow
+from tests.cli.test_migrate import OURS, Walk
+from tests.cli.test_migrate_check import BASE, PROXY_SERVICE, SERVICE
+from tests.e2e.commands import invoke
+from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, TOKEN
+from tests.twilio.local import LocalTwilio
+from tests.twilio.wire import problem
+
+HERE = f"{BASE}/webhooks/sms"
+
+
+class HandedOver(Walk):
+    """A migration that is at its end, with its Twilio."""
+
+    def __init__(self, redis_url: str, folder: Path, twilio: LocalTwilio) -> None:
+        super().__init__(redis_url, folder)
+        self.twilio = twilio
+        self.environ |= {"ROUTER_TWILIO_API_URL": twilio.url, "ROUTER_PUBLIC_URL": BASE}
+        new = self.flow(self.new)
+        studio = replace(new.integration, flow_sid=STUDIO_SID)
+        self.store.flows.put(replace(new, integration=studio, chat_service_sid="IS" + "1" * 32), replaces=new)
+        self.say("start", self.old, "--to", self.new)
+        self.say("drain", self.old)
+        self.say("all", self.old, "--force")
+
+    def flow(self, sid: str) -> FlexFlow:
+        """Read a flow."""
+        found = self.store.flows.get(ACCOUNT_SID, sid)
+        assert found is not None
+        return found
+
+    def hand_over(self, *args: str, status: int = 0) -> str:
+        """Run the command; return what it says."""
+        result = invoke("migrate", "hand-over", self.old, "--wait", "0", *args, **self.environ)
+        assert result.exit_code == status, result.output
+        return str(result.output)
+
+    @property
+    def at_twilio(self) -> tuple[bool, str]:
+        """Whether the address has auto-creation, and where the number's webhook leads."""
+        enabled = self.twilio.conversations.auto_creation.get(OURS, False)
+        return enabled, str(self.twilio.numbers[0]["sms_url"]).partition("#")[0]
+
+
+@pytest.fixture
+def walk(redis_url: str, tmp_path: Path) -> Iterator[HandedOver]:
+    """A number that leads here, whose contacts have all moved."""
+    with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
+        twilio.number(OURS, HERE)
+        twilio.sessions.services.add(PROXY_SERVICE)
+        walk = HandedOver(redis_url, tmp_path, twilio)
+        yield walk
+        walk.store.close()
+
+
+def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
+    """Without --yes nothing is written; then auto-creation and webhook change as shown; --undo reverses both."""
+    shown = walk.hand_over()
+    assert f"address configuration of {OURS}: enabled (none) → true" in shown
+    assert f"studio_flow_sid (none) → {STUDIO_SID}" in shown
+    assert f"number {OURS}: sms_url {HERE} → (none)" in shown
+    assert "add --yes to do it" in shown
+    assert (walk.at_twilio, walk.twilio.updates, walk.twilio.writes()) == ((False, HERE), [], [])
+    assert "Twilio makes the Conversations from now on" in walk.hand_over("--yes")
+    assert walk.at_twilio == (True, "")
+    assert walk.twilio.conversations.creations[OURS] == {
+        "type": "studio", "studio_flow_sid": STUDIO_SID, "conversation_service_sid": "IS" + "1" * 32
+    }  # fmt: skip
+    assert "nothing was changed" in walk.hand_over("--yes")
+    assert not walk.flow(walk.new).paused
+    assert "enabled true → false" in walk.hand_over("--undo")
+    assert "leads here again" in walk.hand_over("--undo", "--yes")
+    assert walk.at_twilio == (False, HERE)
+    assert not walk.flow(walk.new).paused
+    changes = [change.fields for change in walk.store.changes.newest(ACCOUNT_SID) if change.by.endswith("hand-over")]
+    assert [fields["paused"] for fields in changes] == [(True, False), (False, True)] * 2
+
+
+def test_a_failure_in_the_middle_is_repeated(walk: HandedOver) -> None:
+    """Twilio refuses the second change: the flow stays paused, so nothing is lost or doubled, and --yes finishes."""
+    walk.twilio.updates_answered = 500
+    said = walk.hand_over("--yes", status=1)
+    assert "stays paused and its messages wait" in said
+    assert (walk.at_twilio, walk.flow(walk.new).paused) == ((True, HERE), True)
+    walk.twilio.updates_answered = 200
+    assert "Done" in walk.hand_over("--yes")
+    assert (walk.at_twilio, walk.flow(walk.new).paused) == ((True, ""), False)
+
+
+def _live(walk: HandedOver) -> None:
+    walk.twilio.sessions.open(PROXY_SERVICE, "+15551110001", OURS)
+
+
+def _unknown(walk: HandedOver) -> None:
+    walk.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Sessions" else None
+
+
+def _back(walk: HandedOver) -> None:
+    walk.say("back", walk.old)
+
+
+def _interaction(walk: HandedOver) -> None:
+    new = walk.flow(walk.new)
+    integration = replace(new.integration, interaction=json.dumps({"properties": {}}))
+    walk.store.flows.put(replace(new, integration=integration), replaces=new)
+
+
+def _rule(walk: HandedOver) -> None:
+    new = walk.flow(walk.new)
+    other: Any = replace(new, sid="FO" + "7" * 32, friendly_name="VIP", match='body == "vip"')
+    walk.store.flows.put(other)
+
+
+def _service(walk: HandedOver) -> None:
+    walk.twilio.service(SERVICE, HERE, OURS)
+
+
+def _elsewhere(walk: HandedOver) -> None:
+    walk.twilio.numbers[0]["sms_url"] = "https://elsewhere.example/in"
+
+
+@pytest.mark.parametrize(
+    ("cause", "says"),
+    [
+        (_live, "contacts are still in a session of Proxy"),
+        (_unknown, "not known whether contacts are in a session"),
+        (_back, "`router migrate all"),
+        (_interaction, "makes Interactions"),
+        (_rule, "Twilio cannot choose between them"),
+        (_service, "By hand: 1. `router flows pause"),
+        (_elsewhere, "is not this router"),
+    ],
+)
+def test_what_would_not_be_safe_is_refused(walk: HandedOver, cause: Callable[[HandedOver], None], says: str) -> None:
+    """Contacts in Proxy or not known, a step too early, what auto-creation cannot do, a webhook that others share."""
+    cause(walk)
+    before = walk.at_twilio
+    assert says in walk.hand_over("--yes", status=1)
+    assert walk.at_twilio == before
+    assert not walk.flow(walk.new).paused
