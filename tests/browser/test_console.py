@@ -2,13 +2,14 @@ import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 from router.flow.flex_flow import Integration
-from tests.e2e.service import ACCOUNT
+from tests.browser.front import Front
+from tests.e2e.service import ACCOUNT, BASE
 from tests.e2e.world import World, arrived, twiml
 from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
@@ -22,10 +23,21 @@ THE_OTHER = "whatsapp:+14155238887"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def fronts() -> Iterator[dict[str, Front]]:
+    """Two more ways to the router, by base URL: a proxy that ends TLS, and plain http at a name of the network."""
+    tls, plain = Front(tls=True), Front(tls=False)
+    yield {f"https://router.example.com:{tls.port}": tls, f"http://router.lan:{plain.port}": plain}
+    tls.close()
+    plain.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, fronts: dict[str, Front]) -> Iterator[World]:
     """One router with a console."""
     valkey = ValkeyServer()
-    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE)
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE, ROUTER_PUBLIC_URL=",".join((BASE, *fronts)))
+    for front in fronts.values():
+        front.to = world.services[0].port
     yield world
     world.close()
     valkey.close()
@@ -43,9 +55,9 @@ def base(world: World, host: str = "localhost") -> str:
     return f"http://{host}:{world.services[0].port}"
 
 
-def sign_in(page: Page, world: World) -> Page:
+def sign_in(page: Page, world: World, at: str = "") -> Page:
     """Open the console and give its password, with the keyboard only."""
-    page.goto(f"{base(world)}/console/")
+    page.goto(f"{at or base(world)}/console/")
     expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -181,7 +193,7 @@ def test_a_spanish_sender_is_set_up_beside_the_english_one(world: World, target:
     expect(page.get_by_role("status").first).to_have_text("The flow is created.")
     sid = page.url.partition("addresses/")[2].partition("?")[0]
     text = {"From": "whatsapp:+34600111444", "To": THE_OTHER, "Body": "Hola, ¿me pueden decir dónde está mi paquete?"}
-    wait_until(lambda: goes_to(world, text) == sid, what="Spanish is read", within=30)
+    wait_until(lambda: goes_to(world, text) == sid, what="Spanish is read", within=60)
     reply = world.post(
         world.fields(THE_OTHER, text["From"], Body=text["Body"]),
         path="/webhooks/whatsapp",
@@ -258,3 +270,30 @@ def test_another_site_cannot_act(world: World, new_page: Pages) -> None:
     expect(page.get_by_role("heading", name="Changes")).to_be_visible()
     expect(page.get_by_text("signed out everywhere").first).to_be_visible()
     assert ACCOUNT in page.url
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_the_console_behind_a_proxy_and_on_the_own_network(
+    world: World, fronts: dict[str, Front], new_page: Pages, scheme: str
+) -> None:
+    """Over TLS the cookie is for this host and https only; over plain http, at a name, it works too, and warns."""
+    (here,) = (each for each in fronts if each.startswith(f"{scheme}:"))
+    page = new_page(ignore_https_errors=True)
+    sign_in(page, world, here)
+    (cookie,) = page.context.cookies()
+    flags = {"https": ("__Host-router", True, "Lax"), "http": ("router_session", False, "Strict")}[scheme]
+    assert (cookie["name"], cookie["secure"], cookie["sameSite"]) == flags
+    assert (cookie["httpOnly"], cookie["path"], cookie["domain"]) == (True, "/", urlsplit(here).hostname)
+    expect(page.get_by_text("This page came over plain HTTP")).to_have_count(int(scheme == "http"))
+    page.get_by_role("button", name="Show addresses").click()
+    expect(page.get_by_role("button", name="Hide addresses")).to_be_visible()
+    evil = page.context.new_page()
+    evil.goto(f"{base(world, '127.0.0.1')}/healthz")
+    evil.set_content(f'<form method="post" action="{here}{HERE}/reveal"><button>Go</button></form>')
+    evil.get_by_role("button").click()
+    expect(evil.get_by_role("heading", name="Not from this page")).to_be_visible()
+    evil.goto(f"{here.replace('router', 'other')}/console/")
+    expect(evil.get_by_role("heading", name="Not under this name")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert page.context.cookies() == []

@@ -7,13 +7,20 @@ import pytest
 from tests.e2e.world import World
 from tests.valkey import ValkeyServer
 from tests.web.accounts import CONFIG
+from tests.web.console import CONSOLE, Person, signed_in
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One router for all of this file; nothing routes to anywhere unless a test says so."""
+    """One router with a console for all of this file; nothing routes to anywhere unless a test says so."""
     valkey = ValkeyServer()
-    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONFIG)
+    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
     yield world
     world.close()
     valkey.close()
+
+
+@pytest.fixture(scope="module")
+def admin(world: World) -> Person:
+    """A person at the console who may do everything."""
+    return signed_in(world)

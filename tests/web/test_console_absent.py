@@ -1,9 +1,16 @@
-from tests.e2e.world import World
-from tests.web.console import HERE
+from pathlib import Path
+
+from tests.valkey import ValkeyServer
+from tests.web.rest import BASE, ONE, rest_over
 
 
-def test_no_password_no_console(world: World) -> None:
-    """Without ROUTER_ADMIN_PASSWORD there is nothing at /console/, and nothing to guess."""
-    for path in ("/console/", "/console/sign-in", f"{HERE}/", "/console/static/console.css"):
-        assert world.send("GET", path, b"", {}).status == 404
-    assert world.send("POST", "/console/sign-in", b"password=", {"Sec-Fetch-Site": "same-origin"}).status == 404
+def test_no_password_no_console(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """Without ROUTER_ADMIN_PASSWORD every path below /console/ is 404, and no password is compared."""
+    with rest_over(valkey, tmp_path) as rest:
+        browser = rest.app.test_client()
+        for path in ("", "sign-in", f"{ONE}/", "static/console.css"):
+            assert browser.get(f"/console/{path}", base_url=BASE).status_code == 404
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        assert (
+            browser.post("/console/sign-in", base_url=BASE, data={"password": ""}, headers=headers).status_code == 404
+        )

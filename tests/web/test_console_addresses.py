@@ -1,32 +1,13 @@
 import html
 import time
-from collections.abc import Iterator, Mapping
-
-import pytest
+from collections.abc import Mapping
 
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import Reply, World
-from tests.valkey import ValkeyServer
 from tests.web.accounts import CONFIG
-from tests.web.console import CONSOLE, HERE, READING, Person, form_of, signed_in, text_of
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One router with a console, and accounts beside the first."""
-    valkey = ValkeyServer()
-    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
-    yield world
-    world.close()
-    valkey.close()
-
-
-@pytest.fixture(scope="module")
-def admin(world: World) -> Person:
-    """A person who may do everything."""
-    return signed_in(world)
+from tests.web.console import HERE, READING, Person, form_of, signed_in, text_of
 
 
 def flow_of(world: World, sid: str, account: str = ACCOUNT) -> FlexFlow:

@@ -1,31 +1,11 @@
-from collections.abc import Iterator
 from urllib.parse import quote, urlencode
-
-import pytest
 
 from router.flow.flex_flow import Integration
 from tests.e2e.world import World, arrived, twiml
 from tests.integrations.target import Target, answer
-from tests.valkey import ValkeyServer
-from tests.web.console import CONSOLE, HERE, READING, Person, signed_in, text_of
+from tests.web.console import HERE, READING, Person, signed_in, text_of
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.exe {{ 7*7 }}"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One router with a console."""
-    valkey = ValkeyServer()
-    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE)
-    yield world
-    world.close()
-    valkey.close()
-
-
-@pytest.fixture(scope="module")
-def admin(world: World) -> Person:
-    """A person who may do everything."""
-    return signed_in(world)
 
 
 def test_the_list_is_filtered_by_its_address(world: World, admin: Person) -> None:

@@ -10,27 +10,10 @@ from router.flow.flex_flow import FlexFlow, Integration
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import Reply, World
 from tests.integrations.target import Target, answer
-from tests.valkey import ValkeyServer
 from tests.web.accounts import CONFIG
-from tests.web.console import CONSOLE, HERE, READING, Person, signed_in, text_of
+from tests.web.console import HERE, READING, Person, signed_in, text_of
 
 PAGE = f"{HERE}/migration"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One router with a console, and accounts beside the first."""
-    valkey = ValkeyServer()
-    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
-    yield world
-    world.close()
-    valkey.close()
-
-
-@pytest.fixture(scope="module")
-def admin(world: World) -> Person:
-    """A person who may do everything."""
-    return signed_in(world)
 
 
 @pytest.fixture(scope="module")

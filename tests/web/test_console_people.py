@@ -1,23 +1,10 @@
-from collections.abc import Iterator
-
 import pytest
 
 from tests.core.samples import AC
 from tests.e2e.service import ACCOUNT, BASE
 from tests.e2e.world import World
-from tests.valkey import ValkeyServer
-from tests.web.accounts import CONFIG, SAMPLES_TOKEN, SHARED_SECRET
-from tests.web.console import CONSOLE, HERE, PASSWORD, READING, Person, signed_in, text_of
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One router with a console, and accounts beside the first."""
-    valkey = ValkeyServer()
-    world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
-    yield world
-    world.close()
-    valkey.close()
+from tests.web.accounts import SAMPLES_TOKEN, SHARED_SECRET
+from tests.web.console import HERE, PASSWORD, READING, Person, signed_in, text_of
 
 
 @pytest.fixture(autouse=True)

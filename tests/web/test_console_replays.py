@@ -33,12 +33,6 @@ def target() -> Iterator[Target]:
         yield running
 
 
-@pytest.fixture
-def admin(world: World) -> Person:
-    """A person who may do everything."""
-    return signed_in(world)
-
-
 def dead(world: World, target: Target, count: int, conversations: int) -> tuple[FlexFlow, list[str]]:
     """Make messages that are undelivered, of a flow whose target has been mended since."""
     flow = world.flow(integration=Integration("external", url=target.url("/bad"), retry_count=0))
