@@ -53,7 +53,7 @@ class WebAddress:
 
 
 class Addresses:
-    """Finds web addresses; an address's SID does not say whose it is, so the accounts of the settings are asked."""
+    """Finds web addresses. A SID does not say which account it belongs to, so all accounts are tried."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
@@ -61,7 +61,7 @@ class Addresses:
         self._accounts: OrderedDict[str, str] = OrderedDict()
 
     def find(self, sid: str) -> WebAddress | None:
-        """Return the enabled address of a SID (IG…, or FO… of the same digits), None where there is none."""
+        """Return the enabled address of a SID (IG…, or FO… of the same digits); None if there is no such address."""
         if not is_sid(sid, "IG", "FO"):
             return None
         flow_sid = f"FO{sid[2:]}"

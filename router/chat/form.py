@@ -17,11 +17,11 @@ class BadForm(ValueError):  # noqa: N818 - named for what it says
 
 
 def answers(fields: Sequence[FormField], given: object) -> dict[str, str]:
-    """Return what was filled in, and what the website told beside; raise BadForm."""
+    """Return the answers to the form, and the other values that the website gave; raise BadForm."""
     if given is None:
         given = {}
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-        raise BadForm("form: an object of texts is wanted")
+        raise BadForm("form: must be an object whose values are strings")
     texts: dict[str, str] = {name: value.strip() for name, value in given.items()}
     declared = {each.name: each for each in fields}
     if len(texts) > max(FIELDS_MOST, len(declared)):

@@ -24,7 +24,7 @@ TITLE: Final = "Webchat widget"  # Twilio's own widget calls a chat so
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer
-    """A chat that may not begin; the text says why. `identity`: for want of a signed identity."""
+    """A chat that may not begin; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def begin(chats: Chats, chat: Chat, visitor: str, *, resume: bool) -> Begun | No
 
 
 def read_language(text: str) -> str:
-    """Return a language tag in its usual form, "" for what is none."""
+    """Return a language tag in its usual form, "" for a text that is not a tag."""
     try:
         return language_tag.canonical_tag(text.strip().replace("_", "-")) if text else ""
     except ValueError:
@@ -163,14 +163,16 @@ def read_wish(body: dict[str, Any]) -> Wish:
     ):
         value = body.get(name) or ""
         if not isinstance(value, str) or len(value) > most:
-            raise ValueError(f"{name}: a text of at most {most} characters is wanted")
+            raise ValueError(f"{name}: must be a string of at most {most} characters")
         texts[name] = value
     if 0 < len(texts["client_id"]) < CLIENT_LEAST:
-        raise ValueError(f"client_id: at least {CLIENT_LEAST} random characters are wanted: who knows it sees the chat")
+        raise ValueError(
+            f"client_id: must have at least {CLIENT_LEAST} random characters, because it gives access to the chat"
+        )
     if not texts["identity"].isprintable():
         raise ValueError("identity: control characters are not allowed")
     if texts["language"] and not read_language(texts["language"]):
-        raise ValueError(f"language: {texts['language']!r} is not a language tag, as es or pt-BR")
+        raise ValueError(f"language: {texts['language']!r} is not a language tag such as es or pt-BR")
     if (new := body.get("new") or False) is not True and new is not False:
-        raise ValueError("new: true or false is wanted")
+        raise ValueError("new: must be true or false")
     return Wish(form=body.get("form"), new=new, **(texts | {"origin": texts["origin"].lower().rstrip("/")}))

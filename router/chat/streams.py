@@ -82,7 +82,7 @@ class Streams:
                 stream.woken.set()
 
     def stop(self) -> None:
-        """End all streams, and open no more."""
+        """End all streams, and open no others."""
         self._stopped = True
         for streams in self._of.values():
             for stream in streams:

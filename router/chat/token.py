@@ -71,10 +71,10 @@ class Tokens:
         texts = [claims.get(name) for name in ("acc", "cnv", "sub", "adr", "org", "ep")]
         times = [claims.get(name) for name in ("beg", "exp")]
         if not all(isinstance(each, str) for each in texts) or not all(isinstance(each, int) for each in times):
-            raise BadToken("the token is not a visitor's")
+            raise BadToken("the token is not a visitor's token")
         visitor = Visitor(*texts, *times)  # type: ignore[arg-type] # as was just checked
         if not (is_sid(visitor.account_sid, "AC") and is_sid(visitor.conversation_sid, "CH")):
-            raise BadToken("the token is not a visitor's")
+            raise BadToken("the token is not a visitor's token")
         if now > visitor.expires + late:
             raise BadToken("the token has expired; exchange it at /chat/token, or begin again at /chat/sessions")
         return visitor
@@ -92,12 +92,12 @@ class Tokens:
                 except jwt.InvalidSignatureError as failed:
                     error = failed
                 except (jwt.InvalidTokenError, ValueError) as failed:
-                    raise BadToken("the token is damaged, or not one of this router") from failed
+                    raise BadToken("the token is damaged, or was not issued by this router") from failed
                 else:
                     return claims
             if now - self._asked < ASK_SECONDS:  # so that forged tokens do not cost the store a call each
                 break
-        raise BadToken("the token is not one of this router") from error
+        raise BadToken("the token was not issued by this router") from error
 
     def _current(self, now: float) -> Sequence[str]:
         return self._known if self._known and now - self._asked < KNOWN_SECONDS else self._ask(now)

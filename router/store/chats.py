@@ -121,8 +121,8 @@ class Chats:
     ) -> Look | None:
         """Read a chat's state with its messages after or before an index, or the last ones; None for no such chat.
 
-        There may be fewer messages than `most`, for removed ones are passed over; going back, there is at least one
-        unless none is left.
+        There may be fewer messages than `most`, for removed ones are passed over; going back, there is at least one,
+        except at the beginning of the chat.
         """
         keys = AccountKeys(account_sid)
         reply = self._client.script(
@@ -206,7 +206,7 @@ class Chats:
         return self.change(chat, {PARTICIPANT + participant.sid: written}, event=event, active=False)
 
     def remove_participant(self, chat: Chat, sid: str) -> str:
-        """Remove a participant; the visitor, whose tokens count no more, or another one; return as `change`."""
+        """Remove a participant; return as `change`. If it is the visitor, all tokens of the chat become invalid."""
         if sid == chat.participant_sid:
             return self.change(chat, {"participant_sid": ""}, revoke=True, active=False)
         return self.change(chat, {PARTICIPANT + sid: ""}, active=False)

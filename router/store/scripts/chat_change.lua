@@ -7,7 +7,7 @@
 --      3 whether tokens are revoked: 0 | 1   4 whether this is an activity: 0 | 1
 --      5… field value …, '' for none, among them the new `state` and `unique_name`
 --
--- Returns changed | gone | closed (a closed chat is opened no more) | taken (the unique name)
+-- Returns changed | gone | closed (a closed chat cannot be opened again) | taken (the unique name)
 local chat = KEYS[1]
 local c = redis.call('HMGET', chat, 'state', 'unique_name', 'served')
 if not c[1] then return 'gone' end

@@ -5,7 +5,7 @@
 -- KEYS 1 chat   hash   2 its messages   list   3 chats   zset   4 chat_names   hash   5 chat_identity   zset
 -- ARGV 1 conversation SID
 --
--- Returns 1, or 0 where there is none
+-- Returns 1, or 0 if there is no such chat
 local chat, id = KEYS[1], ARGV[1]
 local found = redis.call('HMGET', chat, 'state', 'unique_name')
 redis.call('DEL', chat, KEYS[2])

@@ -45,9 +45,9 @@ def check_limit(seconds: float) -> None:
 def visitor_error(error: RouterError) -> Response:
     """Write an error of a visitor's request."""
     if isinstance(error, StoreUnavailable):
-        error = ApiError(503, 20503, "Not kept: the store does not answer; send it again")
+        error = ApiError(503, 20503, "The store does not answer, so this may not be saved; send the request again")
     elif isinstance(error, Refusal):
-        error = refusal(error.status, error.reason)
+        error = refusal(error.status, f"The request cannot be read: {error.reason}")
     assert isinstance(error, ApiError)  # noqa: S101 - no other is registered
     response = error_response(error)
     response.headers.pop("WWW-Authenticate", None)
@@ -105,9 +105,9 @@ class Guard:
         """Return the chat of a token; raise ApiError 403 where it was revoked, 404 where nothing is left of it."""
         chat = self.store.chats.get(visitor.account_sid, visitor.conversation_sid)
         if chat is None:
-            raise refusal(404, "The chat is gone")
+            raise refusal(404, "The chat no longer exists")
         if chat.epoch != visitor.epoch:
-            raise refusal(403, "The access to this chat was revoked")
+            raise refusal(403, "Access to this chat was revoked")
         return chat
 
 

@@ -154,7 +154,7 @@ def _packed(file: File) -> Response:
 
 
 def _post(api: VisitorApi, address: WebAddress) -> _Plain:
-    """Take a message from the plain form; begin a chat where there is none."""
+    """Take a message from the plain form; begin a chat if the form has no token."""
     form = request.form
     body = form.get("body", "")
     filled = {name.removeprefix(_FIELD): text for name, text in form.items() if name.startswith(_FIELD)}

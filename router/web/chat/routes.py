@@ -88,7 +88,7 @@ def _add_reading(visitor: Blueprint, api: VisitorApi) -> None:
         limit = max(1, min(_whole("limit", PAGE), _PAGE_MOST))
         look = api.store.chats.look(chat.account_sid, chat.sid, "before", _whole("before", 2**53), limit)
         if look is None:
-            raise refusal(404, "The chat is gone")
+            raise refusal(404, "The chat no longer exists")
         return answer({"messages": messages_of(look.messages), "more": look.start > look.first})
 
     @visitor.get("/events")
@@ -163,7 +163,7 @@ def _add_signals(visitor: Blueprint, api: VisitorApi) -> None:
         found = chat()
         index = read_json(request).get("index")
         if type(index) is not int or not -1 <= index < 2**53:
-            raise refusal(400, "index: the index of a message is wanted")
+            raise refusal(400, "index: must be the index of a message, an integer")
         look = api.store.chats.look(found.account_sid, found.sid, "last", most=0)
         index = min(index, look.next - 1) if look else -1
         if index > found.read_visitor:

@@ -170,7 +170,7 @@ def _poll(visitor: Visitor, name: str, streams: Streams, store: Store) -> Respon
 def _look(visitor: Visitor, store: Store, after: int) -> Look:
     look = store.chats.look(visitor.account_sid, visitor.conversation_sid, "after", after, MESSAGES_MOST)
     if look is None:
-        raise refusal(404, "The chat is gone")
+        raise refusal(404, "The chat no longer exists")
     return look
 
 
@@ -186,7 +186,7 @@ def _news(look: Look) -> dict[str, Any]:
 
 
 def _cursor(text: str) -> int:
-    """Read an index; -1 where it is none. One from the future is as good as the last one."""
+    """Read an index; -1 for a text that is not a number. An index from the future counts as the last one."""
     digits = text.strip().removeprefix("-")
     if not digits.isascii() or not digits.isdecimal() or len(digits) > 15:  # noqa: PLR2004 - more than any chat has
         return -1

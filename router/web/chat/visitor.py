@@ -59,11 +59,11 @@ class VisitorApi:
         """Find the address that a request names; `account` and `flow` are its names for those of a test page."""
         names = [given.get(name) or "" for name in ("address", account, flow)]
         if not all(isinstance(each, str) for each in names):
-            raise refusal(400, "address: a text is wanted")
+            raise refusal(400, "address: must be a string")
         sid, account_sid, flow_sid = names
         found = self.addresses.find(sid) if sid else self.addresses.test_page(account_sid, flow_sid)
         if found is None:
-            raise refusal(404, "There is no such web address, or it is disabled")
+            raise refusal(404, "This web address does not exist, or it is disabled")
         return found
 
     def network(self) -> str:
@@ -117,7 +117,7 @@ class VisitorApi:
         """Return what a page shows of a chat at first."""
         look = self.store.chats.look(chat.account_sid, chat.sid, "last", most=PAGE)
         if look is None:
-            raise refusal(404, "The chat is gone")
+            raise refusal(404, "The chat no longer exists")
         return {
             "conversation_sid": chat.sid,
             "identity": chat.identity,
@@ -136,9 +136,9 @@ class VisitorApi:
             raise refusal(413, f"body: at most {BODY_MOST} bytes are allowed")
         id_ = client_message_id or ""
         if not isinstance(id_, str) or len(id_) > _ID_MOST:
-            raise refusal(400, f"client_message_id: a text of at most {_ID_MOST} characters is wanted")
+            raise refusal(400, f"client_message_id: must be a string of at most {_ID_MOST} characters")
         if language is not None and not isinstance(language, str):
-            raise refusal(400, "language: a language tag is wanted, as es")
+            raise refusal(400, "language: must be a language tag such as es")
         check_limit(self.limits.message(chat.account_sid, chat.sid, self.network()))
         sent = self.sending.send(chat, text, id_, language=read_language(language or ""))
         if sent.refusal:

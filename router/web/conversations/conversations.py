@@ -94,7 +94,7 @@ def _change(finder: Finder, chat: Chat) -> Chat:
     if said == "taken":
         raise _taken(str(values["unique_name"]), "another chat")
     if said == "closed":
-        raise ApiError(400, 50438, "State: a closed chat is opened no more; begin another one")
+        raise ApiError(400, 50438, "State: a closed chat cannot be opened again; begin another one")
     return _again(finder, chat)
 
 

@@ -53,8 +53,8 @@ class Finder:
             raise ApiError(
                 404,
                 20404,
-                f"The requested resource {request.path} was not found: {name[:40]!r} is no chat of this router. "
-                "A conversation that lives at Twilio is asked for at conversations.twilio.com",
+                f"The requested resource {request.path} was not found: this router has no chat {name[:40]!r}. "
+                "Ask conversations.twilio.com for a conversation that lives at Twilio",
             )
         return found
 

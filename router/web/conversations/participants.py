@@ -105,7 +105,7 @@ def _change(finder: Finder, chat: Chat, current: Participant) -> Participant:
     chats = finder.store.chats
     if typing := form.get("Typing", ""):
         if typing != "true":
-            raise invalid("Typing", f"{typing[:20]!r} is not true; leave it out when nobody types")
+            raise invalid("Typing", f"{typing[:20]!r} is not true; leave it out when the agent is not typing")
         chats.tell(chat, {"event": "typing", "author": current.identity})
     if current.sid == chat.participant_sid:
         values: dict[str, str | int] = {"participant_attributes": changed.attributes}
