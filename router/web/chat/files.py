@@ -45,7 +45,8 @@ def load(folder: Path = FOLDER) -> Files:
     found, whole = {}, sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in _TYPES:
-            content = lean(path.read_text(encoding="utf-8")).encode()
+            text = lean(path.read_text(encoding="utf-8"))
+            content = (text.replace(": ", ":") if path.suffix == ".css" else text).encode()
             name = path.relative_to(folder).as_posix()
             found[name] = File(content, gzip.compress(content, mtime=0), _TYPES[path.suffix])
             whole.update(name.encode() + b"\0" + content)
