@@ -6,10 +6,11 @@ User, password and database are the store's. What the Sentinels have of their ow
 redis-py's, as `ssl_ca_certs`; those for TLS are the Sentinels' as well.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl
+
+from router.server_url import address, server_url, split, userinfo
 
 SCHEMES: Final = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 _PORT: Final = 26379
@@ -32,14 +33,9 @@ class SentinelUrl:
     @classmethod
     def parse(cls, url: str) -> "SentinelUrl":
         """Parse the URL; raise ValueError with the reason, which never shows a password, if it is invalid."""
-        name, _, rest = url.partition("://")
-        rest, _, query = rest.partition("?")
-        credentials, _, rest = rest.rpartition("@")
-        hosts, _, path = rest.partition("/")
+        name, credentials, hosts, path, query = split(url)
         service, _, database = path.partition("/")
-        if any(mark in credentials for mark in "/#@[]"):
-            raise ValueError("has a password that is not percent-encoded")
-        sentinels = tuple(_address(host) for host in hosts.split(","))
+        sentinels = tuple(address(host, port=_PORT, what="Sentinel") for host in hosts)
         if not service:
             raise ValueError("names no service: it ends with /<the name that the Sentinels give to the master>")
         if database and not (database.isascii() and database.isdecimal()):
@@ -57,40 +53,16 @@ class SentinelUrl:
             _sentinel_scheme="rediss" if tls == "true" else "redis",
             _database=database or "0",
             _credentials=credentials,
-            _sentinel_credentials=_userinfo(own.get("sentinel_username", ""), own.get("sentinel_password", "")),
+            _sentinel_credentials=userinfo(own.get("sentinel_username", ""), own.get("sentinel_password", "")),
             _options=tuple((key, value) for key, value in options if key not in _OURS),
         )
 
     def of_store(self, host: str, port: int) -> str:
         """Return the URL of a server of the store, as redis-py reads it."""
-        return _url(self._scheme, self._credentials, host, port, self._database, self._options)
+        return server_url(self._scheme, self._credentials, (host, port), self._database, self._options)
 
     def of_sentinel(self, host: str, port: int) -> str:
         """Return the URL of a Sentinel, as redis-py reads it."""
         tls = self._sentinel_scheme == "rediss"
         options = [(key, value) for key, value in self._options if tls and key.startswith("ssl_")]
-        return _url(self._sentinel_scheme, self._sentinel_credentials, host, port, "0", options)
-
-
-def _address(text: str) -> tuple[str, int]:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port or _PORT
-    except ValueError:  # whose reason may show a part of a password
-        raise ValueError("has a port that is none, or a password that is not percent-encoded") from None
-    if not host:
-        raise ValueError("has a Sentinel without a host")
-    return host, port
-
-
-def _userinfo(user: str, password: str) -> str:
-    return f"{quote(user, safe='')}:{quote(password, safe='')}" if user or password else ""
-
-
-def _url(  # noqa: PLR0913, PLR0917 - the parts of a URL, in their order
-    scheme: str, credentials: str, host: str, port: int, database: str, options: Sequence[tuple[str, str]]
-) -> str:
-    at = f"{credentials}@" if credentials else ""
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    query = f"?{urlencode(options)}" if options else ""
-    return f"{scheme}://{at}{authority}/{database}{query}"
+        return server_url(self._sentinel_scheme, self._sentinel_credentials, (host, port), "0", options)

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from router import sentinel_url
+from router import cluster_url, sentinel_url
 from router.environment import (
     PREFIX,
     Given,
@@ -48,7 +48,7 @@ TWILIO_WAITS: Final = 15.0
 # Valid credentials are accepted however many guesses were made (router/web/auth.py): they must not be guessable.
 _KEY_LEAST: Final = 16  # characters of a key that a program made; Twilio's have 32
 _PASSWORD_LEAST: Final = 10
-_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES)
+_REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)
 _HANDLER_NAME: Final = r"[a-z0-9_-]+"
 _HANDLER_PATH: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
@@ -83,6 +83,9 @@ def _redis_url(value: str) -> str:
         raise ValueError("does not begin with one of " + ", ".join(f"{scheme}://" for scheme in _REDIS_SCHEMES))
     if scheme in sentinel_url.SCHEMES:
         sentinel_url.SentinelUrl.parse(value)
+        return value
+    if scheme in cluster_url.SCHEMES:
+        cluster_url.ClusterUrl.parse(value)
         return value
     try:
         urlsplit(value).port  # noqa: B018 - raises for an invalid port
@@ -228,7 +231,8 @@ class Settings(_Table):
         default=None,
         repr=False,
         description="The store: Redis 7.0 or Valkey 7.2 at least, `redis://`, `rediss://`, `unix://`, "
-        "`redis+sentinel://` or `rediss+sentinel://`. Without it `router run` starts one of its own",
+        "`redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://` or `rediss+cluster://`. Without "
+        "it `router run` starts one of its own",
     )
     redis_replicas: Annotated[int, Kind("integer"), Field(ge=0, le=100)] = Field(
         default=0, description="How many replicas of the store must confirm a message before it is acknowledged"

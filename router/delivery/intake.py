@@ -89,8 +89,8 @@ class Intake:
 
         Raises StoreUnavailable when the message is not safe, or when that is unknown; a repeated call is safe.
         """
-        self._replicas.check()
         message = arrival.message
+        self._replicas.check(message.account_sid)
         token = new_token()
         names = identities(message)
         entries = within_budget(arrival.arrived, lambda: self._entries.get(message.account_sid, names))

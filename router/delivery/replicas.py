@@ -32,15 +32,19 @@ class Replicas:
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        self._asked = 0.0  # when replicas were missing last, in monotonic seconds; 0 while they confirm
+        # When replicas of a server were missing last, in monotonic seconds, by its name; nothing while they confirm.
+        self._asked: dict[str, float] = {}
 
-    def check(self) -> None:
+    def check(self, account_sid: str) -> None:
         """Raise StoreUnavailable while replicas are missing: a message that is stored now would be in doubt."""
-        if self._asked and time.monotonic() - self._asked > ASK_AGAIN_SECONDS:
-            self._asked = time.monotonic()
-            if self._lanes.is_confirmed(ASK_SECONDS):
-                self._asked = 0.0
-        if self._asked:
+        if not self._asked:
+            return
+        place = self._lanes.place(account_sid)
+        if time.monotonic() - self._asked.get(place, float("inf")) > ASK_AGAIN_SECONDS:
+            self._asked[place] = time.monotonic()
+            if self._lanes.is_confirmed(account_sid, ASK_SECONDS):
+                self._asked.pop(place, None)
+        if place in self._asked:
             raise StoreUnavailable("the store's replicas are missing; the message is not accepted")
 
     def confirm(self, written: Written) -> None:
@@ -50,8 +54,10 @@ class Replicas:
 
     def take_back(self, written: Written, arrived: float) -> None:
         """Mark an unconfirmed message as in doubt, if possible before its 503 is sent."""
-        self._asked = time.monotonic()
-        greenlet = gevent.spawn(self._doubt, written, self._asked + self._lanes.lease_seconds)
+        now = time.monotonic()
+        with suppress(StoreUnavailable):  # whose messages are refused in any case while its server is unknown
+            self._asked[self._lanes.place(written.account_sid)] = now
+        greenlet = gevent.spawn(self._doubt, written, now + self._lanes.lease_seconds)
         greenlet.join(max(0.0, arrived + ANSWER_SECONDS - time.monotonic()))
 
     def _confirm(self, written: Written) -> None:

@@ -1,7 +1,7 @@
 """The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client.
 
 What is kept of something new is one module here: a field of `Store`, made in `connect`, with its keys in `keys`. The
-kinds of Redis that can be used (one server, Sentinel) are in `client` and `sentinel`, and in the settings' URL;
+kinds of Redis that can be used (one server, Sentinel, a Cluster) are in `client`, `sentinel` and `cluster`;
 `durability` asks the server what it keeps. All keys of an account have one hash tag, as a Cluster needs it.
 """
 
@@ -14,7 +14,7 @@ from router.store.bulk_replays import BulkReplays
 from router.store.changes import ChangeLog
 from router.store.chat_events import ChatEvents
 from router.store.chats import Chats
-from router.store.client import Client
+from router.store.cluster import open_client
 from router.store.contacts import Contacts
 from router.store.deliveries import DeliveryLog
 from router.store.durability import Promise
@@ -77,8 +77,8 @@ def connect(settings: Settings) -> Store:
     if settings.redis_url is None:
         msg = "connect needs a redis_url"
         raise ValueError(msg)
-    fast = Client(settings.redis_url, replicas=settings.redis_replicas)
-    slow = Client(settings.redis_url)
+    fast = open_client(settings.redis_url, replicas=settings.redis_replicas)
+    slow = open_client(settings.redis_url)
     buckets = _buckets(account.sid for account in settings.accounts)
     return Store(
         flows=FlowStore(slow),
@@ -94,7 +94,7 @@ def connect(settings: Settings) -> Store:
         routing=FlowStore(fast),
         changes=ChangeLog(slow),
         chats=Chats(fast, retention_seconds=settings.retention_days * _DAY),
-        chat_events=ChatEvents(settings.redis_url, buckets),
+        chat_events=ChatEvents(slow, buckets),
         contacts=Contacts(
             slow,
             sticky_hours=settings.sticky_hours,

@@ -219,7 +219,7 @@ class Chats:
     def tell(self, chat: Chat, event: Mapping[str, Any]) -> None:
         """Tell the chat's open streams of something that is not kept."""
         self._client.call(
-            "PUBLISH", chat_channel(bucket(chat.account_sid)), f"{chat.account_sid}:{chat.sid} {json.dumps(event)}"
+            "SPUBLISH", chat_channel(bucket(chat.account_sid)), f"{chat.account_sid}:{chat.sid} {json.dumps(event)}"
         )
 
     def limit(self, account_sid: str, counts: Sequence[tuple[str, int, int]]) -> float:

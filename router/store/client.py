@@ -12,7 +12,7 @@ import hashlib
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import resources
@@ -28,6 +28,8 @@ from redis.retry import Retry
 
 from router import sentinel_url
 from router.errors import StoreRefused, StoreUnavailable, StoreUnconfirmed
+from router.server_url import Address
+from router.store.keys import guard
 from router.store.sentinel import SentinelPool
 
 if TYPE_CHECKING:
@@ -46,11 +48,13 @@ BATCH: Final = 256
 class Script:
     """A Lua script of this package, named by its file, called by its digest.
 
-    A line `--include other` is replaced by the content of other.lua: code shared by several scripts.
+    A line `--include other` is replaced by the content of other.lua: code shared by several scripts. Each script is
+    called with one key more than it says, its guard (`script`), which it does not see.
     """
 
     def __init__(self, name: str) -> None:
-        self.source = _INCLUDE.sub(lambda found: _read(found[1].decode()), _read(name))
+        first, _, rest = _INCLUDE.sub(lambda found: _read(found[1].decode()), _read(name)).partition(b"\n")
+        self.source = first + b"\ntable.remove(KEYS) -- the guard\n" + rest
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
@@ -69,8 +73,19 @@ SCRIPTS: Final = {
 
 
 def script(name: str, keys: Sequence[Word], args: Sequence[Word]) -> tuple[Word, ...]:
-    """Return the command that runs the script `name`."""
-    return ("EVALSHA", SCRIPTS[name].sha, len(keys), *keys, *args)
+    """Return the command that runs the script `name`.
+
+    Scripts also use keys that they make from the hash tag of their keys, and from prefixes among their arguments, all
+    of the same slot. While a slot is moved to another node of a Cluster, some of its keys are there already: a script
+    that found this out on its way would stop half done. So its last key is a guard, which has the slot's tag and never
+    exists: of a slot that is being moved, a node refuses to run a script with several keys of which one is missing.
+    """
+    return ("EVALSHA", SCRIPTS[name].sha, len(keys) + 1, *keys, _guard(keys[0]), *args)
+
+
+def _guard(key: Word) -> str:
+    text = key.decode() if isinstance(key, bytes) else str(key)
+    return guard(text[text.index("{") + 1 : text.index("}")])
 
 
 def _pack(*words: Word) -> bytes:
@@ -78,7 +93,28 @@ def _pack(*words: Word) -> bytes:
     return packed
 
 
-class _Call:
+class NotRun(StoreRefused):
+    """A node of a Cluster did not run a command: `kind` is MOVED, ASK, TRYAGAIN or CLUSTERDOWN."""
+
+    def __init__(self, kind: str, said: str) -> None:
+        super().__init__(kind, said)
+        self.kind = kind
+        self.said = said
+
+    def __str__(self) -> str:
+        """Say it as the node did."""
+        return f"the store said: {self.kind} {self.said}"
+
+    @property
+    def address(self) -> Address | None:
+        """The node that MOVED and ASK name; its host is "" where it is that of the node which said so."""
+        if self.kind not in ("MOVED", "ASK"):
+            return None
+        host, _, port = self.said.rpartition(" ")[2].rpartition(":")
+        return host, int(port)
+
+
+class Call:
     """One command in progress, and the event for its caller."""
 
     __slots__ = ("command", "reply", "writes")
@@ -87,6 +123,13 @@ class _Call:
         self.command = command
         self.writes = writes
         self.reply: AsyncResult[Any] = AsyncResult()
+
+    def result(self, seconds: float | None = None) -> Any:
+        """Wait for the reply, for so long at most; raise as `Client.call` does."""
+        try:
+            return self.reply.get(timeout=seconds)
+        except gevent.Timeout:
+            raise StoreUnavailable(f"the store did not answer within {seconds:.1f} s") from None
 
     def fail(self, error: StoreUnavailable) -> None:
         """Give the caller a new error object: one shared by many greenlets would collect all their tracebacks."""
@@ -101,8 +144,8 @@ class _Link:
         self._pool = pool
         self._wait = wait
         self._replicas = replicas
-        self._pending: deque[_Call | None] = deque()  # None stands for a WAIT
-        self._unconfirmed: list[tuple[_Call, Any]] = []
+        self._pending: deque[Call | None] = deque()  # None stands for a WAIT
+        self._unconfirmed: list[tuple[Call, Any]] = []
         self._reading = False
         self._connection: Any = None
         self._used = time.monotonic()
@@ -139,7 +182,7 @@ class _Link:
                 raise StoreUnavailable(f"no connection to the store within {seconds:g} s") from None
             raise
 
-    def send(self, calls: list[_Call]) -> None:
+    def send(self, calls: list[Call]) -> None:
         """Send commands; their callers are notified when the replies arrive, or the connection is lost."""
         self._used = time.monotonic()
         self._pending.extend(calls)
@@ -182,7 +225,7 @@ class _Link:
                     except redis.ResponseError as error:
                         if isinstance(error, _GONE):
                             raise
-                        reply = StoreRefused(f"the store said: {error}")
+                        reply = _refusal(error)
                 self._hand_out(reply)
         except Exception as error:  # noqa: BLE001 - any error must reach the waiting callers
             self.close(_unavailable(error))
@@ -216,14 +259,20 @@ class Client:
     """
 
     def __init__(self, url: str, *, replicas: int = 0, call_seconds: float = CALL_SECONDS) -> None:
+        self._server = url
         self._call_seconds = call_seconds
         self._pool = connection_pool(url, call_seconds)
         self.replicas = replicas
         self._wait = _pack("WAIT", replicas, int(call_seconds * 500)) if replicas else b""
         self._link: _Link | None = None
-        self._outbox: list[_Call] = []
+        self._outbox: list[Call] = []
         self._sending = False
-        self.connection = 0  # the number of the connection, counted from 1
+        self._connected = 0
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection, counted from 1."""
+        return self._connected
 
     def script(self, name: str, keys: Sequence[Word], args: Sequence[Word], *, writes: bool = False) -> Any:
         """Run the script `name`; raise as `call` does."""
@@ -235,15 +284,16 @@ class Client:
         Raises `StoreUnavailable` when there was no answer (the command may or may not have run), `StoreRefused` when
         the store answered with an error.
         """
-        return self._enqueue(words, writes=writes).reply.get()
+        return self._result(words, self._sent(words, writes=writes), writes=writes)
 
-    def is_confirmed(self, seconds: float) -> bool:
+    def is_confirmed(self, key: Word, seconds: float) -> bool:  # noqa: ARG002 - which node, in a Cluster
         """Say whether enough replicas have all that was written on this connection, or will within `seconds`."""
         return not self.replicas or self.call("WAIT", self.replicas, int(seconds * 1000)) >= self.replicas
 
     def calls(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """Send several commands together and return their replies; raise for the first that failed."""
-        return [call.reply.get() for call in [self._enqueue(words, writes=False) for words in commands]]
+        sent = [(words, self._sent(words, writes=False)) for words in commands]
+        return [self._result(words, first, writes=False) for words, first in sent]
 
     def answers(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """Send several commands together; return for each its reply, or the `StoreUnavailable` that `call` raises.
@@ -251,10 +301,42 @@ class Client:
         For commands about different accounts, which a Cluster has on different nodes: one that is away concerns none of
         the others. Raises `StoreUnavailable` where all of them failed.
         """
-        found = [_outcome(call) for call in [self._enqueue(words, writes=False) for words in commands]]
+        sent = [(words, self._sent(words, writes=False)) for words in commands]
+        found = [self._outcome(words, first) for words, first in sent]
         if found and all(isinstance(each, StoreUnavailable) for each in found):
             raise found[0]
         return found
+
+    def node(self, key: Word) -> "Client":  # noqa: ARG002 - which one, in a Cluster
+        """Return the client of the server that has a key: this one, where there is only one."""
+        return self
+
+    def place(self, key: Word) -> str:  # noqa: ARG002 - where, in a Cluster
+        """Return the name of the server that has a key: "" where there is only one."""
+        return ""
+
+    def nodes(self) -> Mapping[str, "Client"]:
+        """Return the clients of all servers that messages are written to, by name; "" where there is only one."""
+        return {"": self}
+
+    def uncovered(self) -> int:
+        """Return how many slots of a Cluster no node has."""
+        return 0
+
+    def look_again(self) -> None:
+        """Look again which server has what, in a Cluster."""
+
+    @contextmanager
+    def dedicated(self) -> "Iterator[Any]":
+        """Make a connection of redis-py's for one caller, as to subscribe; raise `StoreUnavailable`."""
+        with store_errors():
+            pool = connection_pool(self._server, self._call_seconds)
+            connection = pool.get_connection()
+        try:
+            yield connection
+        finally:
+            connection.disconnect()
+            pool.release(connection)
 
     def close(self) -> None:
         """Close the connection; the next call makes a new one."""
@@ -262,8 +344,25 @@ class Client:
         if link is not None:
             link.close(StoreUnavailable("the connection to the store was closed"))
 
-    def _enqueue(self, words: tuple[Word, ...], *, writes: bool) -> _Call:
-        call = _Call(_pack(*words), writes=writes)
+    def _sent(self, words: tuple[Word, ...], *, writes: bool) -> Call | StoreUnavailable:
+        """Send a command; return it, or why it could not be sent."""
+        return self.enqueue(words, writes=writes)
+
+    def _result(self, words: tuple[Word, ...], sent: Call | StoreUnavailable, *, writes: bool) -> Any:  # noqa: ARG002
+        """Wait for a command's reply; a Cluster may send it again."""
+        if isinstance(sent, StoreUnavailable):
+            raise sent
+        return sent.result()
+
+    def _outcome(self, words: tuple[Word, ...], sent: Call | StoreUnavailable) -> Any:
+        try:
+            return self._result(words, sent, writes=False)
+        except StoreUnavailable as error:
+            return error
+
+    def enqueue(self, words: tuple[Word, ...], *, writes: bool) -> Call:
+        """Send a command with the others of this round of the event loop; its caller waits for `Call.result`."""
+        call = Call(_pack(*words), writes=writes)
         self._outbox.append(call)
         if not self._sending:
             self._sending = True
@@ -282,7 +381,7 @@ class Client:
                     if isinstance(self._pool, SentinelPool):
                         self._pool.watch(partial(link.close, StoreUnavailable("the Sentinels name another master")))
                     self._link = link
-                    self.connection += 1
+                    self._connected += 1
                 batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
                 self._link.send(batch)
         except Exception as error:  # noqa: BLE001 - any error must reach the waiting callers
@@ -293,13 +392,6 @@ class Client:
             self.close()
         finally:
             self._sending = False
-
-
-def _outcome(call: _Call) -> Any:
-    try:
-        return call.reply.get()
-    except StoreUnavailable as error:
-        return error
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:
@@ -326,13 +418,25 @@ _GONE: Final = (
     redis.exceptions.NoScriptError,
     redis.exceptions.AuthenticationError,
     redis.exceptions.MasterDownError,
-    redis.exceptions.TryAgainError,
 )
 
+# Errors that say that a node of a Cluster did not run the command: the slot is elsewhere, on its way, or nowhere.
+_ELSEWHERE: Final = {
+    redis.exceptions.MovedError: "MOVED",
+    redis.exceptions.AskError: "ASK",
+    redis.exceptions.TryAgainError: "TRYAGAIN",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+}
 
-def connection_pool(url: str, call_seconds: float) -> Any:
-    """Make redis-py's pool for a `redis`, `rediss` or `unix` URL, or a `SentinelPool` for a URL with Sentinels."""
-    options: dict[str, Any] = {
+
+def _refusal(error: redis.ResponseError) -> StoreRefused:
+    kind = _ELSEWHERE.get(type(error))
+    return NotRun(kind, str(error)) if kind else StoreRefused(f"the store said: {error}")
+
+
+def connection_options(call_seconds: float, *, unix: bool = False) -> dict[str, Any]:
+    """Return the options that every connection to a store has, as for redis-py's pool."""
+    return {
         "socket_timeout": call_seconds,
         "socket_connect_timeout": call_seconds,
         "retry": Retry(NoBackoff(), 0),
@@ -340,9 +444,12 @@ def connection_pool(url: str, call_seconds: float) -> Any:
         "health_check_interval": 0,
         "protocol": 2,
         "client_name": "twilio-router",
-    }
-    if not url.startswith("unix://"):
-        options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    } | ({} if unix else {"maint_notifications_config": MaintNotificationsConfig(enabled=False)})
+
+
+def connection_pool(url: str, call_seconds: float) -> Any:
+    """Make redis-py's pool for a `redis`, `rediss` or `unix` URL, or a `SentinelPool` for a URL with Sentinels."""
+    options = connection_options(call_seconds, unix=url.startswith("unix://"))
     if url.partition("://")[0] in sentinel_url.SCHEMES:
         return SentinelPool(sentinel_url.SentinelUrl.parse(url), call_seconds, options)
     return redis.ConnectionPool.from_url(url, **options)

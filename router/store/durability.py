@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from router.errors import StoreRefused
+import gevent
+
+from router.errors import StoreRefused, StoreUnavailable
 from router.store.client import Client
 
 OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
 _SECTIONS: Final = ("server", "persistence", "memory", "replication")
-_SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory-policy")
+_SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory-policy", "cluster-enabled", "cluster-require-full-coverage")
 # The leading number of a version: 9.1.2, 9.1-rc1, 7.
 _VERSION: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
@@ -42,6 +45,7 @@ class Promise:
         self._client = client
         self._replicas = replicas
         self._allow_volatile = allow_volatile
+        self._refused: dict[str, tuple[int, str]] = {}  # by server: the connection that was looked at, why it is unsafe
 
     @property
     def connection(self) -> int:
@@ -49,18 +53,54 @@ class Promise:
         return self._client.connection
 
     def findings(self) -> list[Finding]:
-        """Return the findings; raise `StoreUnavailable` when the store does not answer.
+        """Return the findings, of a Cluster those of all its nodes; raise `StoreUnavailable` when none answers.
 
         Managed stores refuse CONFIG; then only INFO is used, and a finding says what is unknown.
         """
+        nodes = self._client.nodes()
+        if set(nodes) == {""}:
+            return self._of(nodes[""])
+        asked = {name: gevent.spawn(self._answer, node) for name, node in nodes.items()}
+        gevent.joinall(list(asked.values()))
+        found = {name: each.value for name, each in asked.items() if isinstance(each.value, list)}
+        if not found:
+            reasons = "; ".join(f"{name}: {each.value}" for name, each in asked.items())
+            raise StoreUnavailable(reasons or "no node of the Cluster answers")
+        away = {name: str(each.value) for name, each in asked.items() if name not in found}
+        return [*over_nodes(found), _nodes(len(found), away, self._client.uncovered())]
+
+    def refusal(self) -> str:
+        """Return why this store is not safe for messages, "" if it is.
+
+        Asked are the servers with a new connection, which may lead to another server or other settings, and those that
+        were not safe. A node of a Cluster that does not answer says nothing about the others.
+        """
+        nodes = self._client.nodes()
+        self._refused = {name: told for name, told in self._refused.items() if name in nodes}
+        for name, node in nodes.items():
+            connection = node.connection
+            if name and not connection:
+                continue  # nothing was written there yet
+            if self._refused.get(name) != (connection, ""):
+                with suppress(StoreUnavailable) if name else nullcontext():
+                    self._refused[name] = (connection, refusal(self._of(node)))
+        return "; ".join(why for _, why in self._refused.values() if why)
+
+    def _answer(self, node: Client) -> list[Finding] | StoreUnavailable:
+        try:
+            return self._of(node)
+        except StoreUnavailable as error:
+            return error
+
+    def _of(self, node: Client) -> list[Finding]:
         facts: dict[str, str] = {}
-        for reply in self._client.calls([("INFO", section) for section in _SECTIONS]):
+        for reply in node.calls([("INFO", section) for section in _SECTIONS]):
             for line in reply.decode(errors="replace").splitlines():
                 name, _, value = line.partition(":")
                 facts[name] = value
         config: dict[str, str] = {}
         try:
-            for reply in self._client.calls([("CONFIG", "GET", name) for name in _SETTINGS]):
+            for reply in node.calls([("CONFIG", "GET", name) for name in _SETTINGS]):
                 config |= {reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)}
         except StoreRefused:
             config = {}
@@ -70,11 +110,8 @@ class Promise:
             _appendfsync(config),
             _eviction(facts, config),
             self._replication(facts),
+            *_coverage(config),
         ]
-
-    def refusal(self) -> str:
-        """Return why this store is not safe for messages, "" if it is."""
-        return refusal(self.findings())
 
     def _appendonly(self, facts: Mapping[str, str], config: Mapping[str, str]) -> Finding:
         told = {"1": "yes", "0": "no"}.get(facts.get("aof_enabled", ""))
@@ -91,6 +128,44 @@ class Promise:
         value = f"{connected} connected, {self._replicas} must confirm a message"
         advice = "connect a replica, or set ROUTER_REDIS_REPLICAS to what there is"
         return Finding("replicas", value, connected >= self._replicas, advice, fatal=True)
+
+
+def over_nodes(found: Mapping[str, list[Finding]]) -> list[Finding]:
+    """Make one finding of those that the nodes of a Cluster share; where they differ, it names the nodes."""
+    by_name: dict[str, dict[str, Finding]] = {}
+    for node, findings in found.items():
+        for each in findings:
+            by_name.setdefault(each.name, {})[node] = each
+    return [_over_nodes(findings) for findings in by_name.values()]
+
+
+def _over_nodes(findings: Mapping[str, Finding]) -> Finding:
+    bad = [each for each in findings.values() if not each.good]
+    worst = max(bad, key=lambda each: each.fatal) if bad else next(iter(findings.values()))
+    if len({each.value for each in findings.values()}) == 1:
+        value = worst.value
+    else:
+        value = "; ".join(f"{node}: {each.value}" for node, each in findings.items())
+    # After a failover a node lacks the replica that took over. That concerns its accounts, and no others.
+    fatal = worst.fatal and (worst.name != "replicas" or len(bad) == len(findings))
+    return Finding(worst.name, value, not bad, worst.advice, fatal=fatal)
+
+
+def _nodes(answer: int, away: Mapping[str, str], uncovered: int) -> Finding:
+    """Say which nodes of a Cluster are away. Messages of accounts on the others are taken."""
+    value = f"{answer} of {answer + len(away)} answer, {16_384 - uncovered:,} of 16,384 slots have a node"
+    if away:
+        value += "; " + "; ".join(f"{name}: {why}" for name, why in away.items())
+    advice = "start the nodes that are away, or let their replicas take over: messages of their accounts are answered "
+    return Finding("nodes", value, not (away or uncovered), advice + "503 until then")
+
+
+def _coverage(config: Mapping[str, str]) -> Iterable[Finding]:
+    if config.get("cluster-enabled") != "yes":
+        return
+    value = config.get("cluster-require-full-coverage", "unknown")
+    advice = "set cluster-require-full-coverage no: with yes all accounts wait while one node is replaced"
+    yield Finding("cluster-require-full-coverage", value, value == "no", advice)
 
 
 def refusal(findings: Iterable[Finding]) -> str:

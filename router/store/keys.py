@@ -15,6 +15,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
                           |         | on; held, when it is released
     taken:{b}:AC:<digits> | account | That a message was taken, for longer than its record, so that a recorded request
                           |         | cannot be sent again. After 30 to 60 days
+    guard:{b}             | bucket  | Keeps scripts from running while the slot is moved in a Cluster. Never written
     lane:{b}:<lane>       | account | The order of a conversation's messages. The last of them is done
     leases:{b}            | bucket  | Lanes whose head is being sent. A member: settled, or after ROUTER_LEASE_SECONDS
     due:{b}:AC:FO         | account | Lanes that wait for a flow, by time. A member: claimed
@@ -199,6 +200,11 @@ class AccountKeys:
         enough for the store's compact encoding, in which a flow costs some 60 bytes.
         """
         return self.names + sha256(friendly_name.encode()).hexdigest()[:4]
+
+
+def guard(tag: str) -> str:
+    """Return the guard of a tag's scripts, a key that never exists: see `router.store.client.script`."""
+    return f"guard:{{{tag}}}"
 
 
 def languages(tag: str) -> str:

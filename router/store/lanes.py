@@ -179,9 +179,13 @@ class Lanes:
             }
         )
 
-    def is_confirmed(self, seconds: float) -> bool:
-        """Say whether as many replicas as are wanted have everything, or will within `seconds`."""
-        return self._client.is_confirmed(seconds)
+    def is_confirmed(self, account_sid: str, seconds: float) -> bool:
+        """Say whether as many replicas as are wanted have all that is of an account, or will within `seconds`."""
+        return self._client.is_confirmed(AccountKeys(account_sid).leases, seconds)
+
+    def place(self, account_sid: str) -> str:
+        """Return the name of the server that has an account: "" where there is only one."""
+        return self._client.place(AccountKeys(account_sid).leases)
 
     def confirm(self, written: Written) -> None:
         """Say that the replicas have a message that was accepted without a lease; it would wait for one else."""

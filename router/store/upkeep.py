@@ -126,7 +126,8 @@ class Upkeep:
             *(keys.alive, keys.gaps),
         )
         while True:
-            cursor, found = self._client.call("SCAN", cursor, "MATCH", f"*:{account_sid}*", "COUNT", PAGE)
+            node = self._client.node(keys.accounts)
+            cursor, found = node.call("SCAN", cursor, "MATCH", f"*:{account_sid}*", "COUNT", PAGE)
             own = [key for key in found if _names(key, account_sid)]
             last = cursor == b"0"
             args: tuple[Word, ...] = (account_sid, self.absent_seconds, keys.lanes, keys.messages, int(last))

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twilio.request_validator import RequestValidator
 
 from router.flow.flex_flow import FlexFlow, Integration
-from router.store.client import Client
+from router.store.cluster import open_client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys, bucket
 from tests.clock import pass_time
@@ -119,7 +119,7 @@ class World:
     @contextmanager
     def flows(self) -> Iterator[FlowStore]:
         """Open the flows on a connection of their own."""
-        store = FlowStore(Client(self.valkey.url, call_seconds=5))
+        store = FlowStore(open_client(self.valkey.url, call_seconds=5))
         try:
             yield store
         finally:
@@ -127,7 +127,7 @@ class World:
 
     def call(self, *words: str | bytes | float) -> Any:
         """Say one command to the store."""
-        client = Client(self.valkey.url, call_seconds=5)
+        client = open_client(self.valkey.url, call_seconds=5)
         try:
             return client.call(*words)
         finally:

@@ -17,7 +17,7 @@ end
 -- Says what happened to the chat of this key. `event` is JSON.
 local function chat_tell(chat, event)
   local tagged, id = string.match(chat, '^chat:({[^}]*}):(.*)$')
-  redis.call('PUBLISH', 'chat:' .. tagged, id .. ' ' .. event)
+  redis.call('SPUBLISH', 'chat:' .. tagged, id .. ' ' .. event)
 end
 
 -- Lists a chat under an identity for `last` ms. Chats that are gone are dropped, some with each that comes.

@@ -1,0 +1,182 @@
+"""The store over a Cluster of real nodes: each command finds its node, also while nodes and slots change."""
+
+import time
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from router.errors import StoreUnavailable
+from router.store import Store, connect
+from router.store.client import SCRIPTS, script
+from router.store.cluster import ClusterClient, open_client
+from router.store.keys import BUCKETS, AccountKeys, guard
+from router.store.lanes import Lease, Room, Settlement, new_token
+from tests.cluster import Cluster, accounts_of, slot_of
+from tests.integrations.sending import settings
+
+ONE, TWO, THREE = (accounts_of(number)[0] for number in range(3))
+FLOW = "FO" + "1" * 32
+
+
+@pytest.fixture(scope="module")
+def _cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def cluster(_cluster: Cluster) -> Cluster:
+    """A Cluster that is empty, and shared with the tests of this file."""
+    _cluster.flush()
+    return _cluster
+
+
+@pytest.fixture
+def store(cluster: Cluster) -> Iterator[Store]:
+    """What a process has that serves one account on each node."""
+    made = connect(settings(ROUTER_REDIS_URL=cluster.url))
+    yield made
+    made.close()
+
+
+def _accept(store: Store, account: str, number: int, lane: int = 1) -> str:
+    sid = f"SM{number:032x}"
+    store.lanes.accept(
+        token=new_token(), account_sid=account, message_sid=sid, lane=f"{lane:024x}", disposition="queue",
+        lease=False, versions=(), facts={"raw": b"body", "flow": FLOW},
+    )  # fmt: skip
+    return sid
+
+
+def _claimed(store: Store, account: str) -> list[str]:
+    return [lease.message_sid for lease in store.lanes.claim(account[-2:], Room(100, 100)).leases]
+
+
+def test_each_account_is_on_its_node(cluster: Cluster, store: Store) -> None:
+    """Messages of three accounts are on three nodes, are found due in one look, and delivered in order."""
+    sids = {account: [_accept(store, account, number) for number in range(3)] for account in (ONE, TWO, THREE)}
+    assert [cluster.owner(account) for account in (ONE, TWO, THREE)] == cluster.nodes[:3]
+    assert sorted(store.lanes.due(BUCKETS)) == sorted(account[-2:] for account in (ONE, TWO, THREE))
+    for account, sent in sids.items():
+        delivered = []
+        lease: Lease | None = store.lanes.claim(account[-2:], Room(10)).leases[0]
+        while lease is not None:
+            delivered.append(lease.message_sid)
+            _, lease = store.lanes.settle(lease, Settlement("delivered"), next_token=new_token())
+        assert delivered == sent
+        assert store.deliveries.counts(account).kept == 3
+    assert store.lanes.waiting(BUCKETS) == []
+
+
+def test_what_walks_all_buckets_asks_all_nodes(store: Store) -> None:
+    """Heartbeats, upkeep, languages, refused requests and the list of processes work over many nodes."""
+    assert store.outages.beat([ONE, TWO, THREE], silence=12) == {}
+    assert set(store.upkeep.round()) == {""}
+    assert store.languages.named() == frozenset()
+    assert store.refusals.newest() == []
+    assert store.processes.present() == []
+    assert store.proxied.wanted(BUCKETS, time.time()) == {}
+
+
+def test_an_account_is_forgotten_on_its_node(cluster: Cluster, store: Store) -> None:
+    """All keys of an account that was taken out of the settings are found where they are."""
+    _accept(store, TWO, 1)
+    client = open_client(cluster.url)
+    client.call("HSET", AccountKeys(TWO).accounts, TWO, store.upkeep.absent_seconds)
+    assert TWO in set(store.upkeep.round())
+    client.close()
+    assert cluster.owner(TWO).call("KEYS", f"*{TWO}*") == []
+
+
+def test_one_host_is_enough(cluster: Cluster) -> None:
+    """A configuration endpoint is one host; a replica, too, knows where everything is."""
+    client = ClusterClient(f"redis+cluster://{cluster.nodes[4].name}")
+    assert set(client.nodes()) == {node.name for node in cluster.nodes[:3]}
+    assert client.call("SET", AccountKeys(THREE).clock, "1") == b"OK"
+    client.close()
+
+
+def test_a_cluster_that_is_away_is_said_so() -> None:
+    """The reason names each host, within the time of a call, and shows no password."""
+    client = ClusterClient("redis+cluster://me:secret@127.0.0.1:1,127.0.0.1:2")
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1: .*127\.0\.0\.1:2: ") as caught:
+        client.call("GET", AccountKeys(ONE).clock)
+    assert time.monotonic() - began < 1.5
+    assert "secret" not in str(caught.value)
+
+
+def test_commands_that_travel_together_go_each_to_its_node(cluster: Cluster) -> None:
+    """Of answers to many commands one node's failure is its own; `calls` raises it."""
+    client = ClusterClient(cluster.url)
+    keys = [AccountKeys(account).leases for account in (ONE, TWO, THREE)]
+    client.call("SET", keys[1], "no sorted set")
+    found = client.answers([("ZCARD", key) for key in keys])
+    assert (found[0], isinstance(found[1], StoreUnavailable), found[2]) == (0, True, 0)
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+        client.calls([("ZCARD", key) for key in keys])
+    client.close()
+
+
+def test_no_command_of_the_product_crosses_slots(cluster: Cluster) -> None:
+    """All keys of a script, its guard included, have one hash tag; a Cluster refuses one where they have not."""
+    keys = AccountKeys(ONE)
+    words = script("accept", [keys.messages + "x", keys.lanes + "y"], [])
+    assert words[2:6] == (3, keys.messages + "x", keys.lanes + "y", guard(ONE[-2:]))
+    client = ClusterClient(cluster.url)
+    with pytest.raises(StoreUnavailable, match="same slot"):
+        client.script("turn", [AccountKeys(ONE).accounts, AccountKeys(TWO).accounts], [1])
+    client.close()
+    assert all(b"table.remove(KEYS)" in each.source for each in SCRIPTS.values())
+
+
+def test_a_slot_moves_and_no_script_runs_half(cluster: Cluster, store: Store) -> None:
+    """While some keys of an account are there already, its scripts wait or are refused; afterwards all is there."""
+    sids = [_accept(store, ONE, number, lane=number) for number in range(8)]
+    source, target = cluster.owner(ONE), cluster.nodes[1]
+    impatient = connect(settings(ROUTER_REDIS_URL=cluster.url))
+    impatient.lanes._client._call_seconds = 0.05
+    refused = []
+
+    def between() -> None:
+        try:
+            impatient.lanes.claim(ONE[-2:], Room(10))
+        except StoreUnavailable as error:
+            refused.append(str(error))
+
+    assert cluster.move(slot_of(ONE), source, target, between=between) == len(refused) > 8
+    try:
+        assert {word for each in refused for word in ("TRYAGAIN", "ASK") if word in each} == {"TRYAGAIN", "ASK"}
+        assert sorted(_claimed(store, ONE)) == sids
+        assert _accept(store, ONE, 99, lane=99)
+        assert cluster.owner(ONE) is target
+    finally:
+        cluster.move(slot_of(ONE), target, source)
+        impatient.close()
+
+
+def test_a_call_waits_for_a_slot_that_is_moved_quickly(cluster: Cluster, store: Store) -> None:
+    """Messages that come while a slot is moved are all accepted, without an error, and in order."""
+    source, target = cluster.owner(ONE), cluster.nodes[1]
+    _accept(store, ONE, 0)
+    sids, stop = [f"SM{0:032x}"], False
+
+    def send() -> None:
+        while not stop:
+            sids.append(_accept(store, ONE, len(sids)))
+
+    sending = gevent.spawn(send)
+    for _ in range(2):
+        before = len(sids)
+        while len(sids) < before + 20:
+            gevent.sleep(0)
+        moving = gevent.get_hub().threadpool.spawn(cluster.move, slot_of(ONE), source, target)
+        moving.get(timeout=10)
+        source, target = target, source
+    stop = True
+    sending.get(timeout=5)
+    client = open_client(cluster.url)
+    assert [id_.decode()[-34:] for id_ in client.call("LRANGE", AccountKeys(ONE).lanes + f"{1:024x}", 0, -1)] == sids
+    client.close()
