@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from router.cli.connect.webhook import inbound, shown, wanted
+from router.cli.connect.webhook import inbound, plain, shown, wanted
+from router.cli.output import number
 from router.errors import RouterError
 from router.flow.address_configuration import type_of
 from router.flow.flex_flow import FlexFlow
@@ -43,20 +44,18 @@ class HandOver:
     @property
     def is_done(self) -> bool:
         """Say whether Twilio has all of it already."""
-        before, after = self.creation
-        same = {name: (before or {}).get(name, "") for name in after} == dict(after)
-        return same and all(self.place.values[name] == value for name, value in self.webhook.items())
+        return not self.lines()
 
     def lines(self) -> list[str]:
         """Write each value that changes, as it is and as it will be."""
         before, after = self.creation
         said = []
         for name, value in after.items():
-            now = (before or {}).get(name, "")
+            now = (before or {"enabled": "false"}).get(name, "")
             if now != value:
                 said.append(f"address configuration of {self.new.contact_identity}: {name} {now or '(none)'} → {value}")
         for name, value in self.webhook.items():
-            if self.place.values[name] != value:
+            if plain(self.place.values[name]) != plain(value):
                 said.append(f"number {self.place.name}: {name} {shown(self.place.values[name])} → {shown(value)}")
         return said
 
@@ -134,7 +133,7 @@ def by_hand(new: FlexFlow, base: str, *, undo: bool) -> str:
 def _is_empty(given: Settings, account: Account, old: FlexFlow, opened: Store) -> None:
     """Raise RouterError while a contact is, or may be, in Proxy, or messages wait for the old flow."""
     if waiting := opened.deliveries.waiting_conversations(old.account_sid, old.sid):
-        raise RouterError(f"{waiting:,} conversations still wait for {old.sid}: wait until they are delivered")
+        raise RouterError(f"{old.sid} still has messages of {number(waiting, 'conversation')}: wait for them")
     service = old.integration.proxy_service_sid or account.proxy_service_sid or ""
     if old.integration.type != "proxy" or not service:
         return

@@ -13,7 +13,7 @@ from router.cli.doctor.migration import checks
 from router.cli.hand_over import WAIT_SECONDS, perform, prepare
 from router.cli.here import Here, with_here
 from router.cli.options import Group, Moment, json_option
-from router.cli.output import Facts, flow_line, print_facts, print_json
+from router.cli.output import Facts, flow_line, number, print_facts, print_json
 from router.errors import RouterError
 from router.queries import migration
 from router.queries.migration import BACK, NEXT, Phase, Way
@@ -247,7 +247,7 @@ def _print(way: Way, *, as_json: bool) -> None:
         ("Contacts", f"{progress.moved:,} moved"),
         ("Stayed", f"{progress.session:,} times in a session, {progress.unknown:,} times as sessions were not known"),
         ("Messages", f"{progress.from_:,} to the old flow, {progress.to:,} to the new one"),
-        ("Waiting", f"{way.waiting:,} conversations for the old flow"),
+        ("Waiting", f"{number(way.waiting, 'conversation')} for the old flow"),
         *([("In sessions now", live)] if way.old.integration.type == "proxy" and way.new else []),
         ("Next", NEXT[way.phase]),
         ("Commands", _commands(way)),

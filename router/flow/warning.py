@@ -15,6 +15,7 @@ from router.flow.coverage import sibling_missing, uncovered, without_flow
 from router.flow.file import address_of
 from router.flow.flex_flow import FlexFlow
 from router.flow.slip import address_slip, language_slips
+from router.flow.succession import STANDBY
 from router.flow.unreachable import unreachable
 from router.language.detector import language_of
 from router.made_up import made_up_sid
@@ -130,13 +131,19 @@ def of_addresses(addresses: Iterable[tuple[str, str]], flows: Collection[FlexFlo
     ]
 
 
+def _made_reachable(flow: FlexFlow) -> str:
+    if flow.match == STANDBY:
+        return "let another flow's contacts move to it (`router migrate start`), or change its Match"
+    return "change its Match or Priority"
+
+
 def unreached(flows: Iterable[FlexFlow]) -> list[Warned]:
     """Return the warnings about enabled flows that can never be chosen among those of their address."""
     of_accounts: dict[str, dict[str, FlexFlow]] = {}
     for flow in flows:
         of_accounts.setdefault(flow.account_sid, {})[flow.sid] = flow
     return [
-        Warned(known[sid], why, "change its Match or Priority", among_others=True)
+        Warned(known[sid], why, _made_reachable(known[sid]), among_others=True)
         for known in of_accounts.values()
         for sid, why in unreachable(known.values())
     ]

@@ -65,8 +65,9 @@ def walk(redis_url: str, tmp_path: Path) -> Iterator[HandedOver]:
 
 def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
     """Without --yes nothing is written; then auto-creation and webhook change as shown; --undo reverses both."""
+    assert "everything is so already" in walk.hand_over("--undo")
     shown = walk.hand_over()
-    assert f"address configuration of {OURS}: enabled (none) → true" in shown
+    assert f"address configuration of {OURS}: enabled false → true" in shown
     assert f"studio_flow_sid (none) → {STUDIO_SID}" in shown
     assert f"number {OURS}: sms_url {HERE} → (none)" in shown
     assert "add --yes to do it" in shown

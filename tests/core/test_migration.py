@@ -11,6 +11,7 @@ from router.message.inbound import Message
 from router.routing.contact import NOBODY, Assignment
 from router.routing.resolve import Circumstance, Entry, Route, preview, resolve
 from router.settings import load
+from tests.core.crowd import crowd
 from tests.core.flows import AC, flow
 
 OURS = "+15551234567"
@@ -42,26 +43,17 @@ def route(percent: int, number: int = 0, *, to: FlexFlow = TO, body: str = "Hola
     return resolve(message(number, body), [Entry(OURS, "1", (old(percent), to)), Entry("*", "", ())])
 
 
-def shares(percent: int, contacts: int) -> set[int]:
-    """Return which of so many contacts are among the share."""
-    found = set()
-    for number in range(contacts):
-        choice = route(percent, number).choice
-        assert choice is not None
-        assert choice.migration is not None
-        if choice.migration.share:
-            found.add(number)
-    return found
-
-
-def test_the_share_is_of_the_contacts_and_only_grows() -> None:
-    """Ten per cent are about ten per cent, all of them are among fifty per cent, 0 is none and 100 all."""
-    few, half = shares(10, 2000), shares(50, 2000)
-    assert 140 < len(few) < 260
-    assert 900 < len(half) < 1100
-    assert few < half
-    assert shares(0, 50) == set()
-    assert shares(100, 50) == set(range(50))
+def test_as_many_contacts_move_as_the_shadow_says_and_the_share_only_grows() -> None:
+    """Of 4,000 contacts each share moves within 1 % of all, none is turned back by a larger one."""
+    found = crowd(4_000)
+    assert found.by_share == found.shadow
+    assert max(found.errors().values()) < 1.0
+    assert found.turned == 0
+    assert found.by_share[100] == 4_000
+    none = route(0).choice
+    assert none is not None
+    assert none.migration is not None
+    assert not none.migration.share
 
 
 def test_the_choice_says_how_the_flow_gives_way() -> None:

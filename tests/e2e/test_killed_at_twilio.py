@@ -203,7 +203,7 @@ class Traffic:
             self.sent[theirs].append(body)
 
     def _is_quiet(self) -> bool:
-        return not int(self.world.call("HGET", f"queued:{{{ACCOUNT[-1]}}}", ACCOUNT) or 0)
+        return not int(self.world.call("HGET", KEYS.queued, ACCOUNT) or 0)
 
     def moved(self) -> set[str]:
         """Return the contacts who have a message in a Conversation."""

@@ -110,6 +110,18 @@ def test_the_routers_own_messages_come_back_and_are_not_shown_again(world: World
     talk.visitor.sees("Hello")
 
 
+def test_an_agents_message_that_agents_would_not_see_is_refused(world: World, twilio: LocalTwilio) -> None:
+    """Posted to the router's REST it is 409 and says where to post it; a greeting before the first message is shown."""
+    talk = Talk(world, twilio, studio(world))
+    path, form = f"/v1/Conversations/{talk.chat}/Messages", {"Author": "agent", "Body": "Welcome"}
+    assert world.rest("POST", path, form).status == 201
+    talk.say("Hello")
+    refused = world.rest("POST", path, form | {"Body": "How can I help?"})
+    place = f"/Conversations/{talk.conversation['sid']}/Messages"
+    assert (refused.status, refused.json["code"], place in refused.json["message"]) == (409, 20409, True)
+    talk.visitor.sees("Welcome", "Hello")
+
+
 def test_a_chat_ends_on_both_sides(world: World, twilio: LocalTwilio) -> None:
     """Closed by an agent the visitor sees it ended; ended by the visitor the Conversation is closed."""
     talk = Talk(world, twilio, studio(world))

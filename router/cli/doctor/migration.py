@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from router.cli.doctor import resources
+from router.cli.output import number
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
 from router.queries.checks import Check
@@ -124,7 +125,8 @@ def _opt_outs(old: FlexFlow, opened: Store) -> Check:
 def _sessions(old: FlexFlow, opened: Store) -> Check:
     progress = opened.proxied.progress(old.account_sid, old.sid)
     if progress.live is not None:
-        return Check("sessions", "good", f"{progress.live:,} addresses are in a session of Proxy now: they stay")
+        found = number(progress.live, "address", "es") if progress.live else "no address"
+        return Check("sessions", "good", f"the sessions of Proxy are known: {found} in one now")
     advice = "they are listed from the first message after `router migrate start`, while a router runs"
     return Check("sessions", "look", "the sessions of Proxy are not known: no contact moves", advice)
 

@@ -21,7 +21,12 @@ _WRONG: Final = {
     "long": "The answer is too long for a chat: 32 KB at most.",
     "closed": "The chat has ended meanwhile, so the visitor would not see the answer.",
     "gone": "The chat has expired.",
+    "elsewhere": "This chat lives in a Conversation at Twilio: answer it there, for example in Flex. An answer from "
+    "here would not reach its agents or its Studio flow.",
 }
+
+
+_STATUS: Final = {"empty": 400, "long": 400}
 
 
 def register(console: Blueprint, desk: Desk) -> None:
@@ -51,7 +56,7 @@ def register(console: Blueprint, desk: Desk) -> None:
         chat, body = _find(desk, sid), request.form.get("body", "")
         said = answer(chat, body, "agent", store, now=now_ms())
         if said != "sent":
-            return _show(desk, chat, wrong=_WRONG[said], typed=body, status=409 if said in {"closed", "gone"} else 400)
+            return _show(desk, chat, wrong=_WRONG[said], typed=body, status=_STATUS.get(said, 409))
         store.changes.note(view().sid, view().who, "answered a chat", chat=sid)
         return see(f"chats/{sid}")
 

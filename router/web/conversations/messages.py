@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
+from router.chat.elsewhere import place_at_twilio
 from router.chat.limit import BODY_MOST
 from router.chat.resource import message, participants
 from router.chat.sending import Sending
@@ -78,6 +79,13 @@ def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessa
         if sent.refusal:
             raise _refused(sent.refusal)
         return sent.index, ChatMessage(sent.sid, author, body, sent.date, "visitor")
+    if place := place_at_twilio(chat, finder.store):
+        raise ApiError(
+            409,
+            20409,
+            f"{chat.sid} lives in a Conversation at Twilio, whose agents and Studio flow would not see this message. "
+            f"Post it to {place}/Messages: the router shows it to the visitor",
+        )
     whose = next((each.sid for each in participants(chat) if each.identity == author), "")
     side = "visitor" if author == chat.identity and chat.identity else "agent"
     written = ChatMessage(new_sid("IM"), author, body, now_ms(), side, attributes=attributes, participant_sid=whose)

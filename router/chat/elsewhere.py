@@ -1,0 +1,26 @@
+"""Whether a chat's agents work at Twilio: its Conversation is there, and what is written here does not reach them."""
+
+from typing import Final
+
+from router.message.channel import WEB
+from router.message.inbound import conversation_id
+from router.store import Store
+from router.store.chat_record import Chat
+
+_AT_TWILIO: Final = frozenset(("studio", "conversation"))
+_API: Final = "https://conversations.twilio.com/v1"
+
+
+def place_at_twilio(chat: Chat, store: Store) -> str:
+    """Return the URL of the chat's Conversation at Twilio; "" where it has none, or has one no more.
+
+    A chat has one from its first message on, if its flow is a Studio flow or a Conversation.
+    """
+    flow = store.flows.get(chat.account_sid, chat.flow_sid) if chat.flow_sid else None
+    if flow is None or flow.integration.type not in _AT_TWILIO:
+        return ""
+    lane = conversation_id(chat.account_sid, WEB, chat.address, f"web:{chat.identity}")
+    known = store.bindings.get(chat.account_sid, lane)
+    sid = known.get("conversation", "") if known.get("chat") == chat.sid else ""
+    service = f"/Services/{flow.chat_service_sid}" if flow.chat_service_sid else ""
+    return f"{_API}{service}/Conversations/{sid}" if sid else ""
