@@ -46,7 +46,9 @@ def load(folder: Path = FOLDER) -> Files:
     for path in sorted(folder.rglob("*")):
         if path.suffix in _TYPES:
             text = lean(path.read_text(encoding="utf-8"))
-            content = (text.replace(": ", ":") if path.suffix == ".css" else text).encode()
+            if path.suffix == ".css":
+                text = text.replace(": ", ":").replace(" {", "{")
+            content = text.encode()
             name = path.relative_to(folder).as_posix()
             found[name] = File(content, gzip.compress(content, mtime=0), _TYPES[path.suffix])
             whole.update(name.encode() + b"\0" + content)

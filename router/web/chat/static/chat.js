@@ -193,7 +193,7 @@ export class Chat {
     this.kept.set("waiting", [...(this.kept.get("waiting") ?? []), message]);
     this.waiting.push(message);
     this.told = 0;
-    this.flush();
+    this.resend();
   }
 
   sent(sid) {
@@ -239,7 +239,8 @@ export class Chat {
       if (!passing) this.forget();
       message.tries = (message.tries ?? 0) + 1;
       if (message.tries < TRIES) await pause(this, wait || 2 ** message.tries * 500);
-      else message.failed = "unsent";
+      // The later ones wait for this one: they would overtake it.
+      else for (const each of this.waiting) each.failed = "unsent";
     } else if (status === 409 || (status === 403 && this.session)) this.close();
     else if (status === 400 && !this.session) {
       message.failed = "unsent";
