@@ -1,5 +1,5 @@
-"""Web chat: addresses, visitors, their messages, and the streams that show them the answers.
+"""Web chat: addresses, visitors, their messages, the end of a chat, and the streams that show visitors what is new.
 
-What is kept of a chat is in `router.store.chats`. No Flask: `router.web.chat` has the pages and the visitor's API. A
-visitor's message is accepted by `delivery.intake` as any other.
+`router.store.chats` keeps the chats, and `router.web.chat` has the pages and the visitor's API: nothing here imports
+redis or Flask. A visitor's message is accepted by `delivery.intake`, as every message is.
 """

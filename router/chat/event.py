@@ -1,4 +1,4 @@
-"""A visitor's message as the integration gets it: Twilio's `onMessageAdded`, with what a webhook of SMS has beside.
+"""A visitor's message as the integration gets it: Twilio's `onMessageAdded`, with the fields of an SMS added.
 
 https://www.twilio.com/docs/conversations/conversations-webhooks#onmessageadded
 """
@@ -12,7 +12,7 @@ from router.store.chat_record import Chat, ChatMessage
 
 
 def message_sid(chat: Chat, client_message_id: str) -> str:
-    """Return the SID of a visitor's message: the same for the same id, so that the store knows a repeated one."""
+    """Return the SID of a visitor's message. The same id gives the same SID: so the store finds repeated messages."""
     named = f"{chat.account_sid}\n{chat.sid}\n{client_message_id}".encode("utf-8", "surrogatepass")
     return "IM" + blake2b(named, digest_size=16).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What visitors may do how often. The numbers bound what they can cost: docs/web-chat.md."""
+"""How often visitors may do something. These numbers limit what visitors can cost: docs/web-chat.md."""
 
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -7,34 +7,34 @@ from router.store.chats import Chats, digest
 
 _TEN_MINUTES: Final = 600
 _HOUR: Final = 3600
-# New chats of one network at one address; and of all networks, so that a botnet costs no more than this.
+# New chats at one address, from one network and from all networks: the second limits what a botnet can cost.
 SESSIONS: Final = (5, _TEN_MINUTES)
 SESSIONS_OF_ADDRESS: Final = (3000, _TEN_MINUTES)
-# Chats that are gone on with: a page does that once each time it is loaded.
+# Requests for a chat, new or existing: a page sends one each time it is loaded.
 RESUMED: Final = (120, _TEN_MINUTES)
 # Messages of one chat, and of one network.
 MESSAGES: Final = (30, 60)
 MESSAGES_OF_NETWORK: Final = (300, _HOUR)
-# What a page says beside messages: what was read, an end, a token that is renewed; of one chat.
+# Other writes of one chat: what was read, the end, a new token.
 SIGNALS: Final = (60, 60)
-# Typing is told this often; more is passed over.
+# Signs of typing of one chat; more are ignored.
 TYPING: Final = (1, 3)
-# What a page asks: streams, polls, history, transcripts; of one chat. A tab that polls asks 20 times a minute.
+# Reads of one chat: streams, polls, history, transcripts. A tab that polls asks 20 times a minute.
 READS: Final = (300, 60)
 
 # Bytes: Twilio's limit of a chat message, of the data of a form, and of a whole request.
 BODY_MOST: Final = 32 * 1024
 DATA_MOST: Final = 16 * 1024
 REQUEST_MOST: Final = 64 * 1024
-# The same of a message: in JSON each byte of a text may take six.
+# The same for a message: in JSON a byte of a text may take six bytes.
 MESSAGE_REQUEST_MOST: Final = 200 * 1024
 
 
 def network_of(address: str) -> str:
-    """Return the network that is counted as one visitor: an IPv4 address, or an IPv6 /64; "" for this machine.
+    """Return the network that counts as one visitor: an IPv4 address or an IPv6 /64; "" for this machine.
 
-    Connections from this machine are a proxy's or a tunnel's: the visitor's own address is not known, and all visitors
-    would be counted as one.
+    A connection from this machine comes from a proxy or a tunnel. The visitor's own address is not known then, so all
+    visitors would count as one.
     """
     try:
         parsed = ip_address(address.partition("%")[0])
@@ -47,7 +47,7 @@ def network_of(address: str) -> str:
 
 
 class Limits:
-    """Counts what visitors do; each call returns the seconds to wait, 0 where it may be done."""
+    """Counts what visitors do. Each call returns the seconds to wait, 0 if the visitor may go on."""
 
     def __init__(self, chats: Chats) -> None:
         self._chats = chats

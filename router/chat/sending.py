@@ -1,4 +1,4 @@
-"""A visitor's message: into the chat and into its conversation's lane, in one step, once."""
+"""Takes a visitor's message: one step of the store adds it to the chat and to its conversation's lane, once."""
 
 import secrets
 import time
@@ -13,13 +13,13 @@ from router.store import Store
 from router.store.chat_record import Chat, ChatMessage
 from router.store.chat_write import Appended
 
-# How often a message is written anew because another one came in between.
+# How often a message is tried again with a new index, because another message of the chat came first.
 _ROUNDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of a message: `refusal` is "", or why the chat does not take it: `gone`, `closed`, `revoked`."""
+    """The result for a message; `refusal` says why the chat does not take it: `gone`, `closed`, `revoked`, else ""."""
 
     sid: str
     index: int = -1
@@ -29,7 +29,7 @@ class Sent:
 
 
 class Sending:
-    """Takes visitors' messages; `safe` raises StoreUnavailable where the store would not keep one."""
+    """Takes visitors' messages; `safe` raises StoreUnavailable if the store cannot keep messages now."""
 
     def __init__(self, store: Store, intake: Intake, safe: Callable[[float], None]) -> None:
         self._store = store
@@ -37,13 +37,15 @@ class Sending:
         self._safe = safe
 
     def send(self, chat: Chat, body: str, client_message_id: str, *, language: str = "") -> Sent:
-        """Accept a message of a chat's visitor; raise StoreUnavailable where it is not safe: then it may be repeated.
+        """Accept a message of a chat's visitor.
+
+        Raises StoreUnavailable if it is not certain that the store has it; the call may be repeated.
 
         Args:
             chat: its record, as the visitor's token allows.
             body: the text.
-            client_message_id: the browser's name for it; the same one again is the same message. "" for none.
-            language: that the visitor chose, as the channel's word; "" for the chat's.
+            client_message_id: the browser's id of the message: a repeated id is the same message. "" if it has no id.
+            language: the one that the visitor chose; "" for that of the chat.
         """
         arrived = time.monotonic()
         self._safe(arrived)

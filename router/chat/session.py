@@ -1,4 +1,4 @@
-"""Begins a visitor's chat, or goes on with the one that the browser, or a signed identity, has."""
+"""Begins a visitor's chat, or resumes the chat of this browser or signed identity."""
 
 import hmac
 import json
@@ -60,7 +60,7 @@ def check_origin(address: WebAddress, origin: str, own: Callable[[], frozenset[s
 
 
 def check_identity(address: WebAddress, wish: Wish) -> str:
-    """Return the identity that the website has signed, "" for a visitor who is unknown; raise Refused."""
+    """Return the identity that the website has signed, "" for an unknown visitor; raise Refused."""
     secret = address.flow.web_chat.identity_secret
     if not wish.identity:
         if address.flow.web_chat.require_identity:
@@ -73,7 +73,7 @@ def check_identity(address: WebAddress, wish: Wish) -> str:
 
 
 def visitor_of(address: WebAddress, identity: str, client_id: str) -> str:
-    """Return the digest by which a visitor's chat is found again, "" where it cannot be."""
+    """Return the digest that finds a visitor's chat again, "" for a visitor without identity and client id."""
     if not (identity or client_id):
         return ""
     who = ("identity", identity) if identity else ("browser", client_id)
@@ -135,7 +135,7 @@ def chat_of(address: WebAddress, *, identity: str, now_ms: int, idle_ms: int, **
 
 
 def begin(chats: Chats, chat: Chat, visitor: str, *, resume: bool) -> Begun | None:
-    """Write a chat, unless the visitor has one that is open; None where that one has just gone."""
+    """Write a chat, or find the open one of the visitor; None if that one has expired at this moment."""
     what, sid = chats.begin(chat, visitor=visitor, resume=resume)
     if what == "begun":
         return Begun(replace(chat, sid=sid), resumed=False)

@@ -1,4 +1,4 @@
-"""The open streams of one process: who waits for what happens in which chat."""
+"""The open streams of one process, by chat."""
 
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from router import metrics
 STREAMS_MOST: Final = 250
 # Streams of one chat: a tab each. The oldest is ended for one more.
 OF_CHAT_MOST: Final = 4
-# Events that wait for a slow reader; older ones are dropped, for none of them is more than a hint.
+# Events that wait for a slow reader. Older ones are dropped: messages are not among them, but are read from the store.
 _WAITING_MOST: Final = 20
 _LOOK_SECONDS: Final = 0.25
 
@@ -43,7 +43,7 @@ class Streams:
         self._stopped = False
 
     def open(self, chat: str) -> Stream | None:
-        """Open a stream of a chat, named "<AccountSid>:<CH…>"; None where there is no room."""
+        """Open a stream of a chat, named "<AccountSid>:<CH…>"; return None if all streams are in use."""
         if self._stopped or self._open >= self._most:
             return None
         stream = Stream()

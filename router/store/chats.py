@@ -79,7 +79,7 @@ class Chats:
         return read_chat(account_sid, sid, self._client.call("HGETALL", AccountKeys(account_sid).own_chats + sid))
 
     def of_visitor(self, account_sid: str, visitor: str) -> Chat | None:
-        """Read the open chat that a visitor goes on with; none whose visitor was removed from it."""
+        """Read the open chat of a visitor; None if the visitor was removed from it."""
         sid = self._client.call("GET", AccountKeys(account_sid).chat_visitors + visitor)
         chat = self.get(account_sid, sid.decode()) if sid else None
         return chat if chat and chat.state != "closed" and chat.participant_sid else None
@@ -119,7 +119,7 @@ class Chats:
     def look(
         self, account_sid: str, sid: str, which: Literal["after", "before", "last"], index: int = 0, most: int = 20
     ) -> Look | None:
-        """Read a chat's state with its messages after or before an index, or the last ones; None for no such chat.
+        """Read a chat's state with its messages after or before an index, or the last ones; None if there is no chat.
 
         There may be fewer messages than `most`, for removed ones are passed over; going back, there is at least one,
         except at the beginning of the chat.
@@ -156,7 +156,7 @@ class Chats:
         )
 
     def edit(self, chat: Chat, index: int, sid: str, message: ChatMessage | None) -> bool:
-        """Put a message in the place of the one with this index and SID, None to remove that; return if it was there.
+        """Replace the message with this index and SID, or remove it (None); return whether it was there.
 
         The indexes of the others stay as they are.
         """
@@ -217,7 +217,7 @@ class Chats:
         return bool(self._client.script("chat_erase", keys, [chat.sid], writes=True))
 
     def tell(self, chat: Chat, event: Mapping[str, Any]) -> None:
-        """Tell the chat's open streams of something that is not kept."""
+        """Send an event to the chat's open streams; it is not kept."""
         self._client.call(
             "SPUBLISH", chat_channel(bucket(chat.account_sid)), f"{chat.account_sid}:{chat.sid} {json.dumps(event)}"
         )

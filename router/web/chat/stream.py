@@ -53,7 +53,10 @@ def events(visitor: Visitor, streams: Streams, store: Store) -> Response:
 
 
 def _open(streams: Streams, name: str) -> tuple[Stream, Callable[[], None]] | None:
-    """Open a stream that ends when the client hangs up, and return it with what closes it; None without room."""
+    """Open a stream that ends when the client hangs up, and return it with a function that closes it.
+
+    Returns None if all streams of the process are in use.
+    """
     stream = streams.open(name)
     if stream is None:
         return None

@@ -1,4 +1,4 @@
-"""Twilio's resources of web chats, for programs: WebChats, WebChannels, Conversations and what is in them.
+"""Twilio's REST resources of web chats: WebChats, WebChannels, Conversations, Messages, Participants, Webhooks.
 
-They show the chats that live in this router. A conversation at Twilio is asked for at Twilio.
+They show the chats that live in this router, and no conversation that lives at Twilio.
 """

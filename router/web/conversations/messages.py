@@ -96,7 +96,7 @@ def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessa
 
 
 def _changed(current: ChatMessage) -> ChatMessage:
-    """Change a message as the form says; what is not given stays as it is."""
+    """Change a message as the form says. Parameters that are not in the form keep their values."""
     form = read_form(request, _ONCE)
     attributes = _attributes(form)
     return replace(
