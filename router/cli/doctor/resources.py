@@ -3,9 +3,12 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
+from router.cli.output import number
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
 from router.queries.checks import Check
@@ -23,6 +26,9 @@ _READ: Final = 10_000
 _COMPARED: Final = 3
 _MESSAGES: Final = 2_000
 _MESSAGES_SECONDS: Final = 7 * 86_400
+# How far back reasons of failures are counted, and how many of them are shown.
+_TROUBLES_SECONDS: Final = 86_400
+_SHOWN: Final = 10
 # Characters of a message that is compared.
 _TELLING: Final = 12
 # Webhooks that a Conversation may have.
@@ -33,19 +39,34 @@ _CONVERSATION: Final = re.compile(r"\bCH[0-9a-fA-F]{32}\b")
 
 def flows(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
     """Look at what the enabled flows of an account name at Twilio, and at what became of their messages there."""
-    api, seen = Resources(given, account), 0
-    for number, flow in enumerate(opened.flows.walk(account.sid)):
-        if number >= _READ or seen >= _FLOWS:
+    api, seen, looked = Resources(given, account), 0, dict[str, FlexFlow]()
+    for place, flow in enumerate(opened.flows.walk(account.sid)):
+        if place >= _READ or seen >= _FLOWS:
             yield Check("resources", "skipped", f"further flows of {account.sid}: the first {seen} were looked into")
-            return
+            break
         kind = flow.integration.type
         if not flow.enabled or (kind not in {"task", "conversation"} and not flow.migrate_to):
             continue
-        seen += 1
+        seen, looked[flow.sid] = seen + 1, flow
         found = list(of_flow(flow, account, api, opened))
         yield from found
         if not found:
             yield Check("resources", "good", f"{named(flow)}: all that it names is there")
+    yield from _troubles(account, looked, opened)
+
+
+def _troubles(account: Account, looked: Mapping[str, FlexFlow], opened: Store) -> Iterator[Check]:
+    """Say why messages of these flows were not delivered, or wait for a retry: in Twilio's words, counted."""
+    since, found = int((time.time() - _TROUBLES_SECONDS) * 1000), Counter[tuple[str, str, str]]()
+    for delivery in islice(opened.deliveries.newest(account.sid, after=since), _MESSAGES if looked else 0):
+        if delivery.flow_sid in looked and delivery.error and delivery.state in {"undelivered", "queued", "sending"}:
+            state = "undelivered" if delivery.state == "undelivered" else "waiting"
+            found[delivery.flow_sid, state, delivery.error] += 1
+    for (sid, state, reason), count in found.most_common(_SHOWN):
+        advice = f"see `router deliveries list --flow {sid}`"
+        if state == "undelivered":
+            advice = f"repair the cause, and then `router deliveries replay --flow {sid} --status undelivered`"
+        yield Check("deliveries", "look", f"{named(looked[sid])}: {number(count, 'message')} {state}: {reason}", advice)
 
 
 def of_flow(flow: FlexFlow, account: Account, api: Resources, opened: Store) -> Iterator[Check]:
@@ -146,8 +167,8 @@ def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> I
 def _handed_over(flow: FlexFlow, opened: Store) -> Iterator[tuple[Delivery, str]]:
     """Return the newest messages of a flow that went to a Conversation, each with its SID."""
     since, found = int((time.time() - _MESSAGES_SECONDS) * 1000), 0
-    for number, delivery in enumerate(opened.deliveries.newest(flow.account_sid, after=since)):
-        if number >= _MESSAGES or found >= _COMPARED:
+    for place, delivery in enumerate(opened.deliveries.newest(flow.account_sid, after=since)):
+        if place >= _MESSAGES or found >= _COMPARED:
             return
         if delivery.flow_sid != flow.sid or delivery.state != "delivered" or not (delivery.raw and delivery.history):
             continue
