@@ -10,6 +10,7 @@ import gevent
 
 from router.errors import StoreRefused, StoreUnavailable
 from router.store.client import Client
+from router.store.keys import AccountKeys
 
 OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
 _SECTIONS: Final = ("server", "persistence", "memory", "replication")
@@ -86,6 +87,26 @@ class Promise:
                     self._refused[name] = (connection, refusal(self._of(node)))
         return "; ".join(why for _, why in self._refused.values() if why)
 
+    def nodes(self) -> dict[str, bool]:
+        """Return which nodes of a Cluster answer, by name; {"": True} for a single server, which raises if it does not.
+
+        Raises `StoreUnavailable` where none answers.
+        """
+        nodes = self._client.nodes()
+        if set(nodes) == {""}:
+            nodes[""].call("PING")
+            return {"": True}
+        asked = {name: gevent.spawn(_pings, node) for name, node in nodes.items()}
+        gevent.joinall(list(asked.values()))
+        up = {name: bool(each.value) for name, each in asked.items()}
+        if not any(up.values()):
+            raise StoreUnavailable(f"none of the {len(up)} known nodes of the Cluster answers")
+        return up
+
+    def place(self, account_sid: str) -> str:
+        """Return the name of the node that has an account; "" for a single server."""
+        return self._client.place(AccountKeys(account_sid).leases)
+
     def _answer(self, node: Client) -> list[Finding] | StoreUnavailable:
         try:
             return self._of(node)
@@ -128,6 +149,13 @@ class Promise:
         value = f"{connected} connected, {self._replicas} must confirm a message"
         advice = "connect a replica, or set ROUTER_REDIS_REPLICAS to what there is"
         return Finding("replicas", value, connected >= self._replicas, advice, fatal=True)
+
+
+def _pings(node: Client) -> bool:
+    try:
+        return bool(node.call("PING"))
+    except StoreUnavailable:
+        return False
 
 
 def over_nodes(found: Mapping[str, list[Finding]]) -> list[Finding]:

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
+from router.store.keys import bucket
 
 # Targets that have a figure of their own, those first whose messages are oldest: each one is a series in Prometheus.
 TARGETS_MOST: Final = 100
@@ -35,6 +36,11 @@ class Figure:
 
 UP: Final = Figure(
     "router_store_up", "Whether the store answered this scrape. If it did not, it is the only one of these."
+)
+NODE_UP: Final = Figure(
+    "router_store_node_up",
+    "Whether a node of the Cluster answered. The figures of accounts on one that did not are left out.",
+    ("node",),
 )
 AHEAD: Final = Figure(
     "router_store_clock_ahead_seconds",
@@ -63,7 +69,7 @@ HELD: Final = Figure("router_held", "Messages that are held until they are relea
 UNDELIVERED: Final = Figure("router_undelivered", "Undelivered messages on record.", ("account_sid",))
 UNROUTED: Final = Figure("router_unrouted", "Unrouted messages on record.", ("account_sid",))
 FIGURES: Final = (
-    UP, AHEAD, LANES, DUE, OLDEST_DUE, OLDEST, OLDEST_OF_ACCOUNT, OLDEST_OF_TARGET,
+    UP, NODE_UP, AHEAD, LANES, DUE, OLDEST_DUE, OLDEST, OLDEST_OF_ACCOUNT, OLDEST_OF_TARGET,
     KEPT, QUEUED, HELD, UNDELIVERED, UNROUTED,
 )  # fmt: skip
 
@@ -86,8 +92,9 @@ class StoreFigures(Collector):
             yield figure.family(found[figure])
 
     def _read(self) -> Mapping[Figure, _Samples]:
-        log, sids = self._store.deliveries, [account.sid for account in self._settings.accounts]
-        waiting = self._store.lanes.waiting(self._store.buckets)
+        log, nodes = self._store.deliveries, self._store.promise.nodes()
+        sids = [each.sid for each in self._settings.accounts if nodes.get(self._store.promise.place(each.sid))]
+        waiting = self._store.lanes.waiting({bucket(sid) for sid in sids})
         backlogs = [log.backlog(tag) for tag in waiting]
         counts = {sid: log.counts(sid) for sid in sids}
         ages = [log.ages(tag) for tag in waiting]
@@ -98,6 +105,7 @@ class StoreFigures(Collector):
         longest = sorted(oldest.items(), key=lambda pair: -pair[1])[:TARGETS_MOST]
         return {
             UP: {(): 1},
+            NODE_UP: {(name,): up for name, up in nodes.items() if name},
             AHEAD: {(): max((each.ahead for each in ages), key=abs, default=0)},
             LANES: {(): sum(each.lanes for each in backlogs)},
             DUE: {(): sum(each.due for each in backlogs)},

@@ -141,6 +141,7 @@ def test_resources_and_figures_are_those_of_all_nodes(town: Town) -> None:
         assert rest("GET", f"/v1/Deliveries/{reply.sid}").json["status"] == "delivered"
         assert rest("DELETE", f"/v1/FlexFlows/{made.json['sid']}").status == 204
         assert town.world.metric("router_messages_kept", account_sid=account) == 1
+        assert town.world.metric("router_store_node_up", node=town.cluster.owner(account).name) == 1
     said = town.ready()
     assert said["nodes"] == {"value": "3 of 3 answer, 16,384 of 16,384 slots have a node", "good": True}
     assert said["replicas"] == {"value": "1 connected, 1 must confirm a message", "good": True}
@@ -195,6 +196,7 @@ def test_a_node_dies_and_others_do_not_notice(town: Town) -> None:
         wait_until(lambda: any(reply.status == 503 for reply in mine.replies), what="a message is refused")
         _more(others)
         said = town.ready()
+        assert town.world.metric("router_messages_kept", account_sid=ACCOUNTS[1]) > 0
         assert not (said["nodes"]["good"] and said["replicas"]["good"])
         wait_until(lambda: nodes[3].info("replication")["role"] == "master", what="the replica takes over")
         nodes[0].server.start()
