@@ -4,12 +4,14 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from router.errors import StoreUnavailable
 from router.store.client import Client
 from router.store.keys import AccountKeys
+from tests import store_user
 from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
@@ -56,12 +58,19 @@ class Node:
 
 
 class Cluster:
-    """Six nodes: `nodes[n]` begins as a primary for n below three, `nodes[n + 3]` as its replica."""
+    """Six nodes: `nodes[n]` begins as a primary for n below three, `nodes[n + 3]` as its replica.
 
-    def __init__(self, *, replicas: bool = True, **options: str) -> None:
+    With `user`, its URL is that of the user of docs/operations.md.
+    """
+
+    def __init__(self, *, replicas: bool = True, user: bool = False, **options: str) -> None:
         self.nodes = [Node(**options) for _ in range(PRIMARIES * (1 + replicas))]
         self.url = "redis+cluster://" + ",".join(node.name for node in self.nodes)
         first = self.nodes[0]
+        if user:
+            self.url = self.url.replace("//", f"//{store_user.NAME}:{quote(store_user.PASSWORD, safe='')}@")
+            for node in self.nodes:
+                self.admit(node)
         for number, node in enumerate(self.nodes[:PRIMARIES]):
             begin, end = (place * REDIS_CLUSTER_HASH_SLOTS // PRIMARIES for place in (number, number + 1))
             node.call("CLUSTER", "ADDSLOTSRANGE", begin, end - 1)
@@ -74,6 +83,10 @@ class Cluster:
             wait_until(partial(_replicates, replica, primary), what="it is a replica")
         self._wait(lambda node: node.info("cluster")["cluster_state"] == "ok", "all know of all slots")
         self.wait_for_replicas()
+
+    def admit(self, node: Node) -> None:
+        """Let a node know the user; it forgets users when it starts."""
+        node.call("ACL", "SETUSER", store_user.NAME, "reset", "on", *store_user.rules())
 
     def wait_for_replicas(self) -> None:
         """Wait until every replica has all that its primary has."""
