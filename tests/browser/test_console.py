@@ -219,8 +219,8 @@ def test_a_target_was_down(world: World, target: Target, new_page: Pages) -> Non
     page.get_by_role("button", name="Replay all 60").click()
     expect(page.get_by_role("heading", name="Replay 60 messages?")).to_be_visible()
     expect(page.get_by_text("in 7 conversations")).to_be_visible()
-    page.get_by_label("Messages a second").fill("60")
-    page.get_by_role("button", name="Begin").click()
+    page.get_by_label("Messages per second").fill("60")
+    page.get_by_role("button", name="Start").click()
     expect(page.get_by_text("60 of 60")).to_be_visible(timeout=15_000)  # the page looks by itself
     expect(page.locator("h1")).to_contain_text("Replay of 60 messages")
     for sid in sids:
@@ -293,7 +293,7 @@ def test_the_console_behind_a_proxy_and_on_the_own_network(
     evil.get_by_role("button").click()
     expect(evil.get_by_role("heading", name="Not from this page")).to_be_visible()
     evil.goto(f"{here.replace('router', 'other')}/console/")
-    expect(evil.get_by_role("heading", name="Not under this name")).to_be_visible()
+    expect(evil.get_by_role("heading", name="Unknown host name")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     assert page.context.cookies() == []

@@ -42,7 +42,7 @@ def test_a_chat_is_read_answered_and_ended(world: World, admin: Person) -> None:
     assert "Hello Ana" in text_of(admin.follow(reply))
     assert said(world, sid)[-1] == ("agent", "Hello Ana\nhow are you?")
     assert "waits for an answer" not in text_of(admin.get(f"{HERE}/chats"))
-    assert "The chat has ended, by the agent" in text_of(admin.follow(admin.post(f"{HERE}/chats/{sid}/end")))
+    assert "The chat has ended: the agent ended it" in text_of(admin.follow(admin.post(f"{HERE}/chats/{sid}/end")))
     assert world.rest("GET", f"/v1/Conversations/{sid}").json["state"] == "closed"
     late = admin.post(f"{HERE}/chats/{sid}/answer", {"body": "still there?"})
     assert late.status == 409
@@ -85,7 +85,7 @@ def test_a_contact_is_found_changed_and_erased(world: World, admin: Person) -> N
     """Language, alias and conversation are set and shown; erasing wants the address typed, and leaves no trace."""
     flow = world.flow("http://127.0.0.1:9/", language=("es",), paused=True)
     who, also = "+14155559911", "+14155559922"
-    assert "Nothing is known of this address" in shown(admin, who)
+    assert "Nothing is stored about this address" in shown(admin, who)
     given = {"identity": who, "Language": "es-mx", "Alias": also}
     assert "The contact is changed" in text_of(admin.follow(admin.post(f"{HERE}/contacts", given)))
     assert "es-MX, set by an operator" in shown(admin, also)
@@ -99,7 +99,7 @@ def test_a_contact_is_found_changed_and_erased(world: World, admin: Person) -> N
     assert "es-MX" in shown(admin, who)
     erased = admin.post(f"{HERE}/contacts/erase", {"identity": who, "typed": who})
     assert "The contact is erased" in text_of(admin.follow(erased))
-    assert "Nothing is known of this address" in shown(admin, also)
+    assert "Nothing is stored about this address" in shown(admin, also)
     changes = admin.get(f"{HERE}/changes").body
     assert b"erased a contact" in changes
     assert who[1:].encode() not in changes

@@ -33,7 +33,7 @@ def test_the_list_is_filtered_by_its_address(world: World, admin: Person) -> Non
     ):
         shown = text_of(admin.get(f"{HERE}/messages?{urlencode(query)}"))
         assert {name for name, text in said.items() if text in shown} == wanted, query
-    assert "3 looked at" in text_of(admin.get(f"{HERE}/messages"))
+    assert "3 searched" in text_of(admin.get(f"{HERE}/messages"))
     for wrong in ({"status": "lost"}, {"channel": "fax"}, {"after": "yesterday"}, {"page": "9999-x"}):
         page = admin.get(f"{HERE}/messages?{urlencode(wrong)}")
         assert page.status == 200
@@ -141,7 +141,7 @@ def test_refused_requests_are_explained(world: World, admin: Person) -> None:
     """What the doctor says of a signature that does not match is on the page."""
     fields = world.fields("+15550001234")
     assert world.send("POST", "/webhooks/sms", urlencode(fields).encode(), {"X-Twilio-Signature": "bm8="}).status == 403
-    assert "no key of ours" in text_of(admin.get(f"{HERE}/signatures"))
+    assert "none of your keys" in text_of(admin.get(f"{HERE}/signatures"))
 
 
 def test_a_live_list_costs_nothing_while_nothing_happens(world: World, admin: Person) -> None:

@@ -87,7 +87,7 @@ def test_what_needs_attention_comes_first(desk: Desk) -> None:
     assert "Needs attention" in page
     for part in ("1 held, the first of them now", "(look) 1 undelivered", "(look) 1 unrouted"):
         assert part in page, part
-    assert "3 on record 1 not done yet 1 undelivered 1 unrouted 1 flow" in page
+    assert "3 stored 1 waiting 1 undelivered 1 unrouted 1 flow" in page
     assert "Accepted: 3" in page
     assert f"/console/{ONE}/messages?status=held" in desk.source()
     assert f"/console/{ONE}/dead-letters" in desk.source()

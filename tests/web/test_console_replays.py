@@ -76,7 +76,7 @@ def test_a_replay_outlives_its_process_and_repeats_nothing(world: World, target:
     with world.flows() as flows:
         flows.put(replace(flow, priority=1), replaces=flows.get(ACCOUNT, flow.sid))
     begun = admin.post(f"{HERE}/dead-letters/replay", form | {"do": "start", "rate": "20"})
-    assert "The replay has begun" in text_of(admin.follow(begun))
+    assert "The replay has started" in text_of(admin.follow(begun))
     again = admin.post(f"{HERE}/dead-letters/replay", form | {"do": "start"})
     assert again.status == 409
     wait_until(lambda: int(results(world).get("queued", 0)) >= 5, what="some were sent again", within=20)
@@ -124,7 +124,7 @@ def test_selected_ones_are_replayed_and_a_replay_can_be_stopped(world: World, ta
     form = form_of(admin.get(f"{HERE}/dead-letters?flow={flow.sid}")) | {"which": "selected", "sid": sids[2]}
     form["from"] = "+14155551234"
     dry = admin.post(f"{HERE}/dead-letters/replay", form)
-    assert "1 messages that you selected" in text_of(dry)
+    assert "1 message that you selected" in text_of(dry)
     admin.post(f"{HERE}/dead-letters/replay", form_of(dry) | {"do": "start"})
     assert finish(world)["total"] == "1"
     assert world.ends(sids[2])["status"] == "delivered"

@@ -1,4 +1,4 @@
-"""Changes of addresses: the form with its preview, the switches, and the end of a flow."""
+"""Changes of addresses: the form with its preview, the switches, and deletion."""
 
 import time
 from collections.abc import Mapping

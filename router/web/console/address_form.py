@@ -1,4 +1,4 @@
-"""The form of a flow: its sections and fields come from the table of parameters, and so do their errors."""
+"""The form of a flow: sections and fields are made from the table of parameters; errors stand beside their fields."""
 
 import hashlib
 import re
@@ -18,8 +18,8 @@ from router.web.errors import flow_code
 
 # What stands together on the page; every other parameter comes under the last heading.
 _SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("What and where", ("FriendlyName", "ChannelType", "ContactIdentity", "ChatServiceSid")),
-    ("What takes the messages", ("IntegrationType", "Integration.")),
+    ("Name and address", ("FriendlyName", "ChannelType", "ContactIdentity", "ChatServiceSid")),
+    ("Integration", ("IntegrationType", "Integration.")),
     ("Which messages", ("Language", "LanguageChange", "LanguageCommands", "Match", "Priority")),
     ("Conversations", ("JanitorEnabled", "LongLived")),
     ("The web chat", ("WebChat.", "TestPage")),

@@ -1,4 +1,4 @@
-"""Addresses, which are Flex Flows: the list, and one of them."""
+"""Addresses (Flex Flows): the list, and the page of one address."""
 
 from itertools import islice
 from typing import Final

@@ -1,4 +1,4 @@
-"""Web chats: those that are open, what is said in one, an answer, and its end."""
+"""Web chats: the list, one chat with its messages, answering and ending it."""
 
 from itertools import islice
 from typing import Any, Final

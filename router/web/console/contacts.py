@@ -1,4 +1,4 @@
-"""Contacts: what is known of one, its language and conversations; changes, and erasure."""
+"""Contacts: what is stored about one; changes, and erasure."""
 
 import time
 from typing import Final
@@ -40,7 +40,7 @@ def register(console: Blueprint, desk: Desk) -> None:
     def erase_one() -> Response:
         identity = request.form.get("identity", "").strip()[:_MOST]
         if request.form.get("typed", "").strip() != identity:
-            said = {"typed": "Type the address as it is above, to erase its contact"}
+            said = {"typed": "Type the address exactly as it is above to erase the contact"}
             return _show(desk, identity, wrong=said, typed={}, status=400)
         try:
             erasure = erase(identity_of(identity), view().sid, store)

@@ -1,4 +1,4 @@
-"""Messages that were not delivered: grouped by reason and flow, and sent again, many at a time."""
+"""Dead letters: undelivered and unrouted messages by reason and flow, and their replay."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -84,7 +84,9 @@ def register(console: Blueprint, desk: Desk) -> None:
             now=now_ms(),
         )
         if not id_:
-            raise Refused(409, "Another replay runs", "Wait until it is done, or stop it first. Nothing was begun.")
+            raise Refused(
+                409, "Another replay is running", "Wait until it has finished, or stop it first. Nothing was started."
+            )
         route = "current" if current else "original"
         store.changes.note(view().sid, view().who, "replay of many", messages=len(chosen), route=route, filter=wanted)
         return see("dead-letters/job", said="started")
@@ -126,21 +128,23 @@ def _chosen(desk: Desk, filters: dict[str, str], until: int, sids: list[str]) ->
     wrong: list[str] = []
     found = list(islice(_found(desk, filters, until, wrong), MOST + 1))
     if wrong:
-        raise Refused(400, "The filter is none", " ".join(wrong) + " Nothing was done.")
+        raise Refused(400, "The filter is wrong", " ".join(wrong) + " Nothing was changed.")
     return found[:MOST], len(found) > MOST
 
 
 def _sids() -> list[str]:
     given = [sid for sid in request.form.getlist("sid") if is_sid(sid, "SM", "MM", "IM")]
     if request.form.get("which") == "selected" and not given:
-        raise Refused(400, "Nothing selected", "Select messages first, or take all that match. Nothing was done.")
+        raise Refused(400, "Nothing selected", "Select messages first, or replay all that match. Nothing was changed.")
     return list(dict.fromkeys(given))[:_SELECTED] if request.form.get("which") == "selected" else []
 
 
 def _until() -> int:
     text = request.form.get("until", "")
     if not (text.isascii() and text.isdecimal() and len(text) < 16):  # noqa: PLR2004 - digits of any time there is
-        raise Refused(400, "No time", "The form does not say until when messages are meant. Nothing was done.")
+        raise Refused(
+            400, "The form is incomplete", "It does not say up to which time messages are meant. Nothing was changed."
+        )
     return min(int(text), now_ms())
 
 

@@ -1,4 +1,4 @@
-"""What the pages are made with, and who looks at them."""
+"""What every page needs: the process's settings and store (`Desk`), and the signed-in person (`View`)."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where a message would go that has not come, and why another flow does not take it."""
+"""Explain: where a message would go, and why another flow does not take it."""
 
 from itertools import islice
 from typing import Any, Final

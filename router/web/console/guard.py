@@ -1,4 +1,4 @@
-"""Who may see what: the host, the origin, the session and the role are checked here, before any page."""
+"""Checks host, origin, session and role of every request, before any page is made."""
 
 import time
 from typing import Any, Final
@@ -70,7 +70,7 @@ def _check(desk: Desk) -> Response | None:
     base = page_base(environ, settings)
     g.base, g.local = base, base.startswith(_LOCAL)
     if not base:
-        raise Refused(403, "Not under this name", doubt(environ, settings))
+        raise Refused(403, "Unknown host name", doubt(environ, settings))
     if reason := same_origin.refusal(environ, settings, page=True, base=base):
         raise Refused(403, "Not from this page", f"{reason}. Nothing was done.")
     if request.endpoint in _OPEN:
@@ -88,7 +88,9 @@ def _check(desk: Desk) -> Response | None:
     if g.account_sid and g.console.account is None:
         raise Refused(404, "Not found", "There is no such page.")
     if request.method == "POST" and session.role != "admin" and request.endpoint not in _FOR_VIEWERS:
-        raise Refused(403, "Viewers change nothing", "Sign in with the admin's password to do this. Nothing was done.")
+        raise Refused(
+            403, "Viewers cannot change anything", "Sign in with the admin password to do this. Nothing was changed."
+        )
     return None
 
 

@@ -1,4 +1,4 @@
-"""The list of messages with its filters, and one message with every step of its way."""
+"""Messages: the list with its filters, and the page of one message with its timeline and actions."""
 
 import datetime as dt
 import hashlib
@@ -169,7 +169,7 @@ def read_time(filters: Mapping[str, str], name: str, wrong: list[str]) -> int:
 def _place(text: str, wrong: list[str]) -> Place | None:
     time, _, sid = text.partition("-")
     if text and not (time.isascii() and time.isdecimal() and len(time) < 16 and is_sid(sid, "SM", "MM", "IM")):  # noqa: PLR2004 - digits of any time there is
-        wrong.append("There is no such page; this is the first one.")
+        wrong.append("This page does not exist; the first page is shown.")
         return None
     return (int(time), sid) if text else None
 

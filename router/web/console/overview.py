@@ -1,4 +1,4 @@
-"""The first page: what needs a person, and how much there is. The checks are those of `router doctor`."""
+"""The overview: what needs attention, by the checks of `router doctor`, and figures of the last hour."""
 
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -74,7 +74,9 @@ def _refused(desk: Desk, account_sid: str) -> Iterator[Check]:
     refused = sum(dict(each.fields()).get("AccountSid") not in others for each in newest)
     if refused:
         found = f"{refused} request{'s were' if refused > 1 else ' was'} refused in the last hour"
-        yield Check("signatures", "look", found, "those of strangers look like Twilio's: see what was wrong with them")
+        yield Check(
+            "signatures", "look", found, "requests that are not from Twilio look the same: see what was wrong with them"
+        )
 
 
 def _checks(settings: Settings, store: Store) -> Iterator[Check]:

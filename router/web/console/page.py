@@ -1,4 +1,4 @@
-"""Renders the templates, which escape everything: what customers write is never markup."""
+"""Renders the templates. All values are escaped, so what customers write is never markup."""
 
 import datetime as dt
 import re
@@ -31,10 +31,10 @@ _SAID: Final[Mapping[str, str]] = {
     "replayed": "The message is queued again.",
     "created": "The flow is created.",
     "saved": "The flow is saved. The next message is routed by it.",
-    "same": "Nothing was changed: the flow was like this already.",
+    "same": "Nothing was changed: the flow already had these values.",
     "deleted": "The flow is deleted.",
     "stopping": "The replay stops after the message that it is sending.",
-    "started": "The replay has begun.",
+    "started": "The replay has started.",
     "contact": "The contact is changed.",
     "step": "The step is taken. The next message is routed by it.",
     "erased": "The contact is erased.",

@@ -1,5 +1,6 @@
-"""Pages that only show: refused requests, health, changes and settings."""
+"""Pages that change nothing: refused requests, health, changes and settings."""
 
+import re
 from itertools import islice
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from router.web.console.page import page
 _REFUSED: Final = 12 * 3_600_000
 _REPORTS: Final = 10
 _CHANGES: Final = 50
+# The id of an entry of the change log, which is a stream in the store.
+_ENTRY: Final = re.compile("[0-9]{1,19}-[0-9]{1,19}")
 
 
 def register(console: Blueprint, desk: Desk) -> None:
@@ -41,7 +44,7 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.get("/<account_sid>/changes")
     def changes() -> Response:
         before = request.args.get("before", "")
-        before = before if before.replace("-", "", 1).isdecimal() and before.isascii() and len(before) < 40 else ""  # noqa: PLR2004 - an id of a stream
+        before = before if _ENTRY.fullmatch(before) else ""
         found = list(islice(store.changes.newest(view().sid, before=before, others=True), _CHANGES + 1))
         shown = found[:_CHANGES]
         return page(
@@ -62,13 +65,13 @@ def _rows(settings: Settings, account_sid: str) -> list[tuple[str, str, str]]:
     account = settings.by_sid[account_sid]
     rows = [
         ("account.sid", account.sid, "This account"),
-        ("account.auth_tokens", f"{len(account.auth_tokens)} set", "The first one signs what is sent"),
+        ("account.auth_tokens", f"{len(account.auth_tokens)} set", "The first one signs requests to targets"),
         ("account.shared_keys", f"{len(account.shared_keys)} set", ""),
         ("account.api_keys", f"{len(account.api_keys)} set", "For programs that use the REST resources"),
         (
             "account.proxy_service_sid",
             account.proxy_service_sid or "not set",
-            "Of flows that name none",
+            "For flows that name no Proxy service",
         ),
     ]
     for row in table():

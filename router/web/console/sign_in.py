@@ -1,4 +1,4 @@
-"""Signing in and out: one of two passwords begins a session, which the store keeps."""
+"""Signing in with one of two passwords, and signing out. The store has the sessions."""
 
 import hmac
 import time
@@ -47,7 +47,9 @@ def register(console: Blueprint, desk: Desk) -> None:
     def sign_out() -> Response:
         everywhere = request.form.get("everywhere") == "1"
         if everywhere and not view().is_admin:
-            raise Refused(403, "Viewers change nothing", "Only the admin can sign everyone out. Nothing was done.")
+            raise Refused(
+                403, "Viewers cannot change anything", "Only the admin can sign everyone out. Nothing was done."
+            )
         if everywhere:
             desk.store.sessions.end_all(now=time.time())
             for account in desk.settings.accounts:

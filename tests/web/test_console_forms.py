@@ -1,0 +1,149 @@
+"""Every page and every form of the console, found in the application itself, with what no browser would send."""
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from router.flow.flex_flow import FIELDS
+from router.message.inbound import FORM, Raw
+from router.store.lanes import new_token
+from tests.e2e.service import parameters
+from tests.valkey import ValkeyServer
+from tests.web.console import PASSWORD
+from tests.web.rest import BASE, ONE, TWO, Rest, rest_over
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+SCRIPT = "<script>alert(1)</script>"
+VALUES = (
+    "",
+    " ",
+    SCRIPT,
+    "x" * 5000,
+    "\u202e\u0000\ud7ff",
+    "-1",
+    "9" * 40,
+    "true",
+    "{{ 7*7 }}",
+    "FO" + "f" * 32,
+    "..//",
+)
+NAMES = (
+    *("q", "page", "before", "after", "status", "from", "to", "flow", "channel", "language", "target", "error", "like"),
+    *(
+        "identity",
+        "Language",
+        "Preference",
+        "Alias",
+        "Address",
+        "FlexFlowSid",
+        "Status",
+        "typed",
+        "body",
+        "params",
+        "at",
+    ),
+    *("do", "route", "until", "which", "rate", "sid", "back", "reveal", "version", "switch", "percent", "said", "told"),
+    *("at", "why", "message", "lang", "ended", "next", *(each.wire for each in FIELDS)),
+)
+# These begin and end sessions, and are tried in test_console_people.py.
+SESSIONS = ("console.sign_in", "console.sign_in_with", "console.sign_out", "console.file", "console.first")
+
+# Forms that do something without any field.
+BUTTONS = ("/delete", "/end", "/stop", "/reveal", "/replay")
+
+
+class Desk:
+    """A signed-in browser, and a flow, a message and a chat of each of two accounts."""
+
+    def __init__(self, rest: Rest) -> None:
+        self.rest = rest
+        self.browser = rest.app.test_client()
+        signed = self.browser.post("/console/sign-in", base_url=BASE, data={"password": PASSWORD}, headers=SAME)
+        assert signed.status_code == 303
+        self.sids = {account: self._fill(number, account) for number, account in enumerate((ONE, TWO), 1)}
+
+    def _fill(self, number: int, account: str) -> dict[str, str]:
+        hook = {"IntegrationType": "external", "Integration__Url": "https://example.com/in"}
+        flow = self.rest.create(number, user=account, **hook)["sid"]
+        web = self.rest.create(number + 10, user=account, ChannelType="web", ContactIdentity="web:shop", **hook)["sid"]
+        asked = {"AddressSid": f"IG{web[2:]}", "Identity": "ana"}
+        chat = self.rest.call("POST", "/v2/WebChats", asked, user=account).json["conversation_sid"]
+        fields = parameters(number, "+15557654321", AccountSid=account)
+        self.rest.store.lanes.accept(
+            token=new_token(), account_sid=account, message_sid=fields["MessageSid"], lane=f"{number:024x}",
+            disposition="queue", lease=False, versions=(),
+            facts={"raw": Raw("POST", FORM, urlencode(fields).encode()).pack(), "flow": flow},
+        )  # fmt: skip
+        return {"addresses": flow, "migration": flow, "messages": fields["MessageSid"], "chats": chat}
+
+    def rules(self, method: str) -> list[str]:
+        """Return the paths of all pages, or of all forms, as Flask writes them."""
+        found = [
+            each.rule
+            for each in self.rest.app.url_map.iter_rules()
+            if each.endpoint.startswith("console.") and each.endpoint not in SESSIONS and method in (each.methods or ())
+        ]
+        assert len(found) > 10
+        return [each for each in found if "<path:" not in each]
+
+    def path(self, rule: str, of: str = ONE) -> str:
+        """Fill in a path: with the SIDs of an account, below the pages of the first one."""
+        kind = next((each for each in self.sids[of] if f"/{each}/<sid>" in rule), "")
+        return rule.replace("<account_sid>", ONE).replace("<sid>", self.sids[of].get(kind, "none"))
+
+    def state(self) -> dict[bytes, bytes]:
+        """Return all that the store holds, but for sessions."""
+        return {key: value for key, value in self.rest.written().items() if not key.startswith((b"session", b"clock"))}
+
+
+@pytest.fixture
+def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
+    """A console with two accounts."""
+    with rest_over(valkey, tmp_path, ROUTER_ADMIN_PASSWORD=PASSWORD) as rest:
+        yield Desk(rest)
+
+
+def test_no_page_fails_whatever_its_query_is(desk: Desk) -> None:
+    """Each value in each parameter: the page says what is wrong, changes nothing, and shows no markup of a query."""
+    before = desk.state()
+    for rule, value in product(desk.rules("GET"), VALUES):
+        reply = desk.browser.get(desk.path(rule), base_url=BASE, query_string=dict.fromkeys(NAMES, value))
+        assert reply.status_code in {200, 303, 400, 404}, (rule, value, reply.text)
+        assert SCRIPT not in reply.text, rule
+    assert desk.state() == before
+
+
+def test_no_form_fails_whatever_is_in_it(desk: Desk) -> None:
+    """Each value in each field of every form: an answer for a person, and no markup of what was typed."""
+    rules = sorted(desk.rules("POST"), key=lambda rule: rule.endswith("/delete"))
+    for rule, value in product(rules, VALUES):
+        data = urlencode(dict.fromkeys(NAMES, value))
+        reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, content_type=FORM, headers=SAME)
+        assert reply.status_code in {200, 303, 400, 404, 409}, (rule, value, reply.text)
+        assert SCRIPT not in reply.text, rule
+
+
+def test_an_empty_form_and_an_endless_one_change_nothing(desk: Desk) -> None:
+    """Without a field, and with more than a form may have; forms that are one button only are left out."""
+    before = desk.state()
+    for rule in desk.rules("POST"):
+        if rule.endswith(BUTTONS):
+            continue
+        for data in ({}, {"body": "x" * 3_000_000}):
+            reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, headers=SAME)
+            assert reply.status_code in {200, 400, 404, 409, 413}, (rule, reply.status_code)
+    assert desk.state() == before
+
+
+def test_what_another_account_has_is_not_there(desk: Desk) -> None:
+    """Under the first account's pages, no page and no form knows a SID of the second one; nothing is changed."""
+    before = desk.state()
+    for method in ("GET", "POST"):
+        for rule in (each for each in desk.rules(method) if "<sid>" in each):
+            path, data = desk.path(rule, TWO), {"do": "hold", "switch": "pause"}
+            reply = desk.browser.open(path, method=method, base_url=BASE, data=data, headers=SAME)
+            assert reply.status_code == 404, rule
+    assert desk.state() == before
