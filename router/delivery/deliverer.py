@@ -14,6 +14,7 @@ import gevent
 from gevent.event import Event
 
 from router import metrics
+from router.crew import Crew
 from router.delivery import retry
 from router.delivery.breaker import Target, Targets
 from router.delivery.chat_reply import append_reply
@@ -36,6 +37,8 @@ LEAST_SECONDS: Final = 0.5
 HELD_SECONDS: Final = 60.0
 # A settle whose call to the store is lost is repeated for this long: a late success still counts.
 SETTLE_SECONDS: Final = 60.0
+# Greenlets that wait for the next message, of some 20 KB each.
+_WAITING_MOST: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Deliverer:
         self._late = late
         self._random = random_
         self.targets = Targets(settings.deliveries, shared=len(settings.accounts) > 1)
-        self._greenlets: set[gevent.Greenlet[..., Any]] = set()
+        self._crew = Crew(_WAITING_MOST)
         self.waiters = Waiters()
         self.freed = Event()
         self.starved = False
@@ -125,7 +128,7 @@ class Deliverer:
 
     def decline(self, lease: Lease) -> None:
         """Release a lease: this process has no free slot. Another process, or this one later, claims it."""
-        self._spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
+        self._crew.spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
 
     def begin(self, lease: Lease) -> None:
         """Start what was claimed; where the slot for it was taken meanwhile, leave it for a second or so."""
@@ -136,14 +139,8 @@ class Deliverer:
 
     def start(self, lease: Lease) -> None:
         """Drain the lease's lane in a greenlet; its slot is taken already."""
-        self._spawn(self._drain, lease, _target(lease))
+        self._crew.spawn(self._drain, lease, _target(lease))
         metrics.SLOTS.set(self.targets.sending)
-
-    def _spawn(self, function: Callable[..., Any], *args: Any, **more: Any) -> None:
-        """Run a function in a greenlet that `stop` waits for."""
-        greenlet = gevent.spawn(function, *args, **more)
-        self._greenlets.add(greenlet)
-        greenlet.rawlink(self._greenlets.discard)
 
     # -- the lane ---------------------------------------------------------------------------------------------------
 
@@ -203,7 +200,7 @@ class Deliverer:
                     target, time.monotonic(), missed=missed, unreachable=unreachable, succeeded=error is None
                 )
                 if back is not None:
-                    self._spawn(self._hurry, back)
+                    self._crew.spawn(self._hurry, back)
             metrics.BREAKERS.set(len(self.targets.open()))
             settlement = (
                 self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, reading, seconds)
@@ -378,9 +375,9 @@ class Deliverer:
         self._stopping = True
         self.freed.set()
         end = time.monotonic() + seconds
-        while self._greenlets and (left := end - time.monotonic()) > 0:  # a claim under way may still start some
-            gevent.joinall(list(self._greenlets), timeout=left)
-        return len(self._greenlets)
+        while self._crew.busy and (left := end - time.monotonic()) > 0:  # a claim under way may still start some
+            self._crew.join(left)
+        return self._crew.busy
 
 
 def _target_of(flow: FlexFlow) -> Target:

@@ -27,6 +27,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from router import sentinel_url
+from router.crew import Crew
 from router.errors import StoreRefused, StoreUnavailable, StoreUnconfirmed
 from router.server_url import Address
 from router.store.keys import guard
@@ -142,6 +143,7 @@ class _Link:
 
     def __init__(self, pool: Any, wait: bytes, replicas: int) -> None:
         self._pool = pool
+        self._crew = Crew(1)
         self._wait = wait
         self._replicas = replicas
         self._pending: deque[Call | None] = deque()  # None stands for a WAIT
@@ -192,7 +194,7 @@ class _Link:
             commands.append(self._wait)
         if not self._reading:
             self._reading = True
-            gevent.spawn(self._read)
+            self._crew.spawn(self._read)
         try:
             with store_errors():
                 self._connection.send_packed_command([b"".join(commands)], check_health=False)
@@ -263,6 +265,7 @@ class Client:
         self._call_seconds = call_seconds
         self._pool = connection_pool(url, call_seconds)
         self.replicas = replicas
+        self._crew = Crew(1)
         self._wait = _pack("WAIT", replicas, int(call_seconds * 500)) if replicas else b""
         self._link: _Link | None = None
         self._outbox: list[Call] = []
@@ -366,7 +369,7 @@ class Client:
         self._outbox.append(call)
         if not self._sending:
             self._sending = True
-            gevent.spawn(self._send)  # runs after the greenlets that are ready now have queued their commands
+            self._crew.spawn(self._send)  # runs after the greenlets that are ready now have queued their commands
         return call
 
     def _send(self) -> None:

@@ -14,6 +14,7 @@ HOMES = {
     "flask": {"router.web", "router.app"},
     "gevent": {
         "router.app",
+        "router.crew",
         "router.chat",
         "router.delivery",
         "router.handling",
