@@ -24,21 +24,21 @@ _KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://\S+")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The values that were given, by key, and for each the name under which a person finds it."""
+    """The values that were given, by key, and for each the name under which the operator wrote it."""
 
     values: Mapping[str, Any]
     names: Mapping[str, str]
 
 
 def read(environ: Mapping[str, str], keys: Collection[str], tables: Collection[str]) -> Given:
-    """Gather the settings that are given.
+    """Read the settings that are given.
 
-    A variable that is empty counts as not set, for that is what compose files make of one that they pass on.
+    An empty variable counts as not set: compose files pass on an unset variable as an empty one.
 
     Args:
         environ: the variables of the process.
         keys: the settings as they are written in the file; with the prefix and in capitals, as variables.
-        tables: what only the file may hold.
+        tables: the settings that only the file may have.
 
     Raises:
         SettingsError: an unknown name, or a file that cannot be read.
@@ -65,9 +65,9 @@ def read(environ: Mapping[str, str], keys: Collection[str], tables: Collection[s
 
 
 def pick(source: Mapping[str, Any], name: str, where: str = "") -> Any:
-    """Return the value of `name`, or what is in the file that `name_file` (or `NAME_FILE`) names, or None.
+    """Return the value of `name`, or the content of the file that `name_file` (or `NAME_FILE`) names, or None.
 
-    Raises SettingsError when both are given, or the file cannot be read; it names the setting, never a content.
+    Raises SettingsError when both are given, or the file cannot be read; it names the setting, and shows no content.
     """
     file_name = name + ("_FILE" if name.isupper() else "_file")
     value, path = (None if source.get(each) == "" else source.get(each) for each in (name, file_name))
@@ -87,8 +87,8 @@ def pick(source: Mapping[str, Any], name: str, where: str = "") -> Any:
 def with_account_of(environ: Mapping[str, str], tables: Any) -> Any:
     """Put the account that TWILIO_ACCOUNT_SID names before those of the file's `[[account]]` tables.
 
-    Where it has a table there too, TWILIO_AUTH_TOKEN comes before the tokens of the table. Tables of a wrong shape are
-    given back as they are, for the parse to refuse.
+    If the file has a table for this account, TWILIO_AUTH_TOKEN comes before the tokens of the table. Tables of a wrong
+    shape are returned unchanged; the parser refuses them.
     """
     sid, token = pick(environ, "TWILIO_ACCOUNT_SID"), pick(environ, "TWILIO_AUTH_TOKEN")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -114,26 +114,26 @@ def with_account_of(environ: Mapping[str, str], tables: Any) -> Any:
 
 
 def listed(value: Any) -> Any:
-    """Split a list as the environment writes it, at its commas; what is no text stays as it is."""
+    """Split a list at its commas, as the environment writes it; other values than texts are returned unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def check_secret(value: str) -> str:
-    """Return a secret that may be one; raise ValueError, which never shows it, for one that was copied wrongly."""
+    """Return a secret; raise ValueError, which never shows it, if it was copied wrongly."""
     if not value or any(character.isspace() or not character.isprintable() for character in value):
         raise ValueError("is empty or holds white space: copy it again, without quotes and line ends")
     return value
 
 
 def check_password(value: str) -> str:
-    """Return a password that may be one, blanks inside included; raise ValueError, which never shows it, for others."""
+    """Return a password, which may contain blanks; raise ValueError, which never shows it, if it was copied wrongly."""
     if value != value.strip() or not value.isprintable():
         raise ValueError("begins or ends with white space, or holds a line break or control character: copy it again")
     return value
 
 
 def suggestion(unknown: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, as the end of a sentence; "" when none is near."""
+    """Return the known name that was probably meant, as the end of a sentence; "" if no name is similar."""
     near = get_close_matches(unknown, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

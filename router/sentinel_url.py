@@ -1,9 +1,9 @@
 """Where a store with Sentinels is: `redis+sentinel://user:password@host:26379,host:26379/service/0?option=value`.
 
-It is the form that other programs for redis-py use. With `rediss+sentinel` store and Sentinels are spoken to over TLS.
-User, password and database are the store's. What the Sentinels have of their own is an option: `sentinel_username`,
+It is the form that other programs for redis-py use. With `rediss+sentinel` store and Sentinels are reached over TLS.
+User, password and database are the store's. Options set what differs for the Sentinels: `sentinel_username`,
 `sentinel_password`, and `sentinel_ssl` (`true` or `false`) where only one of the two has TLS. All other options are
-redis-py's, as `ssl_ca_certs`; those for TLS are the Sentinels' as well.
+redis-py's, as `ssl_ca_certs`; those for TLS apply to the Sentinels as well.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class SentinelUrl:
         if not service:
             raise ValueError("names no service: it ends with /<the name that the Sentinels give to the master>")
         if database and not (database.isascii() and database.isdecimal()):
-            raise ValueError("has something else than the number of a database behind the service's name")
+            raise ValueError("has something other than a database number after the service's name")
         options = parse_qsl(query, keep_blank_values=True)
         own = {key: value for key, value in options if key in _OURS}
         scheme = SCHEMES[name]

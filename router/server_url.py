@@ -26,7 +26,7 @@ def address(text: str, *, port: int, what: str) -> Address:
         parts = urlsplit(f"//{text}")
         host, number = parts.hostname, parts.port or port
     except ValueError:  # whose reason may show a part of a password
-        raise ValueError("has a port that is none, or a password that is not percent-encoded") from None
+        raise ValueError("has an invalid port, or a password that is not percent-encoded") from None
     if not host:
         raise ValueError(f"has a {what} without a host")
     return host, number

@@ -1,7 +1,7 @@
 """Settings: parsed once at start, from the environment and from the file that ROUTER_CONFIG names.
 
-One field says name, type, default and help; the README's table and `router --help` are derived from them (`table`). A
-new setting also stands in config/router.toml, the example that operators copy.
+Each field has its name, type, default and help; the README's table and `router run --help` are derived from them
+(`table`). Add a new setting to config/router.toml too, the example that operators copy.
 """
 
 import os
@@ -54,7 +54,7 @@ _HANDLER_PATH: Final = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
 class Kind(str):
-    """What a setting holds, in the words of the documentation."""
+    """The type of a setting, in the words of the documentation."""
 
     __slots__ = ()
 
@@ -90,7 +90,7 @@ def _redis_url(value: str) -> str:
     try:
         urlsplit(value).port  # noqa: B018 - raises for an invalid port
     except ValueError:
-        raise ValueError("has a port that is none, or a password that is not percent-encoded") from None
+        raise ValueError("has an invalid port, or a password that is not percent-encoded") from None
     return value
 
 
@@ -105,7 +105,7 @@ def _bind(value: str) -> str:
 def _at_least(least: int, advice: str) -> AfterValidator:
     def check(value: str) -> str:
         if len(value) < least:  # neither the value nor its length is said
-            raise ValueError(f"has fewer than {least} characters, which can be guessed: {advice}")
+            raise ValueError(f"has fewer than {least} characters, so it can be guessed: {advice}")
         return value
 
     return AfterValidator(check)
@@ -137,19 +137,19 @@ class _Table(BaseModel):
     def _no_booleans(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
             # pydantic would read true as 1
-            raise ValueError("is true or false, which this setting is not")
+            raise ValueError("is true or false, but this setting is not a switch")
         return value
 
 
 class SharedKey(_Table):
-    """A key that Twilio signs with instead of the auth token. The algorithm is ours to say, never a request's."""
+    """A key that Twilio signs with instead of the auth token. The settings name its algorithm, never a request."""
 
     id: Annotated[str, Kind("text"), Field(min_length=1)] = Field(description="Twilio's id, `webhooks_sharedkey_…`")
     algorithm: Annotated[Literal["HMAC_SHA1", "HMAC_SHA256"], Kind("`HMAC_SHA256` or `HMAC_SHA1`")] = Field(
-        description="What the key signs with"
+        description="The algorithm that the key signs with"
     )
     secret: Annotated[Secret, Kind("secret")] = Field(
-        repr=False, description="What Twilio showed when the key was made"
+        repr=False, description="The secret, which Twilio shows only when the key is created"
     )
 
 
@@ -163,11 +163,13 @@ class ApiKey(_Table):
 
 
 class Account(_Table):
-    """A Twilio account whose messages are taken."""
+    """A Twilio account whose messages the router accepts."""
 
     sid: Annotated[AccountSid, Kind("AC…")] = Field(description="The account's SID")
     auth_tokens: Annotated[tuple[Secret, ...], BeforeValidator(listed), Kind("list of secrets")] = Field(
-        repr=False, min_length=1, description="Auth tokens in order of preference: the first one signs what is sent"
+        repr=False,
+        min_length=1,
+        description="Auth tokens in order of preference: the router signs requests with the first",
     )
     shared_keys: Annotated[tuple[SharedKey, ...], Kind("tables")] = Field(
         default=(), description="Keys that Twilio signs with instead of the auth token"
@@ -176,18 +178,18 @@ class Account(_Table):
         default=(), description="Keys with which programs may use the REST resources"
     )
     proxy_service_sid: Annotated[Annotated[str, _sid("KS")] | None, Kind("KS…")] = Field(
-        default=None, description="The Proxy service of flows that name none"
+        default=None, description="The Proxy service of the flows that do not set Integration.ProxyServiceSid"
     )
 
 
 class HandlerSetting(_Table):
-    """A Python function that flows may hand messages to."""
+    """A Python function that flows may send messages to."""
 
     path: Annotated[str, Kind("`package.module:function`"), Field(pattern=f"^{_HANDLER_PATH}$")] = Field(
         description="The function"
     )
     accounts: Annotated[tuple[AccountSid, ...], BeforeValidator(listed), Kind("list of AC…")] = Field(
-        default=(), description="The accounts whose flows may name it; none: all"
+        default=(), description="The accounts whose flows may name it; by default all accounts"
     )
 
 
@@ -196,7 +198,7 @@ def _handler(value: object) -> object:
 
 
 ECHO: Final = "router.demo:handle"
-"""The function of the handler `echo`, which every router has: it sends the customer back what was written."""
+"""The function of the handler `echo`, which every router has: it sends the customer's text back."""
 
 _BUILT_IN: Final = {"echo": HandlerSetting(path=ECHO)}
 
@@ -207,9 +209,7 @@ Handlers = Mapping[HandlerName, Annotated[HandlerSetting, BeforeValidator(_handl
 class Settings(_Table):
     """All settings of a process. Times are seconds unless the name says otherwise."""
 
-    accounts: Annotated[tuple[Account, ...], Kind("tables")] = Field(
-        default=(), description="The accounts, many of them"
-    )
+    accounts: Annotated[tuple[Account, ...], Kind("tables")] = Field(default=(), description="The accounts")
     handlers: Annotated[Handlers, Kind("table")] = Field(
         default={},
         validate_default=True,
@@ -217,92 +217,101 @@ class Settings(_Table):
         '`name = { path = "package.module:function", accounts = ["AC…"] }`. `echo` is built in',
     )
     bind: Annotated[str, AfterValidator(_bind), Kind("host:port")] = Field(
-        default="127.0.0.1:8000", description="Where to listen"
+        default="127.0.0.1:8000", description="The address and port to listen on"
     )
     workers: Annotated[int, Kind("integer"), Field(ge=1, le=1024)] = Field(
-        default_factory=lambda: os.cpu_count() or 1, description="How many processes serve"
+        default_factory=lambda: os.cpu_count() or 1, description="The number of worker processes"
     )
     tunnel_port: Annotated[int | None, Kind("integer"), Field(ge=1, lt=2**16)] = Field(
         default=None,
-        description="A second port, on 127.0.0.1, that serves nothing but `/webhooks/`: where a tunnel leads to. "
-        "`router run` takes the one after that of ROUTER_BIND, or any that is free",
+        description="A second port, on 127.0.0.1, for tunnels: it serves only `/webhooks/`. By default `router run` "
+        "chooses the port after that of ROUTER_BIND, or any free port",
     )
     redis_url: Annotated[Annotated[str, AfterValidator(_redis_url)] | None, Kind("URL")] = Field(
         default=None,
         repr=False,
-        description="The store: Redis 7.0 or Valkey 7.2 at least, `redis://`, `rediss://`, `unix://`, "
-        "`redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://` or `rediss+cluster://`. Without "
-        "it `router run` starts one of its own",
+        description="The store, Redis 7.0 or later, or Valkey 7.2 or later: `redis://`, `rediss://`, `unix://`, "
+        "`redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://` or `rediss+cluster://`. By default `router run` "
+        "starts its own store",
     )
     redis_replicas: Annotated[int, Kind("integer"), Field(ge=0, le=100)] = Field(
-        default=0, description="How many replicas of the store must confirm a message before it is acknowledged"
+        default=0,
+        description="How many replicas of the store must confirm a message before the router acknowledges it",
     )
     allow_volatile_store: Annotated[Switch, Kind("true or false")] = Field(
         default=False,
-        description="Whether messages are taken although the store has no append-only file, and so may lose them all "
-        "when it is restarted",
+        description="Whether to accept messages although the store has no append-only file. Such a store may lose all "
+        "messages when it restarts",
     )
     data_dir: Annotated[Path, Kind("path")] = Field(
-        default=Path("var"), description="Where `router run` keeps its store and the demo's account"
+        default=Path("var"), description="The folder where `router run` keeps its store and the demo account"
     )
     public_urls: Annotated[tuple[BaseUrl, ...], BeforeValidator(listed), Kind("list of URLs")] = Field(
         default=(),
         repr=False,  # a URL given to Twilio may hold a password
-        description="The bases under which Twilio reaches the router, as they are written at Twilio. Without one, "
-        "only localhost, the address of `router tunnel` and what a trusted proxy says are believed",
+        description="The base URLs at which Twilio reaches the router, exactly as they are set at Twilio. Without one, "
+        "the router accepts signatures only for localhost, for the address of `router tunnel`, and for the host that "
+        "a trusted proxy names",
     )
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
         default=(),
-        description="Proxies that overwrite `X-Forwarded-Host` and `-Proto`, which count when no public URL is set, "
-        "and add to `X-Forwarded-For`",
+        description="The networks of your front proxies. They must overwrite `X-Forwarded-Host` and "
+        "`X-Forwarded-Proto`, which the router uses when no public URL is set, and add to `X-Forwarded-For`",
     )
     admin_password: Annotated[Password | None, Kind("secret")] = Field(
-        default=None, repr=False, description="The password of the web console, of 10 characters at least"
+        default=None, repr=False, description="The password of the web console, at least 10 characters"
     )
     viewer_password: Annotated[Password | None, Kind("secret")] = Field(
-        default=None, repr=False, description="Another one, with which the console can be read and nothing changed"
+        default=None,
+        repr=False,
+        description="A second password, which allows to read the console but not to change anything",
     )
     twilio_webhooks_url: Annotated[BaseUrl, Kind("URL")] = Field(
-        default="https://webhooks.twilio.com", description="The base of Twilio's Proxy and Studio webhooks"
+        default="https://webhooks.twilio.com", description="The base URL of Twilio's Proxy and Studio webhooks"
     )
     twilio_api_url: Annotated[BaseUrl | None, Kind("URL")] = Field(
-        default=None, description="When set, every call of Twilio's REST API goes to this base, its path kept"
+        default=None, description="When set, every call of Twilio's REST API goes to this base URL, with the same path"
     )
     allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
-        default=(), description="Private networks and own addresses of the machine that targets may live in"
+        default=(), description="Private networks, and addresses of this machine, that targets may be in"
     )
     lease_seconds: Annotated[Duration, Kind("seconds"), Field(ge=LEASE_MARGIN + 1, le=600)] = Field(
-        default=30.0, description="How long a process may hold a conversation; an attempt ends 8 s before"
+        default=30.0,
+        description="How long a process may hold the lease of a conversation; an attempt ends 8 s before that",
     )
     relay_seconds: Annotated[Duration, Kind("seconds"), Field(lt=TWILIO_WAITS)] = Field(
         default=10.0,
-        description="How long a relayed answer is waited for, from the request's arrival; Twilio waits 15 s",
+        description="How long the router waits for an answer to relay, from the request's arrival; Twilio waits 15 s",
     )
     deliveries: Annotated[int, Kind("integer"), Field(ge=4, le=100_000)] = Field(
-        default=256, description="Messages that one process delivers at a time, at most a quarter of them to one target"
+        default=256,
+        description="How many messages one process delivers at a time, at most a quarter of them to one target",
     )
     retry_delays: Annotated[
         tuple[Annotated[Duration, Field(gt=0)], ...], BeforeValidator(listed), Kind("list of seconds")
     ] = Field(
-        default=(1.0, 5.0, 15.0, 60.0, 300.0), min_length=1, description="The pauses between attempts; the last repeats"
+        default=(1.0, 5.0, 15.0, 60.0, 300.0),
+        min_length=1,
+        description="The pauses between attempts; the last one repeats",
     )
     delivered_hours: Annotated[Duration, Kind("hours"), Field(gt=0)] = Field(
         default=24.0,
-        description="How long delivered messages are kept, and duplicates of them answered as the first time",
+        description="How long delivered messages are kept; a duplicate within this time gets the first answer again",
     )
     recover: Annotated[Switch, Kind("true or false")] = Field(
         default=True,
-        description="Fetch from Twilio, after an outage, what could not be taken, where no other program can have it",
+        description="Whether to fetch, after an outage, the messages that the router could not accept from Twilio, if "
+        "no other program can have received them",
     )
     retention_days: Annotated[Duration, Kind("days"), Field(gt=0)] = Field(
         default=7.0, description="How long undelivered and unrouted messages are kept"
     )
     sticky_hours: Annotated[Duration, Kind("hours")] = Field(
-        default=24.0, description="How long a conversation stays with the flow that was chosen for it"
+        default=24.0, description="How long an idle conversation stays with the flow that was chosen for it"
     )
     late_answer_seconds: Annotated[Duration, Kind("seconds")] = Field(
         default=300.0,
-        description="Maximum age of a message for a late reply, one that is sent when the webhook was answered already",
+        description="Maximum age of a message for a late reply, which is sent after the webhook was answered",
     )
 
     @field_validator("accounts")
@@ -319,14 +328,14 @@ class Settings(_Table):
     @classmethod
     def _viewers_change_nothing(cls, password: str | None, info: Any) -> str | None:
         if password is not None and password == info.data.get("admin_password"):
-            raise ValueError("is the admin's, with which everything can be changed: choose another one")
+            raise ValueError("is the same as ROUTER_ADMIN_PASSWORD, which allows changes: choose another one")
         return password
 
     @field_validator("tunnel_port")
     @classmethod
     def _is_another_port(cls, port: int | None, info: Any) -> int | None:
         if port is not None and info.data.get("bind", "").rpartition(":")[2] == str(port):
-            raise ValueError("is the port of ROUTER_BIND; a tunnel needs one of its own")
+            raise ValueError("is the port of ROUTER_BIND; choose another port for the tunnel")
         return port
 
     @field_validator("handlers")
@@ -354,7 +363,7 @@ class Settings(_Table):
         return {key.sid: (account, key) for account in self.accounts for key in account.api_keys}
 
     def account(self, sid: str) -> Account | None:
-        """Return the account, or None when it is not one of ours."""
+        """Return the account, or None if it is not in these settings."""
         return self.by_sid.get(sid)
 
     def handlers_of(self, account_sid: str) -> frozenset[str]:
@@ -381,7 +390,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def _refusal(error: ValidationError, given: Given, accounts: Any) -> SettingsError:
-    """Say what is wrong in the words of who wrote the setting. Values of secrets are left out."""
+    """Return the error, with the setting's name as the operator wrote it. Values of secrets are left out."""
     # Unknown names are reported first: for a misspelt name, "missing" would be the less helpful error.
     first, *_ = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     attribute, *rest = (str(part) for part in first["loc"])
@@ -416,7 +425,7 @@ def _reason(error: Any, *, shown: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A setting as the documentation lists it. `variable` is "" for what only the file may hold."""
+    """A setting as the documentation lists it. `variable` is "" for a setting that only the file may have."""
 
     variable: str
     key: str
@@ -431,14 +440,14 @@ _ATTRIBUTES: Final = {_KEYS.get(attribute, attribute): attribute for attribute i
 _TABLES: Final = ("account", "handlers")
 _DEFAULT_TEXTS: Final = {"workers": "one per core"}
 _FIRST_ROWS: Final = (
-    Row("TWILIO_ACCOUNT_SID", "", "AC…", "", "The account, when there is one; many are [[account]] tables in the file"),
+    Row("TWILIO_ACCOUNT_SID", "", "AC…", "", "The account; several accounts are [[account]] tables in the file"),
     Row("TWILIO_AUTH_TOKEN", "", "secret", "", "The account's auth token"),
-    Row("ROUTER_CONFIG", "", "path", "", "A TOML file with settings; the environment wins over it"),
+    Row("ROUTER_CONFIG", "", "path", "", "A TOML file with settings; the environment takes precedence over it"),
 )
 
 
 def table() -> list[Row]:
-    """Return all settings as the documentation lists them; what only the file may hold comes last."""
+    """Return all settings as the documentation lists them; those that only the file may have come last."""
     rows = [*_FIRST_ROWS]
     for attribute, key in ((name, _KEYS.get(name, name)) for name in Settings.model_fields):
         if key not in _TABLES:

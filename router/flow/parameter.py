@@ -44,12 +44,12 @@ def _named(what: str) -> str:
 
 
 def default_response(name: str) -> str:
-    """Return how a flow of an integration type answers that does not say."""
+    """Return the response of the flows of an integration type that do not set one."""
     return "relay" if integration_type(name).relays else "accept"
 
 
 def default_retry_policy(name: str) -> tuple[str, ...]:
-    """Return what may be repeated at the cost of RetryCount where a flow does not say."""
+    """Return the retry policy of the flows of an integration type that do not set one."""
     return ("ct", "rt", "5xx") if integration_type(name).repeats else ("ct", "5xx")
 
 
@@ -61,10 +61,10 @@ class Field:
         wire: its name in a form, as `Integration.FlowSid`.
         attribute: its name in `FlexFlow`, as `integration.flow_sid`.
         kind: which values it may have, and how they are written.
-        default: its value where it is not given. Never change one: records leave out what has its default value.
+        default: its value where it is not given. Never change a default: records leave out parameters with it.
         help: one sentence for the documentation.
         required: whether a flow cannot be created without it.
-        ours: whether Twilio does not know it.
+        ours: whether only this router has it, and Twilio does not.
         write_only: whether the API takes it and never shows it.
         types: the integration types that use it; empty for all.
         channels: the channel types that use it; empty for all.
@@ -95,7 +95,7 @@ class Field:
 
 
 FIELDS: Final = (
-    Field("FriendlyName", "friendly_name", Text(256), "", "What people call the flow", required=True),
+    Field("FriendlyName", "friendly_name", Text(256), "", "The name of the flow, for people", required=True),
     Field("ChatServiceSid", "chat_service_sid", Sid("IS"), "", "The chat service of the flow", required=True),
     Field("ChannelType", "channel_type", Choice(CHANNEL_TYPES), "", "The channel of its messages", required=True),
     Field(
@@ -104,7 +104,7 @@ FIELDS: Final = (
         Text(256),
         "*",
         "The address the customer writes to, a Messaging Service (`MG…`), or `*` for every address. A `web` flow "
-        "without it has an address of its own",
+        "without it gets its own address",
     ),
     Field("Enabled", "enabled", Flag(), True, "Whether the flow takes messages"),
     Field(
@@ -112,7 +112,7 @@ FIELDS: Final = (
         "integration.type",
         Choice(tuple(INTEGRATION_TYPES)),
         "",
-        "What takes the messages. Left out: `studio` with an `Integration.FlowSid`, `external` with an "
+        "What receives the messages. By default `studio` with an `Integration.FlowSid`, `external` with an "
         "`Integration.Url`, else `proxy`, or `conversation` on `web`",
     ),
     Field(
@@ -120,7 +120,7 @@ FIELDS: Final = (
         "integration.flow_sid",
         Sid("FW"),
         "",
-        "The Studio flow; of `conversation` the one that each Conversation starts, if any",
+        "The Studio flow; with `conversation` the one that each Conversation starts, if any",
         types=("studio", "conversation"),
     ),
     Field(
@@ -128,7 +128,7 @@ FIELDS: Final = (
         "integration.url",
         Url(),
         "",
-        "The webhook; of `conversation` the one that each Conversation's messages are sent to, if any",
+        "The webhook; with `conversation` the one that gets the messages of each Conversation, if any",
         types=("external", "conversation"),
     ),
     Field(
@@ -136,7 +136,8 @@ FIELDS: Final = (
         "integration.signing_key",
         SigningKeys(256),
         "",
-        "Signs instead of the account's auth token; two, comma separated, while one replaces the other",
+        "The key that signs requests, instead of the account's auth token; two keys, comma separated, while one "
+        "replaces the other",
         ours=True,
         write_only=True,
         types=("external",),
@@ -146,7 +147,7 @@ FIELDS: Final = (
         "integration.proxy_service_sid",
         Sid("KS"),
         "",
-        "The Proxy service; left out, the account's",
+        "The Proxy service; by default the account's",
         ours=True,
         types=("proxy",),
     ),
@@ -185,7 +186,7 @@ FIELDS: Final = (
         "integration.creation_on_message",
         Flag(),
         False,
-        "Kept and shown; an inbound message always makes the task",
+        "Kept and shown, without effect: an inbound message always creates the task",
         types=("task",),
     ),
     Field(
@@ -193,8 +194,8 @@ FIELDS: Final = (
         "integration.task_attributes",
         JsonObject(2048),
         "",
-        "Attributes of the tasks, over the router's own; a value that is exactly `{{Body}}`, or another parameter of "
-        "the webhook, is filled in",
+        "Attributes of the tasks, in addition to the router's own. A value that is exactly `{{Body}}`, or another "
+        "parameter of the webhook in braces, is replaced by the parameter's value",
         ours=True,
         types=("task",),
     ),
@@ -203,7 +204,7 @@ FIELDS: Final = (
         "integration.task_per_conversation",
         Flag(),
         True,
-        "Whether a conversation has one open task, which counts its messages, or each message a task of its own",
+        "Whether a conversation has one open task, which counts its messages, or each message has its own task",
         ours=True,
         types=("task",),
     ),
@@ -212,18 +213,20 @@ FIELDS: Final = (
         "integration.interaction",
         JsonObject(4096),
         "",
-        "The routing of a Flex Interaction that each Conversation begins with, if any: what Twilio's `Routing` takes",
+        "The routing of the Flex Interaction that each Conversation begins with, if any, as in Twilio's `Routing`",
         ours=True,
         types=("conversation",),
     ),
-    Field("Integration.RetryCount", "integration.retry_count", Whole(0, 20), 3, "How often an attempt is repeated"),
+    Field(
+        "Integration.RetryCount", "integration.retry_count", Whole(0, 20), 3, "How often a failed attempt is repeated"
+    ),
     Field(
         "Integration.RetryPolicy",
         "integration.retry_policy",
         Words(RETRY_WORDS),
         (),
-        "What may be repeated at the cost of `Integration.RetryCount`. Default `ct,5xx` for `proxy` and `studio`, else "
-        "`ct,rt,5xx`",
+        "Which failures are repeated, up to `Integration.RetryCount` times. Default `ct,5xx` for `proxy` and `studio`, "
+        "else `ct,rt,5xx`",
         ours=True,
     ),
     Field(
@@ -231,15 +234,15 @@ FIELDS: Final = (
         "long_lived",
         Flag(),
         False,
-        "Whether a conversation stays with the flow however long it is idle, unless `JanitorEnabled`; matters where "
-        "several flows share an address",
+        "Whether a conversation stays with the flow however long it is idle, unless `JanitorEnabled` is set. Has an "
+        "effect only if several flows share an address",
     ),
     Field(
         "JanitorEnabled",
         "janitor_enabled",
         Flag(),
         False,
-        "Whether idleness ends a `LongLived` conversation too, after `ROUTER_STICKY_HOURS`",
+        "Whether a `LongLived` conversation also ends when it was idle for `ROUTER_STICKY_HOURS`",
     ),
     Field(
         "ValidityPeriod",
@@ -263,17 +266,25 @@ FIELDS: Final = (
         "language_commands",
         Flag(),
         False,
-        "Whether who writes the name of a language at the flow's address, as `ESPAÑOL`, is served in it from then on",
+        "Whether a customer who writes the name of a language to the flow's address, as `ESPAÑOL`, is served in this "
+        "language from then on",
         ours=True,
     ),
     Field("Match", "match", Rule(), "", "A condition on the messages it takes, in CEL", ours=True),
-    Field("Priority", "priority", Whole(0, _INT_MAX), 0, "Smaller first, among flows of one address", ours=True),
+    Field(
+        "Priority",
+        "priority",
+        Whole(0, _INT_MAX),
+        0,
+        "The flow with the smallest number is asked first, among flows of one address",
+        ours=True,
+    ),
     Field(
         "Response",
         "response",
         Choice(RESPONSES),
         "",
-        f"How Twilio is answered. Default `relay` for {_named('relays')}, else `accept`",
+        f"How the router answers Twilio. Default `relay` for {_named('relays')}, else `accept`",
         ours=True,
     ),
     Field(
@@ -281,8 +292,8 @@ FIELDS: Final = (
         "capture",
         Choice(CAPTURES),
         "auto",
-        "What becomes of a message whose sender Twilio has bound to a Conversation, which then has it already: `auto` "
-        "asks Twilio and stands aside, `always` stands aside, `never` adds it",
+        "Whether Twilio itself adds the messages of senders that it has bound to a Conversation. With `always` the "
+        "router does not add them, with `never` it does, and with `auto` it asks Twilio",
         ours=True,
         types=("conversation",),
     ),
@@ -292,19 +303,33 @@ FIELDS: Final = (
         "migrate_percent",
         Whole(0, 100),
         0,
-        "For how many of the new contacts `MigrateTo` does; 100: for those of before, too, with their next message, "
-        "unless they are in a Proxy session",
+        "The percentage of new contacts that go to `MigrateTo`. With 100 the earlier contacts go there too, with their "
+        "next message, unless they are in a Proxy session",
         ours=True,
     ),
-    Field("Paused", "paused", Flag(), False, "Whether accepted messages wait, in order", ours=True),
-    Field("FallbackTwiml", "fallback_twiml", Twiml(), "", "What `relay` answers when the target does not", ours=True),
+    Field(
+        "Paused",
+        "paused",
+        Flag(),
+        False,
+        "Whether messages are accepted but not delivered; they wait, in order",
+        ours=True,
+    ),
+    Field(
+        "FallbackTwiml",
+        "fallback_twiml",
+        Twiml(),
+        "",
+        "The answer of `relay` when the target does not answer",
+        ours=True,
+    ),
     Field("TestPage", "test_page", Flag(), True, "Whether the flow's test page is open", ours=True, channels=(WEB,)),
     Field(
         "WebChat.AllowedOrigins",
         "web_chat.allowed_origins",
         Origins(),
         (),
-        "The websites that may embed the chat; none: only the router's own pages show it",
+        "The websites that may embed the chat; by default only the router's own pages show it",
         ours=True,
         channels=(WEB,),
     ),
@@ -322,7 +347,7 @@ FIELDS: Final = (
         "web_chat.identity_secret",
         Text(256),
         "",
-        "What the website signs identities with: HMAC-SHA256, in hexadecimal digits",
+        "The key with which the website signs identities: HMAC-SHA256, in hexadecimal digits",
         ours=True,
         write_only=True,
         channels=(WEB,),
@@ -332,7 +357,7 @@ FIELDS: Final = (
         "web_chat.form",
         FormFields(),
         "",
-        "What a visitor is asked before the chat",
+        "The questions that a visitor answers before the chat",
         ours=True,
         channels=(WEB,),
     ),
@@ -341,7 +366,7 @@ FIELDS: Final = (
         "web_chat.greeting",
         Texts(),
         "",
-        "What the widget shows before the first message",
+        "The text that the widget shows before the first message",
         ours=True,
         channels=(WEB,),
     ),
@@ -350,7 +375,7 @@ FIELDS: Final = (
         "web_chat.language",
         Tag(),
         "",
-        "The widget's language; left out, the page's or the browser's",
+        "The widget's language; by default that of the page or of the browser",
         ours=True,
         channels=(WEB,),
     ),

@@ -37,7 +37,7 @@ def test_every_node_is_spoken_to_as_the_url_says() -> None:
     [
         ("redis+cluster://", "does not begin with"),
         ("redis+cluster://a,,b", "has a node without a host"),
-        ("redis+cluster://a:x", "has a port that is none"),
+        ("redis+cluster://a:x", "has an invalid port"),
         ("redis+cluster://me:se/cret@a", "not percent-encoded"),
         ("redis+cluster://a/1", "names a database"),
     ],

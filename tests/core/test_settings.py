@@ -265,7 +265,7 @@ def test_a_short_password_is_refused(name: str) -> None:
             load({name: short})
         assert caught.value.name == name
         said.add(caught.value.reason)
-    assert said == {"has fewer than 10 characters, which can be guessed: take several words, with blanks if you like"}
+    assert said == {"has fewer than 10 characters, so it can be guessed: take several words, with blanks if you like"}
     assert load({name: "pa55word!!"}) != load({})
 
 
