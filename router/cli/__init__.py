@@ -36,7 +36,7 @@ COMMANDS: Final = {
 
 
 def summary(name: str) -> str:
-    """Return the first paragraph of a command's help, out of its file: to import all of them takes a second."""
+    """Return the first paragraph of a command's help, read from its source: to import all commands takes a second."""
     file = Path(__file__).parent.joinpath(*COMMANDS[name].split("."))
     file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
     functions = (node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.FunctionDef))
@@ -73,12 +73,12 @@ class _Commands(click.Group):
             formatter.write_dl([(name, summary(name)) for name in COMMANDS])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line, with a guard over what it prints."""
+        """Run the command line, and keep control characters out of its output."""
         with guarded():
             return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what the router says in one sentence is one line on stderr, never a traceback."""
+        """Run the command; a RouterError becomes one line on stderr, without a traceback."""
         try:
             return super().invoke(ctx)
         except RouterError as error:

@@ -1,4 +1,4 @@
-"""`router contacts`: who writes to us, in which language, and which flow each conversation stays with."""
+"""`router contacts`: the languages of a contact, its aliases, and the flows that its conversations are assigned to."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,9 @@ from router.queries.erasure import erase as erase_contact
 from router.store import Store
 from router.store.contacts import Contact
 
-_TELLING: Final = 0.01  # shares of languages that are shown
-_CONTACT: Final = "CONTACT"  # what usage lines call the contact's own address
-_OPTIONS: Final = {  # how the parameters are called here
+_LEAST_SHARE: Final = 0.01  # smaller shares of languages are not shown
+_CONTACT: Final = "CONTACT"  # the name of the contact's address in usage lines
+_OPTIONS: Final = {  # the options for the parameters of the REST resource
     "Language": "--language",
     "Preference": "--preference",
     "Alias": "--alias",
@@ -30,7 +30,7 @@ _OPTIONS: Final = {  # how the parameters are called here
 
 @click.group(cls=Group)
 def contacts() -> None:
-    """See and set the language of a contact and the flow of its conversations; erase it on request.
+    """Show and set the language of a contact and the flows of its conversations, or erase the contact.
 
     \b
       router contacts show whatsapp:+14155550100
@@ -38,7 +38,7 @@ def contacts() -> None:
       router contacts close whatsapp:+14155550100
       router contacts erase whatsapp:+14155550100
 
-    A contact is kept where several flows share an address, and where something is set for it here.
+    The router keeps a contact only if several flows share an address, or if you set something for it here.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
@@ -47,7 +47,7 @@ def contacts() -> None:
 @json_option
 @with_here
 def show(here: Here, *, address: str, as_json: bool) -> None:
-    """Show what is known of a contact: addresses, languages, and the flows of its conversations."""
+    """Show a contact: its addresses, its languages, and the flows of its conversations."""
     contact = find(_canonical(address), here.account.sid, here.store)
     if contact is None:
         raise _unknown(address)
@@ -56,11 +56,11 @@ def show(here: Here, *, address: str, as_json: bool) -> None:
 
 @contacts.command("set")
 @click.argument("address", metavar=_CONTACT)
-@click.option("--language", metavar="TAG", help='The language that the contact is known to use; "" forgets it.')
-@click.option("--preference", metavar="TAG", help='The language that the contact chose; "" forgets it.')
+@click.option("--language", metavar="TAG", help='The language that the contact is known to use; "" removes it.')
+@click.option("--preference", metavar="TAG", help='The language that the contact has chosen; "" removes it.')
 @click.option("--alias", "aliases", multiple=True, metavar="ADDRESS", help="Another address of the same person.")
-@click.option("--to", metavar="ADDRESS", help="With --flow: the conversation with this address of yours.")
-@click.option("--flow", metavar="FO…", help="With --to: the Flex Flow that the conversation goes to from now on.")
+@click.option("--to", metavar="ADDRESS", help="With --flow: the address of yours in the conversation.")
+@click.option("--flow", metavar="FO…", help="With --to: the Flex Flow that takes the conversation from now on.")
 @json_option
 @with_here
 def set_(here: Here, *, address: str, aliases: tuple[str, ...], as_json: bool, **given: str | None) -> None:
@@ -71,17 +71,17 @@ def set_(here: Here, *, address: str, aliases: tuple[str, ...], as_json: bool, *
       router contacts set whatsapp:+14155550100 --alias whatsapp:US.13491208655302741918
       router contacts set whatsapp:+14155550100 --to whatsapp:+14155238886 --flow FO…
 
-    A contact that is not known yet is made. A preference ends the contact's conversations with the flows they had, so
-    that the next message is routed anew.
+    An unknown contact is created. A new preference ends the assignment of the contact's conversations to their flows,
+    so the next message is routed anew.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     named = {"Language": "language", "Preference": "preference", "Address": "to", "FlexFlowSid": "flow"}
     parameters = {name: value for name, option in named.items() if (value := given[option]) is not None}
     if aliases:
         parameters["Alias"] = ",".join(aliases)
     if not parameters:
-        raise click.UsageError("Nothing to set: give --language, --preference, --alias, or --to with --flow.")
+        raise click.UsageError("Nothing to set: add --language, --preference, --alias, or --to with --flow.")
     if bool(given["to"]) != bool(given["flow"]):
-        raise click.UsageError("--to and --flow belong together: which conversation goes where.")
+        raise click.UsageError("--to and --flow are used together: which conversation, and its flow.")
     if given["flow"]:
         parameters["FlexFlowSid"] = here.flow_sid(given["flow"])
     _change(here, address, parameters, as_json=as_json)
@@ -93,7 +93,7 @@ def set_(here: Here, *, address: str, aliases: tuple[str, ...], as_json: bool, *
 @json_option
 @with_here
 def close(here: Here, *, address: str, to: str | None, as_json: bool) -> None:
-    """End a contact's conversations with the flows they are assigned to: the next message is routed anew.
+    """End the assignment of a contact's conversations to their flows: the next message is routed anew.
 
     \b
       router contacts close whatsapp:+14155550100 --to whatsapp:+14155238886
@@ -108,18 +108,18 @@ def close(here: Here, *, address: str, to: str | None, as_json: bool) -> None:
 @json_option
 @with_here
 def erase(here: Here, *, address: str, yes: bool, as_json: bool) -> None:
-    """Erase a contact with its aliases, and what was said in its messages, for good.
+    """Erase a contact with its aliases and the content of its messages. This cannot be undone.
 
     \b
       router contacts erase whatsapp:+14155550100
 
-    Messages stay on record until they expire, with time and state but without text and address, so that a duplicate is
-    still recognised. Messages that are not done yet are delivered first: then it exits with 1, the contact is still
-    there, and the same command erases the rest.
+    The records of the messages stay until they expire, with time and state but without text and address, so that a
+    duplicate is still recognized. If messages are still to be delivered, the command exits with 1 and keeps the
+    contact; run it again when they are delivered.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     owner, store, identity = here.account.sid, here.store, _canonical(address)
     if not yes:
-        confirm(f"Erase {identity} and what its messages said? It cannot be undone", refusal="nothing was erased")
+        confirm(f"Erase {identity} and the content of its messages? It cannot be undone", refusal="nothing was erased")
     total = store.deliveries.counts(owner).kept
     erasure = erase_contact(identity, owner, store, watch=lambda found: watched("Reading messages", found, total))
     if as_json:
@@ -140,8 +140,8 @@ def erase(here: Here, *, address: str, yes: bool, as_json: bool) -> None:
         raise _unknown(address)
     if erasure.waiting:
         raise RouterError(
-            f"{erasure.waiting:,} messages are not done yet, and the contact stays until they are; see them with "
-            f"`router deliveries list --from {identity}`, then erase again"
+            f"{erasure.waiting:,} messages are still to be delivered, so the contact was kept; see them with "
+            f"`router deliveries list --from {identity}`, and erase it again later"
         )
 
 
@@ -160,7 +160,7 @@ def _canonical(address: str) -> str:
 
 @contextmanager
 def _options() -> Iterator[None]:
-    """Say what is wrong in the words of the command line."""
+    """Translate errors of the REST resource to the options of the command line."""
     try:
         yield
     except InvalidContact as error:
@@ -169,8 +169,8 @@ def _options() -> Iterator[None]:
 
 def _unknown(address: str) -> RouterError:
     return RouterError(
-        f"no contact {address}: one is kept from its first message to an address that several flows share, or when "
-        "`router contacts set` makes one"
+        f"no contact {address}: the router keeps a contact after its first message to an address that several flows "
+        "share, or after `router contacts set`"
     )
 
 
@@ -181,7 +181,7 @@ def _print(contact: Contact, store: Store, *, as_json: bool) -> None:
         print_json(shown)
         return
     shares = [
-        each for each in sorted((shown["learned"] or {}).items(), key=lambda pair: -pair[1]) if each[1] >= _TELLING
+        each for each in sorted((shown["learned"] or {}).items(), key=lambda pair: -pair[1]) if each[1] >= _LEAST_SHARE
     ]
     facts: Facts = [
         ("Contact", shown["identity"]),
@@ -197,7 +197,7 @@ def _print(contact: Contact, store: Store, *, as_json: bool) -> None:
 def _conversation(shown: Mapping[str, Any], contact: Contact, store: Store, now: float) -> list[str]:
     flow = store.flows.get(contact.account_sid, shown["flex_flow_sid"])
     language = f" in {shown['language']}" if shown["language"] else ""
-    sure = "for sure" if shown["confident"] else "until a message says more"
-    state = f"stays{language}, {sure}" if shown["status"] == "active" else f"no longer stays{language}"
+    sure = "confidently" if shown["confident"] else "until a message gives more evidence"
+    state = f"assigned{language}, {sure}" if shown["status"] == "active" else f"no longer assigned{language}"
     at = contact.assignments[shown["address"]].at
     return [flow_line(flow) if flow else f"{shown['flex_flow_sid']}, which was removed", f"{state}; {ago(at, now)}"]

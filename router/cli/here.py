@@ -1,4 +1,4 @@
-"""What a command works with: settings, store and accounts of the router that runs here."""
+"""The router that runs here, as commands use it: its settings, its store and its accounts."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,15 +36,15 @@ _NAME: Final = 40
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
-    """Give the store for as long as it is needed.
+    """Open the store, and close it at the end.
 
     Raises:
-        RouterError: none is named and none runs, or it does not answer; the sentence says what to do.
+        RouterError: no store is set and no router runs here, or the store does not answer.
     """
     if settings.redis_url is None:
         raise RouterError(
             f"no router runs in {settings.data_dir}: start one with `router run`, or set ROUTER_REDIS_URL to the store "
-            "of another"
+            "of another router"
         )
     store = connect(settings)
     try:
@@ -58,9 +58,9 @@ def open_store(settings: Settings) -> Iterator[Store]:
 
 
 class Here:
-    """The router that runs here, as a command sees it; what is asked for is opened then, and closed at the end.
+    """The router that runs here. Settings and store are opened when they are first used, and closed at the end.
 
-    `account_sid` is what `--account` says.
+    `account_sid` is the value of `--account`.
     """
 
     def __init__(self, account_sid: str | None = None) -> None:
@@ -69,22 +69,22 @@ class Here:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings, as the running router has them; may raise SettingsError."""
+        """The settings of the running router; may raise SettingsError."""
         return load_settings_for_cli()
 
     @cached_property
     def store(self) -> Store:
-        """Its store; raise RouterError as `open_store` does."""
+        """The store; raises RouterError as `open_store` does."""
         return self._opened.enter_context(open_store(self.settings))
 
     @property
     def around(self) -> Surroundings:
-        """What warnings about flows depend on, as the running router has it."""
+        """The configuration of the running router on which warnings about flows depend."""
         return Surroundings.of(as_running(self.settings, self.store))
 
     @property
     def own_store(self) -> Store | None:
-        """Its store, where there is one."""
+        """The store, or None if no store is set and no router runs here."""
         return self.store if self.settings.redis_url else None
 
     @property
@@ -92,16 +92,16 @@ class Here:
         """The account that `--account` names, or the only one.
 
         Raises:
-            RouterError: there is none, there are several, or it is not one of ours.
+            RouterError: there is no account, there are several, or the router does not serve it.
         """
         return one_account(self.settings, self.account_sid)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """The account that `--account` names, or all of them; never none.
+        """The account that `--account` names, or all accounts; never empty.
 
         Raises:
-            RouterError: there is none, or it is not one of ours.
+            RouterError: there is no account, or the router does not serve it.
         """
         return some_accounts(self.settings, self.account_sid)
 
@@ -109,8 +109,8 @@ class Here:
         """Return the delivery of a message of one of the accounts.
 
         Raises:
-            BadParameter: it is no message's SID.
-            RouterError: there is no record of it.
+            BadParameter: it is not the SID of a message.
+            RouterError: there is no record of the message.
         """
         if not is_sid(sid, "SM", "MM", "IM"):
             raise click.BadParameter(f"{sid[:40]!r} is not SM or MM and 32 hexadecimal digits", param_hint="SM…")
@@ -118,48 +118,48 @@ class Here:
             if delivery := self.store.deliveries.get(account.sid, sid):
                 return delivery
         raise RouterError(
-            f"no record of {sid}: it never arrived, or it has expired. `router deliveries list` shows what there is"
+            f"no record of {sid}: it never arrived, or its record has expired. `router deliveries list` shows all"
         )
 
     def flow_sid(self, text: str) -> str:
-        """Return the SID of the flow that a person names, whole or by its beginning, as lists show it.
+        """Return the SID of a flow, from the whole SID or its beginning, as lists show it.
 
         Raises:
-            BadParameter: it is no SID.
-            RouterError: no flow begins so, or several do.
+            BadParameter: it is not a SID or its beginning.
+            RouterError: no flow's SID begins so, or several do.
         """
         if not text or is_sid(text, "FO"):
             return text
         if not _SHORT.fullmatch(text):
             raise click.BadParameter(
-                f"{text[:40]!r} is not FO and 32 hexadecimal digits, nor the beginning of such, as FO3f2a9c1b"
+                f"{text[:40]!r} is not FO and 32 hexadecimal digits, nor the beginning of a SID, as FO3f2a9c1b"
             )
         found = [sid for account in self.accounts for sid in self.store.flows.beginning(account.sid, text)]
         if len(found) == 1:
             return found[0]
         if found:
             raise RouterError(f"{len(found)} flows begin with {text}: {', '.join(sorted(found)[:5])}")
-        raise RouterError(f"no flow begins with {text}; `router flows list` shows those there are")
+        raise RouterError(f"no flow begins with {text}; `router flows list` shows all flows")
 
     def flow(self, text: str) -> FlexFlow:
-        """Return the flow that a person names by its SID, whole or by its beginning.
+        """Return a flow by its SID or the beginning of its SID.
 
         Raises:
-            BadParameter: it is no SID.
+            BadParameter: it is not a SID or its beginning.
             RouterError: there is no such flow, or there are several.
         """
         sid = self.flow_sid(text)
         for account in self.accounts:
             if sid and (flow := self.store.flows.get(account.sid, sid)):
                 return flow
-        raise RouterError(f"no flow {sid or '(empty)'}; `router flows list` shows those there are")
+        raise RouterError(f"no flow {sid or '(empty)'}; `router flows list` shows all flows")
 
     def wanted(self, wanted: Wanted) -> Wanted:
-        """Return which deliveries are wanted, with the whole SID of the flow that a person names."""
+        """Return the filter with the whole SID of its flow, which may be given by its beginning."""
         return replace(wanted, flex_flow_sid=self.flow_sid(wanted.flex_flow_sid))
 
     def with_names(self, steps: Sequence[str], account_sid: str) -> list[str]:
-        """Write the names of Flex Flows after their SIDs in the steps of a route, where the flows still exist."""
+        """Add the names of Flex Flows after their SIDs in the steps of a route, if the flows still exist."""
         sids = dict.fromkeys(sid for step in steps for sid in _FLOW.findall(step))
         flows = {sid: flow for sid in sids if (flow := self.store.flows.get(account_sid, sid))}
 
@@ -180,9 +180,9 @@ class Here:
 
 
 def with_here(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, as its first argument, the router that runs here, and the option `--account`."""
+    """Give a command the router that runs here as its first argument, and the option `--account`."""
 
-    @click.option("--account", metavar="AC…", help="The account, where the router serves several. [the only one]")
+    @click.option("--account", metavar="AC…", help="The account, if the router serves several. [the only one]")
     @wraps(function)
     def command(*, account: str | None, **given: Any) -> None:
         with Here(account) as here:
@@ -222,14 +222,14 @@ def some_accounts(settings: Settings, sid: str | None) -> tuple[Account, ...]:
 
 
 def likelihood(text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
-    """Return how well a text fits each of the offered tags; loading the models takes some 0.1 s for each language."""
+    """Return how well a text fits each of the offered tags; the models load in about 0.1 s for each language."""
     from router.language.detector import needed
 
     return _detector(needed(offered)).likelihood(text, offered)
 
 
 def as_read_by(processes: Sequence[Process]) -> Likelihood:
-    """Return how processes read texts: in the languages that all of them have; without a process, in all there are."""
+    """Return a `likelihood` for the languages that all processes have loaded; without a process for all languages."""
     if not processes:
         return likelihood
     common = frozenset.intersection(*(frozenset(each.languages) for each in processes))

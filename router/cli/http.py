@@ -1,8 +1,8 @@
-"""One HTTP request of a command, and what came of it in Twilio's words: an answer, or the error that Twilio logs.
+"""One HTTP request of a command, and its result as Twilio sees it: an answer, or the error that Twilio logs.
 
-Not `requests`, which is installed with Twilio's library: it writes a URL anew, where a signature covers it as it is;
-bounds only the wait for the next piece of an answer, not the whole; and hides in three layers of exceptions whether a
-connection was refused, a name unknown or a certificate expired. Nor is a proxy of the environment used here.
+This is not `requests`, although Twilio's library brings it. `requests` normalizes the URL, but Twilio signs the URL as
+it is written. Its timeout is for each part of an answer, not for the whole. And its exceptions do not show whether a
+connection was refused, a host name unknown or a certificate expired. Proxies of the environment are not used.
 
 https://www.twilio.com/docs/api/errors
 """
@@ -20,28 +20,28 @@ from urllib.parse import urlsplit
 
 from router.errors import RouterError
 
-# What is read of an answer: more than the 64 KiB of TwiML that Twilio takes.
+# Bytes of an answer that are read: more than the 64 KiB of TwiML that Twilio accepts.
 _ANSWER_MOST: Final = 256 * 1024
-# What OpenSSL calls an expired certificate, and a chain that ends nowhere: X509_V_ERR_* of openssl/x509_vfy.h.
+# OpenSSL's codes for an expired certificate and an incomplete chain: X509_V_ERR_* of openssl/x509_vfy.h.
 _EXPIRED: Final = 10
 _NO_CHAIN: Final = (18, 19, 20, 21)
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a request was answered with.
+    """The answer to a request, or the reason why there was no answer.
 
     Args:
-        status: HTTP's; 0 when there was no answer.
-        content_type: as it was written, "" for none.
-        body: at most 256 KiB of it.
+        status: the HTTP status; 0 if there was no answer.
+        content_type: the Content-Type, "" for none.
+        body: at most 256 KiB of the body.
         seconds: from the request to the end of the answer, redirects included.
-        location: where it redirects to.
+        location: the Location of a redirect.
         chunked: whether the body came in chunks.
-        redirects: how many were followed.
-        attempts: how often it was asked for.
-        code: the error that Twilio would log, where there was no answer.
-        reason: why there was none.
+        redirects: how many redirects were followed.
+        attempts: how many attempts were made.
+        code: the error that Twilio would log if there was no answer.
+        reason: why there was no answer.
     """
 
     status: int
@@ -59,7 +59,7 @@ class Answered:
 class NoAnswer(RouterError):  # noqa: N818 - named for what it says
     """A request was not answered.
 
-    `connected` says whether there was a connection, so that the request may have been processed; `code` is the error
+    `connected` says whether there was a connection, so that the request may have been processed. `code` is the error
     that Twilio would log.
     """
 
@@ -70,7 +70,7 @@ class NoAnswer(RouterError):  # noqa: N818 - named for what it says
 
     @property
     def answered(self) -> Answered:
-        """The answer that there was none."""
+        """The same as an answer with status 0."""
         return Answered(0, code=self.code, reason=str(self))
 
 
@@ -83,18 +83,18 @@ def exchange(  # noqa: PLR0913 - a request, and two times
     connect: float = 5.0,
     read: float = 15.0,
 ) -> Answered:
-    """Send a request and read its answer. The times are Twilio's own.
+    """Send a request and read its answer. The default timeouts are Twilio's.
 
     Args:
-        method: HTTP's.
-        url: where to; path and query are sent as they are written.
-        body: of a POST.
-        headers: all but Host and Content-Length.
+        method: the HTTP method.
+        url: the URL; path and query are sent exactly as they are written.
+        body: the body of a POST.
+        headers: all headers except Host and Content-Length.
         connect: seconds to wait for the connection.
-        read: seconds to wait for the answer.
+        read: seconds to wait for the whole answer.
 
     Raises:
-        NoAnswer: nothing listens there, or it does not answer in time.
+        NoAnswer: there was no connection, or no complete answer in time.
     """
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -112,9 +112,9 @@ def exchange(  # noqa: PLR0913 - a request, and two times
     except ConnectionRefusedError:
         raise NoAnswer(f"nothing listens at {origin}", connected=False, code=11205) from None
     except TimeoutError:
-        what = f"did not answer within {read:g} s" if connected else f"took no connection within {connect:g} s"
+        what = f"did not answer within {read:g} s" if connected else f"accepted no connection within {connect:g} s"
         raise NoAnswer(f"{origin} {what}, and Twilio waits no longer", connected=connected, code=11205) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: letters that no URL has
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: characters that a URL cannot have
         reason, code = _what_failed(error)
         raise NoAnswer(f"{origin} could not be called: {reason}", connected=connected, code=code) from error
     finally:
@@ -131,10 +131,10 @@ def exchange(  # noqa: PLR0913 - a request, and two times
 
 @contextlib.contextmanager
 def _within(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """End an exchange that takes longer in all; a socket's own limit is for each piece, and pieces can be small.
+    """End an exchange after so many seconds; the timeout of a socket is for each part of an answer only.
 
     Raises:
-        TimeoutError: it took longer.
+        TimeoutError: the time is over.
     """
     end = time.monotonic() + seconds
     timer = threading.Timer(seconds, _end, (connection,))
@@ -154,23 +154,23 @@ def _within(connection: socket.socket, seconds: float) -> Iterator[None]:
 
 def _end(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not TLS's own, which another thread is reading through
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not that of TLS, which another thread reads from
 
 
 def _target(url: str) -> str:
-    """Return path and query of a URL, as they are written."""
+    """Return path and query of a URL exactly as they are written."""
     rest = url.partition("#")[0].partition("://")[2]
     slash = min((place for place in (rest.find("/"), rest.find("?")) if place >= 0), default=len(rest))
     return rest[slash:] if rest[slash:].startswith("/") else f"/{rest[slash:]}"
 
 
 def _what_failed(error: Exception) -> tuple[str, int]:
-    """Say what failed, and the error that Twilio logs of it: https://www.twilio.com/docs/api/errors."""
+    """Return what failed, and the error that Twilio logs: https://www.twilio.com/docs/api/errors."""
     reason = str(error) or type(error).__name__
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return "its URL holds characters that belong percent-encoded", 11100
+        return "its URL has characters that must be percent-encoded", 11100
     if isinstance(error, socket.gaierror):
-        return "there is no such host", 11210
+        return "this host name does not exist", 11210
     if isinstance(error, ssl.SSLCertVerificationError):
         code = 11236 if error.verify_code == _EXPIRED else 11237 if error.verify_code in _NO_CHAIN else 11235
         return error.verify_message, code

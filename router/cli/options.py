@@ -1,4 +1,4 @@
-"""Options that several commands have, and the types of their values."""
+"""Options of several commands, and the types of their values."""
 
 import re
 import time
@@ -13,7 +13,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Group(click.Group):
-    """A group of commands, whose help has the first paragraph of each command's help as it is; click cuts it short."""
+    """A group of commands, whose help shows the whole first paragraph of each command's help; click shortens it."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a line for each command."""
@@ -23,7 +23,7 @@ class Group(click.Group):
 
 
 def with_sections(*sections: tuple[str, str | Sequence[tuple[str, str]]]) -> type[click.Command]:
-    """Return a kind of command whose help ends with these sections: a heading, and a text or a list of pairs."""
+    """Return a class of commands whose help ends with these sections: a heading, and a text or a list of pairs."""
 
     class Command(click.Command):
         def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -43,12 +43,12 @@ def first_paragraph(command: click.Command) -> str:
 
 
 class Moment(click.ParamType[int]):
-    """A time as people say it: an age (`90s`, `15m`, `1h`, `2d`) or ISO 8601. Its value is in ms since 1970."""
+    """A time: an age (`90s`, `15m`, `1h`, `2d`) or ISO 8601. Its value is in ms since 1970."""
 
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it; an ISO time without a zone is this machine's."""
+        """Parse it; an ISO time without a zone is in the time zone of this machine."""
         if isinstance(value, int):
             return value
         if age := _AGE.fullmatch(value.strip()):
@@ -76,9 +76,9 @@ class Parameter(click.ParamType[tuple[str, str]]):
         return name, text
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 since_option = click.option(
-    "--since", type=Moment(), metavar="AGE|TIME", help="Only those since then: 90s, 15m, 1h, 2d ago, or an ISO time."
+    "--since", type=Moment(), metavar="AGE|TIME", help="Only since then: 90s, 15m, 1h or 2d ago, or an ISO time."
 )
 wait_option = click.option(
     "--wait", type=click.FloatRange(0), default=5.0, metavar="S", help="Seconds to wait for the deliveries. [5]"

@@ -1,7 +1,7 @@
-"""What commands print: tables, facts and ages for people, JSON for programs, and on a terminal how far they are.
+"""The output of commands: tables, facts and ages for people, JSON for programs, and progress on a terminal.
 
-Everything is readable without colour, and in a pipe nothing is cut to a width: a line is a record. What customers wrote
-never reaches the terminal as control characters.
+Everything is readable without colour. In a pipe each record is one line, which is never shortened. Control characters
+in customers' texts do not reach the terminal.
 """
 
 import sys
@@ -48,7 +48,7 @@ __all__ = [
 _PIPE: Final = 1000
 _NARROW: Final = 110  # columns of a screen
 _BRIEF: Final = 10  # characters of a flow's SID on a narrow one
-# Of fewer items no progress is shown, and of many so many states of it: each one is written to the terminal.
+# Progress is shown only for at least so many items, and updated at most so many times: each update is written out.
 _MANY: Final = 1000
 _STEPS: Final = 200
 _STYLES: Final = {
@@ -69,11 +69,11 @@ _STYLES: Final = {
 }
 _Item = TypeVar("_Item")
 Facts = list[tuple[str, str | Text | Sequence[str]]]
-"""What is known of one thing: names, and for each a value or the lines of it."""
+"""The facts about one thing: names, and for each a value or several lines."""
 
 
 class _Console(Console):
-    """A console whose only control characters are its own."""
+    """A console that replaces the control characters in texts; only its own reach the terminal."""
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         return super()._render_buffer(
@@ -82,24 +82,24 @@ class _Console(Console):
 
 
 def console() -> Console:
-    """Return where to print: the screen's width, or none in a pipe; no markup, for it would read customers' text."""
+    """Return a console as wide as the screen, or very wide in a pipe; without markup, which texts could contain."""
     width = None if sys.stdout.isatty() else _PIPE
     return _Console(file=unguarded(sys.stdout), width=width, markup=False, highlight=False, emoji=False)
 
 
 def short(text: str, most: int) -> str:
-    """Return at most so many characters of a text, on one line."""
+    """Shorten a text to `most` characters, on one line."""
     text = clean(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def number(count: int, name: str, plural: str = "s") -> str:
-    """Write how many there are of something, as `1,024 messages`."""
+    """Write a number of things, as `1,024 messages`."""
     return f"{count:,} {name}{plural * (count != 1)}"
 
 
 def styled(text: str, style: str) -> Text:
-    """Return a line in the colour of what it says, as `add` or `warning`."""
+    """Return a line in the colour of a style, as `add` or `warning`."""
     return Text(clean(text), style=_STYLES[style])
 
 
@@ -109,14 +109,14 @@ def word(status: str) -> Text:
 
 
 def integration_line(flow: FlexFlow) -> str:
-    """Say in a few words what takes the messages of a flow, as `external https://example.com/inbound`."""
+    """Describe the integration of a flow in a few words, as `external https://example.com/inbound`."""
     what = flow.integration
     target = integration_type(what.type).target
     return f"{what.type} {getattr(what, target) if target else ''}".rstrip()
 
 
 def flow_line(flow: FlexFlow | None) -> str:
-    """Say in a few words which flow it is, as `FO… “Support”: studio FW…, relay`."""
+    """Describe a flow in a few words, as `FO… “Support”: studio FW…, relay`."""
     return f"{flow.sid} “{flow.friendly_name}”: {integration_line(flow)}, {flow.response}" if flow else "no flow"
 
 
@@ -134,8 +134,8 @@ def print_table(
         columns: the headings.
         rows: a cell for each heading.
         whole: columns that are never shortened.
-        spare: columns that a narrow screen does without.
-        brief: columns of flows' SIDs, of which a narrow screen shows the beginning; commands take that for the whole.
+        spare: columns that are left out on a narrow screen.
+        brief: columns with SIDs of flows; a narrow screen shows their beginning, which commands accept for the SID.
     """
     width = console().width
     narrow = width < _NARROW
@@ -159,7 +159,7 @@ def print_table(
 
 
 def _print(table: Table) -> None:
-    """Print without the blanks that a table's last column is filled up with."""
+    """Print a table without the blanks at the end of its lines."""
     out = console()
     with out.capture() as captured:
         out.print(table)
@@ -168,7 +168,7 @@ def _print(table: Table) -> None:
 
 
 def print_facts(facts: Facts) -> None:
-    """Print what is known of one thing, one fact below the other."""
+    """Print the facts about one thing, one below the other."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -192,18 +192,18 @@ def print_line(value: Mapping[str, Any]) -> None:
 
 
 def progress(label: str, total: int) -> Any:
-    """Return click's progress bar for `total` steps, which shows itself on a terminal where there are many."""
+    """Return click's progress bar for `total` steps; it is shown only on a terminal, and for many steps."""
     hidden = total < _MANY or not sys.stderr.isatty()
     return click.progressbar(length=total, label=label, show_pos=True, file=unguarded(sys.stderr), hidden=hidden)
 
 
 def watched(label: str, items: Iterable[_Item], total: int | None = None, *, shown: bool = True) -> Iterator[_Item]:
-    """Give items as they come, and show on a terminal, on stderr, how many there were.
+    """Yield items, and show on a terminal, on stderr, how many there were so far.
 
     Args:
-        label: what is done.
+        label: what the command does with them.
         items: the items.
-        total: how many there will be, where it is known; of few nothing is shown.
+        total: how many there will be, if that is known; for few items nothing is shown.
         shown: False shows nothing.
     """
     hidden = not (shown and sys.stderr.isatty()) or (total is not None and total < _MANY)
@@ -215,7 +215,7 @@ def watched(label: str, items: Iterable[_Item], total: int | None = None, *, sho
 
 
 def said_facts(delivery: Delivery) -> Facts:
-    """Tell what came back instead of a good answer; nothing where that was one."""
+    """Return what the target answered instead of valid TwiML; empty if its answer was good."""
     said, wrong = target_said(delivery), not_twiml(delivery)
     if said and said.type == TRACEBACK:
         return [("Traceback", said.text.splitlines())]

@@ -1,4 +1,4 @@
-"""The record of the router that runs in a data directory, by which commands find it: its settings and address."""
+"""The record of the router that runs in a data directory: commands read its settings and its address from it."""
 
 import contextlib
 import json
@@ -15,11 +15,11 @@ _ACCOUNTS = "accounts"  # beside the variables in the record
 
 @contextlib.contextmanager
 def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) -> Iterator[None]:
-    """Record, as long as the router runs, the variables with which another command finds it, and its accounts.
+    """Keep a record, as long as the router runs, so that other commands find it.
 
     Args:
         data_dir: the data directory of the running router.
-        found: no secrets: where the store, the configuration file and the addresses are.
+        found: variables without secrets: those of the store, the configuration file and the addresses.
         accounts: the SIDs of its accounts.
     """
     record = data_dir / _RECORD
@@ -33,8 +33,9 @@ def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) 
 def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings as the running router has them.
 
-    The environment comes first; what it leaves open is taken from the router that runs in the data directory: its
-    store, its configuration (the demo's account), its addresses. `redis_url` is None when none runs and none is set.
+    The environment takes precedence. All other settings are those of the router that runs in the data directory: its
+    store, its configuration (the demo account), its addresses. `redis_url` is None if no router runs and no store is
+    set.
 
     Raises:
         SettingsError: a setting does not parse.
@@ -43,11 +44,11 @@ def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     settings = load(given)
     found = _record(settings)
     found.pop(_ACCOUNTS, None)
-    return load(_without_rivals(found, given) | given) if found else settings
+    return load(_without_conflicts(found, given) | given) if found else settings
 
 
-def _without_rivals(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Leave out of a record what says otherwise than the environment: NAME against NAME_FILE, another account."""
+def _without_conflicts(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Remove from a record the variables that conflict with the environment: NAME and NAME_FILE, another account."""
     own = {name.removesuffix("_FILE") for name, value in given.items() if value}
     if own & {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}:
         own |= {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}
@@ -55,7 +56,7 @@ def _without_rivals(found: Mapping[str, str], given: Mapping[str, str]) -> dict[
 
 
 def running_accounts(settings: Settings) -> tuple[str, ...]:
-    """Return the SIDs of the accounts that the router in the data directory serves; none when none runs there."""
+    """Return the SIDs of the accounts of the router that runs in the data directory; empty if no router runs there."""
     return tuple(_record(settings).get(_ACCOUNTS, ()))
 
 
@@ -68,18 +69,18 @@ def _record(settings: Settings) -> dict[str, Any]:
 
 
 def base_url(settings: Settings) -> str:
-    """Return where the router of these settings is reached from this machine, as `http://127.0.0.1:8000`."""
+    """Return the URL at which this machine reaches the router of these settings, as `http://127.0.0.1:8000`."""
     host, port = address(settings)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def address(settings: Settings) -> tuple[str, int]:
-    """Return host and port to connect to; an address that means "all of them" is this machine's own."""
+    """Return host and port to connect to; a router that listens on all addresses is reached on the loopback one."""
     host, port = listening(settings)
     return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104 - a key
 
 
 def listening(settings: Settings) -> tuple[str, int]:
-    """Return host and port to listen at."""
+    """Return host and port to listen on."""
     host, _, port = settings.bind.rpartition(":")
     return host.strip("[]"), int(port)

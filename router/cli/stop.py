@@ -17,9 +17,10 @@ _Found = TypeVar("_Found")
 
 
 class Stop:
-    """In its context these signals only say that it is time to end.
+    """In its context these signals only set a flag.
 
-    The usual exception would break off whatever is under way, and gevent prints it when that is a call to the store.
+    The usual KeyboardInterrupt would interrupt the current step, and gevent prints a traceback if that is a call to
+    the store.
     """
 
     def __init__(self) -> None:
@@ -28,17 +29,17 @@ class Stop:
 
     @property
     def asked(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self._asked.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until a signal comes; return whether one came."""
+        """Wait for so many seconds or until a signal is received; return whether one was."""
         return self._asked.wait(seconds)
 
     def looks(self, look: Callable[[], list[_Found]]) -> Iterator[list[_Found]]:
-        """Look again and again until a signal comes, with a pause after a look that found nothing.
+        """Call `look` again and again until a signal is received, with a pause after each call that found nothing.
 
-        While the store does not answer a look finds nothing; that is printed once.
+        While the store does not answer, `look` finds nothing; this is printed once.
         """
         found, away = list[_Found](), False
         while True:
@@ -64,9 +65,9 @@ class Stop:
 
 
 def handle(handler: Callable[[int, FrameType | None], None]) -> dict[int, Any]:
-    """Have a function called at Ctrl-C, TERM and HUP; return what was called before, by signal.
+    """Call a function on Ctrl-C, TERM and HUP; return the previous handlers, by signal.
 
-    `nohup` stays in force. INT is another matter: a script's `router connect &` inherits it ignored.
+    HUP stays ignored under `nohup`. INT does not: `router connect &` in a script inherits an ignored INT.
     """
     return {
         number: signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""What commands print goes through here, and no control character gets past: customers and targets wrote some of it.
+"""Replaces the control characters in everything that commands print: parts of it come from customers and targets.
 
-Colours and progress bars are made of such characters; what prints those takes the stream that lies behind
-(`unguarded`), and cleans what others wrote by itself (`router.cli.output.console`, labels of our own).
+Colours and progress bars consist of such characters. The code that prints them writes to the original stream
+(`unguarded`), and cleans texts from outside itself (`router.cli.output.console`).
 """
 
 import sys
@@ -13,7 +13,7 @@ from router.printable import printable
 
 
 class _Guarded:
-    """A text stream that puts a mark in the place of control characters, but for line ends and tabs."""
+    """A text stream that replaces all control characters except line ends and tabs."""
 
     def __init__(self, behind: TextIO) -> None:
         self.behind = behind
@@ -32,7 +32,7 @@ class _Guarded:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Guard what is printed to standard output and standard error."""
+    """Replace the control characters in all that is printed to standard output and standard error."""
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = cast("TextIO", _Guarded(out)), cast("TextIO", _Guarded(err))
     try:
@@ -42,5 +42,5 @@ def guarded() -> Iterator[None]:
 
 
 def unguarded(stream: TextIO) -> TextIO:
-    """Return the stream behind the guard."""
+    """Return the original stream."""
     return stream.behind if isinstance(stream, _Guarded) else stream

@@ -165,12 +165,12 @@ def foreign(accounts: Iterable[Account], account_sid: str) -> Iterator[Deviation
         "a subaccount's webhooks are signed with the subaccount's own token: check sid and auth_tokens of both "
         "accounts in the settings; they may be interchanged"
     )
-    whose = account_sid[:40] if account_sid.isprintable() else "another account"
+    owner = account_sid[:40] if account_sid.isprintable() else "another account"
     for account in accounts:
         if account.sid == account_sid:
             continue
         for key in (*keys_for(account.auth_tokens, (), None), *_shared(account)):
-            found = f"{key.label} of account {account.sid} signed, and the message is of {whose or 'none'}"
+            found = f"{key.label} of account {account.sid} signed, and the message is of {owner or 'none'}"
             yield Deviation(key, (Finding("other_account", found, advice),))
         yield from api_keys(account)
 

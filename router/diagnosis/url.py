@@ -62,8 +62,8 @@ def _origins(scheme: str, netloc: str, seen: Seen) -> Iterator[Deviation[str]]:
     more = [each for each in _PORTS if each not in ports]
     here = f"{scheme}://{netloc.rpartition('@')[2]}"
     for how in (scheme, "http" if scheme == "https" else "https"):
-        for where, door in (*product(hosts, ports), *product((host,), more)):
-            there = f"{how}://{where}{f':{door}' if door else ''}"
+        for where, other_port in (*product(hosts, ports), *product((host,), more)):
+            there = f"{how}://{where}{f':{other_port}' if other_port else ''}"
             advice = f"set ROUTER_PUBLIC_URL to {there}, or write the webhook at Twilio with {here}"
             findings = []
             if how != scheme:
@@ -72,8 +72,8 @@ def _origins(scheme: str, netloc: str, seen: Seen) -> Iterator[Deviation[str]]:
             if where != host:
                 found = f"Twilio signed a URL of {where}, and the router's public URL is of {host}"
                 findings.append(Finding("host", found, advice))
-            if door != port:
-                signed = f"with port {door}" if door else "without a port"
+            if other_port != port:
+                signed = f"with port {other_port}" if other_port else "without a port"
                 found = f"Twilio signed a URL {signed}, and the router's public URL has {port or 'none'}"
                 findings.append(Finding("port", found, advice))
             if findings:
@@ -92,8 +92,8 @@ def prefixes(base: str, target: str, seen: Seen) -> Iterator[Deviation[str]]:
     advice = "let the proxy pass the path on as it is, or set ROUTER_PUBLIC_URL with the path that is at Twilio"
     for other in dict.fromkeys(each.rstrip("/") for each in ("", *seen.prefixes, *_PREFIXES)):
         if other != prefix:
-            said = f"with {other} in front of the path" if other else f"without {prefix} in front of the path"
-            finding = Finding("path_prefix", f"Twilio signed a URL {said}", advice)
+            difference = f"with {other} in front of the path" if other else f"without {prefix} in front of the path"
+            finding = Finding("path_prefix", f"Twilio signed a URL {difference}", advice)
             yield from _each(origin, other + path + rest, finding)
     segments = path.split("/", _SEGMENTS)
     for n in range(2, len(segments)):

@@ -46,7 +46,7 @@ EVENTS: Final = Choice(
 
 
 def type_of(flow: FlexFlow) -> str:
-    """Return the type of the address that a flow belongs to, in Twilio's word for address configurations."""
+    """Return the type of a flow's address in Twilio's address configurations."""
     if flow.channel_type == "custom":
         return str(flow.extra.get("type", "custom"))
     return ALL[flow.channel_type].types[0]
@@ -99,7 +99,7 @@ def from_form(  # noqa: PLR0913 - as router.flow.flex_flow.from_parameters
     now: int,
     sid: str,
 ) -> FlexFlow:
-    """Make a flow from the parameters of an address configuration, or change one.
+    """Create or change a flow with the parameters of an address configuration.
 
     Without AutoCreation.Enabled, the flow is created disabled, as with Twilio. `AutoCreation.Type=default` changes a
     studio or webhook integration to `conversation`, and leaves other integrations unchanged, since they are shown as
@@ -115,7 +115,7 @@ def from_form(  # noqa: PLR0913 - as router.flow.flex_flow.from_parameters
         sid: the same.
 
     Raises:
-        InvalidFlow: a parameter, in the words of this resource, that is missing or has a value that is not allowed.
+        InvalidFlow: a parameter is missing or invalid; it has the name of this resource.
     """
     extra = _extra(form, filters, current)
     given = {flow: form[name] for name, flow in NAMES.items() if name in form}
@@ -145,7 +145,7 @@ def from_form(  # noqa: PLR0913 - as router.flow.flex_flow.from_parameters
 
 
 def _integration_type(form: Mapping[str, str], current: FlexFlow | None) -> dict[str, str]:
-    """Say what the integration becomes; nothing where an AutoCreation.WebhookUrl or StudioFlowSid says it."""
+    """Return the integration type as a parameter of the flow; empty if the flow keeps its type."""
     kind = form.get("AutoCreation.Type", "")
     if kind:
         _parse("AutoCreation.Type", kind, CREATION)
@@ -163,7 +163,7 @@ def _integration_type(form: Mapping[str, str], current: FlexFlow | None) -> dict
 
 
 def _extra(form: Mapping[str, str], filters: Sequence[str], current: FlexFlow | None) -> dict[str, Any]:
-    """Return what a flow has no place for, changed by what is given; an empty value is taken out."""
+    """Return the parameters that a flow does not have, with the given changes; empty values are removed."""
     extra = dict(current.extra) if current else {}
     given: dict[str, Any] = {}
     if "AutoCreation.WebhookMethod" in form:
@@ -190,7 +190,7 @@ def _parse(name: str, text: str, kind: Kind, *, required: bool = False) -> str:
 
 
 def _translated(error: InvalidFlow) -> InvalidFlow:
-    """Say what is wrong with the flow in the words of the address configuration."""
+    """Translate an error of the flow to the parameters of the address configuration."""
     reason = error.reason
     for integration, kind in _CREATION_TYPES.items():
         reason = reason.replace(f"IntegrationType is {integration}", f"AutoCreation.Type is {kind}")

@@ -1,4 +1,4 @@
-"""Finds messages that the flows of an address leave to no flow, or to the wrong one."""
+"""Finds messages that no flow of an address takes, or that the wrong flow takes."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -11,12 +11,12 @@ from router.language.detector import code_of
 
 ALL: Final = "*"
 """The contact identity of a flow that takes the messages of every address without one of its own."""
-# From so many languages on, a text in one that no flow names is often taken for one of them.
+# With so many languages, a text in another language is often taken for one of them.
 _SEVERAL: Final = 2
 
 
 def uncovered(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterator[tuple[FlexFlow, str]]:
-    """Find addresses with flows for languages, where no flow takes the messages in other languages.
+    """Find addresses with flows for languages, where messages in other languages have no flow.
 
     Args:
         flows: of one account, any addresses.
@@ -35,10 +35,10 @@ def uncovered(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterat
 
 
 def sibling_missing(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterator[tuple[FlexFlow, str]]:
-    """Find addresses with several languages, and a default flow whose own language no flow names.
+    """Find addresses with several languages, and a default flow, where no flow names English.
 
-    The router compares the languages that flows name, so a text in the default's language, most often English, is
-    easily taken for one of the others. The arguments and results are those of `uncovered`.
+    The router compares only the languages that flows name, so it easily takes an English text, which is for the default
+    flow, for one of the other languages. The arguments and results are those of `uncovered`.
     """
     open_channels = _open_channels(others)
     for group in _by_address(flows):
@@ -51,7 +51,7 @@ def sibling_missing(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> 
 
 
 def without_flow(addresses: Iterable[tuple[str, str]], flows: Collection[FlexFlow]) -> Iterator[tuple[str, str]]:
-    """Return the addresses, of channel and identity, that no enabled flow takes messages for."""
+    """Yield the addresses (channel and identity) without an enabled flow."""
     taken = {address_of(flow) for flow in flows if flow.enabled}
     for channel, identity in addresses:
         if not {(channel, identity), (channel, ALL)} & taken:

@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
 
 def differences(before: FlexFlow | None, after: FlexFlow | None) -> Iterator[Difference]:
-    """Walk what differs; where there is no flow before or none after, what the other one has of its own."""
+    """Yield the differences; for a flow that is added or removed, its values that are not the default."""
     only = None if before and after else before or after
     for each, get in _GETTERS:
         was, is_ = get(before) if before else None, get(after) if after else None
@@ -40,32 +40,32 @@ def differences(before: FlexFlow | None, after: FlexFlow | None) -> Iterator[Dif
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One flow that is not as it should be: `before` is None for one to add, `after` for one to remove."""
+    """The change of one flow: `before` is None for a flow to add, `after` is None for a flow to remove."""
 
     before: FlexFlow | None
     after: FlexFlow | None
 
     @property
     def kind(self) -> Literal["add", "change", "remove"]:
-        """What is to be done."""
+        """The kind of change."""
         if self.before is None:
             return "add"
         return "change" if self.after else "remove"
 
     @property
     def flow(self) -> FlexFlow:
-        """The flow as it will be, or as it was when it is to be removed."""
+        """The flow after the change, or before it if it is to be removed."""
         flow = self.after or self.before
         assert flow is not None  # noqa: S101 - a change has one of them
         return flow
 
     def differences(self) -> list[Difference]:
-        """List what differs."""
+        """List the differences."""
         return list(differences(self.before, self.after))
 
 
 def change(before: FlexFlow | None, after: FlexFlow) -> Change | None:
-    """Return what is to be done for a flow to be as wanted; None where nothing but its date would change."""
+    """Return the change from one flow to another; None if only its date would change."""
     if before is not None and replace(before, date_updated=after.date_updated) == after:
         return None
     return Change(before, after)
@@ -118,10 +118,10 @@ def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 
 def in_groups(changes: Sequence[Change]) -> list[list[Change]]:
-    """Put changes together that belong together, each group in the order of the changes.
+    """Group the changes that must be made at once, each group in the order of the changes.
 
-    Changes of one address belong together, and so do those of two addresses between which a flow moves: made at once,
-    they leave no moment in which a message finds half of them.
+    These are the changes of one address, and of addresses between which a flow moves: otherwise a message could meet
+    only a part of them.
     """
     roots: dict[str, str] = {}
 
@@ -141,7 +141,7 @@ def in_groups(changes: Sequence[Change]) -> list[list[Change]]:
 
 
 def _pair(left: dict[str, FlexFlow], wanted: Sequence[FileFlow]) -> dict[int, FlexFlow]:
-    """Find the current flow of each entry, surest evidence first; take those that were found out of `left`."""
+    """Find the current flow of each entry, by the surest evidence first; remove the flows found from `left`."""
     pairs: dict[int, FlexFlow] = {}
     for each in wanted:
         if "sid" in each.given and each.flow.sid in left:
@@ -169,12 +169,12 @@ def _alike(flow: FlexFlow) -> Hashable:
 
 
 def _place(flow: FlexFlow) -> tuple[str, ...]:
-    """Return a flow's address; of a web flow that has its own, whose SID a file need not know, the flow's name."""
+    """Return a flow's address; for a web flow with its own address, which a file need not name, the flow's name."""
     return (flow.channel_type, "", flow.friendly_name) if flow.has_own_address else address_of(flow)
 
 
 def _merged(before: FlexFlow, wanted: FileFlow) -> FlexFlow:
-    """Return the wanted flow in the place of `before`, with what a file need not know of it."""
+    """Return the wanted flow as a change of `before`, with the values of `before` that a file may leave out."""
     integration = wanted.flow.integration
     if "integration.signing_key" not in wanted.given and integration.type == before.integration.type:
         integration = replace(integration, signing_key=before.integration.signing_key)

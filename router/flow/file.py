@@ -20,7 +20,7 @@ REQUIRED: Final = ("FriendlyName", "ChannelType")
 
 _FIELDS: Final = {each.key: each for each in FIELDS}
 _KEYS: Final = {each.wire: each.key for each in FIELDS}
-# What is written down of every flow.
+# The parameters that are written for every flow, also with their default.
 ALWAYS: Final = ("FriendlyName", "ChannelType", "ContactIdentity", "IntegrationType")
 _OWN_KEYS: Final = ("sid", "account_sid")
 # The tables in a flow's own, each with one of its keys; and the keys whose value may be written as TOML or as JSON.
@@ -28,13 +28,13 @@ _TABLES: Final = {"integration": "url", "web_chat": "language"}
 _JSON: Final = ("web_chat.form", "web_chat.greeting")
 
 
-# For a required value that is wrong, so that the others can be read.
+# Replacements for an invalid required value, so that the others can be checked.
 _STAND_INS: Final = {"FriendlyName": "-", "ChannelType": "sms"}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong in a flow file, and where. `entry` counts from 1; it is 0 for the file as a whole."""
+    """An error in a flow file. `entry` counts from 1; it is 0 for the file as a whole."""
 
     file: str
     entry: int
@@ -43,14 +43,14 @@ class Problem:
     label: str = ""
 
     def __str__(self) -> str:
-        """Write it in one line, as `flows.toml, flow 2 'Support', contact_identity: …`."""
+        """Return it in one line, as `flows.toml, flow 2 'Support', contact_identity: …`."""
         label = f" {self.label!r}" if self.label else ""
         parts = (self.file, f"flow {self.entry}{label}" if self.entry else "", self.field)
         return f"{', '.join(part for part in parts if part)}: {self.reason}"
 
 
 class InvalidFlowFile(RouterError):  # noqa: N818 - named for what it says
-    """A flow file that cannot be applied, with everything that is wrong in it."""
+    """A flow file that cannot be applied, with all its errors."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -59,7 +59,7 @@ class InvalidFlowFile(RouterError):  # noqa: N818 - named for what it says
 
 @dataclass(frozen=True, slots=True)
 class FileFlow:
-    """A flow of a file: its place (from 1), and the keys that were written down. Without a `sid` it has a new one."""
+    """A flow of a file: its number (from 1), and the keys that the file has. Without a `sid` it has a new one."""
 
     file: str
     entry: int
@@ -67,7 +67,7 @@ class FileFlow:
     given: frozenset[str]
 
     def problem(self, field: str, reason: str) -> Problem:
-        """Describe what is wrong with it."""
+        """Return an error of this flow."""
         return Problem(self.file, self.entry, field, reason, self.flow.friendly_name)
 
 
@@ -78,14 +78,14 @@ def load(  # noqa: PLR0913 - pure: time, names and SIDs are keyword arguments
 
     Args:
         text: TOML.
-        file: what to call it in errors.
-        account_sid: whose flows they are; an entry may repeat it, but not name another.
+        file: its name in errors.
+        account_sid: the account of the flows; an entry may repeat it, but not name another.
         handlers: the names that `integration.handler` may have.
-        now: Unix seconds, when flows without a date were made.
-        new_sid: makes the SID (FO…) of a new flow.
+        now: Unix seconds, the date of new flows.
+        new_sid: returns the SID (FO…) of a new flow.
 
     Raises:
-        InvalidFlowFile: with everything that is wrong: file, entry, field and reason.
+        InvalidFlowFile: the file has errors.
     """
     try:
         document = tomllib.loads(text)
@@ -118,7 +118,7 @@ def load(  # noqa: PLR0913 - pure: time, names and SIDs are keyword arguments
 def _flow(
     flat: Mapping[str, str], *, account_sid: str, handlers: Collection[str], now: int, new_sid: Callable[[], str]
 ) -> tuple[FlexFlow | None, list[tuple[str, str]]]:
-    """Make a flow of an entry's keys; a value that is wrong is noted, and the others are read without it."""
+    """Create a flow from an entry's keys; an invalid value is noted, and the others are checked without it."""
     params = {_FIELDS[key].wire: text for key, text in flat.items() if key in _FIELDS}
     sid, wrong = flat.get("sid") or new_sid(), dict[str, str]()
     if flat.get("enabled") == "false" or flat.get("paused") == "true":
@@ -146,7 +146,7 @@ def _flow(
 
 
 def _flat(table: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Return the keys of an entry, dotted, with values as a form has them; and what is wrong."""
+    """Return the keys of an entry, dotted, with values as in a form, and the errors."""
     flat: dict[str, str] = {}
     wrong = []
     given = {key: value for key, value in table.items() if key not in _TABLES}
@@ -176,7 +176,7 @@ def _written(value: object) -> str:
         return str(value)
     if isinstance(value, list) and all(isinstance(part, str) and "," not in part for part in value):
         return ",".join(value)
-    raise ValueError(f"a text, an integer, true or false, or a list of texts is wanted, not {value!r}")
+    raise ValueError(f"must be a text, an integer, true or false, or a list of texts, not {value!r}")
 
 
 def _wrong_sids(flat: Mapping[str, str], account_sid: str) -> list[tuple[str, str]]:
@@ -206,7 +206,7 @@ def _given_twice(loaded: Sequence[FileFlow]) -> list[Problem]:
     for each in loaded:
         before = sids.setdefault(each.flow.sid, each.entry)
         if before != each.entry:
-            problems.append(each.problem("sid", f"is that of flow {before} as well"))
+            problems.append(each.problem("sid", f"is also that of flow {before}"))
     owners: dict[tuple[str, str], FileFlow] = {}
     for each in (each for each in loaded if each.flow.enabled and each.flow.is_default):
         owner = owners.setdefault(address_of(each.flow), each)
@@ -216,22 +216,22 @@ def _given_twice(loaded: Sequence[FileFlow]) -> list[Problem]:
 
 
 def address_of(flow: FlexFlow) -> tuple[str, str]:
-    """Return what at most one enabled flow without language and match may have."""
+    """Return channel and identity: at most one enabled flow of an address has neither language nor match."""
     return flow.channel_type, flow.contact_identity
 
 
 def taken_by(flow: FlexFlow, owner: str) -> str:
-    """Say that another flow has the address, and what to do."""
+    """Return the error that another flow has the address."""
     return (
-        f"{flow.contact_identity} has an enabled {flow.channel_type} flow without language and match already: {owner}. "
+        f"{flow.contact_identity} already has an enabled {flow.channel_type} flow without language and match: {owner}. "
         "Disable one of them, or give it a language or a match"
     )
 
 
 def export(flows: Iterable[FlexFlow], *, secrets: bool = False) -> str:
-    """Write flows as TOML that loads back as the same flows.
+    """Write flows as TOML, from which `load` reads the same flows.
 
-    Dates are not in it. Signing keys are only where `secrets` says so: applied without its key, a flow keeps the one
+    Dates are left out, and signing keys too, unless `secrets` is set: applied without its key, a flow keeps the key
     that it has.
     """
     return "\n".join(_table(flow, secrets=secrets) for flow in flows)

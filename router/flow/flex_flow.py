@@ -46,9 +46,9 @@ _NO_WEB_CHAT: Final = WebChat()
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """What takes the messages of a flow. Texts that were not given are ""; times are seconds.
+    """The integration that receives the messages of a flow. Texts that were not given are ""; times are seconds.
 
-    An empty `retry_policy` becomes the type's own.
+    An empty `retry_policy` becomes the default of the type.
     """
 
     type: str
@@ -76,10 +76,10 @@ class Integration:
 
 @dataclass(frozen=True, slots=True)
 class FlexFlow:
-    """A Flex Flow as it is in effect: `contact_identity` is canonical, dates are Unix seconds.
+    """A Flex Flow. `contact_identity` is canonical, dates are Unix seconds.
 
-    An empty `response` becomes the default of the integration's type. `extra` is what only the address face of the
-    record (IG…) knows.
+    An empty `response` becomes the default of the integration's type. `extra` has the parameters that only the address
+    configuration (IG…) of the flow has.
     """
 
     sid: str
@@ -116,12 +116,12 @@ class FlexFlow:
 
     @property
     def is_default(self) -> bool:
-        """Say whether it takes every message for its address: an address has at most one enabled flow that does."""
+        """Whether it takes every message for its address: an address has at most one such enabled flow."""
         return not self.language and not self.match
 
     @property
     def undeliverable(self) -> str:
-        """Say why this version cannot deliver its messages, which wait; "" when it can."""
+        """Why this version cannot deliver its messages, which wait; "" if it can."""
         kind = self.integration.type
         if kind not in INTEGRATION_TYPES:
             return f"goes to {kind}, which this version does not know"
@@ -131,22 +131,22 @@ class FlexFlow:
 
     @property
     def is_held(self) -> bool:
-        """Say whether its messages wait until it is changed: it is paused, or this version cannot deliver to it."""
+        """Whether its messages wait until it is changed: it is paused, or this version cannot deliver to it."""
         return self.paused or bool(self.undeliverable)
 
     @property
     def has_own_address(self) -> bool:
-        """Say whether its web address is that of no other flow: it was given no ContactIdentity."""
+        """Whether it is a web flow with its own address, because it was created without a ContactIdentity."""
         return self.channel_type == WEB and self.contact_identity == own_address(self.sid)
 
     @property
     def is_lasting(self) -> bool:
-        """Say whether a conversation stays with it however long it is idle."""
+        """Whether a conversation stays with it however long it is idle."""
         return self.long_lived and not self.janitor_enabled
 
     @property
     def target(self) -> str:
-        """What it sends to, for breakers, shares and metrics: an origin, a handler, or the integration's type."""
+        """The target, for breakers, shares and metrics: an origin, a handler, or the integration's type."""
         kind = integration_type(self.integration.type)
         if not kind.separate:
             return self.integration.type
@@ -155,12 +155,12 @@ class FlexFlow:
 
 
 def address_sid(flow: FlexFlow) -> str:
-    """Return the SID of the flow's face as an address configuration, which has the same hexadecimal digits."""
+    """Return the SID of the flow as an address configuration, which has the same hexadecimal digits."""
     return "IG" + flow.sid[2:]
 
 
 def own_address(sid: str) -> str:
-    """Return the address of a web flow that was given none."""
+    """Return the address of a web flow that was created without one."""
     return f"{WEB}:IG{sid[2:]}"
 
 
@@ -174,13 +174,13 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
     sid: str,
     required: Collection[str] = REQUIRED,
 ) -> FlexFlow:
-    """Make a flow from the parameters of a form, or change one.
+    """Create or change a flow with the parameters of a form.
 
     Unknown parameters, and those that the integration's type does not use, are ignored, as by Twilio
-    (https://www.twilio.com/docs/api/errors/20001); an empty one means its default. Without an IntegrationType, an
-    Integration.FlowSid makes a `studio` flow and an Integration.Url an `external` one; with neither, a new flow is
-    `proxy`, or `conversation` on web, and a changed one stays as it is, as does a `conversation` flow in any case. A
-    Response or RetryPolicy that is the default of its type follows the type when that changes.
+    (https://www.twilio.com/docs/api/errors/20001). An empty parameter means its default. Without an IntegrationType, a
+    flow with an Integration.FlowSid is `studio` and one with an Integration.Url `external`; with neither, a new flow is
+    `proxy`, or `conversation` on web, and a changed flow keeps its type. A `conversation` flow always keeps it. If the
+    type changes, a Response or RetryPolicy that was the default becomes the default of the new type.
 
     Args:
         params: the parameters by their wire names.
@@ -189,10 +189,10 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
         handlers: the names that Integration.Handler may have.
         now: Unix seconds.
         sid: the SID of a new flow.
-        required: what a new flow must be given.
+        required: the parameters that a new flow must have.
 
     Raises:
-        InvalidFlow: a parameter that is missing or has a value that is not allowed.
+        InvalidFlow: a parameter is missing or invalid.
     """
     given = {each.wire: _parse(each, params[each.wire]) for each in FIELDS if each.wire in params}
     missing = (wire for wire in required if not given.get(wire) and (wire in given or current is None))
@@ -210,7 +210,7 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
     handler = values["Integration.Handler"]
     # The handler may have been removed from the settings since: pausing the flow must still be possible.
     if kind == "handler" and handler not in handlers and (current is None or handler != current.integration.handler):
-        known = ", ".join(sorted(handlers)) or "none is listed"
+        known = ", ".join(sorted(handlers)) or "they have no handlers"
         raise InvalidFlow("Integration.Handler", f"{handler!r} is not a handler in the router's settings ({known})")
     _check_response(values["Response"], kind, channel)
     _check_conversation(values, kind)
@@ -240,7 +240,7 @@ def value_of(flow: FlexFlow, attribute: str) -> Any:
 
 
 def is_given(flow: FlexFlow, each: Field) -> bool:
-    """Say whether a flow has another value than the default for one of `FIELDS`."""
+    """Return whether a flow has another value than the default for one of `FIELDS`."""
     return bool(value_of(flow, each.attribute) != _default(each, flow.integration.type))
 
 
@@ -278,26 +278,27 @@ def _integration_type(params: Mapping[str, str], given: Mapping[str, Any], curre
 def _check_response(response: str, kind: str, channel: str) -> None:
     if channel == WEB and kind == "proxy":
         fit = ", ".join(each for each in INTEGRATION_TYPES if each != "proxy")
-        raise InvalidFlow("IntegrationType", f"web has no Proxy; say one of {fit}")
+        raise InvalidFlow("IntegrationType", f"web cannot use Proxy; choose one of {fit}")
     if response == "redirect" and channel == WEB:
-        raise InvalidFlow("Response", "redirect needs a webhook of Twilio's, and web has none; say relay or accept")
+        raise InvalidFlow("Response", "redirect needs a webhook of Twilio, but web has none; choose relay or accept")
     if response == "redirect" and not integration_type(kind).redirects:
         fit = " or ".join(each.name for each in INTEGRATION_TYPES.values() if each.redirects)
-        raise InvalidFlow("Response", f"redirect needs a URL, which {kind} has not; it may be {fit}")
+        raise InvalidFlow("Response", f"redirect needs a URL, which {kind} does not have; it works with {fit}")
 
 
 def _check_conversation(values: Mapping[str, Any], kind: str) -> None:
     if kind == "conversation" and values["Integration.FlowSid"] and values["Integration.Url"]:
         raise InvalidFlow(
-            "Integration.Url", "a Conversation goes to a Studio flow or to a webhook: leave this or FlowSid empty"
+            "Integration.Url",
+            "a Conversation goes to a Studio flow or to a webhook, not both: leave this or FlowSid empty",
         )
 
 
 def _contact_identity(written: str, channel_type: str) -> str:
-    """Return the canonical form; raise InvalidFlow for an address of another channel, where no message would come."""
+    """Return the canonical form; raise InvalidFlow for an address of another channel, which would get no message."""
     identity = canonical(written, channel_type)
     if not identity:
-        raise InvalidFlow("ContactIdentity", "is empty; say * for every address")
+        raise InvalidFlow("ContactIdentity", "is empty; write * for every address")
     if identity == "*" or channel_type == WEB or is_sid(identity, "MG"):
         return identity
     channel = channel_of(identity)
@@ -307,7 +308,7 @@ def _contact_identity(written: str, channel_type: str) -> str:
 
 
 def to_resource(flow: FlexFlow, base_url: str) -> dict[str, Any]:
-    """Return the flow in Twilio's JSON; what is written only is left out, a text that was not given is null."""
+    """Return the flow in Twilio's JSON, without write-only parameters; a text that was not given is null."""
     resource: dict[str, Any] = {"sid": flow.sid, "account_sid": flow.account_sid}
     parts: dict[str, dict[str, Any]] = {"integration": {}}
     for each in FIELDS:

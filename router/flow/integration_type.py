@@ -1,6 +1,7 @@
-"""The integration types: a new one is a row here, and a module in router/integrations, listed in its `build`.
+"""The table of the integration types.
 
-Parameters that only one type uses are rows of router/flow/parameter.py.
+A new integration type is a row here, and a module in router/integrations, which its `build` lists. Parameters that only
+one type uses are rows of router/flow/parameter.py.
 """
 
 from dataclasses import dataclass
@@ -10,17 +11,17 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class IntegrationType:
-    """An integration type, and what is true of each flow that has it.
+    """An integration type.
 
     Args:
         name: as in `IntegrationType`.
-        target: the attribute of `Integration` that names where its messages go; "" where none does.
-        needs: the parameters that a flow of this type cannot be without.
-        relays: the default `Response` is `relay`, because its target answers with TwiML.
-        repeats: a message whose outcome is unknown may be sent again by default: the target is known to be the user's
-            own code, or the router looks for what the first attempt left before it repeats it.
-        redirects: its target has a URL that Twilio itself can call.
-        takes_web: this version can deliver web chats to it.
+        target: the attribute of `Integration` that names its target; "" if no attribute does.
+        needs: the parameters that a flow of this type must have.
+        relays: whether the default `Response` is `relay`, because its target answers with TwiML.
+        repeats: whether a message with an unknown outcome is sent again by default: the target is the user's own code,
+            or the router first looks for the result of the first attempt.
+        redirects: whether its target has a URL that Twilio itself can call.
+        takes_web: whether this version can deliver web chats to it.
         separate: each of its targets has its own circuit breaker and its own share of the deliveries; else all flows
             of the type have one target, which is Twilio.
     """
@@ -65,5 +66,5 @@ _UNKNOWN: Final = IntegrationType("")
 
 
 def integration_type(name: str) -> IntegrationType:
-    """Return a type by its name; one that a newer version wrote into the store has nothing that is true of it."""
+    """Return a type by its name; for a type of a newer version, one in which all is false."""
     return INTEGRATION_TYPES.get(name, _UNKNOWN)

@@ -70,7 +70,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """A key, or two of them, comma separated, while one replaces the other; no error shows any of them."""
+    """A key, or two keys, comma separated, while one replaces the other; errors do not show them."""
 
     most: int  # characters of each
 
@@ -266,7 +266,7 @@ class Languages:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A condition on messages, in CEL, which compiles and works; of several lines where that reads better."""
+    """A condition on messages, in CEL, which compiles and works for sample messages; it may have several lines."""
 
     most: int = MOST
 
@@ -315,12 +315,12 @@ class JsonObject:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no value in JSON")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 @dataclass(frozen=True, slots=True)
 class Twiml:
-    """TwiML: an XML document whose root is `<Response>`, without a document type and entities of its own."""
+    """TwiML: an XML document whose root is `<Response>`, without a document type and its own entities."""
 
     most: int = _TWIML_MOST
 

@@ -12,7 +12,7 @@ from router.flow.web_chat import WebChat
 
 
 def to_record(flow: FlexFlow) -> str:
-    """Write the flow as it is stored: JSON without what has its default value, one text for one flow."""
+    """Return the flow's record: JSON without the parameters that have their default; equal flows have equal records."""
     integration = {
         name: value for name, default in _INTEGRATION if (value := getattr(flow.integration, name)) != default
     }
@@ -30,10 +30,9 @@ def to_record(flow: FlexFlow) -> str:
 
 
 def from_record(record: str) -> FlexFlow:
-    """Read what `to_record` wrote, of this version or of a newer one, whose further names are passed over.
+    """Read a record of this version, or of a newer one, whose additional parameters are ignored.
 
-    Flows are read far more often than they change, and in between they are equal: those that were read last are
-    remembered, but not such as have a FallbackTwiml of 64 KiB.
+    Flows are read far more often than they change, so the flows that were read last are cached, except very long ones.
     """
     return _read_once(record) if len(record) <= _REMEMBERED else _read(record)
 
@@ -60,7 +59,7 @@ def _read(record: str) -> FlexFlow:
     return FlexFlow(**{name: value for name, value in own.items() if name in _KNOWN})
 
 
-# Characters of a record that is remembered at most: 4,096 of them are 16 MB.
+# Characters of the longest record that is cached: 4,096 such records take 16 MB.
 _REMEMBERED: Final = 4096
 # JSON has lists where a flow, which has to be hashable, has tuples.
 _LISTS: Final = frozenset(each.attribute for each in FIELDS if isinstance(each.default, tuple))

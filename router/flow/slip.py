@@ -1,4 +1,4 @@
-"""Finds typing errors in valid flows: an address that is no telephone number, a word in place of a language tag."""
+"""Finds typing errors in valid flows: an address that is not a telephone number, a word instead of a language tag."""
 
 import re
 from typing import Final
@@ -8,7 +8,7 @@ from router.language.tag import meant
 from router.message.channel import ALL
 from router.sid import is_sid
 
-# Letters that are taken for digits.
+# Letters that look like digits.
 _LOOK_ALIKE: Final = str.maketrans("OoIl|", "00111")
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}")  # E.164: 15 digits at most
 _SHORT_CODE: Final = re.compile(r"\d{3,8}")
@@ -16,7 +16,7 @@ _PREFIXES: Final = {name: f"{each.prefix}:".lstrip(":") for name, each in ALL.it
 
 
 def address_slip(flow: FlexFlow) -> str:
-    """Say why no message can come to a flow's address, "" where one can; `; did you mean` and a guess included."""
+    """Return why no message can come to a flow's address, with a suggestion; "" if the address is valid."""
     prefix, address = _PREFIXES.get(flow.channel_type), flow.contact_identity
     if prefix is None or address == "*" or is_sid(address, "MG"):
         return ""
@@ -27,7 +27,7 @@ def address_slip(flow: FlexFlow) -> str:
     hint = f"; did you mean {prefix}{guess}?" if _is_number(guess, flow.channel_type) else ""
     letters = "".join(dict.fromkeys(each for each in number if each.isalpha()))
     why = f"with the letter{'s' * (len(letters) > 1)} {', '.join(letters)}, " if letters else ""
-    return f"has the address {address}, {why}which is no telephone number{hint}"
+    return f"has the address {address}, {why}which is not a telephone number{hint}"
 
 
 def _is_number(text: str, channel_type: str) -> bool:
@@ -35,5 +35,5 @@ def _is_number(text: str, channel_type: str) -> bool:
 
 
 def language_slips(flow: FlexFlow) -> dict[str, str]:
-    """Return the flow's languages that are written as a name or a longer code, each with the tag that is meant."""
+    """Return the flow's languages that are written as a name or a longer code, each with the right tag."""
     return {tag: wanted for tag in flow.language if (wanted := meant(tag))}

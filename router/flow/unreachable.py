@@ -16,7 +16,7 @@ _ALL: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A flow and what its Match answers for every message: None if that depends, True also without a Match."""
+    """A flow, and the answer of its Match for every message: None if it depends on the message, True without Match."""
 
     flow: FlexFlow
     expression: Expression | None
@@ -24,7 +24,7 @@ class _Asked:
 
     @property
     def turn(self) -> tuple[bool, int, bool, int, str]:
-        """When it is asked, as `router.routing.resolve` does it."""
+        """Its place in the order in which `router.routing.resolve` asks the flows."""
         flow = self.flow
         return flow.is_default, flow.priority, not flow.match, flow.date_created, flow.sid
 
@@ -34,7 +34,7 @@ class _Asked:
         return not self.expression or "opt_out_type" in self.expression.names
 
     def is_met_wherever(self, other: "_Asked") -> bool:
-        """Say whether it is met by every message that meets the other, opt-out words aside."""
+        """Return whether every message that meets the other one meets it too, except opt-out words."""
         same = self.expression and other.expression and self.expression.words == other.expression.words
         return bool(self.answer or same)
 
@@ -45,7 +45,7 @@ def unreachable(flows: Iterable[FlexFlow]) -> list[tuple[str, str]]:
     Args:
         flows: of one account, of any addresses and channels.
 
-    Returns: the SID of each, and a sentence that says why.
+    Returns: the SID of each, and the reason.
 
     """
     enabled = sorted((flow for flow in flows if flow.enabled), key=address_of)
@@ -53,7 +53,7 @@ def unreachable(flows: Iterable[FlexFlow]) -> list[tuple[str, str]]:
 
 
 def takes_all(flow: FlexFlow) -> bool:
-    """Say whether a flow's Match is met by every message for its address, or it has none."""
+    """Return whether every message for its address meets a flow's Match, or it has no Match."""
     try:
         return not flow.match or _answer(flow, compile_expression(flow.match)) is True
     except ValueError:
@@ -83,10 +83,10 @@ def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
     for place, each in enumerate(asked):
         before = _before(each, asked[:place])
         if before:
-            yield each.flow.sid, _said(each, before)
+            yield each.flow.sid, _reason(each, before)
 
 
-def _said(each: _Asked, before: Sequence[_Asked]) -> str:
+def _reason(each: _Asked, before: Sequence[_Asked]) -> str:
     names = " and ".join(f"{other.flow.friendly_name!r} ({other.flow.sid})" for other in before)
     take = "take" if len(before) > 1 else "takes"
     if each.takes_opt_outs and not all(other.takes_opt_outs for other in before):
@@ -95,7 +95,7 @@ def _said(each: _Asked, before: Sequence[_Asked]) -> str:
 
 
 def _before(each: _Asked, earlier: Sequence[_Asked]) -> list[_Asked]:
-    """Return the flows that together take all messages that a flow could take; empty if some are left for it."""
+    """Return the earlier flows that together take all messages of a flow; empty if some messages are left for it."""
     wanted = set(each.flow.language)
     taking = []
     for other in earlier:
@@ -110,7 +110,7 @@ def _before(each: _Asked, earlier: Sequence[_Asked]) -> list[_Asked]:
 
 
 def _answer(flow: FlexFlow, expression: Expression) -> bool | None:
-    """Return what a Match is for every message for the flow's address; None if that depends on the message."""
+    """Return the answer of a Match for every message to the flow's address; None if it depends on the message."""
     known: dict[str, Any] = {"channel": flow.channel_type}
     if flow.contact_identity != "*" and not is_sid(flow.contact_identity, "MG"):
         known["to"] = flow.contact_identity

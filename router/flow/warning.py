@@ -1,7 +1,7 @@
 """Warnings about valid flows that probably do not work as intended.
 
-`flows apply`, `import`, `diff` and `list`, the REST resources, `router doctor` and a starting router show them, each in
-its own form.
+`flows apply`, `import`, `diff` and `list`, the REST resources, `router doctor` and the log of a starting router show
+them.
 """
 
 import json
@@ -28,14 +28,14 @@ _WEBHOOK: Final = re.compile(r"/webhooks(/[^/]*)?/?$")
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """One thing to know about a flow, or about the set-up.
+    """A warning about a flow, or about the set-up.
 
     Args:
-        flow: the flow; None for what is no matter of one flow.
-        text: what is wrong, to be read after the flow's name if there is a flow.
+        flow: the flow; None if the warning is not about one flow.
+        text: what is wrong, as the end of a sentence that begins with the flow's name.
         advice: what to do.
-        fault: messages are lost to it, or customers harmed: it has to be mended.
-        among_others: it is so because of other flows of the address.
+        fault: whether messages are lost or customers harmed, so that it must be corrected.
+        among_others: whether other flows of the address are the cause.
     """
 
     flow: FlexFlow | None
@@ -50,7 +50,7 @@ class Warned:
         return f"{self.flow.friendly_name!r} ({self.flow.sid}) {self}" if self.flow else str(self)
 
     def __str__(self) -> str:
-        """Write what is wrong, and what to do."""
+        """Return what is wrong, and what to do."""
         return f"{self.text}{'' if self.text.endswith('?') else '.'} {self.advice[:1].upper()}{self.advice[1:]}"
 
 
@@ -68,7 +68,7 @@ class Surroundings:
 
     @classmethod
     def of(cls, settings: Settings) -> "Surroundings":
-        """Make them of settings."""
+        """Read them from settings."""
         return cls(settings, made_up_sid(settings.data_dir))
 
 
@@ -84,9 +84,11 @@ def migrating(flows: Iterable[FlexFlow]) -> list[Warned]:
     for flow in known.values():
         to = known.get(flow.migrate_to)
         if flow.migrate_to and (to is None or address_of(to) != address_of(flow)):
-            said = f"names the MigrateTo {flow.migrate_to}, which is no enabled flow of its address: no contact moves"
-            advice = 'write that flow for the same channel and address, with match = "false", or take MigrateTo out'
-            found.append(Warned(flow, said, advice, among_others=True))
+            text = (
+                f"names the MigrateTo {flow.migrate_to}, which is not an enabled flow of its address: no contact moves"
+            )
+            advice = 'add that flow for the same channel and address, with match = "false", or remove MigrateTo'
+            found.append(Warned(flow, text, advice, among_others=True))
     return found
 
 
@@ -95,8 +97,8 @@ def of_flows(
 ) -> list[Warned]:
     """Return the warnings about the enabled ones of some flows, including unreachable flows.
 
-    `others` has, of the same accounts, all flows of these addresses and those of the address `*`. Without it nothing is
-    said about what the flows of an address leave to no flow.
+    `others` has, of the same accounts, all flows of these addresses and those of the address `*`. Without `others`,
+    messages that no flow of an address takes are not reported.
     """
     enabled = {flow.sid: flow for flow in flows if flow.enabled}
     found = [each for flow in enabled.values() for each in of_flow(flow, around)]
@@ -105,13 +107,13 @@ def of_flows(
 
 
 def of_settings(settings: Settings) -> list[Warned]:
-    """Return the warnings about the settings: because of these no flow gets its messages."""
+    """Return the warnings about settings that keep messages from all flows."""
     shown = [origin(url) + urlsplit(url).path for url in settings.public_urls]
     return [
         Warned(
             None,
-            f"the public URL {url} ends with the path of a webhook, so that messages are answered 403",
-            f"set ROUTER_PUBLIC_URL to {_WEBHOOK.sub('', url)}: the router adds the path by itself",
+            f"the public URL {url} ends with the path of a webhook, so the router answers messages 403",
+            f"set ROUTER_PUBLIC_URL to {_WEBHOOK.sub('', url)}: the router adds the path",
             fault=True,
         )
         for url in shown
@@ -120,11 +122,11 @@ def of_settings(settings: Settings) -> list[Warned]:
 
 
 def of_addresses(addresses: Iterable[tuple[str, str]], flows: Collection[FlexFlow]) -> list[Warned]:
-    """Return the warnings about addresses, of channel and identity, whose webhooks lead here and that have no flow."""
+    """Return the warnings about addresses (channel and identity) whose webhooks lead here but that have no flow."""
     return [
         Warned(
             None,
-            f"{identity} leads here, and no enabled flow takes its {channel} messages: they are unrouted",
+            f"{identity} points to this router, but no enabled flow takes its {channel} messages: they are unrouted",
             f'add a flow with channel_type = "{channel}" and contact_identity = "{identity}", or "*" for every address',
         )
         for channel, identity in without_flow(addresses, flows)
@@ -150,7 +152,7 @@ def unreached(flows: Iterable[FlexFlow]) -> list[Warned]:
 
 
 def _left(flows: Collection[FlexFlow], others: Collection[FlexFlow]) -> Iterator[Warned]:
-    """Find the addresses whose flows leave messages to no flow, or to the wrong one, account by account."""
+    """Find the addresses where no flow takes some messages, or the wrong flow does, account by account."""
     for account_sid in dict.fromkeys(flow.account_sid for flow in flows):
         own = [flow for flow in flows if flow.account_sid == account_sid]
         beside = [flow for flow in others if flow.account_sid == account_sid]
@@ -170,7 +172,7 @@ def sharing(flows: Iterable[FlexFlow], written: Collection[FlexFlow]) -> list[Fl
 
 def _address(flow: FlexFlow) -> Iterator[Warned]:
     if slip := address_slip(flow):
-        yield Warned(flow, slip, "no message comes to it: correct its contact_identity", fault=True)
+        yield Warned(flow, slip, "it gets no messages: correct its contact_identity", fault=True)
 
 
 def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
@@ -178,27 +180,27 @@ def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
     if flow.undeliverable:
         yield Warned(
             flow,
-            f"{flow.undeliverable}: its messages wait, and none is given up",
-            "choose another integration_type; or leave it, and write the flow again once a version can",
+            f"{flow.undeliverable}: its messages wait, and are not given up",
+            "choose another integration_type, or update the router and then apply the flow again",
         )
     elif kind == "task":
         yield Warned(
             flow,
             "makes TaskRouter tasks without a chat: Flex UI shows an agent the task, but no messages",
-            "for agents of Flex choose integration_type conversation; for a desktop of your own it is as it should be",
+            "for agents of Flex choose integration_type conversation; for your own agent desktop this is right",
         )
     elif kind == "proxy" and not (flow.integration.proxy_service_sid or (account and account.proxy_service_sid)):
         yield Warned(
             flow,
             "names no Proxy service: its messages become undelivered",
-            "give it integration.proxy_service_sid, or the account proxy_service_sid in the file of ROUTER_CONFIG",
+            "set its integration.proxy_service_sid, or the account's proxy_service_sid in the file of ROUTER_CONFIG",
         )
     elif kind == "handler":
         yield from _handler(flow, around)
     elif kind == "external" and (private := _private(flow.integration.url, around.settings)):
         yield Warned(
             flow,
-            f"goes to {private}, which is private, and the settings do not allow it: its messages wait, and become "
+            f"goes to {private}, a private address that the settings do not allow: its messages wait, and become "
             "undelivered",
             f"set ROUTER_ALLOWED_NETWORKS={private} (or its network) and restart, or choose a public URL",
             fault=True,
@@ -206,7 +208,7 @@ def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
 
 
 def _private(url: str, settings: Settings) -> str:
-    """Return the address in a URL if it must not be connected to, "" if it may, or if only a look-up can say."""
+    """Return the address in a URL if the router may not connect to it; "" if it may, or if only DNS can tell."""
     host = urlsplit(url).hostname or ""
     address = "127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host
     try:
@@ -218,19 +220,19 @@ def _private(url: str, settings: Settings) -> str:
 def _handler(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
     name, settings = flow.integration.handler, around.settings
     if name not in settings.handlers_of(flow.account_sid):
-        whose = f", but not for {flow.account_sid}" if name in settings.handlers else ""
+        excluded = f", but not for {flow.account_sid}" if name in settings.handlers else ""
         yield Warned(
             flow,
-            f"names the handler {name!r}, which the settings {'have' if whose else 'lack'}{whose}: its messages "
+            f"names the handler {name!r}, which the settings {'have' if excluded else 'lack'}{excluded}: its messages "
             f"{'wait, and ' if flow.paused else ''}become undelivered{' when it is resumed' if flow.paused else ''}",
             f'write {name} = "package.module:function" under [handlers] in the file of ROUTER_CONFIG and reload, or '
-            f"name one that there is: {_listed(sorted(settings.handlers_of(flow.account_sid)))}",
+            f"name an existing handler: {_listed(sorted(settings.handlers_of(flow.account_sid)))}",
             fault=not flow.paused,
         )
     elif settings.handlers[name].path == ECHO and flow.account_sid != around.made_up:
         yield Warned(
             flow,
-            "sends customers of a real account back what they wrote, STOP too",
+            "sends customers of a real account their own texts back, even STOP",
             "name another integration, or remove the flow: `router flows export > all.toml`, edit the file, and "
             "`router flows apply all.toml --prune`",
             fault=True,
@@ -250,8 +252,8 @@ def _language(flow: FlexFlow) -> Iterator[Warned]:
     if mute:
         yield Warned(
             flow,
-            f"names {_listed(mute)}, which no model tells in a text",
-            "it takes messages of contacts who chose it, of webhooks with ?lang=, and by the country of the number",
+            f"names {_listed(mute)}, which the router cannot detect in a text",
+            "it gets messages only by the contact's choice, by ?lang= in the webhook's URL, or by the number's country",
         )
 
 
@@ -259,8 +261,8 @@ def _web_chat(flow: FlexFlow) -> Iterator[Warned]:
     if flow.web_chat.require_identity and not flow.web_chat.identity_secret:
         yield Warned(
             flow,
-            "requires signed identities and has no key to check them with: no chat can begin",
-            "give it web_chat.identity_secret, which the website signs identities with",
+            "requires signed identities but has no key to check them: no chat can begin",
+            "set its web_chat.identity_secret to the key with which the website signs identities",
             fault=True,
         )
 

@@ -1,4 +1,4 @@
-"""What a flow says of its web chat: who may embed it, the form before it, and the kinds of these parameters."""
+"""The web chat parameters of a flow: the websites that may embed it, its form, and the kinds of these parameters."""
 
 import json
 import re
@@ -48,11 +48,11 @@ class WebChat:
         return texts
 
     def allows(self, origin: str) -> bool:
-        """Say whether a page of this origin may embed the chat."""
+        """Return whether a page of this origin may embed the chat."""
         return any(_matches(pattern, origin) for pattern in self.allowed_origins)
 
     def record(self) -> dict[str, Any]:
-        """Return what is not as by default, for the store."""
+        """Return the values that are not the default, for the store."""
         return {name: value for name, value in asdict(self).items() if value not in {"", (), False}}
 
     @classmethod
@@ -103,12 +103,12 @@ class FormField:
         if not isinstance(options, list) or len(options) > _OPTIONS_MOST or not all(map(_is_text, options)):
             raise ValueError(f"{name}: options is a list of at most {_OPTIONS_MOST} texts")
         if (kind == "select") != bool(options):
-            raise ValueError(f"{name}: a select has options, and nothing else has")
+            raise ValueError(f"{name}: a select must have options, and other types must not")
         return cls(name, kind, read_texts(value.get("label", {}), f"{name}: label"), required, tuple(options), most)
 
     @staticmethod
     def max_of(kind: str) -> int:
-        """Return the longest answer of a type that does not say."""
+        """Return the default length of the longest answer of a type."""
         return ANSWER_MOST if kind == "textarea" else 200
 
     def resource(self) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class FormFields:
         """Return the list as compact JSON, "" for an empty one."""
         value = _read_json(text, self.most)
         if not isinstance(value, list) or len(value) > FIELDS_MOST:
-            raise ValueError(f"a list of at most {FIELDS_MOST} fields is wanted")
+            raise ValueError(f"must be a list of at most {FIELDS_MOST} fields")
         fields = [FormField.read(each) for each in value]
         if len({each.name for each in fields}) < len(fields):
             raise ValueError("two fields have the same name")

@@ -82,8 +82,8 @@ def read_request(frame: bytes) -> Request:
 
 def pack_reply(number: int, kind: Kind, body: bytes = b"", words: tuple[str, ...] = ()) -> bytes:
     """Write a reply that says `body`, or these words."""
-    said = json.dumps(words).encode() if words else body
-    return _REPLY.pack(_REPLY.size - _LENGTH.size + len(said), number, kind) + said
+    content = json.dumps(words).encode() if words else body
+    return _REPLY.pack(_REPLY.size - _LENGTH.size + len(content), number, kind) + content
 
 
 def read_reply(frame: bytes) -> Reply:

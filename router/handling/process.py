@@ -150,7 +150,7 @@ class Process:
         if moment.running == number:
             self._kill(launched)
             return LostError(
-                f"blocked for {_said(now - moment.since)}; its process was replaced", begun=True, at_fault=True
+                f"blocked for {_duration(now - moment.since)}; its process was replaced", begun=True, at_fault=True
             )
         holder = self._calls.get(moment.running)
         if holder is None or holder.given_up < now:  # its caller has given up, so no other code would end it
@@ -249,5 +249,5 @@ def _wait(event: Event, seconds: float) -> bool:
     return event.is_set()
 
 
-def _said(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds > 2 else f"{seconds:.1f} s"  # noqa: PLR2004 - below it the tenths tell more

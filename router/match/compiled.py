@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from router.match.function import Function
 
 MOST: Final = 512  # characters
-_KEPT: Final = 1024  # compiled expressions: 10 KB each; half a megabyte for a malicious one
+_KEPT: Final = 1024  # cached expressions: 10 KB each; half a megabyte for a malicious one
 # Steps of an evaluation, of a function call (to trim 1,600 characters takes 28 us) and of an instruction of a regular
-# expression (4 KiB of an evil text take 13 us: function.py).
+# expression (4 KiB of the slowest text take 13 us: function.py).
 _BASE: Final = 20
 _CALL: Final = 35
 _INSTRUCTION: Final = 13
@@ -42,13 +42,13 @@ class Expression:
     """A condition that has been compiled.
 
     Args:
-        text: as it was written.
-        names: the variables and functions that it asks for.
-        words: what it is written with, the same for two that differ in white space or comments.
-        fields: the parameters of the webhook that it asks `params` for.
-        shares: the arguments that `percent` has in it.
-        content: whether it asks what the customer said, and not only for circumstances.
-        steps: how long it takes for a message that is made to be slow, in microseconds or so: an upper bound.
+        text: its source.
+        names: the variables and functions that it uses.
+        words: its tokens, the same for two expressions that differ only in white space or comments.
+        fields: the parameters of the webhook that it reads from `params`.
+        shares: the arguments of `percent` in it.
+        content: whether it uses the content of the message, not only its circumstances.
+        steps: an upper bound of its evaluation time, in microseconds or so.
 
     """
 
@@ -63,24 +63,24 @@ class Expression:
     _functions: "Mapping[str, Function]" = field(repr=False, compare=False)
 
     def matches(self, variables: Mapping[str, Any], bucket: float) -> bool:
-        """Say whether a message meets the condition.
+        """Return whether a message meets the condition.
 
         Args:
-            variables: what is known of it, by the names of `VARIABLES`; at least those in `names`. Of a text, the
-                first 1600 characters are seen.
-            bucket: the contact's place among a hundred, 0 <= bucket < 100.
+            variables: the values of the message, by the names of `VARIABLES`; at least those in `names`. Only the
+                first 1600 characters of a text are used.
+            bucket: the contact's percentile, 0 <= bucket < 100.
 
         Raises:
-            ExpressionError: it has no answer for this message.
+            ExpressionError: the evaluation fails for this message.
 
         """
         value = self.value(variables, bucket)
         if not isinstance(value, bool):
-            raise ExpressionError(f"it is {type_of(value)}, neither true nor false")
+            raise ExpressionError(f"its value is {type_of(value)}, not true or false")
         return value
 
     def value(self, variables: Mapping[str, Any], bucket: float) -> Any:
-        """Return what it evaluates to, as `matches` does, of whatever type."""
+        """Return its value, of any type; arguments and errors are those of `matches`."""
         seen = {}
         for name in self.names & VARIABLES.keys():
             if name not in variables:
@@ -99,7 +99,7 @@ class Expression:
 
 @lru_cache(maxsize=_KEPT)
 def compile_expression(text: str) -> Expression:
-    """Compile a condition; raise ValueError that says where it is wrong, and why."""
+    """Compile a condition; raise ValueError with the place and the reason of an error."""
     try:
         return build(text)
     except Fault as fault:
@@ -107,7 +107,7 @@ def compile_expression(text: str) -> Expression:
 
 
 def build(text: str) -> Expression:
-    """Compile a condition, or a part of one; raise Fault where it is wrong."""
+    """Compile a condition, or a part of one; raise Fault for an error."""
     if len(text) > MOST:
         raise Fault(f"at most {MOST} characters are allowed, not {len(text)}", MOST)
     tokens = tokenize(text)
@@ -150,12 +150,12 @@ def _fault_at(token: Token) -> Iterator[None]:
 
 
 def _literal(token: Token) -> str:
-    """Return the text that a literal stands for; a name, as in `params.Body`, stands for itself."""
+    """Return the value of a literal; a name, as in `params.Body`, is its own value."""
     return token.text if token.kind == "name" else str(run(compile_source(token.text), {}, {}))
 
 
 def _rewritten(text: str, tokens: Sequence[Token]) -> str:
-    """Give our functions names of their own, for the library's come first."""
+    """Rename calls of our functions: the library's functions of the same names would take precedence."""
     pieces = []
     at = 0
     for token, following in pairwise(tokens):
@@ -167,5 +167,5 @@ def _rewritten(text: str, tokens: Sequence[Token]) -> str:
 
 
 def type_of(value: object) -> str:
-    """Say of which type a value is."""
+    """Return the name of a value's type."""
     return _TYPES.get(type(value), "no value")

@@ -22,7 +22,7 @@ _WORD = re.compile(r"\w+|[^\w\s]{1,2}")
 _FUNCTION = re.compile(r"Function '(?P<name>\w+)' error: ")
 _UNDEFINED = re.compile(r"Undefined variable or function: '(?P<name>\w+)'")
 _UNSUPPORTED = re.compile(r"Unsupported operation: (?P<types>.*?)\. CEL")
-# Conversions fail for what a text says, and not for what it is.
+# Conversions fail because of the value of a text, not because of its type.
 _CONVERSIONS: Final = {
     "int": "an integer",
     "double": "a number",
@@ -48,12 +48,12 @@ def _load() -> Any:
 
 
 _cel: Final = _load()
-# It logs what a function raises, and with it what the customer wrote.
+# It logs the exceptions of functions, which may contain the customer's text.
 logging.getLogger("cel").setLevel(logging.CRITICAL + 1)
 
 
 def compile_source(source: str) -> "cel.Program":
-    """Compile an expression; raise Fault for one that does not parse, at the first place that is wrong."""
+    """Compile an expression; raise Fault at the first error if it does not parse."""
     try:
         program: cel.Program = _cel.compile(source)
     except ValueError as error:
@@ -67,8 +67,8 @@ def compile_source(source: str) -> "cel.Program":
 def run(program: "cel.Program", variables: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
     """Return the value of an expression; raise ExpressionError if the evaluation fails.
 
-    The library turns whatever a function raises into an error of its own, also what is meant for the whole process:
-    that goes on its way. A panic of the library, which is no Exception, is an error like any other.
+    The library converts all exceptions of functions to its own errors. Those that are not an Exception, as a timeout,
+    are raised again. A panic of the library, which is not an Exception either, becomes an ExpressionError.
     """
     raised: list[BaseException] = []
     failure: ExpressionError | None = None
@@ -100,7 +100,7 @@ def _watched(function: Callable[..., Any], raised: list[BaseException]) -> Calla
 
 
 def _only_panic(error: BaseException) -> None:
-    """Raise what is no panic of the library; each extension made with PyO3 has a class of its own for them."""
+    """Raise the error, unless it is a panic of the library; each PyO3 extension has its own class for panics."""
     if (type(error).__module__, type(error).__name__) != ("pyo3_runtime", "PanicException"):
         raise error
 
@@ -116,22 +116,22 @@ def _fault(source: str, message: str) -> Fault:
     return Fault(_reason(found["reason"], source[at:]), at)
 
 
-def _reason(said: str, rest: str) -> str:
-    """Tell what the parser says: it is right about the place, and lists what may stand there by its own names."""
-    if _INPUT.match(said):
+def _reason(text: str, rest: str) -> str:
+    """Translate a message of the parser, which lists the expected tokens by internal names."""
+    if _INPUT.match(text):
         word = _WORD.match(rest)
         return f"{word[0]!r} is not expected here" if word else "it ends too soon"
-    if said.startswith("Incomplete"):
-        return "a ? needs a : after it" if "_?_:_" in said else "something is missing"
-    return said.partition(":")[0]
+    if text.startswith("Incomplete"):
+        return "a ? needs a : after it" if "_?_:_" in text else "something is missing"
+    return text.partition(":")[0]
 
 
 def _failure(error: Exception, raised: list[BaseException]) -> ExpressionError:
-    """Tell what the library says, in our words and without the values: they are what the customer wrote."""
+    """Translate an error of the library, without values, which may be the customer's text."""
     cause = raised[-1] if raised else error
-    for kind, said in _BY_VALUE.items():
+    for kind, text in _BY_VALUE.items():
         if isinstance(cause, kind):
-            return ExpressionError(said, by_value=True)
+            return ExpressionError(text, by_value=True)
     if raised:
         return ExpressionError(str(cause) if isinstance(cause, TypeError) else "a function failed")
     message = str(error)

@@ -1,7 +1,7 @@
-"""The functions of a Match expression that CEL's library lacks or has otherwise: texts, regular expressions, clocks.
+"""The functions of a Match expression that replace those of the CEL library, or add to them.
 
-Its own `size` counts bytes, its `matches` compiles the expression again for each message, and its `getHours` knows no
-time zones.
+The library's `size` counts bytes, its `matches` compiles the regular expression for each message, and its `getHours`
+has no time zones.
 """
 
 import math
@@ -20,19 +20,19 @@ Function = Callable[..., Any]
 
 # The most characters of a message: https://www.twilio.com/docs/messaging/api/message-resource
 SEEN: Final = 1600
-# An evil pattern costs 3.2 ns for each of its instructions and each byte of an evil text, the worst that was found. So
-# all those of an expression take 4 ms at most, for 320 instructions (eight Cyrillic words in any letter case have 242)
+# The slowest pattern that was found takes 3.2 ns for each of its instructions and each byte of the text. So all
+# patterns of an expression take at most 4 ms, with 320 instructions (eight Cyrillic words in any letter case have 242)
 # and 4 KiB; usual ones take microseconds.
 _REGEX_SIZE: Final = 320
 _REGEX_TEXT: Final = 4096
 REGEXES: Final = 8
-_REGEX_MEMORY: Final = 256 * 1024  # bytes for all of them; beyond, RE2 forgets what it has learnt of texts, and goes on
+_REGEX_MEMORY: Final = 256 * 1024  # bytes for all of them; beyond this RE2 drops its cache and continues
 _ALL: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A function: how it is written, and what it says."""
+    """A function: an example, and its description."""
 
     name: str
     written: str
@@ -40,17 +40,19 @@ class Signature:
 
 
 FUNCTIONS: Final = (
-    Signature("size", "body.size()", "how many characters a text, or values a list, has"),
-    Signature("contains", 'body.contains("refund")', "whether a text is in the text"),
+    Signature("size", "body.size()", "the number of characters of a text, or of values of a list"),
+    Signature("contains", 'body.contains("refund")', "whether the text contains another"),
     Signature("startsWith", 'to.startsWith("+49")', "whether the text begins with another"),
     Signature("endsWith", 'body.endsWith("?")', "whether the text ends with another"),
-    Signature("matches", r'body.matches("(?i)^\\s*stop")', "whether an RE2 regular expression finds something in it"),
+    Signature(
+        "matches", r'body.matches("(?i)^\\s*stop")', "whether an RE2 regular expression matches a part of the text"
+    ),
     Signature("lowerAscii", 'body.lowerAscii() == "menu"', "the text with A to Z in lower case"),
     Signature("trim", 'body.trim() == "1"', "the text without white space around it"),
     Signature("int", 'int(params["NumSegments"]) > 3', "a text or a double as an integer; fails for other texts"),
     Signature("double", 'double(params["Latitude"]) > 48.1', "a text or an integer as a double; fails for other texts"),
     Signature("string", "string(num_media)", "a number or timestamp as text"),
-    Signature("timestamp", 'now < timestamp("2027-01-01T00:00:00Z")', "a moment, as RFC 3339 writes it"),
+    Signature("timestamp", 'now < timestamp("2027-01-01T00:00:00Z")', "a time, as in RFC 3339"),
     Signature("duration", 'duration("36h")', "a length of time, in h, m, s and ms"),
     Signature("getFullYear", 'now.getFullYear("Europe/Berlin")', "the year in the time zone; UTC without one"),
     Signature("getMonth", 'now.getMonth("Europe/Berlin") == 11', "the month, from 0 (January) to 11"),
@@ -62,7 +64,7 @@ FUNCTIONS: Final = (
     Signature("getMinutes", 'now.getMinutes("Europe/Berlin")', "the minute, from 0 to 59"),
     Signature("getSeconds", 'now.getSeconds("Europe/Berlin")', "the second, from 0 to 59"),
     Signature("getMilliseconds", "now.getMilliseconds()", "the milliseconds of the second, from 0 to 999"),
-    Signature("percent", "percent(10)", "true for so many of a hundred contacts, and always for the same ones"),
+    Signature("percent", "percent(10)", "true for this percentage of the contacts, always for the same ones"),
 )
 
 _CLOCK: Final[Mapping[str, Callable[[datetime], int]]] = {
@@ -84,7 +86,7 @@ _UNITS: Final = {
     "getMilliseconds": timedelta(milliseconds=1),
 }
 CLOCK: Final = frozenset(_CLOCK)
-# The library's own functions of these names would come first: in what it compiles, ours have this at their end.
+# The library's functions of these names would take precedence: in the compiled text ours end with `OWN`.
 REWRITTEN: Final = CLOCK | {"size", "matches"}
 OWN: Final = "_"
 
@@ -101,11 +103,11 @@ def zone(name: str) -> ZoneInfo:
 
 
 def regexes(patterns: Sequence[str]) -> tuple[dict[str, Function], int]:
-    """Compile regular expressions, by pattern: each says whether a text has what it looks for, in linear time.
+    """Compile regular expressions; each function searches a text in linear time.
 
-    Returns them, and how many instructions they have together.
+    Returns the functions by pattern, and the number of instructions of all patterns.
 
-    Raises ValueError for one that RE2 does not take, and when they are too large together, each as often as it is used.
+    Raises ValueError if RE2 does not accept one, or if they are too large together; a pattern counts for each use.
     """
     options = re2.Options()
     options.max_mem = _REGEX_MEMORY // len(patterns)
@@ -125,7 +127,7 @@ def _regex(pattern: str, options: Any) -> Any:
     try:
         return re2.compile(pattern, options=options)
     except (re2.error, UnicodeEncodeError) as error:
-        raise ValueError(f"not a regular expression as RE2 takes it: {_said(error)}") from None
+        raise ValueError(f"not a regular expression that RE2 accepts: {_message(error)}") from None
 
 
 def _found(regex: Any) -> Function:
@@ -139,7 +141,7 @@ def _found(regex: Any) -> Function:
 
 
 def share(text: str) -> float:
-    """Return the argument of `percent`; raise ValueError for one that is no part of a hundred."""
+    """Return the argument of `percent`; raise ValueError if it is not between 0 and 100."""
     try:
         value = float(text)
     except ValueError:
@@ -149,13 +151,13 @@ def share(text: str) -> float:
     return value
 
 
-def _said(error: Exception) -> str:
-    said = error.args[0] if error.args else ""
-    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+def _message(error: Exception) -> str:
+    message = error.args[0] if error.args else ""
+    return message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
 
 
 def functions(names: Collection[str], searches: Mapping[str, Function]) -> dict[str, Function]:
-    """Return ours among the functions of these names, by the names that an engine gives them, but for `percent`."""
+    """Return our functions of these names, except `percent`, by their names in the compiled text."""
     ours = {name: _clock(name) for name in _CLOCK}
     ours["size"] = _unary("size", "a text or a list", str | list, len)
     ours["lowerAscii"] = _unary("lowerAscii", "a text", str, _lower_ascii)
@@ -165,14 +167,14 @@ def functions(names: Collection[str], searches: Mapping[str, Function]) -> dict[
 
 
 def percent(bucket: float) -> Function:
-    """Return `percent` for a contact whose place among a hundred is `bucket`, 0 <= bucket < 100."""
+    """Return `percent` for a contact with the percentile `bucket`, 0 <= bucket < 100."""
     return lambda share: bucket < share
 
 
 def _matches(searches: Mapping[str, Function]) -> Function:
     def matches(text: object, pattern: str) -> Any:
         if not isinstance(text, str):
-            raise TypeError("matches() is asked of a text")
+            raise TypeError("matches() works on a text")
         return searches[pattern](text[:SEEN])
 
     return matches

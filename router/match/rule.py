@@ -12,7 +12,7 @@ from typing import Final
 from router.match.function import CLOCK, FUNCTIONS, REGEXES
 from router.match.token import Fault, Token
 
-# Each sum copies what it joins: sixteen of the longest text that is seen are 25 KiB, and copied in microseconds.
+# Each sum copies its texts: sixteen of the longest text are 25 KiB, which takes microseconds.
 _SUMS: Final = 16
 
 _KEYWORDS: Final = frozenset(("true", "false", "null", "in"))
@@ -30,7 +30,7 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an expression asks for. `fields`, `zones`, `patterns` and `shares` are the tokens of the arguments."""
+    """What an expression uses. `fields`, `zones`, `patterns` and `shares` are the tokens of the arguments."""
 
     variables: frozenset[str]
     functions: frozenset[str]
@@ -42,7 +42,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A name and the words around it; of those after it, four."""
+    """A name, the two words before it and the four words after it."""
 
     name: Token
     before: tuple[str, str]
@@ -61,16 +61,16 @@ class _Use:
         return not self.is_function and not self.is_field
 
     def field(self) -> Token:
-        """Return the field that `params` is asked for."""
+        """Return the field that is read from `params`."""
         first, second, third, _ = self.after
         if (first.text, second.kind, third.text) == ("[", "text", "]"):
             return second
         if (first.text, second.kind) == (".", "name") and third.text != "(":
             return second
-        raise Fault('params is asked for one field, named in quotes, as params["ButtonText"]', self.name.at)
+        raise Fault('params needs the name of a field in quotes, as params["ButtonText"]', self.name.at)
 
     def argument(self, kind: str, example: str, *, method: bool, optional: bool = False) -> Token | None:
-        """Return the one argument of a function, a literal; None for none."""
+        """Return the only argument of a function, a literal; None without an argument."""
         _, second, third, _ = self.after
         if (self.before[1] == ".") == method:
             if (second.kind, third.text) == (kind, ")"):
@@ -81,7 +81,7 @@ class _Use:
 
 
 def judge(tokens: Sequence[Token], variables: Collection[str]) -> Asked:
-    """Say what an expression asks for; raise Fault for what a Match may not ask."""
+    """Return what an expression uses; raise Fault for anything that a Match may not use."""
     uses = [_use(tokens, place) for place, token in enumerate(tokens) if _is_name(token)]
     for use in uses:
         _check(use, variables)

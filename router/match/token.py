@@ -26,7 +26,7 @@ _TOKEN = re.compile(
 )
 _CLOSING: Final = {"(": ")", "[": "]"}
 _CUTTING: Final = frozenset((*_CLOSING, *_CLOSING.values(), ",", "&&", "||", "?", ":"))
-# What people write who know another language, or paste from a text processor.
+# Frequent mistakes of users who know another language, or paste from a text processor.
 _ADVICE: Final = {
     "=": "write == to compare",
     "&": "write &&",
@@ -39,7 +39,7 @@ _ADVICE: Final = {
 
 
 class Fault(ValueError):  # noqa: N818 - named for what it is
-    """What is wrong in an expression, and where that begins, from 0."""
+    """An error in an expression, and its position, from 0."""
 
     def __init__(self, reason: str, at: int) -> None:
         super().__init__(reason)
@@ -48,7 +48,7 @@ class Fault(ValueError):  # noqa: N818 - named for what it is
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word: its kind (`text`, `name`, `number` or `sign`), how it is written, and where it begins, from 0."""
+    """A token: its kind (`text`, `name`, `number` or `sign`), its text, and its position, from 0."""
 
     kind: str
     text: str
@@ -57,9 +57,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of an expression that is one itself: from token `first` up to, without it, token `last`.
+    """A part of an expression that is itself an expression: from token `first` up to, but without, token `last`.
 
-    `truth`: it stands where only true or false may stand, beside `&&` or `||`, before `?`, or as an answer.
+    `truth`: it must be true or false, because it is beside `&&` or `||`, before `?`, or the whole answer.
     """
 
     first: int
@@ -68,7 +68,7 @@ class Part:
 
 
 def tokenize(text: str) -> tuple[Token, ...]:
-    """Take an expression apart; raise Fault for what is no word of it and for brackets that do not fit."""
+    """Split an expression into tokens; raise Fault for invalid tokens and unbalanced brackets."""
     tokens = []
     open_: list[str] = []
     at = 0
@@ -84,7 +84,7 @@ def tokenize(text: str) -> tuple[Token, ...]:
             if len(open_) > DEPTH:
                 raise Fault(f"brackets may be nested {DEPTH} deep", at)
         elif word in (")", "]") and (not open_ or _CLOSING[open_.pop()] != word):
-            raise Fault(f"no bracket is open that {word} would close", at)
+            raise Fault(f"{word} closes no open bracket", at)
         at = found.end()
     if open_:
         raise Fault(f"a {open_[-1]} is not closed", len(text))
@@ -103,10 +103,10 @@ def _unexpected(text: str, at: int) -> str:
 
 
 def parts(tokens: Sequence[Token]) -> Iterator[Part]:
-    """Take an expression apart at brackets, commas, `&&`, `||` and `? :`, the innermost pieces first.
+    """Split an expression at brackets, commas, `&&`, `||` and `? :`, the innermost parts first.
 
-    Nothing binds more loosely, so each piece can be tried alone: one that `&&` would pass over is tried as well. So is
-    each call of a function.
+    No other operator binds more loosely, so each part can be evaluated alone, also one that `&&` would skip. The calls
+    of functions are parts too.
     """
     opened = [-1]
     starts = [0]
@@ -135,12 +135,12 @@ def parts(tokens: Sequence[Token]) -> Iterator[Part]:
 
 
 def _is_called(tokens: Sequence[Token], name: int) -> bool:
-    """Say whether the word before a bracket is a function, or a variable with a field; a method needs what it is of."""
+    """Return whether the name before a bracket is a function, or a variable with a field; a method is not a part."""
     return tokens[name].kind == "name" and tokens[name].text != "in" and (not name or tokens[name - 1].text != ".")
 
 
 def where(text: str, at: int) -> str:
-    """Say a place in an expression to a person, who counts from 1."""
+    """Return a position in an expression for people, who count from 1."""
     line = text.count("\n", 0, at) + 1
     column = at - (text.rfind("\n", 0, at) + 1) + 1
     return f"line {line}, column {column}" if "\n" in text else f"column {column}"

@@ -8,38 +8,40 @@ from router.match.compiled import Expression, build, compile_expression, type_of
 from router.match.token import Fault, parts, tokenize, where
 from router.match.variable import VARIABLES
 
-# Each sample's variables, and the contact's place among a hundred.
+# The variables of each sample, and the contact's percentile.
 _SAMPLES: Final = tuple(
     ({name: variable.samples[place] for name, variable in VARIABLES.items()}, bucket)
     for place, bucket in enumerate((99.99, 0.0))
 )
-_SAID: Final = ("a text message", "a button pressed on WhatsApp")
+_SAMPLE_NAMES: Final = ("a text message", "a button pressed on WhatsApp")
 
 
 def try_expression(text: str) -> Expression:
-    """Compile a condition that is about to be saved, and try it, and each of its parts alone.
+    """Compile a condition before it is saved, and evaluate it, and each of its parts alone, for the samples.
 
-    A part whose types do not fit is found also where `&&` or `||` would have passed over it.
+    So a part with wrong types is found even if `&&` or `||` would skip it.
 
-    Raises ValueError that says where it is wrong, and why.
+    Raises ValueError with the place and the reason of an error.
     """
     expression = compile_expression(text)
     try:
-        doubtful = list(_doubtful(text))
-        for (variables, bucket), said in zip(_SAMPLES, _SAID, strict=True):
+        unsure = list(_unsure(text))
+        for (variables, bucket), sample in zip(_SAMPLES, _SAMPLE_NAMES, strict=True):
             try:
                 expression.matches(variables, bucket)
             except ExpressionError as error:
-                at = doubtful[0].at if doubtful and error.by_value else 0
-                advice = '; ask first, as body.matches("^[0-9]+$") && int(body) > 3' if error.by_value else ""
-                raise Fault(f"fails for {said}: {error}{advice}", at) from None
+                at = unsure[0].at if unsure and error.by_value else 0
+                advice = (
+                    '; test the value first, as body.matches("^[0-9]+$") && int(body) > 3' if error.by_value else ""
+                )
+                raise Fault(f"fails for {sample}: {error}{advice}", at) from None
     except Fault as fault:
         raise ValueError(f"{where(text, fault.at)}: {fault}") from None
     return expression
 
 
-def _doubtful(text: str) -> Iterator[Fault]:
-    """Raise Fault for a part that cannot work; give one for each that fails, but may have a guard beside it."""
+def _unsure(text: str) -> Iterator[Fault]:
+    """Raise Fault for a part that cannot work; yield one for each part that fails but may have a guard beside it."""
     tokens = tokenize(text)
     tried = set()
     for part in parts(tokens):
@@ -59,4 +61,4 @@ def _doubtful(text: str) -> Iterator[Fault]:
                 yield fault
             else:
                 if part.truth and not isinstance(value, bool):
-                    raise Fault(f"this is {type_of(value)}, where true or false is wanted", first.at)
+                    raise Fault(f"this is {type_of(value)}, but must be true or false", first.at)

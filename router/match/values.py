@@ -12,14 +12,14 @@ from router.message.inbound import Message, conversation_id
 def variables(
     message: Message, *, names: Collection[str], language: str, country: str, now: datetime
 ) -> Mapping[str, Any]:
-    """Return what expressions may ask of a message, at least what `names` asks for, by the names of `VARIABLES`.
+    """Return the variables of a message, at least those in `names`, by the names of `VARIABLES`.
 
     Args:
-        message: what came.
+        message: the message.
         names: the `names` of the expressions.
         language: the detected tag; "" while it is uncertain.
-        country: of the customer's number, ISO 3166; "" where unknown.
-        now: when it came, with a time zone.
+        country: the country of the customer's number, ISO 3166; "" if unknown.
+        now: the time of the message, with a time zone.
 
     """
     known: dict[str, Any] = {

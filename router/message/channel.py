@@ -1,8 +1,7 @@
-"""The channels: everything about them that is a name or a sample. A new channel is a row here.
+"""The table of the channels: their names, prefixes and sample addresses.
 
-What is special about one channel's messages is where it is used: the form of an address in message/address.py, the
-parameters of a simulated webhook in cli/send/inbound.py and shape.py. The example flows name one flow for each channel
-(demo/flows.toml, config/flows.toml).
+A new channel is a row here, and an example flow in demo/flows.toml and config/flows.toml. If its addresses or webhooks
+are special, see message/address.py, and cli/send/inbound.py and shape.py for simulated messages.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
@@ -17,7 +16,7 @@ class Channel:
 
     Args:
         name: as in `ChannelType` and in the path of the webhook.
-        title: as people know it.
+        title: its name for people.
         prefix: of its addresses, without the colon; "" for telephone numbers.
         types: its types in Twilio's Conversations address configuration; the first is written, all are read.
         customer: a made-up customer's address; numbers are of the kind that is reserved for fiction.
@@ -58,7 +57,7 @@ _TABLE: Final = (
     ),
     Channel("rcs", "RCS", "rcs", ("rcs",), "rcs:+14155550100", "rcs:demo_agent"),
     Channel("line", "LINE", "line", ("line",), "line:U4af4980629", "line:Ub1234567"),
-    # Whatever has another prefix; Twilio names three of them.
+    # All other prefixes; Twilio names three of them.
     Channel(
         "custom",
         "Custom",
@@ -73,11 +72,11 @@ WEB: Final = "web"
 # The names of all channels, and of those that have a webhook.
 CHANNELS: Final = tuple(ALL)
 WEBHOOKS: Final = tuple(each.name for each in _TABLE if each.webhook)
-# What asserts no channel, in the path of a webhook: /webhooks/message.
+# The path of the webhook for messages of any channel: /webhooks/message.
 ANY: Final = "message"
 
 
 def webhook_paths() -> str:
-    """Name the paths of the webhooks, for a sentence: `/webhooks/sms, …/whatsapp, … and …/message`."""
+    """Return the paths of the webhooks, for a sentence: `/webhooks/sms, …/whatsapp, … and …/message`."""
     first, *others = WEBHOOKS
     return f"/webhooks/{first}, {', '.join(f'…/{each}' for each in others)} and …/{ANY}"

@@ -32,10 +32,10 @@ _ROUTING_FIELDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """The request as it came: what is stored, and forwarded byte for byte.
+    """The request as it came, which is stored, and forwarded byte for byte.
 
     `body` is the query string for a GET. `cookie` is Twilio's, one for each pair of addresses. `idempotency_token` is
-    the `I-Twilio-Idempotency-Token` header. Headers that did not come are "".
+    the `I-Twilio-Idempotency-Token` header. Missing headers are "".
     """
 
     method: str
@@ -46,7 +46,7 @@ class Raw:
 
     @property
     def is_form(self) -> bool:
-        """Say whether there are fields to read: a GET's query, or a body that is a form."""
+        """Whether the request has a form: the query of a GET, or a body of that type."""
         return self.method == "GET" or _is_form(self.content_type)
 
     def fields(self) -> list[tuple[str, str]]:
@@ -133,7 +133,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One inbound message. Addresses and texts are as Twilio sent them; what did not come is "".
+    """One inbound message. Addresses and texts are as Twilio sent them; missing ones are "".
 
     `params` holds every field, known or not, by its name. `error_code` is set only in a call to the fallback URL: the
     error that the call to the first URL ended in. Only the SIDs and the channel are in the repr, which may reach a log.
@@ -155,8 +155,8 @@ class Message:
     def parse(cls, fields: Iterable[tuple[str, str]]) -> Self:
         """Read the decoded fields of a webhook.
 
-        Raises NotAMessage, with a sentence that says why, when they are not those of one inbound message from one
-        address to another of the same channel.
+        Raises NotAMessage, with the reason, if they are not those of one inbound message from one address to another
+        of the same channel.
         """
         pairs = list(fields)
         params = dict(pairs)
@@ -167,7 +167,7 @@ class Message:
         if not is_sid(account_sid, "AC"):
             raise NotAMessage(f"AccountSid is not an account's SID: {account_sid[:40]!r}")
         from_, to = get("From", ""), get("To", "")
-        # A message of a web chat is made here, in the form of a Conversations event.
+        # The router itself creates the messages of web chats, in the form of a Conversations event.
         if not is_sid(message_sid, "SM", "MM") and not (is_sid(message_sid, "IM") and channel_of(to) == WEB):
             raise NotAMessage(_why_not(message_sid, get("EventType", "")))
         channel = _channel_between(from_, to)
@@ -211,12 +211,12 @@ class Message:
 
     @property
     def pre_engagement_data(self) -> str:
-        """Web: what the site told when the chat began, such as the form that the visitor filled in; JSON."""
+        """Web: the data that the website sent when the chat began, such as the visitor's form; JSON."""
         return self.params.get("PreEngagementData", "")
 
     @property
     def wa_id(self) -> str:
-        """WhatsApp: the sender's id, digits; none for a sender who hides the phone number."""
+        """WhatsApp: the sender's id, digits; "" for a sender who hides the phone number."""
         return self.params.get("WaId", "")
 
     @property
@@ -267,9 +267,9 @@ def _channel_between(from_: str, to: str) -> str:
 
 
 def is_status_callback(params: Mapping[str, str]) -> bool:
-    """Say whether this is a status callback of a sent message, not an inbound message.
+    """Return whether this is a status callback of a sent message, not an inbound message.
 
-    An inbound message has `SmsStatus` `received` (`receiving` while its media is still on the way), or none.
+    An inbound message has no `SmsStatus`, or `received` (`receiving` while its media is still on the way).
     """
     status = params.get("SmsStatus") or params.get("MessageStatus")
     return bool(status) and status not in ("received", "receiving")

@@ -23,7 +23,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class LateAnswer:
-    """What is sent, in order, and what is not carried out, each in a few words."""
+    """The messages to send, in order, and descriptions of the verbs that are left out."""
 
     messages: tuple[Outgoing, ...]
     left_out: tuple[str, ...]
@@ -41,7 +41,7 @@ def late_answer(twiml: Twiml, sender: str, ours: str, channel: str) -> LateAnswe
         elif verb.from_ and canonical(verb.from_, channel) != canonical(ours, channel):
             left_out.append("a <Message> from another address")
         elif len(messages) == MOST:
-            left_out.append(f"what is beyond {MOST} messages")
+            left_out.append(f"all after {MOST} messages")
             break
         elif verb.text or verb.media:
             messages.append(Outgoing(verb.text, verb.media))

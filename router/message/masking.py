@@ -1,11 +1,11 @@
-"""How addresses are masked where others than their owner see them: in logs, in the console, by the doctor."""
+"""Masks addresses in logs, in the console, and in the output of `router doctor`."""
 
 from typing import Final
 
 from router.message.channel import ALL
 
 _PREFIXES: Final = frozenset(each.prefix for each in ALL.values() if each.prefix)
-_IN_THE_MIDDLE: Final = 10  # characters; five of a shorter address would give it away
+_IN_THE_MIDDLE: Final = 10  # characters; five characters of a shorter address would reveal it
 
 
 def mask(address: str) -> str:

@@ -1,4 +1,4 @@
-"""Selects the few accounts to which a request may belong, for any number of accounts in the settings."""
+"""Selects the few accounts whose keys may have signed a request, for any number of accounts in the settings."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,10 @@ _SID_IN_BODY: Final = re.compile(_SID.pattern.encode())
 
 
 def owners(raw: Raw, fields: Iterable[tuple[str, str]], target: str, accounts: Mapping[str, T]) -> tuple[T, ...]:
-    """Return the accounts whose keys may have signed a request; none when it names one that is not in `accounts`.
+    """Return the accounts whose keys may have signed a request; empty if it names an account not in `accounts`.
 
-    A form has an AccountSid. Any other body may name its account anywhere, or not at all: then the accounts that URL
-    and body name are tried, and after them the first in the settings, `MOST` together.
+    A form has an AccountSid. Another body may name its account anywhere, or nowhere: then these are the accounts that
+    URL and body name, and after them the first in the settings, `MOST` together.
     """
     if raw.is_form:
         sid = next((value for name, value in fields if name == "AccountSid"), "")

@@ -42,7 +42,7 @@ _AUTHORITY = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?", re.IGN
 class Key:
     """A secret that signs, and the algorithm it signs with.
 
-    `label` says in metrics which key it was (`auth_token[0]`, or the shared key's id); it discloses nothing.
+    `label` identifies the key in metrics (`auth_token[0]`, or the shared key's id), and is not secret.
     """
 
     label: str
@@ -51,7 +51,7 @@ class Key:
 
 
 class SharedKeyRecord(Protocol):
-    """What we must know of one of Twilio's shared keys: our own record of it, whatever a request says."""
+    """One of Twilio's shared keys, as the settings have it."""
 
     @property
     def id(self) -> str:
@@ -63,7 +63,7 @@ class SharedKeyRecord(Protocol):
 
     @property
     def secret(self) -> str:
-        """What Twilio showed once, when the key was made."""
+        """The secret, which Twilio showed when the key was created."""
 
 
 def keys_for(

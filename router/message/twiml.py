@@ -1,4 +1,4 @@
-"""TwiML for messages: what a document says, and the one that Twilio may be given of a target's answer.
+"""TwiML for messages: reads documents, and converts a target's answer to the TwiML for Twilio.
 
 https://www.twilio.com/docs/messaging/twiml
 """
@@ -18,7 +18,7 @@ MAX_BYTES: Final = 64 * 1024  # Twilio's own limit: https://www.twilio.com/docs/
 
 _XML_TYPES: Final = ("text/xml", "application/xml", "text/html")
 _CONTENT_TYPE = re.compile(r"""\s*([^;\s]+)\s*(?:;.*?\bcharset\s*=\s*["']?([^"';\s]+))?""", re.IGNORECASE)
-# At most 200 bytes: one that repeats itself would be searched in quadratic time.
+# At most 200 bytes: a search in repetitive text would take quadratic time.
 _XML_DECLARATION = re.compile(rb"""<\?xml\s(?:[^>]{0,200}?\sencoding\s*=\s*["']([^"']{1,40})["'])?[^>]{0,200}\?>""")
 _CODECS: Final = {
     "utf-8": "utf-8",
@@ -42,16 +42,16 @@ _ATTRIBUTES: Final = {
 }
 
 
-# Characters that are kept of what was no good answer, and of its type.
+# The number of characters that are kept of an invalid answer, and of its content type.
 SAID_MOST: Final = 500
 _TYPE_MOST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What came back in the place of a good answer: its content type, and the first characters of it.
+    """The beginning of an invalid answer, and its content type.
 
-    Of a handler's exception the type is `TRACEBACK`, and the text its last frames, one on a line.
+    For an exception of a handler the type is `TRACEBACK`, and the text its last frames, one on a line.
     """
 
     type: str
@@ -59,15 +59,15 @@ class Said:
 
 
 TRACEBACK: Final = "traceback"
-# What the reason of an answer that was no TwiML begins with.
+# The beginning of the reason for an answer that is not TwiML.
 NOT_TWIML: Final = "not TwiML: "
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A target's complete answer; `url` is where it came from, and what its relative URLs are relative to.
+    """A target's complete answer; `url` is its URL, to which URLs in the answer are relative.
 
-    `flaw` says why the body was left out, where it was. `note` is one line for the message's history.
+    `flaw` is the reason if the body was left out. `note` is one line for the message's history.
     """
 
     status: int
@@ -80,7 +80,7 @@ class Answer:
 
 
 def said_of(content_type: str, body: bytes) -> Said | None:
-    """Return what is kept of an answer that was not good; None where there is nothing to keep."""
+    """Return the part of an invalid answer that is kept; None if it is empty."""
     found = _CONTENT_TYPE.match(content_type)
     media_type, charset = (found[1].lower(), found[2]) if found else ("", None)
     kind = media_type.partition("/")[0]
@@ -97,11 +97,11 @@ class Verb:
     """One verb of a document.
 
     Args:
-        tag: `Message`, `Redirect`, or what messages do not have.
+        tag: `Message`, `Redirect`, or a verb that is not for messages.
         text: the body of a message, else the verb's own text.
         media: URLs of a message's attachments.
-        to: whom a message is for, "" for the sender of the one that is answered.
-        from_: the address it is from, "" for ours.
+        to: the recipient of a message, "" for the sender of the answered message.
+        from_: its sender, "" for our address.
     """
 
     tag: str
@@ -120,17 +120,17 @@ class Twiml:
 
     @property
     def verbs(self) -> tuple[Verb, ...]:
-        """What it says, in its order."""
+        """Its verbs, in their order."""
         return tuple(_verb(each) for each in self.response)
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What Twilio does not know of it: verbs, nouns and attributes that messages do not have."""
+        """The verbs, nouns and attributes that Twilio does not know for messages."""
         return tuple(_unknown(self.response))
 
 
 class NotTwiml(ValueError):  # noqa: N818 - named for what it says
-    """What is no TwiML, in a clause that quotes none of its text; `code` is the error that Twilio logs."""
+    """A document that is not TwiML. The reason does not quote its text; `code` is the error that Twilio logs."""
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
@@ -147,7 +147,7 @@ def read(document: bytes) -> Twiml:
 
 
 def _parse(document: bytes, encoding: str | None = None) -> ET.Element:
-    """Parse a document; an encoding overrules what it says of itself."""
+    """Parse a document; `encoding` overrides its own declaration."""
     if b"<!DOCTYPE" in document:  # TwiML has none, and without it there are no entities to expand or fetch
         raise NotTwiml("it has a DOCTYPE", 12100)
     try:
@@ -182,11 +182,11 @@ def _unknown(root: ET.Element) -> Iterator[str]:
 
 
 def twiml_of(answer: Answer) -> Twiml | None:
-    """Read the TwiML that answers Twilio as the target did; None where there is nothing to say.
+    """Convert a target's answer to the TwiML for Twilio; None for an empty answer.
 
-    A 2xx with XML or `text/html` must be one `<Response>`, and stays as it is byte for byte unless it is in another
-    charset or holds a relative URL, which Twilio would read against the router: those become absolute. `text/plain`
-    becomes a `<Message>`.
+    A 2xx with XML or `text/html` must be one `<Response>`. It is passed on byte for byte, unless it is in another
+    charset, or has a relative URL: these become absolute, because Twilio would resolve them against the router's URL.
+    `text/plain` becomes a `<Message>`.
 
     https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 
@@ -243,10 +243,10 @@ def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml:
 
 
 def _codec(charset: str | None) -> str:
-    """Name the codec of a charset. Raises NotTwiml for one that we do not read."""
+    """Return the codec of a charset; raise NotTwiml for an unsupported charset."""
     codec = _CODECS.get((charset or "utf-8").lower())  # not codecs.lookup, which remembers every name it is asked for
     if codec is None:
-        raise NotTwiml(f"its charset is none that is read: {str(charset)[:_TYPE_MOST]!r}", 12300)
+        raise NotTwiml(f"its charset is not supported: {str(charset)[:_TYPE_MOST]!r}", 12300)
     return codec
 
 
@@ -258,7 +258,7 @@ def _is_shallow(root: ET.Element) -> bool:
 
 
 def _make_absolute(root: ET.Element, base: str) -> bool:
-    """Make every relative URL absolute; say whether there was one. Raises NotTwiml for what is no URL at all."""
+    """Make every relative URL absolute; return whether there was one. Raises NotTwiml for an invalid URL."""
     changed = False
     for element in root.iter():
         text = (element.text or "").strip()
@@ -281,4 +281,4 @@ def _absolute(url: str, base: str) -> str:
     try:
         return url if urlsplit(url).scheme else urljoin(base, url)
     except ValueError:
-        raise NotTwiml("a URL in it is none", 12100) from None
+        raise NotTwiml("it has an invalid URL", 12100) from None

@@ -46,7 +46,7 @@ class _End:
         return " and ".join(parts)
 
 
-def mend(folder: Path, binary: Path, *, now: datetime) -> str:
+def repair(folder: Path, binary: Path, *, now: datetime) -> str:
     """Cut what a crash has left at the end of the store's file; return what was cut, in a sentence, "" for nothing.
 
     Args:
@@ -101,10 +101,10 @@ def _readable(file: Path, binary: Path) -> int:
     checked = subprocess.run(command, executable=binary, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - our own binary and path
     if checked.returncode == 0:
         return file.stat().st_size
-    said = (checked.stdout + checked.stderr).decode(errors="replace").strip()
-    if found := _READABLE.search(said):
+    output = (checked.stdout + checked.stderr).decode(errors="replace").strip()
+    if found := _READABLE.search(output):
         return int(found[1])
-    raise DamagedFile(f"{file} cannot be checked: {said.splitlines()[-1] if said else checked.returncode}")
+    raise DamagedFile(f"{file} cannot be checked: {output.splitlines()[-1] if output else checked.returncode}")
 
 
 def _end(file: Path, readable: int, size: int) -> _End | None:

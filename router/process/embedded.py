@@ -24,7 +24,7 @@ from typing import IO
 from urllib.parse import quote
 
 from router.errors import RouterError
-from router.process.append_only import DamagedFile, mend
+from router.process.append_only import DamagedFile, repair
 from router.process.machine_memory import memory_limit
 
 CONFIG = Path(__file__).parents[1] / "process" / "valkey.conf"
@@ -126,7 +126,7 @@ class EmbeddedValkey:
         try:
             self._replace(lock)
             binary = valkey_binary()
-            if cut := mend(self.folder, binary, now=datetime.now(UTC)):
+            if cut := repair(self.folder, binary, now=datetime.now(UTC)):
                 say(cut)
             options = ["--dir", str(self.folder), "--unixsocket", str(self.socket_path)]
             options += ["--maxmemory", str(memory_limit() // _SHARE)]

@@ -29,8 +29,8 @@ def in_child(answer: Callable[[], str], *, seconds: float) -> str | None:
         if not select.select([ours], [], [], seconds)[0]:
             os.kill(child, signal.SIGKILL)
             raise TimeoutError
-        said = os.read(ours, _MOST).decode(errors="replace")
+        received = os.read(ours, _MOST).decode(errors="replace")
     finally:
         os.close(ours)
         os.waitpid(child, 0)
-    return said.removesuffix("\n") if said.endswith("\n") else None
+    return received.removesuffix("\n") if received.endswith("\n") else None

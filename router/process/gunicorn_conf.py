@@ -187,7 +187,7 @@ def when_ready(server: Arbiter) -> None:
         except SettingsError as error:
             reason = str(error)
         if reason:
-            server.log.error("not reloaded, the router goes on with the settings it has: %s", reason)
+            server.log.error("not reloaded, the router keeps its old settings: %s", reason)
             tell(_settings, reason)
         else:
             # gunicorn imports this module again, or executes a file that does: it has to be executed anew.

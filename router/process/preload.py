@@ -39,20 +39,20 @@ def load_languages(settings: Settings, say: Callable[[str], None]) -> bool:
     Where the store does not say, `say` is called with what that means, and nothing is loaded.
     """
     try:
-        said = in_child(lambda: _named(settings), seconds=_PATIENCE)
+        line = in_child(lambda: _named(settings), seconds=_PATIENCE)
     except TimeoutError:
-        said = None
-    if said is None:
+        line = None
+    if line is None:
         say(
             "the store does not say which languages flows name: until it does, languages are told without looking at "
             "the text"
         )
-    if not said:
+    if not line:
         return False
     from router.language import detector
     from router.language import tag as language_tag
 
-    named = said.split()
+    named = line.split()
     for code in named:
         # For preference commands: the first time takes up to 16 ms, which is long in a worker.
         language_tag.names(code)

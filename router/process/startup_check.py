@@ -13,10 +13,10 @@ _PATIENCE = 30.0
 def failure(start: Callable[[], object]) -> str:
     """Return why `start` fails in a forked child that gevent has patched as it does a worker; "" where it does not."""
     try:
-        said = in_child(lambda: _try(start), seconds=_PATIENCE)
+        line = in_child(lambda: _try(start), seconds=_PATIENCE)
     except TimeoutError:
         return f"the application was not ready within {_PATIENCE:g} s"
-    return "the application ended while it was loaded" if said is None else said
+    return "the application ended while it was loaded" if line is None else line
 
 
 def _try(start: Callable[[], object]) -> str:

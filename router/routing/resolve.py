@@ -68,8 +68,8 @@ class Route:
         """Return the route of a message whose conversation stays with, or moves to, one of the choice's candidates."""
         flow = next((each for entry in self.entries for each in entry.flows if each.sid == flow_sid), self.flow)
         how = "The contact moves to" if moved else "The conversation stays with"
-        said = f"{how} {flow_sid}{f' in {language}' if language else ''}"
-        return replace(self, flow=flow, language=language, reason="", steps=(*self.steps, said))
+        step = f"{how} {flow_sid}{f' in {language}' if language else ''}"
+        return replace(self, flow=flow, language=language, reason="", steps=(*self.steps, step))
 
 
 def identities(message: Message) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
             )
             steps += _not_taken(of_interest, message.channel)
         if selection is not None:
-            steps += selection.said()
+            steps += selection.take_steps()
         if chosen is not None:
             steps.append(f"{entry.identity} has {chosen.sid}{_waiting(chosen)}")
             break

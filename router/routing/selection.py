@@ -75,14 +75,14 @@ class Selection:
         self._message = message
         self._circumstance = circumstance
         self._opt_out = message.opt_out_type or ("STOP" if is_opt_out(message.body) else "")
-        self._told = "" if self._opt_out else indicative_words(message.body)
+        self._words = "" if self._opt_out else indicative_words(message.body)
         self._flows: Sequence[FlexFlow] = ()
         self._decision: Decision | None = None
         self._command = ""
         self._by_rule = False  # whether the flow looked at last has a Match that is met
-        self._by_content = False  # and that asks what the customer said
+        self._by_content = False  # and this Match uses the content of the message
         self._by_clock = False  # and that asks for the hour
-        self._read = False  # whether the text says something about its language
+        self._read = False  # whether the text gives evidence of its language
         self._steps: list[str] = []
         self.failed: list[tuple[str, str]] = []
 
@@ -180,13 +180,13 @@ class Selection:
                 from_parameter(self._circumstance.lang, offered),
                 from_preference(preferred, offered),
                 from_history(known.learned, offered),
-                self._text(offered) if self._told else None,
+                self._text(offered) if self._words else None,
                 from_country(self._country, offered),
             )
         return [each for each in given if each is not None]
 
     def _text(self, offered: Sequence[str]) -> Evidence | None:
-        evidence = from_text(self._circumstance.likelihood(self._told, offered), letters(self._told), offered)
+        evidence = from_text(self._circumstance.likelihood(self._words, offered), letters(self._words), offered)
         self._read = evidence is not None
         if evidence is None:
             self._steps.append(f"The text is not evaluated: no language model for {', '.join(offered)} is loaded")
@@ -203,10 +203,10 @@ class Selection:
         """The detected language, "" if it is uncertain, or detection was not needed."""
         return self._decision.language if self._decision else ""
 
-    def said(self) -> list[str]:
+    def take_steps(self) -> list[str]:
         """Return the steps so far, once."""
-        said, self._steps = self._steps, []
-        return said
+        steps, self._steps = self._steps, []
+        return steps
 
     def choice(self, chosen: FlexFlow | None, candidates: tuple[Candidate, ...]) -> Choice:
         """Return what `accept` weighs against the flow that the conversation has."""
@@ -243,7 +243,7 @@ class Selection:
             return Strength.OUTRIGHT
         if decision.clear and any(flow.language_change for flow in self._flows):
             return Strength.CLEAR
-        return Strength.DECIDED if self._told else Strength.SILENT
+        return Strength.DECIDED if self._words else Strength.SILENT
 
 
 def _offered(flows: Sequence[FlexFlow]) -> tuple[str, ...]:
@@ -257,11 +257,11 @@ def _rounded(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
     """Say which flows did not take a message, by the reason why."""
-    said = []
+    steps = []
     for why, sids in refused.items():
         which = ", ".join(sids) if len(sids) <= _NAMED else f"{len(sids)} flows"
-        said.append(f"{which} not taken: {why if len(sids) == 1 else why.replace('its Match', 'their Match')}")
-    return said
+        steps.append(f"{which} not taken: {why if len(sids) == 1 else why.replace('its Match', 'their Match')}")
+    return steps
 
 
 # Where no flow of the address has a language.

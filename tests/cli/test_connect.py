@@ -138,7 +138,7 @@ def test_what_somebody_else_has_changed_is_left(desk: Desk, changed: dict[str, s
     back = desk.type("disconnect")
     assert (back.exit_code, desk.says, desk.record) == (0, then, [])
     for value in set(changed.values()) & {NEW, NEW_AP}:
-        assert f"{value}" in back.output.partition("changed by someone else meanwhile; left as it is: ")[2]
+        assert f"{value}" in back.output.partition("; not restored: ")[2]
 
 
 def test_a_number_that_is_sold_is_forgotten(desk: Desk) -> None:
@@ -156,8 +156,8 @@ def test_a_number_that_leads_to_another_router_is_taken_over_only_when_told(desk
     desk.number.update(sms_url=theirs, sms_application_sid="")
     refused = desk.type("connect", NUMBER, "--detach")
     assert (refused.exit_code, desk.number["sms_url"], desk.twilio.updates) == (1, theirs, [])
-    assert "leads to another router, https://other-router.example.com/webhooks/sms" in refused.output
-    assert "leads to another router" in desk.type("connect", NUMBER, "--dry-run").output
+    assert "points to another router, https://other-router.example.com/webhooks/sms" in refused.output
+    assert "points to another router" in desk.type("connect", NUMBER, "--dry-run").output
     assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
     assert desk.type("disconnect").exit_code == 0
     assert desk.number["sms_url"] == theirs
@@ -169,7 +169,7 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
     desk.number["sms_url"] = NEW
     refused = desk.type("connect", NUMBER, "--detach")
     assert (refused.exit_code, desk.number["sms_url"]) == (1, NEW)
-    assert "changed by someone else since" in refused.output
+    assert "then changed by another person or program" in refused.output
     assert desk.type("connect", NUMBER, "--detach", "--yes").exit_code == 0
     assert desk.type("disconnect").exit_code == 0
     assert desk.number["sms_url"] == NEW
@@ -202,7 +202,7 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
         pytest.param(
             [NUMBER], {"ROUTER_PUBLIC_URL": "http://127.0.0.1:9"}, "nothing listens", id="a dead public address"
         ),
-        pytest.param([NUMBER], {"ROUTER_PUBLIC_URL": ""}, "open one with `router tunnel`", id="no public address"),
+        pytest.param([NUMBER], {"ROUTER_PUBLIC_URL": ""}, "open a tunnel with `router tunnel`", id="no public address"),
         pytest.param(
             [NUMBER], {"ROUTER_DATA_DIR": "/proc"}, "cannot be saved in /proc", id="a disk that takes nothing"
         ),
@@ -236,7 +236,7 @@ def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: li
     [
         (b"200 OK", b"<html>ERR_NGROK_6024</html>", "ngrok's browser warning answered instead of the router"),
         (b"530 Origin", b"error code: 1033", "the tunnel is gone: no cloudflared serves this address (error 1033)"),
-        (b"200 OK", b"<html>Welcome</html>", "what answers there is not this router's webhook"),
+        (b"200 OK", b"<html>Welcome</html>", "another program than this router answers"),
     ],
 )
 def test_a_page_in_the_routers_place_is_told(desk: Desk, status: bytes, page: bytes, says: str) -> None:
@@ -255,7 +255,7 @@ def test_what_somebody_changes_while_we_ask_is_not_overwritten(desk: Desk) -> No
     connector, account = Connector(settings), settings.accounts[0]
     places = connector.find(account, [("number", NUMBER)])
     desk.number["sms_url"] = NEW
-    with pytest.raises(RouterError, match="was changed by someone else just now"):
+    with pytest.raises(RouterError, match="another person or program has just changed"):
         connector.connect_all(places, account, desk.base, tunnel=False, holder="")
     assert (desk.number["sms_url"], desk.twilio.updates) == (NEW, [])
 
@@ -285,7 +285,7 @@ def test_a_change_that_twilio_refuses_leaves_all_as_it_was(desk: Desk) -> None:
     desk.twilio.updates_answered = 500
     ended = desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach")
     assert (ended.exit_code, desk.says, desk.record) == (1, FIRST, [])
-    assert f"{NUMBER} was left as it was: Twilio's REST API answered 500" in ended.output
+    assert f"{NUMBER} was not changed: Twilio's REST API answered 500" in ended.output
     assert service["inbound_request_url"] == "https://service.example.com/"
 
 

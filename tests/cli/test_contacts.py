@@ -59,14 +59,14 @@ def test_what_is_set_is_shown(rest: Rest, contacts: Contacts) -> None:
     assert done.exit_code == 0, done.output
     assert contacts("set", PHONE, "--preference", "es", "--to", OURS, "--flow", flow).exit_code == 0
     shown = contacts("show", USER_ID).output
-    for words in (PHONE, "line:U1", USER_ID, "Preference", "“Apoyo”", "stays in es, for sure"):
+    for words in (PHONE, "line:U1", USER_ID, "Preference", "“Apoyo”", "assigned in es, confidently"):
         assert words in shown
     resource = rest.call("GET", f"/v1/Contacts/{PHONE}").json
     del resource["url"]
     assert json.loads(contacts("show", PHONE, "--json").output) == resource
     assert json.loads(contacts("set", PHONE, "--language", "", "--json").output) == resource | {"language": None}
     rest.call("DELETE", f"/v1/FlexFlows/{flow}")
-    assert "no longer stays in es" in contacts("show", PHONE).output
+    assert "no longer assigned in es" in contacts("show", PHONE).output
     assert f"{flow}, which was removed" in contacts("show", PHONE).output
 
 
@@ -83,7 +83,7 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["show", PHONE], f"no contact {PHONE}: one is kept from its first message"),
+        (["show", PHONE], f"no contact {PHONE}: the router keeps a contact after its first message"),
         (["close", PHONE], f"no contact {PHONE}"),
         (["set", PHONE, "--language", ""], f"no contact {PHONE}"),
         (["erase", PHONE, "--yes"], f"no contact {PHONE}"),
@@ -137,7 +137,7 @@ def test_a_message_that_waits_keeps_the_contact(rest: Rest, contacts: Contacts) 
     result = contacts("erase", PHONE, "--yes", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {"identities": [PHONE], "contact": False, "messages": 1, "waiting": 1}
-    assert f"see them with `router deliveries list --from {PHONE}`, then erase again" in result.stderr
+    assert f"see them with `router deliveries list --from {PHONE}`, and erase it again later" in result.stderr
     assert contacts("show", PHONE).exit_code == 0
 
 

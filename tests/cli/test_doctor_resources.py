@@ -77,7 +77,7 @@ def to_conversation(**more: Any) -> FlexFlow:
 def test_what_is_there_is_good(clinic: Clinic, to: FlexFlow) -> None:
     """Workspace, workflow, chat service, Studio flow and its trigger: one good line for the flow."""
     (check,) = clinic.asked(to)
-    assert (check.state, check.found.endswith("all that it names is there")) == ("good", True)
+    assert (check.state, check.found.endswith("all resources that it names exist")) == ("good", True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_studio_flow_for_another_trigger_is_told(clinic: Clinic) -> None:
 def test_auto_creation_at_the_same_address_is_told(clinic: Clinic) -> None:
     """Twilio and the router would both make a Conversation; switched off, or without a configuration, it is good."""
     clinic.twilio.conversations.auto_creation["+15551230002"] = True
-    assert "by itself, and so does the router" in clinic.asked(to_conversation())[0].found
+    assert "both Twilio and the router create a Conversation" in clinic.asked(to_conversation())[0].found
     clinic.twilio.conversations.auto_creation["+15551230002"] = False
     (check,) = clinic.asked()
     assert check.state == "good"
@@ -117,7 +117,7 @@ def test_credentials_without_rights_are_told(clinic: Clinic) -> None:
     """403 is said with what could not be read, and no message is needed for that."""
     clinic.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Workspaces" else None
     (check,) = [each for each in clinic.asked(to_task()) if each.state != "good"]
-    assert (check.state, f"no right to read workspace {WORKSPACE}" in check.found) == ("bad", True)
+    assert (check.state, f"Twilio refused access to workspace {WORKSPACE}" in check.found) == ("bad", True)
 
 
 def test_a_proxy_service_that_cannot_be_read_moves_no_contact(clinic: Clinic) -> None:

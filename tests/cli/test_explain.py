@@ -94,12 +94,12 @@ def test_prune_shows_what_would_be_unrouted(offline: Cli) -> None:
     ("args", "given", "code", "said"),
     [
         (("--since", "1h", "--flows", "-"), NOW, 0, "0 of 4 messages would go elsewhere"),
-        (("--since", "0s", "--flows", "-"), NOW, 0, "choose a longer --since"),
-        (("--since", "1h", "--flows", "-", "--to", OTHER), SPANISH, 0, "No recorded message"),
-        (("--since", "1h"), "", 2, "--since and --flows belong together"),
-        (("--flows", "-"), NOW, 2, "--since and --flows belong together"),
+        (("--since", "0s", "--flows", "-"), NOW, 0, "choose an earlier --since"),
+        (("--since", "1h", "--flows", "-", "--to", OTHER), SPANISH, 0, "no message with a body"),
+        (("--since", "1h"), "", 2, "--since and --flows are used together"),
+        (("--flows", "-"), NOW, 2, "--since and --flows are used together"),
         (("--since", "soon", "--flows", "-"), NOW, 2, "neither an age"),
-        ((), "", 2, "--to is missing"),
+        ((), "", 2, "Add --to with the address"),
         (("--since", "1h", "--flows", "-"), "[[flow]]\n", 1, "friendly_name"),
     ],
 )

@@ -131,7 +131,7 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str]] = {
         f"+15550000001 has the enabled sms flow FO{1:032x} at Twilio, too; disable one of them",
     ),
     "a SID of another kind": (flex_flow(2, sid="XX" + "2" * 32), "its SID is not that of a FlexFlow"),
-    "a value of another shape": (flex_flow(2, enabled=["yes"]), "is no text, integer or truth value"),
+    "a value of another shape": (flex_flow(2, enabled=["yes"]), "is not a text, integer or boolean"),
 }
 
 
@@ -307,7 +307,7 @@ def test_flows_that_twilio_has_no_form_for_are_no_drift(cli: Cli) -> None:
     spanish = proxy.replace("Proxy", "Spanish") + 'language = ["es"]\nintegration.url = "https://a.example"\n'
     cli("flows", "apply", "-", given=proxy + spanish)
     result = cli("flows", "diff", "--live")
-    assert (result.exit_code, result.output) == (0, "No difference: 0 flows, here as in Twilio.\n")
+    assert (result.exit_code, result.output) == (0, "No difference: the same 0 flows here and in Twilio.\n")
 
 
 def test_a_file_is_compared_as_apply_would(cli: Cli, twilio: TwilioRest, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> No
         ),
         pytest.param(
             external("+15005550006", "https://b.example/", sid='"FO' + "1" * 32 + '"'),
-            ["<stdin>, flow 1 'To +15005550006', contact_identity: +15005550006 has an enabled sms flow"],
+            ["<stdin>, flow 1 'To +15005550006', contact_identity: +15005550006 already has an enabled sms flow"],
             id="an address that a flow of the store has",
         ),
     ],
@@ -111,7 +111,7 @@ def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict
     result = offline("flows", "apply", "-", given=f"[[flow]]\n{given}")
     assert result.exit_code == 0, result.output
     assert said in result.output
-    assert "! 1 of them may not do what is meant: see the lines with !\n! no router runs" in result.output
+    assert "! 1 of them have warnings: see the lines with !\n! no router runs" in result.output
 
 
 def test_a_handler_that_the_settings_lack_is_told_wherever_flows_are(redis_url: str, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_handler_that_the_settings_lack_is_told_wherever_flows_are(redis_url: 
     said = "names the handler 'orders', which the settings lack: its messages become undelivered"
     listed = invoke("flows", "list", **environ).output
     assert f"! sms *  “Orders” {said}. Write orders = " in listed
-    assert "name one that there is: echo" in listed
+    assert "name an existing handler: echo" in listed
     another = external("*", "https://a.example/", match="'num_media > 0'")
     assert said in invoke("flows", "apply", "-", given=another, **environ).output
     report = json.loads(invoke("doctor", "--offline", "--json", **environ).output)
@@ -155,7 +155,7 @@ def test_a_program_reads_what_apply_does(offline: Cli) -> None:
         }
     told = json.loads(offline("flows", "apply", "-", "--yes", "--json", given=given).output)
     assert told | {"unready": ""} == {"changes": [], "warnings": [], "unready": "", "written": False, "read": True}
-    assert told["unready"].startswith("no router runs over this store")
+    assert told["unready"].startswith("no router runs with this store")
 
 
 def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> None:
@@ -370,7 +370,7 @@ def test_every_command_that_lists_has_json() -> None:
         ),
         pytest.param(
             b"<Response><Redirect>/next</Redirect></Response>",
-            ["what /next answers, which Twilio asks next"],
+            ["the answer of /next, which Twilio calls next"],
             id="redirect",
         ),
         pytest.param(b"<Response><Pause/></Response>", ["<Pause>"], id="another verb"),
@@ -456,8 +456,8 @@ def test_without_an_address_it_asks_when_there_are_several(offline: Cli) -> None
     with Target() as webhook:
         asked = offline("simulate", "sms", "--url", webhook.url())
         assert asked.exit_code == 1
-        assert "which address? Flows of the channel sms have several" in asked.stderr
-        assert "name one with --to: +15005550091, +15005550092" in asked.stderr
+        assert "flows of the channel sms have several addresses" in asked.stderr
+        assert "choose one with --to: +15005550091, +15005550092" in asked.stderr
         assert not webhook.requests
         offline("flows", "apply", "-", given=external("*", "https://a.example/x"))
         assert "→ +15005550006" in offline("simulate", "sms", "--url", webhook.url()).output

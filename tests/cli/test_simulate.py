@@ -163,10 +163,10 @@ def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -
         pytest.param(
             ["sms", "--url", "localhost/x"], "'localhost/x' is not an absolute http or https URL", id="no URL"
         ),
-        pytest.param(["sms", "--url", "http://a/é"], "holds characters that belong percent-encoded", id="no ASCII"),
+        pytest.param(["sms", "--url", "http://a/é"], "has characters that must be percent-encoded", id="no ASCII"),
         pytest.param(["sms", "--url", "http://a/#rc=9"], "rc=9 is not a number from 0 to 5", id="too many retries"),
         pytest.param(["sms", "--url", "http://a/#rp=6xx"], "rp=6xx is not of 4xx, 5xx, all, ct, rt", id="no policy"),
-        pytest.param(["sms", "--url", "http://a/#top"], "'top' is no connection override", id="no override"),
+        pytest.param(["sms", "--url", "http://a/#top"], "'top' is not a connection override", id="no override"),
         pytest.param(["sms", "--tamper", "--fallback", "http://a/"], "exclude each other", id="tamper and fallback"),
         pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
     ],
@@ -184,7 +184,9 @@ def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: 
         pytest.param(
             "http://127.0.0.1:1/", "nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (", id="nobody"
         ),
-        pytest.param("http://nowhere.invalid/", "there is no such host. Twilio would log error 11210 (", id="no host"),
+        pytest.param(
+            "http://nowhere.invalid/", "this host name does not exist. Twilio would log error 11210 (", id="no host"
+        ),
     ],
 )
 def test_nobody_there_is_one_sentence_however_many_were_wanted(cli: Cli, url: str, sentence: str) -> None:

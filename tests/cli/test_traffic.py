@@ -59,7 +59,7 @@ def test_it_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     Writer(path, append=False).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(RouterError, match="is there already: name another file, or add to this one with --append"):
+    with pytest.raises(RouterError, match="exists already: name another file, or add to this one with --append"):
         Writer(path, append=False)
     path.write_text(record(SMS).line().rstrip())  # an editor left the last line open
     path.chmod(0o644)
@@ -81,7 +81,9 @@ def test_a_full_disk_is_said() -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        pytest.param('{"at": "2026', "not JSON: damaged, or no file of `router record`", id="cut short"),
+        pytest.param(
+            '{"at": "2026', "not JSON: the file is damaged, or `router record` did not write it", id="cut short"
+        ),
         pytest.param("\x00\x01", "not JSON", id="bytes"),
         pytest.param("[" * 100_000, "not JSON", id="nested without end"),
         pytest.param("[]", "not a recorded webhook", id="another kind of JSON"),
@@ -92,7 +94,7 @@ def test_a_full_disk_is_said() -> None:
         pytest.param(record(SMS).line().replace("POST", "PUT"), "method is 'PUT', not POST or GET", id="a method"),
         pytest.param(
             record(SMS).line().replace('"sms"', '"rcs"'),
-            "channel is 'rcs', and its addresses are of sms",
+            "channel is 'rcs', but the addresses are of sms",
             id="a channel",
         ),
         pytest.param(
@@ -100,7 +102,7 @@ def test_a_full_disk_is_said() -> None:
         ),
         pytest.param(
             json.dumps({"parameters": dict(SMS.fields) | {f"P{n}": "" for n in range(500)}}),
-            "500 is the most",
+            "500 are allowed",
             id="fields",
         ),
         pytest.param(json.dumps({"parameters": {"Body": "x" * traffic.LINE_MOST}}), "over 1 MiB", id="a long line"),
@@ -123,7 +125,7 @@ def test_a_file_that_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RouterError, match="cannot be read: it is a folder"):
         read(tmp_path)
     monkeypatch.setattr(traffic, "FILE_MOST", 100)
-    with pytest.raises(RouterError, match="is over 0 MiB: take it in parts, as `split -l 100000` makes them"):
+    with pytest.raises(RouterError, match="is over 0 MiB: split it into parts, as with `split -l 100000`"):
         read(path)
 
 

@@ -75,7 +75,7 @@ def test_what_ngrok_says_is_told(desk: Desk, agent: NgrokAgent, page: str, refus
     ("words", "environ", "status", "says"),
     [
         pytest.param(
-            ["--ngrok-api", "http://127.0.0.1:9"], {}, 1, "no ngrok agent at http://127.0.0.1:9", id="no agent"
+            ["--ngrok-api", "http://127.0.0.1:9"], {}, 1, "no ngrok agent answers at http://127.0.0.1:9", id="no agent"
         ),
         pytest.param(["--url", "http://127.0.0.1:9"], {}, 1, "nothing listens at http://127.0.0.1:9", id="a dead URL"),
         pytest.param(["--url", "nowhere"], {}, 2, "is not an absolute http or https URL", id="no URL"),
@@ -147,7 +147,7 @@ def test_a_number_that_could_not_be_moved_is_moved_later(
         desk.twilio.updates_answered = 500
         follower.look()
         assert desk.says == desk.here
-        assert "does not lead to the new address yet: " in capsys.readouterr().err
+        assert "does not point to the new address yet: " in capsys.readouterr().err
         desk.twilio.updates_answered = 200
         follower.look()
         assert desk.says == leading_to("http://moved.example.com")

@@ -79,7 +79,7 @@ TAKEN = [
 REFUSED = [
     ("Integration.TaskAttributes", "[1]", "not an object"),
     ("Integration.TaskAttributes", "{x", "is not JSON"),
-    ("Integration.TaskAttributes", '{"a": NaN}', "NaN is no value"),
+    ("Integration.TaskAttributes", '{"a": NaN}', "NaN is not a JSON value"),
     ("Integration.TaskAttributes", '{"a": "' + "b" * 2048 + '"}', "at most 2048 characters"),
     ("Integration.TaskPerConversation", "maybe", "neither true nor false"),
     ("Integration.Interaction", '"routing"', "not an object"),
@@ -155,7 +155,7 @@ REFUSED = [
     ("WebChat.Form", '[{"name": "a", "type": "file"}]', "text, email, tel, textarea, select"),
     ("WebChat.Form", '[{"name": "a", "max": 0}]', "1 to 2000"),
     ("WebChat.Form", '[{"name": "a", "style": "x"}]', "no such key: style"),
-    ("WebChat.Form", '[{"name": "a", "type": "select"}]', "a select has options"),
+    ("WebChat.Form", '[{"name": "a", "type": "select"}]', "a select must have options"),
     ("WebChat.Form", '[{"name": "a"}, {"name": "a"}]', "the same name"),
     ("WebChat.Form", "[" + ",".join(f'{{"name": "a{n}"}}' for n in range(21)) + "]", "at most 20"),
     ("WebChat.Greeting", '"Hello"', "an object of texts"),
@@ -348,7 +348,7 @@ def test_a_handler_that_left_the_settings() -> None:
     handler = flow({"IntegrationType": "handler", "Integration.Handler": "echo"})
     changed = from_parameters({"Paused": "true"}, account_sid=AC, current=handler, handlers=(), now=1, sid="")
     assert changed.paused
-    with pytest.raises(InvalidFlow, match="none is listed"):
+    with pytest.raises(InvalidFlow, match="they have no handlers"):
         from_parameters(
             BASE | {"IntegrationType": "handler", "Integration.Handler": "echo"},
             account_sid=AC,

@@ -134,7 +134,7 @@ def test_all_mistakes_are_named_at_once() -> None:
     """The file is validated as a whole, so that it is corrected in one go."""
     with pytest.raises(InvalidFlowFile) as caught:
         _load(f'{SMS}paused = "maybe"\n{SMS}prority = 1\nvalidity_period = 1.5\n{SMS}')
-    float_ = "a text, an integer, true or false, or a list of texts is wanted, not 1.5"
+    float_ = "must be a text, an integer, true or false, or a list of texts, not 1.5"
     assert str(caught.value).splitlines() == [
         "flows.toml, flow 1 'Support', paused: 'maybe' is neither true nor false",
         "flows.toml, flow 2 'Support', prority: no such key; did you mean priority?",
@@ -201,7 +201,7 @@ def test_a_flow_that_stays_may_be_in_the_way() -> None:
     """A default for an address that has another default is refused before anything is written, and named."""
     stored = _flows(f'{SMS}sid = "{FO}"\n')
     text = f'{SMS}sid = "FO{"9" * 32}"'
-    with pytest.raises(InvalidFlowFile, match=f"flow 1 'Support', contact_identity: .* already: {FO} 'Support'"):
+    with pytest.raises(InvalidFlowFile, match=f"flow 1 'Support', contact_identity: .* match: {FO} 'Support'"):
         diff(stored, _load(text))
     assert _kinds(diff(stored, _load(text), prune=True)) == ["remove", "add"]
 

@@ -60,17 +60,17 @@ TOLD = [
         id="no such handler, paused",
     ),
     pytest.param(_handler("theirs"), f"which the settings have, but not for {AC}", True, id="another's handler"),
-    pytest.param(_handler("echo"), "sends customers of a real account back", True, id="an echo to real customers"),
-    pytest.param(flow(INTEGRATIONS["external"] | {"Language": "es,gsw"}), "names gsw, which no", False, id="no model"),
-    pytest.param(_to("http://10.1.2.3/x"), "goes to 10.1.2.3, which is private", True, id="a private target"),
-    pytest.param(_to("http://[::ffff:10.1.2.3]/x"), "goes to ::ffff:10.1.2.3, which", True, id="mapped into IPv6"),
-    pytest.param(_to("http://localhost:3000/x"), "goes to 127.0.0.1, which is private", True, id="localhost"),
+    pytest.param(_handler("echo"), "their own texts back", True, id="an echo to real customers"),
+    pytest.param(flow(INTEGRATIONS["external"] | {"Language": "es,gsw"}), "names gsw, which", False, id="no model"),
+    pytest.param(_to("http://10.1.2.3/x"), "goes to 10.1.2.3, a private address", True, id="a private target"),
+    pytest.param(_to("http://[::ffff:10.1.2.3]/x"), "goes to ::ffff:10.1.2.3, a private", True, id="mapped into IPv6"),
+    pytest.param(_to("http://localhost:3000/x"), "goes to 127.0.0.1, a private address", True, id="localhost"),
     pytest.param(
-        _at("+1500555005O"), "with the letter O, which is no telephone number; did you mean +15005550050?", True,
+        _at("+1500555005O"), "with the letter O, which is not a telephone number; did you mean +15005550050?", True,
         id="the letter O",
     ),
     pytest.param(
-        _at("whatsapp:+15OO555OO5l", channel="whatsapp"), "letters O, l, which is no telephone number; did you mean "
+        _at("whatsapp:+15OO555OO5l", channel="whatsapp"), "letters O, l, which is not a telephone number; did you mean "
         "whatsapp:+15005550051?", True, id="letters on WhatsApp",
     ),
     pytest.param(_at("hello"), "has the address hello", True, id="no number at all"),
@@ -181,7 +181,7 @@ def test_a_public_url_with_the_path_of_a_webhook_is_told(url: str, wanted: str) 
 def test_an_address_that_leads_here_without_a_flow_is_told() -> None:
     """Unless an enabled flow of its channel has it, or takes every address."""
     ours = [("sms", "+15005550050")]
-    assert ["+15005550050 leads here" in each.text for each in of_addresses(ours, [])] == [True]
+    assert ["+15005550050 points to this router" in each.text for each in of_addresses(ours, [])] == [True]
     assert of_addresses(ours, [_at("+15005550050")]) == of_addresses(ours, [_at("*")]) == []
     assert len(of_addresses(ours, [replace(_at("+15005550050"), enabled=False)])) == 1
     assert len(of_addresses(ours, [_at("*", channel="whatsapp")])) == 1

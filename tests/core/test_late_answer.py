@@ -57,7 +57,7 @@ def test_no_more_than_ten_are_sent() -> None:
     """What is beyond is said."""
     late = _read("<Message>x</Message>" * (MOST + 5))
     assert len(late.messages) == MOST
-    assert late.left_out == (f"what is beyond {MOST} messages",)
+    assert late.left_out == (f"all after {MOST} messages",)
 
 
 @pytest.mark.parametrize(

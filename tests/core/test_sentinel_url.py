@@ -90,7 +90,7 @@ def test_sentinels_are_listed_with_their_ports() -> None:
     [
         ("redis+sentinel://a", "names no service"),
         ("redis+sentinel://a/", "names no service"),
-        ("redis+sentinel://a/main/x", "number of a database"),
+        ("redis+sentinel://a/main/x", "database number"),
         ("redis+sentinel://a,:1/main", "a Sentinel without a host"),
         ("redis+sentinel://a:x/main", "has an invalid port"),
         ("redis+sentinel://a/main?sentinel_ssl=yes", "neither true nor false"),

@@ -122,13 +122,13 @@ REASONS = {
     ),
     "another charset": (
         Answer(200, "text/xml; charset=utf-7", HELLO, URL),
-        "its charset is none that is read: 'utf-7'",
+        "its charset is not supported: 'utf-7'",
     ),
     "not its charset": (
         Answer(200, "text/xml", b"<Response>\xff</Response>", URL),
         "it is not in the charset that it names, or not in UTF-8",
     ),
-    "no URL": (Answer(200, "text/xml", b"<Response><Redirect>//[</Redirect></Response>", URL), "a URL in it is none"),
+    "no URL": (Answer(200, "text/xml", b"<Response><Redirect>//[</Redirect></Response>", URL), "it has an invalid URL"),
     "too long": (Answer(200, "text/plain", b"x" * (MAX_BYTES + 1), URL), "it is over 64 KiB"),
     "too deep": (Answer(200, "text/xml", b"<Response>" + b"<a>" * 20 + b"</a>" * 20 + b"</Response>", URL), "deep"),
     "not whole": (Answer(200, "", b"", URL, flaw="it did not come whole"), "it did not come whole"),

@@ -94,7 +94,7 @@ def test_the_same_sid_twice_is_a_duplicate(cli: Cli, target: Target) -> None:
     assert "once" in cli(*arguments).output
     again = cli(*arguments)
     assert "once" in again.output
-    assert "came 2 times and goes once" in again.output
+    assert "came 2 times and is delivered once" in again.output
     assert len(bodies(target, "/twice")) == 1
 
 
@@ -207,7 +207,7 @@ def test_an_unrouted_message_goes_once_there_is_a_flow(cli: Cli, target: Target)
     assert (told.exit_code, json.loads(told.output)[0]["result"]) == (1, "unrouted")
     refused = cli("deliveries", "replay", sid)
     assert refused.exit_code == 1
-    assert "no flow of today takes it" in refused.stderr
+    assert "no present flow takes it" in refused.stderr
     cli("flows", "apply", "-", given=external("+15005550013", target.url("/added")))
     assert cli("deliveries", "replay", "--status", "unrouted", "--since", "1h").exit_code == 0
     wait_until(lambda: bodies(target, "/added") == ["Hello"], what="it is delivered")

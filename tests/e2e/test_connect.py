@@ -33,7 +33,7 @@ def test_in_the_foreground_ctrl_c_puts_it_back(desk: Desk) -> None:
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
     second = desk.type("connect", NUMBER, "--yes")
     assert (second.exit_code, desk.says) == (1, desk.here)
-    assert "is connected already" in second.output
+    assert "is already connected" in second.output
     assert "its process ends" in desk.type("disconnect", "--list").output
     assert terminal.interrupt() == 0
     assert (desk.says, desk.record) == (FIRST, [])
@@ -44,7 +44,7 @@ def test_a_foreground_connection_that_is_disconnected_elsewhere_ends(desk: Desk)
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
     assert desk.type("disconnect").exit_code == 0
     assert terminal.ends() == 1
-    assert "another command has restored it" in terminal.output
+    assert "another command has restored the webhook" in terminal.output
     assert desk.says == FIRST
 
 

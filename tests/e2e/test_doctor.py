@@ -278,7 +278,7 @@ def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
         _, report = clinic.ask("--offline", ROUTER_TRUSTED_PROXIES="10.0.0.1", **environ)
         (check,) = [each for each in report["checks"] if each["found"].startswith("no ROUTER_PUBLIC_URL")]
         assert check["state"] == "look"
-        assert "lets a target send what it got back as Twilio's" in check["advice"]
+        assert "a target can send its requests back as Twilio's" in check["advice"]
     finally:
         service.close()
 
@@ -409,9 +409,11 @@ def test_a_whatsapp_sender_that_points_here_is_good(clinic: Clinic) -> None:
     first, *without_flow, last = found(report, "numbers").splitlines()
     assert (first, last) == (
         f"3 of 4 addresses of {ACCOUNT} point here",
-        "1 point elsewhere, and no flow names them",
+        "1 point elsewhere, and have no flow",
     )
-    assert f"whatsapp:{WHATSAPP} leads here, and no enabled flow takes its whatsapp messages" in without_flow[1]
+    assert (
+        f"whatsapp:{WHATSAPP} points to this router, but no enabled flow takes its whatsapp messages" in without_flow[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -432,7 +434,7 @@ def test_a_whatsapp_sender_with_a_flow_that_points_elsewhere_is_found(clinic: Cl
     status, report = clinic.ask()
     assert (status, bad(report)) == (1, ["numbers"])
     (check,) = [check for check in report["checks"] if check["state"] == "bad"]
-    assert check["found"] == f"{address} has a flow, and {says.format(base=clinic.base)}"
+    assert check["found"] == f"{address} has a flow, but {says.format(base=clinic.base)}"
     assert check["advice"].endswith(f"{clinic.base}/webhooks/whatsapp at Twilio")
 
 
@@ -538,6 +540,6 @@ def test_an_echo_to_real_customers_is_a_fault(clinic: Clinic) -> None:
     status, report = clinic.ask("--offline")
     assert (status, bad(report)) == (1, ["flows"])
     assert "'Support' (FO" in found(report, "flows")
-    assert "sends customers of a real account back what they wrote, STOP too" in found(report, "flows")
+    assert "sends customers of a real account their own texts back, even STOP" in found(report, "flows")
     flows.put(replace(echo, enabled=False), replaces=echo)
     assert clinic.ask("--offline")[0] == 0

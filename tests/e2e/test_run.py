@@ -59,7 +59,7 @@ def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
 def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
     """The first run gives the account flows that echo, and says so; a later one changes nothing."""
     router = run().up()
-    assert "Flows        7 that echo were set up; yours instead: " in router.output
+    assert "Flows        7 that echo; replace them with yours: " in router.output
     assert re.search(
         r"Web chat     http://127\.0\.0\.1:\d+/chat\?accountSid=AC\w{32}&flexFlowSid=FO\w{32}\n", router.output
     )
@@ -154,7 +154,7 @@ def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -
     (tmp_path / "router.toml").write_text('[handlers]\norders = "shop:handle"\n')
     router = run(ROUTER_CONFIG="router.toml").up()
     assert "(made up, for this data directory)" in router.output
-    assert "7 that echo were set up" in router.output
+    assert "7 that echo; replace them with yours" in router.output
     token = router.demo["account"][0]["auth_tokens"][0]
     assert token in router.output
     assert token not in (router.var / "running.json").read_text()
@@ -178,7 +178,7 @@ def test_a_real_account_is_told_what_to_write_at_twilio(run: Run) -> None:
     assert "  any of them  https://…@messages.example.com/base/webhooks/message\n" in public
     assert "hush" not in public
     private = run("--data-dir", "elsewhere", **REAL).up().output
-    assert "Twilio does not reach it yet: set ROUTER_PUBLIC_URL" in private
+    assert "Twilio cannot reach it yet: set ROUTER_PUBLIC_URL" in private
     assert "run --tunnel --connect +1…" in private
 
 
@@ -190,7 +190,7 @@ def test_ctrl_c_ends_all_in_order(run: Run) -> None:
     store = router.store
     router.interrupt()
     wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
-    assert "router: finishing what is under way, at most 40 s; Ctrl-C again ends at once\n" in router.output
+    assert "router: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops at once\n" in router.output
     assert is_alive(processes["gunicorn"])
     assert ask(store, "PING") == "+PONG"
     os.kill(worker, signal.SIGCONT)
@@ -243,7 +243,7 @@ def test_a_second_one_says_who_was_first(run: Run, tmp_path: Path) -> None:
     )
     assert second.returncode == 1
     assert second.stderr == (
-        f"router: a router already runs in var (process {first.pid}); stop it, or give this one another --data-dir\n"
+        f"router: a router already runs in var (process {first.pid}); stop it, or use another --data-dir\n"
     )
     assert first.status_of("/readyz") == 200
 
@@ -268,10 +268,10 @@ def test_a_store_that_dies_is_started_again(run: Run) -> None:
     router = run().up()
     assert ask(router.store, "SET message safe") == "+OK"
     os.kill(router.children()["valkey-server"], signal.SIGKILL)
-    wait_until(lambda: "starting it again" in router.output, what="the end is noticed")
+    wait_until(lambda: "restarting it" in router.output, what="the end is noticed")
     wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready again", within=20)
     assert ask(router.store, "EXISTS message") == ":1"
-    assert "router: the store ended (SIGKILL); starting it again" in router.output
+    assert "router: the store ended (SIGKILL); restarting it" in router.output
 
 
 def test_what_a_power_cut_left_in_the_store_is_told(run: Run) -> None:
@@ -348,7 +348,7 @@ def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> Non
             timeout=30,
         )
     assert ended.returncode == 1
-    assert ended.stderr == f"router: cannot listen at {address}: Address already in use\n"
+    assert ended.stderr == f"router: cannot listen on {address}: Address already in use\n"
     assert not (tmp_path / "var" / "valkey").exists()
 
 
@@ -415,7 +415,7 @@ def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
     assert "! the running router has no handler 'orders' yet" in applied.output
     old = router.workers()
     reloaded = invoke("reload", **here)
-    assert "Reloaded: the processes of" in reloaded.output, reloaded.output
+    assert "Reloaded: the router (process" in reloaded.output, reloaded.output
     wait_until(lambda: not set(router.workers()) & set(old), what="the old workers, which take nothing more, ended")
     told = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here).output
     assert "Ordered: tea" in told
@@ -425,7 +425,7 @@ def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
     began = time.monotonic()
     refused = invoke("reload", **here)
     assert refused.exit_code == 1
-    assert "not reloaded, the router goes on with the settings it has: handlers.orders: 'shop:gone'" in refused.stderr
+    assert "not reloaded, the router keeps its old settings: handlers.orders: 'shop:gone'" in refused.stderr
     assert time.monotonic() - began < 20, "it is said as soon as it is known, not when the patience ends"
 
 
@@ -435,7 +435,7 @@ def test_a_reload_is_of_the_router_that_the_settings_name(run: Run, valkey: Valk
     old = router.workers()
     result = invoke("reload", ROUTER_DATA_DIR=str(router.var), ROUTER_REDIS_URL=valkey.url)
     assert result.exit_code == 1
-    assert "no router takes messages over the store of these settings on this machine" in result.stderr
+    assert "no router on this machine uses the store of these settings" in result.stderr
     assert router.workers() == old
 
 
@@ -447,7 +447,9 @@ def test_flows_for_an_account_that_no_router_serves_are_warned_of(run: Run) -> N
     flow = SPANISH.replace('language = ["es"]\n', "")
     applied = invoke("flows", "apply", "-", "--account", REAL["TWILIO_ACCOUNT_SID"], given=flow, **here)
     assert applied.exit_code == 0
-    said = f"! no router over this store serves {REAL['TWILIO_ACCOUNT_SID']}, so these flows get no message; it serves "
+    said = (
+        f"! the running router does not serve {REAL['TWILIO_ACCOUNT_SID']}, so these flows get no message; it serves "
+    )
     assert f"{said}{served}" in applied.output
     assert (
         f"no router over this store serves {REAL['TWILIO_ACCOUNT_SID']}" in invoke("doctor", "--offline", **here).output

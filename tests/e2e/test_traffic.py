@@ -58,7 +58,7 @@ def test_what_arrived_is_sent_again_as_new_messages(cli: Cli, tmp_path: Path) ->
     path = tmp_path / "traffic.jsonl"
     result = cli("record", str(path), "--to", "whatsapp:+15550000001")
     assert result.stdout == (
-        f"7 messages recorded in {path}, which only you may read.\nSend them again: router replay-traffic {path}\n"
+        f"7 messages recorded in {path}, which only you can read.\nSend them again: router replay-traffic {path}\n"
     )
     recorded = read(path)
     assert [dict(each.form)["MessageSid"] for each in recorded] == first
@@ -73,7 +73,7 @@ def test_what_arrived_is_sent_again_as_new_messages(cli: Cli, tmp_path: Path) ->
     assert {each["delivery"]["status"] for each in again} == {"delivered"}
 
     same = cli("replay-traffic", str(path), "--speed", "max", "--same-sids")
-    assert "Deliveries  delivered x 7; 7 came before, and go once\n" in same.stdout
+    assert "Deliveries  delivered x 7; 7 are duplicates, which are delivered once\n" in same.stdout
 
 
 def test_a_sid_changes_wherever_the_file_names_it(cli: Cli, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_another_account_and_address_may_get_it(cli: Cli, router: RunningRouter,
         refused = invoke("replay-traffic", str(path), "--url", url, **elsewhere)
         assert refused.exit_code == 1
         recorder = router.demo["account"][0]["sid"]
-        assert refused.stderr.startswith(f"router: {path}, line 1: {recorder} received it, which is not one of")
+        assert refused.stderr.startswith(f"router: {path}, line 1: the message is of {recorder}, which is not one of")
         assert not webhook.requests
         more = ["--account", OTHER, "--to", "+15550000009", "--url", url]
         assert invoke("replay-traffic", str(path), *more, **elsewhere).exit_code == 0
@@ -113,7 +113,9 @@ def test_another_account_and_address_may_get_it(cli: Cli, router: RunningRouter,
     assert (given["AccountSid"], given["To"]) == (OTHER, "+15550000009")
     assert RequestValidator("5e" * 16).validate(url, given, request.header("X-Twilio-Signature"))
     wrong = invoke("replay-traffic", str(path), *more[:2], "--to", "whatsapp:+1555", **elsewhere)
-    assert wrong.stderr == (f"router: {path}, line 1: a message on sms, on which --to whatsapp:+1555 is no address\n")
+    assert wrong.stderr == (
+        f"router: {path}, line 1: a message on sms, but --to whatsapp:+1555 is not an address of this channel\n"
+    )
 
 
 def test_the_pace_is_that_of_the_recording(cli: Cli, tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_nothing_to_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
     result = cli("record", str(path), "--channel", "line")
     assert (result.exit_code, path.exists()) == (1, False)
     assert result.stderr == (
-        "router: no such messages, so no file was made; see what there is: router deliveries list\n"
+        "router: no such messages, so no file was written; see all messages with: router deliveries list\n"
     )
     assert cli("record", str(path), "--keep", "Body").exit_code == 2
     assert cli("record", str(path), "--count", "1").exit_code == 2
@@ -193,5 +195,5 @@ def test_nobody_there_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
     assert gone.exit_code == 1
     assert gone.stderr.startswith("router: nothing listens at http://127.0.0.1:1")
     path.write_text("\n")
-    assert cli("replay-traffic", str(path)).stderr == f"router: {path} holds no messages\n"
+    assert cli("replay-traffic", str(path)).stderr == f"router: {path} has no messages\n"
     assert cli("replay-traffic", str(path), "--speed", "0").exit_code == 2

@@ -99,7 +99,7 @@ def test_a_tunnel_leads_everywhere_when_that_is_wanted(
     terminals.append(terminal := desk.terminal("tunnel", "--expose-all", "--ngrok-api", agent.url).says("Stop  "))
     assert get(agent.public_url(), "/healthz") == 200
     assert f"→ {desk.base}, everything" in terminal.output
-    assert "! REST API and console can be reached through it too" in terminal.output
+    assert "! The tunnel serves the REST API and the console too" in terminal.output
 
 
 def test_a_tunnel_that_leads_here_already_is_used(
@@ -138,15 +138,15 @@ def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, t
     terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
     other["sms_url"] = "https://theirs.example.com/"
     agent.status = "reconnecting"
-    terminal.says("is reconnecting: its tunnels lead nowhere for now; waiting 30 s for it")
+    terminal.says("is reconnecting: its tunnels do not work for now; waiting 30 s for it")
     agent.status = "online"
     terminal.says("the tunnel is back")
     agent.end()
-    terminal.says("none answers; waiting 30 s for it")
+    terminal.says("no ngrok agent answers at")
     agent.start_again()
     terminal.says("the tunnel is back", times=2)
-    terminal.says(f"{NUMBER} leads to the new address")
-    terminal.says("was changed by someone else meanwhile; left as it is: sms_url https://theirs.example.com/")
+    terminal.says(f"{NUMBER} points to the new address")
+    terminal.says("; not restored: sms_url https://theirs.example.com/")
     assert other["sms_fallback_url"] == "https://example.com/fb"
     assert desk.says == leading_to(agent.public_url())
     assert text(agent.public_url(), 5) == 200
@@ -162,7 +162,7 @@ def test_a_tunnel_that_stays_away_puts_the_number_back(
     terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
     agent.end()
     assert terminal.ends() == 1
-    assert "router: the tunnel is gone: no ngrok agent at" in terminal.output
+    assert "router: the tunnel is gone: no ngrok agent answers at" in terminal.output
     assert (desk.says, desk.record) == (FIRST, [])
     agent.start_again()
 
@@ -198,5 +198,5 @@ def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path, redis
     environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_REDIS_URL": redis_url}
     router = RunningRouter(tmp_path, "--tunnel", "--ngrok-api=http://127.0.0.1:9", **environ)
     assert router.process.wait(60) == 1
-    assert "router: no ngrok agent at http://127.0.0.1:9" in router.output
+    assert "router: no ngrok agent answers at http://127.0.0.1:9" in router.output
     assert "the tunnel has ended; stopping" in router.output

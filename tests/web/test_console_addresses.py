@@ -201,4 +201,6 @@ def test_an_address_without_a_flow_is_told_on_its_page(world: World, admin: Pers
     path = f"{HERE}/addresses/{flow.sid}"
     assert "leads here" not in text_of(admin.get(path))
     world.call("ZADD", AccountKeys(ACCOUNT).seen, int(time.time() * 1000), flow.contact_identity)
-    assert f"{flow.contact_identity} leads here, and no enabled flow takes its sms messages" in text_of(admin.get(path))
+    assert f"{flow.contact_identity} points to this router, but no enabled flow takes its sms messages" in text_of(
+        admin.get(path)
+    )

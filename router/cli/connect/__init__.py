@@ -1,4 +1,4 @@
-"""`router connect`, `disconnect` and `tunnel`: numbers at Twilio point here for a while, and are restored.
+"""`router connect`, `disconnect` and `tunnel`: they point numbers at Twilio to this router, and restore them later.
 
-What a webhook was before is on disk before anything is changed at Twilio.
+The previous values of a webhook are on disk before anything is changed at Twilio.
 """

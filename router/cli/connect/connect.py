@@ -1,4 +1,4 @@
-"""`router connect`: a number's webhook points here, until it is restored."""
+"""`router connect`: points the webhook of a number to this router, and restores it at the end."""
 
 import re
 import sys
@@ -24,28 +24,28 @@ from router.sid import is_sid
 from router.twilio_api.webhooks import Place
 from router.web import tunnel_address
 
-# Between two looks at whether the tunnel and the record are still there.
+# Seconds between two checks whether the tunnel and the record still exist.
 _LOOK: Final = 0.5
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}")  # E.164, or a short code
-CONNECTED: Final = "Connected. Ctrl-C restores what was there before."
+CONNECTED: Final = "Connected. Ctrl-C restores the previous webhook."
 
 
 @click.command()
 @click.argument("addresses", nargs=-1, metavar="[+1…]...")
-@click.option("--whatsapp", is_flag=True, help="The number's WhatsApp sender, instead of its SMS.")
+@click.option("--whatsapp", is_flag=True, help="Connect the number's WhatsApp sender, instead of its SMS webhook.")
 @click.option(
     "--messaging-service",
     "services",
     multiple=True,
     metavar="MG…",
-    help="A Messaging Service; may be given many times.",
+    help="A Messaging Service; can be given several times.",
 )
 @dry_run_option
-@click.option("--yes", is_flag=True, help="Do not ask before taking over a number that leads to another router.")
+@click.option("--yes", is_flag=True, help="Do not ask before changing a number that points to another router.")
 @click.option("--detach", is_flag=True, help="Return at once; the number stays connected until `router disconnect`.")
-@click.option("--no-check", is_flag=True, help="Do not send a signed request to the public address first.")
+@click.option("--no-check", is_flag=True, help="Do not test the public address with a signed request first.")
 @click.option(
-    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds the tunnel may be away. [30]"
+    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds to wait for a lost tunnel. [30]"
 )
 @with_here
 def connect(  # noqa: PLR0913 - one for each option
@@ -60,7 +60,7 @@ def connect(  # noqa: PLR0913 - one for each option
     no_check: bool,
     patience: float,
 ) -> None:
-    """Point a number's webhook here until Ctrl-C; then the previous webhook is restored.
+    """Point a number's webhook to this router until Ctrl-C, and then restore the previous webhook.
 
     \b
       router connect +15005550006 --dry-run
@@ -69,13 +69,13 @@ def connect(  # noqa: PLR0913 - one for each option
       router connect --messaging-service MG0123456789abcdef0123456789abcdef
       router connect +15005550006 --detach      until `router disconnect`
 
-    The webhook is set to the address of the `router tunnel` that is open, or else to the first ROUTER_PUBLIC_URL. Its
-    previous values are saved first, in the data directory: after a crash the next `router run`, `connect` or `tunnel`
-    restores them. A field that someone else has changed in the meantime is left as it is.
+    The webhook is set to the address of the open `router tunnel`, or else to the first ROUTER_PUBLIC_URL. Its previous
+    values are saved first, in the data directory: after a crash the next `router run`, `connect` or `tunnel` restores
+    them. If another person or program has changed a field in the meantime, the field is not restored.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     names = names_of(addresses, whatsapp=whatsapp, services=services)
     if not names:
-        raise click.UsageError("Which number? As `router connect +15005550006`, or --messaging-service MG….")
+        raise click.UsageError("Name a number, as `router connect +15005550006`, or --messaging-service MG….")
     settings, owner = here.settings, real_account(here.settings, here.account)
     connector = Connector(settings)
     if not dry_run:
@@ -111,26 +111,26 @@ def connect(  # noqa: PLR0913 - one for each option
 
 
 def _base(settings: Settings) -> tuple[str, bool]:
-    """Return the public base, and whether it is a tunnel's."""
+    """Return the public base URL, and whether it is that of a tunnel."""
     if url := tunnel_address.read(settings.data_dir):
         return url, True
     if settings.public_urls:
         return settings.public_urls[0], False
     raise RouterError(
-        "there is no public address that Twilio could reach: open one with `router tunnel` in another terminal, or set "
-        "ROUTER_PUBLIC_URL; `router run --tunnel --connect +1…` does all in one"
+        "the router has no public address that Twilio could reach: open a tunnel with `router tunnel` in another "
+        "terminal, or set ROUTER_PUBLIC_URL; `router run --tunnel --connect +1…` does all in one command"
     )
 
 
 def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, patience: float | None) -> str:
-    """Wait until Ctrl-C, or until there is nothing left to wait for; return the reason, "" for Ctrl-C.
+    """Wait until Ctrl-C, or until the connection has ended; return the reason, "" for Ctrl-C.
 
-    `patience` is how long the tunnel may be away, in seconds; None for an address that is no tunnel's.
+    `patience` is how many seconds to wait for a lost tunnel; None if the address is not a tunnel's.
     """
     seen = time.monotonic()
     while not stop.wait(_LOOK):
         if not any(each.holder == holder.name for each in connector.record.read()):
-            return "another command has restored it: `router disconnect`, or a tunnel that ended"
+            return "another command has restored the webhook: `router disconnect`, or a tunnel that ended"
         if patience is None or tunnel_address.read(settings.data_dir):
             seen = time.monotonic()
         elif time.monotonic() - seen > patience:
@@ -138,14 +138,14 @@ def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, 
     return ""
 
 
-# -- what `router tunnel` and `router run` need too -------------------------------------------------------------------
+# -- used by `router tunnel` and `router run` as well -----------------------------------------------------------------
 
 
 def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequence[str] = ()) -> list[Name]:
-    """Read what is to be connected: +1…, whatsapp:+1…, MG….
+    """Parse the numbers, senders and services to connect: +1…, whatsapp:+1…, MG….
 
     Raises:
-        BadParameter: it is none of these.
+        BadParameter: one of them has another form.
     """
     found: list[Name] = []
     for address in (*addresses, *services):
@@ -162,17 +162,17 @@ def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequ
 
 
 def real_account(settings: Settings, account: Account) -> Account:
-    """Return an account that Twilio knows; raise RouterError for the one that `router run` has made up."""
+    """Return the account; raise RouterError if it is the demo account, which Twilio does not know."""
     if is_made_up(settings):
         raise RouterError(
-            f"{account.sid} is the demo's account, which Twilio does not know: set TWILIO_ACCOUNT_SID and "
+            f"{account.sid} is the demo account, which Twilio does not know: set TWILIO_ACCOUNT_SID and "
             "TWILIO_AUTH_TOKEN, and start the router again"
         )
     return account
 
 
 def show(places: Sequence[Place], base: str) -> None:
-    """Print what each webhook is set to, and what it would be set to."""
+    """Print the present and the future value of each field of the webhooks."""
     for place in places:
         click.echo(f"\n{place.name}  ({place.sid})")
         for field, value in wanted(place.kind, base).items():
@@ -183,8 +183,8 @@ def show(places: Sequence[Place], base: str) -> None:
 
 
 def agree(warnings: Sequence[str], *, yes: bool) -> None:
-    """Ask whether to go on in spite of warnings; raise RouterError unless a person agrees."""
+    """Print warnings, and ask whether to go on in spite of them; raise RouterError if the answer is no."""
     for each in warnings:
         click.echo(f"! {each}", err=True)
     if warnings and not yes:
-        confirm("Take it over?")
+        confirm("Change it anyway?")

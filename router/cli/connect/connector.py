@@ -1,4 +1,4 @@
-"""Points webhooks at Twilio here and restores them; what another person or program changed meanwhile is left alone."""
+"""Points webhooks at Twilio to this router, and restores them, except what others have changed in the meantime."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,15 +28,11 @@ from router.twilio_api.webhooks import FIELDS, Kind, Place, Values, Webhooks
 from router.web import tunnel_address
 
 Name = tuple[Kind, str]
-"""What is to be connected: its kind, and the number or SID."""
+"""A number, sender or service to connect: its kind, and its number or SID."""
 
 
 class Connector:
-    """Changes webhooks at Twilio, and records what they were before.
-
-    Args:
-        settings: where Twilio is, the accounts, and the data directory with the record.
-    """
+    """Changes webhooks at Twilio, and records their previous values in the data directory."""
 
     def __init__(self, settings: Settings) -> None:
         self.record = Connections(settings.data_dir)
@@ -45,10 +41,10 @@ class Connector:
     # -- before anything is changed -----------------------------------------------------------------------------------
 
     def find(self, account: Account, names: Sequence[Name]) -> list[Place]:
-        """Find what is to be connected at Twilio.
+        """Find the webhooks to connect at Twilio.
 
         Raises:
-            RouterError: it is not there, it would have no effect, or another process has connected it.
+            RouterError: one does not exist, would have no effect, or is connected by another process.
         """
         api, places = Webhooks(self._settings, account), []
         for kind, name in names:
@@ -56,20 +52,20 @@ class Connector:
             places.append(find(name))
             if kind == "number" and (service := api.service_of(name)) and ("service", service) not in names:
                 raise RouterError(
-                    f"{name} is in the Messaging Service {service}, whose webhook counts for it, and not the number's "
-                    f"own: connect {service} instead, or both (`router connect --messaging-service {service}`)"
+                    f"{name} is in the Messaging Service {service}, so Twilio calls the webhook of the service, not "
+                    f"that of the number: connect the service (`router connect --messaging-service {service}`)"
                 )
         for place in places:
             known = self.record.of((place.kind, place.sid))
             if known is not None and self.record.is_held(known):
                 raise RouterError(
-                    f"{place.name} is connected already, to {shown(known.base)}, by a `router` that still runs: end "
-                    f"that one, or `router disconnect {place.name}`"
+                    f"{place.name} is already connected to {shown(known.base)} by a `router` command that still runs: "
+                    f"stop it, or type `router disconnect {place.name}`"
                 )
         return places
 
     def warnings(self, places: Sequence[Place], base: str) -> list[str]:
-        """Return what a person has to agree to: another router has it, or it was changed since it was connected."""
+        """Return what a person must confirm: a webhook points to another router, or was changed since we set it."""
         found = []
         for place in places:
             known = self.record.of((place.kind, place.sid))
@@ -77,33 +73,34 @@ class Connector:
                 continue
             if known is not None and inbound(place) != plain(known.before[FIELDS[place.kind][0]]):
                 found.append(
-                    f"{place.name} was connected here and changed by someone else since: {described(place.values)}"
+                    f"{place.name} was connected here, and then changed by another person or program: "
+                    f"{described(place.values)}"
                 )
             elif leads_elsewhere(place, base):
-                found.append(f"{place.name} leads to another router, {shown(inbound(place))}")
+                found.append(f"{place.name} points to another router, {shown(inbound(place))}")
         return found
 
     # -- connecting and restoring ------------------------------------------------------------------------------------
 
     def connect_all(self, places: Sequence[Place], account: Account, base: str, *, tunnel: bool, holder: str) -> None:
-        """Point webhooks to a public base, all of them or none.
+        """Point webhooks to a public base URL, all of them or none.
 
         Args:
-            places: what was found, and shown.
-            account: whose they are.
-            base: where they are to lead.
-            tunnel: whether that is a tunnel's.
-            holder: the lock of the process that restores them, "" for none.
+            places: the webhooks as they were shown.
+            account: their account.
+            base: the base URL.
+            tunnel: whether it is that of a tunnel.
+            holder: the lock of the process that will restore them, "" for none.
 
         Raises:
-            RouterError: one could not be changed, or was changed since it was shown; all are as they were.
+            RouterError: one could not be changed, or was changed since it was shown; then none is changed.
         """
         done: list[ConnectedWebhook] = []
         with self.record.locked():
             for place in places:
                 if self._api(account.sid).fetch(place.kind, place.sid, place.name) != place:
                     raise RouterError(
-                        f"{place.name} was changed by someone else just now, and was left as it is; try again"
+                        f"another person or program has just changed {place.name}, so nothing was changed; try again"
                     )
             try:
                 for place in places:
@@ -111,15 +108,15 @@ class Connector:
                     done.append(connected)
             except RouterError:
                 for each in done:
-                    with suppress(RouterError):  # the record stays, for another attempt
+                    with suppress(RouterError):  # the record stays, so that a later command restores it
                         self.restore(each)
                 raise
 
     def connect(self, place: Place, account_sid: str, base: str, *, tunnel: bool, holder: str) -> ConnectedWebhook:
-        """Point one webhook to a public base, under the record's lock; what it was before is on disk first.
+        """Save the previous values of one webhook and point it to a base URL, while the record is locked.
 
         Raises:
-            RouterError: it cannot be saved, or Twilio refuses; then the webhook is as it was.
+            RouterError: they cannot be saved, or Twilio refuses; then the webhook is unchanged.
         """
         known, values = self.record.of((place.kind, place.sid)), wanted(place.kind, base)
         connection = ConnectedWebhook(
@@ -138,10 +135,10 @@ class Connector:
         return connection
 
     def restore(self, connection: ConnectedWebhook) -> Restored:
-        """Restore one webhook, under the record's lock, as far as it still has our values.
+        """Restore the fields of one webhook that still have our values, while the record is locked.
 
         Raises:
-            RouterError: Twilio does not answer or refuses; the record stays, for another attempt.
+            RouterError: Twilio does not answer or refuses; the record stays, so that a later command can restore it.
         """
         api = self._api(connection.account_sid)
         place = api.fetch(connection.kind, connection.sid, connection.name)
@@ -152,10 +149,10 @@ class Connector:
         return restored
 
     def move(self, connection: ConnectedWebhook, base: str) -> bool:
-        """Point one webhook to a new base, under the record's lock, if it is still ours; return whether it was.
+        """Point one webhook to a new base URL, while the record is locked; return False if it is no longer ours.
 
         Raises:
-            RouterError: it cannot be saved, or Twilio does not answer or refuses.
+            RouterError: the record cannot be saved, or Twilio does not answer or refuses.
         """
         place = self._api(connection.account_sid).fetch(connection.kind, connection.sid, connection.name)
         if place is None or not is_ours(place, connection):
@@ -166,7 +163,7 @@ class Connector:
         return True
 
     def restore_all(self, chosen: Callable[[ConnectedWebhook], bool], say: Callable[[str], None]) -> list[RouterError]:
-        """Restore the chosen webhooks, and say what became of each; return what went wrong."""
+        """Restore the chosen webhooks, and print the result for each; return the errors."""
         wrong: list[RouterError] = []
         if not any(chosen(each) for each in self.record.read()):
             return wrong
@@ -180,15 +177,15 @@ class Connector:
         return wrong
 
     def restore_own(self, holder: Holder, *, tunnel: bool = False) -> bool:
-        """Restore what this process has connected, or leads to its tunnel; return whether all of it could be."""
+        """Restore what this process has connected, or what points to its tunnel; return whether all was restored."""
         return self._restore_now(lambda each: each.holder == holder.name or (tunnel and each.tunnel))
 
     def has_orphans(self) -> bool:
-        """Say whether a crash has left something connected; raise RouterError when the record is damaged."""
+        """Return whether a crash has left a webhook connected; raise RouterError if the record is damaged."""
         return any(self._is_orphan(each) for each in self.record.read())
 
     def restore_orphans(self) -> None:
-        """Restore what a crash has left connected; a failure is said, and the next command tries again.
+        """Restore what a crash has left connected; after a failure, which is printed, the next command tries again.
 
         Raises:
             RouterError: the record is damaged.
@@ -207,13 +204,13 @@ class Connector:
     def _api(self, account_sid: str) -> Webhooks:
         account = self._settings.account(account_sid)
         if account is None:
-            raise RouterError(f"{account_sid}, whose number is connected, is not one of the accounts in these settings")
+            raise RouterError(f"a number of {account_sid} is connected, but these settings do not have this account")
         return Webhooks(self._settings, account)
 
     def _set(self, connection: ConnectedWebhook, values: Values, *, otherwise: ConnectedWebhook | None) -> None:
-        """Record a connection and write values to Twilio; where it is not known whether it took them, look.
+        """Record a connection, and write values to Twilio; if the outcome is unknown, read them back.
 
-        `otherwise` is what is recorded when it did not.
+        `otherwise` is the record to keep if Twilio did not take the values.
         """
         api = self._api(connection.account_sid)
         self.record.put(connection)
@@ -224,8 +221,8 @@ class Connector:
                 place = api.fetch(connection.kind, connection.sid, connection.name)
             except TwilioError:
                 raise RouterError(
-                    f"{connection.name}: {error}. Whether it was changed is not known; what it was before is "
-                    "saved, and `router disconnect` restores it"
+                    f"{connection.name}: {error}. It is not known whether it was changed; its previous values are "
+                    "saved, and `router disconnect` restores them"
                 ) from None
             if place is not None and is_ours(place, replace(connection, ours=connection.ours[-1:])):
                 return
@@ -233,9 +230,9 @@ class Connector:
                 self.record.remove(connection)
             else:
                 self.record.put(otherwise)
-            raise RouterError(f"{connection.name} was left as it was: {error}") from None
+            raise RouterError(f"{connection.name} was not changed: {error}") from None
 
 
 def say(text: str) -> None:
-    """Print a line about what happens in the background."""
+    """Print a line on stderr about what happens in the background."""
     click.echo(f"router: {text}", err=True)

@@ -1,4 +1,4 @@
-"""`router disconnect`: what `router connect` has changed at Twilio is restored."""
+"""`router disconnect`: restores what `router connect` has changed at Twilio."""
 
 import sys
 import time
@@ -26,14 +26,14 @@ _NOTHING = "Nothing is connected. `router connect +1…` points a number here."
 @click.option("--left-behind", is_flag=True, help="Only what a crash has left connected.")
 @json_option
 def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, as_json: bool) -> None:
-    """Restore the webhooks that `router connect` has changed: all of them, or those of the numbers that are named.
+    """Restore the webhooks that `router connect` has changed: all of them, or those of some numbers.
 
     \b
       router disconnect --list
       router disconnect
       router disconnect +15005550006 whatsapp:+15005550006
 
-    A field that someone else has changed in the meantime is left as it is, and named.
+    If another person or program has changed a field in the meantime, the command says so and does not restore it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if as_json and not listed:
         raise click.UsageError("--json goes with --list.")

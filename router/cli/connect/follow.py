@@ -1,4 +1,4 @@
-"""Follows an open tunnel: whether it is there, what its address is, and what has to move when that changes."""
+"""Follows an open tunnel: notices when it is lost or gets another address, and moves the webhooks to the new one."""
 
 import time
 from collections.abc import Callable
@@ -11,35 +11,35 @@ from router.errors import RouterError
 from router.settings import Account
 from router.web.tunnel_address import TunnelRecord
 
-# Between two signed requests through a tunnel of which only the URL is known.
+# Seconds between two signed requests through a tunnel of which only the URL is known.
 _PROBE_EVERY: Final = 15.0
-# One request may be lost on the way; a tunnel that is gone loses the next one too.
+# A single request may be lost on the way; after two in a row the tunnel counts as lost.
 _FAILURES: Final = 2
-# Before a webhook that could not be moved is tried again.
+# Seconds before a webhook that could not be moved is tried again.
 _MOVE_AGAIN: Final = 10.0
 
 
 class TunnelGone(RouterError):  # noqa: N818 - named for what it says
-    """The tunnel is not there, for now: its agent does not answer, or nothing comes through it."""
+    """The tunnel does not work for now: its agent does not answer, or no request comes through it."""
 
 
 class Tunnel(Protocol):
-    """A tunnel that was opened, or found open."""
+    """An open tunnel, opened by us or by the user."""
 
     def look(self) -> str:
-        """Return its public base as it is now; raise `TunnelGone`, or RouterError when it cannot come back."""
+        """Return its present public base URL; raise `TunnelGone`, or RouterError if it cannot come back."""
 
     def close(self) -> None:
-        """Close what we have opened; leave alone what was there."""
+        """Close the tunnel if we have opened it."""
 
 
 class GivenTunnel:
-    """A tunnel that is open already, and of which only the URL is known.
+    """A tunnel that the user has opened, and of which only the URL is known.
 
     Args:
-        url: its base.
-        account: whose signature the router knows.
-        every: seconds between two looks.
+        url: its base URL.
+        account: an account of the router, which signs the requests that test the tunnel.
+        every: seconds between two tests.
     """
 
     def __init__(self, url: str, account: Account, *, every: float = _PROBE_EVERY) -> None:
@@ -50,7 +50,7 @@ class GivenTunnel:
         self._failures = 0
 
     def look(self) -> str:
-        """Return its address; raise `TunnelGone` when nothing comes through it any more."""
+        """Return its address; raise `TunnelGone` if requests no longer come through it."""
         if time.monotonic() >= self._next:
             found = probe(self._url, self._account)
             self._failures = 0 if found.good else self._failures + 1
@@ -60,18 +60,18 @@ class GivenTunnel:
         return self._url
 
     def close(self) -> None:
-        """Leave it alone."""
+        """Do nothing: the user has opened it."""
 
 
 class Follower:
-    """Follows one tunnel: tells the workers its address, and moves the webhooks that lead to it.
+    """Follows one tunnel: publishes its address to the workers, and moves the webhooks that point to it.
 
     Args:
         tunnel: the tunnel.
         record: where the workers read its address.
         connector: moves the webhooks.
-        patience: how long it may be away, in seconds.
-        changed: called with a new address, but the first.
+        patience: seconds to wait for a lost tunnel.
+        changed: called with each new address, except the first.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class Follower:
         self._move_at = 0.0
 
     def look(self) -> None:
-        """Look at the tunnel, and follow it.
+        """Check the tunnel, and follow a change.
 
         Raises:
-            RouterError: there is none at first, it has been away for too long, or it cannot come back.
+            RouterError: it did not work at the first check, was lost for too long, or cannot come back.
         """
         try:
             base = self._tunnel.look()
@@ -125,7 +125,7 @@ class Follower:
             raise RouterError(f"the tunnel is gone: {error}")
 
     def _move_all(self, base: str) -> None:
-        """Move what leads to an earlier address, also what was connected in the moment of a change."""
+        """Move the webhooks that point to an earlier address, also those connected at the moment of a change."""
 
         def is_behind(each: ConnectedWebhook) -> bool:
             return each.tunnel and each.base != base
@@ -138,9 +138,9 @@ class Follower:
                 if is_behind(connection):
                     try:
                         if connector.move(connection, base):
-                            say(f"{connection.name} leads to the new address")
+                            say(f"{connection.name} points to the new address")
                         else:
                             say(str(connector.restore(connection)))
                     except RouterError as error:
                         self._move_at = time.monotonic() + _MOVE_AGAIN
-                        say(f"{connection.name} does not lead to the new address yet: {error}")
+                        say(f"{connection.name} does not point to the new address yet: {error}")

@@ -1,4 +1,4 @@
-"""A tunnel of an ngrok agent: of one that runs already, by its local API, or of one that pyngrok starts.
+"""A tunnel of an ngrok agent, through its local API: an agent that already runs, or one that pyngrok starts.
 
 https://ngrok.com/docs/agent/api
 """
@@ -22,21 +22,21 @@ from router.errors import RouterError
 
 _API: Final = "http://127.0.0.1:4040"
 _OPENED: Final = 201
-# What an agent is that is not `online`; one that does not say (before version 3) is taken for that.
+# The states of an agent without a connection. Before version 3 agents do not report a state: they count as online.
 _AWAY: Final = ("connecting", "reconnecting", "offline")
-# pyngrok's default is 15 s, which a slow line may take for the session alone.
+# pyngrok's default is 15 s, which is too short on a slow line.
 _START_SECONDS: Final = 60
 _TOKEN_PAGE: Final = "https://dashboard.ngrok.com/get-started/your-authtoken"  # noqa: S105 - a page
 
 
 class NgrokTunnel:
-    """A tunnel that leads to this machine's router already, else one that is opened for it.
+    """An existing tunnel to the router of this machine, or else a new one.
 
     Args:
-        agent: returns where the agent's API is, and starts an agent of ours anew where it has ended.
-        stop: ends an agent of ours; None for one that was running.
-        port: where a new tunnel is to lead.
-        router_port: where the router listens; a tunnel that leads there is used as it is.
+        agent: returns the URL of the agent's API, and restarts an agent that we have started if it has ended.
+        stop: stops an agent that we have started; None for another one.
+        port: the port for a new tunnel.
+        router_port: the port of the router; an existing tunnel to it is used.
     """
 
     def __init__(
@@ -49,28 +49,28 @@ class NgrokTunnel:
         self._name = f"router-{router_port}"
 
     def look(self) -> str:
-        """Return its public base as it is now, which a restart of the agent changes; open it where it is missing.
+        """Return its present public base URL, which changes when the agent restarts; open it if it is missing.
 
         Raises:
             TunnelGone: no agent answers, or it has lost its connection to ngrok.
             RouterError: the agent refuses; the sentence has its reason.
         """
         api = self._agent()
-        _, told = _ask(api, "GET", "/api/status")
-        if told.get("status") in _AWAY:
-            raise TunnelGone(f"the ngrok agent at {api} is {told['status']}: its tunnels lead nowhere for now")
-        _, told = _ask(api, "GET", "/api/tunnels")
-        found = [each for each in told.get("tunnels", ()) if each.get("proto") in ("http", "https")]
+        _, reply = _ask(api, "GET", "/api/status")
+        if reply.get("status") in _AWAY:
+            raise TunnelGone(f"the ngrok agent at {api} is {reply['status']}: its tunnels do not work for now")
+        _, reply = _ask(api, "GET", "/api/tunnels")
+        found = [each for each in reply.get("tunnels", ()) if each.get("proto") in ("http", "https")]
         for port in (self._port, self._router_port):
             urls = [str(each.get("public_url", "")) for each in found if _port(each) == port]
             if urls:
                 return max(urls, key=lambda url: url.startswith("https:")).rstrip("/")
         if any(each.get("name") == self._name for each in found):
-            self._close(api)  # of an earlier run: it leads to a port where nothing listens now
+            self._close(api)  # of an earlier run: it leads to a port where no router listens now
         return self._open(api)
 
     def close(self) -> None:
-        """Close the tunnel if it is ours, and the agent if we started it."""
+        """Close the tunnel if we have opened it, and stop the agent if we have started it."""
         if self._stop is not None:
             self._stop()
             return
@@ -81,27 +81,27 @@ class NgrokTunnel:
 
     def _open(self, api: str) -> str:
         wanted = {"name": self._name, "proto": "http", "addr": f"http://127.0.0.1:{self._port}", "schemes": ["https"]}
-        status, told = _ask(api, "POST", "/api/tunnels", wanted)
+        status, reply = _ask(api, "POST", "/api/tunnels", wanted)
         if status != _OPENED:
-            details = told.get("details")
-            why = (details.get("err") if isinstance(details, dict) else "") or told.get("msg") or f"status {status}"
+            details = reply.get("details")
+            why = (details.get("err") if isinstance(details, dict) else "") or reply.get("msg") or f"status {status}"
             raise RouterError(f"ngrok opens no tunnel: {_one_line(str(why))}")
-        return str(told.get("public_url", "")).rstrip("/")
+        return str(reply.get("public_url", "")).rstrip("/")
 
     def _close(self, api: str) -> None:
         _ask(api, "DELETE", f"/api/tunnels/{quote(self._name, safe='')}")
 
 
 def open_ngrok(api: str | None, *, port: int, router_port: int) -> NgrokTunnel:
-    """Return a tunnel of the agent that runs here, or else of one that is started.
+    """Return a tunnel of the agent that runs here, or else of a new agent.
 
     Args:
-        api: where the agent's API is; None for the usual place, and then an agent is started where none runs.
-        port: where a new tunnel is to lead.
-        router_port: where the router listens.
+        api: the URL of the agent's API; None for the usual one, and then an agent is started if necessary.
+        port: the port for a new tunnel.
+        router_port: the port of the router.
 
     Raises:
-        RouterError: no agent runs and none can be started; the sentence says what to do.
+        RouterError: no agent runs, and none can be started.
     """
     try:
         _ask(api or _API, "GET", "/api/tunnels")
@@ -115,10 +115,10 @@ def open_ngrok(api: str | None, *, port: int, router_port: int) -> NgrokTunnel:
 
 
 def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
-    """Return what starts an agent of our own, unless it runs, and what stops it.
+    """Return a function that starts an agent, unless it runs, and a function that stops it.
 
-    The program is the one that is installed; pyngrok fetches it where there is none. It reads its authtoken from its
-    own file or from NGROK_AUTHTOKEN: as an argument, which is pyngrok's way, every user of this machine could see it.
+    The agent is the installed program, or else pyngrok downloads it. It reads its authtoken from its own file or from
+    NGROK_AUTHTOKEN: pyngrok would pass it as an argument, which every user of this machine could see.
     """
     if not find_spec("pyngrok"):
         raise RouterError(
@@ -131,8 +131,8 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
     from pyngrok import conf, ngrok
     from pyngrok.exception import PyngrokError
 
-    logging.getLogger("pyngrok").setLevel(logging.CRITICAL)  # what matters of it is said by us
-    # A session of its own: Ctrl-C is for us, and webhooks are restored while the tunnel still stands.
+    logging.getLogger("pyngrok").setLevel(logging.CRITICAL)  # we print its errors ourselves
+    # In a session of its own it gets no Ctrl-C: the webhooks must be restored before the tunnel closes.
     config = conf.PyngrokConfig(ngrok_path=_installed(), start_new_session=True, startup_timeout=_START_SECONDS)
     config.auth_token = None
 
@@ -145,15 +145,15 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
             reason = getattr(error, "ngrok_error", None) or lines or str(error)
             raise RouterError(f"ngrok does not start: {_with_advice(_one_line(reason))}") from None
         finally:
-            os.environ.update(ours)  # another program has no need of them
+            os.environ.update(ours)  # ngrok does not need our secrets
 
     if not shutil.which(config.ngrok_path):
-        click.echo(f"router: fetching the ngrok program to {config.ngrok_path}", err=True)
+        click.echo(f"router: downloading the ngrok program to {config.ngrok_path}", err=True)
     return start, lambda: ngrok.kill(config)
 
 
 def _installed() -> str | None:
-    """Return the ngrok program; not pyngrok's command of that name: ended, it leaves the program behind."""
+    """Return the ngrok program, not pyngrok's command of that name, which leaves the program running when it ends."""
     for folder in os.get_exec_path():
         if found := shutil.which("ngrok", path=folder):
             with Path(found).open("rb") as file:
@@ -170,23 +170,23 @@ def _with_advice(reason: str) -> str:
 
 
 def _ask(api: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-    """Ask an agent's API; raise TunnelGone when none answers there."""
+    """Call an agent's API; raise TunnelGone if no agent answers."""
     headers = {"Content-Type": "application/json"} if body else {}
     try:
         answered = exchange(method, f"{api}{path}", json.dumps(body).encode() if body else None, headers)
     except NoAnswer:
-        raise TunnelGone(f"no ngrok agent at {api}: none answers") from None
+        raise TunnelGone(f"no ngrok agent answers at {api}") from None
     try:
         found = json.loads(answered.body) if answered.body else {}
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise TunnelGone(f"no ngrok agent at {api}: what answers there is no agent")
+        raise TunnelGone(f"no ngrok agent at {api}: another program answers there")
     return answered.status, found
 
 
 def _port(tunnel: Mapping[str, Any]) -> int:
-    """Read where a tunnel leads from `addr`, which is written as it was given: 80, localhost:80, http://localhost:80."""
+    """Read the port of a tunnel from `addr`, which is written as it was given: 80, localhost:80, http://localhost:80."""
     config = tunnel.get("config")
     port = str(config.get("addr", "") if isinstance(config, dict) else "").rpartition(":")[2].strip("/")
     return int(port) if port.isascii() and port.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Whether a signed request comes through a public base to the router, and if not, what answered instead."""
+"""Tests whether a signed request to a public base URL reaches the router, and if not, what answered instead."""
 
 import re
 import secrets
@@ -16,7 +16,7 @@ _SECONDS: Final = 5.0
 _OK: Final = 200
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
-# Between two attempts at a tunnel that was opened just now.
+# Seconds between two attempts at a new tunnel.
 _PAUSE: Final = 0.25
 _NGROK: Final = re.compile(rb"ERR_NGROK_(\d+)")
 # What ngrok's own pages mean here: https://ngrok.com/docs/errors
@@ -28,11 +28,11 @@ _NGROK_PAGES: Final = {
     ),
     "3200": (
         "the tunnel is gone: no ngrok agent serves this address (ERR_NGROK_3200)",
-        "start it again with `router tunnel`; the webhooks that `router connect` has set follow its new address",
+        "start it again with `router tunnel`; the webhooks that `router connect` has set get its new address",
     ),
     "8012": (
         "ngrok does not reach the router on this machine (ERR_NGROK_8012)",
-        "start the router with `router run`, or let ngrok forward to the port that it listens at",
+        "start the router with `router run`, or let ngrok forward to the port that the router listens on",
     ),
 }
 # https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/error-1033/
@@ -41,9 +41,9 @@ _CLOUDFLARE: Final = re.compile(rb"(?i)error(?: code:)? 1033")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What became of a request: whether it came through, what was found, and what to do.
+    """The result of a test: whether the request reached the router, what was found, and what to do.
 
-    `final` says that another attempt would find the same.
+    `final` says that another attempt would have the same result.
     """
 
     good: bool
@@ -53,9 +53,9 @@ class Probe:
 
 
 def probe(base: str, account: Account) -> Probe:
-    """Send a public base a signed status callback, as Twilio would: it tests name, way, path and signature.
+    """Send a signed status callback to a public base URL, as Twilio would: it tests name, route, path and signature.
 
-    A status callback has no effect: the router acknowledges it, and that is all.
+    The router acknowledges a status callback; it has no other effect.
     """
     form = [
         ("AccountSid", account.sid),
@@ -66,7 +66,10 @@ def probe(base: str, account: Account) -> Probe:
     try:
         answered = send(f"{base}/webhooks/message", form, signing(account, None))
     except NoAnswer as error:
-        advice = "is the tunnel or proxy up, and the name right? This machine may also be kept from its own address"
+        advice = (
+            "check that the tunnel or proxy runs, and that the name is right; some networks also keep a machine from "
+            "reaching its own public address"
+        )
         return Probe(good=False, found=str(error), advice=advice)
     if answered.status == _OK and b"<Response" in answered.body:
         return Probe(good=True, found=f"a signed request came through in {answered.seconds:.2f} s")
@@ -83,14 +86,14 @@ def probe(base: str, account: Account) -> Probe:
             good=False, found=found, advice="start cloudflared again, and then `router tunnel --url https://…`"
         )
     if answered.status == _FORBIDDEN and answered.body == b"Forbidden":
-        advice = "a proxy changes what was signed, or another router is there: `router doctor` says what differs"
+        advice = "a proxy changes the signed URL, or another router answers: `router doctor` says what differs"
         return Probe(good=False, found="refused a signed request", advice=advice)
-    advice = "what answers there is not this router's webhook: check where the tunnel or proxy leads, and its path"
+    advice = "another program than this router answers: check the host, port and path of the tunnel or proxy"
     return Probe(good=False, found=f"answered {answered.status}, {answered.content_type}", advice=advice)
 
 
 def probe_new(base: str, account: Account, within: float) -> Probe:
-    """Probe again until it succeeds, for so many seconds: the name of a new tunnel is not known everywhere at once."""
+    """Probe until it succeeds, for `within` seconds: the name of a new tunnel is not known everywhere at once."""
     end = time.monotonic() + within
     while not (found := probe(base, account)).good and not found.final and time.monotonic() < end:
         time.sleep(_PAUSE)
@@ -98,12 +101,12 @@ def probe_new(base: str, account: Account, within: float) -> Probe:
 
 
 def answers(base: str) -> bool:
-    """Say whether a router answers at a base with more than its webhooks."""
+    """Return whether a router answers at a base URL with more than its webhooks."""
     return _health(base) == (_OK, b"ok\n")
 
 
 def is_guarded(base: str) -> bool:
-    """Say whether a router answers at a base with nothing but its webhooks, as at the port for tunnels."""
+    """Return whether a router answers at a base URL with its webhooks only, as on the port for tunnels."""
     return _health(base) == (_NOT_FOUND, CLOSED)
 
 

@@ -1,4 +1,4 @@
-"""The record of what is connected, in the data directory: written and synced before anything is changed at Twilio."""
+"""The record of the connected webhooks, in the data directory: it is on disk before anything is changed at Twilio."""
 
 import contextlib
 import fcntl
@@ -21,18 +21,18 @@ _HOLDER: Final = "connected-"
 
 @dataclass(frozen=True, slots=True)
 class ConnectedWebhook:
-    """A webhook at Twilio that was pointed here.
+    """A webhook at Twilio that points to this router.
 
     Args:
-        kind: what it belongs to.
-        sid: of the number, service or sender.
-        name: how people know it.
+        kind: whether it belongs to a number, a service or a sender.
+        sid: the SID of the number, service or sender.
+        name: its name for people.
         account_sid: the account.
-        base: the public base that it points to.
-        tunnel: whether that is a tunnel's.
-        before: what it was set to before.
-        ours: what we set it to, every time, the newest last; the newest may not have reached Twilio.
-        holder: the lock of the process that restores it; "" for one that stays until `router disconnect`.
+        base: the public base URL that it points to.
+        tunnel: whether that is the URL of a tunnel.
+        before: its values before it was connected.
+        ours: all values that we have set, the newest last; the newest may not have reached Twilio.
+        holder: the lock of the process that restores it; "" if it stays until `router disconnect`.
         at: when it was connected, in ms since 1970.
     """
 
@@ -49,12 +49,12 @@ class ConnectedWebhook:
 
     @property
     def key(self) -> tuple[Kind, str]:
-        """What it is the only connection of."""
+        """Its number, sender or service, which has at most one connection."""
         return self.kind, self.sid
 
 
 class _Named(Protocol):
-    """What has a name and a kind: a webhook at Twilio, or the record of one."""
+    """A webhook at Twilio, or the record of one."""
 
     @property
     def kind(self) -> Kind: ...
@@ -63,27 +63,23 @@ class _Named(Protocol):
 
 
 def addresses_of(webhooks: Iterable[_Named]) -> list[tuple[str, str]]:
-    """Return the addresses of webhooks, by channel and identity; a Messaging Service has none of its own."""
+    """Return the addresses of webhooks, as channel and identity; a Messaging Service has no address."""
     channels = {"number": "sms", "sender": "whatsapp"}
     return [(channel, canonical(each.name, channel)) for each in webhooks if (channel := channels.get(each.kind, ""))]
 
 
 class Connections:
-    """The record.
-
-    Args:
-        data_dir: the data directory, which need not exist as long as nothing is connected.
-    """
+    """The record of the connected webhooks. The data directory need not exist as long as nothing is connected."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._path = data_dir / NAME
 
     def read(self) -> tuple[ConnectedWebhook, ...]:
-        """Return what is connected, the oldest first.
+        """Return the connected webhooks, the oldest first.
 
         Raises:
-            RouterError: the record is damaged; it was put aside.
+            RouterError: the record is damaged; it was renamed.
         """
         try:
             return tuple(_connection(each) for each in json.loads(self._path.read_bytes())["connections"])
@@ -100,7 +96,7 @@ class Connections:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from changing the record, and what it is about at Twilio, in the meantime.
+        """Lock the record, so that no other process changes it or its webhooks at Twilio.
 
         Raises:
             RouterError: it cannot be written, or is damaged.
@@ -109,32 +105,32 @@ class Connections:
             lock = os.open(self._data_dir / "connections.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self.read()  # damaged: before anything is done
+            self.read()  # raises if it is damaged, before anything is changed
             yield
         finally:
             os.close(lock)
 
     def put(self, connection: ConnectedWebhook) -> None:
-        """Add a connection, or replace the one of the same key; it is on disk when this returns."""
+        """Add a connection, or replace the one with the same key; it is on disk when this returns."""
         self._write((*self._without(connection), connection))
 
     def remove(self, connection: ConnectedWebhook) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self._write(self._without(connection))
 
     def is_orphan(self, connection: ConnectedWebhook, tunnel: str) -> bool:
-        """Say whether no process is left that would restore a connection: its process or its tunnel has died.
+        """Return whether no process will restore a connection, because its process or its tunnel has crashed.
 
         Args:
-            connection: one that is recorded.
-            tunnel: the base of the tunnel that is open now; "" for none.
+            connection: a recorded connection.
+            tunnel: the base URL of the open tunnel; "" if no tunnel is open.
         """
         if self.is_held(connection):
             return False
         return bool(connection.holder) or (connection.tunnel and not tunnel)
 
     def is_held(self, connection: ConnectedWebhook) -> bool:
-        """Say whether the process that restores a connection still runs."""
+        """Return whether the process that restores a connection still runs."""
         holder = connection.holder
         return holder.startswith(_HOLDER) and "/" not in holder and _is_locked(self._data_dir / holder)
 
@@ -170,14 +166,14 @@ class Connections:
         except OSError:
             aside = self._path
         return (
-            f"{self._path} is damaged, so nothing was changed at Twilio; it is kept as {aside.name}. It holds what the "
-            "webhooks of connected numbers were set to before: where a number still points here, set it to that in the "
-            "Console, and then run this again"
+            f"{self._path} is damaged, so nothing was changed at Twilio; it is kept as {aside.name}. It has the "
+            "previous webhooks of connected numbers: if a number still points here, set its previous webhook in the "
+            "Console, and then run this command again"
         )
 
 
 class Holder:
-    """A lock that lives as long as this process, so that others see when it is no longer there to restore webhooks."""
+    """A lock that this process holds: other processes see by it whether this one can still restore its webhooks."""
 
     def __init__(self, data_dir: Path) -> None:
         self.name = f"{_HOLDER}{os.getpid()}-{secrets.token_hex(4)}.lock"
@@ -217,13 +213,13 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RouterError(
-            f"what a webhook was before cannot be saved in {folder} ({error.strerror}), so it was not changed; make "
-            "room there, or name another folder in ROUTER_DATA_DIR"
+            f"the previous webhook cannot be saved in {folder} ({error.strerror}), so nothing was changed; correct "
+            "this, or name another folder in ROUTER_DATA_DIR"
         ) from None
 
 
 def _connection(found: Mapping[str, Any]) -> ConnectedWebhook:
-    """Read a connection; raise ValueError, KeyError, TypeError or AttributeError for what is none."""
+    """Read a connection; raise ValueError, KeyError, TypeError or AttributeError if it is invalid."""
     kind, ours = found["kind"], [_values(found["kind"], each) for each in found["ours"]]
     texts = {name: found[name] for name in ("sid", "name", "account_sid", "base", "holder")}
     if not ours or not all(isinstance(text, str) for text in texts.values()):

@@ -1,4 +1,4 @@
-"""`router tunnel`: Twilio reaches the router of this machine through a tunnel."""
+"""`router tunnel`: makes the router of this machine reachable for Twilio through a tunnel."""
 
 import sys
 from contextlib import ExitStack
@@ -21,19 +21,19 @@ from router.errors import RouterError
 from router.settings import Account, Settings, base_url_of
 from router.web.tunnel_address import TunnelRecord
 
-# Between two looks at the agent, which costs it next to nothing.
+# Seconds between two checks of the tunnel.
 _LOOK: Final = 1.0
-# How long a tunnel that was opened just now may take until its name is known everywhere.
+# Seconds until the name of a new tunnel should be known everywhere.
 _NEW_SECONDS: Final = 10.0
 
 
 class BaseUrl(click.ParamType[str]):
-    """A public base, as https://example.com."""
+    """A public base URL, as https://example.com."""
 
     name = "url"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read it, as ROUTER_PUBLIC_URL is read."""
+        """Parse it, in the same way as ROUTER_PUBLIC_URL."""
         try:
             return base_url_of(value)
         except ValueError as error:
@@ -42,23 +42,27 @@ class BaseUrl(click.ParamType[str]):
 
 @click.command()
 @click.option(
-    "--url", type=BaseUrl(), metavar="https://…", help="The address of any other tunnel that is open already."
+    "--url", type=BaseUrl(), metavar="https://…", help="The address of another kind of tunnel, which is already open."
 )
-@click.option("--ngrok-api", type=BaseUrl(), metavar="URL", help="A running ngrok agent's API. [http://127.0.0.1:4040]")
+@click.option(
+    "--ngrok-api", type=BaseUrl(), metavar="URL", help="The API of a running ngrok agent. [http://127.0.0.1:4040]"
+)
 @click.option(
     "--connect",
     "addresses",
     multiple=True,
     metavar="+1…|MG…",
-    help="Point a number here meanwhile; may be given many times.",
+    help="Point a number to this router as long as the tunnel is open; can be given several times.",
 )
-@click.option("--chat", is_flag=True, help="Let web chat through as well: /chat, for visitors of your website.")
-@click.option("--expose-all", is_flag=True, help="Let everything through: REST API and console, not /webhooks/ only.")
 @click.option(
-    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds the tunnel may be away. [30]"
+    "--chat", is_flag=True, help="Also serve web chat through the tunnel: /chat, for visitors of your website."
 )
-@click.option("--no-check", is_flag=True, help="Do not send a signed request through it first.")
-@click.option("--yes", is_flag=True, help="Do not ask before taking over a number that leads to another router.")
+@click.option("--expose-all", is_flag=True, help="Serve everything through the tunnel: REST API and console too.")
+@click.option(
+    "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds to wait for a lost tunnel. [30]"
+)
+@click.option("--no-check", is_flag=True, help="Do not test the tunnel with a signed request first.")
+@click.option("--yes", is_flag=True, help="Do not ask before changing a number that points to another router.")
 @with_here
 def tunnel(  # noqa: PLR0913 - one for each option
     here: Here,
@@ -75,19 +79,20 @@ def tunnel(  # noqa: PLR0913 - one for each option
     """Make the router of this machine reachable for Twilio, until Ctrl-C.
 
     \b
-      router tunnel                                  ngrok: the agent that runs, or one that is started
-      router tunnel --connect +15005550006           and point a number here
+      router tunnel                                  with ngrok: the running agent, or a new one
+      router tunnel --connect +15005550006           and point a number to this router
       router tunnel --chat                           and serve web chat through it
       router tunnel --url https://x.trycloudflare.com
 
-    The running router believes what is signed for the tunnel's address as soon as it is known; ROUTER_PUBLIC_URL stays
-    valid beside it. When the address changes, router and connected numbers follow. The tunnel leads to a second port of
-    the router that serves nothing but /webhooks/, and /chat with --chat (ROUTER_TUNNEL_PORT, else the one after its
-    own): open one of another kind to that port, as `cloudflared tunnel --url http://127.0.0.1:8001`.
+    The running router accepts requests that Twilio signed for the tunnel's address, in addition to ROUTER_PUBLIC_URL.
+    When the address changes, the router and the connected numbers use the new address. The tunnel leads to a second
+    port of the router, which serves only /webhooks/, and /chat with --chat. That port is ROUTER_TUNNEL_PORT, or else
+    the one after the router's own. Open a tunnel of another kind to that port too, as `cloudflared tunnel --url
+    http://127.0.0.1:8001`.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     names = names_of(addresses)
     settings = here.settings
-    # Where no number is connected, any account can sign the request that tests the tunnel.
+    # If no number is connected, any account can sign the request that tests the tunnel.
     owner = real_account(settings, here.account) if names else here.accounts[0]
     if not answers(base_url(settings)):
         raise RouterError(
@@ -114,7 +119,7 @@ def tunnel(  # noqa: PLR0913 - one for each option
                 connector.connect_all(places, owner, follower.base, tunnel=True, holder=holder.name)
                 click.echo(CONNECTED)
             else:
-                click.echo("\n  Point a number here    router connect +1…\n  Stop                   Ctrl-C\n")
+                click.echo("\n  Connect a number    router connect +1…\n  Stop                Ctrl-C\n")
             while not stop.wait(_LOOK):
                 follower.look()
         finally:
@@ -130,8 +135,8 @@ def _open(settings: Settings, owner: Account, *, url: str | None, api: str | Non
         port = settings.tunnel_port or router_port + 1
         if not is_guarded(f"http://127.0.0.1:{port}"):
             raise RouterError(
-                f"the router has no port for a tunnel at 127.0.0.1:{port}: start it with ROUTER_TUNNEL_PORT={port}, or "
-                "let everything through with `router tunnel --expose-all`"
+                f"the router has no port for tunnels at 127.0.0.1:{port}: start it with ROUTER_TUNNEL_PORT={port}, or "
+                "serve everything through the tunnel with `router tunnel --expose-all`"
             )
     return open_ngrok(api, port=port, router_port=router_port)
 
@@ -149,8 +154,8 @@ def _print(settings: Settings, base: str, checked: str, *, chat: bool) -> None:
     click.echo(f"\n  Tunnel       {clean(base)} → {base_url(settings)}, {served}")
     if whole:
         click.echo(
-            "               ! REST API and console can be reached through it too. A tunnel to port "
-            f"{settings.tunnel_port or address(settings)[1] + 1} of this machine leads to /webhooks/ only."
+            "               ! The tunnel serves the REST API and the console too. A tunnel to port "
+            f"{settings.tunnel_port or address(settings)[1] + 1} of this machine serves /webhooks/ only."
         )
     if checked:
         click.echo(f"  Checked      {checked}")

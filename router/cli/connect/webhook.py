@@ -1,4 +1,4 @@
-"""What a webhook at Twilio must be set to so that it leads here, and which of its fields are restored afterwards."""
+"""The values of a webhook at Twilio that point it to this router, and the fields that are restored afterwards."""
 
 import re
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from router.cli.output import clean
 from router.message.channel import ALL, ANY, WEBHOOKS
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
-# Twilio itself tries once more, and only when it could not connect. A restart, or a store that is away, is answered 5xx
-# within 2.5 s, so it is asked to try again after that too; but not after a silence: the message may have been taken.
-# An answer may take a relay's 10 s; all attempts together may take 15 s.
+# By default Twilio tries once more, and only if it could not connect. During a restart, or without its store, the
+# router answers 5xx within 2.5 s: Twilio is to try again after that too. It is not to try again after a timeout: the
+# router may have accepted the message. A relayed answer may take 10 s; all attempts together may take 15 s.
 # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 OVERRIDES: Final = "#rc=2&rp=ct,5xx&ct=3000&rt=12000"
 _PATHS: Final[dict[Kind, str]] = {
     "number": "/webhooks/sms",
     "sender": "/webhooks/whatsapp",
-    "service": "/webhooks/message",  # WhatsApp and RCS senders may be in a service too
+    "service": "/webhooks/message",  # a service may have WhatsApp and RCS senders too
 }
-# What people call a channel, and its webhook.
+# The name of each channel for people, and its webhook.
 _CHANNELS: Final = {ALL[name].title: name for name in WEBHOOKS} | {"any of them": ANY}
 _CREDENTIALS: Final = re.compile(r"://[^/?#@\s]*@")
 _A_ROUTERS: Final = re.compile(r"https?://[^/]+.*/webhooks/(sms|whatsapp|message)")
@@ -27,13 +27,13 @@ _A_ROUTERS: Final = re.compile(r"https?://[^/]+.*/webhooks/(sms|whatsapp|message
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What became of a webhook that was to be restored.
+    """The result of restoring a webhook.
 
     Args:
-        name: whose it is.
+        name: the name of its number, sender or service.
         back: the fields that were restored, with their values.
-        left: the fields that another person or program changed, and that were left alone.
-        gone: the account no longer has the number.
+        left: the fields that were not restored, because another person or program has changed them.
+        gone: whether the account no longer has the number.
     """
 
     name: str
@@ -44,24 +44,24 @@ class Restored:
     def __str__(self) -> str:
         """Write it in one line."""
         if self.gone:
-            return f"{self.name} no longer belongs to this account; there was nothing to restore"
-        said = []
+            return f"{self.name} no longer belongs to this account, so nothing was restored"
+        parts = []
         if self.back:
-            said.append(f"{self.name} is restored: {described(self.back)}")
+            parts.append(f"{self.name} is restored: {described(self.back)}")
         elif not self.left:
-            said.append(f"{self.name} was set as before already")
+            parts.append(f"{self.name} already had its previous webhook")
         if self.left:
-            said.append(f"{self.name} was changed by someone else meanwhile; left as it is: {described(self.left)}")
-        return "; ".join(said)
+            parts.append(f"another person or program changed {self.name}; not restored: {described(self.left)}")
+        return "; ".join(parts)
 
 
 def wanted(kind: Kind, base: str) -> Values:
-    """Return what a webhook must be set to so that it leads to a public base.
+    """Return the values that point a webhook to a public base URL.
 
-    The fallback is this router too: a message that comes twice is delivered once, and a second attempt may succeed.
+    The fallback is this router too: a second attempt may succeed, and a message that comes twice is delivered once.
     """
     url = base + _PATHS[kind]
-    # Overrides are not documented for senders. The last field is what would come before the inbound URL.
+    # Overrides are not documented for senders. The last field is a setting that would override the inbound URL.
     values = {
         "number": (url + OVERRIDES, "POST", url, "POST", ""),
         "service": (url + OVERRIDES, "POST", url, "POST", "false"),
@@ -71,7 +71,7 @@ def wanted(kind: Kind, base: str) -> Values:
 
 
 def to_paste(base: str) -> list[str]:
-    """Return, line by line, what is to be written at Twilio so that messages come to a public base."""
+    """Return, as lines, the webhooks to set at Twilio so that messages come to a public base URL."""
     urls = {name: f"{shown(base)}/webhooks/{channel}" for name, channel in _CHANNELS.items()}
     urls["SMS"] += OVERRIDES
     return [
@@ -83,29 +83,29 @@ def to_paste(base: str) -> list[str]:
 
 
 def inbound(place: Place) -> str:
-    """Return the URL that a place's messages go to, without connection overrides; "" for none of its own."""
+    """Return the URL that receives the messages of a place, without connection overrides; "" if it has no URL."""
     if place.kind == "number" and place.values["sms_application_sid"]:
         return ""
     return plain(place.values[FIELDS[place.kind][0]])
 
 
 def leads_elsewhere(place: Place, base: str) -> bool:
-    """Say whether a place leads to another router, as the path of its webhook shows."""
+    """Return whether a place points to another router, judging by the path of its webhook."""
     url = inbound(place)
     return bool(_A_ROUTERS.fullmatch(url)) and not url.startswith(f"{base}/")
 
 
 def is_ours(place: Place, connection: ConnectedWebhook, field: str = "") -> bool:
-    """Say whether a field, the inbound URL if none is named, still has a value that we wrote.
+    """Return whether a field, by default the inbound URL, still has a value that we wrote.
 
-    Connection overrides are left out: Twilio may write them in another way.
+    Connection overrides are not compared: Twilio may write them in another way.
     """
     field = field or FIELDS[place.kind][0]
     return any(plain(place.values[field]) == plain(ours[field]) for ours in connection.ours)
 
 
 def ours(place: Place, connection: ConnectedWebhook) -> list[str]:
-    """Return the fields that still have our values; a method counts only beside our URL."""
+    """Return the fields that still have our values; a method counts only together with our URL."""
     return [
         field
         for url, others in _groups(place.kind)
@@ -116,12 +116,12 @@ def ours(place: Place, connection: ConnectedWebhook) -> list[str]:
 
 
 def before(place: Place, known: ConnectedWebhook) -> Values:
-    """Return what a place was set to without us: the values from before, and what others have written since."""
+    """Return the values of a place without ours: the previous ones, and those that others have written since."""
     return {**place.values, **{field: known.before[field] for field in ours(place, known)}}
 
 
 def merge(place: Place, connection: ConnectedWebhook) -> Restored:
-    """Say field by field what is to be restored, which is what still has our value, and what others have changed."""
+    """Return the fields to restore, which still have our values, and the fields that others have changed."""
     now, then = place.values, before(place, connection)
     back = {field: value for field, value in then.items() if value != now[field]}
     left = {
@@ -139,7 +139,7 @@ def described(values: Values) -> str:
 
 
 def shown(value: str) -> str:
-    """Return a field as it may be shown: a URL without the password that may be in it."""
+    """Return the value of a field for people: a URL without its credentials."""
     return clean(_CREDENTIALS.sub("://…@", value)) or "(none)"
 
 
@@ -149,6 +149,6 @@ def plain(url: str) -> str:
 
 
 def _groups(kind: Kind) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return each URL with the fields that mean nothing without it: its method, and what comes before it."""
+    """Return each URL with the fields that belong to it: its method, and the setting that overrides it."""
     url, method, fallback, fallback_method, *over = FIELDS[kind]
     return (url, (method, *over)), (fallback, (fallback_method,))

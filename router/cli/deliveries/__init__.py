@@ -1,1 +1,1 @@
-"""`router deliveries` and `router recover`: what happened to messages, and sending them again."""
+"""`router deliveries` and `router recover`: show messages and their deliveries, and send messages again."""

@@ -1,4 +1,4 @@
-"""The messages that a command changes: named by their SIDs, or chosen by what they have in common and counted first."""
+"""The messages that a command changes: named by their SIDs, or selected by a filter and counted first."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -18,7 +18,7 @@ from router.queries.deliveries import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a person asked for: SIDs, or a filter with a time; and `yes` for not to be asked."""
+    """The arguments of such a command: SIDs, or a filter with a time, and --yes."""
 
     sids: tuple[str, ...]
     wanted: Wanted
@@ -26,22 +26,22 @@ class Choice:
     yes: bool
 
     def find(self, here: Here, states: Collection[str], *, held: bool | None = None) -> list[Found]:
-        """Return the messages that are meant, the oldest first; with a filter, those in one of some states.
+        """Return the selected messages, the oldest first.
 
-        With `held`, a filter takes only messages that are held, or that are not.
+        A filter selects only messages in one of the `states`; with `held` only messages that are held, or are not.
 
         Raises:
             UsageError: neither SIDs nor a filter are given, or both, or the filter has no time.
             RouterError: there is no record of a message that is named.
         """
         if bool(self.sids) == (self.since is not None or self.wanted != Wanted()):
-            raise click.UsageError("Say which: SIDs, or --since with or without --from, --to, --flow.")
+            raise click.UsageError("Name SIDs, or --since with or without --from, --to, --flow.")
         if self.sids:
             named = (here.delivery(sid) for sid in dict.fromkeys(self.sids))
             found = [Found(each.accepted_at, each.account_sid, each.message_sid, each.state) for each in named]
             return sorted(found, key=lambda each: each.accepted_at)
         if self.since is None:
-            raise click.UsageError("Without SIDs it needs --since, as --since 1h: how far back to go.")
+            raise click.UsageError("Without SIDs --since is necessary, as --since 1h.")
         accounts = [account.sid for account in here.accounts]
         wanted = replace(here.wanted(self.wanted), held=held)
         return find(
@@ -54,9 +54,13 @@ class Choice:
         )
 
     def agree(self, what: str, chosen: Sequence[Found], *, grave: bool, silent: bool = False) -> None:
-        """Show how many messages a filter chose, and ask on a terminal; elsewhere only what is grave needs --yes.
+        """Print how many messages a filter selected, and ask for confirmation.
 
-        A program (`silent`) is neither shown nor asked anything.
+        Args:
+            what: the verb of the question.
+            chosen: the messages.
+            grave: whether --yes is necessary where there is no terminal.
+            silent: whether to print and ask nothing, for a program.
 
         Raises:
             RouterError: the answer was no, or --yes is missing.
@@ -76,9 +80,9 @@ def choice_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @click.argument("sids", metavar="[SM…]...", nargs=-1)
     @since_option
-    @click.option("--from", "from_", default="", help="Only those of this customer.")
-    @click.option("--to", default="", help="Only those to this address.")
-    @click.option("--flow", default="", metavar="FO…", help="Only those of this Flex Flow; as FO3f2a9c1b, too.")
+    @click.option("--from", "from_", default="", help="Only messages of this customer.")
+    @click.option("--to", default="", help="Only messages to this address.")
+    @click.option("--flow", default="", metavar="FO…", help="Only messages of this Flex Flow, also as FO3f2a9c1b.")
     @yes_option
     @wraps(function)
     def command(  # noqa: PLR0913 - one for each option

@@ -1,4 +1,4 @@
-"""`router deliveries hurry`, `hold`, `release` and `cancel`: what to do with messages that wait."""
+"""`router deliveries hurry`, `hold`, `release` and `cancel`: change messages that wait for delivery."""
 
 import sys
 from collections.abc import Sequence
@@ -21,9 +21,13 @@ _SHOWN: Final = 20  # results that are printed one by one
 
 @dataclass(frozen=True, slots=True)
 class _Verb:
-    """One of the commands: its help, and which messages a filter takes.
+    """One of the commands.
 
-    `held` is whether only messages that are held are meant, only others, or both (None). `grave` needs --yes.
+    Args:
+        help: its help.
+        held: whether a filter selects only held messages, only others, or both (None).
+        grave: whether it needs --yes where there is no terminal.
+        hint: what to type next.
     """
 
     help: str
@@ -40,8 +44,8 @@ _VERBS: Final = {
       router deliveries hurry SM…
       router deliveries hurry --flow FO… --since 2h
 
-    The earlier messages of the conversation go first. When a target answers again after its circuit breaker was open,
-    the router does this by itself for all messages that wait for that target.""",
+    Earlier messages of the same conversation are sent first. When a target answers again after its circuit breaker was
+    open, the router does this by itself for all messages that wait for this target.""",
         held=False,
     ),
     "hold": _Verb(
@@ -51,10 +55,10 @@ _VERBS: Final = {
       router deliveries hold SM…
       router deliveries hold --from +14155550100 --since 1h""",
         held=False,
-        hint="See what is held: router deliveries list --held. Send it: router deliveries release SM…",
+        hint="Show the held messages: router deliveries list --held. Send them: router deliveries release SM…",
     ),
     "release": _Verb(
-        """Send messages that are held, each as the last one of its conversation.
+        """Send held messages, each after the other messages of its conversation.
 
     \b
       router deliveries release SM…
@@ -62,13 +66,13 @@ _VERBS: Final = {
         held=True,
     ),
     "cancel": _Verb(
-        """Give up messages that wait or are held: they become undelivered, with the reason `cancelled`.
+        """Give up waiting or held messages: they become undelivered, with the reason `cancelled`.
 
     \b
       router deliveries cancel SM…
       router deliveries cancel --from +14155550100 --since 1h
 
-    A message that is cancelled can be replayed by its SID. Other replays leave it out.""",
+    A cancelled message can be replayed by its SID. Replays with a filter leave it out.""",
         held=None,
         grave=True,
     ),
@@ -90,7 +94,7 @@ CONTROLS: Final = tuple(_command(name, verb) for name, verb in _VERBS.items())
 
 
 def _act(here: Here, choice: Choice, name: str, verb: _Verb, *, as_json: bool) -> None:
-    """Do something to messages, the oldest first; end with status 1 if it could not be done to one of them."""
+    """Change the messages, the oldest first; exit with status 1 if one could not be changed."""
     chosen = choice.find(here, _WAITING, held=verb.held)
     if not as_json and not chosen:
         click.echo(f"No message to {name} among those accepted since then.")

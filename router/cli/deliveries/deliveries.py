@@ -1,4 +1,4 @@
-"""`router deliveries`: what happened to messages."""
+"""`router deliveries`: lists and shows messages and their deliveries."""
 
 import heapq
 import time
@@ -43,7 +43,7 @@ _TEXT: Final = 48  # characters of a text in a list
 
 @click.group(cls=Group)
 def deliveries() -> None:
-    """See what happened to messages, and send them again, now, later, or not at all.
+    """Show what happened to messages, and send them again, now, later, or not at all.
 
     \b
       router deliveries list --status undelivered --since 1h
@@ -61,11 +61,11 @@ for command in (replay, *CONTROLS, tail):
 @deliveries.command("list")
 @wanted_options
 @since_option
-@click.option("--limit", type=click.IntRange(1), default=20, metavar="N", help="How many. [20]")
+@click.option("--limit", type=click.IntRange(1), default=20, metavar="N", help="Only the newest N. [20]")
 @json_option
 @with_here
 def list_(here: Here, *, wanted: Wanted, since: int | None, limit: int, as_json: bool) -> None:
-    """List messages and what became of them, the newest first.
+    """List messages with the state of their delivery, the newest first.
 
     \b
       router deliveries list --status unrouted
@@ -89,7 +89,7 @@ def list_(here: Here, *, wanted: Wanted, since: int | None, limit: int, as_json:
 def _newest(store: Store, accounts: Sequence[Account], wanted: Wanted, since: int) -> Iterator[Delivery]:
     """Walk the wanted deliveries of some accounts, the newest first."""
     if wanted.status in DEAD:
-        # They are few and have an index of their own, by when they died: which is never before they were accepted.
+        # They are few and have their own index, by the time at which they were given up.
         dead = [each for account in accounts for each in store.deliveries.newest(account.sid, after=since, dead=True)]
         chosen = [each for each in dead if each.accepted_at >= since and wanted.takes(each)]
         return iter(sorted(chosen, key=_accepted, reverse=True))
@@ -118,7 +118,7 @@ def _row(delivery: Delivery, now: float) -> tuple[str | Text, ...]:
 @json_option
 @with_here
 def show(here: Here, *, sid: str, as_json: bool) -> None:
-    """Show all that is known of one message: text, route, attempts, answer."""
+    """Show everything about one message: text, route, attempts, answer."""
     delivery = here.delivery(sid)
     waits = waiting_for(delivery, here.store)
     if as_json:

@@ -1,4 +1,4 @@
-"""`router recover`: messages that Twilio received and the router never did."""
+"""`router recover`: accepts messages that Twilio received and that never reached the router."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from router.cli.confirm import refuse_to_ask_a_program
+from router.cli.confirm import refuse_to_ask_a_program, yes_option
 from router.cli.here import Here, likelihood, with_here
 from router.cli.options import Moment, json_option
 from router.cli.output import age, flow_line, number, print_json, print_table, short, watched
@@ -21,40 +21,41 @@ from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.account import TwilioApi
 
-# Messages of an account that are asked for at most: more than that is a matter of a shorter --since.
+# The maximum number of messages to fetch for an account; for more, the user must choose a later --since.
 _MOST: Final = 50_000
 _SHOWN: Final = 50
-# How far our clock and Twilio's may be apart, in ms: what is forgotten at this moment must not come a second time.
+# The difference between our clock and Twilio's, in ms: a message whose record just expires must not come twice.
 _MARGIN: Final = 60_000
 _TEXT: Final = 40
 
 
 @click.command()
 @click.option(
-    "--since", type=Moment(), metavar="AGE|TIME", required=True, help="How far back: 15m, 2h, 1d, or an ISO time."
+    "--since", type=Moment(), metavar="AGE|TIME", required=True, help="Since when: 15m, 2h, 1d ago, or an ISO time."
 )
-@click.option("--to", default="", help="Only those to this address, as Twilio writes it: +1…, whatsapp:+1…")
-@click.option("--dry-run", is_flag=True, help="Only show what is missing, and where it would go.")
-@click.option("--yes", is_flag=True, help="Do not ask before they are accepted.")
+@click.option("--to", default="", help="Only messages to this address, as Twilio writes it: +1…, whatsapp:+1…")
+@click.option("--dry-run", is_flag=True, help="Only show which messages are missing, and where they would go.")
+@yes_option
 @json_option
 @with_here
 def recover(here: Here, *, since: int, to: str, dry_run: bool, yes: bool, as_json: bool) -> None:  # noqa: PLR0913 - one for each option
-    """Ask Twilio for messages that never arrived, and accept them in order.
+    """Fetch messages from Twilio that never reached the router, and accept them in order.
 
     \b
       router recover --since 2h --dry-run
       router recover --since 2026-05-31T22:00 --to whatsapp:+14155238886
 
-    After a wrong URL, a rotated token or an outage. They are accepted in the order of their dates, marked as
-    recovered, never twice, and never answered: the answer would come hours late. Messages that no flow takes are left
-    out, unless --to names their address. The exit status is 1 when one could not be accepted.
+    Use it after a wrong URL, a changed auth token or an outage. The messages are accepted in the order of their dates,
+    are marked as recovered, and are never accepted twice. The customers get no answer, because it would come hours
+    late. Messages that no flow takes are left out, unless --to names their address. The exit status is 1 if a message
+    could not be accepted.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     settings = here.settings
     oldest = int((time.time() - settings.delivered_hours * 3600) * 1000)
     if since < oldest - _MARGIN:
         raise click.BadParameter(
-            f"the router remembers what it received for {settings.delivered_hours:g} hours (ROUTER_DELIVERED_HOURS); "
-            "what is older looks the same as what it never received",
+            f"the router keeps the messages that it received for {settings.delivered_hours:g} hours "
+            "(ROUTER_DELIVERED_HOURS), and cannot tell older messages from those it never received",
             param_hint="--since",
         )
     since = max(since, oldest + _MARGIN)
@@ -90,7 +91,7 @@ def _find(settings: Settings, account: Account, store: Store, since: int, to: st
 
 def _confirmed(count: int) -> bool:
     if not sys.stdin.isatty():
-        raise click.UsageError("No terminal to ask at: say --yes, or --dry-run to see what would be done.")
+        raise click.UsageError("There is no terminal to ask at: say --yes, or --dry-run to see the messages.")
     return click.confirm(f"Accept {number(count, 'message')}?")
 
 
@@ -129,7 +130,7 @@ def _show(found: Sequence[Lost], left_out: int) -> None:
         click.echo(f"… and {len(found) - _SHOWN:,} more")
     click.echo(f"{len(found):,} missing.")
     if left_out:
-        click.echo(f"{left_out:,} of them no flow takes: left out, unless --to names their address.")
+        click.echo(f"No flow takes {left_out:,} of them: they are left out, unless --to names their address.")
 
 
 def _report(chosen: Sequence[Lost], results: Sequence[str]) -> None:
@@ -139,7 +140,7 @@ def _report(chosen: Sequence[Lost], results: Sequence[str]) -> None:
         if result.startswith("failed"):
             click.echo(f"  {each.inbound.sid}: {result}", err=True)
     if counts["accepted"]:
-        click.echo("A running router delivers them now; see what becomes of them: router deliveries list")
+        click.echo("A running router delivers them now; show the results: router deliveries list")
 
 
 def _resource(missing: Lost, result: str) -> dict[str, Any]:

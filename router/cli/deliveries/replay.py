@@ -1,4 +1,4 @@
-"""`router deliveries replay`: sending messages again, in the order in which they were accepted."""
+"""`router deliveries replay`: sends messages again, in the order in which they were accepted."""
 
 import sys
 import time
@@ -21,28 +21,26 @@ from router.store.deliveries import Delivery
 _SHOWN: Final = 20  # of many messages that could not be replayed
 _BY: Final = "router deliveries replay"
 _WHY_NOT: Final = {
-    "busy": "it waits, or is being sent, already",
+    "busy": "it already waits or is being sent",
     "gone": "its body has expired",
     "missing": "its record has expired",
-    "unrouted": "no flow of today takes it; `router explain` says why",
+    "unrouted": "no present flow takes it; `router explain` says why",
 }
 
-# What can be sent again, and what of it is meant where no state is named.
+# The states in which a message can be sent again.
 _STATES: Final = ("delivered", "redirected", "undelivered", "unrouted")
 
 
 @click.command()
 @choice_options
-@click.option(
-    "--status", type=click.Choice(_STATES), help="Only those in this state. [those undelivered, and those unrouted]"
-)
+@click.option("--status", type=click.Choice(_STATES), help="Only messages in this state. [undelivered and unrouted]")
 @click.option(
     "--route",
     type=click.Choice(("original", "current")),
     default="original",
-    help="To the flow that it went to, or to the one that the flows of today choose. [original]",
+    help="To the flow that the message went to, or to the flow that would take it now. [original]",
 )
-@click.option("--dry-run", is_flag=True, help="Send nothing; say what would be sent again, and where to.")
+@click.option("--dry-run", is_flag=True, help="Send nothing; only show what would be sent, and where to.")
 @json_option
 @with_here
 def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bool) -> None:
@@ -54,9 +52,9 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
       router deliveries replay --status unrouted --to +15005550006 --since 2d
       router deliveries replay --flow FO… --from +14155550100 --since 2d
 
-    Without SIDs it says first how many messages there are, and asks on a terminal. Messages that were cancelled are
-    only sent again by their SID. A message that never had a flow goes by the flows of today. A replay does not answer
-    the customer. The exit status is 1 when one could not be replayed.
+    Without SIDs the command prints the number of messages, and asks on a terminal. Cancelled messages are only sent
+    again by their SID. A message that never had a flow is routed by the present flows. A replay does not answer the
+    customer. The exit status is 1 if a message could not be replayed.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     store, current = here.store, route == "current"
     chosen = choice.find(here, DEAD)
@@ -64,7 +62,7 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
         _for_a_program(store, chosen, current=current, dry_run=dry_run)
     elif not chosen:
         state = choice.wanted.status or "undelivered or unrouted"
-        click.echo(f"No {state} messages among those accepted since then: nothing to send again.")
+        click.echo(f"No {state} messages since then: nothing to send again.")
     elif dry_run:
         _foretell(store, chosen, current=current)
     else:
@@ -90,7 +88,7 @@ def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
         sid = today.sid if today else ""
     flow = store.flows.get(delivery.account_sid, sid) if sid else None
     if flow is None:
-        return f"no flow: {sid} was removed" if sid else "no flow of today takes it"
+        return f"no flow: {sid} was removed" if sid else "no present flow takes it"
     stopped = "" if flow.enabled else "a disabled flow: "
     return short(f"{stopped}{flow.friendly_name}: {integration_line(flow)}", 80)
 
@@ -129,7 +127,7 @@ def _replay(store: Store, chosen: Sequence[Found], *, current: bool) -> None:
         if result != "queued"
     ]
     queued = len(chosen) - len(failures)
-    click.echo(f"{queued} of {len(chosen)} queued again. See what becomes of them: router deliveries list")
+    click.echo(f"{queued} of {len(chosen)} queued again. Show the results: router deliveries list")
     click.echo(f"{REPLAY_DOES_NOT_ANSWER}.")
     for failure in failures[:_SHOWN]:
         click.echo(f"  {failure}", err=True)

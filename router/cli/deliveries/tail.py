@@ -1,4 +1,4 @@
-"""`router deliveries tail`: messages as they come in and what becomes of them, whichever worker has them."""
+"""`router deliveries tail`: prints messages as they arrive and as their state changes, of all workers."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
 
-# The newest messages, whose changes are watched; and new ones that one look shows, for the terminal is no store.
+# The number of newest messages whose changes are watched, and of new messages that are printed at once.
 WATCHED: Final = 500
 NEW_MOST: Final = 2000
 _TEXT: Final = 60
@@ -28,37 +28,39 @@ _WIDEST: Final = max(len(state) for state in STATES)
 
 @click.command()
 @wanted_options
-@click.option("--lines", type=click.IntRange(0, WATCHED), default=10, metavar="N", help="How many to begin with. [10]")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many lines. [never]")
+@click.option(
+    "--lines", type=click.IntRange(0, WATCHED), default=10, metavar="N", help="Print the newest N first. [10]"
+)
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Stop after N lines. [never]")
 @json_option
 @with_here
 def tail(here: Here, *, wanted: Wanted, lines: int, count: int | None, as_json: bool) -> None:
-    """Watch messages come in and be delivered, live.
+    """Print messages as they arrive and are delivered, live.
 
     \b
       router deliveries tail
       router deliveries tail --to whatsapp:+14155238886 --status undelivered
       router deliveries tail --json | jq .error
 
-    It prints a line for each message and for each change of its state, of all workers and machines. Ctrl-C ends it.
+    There is a line for each message and for each change of its state, of all workers and machines. Stop it with Ctrl-C.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     wanted = here.wanted(wanted)
     watch = Watch(here.store, here.accounts)
     with Stop() as stop:
         left = _print(watch.begin(wanted, lines), count, as_json=as_json)
-        click.echo("Watching; Ctrl-C ends it.", err=True)
+        click.echo("Watching; stop with Ctrl-C.", err=True)
         for changed in stop.looks(lambda: [each for each in watch.look() if wanted.takes(each)]):
             left = _print(changed, left, as_json=as_json)
             if watch.skipped:
-                click.echo(f"(and {watch.skipped:,} more, which came too fast to be shown)", err=True)
+                click.echo(f"(and {watch.skipped:,} more, which came too fast to be printed)", err=True)
             if left == 0:
                 break
 
 
 class Watch:
-    """Looks again and again at the newest messages of some accounts.
+    """Watches the newest messages of some accounts.
 
-    `skipped` is how many new ones more the last look found than it returned.
+    `skipped` is the number of new messages that the last look found but did not return.
     """
 
     def __init__(self, store: Store, accounts: Sequence[Account]) -> None:
@@ -69,7 +71,7 @@ class Watch:
         self.skipped = 0
 
     def begin(self, wanted: Wanted, lines: int) -> list[Delivery]:
-        """Return the newest of those wanted, the oldest of them first; what follows is returned by `look`."""
+        """Return the newest wanted messages in their order; `look` returns the following ones."""
         shown: list[Delivery] = []
         for account in self._accounts:
             newest = list(islice(self._arrivals.look(account.sid), WATCHED))
@@ -79,7 +81,7 @@ class Watch:
         return shown[-lines:] if lines else []
 
     def look(self) -> list[Delivery]:
-        """Return the messages that are new, or changed, since the last look; the new ones last and in order."""
+        """Return the messages that are new or have changed since the last look; the new ones last and in order."""
         changed = []
         for key, marks in list(self._known.items()):
             now = self._store.deliveries.get(*key)
@@ -98,7 +100,7 @@ class Watch:
         return changed + sorted(new, key=_accepted)
 
     def _remember(self, account_sid: str, deliveries: Iterable[Delivery]) -> None:
-        """Watch these too; when there are too many, those that came first are let go, for they are done by now."""
+        """Watch these messages too, and stop to watch the oldest ones if there are too many."""
         for delivery in deliveries:
             self._known[delivery.account_sid, delivery.message_sid] = _marks(delivery)
         own = [key for key in self._known if key[0] == account_sid]
@@ -111,14 +113,14 @@ def _accepted(delivery: Delivery) -> int:
 
 
 def _marks(delivery: Delivery) -> tuple[object, ...]:
-    """Return what makes a new line of a message when it changes; `sending` is too short to be shown."""
+    """Return the values whose change makes a new line; the state `sending` is too short to be shown."""
     state = "queued" if delivery.state == "sending" else delivery.state
     tries = len(delivery.history)
     return delivery.accepted_at, state, tries, delivery.round, delivery.error, delivery.duplicates
 
 
 def _print(deliveries: Iterable[Delivery], left: int | None, *, as_json: bool) -> int | None:
-    """Print a line for each, at most `left`; return how many more may follow, None for any number."""
+    """Print a line for each message, at most `left`; return how many more may follow, None for no limit."""
     shown = list(islice(deliveries, left))
     for delivery in shown:
         if as_json:

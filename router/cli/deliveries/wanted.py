@@ -1,4 +1,4 @@
-"""Which deliveries a command is about, and the text of one in a line."""
+"""The filter options of commands about deliveries, and the text of a delivery in one line."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -12,11 +12,11 @@ from router.queries.deliveries import STATES, Wanted
 def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command --status, --held, --from, --to and --flow, as one `Wanted`."""
 
-    @click.option("--status", type=click.Choice(STATES), help="Only those in this state.")
-    @click.option("--held", is_flag=True, help="Only those that `router deliveries hold` keeps from being sent.")
-    @click.option("--from", "from_", default="", help="Only those of this customer.")
-    @click.option("--to", default="", help="Only those to this address.")
-    @click.option("--flow", default="", metavar="FO…", help="Only those of this Flex Flow; as FO3f2a9c1b, too.")
+    @click.option("--status", type=click.Choice(STATES), help="Only messages in this state.")
+    @click.option("--held", is_flag=True, help="Only messages that `router deliveries hold` holds.")
+    @click.option("--from", "from_", default="", help="Only messages of this customer.")
+    @click.option("--to", default="", help="Only messages to this address.")
+    @click.option("--flow", default="", metavar="FO…", help="Only messages of this Flex Flow, also as FO3f2a9c1b.")
     @wraps(function)
     def command(*args: Any, status: str | None, held: bool, from_: str, to: str, flow: str, **given: Any) -> None:
         function(*args, wanted=Wanted(status or "", from_, to, flow, True if held else None), **given)
@@ -25,6 +25,6 @@ def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def text_of(delivery: Mapping[str, Any]) -> str:
-    """Return what a message says on one line, of one as JSON shows it: its text, or how much is attached."""
+    """Return the text of a message, or the number of its attachments, from its JSON."""
     media = delivery["num_media"]
     return str(delivery["body"] or "") or (f"({media} attached)" if media else "")

@@ -1,4 +1,4 @@
-"""`router doctor`: why a signature did not match, and what is wrong with the set-up."""
+"""`router doctor`: checks the set-up, and explains why signatures did not match."""
 
 import sys
 import time
@@ -38,12 +38,12 @@ _MARKS: Final[dict[State, tuple[str, str]]] = {
     metavar="AGE|TIME",
     default="1h",
     show_default=True,
-    help="How far back refused requests are listed: a day at most.",
+    help="List refused requests since then, at most a day ago.",
 )
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=5, metavar="N", help="How many refused requests are listed. [5]"
+    "--limit", type=click.IntRange(1, 1000), default=5, metavar="N", help="List at most N refused requests. [5]"
 )
-@click.option("--offline", is_flag=True, help="Ask neither Twilio, nor the public URL, nor the targets of flows.")
+@click.option("--offline", is_flag=True, help="Do not connect to Twilio, the public URL or the targets of flows.")
 @json_option
 def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
     """Check the set-up, and explain why signatures do not match.
@@ -53,7 +53,7 @@ def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
       router doctor --since 1d --limit 50
       router doctor --offline --json
 
-    Each finding says what to do. The exit status is 1 when something has to be repaired.
+    Each problem is shown with advice. The exit status is 1 if there is a problem to repair.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     checks: list[Check] = []
     refusals: list[Report] = []
@@ -73,7 +73,7 @@ def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
 
 
 def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bool) -> list[Report]:
-    """Look at everything that can be looked at; return what was refused since."""
+    """Make all checks that are possible; return the refused requests since then."""
     demo = is_made_up(settings)
     checks += here.settings(settings, demo=demo)
     checks += here.connected(settings)
@@ -101,7 +101,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
         checks.append(stored.unreachable(error))
     except RouterError as error:
         checks.append(
-            Check("store", "bad", str(error), "messages, flows and refused requests are looked at when it answers")
+            Check("store", "bad", str(error), "messages, flows and refused requests are checked when it answers")
         )
     if not any(check.name == "Twilio" for check in checks):
         checks += _outside(settings, None, demo=demo, offline=offline)
@@ -116,7 +116,7 @@ def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bo
         return
     yield from outside.public_urls(settings)
     if demo:
-        yield Check("Twilio", "skipped", "the demo's account is made up; set TWILIO_ACCOUNT_SID for a real one")
+        yield Check("Twilio", "skipped", "the demo account does not exist at Twilio; set TWILIO_ACCOUNT_SID")
     else:
         for account in settings.accounts:
             yield from outside.twilio(settings, account, store)

@@ -1,4 +1,4 @@
-"""What can be checked of the settings and of this machine: public URL, the router's address, connected numbers."""
+"""Checks of the settings and of this machine: the public URL, the router's address, connected numbers."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from router.web import tunnel_address as tunnel
 
 
 def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
-    """Look at what the settings leave open."""
+    """Check the accounts and the public URL in the settings."""
     if not given.accounts:
         yield Check(
             "settings", "bad", "no account", "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or `router run` a demo"
@@ -27,37 +27,37 @@ def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
         yield from _no_public_url(given)
     for url in given.public_urls:
         if url.startswith("http:") and "//localhost" not in url and "//127." not in url:
-            advice = "serve HTTPS: over HTTP messages can be read on the way"
+            advice = "use HTTPS: with HTTP others on the network can read the messages"
             yield Check("settings", "look", "a public URL is http", advice)
 
 
 def _no_public_url(given: Settings) -> Iterator[Check]:
     advice = (
-        "set ROUTER_PUBLIC_URL to the base that is at Twilio. Then no header of a request says which URL was signed"
+        "set ROUTER_PUBLIC_URL to the base URL that is set at Twilio, so that the router does not take it from a header"
     )
     if given.trusted_proxies:
-        found = "no ROUTER_PUBLIC_URL: the X-Forwarded-Host of a trusted proxy says which URL Twilio signed"
+        found = "no ROUTER_PUBLIC_URL: the router takes the signed URL from the X-Forwarded-Host of a trusted proxy"
         advice += (
-            "; a proxy that passes its client's X-Forwarded-Host on lets a target send what it got back as Twilio's"
+            ". If the proxy passes on its client's X-Forwarded-Host, a target can send its requests back as Twilio's"
         )
         yield Check("settings", "look", found, advice)
     elif not tunnel.read(given.data_dir):
-        found = "no ROUTER_PUBLIC_URL, trusted proxy or open tunnel: every webhook from Twilio is answered 403"
-        yield Check("settings", "bad", found, f"{advice}. For a while, `router tunnel` does")
+        found = "no ROUTER_PUBLIC_URL, trusted proxy or open tunnel: the router answers every webhook of Twilio 403"
+        yield Check("settings", "bad", found, f"{advice}; for a test use `router tunnel`")
 
 
 def running(given: Settings, answers: bool) -> Iterator[Check]:
-    """Say whether a router answers at the address of the settings."""
+    """Check whether a router answers at the address of the settings."""
     where = base_url(given)
     if answers:
         yield Check("router", "good", f"answers at {where}")
     else:
-        advice = "start it with `router run`, or set ROUTER_BIND to where it listens"
+        advice = "start it with `router run`, or set ROUTER_BIND to the address it listens on"
         yield Check("router", "bad", f"nothing answers at {where}", advice)
 
 
 def connected(given: Settings) -> Iterator[Check]:
-    """Look for webhooks at Twilio that a crash has left pointing here, or to an address where nothing is."""
+    """Check for webhooks at Twilio that a crash has left connected."""
     record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
     try:
         found = record.read()
@@ -67,14 +67,14 @@ def connected(given: Settings) -> Iterator[Check]:
     for each in found:
         if record.is_orphan(each, open_now):
             advice = "`router disconnect` restores it, and so does the next `router run`, `connect` or `tunnel`"
-            yield Check("connected", "bad", f"{each.name} was left at {shown(each.base)} by a crash", advice)
+            yield Check("connected", "bad", f"{each.name} still points to {shown(each.base)} after a crash", advice)
         else:
-            yield Check("connected", "good", f"{each.name} leads to {shown(each.base)} for a while")
+            yield Check("connected", "good", f"{each.name} is connected to {shown(each.base)}")
 
 
 def connected_without_flow(given: Settings, opened: Store) -> Iterator[Check]:
-    """Look for connected numbers that no flow takes messages for."""
-    with contextlib.suppress(RouterError):  # `connected` has told of a damaged record
+    """Check for connected numbers without a flow."""
+    with contextlib.suppress(RouterError):  # `connected` reports a damaged record
         for each in Connections(given.data_dir).read():
             for warned in without_flow(addresses_of([each]), each.account_sid, opened):
                 yield Check("connected", "look", warned.text, warned.advice)

@@ -1,4 +1,4 @@
-"""What can be checked only from outside: the public URL, what Twilio has on record, and whether targets answer."""
+"""Checks over the network: the public URL, the account and its numbers at Twilio, and the targets of flows."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from router.twilio_api.account import Address, TwilioApi
 from router.twilio_api.client import TwilioError
 from router.web import tunnel_address as tunnel
 
-# Targets that are connected to, and the seconds that may take, together.
+# The maximum number of targets to connect to, and the seconds that all of them together may take.
 _TARGETS: Final = 100
 _TARGETS_SECONDS: Final = 30.0
 _FLOWS: Final = 10_000
@@ -26,10 +26,10 @@ _SHOWN: Final = 10
 
 
 def public_urls(given: Settings) -> Iterator[Check]:
-    """Send each public base, the tunnel's too, a signed status callback, as Twilio would."""
+    """Send a signed status callback to each public base URL, also that of the tunnel, as Twilio would."""
     bases = _bases(given)
     if not bases:
-        yield Check("public URL", "skipped", "none is set, and no tunnel is open")
+        yield Check("public URL", "skipped", "no public URL is set, and no tunnel is open")
     for base in bases:
         found = probe(base, given.accounts[0])
         state: State = "good" if found.good else "bad"
@@ -37,7 +37,7 @@ def public_urls(given: Settings) -> Iterator[Check]:
 
 
 def twilio(given: Settings, account: Account, opened: Store | None) -> Iterator[Check]:
-    """Look at what Twilio has on record for an account: credentials, and where its addresses point."""
+    """Check the credentials of an account, and the webhooks of its addresses at Twilio."""
     accepted = ""
     for n, token in enumerate(account.auth_tokens):
         try:
@@ -49,7 +49,7 @@ def twilio(given: Settings, account: Account, opened: Store | None) -> Iterator[
                 return
             advice = "compare it with the Console; after a rotation put the new primary token first"
             if n:
-                advice = "it is of no use any more: remove it from auth_tokens"
+                advice = "Twilio no longer uses it: remove it from auth_tokens"
             yield Check("Twilio", "look" if n else "bad", f"auth_token[{n}] of {account.sid} is not accepted", advice)
             continue
         accepted = accepted or token
@@ -83,7 +83,7 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
             base = bases[0] if bases else "https://…"
             where = address.by or "the address"
             advice = f"set the inbound URL of {where} to {base}/webhooks/{channel} at Twilio"
-            yield Check("numbers", "bad", f"{address.identity} has a flow, and {wrong}", advice)
+            yield Check("numbers", "bad", f"{address.identity} has a flow, but {wrong}", advice)
         else:
             elsewhere += 1
     yield Check("numbers", "good", f"{here} of {len(found)} addresses of {account.sid} point here")
@@ -91,15 +91,18 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
         for each in without_flow(own, account.sid, opened)[:_SHOWN]:
             yield Check("numbers", "look", each.text, each.advice)
     if elsewhere:
-        yield Check("numbers", "skipped", f"{elsewhere} point elsewhere, and no flow names them")
+        yield Check("numbers", "skipped", f"{elsewhere} point elsewhere, and have no flow")
     if unsafe:
         which = ", ".join(unsafe[:_SHOWN]) + (" …" if len(unsafe) > _SHOWN else "")
-        advice = "set one, to a second router or to this one: without it an inbound message is lost while this is down"
+        advice = (
+            "set the fallback URL to a second router or to this one: otherwise an inbound message is lost while the "
+            "router is down"
+        )
         yield Check("numbers", "look", f"no fallback URL: {which}", advice)
 
 
 def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:
-    """Say what is wrong with an address's webhook; "" when it points here."""
+    """Return what is wrong with the webhook of an address; "" if it points to this router."""
     by = f" (by {address.by})" if address.by else ""
     url = _shown(address.url.partition("#")[0])
     if not url:
@@ -112,7 +115,7 @@ def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:
 
 
 def targets(given: Settings, opened: Store) -> Iterator[Check]:
-    """Connect to the target of each enabled flow, through the guarded door; nothing is sent."""
+    """Connect to the target of each enabled flow, with the same restrictions as a delivery; nothing is sent."""
     found: dict[str, FlexFlow] = {}
     for account in given.accounts:
         for n, flow in enumerate(opened.flows.walk(account.sid)):
@@ -123,12 +126,12 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
         if n >= _TARGETS or time.monotonic() > end:
             left += 1
         elif problem := _problem(given, flow, door):
-            advice = "its messages wait or end undelivered: mend the target or the flow, as with `router flows apply`"
+            advice = "its messages wait, or become undelivered: repair the target, or change the flow"
             yield Check("flows", "bad", f"{flow.sid} “{flow.friendly_name}”, {name}: {problem}", advice)
         else:
             good += 1
     if left:
-        yield Check("flows", "skipped", f"{left} more targets, for there are so many or they are so slow")
+        yield Check("flows", "skipped", f"{left} more targets: there are too many, or they are too slow")
     if good or not found:
         yield Check("flows", "good", f"{good} target{'s' * (good != 1)} can be reached" if found else "no enabled flow")
 
@@ -146,7 +149,7 @@ def _problem(given: Settings, flow: FlexFlow, door: Door) -> str:
 
 
 def _bases(given: Settings) -> tuple[str, ...]:
-    """Return what Twilio may have on record: the public URLs, and the address of the tunnel that is open now."""
+    """Return the base URLs that may be set at Twilio: the public URLs, and the address of the open tunnel."""
     here = tunnel.read(given.data_dir)
     return (*given.public_urls, *([here] if here else []))
 

@@ -1,4 +1,4 @@
-"""What the flows of tasks, Conversations and migrations name at Twilio: whether it is there, and fits."""
+"""Checks of the resources at Twilio that flows of tasks, Conversations and migrations name."""
 
 import json
 import re
@@ -19,30 +19,30 @@ from router.store.deliveries import Delivery
 from router.twilio_api.client import TwilioError
 from router.twilio_api.resources import CONVERSATION_TRIGGER, Resources
 
-# Flows that are looked into, at most: each takes some requests.
+# The maximum number of flows to check: each takes some requests.
 _FLOWS: Final = 50
 _READ: Final = 10_000
-# Messages of a flow that are compared with their Conversations, of the newest so many of the account.
+# How many messages of a flow are compared with their Conversations, among the newest messages of the account.
 _COMPARED: Final = 3
 _MESSAGES: Final = 2_000
 _MESSAGES_SECONDS: Final = 7 * 86_400
 # How far back reasons of failures are counted, and how many of them are shown.
 _TROUBLES_SECONDS: Final = 86_400
 _SHOWN: Final = 10
-# Characters of a message that is compared.
-_TELLING: Final = 12
-# Webhooks that a Conversation may have.
+# Shorter messages are not compared: a text as "ok" may come several times.
+_LONG_ENOUGH: Final = 12
+# The maximum number of webhooks of a Conversation.
 _WEBHOOKS: Final = 5
 _NOT_FOUND: Final = 404
 _CONVERSATION: Final = re.compile(r"\bCH[0-9a-fA-F]{32}\b")
 
 
 def flows(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
-    """Look at what the enabled flows of an account name at Twilio, and at what became of their messages there."""
+    """Check the resources that the enabled flows of an account name, and the newest messages in Conversations."""
     api, seen, looked = Resources(given, account), 0, dict[str, FlexFlow]()
     for place, flow in enumerate(opened.flows.walk(account.sid)):
         if place >= _READ or seen >= _FLOWS:
-            yield Check("resources", "skipped", f"further flows of {account.sid}: the first {seen} were looked into")
+            yield Check("resources", "skipped", f"further flows of {account.sid}: the first {seen} were checked")
             break
         kind = flow.integration.type
         if not flow.enabled or (kind not in {"task", "conversation"} and not flow.migrate_to):
@@ -51,12 +51,12 @@ def flows(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
         found = list(of_flow(flow, account, api, opened))
         yield from found
         if not found:
-            yield Check("resources", "good", f"{named(flow)}: all that it names is there")
+            yield Check("resources", "good", f"{named(flow)}: all resources that it names exist")
     yield from _troubles(account, looked, opened)
 
 
 def _troubles(account: Account, looked: Mapping[str, FlexFlow], opened: Store) -> Iterator[Check]:
-    """Say why messages of these flows were not delivered, or wait for a retry: in Twilio's words, counted."""
+    """Count the reasons why messages of these flows were not delivered or wait for a retry, in Twilio's words."""
     since, found = int((time.time() - _TROUBLES_SECONDS) * 1000), Counter[tuple[str, str, str]]()
     for delivery in islice(opened.deliveries.newest(account.sid, after=since), _MESSAGES if looked else 0):
         if delivery.flow_sid in looked and delivery.error and delivery.state in {"undelivered", "queued", "sending"}:
@@ -104,16 +104,16 @@ def may_auto_create(flow: FlexFlow) -> bool:
 
 
 def _needs(flow: FlexFlow, what: str, read: Callable[[], object]) -> Iterator[Check]:
-    """Read a resource that the flow cannot do without."""
+    """Read a resource that the flow needs."""
     try:
         read()
     except TwilioError as error:
         if error.status == _NOT_FOUND:
-            advice = "compare the SID with the Console: it was deleted, or it is of another account"
+            advice = "compare the SID with the Console: the resource was deleted, or is of another account"
             yield Check("resources", "bad", f"{named(flow)}: there is no {what} in {flow.account_sid}", advice)
         elif error.unauthorized:
             advice = "the account's auth token has to be the current one, and the account active"
-            yield Check("resources", "bad", f"{named(flow)}: no right to read {what}: {error}", advice)
+            yield Check("resources", "bad", f"{named(flow)}: Twilio refused access to {what}: {error}", advice)
         else:
             yield Check("resources", "look", f"{named(flow)}: {what} could not be read: {error}", "try again later")
 
@@ -133,8 +133,8 @@ def _studio(flow: FlexFlow, api: Resources) -> Iterator[Check]:
 def _auto_creation(flow: FlexFlow, api: Resources) -> Iterator[Check]:
     try:
         if api.auto_creates(flow.contact_identity):
-            advice = "turn auto-creation of the address off at Twilio, or let the number's webhook not lead here"
-            found = f"{named(flow)}: Twilio makes a Conversation for each contact by itself, and so does the router"
+            advice = "turn off auto-creation for the address at Twilio, or set another webhook for the number"
+            found = f"{named(flow)}: both Twilio and the router create a Conversation for each contact"
             yield Check("resources", "bad", found, advice)
     except TwilioError as error:
         if error.status != _NOT_FOUND:  # an address without a configuration
@@ -142,7 +142,7 @@ def _auto_creation(flow: FlexFlow, api: Resources) -> Iterator[Check]:
 
 
 def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> Iterator[Check]:
-    """Compare a message that was handed over with its Conversation: whether it is there once."""
+    """Check that a delivered message is in its Conversation exactly once."""
     message = Message.parse(Raw.unpack(delivery.raw).fields())
     try:
         found = api.messages(flow.chat_service_sid, sid)
@@ -154,18 +154,21 @@ def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> I
     added = any(each.router_id == delivery.message_sid for each in found)
     captured = any(each.author == message.from_ and each.body == message.body and not each.router_id for each in found)
     if added and captured:
-        advice = "Twilio captures: set Capture to auto, and look who else adds messages to this Conversation"
+        advice = "Twilio adds it too: set Capture to auto, and check which program adds messages to this Conversation"
         yield Check("resources", "bad", f"{named(flow)}: {delivery.message_sid} is in {sid} twice", advice)
     elif not added and not captured:
-        advice = "the account does not capture messages, or the Conversation has many newer ones: set Capture to never"
+        advice = (
+            "Twilio does not add the messages of this account: set Capture to never (or the Conversation has many "
+            "newer messages)"
+        )
         yield Check("resources", "bad", f"{named(flow)}: {delivery.message_sid} is not in {sid}", advice)
     if webhooks >= _WEBHOOKS:
-        advice = "Twilio allows five for one Conversation: no other can be added"
+        advice = "Twilio allows five webhooks for a Conversation: no other can be added"
         yield Check("resources", "look", f"{named(flow)}: {sid} has {webhooks} webhooks", advice)
 
 
 def _handed_over(flow: FlexFlow, opened: Store) -> Iterator[tuple[Delivery, str]]:
-    """Return the newest messages of a flow that went to a Conversation, each with its SID."""
+    """Return the newest messages of a flow that were delivered to a Conversation, each with the Conversation's SID."""
     since, found = int((time.time() - _MESSAGES_SECONDS) * 1000), 0
     for place, delivery in enumerate(opened.deliveries.newest(flow.account_sid, after=since)):
         if place >= _MESSAGES or found >= _COMPARED:
@@ -173,14 +176,13 @@ def _handed_over(flow: FlexFlow, opened: Store) -> Iterator[tuple[Delivery, str]
         if delivery.flow_sid != flow.sid or delivery.state != "delivered" or not (delivery.raw and delivery.history):
             continue
         sid = _CONVERSATION.search(attempt_of(delivery.history[-1])["reason"] or "")
-        # A short one, as "ok", may be said several times.
-        if sid and len(Message.parse(Raw.unpack(delivery.raw).fields()).body) >= _TELLING:
+        if sid and len(Message.parse(Raw.unpack(delivery.raw).fields()).body) >= _LONG_ENOUGH:
             found += 1
             yield delivery, sid[0]
 
 
 def _workspace(flow: FlexFlow) -> str:
-    """Return the workspace that the flow's Interactions are routed in, "" when it names none."""
+    """Return the workspace of the flow's Interactions, "" if the flow does not name one."""
     routing = json.loads(flow.integration.interaction or "{}").get("properties")
     return str(routing.get("workspace_sid") or "") if isinstance(routing, dict) else ""
 

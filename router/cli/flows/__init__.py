@@ -1,1 +1,1 @@
-"""`router flows` and `router explain`: Flex Flows as code, compared, imported, and tried on messages."""
+"""`router flows` and `router explain`: Flex Flows as files, comparison with Twilio, and the routes of messages."""

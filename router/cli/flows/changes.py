@@ -1,4 +1,4 @@
-"""What the commands that change Flex Flows share: reading a flow file, showing what would change, asking, writing."""
+"""Shared by the commands that change Flex Flows: read a flow file, show what would change, ask, and write."""
 
 import sys
 import time
@@ -21,11 +21,11 @@ from router.settings import Settings
 from router.sid import new_sid
 from router.store import FlowWrite, Store
 
-# Characters of a flow file from which on it is said that it is being read: a second's work.
+# The length of a flow file that takes a second to read: from then on the command prints that it reads the file.
 _LONG: Final = 4_000_000
 # Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200
-# Flows written at once at most: some 35 ms, in which the store does nothing else.
+# The maximum number of flows that are written at once: the store needs some 35 ms, and does nothing else meanwhile.
 _TOGETHER: Final = 2_000
 _SHOWN: Final = 100  # changes that are shown one by one
 _MARKS: Final = {"add": "+", "change": "~", "remove": "-"}
@@ -39,7 +39,7 @@ def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[
         raise RouterError(f"{clean(file.name)}: not UTF-8: {error}") from None
     if len(text) > _LONG and sys.stderr.isatty():
         click.echo(f"Checking {clean(file.name)}", err=True)
-    # Of flows made in one second the smaller SID is asked first: new ones of a file are asked in its order.
+    # Of flows created in the same second the one with the smaller SID is asked first: this keeps the file's order.
     sids = iter(sorted(new_sid("FO") for _ in range(text.count("[[flow"))))
     return load(
         text,
@@ -52,7 +52,7 @@ def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[
 
 
 def current_flows(store: Store, account_sid: str) -> Iterator[FlexFlow]:
-    """Walk all flows of an account, oldest first, and show how far that is."""
+    """Iterate over all flows of an account, oldest first, and show the progress."""
     return watched("Reading flows", store.flows.walk(account_sid), store.flows.count(account_sid))
 
 
@@ -60,11 +60,11 @@ def current_flows(store: Store, account_sid: str) -> Iterator[FlexFlow]:
 
 
 def print_changes(changes: Sequence[Change], warnings: Callable[[FlexFlow], Sequence[object]]) -> None:
-    """Print what would become of flows: the first ones one by one with what changes in them, then their numbers.
+    """Print the changes, the first ones in detail, and their numbers.
 
     Args:
-        changes: what would be added, changed, removed.
-        warnings: says why a flow that is added or changed may not do what is meant.
+        changes: the flows to add, change or remove.
+        warnings: returns the warnings about a flow that is added or changed.
     """
     out = console()
     warned = {each.after.sid: found for each in changes if each.after and (found := warnings(each.after))}
@@ -85,11 +85,11 @@ def print_changes(changes: Sequence[Change], warnings: Callable[[FlexFlow], Sequ
     counts = Counter[str](change.kind for change in changes)
     out.print(", ".join(f"{counts[kind]:,} to {kind}" for kind in _MARKS if counts[kind]))
     if warned:
-        out.print(styled(f"! {len(warned):,} of them may not do what is meant: see the lines with !", "warning"))
+        out.print(styled(f"! {len(warned):,} of them have warnings: see the lines with !", "warning"))
 
 
 def described(changes: Iterable[Change]) -> list[dict[str, Any]]:
-    """Write changes as JSON shows them."""
+    """Return changes as JSON shows them."""
     return [
         named(change.flow)
         | {
@@ -105,7 +105,7 @@ def described(changes: Iterable[Change]) -> list[dict[str, Any]]:
 
 
 def named(flow: FlexFlow) -> dict[str, Any]:
-    """Write which flow it is."""
+    """Return the values that identify a flow."""
     return {
         "sid": flow.sid,
         "channel_type": flow.channel_type,
@@ -115,7 +115,7 @@ def named(flow: FlexFlow) -> dict[str, Any]:
 
 
 def value_text(value: object) -> str:
-    """Write a value of a flow on one line."""
+    """Return a value of a flow on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -132,39 +132,39 @@ def _listed(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How a command that changes flows was called: only to show, without asking, and for a program."""
+    """The options of a command that changes flows."""
 
     dry_run: bool
     yes: bool
     as_json: bool
 
     def check(self) -> None:
-        """Refuse what cannot be: a program cannot be asked."""
+        """Raise UsageError for --json without --yes or --dry-run."""
         refuse_to_ask_a_program(as_json=self.as_json, yes=self.yes, dry_run=self.dry_run)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of changes: whether they were made, and whether texts in their languages are read everywhere."""
+    """The result of changes: whether they were written, and whether all processes can detect their languages."""
 
     written: bool = False
     read: bool = True
 
 
 def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> Outcome:
-    """Make changes that were shown, if that is wanted; say so, unless to a program.
+    """Ask, write the changes, and print the result.
 
-    Where they name languages, it is waited until every process of the router can read texts in them.
+    If they add languages, wait until every process of the router can detect them.
 
     Args:
-        store: where the flows are.
-        changes: in an order that `router.flow.diff.in_order` made.
-        how: how the command was called.
-        by: which command does it, for the list of changes.
-        again: what to do when the store fails on the way.
+        store: the store of the flows.
+        changes: the changes in the order of `router.flow.diff.in_order`.
+        how: the options of the command.
+        by: the name of the command, for the list of changes.
+        again: what to do if the store fails before the end.
 
     Raises:
-        RouterError: the answer was no, the store failed, or a flow was changed by another meanwhile.
+        RouterError: the answer was no, the store failed, or another person or program changed a flow meanwhile.
     """
     if not changes:
         return Outcome()
@@ -176,14 +176,14 @@ def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, aga
         confirm("Change them?", always=any(change.kind == "remove" for change in changes))
     _write(store, changes, by=by, again=again)
     tags = added_languages(changes)
-    read, said = await_languages(store, changes[0].flow.account_sid, tags) if tags else (True, "")
+    read, sentence = await_languages(store, changes[0].flow.account_sid, tags) if tags else (True, "")
     if not how.as_json:
-        click.echo(f"Done. The next message is routed by it. {said}".rstrip())
+        click.echo(f"Done. The change applies to the next message. {sentence}".rstrip())
     return Outcome(written=True, read=read)
 
 
 def _write(store: Store, changes: Sequence[Change], *, by: str, again: str) -> None:
-    """Write the changes; those of an address at once, so that no message finds half of them."""
+    """Write the changes, all changes of an address at once, so that no message meets only a part of them."""
     done = 0
     try:
         with progress("Writing", len(changes)) as bar:
@@ -197,12 +197,12 @@ def _write(store: Store, changes: Sequence[Change], *, by: str, again: str) -> N
 
 
 def _exchanges(changes: Sequence[Change]) -> Iterator[list[list[FlowWrite]]]:
-    """Give the changes in exchanges with the store, in groups that are written at once."""
+    """Divide the changes into exchanges with the store, each with groups that are written at once."""
     groups: list[list[FlowWrite]] = []
     size = 0
     for group in in_groups(changes):
         writes = [FlowWrite(change.after, change.before) for change in group]
-        # A chain of moves through very many addresses is written flow by flow: at once it would block the store.
+        # If flows move between very many addresses, they are written one by one: at once they would block the store.
         for together in [writes] if len(writes) <= _TOGETHER else [[write] for write in writes]:
             if size + len(together) > _CHUNK and groups:
                 yield groups

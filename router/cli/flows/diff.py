@@ -1,4 +1,4 @@
-"""`router flows diff`: how the Flex Flows here differ from a file, or from the live account at Twilio."""
+"""`router flows diff`: compares the Flex Flows of the router with a file, or with the account at Twilio."""
 
 import sys
 from dataclasses import asdict
@@ -24,17 +24,17 @@ _DIFFERS, _TROUBLE = 1, 2  # as diff(1) has it
 @json_option
 @with_here
 def diff(here: Here, *, file: TextIO | None, live: bool, as_json: bool) -> None:
-    """Show how the Flex Flows here differ from FILE, or from the live account.
+    """Compare the Flex Flows of the router with FILE, or with the account at Twilio.
 
     \b
-      router flows diff flows.toml     what `apply --prune` would do
-      router flows diff --live         what has drifted since `import`
+      router flows diff flows.toml     what `apply --prune` would change
+      router flows diff --live         what has changed since `import`
 
-    Exits with 0 when nothing differs, with 1 when something does, with 2 when they could not be compared. Flows that
-    Twilio has no form for (a Language, a Match, a proxy, a handler) do not count.
+    The exit status is 0 if there is no difference, 1 if there is one, and 2 if they could not be compared. Flows that
+    Twilio cannot have (with a Language or a Match, for a proxy or a handler) are not compared.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if (file is not None) == live:
-        raise click.UsageError("name a FILE, or say --live")
+        raise click.UsageError("Name a FILE, or use --live.")
     try:
         owner = here.account
         if file is None:
@@ -53,7 +53,7 @@ def diff(here: Here, *, file: TextIO | None, live: bool, as_json: bool) -> None:
         sys.exit(0 if found.same else _DIFFERS)
     if found.same:
         other = "Twilio" if file is None else clean(file.name)
-        click.echo(f"No difference: {found.read:,} flows, here as in {other}.")
+        click.echo(f"No difference: the same {found.read:,} flows here and in {other}.")
     if found.changes:
         around = here.around
         print_changes(found.changes, lambda flow: of_flow(flow, around))

@@ -1,4 +1,4 @@
-"""`router explain`: where a message would go, and every step of why."""
+"""`router explain`: shows where a message would go, with the reason for each step."""
 
 import sys
 from collections.abc import Mapping
@@ -16,22 +16,22 @@ from router.queries.deliveries import explain as foretell
 
 
 @click.command()
-@click.option("--to", default="", help="The address the customer writes to.")
-@click.option("--from", "from_", help="The customer's address. [a made-up one]")
-@click.option("--body", default="", help="What the customer writes.")
+@click.option("--to", default="", help="The address that the customer writes to.")
+@click.option("--from", "from_", help="The customer's address. [an example]")
+@click.option("--body", default="", help="The customer's text.")
 @click.option(
     "--channel",
     type=click.Choice(sorted(CUSTOMERS)),
-    help="The channel of addresses without a prefix, as +1… on WhatsApp. [told from --to]",
+    help="The channel of addresses without a prefix, as +1… on WhatsApp. [from the prefix of --to]",
 )
-@click.option("--lang", default="", metavar="TAG", help="The language that the webhook's URL names (?lang=es).")
+@click.option("--lang", default="", metavar="TAG", help="The language in the webhook's URL (?lang=es).")
 @click.option(
     "--param", "params", type=Parameter(), multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
 )
-@click.option("--at", type=Moment(), metavar="TIME", help="When it comes, as 2026-12-24T22:00. [now]")
-@click.option("--since", type=Moment(), metavar="AGE|TIME", help="With --flows: for all messages that came since then.")
+@click.option("--at", type=Moment(), metavar="TIME", help="The time of the message, as 2026-12-24T22:00. [now]")
+@click.option("--since", type=Moment(), metavar="AGE|TIME", help="With --flows: compare the messages since then.")
 @click.option("--flows", type=click.File(encoding="utf-8"), help="With --since: a flow file that is not applied yet.")
-@click.option("--prune", is_flag=True, help="With --flows: as if flows that the file does not have were removed.")
+@click.option("--prune", is_flag=True, help="With --flows: as if the file's missing flows were removed.")
 @json_option
 @with_here
 def explain(  # noqa: PLR0913 - one for each option
@@ -49,42 +49,42 @@ def explain(  # noqa: PLR0913 - one for each option
     prune: bool,
     as_json: bool,
 ) -> None:
-    """Say where a message would go, and why, without sending it.
+    """Show where a message would go, and why, without sending it.
 
     \b
       router explain --to whatsapp:+14155238886 --body "¿Dónde está mi pedido?"
       router explain --to +15005550006 --param MessagingServiceSid=MG…
       router explain --to +15005550006 --at 2026-12-24T22:00
 
-    The exit status is 1 when no flow would take it.
+    The exit status is 1 if no flow would take it.
 
-    With --since and --flows it says which of the messages that came would go elsewhere if that file were applied:
+    With --since and --flows it shows which of the past messages would go elsewhere if you applied the file:
 
     \b
       router explain --since 1d --flows new.toml
 
-    Nothing is applied. The exit status is 1 when one would go elsewhere.
+    The file is not applied. The exit status is 1 if a message would go elsewhere.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if since is not None and flows is not None:
         rehearsed = rehearse(here, flows, since=since, to=to, prune=prune)
         print_rehearsed(rehearsed, as_json=as_json)
         sys.exit(1 if rehearsed.moved else 0)
     if since is not None or flows is not None or prune:
-        raise click.UsageError("--since and --flows belong together: router explain --since 1d --flows new.toml")
+        raise click.UsageError("--since and --flows are used together: router explain --since 1d --flows new.toml")
     if not to:
-        raise click.UsageError("--to is missing: the address the customer writes to, or --since and --flows")
+        raise click.UsageError("Add --to with the address that the customer writes to, or --since and --flows.")
     to = canonical(to, channel) if channel else to
     from_ = from_ or _customer(to)
     form = {"From": canonical(from_, channel) if channel else from_, "To": to, "Body": body, **dict(params)}
     sid = here.account.sid
-    # What a message would meet: a language that a process has not loaded yet is not read here either.
+    # As for a real message, a language that a process has not loaded yet is not detected.
     likelihood = as_read_by(here.store.processes.serving(sid))
     answer = foretell(sid, form, here.store, likelihood, lang=lang, at=None if at is None else at / 1000)
     show(here, answer, form, as_json=as_json)
 
 
 def show(here: Here, answer: Mapping[str, Any], form: Mapping[str, str], *, as_json: bool) -> None:
-    """Print where a message would go, and end with 1 when no flow would take it."""
+    """Print where a message would go, and exit with 1 if no flow would take it."""
     if as_json:
         print_json(answer)
     else:
@@ -96,7 +96,7 @@ def show(here: Here, answer: Mapping[str, Any], form: Mapping[str, str], *, as_j
 
 
 def _customer(to: str) -> str:
-    """Return a customer on the channel of an address; of a channel that we do not know, one with the same prefix."""
+    """Return the address of an example customer on the channel of an address, or else with the same prefix."""
     prefix = to.partition(":")[0] if ":" in to else ""
     known = (address for address in CUSTOMERS.values() if address.partition(":")[0] == prefix.lower())
     return next(known, f"{prefix}:customer" if prefix else CUSTOMERS["sms"])
@@ -106,7 +106,7 @@ def _goes_to(answer: Mapping[str, Any]) -> list[str]:
     if not answer["flex_flow_sid"]:
         return [
             f"no flow: {answer['reason']}",
-            "It would be kept as unrouted; see the flows there are with `router flows list`",
+            "The router would keep it as unrouted; `router flows list` shows all flows",
         ]
     paused = "; it is paused, so the message would wait" if answer["paused"] else ""
     language = f" in {answer['language']}" if answer["language"] else ""

@@ -1,4 +1,4 @@
-"""`router flows`: Flex Flows as code, TOML in and out."""
+"""`router flows`: lists, exports and applies Flex Flows; the group of all commands about flows."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -32,14 +32,14 @@ from router.store import Store
 _COLUMNS: Final = ("SID", "NAME", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS")
 _PAGE: Final = 500
 _MATCH: Final = 60  # characters of a condition that `list` shows
-# What an account without flows is given to begin with: comments, so that applied as it is it changes nothing.
+# The export of an account without flows: only comments, so applying it changes nothing.
 _EXAMPLE: Final = """\
-# There are none yet. A flow says where the messages of an address go: contact_identity is the number that customers
-# write to, or "*" for every number that no other flow takes; integration.url is your webhook, in whose place
-# integration.flow_sid = "FW…" names a Studio flow. config/flows.toml shows all that a flow can say, and
-# `router flows import` takes over the Flex Flows that the account has at Twilio.
+# This account has no flows yet. A flow says where the messages of an address go: contact_identity is the number that
+# customers write to, or "*" for every number without another flow, and integration.url is your webhook. For a Studio
+# flow write integration.flow_sid = "FW…" instead. config/flows.toml shows all parameters, and `router flows import`
+# imports the Flex Flows that the account has at Twilio.
 #
-# Take away the "# " of each line from here on, and write your own number and URL:
+# Remove the "# " of each line from here on, and write your own number and URL:
 #
 # [[flow]]
 # friendly_name = "Support by SMS"
@@ -51,7 +51,7 @@ _EXAMPLE: Final = """\
 
 @click.group(cls=Group)
 def flows() -> None:
-    """See and change the Flex Flows: which integration takes the messages for an address.
+    """Show and change the Flex Flows, which set the integration that receives the messages of an address.
 
     \b
       router flows list
@@ -66,8 +66,8 @@ for command in (*SWITCHES, remove, web, import_, diff_command, log):
 
 
 @flows.command("list")
-@click.option("--channel", type=click.Choice(CHANNEL_TYPES), help="Only those of this channel.")
-@click.option("--limit", type=click.IntRange(1), default=50, metavar="N", help="How many, the newest first. [50]")
+@click.option("--channel", type=click.Choice(CHANNEL_TYPES), help="Only flows of this channel.")
+@click.option("--limit", type=click.IntRange(1), default=50, metavar="N", help="Only the newest N. [50]")
 @json_option
 @with_here
 def list_(here: Here, *, channel: str | None, limit: int, as_json: bool) -> None:
@@ -113,16 +113,16 @@ def _row(flow: FlexFlow) -> tuple[str | Text, ...]:
 
 
 @flows.command()
-@click.option("--secrets", is_flag=True, help="With signing keys; without them, applied flows keep those they have.")
+@click.option("--secrets", is_flag=True, help="Include signing keys; applied without them, flows keep their keys.")
 @with_here
 def export(here: Here, *, secrets: bool) -> None:
-    """Print all Flex Flows as TOML, which `apply` takes back unchanged.
+    """Print all Flex Flows as TOML, for `router flows apply`.
 
     \b
       router flows export > flows.toml
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     sid = here.account.sid
-    click.echo(f"# Flex Flows of {sid}. Change them and say: router flows apply FILE\n")
+    click.echo(f"# Flex Flows of {sid}. After changes: router flows apply FILE\n")
     click.echo(to_toml(current_flows(here.store, sid), secrets=secrets) or _EXAMPLE, nl=False)
 
 
@@ -136,17 +136,17 @@ def export(here: Here, *, secrets: bool) -> None:
 def apply(  # noqa: PLR0913 - one for each option
     here: Here, *, file: TextIO, prune: bool, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    """Add and change Flex Flows as FILE says (TOML; - for standard input).
+    """Add and change Flex Flows as in FILE (TOML; - for standard input).
 
     \b
       router flows apply flows.toml --dry-run
       router flows apply flows.toml --prune
 
-    The file is checked as a whole, and what would change is shown; with an error in it, nothing changes. Applied
-    twice, it changes nothing more. A [[flow]] with a `sid` is that flow; one without is the flow of its address with
-    its name, else with its language and match, else a new one. What changes for one address changes at once, so flows
-    may exchange their addresses, and no message finds half of it. On a terminal it asks before it changes anything;
-    elsewhere it only needs --yes to remove.
+    The whole file is checked, and the changes are shown; if the file has an error, nothing changes. A second `apply`
+    of the same file changes nothing. A [[flow]] with a `sid` is the flow with this SID. A [[flow]] without a `sid` is
+    the flow of its address with the same name, or else with the same language and match, or else a new flow. All
+    changes of an address take effect at once, also if flows exchange their addresses. On a terminal the command asks
+    before it changes anything; elsewhere it needs --yes to remove flows.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)
     how.check()
@@ -161,7 +161,7 @@ def apply(  # noqa: PLR0913 - one for each option
         if changes:
             print_changes(changes, lambda flow: of_flow(flow, around))
         else:
-            click.echo(f"Nothing to change: the {len(wanted):,} flows of {clean(file.name)} are as it says.")
+            click.echo(f"Nothing to change: the {len(wanted):,} flows are already as in {clean(file.name)}.")
         changed = {change.after.sid for change in changes if change.after}
         print_warnings(
             [each for each in warnings if not each.flow or each.flow.sid not in changed or each.among_others]
@@ -170,5 +170,5 @@ def apply(  # noqa: PLR0913 - one for each option
             click.secho(f"! {why}", fg="yellow")
     outcome = carry_out(store, changes, how, by="router flows apply", again="apply the file again for the rest")
     if as_json:
-        told = {"changes": described(changes), "warnings": described_warnings(warnings), "unready": why}
-        print_json(told | asdict(outcome))
+        result = {"changes": described(changes), "warnings": described_warnings(warnings), "unready": why}
+        print_json(result | asdict(outcome))

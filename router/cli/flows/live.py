@@ -1,7 +1,7 @@
-"""`router flows import`: what a live account has at Twilio, as flows of ours, and how that differs from those here.
+"""`router flows import`: converts the flows of an account at Twilio, and compares them with the router's flows.
 
 A FlexFlow becomes the flow of the same SID, an Address Configuration (`IG…`) the flow whose SID has the same digits.
-What Twilio does not know of a flow (`Paused`, `ValidityPeriod`, a signing key, …) stays as it is here.
+Parameters that Twilio does not have (`Paused`, `ValidityPeriod`, a signing key, …) do not change.
 """
 
 import re
@@ -27,7 +27,7 @@ from router.flow.warning import of_flow
 from router.sid import is_sid
 from router.twilio_api.flows import LiveAccount, LiveRecord
 
-# The integrations that Twilio has a form for, in one resource or the other.
+# The integrations that one of Twilio's two resources can have.
 _KNOWN_TO_TWILIO: Final = ("studio", "external", "task", "conversation")
 _ADDRESS_PARAMETERS: Final = ("Type", "Address", "FriendlyName", "AddressCountry")
 _CREATION_PARAMETERS: Final = (
@@ -38,26 +38,26 @@ _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A record of Twilio that cannot be a flow here: its SID, its name or address, and why."""
+    """A record of Twilio that cannot be a flow of the router: its SID, its name or address, and the reason."""
 
     sid: str
     label: str
     reason: str
 
     def __str__(self) -> str:
-        """Write it in one line."""
+        """Return it in one line."""
         return f"{self.sid} “{self.label}”: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A live account against the flows that are here.
+    """The comparison of an account at Twilio with the router's flows.
 
     Args:
         read: how many records Twilio has.
-        changes: what would make the flows here those of Twilio, in the order in which they can be written.
-        left_out: records that cannot be flows here.
-        only_here: flows that Twilio could have, and has not.
+        changes: the changes after which the router has Twilio's flows, in the order in which they can be written.
+        left_out: records that cannot be flows of the router.
+        only_here: flows of the router that Twilio could have, but does not have.
     """
 
     read: int
@@ -67,11 +67,11 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Say whether there is no difference."""
+        """Whether there is no difference."""
         return not (self.changes or self.left_out or self.only_here)
 
     def print_left_out(self) -> None:
-        """Say which records of Twilio cannot be flows here, and why."""
+        """Print which records of Twilio cannot be flows of the router, and why."""
         for each in self.left_out:
             click.echo(f"! left out  {clean(str(each))}")
 
@@ -82,15 +82,15 @@ class Comparison:
 @json_option
 @with_here
 def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Take the FlexFlows and Address Configurations of the live account over from Twilio.
+    """Import the FlexFlows and Address Configurations of the account from Twilio.
 
     \b
       router flows import --dry-run
       router flows import --yes
 
-    SIDs stay those of Twilio. Everything is read and checked, and what would change is shown, before the first flow is
-    written; nothing is removed. Done again, it brings what has changed at Twilio since. Exits with 1 when Twilio has
-    records that cannot be flows here; it names each.
+    The flows keep Twilio's SIDs. Everything is read and checked, and the changes are shown, before the first flow is
+    written. No flow is removed. A second import brings the changes made at Twilio since the first. The exit status is
+    1 if Twilio has records that cannot be flows of the router; the command names each of them.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)
     how.check()
@@ -106,11 +106,11 @@ def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:
         left_out = [asdict(each) for each in found.left_out]
         print_json({"changes": described(found.changes), "left_out": left_out, "written": outcome.written})
     if found.left_out:
-        raise RouterError(f"{len(found.left_out):,} of {found.read:,} flows and addresses cannot be here as they are")
+        raise RouterError(f"{len(found.left_out):,} of {found.read:,} flows and addresses cannot be imported")
 
 
 def compare_live(here: Here) -> Comparison:
-    """Read the live account, all of it or nothing, and compare it with the flows here; raise RouterError."""
+    """Read the whole account at Twilio, and compare it with the router's flows; may raise RouterError."""
     account, live = here.account, LiveAccount(here.settings, here.account)
     records = [*watched("Reading FlexFlows", live.flex_flows()), *watched("Reading addresses", live.addresses())]
     return compare(
@@ -125,14 +125,14 @@ def compare_live(here: Here) -> Comparison:
 def compare(
     records: Iterable[LiveRecord], here: Iterable[FlexFlow], *, account_sid: str, handlers: Collection[str], now: int
 ) -> Comparison:
-    """Compare the records of Twilio with all flows of the account here.
+    """Compare the records of Twilio with the router's flows.
 
     Args:
-        records: FlexFlows first: where both faces of one record come, the second one is passed over.
-        here: all flows of the account.
-        account_sid: whose they are.
+        records: the FlexFlows, and then the addresses: of a flow that is in both, the second record is ignored.
+        here: all flows of the account in the router.
+        account_sid: the account.
         handlers: the handlers that its flows may name.
-        now: Unix seconds, when a changed flow is changed.
+        now: Unix seconds, the date of the changes.
     """
     current = {flow.sid: flow for flow in here}
     unique: dict[str, LiveRecord] = {}
@@ -178,11 +178,11 @@ def _taken(flow: FlexFlow, owner: str, *, at_twilio: bool) -> str:
 def _flow(
     record: LiveRecord, before: FlexFlow | None, *, account_sid: str, handlers: Collection[str], now: int
 ) -> FlexFlow:
-    """Make a flow of a record, in the place of the one that is here.
+    """Convert a record to a flow, with the parameters that only the router's flow `before` has.
 
     Raises:
-        InvalidFlow: a value that a flow here cannot have, in the words of Twilio's resource.
-        ValueError: the SID, or a value that is no text, integer or truth value.
+        InvalidFlow: a value that a flow of the router cannot have, with the parameter's name in Twilio's resource.
+        ValueError: an invalid SID, or a value that is not a text, integer or boolean.
     """
     if not is_sid(record.sid, "FO", "IG"):
         raise ValueError("its SID is not that of a FlexFlow or an Address Configuration")
@@ -215,7 +215,7 @@ def _read_address(values: Mapping[str, Any], **more: Any) -> FlexFlow:
         if _snake(name) in creation:
             form[f"AutoCreation.{name}"] = _text(creation[_snake(name)])
     filters = creation.get("webhook_filters")
-    # An empty one among them says that there are none, which is something else than not saying.
+    # An empty filter means "no filters", which is different from not setting them.
     return from_form(form, [""] if filters == [] else filters or [], **more)
 
 
@@ -224,11 +224,11 @@ def _snake(name: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Write a value of JSON as a form has it; null is the empty text, which stands for the default."""
+    """Convert a JSON value to a form value; null becomes the empty text, which stands for the default."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int):
         return str(value)
-    raise ValueError(f"{str(value)[:40]!r} is no text, integer or truth value")
+    raise ValueError(f"{str(value)[:40]!r} is not a text, integer or boolean")

@@ -1,4 +1,4 @@
-"""`router flows log`: what was done to Flex Flows, by whom."""
+"""`router flows log`: lists the changes of Flex Flows."""
 
 import heapq
 import time
@@ -16,17 +16,17 @@ from router.store.changes import FlowChange
 @click.command()
 @click.argument("sid", metavar="[FO…]", required=False)
 @since_option
-@click.option("--limit", type=click.IntRange(1), default=50, metavar="N", help="How many, the newest first. [50]")
+@click.option("--limit", type=click.IntRange(1), default=50, metavar="N", help="Only the newest N. [50]")
 @json_option
 @with_here
 def log(here: Here, *, sid: str | None, since: int | None, limit: int, as_json: bool) -> None:
-    """Show who changed which Flex Flow, when, and what: of all flows, or of one.
+    """List the changes of all Flex Flows, or of one: when, by whom, and what changed.
 
     \b
       router flows log --since 1d
       router flows log FO…
 
-    Secrets are never shown, only that they changed. The newest 10,000 changes of an account are kept.
+    Secrets are never shown, only the fact that they changed. The router keeps the newest 10,000 changes of an account.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     wanted = here.flow_sid(sid or "")
     walks = (here.store.changes.newest(each.sid, flex_flow_sid=wanted, since=since or 0) for each in here.accounts)

@@ -1,4 +1,4 @@
-"""`router explain --since … --flows FILE`: which recorded messages a flow file would move, before it is applied."""
+"""`router explain --since … --flows FILE`: shows which past messages would go elsewhere with a flow file."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -14,26 +14,26 @@ from router.queries.rehearsed import Moved, Rehearsed
 from router.queries.rehearsed import rehearse as compare
 from router.routing.resolve import Route
 
-# Messages that are rehearsed at most, the newest; two of each are in memory, some 2 KB together.
+# The maximum number of messages, the newest; each takes some 2 KB of memory.
 _MOST: Final = 200_000
 _SHOWN: Final = 50
 _TEXT: Final = 40
 
 
 def rehearse(here: Here, file: TextIO, *, since: int, to: str, prune: bool) -> Rehearsed:
-    """Route the recorded messages of the account by its flows, and by the flows as they would be with a file applied.
+    """Route the past messages of the account with its present flows, and with the flows after a file is applied.
 
-    Both begin without any conversation, so what differs is the file's doing and nothing else's.
+    Both begin without any assignment of conversations, so that only the file makes a difference.
 
     Args:
         here: the router.
         file: the flow file.
         since: in ms since 1970.
         to: only messages to this address, in any form; "" for all.
-        prune: whether flows that the file does not have would be removed.
+        prune: whether to remove the flows that the file does not have.
 
     Raises:
-        RouterError: the file is not a flow file that could be applied.
+        RouterError: the file cannot be applied.
     """
     sid, store = here.account.sid, here.store
     current = list(current_flows(store, sid))
@@ -45,7 +45,7 @@ def rehearse(here: Here, file: TextIO, *, since: int, to: str, prune: bool) -> R
 
 
 def print_rehearsed(rehearsed: Rehearsed, *, as_json: bool) -> None:
-    """Print what would move, and how much stays."""
+    """Print the messages that would go elsewhere, and the numbers."""
     if as_json:
         print_json(
             {
@@ -75,7 +75,7 @@ def print_rehearsed(rehearsed: Rehearsed, *, as_json: bool) -> None:
 
 def _summary(rehearsed: Rehearsed) -> Iterator[str]:
     if not rehearsed.taken:
-        yield "No recorded message with a body came since then; choose a longer --since."
+        yield "The router has no message with a body since then; choose an earlier --since."
     else:
         yield f"{len(rehearsed.moved):,} of {rehearsed.taken:,} messages would go elsewhere; nothing was changed."
     if rehearsed.bodiless:

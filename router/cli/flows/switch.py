@@ -1,4 +1,4 @@
-"""`router flows pause`, `resume`, `enable`, `disable` and `remove`: one flow, or a few, at once."""
+"""`router flows pause`, `resume`, `enable`, `disable` and `remove`: change one flow or several."""
 
 import time
 from collections.abc import Callable
@@ -21,14 +21,14 @@ from router.queries.flow_state import Switch, Switched
 from router.queries.flow_warnings import around_address
 
 _HELP: Final[dict[Switch, str]] = {
-    "pause": """Let the messages of Flex Flows wait, in order, until `router flows resume`.
+    "pause": """Pause Flex Flows: their messages wait, in order, until `router flows resume`.
 
-    The router goes on accepting them, and the time does not count for their ValidityPeriod.""",
-    "resume": """Send the messages of Flex Flows that were paused, in order, and those that come.""",
-    "enable": """Let Flex Flows take messages again that were disabled.""",
-    "disable": """Let Flex Flows take no more messages: these go to another flow of the address, or are unrouted.
+    The router still accepts the messages, and the pause does not count for their ValidityPeriod.""",
+    "resume": """Resume paused Flex Flows: send the messages that wait, in order, and new ones.""",
+    "enable": """Enable Flex Flows: they take messages again.""",
+    "disable": """Disable Flex Flows: messages go to another flow of the address, or are unrouted.
 
-    Messages that wait for a flow become unrouted, and can be replayed. To let them wait, pause it instead.""",
+    Messages that wait for a disabled flow become unrouted, and can be replayed. To let them wait, pause the flow.""",
 }
 
 
@@ -62,7 +62,8 @@ def remove(here: Here, *, sids: tuple[str, ...], yes: bool, as_json: bool) -> No
       router flows remove FO3f2a9c1b
       router flows remove FO… FO… --yes
 
-    Messages that wait for a flow become unrouted, and can be replayed. On a terminal it asks; elsewhere it needs --yes.
+    Messages that wait for a removed flow become unrouted, and can be replayed. On a terminal the command asks;
+    elsewhere it needs --yes.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if not yes:
         flows = [here.flow(sid) for sid in sids]
@@ -79,19 +80,19 @@ def remove(here: Here, *, sids: tuple[str, ...], yes: bool, as_json: bool) -> No
 
 
 def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switched | None], *, as_json: bool) -> None:
-    """Do something to flows, and tell what that means."""
-    around, told = here.around, list[dict[str, Any]]()
+    """Change flows, and print the consequences."""
+    around, results = here.around, list[dict[str, Any]]()
     for before in [here.flow(sid) for sid in dict.fromkeys(sids)]:
         done = action(before)
         if done is None:
-            raise RouterError(f"{before.sid} was removed meanwhile")
+            raise RouterError(f"{before.sid} was removed in the meantime")
         read, warnings = "", []
         if done.left:
             tags = added_languages([Change(before, done.flow)])
             _, read = await_languages(here.store, done.flow.account_sid, tags) if tags else (True, "")
             warnings = around_address(done.flow, here.store, around)
         if as_json:
-            told.append(
+            results.append(
                 named(done.flow)
                 | {"changed": done.changed, "said": f"{done.said}. {read}".rstrip(), "warnings": described(warnings)}
             )
@@ -100,4 +101,4 @@ def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switch
             click.echo(f"{clean(flow_line(done.flow))}\n  {same}{done.said}. {read}".rstrip())
             print_warnings(warnings)
     if as_json:
-        print_json(told)
+        print_json(results)

@@ -1,4 +1,4 @@
-"""What commands say about flows that are valid and may not do what is meant."""
+"""Prints the warnings about valid flows that probably do not work as intended."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -19,9 +19,9 @@ _SHOWN: Final = 20
 def foreseen(
     current: Iterable[FlexFlow], changes: Sequence[Change], wanted: Iterable[FileFlow], around: Surroundings
 ) -> list[Warned]:
-    """Return the warnings about the settings, and about what the addresses of a flow file are after the changes.
+    """Return the warnings about the settings, the addresses of a flow file, and connected numbers without a flow.
 
-    These are the enabled flows of the addresses, and numbers that were connected and have no flow.
+    The flows of the addresses are those after the changes.
     """
     after = applied(current, changes)
     found = of_flows(sharing(after, [each.flow for each in wanted]), around, others=after)
@@ -29,26 +29,26 @@ def foreseen(
 
 
 def connected(settings: Settings) -> list[tuple[str, str]]:
-    """Return the addresses that `router connect` and `tunnel` have pointed here, by channel and identity."""
+    """Return the addresses that `router connect` and `tunnel` have connected, as channel and identity."""
     try:
         return addresses_of(Connections(settings.data_dir).read())
-    except RouterError:  # the doctor says so
+    except RouterError:  # a damaged record, which `router doctor` reports
         return []
 
 
 def described(warnings: Iterable[Warned]) -> list[dict[str, Any]]:
-    """Write warnings as JSON shows them."""
+    """Return warnings as JSON shows them."""
     return [
         {**(named(each.flow) if each.flow else {}), "warning": each.text, "advice": each.advice} for each in warnings
     ]
 
 
 def print_warnings(warnings: Sequence[Warned]) -> None:
-    """Print a line for each warning, or the first ones of very many."""
+    """Print a line for each warning, at most twenty."""
     for each in warnings[:_SHOWN]:
         flow = each.flow
-        whose = f"{flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}” " if flow else ""
-        line = f"! {whose}{each}"
+        subject = f"{flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}” " if flow else ""
+        line = f"! {subject}{each}"
         console().print(styled(line, "fault" if each.fault else "warning"), soft_wrap=True)
     if len(warnings) > _SHOWN:
         more = f"! … and {len(warnings) - _SHOWN:,} more; `router doctor` lists those of all flows"

@@ -1,4 +1,4 @@
-"""`router flows web`: an address for a website's chat, in one command."""
+"""`router flows web`: creates an address for the chat of a website."""
 
 import time
 
@@ -18,22 +18,22 @@ from router.url import is_http_url
 
 @click.command()
 @click.argument("target", metavar="URL|HANDLER")
-@click.option("--name", default="Web chat", help="What people call it. [Web chat]")
+@click.option("--name", default="Web chat", help="The name of the flow. [Web chat]")
 @click.option(
     "--origin",
     "origins",
     multiple=True,
     metavar="https://…",
-    help="A website that may embed the chat; may be given many times. [only the test page]",
+    help="A website that may embed the chat; can be given several times. [only the test page]",
 )
 @with_here
 def web(here: Here, *, target: str, name: str, origins: tuple[str, ...]) -> None:
-    """Make an address for a website's chat; its messages go to a webhook, or to a handler of the settings.
+    """Create an address for the chat of a website; its messages go to a webhook, or to a handler of the settings.
 
     \b
       router flows web https://example.com/chat --origin https://shop.example
 
-    Idle chats are closed, as the console of Twilio sets new addresses up. `router flows export` shows the new flow, and
+    Idle chats are closed, as with new addresses in Twilio's console. `router flows export` shows the new flow, and
     `apply` changes it: docs/web-chat.md.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     account = here.account
@@ -54,7 +54,7 @@ def web(here: Here, *, target: str, name: str, origins: tuple[str, ...]) -> None
             required=("FriendlyName", "ChannelType"),
         )
     except InvalidFlow as error:
-        raise click.UsageError(f"{error}. Say where messages go: an https URL, or a handler") from None
+        raise click.UsageError(f"{error}. Name an https URL or a handler") from None
     here.store.flows.put(flow, by="router flows web")
     base = (here.settings.public_urls or (base_url(here.settings),))[0]
     script = f'<script async src="{base}/chat/widget.js" data-address="{address_sid(flow)}"></script>'

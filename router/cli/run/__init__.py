@@ -1,1 +1,1 @@
-"""`router run` and `router reload`: the demo's configuration and flows, the address, the running router."""
+"""`router run` and `router reload`: start the router with its store and a demo account, and reload its settings."""

@@ -1,4 +1,4 @@
-"""The address that the router is to listen at: whether it is free, and when the router answers there."""
+"""The address that the router listens on: checks that it is free, and waits until the router answers."""
 
 import contextlib
 import errno
@@ -11,16 +11,16 @@ from router.cli.running import address, listening
 from router.errors import RouterError
 from router.settings import Settings
 
-# How long an address may still be held by the gunicorn of a killed run, whose workers look up once a second.
+# Seconds in which the workers of a killed gunicorn release the address: they check for their master once a second.
 _VACATED = 3.0
-# How long the first lines wait for the first worker; they are printed all the same after that.
+# Seconds to wait for the first worker before the first lines are printed anyway.
 _PATIENCE = 20.0
-# Between two looks.
+# Seconds between two attempts.
 _LOOK = 0.05
 
 
 def check_address(settings: Settings) -> None:
-    """Say that an address cannot be listened at before anything is started for nothing."""
+    """Raise RouterError if the router cannot listen on its addresses, before anything is started."""
     _check(*listening(settings))
     if settings.tunnel_port:
         _check("127.0.0.1", settings.tunnel_port)
@@ -37,12 +37,12 @@ def _check(host: str, port: int) -> None:
                 continue
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            raise RouterError(f"cannot listen at {where}: {reason}") from None
+            raise RouterError(f"cannot listen on {where}: {reason}") from None
         return
 
 
 def free_tunnel_port(settings: Settings) -> int:
-    """Return the port that a tunnel is to lead to: the one after the router's own, or else any that is free."""
+    """Return a port for tunnels: the port after the router's own, or else any free port."""
     for port in (listening(settings)[1] + 1, 0):
         with contextlib.suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port)) as server:
             found: int = server.getsockname()[1]
@@ -51,7 +51,7 @@ def free_tunnel_port(settings: Settings) -> int:
 
 
 def wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:
-    """Wait until the router answers, or is dead, or has taken long enough."""
+    """Wait until the router answers or has ended, at most 20 s."""
     begun = time.monotonic()
     while alive() and time.monotonic() - begun < _PATIENCE:
         with contextlib.suppress(OSError), socket.create_connection(address(settings), timeout=1) as connection:

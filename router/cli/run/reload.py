@@ -1,4 +1,4 @@
-"""`router reload`: new workers with the settings as they are now; the old ones finish what they have."""
+"""`router reload`: starts new workers with the present settings; the old workers finish their deliveries."""
 
 import os
 import signal
@@ -17,25 +17,25 @@ from router.settings import Settings
 from router.store import Store
 from router.store.processes import Process
 
-# A reload is tried in a process of its own first, for 30 s at most; then workers start, which takes some seconds.
+# The new settings are first tested in a separate process, for at most 30 s; then the workers start in some seconds.
 _PATIENCE: Final = 45.0
 _LOOK: Final = 0.1
 
 
 @click.command()
 def reload() -> None:
-    """Let the router read its settings again; no message is lost.
+    """Let the router read its settings again, without losing a message.
 
     \b
       router reload
 
-    New workers start with the settings as they are in the file of ROUTER_CONFIG now (accounts, auth tokens, handlers);
-    the old workers finish what they have. What was given as a variable stays as it was, and so does the address. Flows
-    and their languages need no reload.
+    New workers start with the present content of the file that ROUTER_CONFIG names (accounts, auth tokens, handlers),
+    and the old workers finish their deliveries. Settings from environment variables do not change, nor does the
+    address. Flows and their languages need no reload.
 
-    It reloads the router that takes messages over the store of the settings, on this machine: one of `router run` or a
-    gunicorn of your own. Where several do, ROUTER_BIND says which. The exit status is 1 when none does, or when it goes
-    on with the settings it had.
+    The command reloads the router that uses the same store on this machine, started by `router run` or by your own
+    gunicorn. If there are several, ROUTER_BIND selects one. The exit status is 1 if there is no such router, or if it
+    keeps its old settings.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     settings = load_settings_for_cli()
     with open_store(settings) as store:
@@ -49,14 +49,14 @@ def reload() -> None:
         except PermissionError:
             raise RouterError(f"gunicorn (process {master}) is another user's; reload it as that user") from None
         _wait(store, master, frozenset(each.pid for each in before if each.master == master))
-    click.echo(f"Reloaded: the processes of {master} are new, and have the settings as they are now.")
+    click.echo(f"Reloaded: the router (process {master}) has new workers with the present settings.")
 
 
 def _master(settings: Settings, present: Sequence[Process]) -> int:
-    """Return the process that forks the workers of the router that the settings name.
+    """Return the id of the master process of the router that the settings name.
 
     Raises:
-        RouterError: there is none on this machine, or one cannot tell which.
+        RouterError: no such router runs on this machine, or there are several.
     """
     here = [each for each in present if each.machine == machine()]
     masters = {each.master: each.bind for each in here}
@@ -68,27 +68,27 @@ def _master(settings: Settings, present: Sequence[Process]) -> int:
     if masters:
         which = ", ".join(f"{bind} (process {master})" for master, bind in sorted(masters.items()))
         raise RouterError(
-            f"which one? Routers over this store listen at {which}: set ROUTER_BIND, or kill -HUP one of them"
+            f"several routers use this store, and listen on {which}: set ROUTER_BIND, or kill -HUP one of them"
         )
     elsewhere = sorted({each.host for each in present})
-    found = f"; some run on {', '.join(elsewhere)}: reload them there" if elsewhere else ""
-    raise RouterError(f"no router takes messages over the store of these settings on this machine{found}")
+    found = f"; routers run on {', '.join(elsewhere)}: reload them there" if elsewhere else ""
+    raise RouterError(f"no router on this machine uses the store of these settings{found}")
 
 
 def _wait(store: Store, master: int, old: frozenset[int]) -> None:
-    """Wait until the processes that take messages are others than before.
+    """Wait until new processes accept messages instead of the old ones.
 
     Raises:
-        RouterError: they are not.
+        RouterError: the router keeps its old processes.
     """
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         if reason := store.processes.refused_reload(machine(), master):
-            raise RouterError(f"not reloaded, the router goes on with the settings it has: {clean(reason)}")
+            raise RouterError(f"not reloaded, the router keeps its old settings: {clean(reason)}")
         now = {each.pid for each in store.processes.present() if each.master == master}
         if now and not now & old:
             return
         time.sleep(_LOOK)
     if now - old:
-        raise RouterError("new processes have begun, but old ones still take messages; `router doctor` tells of them")
-    raise RouterError("not reloaded: the router goes on with the settings it had; its log says why")
+        raise RouterError("new processes have started, but old ones still accept messages: see `router doctor`")
+    raise RouterError("not reloaded: the router keeps its old settings; its log says why")

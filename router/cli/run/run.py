@@ -1,4 +1,4 @@
-"""`router run`: the router with one command, its store and a demo account included."""
+"""`router run`: starts the router with one command, including a store and a demo account if necessary."""
 
 import contextlib
 import fcntl
@@ -25,7 +25,7 @@ from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
 from router.settings import Row, Settings, load, table
 
-# -P: started in a folder with a router.py of its own, Python takes ours. The application is that of wsgi.py.
+# -P: a router.py in the current folder is not imported instead of ours. The application is that of wsgi.py.
 _PYTHON = (sys.executable, "-P", "-m")
 _GUNICORN = (*_PYTHON, "router.process", "--config=python:router.process.gunicorn_conf", "router.app:create_app()")
 _ROUTER = (*_PYTHON, "router")
@@ -52,11 +52,11 @@ def _help_of(variable: str) -> str:
 @click.option("--bind", metavar="HOST:PORT", help=_help_of("ROUTER_BIND"))
 @click.option("--workers", metavar="N", help=_help_of("ROUTER_WORKERS"))
 @click.option("--data-dir", metavar="PATH", help=_help_of("ROUTER_DATA_DIR"))
-@click.option("--tunnel", "tunnelled", is_flag=True, help="Make it reachable by Twilio too, as `router tunnel` does.")
-@click.option("--url", metavar="https://…", help="With --tunnel: the address of any other tunnel than ngrok's.")
-@click.option("--ngrok-api", metavar="URL", help="With --tunnel: a running ngrok agent's API. [http://127.0.0.1:4040]")
+@click.option("--tunnel", "tunnelled", is_flag=True, help="Also open a tunnel for Twilio, as `router tunnel` does.")
+@click.option("--url", metavar="https://…", help="With --tunnel: the address of another kind of tunnel.")
+@click.option("--ngrok-api", metavar="URL", help="With --tunnel: the API of an ngrok agent. [http://127.0.0.1:4040]")
 @click.option("--connect", "addresses", multiple=True, metavar="+1…|MG…", help="With --tunnel: point a number here.")
-@click.option("--yes", is_flag=True, help="With --connect: take a number over without asking.")
+@click.option("--yes", is_flag=True, help="With --connect: do not ask before changing a number.")
 def run(  # noqa: PLR0913 - one for each option
     *,
     bind: str | None,
@@ -68,22 +68,24 @@ def run(  # noqa: PLR0913 - one for each option
     addresses: tuple[str, ...],
     yes: bool,
 ) -> None:
-    """Start the router: with one command on a fresh machine, or over your own Redis.
+    """Start the router, with its own store or with your Redis.
 
-    Without ROUTER_REDIS_URL it starts a Valkey of its own, which keeps its data in the data directory: a message that
-    Twilio got a 200 for is on disk, and is there again after a kill. With ROUTER_REDIS_URL it serves from that Redis.
+    Without ROUTER_REDIS_URL the router starts its own Valkey, which keeps its data in the data directory: a message
+    that was answered 200 is on disk, and survives a crash. With ROUTER_REDIS_URL the router uses that Redis.
 
-    Without an account it makes one up, with a random token, and flows that echo. A real account begins without flows:
-    what comes for it is kept as unrouted, and not answered, until a flow takes it. To serve a real number:
+    Without an account the router creates a demo account, with a random token, and with flows that echo. A real account
+    begins without flows: its messages are kept as unrouted, without an answer, until you add a flow. To serve a real
+    number:
 
     \b
       export TWILIO_ACCOUNT_SID=AC…  TWILIO_AUTH_TOKEN=…
       router run
       router run --tunnel --connect +15005550006
 
-    The second one opens a tunnel and points the number here, until Ctrl-C: `router tunnel --help` says more.
+    With --tunnel --connect, the command opens a tunnel and points the number to this router, until Ctrl-C:
+    `router tunnel --help` explains it.
 
-    Ctrl-C stops it gracefully: what is being delivered is finished first. A second Ctrl-C does not wait.
+    Ctrl-C stops the router after the deliveries in progress. A second Ctrl-C stops it at once.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     tunnel = _tunnel_command(tunnelled=tunnelled, url=url, ngrok_api=ngrok_api, addresses=addresses, yes=yes)
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
@@ -96,12 +98,12 @@ def run(  # noqa: PLR0913 - one for each option
     settings = load(environ)
     if addresses and made_up:
         raise SettingsError(
-            "TWILIO_ACCOUNT_SID", "not set; a number can be connected for a real account only, not for the demo's"
+            "TWILIO_ACCOUNT_SID", "not set; a number can only be connected for a real account, not for the demo account"
         )
     if settings.redis_url and not tunnel:
         check_address(settings)
         _give_tunnel_port(settings, environ)
-        _put_back_orphans(settings, environ)
+        _restore_orphans(settings, environ)
         click.echo(banner(settings, _look(environ, made_up=made_up)))
         os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn takes this process's place
     with _alone(settings.data_dir):
@@ -111,10 +113,10 @@ def run(  # noqa: PLR0913 - one for each option
 
 
 def _configured(given: Settings, config: str) -> Mapping[str, str]:
-    """Return the variables with what `router run` adds to the settings: a console password, a made-up account.
+    """Return the variables that `router run` adds to the settings: a console password, the demo account.
 
     Raises:
-        SettingsError: the file that `config` names has neither account nor handlers, so it is no demo's.
+        SettingsError: the file that `config` names has neither accounts nor handlers.
     """
     folder = given.data_dir.absolute()
     if not config:
@@ -124,22 +126,22 @@ def _configured(given: Settings, config: str) -> Mapping[str, str]:
     if "handlers" not in given.model_fields_set:
         raise SettingsError(
             "ROUTER_CONFIG",
-            f"{config} has no [[account]], and TWILIO_ACCOUNT_SID is not set; a file with [handlers] and without "
-            "[[account]] would extend the demo",
+            f"{config} has no [[account]], and TWILIO_ACCOUNT_SID is not set. To use the demo account, write "
+            "[handlers] in the file, or name no file",
         )
     return variables(folder, given)
 
 
 def _give_tunnel_port(settings: Settings, environ: dict[str, str]) -> None:
-    """Choose the port that tunnels lead to, unless the settings name one."""
+    """Choose the port for tunnels, unless the settings name one."""
     environ["ROUTER_TUNNEL_PORT"] = str(settings.tunnel_port or free_tunnel_port(settings))
 
 
 def _make(folder: Path) -> None:
-    """Make the data directory, and see that it can be written to.
+    """Create the data directory, and check that it is writable.
 
     Raises:
-        SettingsError: it cannot be made, or not be written to.
+        SettingsError: it cannot be created or is not writable.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,16 +154,16 @@ def _make(folder: Path) -> None:
 def _tunnel_command(
     *, tunnelled: bool, url: str | None, ngrok_api: str | None, addresses: Sequence[str], yes: bool
 ) -> tuple[str, ...]:
-    """Return the command line of the tunnel that goes with it; () for none.
+    """Return the command line of `router tunnel`; () without --tunnel.
 
     Raises:
-        UsageError: options of a tunnel, without one.
+        UsageError: options of the tunnel without --tunnel.
     """
     if not tunnelled:
         if url or ngrok_api or addresses or yes:
-            raise click.UsageError("--url, --ngrok-api, --connect and --yes go with --tunnel.")
+            raise click.UsageError("--url, --ngrok-api, --connect and --yes need --tunnel.")
         return ()
-    names_of(addresses)  # what is none is said before anything is started
+    names_of(addresses)  # raises for an invalid one, before anything is started
     options = [f"--connect={address}" for address in addresses] + ["--yes"] * yes
     options += [f"--url={url}"] * bool(url) + [f"--ngrok-api={ngrok_api}"] * bool(ngrok_api)
     return (*_ROUTER, "tunnel", *options)
@@ -170,14 +172,14 @@ def _tunnel_command(
 def _supervised(
     settings: Settings, environ: dict[str, str], tunnel: Sequence[str], added: Mapping[str, str], *, made_up: bool
 ) -> int:
-    """Serve over an embedded store, or with a tunnel; return the exit status.
+    """Run the router with an embedded store, a tunnel, or both; return the exit status.
 
     Args:
-        settings: of the router to be.
-        environ: the variables from which it will read them.
-        tunnel: the command line of a tunnel; () for none.
-        added: those of the variables that `router run` has set itself.
-        made_up: whether the account is.
+        settings: the settings of the router.
+        environ: its environment variables.
+        tunnel: the command line of `router tunnel`; () for no tunnel.
+        added: the variables that `router run` has added.
+        made_up: whether the account is the demo account.
     """
     store = None if settings.redis_url else EmbeddedValkey.over(settings.data_dir / "valkey")
     if store:
@@ -194,7 +196,7 @@ def _supervised(
         if alive():
             click.echo(banner(settings, start))
             if not tunnel:
-                _put_back_orphans(settings, environ)
+                _restore_orphans(settings, environ)
 
     record: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if store:
@@ -208,31 +210,31 @@ def _supervised(
         return supervisor.run(prepare, announce)
 
 
-def _put_back_orphans(settings: Settings, environ: dict[str, str]) -> None:
-    """Put back what a crash has left connected. It is not waited for: Twilio may be slow, and messages are not."""
+def _restore_orphans(settings: Settings, environ: dict[str, str]) -> None:
+    """Restore the webhooks that a crash has left connected, in another process: Twilio may be slow."""
     try:
         if Connector(settings).has_orphans():
             command = [*_ROUTER, "disconnect", "--left-behind"]
             subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
-    except RouterError as error:  # damaged: no reason to take no messages
+    except RouterError as error:  # the record is damaged; the router starts anyway
         click.echo(f"router: {error}", err=True)
 
 
 def _look(environ: Mapping[str, str], *, made_up: bool) -> Start:
-    """Give the made-up account the demo's flows if it never had any; return what there is of flows."""
+    """Create the flows of the demo account, unless it has had flows; return the state of the flows."""
     command = [*_PYTHON, "router.cli.run.seed"]
     ended = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
     if not ended.returncode:
         found = json.loads(ended.stdout)
         return Start(made_up=made_up, seeded=found["seeded"], empty=tuple(found["empty"]), chat=found["chat"])
     if made_up:
-        raise RouterError("the demo's flows could not be written")
-    return Start(made_up=False)  # the store is away: the router starts all the same
+        raise RouterError("the flows of the demo account could not be written")
+    return Start(made_up=False)  # the store does not answer; the router starts anyway
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the data directory for this process only; the lock ends with the process, however that ends."""
+    """Lock the data directory for this process; the lock ends with the process."""
     with (folder / "router.lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,7 +242,7 @@ def _alone(folder: Path) -> Iterator[None]:
             lock.seek(0)
             raise RouterError(
                 f"a router already runs in {folder} (process {lock.read().strip() or 'unknown'}); "
-                "stop it, or give this one another --data-dir"
+                "stop it, or use another --data-dir"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

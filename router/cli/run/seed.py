@@ -1,6 +1,6 @@
-"""`python -m router.cli.run.seed`: gives the made-up account the demo's flows, and says which accounts have none.
+"""`python -m router.cli.run.seed`: creates the flows of the demo account, and reports the accounts without flows.
 
-A process of its own, so that the one that supervises never imports the Redis client.
+It runs in a separate process, so that the supervising process does not import the Redis client.
 """
 
 import json
@@ -18,20 +18,20 @@ from router.sid import new_sid
 from router.store import Store, connect
 
 FLOWS = Path(__file__).parents[2] / "demo" / "flows.toml"
-# In the data directory: the made-up account, once it was given the demo's flows or had flows of its own.
+# A file in the data directory: it names the demo account as soon as that has or had flows.
 SEEDED = "seeded-accounts"
-# Flows among which a web chat's is looked for.
+# The number of flows among which a web flow is looked for.
 _NEWEST = 200
 
 
 def seed(settings: Settings, store: Store) -> int:
-    """Give the made-up account the demo's flows if it never had a flow here; return how many it was given.
+    """Create the flows of the demo account, unless it has had flows; return how many were created.
 
-    They echo, so a real account never gets them: its customers would be sent back what they wrote. Whoever removes the
-    last flow wants none: the account is looked at once for each data directory.
+    These flows echo, so a real account never gets them: its customers would get back what they wrote. This is done
+    once for each data directory, so flows that the user removes are not created again.
 
     Raises:
-        RouterError: the store does not answer, or the file is wrong.
+        RouterError: the store does not answer, or the file is invalid.
     """
     sid = made_up_sid(settings.data_dir)
     if not sid or settings.account(sid) is None:
@@ -59,7 +59,7 @@ def _give(settings: Settings, store: Store, sid: str) -> int:
 
 
 def _test_page(settings: Settings, store: Store) -> str:
-    """Return the query of the test page of the first account's newest web flow, "" where there is none."""
+    """Return the query of the test page of the first account's newest web flow, "" if there is no web flow."""
     for account in settings.accounts[:1]:
         for flow in store.flows.page(account.sid, 0, _NEWEST):
             if flow.channel_type == WEB and flow.enabled and flow.test_page:

@@ -1,7 +1,7 @@
-"""`router run` with its own store or a tunnel: one small parent, the store, gunicorn and the tunnel its children.
+"""The parent process of `router run` with its own store or a tunnel: it starts the store, gunicorn and the tunnel.
 
 The store starts first and stops last, so that gunicorn's workers can always settle. The tunnel starts last and stops
-first, so that Twilio has the previous webhook again before gunicorn stops listening.
+first, so that the previous webhooks are restored before gunicorn stops listening.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from router.lifeline import die_with_parent
 from router.process.child import end
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey
 
-# Seconds before the store is started again, by how often it died in a row; one that lived a minute starts anew.
+# Seconds before the store is restarted, by the number of its crashes in a row. After a healthy minute it counts anew.
 _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY = 60.0
-# A little more than gunicorn's graceful_timeout, after which gunicorn itself ends what is left.
+# A little more than gunicorn's graceful_timeout, after which gunicorn itself kills its workers.
 _STOP = 45.0
-# A second request to stop means impatience; one that comes sooner is the first, which make passes on besides.
+# A second signal stops at once. A signal within this time is the first one again, which make passes on too.
 _SECOND = 0.5
 
 
@@ -33,10 +33,10 @@ class Supervisor:
     """Runs the store, gunicorn and a tunnel until gunicorn or the tunnel ends.
 
     Args:
-        store: the embedded store; None for one that runs elsewhere.
+        store: the embedded store; None if the store runs elsewhere.
         command: gunicorn's command line.
-        environ: what the children see as their environment.
-        tunnel: the command line of `router tunnel`; () for none.
+        environ: the environment of the children.
+        tunnel: the command line of `router tunnel`; () for no tunnel.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Supervisor:
         self._stopping_since: float | None = None
 
     def run(self, prepare: Callable[[], None], announce: Callable[[Callable[[], bool]], None]) -> int:
-        """Start them, wait, stop them; return gunicorn's exit status, or the tunnel's, as a shell would give it.
+        """Start them, wait, and stop them; return the exit status of gunicorn or of the tunnel, as in a shell.
 
         Args:
             prepare: called when the store answers, before gunicorn starts.
-            announce: called when gunicorn has started, with what says whether it still runs.
+            announce: called when gunicorn has started, with a function that returns whether it still runs.
 
         Raises:
             EmbeddedStoreError: the store does not start.
@@ -92,12 +92,12 @@ class Supervisor:
             command,
             env=self._environ,
             stdin=subprocess.DEVNULL,
-            process_group=0,  # Ctrl-C comes to us, and we ask it to stop gracefully
+            process_group=0,  # it gets no Ctrl-C: we stop it gracefully
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - this process has no threads
         )
 
     def _watch(self, gunicorn: subprocess.Popen[bytes]) -> int:
-        """Wait for gunicorn's end, and start what was killed before that."""
+        """Wait for the end of gunicorn, and restart the store or gunicorn if they are killed."""
         deaths = 0
         while gunicorn.returncode is None:
             pid, status = os.wait()
@@ -114,14 +114,14 @@ class Supervisor:
                 gunicorn.returncode = code
                 if code >= 0 or self._stopping_since:
                     break
-                click.echo(f"router: gunicorn ended ({_reason(code)}); starting it again", err=True)
+                click.echo(f"router: gunicorn ended ({_reason(code)}); restarting it", err=True)
                 self._gunicorn = gunicorn = self._start(self._command)
                 if self._stopping_since:  # the request to stop came during that start, and asked the one before
                     self._ask(signal.SIGTERM)
         return gunicorn.returncode
 
     def _tunnel_ended(self, code: int) -> None:
-        """Stop gracefully. The tunnel ended by request, and the previous webhooks are restored, or it failed."""
+        """Stop gunicorn gracefully after the end of the tunnel, which has restored the webhooks or failed."""
         self._tunnel_code = code if code >= 0 else 128 - code
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
@@ -129,9 +129,9 @@ class Supervisor:
         self._ask(signal.SIGTERM)
 
     def _restart_store(self, code: int, delay: float) -> None:
-        """Start the store again, also while gunicorn stops: its workers still have to settle."""
+        """Restart the store, also while gunicorn stops: its workers still have to settle."""
         assert self._store is not None  # noqa: S101 - it had started
-        click.echo(f"router: the store ended ({_reason(code)}); starting it again", err=True)
+        click.echo(f"router: the store ended ({_reason(code)}); restarting it", err=True)
         while True:
             time.sleep(delay)
             try:
@@ -146,31 +146,33 @@ class Supervisor:
                 return
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
-        """Ask gunicorn to stop gracefully; asked a second time, at once."""
+        """Stop gunicorn gracefully; at the second signal, at once."""
         if self._gunicorn is None:
             sys.exit(128 + number)
         now = time.monotonic()
         if self._stopping_since is None:
             self._stopping_since = now
-            said = signal.SIGTERM
+            sent = signal.SIGTERM
             if number == signal.SIGINT:
-                # Not echo: the signal may have come in the middle of one. 40 s are gunicorn's graceful_timeout.
-                os.write(2, b"\nrouter: finishing what is under way, at most 40 s; Ctrl-C again ends at once\n")
+                # Not echo: the signal may interrupt one. 40 s is gunicorn's graceful_timeout.
+                os.write(
+                    2, b"\nrouter: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops at once\n"
+                )
             if self._tunnel is not None and self._tunnel.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._tunnel.pid, said)
-                return  # gunicorn is asked when the webhooks are put back
+                    os.kill(self._tunnel.pid, sent)
+                return  # gunicorn is stopped when the webhooks are restored
         elif now - self._stopping_since > _SECOND:
-            said = signal.SIGQUIT
+            sent = signal.SIGQUIT
         else:
             return
-        self._ask(said)
+        self._ask(sent)
 
     def _ask(self, number: int) -> None:
         """Send gunicorn a signal, if it has not ended."""
         assert self._gunicorn is not None  # noqa: S101 - it had started
         with contextlib.suppress(ProcessLookupError):
-            # Not Popen.send_signal: that would reap the process behind os.wait's back.
+            # Not Popen.send_signal: it would reap the process, which os.wait must do.
             os.kill(self._gunicorn.pid, number)
 
 

@@ -1,6 +1,6 @@
-"""A webhook called as Twilio calls it: signed, by POST or GET, with Twilio's patience, redirects followed.
+"""Calls a webhook as Twilio does: signed, by POST or GET, with Twilio's timeouts and retries, following redirects.
 
-The fragment of a webhook's URL tells Twilio of its patience, as `#rc=2&rp=ct,5xx`:
+The fragment of a webhook's URL sets timeouts and retries, as `#rc=2&rp=ct,5xx`:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 """
@@ -32,14 +32,14 @@ _OTHERS: Final = frozenset(("sni", "e"))
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """How long Twilio waits, in seconds, and how often it asks again after what; the defaults are Twilio's.
+    """Twilio's connection overrides, with Twilio's defaults. Times are seconds.
 
     Args:
-        connect: for the connection.
-        read: for the answer.
-        total: for all attempts together.
+        connect: the timeout of the connection.
+        read: the timeout of the answer.
+        total: the timeout of all attempts together.
         retries: how many attempts may follow the first one.
-        policy: after what: `ct` no connection, `rt` no answer in time, `4xx`, `5xx`, `all`.
+        policy: the failures that are retried: `ct` no connection, `rt` no answer in time, `4xx`, `5xx`, `all`.
     """
 
     connect: float = 5.0
@@ -50,10 +50,10 @@ class Overrides:
 
     @classmethod
     def of(cls, url: str) -> "Overrides":
-        """Read those of a URL.
+        """Read the overrides in the fragment of a URL.
 
         Raises:
-            ValueError: a name or a value that Twilio does not know; the sentence says which.
+            ValueError: a name or a value that Twilio does not know.
         """
         given = dict(parse_qsl(urlsplit(url).fragment, keep_blank_values=True))
         for name, text in given.items():
@@ -63,7 +63,7 @@ class Overrides:
             if name == "rp" and not set(text.split(",")) <= _POLICIES:
                 raise ValueError(f"rp={text[:40]} is not of {', '.join(sorted(_POLICIES))}")
             if name not in _RANGES | dict.fromkeys(("rp", *_OTHERS)):
-                raise ValueError(f"{name[:20]!r} is no connection override")
+                raise ValueError(f"{name[:20]!r} is not a connection override")
         usual = cls()
         return cls(
             connect=int(given.get("ct", 1000 * usual.connect)) / 1000,
@@ -74,12 +74,12 @@ class Overrides:
         )
 
     def again(self, failure: str, attempts: int, seconds: float) -> bool:
-        """Say whether Twilio asks again.
+        """Return whether Twilio makes another attempt.
 
         Args:
-            failure: `ct`, `rt`, `4xx` or `5xx`; "" is none.
-            attempts: how often it has asked.
-            seconds: since it asked first.
+            failure: `ct`, `rt`, `4xx` or `5xx`; "" for an answer without a failure.
+            attempts: the number of attempts so far.
+            seconds: the time since the first attempt.
         """
         repeated = failure in self.policy or "all" in self.policy
         return bool(failure) and repeated and attempts <= self.retries and seconds < self.total
@@ -95,7 +95,7 @@ class WebUrl(click.ParamType[str]):
         text = str(value)
         usable = is_http_url(text)
         if usable and not text.isascii():
-            self.fail(f"{text[:80]!r} holds characters that belong percent-encoded", param, ctx)
+            self.fail(f"{text[:80]!r} has characters that must be percent-encoded", param, ctx)
         if not usable:
             self.fail(f"{text[:80]!r} is not an absolute http or https URL, as https://example.com/sms", param, ctx)
         try:
@@ -114,18 +114,18 @@ def send(  # noqa: PLR0913 - where to, what, how it is signed, and how long to w
     method: Method = "POST",
     overrides: Overrides | None = None,
 ) -> Answered:
-    """Send a webhook once, as Twilio does, signed; a redirect is its answer.
+    """Send a signed webhook once, as Twilio does; redirects are not followed.
 
     Args:
-        url: where to.
+        url: the URL to call.
         form: its parameters.
-        signing: what signs.
-        signed_as: the URL as it is written at Twilio, where that is another one than `url`.
+        signing: the key that signs.
+        signed_as: the URL as it is set at Twilio, if that is not `url`.
         method: with GET the parameters are in the query.
-        overrides: how long to wait, where that is not as long as Twilio does.
+        overrides: the timeouts, by default Twilio's.
 
     Raises:
-        NoAnswer: nothing listens there, or it does not answer in the time that Twilio waits.
+        NoAnswer: there was no connection, or no answer in time.
     """
     times, encoded = overrides or Overrides(), urlencode(form)
     public = url_to_sign(signed_as or url)
@@ -148,9 +148,9 @@ def send(  # noqa: PLR0913 - where to, what, how it is signed, and how long to w
 
 
 def call(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:
-    """Send a webhook as Twilio does: again after some failures, as the URL's fragment says, and where it redirects to.
+    """Send a webhook as Twilio does, with retries as the URL's fragment sets them, and following redirects.
 
-    The arguments and what it raises are those of `send`.
+    Arguments and errors are those of `send`.
     """
     overrides = Overrides.of(url)
     began = time.monotonic()
@@ -187,7 +187,7 @@ def _followed(  # noqa: PLR0913, PLR0917 - those of `call`, and how long to wait
             if parts.scheme not in ("http", "https") or parts.port == 0:
                 break
         except ValueError:
-            break  # a URL that is none
+            break  # not a URL
         if answered.status not in _KEEP_THE_METHOD:
             form, method = [], "GET"
         answered = send(at, form, signing, signed_as=where, method=method, overrides=overrides)

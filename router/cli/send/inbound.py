@@ -1,4 +1,4 @@
-"""An inbound message's webhook: the form that Twilio sends for it.
+"""Builds the form that Twilio sends to the webhook for an inbound message.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
@@ -17,7 +17,7 @@ from router.cli.send.signing import Fields
 from router.language.country import country_of
 from router.message.channel import ALL, WEBHOOKS
 
-# The customer who writes unless another is named, and the address they write to when no flow says one.
+# The default address of the customer, and the default address that the customer writes to.
 CUSTOMERS: Final = {name: ALL[name].customer for name in WEBHOOKS}
 ADDRESSES: Final = {name: ALL[name].ours for name in WEBHOOKS}
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
@@ -32,14 +32,14 @@ _GSM_DOUBLE: Final = frozenset("^{}\\[~]|€\f")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An attachment: where it is, and its MIME type."""
+    """An attachment: its URL and its MIME type."""
 
     url: str
     content_type: str
 
     @classmethod
     def parse(cls, text: str) -> "Attachment":
-        """Read `URL` or `URL,TYPE`; the type is guessed from the URL where it is not given."""
+        """Parse `URL` or `URL,TYPE`; without a type it is guessed from the URL."""
         url, _, content_type = text.rpartition(",")
         if not url or not _MEDIA_TYPE.fullmatch(content_type):
             url, content_type = text, mimetypes.guess_type(urlsplit(text).path)[0] or "application/octet-stream"
@@ -47,12 +47,12 @@ class Attachment:
 
 
 def new_message_sid(media: Sequence[Attachment]) -> str:
-    """Make the SID of a message, `MM…` for one with attachments."""
+    """Create the SID of a message, `MM…` for a message with attachments."""
     return ("MM" if media else "SM") + secrets.token_hex(16)
 
 
 def nth(address: str, n: int) -> str:
-    """Return the address of another customer, `n` further: its number at the end counts up."""
+    """Return the address of the `n`-th customer after this one: the number at its end counts up."""
     number = _TRAILING_NUMBER.search(address)
     if n == 0:
         return address
@@ -70,10 +70,7 @@ def fields(  # noqa: PLR0913 - what a message is; all are named at the call
     media: Sequence[Attachment],
     more: Sequence[tuple[str, str]],
 ) -> Fields:
-    """Return the form of a webhook: every parameter that Twilio sends for the channel, and then `more`.
-
-    A parameter in `more` that the form has already takes its place.
-    """
+    """Return the form of a webhook: every parameter that Twilio sends for the channel, and `more`, which overrides."""
     given = {"SmsMessageSid": message_sid, "NumMedia": str(len(media))}
     if channel == "sms":
         for side, address in (("To", to), ("From", from_)):
@@ -101,14 +98,14 @@ def _whatsapp(from_: str, media: Sequence[Attachment], more: dict[str, str]) -> 
         kind = "button" if "ButtonPayload" in more else "location" if "Latitude" in more else "text"
     given = {"ProfileName": "Ana", "MessageType": kind}
     number = from_.removeprefix("whatsapp:+")
-    # A sender who hides the phone number has an id instead, as whatsapp:US.13491208655302741918.
+    # A sender who hides the phone number has another id, as whatsapp:US.13491208655302741918.
     given |= {"WaId": number} if number.isdecimal() else {"ExternalUserId": from_}
     context = {"type": "whatsapp", "data": {"context": {"ProfileName": "Ana"}}}
     return given | {"ChannelMetadata": json.dumps(context)}
 
 
 def _segments(body: str) -> int:
-    """Count the SMS that a text takes: https://www.twilio.com/docs/glossary/what-sms-character-limit."""
+    """Return the number of SMS segments of a text: https://www.twilio.com/docs/glossary/what-sms-character-limit."""
     if all(c in _GSM or c in _GSM_DOUBLE for c in body):
         length, one, each = sum(2 if c in _GSM_DOUBLE else 1 for c in body), 160, 153
     else:

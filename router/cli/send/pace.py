@@ -1,4 +1,4 @@
-"""Sending many things at their time: in order within a conversation, and conversations beside each other."""
+"""Sends many items at their times: in order within a conversation, and several conversations at once."""
 
 import time
 from collections import deque
@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-# Conversations that are under way at once: what one process of a router takes with ease.
+# Conversations at once: one process of a router can easily handle so many.
 _AT_ONCE: Final = 64
 
 
@@ -19,9 +19,9 @@ class Pace(Generic[T]):
     """Sends items.
 
     Args:
-        send: sends one; called by many threads, never by two for one lane. What it raises ends the whole.
-        lane: names the conversation of an item.
-        at_once: how many conversations are under way at once.
+        send: sends one item; called by many threads, but by one at a time for a lane. An error ends everything.
+        lane: returns the conversation of an item.
+        at_once: how many conversations are sent at once.
     """
 
     send: Callable[[T], None]
@@ -33,13 +33,13 @@ class Pace(Generic[T]):
     _failure: list[BaseException] = field(default_factory=list)
 
     def run(self, items: Iterable[tuple[float, T]]) -> None:
-        """Send every item at its time, in seconds from now, or as soon after it as its conversation allows.
+        """Send every item at its time, in seconds from now, or when the earlier items of its conversation are sent.
 
         Args:
-            items: with their times, which never go back.
+            items: the items with their times, in ascending order.
 
         Raises:
-            BaseException: what `send` raised, or KeyboardInterrupt; what had not begun is not sent.
+            BaseException: the error of `send`, or KeyboardInterrupt; the remaining items are not sent.
         """
         began = time.monotonic()
         with ThreadPoolExecutor(self.at_once) as pool:
@@ -52,7 +52,7 @@ class Pace(Generic[T]):
                         break
                     if self._joins(item):
                         futures.add(pool.submit(self._drain, self.lane(item)))
-                        if len(futures) > 4 * self.at_once:  # what is done is let go; too much at once waits
+                        if len(futures) > 4 * self.at_once:  # bounds the memory; finished ones are dropped
                             futures = wait(futures, return_when="FIRST_COMPLETED").not_done
                 wait(futures)
             except BaseException:
@@ -62,7 +62,7 @@ class Pace(Generic[T]):
             raise self._failure[0]
 
     def _joins(self, item: T) -> bool:
-        """Put an item into its lane; say whether the lane is new, and has to be drained."""
+        """Put an item into its lane; return whether the lane is new, and has to be drained."""
         with self._lock:
             waiting = self._lanes.get(self.lane(item))
             if waiting is not None:
@@ -80,7 +80,7 @@ class Pace(Generic[T]):
                 item = self._lanes[lane].popleft()
             try:
                 self.send(item)
-            except BaseException as error:  # noqa: BLE001 - it is raised where everything ends
+            except BaseException as error:  # noqa: BLE001 - `run` raises it
                 self._failure.append(error)
                 self._stopped.set()
                 return

@@ -1,4 +1,4 @@
-"""`router record`: what really arrived, kept in a file that `router replay-traffic` sends again."""
+"""`router record`: writes messages that arrived to a file, which `router replay-traffic` can send again."""
 
 from collections.abc import Iterable
 from contextlib import closing
@@ -26,20 +26,20 @@ _MOST: Final = 1_000_000
 _USUAL: Final = 100_000
 
 
-@click.command(cls=with_sections(("What --redact keeps as it is", ", ".join(KEPT))))
+@click.command(cls=with_sections(("Parameters that --redact does not change", ", ".join(KEPT))))
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @since_option
-@click.option("--follow", is_flag=True, help="Go on with what arrives, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Go on with the messages that arrive, until Ctrl-C.")
 @click.option("--channel", type=click.Choice(WEBHOOKS), help="Only messages of this channel.")
-@click.option("--from", "from_", default="", help="Only those of this customer.")
-@click.option("--to", default="", help="Only those to this address.")
+@click.option("--from", "from_", default="", help="Only messages of this customer.")
+@click.option("--to", default="", help="Only messages to this address.")
 @click.option(
-    "--limit", type=click.IntRange(1, _MOST), default=_USUAL, metavar="N", help=f"The newest so many. [{_USUAL}]"
+    "--limit", type=click.IntRange(1, _MOST), default=_USUAL, metavar="N", help=f"Only the newest N. [{_USUAL}]"
 )
-@click.option("--count", type=click.IntRange(1), metavar="N", help="With --follow: end after so many messages. [never]")
-@click.option("--append", is_flag=True, help="Add to a file that is there already.")
-@click.option("--redact", is_flag=True, help="Replace the customers' addresses, and mask what they wrote.")
-@click.option("--keep", multiple=True, metavar="NAME", help="With --redact: a parameter that stays as it is.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="With --follow: stop after N messages. [never]")
+@click.option("--append", is_flag=True, help="Add to the file if it exists.")
+@click.option("--redact", is_flag=True, help="Replace the customers' addresses, and mask their texts.")
+@click.option("--keep", multiple=True, metavar="NAME", help="With --redact: a parameter that is not changed.")
 @with_here
 def record(  # noqa: PLR0913 - one for each option
     here: Here,
@@ -56,47 +56,47 @@ def record(  # noqa: PLR0913 - one for each option
     redact: bool,
     keep: tuple[str, ...],
 ) -> None:
-    """Record messages that arrived in a file, to send them again elsewhere.
+    """Write messages that arrived to a file, so that you can send them again.
 
     \b
       router record monday.jsonl --since 2h
       router record shared.jsonl --since 1d --channel whatsapp --redact
       router record live.jsonl --follow
 
-    The file has a line of JSON for each message, with its parameters as they came, and only you may read it; - is
-    standard output. Messages come from the router's store: requests that it refused are not among them.
+    The file has a line of JSON for each message, with its original parameters, and only you can read it; - is standard
+    output. The messages come from the router's store, so requests that the router refused are not among them.
 
-    With --redact a customer's address becomes another one, the same on every line, so that conversations stay
-    conversations; texts, names and media URLs are masked. The other parameters are masked too, but for the list below
-    and those that --keep names.
+    With --redact each customer's address is replaced by another address, the same on every line, so that conversations
+    are still recognizable. Texts, names, media URLs and all other parameters are masked, except the list below and
+    those that --keep names.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if keep and not redact:
-        raise click.UsageError("--keep belongs to --redact: without it everything is kept.")
+        raise click.UsageError("--keep needs --redact: without it no parameter is changed.")
     if count and not follow:
-        raise click.UsageError("--count belongs to --follow; --limit bounds what there is already.")
+        raise click.UsageError("--count needs --follow; --limit is for the messages that have arrived already.")
     taken = _Selection(Wanted("", from_, to), channel, Redaction(keep) if redact else None)
     arrivals = Arrivals(here.store, here.accounts, None if follow and not since else since or 0)
     found = _look(arrivals, here.accounts, taken, limit, progress=True)
     if not found and not follow:
         if since or not taken.is_everything:
-            raise RouterError("no such messages, so no file was made; see what there is: router deliveries list")
-        raise RouterError('no messages yet, so no file was made; send one: router simulate sms --body "Hola"')
+            raise RouterError("no such messages, so no file was written; see all messages with: router deliveries list")
+        raise RouterError('no messages yet, so no file was written; send one: router simulate sms --body "Hola"')
     with closing(_Out() if str(file) == "-" else Writer(file, append=append)) as out:
         out.write(found)
         written = len(found)
         if follow:
             written += _follow(arrivals, here.accounts, taken, out, count)
     if str(file) != "-":
-        click.echo(f"{number(written, 'message')} recorded in {file}, which only you may read.")
+        click.echo(f"{number(written, 'message')} recorded in {file}, which only you can read.")
         if len(found) == limit:
-            click.echo("There may be more, and older ones: --limit says how many.")
+            click.echo("There may be more, older messages: set --limit.")
         if taken.expired:
-            click.echo(f"{taken.expired:,} had no body any more and were left out.")
+            click.echo(f"{taken.expired:,} messages were left out: their bodies have expired.")
         click.echo(f"Send them again: router replay-traffic {file}")
 
 
 class _Selection:
-    """Which deliveries are recorded, and how; `expired` counts those that have no body any more."""
+    """Which deliveries are recorded, and how; `expired` counts those whose bodies have expired."""
 
     def __init__(self, wanted: Wanted, channel: str | None, redaction: Redaction | None) -> None:
         self._wanted = wanted
@@ -106,11 +106,11 @@ class _Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Say whether nothing is left out."""
+        """Return whether all messages are recorded."""
         return self._wanted == Wanted() and self._channel is None
 
     def line(self, delivery: Delivery) -> str | None:
-        """Return the line of a delivery; None when it is not wanted, or its body has expired."""
+        """Return the line of a delivery; None if it is not wanted, or if its body has expired."""
         if not delivery.raw:
             self.expired += 1
             return None
@@ -130,8 +130,8 @@ class _Selection:
 def _look(
     arrivals: Arrivals, accounts: Iterable[Account], taken: _Selection, limit: int, *, progress: bool = False
 ) -> list[str]:
-    """Return the lines of what was accepted since the last look, the newest `limit` of them, in their order."""
-    found: list[tuple[int, str]] = []  # lines, not deliveries, for there may be very many of them
+    """Return the lines of the messages accepted since the last call, the newest `limit` of them, in their order."""
+    found: list[tuple[int, str]] = []  # lines, not deliveries: there may be very many
     for account in accounts:
         new = watched("Reading", arrivals.look(account.sid), shown=progress)
         lines = ((each.accepted_at, line) for each in new if (line := taken.line(each)))
@@ -144,7 +144,7 @@ def _look(
 def _follow(
     arrivals: Arrivals, accounts: Iterable[Account], taken: _Selection, out: "_Out | Writer", count: int | None
 ) -> int:
-    """Write what arrives until Ctrl-C, or until so many came; return how many."""
+    """Write the messages that arrive until Ctrl-C, or until there are `count`; return how many."""
     written = 0
     with Stop() as stop:
         click.echo("Recording; Ctrl-C ends it.", err=True)

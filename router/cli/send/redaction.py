@@ -1,7 +1,7 @@
-"""A recording without its customers: addresses replaced, texts masked, and conversations still conversations.
+"""Redacts a recording: replaces the customers' addresses and masks their texts.
 
-What is kept is a list: a parameter that Twilio adds tomorrow is masked. An address becomes another one of its kind and
-length, the same wherever it comes; nothing that is written tells which one it was.
+Only the parameters of a list are kept, so new parameters of Twilio are masked. An address is replaced by another one of
+the same kind and length, the same on every line; the original address cannot be found out from the recording.
 """
 
 import json
@@ -12,37 +12,37 @@ from typing import Any, Final
 
 from router.cli.send.signing import Fields
 
-# Parameters that say nothing of the customer, and what routing needs. N is a number.
+# Parameters without data of the customer, and those that routing needs. N is a number.
 KEPT: Final = (
     "AccountSid", "MessageSid", "SmsSid", "SmsMessageSid", "MessagingServiceSid", "OriginalRepliedMessageSid", "To",
     "ToCountry", "ToState", "ToCity", "ToZip", "FromCountry", "NumMedia", "NumSegments", "ReferralNumMedia",
     "MediaContentTypeN", "ReferralMediaContentType", "ReferralSourceType", "SmsStatus", "ApiVersion", "MessageType",
     "ButtonType", "OptOutType", "ErrorCode", "Forwarded", "FrequentlyForwarded",
 )  # fmt: skip
-# Parameters that hold an address: the customer's, which is replaced, or ours, which is kept.
+# Parameters with an address: a customer's address is replaced, ours is kept.
 ADDRESSES: Final = (
     "From", "WaId", "ExternalUserId", "ExternalUserIdentifier", "ParentExternalUserId", "OriginalRepliedMessageSender",
 )  # fmt: skip
 _NUMBER: Final = re.compile(r"\d+$")
-# What a kept parameter, or a name, looks like that holds no person's name or number; any other is masked too, as
-# the file name in `text/x-vcard; name="Zoë.vcf"`, or a number that is the name of something in JSON.
+# The form of kept values and of names that cannot contain a person's name or number. Others are masked too, as the
+# file name in `text/x-vcard; name="Zoë.vcf"`, or a number that is a key in JSON.
 _PLAIN: Final = re.compile(r"[A-Z]{2}[0-9a-f]{32}|(?!.*\d{5})[\w./+-]{0,64}", re.ASCII)
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
-# What of an address stays beside its channel: the first two figures of a number, the country of a WhatsApp id.
+# The part of an address that is kept: the first two digits of a number, the country of a WhatsApp id.
 _HEAD: Final = re.compile(r"\d{2}(?=\d{6,}$)|[A-Z]{2}\.(?:ENT\.)?")
 _PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*:")
 
 
 @dataclass(slots=True)
 class Redaction:
-    """Redacts one recording; `keep` are parameters that are to stay as they are."""
+    """Redacts one recording; `keep` are parameters that are not changed."""
 
     keep: Collection[str] = ()
     _known: dict[str, str] = field(default_factory=dict)
     _urls: dict[str, str] = field(default_factory=dict)
 
     def form(self, form: Fields) -> Fields:
-        """Return a webhook's parameters without the customer."""
+        """Return a webhook's parameters without the customer's data."""
         ours = next((value for name, value in form if name == "To"), "")
         return [(_named(name), self._value(name, value, ours)) for name, value in form]
 
@@ -61,7 +61,7 @@ class Redaction:
         return _masked(value)
 
     def _address(self, address: str) -> str:
-        """Return the address that stands for this one: of the same channel, country and length, numbered through."""
+        """Return the replacement for an address: of the same channel, country and length, with a serial number."""
         prefix = _PREFIX.match(address)
         bare = address[prefix.end() :] if prefix else address
         # A WhatsApp id is the number without its +, and belongs to the same customer.
@@ -75,12 +75,12 @@ class Redaction:
 
 
 def _named(name: str) -> str:
-    """Return the name of a parameter, or of something in JSON; masked where it may be a person's."""
+    """Return the name of a parameter or of a key in JSON, masked if it could be a person's name or number."""
     return name if _PLAIN.fullmatch(name) else _masked(name)
 
 
 def _masked(text: str) -> str:
-    """Return a text of the same length and layout: letters and signs are x, figures are 0."""
+    """Return a text of the same length and layout, with x for letters and signs, and 0 for digits."""
     return "".join(
         c if c.isspace() or (c.isascii() and not c.isalnum()) else "0" if c.isdecimal() else "X" if c.isupper() else "x"
         for c in text
@@ -88,7 +88,7 @@ def _masked(text: str) -> str:
 
 
 def _json(text: str, mask: Callable[[str], str]) -> str:
-    """Return JSON, as `ChannelMetadata` is, with its texts and numbers masked; "" for what is none."""
+    """Return JSON, as in `ChannelMetadata`, with its texts and numbers masked; "" if it is not JSON."""
     if not text.startswith(("{", "[")):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""`router replay-traffic`: recorded traffic, sent to a router as Twilio would, freshly signed."""
+"""`router replay-traffic`: signs recorded messages anew and sends them to a router, as Twilio would."""
 
 import sys
 import time
@@ -26,7 +26,7 @@ from router.sid import is_sid, new_sid
 _AT_ONCE: Final = 64
 _SHOWN: Final = 50  # messages that --dry-run lists
 _TEXT: Final = 48
-# Twilio's names for one and the same SID, and where a message names an earlier one.
+# Twilio's names for the SID of a message, and the parameter that names an earlier message.
 _SIDS: Final = ("MessageSid", "SmsSid", "SmsMessageSid", "OriginalRepliedMessageSid")
 
 
@@ -36,7 +36,7 @@ class Speed(click.ParamType[float]):
     name = "speed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
+        """Parse it."""
         if value == "max":
             return 0.0
         try:
@@ -51,13 +51,13 @@ class Speed(click.ParamType[float]):
 @click.command()
 @click.argument("file", type=click.Path(allow_dash=True, path_type=Path))
 @click.option("--speed", type=Speed(), default=1.0, metavar="X|max", help="How many times faster than recorded. [1]")
-@click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it all. [the router that runs here]")
-@click.option("--to", help="The address written to, in place of those recorded.")
+@click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
+@click.option("--to", help="The address that the customer writes to, instead of the recorded one.")
 @key_option
-@click.option("--same-sids", is_flag=True, help="Keep the MessageSids: what was received before is a duplicate.")
-@click.option("--dry-run", is_flag=True, help="Send nothing; say what would be sent, and when.")
+@click.option("--same-sids", is_flag=True, help="Keep the MessageSids: for a router that has them, it is a duplicate.")
+@click.option("--dry-run", is_flag=True, help="Send nothing; only show what would be sent, and when.")
 @wait_option
-@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON for each message, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs.")
 @with_here
 def replay_traffic(  # noqa: PLR0913 - one for each option
     here: Here,
@@ -72,7 +72,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
     wait: float,
     as_json: bool,
 ) -> None:
-    """Send recorded traffic to a router, as Twilio would, freshly signed.
+    """Sign recorded messages anew and send them to a router, as Twilio would.
 
     \b
       router replay-traffic monday.jsonl --dry-run
@@ -80,13 +80,14 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
       router replay-traffic production.jsonl --account AC… --to +15005550006 --speed max
       router record - --since 1h | router replay-traffic - --url http://127.0.0.1:9000/webhooks/message
 
-    At the pace at which it was recorded, or faster; each conversation in its order. Every message gets a new
-    MessageSid: with its own it may be a duplicate. With --account, messages of another account are sent as that
-    account's. The exit status is 1 when a message was refused, or not delivered in time.
+    The messages are sent at the speed at which they were recorded, or faster, and each conversation in its order. Every
+    message gets a new MessageSid: with the original one it could be a duplicate. With --account, the messages of
+    another account are sent as messages of that account. The exit status is 1 if a message was refused, or was not
+    delivered in time.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     recorded = sorted(read(file), key=lambda each: each.at)
     if not recorded:
-        raise RouterError(f"{file} holds no messages")
+        raise RouterError(f"{file} has no messages")
     plan = _Plan(here.settings, file, here.account_sid, key, url, to, same_sids=same_sids)
     items = list(plan.items(recorded, speed))
     if dry_run:
@@ -106,7 +107,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
 
 @dataclass(slots=True)
 class _Plan:
-    """How recorded webhooks become those that are sent."""
+    """Converts recorded webhooks to those that are sent."""
 
     settings: Settings
     file: Path
@@ -118,10 +119,10 @@ class _Plan:
     _sids: dict[str, str] = field(default_factory=dict)
 
     def items(self, recorded: Sequence[Recorded], speed: float) -> Iterator[tuple[float, Webhook]]:
-        """Write the webhooks with their times, in seconds from the first one.
+        """Return the webhooks with their times, in seconds from the first one.
 
         Raises:
-            RouterError: one is of an account that is not ours, or --to of another channel.
+            RouterError: the router does not serve the account of one, or --to is an address of another channel.
         """
         start = recorded[0].at
         for each in recorded:
@@ -135,26 +136,26 @@ class _Plan:
             replaced["To"] = canonical(self.to, recorded.channel)
             if channel_of(replaced["To"]) != recorded.channel:
                 raise RouterError(
-                    f"{self.file}, line {recorded.number}: a message on {recorded.channel}, on which --to {self.to} is "
-                    "no address"
+                    f"{self.file}, line {recorded.number}: a message on {recorded.channel}, but --to {self.to} is not "
+                    "an address of this channel"
                 )
         form = [(name, replaced.get(name, self._sid(name, value))) for name, value in recorded.form]
         where, signed_as = (self.url, self.url) if self.url else own_webhook(self.settings, recorded.channel)
         return Webhook(where, signed_as, form, signing(owner, self.key), recorded.method)
 
     def _owner(self, recorded: Recorded, sid: str) -> Account:
-        """Return the account that a webhook is sent as: the one that is named, or the one that received it."""
+        """Return the account of the webhook that is sent: that of --account, or the recorded one."""
         accounts = self.settings.accounts
         if self.account is None and accounts and self.settings.account(sid) is None:
             known = " or ".join(account.sid for account in accounts)
             raise RouterError(
-                f"{self.file}, line {recorded.number}: {sid} received it, which is not one of the router's accounts; "
-                f"say as which one to send it: --account {known}"
+                f"{self.file}, line {recorded.number}: the message is of {sid}, which is not one of the router's "
+                f"accounts; choose the account to send it as: --account {known}"
             )
         return one_account(self.settings, self.account or (sid if accounts else None))
 
     def _sid(self, name: str, value: str) -> str:
-        """Return the SID that a message has this time: the same wherever the file names the message."""
+        """Return the new SID of a message, the same wherever the file names the message."""
         if self.same_sids or name not in _SIDS or not is_sid(value, "SM", "MM"):
             return value
         return self._sids.setdefault(value, new_sid(value[:2]))

@@ -1,4 +1,4 @@
-"""What is printed of messages that were sent: one in full, many in numbers."""
+"""Prints the results of sent messages: one message in full, many as numbers."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,30 +17,30 @@ from router.queries.deliveries import not_twiml
 from router.store.deliveries import Delivery
 
 _FAILURES: Final = 10
-# A rate was not kept when it took so many times as long as it had to, and seconds beside: the last answers come late.
+# A rate was not reached if sending took so many times as long as it should, plus some seconds for the last answers.
 _LATE: Final = 1.1
 _GRACE: Final = 1.0
-# Parameters that make a message special, which are shown with it.
+# Parameters of special messages, which are shown with the message.
 _SPECIAL: Final = (
     "ButtonPayload", "InteractiveData", "FlowData", "Latitude", "Longitude", "Label", "OriginalRepliedMessageSid",
     "ReferralHeadline", "ReferralSourceUrl", "Forwarded", "MessagingServiceSid", "OptOutType", "ErrorCode", "ErrorUrl",
 )  # fmt: skip
 _WHY: Final = {
     400: "the parameters are not those of an inbound message on this channel",
-    403: "the signature was not accepted: another auth token than the router's, or another URL than it knows",
-    404: f"no such webhook; the router's are {webhook_paths()}",
-    503: "the message could not be kept safe; Twilio would now call the fallback URL",
+    403: "the signature was not accepted: the router has another auth token or another public URL",
+    404: f"no such webhook; the router's webhooks are {webhook_paths()}",
+    503: "the message could not be stored; Twilio would now call the fallback URL",
 }
 
 
 def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
-    """Describe one message: what was sent, answered, and done.
+    """Describe one message: what was sent, how it was answered, and what became of it.
 
     Args:
         sent: the message.
-        channel: of what kind it is.
-        signer: what signed it.
-        watched: whether there is a store that could know of it.
+        channel: its channel.
+        signer: the key that signed it.
+        watched: whether its delivery was looked up in a store.
     """
     form, media = sent.form, int(sent.form.get("NumMedia", "0"))
     message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form.get("Body"))]
@@ -55,7 +55,7 @@ def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
         steps = [*delivery.why, *[f"→ {flow_line(sent.flow)}"] * (sent.flow is not None)]
         facts += [("Route", steps), ("Delivery", _delivery(delivery, sent.flow)), *said_facts(delivery)]
     elif sent.answered.status in OK:
-        unknown = "this router's store has no record of it" if watched else "not known: no store is named here"
+        unknown = "this router's store has no record of it" if watched else "not known: no store is set here"
         facts.append(("Delivery", unknown))
     facts.append(("SID", sent.sid))
     return facts
@@ -66,7 +66,7 @@ def _broken(sent: Sent) -> str:
 
 
 def _answer(answered: Answered, *, wanted: bool = False) -> list[str]:
-    """Say how a call was answered; `wanted` is a refusal that was."""
+    """Describe the answer to a call; `wanted` says that a refusal was expected."""
     if not answered.status:
         return [f"none: {answered.reason}"]
     head = f"{answered.status} after {answered.seconds * 1000:.0f} ms"
@@ -77,7 +77,7 @@ def _answer(answered: Answered, *, wanted: bool = False) -> list[str]:
     if answered.status in OK:
         return [head]
     if wanted:
-        return [f"{head}: refused, as it must be"]
+        return [f"{head}: refused, as expected"]
     why = _WHY.get(answered.status, "")
     text = short(answered.body.decode(errors="replace").strip(), 200)
     return [f"{head}: {why or text}", *[text] * (bool(why) and bool(text))]
@@ -95,7 +95,7 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
     if delivery.attempts > 1 or delivery.state in ON_ITS_WAY:
         text.append(f", {delivery.attempts} attempt{'s' * (delivery.attempts != 1)} so far")
     if delivery.duplicates:
-        text.append(f", a duplicate: it came {delivery.duplicates + 1} times and goes once")
+        text.append(f", a duplicate: it came {delivery.duplicates + 1} times and is delivered once")
     if delivery.error:
         text.append(f": {clean(delivery.error)}")
     if flow is not None and flow.is_held and delivery.state == "queued":
@@ -106,14 +106,14 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
 
 
 def print_many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0, *, as_json: bool) -> None:
-    """Print many messages in numbers, and the first that failed one by one; for a program each as a line of JSON.
+    """Print the numbers of many messages, and the first failures; as JSON, a line for each message.
 
     Args:
         sent: the messages.
-        what: what they are, as `sms messages`.
+        what: their name, as `sms messages`.
         seconds: how long it took to send them.
-        rate: how many a second were wanted, 0 for as many as there could be.
-        as_json: whether it is for a program.
+        rate: the wanted number of messages per second, 0 for as many as possible.
+        as_json: whether to print JSON.
     """
     if as_json:
         for each in sent:
@@ -152,7 +152,7 @@ def _many(sent: Sequence[Sent], what: str, seconds: float, rate: float) -> Facts
 
 def _duplicates(sent: Sequence[Sent]) -> str:
     times = sum(each.delivery is not None and each.delivery.duplicates > 0 for each in sent)
-    return f"; {times:,} came before, and go once" if times else ""
+    return f"; {times:,} are duplicates, which are delivered once" if times else ""
 
 
 def _percentiles(sent: Sequence[Sent]) -> str:
@@ -165,16 +165,16 @@ def _percentiles(sent: Sequence[Sent]) -> str:
 
 
 def _views(sent: Sequence[Sent]) -> list[str]:
-    """Say in numbers what Twilio makes of the answers."""
+    """Count what Twilio would do after the answers."""
     seen = [each.view for each in sent]
     spoken = sum(bool(each.does) and not each.fallback for each in seen)
     failed = Counter(view_of(each.failed).code for each in sent if each.failed)
-    said = [f"{code} ({ERRORS[code]}) x {times:,}, and the fallback URL was called" for code, times in failed.items()]
-    said += [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
+    lines = [f"{code} ({ERRORS[code]}) x {times:,}, and the fallback URL was called" for code, times in failed.items()]
+    lines += [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
     for code, times in Counter(each.code for each in seen if each.code).most_common():
         fallback = " and the fallback URL" if any(each.fallback for each in seen if each.code == code) else ""
-        said.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {times:,}")
-    return said
+        lines.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {times:,}")
+    return lines
 
 
 def _status(sent: Sent) -> str:

@@ -1,4 +1,4 @@
-"""Sends webhooks, one or very many, at their time; keeps how each was answered and what became of its message."""
+"""Sends webhooks, one or many, at their times, and keeps each answer and the state of its message."""
 
 import sys
 import time
@@ -26,19 +26,19 @@ from router.store.deliveries import Delivery
 GOOD: Final = ("delivered", "redirected")
 ON_ITS_WAY: Final = ("queued", "sending")
 OK: Final = range(200, 300)
-_REFUSED: Final = (401, 403)  # how a webhook says that a signature is wrong; the router says 403
-# Between two looks at a delivery: short against what a person notices, long against what a look costs.
+_REFUSED: Final = (401, 403)  # the answers of webhooks to a wrong signature; the router's is 403
+# Seconds between two looks at a delivery: a person does not notice the delay, and the store not the looks.
 _LOOK: Final = 0.05
-_STEPS: Final = 200  # states of the progress bar: each one is written to the terminal
-_MANY: Final = 20  # messages, from which on progress is shown
+_STEPS: Final = 200  # updates of the progress bar at most
+_MANY: Final = 20  # progress is shown from so many messages on
 
 
 @dataclass(slots=True)
 class Sent:
-    """One message that was sent: its form, its answer, and what the store knows of it.
+    """One message that was sent: its form, its answer, and its delivery in the store.
 
-    `tamper` says how it was broken on purpose, one of `TAMPERS`, or "". Where the webhook failed and the fallback URL
-    was called, `failed` is the webhook's answer, and `answered` that of the fallback.
+    `tamper` is the way in which it was made invalid, one of `TAMPERS`, or "". If the webhook failed and the fallback
+    URL was called, `failed` is the answer of the webhook, and `answered` that of the fallback.
     """
 
     form: dict[str, str]
@@ -56,18 +56,18 @@ class Sent:
 
     @property
     def good(self) -> bool:
-        """Whether it was taken and, where that can be seen, delivered; whether it was refused, when it was tampered."""
+        """Whether it was accepted and, if its delivery is known, delivered; a tampered message must be refused."""
         if self.tamper:
             return self.answered.status in _REFUSED
         return not self.view.fallback and (self.delivery is None or self.delivery.state in GOOD)
 
     @property
     def view(self) -> TwilioView:
-        """What Twilio makes of the answer."""
+        """What Twilio would do after the answer."""
         return view_of(self.answered)
 
     def resource(self) -> dict[str, Any]:
-        """Return it for a program."""
+        """Return it as JSON shows it."""
         seen, failed = self.view, self.failed
         return {
             "sid": self.sid,
@@ -96,12 +96,12 @@ class Webhook:
     """A webhook to be sent.
 
     Args:
-        url: where to.
-        signed_as: the URL as it is written at Twilio.
+        url: the URL to call.
+        signed_as: the URL as it is set at Twilio.
         form: its parameters.
         signing: how it is signed.
         method: POST or GET.
-        fallback: the URL that is called when the first one fails, "" for none.
+        fallback: the URL that is called if the first one fails, "" for none.
     """
 
     url: str
@@ -128,20 +128,20 @@ class Webhook:
         return sent
 
     def unanswered(self, answered: Answered) -> Sent:
-        """Return it as sent, with the answer that there was none."""
+        """Return it as a sent message, with a given answer."""
         return Sent(dict(self.form), answered, url=self.url, tamper=self.signing.tamper)
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What was sent, in the order in which it was to be sent, and how many were wanted."""
+    """The sent messages in their order, and the number of messages that were to be sent."""
 
     sent: list[Sent]
     wanted: int
 
     def follow(self, store: Store, seconds: float) -> None:
-        """Read what became of every message that was taken, once all are done, or after so many seconds."""
-        # One without an answer may have been taken.
+        """Read the deliveries of all accepted messages, when all are finished, or after so many seconds."""
+        # A message without an answer may have been accepted.
         waiting = taken = [each for each in self.sent if each.answered.status in OK or not each.answered.status]
         deadline = time.monotonic() + seconds * (len(self.sent) == self.wanted)
         while waiting := [each for each in waiting if _state(each, store) in ON_ITS_WAY]:
@@ -155,7 +155,7 @@ class Sending:
                 each.flow = store.flows.get(account_sid, each.delivery.flow_sid)
 
     def exit_status(self) -> int:
-        """Return the exit status of having sent these, and say it where Ctrl-C came before the end."""
+        """Return the exit status of the command; print it if Ctrl-C came before the end."""
         if len(self.sent) < self.wanted:
             click.echo(f"Interrupted: {len(self.sent):,} of {self.wanted:,} were sent.", err=True)
         return 0 if len(self.sent) == self.wanted and all(each.good for each in self.sent) else 1
@@ -166,16 +166,15 @@ def _state(sent: Sent, store: Store) -> str:
 
 
 def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str) -> Sending:
-    """Send webhooks, each at its time in seconds from now; those of one conversation one after the other.
+    """Send webhooks, each at its time in seconds from now, and those of one conversation one after the other.
 
     Args:
-        items: with their times, which never go back.
-        at_once: how many conversations are under way at once; 1: the webhooks go one after the other.
-        label: what the progress bar says, on a terminal.
+        items: the webhooks with their times, in ascending order.
+        at_once: how many conversations are sent at once; with 1 all webhooks are sent one after the other.
+        label: the text of the progress bar on a terminal.
 
     Raises:
-        NoAnswer: the first one could not be sent, for nothing listens there. Of many, the others go on, as they would
-            at Twilio.
+        NoAnswer: the first webhook was not answered. A later one without an answer does not stop the others.
     """
     results: list[Sent | None] = [None] * len(items)
     lock, answered_once = Lock(), False
@@ -213,13 +212,13 @@ def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str
 
 
 def not_sent(error: NoAnswer, url: str | None) -> RouterError:
-    """Say what to do when nothing could be sent: to the router that runs here, or to a URL."""
+    """Return the error for messages that could not be sent, to the router that runs here or to a URL."""
     if not url:
-        return RouterError(f"{error}: start the router with `router run`, or say where it is with --url")
+        return RouterError(f"{error}: start the router with `router run`, or set its URL with --url")
     return RouterError(f"{error}. Twilio would log error {error.code} ({ERRORS[error.code]}) and call the fallback URL")
 
 
 def own_webhook(settings: Settings, channel: str) -> tuple[str, str]:
-    """Return the webhook of the router that runs here, and how Twilio knows it, which is what is signed."""
+    """Return the webhook of the router that runs here, and its URL as it is set at Twilio, which is signed."""
     base, target = base_url(settings), f"/webhooks/{channel}"
     return base + target, (settings.public_urls or (base,))[0] + target

@@ -1,6 +1,6 @@
-"""The shapes that an inbound message may have at Twilio, as a table: what each adds to the webhook of its channel.
+"""The kinds of inbound messages at Twilio, as a table: the parameters that each adds to the webhook of its channel.
 
-Shapes may be combined: a reply with media, through a Messaging Service, on the fallback URL.
+Shapes can be combined: a reply with media, through a Messaging Service, on the fallback URL.
 
 https://www.twilio.com/docs/messaging/guides/webhook-request
 https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out
@@ -22,16 +22,16 @@ _MG: Final = "MG00112233445566778899aabbccddeeff"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One shape of an inbound message, or several that were combined.
+    """One shape of an inbound message, or several combined.
 
     Args:
-        name: as it is said on the command line.
-        help: what it is, in a few words.
-        channels: where it exists.
-        parameters: what it adds; `$to`, `$from`, `$url` and `$sid` (of an earlier message) stand for what is sent.
-        body: what the customer writes, unless that is given; None for the usual text.
+        name: its name on the command line.
+        help: its description in a few words.
+        channels: the channels that have it.
+        parameters: the parameters that it adds; `$to`, `$from`, `$url` and `$sid` (of an earlier message) are replaced.
+        body: the customer's default text; None for the usual text.
         media: the URL of an attachment, "" for none.
-        from_: the customer's address, where it is a special one.
+        from_: the customer's address, if it is a special one.
     """
 
     name: str
@@ -87,12 +87,12 @@ _WHATSAPP: Final = ("whatsapp",)
 _TABLE: Final = (
     Shape("text", "a text"),
     Shape("media", "a photo, without a text", body="", media="https://example.com/photo.jpg"),
-    Shape("button", "a quick reply: the button of a message was pressed", _RICH, _BUTTON, body="Yes"),
-    Shape("list", "an entry of a list was chosen", ("whatsapp", "rcs"), _LIST, body="Tomorrow, 9:00"),
-    Shape("flow", "a form (WhatsApp Flow) was filled in", _WHATSAPP, _FLOW, body=""),
-    Shape("location", "a place on the map", ("whatsapp", "rcs"), _LOCATION, body=""),
+    Shape("button", "a quick reply: the customer pressed the button of a message", _RICH, _BUTTON, body="Yes"),
+    Shape("list", "the customer chose an item of a list", ("whatsapp", "rcs"), _LIST, body="Tomorrow, 9:00"),
+    Shape("flow", "the customer filled in a form (WhatsApp Flow)", _WHATSAPP, _FLOW, body=""),
+    Shape("location", "a location on the map", ("whatsapp", "rcs"), _LOCATION, body=""),
     Shape("reply", "a reply to one of our messages", _WHATSAPP, _REPLY, body="This one"),
-    Shape("referral", "from an ad that clicks to WhatsApp", _WHATSAPP, _REFERRAL, body="I saw your ad"),
+    Shape("referral", "from a click-to-WhatsApp ad", _WHATSAPP, _REFERRAL, body="I saw your ad"),
     Shape("forwarded", "a forwarded message", _WHATSAPP, {"Forwarded": "true"}),
     Shape("bsuid", "a sender who hides the phone number: a business-scoped user id", _WHATSAPP, from_=_BSUID),
     _opt("opt-out", "STOP"),
@@ -105,10 +105,10 @@ SHAPES: Final[Mapping[str, Shape]] = MappingProxyType({each.name: each for each 
 
 
 def combined(names: Sequence[str], channel: str) -> Shape:
-    """Make one shape of several; where two say something of the same, the first counts, of a parameter the last.
+    """Combine several shapes. If two of them set a body, media or sender, the first counts; of a parameter the last.
 
     Raises:
-        ValueError: one does not exist on the channel; the sentence says where it does.
+        ValueError: one does not exist on the channel.
     """
     chosen = [SHAPES[name] for name in names]
     for each in chosen:

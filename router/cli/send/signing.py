@@ -1,4 +1,4 @@
-"""What signs a webhook: one of an account's keys, as a person names it, or a signature that is broken on purpose."""
+"""Signs a webhook with one of the account's keys, or in a way that must be refused."""
 
 import re
 from dataclasses import dataclass, replace
@@ -14,28 +14,25 @@ Method = Literal["POST", "GET"]
 
 _TOKEN: Final = re.compile(r"(?:auth_token\[)?(\d{1,3})\]?")
 TAMPERS: Final = {
-    "body": "a parameter is added after it was signed",
-    "url": "it is signed for another URL: https in place of http, or the other way round",
-    "key": "it is signed with a key that is not the account's",
-    "scheme": "it names another signing scheme than the one it is signed by",
-    "missing": "it has no signature",
-    "account": "it is of an account that is not served here",
+    "body": "a parameter is added after the request was signed",
+    "url": "the request is signed for another URL: https instead of http, or the other way round",
+    "key": "the request is signed with a key that is not the account's",
+    "scheme": "the request names another signing scheme than the one that signed it",
+    "missing": "the request has no signature",
+    "account": "the request is of an account that the router does not serve",
 }
-"""Ways to break a webhook, each of which must be refused."""
+"""Ways to make a request invalid; the router must refuse each of them."""
 
 key_option = click.option(
     "--key",
     metavar="N|ID",
-    help="What signs: an auth token's place, as 1 for the second, or a shared key's id. [the first auth token]",
+    help="The key that signs: the number of an auth token, from 0, or the id of a shared key. [0]",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """How a webhook is signed: the key, and for a shared key the header that names it.
-
-    `tamper` is one of `TAMPERS`, or "".
-    """
+    """How a webhook is signed: the key, the header that names a shared key, and one of `TAMPERS`, or ""."""
 
     key: Key
     header: str = ""
@@ -43,15 +40,15 @@ class Signing:
 
     @property
     def label(self) -> str:
-        """What signs, and by which scheme: `auth_token[0], HMAC-SHA1`."""
+        """The key and its algorithm: `auth_token[0], HMAC-SHA1`."""
         return f"{self.key.label}, HMAC-{self.key.algorithm.upper()}"
 
     def headers(self, public: str, form: Fields, method: Method) -> dict[str, str]:
-        """Return the headers that sign a request, broken where that is wanted.
+        """Return the headers that sign a request, or fail to do so as `tamper` says.
 
         Args:
             public: the URL that is signed, with the parameters of a GET.
-            form: the parameters, which are signed too where they are the body.
+            form: the parameters, which are signed too with POST.
             method: POST or GET.
         """
         key, header = self.key, self.header
@@ -72,12 +69,12 @@ def signing(account: Account, wanted: str | None, tamper: str = "") -> Signing:
     """Return how a webhook of the account is signed.
 
     Args:
-        account: one of ours.
-        wanted: which of its keys, None for the first auth token.
-        tamper: how it is broken, one of `TAMPERS`, or "".
+        account: the account.
+        wanted: one of its keys, None for the first auth token.
+        tamper: one of `TAMPERS`, or "".
 
     Raises:
-        BadParameter: the account has no such key; the sentence lists those it has, by name.
+        BadParameter: the account has no such key.
     """
     tokens = keys_for(account.auth_tokens, (), None)
     token = _TOKEN.fullmatch(wanted or "0")

@@ -1,4 +1,4 @@
-"""`router simulate`: messages as Twilio would send them, what they were answered, and what became of them."""
+"""`router simulate`: sends messages as Twilio would, and shows answers, routes and deliveries."""
 
 import sys
 import time
@@ -25,10 +25,10 @@ from router.message.channel import WEB
 from router.queries.deliveries import explain
 from router.sid import is_sid, new_sid
 
-# Among so many flows, the newest, an address to write to is looked for; so many are shown.
+# The newest flows among which an address to write to is looked for, and how many addresses are shown.
 _FLOWS: Final = 200
 _SHOWN: Final = 10
-# Conversations under way at once where a rate is wanted: a slow answer delays its own conversation only.
+# Conversations that are sent at once with --rate: a slow answer delays only its own conversation.
 _AT_ONCE: Final = 64
 
 
@@ -42,46 +42,44 @@ _SECTIONS: Final = (
 @click.argument("channel", type=click.Choice((*CUSTOMERS, WEB)))
 @click.option("--body", help="What the customer writes. [Hello]")
 @click.option("--from", "from_", help="The customer's address. [a made-up one]")
-@click.option("--to", help="The address written to. [the demo's, or that of the only flow of the channel]")
+@click.option("--to", help="The address that the customer writes to. [the demo's, or that of the channel's only flow]")
 @click.option(
     "--shape",
     "shapes",
     type=click.Choice(tuple(SHAPES)),
     multiple=True,
     metavar="SHAPE",
-    help="What it is, as below; may be given several times. [text]",
+    help="The kind of message, see below; can be given several times. [text]",
 )
-@click.option("--media", multiple=True, metavar="URL[,TYPE]", help="An attachment; may be given several times.")
+@click.option("--media", multiple=True, metavar="URL[,TYPE]", help="An attachment; can be given several times.")
 @click.option(
     "--param",
     "params",
     type=Parameter(),
     multiple=True,
     metavar="NAME=VALUE",
-    help="Any other parameter of the webhook; may be given several times.",
+    help="Any other parameter of the webhook; can be given several times.",
 )
-@click.option("--url", type=WebUrl(), metavar="URL", help="Where to send it. [the router that runs here]")
-@click.option("--fallback", type=WebUrl(), metavar="URL", help="The fallback URL, called when the first one fails.")
+@click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
+@click.option("--fallback", type=WebUrl(), metavar="URL", help="The fallback URL, called if the first one fails.")
 @key_option
-@click.option("--sid", metavar="SM…", help="Its MessageSid: the same once more makes a duplicate. [a new one]")
+@click.option("--sid", metavar="SM…", help="The MessageSid: use it twice to send a duplicate. [a new one]")
+@click.option("--count", type=click.IntRange(1, 100_000), default=1, metavar="N", help="The number of messages. [1]")
 @click.option(
-    "--count", type=click.IntRange(1, 100_000), default=1, metavar="N", help="How many messages, numbered. [1]"
-)
-@click.option(
-    "--contacts", type=click.IntRange(1, 100_000), default=1, metavar="N", help="How many customers write them. [1]"
+    "--contacts", type=click.IntRange(1, 100_000), default=1, metavar="N", help="The number of customers. [1]"
 )
 @click.option(
     "--rate",
     type=click.FloatRange(0, 10_000, min_open=True),
     metavar="N",
-    help="Messages a second. [one after the other]",
+    help="Messages per second. [one after the other]",
 )
 @click.option(
     "--method",
     type=click.Choice(("POST", "GET"), case_sensitive=False),
     default="POST",
     metavar="POST|GET",
-    help="[POST]",
+    help="The HTTP method. [POST]",
 )
 @click.option(
     "--tamper",
@@ -89,11 +87,11 @@ _SECTIONS: Final = (
     is_flag=False,
     flag_value="body",
     metavar="[HOW]",
-    help="Break it on the way, as below; it must be refused. [body]",
+    help="Make the request invalid, see below; it must be refused. [body]",
 )
 @wait_option
-@click.option("--at", type=Moment(), metavar="TIME", help="Send nothing; say where it would go at that time.")
-@click.option("--json", "as_json", is_flag=True, help="Write one line of JSON for each message, for programs.")
+@click.option("--at", type=Moment(), metavar="TIME", help="Send nothing; show where it would go at that time.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs.")
 @with_here
 def simulate(  # noqa: PLR0913 - one for each option
     here: Here,
@@ -118,7 +116,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     at: int | None,
     as_json: bool,
 ) -> None:
-    """Send a message as Twilio would, signed, and show answer, route and delivery.
+    """Send a signed message as Twilio would, and show answer, route and delivery.
 
     \b
       router simulate sms --body "Hola"
@@ -129,19 +127,19 @@ def simulate(  # noqa: PLR0913 - one for each option
       router simulate sms --url https://example.ngrok.app/webhooks/sms
       router simulate sms --tamper key
 
-    What Twilio makes of the answer is shown too: what it would send to the customer, or the error in its debugger.
-    `web` speaks as a visitor of a website: --to is an address (IG…), --from the visitor's name, a --param a field of
-    the form, or `language`; --url is the router's base.
+    The output also shows what Twilio would do with the answer: send it to the customer, or log an error in its
+    debugger. `web` sends a message as a visitor of a website: --to is an address (IG…), --from the visitor's name,
+    --param a field of the form, or `language`, and --url the base URL of the router.
 
     \b
       router simulate web --body "Hola" --param language=es
 
-    The exit status is 1 when a message was refused, or not delivered in time; with --tamper, when it was not refused;
-    with --at, when no flow would take it.
+    The exit status is 1 if a message was refused, or was not delivered in time; with --tamper, if it was not refused;
+    with --at, if no flow would take it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if channel == WEB:
         if shapes or media or fallback or key or sid or tamper or rate or at is not None or method != "POST":
-            raise click.UsageError("web takes --body, --from, --to, --param, --url, --count, --wait and --json only.")
+            raise click.UsageError("web has only --body, --from, --to, --param, --url, --count, --wait and --json.")
         simulate_web(
             here,
             body="Hello" if body is None else body,
@@ -156,9 +154,9 @@ def simulate(  # noqa: PLR0913 - one for each option
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
     if tamper and fallback:
-        raise click.UsageError("--tamper and --fallback exclude each other: what was tampered with must be refused.")
+        raise click.UsageError("--tamper and --fallback exclude each other: a tampered request must be refused.")
     if at is not None and (tamper or url or count > 1):
-        raise click.UsageError("--at sends nothing, so it goes without --tamper, --url and --count.")
+        raise click.UsageError("--at sends nothing: leave out --tamper, --url and --count.")
     shape = _shape(shapes, channel)
     store, owner = here.own_store, here.account
     how = signing(owner, key, tamper or "")
@@ -208,7 +206,7 @@ def _shape(names: Sequence[str], channel: str) -> Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """Messages to be written, all of one kind."""
+    """Creates messages, all of one kind."""
 
     channel: str
     account_sid: str
@@ -223,7 +221,7 @@ class _Plan:
     contacts: int
 
     def messages(self, like: Webhook) -> Iterator[Webhook]:
-        """Write them, one by one, numbered where there are several."""
+        """Create them one by one, numbered if there are several."""
         for n in range(self.count):
             from_ = nth(self.from_, n % self.contacts)
             more = self.shape.written(to=self.to, url=like.signed_as, sid=new_sid("SM"), **{"from": from_})
@@ -241,10 +239,10 @@ class _Plan:
 
 
 def _address(channel: str, here: Here) -> str:
-    """Return the address that is written to: the demo's, or that of the only flow where none takes the demo's.
+    """Return the address to write to: the demo's or, if no flow takes it, that of the channel's only flow.
 
     Raises:
-        RouterError: flows of the channel have several others, and it is not a terminal where one can be chosen.
+        RouterError: the flows of the channel have several addresses, and there is no terminal to ask at.
     """
     usual, found = canonical(ADDRESSES[channel], channel), set[str]()
     flows = here.store.flows.page(here.account.sid, 0, _FLOWS) if here.own_store else []
@@ -262,12 +260,12 @@ def _address(channel: str, here: Here) -> str:
         return found.pop()
     known = ", ".join(sorted(found)[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise RouterError(f"which address? Flows of the channel {channel} have several; name one with --to: {known}")
+        raise RouterError(f"flows of the channel {channel} have several addresses: choose one with --to: {known}")
     return canonical(click.prompt(f"To which address ({known})", default=min(found)), channel)
 
 
 def _foretell(here: Here, form: dict[str, str], at: int, *, as_json: bool) -> None:
-    """Say where a message would go at a time, and why, as `router explain` does."""
+    """Show where a message would go at a time, and why, as `router explain` does."""
     from router.cli.flows.explain import show
 
     answer = explain(here.account.sid, form, here.store, likelihood, at=at / 1000)

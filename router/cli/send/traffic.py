@@ -1,14 +1,14 @@
-"""Recorded traffic: a file of JSON lines, one webhook on each, as `router record` writes and `replay-traffic` reads it.
+"""The file of recorded messages, which `router record` writes and `replay-traffic` reads: JSON lines.
 
 A line is an object:
 
-    at          when it was accepted: ISO 8601, UTC, with milliseconds
+    at          when the message was accepted: ISO 8601, UTC, with milliseconds
     channel     as in the path of the webhook: sms, whatsapp, …
     method      POST or GET
     parameters  the webhook's parameters in their order, decoded; a name that came several times has a list
-    redacted    true when they are not those of a customer any more; left out otherwise
+    redacted    true if `--redact` has masked the parameters; left out otherwise
 
-Lines may be taken out, moved, edited and put together with those of other files.
+Lines can be removed, moved, edited and combined with lines of other files.
 """
 
 import json
@@ -27,15 +27,15 @@ from router.errors import NotAMessage, RouterError
 from router.message.inbound import MAX_FIELDS, Message
 from router.printable import to_json
 
-# A webhook's body is at most 128 KiB; escaped as JSON it may grow sixfold.
+# A webhook's body is at most 128 KiB; as JSON it may be six times as long.
 LINE_MOST: Final = 1024 * 1024
-# What is read into memory at once: some 300,000 messages.
+# The file is read into memory: some 300,000 messages.
 FILE_MOST: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A webhook that arrived: when, in seconds since 1970, and what it said; `number` is its line in the file."""
+    """A recorded webhook: its time in seconds since 1970, its content, and the number of its line in the file."""
 
     at: float
     channel: str
@@ -63,11 +63,11 @@ class Writer:
     """Writes lines to a new file that only its owner can read.
 
     Args:
-        path: of the file.
-        append: add to it when it is there.
+        path: the path of the file.
+        append: whether to add to an existing file.
 
     Raises:
-        RouterError: it is there already, or cannot be made or written.
+        RouterError: the file exists already, or cannot be written.
     """
 
     def __init__(self, path: Path, *, append: bool) -> None:
@@ -76,19 +76,19 @@ class Writer:
         try:
             number = os.open(path, flags, 0o600)
             if stat.S_ISREG(os.fstat(number).st_mode):
-                os.fchmod(number, 0o600)  # it may be there already, and be open to others
+                os.fchmod(number, 0o600)  # other users may be able to read an existing file
             self._file = os.fdopen(number, "a", encoding="utf-8")
             if (end := os.fstat(number).st_size) and os.pread(number, 1, end - 1) != b"\n":
-                self._file.write("\n")  # an editor took the line end away
+                self._file.write("\n")  # an editor has removed the last line end
         except FileExistsError:
             if path.is_dir():
                 raise RouterError(f"{path} cannot be written: it is a folder") from None
-            raise RouterError(f"{path} is there already: name another file, or add to this one with --append") from None
+            raise RouterError(f"{path} exists already: name another file, or add to this one with --append") from None
         except OSError as error:
             raise RouterError(f"{path} cannot be written: {error.strerror}") from None
 
     def write(self, lines: Iterable[str]) -> None:
-        """Write lines, and have them in the file before it returns."""
+        """Write lines; they are in the file when this returns."""
         try:
             self._file.writelines(lines)
             self._file.flush()
@@ -99,15 +99,15 @@ class Writer:
         """Close the file."""
         try:
             self._file.close()
-        except OSError:  # said by `write` already
+        except OSError:  # `write` has raised it already
             return
 
 
 def read(path: Path) -> list[Recorded]:
-    """Read a file of recorded traffic, - for standard input, whole or not at all.
+    """Read a whole file of recorded messages, - for standard input.
 
     Raises:
-        RouterError: it cannot be read, is too large, or a line is none of a recording; the sentence has its number.
+        RouterError: it cannot be read, is too large, or one of its lines is invalid.
     """
     try:
         with click.open_file(str(path), "rb") as file:
@@ -116,9 +116,7 @@ def read(path: Path) -> list[Recorded]:
         reason = "it is a folder" if isinstance(error, IsADirectoryError) else error.strerror
         raise RouterError(f"{path} cannot be read: {reason}") from None
     if len(content) > FILE_MOST:
-        raise RouterError(
-            f"{path} is over {FILE_MOST // 1024**2} MiB: take it in parts, as `split -l 100000` makes them"
-        )
+        raise RouterError(f"{path} is over {FILE_MOST // 1024**2} MiB: split it into parts, as with `split -l 100000`")
     return list(_records(path, content))
 
 
@@ -133,27 +131,27 @@ def _records(path: Path, content: bytes) -> Iterator[Recorded]:
 
 
 def _record(line: bytes) -> Recorded:
-    """Read one line. Raises ValueError with a sentence."""
+    """Read one line; raise ValueError with the reason if it is invalid."""
     if len(line) > LINE_MOST:
-        raise ValueError("over 1 MiB, which no webhook is")
+        raise ValueError("over 1 MiB, which is more than any webhook")
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        raise ValueError("not JSON: damaged, or no file of `router record`") from None
+        raise ValueError("not JSON: the file is damaged, or `router record` did not write it") from None
     if not isinstance(found, Mapping) or not isinstance(found.get("parameters"), Mapping):
-        raise ValueError("not a recorded webhook: an object with parameters is wanted")  # noqa: TRY004 - said by line
+        raise ValueError("not a recorded webhook: it must be an object with parameters")  # noqa: TRY004 - shown by line
     method = found.get("method", "POST")
     if method not in ("POST", "GET"):
         raise ValueError(f"method is {str(method)[:20]!r}, not POST or GET")
     form = list(_pairs(found["parameters"]))
     if len(form) > MAX_FIELDS:
-        raise ValueError(f"{len(form)} parameters; {MAX_FIELDS} is the most that is taken")
+        raise ValueError(f"{len(form)} parameters; {MAX_FIELDS} are allowed")
     try:
         channel = Message.parse(form).channel
     except NotAMessage as error:
         raise ValueError(f"not an inbound message: {error}") from None
     if found.get("channel", channel) != channel:
-        raise ValueError(f"channel is {str(found['channel'])[:20]!r}, and its addresses are of {channel}")
+        raise ValueError(f"channel is {str(found['channel'])[:20]!r}, but the addresses are of {channel}")
     return Recorded(_time(found.get("at")), channel, method, form, found.get("redacted") is True)
 
 
@@ -166,7 +164,7 @@ def _pairs(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _is_text(value: str) -> bool:
-    """Say whether a text can be sent: JSON can hold half of a character."""
+    """Return whether a text can be sent: JSON can contain lone surrogates, which cannot be encoded."""
     try:
         value.encode()
     except UnicodeEncodeError:

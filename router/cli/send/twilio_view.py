@@ -1,4 +1,4 @@
-"""Twilio's view of a webhook's answer: what it would do for the customer, or which error it would log.
+"""What Twilio does after a webhook's answer: what it sends to the customer, or which error it logs.
 
 https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 https://www.twilio.com/docs/api/errors
@@ -32,9 +32,9 @@ ERRORS: Final = {
     12300: "invalid Content-Type",
     21617: "message body over 1600 characters",
 }
-"""Twilio's errors for a webhook, in its words; each has a page at https://www.twilio.com/docs/api/errors/<code>."""
+"""Twilio's errors for webhooks, in its words; each has a page at https://www.twilio.com/docs/api/errors/<code>."""
 
-_WARNINGS: Final = (12200, 21617)  # after which the first answer counts, and no fallback is called
+_WARNINGS: Final = (12200, 21617)  # Twilio uses the answer nevertheless, and does not call the fallback URL
 _XML: Final = ("text/xml", "application/xml", "text/html")
 _OK: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
@@ -44,12 +44,12 @@ _LONGEST: Final = 1600
 
 @dataclass(frozen=True, slots=True)
 class TwilioView:
-    """What Twilio would make of an answer.
+    """What Twilio does after an answer.
 
     Args:
-        does: what it does for the customer, line by line; nothing when there is nothing to say.
+        does: what it sends to the customer, as lines; empty if it sends nothing.
         code: the error or warning that it logs, 0 for none.
-        reason: what is wrong, in words.
+        reason: the reason of the error.
     """
 
     does: tuple[str, ...] = ()
@@ -58,37 +58,37 @@ class TwilioView:
 
     @property
     def is_warning(self) -> bool:
-        """Say whether what is logged is only a warning."""
+        """Whether Twilio logs only a warning."""
         return self.code in _WARNINGS
 
     @property
     def fallback(self) -> bool:
-        """Say whether Twilio would call the fallback URL, where there is one."""
+        """Whether Twilio would call the fallback URL, if one is set."""
         return bool(self.code) and not self.is_warning
 
     @property
     def logged(self) -> str:
-        """Return what Twilio's debugger would show, in one line; "" for nothing."""
+        """What Twilio's debugger would show, in one line; "" for nothing."""
         kind = "warning" if self.is_warning else "error"
         return f"{kind} {self.code} ({ERRORS[self.code]}): {self.reason}" if self.code else ""
 
     @property
     def lines(self) -> list[str]:
-        """Write it for a person."""
-        said = [f"logs {self.logged}"] if self.code else []
+        """The description for people."""
+        lines = [f"logs {self.logged}"] if self.code else []
         if self.fallback:
-            said.append(f"calls the fallback URL, with ErrorCode={self.code}; without one the customer gets nothing")
+            lines.append(f"calls the fallback URL with ErrorCode={self.code}, or else sends the customer nothing")
         elif self.does:
-            said += ["sends the customer", *(f"  {line}" for line in self.does)]
+            lines += ["sends the customer", *(f"  {line}" for line in self.does)]
         else:
-            said.append("sends the customer nothing")
-        return said
+            lines.append("sends the customer nothing")
+        return lines
 
 
 def view_of(answered: Answered) -> TwilioView:
-    """Judge an answer as Twilio does; a status of 0 is no answer.
+    """Return what Twilio does after an answer; a status of 0 means that there was no answer.
 
-    A 4xx or 5xx is 11200 here, under which most accounts see it; the dictionary has 11217 for it too.
+    A 4xx or 5xx is 11200 here, as in most accounts; Twilio's dictionary also has 11217 for it.
     """
     status = answered.status
     if not status:
@@ -105,7 +105,7 @@ def view_of(answered: Answered) -> TwilioView:
 def _of_content(answered: Answered) -> TwilioView:
     media_type = answered.content_type.partition(";")[0].strip().lower()
     if not answered.body and answered.chunked:
-        return TwilioView(code=11770, reason="an empty body, sent in chunks; send its length, or <Response/>")
+        return TwilioView(code=11770, reason="an empty body, sent in chunks; send a Content-Length, or <Response/>")
     if not media_type:
         return TwilioView(code=12300, reason="no Content-Type")
     if media_type == "text/plain":
@@ -132,7 +132,7 @@ def _of_xml(body: bytes) -> TwilioView:
 
 
 def spoken(twiml: bytes) -> list[str] | None:
-    """Return, line by line, what Twilio would do for the customer; nothing for the empty answer, None for no TwiML."""
+    """Return, as lines, what Twilio would send to the customer; empty for an empty answer, None if it is not TwiML."""
     try:
         return list(_lines(read(twiml)))
     except NotTwiml:
@@ -147,13 +147,13 @@ def _lines(twiml: Twiml) -> Iterator[str]:
             if verb.to:
                 yield f"(to {verb.to}, not to the customer)"
         elif verb.tag == "Redirect":
-            yield f"what {verb.text or 'the same URL'} answers, which Twilio asks next"
+            yield f"the answer of {verb.text or 'the same URL'}, which Twilio calls next"
         else:
             yield f"<{verb.tag}> {verb.text}".rstrip()
 
 
 def _too_long(good: TwilioView, texts: list[str]) -> TwilioView:
-    """Judge the length of what would be sent: https://www.twilio.com/docs/api/errors/21617."""
+    """Check the length of the texts: https://www.twilio.com/docs/api/errors/21617."""
     longest = max((len(text) for text in texts), default=0)
     if longest <= _LONGEST:
         return good
