@@ -64,6 +64,11 @@ class Look:
     end: int
     messages: tuple[tuple[int, ChatMessage], ...] = field(repr=False)
 
+    @property
+    def shown_state(self) -> str:
+        """The state for the visitor, who may write into an inactive chat as into an active one."""
+        return "closed" if self.state == "closed" else "active"
+
 
 @dataclass(frozen=True, slots=True)
 class Participant:

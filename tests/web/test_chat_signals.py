@@ -148,6 +148,15 @@ def told_of(target: Target, path: str) -> list[Request]:
     return [each for each in list(target.requests) if each.target == path]
 
 
+def test_an_inactive_chat_goes_on(world: World, visitor: Visitor) -> None:
+    """The visitor of a chat that a program marks as inactive notices nothing; the next message makes it active."""
+    path = f"/v1/Conversations/{visitor.began['conversation_sid']}"
+    assert world.rest("POST", path, {"State": "inactive"}).json["state"] == "inactive"
+    assert visitor.news()["state"] == visitor.begin().json["state"] == "active"
+    assert visitor.say("I am back").status == 201
+    assert world.rest("GET", path).json["state"] == "active"
+
+
 def test_a_message_is_changed_and_removed(world: World, visitor: Visitor) -> None:
     """Open streams of every process hear it, and it is gone from what a page reads, and from the transcript."""
     hello, reply = visitor.news()["messages"]

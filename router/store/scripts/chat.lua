@@ -47,13 +47,14 @@ local function chat_untold(chat, before, served)
   if served and served ~= '' and before ~= 'closed' then redis.call('HSET', chat, 'untold', before) end
 end
 
--- Appends a message.
+-- Appends a message, which makes an inactive chat active.
 local function chat_append(chat, list, chats, entry, keep)
   local length = redis.call('RPUSH', list, entry)
   if length > CHAT_MOST then
     redis.call('LTRIM', list, length - CHAT_MOST, -1)
     redis.call('HINCRBY', chat, 'first', length - CHAT_MOST)
   end
+  if redis.call('HGET', chat, 'state') == 'inactive' then redis.call('HSET', chat, 'state', 'active') end
   chat_keep(chat, list, chats, keep)
   chat_tell(chat, '{"event":"message"}')
 end

@@ -181,7 +181,7 @@ def _look(visitor: Visitor, store: Store, after: int) -> Look:
 def _news(look: Look) -> dict[str, Any]:
     return {
         "messages": messages_of(look.messages),
-        "state": look.state,
+        "state": look.shown_state,
         "by": look.closed_by or None,
         "read": look.read_agent,
         "cursor": look.end - 1,

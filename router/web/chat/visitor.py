@@ -121,7 +121,7 @@ class VisitorApi:
         return {
             "conversation_sid": chat.sid,
             "identity": chat.identity,
-            "state": look.state,
+            "state": look.shown_state,
             "messages": messages_of(look.messages),
             "cursor": look.next - 1,
             "read": look.read_visitor,
