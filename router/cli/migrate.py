@@ -75,7 +75,9 @@ def check(here: Here, *, sid: str, to: str | None, as_json: bool) -> None:
     old = here.flow(sid)
     new = here.flow(to or old.migrate_to) if to or old.migrate_to else None
     if new is None:
-        raise RouterError(f"{old.sid} names no other flow in MigrateTo: say which one is to take over with --to FO…")
+        raise RouterError(
+            f"{old.sid} names no other flow in MigrateTo: name the flow that is to take over with --to FO…"
+        )
     account = here.settings.account(old.account_sid)
     if account is None:
         raise RouterError(f"account {old.account_sid} is not in the settings")

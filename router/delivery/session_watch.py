@@ -1,7 +1,7 @@
 """Lists who is in a live session of Proxy, while flows are migrated: those contacts stay where they are.
 
-One process at a time does it, for all accounts whose contacts may move. A list that cannot be had in time is none: then
-every contact stays.
+One process at a time does it, for all accounts whose contacts may move. If Twilio does not send a list in time, the
+sessions count as unknown, and every contact stays.
 """
 
 import time
@@ -29,7 +29,7 @@ assert SENDING_SECONDS > 2 * COUNTS_SECONDS  # noqa: S101 - of two constants
 
 
 class SessionWatch:
-    """The lists of one process; `fault` is told once when an account's list cannot be had."""
+    """The lists of one process; `fault` is called once when an account's list cannot be read."""
 
     def __init__(self, store: Store, settings: Settings, sessions: ProxySessions, fault: Callable[[str], None]) -> None:
         self._store = store

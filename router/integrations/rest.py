@@ -24,7 +24,7 @@ CONVERSATIONS: Final = "https://conversations.twilio.com"
 FLEX: Final = "https://flex-api.twilio.com"
 PROXY: Final = "https://proxy.twilio.com"
 
-# Seconds before what was written without an answer is looked for: TaskRouter does not say how far its lists lag.
+# Seconds between a write without an answer and the look for it: TaskRouter does not document how far its lists lag.
 LOOK_AFTER: Final = 5.0
 # The part of an attempt's time in which requests are begun.
 _PART: Final = 0.8

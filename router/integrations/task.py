@@ -1,4 +1,4 @@
-"""A TaskRouter task: for desktops of one's own, and for lists of customers to call back.
+"""A TaskRouter task: for your own agent desktop, and for lists of customers to call back.
 
 TaskRouter has no idempotency key. So each task has the message's SID in its attributes (`routerMessageId`), and before
 anything is repeated the router looks for it.

@@ -1,7 +1,7 @@
 """A web chat's Conversation at Twilio: what Studio flows and Flex's agents work with, behind the visitor's API.
 
-No address is bound there, so Twilio captures nothing: the router adds each message of the visitor. What others say is
-read, and told by a webhook of the Conversation (router.delivery.chat_mirror).
+No address is bound there, so Twilio captures nothing: the router adds each message of the visitor. The messages of
+agents, Studio and bots come by a webhook of the Conversation and by reading it (router.delivery.chat_mirror).
 """
 
 from collections.abc import Mapping

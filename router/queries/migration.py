@@ -18,7 +18,7 @@ from router.store.proxied import Progress
 Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]
 
 _DRAIN: Final = 100
-# Shares that a shadow is told for.
+# The shares for which a shadow counts contacts.
 SHARES: Final = (1, 10, 25, 50, 100)
 # Messages of the account that a shadow looks at, the newest ones.
 SHADOW_MOST: Final = 100_000
@@ -245,7 +245,7 @@ def shares_of(places: Sequence[float]) -> dict[int, int]:
 def _begun(old: FlexFlow, store: Store) -> FlexFlow:
     new = store.flows.get(old.account_sid, old.migrate_to) if old.migrate_to else None
     if new is None:
-        raise RouterError(f"{old.sid} has no MigrateTo: say `router migrate start {old.sid} --to FO…` first")
+        raise RouterError(f"{old.sid} has no MigrateTo: begin with `router migrate start {old.sid} --to FO…`")
     return new
 
 

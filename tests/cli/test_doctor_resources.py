@@ -132,10 +132,15 @@ def test_a_proxy_service_that_cannot_be_read_moves_no_contact(clinic: Clinic) ->
 
 @pytest.mark.parametrize(
     ("captured", "added", "says"),
-    [(True, False, ""), (False, True, ""), (True, True, "is in CH.* twice"), (False, False, "is not in CH")],
+    [
+        (True, False, "once: Twilio captured it"),
+        (False, True, "once: the router added it"),
+        (True, True, "twice"),
+        (False, False, "is not in CH"),
+    ],
 )
 def test_a_message_is_compared_with_its_conversation(clinic: Clinic, captured: bool, added: bool, says: str) -> None:
-    """The doctor says whether the account captures messages of bound pairs, and which Capture it needs."""
+    """The doctor says who added a message, Twilio or the router, and which Capture the account needs."""
     to = to_conversation()
     conversation = clinic.twilio.conversations.make(THEIRS, OURS)
     if captured:
@@ -145,12 +150,10 @@ def test_a_message_is_compared_with_its_conversation(clinic: Clinic, captured: b
         clinic.twilio.conversations._say(conversation, form, webhooks=False)
     clinic.store.flows.put(to)
     clinic.deliver(to, f"captured by {conversation['sid']}")
-    (check,) = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
-    if says:
-        assert check.state == "bad"
-        assert "set Capture to" in check.advice
-    else:
-        assert check.state == "good"
+    check, *_ = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
+    assert says in check.found
+    assert check.state == ("good" if captured != added else "bad")
+    assert ("set Capture to" in check.advice) == (captured == added)
 
 
 def test_five_webhooks_are_told(clinic: Clinic) -> None:
@@ -161,5 +164,5 @@ def test_five_webhooks_are_told(clinic: Clinic) -> None:
     conversation["webhooks"] += [{"sid": f"WH{n:032x}", "target": "webhook"} for n in range(5)]
     clinic.store.flows.put(to)
     clinic.deliver(to, f"captured by {conversation['sid']}")
-    (check,) = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
+    _, check = list(flows(clinic.made, clinic.made.accounts[0], clinic.store))
     assert (check.state, "has 5 webhooks" in check.found) == ("look", True)

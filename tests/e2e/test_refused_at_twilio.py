@@ -1,8 +1,9 @@
-"""What Twilio refuses: each reason is on its delivery and in the doctor's words, and other messages go on."""
+"""What Twilio refuses, and what others do there: each reason is on its delivery and in the doctor's words."""
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.waiting import wait_until
 
 WORKSPACE, WORKFLOW, STUDIO = "WS" + "1" * 32, "WW" + "2" * 32, "FW" + "3" * 32
 ANOTHER = "WS" + "9" * 32
+PAUSE = 100.0
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +159,22 @@ def test_what_another_person_ended_at_twilio_is_begun_again(world: World, twilio
         assert all(each.startswith("started CH") for each in notes), notes
         assert notes[0] != notes[1]
     assert "does nothing for a Conversation, only for incomingMessage" in said(made, flow)
+
+
+def test_what_comes_during_a_hand_over_is_in_its_conversation_once(world: World, twilio: LocalTwilio) -> None:
+    """The flow is paused: Twilio has made one contact's Conversation by itself, and not another one's."""
+    flow = world.flow(integration=Integration("conversation"), paused=True)
+    both, ours = world.address(), world.address()
+    conversation = twilio.conversations.make(both, flow.contact_identity, service="IS" + "1" * 32)
+    twilio.conversations.receive(both, flow.contact_identity, "Hello")
+    sids = [world.text(flow, theirs, Body="Hello").sid for theirs in (both, ours)]
+    world.pass_time(PAUSE)
+    then = datetime.now(UTC) - timedelta(seconds=PAUSE)
+    conversation["messages"][0]["date_created"] = then.isoformat()
+    world.change(flow, paused=False)
+    notes = [str(world.ends(sid)["history"][-1]["reason"]) for sid in sids]
+    assert (notes[0], notes[1].startswith("started CH")) == (f"captured by {conversation['sid']}", True)
+    assert [twilio.conversations.said(theirs) for theirs in (both, ours)] == [["Hello"], ["Hello"]]
 
 
 def test_answers_of_429_delay_nothing_else(world: World, twilio: LocalTwilio, made: Settings) -> None:

@@ -68,7 +68,9 @@ def test_every_step_there_and_back(world: World, admin: Person, target: Target) 
     said = step(admin, old, "drain")
     assert f"Moved {moved} contacts" in said
     assert f"Messages {9 - moved} to the old flow, {moved} to the new one" in said
-    assert "Step all" in step(admin, old, "all")
+    said = step(admin, old, "all")
+    assert "Step all" in said
+    assert f"router migrate hand-over {old.sid}" in said
     assert (now(world, old).enabled, now(world, new).match) == (False, "")
     assert "Old <b>one</b> New one all" in text_of(admin.get(PAGE))
     for phase in ("drain", "shadow", "none"):

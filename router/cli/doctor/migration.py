@@ -38,7 +38,9 @@ def checks(given: Settings, account: Account, pair: tuple[FlexFlow, FlexFlow], o
     api = Resources(given, account)
     for flow in (replace(old, migrate_to=new.sid), new):
         found = list(resources.of_flow(flow, account, api, opened))
-        yield from found or [Check("resources", "good", f"{resources.named(flow)}: {_good(flow)}")]
+        yield from found
+        if all(each.state == "good" for each in found):
+            yield Check("resources", "good", f"{resources.named(flow)}: {_good(flow)}")
     yield from around(given, account, old, opened)
 
 
@@ -50,7 +52,7 @@ def of_account(given: Settings, account: Account, opened: Store) -> Iterator[Che
 
 def _good(flow: FlexFlow) -> str:
     """Say what was found to be in order."""
-    said = ["all that it names is there"]
+    said = ["all resources that it names exist"]
     if flow.integration.type == "conversation":
         said += ["its Studio flow has the trigger Incoming Conversation"] if flow.integration.flow_sid else []
         said += ["auto-creation of its address is off"] if resources.may_auto_create(flow) else []

@@ -50,7 +50,7 @@ def flows(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
         seen, looked[flow.sid] = seen + 1, flow
         found = list(of_flow(flow, account, api, opened))
         yield from found
-        if not found:
+        if all(each.state == "good" for each in found):
             yield Check("resources", "good", f"{named(flow)}: all resources that it names exist")
     yield from _troubles(account, looked, opened)
 
@@ -162,6 +162,9 @@ def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> I
             "newer messages)"
         )
         yield Check("resources", "bad", f"{named(flow)}: {delivery.message_sid} is not in {sid}", advice)
+    else:
+        who = "Twilio captured it" if captured else "the router added it"
+        yield Check("resources", "good", f"{named(flow)}: {delivery.message_sid} is in {sid} once: {who}")
     if webhooks >= _WEBHOOKS:
         advice = "Twilio allows five webhooks for a Conversation: no other can be added"
         yield Check("resources", "look", f"{named(flow)}: {sid} has {webhooks} webhooks", advice)
