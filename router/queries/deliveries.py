@@ -111,7 +111,7 @@ class Wanted:
     """A filter for deliveries; a criterion that is "" or None is ignored. Addresses may be written in any form.
 
     `error` is a part of the reason why an attempt failed, in any letter case. `flows` are the only flows wanted; None
-    for all of them.
+    for all of them. With `any_channel` a telephone number is meant on every channel, as `+34…` in `whatsapp:+34…`.
     """
 
     status: str = ""
@@ -123,6 +123,7 @@ class Wanted:
     language: str = ""
     error: str = ""
     flows: frozenset[str] | None = None
+    any_channel: bool = False
 
     def takes(self, delivery: Delivery) -> bool:
         """Say whether a delivery matches the filter."""
@@ -141,9 +142,13 @@ class Wanted:
             return False
         message = Message.parse(Raw.unpack(delivery.raw).fields())
         return (not self.channel or message.channel == self.channel) and all(
-            not wanted or canonical(wanted, channel_of(wanted)) == canonical(address, message.channel)
+            not wanted or self._is(wanted, canonical(address, message.channel))
             for wanted, address in ((self.from_, message.from_), (self.to, message.to))
         )
+
+    def _is(self, wanted: str, address: str) -> bool:
+        same = canonical(wanted, channel_of(wanted))
+        return address == same or (self.any_channel and same[:1] == "+" and address.endswith(f":{same}"))
 
 
 def waiting_for(delivery: Delivery, store: Store) -> list[str]:
@@ -187,7 +192,7 @@ def shut(account_sid: str, store: Store) -> dict[str, str]:
     found = Counter(target for each in processes for target in each.shuts(account_sid))
     several = len(processes) > 1
     return {
-        target: f" ({number} of {len(processes)} processes say so)" if several else ""
+        target: f" (seen by {number} of {len(processes)} processes)" if several else ""
         for target, number in sorted(found.items())
     }
 

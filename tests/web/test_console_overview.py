@@ -104,7 +104,7 @@ def test_a_target_that_does_not_answer_is_told_by_all_processes(desk: Desk) -> N
     desk.announce(2)
     for path in ("", "health"):
         page = desk.page(path)
-        assert f"{TARGET} does not answer (1 of 2 processes say so)" in page
+        assert f"{TARGET} does not answer (seen by 1 of 2 processes)" in page
         assert "of-two" not in page
         assert TARGET not in desk.page(path, TWO)
     assert f"its target {TARGET} does not answer" in desk.page(f"messages/{sid}")

@@ -88,7 +88,7 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
     for account in given.accounts:
         for target, said in shut(account.sid, opened).items():
             advice = "see what it answered: `router deliveries list --status queued`, and one of them: `show SM…`"
-            yield Check("targets", "bad", f"{target} does not answer{said}: its messages wait for it", advice)
+            yield Check("targets", "bad", f"{target} does not answer{said}: its messages wait", advice)
 
 
 def messages(given: Settings, opened: Store) -> Iterator[Check]:

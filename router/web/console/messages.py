@@ -149,6 +149,7 @@ def read_wanted(filters: Mapping[str, str], store: Store) -> tuple[Wanted, list[
         language=filters["language"],
         error=filters["error"],
         flows=flows,
+        any_channel=True,
     )
     return wanted, wrong
 
