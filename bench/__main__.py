@@ -11,7 +11,7 @@ from bench.measure import Options
 from bench.server import servers
 from router.errors import RouterError
 
-PARTS = ("intake", "e2e", "relay", "flat", "memory", "console", "control", "chat", "language")
+PARTS = ("intake", "e2e", "relay", "flat", "memory", "console", "control", "chat", "cluster", "language")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -99,7 +99,14 @@ def throughput(samples: Sequence[Sample]) -> float:
 
 
 def put_load(  # noqa: PLR0913 - whom, how much and what, by name
-    server: Server, options: Options, block: int, *, rate: float = 0.0, addresses: int = 10, unique: bool = True
+    server: Server,
+    options: Options,
+    block: int,
+    *,
+    rate: float = 0.0,
+    addresses: int = 10,
+    unique: bool = True,
+    accounts: int = 1,
 ) -> Sample:
     """Send messages to the addresses of a block, as many as the server takes or `rate` a second.
 
@@ -111,7 +118,7 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
     seconds = options.seconds + options.warm
     load = Load(
         port=server.port,
-        stream=Stream(secrets.randbits(32), block, addresses),
+        stream=Stream(secrets.randbits(32), block, addresses, accounts=accounts),
         messages=int(seconds * (rate or _PREPARED)) + 1 if unique else _REPEATED,
         seconds=options.seconds,
         at_once=max(1, options.connections // 2),

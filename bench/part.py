@@ -7,6 +7,7 @@ from typing import Final
 
 from bench.candidate import start_bare, start_express, start_plain, start_router, without_express
 from bench.chat import chat
+from bench.cluster import cluster
 from bench.console import console
 from bench.control import control
 from bench.measure import (
@@ -213,4 +214,5 @@ PARTS: Final = {
     "console": console,
     "control": control,
     "chat": chat,
+    "cluster": cluster,
 }

@@ -21,6 +21,7 @@ from router.process.embedded import EmbeddedValkey
 PROJECT: Final = Path(__file__).parents[1]
 _PATIENCE: Final = 30.0
 _GRACE: Final = 5.0
+_HEALTHZ: Final = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 # What the caller's environment must not decide for a benchmark.
 _FOREIGN: Final = ("ROUTER_", "TWILIO_", "PROMETHEUS_", "GUNICORN_", "BENCH_")
 
@@ -57,13 +58,17 @@ class Servers:
     _stores: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _started: int = 0
 
-    def start(self, name: str, command: Sequence[str | Path], environ: Mapping[str, str]) -> Server:
+    def start(
+        self, name: str, command: Sequence[str | Path], environ: Mapping[str, str], *, question: bytes = _HEALTHZ
+    ) -> Server:
         """Start a server; `{port}` in the values of its environment and in its command becomes the port it is to serve.
+
+        It serves when it answers the `question`.
 
         Raises:
             RouterError: it does not serve within 30 s; the error ends with its last words.
         """
-        port = _free_port()
+        port = free_port()
         self._started += 1
         place = self.folder / f"{self._started}-{name}"
         place.mkdir()
@@ -79,7 +84,7 @@ class Servers:
                 start_new_session=True,
             )
         self._processes.append(process)
-        self._wait(name, process, port, place / "log")
+        self._wait(name, process, port, place / "log", question)
         return Server(name, port, process.pid)
 
     def store(self, name: str) -> str:
@@ -108,7 +113,7 @@ class Servers:
             for process in self._processes:
                 _end(process, deadline)
 
-    def _wait(self, name: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def _wait(self, name: str, process: subprocess.Popen[bytes], port: int, log: Path, question: bytes) -> None:
         begun = time.monotonic()
         while time.monotonic() - begun < _PATIENCE and process.poll() is None:
             with (
@@ -116,7 +121,7 @@ class Servers:
                 socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as asked,
             ):
                 # gunicorn's master listens before its workers can answer.
-                asked.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+                asked.sendall(question)
                 if asked.recv(1):
                     return
             time.sleep(0.02)
@@ -151,7 +156,8 @@ def _leave(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that no server listens on now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -19,6 +19,13 @@ FORM_BYTES: Final = 440
 CONVERSATIONS: Final = 10_000
 # Coprime to any number of conversations or addresses in use, so that neighbours in time are not neighbours in number.
 _STRIDE: Final = 7_919
+# Coprime to 256, so that few accounts have hash tags all over.
+_ACCOUNT_STRIDE: Final = 37
+
+
+def account(number: int) -> str:
+    """Return one of many accounts, which all have the same token; the first is `ACCOUNT`."""
+    return f"{ACCOUNT[:-2]}{(int(ACCOUNT[-2:], 16) + number * _ACCOUNT_STRIDE) % 256:02x}"
 
 
 def contact_identity(block: int, number: int) -> str:
@@ -30,13 +37,14 @@ def contact_identity(block: int, number: int) -> str:
 class Stream:
     """Messages that differ in SID, sender and address; no two streams with different `salt` share a MessageSid.
 
-    `addresses` of the `block` are written to, by `conversations` customers.
+    `addresses` of the `block` are written to, by `conversations` customers, in turn in each of so many `accounts`.
     """
 
     salt: int
     block: int = 0
     addresses: int = 10
     conversations: int = CONVERSATIONS
+    accounts: int = 1
 
     def body(self, n: int) -> bytes:
         """Return the form of message `n` as it is sent, `FORM_BYTES` long."""
@@ -63,7 +71,7 @@ class Stream:
     def _form(self, n: int, body: str) -> list[tuple[str, str]]:
         return fields(
             "sms",
-            account_sid=ACCOUNT,
+            account_sid=account(n % self.accounts),
             message_sid=f"SM{self.salt:08x}{n:024x}",
             from_=f"+1666{n * _STRIDE % self.conversations:07d}",
             to=contact_identity(self.block, n * _STRIDE % self.addresses),

@@ -68,6 +68,15 @@ _EVERY_FIGURE = {
         "delay to the stream, p99",
         "intake of SMS beside the streams",
     },
+    "cluster": {
+        *(
+            f"{name}{what}"
+            for name in ("one server", "three nodes")
+            for what in ("", ": processor time", ": the store's processor time")
+        ),
+        "three nodes / one server",
+        "kept busy by others",
+    },
     "console": {
         "kept busy by others",
         "no console: processor time",
