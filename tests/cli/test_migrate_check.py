@@ -111,7 +111,7 @@ def test_what_is_missing_is_bad_with_what_to_do(office: Office) -> None:
     assert [each["state"] for each in found["resources"]] == ["bad"] * 3
     assert "no contact moves" in said[0]
     assert "only for incomingMessage" in said[1]
-    assert "by itself, and so does the router" in said[2]
+    assert "both Twilio and the router create a Conversation" in said[2]
     assert found["webhook"][0]["found"].endswith("is elsewhere.example/in: the router gets no message")
     assert f"router connect {OURS}" in found["webhook"][0]["advice"]
     twilio.numbers.clear()

@@ -83,7 +83,7 @@ ROWS = {
         task(), REFUSED, REFUSED, only("POST Tasks", problem(400, 20001, "Attributes are too large"))
     ),
     "credentials without rights": Row(
-        task(), "the account has no access to this", "no right to read", lambda _: problem(403, 20403, "Forbidden")
+        task(), "the account has no access", "Twilio refused access to", lambda _: problem(403, 20403, "Forbidden")
     ),
     "five webhooks already": Row(
         Integration("conversation", flow_sid=STUDIO),
