@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import gevent
 import hiredis
 import redis
-from gevent.event import AsyncResult
+from gevent.hub import Waiter
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -116,26 +116,41 @@ class NotRun(StoreRefused):
 
 
 class Call:
-    """One command in progress, and the event for its caller."""
+    """One command in progress, and its one caller, who waits for the reply."""
 
-    __slots__ = ("command", "reply", "writes")
+    __slots__ = ("_is_answered", "_waiter", "command", "writes")
 
     def __init__(self, command: bytes, *, writes: bool) -> None:
         self.command = command
         self.writes = writes
-        self.reply: AsyncResult[Any] = AsyncResult()
+        # An AsyncResult passes a reply on in one more round of the event loop.
+        self._waiter: Waiter[Any] = Waiter()
+        self._is_answered = False
 
     def result(self, seconds: float | None = None) -> Any:
         """Wait for the reply, for so long at most; raise as `Client.call` does."""
+        if seconds is None:
+            return self._waiter.get()
+        timeout = gevent.Timeout.start_new(seconds)
         try:
-            return self.reply.get(timeout=seconds)
-        except gevent.Timeout:
+            return self._waiter.get()
+        except gevent.Timeout as ended:
+            if ended is not timeout:
+                raise
             raise StoreUnavailable(f"the store did not answer within {seconds:.1f} s") from None
+        finally:
+            timeout.close()
+
+    def answer(self, reply: Any) -> None:
+        """Give the caller the reply."""
+        self._is_answered = True
+        self._waiter.hub.loop.run_callback(self._waiter.switch, reply)
 
     def fail(self, error: StoreUnavailable) -> None:
         """Give the caller a new error object: one shared by many greenlets would collect all their tracebacks."""
-        if not self.reply.ready():
-            self.reply.set_exception(type(error)(*error.args))
+        if not self._is_answered:
+            self._is_answered = True
+            self._waiter.hub.loop.run_callback(self._waiter.throw, type(error)(*error.args))
 
 
 class _Link:
@@ -241,7 +256,7 @@ class _Link:
             refusal = StoreUnconfirmed(f"only {reply} of {self._replicas} replicas confirmed the write")
             for written, earlier in self._unconfirmed:
                 if confirmed:
-                    written.reply.set(earlier)
+                    written.answer(earlier)
                 else:
                     written.fail(refusal)
             self._unconfirmed.clear()
@@ -250,7 +265,7 @@ class _Link:
         elif call.writes and self._replicas:
             self._unconfirmed.append((call, reply))
         else:
-            call.reply.set(reply)
+            call.answer(reply)
 
 
 class Client:
