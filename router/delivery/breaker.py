@@ -123,6 +123,7 @@ class Targets:
         self.limit = limit
         self.share = max(1, limit // 4)
         self.sending = 0
+        self.opened = 0  # breakers that are open
         self._factor = ACCOUNT_FACTOR if shared else 0
         self._accounts: Counter[str] = Counter()
         self._targets: dict[Target, _Use] = {}
@@ -135,7 +136,7 @@ class Targets:
 
     def take(self, target: Target, now: float) -> bool:
         """Take a slot for the target if its limits allow it; `now` is in monotonic seconds."""
-        use, name = _remembered(self._targets, target), _remembered(self._names, target.name)
+        use, name = self._remembered(self._targets, target), self._remembered(self._names, target.name)
         if use.sending >= self._most(use, now) or not name.breaker.lets_through(now):
             return False
         if not self._may_have(use.sending, self._accounts[target.account_sid], self.free):
@@ -179,8 +180,11 @@ class Targets:
             What is back by this after a breaker was open: None, the target, or that of every account (`""`).
 
         """
-        name = self._names[target.name].breaker.report(now, missed=unreachable, succeeded=succeeded)
-        own = self._targets[target].breaker.report(now, missed=missed and not unreachable, succeeded=succeeded)
+        of_name, of_target = self._names[target.name].breaker, self._targets[target].breaker
+        before = of_name.open + of_target.open
+        name = of_name.report(now, missed=unreachable, succeeded=succeeded)
+        own = of_target.report(now, missed=missed and not unreachable, succeeded=succeeded)
+        self.opened += of_name.open + of_target.open - before
         return Target("", target.name) if name else target if own else None
 
     def room(self, now: float) -> Room:
@@ -200,11 +204,6 @@ class Targets:
             shut_names=[name for name, use in self._names.items() if not use.breaker.lets_through(now)],
         )
 
-    def open(self) -> list[str]:
-        """Return the names of targets whose breaker is open, once for each."""
-        own = [target.name for target, use in self._targets.items() if use.breaker.open]
-        return own + [name for name, use in self._names.items() if use.breaker.open]
-
     def shut(self) -> list[tuple[str, str]]:
         """Return account and name of the targets to which only probes are sent, because a breaker is open."""
         names = {name for name, use in self._names.items() if use.breaker.open}
@@ -217,20 +216,19 @@ class Targets:
         """Return how many slots a target may have: its share or, with an open breaker, at most a probe more."""
         return use.sending + int(use.breaker.lets_through(now)) if use.breaker.open else self.share
 
+    def _remembered(self, uses: dict[K, _Use], key: K) -> _Use:
+        """Return the entry of a key, creating it if needed; above the size limit, drop half of the unused entries."""
+        use = uses.get(key)
+        if use is None:
+            if len(uses) >= REMEMBERED:
+                idle = [each for each, known in uses.items() if not known.sending]
+                for each in idle[: (len(idle) + 1) // 2]:
+                    self.opened -= uses.pop(each).breaker.open
+            use = uses[key] = _Use()
+        return use
+
     def _may_have(self, target: int, account: int, free: int) -> bool:
         """Say whether a target and an account that have so many slots may have one more."""
         if not self._factor:
             return target < free
         return not account or (target < free and account < self._factor * free)
-
-
-def _remembered(uses: dict[K, _Use], key: K) -> _Use:
-    """Return the entry of a key, creating it if needed; above the size limit, drop half of the unused entries."""
-    use = uses.get(key)
-    if use is None:
-        if len(uses) >= REMEMBERED:
-            idle = [each for each, known in uses.items() if not known.sending]
-            for each in idle[: (len(idle) + 1) // 2]:
-                del uses[each]
-        use = uses[key] = _Use()
-    return use

@@ -201,7 +201,7 @@ class Deliverer:
                 )
                 if back is not None:
                     self._crew.spawn(self._hurry, back)
-            metrics.BREAKERS.set(len(self.targets.open()))
+            metrics.BREAKERS.set(self.targets.opened)
             settlement = (
                 self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, reading, seconds)
             )

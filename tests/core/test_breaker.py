@@ -104,13 +104,13 @@ def test_the_breaker_opens_after_five_misses_in_a_row_and_lets_one_probe_through
     targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD)
-    assert targets.open() == ["dead"]
+    assert targets.opened == 1
     assert not targets.take(DEAD, PROBE_SECONDS - 0.1)
     assert targets.take(DEAD, PROBE_SECONDS)
     assert not targets.take(DEAD, PROBE_SECONDS), "one probe at a time"
     targets.report(DEAD, PROBE_SECONDS, missed=False, unreachable=False, succeeded=True)
     targets.give_back(DEAD)
-    assert not targets.open()
+    assert not targets.opened
     assert targets.take(DEAD, PROBE_SECONDS)
 
 
@@ -143,7 +143,7 @@ def test_an_answer_between_misses_keeps_the_breaker_closed() -> None:
     targets = Targets(8, shared=False)
     for missed in [True, True, True, True, False] * 3:
         report(targets, target("flaky"), missed=missed)
-    assert not targets.open()
+    assert not targets.opened
 
 
 def test_a_probe_that_sent_nothing_may_be_taken_again_at_once() -> None:
@@ -165,10 +165,13 @@ def test_no_more_targets_are_remembered_than_is_good_for_memory() -> None:
     targets = Targets(8, shared=False)
     targets.take(DEAD, 0.0)
     for number in range(2 * REMEMBERED):
-        report(targets, target(f"dead {number}"))
+        for _ in range(OPENS_AFTER):
+            report(targets, target(f"dead {number}"), unreachable=bool(number % 2))
     assert len(targets._targets) <= REMEMBERED
     assert len(targets._names) <= REMEMBERED
     assert DEAD in targets._targets
+    kept = [use.breaker for uses in (targets._targets, targets._names) for use in uses.values()]
+    assert targets.opened == sum(breaker.open for breaker in kept) > 0
 
 
 def test_a_target_is_back_with_the_first_success_after_a_breaker_was_open() -> None:
@@ -179,7 +182,7 @@ def test_a_target_is_back_with_the_first_success_after_a_breaker_was_open() -> N
     for _ in range(OPENS_AFTER):
         assert report(targets, DEAD) is None
     assert report(targets, DEAD, later, missed=False) is None, "it answers 500"
-    assert not targets.open()
+    assert not targets.opened
     assert report(targets, DEAD, later, missed=False, succeeded=True) == DEAD
     assert report(targets, DEAD, later, missed=False, succeeded=True) is None
     for _ in range(OPENS_AFTER):
