@@ -11,7 +11,10 @@ from typing import Any
 import jwt
 import pytest
 
+from router.chat.limit import MESSAGES_OF_NETWORK, READS, RESUMED, SESSIONS_OF_ADDRESS, SIGNALS
 from router.flow.web_chat import WebChat
+from router.store.chats import digest
+from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import World
 from tests.valkey import ValkeyServer
@@ -381,3 +384,29 @@ def test_too_many_messages(visitor: Visitor) -> None:
     assert 0 < int(reply.headers["Retry-After"]) <= 60
     own = [each["body"] for each in visitor.news()["messages"] if each["own"]]
     assert own == [str(number) for number in range(30)]
+
+
+def test_the_other_limits(world: World, visitor: Visitor) -> None:
+    """Of an address for all networks, of a network for all chats, of reads and signals: 429, and when to try again."""
+    network, chat = "203.0.113.77", visitor.began["conversation_sid"]
+
+    def ask(method: str, path: str, body: Any = None) -> int:
+        reply = visitor.ask(method, path, body, X_Forwarded_For=network)
+        assert (reply.status == 429) == ("Retry-After" in reply.headers)
+        return reply.status
+
+    begin = {"address": visitor.address, "new": True}
+    for what, (most, _), request in (
+        (f"sessions:{visitor.address}", SESSIONS_OF_ADDRESS, ("POST", "/chat/sessions", begin)),
+        (f"resumed:{visitor.address}:{digest(network)}", RESUMED, ("POST", "/chat/sessions", begin)),
+        (f"messages:{digest(network)}", MESSAGES_OF_NETWORK, ("POST", "/chat/messages", {"body": "Hello"})),
+        (f"reads:{chat}", READS, ("GET", "/chat/events?wait=0")),
+        (f"signals:{chat}", SIGNALS, ("POST", "/chat/read", {"index": 0})),
+    ):
+        counter = AccountKeys(ACCOUNT).chat_limits + what
+        world.call("SET", counter, most - 1, "PX", 60_000)
+        assert ask(*request) < 300, what
+        before = kept(world)
+        assert ask(*request) == 429, what
+        assert kept(world) == before
+        world.call("DEL", counter)

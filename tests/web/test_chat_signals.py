@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router.chat.streams import STREAMS_MOST
+from router.chat.streams import OF_CHAT_MOST, STREAMS_MOST
 from router.flow.web_chat import WebChat
 from router.store.keys import TURN, AccountKeys
 from tests.e2e.service import ACCOUNT, TOKEN
@@ -208,6 +208,16 @@ def test_a_long_poll_waits_for_a_message(world: World, visitor: Visitor) -> None
         agent(world, visitor, "news")
         assert [each["body"] for each in polled.result()["messages"]] == ["news"]
         assert time.monotonic() - began < 10
+
+
+def test_a_chat_has_four_streams(visitor: Visitor) -> None:
+    """One more ends the oldest: a browser whose connections broke unnoticed is not locked out."""
+    with ExitStack() as stack:
+        streams = [stack.enter_context(visitor.stream(after=1)) for _ in range(OF_CHAT_MOST + 1)]
+        with pytest.raises(EOFError):
+            streams[0].next()
+        visitor.say("to the others")
+        assert [each.next()[1]["body"] for each in streams[1:]] == ["to the others"] * OF_CHAT_MOST
 
 
 def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
