@@ -64,10 +64,14 @@ class Ending:
         self._store.chats.change(chat, {"untold": ""}, active=False)
 
 
+def asks(flow: FlexFlow) -> bool:
+    """Say whether a flow asks for the event, by its own parameter or by the filters of its address."""
+    return flow.web_chat.state_events or EVENT in flow.extra.get("webhook_filters", ())
+
+
 def _wants(flow: FlexFlow, chat: Chat) -> bool:
-    """Say whether a flow asks for the event; a flow that has moved to another address since gets nothing."""
-    asked = flow.web_chat.state_events or EVENT in flow.extra.get("webhook_filters", ())
-    return asked and flow.integration.type in _TYPES and flow.enabled and WebAddress(flow, ()).to == chat.address
+    """Say whether a flow gets the event of a chat: not one that has moved to another address since."""
+    return asks(flow) and flow.integration.type in _TYPES and flow.enabled and WebAddress(flow, ()).to == chat.address
 
 
 def closed(chat: Chat, now_ms: int) -> tuple[Raw, Message]:

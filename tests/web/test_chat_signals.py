@@ -128,6 +128,8 @@ def test_the_integration_is_told_of_the_end(world: World) -> None:
             "From": f"web:{told.began['identity']}",
         }
         assert fields.items() >= wanted.items()
+        hooks = world.rest("GET", f"/v1/Conversations/{told.began['conversation_sid']}/Webhooks").json["webhooks"]
+        assert hooks[0]["configuration"]["filters"] == ["onMessageAdded", "onConversationStateUpdated"]
         delivery = world.ends(fields["MessageSid"])
         assert delivery["status"] == "delivered"
         assert "because it got the last message" in " ".join(delivery["route"])

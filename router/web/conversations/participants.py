@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
+from router.chat.ending import EVENT, asks
 from router.chat.resource import date, participant, participants
 from router.chat.session import IDENTITY_MOST
 from router.sid import new_sid
@@ -150,7 +151,11 @@ def _webhooks(finder: Finder, asked: Asked, chat: Chat) -> list[dict[str, Any]]:
             "conversation_sid": chat.sid,
             "target": "webhook",
             "url": f"{asked.base}/Conversations/{chat.sid}/Webhooks/{sid}",
-            "configuration": {"url": flow.integration.url, "method": "POST", "filters": ["onMessageAdded"]},
+            "configuration": {
+                "url": flow.integration.url,
+                "method": "POST",
+                "filters": ["onMessageAdded", *([EVENT] if asks(flow) else [])],
+            },
             "date_created": date(chat.created),
             "date_updated": date(chat.created),
         }
