@@ -189,7 +189,7 @@ class BulkReplayer:
             replays.end_turn(account_sid, self._token)
 
     def _routed(self, account_sid: str, job: BulkReplay, entries: Sequence[Entry]) -> list[Entry]:
-        """Add the flows of today, where they are asked, and to messages that never had a flow."""
+        """Route by the current flows those messages that never had a flow or, where it is wanted, all."""
         found = self._store.deliveries.get_all(account_sid, [each.message_sid for each in entries])
         return [self._route(found.get(each.message_sid), job, each) for each in entries]
 

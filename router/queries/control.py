@@ -39,11 +39,13 @@ class Done:
         done: whether the message is now as wished.
         said: what it is now, or why it is not as wished: a sentence without its subject, the message.
         gone: whether there is no record of the message any more.
+        changed: whether this changed the message; False where it was as wished before.
     """
 
     done: bool
     said: str
     gone: bool = False
+    changed: bool = False
 
 
 def hurry(delivery: Delivery, store: Store, *, by: str) -> Done:
@@ -58,7 +60,8 @@ def hurry(delivery: Delivery, store: Store, *, by: str) -> Done:
         return Done(False, f"{flow.sid} is paused, so nothing of it is sent until it is resumed")
     _, head = store.lanes.hurry(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     first = "" if head == delivery.message_sid else f", after {head}, which is before it in its conversation"
-    return Done(True, f"it is sent now{first}; if the target is down, with the next probe, within some 5 s")
+    said = f"it is sent now{first}; if the target is down, with the next probe, within some 5 s"
+    return Done(True, said, changed=True)
 
 
 def hold(delivery: Delivery, store: Store, *, by: str) -> Done:
@@ -67,7 +70,7 @@ def hold(delivery: Delivery, store: Store, *, by: str) -> Done:
         return Done(True, "it is held already")
     kind = store.lanes.hold(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     if kind == "held":
-        return Done(True, "it is held until it is released; its conversation goes on without it")
+        return Done(True, "it is held until it is released; its conversation goes on without it", changed=True)
     return _refused(kind, delivery, store)
 
 
@@ -76,7 +79,7 @@ def release(delivery: Delivery, store: Store, *, by: str) -> Done:
     kind, before = store.lanes.release(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     if kind == "released":
         place = f"after {before} that came later" if before else "where no other message waits"
-        return Done(True, f"it is released, and now the last of its conversation, {place}")
+        return Done(True, f"it is released, and now the last of its conversation, {place}", changed=True)
     if kind == "missing":
         return Done(False, _GONE, gone=True)
     return Done(False, f"it is not held, but {_state(delivery, store)}")
@@ -86,7 +89,7 @@ def cancel(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Give up a message that is queued or held; its conversation goes on."""
     kind = store.lanes.cancel(delivery.account_sid, delivery.message_sid, delivery.lane, CANCELLED, by=by)
     if kind == "cancelled":
-        return Done(True, "it is cancelled, which is undelivered; its conversation goes on")
+        return Done(True, "it is cancelled, which is undelivered; its conversation goes on", changed=True)
     return _refused(kind, delivery, store)
 
 

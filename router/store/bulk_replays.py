@@ -29,7 +29,7 @@ class BulkReplay:
         id: made when it began.
         state: running, stopping, stopped or done.
         by: who began it.
-        current: whether the flows of today are asked, and not those that the messages went to.
+        current: whether the messages are routed by the current flows, and not sent to their original ones.
         rate: messages a second, at most.
         wanted: the filter by which they were chosen, as the query of a page.
         total: how many were chosen.

@@ -80,7 +80,8 @@ def _update(caller: Caller, delivery: Delivery, form: Mapping[str, str], store: 
         raise not_found(request.path)
     if not done.done:
         raise ApiError(409, 20409, f"{delivery.message_sid}: {done.said}")
-    note(store, [(delivery.account_sid, delivery.message_sid)], DONE_AS[action], by=caller.user)
+    if done.changed:
+        note(store, [(delivery.account_sid, delivery.message_sid)], DONE_AS[action], by=caller.user)
 
 
 def _replay(caller: Caller, delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:

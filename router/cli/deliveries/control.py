@@ -103,7 +103,9 @@ def _act(here: Here, choice: Choice, name: str, verb: _Verb, *, as_json: bool) -
         choice.agree(name.capitalize(), chosen, grave=verb.grave, silent=as_json)
     by = f"router deliveries {name}"
     done = [_on(here.store, each, name, by) for each in watched(name.capitalize(), chosen, len(chosen))]
-    changed = [(each.account_sid, each.message_sid) for each, result in zip(chosen, done, strict=True) if result.done]
+    changed = [
+        (each.account_sid, each.message_sid) for each, result in zip(chosen, done, strict=True) if result.changed
+    ]
     note(here.store, changed, DONE_AS[name], by=by)
     if as_json:
         print_json(

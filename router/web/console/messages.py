@@ -117,7 +117,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             reason = f"{wish[:40]!r} is not one of {', '.join(ACTIONS)}. Nothing was changed."
             raise Refused(400, "No such action", reason)
         done = ACTIONS[wish](_find(store, sid), store, by=view().who)
-        if done.done:
+        if done.changed:
             note(store, [(view().sid, sid)], DONE_AS[wish], by=view().who)
         return see(f"messages/{sid}", told=done.said, done="1" if done.done else "")
 
