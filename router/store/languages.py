@@ -5,6 +5,7 @@ A language is kept even when no flow names it any more: an unused model costs me
 
 from collections.abc import Iterable
 
+from router.errors import StoreUnavailable
 from router.store.client import Client
 from router.store.keys import languages
 
@@ -17,6 +18,7 @@ class Languages:
         self._buckets = tuple(buckets)
 
     def named(self) -> frozenset[str]:
-        """Return the languages that flows name or have named."""
-        found = self._client.calls([("SMEMBERS", languages(tag)) for tag in self._buckets])
-        return frozenset(code.decode() for codes in found for code in codes)
+        """Return the languages that flows name or have named; of a Cluster, those of the nodes that answer."""
+        found = self._client.answers([("SMEMBERS", languages(tag)) for tag in self._buckets])
+        there = [codes for codes in found if not isinstance(codes, StoreUnavailable)]
+        return frozenset(code.decode() for codes in there for code in codes)

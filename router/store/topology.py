@@ -94,7 +94,7 @@ class Topology:
             if isinstance(found, str):
                 reasons.append(f"{name(node)}: {found}")
             elif best is None or epoch > best[0]:
-                best = (epoch, list(_ranges(found, node[0])))
+                best = (epoch, list(ranges(found, node[0])))
         if best is None:
             return "; ".join(reasons)
         owners: list[Address | None] = [None] * SLOTS
@@ -143,7 +143,7 @@ def _epoch(info: bytes) -> int:
     return int(fields.get("cluster_current_epoch", 0))
 
 
-def _ranges(slots: list[Any], asked: str) -> Iterator[tuple[int, int, list[Address]]]:
+def ranges(slots: list[Any], asked: str) -> Iterator[tuple[int, int, list[Address]]]:
     """Read CLUSTER SLOTS: first and last slot, and the nodes that have them, the master first.
 
     A node that does not know how clients reach it has no host, or "?": then it is the one that was asked, or the

@@ -5,7 +5,7 @@ The router logs in as the user of docs/operations.md, which may do what the rout
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -190,21 +190,38 @@ def test_a_slot_that_moves_costs_no_message(town: Town) -> None:
     _are_delivered(talks)
 
 
-def test_a_node_dies_and_others_do_not_notice(town: Town) -> None:
+def _kill(town: Town, node: Node) -> Callable[[], None]:
+    node.server.kill()
+
+    def heal() -> None:
+        node.server.start()
+        town.cluster.admit(node)
+
+    return heal
+
+
+def _hang(town: Town, node: Node) -> Callable[[], None]:  # noqa: ARG001 - as the other one
+    node.server.pause()
+    return node.server.resume
+
+
+@pytest.mark.parametrize(("harm", "number"), [(_kill, 0), (_hang, 1)], ids=["it is killed", "it hangs"])
+def test_a_node_is_away_and_others_do_not_notice(
+    town: Town, harm: Callable[[Town, Node], Callable[[], None]], number: int
+) -> None:
     """Its account is answered 503 in time, and served again by itself; what was acknowledged is delivered in order."""
     talks, nodes = town.talks(), town.cluster.nodes
-    mine, others = talks[0], talks[1:]
+    mine, others = talks[number], [talk for talk in talks if talk is not talks[number]]
     with sending(talks):
         _more(talks)
-        nodes[0].server.kill()
+        heal = harm(town, nodes[number])
         wait_until(lambda: any(reply.status == 503 for reply in mine.replies), what="a message is refused")
         _more(others)
         said = town.ready()
-        assert town.world.metric("router_messages_kept", account_sid=ACCOUNTS[1]) > 0
+        assert town.world.metric("router_messages_kept", account_sid=others[0].flow.account_sid) > 0
         assert not (said["nodes"]["good"] and said["replicas"]["good"])
-        wait_until(lambda: nodes[3].info("replication")["role"] == "master", what="the replica takes over")
-        nodes[0].server.start()
-        town.cluster.admit(nodes[0])
+        wait_until(lambda: nodes[number + 3].info("replication")["role"] == "master", what="the replica takes over")
+        heal()
         _more(talks, within=20)
     town.cluster.wait_for_replicas()
     assert {reply.status for talk in others for reply in talk.replies} == {200}

@@ -1,7 +1,9 @@
 """The store over a Cluster of real nodes: each command finds its node, also while nodes and slots change."""
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 import gevent
 import pytest
@@ -14,9 +16,15 @@ from router.store.keys import BUCKETS, AccountKeys, guard
 from router.store.lanes import Lease, Room, Settlement, new_token
 from tests.cluster import Cluster, accounts_of, slot_of
 from tests.integrations.sending import settings
+from tests.integrations.target import CERTIFICATE
+from tests.ports import free_port
+from tests.tls import tls_before
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
 
 ONE, TWO, THREE = (accounts_of(number)[0] for number in range(3))
 FLOW = "FO" + "1" * 32
+Spare = Callable[..., ValkeyServer]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +104,39 @@ def test_one_host_is_enough(cluster: Cluster) -> None:
     assert set(client.nodes()) == {node.name for node in cluster.nodes[:3]}
     assert client.call("SET", AccountKeys(THREE).clock, "1") == b"OK"
     client.close()
+
+
+def test_nodes_are_spoken_to_over_tls_by_the_names_that_they_announce(spare_valkey: Spare) -> None:
+    """User, password and certificate count for the host that is asked, and for the nodes that it names."""
+    port, bus = free_port(), free_port()
+    node = spare_valkey(port=str(port), cluster_port=str(bus), bind="127.0.0.1", cluster_enabled="yes")
+    with tls_before(port) as hidden:
+        for words in (
+            f"CONFIG SET cluster-announce-port {hidden}",
+            "CONFIG SET cluster-announce-ip 192.0.2.1",  # which leads nowhere
+            "CONFIG SET cluster-announce-hostname 127.0.0.1",
+            "CONFIG SET cluster-preferred-endpoint-type hostname",
+            "CLUSTER ADDSLOTSRANGE 0 16383",
+            "ACL SETUSER me on >p@ss/ ~* &* +@all",
+            "ACL SETUSER default off",
+        ):
+            assert node.command(words) == "+OK", words
+        place, trusted = f"me:p%40ss%2F@127.0.0.1:{hidden}", f"?ssl_ca_certs={quote(str(CERTIFICATE), safe='')}"
+        client = ClusterClient(f"rediss+cluster://{place}{trusted}")
+        wait_until(lambda: _is_set(client), what="the node serves")
+        assert set(client.nodes()) == {f"127.0.0.1:{hidden}"}
+        client.close()
+        for wrong, why in ((place, "certificate"), (place.replace("p%40", "q"), "WRONGPASS|password")):
+            stranger = ClusterClient(f"rediss+cluster://{wrong}{trusted if wrong != place else ''}")
+            with pytest.raises(StoreUnavailable, match=why) as caught:
+                stranger.call("GET", AccountKeys(ONE).clock)
+            assert "ss%2F" not in str(caught.value)
+
+
+def _is_set(client: ClusterClient) -> bool:
+    with contextlib.suppress(StoreUnavailable):
+        return bool(client.call("SET", AccountKeys(ONE).clock, "1"))
+    return False
 
 
 def test_a_cluster_that_is_away_is_said_so() -> None:

@@ -1,10 +1,6 @@
 """The master that Sentinels name: which answer counts, and how they are logged in to."""
 
 import contextlib
-import select
-import socket
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +13,7 @@ from tests.integrations.sending import meanwhile
 from tests.integrations.target import CERTIFICATE
 from tests.ports import free_port
 from tests.sentinel import SentinelServer
+from tests.tls import tls_before
 from tests.valkey import ValkeyServer
 
 Spare = Callable[..., ValkeyServer]
@@ -99,9 +96,9 @@ def test_sentinels_and_store_have_passwords_of_their_own(spare_valkey: Spare, se
 def test_tls_is_for_sentinels_and_store(sentinels: Sentinels, master: int) -> None:
     """`rediss+sentinel` speaks TLS to both, and checks the certificate; `sentinel_ssl=false` is for the store alone."""
     trusted = f"?ssl_ca_certs={quote(str(CERTIFICATE), safe='')}"
-    with _tls_before(master) as store:
+    with tls_before(master) as store:
         asked = sentinels(store)
-        with _tls_before(asked.port) as hidden, _client(_url(hidden, more=trusted, tls=True)) as client:
+        with tls_before(asked.port) as hidden, _client(_url(hidden, more=trusted, tls=True)) as client:
             assert client.call("GET", "name") == b"master"
         with _client(_url(asked.port, more=f"{trusted}&sentinel_ssl=false", tls=True)) as client:
             assert client.call("GET", "name") == b"master"
@@ -137,36 +134,3 @@ def test_the_sentinels_are_asked_in_the_background(
 def _connections(asked: SentinelServer) -> int:
     """Return how many connections a Sentinel has had, by the number of this one."""
     return int(asked.command("CLIENT ID").removeprefix(":"))
-
-
-@contextlib.contextmanager
-def _tls_before(port: int) -> Iterator[int]:
-    """Serve TLS before a port of loopback, as a proxy does: the Valkey of the tests has none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    raw, _ = listening.accept()
-                    threading.Thread(target=relay, args=(raw,), daemon=True).start()
-
-        def relay(raw: socket.socket) -> None:
-            with (
-                contextlib.suppress(OSError),
-                context.wrap_socket(raw, server_side=True) as outer,
-                socket.create_connection(("127.0.0.1", port)) as inner,
-            ):
-                while True:
-                    # What TLS has read already is not in the socket any more.
-                    ready = [outer] if outer.pending() else select.select([outer, inner], [], [])[0]
-                    for each, other in ((outer, inner), (inner, outer)):
-                        if each in ready:
-                            if not (said := each.recv(65536)):
-                                return
-                            other.sendall(said)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
