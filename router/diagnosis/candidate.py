@@ -1,8 +1,8 @@
-"""What is tried when a signature did not match: a table of named deviations, each with a bound on its work.
+"""The deviations that are tested when a signature did not match: a table, with a limit for each of them.
 
-A candidate is one signature to compute. There are at most `STEPS` of them, whatever the request and the settings.
-Each row supposes one deviation. The last two suppose two: a public base that is set wrongly is the commonest mistake,
-and it would hide a second one.
+A candidate is one signature to compute. There are at most `STEPS` candidates, whatever the request and the settings.
+Each row assumes one deviation. The last two rows assume two deviations: a wrong public base URL is the most frequent
+mistake, and it would hide a second one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,10 +29,10 @@ from router.message.owner import owners
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_form
 from router.settings import Account
 
-# Other accounts whose keys are tried, and keys of each of a request's own accounts.
+# The maximum number of other accounts whose keys are tested, and of keys of each of the request's own accounts.
 _FOREIGN: Final = 200
 _KEYS: Final = 4
-# URLs of other bases, forms and keys that are supposed together.
+# The maximum number of other URLs, forms and keys in the rows that assume two deviations.
 _NEAR_BASES: Final = 48
 _NEAR_FORMS: Final = 24
 _NEAR_KEYS: Final = 16
@@ -40,7 +40,7 @@ _NEAR_KEYS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One signature to compute: what Twilio may have signed, and what is wrong if it did."""
+    """One signature to compute: what Twilio may have signed, and what is wrong in this case."""
 
     url: str
     form: bytes
@@ -50,7 +50,7 @@ class Candidate:
 
 
 class Case:
-    """One refused request, with the keys that may have signed it; it makes candidates of deviations."""
+    """One refused request, with the keys that may have signed it; it converts deviations to candidates."""
 
     def __init__(self, refused: Refused, accounts: Mapping[str, Account]) -> None:
         self.refused = refused
@@ -69,13 +69,13 @@ class Case:
         self.here = [Deviation(url) for base in refused.bases for url in deviation_url.exact(base, refused.target)]
 
     def urls(self, deviations: Iterable[Deviation[str]]) -> Iterator[Candidate]:
-        """Suppose other URLs."""
+        """Assume other URLs."""
         for each in deviations:
             for key in self.keys:
                 yield Candidate(each.value, self.form, self.refused.signature, key, each.findings)
 
     def forms(self, deviations: Iterable[Deviation[Form]], urls: Sequence[Deviation[str]] = ()) -> Iterator[Candidate]:
-        """Suppose other forms, at the URLs that came or at other ones; a GET has none that is signed."""
+        """Assume other forms, with the request's URLs or other URLs; a GET has no signed form."""
         for each in deviations if self.signed else ():
             form = signed_form(each.value)
             for url in urls or self.here:
@@ -83,43 +83,43 @@ class Case:
                     yield Candidate(url.value, form, self.refused.signature, key, (*url.findings, *each.findings))
 
     def others(self, deviations: Iterable[Deviation[Key]], urls: Sequence[Deviation[str]] = ()) -> Iterator[Candidate]:
-        """Suppose other keys, at the URLs that came or at other ones."""
+        """Assume other keys, with the request's URLs or other URLs."""
         for each in deviations:
             for url in urls or self.here:
                 findings = (*url.findings, *each.findings)
                 yield Candidate(url.value, self.form, self.refused.signature, each.value, findings)
 
     def headers(self, deviations: Iterable[Deviation[str]]) -> Iterator[Candidate]:
-        """Suppose that the signature was written differently."""
+        """Assume that the signature was written differently."""
         for each in deviations:
             for url in self.here:
                 for key in self.keys:
                     yield Candidate(url.value, self.form, each.value, key, each.findings)
 
     def bases(self) -> Iterator[Deviation[str]]:
-        """Walk the URLs of other public bases: the one deviation that goes with others, for it hides them."""
+        """Yield the URLs with other public bases, which are also combined with other deviations."""
         for base in self.refused.bases:
             yield from deviation_url.origins(base, self.refused.target, self.refused.seen)
 
 
 def _as_it_came(case: Case) -> Iterator[Candidate]:
-    """Suppose that nothing happened to what was signed; a body that only its hash speaks for may be another one."""
+    """Assume that URL and form are unchanged; a body of which only the hash is signed may have been changed."""
     refused = case.refused
     body = refused.body if refused.method == "POST" else b""
     findings: tuple[Finding, ...] = ()
     if names_body_hash(refused.target) and not body_hash_matches(refused.target, body):
-        found = "the signature matches, and bodySHA256 in the URL is not the hash of the body that came"
-        advice = "something on the way rewrote the body (JSON written anew, line ends): let it pass byte for byte"
+        found = "the signature matches, but bodySHA256 in the URL is not the hash of the received body"
+        advice = "a proxy changed the body (JSON written anew, line ends): let it pass on the body byte for byte"
         findings = (Finding("body_hash", found, advice),)
     yield from case.urls(replace(url, findings=findings) for url in case.here)
 
 
 def _method(case: Case) -> Iterator[Candidate]:
-    """Suppose that a GET became a POST or a POST a GET, parameters included."""
+    """Assume that a GET became a POST or a POST a GET, with its parameters."""
     refused = case.refused
     was = "POST" if refused.method == "GET" else "GET"
-    advice = "something on the way changes the method: let it pass requests on as they are, and never redirect them"
-    finding = Finding("method", f"Twilio signed a {was}, and a {refused.method} came", advice)
+    advice = "a proxy changes the method: let it pass on requests unchanged, and never redirect them"
+    finding = Finding("method", f"Twilio signed a {was}, but a {refused.method} was received", advice)
     target = refused.target.partition("#")[0]
     if refused.method == "POST":
         target += f"{'&' if '?' in target else '?'}{refused.body.decode('latin-1')}"
@@ -167,7 +167,7 @@ def _base_and_key(case: Case) -> Iterator[Candidate]:
 
 # Name of a deviation, the most signatures that are computed for it, and its candidates; the likeliest stand first.
 TABLE: Final[tuple[tuple[str, int, Callable[[Case], Iterator[Candidate]]], ...]] = (
-    ("nothing, or the body that a hash in the URL speaks for", 24, _as_it_came),
+    ("nothing, or a body whose hash is in the URL", 24, _as_it_came),
     ("another scheme, host or port", 800, lambda case: case.urls(case.bases())),
     ("another path before the path", 400, _prefixes),
     ("a slash at the path's end", 24, _at_each_base(deviation_url.slashes)),

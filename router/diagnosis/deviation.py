@@ -1,7 +1,7 @@
-"""What may have happened to a form, a signature or a key between Twilio and us; `url` has those of the URL.
+"""Deviations of the form, the signature and the key between Twilio and the router; those of the URL are in `url`.
 
-A deviation is a value that Twilio may have signed in place of the one that came, with what is wrong if it did. Nothing
-is decided here: `router.diagnosis.signature` computes signatures over them, for people. They are yielded one at a time.
+A deviation is a value that Twilio may have signed instead of the received value, with what is wrong in this case.
+`router.diagnosis.signature` computes the signatures. The deviations are yielded one at a time.
 
 https://www.twilio.com/docs/usage/security
 https://www.twilio.com/docs/api/errors/57012
@@ -20,7 +20,7 @@ from router.settings import Account
 T = TypeVar("T")
 Form = Sequence[tuple[str, str]]
 
-# Parameters that Twilio sends also when they are blank, by which they are known to be missing.
+# Parameters that Twilio sends even if they are blank, so that their absence is noticed.
 _PLACES: Final = tuple(f"{side}{part}" for side in ("To", "From") for part in ("Country", "State", "City", "Zip"))
 _WRITTEN: Final = ("Body", "ProfileName", "ButtonText")
 _PADDINGS: Final = (("", " "), (" ", ""), (" ", " "), ("", "  "), ("", "\n"), ("", "\r\n"))
@@ -29,9 +29,9 @@ _MISSING_MOST: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, if the deviation is what happened.
+    """What is wrong, if this deviation happened.
 
-    `cause` is a word for programs, `found` says what is wrong and `advice` what to change.
+    `cause` is a word for programs, `found` says what is wrong, and `advice` what to change.
     """
 
     cause: str
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Deviation(Generic[T]):
-    """A value that Twilio may have signed, and what is wrong if it did; nothing for the value as it came."""
+    """A value that Twilio may have signed, and what is wrong in this case; no findings for the received value."""
 
     value: T
     findings: tuple[Finding, ...] = ()
@@ -51,10 +51,10 @@ class Deviation(Generic[T]):
 
 
 def encodings(raw: Raw, fields: Form) -> Iterator[Deviation[Form]]:
-    """Read the body of a POST in the ways in which a program between Twilio and us may have misread it."""
+    """Read the body of a POST in the ways in which a program between Twilio and the router may have misread it."""
     text = raw.body.decode("utf-8", "replace")
     pairs = [pair.partition("=")[::2] for pair in text.split("&") if pair]
-    untouched = "let every proxy and middleware pass the body on byte for byte, and not parse it first"
+    untouched = "let every proxy and middleware pass on the body byte for byte, without parsing it"
     readings: tuple[tuple[str, Form], ...] = (
         ("was encoded twice on the way", [(unquote_plus(name), unquote_plus(value)) for name, value in fields]),
         ("was encoded twice on the way", [(unquote(name), unquote(value)) for name, value in fields]),
@@ -68,14 +68,14 @@ def encodings(raw: Raw, fields: Form) -> Iterator[Deviation[Form]]:
         for charset in ("latin-1", "cp1252"):
             reading = parse_qsl(raw.body.decode("latin-1"), keep_blank_values=True, encoding=charset, errors="replace")
             yield Deviation(
-                reading, (Finding("charset", f"the form came as {charset}; Twilio sends UTF-8", untouched),)
+                reading, (Finding("charset", f"the form was received as {charset}; Twilio sends UTF-8", untouched),)
             )
 
 
 def blanks(fields: Form) -> Iterator[Deviation[Form]]:
-    """Add the blank values that Twilio sends and that are not there, all or some; or take all blank ones away."""
+    """Add all or some of the blank values that Twilio sends and that are missing; or remove all blank values."""
     names = {name for name, _ in fields}
-    untouched = "let nothing on the way parse the form; where it must be, keep its blank values"
+    untouched = "do not let a proxy parse the form; if it must, let it keep blank values"
     places = [name for name in _PLACES if name not in names]
     missing = [*places, *(["Body"] if "Body" not in names else [])]
     few = (group for most in range(1, _MISSING_MOST + 1) for group in combinations(missing, most))
@@ -86,13 +86,13 @@ def blanks(fields: Form) -> Iterator[Deviation[Form]]:
     kept = [(name, value) for name, value in fields if value]
     if len(kept) < len(fields):
         found = "the form was signed without its blank values"
-        advice = "Twilio signs blank values too: let the test or proxy that signs this request anew keep them"
+        advice = "Twilio signs blank values too: let the test or proxy that signs this request include them"
         yield Deviation(kept, (Finding("blank_values", found, advice),))
 
 
 def spaces(fields: Form) -> Iterator[Deviation[Form]]:
-    """Give white space back to what a customer wrote, or take it away, and change line ends."""
-    advice = "let nothing on the way parse the form, or trim and rewrite what is in it"
+    """Add white space to the customer's texts, or remove it, and change line ends."""
+    advice = "do not let a proxy parse the form, or trim and rewrite its values"
     present = [name for name in _WRITTEN if name in dict(fields)]
     for name in present:
         finding = Finding("spaces", f"white space at an end of {name} was trimmed on the way", advice)
@@ -109,9 +109,9 @@ def spaces(fields: Form) -> Iterator[Deviation[Form]]:
 
 def added(fields: Form) -> Iterator[Deviation[Form]]:
     """Leave out one field after the other."""
-    advice = "find the proxy or the test that changes the form, and let it pass the body on as it is"
+    advice = "find the proxy or the test that changes the form, and let it pass on the body unchanged"
     for n, (name, _) in enumerate(fields):
-        found = f"Twilio signed the form without {name[:40]!r}: something on the way added it"
+        found = f"Twilio signed the form without {name[:40]!r}: a program between Twilio and the router added it"
         yield Deviation([*fields[:n], *fields[n + 1 :]], (Finding("field_added", found, advice),))
 
 
@@ -119,9 +119,9 @@ def added(fields: Form) -> Iterator[Deviation[Form]]:
 
 
 def signatures(given: str) -> Iterator[Deviation[str]]:
-    """List what X-Twilio-Signature may have been before a proxy wrote it differently."""
-    found = "X-Twilio-Signature came written differently (escaped, quoted or without its padding)"
-    finding = Finding("signature_header", found, "let the proxy pass Twilio's headers on as they are")
+    """List the possible values of X-Twilio-Signature before a proxy wrote it differently."""
+    found = "X-Twilio-Signature was written differently (escaped, quoted or without its padding)"
+    finding = Finding("signature_header", found, "let the proxy pass on Twilio's headers unchanged")
     plain = unquote(given).strip().strip('"')
     padded = plain.rstrip("=") + "=" * (-len(plain.rstrip("=")) % 4)
     for other in dict.fromkeys((padded, padded.replace(" ", "+"), padded.replace("-", "+").replace("_", "/"))):
@@ -139,7 +139,7 @@ def schemes(account: Account, header: str) -> Iterator[Deviation[Key]]:
     for key in (*tokens, *_shared(account)):
         for algorithm in algorithms:
             found = f"{key.label} signed with {algorithm.upper()}"
-            found += f", and the request says {header[:120]!r}" if header else ", and the request names no shared key"
+            found += f", but the request says {header[:120]!r}" if header else ", but the request names no shared key"
             if key in tokens:
                 advice = "an auth token signs with SHA-1 and without X-Twilio-Webhooks-Signature-Settings: let the "
                 advice += "proxy keep Twilio's headers, and check the signature settings of the URL's webhook rule"
@@ -170,7 +170,7 @@ def foreign(accounts: Iterable[Account], account_sid: str) -> Iterator[Deviation
         if account.sid == account_sid:
             continue
         for key in (*keys_for(account.auth_tokens, (), None), *_shared(account)):
-            found = f"{key.label} of account {account.sid} signed, and the message is of {owner or 'none'}"
+            found = f"{key.label} of account {account.sid} signed, but the message is of {owner or 'no account'}"
             yield Deviation(key, (Finding("other_account", found, advice),))
         yield from api_keys(account)
 

@@ -27,7 +27,7 @@ _PREFIXES, _PREFIX = 6, 100
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the request and its proxies said of the address it was sent to; all of it is hearsay.
+    """The hosts, ports and prefixes that the request and its proxies name for its URL; none of them is verified.
 
     `hosts` may have ports; `prefixes` begin with a `/`.
     """
@@ -41,11 +41,11 @@ class Seen:
 class Refused:
     """One refused request.
 
-    `at` is in ms since 1970. `status` is what it was answered: 403, or 404 where no webhook is at its path. `bases` are
-    the public bases that were believed, without credentials; where none was, `doubt` says why, and `bases` holds what
-    the request names. `length` is that of the body as it came, and `whole` says whether all that was signed is here:
-    else nothing can be computed. `others` counts the requests of this account that the process refused since the one
-    before and kept no record of.
+    `at` is in ms since 1970. `status` is the answer: 403, or 404 if its path is not a webhook. `bases` are the accepted
+    public base URLs, without credentials; if there was none, `doubt` is the reason, and `bases` has what the request
+    names. `length` is that of the received body. `whole` says whether all signed data is here; otherwise no signature
+    can be computed. `others` counts the requests of this account that the process refused since the record before,
+    without keeping a record.
     """
 
     at: int
@@ -66,7 +66,7 @@ class Refused:
 
     @property
     def raw(self) -> Raw:
-        """The request as it came, where it is whole."""
+        """The request as it was received, if it is whole."""
         query = self.target.partition("#")[0].partition("?")[2].encode("latin-1", "replace")
         return Raw(self.method, self.content_type, query if self.method == "GET" else self.body)
 
@@ -91,7 +91,7 @@ def keep(  # noqa: PLR0913 - what a request is made of
     seen: Seen,
     doubt: str = "",
 ) -> Refused:
-    """Cut a request to what is kept of it, at most `MOST` bytes."""
+    """Return the record of a request, of at most `MOST` bytes."""
     body = raw.body if raw.method == "POST" else b""  # a GET's is in the target
     kept = target[:SIGNED]
     room = SIGNED - len(kept)
@@ -122,7 +122,7 @@ def keep(  # noqa: PLR0913 - what a request is made of
 
 
 def _names(given: Iterable[str], most: int, longest: int) -> tuple[str, ...]:
-    """Return the first few that can be part of a URL: neither blanks nor control characters are."""
+    """Return the first few names that can be part of a URL, without blanks and control characters."""
     found = dict.fromkeys(each for each in given if 0 < len(each) <= longest and each.isascii())
     return tuple(each for each in found if each.isprintable() and " " not in each)[:most]
 

@@ -1,7 +1,7 @@
-"""Why a signature did not match: it is computed again over what may have happened on the way, for people to read.
+"""Finds out why a signature did not match: computes signatures for the changes that may have happened on the way.
 
-It is done when the doctor is asked, over the record of a refused request, and never while a request waits. Nothing is
-ever accepted because of it. Its work is bounded by `router.diagnosis.candidate.STEPS` signatures.
+`router doctor` does this with the record of a refused request, never while a request waits. No request is accepted
+because of it. It computes at most `router.diagnosis.candidate.STEPS` signatures.
 """
 
 import re
@@ -23,11 +23,11 @@ _WEBHOOK: Final = re.compile(rf"(?P<prefix>/.+)/webhooks/(?:{'|'.join((*WEBHOOKS
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong with a request, the surest first.
+    """What is wrong with a request, the surest finding first.
 
-    `matched` says that the signature matches if all findings are true: then it was made with one of our keys, and the
-    request is Twilio's. `url` is the URL that matched, or that should have, without its query and credentials. `steps`
-    is how many signatures were computed.
+    `matched` says that the signature matches if all findings are true: then one of our keys signed the request. `url`
+    is the URL that matched or should have matched, without its query and credentials. `steps` is the number of
+    computed signatures.
     """
 
     matched: bool
@@ -37,7 +37,7 @@ class Diagnosis:
 
 
 def diagnose(refused: Refused, accounts: Mapping[str, Account]) -> Diagnosis:
-    """Say what would have matched, over the keys of all accounts, and what to change; the answer holds no secret."""
+    """Find the deviation with which the signature matches, for the keys of all accounts; the result has no secrets."""
     case = Case(refused, accounts)
     here = shown((refused.bases[0] if refused.bases else "http://unknown") + refused.target)
     evident = tuple(_evident(case))
@@ -60,38 +60,38 @@ def diagnose(refused: Refused, accounts: Mapping[str, Account]) -> Diagnosis:
 
 _UNKNOWN_KEY: Final = Finding(
     "unknown_key",
-    "no key in the settings made this signature, neither over what came nor over any change of it that is known here",
+    "no key in the settings made this signature, neither for the request as it was received nor for a known change",
     "most likely Twilio signs with another auth token, because it was rotated: compare the account's primary token in "
-    "the Console with TWILIO_AUTH_TOKEN or auth_tokens, then `router reload`, or a new start where a variable has it. "
-    "If the token is right, the request was not Twilio's",
+    "the Console with TWILIO_AUTH_TOKEN or auth_tokens, and correct it, then `router reload` (restart the router "
+    "if the token is in a variable). If the token is right, the request was not from Twilio",
 )
 _SETTINGS: Final = Finding(
     "settings",
-    "the signature matches the settings as they are now",
+    "the signature matches the present settings",
     "reload or restart the routers that run with other settings",
 )
 _TOO_LONG: Final = Finding(
     "too_long",
-    "the request is longer than what is kept of a refused one, so its signature cannot be computed again",
-    "send a short message to the same address, and ask the doctor again",
+    "the request is too long: only a part of it was kept, so its signature cannot be computed",
+    "send a short message to the same address, and run `router doctor` again",
 )
 
 
 def _doubted(refused: Refused, url: str) -> Iterator[Finding]:
-    """Yield that a key of ours signed for a host that is not believed; it may be the router's own, or a target's."""
+    """Yield the finding that one of our keys signed for a host that is not accepted: the router's, or a target's."""
     if refused.doubt:
         scheme, _, rest = shown(url).partition("://")
         base = f"{scheme}://{rest.partition('/')[0]}"
         yield Finding(
             "host",
             f"{refused.doubt[:200]}; one of our keys signed for it",
-            f"if {base} is where Twilio calls the router, set ROUTER_PUBLIC_URL to it; if it is where a flow sends "
-            "messages, the request is a copy of one that the router sent there, and was rightly refused",
+            f"if Twilio calls the router at {base}, set ROUTER_PUBLIC_URL to it; if a flow sends messages to it, the "
+            "request is a copy of one that the router sent there, and was rightly refused",
         )
 
 
 def _evident(case: Case) -> Iterator[Finding]:
-    """Yield what needs no computing."""
+    """Yield the findings that need no signature."""
     refused = case.refused
     if refused.status == _MISSED:
         yield _missed(refused)
@@ -99,14 +99,14 @@ def _evident(case: Case) -> Iterator[Finding]:
         yield Finding(
             "no_signature",
             "the request has no X-Twilio-Signature",
-            "a proxy dropped the header, or Twilio did not send the request",
+            "a proxy removed the header, or Twilio did not send the request",
         )
     if refused.raw.is_form and not case.account_sid:
         yield Finding(
             "form_lost",
-            f"a {refused.method} without AccountSid arrived: the form was lost on the way",
-            "a redirect (http to https, or to another host) makes a GET without its form of a POST: write the final "
-            "URL at Twilio; or a middleware had read the body before the router did",
+            f"a {refused.method} without AccountSid was received: the form was lost on the way",
+            "a redirect (http to https, or to another host) turns a POST into a GET without its form: set the final "
+            "URL at Twilio; or a middleware has read the body before the router",
         )
     elif refused.raw.is_form and case.account_sid not in case.accounts:
         yield Finding(
@@ -117,22 +117,22 @@ def _evident(case: Case) -> Iterator[Finding]:
 
 
 def _missed(refused: Refused) -> Finding:
-    """Say what is wrong with a path that is no webhook's."""
+    """Return the finding for a path that is not a webhook."""
     path = refused.target.partition("#")[0].partition("?")[0][:200]
     if match := _WEBHOOK.fullmatch(path):
         prefix = match["prefix"]
         base = shown(refused.bases[0]) if refused.bases else "https://…"
         return Finding(
             "path_prefix",
-            f"the request came to {path}, and the router's webhooks are at /webhooks/… without {prefix} in front",
-            f"let the proxy take {prefix} away and set ROUTER_PUBLIC_URL to the base that ends in {prefix}, as "
-            f"it is at Twilio; or write the webhook at Twilio as {base}{path.removeprefix(prefix)}",
+            f"the request came to {path}, but the router's webhooks are at /webhooks/… without {prefix} in front",
+            f"let the proxy remove {prefix}, and set ROUTER_PUBLIC_URL to the base that ends in {prefix}, as it is set "
+            f"at Twilio; or set the webhook at Twilio to {base}{path.removeprefix(prefix)}",
         )
     names = ", ".join((*WEBHOOKS, ANY))
     return Finding(
         "path",
         f"the router has no webhook at {path}",
-        f"write the webhook at Twilio with one of the paths /webhooks/<channel>; the channel is one of {names}",
+        f"set the webhook at Twilio to one of the paths /webhooks/<channel>; the channel is one of {names}",
     )
 
 

@@ -14,7 +14,7 @@ _SIZE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a child does: the call whose code runs (0: none), since when in monotonic seconds, the last one begun."""
+    """What a child does: the call whose code runs (0: none), since when (monotonic seconds), the last call begun."""
 
     running: int
     since: float
@@ -23,7 +23,7 @@ class Moment:
 
 def new_page() -> int:
     """Return the descriptor of an empty page, which is freed when its last descriptor is closed."""
-    # In a file on a disk the page would be written back now and then, and the child would wait for it meanwhile.
+    # Not a file on disk: the kernel would write the page back from time to time, and the child would wait for it.
     descriptor = os.memfd_create("handlers") if hasattr(os, "memfd_create") else _unlinked_file()
     os.ftruncate(descriptor, _SIZE)
     return descriptor
@@ -35,17 +35,17 @@ def _unlinked_file() -> int:
 
 
 class Board:
-    """The page, which is held also when its descriptor is closed; monotonic seconds are the same for all processes."""
+    """The shared page; it stays mapped when its descriptor is closed. All processes have the same monotonic clock."""
 
     def __init__(self, descriptor: int) -> None:
         self._page = mmap.mmap(descriptor, _SIZE)
 
     def switch(self, number: int, now: float) -> None:
-        """Write that the code of a call runs from now on; 0 for that of none."""
+        """Note that the code of a call runs from now on; 0 if no call runs."""
         _RUNNING.pack_into(self._page, 0, number, now)
 
     def begin(self, number: int) -> None:
-        """Write that a call has begun; they begin in the order of their numbers."""
+        """Note that a call has begun; calls begin in the order of their numbers."""
         _BEGUN.pack_into(self._page, _RUNNING.size, number)
 
     def read(self) -> Moment:
@@ -53,5 +53,5 @@ class Board:
         return Moment(*_RUNNING.unpack_from(self._page), *_BEGUN.unpack_from(self._page, _RUNNING.size))
 
     def close(self) -> None:
-        """Let go of the page."""
+        """Unmap the page."""
         self._page.close()

@@ -1,4 +1,4 @@
-"""The child: calls the handlers that its worker asks for, each in a greenlet, and ends with its worker.
+"""The child process: calls the handlers that its worker requests, each in a greenlet, and ends with its worker.
 
 Started by `launch`, with two descriptors and the handlers as JSON as its arguments.
 """
@@ -26,7 +26,7 @@ from router.handling.loading import Handle, UnusableError, frames_of, load
 from router.message.inbound import Message, Raw
 from router.message.twiml import EMPTY_TWIML, MAX_BYTES
 
-# Characters that no XML 1.0 document may hold: https://www.w3.org/TR/xml/#charsets
+# Characters that XML 1.0 does not allow: https://www.w3.org/TR/xml/#charsets
 _NOT_XML: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF))
 # The signals that a terminal or a service manager sends to all processes: only the worker decides when this one ends.
 _NOT_OURS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -37,20 +37,20 @@ _CALL: Final = "router call"  # in the spawn tree of greenlets: the number of th
 
 
 def start() -> None:
-    """Be the child: import the handlers, say that they are there, and call them until the worker closes the socket."""
+    """Run the child: import the handlers, report this, and call them until the worker closes the socket."""
     monkey.patch_all()
     import socket
 
     link = socket.socket(fileno=int(sys.argv[1]))
-    with contextlib.suppress(OSError):  # where memory is short, this process is to end, and not its worker
+    with contextlib.suppress(OSError):  # if memory runs out, the kernel should kill this process, not its worker
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
     serve(link, Board(int(sys.argv[2])), json.loads(sys.argv[3]))
 
 
 def serve(link: Any, board: Board, paths: Mapping[str, str]) -> None:
-    """Import the handlers, and call those that are asked for on the socket."""
+    """Import the handlers, and call those that are requested on the socket."""
     for number in _NOT_OURS:
-        # Not SIG_IGN: programs that a handler starts would inherit that.
+        # Not SIG_IGN: programs that a handler starts would inherit it.
         signal.signal(number, lambda *_: None)
     try:
         functions = load(paths)
@@ -73,12 +73,12 @@ class Child:
         self._writing = Semaphore()
 
     def trace(self, _event: str, switch: tuple[Any, Any]) -> None:
-        """Note whose code runs from now on: `greenlet.settrace` calls this at every switch."""
+        """Note which call's code runs from now on: `greenlet.settrace` calls this at every switch."""
         tree = getattr(switch[1], "spawn_tree_locals", None)
         self._board.switch(tree.get(_CALL, 0) if tree else 0, time.monotonic())
 
     def serve(self) -> None:
-        """Take calls until the socket is closed."""
+        """Accept calls until the socket is closed."""
         frames = Frames()
         with contextlib.suppress(OSError):
             while data := self._link.recv(_READ):
@@ -109,7 +109,7 @@ class Child:
         twiml = _twiml(result)
         if twiml is None:
             return pack_reply(request.number, Kind.WRONG_TYPE, words=(type(result).__name__,))
-        # Beyond the limit it is no answer, however long it is.
+        # One byte more than the limit: the worker then refuses the answer as too long.
         return pack_reply(request.number, Kind.ANSWER, twiml[: MAX_BYTES + 1])
 
     def _say(self, reply: bytes) -> None:
@@ -118,7 +118,7 @@ class Child:
 
 
 def _twiml(result: object) -> bytes | None:
-    """Write what a handler returned as TwiML; None for what it may not return."""
+    """Convert the result of a handler to TwiML; None for an invalid result."""
     if result is None or result == "":
         return EMPTY_TWIML
     if isinstance(result, str):

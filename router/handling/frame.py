@@ -9,42 +9,42 @@ from typing import Final
 
 # A call: length of the rest, number, deadline in monotonic seconds, length of the name; then name and packed request.
 _CALL: Final = struct.Struct("!IQdH")
-# A reply: length of the rest, number, kind; then what it says.
+# A reply: length of the rest, number, kind; then its content.
 _REPLY: Final = struct.Struct("!IQB")
 _LENGTH: Final = struct.Struct("!I")
 
 
 class Kind(IntEnum):
-    """What a reply says. Number 0 is of none of the calls: the child has begun, or could not."""
+    """The kinds of replies. Number 0 is not a call: the child has started, or could not."""
 
     READY = 0
     """The handlers are imported."""
 
     UNUSABLE = 1
-    """One of them could not be: its name, and why."""
+    """A handler could not be imported: its name, and the reason."""
 
     ANSWER = 2
     """The handler returned: the TwiML, as bytes."""
 
     WRONG_TYPE = 3
-    """It returned something else: the name of the type."""
+    """The handler returned an invalid type: the name of the type."""
 
     UNDELIVERABLE = 4
-    """It raised `Undeliverable`: the reason."""
+    """The handler raised `Undeliverable`: the reason."""
 
     RAISED = 5
-    """It raised something else: the name of the exception, its text, and the last frames of its traceback."""
+    """The handler raised another exception: its name, its text, and the last frames of its traceback."""
 
     ENDED = 6
-    """It was ended at its deadline."""
+    """The handler was interrupted at its deadline."""
 
     NOT_BEGUN = 7
-    """It was not called: the deadline had passed before its turn came."""
+    """The handler was not called: the deadline had already passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the child says of a call."""
+    """The child's reply to a call."""
 
     number: int
     kind: Kind
@@ -52,13 +52,13 @@ class Reply:
 
     @property
     def words(self) -> list[str]:
-        """What it says, where it is no answer."""
+        """The words of a reply that is not an answer."""
         return [str(word) for word in json.loads(self.body)]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the worker asks for: the handler's name, the packed request, and when it must have ended."""
+    """A call: the handler's name, the packed request, and its deadline."""
 
     number: int
     deadline: float
@@ -81,7 +81,7 @@ def read_request(frame: bytes) -> Request:
 
 
 def pack_reply(number: int, kind: Kind, body: bytes = b"", words: tuple[str, ...] = ()) -> bytes:
-    """Write a reply that says `body`, or these words."""
+    """Write a reply with a body, or with these words."""
     content = json.dumps(words).encode() if words else body
     return _REPLY.pack(_REPLY.size - _LENGTH.size + len(content), number, kind) + content
 
@@ -99,7 +99,7 @@ class Frames:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take what was read, and give the frames that are complete with it."""
+        """Add data, and yield the frames that are now complete."""
         self._rest += data
         while len(self._rest) >= _LENGTH.size:
             end = _LENGTH.size + _LENGTH.unpack_from(self._rest)[0]

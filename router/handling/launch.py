@@ -1,4 +1,4 @@
-"""Starting a child as a new interpreter, which inherits two descriptors and no secret of the router."""
+"""Starts a child as a new interpreter, which inherits two descriptors but no secrets of the router."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from router.handling.board import Board, new_page
 from router.handling.frame import Frames, Kind, Reply, read_reply
 from router.lifeline import die_with_parent
 
-# How long the operator's modules may take to be imported; some load a model.
+# Seconds for the import of the operator's modules; some load a model.
 PATIENCE: Final = 30.0
-# How long a child whose worker has no more for it may take to end: what it has registered with `atexit` runs then.
+# Seconds for the end of a child, in which its `atexit` functions run.
 LEAVE: Final = 0.5
-# Variables that the router reads, and that hold its secrets or say where they lie.
+# Variables of the router, which may be secrets or name files with secrets.
 _OURS: Final = ("ROUTER_", "TWILIO_AUTH_TOKEN", "PROMETHEUS_MULTIPROC_DIR")
 _READ: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A child that was started: its process, the worker's end of the socket, and the board."""
+    """A started child: its process, the worker's end of the socket, and the board."""
 
     process: Any
     link: Any
@@ -48,12 +48,12 @@ def launch(paths: Mapping[str, str], *, popen: Callable[..., Any], pair: Callabl
     descriptors = (theirs.fileno(), page)
     try:
         process = popen(
-            # Unbuffered, so that what a handler prints is not lost with its process.
+            # Unbuffered, so that the output of a handler is not lost with its process.
             [sys.executable, "-uPc", _start(), *map(str, descriptors), json.dumps(paths)],
             env=_environ(),
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
-            start_new_session=True,  # so that what a handler starts can be ended with it
+            start_new_session=True,  # so that programs that a handler has started can be killed with it
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
         return Launched(process, ours, Board(page))
@@ -70,22 +70,22 @@ def _environ() -> dict[str, str]:
 
 
 def _start() -> str:
-    """Write what the child begins with: it finds modules where this process does."""
+    """Return the first code of the child: it has the same module path as this process."""
     path = [each or str(Path.cwd()) for each in sys.path]
     return f"import sys; sys.path[:] = {path!r}; from router.handling.child import start; start()"
 
 
 def kill(process: Any) -> None:
-    """Kill a child, with all that it has started."""
+    """Kill a child, with all programs that it has started."""
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:  # it has no session of its own yet
+        except ProcessLookupError:  # it does not have its own session yet
             process.kill()
 
 
 def ended(process: Any) -> str:
-    """Wait for the end of a child whose socket is closed, kill it where that takes long, and say how it ended."""
+    """Wait for the end of a child whose socket is closed, kill it if it takes too long, and return how it ended."""
     try:
         code = process.wait(timeout=LEAVE)
     except subprocess.TimeoutExpired:
@@ -95,10 +95,10 @@ def ended(process: Any) -> str:
 
 
 def check(paths: Mapping[str, str]) -> None:
-    """See whether the operator's handlers can be imported, in a child that ends with it.
+    """Check that the operator's handlers can be imported, in a child of its own.
 
     Raises:
-        SettingsError: one cannot, or takes too long; it names the handler, and says why in one sentence.
+        SettingsError: a handler cannot be imported, or takes too long.
 
     """
     theirs = {name: path for name, path in paths.items() if not path.startswith("router.")}
@@ -121,7 +121,7 @@ def check(paths: Mapping[str, str]) -> None:
 
 
 def first_reply(link: Any) -> Reply | None:
-    """Read what a child says when it has imported its handlers, or could not; None where it ended without."""
+    """Read the first reply of a child, after the import of its handlers; None if it ended without a reply."""
     frames = Frames()
     while data := link.recv(_READ):
         for frame in frames.feed(data):

@@ -14,7 +14,7 @@ from router.message.inbound import Message
 
 Handle = Callable[[Message], str | TwiML | None]
 
-# Frames that are kept of a traceback, the innermost ones.
+# The number of innermost frames of a traceback that are kept.
 FRAMES: Final = 5
 
 
@@ -34,7 +34,7 @@ def load(paths: Mapping[str, str]) -> dict[str, Handle]:
         paths: name to `package.module:function`.
 
     Raises:
-        UnusableError: the first one that cannot be used.
+        UnusableError: the first handler that cannot be used.
 
     """
     return {name: _load(name, path) for name, path in paths.items()}
@@ -44,7 +44,7 @@ def _load(name: str, path: str) -> Handle:
     module, _, attribute = path.partition(":")
     try:
         function = getattr(importlib.import_module(module), attribute)
-    except BaseException as error:  # a module that ends the process is one that cannot be imported, too
+    except BaseException as error:  # also SystemExit of a module
         raise UnusableError(name, f"{path!r} cannot be imported: {_why(module, attribute, error)}") from error
     if not callable(function):
         raise UnusableError(name, f"{path!r} is not a function but {type(function).__name__}")
@@ -56,7 +56,7 @@ def _why(module: str, attribute: str, error: BaseException) -> str:
     where = f" ({frames[-1]})" if frames else ""
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
         file = Path(*module.split(".")).with_suffix(".py")
-        return f"there is no {file} in {Path.cwd()}, where the router was started, nor is it installed"
+        return f"{file} is neither in {Path.cwd()}, where the router was started, nor installed"
     if isinstance(error, ModuleNotFoundError):
         return f"it needs {error.name!r}, which is not installed in {sys.prefix}{where}"
     if isinstance(error, AttributeError) and not frames:
@@ -80,6 +80,6 @@ _IMPORTLIB: Final = importlib.__file__
 
 
 def _short(file: str) -> str:
-    """Name a file as its owner knows it: below the folder that its package is found in."""
+    """Return the path of a file below the folder in which its package was found."""
     folders = (each.rstrip(os.sep) + os.sep for each in sys.path if each)
     return file.removeprefix(max((each for each in folders if file.startswith(each)), key=len, default=""))

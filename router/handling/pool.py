@@ -7,16 +7,16 @@ from typing import Final, Literal
 from router.handling.frame import Kind, Reply
 from router.handling.process import LostError, Process
 
-# For so long a handler that has held the child is called in the ward.
+# For so many seconds a handler that has blocked the child is called in the ward.
 ILL_SECONDS: Final = 600.0
-# A call that no process has begun goes to another one when there is so much time left for it.
+# A call that has not begun is moved to another process if it has so many seconds left.
 LEAST_SECONDS: Final = 0.5
 
 Place = Literal["main", "ward"]
 
 
 class Pool:
-    """Calls handlers; `paths` are their names and where they are."""
+    """Calls handlers; `paths` are their names and functions."""
 
     def __init__(self, paths: Mapping[str, str]) -> None:
         self._paths = paths
@@ -24,7 +24,7 @@ class Pool:
         self._ill: dict[str, float] = {}
 
     def call(self, name: str, raw: bytes, seconds: float) -> Reply:
-        """Call a handler with a packed request, and return what came of it within so many seconds.
+        """Call a handler with a packed request, and return its reply within so many seconds.
 
         Raises:
             LostError: there is no reply.
@@ -54,7 +54,7 @@ class Pool:
             process.close()
 
     def _place(self, name: str, now: float) -> Place:
-        """Say where a handler is called; what holds the main process now is moved out of the others' way first."""
+        """Return the place for a call; if a handler blocks the main process now, that process becomes the ward."""
         main = self._processes.get("main")
         if main is not None and main.usable and (holder := main.held_by(now)) is not None:
             self._ill[holder] = now + ILL_SECONDS

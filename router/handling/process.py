@@ -16,22 +16,22 @@ from gevent.queue import SimpleQueue
 from router.handling.frame import Frames, Kind, Reply, Request, pack_request, read_reply
 from router.handling.launch import PATIENCE, Launched, ended, first_reply, kill, launch
 
-# The child ends a call so long before the worker stops to wait for it: the time in which a handler lets go of what it
-# holds. One that has not ended by then will not.
+# The child interrupts a call so many seconds before the worker stops waiting for it, so that the handler can release
+# its resources. A call that has not ended by then is blocking.
 GRACE: Final = 0.5
-# Code that runs for so long without a switch holds the child.
+# Code that runs for so many seconds without a switch of greenlets blocks the child.
 STALL: Final = 1.0
 _UNREAD: Final = 0.05
 _READ: Final = 64 * 1024
 
 
 class LostError(Exception):
-    """A call that has no reply, in a clause that a handler's name goes before.
+    """A call without a reply; the reason is the end of a sentence that begins with the handler's name.
 
     Args:
-        reason: what became of it.
+        reason: what happened.
         begun: whether the handler was called.
-        at_fault: whether it is the one that held or ended the child.
+        at_fault: whether this call blocked or ended the child.
 
     """
 
@@ -43,14 +43,14 @@ class LostError(Exception):
 
 
 class NoChildError(Exception):
-    """The child could not begin: its handlers cannot be imported any more."""
+    """The child could not start: its handlers can no longer be imported."""
 
 
 @dataclass(slots=True)
 class Call:
-    """A call under way; times are in monotonic seconds.
+    """A call in progress; times are in monotonic seconds.
 
-    `ends` is when the child ends it, `given_up` when the worker does not wait any more.
+    The child interrupts it at `ends`; the worker stops waiting at `given_up`.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Call:
     done: Event = field(default_factory=Event)
 
     def end(self, outcome: Reply | LostError) -> None:
-        """Let who waits for it go on."""
+        """Set the outcome, and wake the waiting greenlet."""
         self.outcome = outcome
         self.done.set()
 
 
 class Process:
-    """A child, from its start; `over` when it has ended, `retired` when it is to take no more calls."""
+    """A child; `over` when it has ended, `retired` when it accepts no more calls."""
 
     def __init__(self, paths: Mapping[str, str]) -> None:
         self.over = False
@@ -77,16 +77,16 @@ class Process:
         self._numbers = count(1)
         self._calls: dict[int, Call] = {}
         self._writes: SimpleQueue[bytes] = SimpleQueue()
-        # In a greenlet of its own: the deadline of the call that needs the child must not stop its start half-way.
+        # In a separate greenlet: the deadline of the call that needs the child must not interrupt its start.
         gevent.spawn(self._live, paths)
 
     @property
     def usable(self) -> bool:
-        """Say whether it takes calls."""
+        """Whether it accepts calls."""
         return not (self.over or self.retired)
 
     def held_by(self, now: float) -> str | None:
-        """Name the handler whose code has held the child for a while; "" for one that is unknown, None for none."""
+        """Return the handler that has blocked the child for a while; "" if it is unknown, None if no handler has."""
         if self._launched is None or self.over:
             return None
         moment = self._launched.board.read()
@@ -96,10 +96,10 @@ class Process:
         return call.name if call else ""
 
     def call(self, name: str, raw: bytes, deadline: float) -> Reply:
-        """Have a handler called, and return what comes of it by the deadline, in monotonic seconds.
+        """Call a handler, and return its reply by the deadline, in monotonic seconds.
 
         Raises:
-            LostError: there is no reply, and will be none.
+            LostError: there is no reply.
             NoChildError: the handlers cannot be imported.
 
         """
@@ -114,7 +114,7 @@ class Process:
         number, call = next(self._numbers), Call(name, deadline - min(GRACE, left / 4), deadline)
         self._calls[number] = call
         self._writes.put(pack_request(Request(number, call.ends, name, raw)))
-        # The second time for a reply that came before the deadline, and that the worker has not found time to read.
+        # The second wait is for a reply that came before the deadline, but that the worker has not read yet.
         _ = _wait(call.done, left) or _wait(call.done, _UNREAD)
         outcome = call.outcome or self._judge(number, call, launched)
         if isinstance(outcome, LostError):
@@ -122,7 +122,7 @@ class Process:
         return outcome
 
     def retire(self) -> None:
-        """Take no more calls, and end when those under way have."""
+        """Accept no more calls, and end after the calls in progress."""
         if not self.retired:
             self.retired = True
             gevent.spawn(self._end_soon)
@@ -136,9 +136,10 @@ class Process:
     # -- how a call is lost -------------------------------------------------------------------------------------------
 
     def _judge(self, number: int, call: Call, launched: Launched) -> LostError:
-        """Say why a call has not ended by its deadline, and do what follows from it.
+        """Return why a call has not ended by its deadline, and replace the child if it is blocked.
 
-        A child that is alive has ended the call, or has tried to, and so has switched greenlets since `call.ends`.
+        A child that is not blocked has interrupted the call, or tried to, so it has switched greenlets since
+        `call.ends`.
         """
         moment, now = launched.board.read(), time.monotonic()
         begun = number <= moment.begun
@@ -162,7 +163,7 @@ class Process:
         self._lose_all(launched, "was interrupted: another one blocked their process, which was replaced")
 
     def _died(self, launched: Launched) -> None:
-        """Find whose code ended the child: that of the call that ran, or of the only one there was."""
+        """Find the call that ended the child: the one that ran, or the only one in progress."""
         moment = launched.board.read()
         how = ended(launched.process)
         begun = [number for number in self._calls if number <= moment.begun]

@@ -1,9 +1,9 @@
-"""The contact: who writes to us, which languages they use, and which flow each of their conversations is assigned to.
+"""The contact: a customer's languages, and the flows that the customer's conversations are assigned to.
 
-A conversation, between a contact and one of our addresses, keeps the flow that took it for as long as it is not idle,
-unless a message says explicitly that it belongs elsewhere. `accept` decides that, in the store and in one step with the
-message (store/scripts/accept.lua). `keeps` is the same rule for explanations, which change nothing; a test of the store
-compares the two in every case (tests/store/test_contacts.py).
+A conversation is between a contact and one of our addresses. It keeps its flow as long as it is not idle, unless a
+message clearly belongs to another flow. `accept` decides this in the store, atomically with the message
+(store/scripts/accept.lua). `keeps` is the same rule for explanations, which change nothing; a test compares the two in
+every case (tests/store/test_contacts.py).
 """
 
 import re
@@ -26,20 +26,20 @@ _WA_ID: Final = re.compile(r"[0-9]{3,20}", re.ASCII)
 
 
 class Strength(IntEnum):
-    """How much a message says about where its conversation belongs."""
+    """How strong the evidence is that a message's conversation belongs to the chosen flow."""
 
-    SILENT = 0  # nothing: it goes where the conversation is
-    DECIDED = 1  # enough for a conversation that no flow has for sure
-    CLEAR = 2  # enough for one that is for sure in another language
-    OUTRIGHT = 3  # enough to move any conversation
+    SILENT = 0  # no evidence: the conversation keeps its flow
+    DECIDED = 1  # moves a conversation whose flow was not chosen confidently
+    CLEAR = 2  # moves a conversation that was confidently assigned, but in another language
+    OUTRIGHT = 3  # moves any conversation
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a contact's languages.
+    """What is known about a contact's languages.
 
-    `version` changes with the rest, "" for an unknown contact. `preference` was chosen by the contact, `language`
-    set by the operator; `learned` are the shares of each language, by what the contact wrote so far.
+    `version` changes with every other value, "" for an unknown contact. The contact chose `preference`, the operator
+    set `language`; `learned` are the shares of each language in the contact's messages so far.
     """
 
     version: str = ""
@@ -65,7 +65,7 @@ class Assignment:
     language: str = ""
 
     def is_active(self, idle_since: int, *, lasting: bool) -> bool:
-        """Say whether the conversation goes on: whether its last message is not older than `idle_since`, in ms."""
+        """Return whether the conversation goes on: its last message is not older than `idle_since`, in ms."""
         return lasting or self.at >= idle_since
 
 
@@ -73,7 +73,7 @@ class Assignment:
 class Candidate:
     """A flow that a conversation may stay with.
 
-    `disposition` is what becomes of a message that it takes: `queue` or `redirected`. `lasting`: however long idle.
+    `disposition` is `queue` or `redirected`. `lasting`: the conversation stays however long it is idle.
     """
 
     flow_sid: str
@@ -83,14 +83,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """The flow that was chosen gives way to another one of its address, contact by contact.
+    """The migration from the chosen flow to another flow of its address, contact by contact.
 
     Args:
-        from_: the flow that was chosen, whose MigrateTo is `to`.
+        from_: the chosen flow, whose MigrateTo is `to`.
         to: the flow that takes over.
         share: whether the contact is among the MigratePercent.
-        drain: whether contacts move that have the flow already; else only new and idle ones.
-        proxy: whether contacts in a session of Proxy stay, and those of whom that is not known.
+        drain: whether contacts that already have the flow move too; else only new and idle contacts do.
+        proxy: whether contacts stay that are in a Proxy session, or for whom this is not known.
         service: the Proxy service, "" for the account's own.
 
     """
@@ -105,23 +105,23 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What `resolve` made of one message for an address whose flows have conditions, for `accept` to weigh.
+    """The decision of `resolve` for one message to an address whose flows have conditions; `accept` may overrule it.
 
     Args:
-        identities: the contact's addresses that the message names, the one it was sent from first; canonical.
-        ours: the address written to.
-        language: of the message, "" where undecided.
-        strength: of the choice against a flow that the conversation has.
-        confident: whether a conversation keeps what was chosen.
-        candidates: the flows that it may stay with.
-        known: the version of what the choice took for known of the contact.
-        settled: whether nothing that is known of the contact would change the choice.
-        learned: the shares of each language with this message, nothing where it says nothing; kept only where the
-            conversation does not stay as it is, which those shares did not decide.
+        identities: the canonical addresses of the contact in the message, the one it was sent from first.
+        ours: the address that the customer wrote to.
+        language: the language of the message, "" if undecided.
+        strength: the strength of the choice, compared with the flow that the conversation has.
+        confident: whether the conversation is assigned confidently.
+        candidates: the flows that the conversation may stay with.
+        known: the version of the contact's languages on which the choice is based.
+        settled: whether the contact's languages cannot change the choice.
+        learned: the shares of each language including this message, empty if it gives no evidence; kept only if the
+            conversation does not stay as it is.
         preference: the language that the contact chose with this message.
-        transient: whether the conversation stays as it is, whatever becomes of this message; with a preference it ends,
-            and the next message is decided by that.
-        migration: where the chosen flow gives way to another one.
+        transient: whether this message does not change the assignment of its conversation; with a preference the
+            assignment ends, so that the next message is routed by the preference.
+        migration: the migration of the chosen flow, if any.
 
     """
 
@@ -140,9 +140,9 @@ class Choice:
 
 
 def moves(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hours: float, may_move: bool) -> str:
-    """Return the flow that a contact moves to with this message, as accept.lua decides it; "" when it does not.
+    """Return the flow that a contact moves to with this message, by the rule of accept.lua; "" if it does not move.
 
-    `may_move` says that the contact is in no Proxy session, and that none of its messages is on the way.
+    `may_move` says that the contact is in no Proxy session, and that none of its messages is being delivered.
     """
     move = choice.migration
     if move is None or not move.share or not may_move or choice.transient:
@@ -153,7 +153,7 @@ def moves(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hou
 
 
 def keeps(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hours: float) -> bool:
-    """Say whether a conversation stays with its flow, as accept.lua decides it; `now` is in ms since 1970."""
+    """Return whether a conversation stays with its flow, by the rule of accept.lua; `now` is in ms since 1970."""
     if assignment is None:
         return False
     candidate = next((each for each in choice.candidates if each.flow_sid == assignment.flow_sid), None)
@@ -176,7 +176,8 @@ def contact_id(identity: str) -> str:
 def identities_of(message: Message) -> tuple[str, ...]:
     """Return the addresses of a message's sender in their canonical form, the one it was sent from first.
 
-    WhatsApp names a sender by phone number, by business-scoped user id, or by both; a parent business has another one.
+    WhatsApp identifies a sender by phone number, by business-scoped user id, or by both; a parent business has its own
+    id for the sender.
     """
     own = canonical(message.from_, message.channel)
     if message.channel != "whatsapp":

@@ -11,7 +11,7 @@ from router.routing.resolve import Circumstance, Entry, Likelihood, Route, ident
 
 @dataclass(slots=True)
 class _Contact:
-    """What a rehearsal has learned of one contact, by the address it was first known by; `names` are all of them."""
+    """One contact in a rehearsal: its first address, and in `names` all its addresses."""
 
     identity: str
     names: set[str] = field(default_factory=set)
@@ -20,11 +20,11 @@ class _Contact:
 
 
 class Rehearsal:
-    """A set of flows, and the conversations of the messages that were taken so far, as `accept` would keep them.
+    """A set of flows, and the conversations of the messages routed so far, as `accept` would keep them.
 
     Args:
-        flows: of one account.
-        likelihood: says how well a text fits languages.
+        flows: the flows of one account.
+        likelihood: returns how well a text fits languages.
         sticky_hours: how long a conversation may be idle.
 
     """
@@ -38,7 +38,7 @@ class Rehearsal:
         self._contacts: dict[str, _Contact] = {}
 
     def take(self, message: Message, *, at: int, lang: str = "") -> Route:
-        """Say where a message goes that came at `at`, in ms since 1970; those before it have been taken."""
+        """Return the route of a message that came at `at`, in ms since 1970; call it in the order of the messages."""
         entries = [Entry(name, "", tuple(self._flows.get(name, ()))) for name in identities(message)]
         circumstance = Circumstance(at / 1000, lang=lang, likelihood=self._likelihood)
         names = identities_of(message)
@@ -54,7 +54,7 @@ class Rehearsal:
         return route
 
     def _link(self, contact: _Contact, name: str) -> None:
-        """Write what store/scripts/contact_link.lua writes: two people may turn out to be one."""
+        """Do what store/scripts/contact_link.lua does: two contacts may turn out to be the same person."""
         other = self._contacts.setdefault(name, contact)
         if other is contact:
             contact.names.add(name)
@@ -73,7 +73,7 @@ class Rehearsal:
 
 
 def _learn(contact: _Contact, route: Route, choice: Choice, kept: Assignment | None, at: int) -> None:
-    """Write what store/scripts/accept.lua writes."""
+    """Keep what store/scripts/accept.lua keeps."""
     if choice.transient:
         contact.assignments.pop(choice.ours, None)
     elif route.flow is not None:

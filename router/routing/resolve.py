@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 
-# The MigratePercent at which contacts move that have the flow already.
+# The MigratePercent at which contacts that already have the flow move too.
 ALL_PERCENT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one contact identity: its flows, and the version of that knowledge, "" for no such entry."""
+    """The entry of one contact identity: its flows, and its version, "" if there is no entry."""
 
     identity: str
     version: str
@@ -46,12 +46,11 @@ class Route:
 
     Args:
         flow: the flow that takes it; None if no flow does.
-        entries: the entries that the route came from, and those of flows that the conversation may stay with; a change
-            of any of them may change the route.
-        steps: what was looked at, in order, in sentences that a person understands.
-        reason: why there is no flow; "" when there is one.
-        language: of the message, where a flow that has conditions takes it; "" where undecided or not asked.
-        choice: what `accept` weighs against the flow that the conversation has; None where no flow has conditions.
+        entries: the entries on which the route depends, including those of flows that the conversation may stay with.
+        steps: the steps of the decision, in order, in sentences for people.
+        reason: why no flow takes it; "" if a flow does.
+        language: the language of the message, if a flow with conditions takes it; "" if undecided or not needed.
+        choice: what `accept` compares with the flow that the conversation has; None if no flow has conditions.
         failed: the flows whose Match could not be evaluated, each with the reason.
 
     """
@@ -82,8 +81,8 @@ def identities(message: Message) -> tuple[str, ...]:
 def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstance = CIRCUMSTANCE) -> Route:
     """Choose the flow of a message from the entries of its `identities`, in that order.
 
-    The first entry that has a flow which takes the message decides. Flows with a Match or a Language go by the smallest
-    Priority, a Match before a Language, then the oldest; the flow without either takes the rest. A flow that is paused
+    The first entry with a flow that takes the message decides. Flows with a Match or a Language are asked in the order
+    of Priority, a Match before a Language, then by age; the flow with neither takes all other messages. A paused flow
     is chosen like any other: its messages wait.
     """
     steps: list[str] = []
@@ -100,7 +99,7 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
         elif taking:
             chosen = taking[0]
         if chosen is None or len(ranked) > 1:
-            # Flows of other channels explain something only where nothing is found: `*` has one for each of them.
+            # Flows of other channels are only mentioned if no flow is found: `*` has a flow for each channel.
             of_interest = (
                 ranked if chosen is None else [each for each in ranked if each.channel_type == message.channel]
             )
@@ -151,19 +150,19 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
     sticky_hours: float,
     may_move: Callable[[], bool] = _unknown,
 ) -> tuple[Route, bool]:
-    """Say by which route `accept` would take a message, and whether because its conversation stays there.
+    """Return the route by which `accept` would take a message, and whether its conversation decides it.
 
-    Like the webhook it first asks the message alone, and then, where that moves the conversation, what is known of the
-    contact.
+    Like the webhook it first uses the message alone and then, if that would move the conversation, what is known about
+    the contact.
 
     Args:
-        message: what came.
-        entries: those of its `identities`.
-        circumstance: without what is known of the contact.
-        known: that.
+        message: the message.
+        entries: the entries of its `identities`.
+        circumstance: the circumstance without the contact's languages.
+        known: what is known about the contact's languages.
         assignment: the flow that the conversation has.
         sticky_hours: how long a conversation may be idle.
-        may_move: says whether the contact is in no session that a migration has to respect; unknown means false.
+        may_move: returns whether the contact is in no session that a migration must respect; False if unknown.
 
     """
     route = resolve(message, entries, circumstance)
@@ -187,16 +186,16 @@ def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
 
 
 def disposition(flow: FlexFlow | None) -> Literal["queue", "unrouted", "redirected"]:
-    """Say what becomes of a message that a flow takes."""
+    """Return whether a message is queued, unrouted or redirected, by the flow that takes it."""
     if flow is None:
         return "unrouted"
     return "redirected" if flow.response == "redirect" else "queue"
 
 
 def facts(packed: bytes, route: Route, lang: str) -> dict[str, str | bytes]:
-    """Return what is written of a message when it is accepted: the packed request, where it goes and why.
+    """Return the record of a message when it is accepted: the packed request, where it goes and why.
 
-    `lang` is the language that the webhook's URL named, which the packed request does not hold.
+    `lang` is the language in the webhook's URL, which is not in the packed request.
     """
     kept: dict[str, str | bytes] = {"raw": packed, "why": "\n".join(route.steps)}
     if route.flow is not None:
@@ -207,10 +206,10 @@ def facts(packed: bytes, route: Route, lang: str) -> dict[str, str | bytes]:
 
 
 def _migration(flow: FlexFlow, entry: Entry, message: Message, steps: list[str]) -> Migration | None:
-    """Say how the chosen flow gives way to its MigrateTo."""
+    """Return the migration from the chosen flow to its MigrateTo, None if that flow cannot take over."""
     to = next((each for each in entry.flows if each.sid == flow.migrate_to), None)
     if to is None or not to.enabled or to.channel_type != message.channel:
-        steps.append(f"its MigrateTo {flow.migrate_to} is no enabled {message.channel} flow of {entry.identity}")
+        steps.append(f"its MigrateTo {flow.migrate_to} is not an enabled {message.channel} flow of {entry.identity}")
         return None
     place = bucket(message)
     share = place < flow.migrate_percent
@@ -235,7 +234,7 @@ def _waiting(flow: FlexFlow) -> str:
 
 
 def _reachable(entries: Sequence[Entry], channel: str) -> tuple[Entry, ...]:
-    """Return the entries that a conversation's flow may be of: all up to the first one that takes the rest."""
+    """Return the entries whose flows a conversation may have: all up to the first with a flow without conditions."""
     for number, entry in enumerate(entries, 1):
         if any(flow.enabled and flow.channel_type == channel and flow.is_default for flow in entry.flows):
             return tuple(entries[:number])
@@ -250,12 +249,12 @@ def _candidates(entries: Iterable[Entry], channel: str) -> tuple[Candidate, ...]
 
 
 def _rank(flow: FlexFlow) -> tuple[bool, int, bool, int, str]:
-    """Order flows of one address: the one that takes every message is the last, whatever its Priority."""
+    """Return the order of a flow among those of its address: the flow without conditions is always the last."""
     return flow.is_default, flow.priority, not flow.match, flow.date_created, flow.sid
 
 
 def _why_not(flow: FlexFlow, channel: str) -> str | None:
-    """Say why a flow takes no message that came for its address on a channel; None when it may."""
+    """Return why a flow takes no message of a channel; None if it may take one."""
     if flow.channel_type != channel:
         return f"for {flow.channel_type}"
     return None if flow.enabled else "disabled"
@@ -271,7 +270,7 @@ def _not_taken(flows: Iterable[FlexFlow], channel: str) -> list[str]:
 
 
 def _reason(message: Message, entries: Sequence[Entry]) -> str:
-    """Say in one sentence why nothing takes the message, and what would be nearest to taking it."""
+    """Return in one sentence why no flow takes the message, and which flow comes closest."""
     flows = [(entry.identity, flow) for entry in entries for flow in entry.flows]
     near = [(identity, flow) for identity, flow in flows if flow.channel_type == message.channel]
     if len(near) == 1:

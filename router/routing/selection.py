@@ -30,7 +30,7 @@ from router.routing.contact import NOBODY, Candidate, Choice, Known, Strength, i
 # The steps are stored with every message. They name at most this many flows for each reason, then only count them.
 _NAMED: Final = 6
 
-# Languages weighed for one address, some 2 ms. 500 flows may name 16,000.
+# The maximum number of languages compared for one address, which takes some 2 ms. 500 flows may name 16,000.
 _OFFERED: Final = 256
 
 Likelihood = Callable[[str, Sequence[str]], Mapping[str, float] | None]
@@ -50,11 +50,11 @@ class Circumstance:
 
     Args:
         at: when the message came, in seconds since 1970.
-        known: what is known of the contact.
-        lang: the language that the webhook's URL names, "" for none.
-        likelihood: says how well a text fits languages, as `router.language.detector.Detector.likelihood`.
-        pause: called between flows, so that a process may turn to its other work: a rule takes 5 ms at worst, and an
-            address may have 500.
+        known: what is known about the contact's languages.
+        lang: the language in the webhook's URL, "" for none.
+        likelihood: returns how well a text fits languages, as `router.language.detector.Detector.likelihood`.
+        pause: called between flows, so that the process can do other work: a Match takes up to 5 ms, and an address
+            may have 500 flows.
 
     """
 
@@ -69,7 +69,7 @@ CIRCUMSTANCE: Final = Circumstance(0.0)
 
 
 class Selection:
-    """Selects the flow for one message, address after address, and gathers the reasons."""
+    """Selects the flow for one message, address after address, and collects the steps of the explanation."""
 
     def __init__(self, message: Message, circumstance: Circumstance) -> None:
         self._message = message
@@ -89,7 +89,7 @@ class Selection:
     # -- choosing ---------------------------------------------------------------------------------------------------
 
     def choose(self, flows: Sequence[FlexFlow]) -> FlexFlow | None:
-        """Return the first flow of an address that takes the message; they are enabled, and in their order."""
+        """Return the first of the enabled flows of an address, in their order, that takes the message."""
         self._flows, self._decision, self._command = flows, None, self._commanded(flows)
         if self._opt_out:
             self._steps.append(
@@ -108,7 +108,7 @@ class Selection:
         return chosen
 
     def _why_not(self, flow: FlexFlow) -> str | None:
-        """Say why a flow does not take the message; None when it does."""
+        """Return why a flow does not take the message; None if it does."""
         self._by_rule = self._by_content = self._by_clock = False
         if flow.match:
             why_not = self._rule(flow)
@@ -149,7 +149,7 @@ class Selection:
 
     @property
     def decision(self) -> Decision:
-        """The language of the message among those that the address offers; weighed when it is first asked for."""
+        """The language of the message among those of the address; decided when it is first needed."""
         if self._decision is None:
             offered = _offered(self._flows)
             evidence = list(self._evidence(offered)) if offered else []
@@ -160,7 +160,7 @@ class Selection:
         return self._decision
 
     def _commanded(self, flows: Sequence[FlexFlow]) -> str:
-        """Return the language that the message names, "" for none: it is heard whichever flow takes the message."""
+        """Return the language that the message requests, "" for none; it applies whichever flow takes the message."""
         if self._opt_out or not any(flow.language_commands for flow in flows):
             return ""
         message, offered = self._message, _offered(flows)
@@ -173,7 +173,7 @@ class Selection:
         known = self._circumstance.known
         preferred = self._command or known.preference or known.language
         if best(preferred, offered):
-            # Nothing beside it is weighed: a text and earlier ones would together outweigh what was chosen.
+            # The only evidence: a text and earlier texts together would outweigh the contact's choice.
             given: tuple[Evidence | None, ...] = (from_preference(preferred, offered),)
         else:
             given = (
@@ -196,7 +196,7 @@ class Selection:
     def _country(self) -> str:
         return country_of(self._message.from_, self._message.params.get("FromCountry", ""))
 
-    # -- what came of it --------------------------------------------------------------------------------------------
+    # -- the result ---------------------------------------------------------------------------------------------------
 
     @property
     def language(self) -> str:
@@ -204,12 +204,12 @@ class Selection:
         return self._decision.language if self._decision else ""
 
     def take_steps(self) -> list[str]:
-        """Return the steps so far, once."""
+        """Return the steps since the last call."""
         steps, self._steps = self._steps, []
         return steps
 
     def choice(self, chosen: FlexFlow | None, candidates: tuple[Candidate, ...]) -> Choice:
-        """Return what `accept` weighs against the flow that the conversation has."""
+        """Return what `accept` compares with the flow that the conversation has."""
         decision = self._decision or _UNASKED
         conditional = chosen is not None and not chosen.is_default
         strength = self._strength(decision, chosen) if chosen and conditional else Strength.SILENT
@@ -229,11 +229,11 @@ class Selection:
         )
 
     def _strength(self, decision: Decision, chosen: FlexFlow) -> Strength:
-        """Say how much the message says for the flow that has conditions.
+        """Return how strongly the message requires the chosen flow, which has conditions.
 
-        A rule about what the customer says, or about the hour, is obeyed; one about who the customer is chooses for
-        new conversations only, lest a canary take over those that are under way; with a language, it takes what that
-        alone would. A word of no language moves nothing.
+        A Match about the content of the message or about the time is always followed. A Match about the customer
+        applies to new conversations only, so that a canary does not take over existing ones; combined with a Language
+        it is as strong as the Language alone. A text without evidence of a language moves no conversation.
         """
         if self._by_content or self._by_clock:
             return Strength.OUTRIGHT
@@ -251,12 +251,12 @@ def _offered(flows: Sequence[FlexFlow]) -> tuple[str, ...]:
 
 
 def _rounded(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Write shares as short as they say anything: 17 digits of each would be most of what is kept of a contact."""
+    """Round shares to three digits: with 17 digits they would be the largest part of a contact's record."""
     return {tag: float(f"{share:.3g}") for tag, share in shares}
 
 
 def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
-    """Say which flows did not take a message, by the reason why."""
+    """Return sentences that name the flows that did not take a message, by reason."""
     steps = []
     for why, sids in refused.items():
         which = ", ".join(sids) if len(sids) <= _NAMED else f"{len(sids)} flows"
@@ -264,7 +264,7 @@ def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
     return steps
 
 
-# Where no flow of the address has a language.
+# The decision if no flow of the address has a language.
 _UNASKED: Final = Decision("", 0.0, (), confident=False, clear=False, steps=(), others="")
 
 

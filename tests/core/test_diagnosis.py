@@ -257,7 +257,7 @@ def test_a_host_that_is_not_believed_is_named() -> None:
     assert (diagnosis.matched, causes(diagnosis)) == (True, ["host"])
     (finding,) = diagnosis.findings
     assert finding.found.startswith(doubt)
-    assert "if http://target.example is where Twilio calls the router, set ROUTER_PUBLIC_URL to it" in finding.advice
+    assert "if Twilio calls the router at http://target.example, set ROUTER_PUBLIC_URL to it" in finding.advice
     assert "rightly refused" in finding.advice
     strangers = replace(signed, secret="c" * 32)
     assert causes(diagnose(came(strangers, bases=("http://target.example",), doubt=doubt))) == ["unknown_key"]
@@ -343,7 +343,7 @@ def test_a_path_prefix_that_arrives_is_named(base: str, target: str) -> None:
     (finding,) = diagnosis.findings
     prefix = target.partition("/webhooks")[0]
     assert f"without {prefix} in front" in finding.found
-    assert f"let the proxy take {prefix} away" in finding.advice
+    assert f"let the proxy remove {prefix}" in finding.advice
 
 
 @pytest.mark.parametrize("target", ["/sms", "/webhooks/sms/", "/webhooks/telegram", "/"])

@@ -235,7 +235,7 @@ def test_a_path_prefix_is_diagnosed_like_a_signature(clinic: Clinic) -> None:
     assert (status, bad(report)) == (1, ["signatures"])
     (refusal,) = report["refusals"]
     assert [finding["cause"] for finding in refusal["findings"]] == ["path_prefix"]
-    assert "let the proxy take /router away" in refusal["findings"][0]["advice"]
+    assert "let the proxy remove /router" in refusal["findings"][0]["advice"]
     assert '"reason":"no webhook at this path"' in clinic.service.log.read_text()
 
 

@@ -134,7 +134,7 @@ def test_unknown_name(senders: Integrations) -> None:
 
 
 MODULES = {
-    "no module": (None, "there is no mine.py in FOLDER, where the router was started, nor is it installed"),
+    "no module": (None, "mine.py is neither in FOLDER, where the router was started, nor installed"),
     "no function": ("", "mine has no 'handle'"),
     "no such dependency": (
         "import json\nimport not_there",
