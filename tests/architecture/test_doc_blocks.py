@@ -1,4 +1,4 @@
-"""What somebody copies out of README and docs/ works: flows, settings, Python and commands."""
+"""The code blocks of README and docs/ work: flows, settings, Python and commands."""
 
 import ast
 import re
@@ -33,7 +33,7 @@ def of(*languages: str) -> pytest.MarkDecorator:
 
 
 def test_every_block_is_known() -> None:
-    """A block in a language that nobody checks has to be thought of here."""
+    """Every language of a code block is checked, or listed here as one that is not."""
     known = {*SHELL, *OTHER, "toml", "python", "conf"}
     assert not [(block.place, block.language) for block in BLOCKS if block.language not in known]
 

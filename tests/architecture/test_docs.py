@@ -29,7 +29,7 @@ def test_a_command_says_in_the_list_what_it_says_itself(name: str) -> None:
 
 
 def test_every_document_is_linked() -> None:
-    """A how-to that the README does not mention is found by nobody."""
+    """The README links every page of docs/."""
     readme = (ROOT / "README.md").read_text()
     assert not [file.name for file in (ROOT / "docs").glob("*.md") if f"docs/{file.name}" not in readme]
 
@@ -43,7 +43,7 @@ def test_what_a_handler_gets_is_listed() -> None:
 
 
 def test_the_examples_of_a_match_work() -> None:
-    """What somebody copies out of the documentation can be saved."""
+    """The flows in the documentation can be saved."""
     document = (ROOT / "docs" / "matching.md").read_text()
     examples = re.findall(r"```cel\n(.*?)```", document, re.DOTALL)
     examples += [match for toml in re.findall(r"```toml\n(.*?)```", document, re.DOTALL) for match in _matches(toml)]

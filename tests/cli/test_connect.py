@@ -113,7 +113,7 @@ def test_a_password_in_a_webhook_is_put_back_and_never_shown(desk: Desk) -> None
     assert desk.number["sms_url"] == old
 
 
-# -- what somebody else does ------------------------------------------------------------------------------------------
+# -- changes by another person ----------------------------------------------------------------------------------------
 
 NEW, NEW_AP = "https://new.example.com/", "AP" + "2" * 32
 
@@ -131,8 +131,10 @@ NEW, NEW_AP = "https://new.example.com/", "AP" + "2" * 32
         pytest.param({"sms_url": OLD, "sms_method": "GET"}, (*FIRST[:4], ""), id="the URL, to what it was"),
     ],
 )
-def test_what_somebody_else_has_changed_is_left(desk: Desk, changed: dict[str, str], then: tuple[str, ...]) -> None:
-    """Field by field: ours is put back, theirs stays, and is said."""
+def test_what_another_person_has_changed_is_not_restored(
+    desk: Desk, changed: dict[str, str], then: tuple[str, ...]
+) -> None:
+    """Field by field: our values are restored, other values stay and are reported."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     desk.number.update(changed)
     back = desk.type("disconnect")
@@ -209,7 +211,7 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
     ],
 )
 def test_what_is_wrong_is_one_sentence(desk: Desk, words: list[str], environ: dict[str, str], says: str) -> None:
-    """It says what is wrong, the exit status is 1, and the number says what it said."""
+    """The error is one sentence, the exit status is 1, and the number is unchanged."""
     if environ.get("ROUTER_PUBLIC_URL") == "":
         config = desk.folder / "router.toml"
         text = Path(desk.environ["ROUTER_CONFIG"]).read_text()
@@ -226,7 +228,7 @@ def test_what_is_wrong_is_one_sentence(desk: Desk, words: list[str], environ: di
 
 @pytest.mark.parametrize("words", [[], ["12"], ["+1555x"], ["--messaging-service", NUMBER], [ACCOUNT]])
 def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: list[str]) -> None:
-    """It is told from a number's form; Twilio is not asked."""
+    """The form of a number shows what it is; Twilio is not asked."""
     ended = desk.type("connect", *words)
     assert (ended.exit_code, desk.twilio.requests) == (2, [])
 
@@ -249,7 +251,7 @@ def test_a_page_in_the_routers_place_is_told(desk: Desk, status: bytes, page: by
     assert says in ended.output
 
 
-def test_what_somebody_changes_while_we_ask_is_not_overwritten(desk: Desk) -> None:
+def test_a_change_by_another_person_while_we_ask_is_not_overwritten(desk: Desk) -> None:
     """What was shown is what is replaced, or nothing is."""
     settings = load(desk.environ)
     connector, account = Connector(settings), settings.accounts[0]
@@ -261,7 +263,7 @@ def test_what_somebody_changes_while_we_ask_is_not_overwritten(desk: Desk) -> No
 
 
 def test_what_was_before_is_on_disk_before_it_is_changed(desk: Desk) -> None:
-    """At the moment when Twilio is told of the new address, a power cut would lose nothing."""
+    """When Twilio gets the new address, the previous one is already on disk."""
     seen: list[str] = []
     desk.twilio.before_update = lambda: seen.extend(each["before"]["sms_url"] for each in desk.record)
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
@@ -269,7 +271,7 @@ def test_what_was_before_is_on_disk_before_it_is_changed(desk: Desk) -> None:
 
 
 def test_a_number_whose_service_decides_is_not_connected_in_vain(desk: Desk) -> None:
-    """The service's webhook counts, not the number's: that is said, with what to do; named together they both are."""
+    """Twilio calls the service's webhook, not the number's: the error says what to do; both may be connected."""
     desk.twilio.service(SERVICE, "https://service.example.com/", NUMBER)
     refused = desk.type("connect", NUMBER, "--detach")
     assert (refused.exit_code, desk.says) == (1, FIRST)
@@ -338,7 +340,7 @@ def test_what_is_not_twilio_does_not_make_us_forget(desk: Desk, status: int, bod
     "damage", [b"", b"{", b"[]", b'{"connections": [{}]}', b'{"connections": [{"kind": "x"}]}', b"\xff"]
 )
 def test_a_damaged_record_is_kept_aside(desk: Desk, damage: bytes) -> None:
-    """Nothing is changed, the file is kept for somebody to read, and the next attempt begins anew."""
+    """Nothing is changed, the damaged file is kept, and the next command begins with an empty record."""
     (desk.folder / NAME).write_bytes(damage)
     ended = desk.type("connect", NUMBER, "--detach")
     assert (ended.exit_code, desk.says, desk.twilio.updates) == (1, FIRST, [])
@@ -349,7 +351,7 @@ def test_a_damaged_record_is_kept_aside(desk: Desk, damage: bytes) -> None:
 
 
 def test_what_leads_to_a_tunnel_is_put_back_when_the_tunnel_is_gone(desk: Desk) -> None:
-    """Detached or not, a number is not left at an address where nobody is: the next start puts it back."""
+    """After a crash of the tunnel the next start restores the number, detached or not."""
     with TunnelRecord(desk.folder) as record, Holder(desk.folder):
         record.publish(desk.base)
         assert desk.type("connect", NUMBER, "--detach").exit_code == 0
@@ -361,7 +363,7 @@ def test_what_leads_to_a_tunnel_is_put_back_when_the_tunnel_is_gone(desk: Desk) 
 
 
 def test_the_demos_account_cannot_be_connected(desk: Desk) -> None:
-    """Twilio does not know the account that `router run` has made up: that is said, with what to do."""
+    """Twilio does not know the demo account: the error says what to do."""
     (desk.folder / "demo.toml").write_text(f'[[account]]\nsid = "{ACCOUNT}"\nauth_tokens = ["{TOKEN}"]\n')
     ended = desk.type("connect", NUMBER, "--detach")
     assert (ended.exit_code, desk.twilio.requests) == (1, [])
@@ -369,7 +371,7 @@ def test_the_demos_account_cannot_be_connected(desk: Desk) -> None:
 
 
 def test_what_is_not_connected_is_not_disconnected(desk: Desk) -> None:
-    """A name that is not on record is said, with those that are."""
+    """An unknown name is an error, which lists the connected ones."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     ended = desk.type("disconnect", OTHER)
     assert (ended.exit_code, desk.says) == (1, desk.here)

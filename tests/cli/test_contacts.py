@@ -97,7 +97,7 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
         (["close", PHONE, "--to", "MG" + "1" * 32], "--to: 'MG11"),
     ],
 )
-def test_what_cannot_be_is_one_line(contacts: Contacts, words: list[str], said: str) -> None:
+def test_an_error_is_one_line(contacts: Contacts, words: list[str], said: str) -> None:
     """In the words of the command line, on stderr, with exit status 1; nothing is changed."""
     result = contacts(*words)
     assert (result.exit_code, result.stdout) == (1, "")
@@ -120,7 +120,7 @@ def test_what_is_no_command_is_a_mistake_in_usage(contacts: Contacts, words: lis
 
 
 def test_a_contact_is_erased(rest: Rest, contacts: Contacts) -> None:
-    """With what its messages said; a second time there is nobody."""
+    """The contact is erased with the content of its messages; a second time there is no contact."""
     contacts("set", PHONE, "--language", "es", "--alias", USER_ID)
     receive(rest, 1)
     result = contacts("erase", USER_ID, "--yes")

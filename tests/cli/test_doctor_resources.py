@@ -114,7 +114,7 @@ def test_auto_creation_at_the_same_address_is_told(clinic: Clinic) -> None:
 
 
 def test_credentials_without_rights_are_told(clinic: Clinic) -> None:
-    """403 is said with what could not be read, and no message is needed for that."""
+    """A 403 is reported with the resource that could not be read, also without messages."""
     clinic.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Workspaces" else None
     (check,) = [each for each in clinic.asked(to_task()) if each.state != "good"]
     assert (check.state, f"Twilio refused access to workspace {WORKSPACE}" in check.found) == ("bad", True)

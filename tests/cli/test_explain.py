@@ -47,7 +47,7 @@ def offline(redis_url: str, tmp_path: Path) -> Cli:
         store.lanes.accept(
             token=new_token(), account_sid=AC, message_sid=message.message_sid, disposition="unrouted", lease=False,
             lane=conversation_id(AC, "sms", message.to, message.from_), versions=(),
-            facts={"raw": raw.pack(), "why": "", "error": "nobody"},
+            facts={"raw": raw.pack(), "why": "", "error": "no flow"},
         )  # fmt: skip
     store.close()
 
@@ -103,7 +103,7 @@ def test_prune_shows_what_would_be_unrouted(offline: Cli) -> None:
         (("--since", "1h", "--flows", "-"), "[[flow]]\n", 1, "friendly_name"),
     ],
 )
-def test_what_cannot_be_asked_is_said(offline: Cli, args: tuple[str, ...], given: str, code: int, said: str) -> None:
+def test_wrong_arguments_are_reported(offline: Cli, args: tuple[str, ...], given: str, code: int, said: str) -> None:
     """Each wrong way to ask is one sentence; a file that could not be applied is refused as `flows apply` does."""
     result = offline("explain", *args, given=given)
     assert result.exit_code == code, result.output
@@ -111,7 +111,7 @@ def test_what_cannot_be_asked_is_said(offline: Cli, args: tuple[str, ...], given
 
 
 def test_the_flows_of_a_step_are_named(offline: Cli) -> None:
-    """Who reads why a message goes somewhere need not look up SIDs; the language is told with the flow."""
+    """The explanation names the flows beside their SIDs, and the language."""
     assert offline("flows", "apply", "-", given=SPANISH + ORDERS).exit_code == 0
     result = offline("explain", "--to", OURS, "--from", "+34600111222", "--body", "Quiero saber dónde está mi pedido")
     assert result.exit_code == 0, result.output

@@ -59,7 +59,7 @@ def test_the_log_names_who_and_what(rest: Rest, flows: Callable[..., Result]) ->
 
 
 def test_the_log_can_be_narrowed(rest: Rest, flows: Callable[..., Result]) -> None:
-    """One flow, one account, the newest few, or since a time; a wrong SID is said to be one."""
+    """One flow, one account, the newest few, or since a time; a wrong SID is an error."""
     sids = [rest.create(number, user=user)["sid"] for number in (1, 2) for user in (ONE, TWO)]
 
     def logged(*args: str) -> list[str]:

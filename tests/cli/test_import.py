@@ -242,7 +242,7 @@ def test_a_page_that_does_not_come_leaves_everything_as_it_was(cli: Cli, twilio:
         pytest.param(
             {"ROUTER_TWILIO_API_URL": "http://127.0.0.1:9"},
             "router: Twilio's REST API at http://127.0.0.1:9 cannot be reached: Connection refused\n",
-            id="nobody listens",
+            id="no server",
         ),
         pytest.param(
             {"ROUTER_TWILIO_API_URL": "http://nowhere.invalid"},
@@ -269,7 +269,7 @@ def test_a_twilio_that_hangs_is_given_up(environ: dict[str, str], twilio: Twilio
 
 
 def test_credentials_never_follow_a_link_away_from_twilio(environ: dict[str, str]) -> None:
-    """A next page that is said to be elsewhere is refused before anything is sent there."""
+    """A next page on another host is refused before anything is sent there."""
     settings = load({name: value for name, value in environ.items() if name != "ROUTER_TWILIO_API_URL"})
     client = LiveAccount(settings, settings.accounts[0]).client
     for url in ("https://twilio.com.example/x", "http://flex-api.twilio.com/x", "https://eviltwilio.com/x"):
@@ -281,7 +281,7 @@ def test_credentials_never_follow_a_link_away_from_twilio(environ: dict[str, str
 
 
 def test_drift_is_reported_for_people_and_programs(cli: Cli, twilio: TwilioRest) -> None:
-    """What was added, changed and removed at Twilio since the import is told apart."""
+    """Additions, changes and removals at Twilio since the import are shown separately."""
     twilio.flex_flows += [flex_flow(number) for number in (1, 2, 3)]
     cli("flows", "import")
     twilio.flex_flows[:] = [flex_flow(2, friendly_name="New name"), flex_flow(3), flex_flow(4)]

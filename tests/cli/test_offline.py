@@ -1,4 +1,4 @@
-"""The commands where no router runs: flows over a store, what is said when something is missing, what is shown."""
+"""The commands without a running router: flows in a store, errors if something is missing, and output."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> No
     ],
 )
 def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences: list[str]) -> None:
-    """A file is taken as a whole or not at all: file, entry, field and reason are said."""
+    """A file is applied as a whole or not at all; an error names file, entry, field and reason."""
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
     before = offline("flows", "export").output
     result = offline("flows", "apply", "-", given=given)
@@ -105,7 +105,7 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
         pytest.param(TASK, "    ! makes TaskRouter tasks without a chat: Flex UI shows ", id="task"),
     ],
 )
-def test_a_flow_that_would_deliver_nothing_is_warned_of(offline: Cli, more: dict[str, str], said: str) -> None:
+def test_a_flow_that_would_deliver_nothing_has_a_warning(offline: Cli, more: dict[str, str], said: str) -> None:
     """It is written as wanted, and the diff says under it what will not work, and what to do."""
     given = "".join(f'{key} = "{value}"\n' for key, value in (SMS | more).items())
     result = offline("flows", "apply", "-", given=f"[[flow]]\n{given}")
@@ -142,7 +142,7 @@ def test_every_integration_type_has_a_sender() -> None:
 
 
 def test_a_program_reads_what_apply_does(offline: Cli) -> None:
-    """With --json there are the changes with their values, and whether they were made; nobody is asked."""
+    """With --json there are the changes with their values, and whether they were made; the command asks nothing."""
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
     given = external("+15005550006", "https://b.example/x")
     assert offline("flows", "apply", "-", "--json", given=given).exit_code == 2
@@ -159,7 +159,7 @@ def test_a_program_reads_what_apply_does(offline: Cli) -> None:
 
 
 def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> None:
-    """File, flow, key and column are said, and what to write instead; nothing changes."""
+    """The error names file, flow, key and column, and what to write instead; nothing changes."""
     given = external("+15005550006", "https://a.example/x", match="'chanel == \"sms\"'")
     result = offline("flows", "apply", "-", given=given)
     assert result.exit_code == 1
@@ -207,7 +207,7 @@ def test_new_flows_are_asked_in_the_order_of_the_file(offline: Cli) -> None:
 
 
 def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
-    """Flows that the file does not have stay, unless they are to be removed; nobody is there to be asked in a pipe."""
+    """Flows that the file does not have stay, unless they are to be removed; in a pipe that needs --yes."""
     both = external("+15005550006", "https://a.example/x") + external("+15005550007", "https://a.example/x")
     offline("flows", "apply", "-", given=both)
     one = external("+15005550006", "https://a.example/x")
@@ -250,7 +250,7 @@ def test_a_thousand_flows_are_a_moment(offline: Cli) -> None:
 
 
 def test_without_an_address_it_writes_to_that_of_a_flow(offline: Cli) -> None:
-    """An address that has a flow of the channel is chosen, and shown; here nobody listens there."""
+    """An address that has a flow of the channel is chosen, and shown, although no router listens here."""
     offline("flows", "apply", "-", given=external("+15005550099", "https://a.example/x"))
     with Target() as webhook:
         shown = offline("simulate", "sms", "--url", webhook.url()).output
@@ -265,7 +265,7 @@ def test_without_an_address_it_writes_to_that_of_a_flow(offline: Cli) -> None:
     ],
 )
 def test_an_empty_list_says_what_to_do_next(offline: Cli, command: list[str], next_: str) -> None:
-    """Who begins is told how to go on; a program gets an empty list."""
+    """A new user reads what to do next; a program gets an empty list."""
     assert next_ in offline(*command).output
     assert json.loads(offline(*command, "--json").output) == []
 
@@ -306,15 +306,15 @@ def test_a_store_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     [
         pytest.param(["deliveries", "replay"], id="replay of nothing"),
         pytest.param(["deliveries", "replay", "--status", "unrouted"], id="replay of all times"),
-        pytest.param(["deliveries", "show", "SM1"], id="a SID that is none"),
-        pytest.param(["simulate", "telegram"], id="a channel that is none"),
+        pytest.param(["deliveries", "show", "SM1"], id="an invalid SID"),
+        pytest.param(["simulate", "telegram"], id="an unknown channel"),
         pytest.param(["simulate", "sms", "--sid", "SM" + "0" * 32, "--count", "2"], id="one SID for two"),
         pytest.param(["simulate", "sms", "--param", "Body"], id="a parameter without a value"),
         pytest.param(["flows", "apply", "absent.toml"], id="a file that is not there"),
     ],
 )
 def test_wrong_usage_is_exit_status_2(offline: Cli, command: list[str]) -> None:
-    """A command that cannot be meant is told from one that failed."""
+    """A wrong command has another exit status than a failed one."""
     result = offline(*command)
     assert result.exit_code == 2
     assert "Error: " in result.stderr
@@ -356,7 +356,17 @@ def test_every_command_that_lists_has_json() -> None:
             yield from walk(found, f"{name} {each}")
 
     silent = {name for name, command in walk(main, "") if not any("--json" in each.opts for each in command.params)}
-    assert silent <= {"run", "record", "tunnel", "connect", "disconnect", "flows export", "flows web", "reload"}
+    assert silent <= {
+        "run",
+        "record",
+        "tunnel",
+        "connect",
+        "disconnect",
+        "flows export",
+        "flows web",
+        "migrate hand-over",
+        "reload",
+    }
 
 
 @pytest.mark.parametrize(
@@ -410,7 +420,7 @@ def test_the_list_says_which_messages_a_flow_takes(offline: Cli) -> None:
 
 
 def test_a_flow_is_named_by_the_beginning_of_its_sid(offline: Cli) -> None:
-    """What a list shows on a narrow screen is what the other commands take; several flows, or none, are said."""
+    """Commands accept the short SIDs of a narrow list; several matching flows, or none, are an error."""
     one, two = "FO3f2a9c1b" + "0" * 24, "FO3f2a9c1c" + "0" * 24
     for sid, address in ((one, "+15005550006"), (two, "+15005550007")):
         given = external(address, "https://a.example/x", sid=f'"{sid}"')

@@ -1,4 +1,4 @@
-"""Sending many things at their time: order within a conversation, and nobody waits for another one."""
+"""Sending many items at their times: conversations keep their order and do not wait for each other."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def paced(send: Callable[[str], None], at_once: int = 8) -> Pace[str]:
     return Pace(send, lambda word: word[0], at_once)
 
 
-def test_a_conversation_keeps_its_order_and_waits_for_no_other() -> None:
+def test_a_conversation_keeps_its_order_and_does_not_wait_for_others() -> None:
     """While the first of one conversation is not done, its next wait, and those of another go."""
     gate, sent = threading.Event(), list[str]()
 
@@ -51,7 +51,7 @@ def test_nothing_goes_before_its_time() -> None:
 
 
 def test_what_a_sender_raises_ends_it() -> None:
-    """The rest is not sent, and who asked is told."""
+    """The rest is not sent, and the error is raised."""
     sent: list[str] = []
 
     def send(word: str) -> None:

@@ -79,7 +79,7 @@ def test_whatsapp_says_what_kind_it_is(cli: Cli, webhook: Target, shape: str, ex
 
 
 def test_shapes_and_parameters_are_put_together(cli: Cli, webhook: Target) -> None:
-    """Several shapes make one message, and what is said in words wins over what a shape says."""
+    """Several shapes make one message; explicit options take precedence over a shape."""
     arguments = [
         "--shape",
         "reply",
@@ -182,14 +182,16 @@ def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: 
     ("url", "sentence"),
     [
         pytest.param(
-            "http://127.0.0.1:1/", "nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (", id="nobody"
+            "http://127.0.0.1:1/",
+            "nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (",
+            id="no server",
         ),
         pytest.param(
             "http://nowhere.invalid/", "this host name does not exist. Twilio would log error 11210 (", id="no host"
         ),
     ],
 )
-def test_nobody_there_is_one_sentence_however_many_were_wanted(cli: Cli, url: str, sentence: str) -> None:
+def test_without_a_server_there_is_one_sentence_for_any_number_of_messages(cli: Cli, url: str, sentence: str) -> None:
     """The first one that cannot be sent ends it: exit status 1."""
     result = cli("simulate", "sms", "--count", "1000", "--contacts", "50", "--rate", "1000", "--url", url)
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""The file of recorded traffic: what is written is read again, what is damaged is said, a redacted one is nobody's."""
+"""The file of recorded messages: lines are read back, damaged ones reported, redacted ones have no personal data."""
 
 import json
 import re
@@ -133,7 +133,7 @@ def test_a_file_that_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
-def test_a_redacted_message_is_one_still_and_nobodys(sample: Sample) -> None:
+def test_a_redacted_message_is_valid_and_has_no_personal_data(sample: Sample) -> None:
     """It parses, on its channel and to its address; nothing that the customer is or wrote is in it."""
     form = Redaction().form(list(sample.fields))
     message = Message.parse(form)

@@ -114,7 +114,7 @@ def test_a_number_that_cannot_be_connected_ends_the_tunnel(desk: Desk, agent: Ng
 
 
 def test_a_named_tunnel_is_gone_when_nothing_comes_through(desk: Desk, router: LocalRouter) -> None:
-    """One lost request is none; the second one in a row is a tunnel that is gone."""
+    """One lost request is tolerated; after two in a row the tunnel counts as lost."""
     (account,) = load({"ROUTER_CONFIG": str(router.config)}).accounts
     up = GivenTunnel(desk.base, account, every=0)
     assert [up.look(), up.look(), up.look()] == [desk.base] * 3

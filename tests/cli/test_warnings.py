@@ -1,4 +1,4 @@
-"""What will not do what is meant is told in the same words by `flows apply`, in REST `warnings`, and by the doctor."""
+"""`flows apply`, REST `warnings` and `router doctor` give the same warnings about flows."""
 
 import json
 import time
@@ -38,7 +38,7 @@ class Desk:
         )
 
     def applied(self, file: str) -> tuple[str, list[str]]:
-        """Apply a file; return what is said, and the warnings in JSON of the same file once more."""
+        """Apply a file; return the output, and the warnings in JSON of a second apply."""
         said = self.cli("flows", "apply", "-", "--account", ONE, given=file)
         assert said.exit_code == 0, said.output + said.stderr
         told = self.cli("flows", "apply", "-", "--account", ONE, "--json", "--dry-run", given=file)

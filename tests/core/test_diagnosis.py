@@ -1,4 +1,4 @@
-"""What is said of a signature that does not match: which change on the way would explain it, named rightly."""
+"""Why a signature does not match: the change on the way that explains it."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -214,13 +214,13 @@ def test_a_changed_host_and_a_trimmed_text_are_found_together() -> None:
 
 @pytest.mark.parametrize("secret", ["c" * 32, TOKEN.upper()])
 def test_an_old_token_is_suspected_when_nothing_matches(secret: str) -> None:
-    """A token that the settings do not have cannot be recomputed, so it is what remains; nobody claims a match."""
+    """A token that the settings do not have cannot be recomputed, so it is the last explanation."""
     diagnosis = diagnose(came(Signed(secret=secret)))
     assert (diagnosis.matched, causes(diagnosis)) == (False, ["unknown_key"])
 
 
 def test_an_account_that_is_not_configured_is_named() -> None:
-    """A message of an account that is not in the settings; whose key signed is said too, if it is one of ours."""
+    """A message of an account that is not in the settings; if one of our keys signed, its account is named."""
     fields = tuple((FIELDS | {"AccountSid": "AC" + "9" * 32}).items())
     assert causes(diagnose(came(Signed(fields=fields, secret="c" * 32)))) == [
         "unknown_account",
@@ -250,7 +250,7 @@ def test_a_diagnosis_discloses_nothing(label: str) -> None:
 
 
 def test_a_host_that_is_not_believed_is_named() -> None:
-    """A request that our key signed for such a host may be Twilio's or a target's: both are said, and what to do."""
+    """A request that our key signed for such a host may be Twilio's or a target's: both are named, with advice."""
     doubt = "the host 'target.example' is not believed"
     signed = Signed(f"http://target.example{TARGET}")
     diagnosis = diagnose(came(signed, bases=("http://target.example",), doubt=doubt))
@@ -337,7 +337,7 @@ def test_what_is_longer_than_its_record_is_not_guessed_at(make: Callable[[], Ref
     ids=["public URL without the prefix", "public URL with it", "two parts"],
 )
 def test_a_path_prefix_that_arrives_is_named(base: str, target: str) -> None:
-    """A proxy that does not take its prefix away leads to a 404: told with the prefix, for it is Twilio's request."""
+    """A proxy that does not remove its prefix leads to a 404, which is reported with the prefix."""
     diagnosis = diagnose(came(Signed(BASE + target), status=404, bases=(base,), target=target))
     assert (diagnosis.matched, causes(diagnosis)) == (True, ["path_prefix"])
     (finding,) = diagnosis.findings
@@ -348,7 +348,7 @@ def test_a_path_prefix_that_arrives_is_named(base: str, target: str) -> None:
 
 @pytest.mark.parametrize("target", ["/sms", "/webhooks/sms/", "/webhooks/telegram", "/"])
 def test_a_path_that_is_no_webhooks_is_named(target: str) -> None:
-    """A webhook at Twilio with a path that the router does not have: told with the paths that it has."""
+    """A webhook at Twilio with an unknown path is reported with the known paths."""
     diagnosis = diagnose(came(Signed(BASE + target), status=404, target=target))
     assert (diagnosis.matched, causes(diagnosis)) == (True, ["path"])
     assert "/webhooks/<channel>" in diagnosis.findings[0].advice

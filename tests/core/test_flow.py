@@ -281,7 +281,7 @@ def test_what_an_integration_must_have(kind: str, wire: str) -> None:
     ],
 )
 def test_an_integration_type_that_is_left_out(form: Mapping[str, str], kind: str) -> None:
-    """Left out, the type is told from the Studio flow or the URL, else it is proxy."""
+    """By default the type depends on the Studio flow or the URL, else it is proxy."""
     assert flow(form).integration.type == kind
 
 

@@ -69,7 +69,7 @@ def test_an_export_shows_no_secret_unasked() -> None:
 
 
 def test_an_export_is_plain() -> None:
-    """It holds what somebody would have written: no defaults, one line for each parameter."""
+    """It is as a person would write it: no defaults, one line for each parameter."""
     assert export(_flows(f'{SMS}sid = "{FO}"\nlanguage = ["en", "es"]\npaused = true\npriority = 2\n')) == (
         f'[[flow]]\nsid = "{FO}"\nfriendly_name = "Support"\nchannel_type = "sms"\ncontact_identity = "*"\n'
         'integration_type = "proxy"\nlanguage = ["en", "es"]\npriority = 2\npaused = true\n'
@@ -258,7 +258,7 @@ def test_the_demo_has_a_flow_for_each_channel() -> None:
 
 
 def test_every_value_that_is_wrong_is_said_at_once() -> None:
-    """Who mends a file need not apply it once for each mistake; what follows from a mistake is not said beside it."""
+    """All errors are reported at once, without those that only follow from another."""
     text = """
 [[flow]]
 channel_type = "sms"

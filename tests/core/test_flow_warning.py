@@ -1,4 +1,4 @@
-"""What is to be known of a flow is told, and nothing of a flow that is well."""
+"""Flows that do not work as intended have warnings; others have none."""
 
 from dataclasses import replace
 from ipaddress import ip_network
@@ -81,7 +81,7 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("told", "says", "fault"), TOLD)
-def test_what_will_not_do_what_is_meant_is_told(told: FlexFlow, says: str, *, fault: bool) -> None:
+def test_a_flow_that_does_not_work_as_intended_has_a_warning(told: FlexFlow, says: str, *, fault: bool) -> None:
     """One warning, with what is wrong and what to do; a fault where messages are lost or customers harmed."""
     (found,) = of_flow(told, AROUND)
     assert says in found.text
@@ -92,7 +92,7 @@ def test_what_will_not_do_what_is_meant_is_told(told: FlexFlow, says: str, *, fa
 
 
 def test_messages_of_a_flow_that_nothing_delivers_wait() -> None:
-    """The store is told that they wait, as in a paused flow: none is given up."""
+    """The store keeps them waiting, as in a paused flow: none is given up."""
     newer = replace(flow(), integration=Integration("fax"))
     assert [record.split(" ", 2)[1] for record in map(format_record, (flow(), newer))] == ["0", "1"]
 

@@ -1,4 +1,4 @@
-"""Evidence for a language, weighed: what wins, what is kept back, and what is said about it."""
+"""Evidence for a language: the decision, its confidence, and its explanation."""
 
 from collections.abc import Callable, Sequence
 
@@ -142,7 +142,7 @@ def test_the_country_tells_regions_apart(country: str, offered: tuple[str, ...],
     assert decide(offered, [alike, _given(from_country(country, offered))]).shares[0][0] == language
 
 
-def test_nobody_knows_the_languages_of_nowhere() -> None:
+def test_an_unknown_country_has_no_languages() -> None:
     """A sender without a telephone number has no country."""
     assert from_country("", OFFERED) is None
     assert from_country("XX", OFFERED) is None
@@ -157,7 +157,7 @@ def test_a_text_in_none_of_the_known_languages_is_not_in_the_unknown_one() -> No
 
 
 def test_a_language_without_a_model() -> None:
-    """It is told by everything but the text, and the text's step says so."""
+    """It is decided by all evidence except the text, and the steps say so."""
     offered = ("de", "gsw")
     text = from_text({"de": 0.2, OTHER: 0.1}, 12, offered)
     assert text
@@ -191,7 +191,7 @@ def test_preference_commands(body: str, text: str, payload: str, tag: str) -> No
 
 @pytest.mark.parametrize("word", ["no", "NO", "ja", "da", "si", "it", "is"])
 def test_a_button_that_answers_a_question_names_no_language(word: str) -> None:
-    """Yes, no and the like are codes of languages, too; nobody who presses them asks for Norwegian or Sinhala."""
+    """Buttons as Yes and No are also codes of languages; they do not request Norwegian or Sinhala."""
     offered = ("en", "nb", "ja", "da", "si", "it", "is")
     assert not command(word, word, word, offered)
     assert command("", "", f"language:{word.lower()}", offered)

@@ -54,7 +54,7 @@ def test_an_empty_message_is_nothing() -> None:
 
 
 def test_no_more_than_ten_are_sent() -> None:
-    """What is beyond is said."""
+    """The messages above the limit are reported."""
     late = _read("<Message>x</Message>" * (MOST + 5))
     assert len(late.messages) == MOST
     assert late.left_out == (f"all after {MOST} messages",)

@@ -16,7 +16,9 @@ MB = 2**20
     [
         pytest.param({}, MACHINE, id="no control groups"),
         pytest.param({"proc/self/cgroup": "0::/\n"}, MACHINE, id="no limit"),
-        pytest.param({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, MACHINE, id="max is none"),
+        pytest.param(
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, MACHINE, id="max means no limit"
+        ),
         pytest.param({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": f"{64 * MB}\n"}, 64 * MB, id="v2"),
         pytest.param(
             {

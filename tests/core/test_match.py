@@ -1,4 +1,4 @@
-"""A Match: what it may say, what it answers, and what whoever wrote it is told."""
+"""A Match: the allowed expressions, their values, and the errors for their author."""
 
 import subprocess
 import sys
@@ -136,7 +136,7 @@ def test_an_expression_answers(text: str, more: Mapping[str, Any], answer: bool)
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED, ids=[text[:60] for text, _ in REFUSED])
 def test_an_expression_that_cannot_work_is_refused_with_the_place(text: str, reason: str) -> None:
-    """Who saves it is told where it is wrong and what to write, also in a branch that a short circuit hides."""
+    """The error has the place and what to write, also in a branch that a short circuit skips."""
     with pytest.raises(ValueError, match=r"^(line|column) ") as raised:
         try_expression(text)
     assert str(raised.value).startswith(reason)
@@ -157,7 +157,7 @@ def test_every_variable_can_be_asked() -> None:
 
 
 def test_an_expression_says_what_it_asks_for() -> None:
-    """So that language and country are worked out only for flows that ask, and stays only end for what was said."""
+    """Language and country are computed only if needed, and only content moves conversations."""
     asked = compile_expression('country == "DE" && now.getHours("Europe/Berlin") > 8 && percent(12.5)')
     assert asked.names == {"country", "now", "getHours", "percent"}
     assert (asked.content, asked.shares, asked.fields) == (False, (12.5,), ())
@@ -234,7 +234,7 @@ def test_what_is_meant_for_the_process_passes_through(signal: type[BaseException
 
 
 class PanicException(BaseException):
-    """Stands for a panic of the library, whose class nobody can import."""
+    """Stands for a panic of the library, whose class cannot be imported."""
 
 
 PanicException.__module__ = "pyo3_runtime"
@@ -244,7 +244,7 @@ PanicException.__module__ = "pyo3_runtime"
 def test_a_panic_of_the_library_is_an_error_like_any_other(
     raised: type[BaseException], seen: type[BaseException]
 ) -> None:
-    """A panic is no Exception, and would end the greenlet; nothing else that is none is taken for one."""
+    """A panic is not an Exception, and would end the greenlet; other errors that are not an Exception are raised."""
 
     class Program:
         def execute(self, _: object) -> bool:

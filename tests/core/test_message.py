@@ -155,7 +155,7 @@ def test_media() -> None:
 
 @pytest.mark.parametrize(("given", "read"), [("-1", 0), ("²", 0), ("1e9", 0), ("9" * 5000, 0), ("", 0), ("10", 10)])
 def test_num_media(given: str, read: int) -> None:
-    """A count that is none is no media, and no reason to lose a message."""
+    """An invalid number of media counts as none; the message is not lost."""
     message = Message.parse(SMS.but(NumMedia=given))
     assert message.num_media == read
     assert message.media == ()

@@ -1,4 +1,4 @@
-"""A flow that names a MigrateTo: which contacts are among its MigratePercent, and what is said of it."""
+"""A flow that names a MigrateTo: which contacts are among its MigratePercent, and its warnings."""
 
 from collections import Counter
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_the_choice_says_how_the_flow_gives_way() -> None:
 
 
 @pytest.mark.parametrize("to", [replace(TO, enabled=False), replace(TO, channel_type="whatsapp"), None])
-def test_a_flow_that_cannot_take_over_moves_nobody(to: FlexFlow | None) -> None:
+def test_no_contact_moves_to_a_flow_that_cannot_take_over(to: FlexFlow | None) -> None:
     """Disabled, of another channel, or not there: the old flow keeps its contacts, and steps and warnings say why."""
     entries = [Entry(OURS, "1", tuple(filter(None, (old(100), to)))), Entry("*", "", ())]
     found = resolve(message(), entries)

@@ -186,7 +186,7 @@ def test_a_configuration_that_asks_for_more_leaves_all_to_gunicorn(name: str, va
 
 
 def test_a_body_may_come_later() -> None:
-    """Clients that send head and body apart: what is missing is told."""
+    """Clients that send head and body apart: the missing length is returned."""
     data = _written()
     plain = plain_request(data[:-10], 64)
     assert plain is not None

@@ -26,7 +26,7 @@ def test_a_version_is_read_in_any_form(facts: dict[str, str], value: str, good: 
 
 @pytest.mark.parametrize("facts", [{"redis_version": "unstable"}, {"redis_version": ""}, {}, {"server_name": "valkey"}])
 def test_a_version_that_says_nothing_stops_nothing(facts: dict[str, str]) -> None:
-    """What cannot be told is said, and messages are taken."""
+    """What cannot be found out is reported, and messages are accepted."""
     found = _version(facts)
     assert not found.good
     assert not refusal([found])

@@ -11,7 +11,7 @@ DELAYS = (1.0, 5.0, 15.0, 60.0, 300.0)
 
 
 def flow(type_: str = "proxy", **integration: object) -> FlexFlow:
-    """Make a flow whose integration differs as said."""
+    """Make a flow with these changes of its integration."""
     return FlexFlow(
         sid="FO" + "1" * 32,
         account_sid="AC" + "1" * 32,

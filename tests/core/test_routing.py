@@ -169,7 +169,7 @@ def test_the_steps_of_a_usual_route_are_short(flows: list[FlexFlow]) -> None:
 
 
 def test_the_steps_of_a_crowded_address_are_short() -> None:
-    """Beyond a few flows that were not taken for one reason only their number is said."""
+    """If many flows were not taken for one reason, only their number is given."""
     crowd = [replace(_flow("2", Language="sv"), sid=f"FO{n:032x}") for n in range(50)]
     route = _route(MESSAGE, _flow("1"), *crowd)
     assert any("50 flows not taken" in step for step in route.steps)

@@ -74,7 +74,7 @@ def _strength(route: Route) -> Strength:
     ],
 )
 def test_a_message_goes_to_the_flow_of_its_language(body: str, expected: FlexFlow, language: str) -> None:
-    """A clear text reaches its language's flow; a language that nobody offers, or none, is the default's."""
+    """A clear text reaches its language's flow; a text in another language, or in none, goes to the default flow."""
     route = _route(_said(body), DEFAULT, *LANGUAGES)
     assert route.flow == expected
     assert route.language == language
@@ -167,7 +167,7 @@ def test_an_address_with_one_flow_reads_nothing() -> None:
     resolve(_said("Where is my order please"), [Entry(OURS, "v", (DEFAULT,))], Circumstance(NOON, likelihood=fail))
 
 
-def test_a_crowded_address_stops_nobody() -> None:
+def test_an_address_with_many_flows_does_not_block_the_process() -> None:
     """With as many flows as an address may have, the process may do its other work before each of their rules."""
     flows = [_flow("1", Match=f"body.size() > {number}") for number in range(1600, 2100)]
     pauses: list[int] = []
@@ -288,7 +288,7 @@ def test_who_chose_a_language_keeps_it_whatever_they_write() -> None:
     ],
 )
 def test_which_rules_leave_a_conversation(match: str, strength: Strength, passing: bool) -> None:
-    """One about what is said moves it; one about who says it only begins new ones; the night shift gives it back."""
+    """A Match about content moves a conversation, about the customer only new ones, about time only for a while."""
     route = _route(_said("Where is my order please"), DEFAULT, _flow("4", Match=match))
     assert route.flow is not None
     assert route.flow.match == match

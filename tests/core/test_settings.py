@@ -137,7 +137,7 @@ def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:
         pytest.param({"ROUTER_RELAY_SECONDS": "15"}, "ROUTER_RELAY_SECONDS", "less than 15", id="relay past Twilio"),
         pytest.param({"ROUTER_DELIVERIES": "3"}, "ROUTER_DELIVERIES", "4", id="no quarter for a target"),
         pytest.param({"ROUTER_RETRY_DELAYS": ","}, "ROUTER_RETRY_DELAYS", "at least 1", id="no delay"),
-        pytest.param({"ROUTER_RETRY_DELAYS": "1,x"}, "ROUTER_RETRY_DELAYS", "'x'", id="a delay that is none"),
+        pytest.param({"ROUTER_RETRY_DELAYS": "1,x"}, "ROUTER_RETRY_DELAYS", "'x'", id="an invalid delay"),
         pytest.param({"ROUTER_REDIS_URL": "http://x"}, "ROUTER_REDIS_URL", "redis+sentinel://", id="not a store"),
         pytest.param({"ROUTER_REDIS_URL": "redis://h:99999/0"}, "ROUTER_REDIS_URL", "port", id="no port of a store"),
         pytest.param({"ROUTER_REDIS_URL": "redis://:a/b@h"}, "ROUTER_REDIS_URL", "percent", id="a slash in a password"),
@@ -241,7 +241,7 @@ SECRET = "s3cr3t-of-many-letters"  # what no text may show
     ],
 )
 def test_errors_show_no_secret(environ: dict[str, str]) -> None:
-    """What is wrong with a secret is said without the secret, also when it stands in the wrong line."""
+    """An error never shows a secret, also if the secret is in the wrong line."""
     with pytest.raises(SettingsError) as caught:
         load(environ)
     assert SECRET not in str(caught.value)

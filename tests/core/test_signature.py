@@ -179,7 +179,7 @@ def test_differs_credentials_are_dropped_or_kept(port: str) -> None:
 
 
 def test_differs_an_ipv6_host_keeps_its_shape() -> None:
-    """A port is told from the colons of an IPv6 address; the library cuts at the first colon."""
+    """The port of an IPv6 address is recognized; the library cuts at the first colon."""
     assert signed_urls("http://[2001:db8::1]:8000", "/x") == ("http://[2001:db8::1]:8000/x", "http://[2001:db8::1]/x")
     signature = sign("http://[2001:db8::1]/x", (), SHA1)
     assert not OFFICIAL.validate("http://[2001:db8::1]:8000/x", {}, signature)
@@ -342,7 +342,7 @@ def test_both_schemes_on_one_url() -> None:
 
 
 def test_which_token_matched() -> None:
-    """The key that matched is told, so that an old token can be retired with proof."""
+    """The matching key is returned, which shows when an old token is no longer used."""
     keys = keys_for(["next", KEY], [], None)
     found = verify([URL], SMS.fields, sign(URL, SMS.fields, SHA1), keys)
     assert found is not None

@@ -32,7 +32,7 @@ from router.language.text import MOST_LETTERS, indicative_words, is_opt_out
         pytest.param("Привет hello", "Привет hello", id="two scripts"),
     ],
 )
-def test_what_is_told(body: str, told: str) -> None:
+def test_words_that_indicate_a_language(body: str, told: str) -> None:
     """Words are; links, addresses, numbers, emoji and what everybody writes are not."""
     assert indicative_words(body) == told
 
@@ -83,5 +83,5 @@ def test_an_opt_out(body: str) -> None:
     "body", ["", "stop it please", "don't stop", "cancelar", "the end", "STOP " * 100, "nonstop", "👍"]
 )
 def test_no_opt_out(body: str) -> None:
-    """A sentence with such a word is none, nor a word that may ask for something else."""
+    """A sentence with such a word is not an opt-out, nor is a word that may mean something else."""
     assert not is_opt_out(body)

@@ -137,7 +137,7 @@ REASONS = {
 
 @pytest.mark.parametrize(("answer", "reason"), REASONS.values(), ids=REASONS.keys())
 def test_why_an_answer_is_no_twiml(answer: Answer, reason: str) -> None:
-    """The reason is said in a clause that quotes nothing of the answer, so that it may be logged."""
+    """The reason quotes nothing of the answer, so that it can be logged."""
     with pytest.raises(NotTwiml) as caught:
         twiml_of(answer)
     assert reason in str(caught.value)

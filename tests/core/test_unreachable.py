@@ -73,7 +73,7 @@ UNREACHED = [
 
 @pytest.mark.parametrize(("forms", "expected"), UNREACHED)
 def test_a_flow_that_no_message_reaches_is_found(forms: tuple[dict[str, str], ...], expected: dict[str, str]) -> None:
-    """Whoever saves it is told which flow, and what stands before it."""
+    """The warning names the flow, and the flows that take its messages."""
     seen = found(*forms)
     assert set(seen) == set(expected)
     for name, part in expected.items():

@@ -1,4 +1,4 @@
-"""Commands as somebody types them: run in this process, with settings of their own."""
+"""Runs commands in this process, with their own settings."""
 
 import os
 from collections.abc import Callable

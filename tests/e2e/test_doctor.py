@@ -272,7 +272,7 @@ def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
         status, report = clinic.ask("--offline", **environ)
 
         assert (status, bad(report)) == (1, ["settings", "signatures"])
-        assert "every webhook from Twilio is answered 403" in found(report, "settings")
+        assert "the router answers every webhook of Twilio 403" in found(report, "settings")
         assert "the host 'target.example' is not believed" in report["refusals"][0]["reason"]
         assert [finding["cause"] for finding in report["refusals"][0]["findings"]] == ["host"]
         _, report = clinic.ask("--offline", ROUTER_TRUSTED_PROXIES="10.0.0.1", **environ)
