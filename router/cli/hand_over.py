@@ -68,12 +68,12 @@ def prepare(  # noqa: PLR0913 - the flows, and what surrounds them
     Raises:
         RouterError: it is too early, or it cannot be done safely; the sentences say why, and what to do by hand.
     """
-    if new is None or not has_succeeded(new, old):
+    if new is None or not (undo or has_succeeded(new, old)):
         raise RouterError(f"contacts of {old.sid} are still on their way: `router migrate all {old.sid}` comes first")
     if not undo and not force:
         _is_empty(given, account, old, opened)
     base = given.public_urls[0] if given.public_urls else ""
-    if reason := _unlike_auto_creation(new, opened):
+    if not undo and (reason := _unlike_auto_creation(new, opened)):
         raise RouterError(f"Twilio's auto-creation cannot do what {new.sid} does: {reason}. Keep the router in front")
     api = Webhooks(given, account)
     if new.channel_type != "sms" or not new.contact_identity.startswith("+"):

@@ -66,6 +66,13 @@ class Resources(Rest):
         with self.errors():
             return self.client.conversations.v1.configuration().fetch().default_messaging_service_sid or ""
 
+    def is_handed_over(self, number: str) -> bool:
+        """Say whether Twilio makes the Conversations of a number by itself, and the number has no webhook."""
+        with self.errors():
+            found = self.client.incoming_phone_numbers.list(phone_number=number, limit=_NEWEST)
+            own = [each for each in found if each.phone_number == number]
+        return bool(own) and not (own[0].sms_url or own[0].sms_application_sid) and self.auto_creates(number)
+
     def auto_creates(self, address: str) -> bool:
         """Say whether Twilio makes Conversations for an address by itself."""
         with self.errors():

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from router.cli.doctor import outside, resources
 from router.flow.flex_flow import FlexFlow
 from tests.cli.test_migrate import OURS, Walk
 from tests.cli.test_migrate_check import BASE, PROXY_SERVICE, SERVICE
 from tests.e2e.commands import invoke
-from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, TOKEN
+from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, TOKEN, settings
 from tests.twilio.local import LocalTwilio
 from tests.twilio.wire import problem
 
@@ -57,6 +58,7 @@ def walk(redis_url: str, tmp_path: Path) -> Iterator[HandedOver]:
     """A number that leads here, whose contacts have all moved."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.number(OURS, HERE)
+        twilio.conversations.studio_flows[STUDIO_SID] = {"incomingConversationMessage"}
         twilio.sessions.services.add(PROXY_SERVICE)
         walk = HandedOver(redis_url, tmp_path, twilio)
         yield walk
@@ -79,6 +81,10 @@ def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
     }  # fmt: skip
     assert "nothing was changed" in walk.hand_over("--yes")
     assert not walk.flow(walk.new).paused
+    made = settings(**walk.environ)
+    found = [*resources.flows(made, made.accounts[0], walk.store), *outside.twilio(made, made.accounts[0], walk.store)]
+    assert {each.state for each in found} <= {"good", "look"}
+    assert sum("handed over" in each.found for each in found) == 2
     assert "enabled true → false" in walk.hand_over("--undo")
     assert "leads here again" in walk.hand_over("--undo", "--yes")
     assert walk.at_twilio == (False, HERE)

@@ -16,6 +16,7 @@ from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.account import Address, TwilioApi
 from router.twilio_api.client import TwilioError
+from router.twilio_api.resources import Resources
 from router.web import tunnel_address as tunnel
 
 # The maximum number of targets to connect to, and the seconds that all of them together may take.
@@ -66,6 +67,9 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
     except TwilioError as error:
         yield Check("numbers", "bad", str(error), "try again later")
         return
+    if opened:
+        handed_over, found = _parted(given, account, found, opened)
+        yield from handed_over
     try:
         found += [("whatsapp", each) for each in api.senders()]
     except TwilioError as error:  # a beta resource, which not every account has
@@ -92,6 +96,10 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
             yield Check("numbers", "look", each.text, each.advice)
     if elsewhere:
         yield Check("numbers", "skipped", f"{elsewhere} point elsewhere, and have no flow")
+    yield from _without_fallback(unsafe)
+
+
+def _without_fallback(unsafe: Sequence[str]) -> Iterator[Check]:
     if unsafe:
         which = ", ".join(unsafe[:_SHOWN]) + (" …" if len(unsafe) > _SHOWN else "")
         advice = (
@@ -99,6 +107,28 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
             "router is down"
         )
         yield Check("numbers", "look", f"no fallback URL: {which}", advice)
+
+
+def _parted(
+    given: Settings, account: Account, found: Sequence[tuple[str, Address]], opened: Store
+) -> tuple[list[Check], list[tuple[str, Address]]]:
+    """Return a finding for each number that was handed over to Twilio (`router migrate hand-over`), and the others."""
+    api, checks, others = Resources(given, account), list[Check](), list[tuple[str, Address]]()
+    for channel, address in found:
+        try:
+            is_handed_over = (
+                not (address.url or address.by)
+                and any(entry.flows for entry in opened.flows.entries(account.sid, [address.identity]))
+                and api.is_handed_over(address.identity)
+            )
+        except TwilioError:
+            is_handed_over = False
+        if is_handed_over:
+            said = f"{address.identity} is handed over: Twilio creates its Conversations, without the router"
+            checks.append(Check("numbers", "good", said))
+        else:
+            others.append((channel, address))
+    return checks, others
 
 
 def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:

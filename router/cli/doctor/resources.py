@@ -132,7 +132,10 @@ def _studio(flow: FlexFlow, api: Resources) -> Iterator[Check]:
 
 def _auto_creation(flow: FlexFlow, api: Resources) -> Iterator[Check]:
     try:
-        if api.auto_creates(flow.contact_identity):
+        if flow.channel_type == "sms" and api.is_handed_over(flow.contact_identity):
+            found = f"{named(flow)}: its number is handed over: Twilio creates the Conversations, without the router"
+            yield Check("resources", "good", found)
+        elif api.auto_creates(flow.contact_identity):
             advice = "turn off auto-creation for the address at Twilio, or set another webhook for the number"
             found = f"{named(flow)}: both Twilio and the router create a Conversation for each contact"
             yield Check("resources", "bad", found, advice)
