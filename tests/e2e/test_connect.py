@@ -54,7 +54,7 @@ def test_what_a_kill_left_behind_is_put_back_by_the_next_connect(desk: Desk) -> 
     terminal.process.kill()
     terminal.process.wait()
     assert "left behind by a crash" in desk.type("disconnect", "--list").output
-    assert f"{NUMBER} was left at {desk.base} by a crash" in desk.type("doctor", "--offline").output
+    assert f"{NUMBER} still points to {desk.base} after a crash" in desk.type("doctor", "--offline").output
     desk.twilio.number(OTHER, "https://other.example.com/")
     assert desk.type("connect", OTHER, "--detach").exit_code == 0
     assert desk.says == FIRST

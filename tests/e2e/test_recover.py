@@ -249,7 +249,7 @@ def test_other_numbers_are_left_out(outage: Outage) -> None:
     outage.twilio.message(sid(1), ago(minutes=30))
     outage.twilio.message(sid(2), ago(minutes=30), to="+15550000009")
     assert outage.results("--since", "2h", "--yes") == []
-    assert "2 of them no flow takes" in outage.recover("--since", "2h", "--dry-run").output
+    assert "No flow takes 2 of them" in outage.recover("--since", "2h", "--dry-run").output
     assert outage.results("--since", "2h", "--yes", "--to", OURS) == [(sid(1), "accepted")]
     assert outage.delivery(1)["status"] == "unrouted"
 
