@@ -61,6 +61,8 @@ def chat(scene: Scene) -> list[Figure]:
         figure("chat", "delay to the stream, p50", "ms", [1000 * delays[len(delays) // 2]]),
         figure("chat", "delay to the stream, p99", "ms", [1000 * delays[len(delays) * 99 // 100]], at_most=100),
         figure("chat", "intake of SMS beside the streams", "x", [throughput(busy) / throughput(alone)], at_least=0.8),
+        # What the workers spend on a message, which other programs on the machine hardly change.
+        figure("chat", "the same, by worker time", "x", [alone[0].processor / busy[0].processor], at_least=0.8),
     ]
 
 

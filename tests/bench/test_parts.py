@@ -67,6 +67,7 @@ _EVERY_FIGURE = {
         "delay to the stream, p50",
         "delay to the stream, p99",
         "intake of SMS beside the streams",
+        "the same, by worker time",
     },
     "cluster": {
         *(
