@@ -22,6 +22,8 @@ from router.errors import RouterError
 
 # Messages prepared for each second of a measurement: more than one router takes.
 _PREPARED: Final = 6_000
+# How many messages may be under way where they are sent at a rate. A process takes 1,000 connections.
+_OPEN: Final = 256
 # Messages that a candidate which remembers none is sent over and over.
 _REPEATED: Final = 2_000
 _DRAINED: Final = 60.0
@@ -110,7 +112,8 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
 ) -> Sample:
     """Send messages to the addresses of a block, as many as the server takes or `rate` a second.
 
-    Those that a router is sent are `unique`: another message with the same SID would be a duplicate.
+    Those that a router is sent are `unique`: another message with the same SID would be a duplicate. With a `rate`,
+    hundreds may be under way: else a server that is late for a moment would be sent less, as if Twilio waited for it.
 
     Raises:
         RouterError: something else than a 200 was answered, so that the figures would mean nothing.
@@ -121,7 +124,7 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
         stream=Stream(secrets.randbits(32), block, addresses, accounts=accounts),
         messages=int(seconds * (rate or _PREPARED)) + 1 if unique else _REPEATED,
         seconds=options.seconds,
-        at_once=max(1, options.connections // 2),
+        at_once=max(options.connections // 2, _OPEN if rate else 1),
         warm=options.warm,
         rate=rate,
         repeat=not unique,
