@@ -148,5 +148,5 @@ def _written(process: Process) -> str:
 
 def _read(text: bytes) -> Process:
     values = json.loads(text)
-    shut = tuple((sid, target) for sid, target in values["shut"])
+    shut = tuple((sid, target) for sid, target in values.get("shut", ()))  # an older version does not say it
     return Process(**values | {"languages": tuple(values["languages"]), "shut": shut})

@@ -114,6 +114,10 @@ def test_every_page_is_for_everyone(world: World, target: Target, new_page: Page
         response = page.goto(f"{base(world)}{HERE}/{path}")
         assert response is not None
         assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
+        tables = page.evaluate(
+            "[...document.querySelectorAll('.table')].map(each => each.scrollWidth - each.clientWidth)"
+        )
+        assert all(over <= 0 for over in tables), path
         weight = len(gzip.compress(response.body()))
         assert weight < 20_000, path
         page.evaluate(axe)

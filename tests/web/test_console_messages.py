@@ -1,6 +1,7 @@
 from urllib.parse import quote, urlencode
 
 from router.flow.flex_flow import Integration
+from router.message.channel import ALL
 from tests.e2e.world import World, arrived, twiml
 from tests.integrations.target import Target, answer
 from tests.web.console import HERE, READING, Person, signed_in, text_of
@@ -133,6 +134,9 @@ def test_a_message_that_has_not_come_is_explained(world: World, admin: Person) -
     assert f"takes messages to {elsewhere.contact_identity}, not to {taken.contact_identity}" in shown
     assert "It takes this message" in text_of(admin.get(f"{HERE}/explain?{urlencode(query | {'flow': taken.sid})}"))
     assert "No flow takes it" in text_of(admin.get(f"{HERE}/explain?to=%2B15550004321"))
+    presets = admin.get(f"{HERE}/explain").body.decode()
+    assert all(f">{each.title}</a>" in presets for each in ALL.values())
+    assert quote(elsewhere.contact_identity) in presets, "an example is written to an address that the account has"
     wrong = admin.get(f"{HERE}/explain?{urlencode(query | {'at': 'soon'})}")
     assert b'role="alert"' in wrong.body
 

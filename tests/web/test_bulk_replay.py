@@ -1,0 +1,69 @@
+"""Replays of many messages, by the one who does them, over a store and without processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from router.language.detector import shared
+from router.message.inbound import FORM, Raw
+from router.queries.bulk_replay import BulkReplayer
+from router.queries.control import CANCELLED
+from router.store.keys import AccountKeys
+from router.store.lanes import new_token
+from tests.e2e.service import parameters
+from tests.valkey import ValkeyServer
+from tests.web.rest import ONE, Rest, rest_over
+
+LANE = "a" * 24
+MANY, RATE = 200, 500
+
+
+@pytest.fixture
+def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
+    """The application over an empty store, with one flow."""
+    with rest_over(valkey, tmp_path) as made:
+        yield made
+
+
+def dead(rest: Rest) -> list[str]:
+    """Write messages of one conversation that are undelivered; return their SIDs."""
+    flow = rest.create(IntegrationType="external", Integration__Url="https://example.com/in")["sid"]
+    sids = []
+    for number in range(1, MANY + 1):
+        fields = parameters(number, "+15557654321", AccountSid=ONE, To="+15550000001")
+        sids.append(fields["MessageSid"])
+        rest.store.lanes.accept(
+            token=new_token(), account_sid=ONE, message_sid=sids[-1], lane=LANE, disposition="queue", lease=False,
+            versions=(), facts={"raw": Raw("POST", FORM, urlencode(fields).encode()).pack(), "flow": flow},
+        )  # fmt: skip
+        rest.store.lanes.cancel(ONE, sids[-1], LANE, CANCELLED)
+    return sids
+
+
+def scripts(rest: Rest) -> int:
+    """Return how many scripts the store has run."""
+    lines = rest.store.changes._client.call("INFO", "commandstats").decode().splitlines()
+    return sum(int(line.partition("calls=")[2].partition(",")[0]) for line in lines if "evalsha:" in line)
+
+
+@pytest.mark.parametrize("current", [False, True])
+def test_many_are_put_back_in_steps_at_the_rate(rest: Rest, current: bool) -> None:
+    """In order, once each, with who began it on record; the store is called for steps, and the rate is kept."""
+    sids, replays, pauses = dead(rest), rest.store.bulk_replays, list[float]()
+    given = {"by": "console admin", "current": current, "rate": RATE, "wanted": "all", "now": 1}
+    assert replays.begin(ONE, [(sid, 0) for sid in sids], **given)  # type: ignore[arg-type]  # one dict of several types
+    replayer = BulkReplayer(rest.store, shared().likelihood, [ONE], pauses.append, pytest.fail)
+    before = scripts(rest)
+    replayer.run(lambda: not replays.running())
+    job = replays.get(ONE)
+    assert job is not None
+    assert (job.state, job.results) == ("done", {"queued": MANY})
+    lane = rest.store.changes._client.call("LRANGE", f"{AccountKeys(ONE).lanes}{LANE}", 0, -1)
+    assert [id_.decode().partition(":")[2] for id_ in lane] == sids
+    assert scripts(rest) - before < (2 * MANY if current else MANY / 5)
+    # The pauses last no time here, so that each one is as long as all the steps before it were to take.
+    assert max(pauses) >= 0.9 * (MANY - RATE / 20) / RATE
+    (action,) = rest.call("GET", f"/v1/Deliveries/{sids[-1]}").json["actions"][-1:]
+    assert (action["action"], action["by"]) == ("replayed", "console admin")
