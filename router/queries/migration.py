@@ -109,12 +109,12 @@ def overview(account_sid: str, store: Store, *, most: int) -> Overview:
     flows = {each.sid: each for each in islice(store.flows.walk(account_sid), most)}
     olds = [each for each in flows.values() if each.migrate_to]
     named = {each.migrate_to for each in olds}
-    standing_by = [each for each in flows.values() if each.enabled and each.match == STANDBY and each.sid not in named]
+    free = {address_of(each): each for each in flows.values() if each.is_default and each.enabled}
     ready = [
         (old, new)
-        for new in standing_by
-        for old in flows.values()
-        if old.is_default and old.enabled and not old.migrate_to and address_of(old) == address_of(new)
+        for new in flows.values()
+        if new.enabled and new.match == STANDBY and new.sid not in named
+        if (old := free.get(address_of(new))) and not old.migrate_to
     ]
     return Overview([way(each, store) for each in olds], ready, len(flows) >= most)
 

@@ -123,6 +123,7 @@ def test_what_goes_to_proxy_is_remembered_for_long_enough(desk: Desk) -> None:
     first = desk.store.flows._client.call("TTL", key)
     desk.store.proxied.sending(ACCOUNT, LANE, FROM)
     assert SENDING_SECONDS - 2 <= first <= desk.store.flows._client.call("TTL", key) == SENDING_SECONDS
+    assert desk.store.proxied.progress(ACCOUNT, FROM).settling == SENDING_SECONDS
 
 
 def test_a_flow_that_is_not_of_proxy_needs_no_list(desk: Desk) -> None:
