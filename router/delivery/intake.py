@@ -15,7 +15,7 @@ from router.delivery.yielder import Yielder
 from router.errors import StoreUnavailable, StoreUnconfirmed
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw, conversation_id
-from router.routing.contact import NOBODY, Choice
+from router.routing.contact import NOTHING_KNOWN, Choice
 from router.routing.resolve import Circumstance, Likelihood, Route, disposition, facts, identities, pinned, resolve
 from router.store import Store
 from router.store.cache import EntryCache
@@ -94,7 +94,7 @@ class Intake:
         token = new_token()
         names = identities(message)
         entries = within_budget(arrival.arrived, lambda: self._entries.get(message.account_sid, names))
-        circumstance = Circumstance(time.time(), NOBODY, arrival.lang, self._likelihood, self._yielder)
+        circumstance = Circumstance(time.time(), NOTHING_KNOWN, arrival.lang, self._likelihood, self._yielder)
         check, pinned_by = True, "by its test page" if arrival.appended else "because it got the last message"
         for left in reversed(range(ROUNDS)):
             route = pinned(arrival.pinned, entries, pinned_by) or resolve(message, entries, circumstance)

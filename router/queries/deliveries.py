@@ -13,7 +13,7 @@ from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw, conversation_id
 from router.message.twiml import NOT_TWIML, Said
 from router.queries.flow_warnings import unread
-from router.routing.contact import NOBODY, contact_id, identities_of
+from router.routing.contact import NOTHING_KNOWN, contact_id, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
 from router.store import Store
 from router.store.deliveries import Delivery
@@ -40,7 +40,7 @@ def route_of(
         message,
         entries,
         circumstance,
-        known=contact.known if contact else NOBODY,
+        known=contact.known if contact else NOTHING_KNOWN,
         assignment=contact.assignments.get(message.contact_identity) if contact else None,
         sticky_hours=store.contacts.sticky_hours,
         may_move=lambda: store.proxied.may_move(message.account_sid, known, lane),

@@ -48,7 +48,7 @@ class Known:
     learned: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
 
 
-NOBODY: Final = Known()
+NOTHING_KNOWN: Final = Known()
 
 
 @dataclass(frozen=True, slots=True)

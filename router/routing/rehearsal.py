@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message
-from router.routing.contact import NOBODY, Assignment, Choice, Known, identities_of
+from router.routing.contact import NOTHING_KNOWN, Assignment, Choice, Known, identities_of
 from router.routing.resolve import Circumstance, Entry, Likelihood, Route, identities, preview
 
 
@@ -15,7 +15,7 @@ class _Contact:
 
     identity: str
     names: set[str] = field(default_factory=set)
-    known: Known = NOBODY
+    known: Known = NOTHING_KNOWN
     assignments: dict[str, Assignment] = field(default_factory=dict)
 
 

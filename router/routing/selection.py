@@ -25,7 +25,7 @@ from router.language.text import indicative_words, is_opt_out
 from router.match import compile_expression
 from router.match.values import bucket, variables
 from router.message.inbound import Message
-from router.routing.contact import NOBODY, Candidate, Choice, Known, Strength, identities_of
+from router.routing.contact import NOTHING_KNOWN, Candidate, Choice, Known, Strength, identities_of
 
 # The steps are stored with every message. They name at most this many flows for each reason, then only count them.
 _NAMED: Final = 6
@@ -59,7 +59,7 @@ class Circumstance:
     """
 
     at: float
-    known: Known = NOBODY
+    known: Known = NOTHING_KNOWN
     lang: str = ""
     likelihood: Likelihood = _silent
     pause: Callable[[], None] = _go_on

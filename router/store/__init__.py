@@ -1,8 +1,8 @@
 """The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client.
 
-What is kept of something new is one module here: a field of `Store`, made in `connect`, with its keys in `keys`. The
-kinds of Redis that can be used (one server, Sentinel, a Cluster) are in `client`, `sentinel` and `cluster`;
-`durability` asks the server what it keeps. All keys of an account have one hash tag, as a Cluster needs it.
+To store something new, add a module here: a field of `Store`, created in `connect`, with its keys in `keys`. `client`,
+`sentinel` and `cluster` support the topologies of Redis (one server, Sentinel, a Cluster); `durability` asks the server
+how safe its data is. All keys of an account have one hash tag, as a Cluster requires.
 """
 
 from collections.abc import Iterable

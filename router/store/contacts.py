@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from router.routing.contact import NOBODY, Assignment, Known, contact_id
+from router.routing.contact import NOTHING_KNOWN, Assignment, Known, contact_id
 from router.store.client import Client
 from router.store.keys import AccountKeys
 
@@ -97,7 +97,7 @@ def read_known(values: Sequence[bytes | None]) -> Known:
     """Read version, preference, language and learned, as the scripts return them."""
     version, preference, language, learned = ((value or b"").decode() for value in values)
     if not version:
-        return NOBODY
+        return NOTHING_KNOWN
     return Known(version, preference, language, json.loads(learned) if learned else {})
 
 

@@ -8,7 +8,7 @@ import pytest
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings, of_flows
 from router.message.inbound import Message
-from router.routing.contact import NOBODY, Assignment
+from router.routing.contact import NOTHING_KNOWN, Assignment
 from router.routing.resolve import Circumstance, Entry, Route, preview, resolve
 from router.settings import load
 from tests.core.crowd import crowd
@@ -100,7 +100,7 @@ def test_an_explanation_respects_sessions() -> None:
     for assignment in (None, stay):
         for free, sid in ((True, TO.sid), (False, old(100).sid)):
             found, _ = preview(
-                message(), entries, Circumstance(1000.0), known=NOBODY, assignment=assignment, sticky_hours=24,
+                message(), entries, Circumstance(1000.0), known=NOTHING_KNOWN, assignment=assignment, sticky_hours=24,
                 may_move=lambda free=free: free,  # type: ignore[misc]
             )  # fmt: skip
             assert found.flow is not None

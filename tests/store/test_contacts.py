@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.message.inbound import Message
 from router.routing.contact import (
-    NOBODY,
+    NOTHING_KNOWN,
     Assignment,
     Candidate,
     Choice,
@@ -430,4 +430,4 @@ def test_a_contact_is_erased_with_its_aliases(desk: Desk) -> None:
     assert not desk.store.flows._client.call("KEYS", f"{KEYS.contacts}*")
     assert desk.store.contacts.erase(ACCOUNT, USER_ID) is None
     assert desk.store.contacts.first(ACCOUNT, (USER_ID, PHONE)) is None
-    assert NOBODY.version == ""
+    assert NOTHING_KNOWN.version == ""
