@@ -56,4 +56,13 @@ class Crew:
             job = None  # and with it what it holds
             if len(self._waiting) < self._most:
                 self._waiting.append(own)
-                job = hub.switch()
+                job = _next(hub, own)
+
+
+def _next(hub: Any, own: Any) -> Any:
+    """Wait for the next function. A deadline that the last one has left open ends nothing here."""
+    while True:
+        try:
+            return hub.switch()
+        except (Exception, gevent.Timeout):  # noqa: BLE001 - it is printed, and the next function still comes
+            hub.handle_error(own, *sys.exc_info())

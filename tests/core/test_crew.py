@@ -54,6 +54,19 @@ def test_an_exception_is_printed_and_ends_nothing(capsys: pytest.CaptureFixture[
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
+def test_a_deadline_that_was_left_open_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """It comes while the greenlet waits, is printed, and the next function runs."""
+    crew = Crew(1)
+    seen: list[str] = []
+    crew.spawn(gevent.Timeout.start_new, 0.001)
+    crew.join(10)
+    gevent.sleep(0.01)
+    crew.spawn(seen.append, "next")
+    crew.join(1)
+    assert seen == ["next"]
+    assert "Timeout" in capsys.readouterr().err
+
+
 def test_a_thread_has_greenlets_of_its_own() -> None:
     """One that waits in the event loop of another thread cannot be switched to."""
     crew = Crew(4)
