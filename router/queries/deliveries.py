@@ -179,7 +179,7 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
         if waiting.due_in:
             said.append(f"the next attempt, in {math.ceil(waiting.due_in / 1000)} s")
         else:
-            said.append("a process that has room for its target, or a target that answers again")
+            said.append("a process with a free slot for its target")
     return said
 
 

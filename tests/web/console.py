@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from tests.e2e.service import ACCOUNT
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.e2e.service import ACCOUNT, BASE
 from tests.e2e.world import Reply, World
 
 PASSWORD = "the admin's long password"
 READING = "only to read with this"
 CONSOLE = f'admin_password = "{PASSWORD}"\nviewer_password = "{READING}"\n'
 HERE = f"/console/{ACCOUNT}"
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 @dataclass
@@ -60,6 +64,14 @@ def signed_in(world: World, password: str = PASSWORD) -> Person:
     reply = person.sign_in(password)
     assert reply.status == 303, reply.body
     return person
+
+
+def signed_in_browser(app: Flask) -> FlaskClient:
+    """Return a browser, of an application without a server between, that has just signed in as admin."""
+    browser = app.test_client()
+    signed = browser.post("/console/sign-in", base_url=BASE, data={"password": PASSWORD}, headers=SAME_ORIGIN)
+    assert signed.status_code == 303, signed.text
+    return browser
 
 
 def text_of(reply: Reply) -> str:

@@ -12,10 +12,9 @@ from router.message.inbound import FORM, Raw
 from router.store.lanes import new_token
 from tests.e2e.service import parameters
 from tests.valkey import ValkeyServer
-from tests.web.console import PASSWORD
+from tests.web.console import PASSWORD, SAME_ORIGIN, signed_in_browser
 from tests.web.rest import BASE, ONE, TWO, Rest, rest_over
 
-SAME = {"Sec-Fetch-Site": "same-origin"}
 SCRIPT = "<script>alert(1)</script>"
 VALUES = (
     "",
@@ -60,9 +59,7 @@ class Desk:
 
     def __init__(self, rest: Rest) -> None:
         self.rest = rest
-        self.browser = rest.app.test_client()
-        signed = self.browser.post("/console/sign-in", base_url=BASE, data={"password": PASSWORD}, headers=SAME)
-        assert signed.status_code == 303
+        self.browser = signed_in_browser(rest.app)
         self.sids = {account: self._fill(number, account) for number, account in enumerate((ONE, TWO), 1)}
 
     def _fill(self, number: int, account: str) -> dict[str, str]:
@@ -121,7 +118,7 @@ def test_no_form_fails_whatever_is_in_it(desk: Desk) -> None:
     rules = sorted(desk.rules("POST"), key=lambda rule: rule.endswith("/delete"))
     for rule, value in product(rules, VALUES):
         data = urlencode(dict.fromkeys(NAMES, value))
-        reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, content_type=FORM, headers=SAME)
+        reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, content_type=FORM, headers=SAME_ORIGIN)
         assert reply.status_code in {200, 303, 400, 404, 409}, (rule, value, reply.text)
         assert SCRIPT not in reply.text, rule
 
@@ -133,7 +130,7 @@ def test_an_empty_form_and_an_endless_one_change_nothing(desk: Desk) -> None:
         if rule.endswith(BUTTONS):
             continue
         for data in ({}, {"body": "x" * 3_000_000}):
-            reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, headers=SAME)
+            reply = desk.browser.post(desk.path(rule), base_url=BASE, data=data, headers=SAME_ORIGIN)
             assert reply.status_code in {200, 400, 404, 409, 413}, (rule, reply.status_code)
     assert desk.state() == before
 
@@ -144,6 +141,6 @@ def test_what_another_account_has_is_not_there(desk: Desk) -> None:
     for method in ("GET", "POST"):
         for rule in (each for each in desk.rules(method) if "<sid>" in each):
             path, data = desk.path(rule, TWO), {"do": "hold", "switch": "pause"}
-            reply = desk.browser.open(path, method=method, base_url=BASE, data=data, headers=SAME)
+            reply = desk.browser.open(path, method=method, base_url=BASE, data=data, headers=SAME_ORIGIN)
             assert reply.status_code == 404, rule
     assert desk.state() == before

@@ -16,7 +16,7 @@ from router.store.processes import Process, Served
 from tests.clock import pass_time
 from tests.e2e.service import parameters
 from tests.valkey import ValkeyServer
-from tests.web.console import PASSWORD
+from tests.web.console import PASSWORD, signed_in_browser
 from tests.web.rest import BASE, ONE, TWO, Rest, rest_over
 
 TARGET = "https://crm.example.com"
@@ -28,11 +28,7 @@ class Desk:
     def __init__(self, rest: Rest, settings: Path) -> None:
         self.rest = rest
         self.served = Served.of(load({"ROUTER_CONFIG": str(settings)}))
-        self.browser = rest.app.test_client()
-        signed = self.browser.post(
-            "/console/sign-in", base_url=BASE, data={"password": PASSWORD}, headers={"Sec-Fetch-Site": "same-origin"}
-        )
-        assert signed.status_code == 303
+        self.browser = signed_in_browser(rest.app)
         self._count = 0
 
     def flow(self, account: str = ONE) -> str:
