@@ -15,6 +15,7 @@ _LONG = (
     "tests/bench/test_parts.py",
     "tests/e2e/test_local_testing.py",
     "tests/e2e/test_crash.py",
+    "tests/e2e/test_cluster.py",
     "tests/e2e/test_run.py",
     "tests/e2e/test_languages.py",
     "tests/e2e/test_doctor.py",

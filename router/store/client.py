@@ -180,6 +180,10 @@ class _Link:
         except (redis.RedisError, OSError):
             return True
 
+    def is_idle(self) -> bool:
+        """Say whether no caller waits for a reply."""
+        return not (self._pending or self._unconfirmed)
+
     def connect(self, seconds: float) -> None:
         """Connect, and load the scripts, as every new connection does: the store may have been restarted.
 
@@ -355,6 +359,10 @@ class Client:
         finally:
             connection.disconnect()
             pool.release(connection)
+
+    def is_idle(self) -> bool:
+        """Say whether no caller waits for a reply."""
+        return not (self._outbox or self._sending) and (self._link is None or self._link.is_idle())
 
     def close(self) -> None:
         """Close the connection; the next call makes a new one."""

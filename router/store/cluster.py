@@ -75,6 +75,9 @@ class ClusterClient(Client):
     def _client(self, node: Address) -> Client:
         client = self._clients.get(node)
         if client is None:
+            for gone in [each for each in self._clients if not self._topology.knows(each)]:
+                if self._clients[gone].is_idle():  # nodes that have left the Cluster, as containers do
+                    self._clients.pop(gone).close()
             client = Client(self._url.of_node(node), replicas=self.replicas, call_seconds=self._call_seconds)
             self._clients[node] = client
         return client

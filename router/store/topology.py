@@ -64,6 +64,10 @@ class Topology:
             self._ask_once()
         return tuple(sorted({owner for owner in self._owners if owner is not None}))
 
+    def knows(self, node: Address) -> bool:
+        """Say whether a node is in the Cluster, with slots or as a replica."""
+        return node in self._nodes
+
     def uncovered(self) -> int:
         """Return how many slots no node is known to have."""
         return sum(owner is None for owner in self._owners)

@@ -149,6 +149,16 @@ def test_a_cluster_that_is_away_is_said_so() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_nodes_that_have_left_are_forgotten(cluster: Cluster) -> None:
+    """Containers have a new address at each start: a process keeps no connection to an old one."""
+    client = ClusterClient(cluster.url)
+    client.nodes()
+    for port in (1, 2, 3):
+        client._client(("127.0.0.1", port))  # as MOVED may name it
+    assert set(client._clients) == {("127.0.0.1", port) for port in (3, *(node.port for node in cluster.nodes[:3]))}
+    client.close()
+
+
 def test_commands_that_travel_together_go_each_to_its_node(cluster: Cluster) -> None:
     """Of answers to many commands one node's failure is its own; `calls` raises it."""
     client = ClusterClient(cluster.url)
