@@ -171,8 +171,8 @@ def test_commands_that_travel_together_go_each_to_its_node(cluster: Cluster) -> 
     client.close()
 
 
-def test_no_command_of_the_product_crosses_slots(cluster: Cluster) -> None:
-    """All keys of a script, its guard included, have one hash tag; a Cluster refuses one where they have not."""
+def test_a_script_has_the_keys_of_one_slot(cluster: Cluster) -> None:
+    """Its guard, too, has the tag of its keys; a Cluster refuses one with others, as it does in all tests here."""
     keys = AccountKeys(ONE)
     words = script("accept", [keys.messages + "x", keys.lanes + "y"], [])
     assert words[2:6] == (3, keys.messages + "x", keys.lanes + "y", guard(ONE[-2:]))

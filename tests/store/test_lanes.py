@@ -1,6 +1,6 @@
 """What the scripts of the lanes say and keep, case by case; any interleaving of them is test_lane_protocol's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,13 +9,11 @@ import pytest
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store import Store, connect
 from router.store.deliveries import PAGE, Backlog
-from router.store.keys import TURN, AccountKeys
+from router.store.keys import AccountKeys
 from router.store.lanes import Acceptance, Lease, Room, Settlement, new_token
 from tests.clock import pass_time
 from tests.integrations.sending import settings
-from tests.ports import free_port
 from tests.valkey import ValkeyServer
-from tests.waiting import wait_until
 
 ACCOUNT = "AC" + "0a" * 16
 KEYS = AccountKeys(ACCOUNT)
@@ -545,39 +543,3 @@ def test_lanes_are_counted(bench: Bench) -> None:
     seconds, flow_sid = backlog.overdue[ACCOUNT]
     assert (flow_sid, backlog.oldest) == (bench.flow.sid, seconds)
     assert 10 <= seconds < 20
-
-
-# -- a cluster --------------------------------------------------------------------------------------------------------
-
-
-def test_every_script_stays_in_its_accounts_slot(spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """A cluster refuses a script that touches two slots; it refuses none of those that the product runs."""
-    ports = {"port": str(free_port()), "cluster_port": str(free_port())}
-    valkey = spare_valkey(**ports, bind="127.0.0.1", cluster_enabled="yes")
-    assert valkey.command("CLUSTER ADDSLOTSRANGE 0 16383") == "+OK"
-    wait_until(lambda: valkey.command("SET probe 1") == "+OK", what="the cluster serves")
-    bench = Bench(valkey.url)
-    try:
-        versions = [(entry.identity, entry.version) for entry in bench.store.flows.entries(ACCOUNT, [OURS, "*"])]
-        assert bench.accept(1, versions=versions).kind == "accepted"
-        bench.accept(2)
-        bench.accept(3, disposition="unrouted")
-        (lease,) = bench.claim(shut=("handler:other",))
-        _, following = bench.settle(lease, "delivered", hand_over=True, history="1 delivered")
-        assert following is not None
-        assert bench.settle(following, "undelivered")[0] == "done"
-        assert bench.store.lanes.replay(ACCOUNT, sid(2), LANE) == "queued"
-        assert bench.store.lanes.take_answer(ACCOUNT, sid(2), LANE, "rest")[0] == "queued"
-        assert len(list(bench.store.deliveries.newest(ACCOUNT))) == 3
-        assert len(list(bench.store.deliveries.oldest(ACCOUNT))) == 1
-        assert bench.store.deliveries.counts(ACCOUNT).queued == 1
-        assert set(bench.store.upkeep.round()) == {""}
-        bench.change(contact_identity="+15551230003", friendly_name="another")
-        assert [flow.sid for flow in bench.store.flows.walk(ACCOUNT)] == [bench.flow.sid]
-        bench.store.flows.delete(bench.flow)
-        gone = "AC" + "1a" * 15 + "0a"
-        bench.client.call("HSET", KEYS.accounts, gone, bench.store.upkeep.absent_seconds)
-        bench.client.call("DEL", TURN)
-        assert gone in set(bench.store.upkeep.round())
-    finally:
-        bench.store.close()
