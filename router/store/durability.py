@@ -104,8 +104,11 @@ class Promise:
         return up
 
     def place(self, account_sid: str) -> str:
-        """Return the name of the node that has an account; "" for a single server."""
-        return self._client.place(AccountKeys(account_sid).leases)
+        """Return the name of the node that has an account; "" for a single server, and where no node has it."""
+        try:
+            return self._client.place(AccountKeys(account_sid).leases)
+        except StoreUnavailable:
+            return ""
 
     def _answer(self, node: Client) -> list[Finding] | StoreUnavailable:
         try:
