@@ -231,7 +231,7 @@ def test_the_messages_of_a_paused_flow_wait(world: World) -> None:
 @pytest.mark.parametrize(
     ("form", "says"),
     [
-        ({"IntegrationType": "proxy"}, "IntegrationType: web has no Proxy"),
+        ({"IntegrationType": "proxy"}, "IntegrationType: web cannot use Proxy"),
         ({"Integration.Url": "https://a.example", "Response": "redirect"}, "Response: redirect needs a webhook"),
     ],
 )
