@@ -1,7 +1,7 @@
 """The table of the integration types.
 
-A new integration type is a row here, and a module in router/integrations, which its `build` lists. Parameters that only
-one type uses are rows of router/flow/parameter.py.
+A new integration type is a row here, and a module in router/integrations, which its `build` lists. config/flows.toml
+shows each type, as a test checks. Parameters that only one type uses are rows of router/flow/parameter.py.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,10 @@
 """The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client.
 
 To store something new, add a module here: a field of `Store`, created in `connect`, with its keys in `keys`. `client`,
-`sentinel` and `cluster` support the topologies of Redis (one server, Sentinel, a Cluster); `durability` asks the server
-how safe its data is. All keys of an account have one hash tag, as a Cluster requires.
+`sentinel` and `cluster` support the topologies of Redis (one server, Sentinel, a Cluster): the URL, which a `*_url`
+module beside this package parses and `router.settings` checks, chooses the client in `cluster.open_client`, and its
+connections in `client.connection_pool`. `durability` asks the server how safe its data is. All keys of an account have
+one hash tag, as a Cluster requires.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """What a message of a visitor adds to its web chat, in the same step in which it is accepted into its lane.
 
-What the entry holds is `ChatMessage` in chats.py; this only carries it.
+What the entry holds is `ChatMessage` in chat_record.py; this only carries it.
 """
 
 import json

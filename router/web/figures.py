@@ -44,7 +44,7 @@ NODE_UP: Final = Figure(
 )
 AHEAD: Final = Figure(
     "router_store_clock_ahead_seconds",
-    "By how much the store's clock is ahead of the time that messages wait by: not near 0 after it was set.",
+    "How far the store's clock is ahead of the router's clock for waiting messages: near 0, unless it was set.",
 )
 LANES: Final = Figure("router_lanes", "Conversations with messages not done yet.")
 DUE: Final = Figure("router_lanes_due", "Conversations whose next message is due and whose flow is not paused.")

@@ -199,7 +199,7 @@ def test_a_slot_moves_and_no_script_runs_half(cluster: Cluster, store: Store) ->
 
     assert cluster.move(slot_of(ONE), source, target, between=between) == len(refused) > 8
     try:
-        assert {word for each in refused for word in ("TRYAGAIN", "ASK") if word in each} == {"TRYAGAIN", "ASK"}
+        assert all("TRYAGAIN" in each or "ASK" in each for each in refused), refused
         assert sorted(_claimed(store, ONE)) == sids
         assert _accept(store, ONE, 99, lane=99)
         assert cluster.owner(ONE) is target

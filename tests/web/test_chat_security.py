@@ -44,7 +44,7 @@ def visitor(world: World) -> Visitor:
 
 
 def kept(world: World) -> set[bytes]:
-    """The keys that a chat or a message would add to; what limits count is not among them."""
+    """The keys that a chat or a message would add to; what limits count is not among them. Earlier ones may end."""
     kinds = ("chat:*", "chats:*", "chat_[imnv]*", "message:*", "lane:*", "log:*", "contact:*")
     return {key for kind in kinds for key in world.call("KEYS", kind)}
 
@@ -96,7 +96,7 @@ def test_what_is_no_token_of_ours(world: World, visitor: Visitor) -> None:
             assert reply.status == 401, token
             assert "WWW-Authenticate" not in reply.headers
             assert reply.json["message"]
-    assert kept(world) == before
+    assert kept(world) <= before
     visitor.token = good
     assert visitor.bodies() == []
 
@@ -180,7 +180,7 @@ def test_only_allowed_websites_embed_a_chat(world: World) -> None:
         reply = visitor.begin(origin=origin, new=True)
         assert reply.status == 403, origin
         assert "AllowedOrigins" in reply.json["message"]
-    assert kept(world) == before
+    assert kept(world) <= before
     for reply in (visitor.ask("POST", "/chat/sessions", {}), visitor.ask("GET", "/chat/address")):
         assert "Access-Control-Allow-Origin" not in reply.headers
 
@@ -257,7 +257,7 @@ def test_an_address_that_is_not_there(world: World) -> None:
         assert stranger.begin(address="", account_sid=account, flex_flow_sid=flow.sid).status == 404
         assert stranger.ask("GET", f"/chat?accountSid={account}&flexFlowSid={flow.sid}").status == 404
     assert stranger.ask("GET", f"/chat/frame?address=IG{NOBODY}").status == 404
-    assert kept(world) == before
+    assert kept(world) <= before
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_start_that_is_wrong(world: World, body: object, status: int, says: st
     asked = {"address": visitor.address} | body if isinstance(body, dict) else body
     before = kept(world)
     reply = visitor.ask("POST", "/chat/sessions", asked)
-    assert kept(world) == before
+    assert kept(world) <= before
     assert reply.status == status
     assert says in reply.json["message"]
 
@@ -309,7 +309,7 @@ def test_messages_that_are_wrong(world: World, visitor: Visitor) -> None:
     assert visitor.ask("POST", "/chat/read", {"index": "last"}).status == 400
     assert visitor.ask("GET", "/chat/messages?before=-1").status == 400
     assert visitor.bodies() == []
-    assert kept(world) == before
+    assert kept(world) <= before
     assert visitor.say("é" * 16 * 1024).status == 201
     visitor.ask("POST", "/chat/end", {})
     assert visitor.say("after the end").status == 409
@@ -370,7 +370,7 @@ def test_too_many_chats_of_one_network(world: World) -> None:
     assert [begin("203.0.113.7") for _ in range(5)] == [201] * 5
     before = kept(world)
     assert {begin("203.0.113.7") for _ in range(50)} == {429}
-    assert kept(world) == before
+    assert kept(world) <= before
     assert begin("203.0.113.8") == 201
     assert [begin(f"2001:db8::{n}") for n in range(6)] == [201] * 5 + [429]
     assert begin("2001:db8:0:1::1") == 201
@@ -408,5 +408,5 @@ def test_the_other_limits(world: World, visitor: Visitor) -> None:
         assert ask(*request) < 300, what
         before = kept(world)
         assert ask(*request) == 429, what
-        assert kept(world) == before
+        assert kept(world) <= before
         world.call("DEL", counter)
