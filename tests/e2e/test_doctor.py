@@ -463,6 +463,7 @@ def test_the_tunnel_that_is_open_is_looked_at_too(clinic: Clinic, tmp_path: Path
     with TunnelRecord(tmp_path) as record:
         record.publish(base)
         report = clinic.ask(ROUTER_DATA_DIR=str(tmp_path))[1]
+    wait_until(clinic.refusals().newest, what="the refusal is on record: the next test would find it")
     assert f"{base}: refused a signed request" in found(report, "public URL")  # for the router has another directory
     assert "1 of 1 addresses" in found(report, "numbers")
 
