@@ -33,6 +33,14 @@ from tests.waiting import wait_until
 EMPTY: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 FORM: Final = "application/x-www-form-urlencoded"
 DONE: Final = ("delivered", "undelivered", "unrouted", "redirected")
+# What routers write in their own time, and the records of refusals.
+_OWN_TIME: Final = tuple(
+    f"{name}:".encode()
+    for name in (
+        "accounts", "alive", "clock", "gaps", "processes", "proxied_wanted", "proxy_turn", "recovering", "refused",
+        "refusing", "seen", "served", "upkeep",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,10 @@ class World:
             return client.call(*words)
         finally:
             client.close()
+
+    def keys(self) -> set[bytes]:
+        """Return the store's keys that only messages, contacts, flows and chats add to."""
+        return {key for key in self.call("KEYS", "*") if not key.startswith(_OWN_TIME)}
 
     def scripts(self) -> int:
         """Return how many scripts the store has run."""
