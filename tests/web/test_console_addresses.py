@@ -146,7 +146,9 @@ def test_deleting_says_what_would_be_left_unrouted(world: World, admin: Person) 
     """The page before it counts; the flow is gone after it, and its page says so."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Leaving", paused=True)
     world.text(flow)
-    asked = text_of(admin.get(f"{HERE}/addresses/{flow.sid}/delete"))
+    page = admin.get(f"{HERE}/addresses/{flow.sid}/delete")
+    assert f"<title>Delete {flow.friendly_name}? · Router</title>" in page.body.decode()
+    asked = text_of(page)
     assert "1 conversation waits for it" in asked
     assert "1 of them to no flow" in asked
     assert "The flow is deleted" in text_of(admin.follow(admin.post(f"{HERE}/addresses/{flow.sid}/delete")))

@@ -113,6 +113,8 @@ def test_hostile_text_is_text(world: World, admin: Person) -> None:
         f"messages?error={hostile}&to={hostile}&status={hostile}",
         f"explain?to={flow.contact_identity}&body={hostile}&params={hostile}&flow={hostile}",
         f"messages/{sid}?said={hostile}&why={hostile}",
+        f"addresses/{flow.sid}",
+        f"addresses/{flow.sid}/delete",
         "changes",
     ):
         page = admin.get(f"{HERE}/{path}").body.decode()
