@@ -74,7 +74,7 @@ class Lines:
     def _write(self) -> None:
         """Write what waits. What is written at once fits a pipe: another process's lines do not come in between."""
         waiting, self._waiting = self._waiting, []
-        with suppress(OSError):  # a full disk, or nobody reads: that must not refuse a message
+        with suppress(OSError):  # the disk is full, or no process reads the pipe: no message is refused for it
             part = ""
             for line in waiting:
                 if len(part) + len(line) > PIPE_BUF:

@@ -12,14 +12,13 @@ import contextlib
 import time
 from hashlib import blake2b
 from typing import Final
-from urllib.parse import urlencode
 
 from router.chat.address import WebAddress
-from router.chat.event import iso
+from router.chat.event import iso, request_of
 from router.delivery.intake import Arrival, Intake
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import FORM, Message, Raw
+from router.message.inbound import Message, Raw
 from router.store import Store
 from router.store.chat_record import Chat
 
@@ -80,13 +79,7 @@ def closed(chat: Chat, now_ms: int) -> tuple[Raw, Message]:
     `chat.untold` is the state before. The MessageSid is the event's own, always the same for a chat.
     """
     digits = blake2b(f"{chat.account_sid}\n{chat.sid}\nclosed".encode(), digest_size=16).hexdigest()
-    params = {
-        "EventType": EVENT,
-        "AccountSid": chat.account_sid,
-        "ChatServiceSid": chat.chat_service_sid,
-        "ConversationSid": chat.sid,
-        "ChannelSid": chat.sid,
-        "MessageSid": f"IM{digits}",
+    own = {
         "StateFrom": chat.untold,
         "StateTo": "closed",
         "StateUpdated": iso(now_ms),
@@ -94,12 +87,5 @@ def closed(chat: Chat, now_ms: int) -> tuple[Raw, Message]:
         "FriendlyName": chat.friendly_name,
         "UniqueName": chat.unique_name,
         "Attributes": chat.attributes,
-        "ClientIdentity": chat.identity,
-        "From": f"web:{chat.identity}",
-        "To": chat.address,
-        "ProfileName": chat.customer_name,
-        "PreEngagementData": chat.pre_engagement_data,
     }
-    given = {name: value for name, value in params.items() if value}
-    raw = Raw(method="POST", content_type=f"{FORM}; charset=UTF-8", body=urlencode(given).encode())
-    return raw, Message.parse(raw.fields())
+    return request_of(chat, EVENT, f"IM{digits}", own)

@@ -1,8 +1,9 @@
-"""A visitor's message as the integration gets it: Twilio's `onMessageAdded`, with the fields of an SMS added.
+"""The events of a chat as the integration gets them: Twilio's, as `onMessageAdded`, with the fields of an SMS added.
 
 https://www.twilio.com/docs/conversations/conversations-webhooks#onmessageadded
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from urllib.parse import urlencode
@@ -24,22 +25,37 @@ def iso(milliseconds: int) -> str:
 
 def added(chat: Chat, message: ChatMessage, index: int) -> tuple[Raw, Message]:
     """Return the request that an integration gets for a visitor's message, and the message in it."""
-    params = {
-        "EventType": "onMessageAdded",
-        "AccountSid": chat.account_sid,
-        "ChatServiceSid": chat.chat_service_sid,
-        "ConversationSid": chat.sid,
-        "ChannelSid": chat.sid,
-        "MessageSid": message.sid,
+    own = {
         "ParticipantSid": chat.participant_sid,
         "Index": str(index),
         "DateCreated": iso(message.date),
         "Author": message.author,
-        "ClientIdentity": chat.identity,
         "Body": message.body,
         "Attributes": message.attributes,
         "Source": "SDK",
         "RetryCount": "0",
+    }
+    return request_of(chat, "onMessageAdded", message.sid, own)
+
+
+def request_of(chat: Chat, event: str, sid: str, own: Mapping[str, str]) -> tuple[Raw, Message]:
+    """Return the request for an event of a chat, and the message in it.
+
+    Args:
+        chat: the chat, whose fields every event has.
+        event: Twilio's name of the event.
+        sid: the SID of the message, or the event's own SID.
+        own: the fields that only this event has; empty ones are left out.
+    """
+    params = {
+        "EventType": event,
+        "AccountSid": chat.account_sid,
+        "ChatServiceSid": chat.chat_service_sid,
+        "ConversationSid": chat.sid,
+        "ChannelSid": chat.sid,
+        "MessageSid": sid,
+        **own,
+        "ClientIdentity": chat.identity,
         "From": f"web:{chat.identity}",
         "To": chat.address,
         "ProfileName": chat.customer_name,

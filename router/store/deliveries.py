@@ -110,7 +110,7 @@ class Counts:
     """An account's numbers of messages: stored, pending, held (which are pending, too), and dead ones by state.
 
     Of the dead ones only the newest `DEAD_MOST` are counted. `held_since` is when the first of the held ones was held,
-    in ms since 1970; 0 where there is none.
+    in ms since 1970; 0 if no message is held.
     """
 
     kept: int

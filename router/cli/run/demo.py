@@ -1,4 +1,4 @@
-"""The configuration that `router run` generates if there is none, in the data directory.
+"""The configuration that `router run` generates in the data directory at its first start.
 
 Token and password are random for each data directory, and only `router run` prints them: requests through a tunnel
 come from 127.0.0.1, so the loopback address is no reason to trust a request.
