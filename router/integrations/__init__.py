@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure, HasUrl, Sender
 from router.integrations.conversation import Conversation
-from router.integrations.door import Door, make_door
+from router.integrations.dialer import Dialer, make_dialer
 from router.integrations.external import External
 from router.integrations.handler import Handler, load_handlers
 from router.integrations.http import Http
@@ -66,7 +66,7 @@ def build(
     settings: Settings,
     handlers: Mapping[str, HandlerSetting],
     *,
-    door: Door | None = None,
+    dialer: Dialer | None = None,
     memory: Memory | None = None,
 ) -> Integrations:
     """Make the senders of this process; call it once, after gevent has patched and gunicorn has forked.
@@ -74,11 +74,11 @@ def build(
     Args:
         settings: the process's settings.
         handlers: the handlers that flows may name.
-        door: makes the connections; by default it is built from the settings.
+        dialer: makes the connections; by default it is built from the settings.
         memory: keeps what conversations have at Twilio; None where nothing is delivered.
 
     """
-    http = Http(door or make_door(settings), settings.twilio_webhooks_url)
+    http = Http(dialer or make_dialer(settings), settings.twilio_webhooks_url)
     rest, memory = Rest(http, settings.twilio_api_url), memory or Forgetful()
     senders: dict[str, Sender] = {
         "proxy": Proxy(http),

@@ -121,7 +121,7 @@ class Response:
 
 
 class Connection:
-    """A connected socket, from `Door.open`, for one request at a time."""
+    """A connected socket, from `Dialer.dial`, for one request at a time."""
 
     __slots__ = ("_idle_since", "_poll", "_socket")
 

@@ -16,7 +16,7 @@ from gevent import Timeout
 
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.connection import BODY_LIMIT, Connection, NoAnswerError, NothingSentError, Response
-from router.integrations.door import Door
+from router.integrations.dialer import Dialer
 from router.integrations.location import Location, locate
 from router.integrations.pool import Pool
 from router.message.inbound import FORM
@@ -48,14 +48,14 @@ class Http:
     """Forwards messages, for all HTTP integrations of one process.
 
     Args:
-        door: makes the connections.
+        dialer: makes the connections.
         webhooks_url: the base of Twilio's webhooks, `ROUTER_TWILIO_WEBHOOKS_URL`, set by the operator.
 
     """
 
-    def __init__(self, door: Door, webhooks_url: str) -> None:
+    def __init__(self, dialer: Dialer, webhooks_url: str) -> None:
         self.webhooks_url = webhooks_url.rstrip("/")
-        self._door = door
+        self._dialer = dialer
         self._pool = Pool()
         self._twilio = locate(webhooks_url).origin
 
@@ -142,7 +142,7 @@ class Http:
             except NothingSentError:
                 pass
         try:
-            connection = Connection(self._door.open(location, whose=whose, trusted=trusted))
+            connection = Connection(self._dialer.dial(location, whose=whose, trusted=trusted))
             return self._exchange(target, connection, location, request)
         except NothingSentError as error:
             raise AttemptError(Failure.REFUSED, f"{location.origin}: {error}") from error

@@ -1,4 +1,4 @@
-"""What the tests send, and through which doors."""
+"""What the tests send, and the dialers that they send with."""
 
 import ssl
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import gevent
 from router.flow.flex_flow import FlexFlow, Integration
 from router.integrations import Integrations, build
 from router.integrations.base import Attempt
-from router.integrations.door import Door, make_door
+from router.integrations.dialer import Dialer, make_dialer
 from router.integrations.resolver import AddressInfo, Resolver
 from router.message.inbound import FORM, Message, Raw
 from router.settings import Account, HandlerSetting, Settings, load
@@ -82,11 +82,11 @@ def message_of(body: str) -> Raw:
 
 def integrations(made: Settings, handlers: Mapping[str, HandlerSetting] | None = None, **names: str) -> Integrations:
     """Build the senders; `names` resolve as said here (`target_test="127.0.0.1"`), and no others do."""
-    return build(made, handlers or {}, door=door(made, **names))
+    return build(made, handlers or {}, dialer=dialer(made, **names))
 
 
-def door(made: Settings, **names: str) -> Door:
-    """Make the door, with name servers of our own and trust in the certificate of target.test."""
+def dialer(made: Settings, **names: str) -> Dialer:
+    """Make the dialer, with name servers of our own and trust in the certificate of target.test."""
 
     def lookup(host: str, port: int) -> list[AddressInfo]:
         addresses = names.get(host.replace(".", "_"))
@@ -94,7 +94,7 @@ def door(made: Settings, **names: str) -> Door:
             raise OSError(-2, "Name or service not known")
         return [info(address, port) for address in addresses.split()]
 
-    return replace(make_door(made, ssl.create_default_context(cafile=CERTIFICATE)), resolver=Resolver(lookup))
+    return replace(make_dialer(made, ssl.create_default_context(cafile=CERTIFICATE)), resolver=Resolver(lookup))
 
 
 def meanwhile(condition: Callable[[], object], within: float = 10.0) -> None:

@@ -14,7 +14,7 @@ from router.integrations import Failure, Integrations, build
 from router.integrations.base import AttemptError
 from router.integrations.resolver import AddressInfo, Resolver
 from router.settings import Settings
-from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, attempt, door, flow, info, meanwhile
+from tests.integrations.sending import ACCOUNT_SID, STUDIO_SID, attempt, dialer, flow, info, meanwhile
 from tests.integrations.target import Caller, Target, drip, hang
 
 assert monkey.is_module_patched("socket"), "run test_under_gevent.py"
@@ -117,7 +117,7 @@ def test_dead_names(made: Settings, target: Target) -> None:
             raise OSError(-3, "Temporary failure in name resolution")
         return [info("127.0.0.1", port)]
 
-    senders = build(made, {}, door=replace(door(made), resolver=Resolver(lookup)))
+    senders = build(made, {}, dialer=replace(dialer(made), resolver=Resolver(lookup)))
     names = [f"dead{number}.test" for number in range(10)] + ["dead.test"] * 10
     stuck = [gevent.spawn(senders.send, attempt(made, flow("external", url=f"http://{name}/"))) for name in names]
     meanwhile(lambda: len(asked) == 11)
@@ -143,11 +143,11 @@ def test_name_not_resolved_in_time(made: Settings) -> None:
         os.read(read, 1)
         return [info(host, port)]
 
-    senders = build(made, {}, door=replace(door(made), resolver=Resolver(lookup)))
+    senders = build(made, {}, dialer=replace(dialer(made), resolver=Resolver(lookup)))
     error = _ended(lambda: senders.send(attempt(made, flow("external", url="http://dead.test/"))))
     assert error.failure is Failure.REFUSED
     os.write(write, b"x")
-    meanwhile(lambda: not senders.http._door.resolver._flights)
+    meanwhile(lambda: not senders.http._dialer.resolver._flights)
     os.close(read)
     os.close(write)
 

@@ -8,7 +8,7 @@ from router.cli.connect.probe import probe
 from router.flow.flex_flow import FlexFlow
 from router.flow.integration_type import integration_type
 from router.integrations import AttemptError
-from router.integrations.door import Door, make_door
+from router.integrations.dialer import Dialer, make_dialer
 from router.integrations.location import locate
 from router.queries.checks import Check, State
 from router.queries.flow_warnings import without_flow
@@ -151,11 +151,11 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
         for n, flow in enumerate(opened.flows.walk(account.sid)):
             if flow.enabled and n < _FLOWS:
                 found.setdefault(flow.target, flow)
-    door, end, good, left = make_door(given), time.monotonic() + _TARGETS_SECONDS, 0, 0
+    dialer, end, good, left = make_dialer(given), time.monotonic() + _TARGETS_SECONDS, 0, 0
     for n, (name, flow) in enumerate(found.items()):
         if n >= _TARGETS or time.monotonic() > end:
             left += 1
-        elif problem := _problem(given, flow, door):
+        elif problem := _problem(given, flow, dialer):
             advice = "its messages wait, or become undelivered: repair the target, or change the flow"
             yield Check("flows", "bad", f"{flow.sid} “{flow.friendly_name}”, {name}: {problem}", advice)
         else:
@@ -166,13 +166,13 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
         yield Check("flows", "good", f"{good} target{'s' * (good != 1)} can be reached" if found else "no enabled flow")
 
 
-def _problem(given: Settings, flow: FlexFlow, door: Door) -> str:
+def _problem(given: Settings, flow: FlexFlow, dialer: Dialer) -> str:
     kind = integration_type(flow.integration.type)
     try:
         if kind.target == "url":
-            door.open(locate(flow.integration.url)).close()
+            dialer.dial(locate(flow.integration.url)).close()
         elif kind.redirects:
-            door.open(locate(given.twilio_webhooks_url), trusted=True).close()
+            dialer.dial(locate(given.twilio_webhooks_url), trusted=True).close()
     except (AttemptError, ValueError) as error:
         return str(error)
     return ""

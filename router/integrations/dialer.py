@@ -28,7 +28,7 @@ CONNECT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Dialer:
     """Makes connections.
 
     Attributes:
@@ -46,7 +46,7 @@ class Door:
     tls: ssl.SSLContext
     is_own: Callable[[str], bool] = is_own
 
-    def open(self, location: Location, *, whose: str = "", trusted: bool = False) -> socket.socket:
+    def dial(self, location: Location, *, whose: str = "", trusted: bool = False) -> socket.socket:
         """Connect to a target of the account `whose`, with TLS when its scheme asks for it.
 
         A `trusted` location is one that the operator has configured; its addresses are not checked.
@@ -91,8 +91,8 @@ class Door:
         return [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", (host, port, 0, 0))]
 
 
-def make_door(settings: Settings, tls: ssl.SSLContext | None = None) -> Door:
-    """Make the door of this process; `tls` is for targets with a certificate that the system does not trust."""
+def make_dialer(settings: Settings, tls: ssl.SSLContext | None = None) -> Dialer:
+    """Build the dialer from the settings; `tls` is for targets with a certificate that the system does not trust."""
     own = set()
     for url in (*settings.public_urls, f"http://{settings.bind}"):
         with suppress(ValueError):  # a bind without a host, as `:8000`
@@ -100,7 +100,7 @@ def make_door(settings: Settings, tls: ssl.SSLContext | None = None) -> Door:
             # Signatures over the URL without its port are accepted, too, as in Twilio's libraries (`signed_urls`): a
             # target at that URL could replay requests to this router.
             own |= {(location.host, location.port), (location.host, PORTS[location.scheme])}
-    return Door(
+    return Dialer(
         allowed=settings.allowed_networks,
         own=frozenset(own),
         resolver=Resolver(),

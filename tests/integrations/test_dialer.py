@@ -1,4 +1,4 @@
-"""The guarded door: where a connection may go, and under which name."""
+"""The dialer: which addresses may be connected to, and under which name."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,10 +7,10 @@ import pytest
 
 from router.integrations import Failure, Integrations, build
 from router.integrations.base import AttemptError
-from router.integrations.door import make_door
+from router.integrations.dialer import make_dialer
 from router.integrations.resolver import AddressInfo, Resolver
 from router.settings import Settings
-from tests.integrations.sending import STUDIO_SID, attempt, door, flow, info, integrations, settings
+from tests.integrations.sending import STUDIO_SID, attempt, dialer, flow, info, integrations, settings
 from tests.integrations.target import Target
 
 
@@ -76,7 +76,7 @@ def test_rebinding(target: Target) -> None:
     def lookup(_: str, port: int) -> list[AddressInfo]:
         return [info(answers.pop(0), port)]
 
-    senders = build(made, {}, door=replace(door(made), resolver=Resolver(lookup)))
+    senders = build(made, {}, dialer=replace(dialer(made), resolver=Resolver(lookup)))
     assert "cannot be connected to" in _refusal(senders, made, target.url(host="target.test"))
     assert (answers, target.connections) == (["127.0.0.1"], 0)
 
@@ -94,8 +94,8 @@ def test_trusted_base(target: Target) -> None:
 def test_own_public_address(target: Target) -> None:
     """A name that leads to a public address of this machine leads nowhere, until the operator names that address."""
     made = _guarded(target)
-    door_of_8 = replace(door(made, target_test="8.8.8.8"), is_own=lambda address: address == "8.8.8.8")
-    senders = build(made, {}, door=door_of_8)
+    dialer_of_8 = replace(dialer(made, target_test="8.8.8.8"), is_own=lambda address: address == "8.8.8.8")
+    senders = build(made, {}, dialer=dialer_of_8)
     assert "on the router's own machine" in _refusal(senders, made, target.url(host="target.test"))
 
 
@@ -137,7 +137,7 @@ def test_wrong_certificates(made: Settings, secure: Target, target: Target) -> N
     """A certificate of another name or of nobody known is refused, and so is a target that does not speak TLS."""
     senders = integrations(made, target_test="127.0.0.1", other_test="127.0.0.1")
     assert "valid certificate" in _refusal(senders, made, secure.url(host="other.test"))
-    strict = build(made, {}, door=make_door(made))
+    strict = build(made, {}, dialer=make_dialer(made))
     assert "valid certificate" in _refusal(strict, made, secure.url())
     assert "TLS" in _refusal(senders, made, target.url(host="target.test").replace("http:", "https:"))
     assert secure.requests == target.requests == []
