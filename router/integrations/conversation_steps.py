@@ -159,11 +159,11 @@ class Steps:
         rows = page.rows("messages")
         if any(router_id(row.get("attributes")) == message.message_sid for row in rows):
             return Seen(sid, ours=True)
-        whose = dict(each.split("=", 1) for each in claimed)
+        message_sids = dict(each.split("=", 1) for each in claimed)
         for row in reversed(rows):
             im = str(row.get("sid", ""))
             if (
-                whose.get(im, message.message_sid) != message.message_sid
+                message_sids.get(im, message.message_sid) != message.message_sid
                 or router_id(row.get("attributes"))
                 or capture == "never"
             ):

@@ -46,8 +46,8 @@ class Dialer:
     tls: ssl.SSLContext
     is_own: Callable[[str], bool] = is_own
 
-    def dial(self, location: Location, *, whose: str = "", trusted: bool = False) -> socket.socket:
-        """Connect to a target of the account `whose`, with TLS when its scheme asks for it.
+    def dial(self, location: Location, *, account_sid: str = "", trusted: bool = False) -> socket.socket:
+        """Connect to a target of the account, with TLS when its scheme asks for it.
 
         A `trusted` location is one that the operator has configured; its addresses are not checked.
 
@@ -58,7 +58,7 @@ class Dialer:
         host, port = location.host, location.port
         if not trusted and (host, port) in self.own:
             raise _refused(location, "is the router itself")
-        addresses = self._resolve(host, port, "" if trusted else whose)
+        addresses = self._resolve(host, port, "" if trusted else account_sid)
         if not trusted:
             addresses = [info for info in addresses if may_connect(str(info[4][0]), self.allowed, self.is_own)]
             if not addresses:
@@ -81,11 +81,11 @@ class Dialer:
             raise
         return secure
 
-    def _resolve(self, host: str, port: int, whose: str) -> list[AddressInfo]:
+    def _resolve(self, host: str, port: int, account_sid: str) -> list[AddressInfo]:
         try:
             version = ip_address(host.partition("%")[0]).version
         except ValueError:
-            return self.resolver.resolve(host, port, whose=whose)
+            return self.resolver.resolve(host, port, account_sid=account_sid)
         if version == 4:  # noqa: PLR2004
             return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port))]
         return [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", (host, port, 0, 0))]

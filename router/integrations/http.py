@@ -90,7 +90,7 @@ class Http:
             signature = sign(location.url, params, key)
             timed = "" if is_twilio else sign_time(signature, int(time.time()), tried)
             head = _head(attempt, location, signature, timed)
-            response = self._post(location, head + attempt.raw.body, whose=attempt.account.sid, trusted=trusted)
+            response = self._post(location, head + attempt.raw.body, account_sid=attempt.account.sid, trusted=trusted)
             if response.status != FORBIDDEN or not response.complete:  # incomplete: perhaps the deadline has passed
                 break
         _judge(location, response)
@@ -132,7 +132,7 @@ class Http:
         """Close the idle connections."""
         self._pool.close()
 
-    def _post(self, location: Location, request: bytes, *, whose: str = "", trusted: bool) -> Response:
+    def _post(self, location: Location, request: bytes, *, account_sid: str = "", trusted: bool) -> Response:
         target = (location.origin, trusted)
         # If an idle connection is dead at the first byte, nothing was sent, and the request uses a new connection.
         idle = self._pool.take(target)
@@ -142,7 +142,7 @@ class Http:
             except NothingSentError:
                 pass
         try:
-            connection = Connection(self._dialer.dial(location, whose=whose, trusted=trusted))
+            connection = Connection(self._dialer.dial(location, account_sid=account_sid, trusted=trusted))
             return self._exchange(target, connection, location, request)
         except NothingSentError as error:
             raise AttemptError(Failure.REFUSED, f"{location.origin}: {error}") from error

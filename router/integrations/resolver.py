@@ -62,13 +62,13 @@ class Resolver:
         self._under_way: Counter[str] = Counter()  # by account
         self._failed: dict[tuple[str, int], tuple[float, str]] = {}
 
-    def resolve(self, host: str, port: int, *, whose: str = "") -> list[AddressInfo]:
+    def resolve(self, host: str, port: int, *, account_sid: str = "") -> list[AddressInfo]:
         """Return the addresses of a host, at least one, in the order in which to try them.
 
         Args:
             host: the name.
             port: the port.
-            whose: the account whose message is sent, "" for a host that the operator has set.
+            account_sid: the account whose message is sent, "" for a host that the operator has set.
 
         Raises:
             AttemptError: `REFUSED`: no such name, or no answer in time.
@@ -79,7 +79,7 @@ class Resolver:
         failed = self._failed.get(key)
         if failed is not None and now < failed[0]:
             raise AttemptError(Failure.REFUSED, failed[1], unreachable=True)
-        found = self._fly(key, now, whose)
+        found = self._fly(key, now, account_sid)
         if isinstance(found, str):
             if len(self._failed) >= REMEMBERED:
                 self._failed = {name: kept for name, kept in self._failed.items() if kept[0] > now}
@@ -88,7 +88,7 @@ class Resolver:
         self._failed.pop(key, None)
         return found
 
-    def _fly(self, key: tuple[str, int], now: float, whose: str) -> list[AddressInfo] | str:
+    def _fly(self, key: tuple[str, int], now: float, account_sid: str) -> list[AddressInfo] | str:
         """Join the look-up of this name in progress, or start one; a str says why there is no address."""
         pool = self._pool
         if pool is None:
@@ -98,28 +98,28 @@ class Resolver:
             return self._look_up(key)
         since, flight = self._flights.get(key, (now, None))
         if flight is None:
-            if not self._may_begin(whose):
+            if not self._may_begin(account_sid):
                 # This is not a failure of the name itself: it is not cached, and the host does not count as down.
                 raise AttemptError(Failure.REFUSED, f"{key[0]}: too many names are being looked up at once")
             flight = pool.spawn(self._look_up, key)
             self._flights[key] = (now, flight)
-            self._under_way[whose] += 1
-            flight.rawlink(lambda _: self._land(key, whose))
+            self._under_way[account_sid] += 1
+            flight.rawlink(lambda _: self._land(key, account_sid))
         if not flight.ready() and (left := since + LOOKUP_SECONDS - now) > 0:
             flight.wait(left)
         if not flight.ready():
             return f"{key[0]}: no name server answered within {LOOKUP_SECONDS:g} s"
         return cast("list[AddressInfo] | str", flight.get())
 
-    def _may_begin(self, whose: str) -> bool:
-        has, busy = self._under_way[whose], len(self._flights)
-        return busy < THREADS_MOST if not (whose and has) else has < THREADS - busy
+    def _may_begin(self, account_sid: str) -> bool:
+        has, busy = self._under_way[account_sid], len(self._flights)
+        return busy < THREADS_MOST if not (account_sid and has) else has < THREADS - busy
 
-    def _land(self, key: tuple[str, int], whose: str) -> None:
+    def _land(self, key: tuple[str, int], account_sid: str) -> None:
         self._flights.pop(key, None)
-        self._under_way[whose] -= 1
-        if not self._under_way[whose]:
-            del self._under_way[whose]
+        self._under_way[account_sid] -= 1
+        if not self._under_way[account_sid]:
+            del self._under_way[account_sid]
 
     def _look_up(self, key: tuple[str, int]) -> list[AddressInfo] | str:
         # Returned, not raised: gevent prints what a pool's thread raises.

@@ -35,7 +35,7 @@ class Rest:
 
     Args:
         settings: where it is.
-        account: whose.
+        account: the account whose resources are read and changed.
         token: the auth token, when it shall be another than the first.
         seconds: how long Twilio may take to accept a connection, and between two pieces of an answer.
     """

@@ -57,7 +57,7 @@ class Busy(LocalTwilio):
         if "/Proxy/" in path:
             return self._proxy(form)
         with self.lock:
-            theirs = self._whose(path, form)
+            theirs = self._customer_of(path, form)
             at, after = self.hold.get(theirs, ("", False))
             stops = at == f"{method} {_resource(path)}"
             if not stops or after:
@@ -77,7 +77,7 @@ class Busy(LocalTwilio):
                 self.session_of[theirs] = self.sessions.open(PROXY, theirs, form["To"])
         return 200, {}, {}
 
-    def _whose(self, path: str, form: Mapping[str, str]) -> str:
+    def _customer_of(self, path: str, form: Mapping[str, str]) -> str:
         """Return the contact that a request is about, "" for none."""
         sid = json.loads(form["Channel"])["properties"]["media_channel_sid"] if "Channel" in form else ""
         for part in [*path.split("/"), sid]:

@@ -65,10 +65,10 @@ def _refusal(act: Callable[[], object]) -> str:
 
 
 def _begin(
-    resolver: Resolver, names: Names, *hosts: str, whose: str = ""
+    resolver: Resolver, names: Names, *hosts: str, account_sid: str = ""
 ) -> "list[gevent.Greenlet[..., list[AddressInfo]]]":
     """Begin looking names up, and return when the name servers have been asked for all of them."""
-    begun = [gevent.spawn(resolver.resolve, host, 80, whose=whose) for host in hosts]
+    begun = [gevent.spawn(resolver.resolve, host, 80, account_sid=account_sid) for host in hosts]
     meanwhile(lambda: set(hosts) <= set(names.asked))
     return begun
 
@@ -115,15 +115,19 @@ def test_time_limit(resolver: Resolver, names: Names) -> None:
 def test_an_account_has_half_of_the_threads(resolver: Resolver, names: Names) -> None:
     """One whose name servers are silent is refused a further name, but no other account, and not Twilio's names."""
     names.known |= dict.fromkeys(("a.test", "quick.test", "twilio.test"), "192.0.2.1")
-    begun = _begin(resolver, names, *(f"dead{number}.test" for number in range(THREADS // 2)), whose="ACone")
-    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, whose="ACone"))
-    begun += _begin(resolver, names, *(f"dead-two-{number}.test" for number in range(THREADS // 4)), whose="ACtwo")
-    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, whose="ACtwo"))
-    assert resolver.resolve("quick.test", 80, whose="ACthree")
+    begun = _begin(resolver, names, *(f"dead{number}.test" for number in range(THREADS // 2)), account_sid="ACone")
+    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, account_sid="ACone"))
+    begun += _begin(
+        resolver, names, *(f"dead-two-{number}.test" for number in range(THREADS // 4)), account_sid="ACtwo"
+    )
+    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, account_sid="ACtwo"))
+    assert resolver.resolve("quick.test", 80, account_sid="ACthree")
     assert resolver.resolve("twilio.test", 80)
     names.release()
     gevent.joinall(begun, timeout=10, raise_error=False)
-    assert resolver.resolve("a.test", 80, whose="ACone"), "that says nothing about the name, and is not remembered"
+    assert resolver.resolve("a.test", 80, account_sid="ACone"), (
+        "that says nothing about the name, and is not remembered"
+    )
     assert not resolver._under_way
 
 
@@ -131,8 +135,8 @@ def test_an_account_without_a_look_up_begins_one_whatever_others_have(resolver: 
     """Where many accounts' name servers are silent, one that has none under way is not refused."""
     begun = []
     for number in range(THREADS_MOST):
-        begun += _begin(resolver, names, f"dead{number}.test", whose=f"AC{number}")
-    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, whose="ACmore"))
+        begun += _begin(resolver, names, f"dead{number}.test", account_sid=f"AC{number}")
+    assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, account_sid="ACmore"))
     names.release()
     gevent.joinall(begun, timeout=10)
 

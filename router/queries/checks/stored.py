@@ -95,13 +95,13 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
     """Look for messages that need attention."""
     for account in given.accounts:
         counts, sid = opened.deliveries.counts(account.sid), account.sid
-        whose = f" of {sid}" if len(given.accounts) > 1 else ""
-        good = f"{counts.kept:,} on record{whose}, {counts.queued:,} not done yet"
+        of_account = f" of {sid}" if len(given.accounts) > 1 else ""
+        good = f"{counts.kept:,} on record{of_account}, {counts.queued:,} not done yet"
         yield Check("messages", "good", good)
         if counts.held:
             advice = "see `router deliveries list --held`, and then `router deliveries release` or `cancel` them"
             since = f", the first of them {ago(counts.held_since, time.time())}" if counts.held_since else ""
-            found = f"{counts.held:,} held{whose}{since}: they wait until they are released"
+            found = f"{counts.held:,} held{of_account}{since}: they wait until they are released"
             yield Check("held", "look", found, advice)
         for status, number, why in (
             ("undelivered", counts.undelivered, "repair their target"),
@@ -110,7 +110,7 @@ def messages(given: Settings, opened: Store) -> Iterator[Check]:
             if number:
                 advice = f"see `router deliveries list --status {status}`, {why}, and then "
                 advice += f"`router deliveries replay --status {status} --since 7d`"
-                yield Check("messages", "look", f"{number:,} {status}{whose}", advice)
+                yield Check("messages", "look", f"{number:,} {status}{of_account}", advice)
     # Accounts share the buckets: of one that is not among the settings' accounts nothing is said here.
     sids = {account.sid for account in given.accounts}
     tags = opened.lanes.waiting(sorted({bucket(sid) for sid in sids}))
@@ -143,8 +143,8 @@ def flows(given: Settings, opened: Store) -> Iterator[Check]:
     found = sorted(of_flows(walked, around, others=whole), key=lambda each: not each.fault)
     for each in found[:_NAMED]:
         state: State = "bad" if each.fault else "look"
-        whose = f"{each.flow.friendly_name!r} ({each.flow.sid}) " if each.flow else ""
-        yield Check("flows", state, f"{whose}{each.text}", each.advice)
+        label = f"{each.flow.friendly_name!r} ({each.flow.sid}) " if each.flow else ""
+        yield Check("flows", state, f"{label}{each.text}", each.advice)
     rest = found[_NAMED:]
     if rest:
         state = "bad" if rest[0].fault else "look"
@@ -162,9 +162,9 @@ def answers(given: Settings, opened: Store) -> Iterator[Check]:
                 bad.setdefault(delivery.flow_sid, []).append(delivery)
         for flow_sid, found in list(bad.items())[:_NAMED]:
             flow, last = opened.flows.get(account.sid, flow_sid), found[0]
-            whose = f"{flow.friendly_name!r} ({flow_sid})" if flow else flow_sid
+            label = f"{flow.friendly_name!r} ({flow_sid})" if flow else flow_sid
             advice = f"`router deliveries show {last.message_sid}` says what came back"
-            yield Check("answers", "look", f"{len(found):,} bad of {whose}, the last one: {_wrong(last)}", advice)
+            yield Check("answers", "look", f"{len(found):,} bad of {label}, the last one: {_wrong(last)}", advice)
 
 
 def _wrong(delivery: Delivery) -> str:

@@ -86,9 +86,11 @@ def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessa
             f"{chat.sid} lives in a Conversation at Twilio, whose agents and Studio flow would not see this message. "
             f"Post it to {place}/Messages: the router shows it to the visitor",
         )
-    whose = next((each.sid for each in participants(chat) if each.identity == author), "")
+    participant_sid = next((each.sid for each in participants(chat) if each.identity == author), "")
     side = "visitor" if author == chat.identity and chat.identity else "agent"
-    written = ChatMessage(new_sid("IM"), author, body, now_ms(), side, attributes=attributes, participant_sid=whose)
+    written = ChatMessage(
+        new_sid("IM"), author, body, now_ms(), side, attributes=attributes, participant_sid=participant_sid
+    )
     index = finder.store.chats.post(chat, written)
     if index < 0:
         raise _refused("gone" if index == -1 else "closed")
