@@ -175,7 +175,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         metrics.attempted(attempt.integration_type, attempt.target, attempt.outcome, attempt.failure, attempt.seconds)
         # A message that is given up needs a person; one that is tried again may need one soon.
         levels = {"undelivered": log.error, "unrouted": log.warning, "retry": log.warning}
-        said = attempt.said
+        excerpt = attempt.excerpt
         levels.get(attempt.outcome, log.info)(
             "attempt",
             account_sid=attempt.lease.account_sid,
@@ -191,8 +191,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
             settled=attempt.settled,
             reason=attempt.reason,
             # What a target or a handler said may quote the message: that is on the delivery, and only there.
-            frames=said.text if said and said.type == TRACEBACK else "",
-            content_type=said.type if said and said.type != TRACEBACK else "",
+            frames=excerpt.text if excerpt and excerpt.type == TRACEBACK else "",
+            content_type=excerpt.type if excerpt and excerpt.type != TRACEBACK else "",
             seconds=round(attempt.seconds, 4),
         )
 

@@ -20,7 +20,7 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.integration_type import integration_type
 from router.message.twiml import TRACEBACK
 from router.printable import age, ago, clean, printable, to_json
-from router.queries.deliveries import not_twiml, target_said
+from router.queries.deliveries import not_twiml, target_excerpt
 from router.store.deliveries import Delivery
 
 __all__ = [
@@ -216,8 +216,8 @@ def watched(label: str, items: Iterable[_Item], total: int | None = None, *, sho
 
 def said_facts(delivery: Delivery) -> Facts:
     """Return what the target answered instead of valid TwiML; empty if its answer was good."""
-    said, wrong = target_said(delivery), not_twiml(delivery)
-    if said and said.type == TRACEBACK:
-        return [("Traceback", said.text.splitlines())]
-    head = ", ".join(each for each in (wrong, said.type if said else "") if each)
-    return [("Target said", [head, *(said.text.splitlines() if said else ())])] if head else []
+    excerpt, wrong = target_excerpt(delivery), not_twiml(delivery)
+    if excerpt and excerpt.type == TRACEBACK:
+        return [("Traceback", excerpt.text.splitlines())]
+    head = ", ".join(each for each in (wrong, excerpt.type if excerpt else "") if each)
+    return [("Target said", [head, *(excerpt.text.splitlines() if excerpt else ())])] if head else []

@@ -25,7 +25,7 @@ from router.flow.succession import has_succeeded
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.message.channel import WEB
-from router.message.twiml import NOT_TWIML, Answer, NotTwiml, Said, Twiml, said_of, twiml_of
+from router.message.twiml import NOT_TWIML, Answer, Excerpt, NotTwiml, Twiml, excerpt_of, twiml_of
 from router.settings import LEASE_MARGIN, Settings
 from router.store import Store
 from router.store.keys import bucket
@@ -45,7 +45,7 @@ _WAITING_MOST: Final = 64
 class AttemptReport:
     """One attempt, for logs and metrics: durations in seconds, `settled` as the store said.
 
-    `reason` holds nothing of what a customer or a target wrote; `said` does.
+    `reason` holds nothing of what a customer or a target wrote; `excerpt` does.
     """
 
     lease: Lease
@@ -57,7 +57,7 @@ class AttemptReport:
     reason: str
     seconds: float
     settled: str
-    said: Said | None = None
+    excerpt: Excerpt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Reading:
 
     twiml: Twiml | None = None
     wrong: str = ""
-    said: Said | None = None
+    excerpt: Excerpt | None = None
     shown: str = ""
 
 
@@ -222,7 +222,7 @@ class Deliverer:
                 reason=_logged(settlement, error) or reading.wrong,
                 seconds=time.monotonic() - started,
                 settled=settled,
-                said=error.said if error else reading.said,
+                excerpt=error.excerpt if error else reading.excerpt,
             )
         )
         return following
@@ -296,7 +296,7 @@ class Deliverer:
     def _delivered(self, lease: Lease, answer: Answer | None, reading: Reading, seconds: float) -> Settlement:
         """Settle a success: its TwiML is kept, and a view that waits gets the right to answer with it."""
         status = answer.status if answer else 0
-        fields = _kept(reading.said)
+        fields = _kept(reading.excerpt)
         if reading.twiml is not None:
             fields["answer"] = reading.twiml.xml
             if self.waiters.promise(lease.id):
@@ -312,7 +312,7 @@ class Deliverer:
         tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds, lease.lost)
         verdict = retry.judge(error, flow, tries, delays=self._settings.retry_delays, jitter=self._random())
         reason = verdict.reason.encode(errors="replace").decode()  # a handler may say what is no text
-        fields = _kept(error.said)
+        fields = _kept(error.excerpt)
         fields |= {"failures": verdict.failures, "refusals": verdict.refusals, "error": reason}
         if verdict.lost and flow.integration.type == "handler":
             fields["lost"] = verdict.lost
@@ -350,7 +350,7 @@ class Deliverer:
         try:
             return Reading(twiml_of(answer))
         except NotTwiml as error:
-            return Reading(None, f"{NOT_TWIML}{error}", said_of(answer.content_type, answer.body))
+            return Reading(None, f"{NOT_TWIML}{error}", excerpt_of(answer.content_type, answer.body))
 
     def _hurry(self, back: Target) -> None:
         """Let what waits for a retry at a target be sent now: the target is back."""
@@ -395,9 +395,9 @@ def _target(lease: Lease) -> Target:
     return _target_of(flow)
 
 
-def _kept(said: Said | None) -> dict[str, Any]:
-    """Write what came back instead of a good answer, as `Delivery.said` reads it."""
-    return {"said": f"{said.type}\n{said.text}".encode(errors="replace")} if said else {}
+def _kept(excerpt: Excerpt | None) -> dict[str, Any]:
+    """Write what came back instead of a good answer, as `Delivery.excerpt` reads it."""
+    return {"said": f"{excerpt.type}\n{excerpt.text}".encode(errors="replace")} if excerpt else {}
 
 
 def _logged(settlement: Settlement, error: AttemptError | None) -> str:

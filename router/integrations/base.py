@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
-from router.message.twiml import Answer, Said
+from router.message.twiml import Answer, Excerpt
 from router.settings import Account
 
 
@@ -41,7 +41,7 @@ class AttemptError(RouterError):
         retry_after: the delay in seconds that the target requested (`Retry-After`), never negative.
         unreachable: whether no connection was made (name, connect, TLS), independently of the account.
         logged: the reason without quoted text, for the log, if `reason` may quote the customer.
-        said: the content of an error answer.
+        excerpt: the content of an error answer.
         lost: whether the process crashed on this message; it is given up the second time.
         blameless: whether the process crashed on another message. Neither this message nor its target is at fault.
 
@@ -56,7 +56,7 @@ class AttemptError(RouterError):
         retry_after: float | None = None,
         unreachable: bool = False,
         logged: str | None = None,
-        said: Said | None = None,
+        excerpt: Excerpt | None = None,
         lost: bool = False,
         blameless: bool = False,
     ) -> None:
@@ -67,7 +67,7 @@ class AttemptError(RouterError):
         self.retry_after = retry_after
         self.unreachable = unreachable
         self.logged = reason if logged is None else logged
-        self.said = said
+        self.excerpt = excerpt
         self.lost = lost
         self.blameless = blameless
 

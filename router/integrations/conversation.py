@@ -136,7 +136,7 @@ class Conversation:
             where = f"{sid}, which is not in the flow's chat service" if sid else "a Conversation that cannot be found"
             reason = f"the pair of addresses is bound to {where}: close it, or give the flow its ChatServiceSid"
             raise AttemptError(
-                Failure.PERMANENT, f"{reason} ({error.code})", status=error.status, said=error.said
+                Failure.PERMANENT, f"{reason} ({error.code})", status=error.status, excerpt=error.excerpt
             ) from error
         return self._go_on(steps, self._adopted(steps, bound))
 

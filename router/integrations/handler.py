@@ -12,7 +12,7 @@ from router.handling.pool import Pool
 from router.handling.process import LostError, NoChildError
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.message.masking import mask
-from router.message.twiml import TRACEBACK, Answer, Said
+from router.message.twiml import TRACEBACK, Answer, Excerpt
 from router.settings import Account, HandlerSetting
 
 XML: Final = "text/xml; charset=utf-8"
@@ -79,8 +79,8 @@ def _error(handler: str, reply: Reply, attempt: Attempt) -> AttemptError:
         return AttemptError(Failure.PERMANENT, f"{logged}: {words[0] or 'no reason given'}", logged=logged)
     raised, text, *frames = words
     logged = f"{handler} raised {raised}{f' ({frames[-1]})' if frames else ''}"
-    said = Said(TRACEBACK, "\n".join(frames)) if frames else None
-    return AttemptError(Failure.FAILED, f"{handler} raised {raised}: {text}", logged=logged, said=said)
+    excerpt = Excerpt(TRACEBACK, "\n".join(frames)) if frames else None
+    return AttemptError(Failure.FAILED, f"{handler} raised {raised}: {text}", logged=logged, excerpt=excerpt)
 
 
 def _discreet(text: str, attempt: Attempt) -> str:

@@ -21,7 +21,7 @@ from router.integrations.location import Location, locate
 from router.integrations.pool import Pool
 from router.message.inbound import FORM
 from router.message.signature import Key, keys_for, sign, sign_time
-from router.message.twiml import Answer, said_of
+from router.message.twiml import Answer, excerpt_of
 from router.settings import Account
 
 # The user agent of Twilio's own requests, which Twilio's hosts expect.
@@ -251,7 +251,7 @@ def _judge(location: Location, response: Response) -> None:
         reason,
         status=status,
         retry_after=retry_after(after, time.time()) if after else None,
-        said=said_of(response.header(b"content-type"), body),
+        excerpt=excerpt_of(response.header(b"content-type"), body),
     )
 
 

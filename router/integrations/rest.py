@@ -16,7 +16,7 @@ from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.codes import sentence
 from router.integrations.connection import Response
 from router.integrations.http import FAILURES, REFUSALS, Http, retry_after
-from router.message.twiml import Said, said_of
+from router.message.twiml import Excerpt, excerpt_of
 from router.settings import Account
 
 TASKROUTER: Final = "https://taskrouter.twilio.com"
@@ -49,9 +49,9 @@ class RestError(AttemptError):
         code: int,
         text: str,
         after: float | None,
-        said: Said | None,
+        excerpt: Excerpt | None,
     ) -> None:
-        super().__init__(failure, reason, status=status, retry_after=after, said=said)
+        super().__init__(failure, reason, status=status, retry_after=after, excerpt=excerpt)
         self.code = code
         self.text = text
 
@@ -181,7 +181,7 @@ def _error(what: str, response: Response, record: Mapping[str, Any]) -> RestErro
         code=code,
         text=str(record.get("message", "")),
         after=after,
-        said=said_of(response.header(b"content-type"), response.body),
+        excerpt=excerpt_of(response.header(b"content-type"), response.body),
     )
 
 

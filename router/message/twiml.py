@@ -43,12 +43,12 @@ _ATTRIBUTES: Final = {
 
 
 # The number of characters that are kept of an invalid answer, and of its content type.
-SAID_MOST: Final = 500
+EXCERPT_MOST: Final = 500
 _TYPE_MOST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Excerpt:
     """The beginning of an invalid answer, and its content type.
 
     For an exception of a handler the type is `TRACEBACK`, and the text its last frames, one on a line.
@@ -79,17 +79,17 @@ class Answer:
     note: str = ""
 
 
-def said_of(content_type: str, body: bytes) -> Said | None:
+def excerpt_of(content_type: str, body: bytes) -> Excerpt | None:
     """Return the part of an invalid answer that is kept; None if it is empty."""
     found = _CONTENT_TYPE.match(content_type)
     media_type, charset = (found[1].lower(), found[2]) if found else ("", None)
     kind = media_type.partition("/")[0]
     if not body or kind in {"image", "audio", "video", "font"}:
-        return Said(content_type[:_TYPE_MOST], "") if content_type else None
+        return Excerpt(content_type[:_TYPE_MOST], "") if content_type else None
     codec = _CODECS.get((charset or "utf-8").lower(), "utf-8")
     # Four bytes at most make a character.
-    text = body[: 4 * SAID_MOST].decode(codec, "replace")
-    return Said(content_type[:_TYPE_MOST], text[:SAID_MOST])
+    text = body[: 4 * EXCERPT_MOST].decode(codec, "replace")
+    return Excerpt(content_type[:_TYPE_MOST], text[:EXCERPT_MOST])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from router.delivery.yielder import Yielder
 from router.message.address import canonical, channel_of
 from router.message.inbound import Message, Raw, conversation_id
-from router.message.twiml import NOT_TWIML, Said
+from router.message.twiml import NOT_TWIML, Excerpt
 from router.queries.flow_warnings import unread
 from router.routing.contact import NOTHING_KNOWN, contact_id, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
@@ -203,16 +203,16 @@ def not_twiml(delivery: Delivery) -> str:
     return reason if reason and reason.startswith(NOT_TWIML) else ""
 
 
-def target_said(delivery: Delivery) -> Said | None:
+def target_excerpt(delivery: Delivery) -> Excerpt | None:
     """Return the stored part of the last error answer; None if there is no such answer."""
-    kind, _, text = delivery.said.partition("\n")
-    return Said(kind, text) if delivery.said else None
+    kind, _, text = delivery.excerpt.partition("\n")
+    return Excerpt(kind, text) if delivery.excerpt else None
 
 
 def describe(delivery: Delivery) -> dict[str, Any]:
     """Return a delivery for JSON, without its URL."""
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
-    said = target_said(delivery)
+    excerpt = target_excerpt(delivery)
     return {
         "sid": delivery.message_sid,
         "account_sid": delivery.account_sid,
@@ -237,7 +237,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
         "answer": delivery.answer.decode(errors="replace") or None,
         "answered_by": delivery.answered or None,
         "late_answer": delivery.replied or None,
-        "target_said": {"type": said.type, "text": said.text} if said else None,
+        "target_said": {"type": excerpt.type, "text": excerpt.text} if excerpt else None,
         "date_created": _date(delivery.accepted_at),
     }
 

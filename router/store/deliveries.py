@@ -31,9 +31,9 @@ class Delivery:
     for each attempt. A `recovered` message was fetched from Twilio later, and is never answered. `language` is the
     detected language, if the flow's address has conditions; `lang` is the language in the webhook's URL. `replied` is
     the outcome of an answer that came too late for the webhook. A `held` message is queued, and is in no lane until it
-    is released. `said` is the error answer of the last attempt: the
-    content type, and on the next lines the first characters. `actions` has a line for each thing that a person did to
-    it, the newest ones: `<ms> <what> <who>`.
+    is released. `excerpt` is of the error answer of the last attempt: the content type, and on the next lines the
+    first characters. `actions` has a line for each thing that a person did to it, the newest ones:
+    `<ms> <what> <who>`.
     """
 
     account_sid: str
@@ -55,7 +55,7 @@ class Delivery:
     language: str = ""
     lang: str = ""
     replied: str = ""
-    said: str = ""
+    excerpt: str = ""
     doubt: bool = False
     held: bool = False
     actions: tuple[str, ...] = ()
@@ -342,7 +342,7 @@ def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
         language=text("language"),
         lang=text("lang"),
         replied=text("replied"),
-        said=text("said"),
+        excerpt=text("said"),
         doubt=found["doubt"] is not None,
         held=found["state"] == b"held",
         actions=tuple(text("actions").splitlines()),

@@ -11,9 +11,9 @@ from router.message.twiml import (
     EMPTY_TWIML,
     MAX_BYTES,
     Answer,
+    Excerpt,
     NotTwiml,
-    Said,
-    said_of,
+    excerpt_of,
     twiml_of,
 )
 
@@ -146,13 +146,13 @@ def test_why_an_answer_is_no_twiml(answer: Answer, reason: str) -> None:
 
 def test_what_is_kept_of_an_answer() -> None:
     """Its type and its first 500 characters, whatever its charset; of pictures only the type; of nothing nothing."""
-    assert said_of("text/html", "é".encode() * 600) == Said("text/html", "é" * 500)
-    assert said_of("text/plain; charset=latin1", b"\xe9") == Said("text/plain; charset=latin1", "é")
-    assert said_of("text/plain; charset=utf-7", b"a\xff") == Said("text/plain; charset=utf-7", "a\ufffd")
-    assert said_of("image/png", b"PNG") == Said("image/png", "")
-    assert said_of("text/html; " + "x" * 200, b"") == Said("text/html; " + "x" * 89, "")
-    assert said_of("", b"") is None
-    assert "é" not in repr(said_of("text/html", "é".encode()))
+    assert excerpt_of("text/html", "é".encode() * 600) == Excerpt("text/html", "é" * 500)
+    assert excerpt_of("text/plain; charset=latin1", b"\xe9") == Excerpt("text/plain; charset=latin1", "é")
+    assert excerpt_of("text/plain; charset=utf-7", b"a\xff") == Excerpt("text/plain; charset=utf-7", "a\ufffd")
+    assert excerpt_of("image/png", b"PNG") == Excerpt("image/png", "")
+    assert excerpt_of("text/html; " + "x" * 200, b"") == Excerpt("text/html; " + "x" * 89, "")
+    assert excerpt_of("", b"") is None
+    assert "é" not in repr(excerpt_of("text/html", "é".encode()))
 
 
 # --- bounds

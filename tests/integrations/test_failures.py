@@ -9,7 +9,7 @@ from router.integrations import Failure, Integrations
 from router.integrations.base import AttemptError
 from router.integrations.http import retry_after
 from router.message.inbound import Raw
-from router.message.twiml import Said
+from router.message.twiml import Excerpt
 from router.settings import Settings
 from tests.integrations.sending import (
     FIELDS,
@@ -121,7 +121,7 @@ def test_a_redirect_says_why(senders: Integrations, made: Settings, target: Targ
         f"http://127.0.0.1:{target.port} answered 302, a redirect. Redirects are not followed: a message is signed for "
         "one URL, that of its flow. Give the flow the URL that this one leads to"
     )
-    assert caught.value.said == Said("text/plain", "Location: /elsewhere?token=secret\n\nMoved")
+    assert caught.value.excerpt == Excerpt("text/plain", "Location: /elsewhere?token=secret\n\nMoved")
 
 
 def test_what_a_target_said_is_kept(senders: Integrations, made: Settings, target: Target) -> None:
@@ -129,7 +129,7 @@ def test_what_a_target_said_is_kept(senders: Integrations, made: Settings, targe
     target.script["/"] = answer(404, b"<p>No such customer</p>" * 50, "text/html")
     with pytest.raises(AttemptError) as caught:
         senders.send(attempt(made, flow("external", url=target.url())))
-    assert caught.value.said == Said("text/html", ("<p>No such customer</p>" * 50)[:500])
+    assert caught.value.excerpt == Excerpt("text/html", ("<p>No such customer</p>" * 50)[:500])
     assert "customer" not in caught.value.reason
 
 

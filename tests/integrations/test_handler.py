@@ -105,7 +105,7 @@ def test_failures(senders: Integrations, asked: str, expected: tuple[Failure, st
 
 def test_frames(senders: Integrations) -> None:
     """What a handler raised is kept with its last frames, by file and line, without the router's own."""
-    said = _error(senders, "an exception", "raises").said
+    said = _error(senders, "an exception", "raises").excerpt
     assert said is not None
     assert said.type == TRACEBACK
     assert [re.sub(r"\d+", "N", line) for line in said.text.splitlines()] == [

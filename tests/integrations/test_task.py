@@ -172,7 +172,7 @@ def test_what_twilio_refuses_is_told_with_its_code(desk: Desk, name: str) -> Non
         desk.send(desk.attempt(to_task()))
     assert (raised.value.failure, raised.value.status) == (failure, answered[0])
     assert reason in raised.value.reason
-    assert raised.value.said is not None
+    assert raised.value.excerpt is not None
     if name == "too many requests":
         assert raised.value.retry_after == 7
 

@@ -14,7 +14,7 @@ from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
 from router.printable import ago
 from router.queries.checks import Check, State
-from router.queries.deliveries import attempt_of, not_twiml, shut, target_said
+from router.queries.deliveries import attempt_of, not_twiml, shut, target_excerpt
 from router.settings import Settings
 from router.store import Store
 from router.store.deliveries import Delivery
@@ -158,7 +158,7 @@ def answers(given: Settings, opened: Store) -> Iterator[Check]:
     for account in given.accounts:
         bad: dict[str, list[Delivery]] = {}
         for delivery in islice(opened.deliveries.newest(account.sid, after=since), _SAMPLE):
-            if delivery.said or not_twiml(delivery):
+            if delivery.excerpt or not_twiml(delivery):
                 bad.setdefault(delivery.flow_sid, []).append(delivery)
         for flow_sid, found in list(bad.items())[:_NAMED]:
             flow, last = opened.flows.get(account.sid, flow_sid), found[0]
@@ -169,9 +169,9 @@ def answers(given: Settings, opened: Store) -> Iterator[Check]:
 
 def _wrong(delivery: Delivery) -> str:
     """Say what was wrong with an answer, without what a handler may have quoted."""
-    said = target_said(delivery)
-    if said and said.type == TRACEBACK:
-        return f"the handler raised an exception, in {said.text.splitlines()[-1]}"
+    excerpt = target_excerpt(delivery)
+    if excerpt and excerpt.type == TRACEBACK:
+        return f"the handler raised an exception, in {excerpt.text.splitlines()[-1]}"
     return not_twiml(delivery) or delivery.error or "it is tried again"
 
 

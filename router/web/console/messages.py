@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from router.message.channel import CHANNELS
 from router.message.inbound import Message, Raw
 from router.queries.control import ACTIONS, DONE_AS, note
-from router.queries.deliveries import STATES, Wanted, attempt_of, describe, replay, target_said, waiting_for
+from router.queries.deliveries import STATES, Wanted, attempt_of, describe, replay, target_excerpt, waiting_for
 from router.queries.delivery_page import Place, read_page_of
 from router.sid import is_sid
 from router.store import Store
@@ -93,7 +93,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             done="done" in request.args,
             refused=WHY_NOT.get(request.args.get("why", ""), ""),
             attempts=[attempt_of(line) for line in delivery.history],
-            target=target_said(delivery),
+            target=target_excerpt(delivery),
             waits=waits,
             lane=store.deliveries.lane(delivery, _LANE),
             around=[row(each) for each in _around(delivery, store)],
