@@ -17,7 +17,7 @@ CONVERSATION_TRIGGER: Final = "incomingConversationMessage"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ConversationMessage:
     """A message of a Conversation; `router_id` is the SID of the message that the router added as this one."""
 
     author: str = field(repr=False)
@@ -84,11 +84,14 @@ class Resources(Rest):
         with self.errors():
             return len(self._conversation(service, sid).webhooks.list())
 
-    def messages(self, service: str, sid: str) -> list[Said]:
+    def messages(self, service: str, sid: str) -> list[ConversationMessage]:
         """Return the newest messages of a Conversation."""
         with self.errors():
             found = self._conversation(service, sid).messages.list(order="desc", limit=_NEWEST)
-            return [Said(str(each.author), str(each.body or ""), _router_id(each.attributes)) for each in found]
+            return [
+                ConversationMessage(str(each.author), str(each.body or ""), _router_id(each.attributes))
+                for each in found
+            ]
 
     def _conversation(self, service: str, sid: str) -> Any:
         api = self.client.conversations.v1

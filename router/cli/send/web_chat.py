@@ -27,7 +27,7 @@ _NAME: Final = "Ana"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Exchange:
     """One message of the visitor, and what came of it."""
 
     body: str
@@ -93,19 +93,19 @@ def simulate_web(  # noqa: PLR0913 - one for each option
     form = _samples(described["form"], from_) | given
     began = calls.good("POST", "sessions", {"address": address, "form": form, "language": language})
     calls.token = began["token"]
-    said = [_say(here, calls, f"{body} {n + 1}" if count > 1 else body, wait) for n in range(count)]
-    for each in said:
+    exchanges = [_say(here, calls, f"{body} {n + 1}" if count > 1 else body, wait) for n in range(count)]
+    for each in exchanges:
         if as_json:
             print_json(_resource(each, address, began))
         else:
             print_facts(_facts(each, address, began))
-    sys.exit(0 if all(each.good for each in said) else 1)
+    sys.exit(0 if all(each.good for each in exchanges) else 1)
 
 
-def _say(here: Here, calls: VisitorCalls, body: str, wait: float) -> Said:
+def _say(here: Here, calls: VisitorCalls, body: str, wait: float) -> Exchange:
     status, answer = calls.ask("POST", "messages", {"body": body})
     if status not in (200, 201):
-        return Said(body, status, answer, (), "")
+        return Exchange(body, status, answer, (), "")
     end, store = time.monotonic() + wait, here.own_store
     account_sid = here.account.sid
     while True:
@@ -113,7 +113,7 @@ def _say(here: Here, calls: VisitorCalls, body: str, wait: float) -> Said:
         news = calls.good("GET", f"events?wait=0&after={answer['index']}")
         replies = tuple(each["body"] for each in news["messages"] if not each["own"])
         if (replies and state not in _ON_ITS_WAY) or (state and state not in _ON_ITS_WAY) or time.monotonic() >= end:
-            return Said(body, status, answer, replies, state)
+            return Exchange(body, status, answer, replies, state)
         time.sleep(_LOOK)
 
 
@@ -144,27 +144,27 @@ def _flow(here: Here, to: str) -> FlexFlow:
     raise RouterError(f"which address? There are several web flows; name one with --to: {known}")
 
 
-def _resource(said: Said, address: str, began: Mapping[str, Any]) -> dict[str, Any]:
+def _resource(exchange: Exchange, address: str, began: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "address": address,
         "conversation_sid": began["conversation_sid"],
         "identity": began["identity"],
-        "body": said.body,
-        "status": said.status,
-        "sid": said.answer.get("sid"),
-        "replies": list(said.replies),
-        "delivery": said.delivery or None,
+        "body": exchange.body,
+        "status": exchange.status,
+        "sid": exchange.answer.get("sid"),
+        "replies": list(exchange.replies),
+        "delivery": exchange.delivery or None,
     }
 
 
-def _facts(said: Said, address: str, began: Mapping[str, Any]) -> Facts:
+def _facts(exchange: Exchange, address: str, began: Mapping[str, Any]) -> Facts:
     facts: Facts = [
-        ("Said", [f"web  web:{began['identity']} → {address}", f"“{said.body}”"]),
+        ("Said", [f"web  web:{began['identity']} → {address}", f"“{exchange.body}”"]),
         ("Chat", str(began["conversation_sid"])),
     ]
-    if said.status not in (200, 201):
-        return [*facts, ("Refused", f"{said.status}: {said.answer.get('message', '')}")]
-    facts.append(("Answer", list(said.replies) or ["none so far"]))
-    if said.delivery:
-        facts.append(("Delivery", said.delivery))
-    return [*facts, ("SID", str(said.answer["sid"]))]
+    if exchange.status not in (200, 201):
+        return [*facts, ("Refused", f"{exchange.status}: {exchange.answer.get('message', '')}")]
+    facts.append(("Answer", list(exchange.replies) or ["none so far"]))
+    if exchange.delivery:
+        facts.append(("Delivery", exchange.delivery))
+    return [*facts, ("SID", str(exchange.answer["sid"]))]
