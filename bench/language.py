@@ -40,7 +40,7 @@ def language(folder: Path) -> list[Figure]:
         labelled = {kind: texts(folder, offered, kind) for kind in KINDS}
         detector = models.load(models.needed(offered))
         for kind, found in labelled.items():
-            figures += _told(f"{name}, {kind}", kind, found, offered, detector)
+            figures += _part(f"{name}, {kind}", kind, found, offered, detector)
     detector = models.load(models.needed(PAIR))
     for kind in KINDS:
         foreign = [(each.language, _decide(each, PAIR, detector)) for each in strangers(folder, PAIR, kind)]
@@ -49,7 +49,7 @@ def language(folder: Path) -> list[Figure]:
     return [*figures, *_memory()]
 
 
-def _told(part: str, kind: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Iterator[Figure]:
+def _part(part: str, kind: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Iterator[Figure]:
     alone = [(each.language, _decide(each, offered, detector)) for each in found]
     yield figure(part, "lingua alone, right", "%", [_lingua(found, offered)])
     yield figure(part, "text: right", "%", [_right(alone)], at_least=_ALONE[kind])

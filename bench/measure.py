@@ -79,7 +79,7 @@ def alternate(names: Mapping[str, Measurement], options: Options) -> dict[str, l
         for name in order[number % len(order) :] + order[: number % len(order)]:
             sample = _calmest(names[name], options.repeats)
             taken[name].append(sample)
-            click.echo(f"  {number + 1}/{options.rounds} {name}: {_told(sample)}", err=True)
+            click.echo(f"  {number + 1}/{options.rounds} {name}: {_summary(sample)}", err=True)
     return taken
 
 
@@ -185,7 +185,7 @@ def _ask(target: Server, path: str) -> str:
         connection.close()
 
 
-def _told(sample: Sample) -> str:
+def _summary(sample: Sample) -> str:
     measured = sample.measured
     return (
         f"{sample.throughput:,.0f}/s, p50 {measured.p50 * 1000:.2f} ms, p99 {measured.p99 * 1000:.2f} ms, "

@@ -59,7 +59,7 @@ class ChatMirror:
         if not known and key in self._since:
             gevent.spawn(self._read_on, *key)
 
-    def heard(self, chat: Chat, message: Heard) -> int:
+    def show(self, chat: Chat, message: Heard) -> int:
         """Show the visitor one message; return as chat_mirror.lua. Raises StoreUnavailable."""
         date = _ms(message.date)
         entry = ChatMessage(message.sid, message.author or "system", message.body, date, "agent")
@@ -90,7 +90,7 @@ class ChatMirror:
                     close(rest, account, service, sid)
                 return False
             for message in others(read_messages(rest, account, service, sid), chat.identity):
-                self.heard(chat, message)
+                self.show(chat, message)
             if state and read_state(rest, account, service, sid) == "closed":
                 self.ended(chat)
                 return False

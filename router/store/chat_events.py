@@ -4,7 +4,7 @@ A publication is only a hint: the chat's list is the truth. What is published wh
 `woke` is called after each connect, and every reader looks again.
 
 Each bucket's channel has the bucket's slot (SPUBLISH), so that in a Cluster a publication stays on the node that has
-the account, and is heard there. When a slot has moved, its channel is subscribed to on its new node.
+the account, and is listened to there. When a slot has moved, its channel is subscribed to on its new node.
 """
 
 import contextlib
@@ -38,18 +38,20 @@ class ChatEvents:
 
     def listen(self, hear: _Hear, woke: Callable[[], None], stopping: Callable[[], bool]) -> None:
         """Call `hear` with "<AccountSid>:<CH…>" and the event, and `woke` after each connect, until `stopping`."""
-        heard: dict[tuple[str, ...], gevent.Greenlet[..., None]] = {}  # by their channels, those of one server together
+        listeners: dict[
+            tuple[str, ...], gevent.Greenlet[..., None]
+        ] = {}  # by their channels, those of one server together
         try:
             while not stopping():
                 wanted = self._by_server()
-                for channels in set(heard) - set(wanted.values()):
-                    heard.pop(channels).kill(block=False)
+                for channels in set(listeners) - set(wanted.values()):
+                    listeners.pop(channels).kill(block=False)
                 for place, channels in wanted.items():
-                    if channels not in heard or heard[channels].ready():
-                        heard[channels] = gevent.spawn(self._listen, place, channels, hear, woke, stopping)
+                    if channels not in listeners or listeners[channels].ready():
+                        listeners[channels] = gevent.spawn(self._listen, place, channels, hear, woke, stopping)
                 gevent.sleep(_AGAIN_SECONDS)
         finally:
-            gevent.killall(list(heard.values()), block=False)
+            gevent.killall(list(listeners.values()), block=False)
 
     def _by_server(self) -> dict[str, tuple[str, ...]]:
         """Return the channels of each server; of those whose server is not known, none."""

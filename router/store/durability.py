@@ -138,8 +138,8 @@ class Promise:
         ]
 
     def _appendonly(self, facts: Mapping[str, str], config: Mapping[str, str]) -> Finding:
-        told = {"1": "yes", "0": "no"}.get(facts.get("aof_enabled", ""))
-        value = told or config.get("appendonly") or "unknown"
+        known = {"1": "yes", "0": "no"}.get(facts.get("aof_enabled", ""))
+        value = known or config.get("appendonly") or "unknown"
         if self._allow_volatile:
             advice = "ROUTER_ALLOW_VOLATILE_STORE allows it: a restart of the store may lose every message it holds"
         else:

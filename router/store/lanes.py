@@ -234,7 +234,7 @@ class Lanes:
         again when the lease ends.
         """
         token, started = new_token(), time.monotonic()
-        told = {
+        limits = {
             "share": room.share,
             "factor": room.factor,
             "accounts": {**room.accounts},
@@ -254,7 +254,7 @@ class Lanes:
                 HANDLER_LOST_LIMIT,
                 place,
                 CLAIM_LOOKS,
-                json.dumps(told, separators=(",", ":")),
+                json.dumps(limits, separators=(",", ":")),
                 self._silence.ms(tag),
             ],
         )

@@ -13,14 +13,14 @@ class Silence:
     """When each bucket answered last."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, float] = {}
+        self._answered: dict[str, float] = {}
 
     def ms(self, account_sid: str) -> int:
         """Return the milliseconds since the call was sent that was answered last, -1 where none was."""
-        heard = self._heard.get(bucket(account_sid))
-        return -1 if heard is None else int((time.monotonic() - heard) * 1000)
+        answered = self._answered.get(bucket(account_sid))
+        return -1 if answered is None else int((time.monotonic() - answered) * 1000)
 
     def end(self, account_sid: str, sent: float) -> None:
         """Note that a call was answered that was sent at `sent`, in monotonic seconds."""
         tag = bucket(account_sid)
-        self._heard[tag] = max(sent, self._heard.get(tag, sent))
+        self._answered[tag] = max(sent, self._answered.get(tag, sent))

@@ -47,7 +47,7 @@ def _hear(received: Received, account_sid: str, store: Store, mirror: ChatMirror
     event = fields.get("EventType")
     if event == "onMessageAdded":
         for message in others([_row(fields)], chat.identity):
-            mirror.heard(chat, message)
+            mirror.show(chat, message)
     elif event == "onConversationStateUpdated":
         if fields.get("StateTo") == "closed":
             mirror.ended(chat)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.language import PAIR, _told
+from bench.language import PAIR, _part
 from bench.text import KINDS, strangers, texts
 from router.errors import RouterError
 from router.language import detector as models
@@ -54,7 +54,7 @@ def test_half_of_the_texts_is_held_out(folder: Path) -> None:
 def test_everything_is_measured(folder: Path) -> None:
     """By the text, with the country, from two messages, in time; beside what lingua says."""
     detector = models.load(models.needed(PAIR))
-    figures = {each.name: each for each in _told("two", "sentences", texts(folder, PAIR, "sentences"), PAIR, detector)}
+    figures = {each.name: each for each in _part("two", "sentences", texts(folder, PAIR, "sentences"), PAIR, detector)}
     assert figures["text: right"].median == 100
     assert figures["text: right"].at_least == 99
     assert figures["second message: in a wrong flow"].median == 0

@@ -59,7 +59,7 @@ class Desk:
 
     def outage(self, seconds: float) -> None:
         """Let time pass in which the store is away, or no router runs; the process lives through it."""
-        self.lanes._silence._heard = {tag: heard - seconds for tag, heard in self.lanes._silence._heard.items()}
+        self.lanes._silence._answered = {tag: at - seconds for tag, at in self.lanes._silence._answered.items()}
         self.step(seconds)
 
     def behind(self) -> float:

@@ -19,7 +19,7 @@ from router.cli.run.demo import is_made_up
 from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
 from router.queries.checks import Check, State, stored
-from router.queries.checks.refused import Report, judged, reports, told
+from router.queries.checks.refused import Report, judged, report_lines, reports
 from router.settings import Settings
 from router.store import Store
 
@@ -144,7 +144,7 @@ def _print(checks: Sequence[Check], refusals: Sequence[Report], limit: int) -> N
     print_checks(checks)
     out, now = console(), time.time()
     for report in refusals[:limit]:
-        heading, *rest = told(report, now)
+        heading, *rest = report_lines(report, now)
         out.print()
         out.print(Text(heading, style="bold"), soft_wrap=True)
         for text in rest:

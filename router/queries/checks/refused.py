@@ -170,7 +170,7 @@ def _causes(found: Sequence[Report]) -> str:
     return ", ".join(dict.fromkeys(finding.cause for each in found for finding in each.findings))
 
 
-def told(report: Report, now: float) -> Iterator[str]:
+def report_lines(report: Report, now: float) -> Iterator[str]:
     """Write a report in lines; the first is its heading."""
     yield f"Refused {ago(report.at, now)}: {report.method} {report.url}"
     who = " ".join(each for each in (report.message_sid, report.sender, "→", report.to) if each)

@@ -136,7 +136,7 @@ def _stream(stream: Stream, visitor: Visitor, store: Store, cursor: int) -> Iter
 def _event(event: dict[str, Any], visitor: Visitor, store: Store, cursor: int) -> Iterator[bytes]:
     """Yield an event that is not kept: who types, or a message that was changed, with `body` null if it was removed."""
     name = str(event["event"])
-    told = {key: value for key, value in event.items() if key != "event"}  # the event is that of other streams, too
+    shown = {key: value for key, value in event.items() if key != "event"}  # the event is that of other streams, too
     if name == "changed":
         index = int(event["index"])
         if index > cursor:
@@ -144,9 +144,9 @@ def _event(event: dict[str, Any], visitor: Visitor, store: Store, cursor: int) -
         with suppress(StoreUnavailable):
             look = store.chats.look(visitor.account_sid, visitor.conversation_sid, "after", index - 1, 1)
             body = look.messages[0][1].body if look and look.messages else None
-            yield server_event(name, told | {"body": body})
+            yield server_event(name, shown | {"body": body})
     elif event.get("author") != visitor.identity:  # not the visitor's own typing, perhaps in another tab
-        yield server_event(name, told)
+        yield server_event(name, shown)
 
 
 def _poll(visitor: Visitor, name: str, streams: Streams, store: Store) -> Response:

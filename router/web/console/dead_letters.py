@@ -72,8 +72,8 @@ def register(console: Blueprint, desk: Desk) -> None:
             )
         if not chosen:
             raise Refused(409, "Nothing to send again", "None of these messages is undelivered or unrouted any more.")
-        told = filters | {"from": mask(filters["from"])}  # the change log names no customer
-        wanted = urlencode({name: text for name, text in told.items() if text}) or "all"
+        logged = filters | {"from": mask(filters["from"])}  # the change log names no customer
+        wanted = urlencode({name: text for name, text in logged.items() if text}) or "all"
         id_ = store.bulk_replays.begin(
             view().sid,
             [(each.message_sid, each.round) for each in chosen],
