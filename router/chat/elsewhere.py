@@ -2,22 +2,22 @@
 
 from typing import Final
 
+from router.flow.integration_type import integration_type
 from router.message.channel import WEB
 from router.message.inbound import conversation_id
 from router.store import Store
 from router.store.chat_record import Chat
 
-_AT_TWILIO: Final = frozenset(("studio", "conversation"))
 _API: Final = "https://conversations.twilio.com/v1"
 
 
 def place_at_twilio(chat: Chat, store: Store) -> str:
     """Return the URL of the chat's Conversation at Twilio; "" where it has none, or has one no more.
 
-    A chat has one from its first message on, if its flow is a Studio flow or a Conversation.
+    A chat has one from its first message on, if its flow's integration type says so.
     """
     flow = store.flows.get(chat.account_sid, chat.flow_sid) if chat.flow_sid else None
-    if flow is None or flow.integration.type not in _AT_TWILIO:
+    if flow is None or not integration_type(flow.integration.type).chats_at_twilio:
         return ""
     lane = conversation_id(chat.account_sid, WEB, chat.address, f"web:{chat.identity}")
     known = store.bindings.get(chat.account_sid, lane)

@@ -18,13 +18,12 @@ from router.chat.event import iso, request_of
 from router.delivery.intake import Arrival, Intake
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
+from router.flow.integration_type import integration_type
 from router.message.inbound import Message, Raw
 from router.store import Store
 from router.store.chat_record import Chat
 
 EVENT: Final = "onConversationStateUpdated"
-# Integrations that get the events of a chat. Those of other types have a Conversation at Twilio, or a task.
-_TYPES: Final = frozenset(("external", "handler"))
 
 
 class Ending:
@@ -70,7 +69,9 @@ def asks(flow: FlexFlow) -> bool:
 
 def _wants(flow: FlexFlow, chat: Chat) -> bool:
     """Say whether a flow gets the event of a chat: not one that has moved to another address since."""
-    return asks(flow) and flow.integration.type in _TYPES and flow.enabled and WebAddress(flow, ()).to == chat.address
+    kind = integration_type(flow.integration.type)
+    here = kind.takes_web and not kind.chats_at_twilio
+    return asks(flow) and here and flow.enabled and WebAddress(flow, ()).to == chat.address
 
 
 def closed(chat: Chat, now_ms: int) -> tuple[Raw, Message]:

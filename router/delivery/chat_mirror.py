@@ -13,6 +13,7 @@ import gevent
 from gevent.lock import BoundedSemaphore
 
 from router.errors import StoreUnavailable
+from router.flow.integration_type import integration_type
 from router.integrations import Integrations
 from router.integrations.base import AttemptError, Failure
 from router.integrations.web_conversation import Heard, close, others, read_messages, read_state
@@ -49,7 +50,7 @@ class ChatMirror:
     def delivered(self, lease: Lease) -> None:
         """Read a chat's Conversation for a while: a message of its visitor was added."""
         flow = lease.flow
-        if flow is None or flow.channel_type != WEB or flow.integration.type not in {"studio", "conversation"}:
+        if flow is None or flow.channel_type != WEB or not integration_type(flow.integration.type).chats_at_twilio:
             return
         _, message = lease.read()
         key = (lease.account_sid, message.conversation_sid)

@@ -22,6 +22,8 @@ class IntegrationType:
             or the router first looks for the result of the first attempt.
         redirects: whether its target has a URL that Twilio itself can call.
         takes_web: whether this version can deliver web chats to it.
+        chats_at_twilio: whether a web chat of it lives in a Conversation at Twilio, where its agents answer; else it
+            lives in the router.
         separate: each of its targets has its own circuit breaker and its own share of the deliveries; else all flows
             of the type have one target, which is Twilio.
     """
@@ -33,11 +35,20 @@ class IntegrationType:
     repeats: bool = False
     redirects: bool = False
     takes_web: bool = False
+    chats_at_twilio: bool = False
     separate: bool = False
 
 
 _TABLE: Final = (
-    IntegrationType("studio", "flow_sid", ("Integration.FlowSid",), relays=True, redirects=True, takes_web=True),
+    IntegrationType(
+        "studio",
+        "flow_sid",
+        ("Integration.FlowSid",),
+        relays=True,
+        redirects=True,
+        takes_web=True,
+        chats_at_twilio=True,
+    ),
     IntegrationType(
         "external",
         "url",
@@ -54,12 +65,13 @@ _TABLE: Final = (
         ("Integration.WorkspaceSid", "Integration.WorkflowSid"),
         repeats=True,
         takes_web=True,
+        chats_at_twilio=True,
     ),
     IntegrationType("proxy", "proxy_service_sid", redirects=True),
     IntegrationType(
         "handler", "handler", ("Integration.Handler",), relays=True, repeats=True, takes_web=True, separate=True
     ),
-    IntegrationType("conversation", repeats=True, takes_web=True),
+    IntegrationType("conversation", repeats=True, takes_web=True, chats_at_twilio=True),
 )
 INTEGRATION_TYPES: Final = MappingProxyType({each.name: each for each in _TABLE})
 _UNKNOWN: Final = IntegrationType("")

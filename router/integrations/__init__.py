@@ -19,6 +19,7 @@ from router.integrations.proxy import Proxy
 from router.integrations.rest import Rest
 from router.integrations.studio import Studio
 from router.integrations.task import Task
+from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
 from router.message.twiml import Answer
 from router.settings import Account, HandlerSetting, Settings
@@ -80,12 +81,13 @@ def build(
     """
     http = Http(dialer or make_dialer(settings), settings.twilio_webhooks_url)
     rest, memory = Rest(http, settings.twilio_api_url), memory or Forgetful()
+    chats = WebConversation(rest, memory, next(iter(settings.public_urls), ""), settings.sticky_hours)
     senders: dict[str, Sender] = {
         "proxy": Proxy(http),
         "studio": Studio(http),
         "external": External(http),
-        "task": Task(rest, memory),
-        "conversation": Conversation(rest, memory, settings.sticky_hours, next(iter(settings.public_urls), "")),
+        "task": Task(rest, memory, chats),
+        "conversation": Conversation(rest, memory, settings.sticky_hours, chats),
         "handler": load_handlers(handlers),
     }
     return Integrations(settings, senders, http)

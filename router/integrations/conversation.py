@@ -40,7 +40,7 @@ class Conversation:
         rest: Twilio's REST API.
         memory: keeps which conversation has which.
         sticky_hours: how long one with a janitor may be idle.
-        base: the router's public base, for the webhooks of web chats' Conversations; "" where it has none.
+        chats: adds the messages of web chats.
         clock: Unix seconds.
 
     """
@@ -48,7 +48,7 @@ class Conversation:
     rest: Rest
     memory: Memory
     sticky_hours: float
-    base: str = ""
+    chats: WebConversation
     clock: Callable[[], float] = time.time
 
     def send(self, attempt: Attempt) -> Answer:
@@ -75,7 +75,7 @@ class Conversation:
 
     def _of_chat(self, steps: Steps) -> Answer:
         try:
-            answer = WebConversation(self.rest, self.memory, self.base, self.sticky_hours).send(steps)
+            answer = self.chats.send(steps)
             noted = self._interact(steps, recall(self.memory, steps.attempt))
         except AttemptError as error:
             if error.failure is not Failure.UNKNOWN:

@@ -93,8 +93,8 @@ class Steps:
     def attach(self, sid: str, *, look: bool) -> None:
         """Let the Conversation's messages go to the flow's Studio flow or webhook, if it has one."""
         integration = self.attempt.flow.integration
-        if not (integration.flow_sid or integration.url):
-            return
+        if integration.type == "task" or not (integration.flow_sid or integration.url):
+            return  # a task's agents answer; a target that the flow had with another type does not count
         if integration.flow_sid:
             wanted = {"Target": "studio", "Configuration.FlowSid": integration.flow_sid}
             self._attach(sid, ("flow_sid", integration.flow_sid), wanted, look=look)

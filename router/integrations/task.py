@@ -1,5 +1,7 @@
 """A TaskRouter task: for your own agent desktop, and for lists of customers to call back.
 
+A web chat lives in a Conversation at Twilio: the message is added to it first, and the task names it.
+
 TaskRouter has no idempotency key. So each task has the message's SID in its attributes (`routerMessageId`), and before
 anything is repeated the router looks for it.
 
@@ -7,13 +9,17 @@ https://www.twilio.com/docs/taskrouter/api/task
 """
 
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.conversation_steps import Steps
 from router.integrations.memory import Memory, recall, remember
 from router.integrations.rest import NOT_FOUND, PRECONDITION, TASKROUTER, Reply, Rest, RestError
+from router.integrations.web_conversation import WebConversation
+from router.message.channel import WEB
 from router.message.inbound import Message
 from router.message.twiml import Answer
 
@@ -31,9 +37,17 @@ class Task:
 
     rest: Rest
     memory: Memory
+    chats: WebConversation
 
     def send(self, attempt: Attempt) -> Answer:
         """Make a task, or update the conversation's open one; see `Sender.send`."""
+        if attempt.message.channel != WEB:
+            return self._count(attempt)
+        added = self.chats.send(Steps(self.rest, attempt, time.monotonic()))
+        counted = self._count(attempt)
+        return replace(counted, note=f"{added.note}; {counted.note}")
+
+    def _count(self, attempt: Attempt) -> Answer:
         per_conversation = attempt.flow.integration.task_per_conversation
         made = self._made(attempt) if attempt.repeats else None
         if made is not None:
@@ -60,8 +74,9 @@ class Task:
 
     def _create(self, attempt: Attempt, *, keep: bool) -> Answer:
         integration = attempt.flow.integration
+        conversation = self._chat(attempt).get("conversation", "")
         form = {
-            "Attributes": _json(first_attributes(attempt)),
+            "Attributes": _json(first_attributes(attempt, conversation)),
             "WorkflowSid": integration.workflow_sid,
             "TaskChannel": integration.channel,
             "Timeout": str(integration.timeout),
@@ -76,7 +91,13 @@ class Task:
 
     def _keep(self, attempt: Attempt, made: Reply) -> None:
         workspace = attempt.flow.integration.workspace_sid
-        remember(self.memory, attempt, task=made.text("sid"), workspace=workspace)
+        remember(self.memory, attempt, **self._chat(attempt), task=made.text("sid"), workspace=workspace)
+
+    def _chat(self, attempt: Attempt) -> dict[str, str]:
+        """Return what is remembered of the Conversation of a web chat; nothing on other channels."""
+        if attempt.message.channel != WEB:
+            return {}
+        return {key: value for key, value in recall(self.memory, attempt).items() if key not in {"task", "workspace"}}
 
     def _update(self, attempt: Attempt, sid: str) -> Answer | None:
         """Let the conversation's task count the message; None when it is no open task any more."""
@@ -106,8 +127,10 @@ class Task:
         )
 
 
-def first_attributes(attempt: Attempt) -> dict[str, Any]:
+def first_attributes(attempt: Attempt, conversation: str = "") -> dict[str, Any]:
     """Return the attributes of a new task: what desktops expect, and over that the flow's own.
+
+    `conversation` is the SID of the Conversation at Twilio that the message is in, "" if it is in none.
 
     A value of the flow's own that is exactly `{{Body}}`, or another parameter of the webhook in such braces, is
     replaced by what the message has.
@@ -127,8 +150,8 @@ def first_attributes(attempt: Attempt) -> dict[str, Any]:
     }
     if attempt.language:
         given["language"] = attempt.language
-    if message.params.get("ConversationSid"):  # of a web chat
-        given["conversationSid"] = message.params["ConversationSid"]
+    if conversation:
+        given["conversationSid"] = conversation
     own = json.loads(flow.integration.task_attributes) if flow.integration.task_attributes else {}
     given |= {key: _filled(value, message) for key, value in own.items()}
     # What the router looks for comes last.

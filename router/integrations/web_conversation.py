@@ -26,7 +26,10 @@ _NEWEST: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class WebConversation:
-    """Adds visitors' messages; `base` is the router's own public base, "" where it has none."""
+    """Adds visitors' messages; `base` is the router's own public base, "" where it has none.
+
+    What it remembers of a chat are `conversation` and `chat`, the SIDs there and here; callers may add more.
+    """
 
     rest: Rest
     memory: Memory

@@ -272,14 +272,6 @@ def test_whatever_happens_each_message_is_said_once(desk: Desk) -> None:
     check()
 
 
-def of_chat(desk: Desk, to: FlexFlow, body: str) -> Attempt:
-    """Make an attempt at delivering a visitor's message."""
-    given = desk.attempt(to, body)
-    params = {**given.message.params, "ConversationSid": "CH" + "c" * 32, "ClientIdentity": "visitor"}
-    sid = f"IM{given.message.message_sid[2:]}"
-    return replace(given, message=replace(given.message, channel="web", params=params, message_sid=sid))
-
-
 @pytest.mark.parametrize("kind", ["studio", "conversation"])
 @pytest.mark.parametrize("lost", [True, False])
 @pytest.mark.parametrize("request_number", range(7))
@@ -290,7 +282,7 @@ def test_a_crash_at_any_request_says_nothing_of_a_web_chat_twice(
     to = replace(flow(kind, flow_sid=STUDIO_SID), channel_type="web")
     (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
     for body in ("one", "two"):
-        desk.persist(of_chat(desk, to, body))
+        desk.persist(desk.of_chat(to, body))
     assert desk.twilio.conversations.said("visitor") == ["one", "two"]
     (found,) = desk.twilio.conversations.found.values()
     assert (len(found["webhooks"]), len(found["participants"])) == (2, 1)
@@ -300,9 +292,9 @@ def test_a_crash_at_any_request_says_nothing_of_a_web_chat_twice(
 def test_a_web_chats_conversation_that_was_deleted_is_made_again(desk: Desk) -> None:
     """The attempt fails once, and the next one makes another Conversation."""
     to = replace(flow("conversation"), channel_type="web")
-    desk.persist(of_chat(desk, to, "one"))
+    desk.persist(desk.of_chat(to, "one"))
     desk.twilio.conversations.found.clear()
-    (failed,) = desk.persist(of_chat(desk, to, "two"))
+    (failed,) = desk.persist(desk.of_chat(to, "two"))
     assert failed.failure is Failure.FAILED
     assert desk.twilio.conversations.said("visitor") == ["two"]
 

@@ -24,7 +24,7 @@ def desk() -> Iterator[Desk]:
     """A desk whose Twilio has one workspace."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.tasks.workspaces[WORKSPACE] = {WORKFLOW}
-        yield Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url))
+        yield Desk(twilio, settings(ROUTER_TWILIO_API_URL=twilio.url, ROUTER_PUBLIC_URL="https://router.example.com"))
 
 
 def to_task(**more: Any) -> FlexFlow:
@@ -50,12 +50,58 @@ def test_a_task_has_what_desktops_expect_under_the_flows_own(desk: Desk) -> None
     assert (task["task_channel_unique_name"], task["timeout"], task["priority"]) == ("sms", 3600, 5)
 
 
-def test_a_task_of_a_web_chat_names_it(desk: Desk) -> None:
-    """A desktop of one's own reads and answers the chat through REST, by the SID in the task."""
-    given = desk.attempt(to_task())
-    params = {**given.message.params, "ConversationSid": "CH" + "7" * 32}
-    desk.send(replace(given, message=replace(given.message, params=params)))
-    assert desk.tasks[0]["conversationSid"] == "CH" + "7" * 32
+def to_chat(**more: Any) -> FlexFlow:
+    """Make a web flow to the workspace; it was a Studio flow before, whose target it still names."""
+    return replace(to_task(flow_sid="FW" + "5" * 32, **more), channel_type="web")
+
+
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("request_number", range(9))
+def test_a_crash_at_any_request_of_a_web_chat_makes_one_task_of_one_conversation(
+    desk: Desk, lost: bool, request_number: int
+) -> None:
+    """Each message is in the Conversation once, its one task counts each and names it; no Studio flow is started."""
+    (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
+    for body in ("one", "two"):
+        desk.persist(desk.of_chat(to_chat(), body))
+    conversations = desk.twilio.conversations
+    assert (conversations.said("visitor"), conversations.studio) == (["one", "two"], [])
+    ((sid, found),) = conversations.found.items()
+    assert (len(found["webhooks"]), len(found["participants"])) == (1, 1)
+    (attributes,) = desk.tasks
+    assert (attributes["conversationSid"], attributes["messageCount"]) == (sid, 2)
+
+
+def test_a_visitors_next_chat_has_a_task_of_its_own(desk: Desk) -> None:
+    """The open task of the last chat names that chat's Conversation, so it does not count for the next one."""
+    for chat in ("a", "b"):
+        desk.send(desk.of_chat(to_chat(), chat=chat))
+        desk.send(desk.of_chat(to_chat(), chat=chat))
+    assert [each["messageCount"] for each in desk.tasks] == [2, 2]
+    assert [each["conversationSid"] for each in desk.tasks] == list(desk.twilio.conversations.found)
+
+
+def test_each_message_of_a_web_chat_is_a_task_where_the_flow_says_so(desk: Desk) -> None:
+    """With TaskPerConversation=false each task names the chat's one Conversation."""
+    to = to_chat(task_per_conversation=False)
+    for body in ("one", "two"):
+        desk.send(desk.of_chat(to, body))
+    (sid,) = desk.twilio.conversations.found
+    assert [(each["messageCount"], each["conversationSid"]) for each in desk.tasks] == [(1, sid), (1, sid)]
+
+
+def test_a_refused_task_leaves_the_message_in_the_conversation_once(desk: Desk) -> None:
+    """The message was added, the task not yet made: the next attempt only makes the task."""
+    given = desk.of_chat(to_chat(), "one")
+    desk.twilio.fault = lambda request: busy(1) if request == "POST Tasks" else None
+    with pytest.raises(AttemptError, match="too many requests") as raised:
+        desk.send(given)
+    assert raised.value.failure is Failure.REFUSED
+    desk.twilio.fault = lambda _: None
+    note = desk.send(replace(given, number=2))
+    (sid,) = desk.twilio.conversations.found
+    assert note == f"{sid} has it already; made task WT{0:032x}"
+    assert desk.twilio.conversations.said("visitor") == ["one"]
 
 
 @pytest.mark.parametrize("code", SENTENCES)

@@ -55,6 +55,13 @@ class Desk:
         raw = type(raw)(raw.method, raw.content_type, written, raw.cookie, raw.idempotency_token)
         return attempt(self.made, to, raw, lane=LANE, **changes)
 
+    def of_chat(self, to: FlexFlow, body: str = "Hola", *, chat: str = "c") -> Attempt:
+        """Make an attempt at delivering a message of a web chat's visitor."""
+        given = self.attempt(to, body)
+        params = {**given.message.params, "ConversationSid": "CH" + chat * 32, "ClientIdentity": "visitor"}
+        sid = f"IM{given.message.message_sid[2:]}"
+        return replace(given, message=replace(given.message, channel="web", params=params, message_sid=sid))
+
     def send(self, given: Attempt) -> str:
         """Make the attempt, with senders of its own as after a crash; return what is noted of it."""
         senders = build(self.made, {}, memory=self.kept)

@@ -1,5 +1,6 @@
-"""Web chats whose flow is a Studio flow or a Conversation: they live at Twilio, behind the visitor's API."""
+"""Web chats whose flow is a Studio flow, a Conversation or a task: they live at Twilio, behind the visitor's API."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 from tests.web.visitor import Visitor, web_flow
 
-STUDIO = "FW" + "1" * 32
+STUDIO, WORKSPACE, WORKFLOW = "FW" + "1" * 32, "WS" + "2" * 32, "WW" + "3" * 32
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,24 @@ def test_a_visitor_talks_with_studio_and_an_agent(world: World, twilio: LocalTwi
     talk.say("Thanks")
     talk.visitor.sees("Hello", "How can I help?", "An agent is here", "Thanks")
     assert [each["own"] for each in talk.visitor.news()["messages"]] == [True, False, False, True]
+
+
+def test_a_visitor_talks_with_the_agent_of_a_task(world: World, twilio: LocalTwilio) -> None:
+    """The task names the Conversation; what the agent says there is shown, and both ends of the chat are one end."""
+    twilio.tasks.workspaces[WORKSPACE] = {WORKFLOW}
+    task = Integration("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW)
+    talk = Talk(world, twilio, web_flow(world, integration=task))
+    talk.say("Hello")
+    talk.say("Anyone?")
+    (made,) = (json.loads(each["attributes"]) for each in twilio.tasks.tasks.values())
+    assert (made["conversationSid"], made["messageCount"]) == (talk.conversation["sid"], 2)
+    assert [each["target"] for each in talk.conversation["webhooks"]] == ["webhook"]
+    talk.agent("How can I help?")
+    talk.visitor.sees("Hello", "Anyone?", "How can I help?")
+    form = {"Author": "agent", "Body": "Here?"}
+    assert world.rest("POST", f"/v1/Conversations/{talk.chat}/Messages", form).status == 409
+    talk.visitor.ask("POST", "/chat/end", {})
+    wait_until(lambda: talk.conversation["state"] == "closed", what="the Conversation is closed")
 
 
 def test_the_routers_own_messages_come_back_and_are_not_shown_again(world: World, twilio: LocalTwilio) -> None:
