@@ -1,17 +1,17 @@
 """Sending many items at their times: conversations keep their order and do not wait for each other."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from router.cli.send.pace import Pace
+from router.cli.send.pace import send_paced
 from tests.waiting import wait_until
 
 
-def paced(send: Callable[[str], None], at_once: int = 8) -> Pace[str]:
+def paced(items: Iterable[tuple[float, str]], send: Callable[[str], None], at_once: int = 8) -> None:
     """Send words, whose first letter is their conversation."""
-    return Pace(send, lambda word: word[0], at_once)
+    send_paced(items, send, lambda word: word[0], at_once)
 
 
 def test_a_conversation_keeps_its_order_and_does_not_wait_for_others() -> None:
@@ -25,7 +25,7 @@ def test_a_conversation_keeps_its_order_and_does_not_wait_for_others() -> None:
         if word == "b3":
             gate.set()
 
-    paced(send).run((0, word) for word in ("a1", "a2", "b1", "a3", "b2", "b3"))
+    paced(((0, word) for word in ("a1", "a2", "b1", "a3", "b2", "b3")), send)
     assert sent[:3] == ["b1", "b2", "b3"]
     assert [word for word in sent if word[0] == "a"] == ["a1", "a2", "a3"]
 
@@ -45,7 +45,7 @@ def test_nothing_goes_before_its_time() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        paced(send).run(items())
+        paced(items(), send)
     assert done.is_set()
     assert sent == ["a"]
 
@@ -59,7 +59,7 @@ def test_what_a_sender_raises_ends_it() -> None:
         raise ValueError(word)
 
     with pytest.raises(ValueError, match="a1"):
-        paced(send, at_once=1).run((0, f"a{n}") for n in range(1, 1000))
+        paced(((0, f"a{n}") for n in range(1, 1000)), send, at_once=1)
     assert sent == ["a1"]
 
 
@@ -75,7 +75,7 @@ def test_no_more_are_under_way_than_wanted() -> None:
         with lock:
             inside[0] -= 1
 
-    running = threading.Thread(target=lambda: paced(send, at_once=3).run((0, letter) for letter in "abcdefghij"))
+    running = threading.Thread(target=lambda: paced(((0, letter) for letter in "abcdefghij"), send, at_once=3))
     running.start()
     wait_until(lambda: inside[0] == 3, what="three are under way")
     opened.set()

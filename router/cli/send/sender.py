@@ -12,7 +12,7 @@ import click
 from router.cli.http import Answered, NoAnswer
 from router.cli.running import base_url
 from router.cli.send.call import call
-from router.cli.send.pace import Pace
+from router.cli.send.pace import send_paced
 from router.cli.send.signing import Fields, Method, Signing
 from router.cli.send.twilio_view import ERRORS, TwilioView, view_of
 from router.cli.terminal import unguarded
@@ -205,7 +205,7 @@ def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str
         length=len(items), label=label, file=unguarded(sys.stderr), hidden=hidden, show_pos=True, update_min_steps=steps
     ) as bar:
         try:
-            Pace(send, lane, at_once).run((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items))
+            send_paced(((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items)), send, lane, at_once)
         except KeyboardInterrupt:  # what was sent is reported
             click.echo(err=True)
     return Sending([each for each in results if each is not None], len(items))
