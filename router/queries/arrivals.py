@@ -9,22 +9,12 @@ from router.store.deliveries import Delivery
 
 
 class Arrivals:
-    """The new messages of some accounts.
+    """The messages of some accounts, and then the new ones."""
 
-    Args:
-        store: the store.
-        accounts: the accounts.
-        since: in ms since 1970; None for messages from now on.
-    """
-
-    def __init__(self, store: Store, accounts: Sequence[Account], since: int | None) -> None:
+    def __init__(self, store: Store, accounts: Sequence[Account]) -> None:
         self._store = store
-        self._since = {account.sid: since or 0 for account in accounts}
+        self._since = {account.sid: 0 for account in accounts}  # ms since 1970
         self._seen: dict[str, set[str]] = {account.sid: set() for account in accounts}  # SIDs of the latest millisecond
-        if since is None:
-            for sid in self._since:
-                next(self.look(sid), None)
-                self._seen[sid] = {each.message_sid for each in store.deliveries.newest(sid, after=self._since[sid])}
 
     def look(self, account_sid: str) -> Iterator[Delivery]:
         """Walk an account's messages since the last call, from the newest; its first step marks all as seen."""

@@ -1,10 +1,11 @@
 """Queries of messages, for the REST API and the command line: their route, their delivery, and their replay."""
 
 import datetime as dt
+import heapq
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from router.message.twiml import NOT_TWIML, Excerpt
 from router.queries.flow_warnings import unread
 from router.routing.contact import NOTHING_KNOWN, contact_id, identities_of
 from router.routing.resolve import Circumstance, Likelihood, Route, identities, preview
+from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
 
@@ -149,6 +151,23 @@ class Wanted:
     def _is(self, wanted: str, address: str) -> bool:
         same = canonical(wanted, channel_of(wanted))
         return address == same or (self.any_channel and same[:1] == "+" and address.endswith(f":{same}"))
+
+
+def newest(store: Store, accounts: Iterable[Account], wanted: Wanted, since: int) -> Iterator[Delivery]:
+    """Walk the wanted deliveries of some accounts, the newest first; `since` is in ms since 1970."""
+    sids = [account.sid for account in accounts]
+    if wanted.status in DEAD:
+        # They are few and have their own index, by the time at which they were given up.
+        dead = (each for sid in sids for each in store.deliveries.newest(sid, after=since, dead=True))
+        walk = iter(sorted((each for each in dead if each.accepted_at >= since), key=_accepted, reverse=True))
+    else:
+        walks = [store.deliveries.newest(sid, after=since) for sid in sids]
+        walk = heapq.merge(*walks, key=_accepted, reverse=True)
+    return (each for each in walk if wanted.takes(each))
+
+
+def _accepted(delivery: Delivery) -> int:
+    return delivery.accepted_at
 
 
 def waiting_for(delivery: Delivery, store: Store) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from router.cli.send import traffic
 from router.cli.send.redaction import ADDRESSES, KEPT, Redaction
-from router.cli.send.traffic import Recorded, Writer, read
+from router.cli.send.traffic import Recorded, read, write
 from router.errors import RouterError
 from router.message.inbound import Message, conversation_id
 from tests.core.samples import SAMPLES, SMS, Sample
@@ -55,27 +56,24 @@ def test_any_parameters_survive(more: list[tuple[str, str]]) -> None:
 
 
 def test_it_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
-    """Mode 0600, also of a file that was open to others; what is there is added to only when that is wanted."""
+    """Mode 0600, and a file that exists is left as it is."""
     path = tmp_path / "a.jsonl"
-    Writer(path, append=False).close()
+    write(path, [record(SMS).line()])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(RouterError, match="exists already: name another file, or add to this one with --append"):
-        Writer(path, append=False)
-    path.write_text(record(SMS).line().rstrip())  # an editor left the last line open
-    path.chmod(0o644)
-    writer = Writer(path, append=True)
-    writer.write([record(SMS).line()])
-    writer.close()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert len(read(path)) == 2
+    with pytest.raises(RouterError, match="exists already: name another file"):
+        write(path, [])
+    assert len(read(path)) == 1
 
 
-def test_a_full_disk_is_said() -> None:
-    """One sentence with the reason."""
-    writer = Writer(Path("/dev/full"), append=True)
-    with pytest.raises(RouterError, match="/dev/full cannot be written: No space left on device"):
-        writer.write(["x" * 100_000])
-    writer.close()
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    """One sentence with the reason, here of a limit on the length of files."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(RouterError, match=r"a.jsonl cannot be written: File too large"):
+            write(tmp_path / "a.jsonl", ["x" * 100_000])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(

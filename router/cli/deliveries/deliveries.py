@@ -1,8 +1,7 @@
 """`router deliveries`: lists and shows messages and their deliveries."""
 
-import heapq
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -32,9 +31,7 @@ from router.cli.output import (
 from router.cli.send.twilio_view import spoken
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
-from router.queries.deliveries import DEAD, Wanted, describe, waiting_for
-from router.settings import Account
-from router.store import Store
+from router.queries.deliveries import Wanted, describe, newest, waiting_for
 from router.store.deliveries import Delivery
 
 _COLUMNS: Final = ("SID", "STATUS", "AGE", "FROM", "TO", "TEXT")
@@ -72,7 +69,7 @@ def list_(here: Here, *, wanted: Wanted, since: int | None, limit: int, as_json:
       router deliveries list --from whatsapp:+14155550100 --since 2d
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     wanted = here.wanted(wanted)
-    found = list(islice(_newest(here.store, here.accounts, wanted, since or 0), limit))
+    found = list(islice(newest(here.store, here.accounts, wanted, since or 0), limit))
     if as_json:
         print_json([describe(each) for each in found])
     elif found:
@@ -84,21 +81,6 @@ def list_(here: Here, *, wanted: Wanted, since: int | None, limit: int, as_json:
         click.echo("No such messages. Without these options `router deliveries list` shows the newest of all.")
     else:
         click.echo('No messages yet. Send one with: router simulate sms --body "Hola"')
-
-
-def _newest(store: Store, accounts: Sequence[Account], wanted: Wanted, since: int) -> Iterator[Delivery]:
-    """Walk the wanted deliveries of some accounts, the newest first."""
-    if wanted.status in DEAD:
-        # They are few and have their own index, by the time at which they were given up.
-        dead = [each for account in accounts for each in store.deliveries.newest(account.sid, after=since, dead=True)]
-        chosen = [each for each in dead if each.accepted_at >= since and wanted.takes(each)]
-        return iter(sorted(chosen, key=_accepted, reverse=True))
-    walks = [store.deliveries.newest(account.sid, after=since) for account in accounts]
-    return (each for each in heapq.merge(*walks, key=_accepted, reverse=True) if wanted.takes(each))
-
-
-def _accepted(delivery: Delivery) -> int:
-    return delivery.accepted_at
 
 
 def _row(delivery: Delivery, now: float) -> tuple[str | Text, ...]:

@@ -66,7 +66,7 @@ class Watch:
     def __init__(self, store: Store, accounts: Sequence[Account]) -> None:
         self._store = store
         self._accounts = accounts
-        self._arrivals = Arrivals(store, accounts, 0)
+        self._arrivals = Arrivals(store, accounts)
         self._known: dict[tuple[str, str], tuple[object, ...]] = {}
         self.skipped = 0
 

@@ -13,7 +13,6 @@ Lines can be removed, moved, edited and combined with lines of other files.
 
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -59,48 +58,15 @@ class Recorded:
         return to_json(record | ({"redacted": True} if self.redacted else {})) + "\n"
 
 
-class Writer:
-    """Writes lines to a new file that only its owner can read.
-
-    Args:
-        path: the path of the file.
-        append: whether to add to an existing file.
-
-    Raises:
-        RouterError: the file exists already, or cannot be written.
-    """
-
-    def __init__(self, path: Path, *, append: bool) -> None:
-        self._path = path
-        flags = os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else os.O_EXCL)
-        try:
-            number = os.open(path, flags, 0o600)
-            if stat.S_ISREG(os.fstat(number).st_mode):
-                os.fchmod(number, 0o600)  # other users may be able to read an existing file
-            self._file = os.fdopen(number, "a", encoding="utf-8")
-            if (end := os.fstat(number).st_size) and os.pread(number, 1, end - 1) != b"\n":
-                self._file.write("\n")  # an editor has removed the last line end
-        except FileExistsError:
-            if path.is_dir():
-                raise RouterError(f"{path} cannot be written: it is a folder") from None
-            raise RouterError(f"{path} exists already: name another file, or add to this one with --append") from None
-        except OSError as error:
-            raise RouterError(f"{path} cannot be written: {error.strerror}") from None
-
-    def write(self, lines: Iterable[str]) -> None:
-        """Write lines; they are in the file when this returns."""
-        try:
-            self._file.writelines(lines)
-            self._file.flush()
-        except OSError as error:
-            raise RouterError(f"{self._path} cannot be written: {error.strerror}") from None
-
-    def close(self) -> None:
-        """Close the file."""
-        try:
-            self._file.close()
-        except OSError:  # `write` has raised it already
-            return
+def write(path: Path, lines: Iterable[str]) -> None:
+    """Write lines to a new file that only its owner can read; raise RouterError if that is not possible."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.writelines(lines)
+    except FileExistsError:
+        raise RouterError(f"{path} exists already: name another file") from None
+    except OSError as error:
+        raise RouterError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def read(path: Path) -> list[Recorded]:
