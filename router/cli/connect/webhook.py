@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.cli.connect.record import ConnectedWebhook
-from router.cli.output import clean
 from router.message.channel import ALL, ANY, WEBHOOKS
+from router.printable import clean
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
 # By default Twilio tries once more, and only if it could not connect. During a restart, or without its store, the

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from router.cli.connect.connect import names_of
 from router.cli.connect.connector import Connector
 from router.cli.options import with_sections
 from router.cli.run.banner import Start, banner
@@ -23,12 +22,15 @@ from router.cli.run.supervisor import Supervisor
 from router.cli.running import recorded
 from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
+from router.process.fork import in_child
 from router.settings import Row, Settings, load, table
 
 # -P: a router.py in the current folder is not imported instead of ours. The application is that of wsgi.py.
 _PYTHON = (sys.executable, "-P", "-m")
 _GUNICORN = (*_PYTHON, "router.process", "--config=python:router.process.gunicorn_conf", "router.app:create_app()")
 _ROUTER = (*_PYTHON, "router")
+# Seconds for the store to say which flows there are; each of the few calls ends by itself before.
+_PATIENCE = 30.0
 
 _SETTINGS = [row for row in table() if row.variable]
 
@@ -163,6 +165,8 @@ def _tunnel_command(
         if url or ngrok_api or addresses or yes:
             raise click.UsageError("--url, --ngrok-api, --connect and --yes need --tunnel.")
         return ()
+    from router.cli.connect.connect import names_of  # imports Redis' client
+
     names_of(addresses)  # raises for an invalid one, before anything is started
     options = [f"--connect={address}" for address in addresses] + ["--yes"] * yes
     options += [f"--url={url}"] * bool(url) + [f"--ngrok-api={ngrok_api}"] * bool(ngrok_api)
@@ -221,12 +225,22 @@ def _restore_orphans(settings: Settings, environ: dict[str, str]) -> None:
 
 
 def _look(environ: Mapping[str, str], *, made_up: bool) -> Start:
-    """Create the flows of the demo account, unless it has had flows; return the state of the flows."""
-    command = [*_PYTHON, "router.cli.run.seed"]
-    ended = subprocess.run(command, env=environ, check=False, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
-    if not ended.returncode:
-        found = json.loads(ended.stdout)
-        return Start(made_up=made_up, seeded=found["seeded"], empty=tuple(found["empty"]), chat=found["chat"])
+    """Create the flows of the demo account, unless it has had flows; return the state of the flows.
+
+    A forked child asks the store: this process, which stays as long as the router runs, does not import its client.
+    """
+
+    def found() -> str:
+        from router.cli.run.seed import report
+
+        return report(environ)
+
+    line = ""
+    with contextlib.suppress(TimeoutError):
+        line = in_child(found, seconds=_PATIENCE) or ""
+    if line:
+        state = json.loads(line)
+        return Start(made_up=made_up, seeded=state["seeded"], empty=tuple(state["empty"]), chat=state["chat"])
     if made_up:
         raise RouterError("the flows of the demo account could not be written")
     return Start(made_up=False)  # the store does not answer; the router starts anyway

@@ -1,13 +1,11 @@
-"""`python -m router.cli.run.seed`: creates the flows of the demo account, and reports the accounts without flows.
-
-It runs in a separate process, so that the supervising process does not import the Redis client.
-"""
+"""Creates the flows of the demo account, and reports the accounts without flows."""
 
 import json
-import os
-import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+import click
 
 from router.errors import RouterError
 from router.flow import file as flow_file
@@ -67,19 +65,20 @@ def _test_page(settings: Settings, store: Store) -> str:
     return ""
 
 
-def _report() -> dict[str, object]:
-    settings = load(os.environ)
-    store = connect(settings)
-    try:
-        seeded = seed(settings, store)
-        empty = [each.sid for each in settings.accounts if not store.flows.count(each.sid)]
-        return {"seeded": seeded, "empty": empty, "chat": _test_page(settings, store)}
-    finally:
-        store.close()
+def report(environ: Mapping[str, str]) -> str:
+    """Create the flows of the demo account, unless it has had flows; return the state of the flows as JSON.
 
-
-if __name__ == "__main__":
+    Returns "", and prints why on stderr, if the store does not answer.
+    """
     try:
-        sys.stdout.write(json.dumps(_report()))
+        settings = load(environ)
+        store = connect(settings)
+        try:
+            seeded = seed(settings, store)
+            empty = [each.sid for each in settings.accounts if not store.flows.count(each.sid)]
+            return json.dumps({"seeded": seeded, "empty": empty, "chat": _test_page(settings, store)})
+        finally:
+            store.close()
     except RouterError as error:
-        sys.exit(f"router: {error}")
+        click.echo(f"router: {error}", err=True)
+        return ""
