@@ -12,7 +12,7 @@ from tests.architecture.readme import ROOT
 
 _COMMAND = re.compile(r"`(?:\S*/)?router ([^`]+)`")
 _EXAMPLE = re.compile(r"^(?: {4,}|\$ )(?:\S*/)?router (.+)$", re.MULTILINE)
-_DOCUMENTS = ("README.md", "docs/*.md", "config/*")
+_DOCUMENTS = ("README.md", "docs/*.md", "config/*.*")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
