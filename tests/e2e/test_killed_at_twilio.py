@@ -22,6 +22,7 @@ from tests.twilio.local import LocalTwilio
 from tests.twilio.wire import Record
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
+from tests.web.visitor import Visitor, web_flow
 
 WORKSPACE, WORKFLOW, STUDIO, PROXY = "WS" + "1" * 32, "WW" + "2" * 32, "FW" + "3" * 32, "KS" + "4" * 32
 ROUTING = json.dumps({"properties": {"workspace_sid": WORKSPACE, "workflow_sid": WORKFLOW}})
@@ -82,11 +83,19 @@ class Busy(LocalTwilio):
         sid = json.loads(form["Channel"])["properties"]["media_channel_sid"] if "Channel" in form else ""
         for part in [*path.split("/"), sid]:
             if part in self.conversations.found:
-                return str(self.conversations.found[part]["form"]["FriendlyName"])
+                return _named(self.conversations.found[part]["form"])
             if part in self.tasks.tasks:
                 return str(json.loads(self.tasks.tasks[part]["attributes"])["from"])
         attributes = json.loads(form.get("Attributes") or "{}")
-        return form.get("Address") or form.get("FriendlyName") or str(attributes.get("from", ""))
+        if (of_chat := attributes.get("conversationSid")) in self.conversations.found:
+            return _named(self.conversations.found[of_chat]["form"])
+        return form.get("Address") or _named(form) or str(attributes.get("from", ""))
+
+
+def _named(form: Mapping[str, str]) -> str:
+    """Return the contact that a Conversation is made for: a web chat's has the name of the chat."""
+    unique = form.get("UniqueName", "")
+    return unique if unique.startswith("router-chat-") else form.get("FriendlyName", "")
 
 
 def _resource(path: str) -> str:
@@ -122,22 +131,31 @@ def kill(world: World, process: int) -> None:
 WRITES = ("POST Conversations", "POST Webhooks", "POST Participants", "POST Messages", "POST Interactions")
 TO_CONVERSATION = [("GET ParticipantConversations", False), *itertools.product(WRITES, (False, True))]
 TO_TASK = [("POST Tasks", False), ("POST Tasks", True)]
+OF_CHAT = list(itertools.product((*WRITES[:4], "POST Tasks"), (False, True)))
 TO_OPEN_TASK = [("GET Tasks/WT", False), ("POST Tasks/WT", False), ("POST Tasks/WT", True)]
 
 
 def test_what_a_killed_process_had_begun_is_finished_once(world: World, twilio: Busy) -> None:
-    """Killed before and after each write of a task and of a Conversation: all is there once, nothing is missing."""
+    """Killed before and after each write of a task, a Conversation and a web chat's task: all is there once."""
     attached = Integration("conversation", flow_sid=STUDIO, interaction=ROUTING)
     talk = world.flow(integration=attached)
     task = world.flow(integration=Integration("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW))
+    web = web_flow(world, integration=task.integration)
+    visitors = [Visitor(world, web) for _ in OF_CHAT]
+    for visitor in visitors:
+        visitor.begin()
+    chats = {
+        f"router-chat-{each.began['conversation_sid']}": case for each, case in zip(visitors, OF_CHAT, strict=True)
+    }
     talks, tasks, opened = (
         {world.address(): case for case in cases} for cases in (TO_CONVERSATION, TO_TASK, TO_OPEN_TASK)
     )
     for theirs in opened:
         assert world.ends(world.text(task, theirs).sid)["status"] == "delivered"
-    twilio.hold |= talks | tasks | opened
+    twilio.hold |= talks | tasks | opened | chats
     sent = {theirs: world.text(talk, theirs).sid for theirs in talks}
     sent |= {theirs: world.text(task, theirs).sid for theirs in (*tasks, *opened)}
+    sent |= {theirs: each.say("Hello").json["sid"] for theirs, each in zip(chats, visitors, strict=True)}
     wait_until(lambda: len(twilio.held) == len(sent), what="each is at its step", within=10)
     kill(world, 0)
     twilio.let_go.set()
@@ -145,22 +163,30 @@ def test_what_a_killed_process_had_begun_is_finished_once(world: World, twilio: 
     for sid in sent.values():
         assert world.ends(sid, within=20)["status"] == "delivered"
     _check_conversations(twilio, list(talks))
+    of_chats = [each for each in twilio.conversations.found.values() if each["unique_name"] in chats]
+    assert [_sizes(each) for each in of_chats] == [[1, 1, 1]] * len(chats)
+    named = [json.loads(each["attributes"]).get("conversationSid") for each in twilio.tasks.tasks.values()]
+    assert {*named} >= {each["sid"] for each in of_chats}
     counts = Counter[str]()
     for record in twilio.tasks.tasks.values():
         attributes = json.loads(record["attributes"])
         if "from" in attributes:  # else it is an Interaction's
             counts[attributes["from"]] += 1
             assert attributes["messageCount"] == 1 + (attributes["from"] in opened)
-    assert counts == Counter([*tasks, *opened])
+    assert counts == Counter([*tasks, *opened, *(f"web:{each.began['identity']}" for each in visitors)])
 
 
 def _check_conversations(twilio: Busy, talks: list[str]) -> None:
-    found = twilio.conversations.found.values()
+    found = [each for each in twilio.conversations.found.values() if each["form"]["FriendlyName"] in talks]
     assert sorted(each["form"]["FriendlyName"] for each in found) == sorted(talks)
     for each in found:
-        assert [len(each[name]) for name in ("webhooks", "participants", "messages")] == [1, 1, 1], each["form"]
+        assert _sizes(each) == [1, 1, 1], each["form"]
     asked = Counter(each["channel"]["properties"]["media_channel_sid"] for each in twilio.conversations.interactions)
-    assert asked == Counter(twilio.conversations.found.keys())
+    assert asked == Counter(each["sid"] for each in found)
+
+
+def _sizes(conversation: Record) -> list[int]:
+    return [len(conversation[name]) for name in ("webhooks", "participants", "messages")]
 
 
 class Traffic:
