@@ -7,9 +7,10 @@ message is looked for in its contact's Conversation, and added only if it is not
 https://www.twilio.com/docs/conversations-classic/inbound-autocreation
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from router.cli.connect.webhook import inbound, plain, shown, wanted
 from router.cli.output import number
@@ -30,6 +31,8 @@ WAIT_SECONDS: Final = 60.0
 _BY: Final = "router migrate hand-over"
 _NOT_FOUND: Final = 404
 _URL: Final = "sms_url"
+# Where the flow keeps the webhook that its number had: a restored one has its query and its base again.
+_BEFORE: Final = "webhook_before_hand_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,13 @@ def prepare(  # noqa: PLR0913 - the flows, and what surrounds them
     if application := place.values["sms_application_sid"]:
         reason = f"the webhook of application {application} counts for {place.name}, and other numbers may need it"
         raise RouterError(f"{reason}. Nothing was changed. {by_hand(new, base, undo=undo)}")
-    if undo and not base:
+    if undo and not base and not new.extra.get(_BEFORE):
         raise RouterError("ROUTER_PUBLIC_URL is not set: it is the base that the number's webhook has to lead to")
     elsewhere = inbound(place)
     if not undo and elsewhere and not any(elsewhere.startswith(f"{each}/") for each in given.public_urls):
         raise RouterError(f"{place.name} leads to {shown(elsewhere)}, which is not this router. Nothing was changed")
     after = {"enabled": "false"} if undo else _creation(new)
-    webhook = {_URL: wanted("number", base)[_URL]} if undo else {_URL: ""}
+    webhook = {_URL: str(new.extra.get(_BEFORE) or wanted("number", base)[_URL])} if undo else {_URL: ""}
     return HandOver(new, (AutoCreation(given, account).fetch(new.contact_identity), after), place, webhook)
 
 
@@ -104,7 +107,7 @@ def perform(  # noqa: PLR0913 - what is done, where, and how the time passes
     Raises:
         TwilioError: the changes are not complete; the flow stays paused.
     """
-    _pause(plan.new, opened, paused=True)
+    _pause(plan.new, opened, _kept(plan), paused=True)
     before, after = plan.creation
     try:
         if after["enabled"] == "true" or before is not None:
@@ -114,7 +117,13 @@ def perform(  # noqa: PLR0913 - what is done, where, and how the time passes
         advice = f"{plan.new.sid} stays paused and its messages wait: repeat this, or take it back"
         raise TwilioError(f"{error}. {advice}", error.status, error.code) from None
     sleep(wait)
-    _pause(plan.new, opened, paused=False)
+    _pause(plan.new, opened, {} if plan.webhook[_URL] else _kept(plan), paused=False)
+
+
+def _kept(plan: HandOver) -> dict[str, str]:
+    """Return what the flow keeps of the number's webhook: no URL with a password, for the change log shows it."""
+    url = plan.webhook[_URL] or plan.place.values[_URL] or str(plan.new.extra.get(_BEFORE, ""))
+    return {_BEFORE: url} if url and urlsplit(url).password is None else {}
 
 
 def by_hand(new: FlexFlow, base: str, *, undo: bool) -> str:
@@ -181,5 +190,9 @@ def _said(creation: Creation) -> str:
     return ", ".join(f"{name} {value}" for name, value in creation.items() if name != "enabled")
 
 
-def _pause(flow: FlexFlow, opened: Store, *, paused: bool) -> None:
-    opened.flows.update(flow.account_sid, flow.sid, lambda current: replace(current, paused=paused), by=_BY)
+def _pause(flow: FlexFlow, opened: Store, kept: Mapping[str, str], *, paused: bool) -> None:
+    def change(current: FlexFlow) -> FlexFlow:
+        extra = {key: value for key, value in current.extra.items() if key != _BEFORE}
+        return replace(current, paused=paused, extra={**extra, **kept})
+
+    opened.flows.update(flow.account_sid, flow.sid, change, by=_BY)

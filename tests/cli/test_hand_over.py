@@ -93,6 +93,23 @@ def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
     assert [fields["paused"] for fields in changes] == [(True, False), (False, True)] * 2
 
 
+def test_the_webhook_is_restored_as_it_was(walk: HandedOver) -> None:
+    """Its query comes back with --undo, also after a hand-over that was repeated; a URL with a password is not kept."""
+    number = walk.twilio.numbers[0]
+    number["sms_url"] = f"{HERE}?lang=es"
+    walk.twilio.updates_answered = 500
+    walk.hand_over("--yes", status=1)
+    walk.twilio.updates_answered = 200
+    walk.hand_over("--yes")
+    assert walk.flow(walk.new).extra == {"webhook_before_hand_over": f"{HERE}?lang=es"}
+    assert f"sms_url (none) → {HERE}?lang=es" in walk.hand_over("--undo")
+    walk.hand_over("--undo", "--yes")
+    assert (number["sms_url"], dict(walk.flow(walk.new).extra)) == (f"{HERE}?lang=es", {})
+    number["sms_url"] = HERE.replace("https://", "https://user:secret@")
+    walk.hand_over("--yes", status=1)
+    assert dict(walk.flow(walk.new).extra) == {}
+
+
 def test_a_failure_in_the_middle_is_repeated(walk: HandedOver) -> None:
     """Twilio refuses the second change: the flow stays paused, so nothing is lost or doubled, and --yes finishes."""
     walk.twilio.updates_answered = 500
