@@ -10,7 +10,7 @@ T = TypeVar("T")
 _LOOK = 0.01
 
 
-def wait_until(condition: Callable[[], T], *, what: str, within: float = 10.0) -> T:
+def wait_until(condition: Callable[[], T], *, what: str, within: float = 30.0) -> T:
     """Return what `condition` returns as soon as that is true.
 
     Args:

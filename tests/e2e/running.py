@@ -68,7 +68,7 @@ class RunningRouter:
 
     def up(self) -> "RunningRouter":
         """Wait until it has said where it is."""
-        wait_until(lambda: "Ctrl-C" in self.output or self.process.poll() is not None, what="it is up", within=30)
+        wait_until(lambda: "Ctrl-C" in self.output or self.process.poll() is not None, what="it is up", within=60)
         assert self.process.poll() is None, self.output
         return self
 

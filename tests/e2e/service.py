@@ -89,7 +89,7 @@ auth_tokens = ["{TOKEN}"]
                 stderr=log,
                 process_group=0,
             )
-        wait_until(self._serves, what="the router serves", within=30)
+        wait_until(self._serves, what="the router serves", within=60)
 
     def _serves(self) -> bool:
         assert self.process is not None
