@@ -35,6 +35,7 @@ from router.store import Store, connect
 from router.store.durability import refusal, warning
 from router.store.flows import FlowChanged
 from router.store.lanes import Lease
+from router.tunnel_address import TunnelWatch
 from router.web import addresses, contacts, deliveries, flex_flows, health, openapi, web_events, webhooks
 from router.web.auth import Unauthenticated
 from router.web.auth import refusal as login_refusal
@@ -43,7 +44,6 @@ from router.web.console import blueprint as console_blueprint
 from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
 from router.web.front import with_front
 from router.web.public import with_tunnel
-from router.web.tunnel_address import TunnelWatch
 
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (router/process/gunicorn_conf.py) it stays below the graceful stop's 40 s.

@@ -43,6 +43,11 @@ def ago(then: int, now: float) -> str:
     return said if said == "now" else f"{said} ago"
 
 
+def number(count: int, name: str, plural: str = "s") -> str:
+    """Write a number of things, as `1,024 messages`."""
+    return f"{count:,} {name}{plural * (count != 1)}"
+
+
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Write JSON: letters of every script as they are, and escaped what a terminal would take for something else."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)

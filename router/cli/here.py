@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import click
 
 from router.cli.output import short
-from router.cli.processes import as_running
 from router.cli.running import load_settings_for_cli, running_accounts
 from router.errors import RouterError, StoreRefused, StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings
 from router.queries.deliveries import Wanted
+from router.queries.serving import as_running
 from router.routing.selection import Likelihood
 from router.settings import Account, Settings
 from router.sid import is_sid

@@ -9,13 +9,13 @@ from typing import Final
 import click
 
 from router.cli.doctor.doctor import print_checks
-from router.cli.doctor.migration import checks
-from router.cli.hand_over import WAIT_SECONDS, perform, prepare
 from router.cli.here import Here, with_here
 from router.cli.options import Group, Moment, json_option
 from router.cli.output import Facts, flow_line, number, print_facts, print_json
 from router.errors import RouterError
 from router.queries import migration
+from router.queries.checks.migration import checks
+from router.queries.hand_over import WAIT_SECONDS, perform, prepare
 from router.queries.migration import BACK, NEXT, Phase, Way
 
 _BY: Final = "router migrate"

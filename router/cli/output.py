@@ -19,7 +19,7 @@ from router.cli.terminal import unguarded
 from router.flow.flex_flow import FlexFlow
 from router.flow.integration_type import integration_type
 from router.message.twiml import TRACEBACK
-from router.printable import age, ago, clean, printable, to_json
+from router.printable import age, ago, clean, number, printable, to_json
 from router.queries.deliveries import not_twiml, target_excerpt
 from router.store.deliveries import Delivery
 
@@ -91,11 +91,6 @@ def short(text: str, most: int) -> str:
     """Shorten a text to `most` characters, on one line."""
     text = clean(text)
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def number(count: int, name: str, plural: str = "s") -> str:
-    """Write a number of things, as `1,024 messages`."""
-    return f"{count:,} {name}{plural * (count != 1)}"
 
 
 def styled(text: str, style: str) -> Text:

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any, Final
 
 from router.settings import Settings
-from router.web.tunnel_address import TunnelWatch
+from router.tunnel_address import TunnelWatch
 
 _TUNNEL: Final = "router.web.tunnel_address"
 # A name or an address with an optional port; no characters that a URL parser could read as credentials or as a path.

@@ -11,7 +11,7 @@ from router.cli.connect.connector import Connector
 from router.cli.connect.record import NAME, Holder
 from router.errors import RouterError
 from router.settings import load
-from router.web.tunnel_address import TunnelRecord
+from router.tunnel_address import TunnelRecord
 from tests.cli.local_router import LocalRouter, serving
 from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk
 from tests.e2e.service import ACCOUNT, TOKEN

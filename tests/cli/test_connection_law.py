@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from router.cli.connect.connector import Connector
 from router.cli.connect.record import NAME
-from router.cli.connect.webhook import wanted
 from router.errors import RouterError
 from router.settings import load
+from router.twilio_api.webhook_values import wanted
 from tests.e2e.desk import FIRST, SMS
 from tests.e2e.service import ACCOUNT, TOKEN
 from tests.e2e.twilio_rest import TwilioRest

@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from router.cli.doctor.resources import flows
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import FORM, Raw, conversation_id
 from router.queries.checks import Check
+from router.queries.checks.resources import flows
 from router.settings import Settings
 from router.store import Store, connect
 from router.store.lanes import Room, Settlement, new_token

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from router.cli.doctor import outside, resources
 from router.flow.flex_flow import FlexFlow
+from router.queries.checks import outside, resources
 from tests.cli.test_migrate import OURS, Walk
 from tests.cli.test_migrate_check import BASE, PROXY_SERVICE, SERVICE
 from tests.e2e.commands import invoke

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from router.cli.doctor.migration import of_account
 from router.message.inbound import FORM, Raw, conversation_id
+from router.queries.checks.migration import of_account
 from router.store import Store, connect
 from router.store.lanes import new_token
 from tests.cli.test_migrate import FLOWS, OURS

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from router import tunnel_address as tunnel
 from router.cli.connect.connector import Connector
 from router.cli.connect.follow import Follower, GivenTunnel, TunnelGone
 from router.cli.connect.ngrok import _installed
 from router.settings import load
-from router.web import tunnel_address as tunnel
-from router.web.tunnel_address import TunnelRecord
+from router.tunnel_address import TunnelRecord
 from tests.cli.local_router import LocalRouter, serving
 from tests.e2e.desk import FIRST, NUMBER, Desk, leading_to, open_desk
 from tests.e2e.ngrok_agent import NgrokAgent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from router.web.tunnel_address import TunnelRecord
+from router.tunnel_address import TunnelRecord
 from tests.e2e.desk import FIRST, NUMBER, Desk, open_desk, running_service
 from tests.e2e.running import RunningRouter
 from tests.e2e.service import Service

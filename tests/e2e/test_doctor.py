@@ -17,7 +17,7 @@ from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
 from router.store.refusals import EACH, Refusals
-from router.web.tunnel_address import TunnelRecord
+from router.tunnel_address import TunnelRecord
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
 from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target, answer

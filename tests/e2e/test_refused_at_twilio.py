@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from router.cli.doctor.resources import flows
 from router.flow.flex_flow import FlexFlow, Integration
+from router.queries.checks.resources import flows
 from router.settings import Settings
 from router.store import connect
 from tests.e2e.service import ACCOUNT, TOKEN

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from twilio.request_validator import RequestValidator
 
-from router.web import tunnel_address as tunnel
+from router import tunnel_address as tunnel
 from tests.e2e.desk import FIRST, NUMBER, Desk, leading_to, open_desk, running_service
 from tests.e2e.ngrok_agent import NgrokAgent
 from tests.e2e.running import RunningRouter

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from twilio.request_validator import RequestValidator
 
 from router.app import create_app
-from router.web.tunnel_address import TunnelRecord
+from router.tunnel_address import TunnelRecord
 from tests.e2e.service import ACCOUNT, TOKEN, parameters
 
 NUMBERS = itertools.count(1)

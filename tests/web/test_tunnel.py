@@ -15,8 +15,8 @@ from twilio.request_validator import RequestValidator
 from router.app import create_app
 from router.errors import RouterError, SettingsError
 from router.settings import load
+from router.tunnel_address import NAME, TunnelRecord, TunnelWatch, read
 from router.web.public import CLOSED
-from router.web.tunnel_address import NAME, TunnelRecord, TunnelWatch, read
 from tests.e2e.service import ACCOUNT, TOKEN, parameters
 
 FIRST, SECOND, SET = "https://first.example.app", "https://second.example.app", "https://set.example.com"

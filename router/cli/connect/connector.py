@@ -7,25 +7,14 @@ from dataclasses import replace
 
 import click
 
+from router import tunnel_address
 from router.cli.connect.record import ConnectedWebhook, Connections, Holder
-from router.cli.connect.webhook import (
-    Restored,
-    before,
-    described,
-    inbound,
-    is_ours,
-    leads_elsewhere,
-    merge,
-    ours,
-    plain,
-    shown,
-    wanted,
-)
+from router.cli.connect.webhook import Restored, before, is_ours, merge, ours
 from router.errors import RouterError
 from router.settings import Account, Settings
 from router.twilio_api.client import TwilioError
+from router.twilio_api.webhook_values import described, inbound, leads_elsewhere, plain, shown, wanted
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values, Webhooks
-from router.web import tunnel_address
 
 Name = tuple[Kind, str]
 """A number, sender or service to connect: its kind, and its number or SID."""

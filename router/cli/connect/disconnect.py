@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
+from router import tunnel_address
 from router.cli.connect.connector import Connector, say
 from router.cli.connect.record import ConnectedWebhook, Connections
-from router.cli.connect.webhook import shown
 from router.cli.options import json_option
 from router.cli.output import ago, print_json, print_table
 from router.cli.running import load_settings_for_cli
 from router.errors import RouterError
+from router.twilio_api.webhook_values import shown
 from router.twilio_api.webhooks import FIELDS
-from router.web import tunnel_address
 
 _NOTHING = "Nothing is connected. `router connect +1…` points a number here."
 

@@ -9,7 +9,7 @@ from router.cli.connect.probe import probe
 from router.cli.connect.record import ConnectedWebhook
 from router.errors import RouterError
 from router.settings import Account
-from router.web.tunnel_address import TunnelRecord
+from router.tunnel_address import TunnelRecord
 
 # Seconds between two signed requests through a tunnel of which only the URL is known.
 _PROBE_EVERY: Final = 15.0

@@ -10,16 +10,16 @@ import click
 from rich.text import Text
 
 from router.cli.connect.probe import answers
-from router.cli.doctor import here, migration, outside, resources
+from router.cli.doctor import here
 from router.cli.here import open_store
 from router.cli.options import Moment, json_option
 from router.cli.output import clean, console, print_json
-from router.cli.processes import as_running
 from router.cli.run.demo import is_made_up
 from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
-from router.queries.checks import Check, State, stored
+from router.queries.checks import Check, State, migration, outside, resources, stored
 from router.queries.checks.refused import Report, judged, report_lines, reports
+from router.queries.serving import as_running
 from router.settings import Settings
 from router.store import Store
 
@@ -114,7 +114,7 @@ def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bo
         return
     if not settings.accounts:
         return
-    yield from outside.public_urls(settings)
+    yield from here.public_urls(settings)
     if demo:
         yield Check("Twilio", "skipped", "the demo account does not exist at Twilio; set TWILIO_ACCOUNT_SID")
     else:

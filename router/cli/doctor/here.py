@@ -3,15 +3,17 @@
 import contextlib
 from collections.abc import Iterator
 
+from router import tunnel_address as tunnel
+from router.cli.connect.probe import probe
 from router.cli.connect.record import Connections, addresses_of
-from router.cli.connect.webhook import shown
 from router.cli.running import base_url
 from router.errors import RouterError
-from router.queries.checks import Check
+from router.queries.checks import Check, State
+from router.queries.checks.outside import public_bases
 from router.queries.flow_warnings import without_flow
 from router.settings import Settings
 from router.store import Store
-from router.web import tunnel_address as tunnel
+from router.twilio_api.webhook_values import shown
 
 
 def settings(given: Settings, *, demo: bool) -> Iterator[Check]:
@@ -78,3 +80,14 @@ def connected_without_flow(given: Settings, opened: Store) -> Iterator[Check]:
         for each in Connections(given.data_dir).read():
             for warned in without_flow(addresses_of([each]), each.account_sid, opened):
                 yield Check("connected", "look", warned.text, warned.advice)
+
+
+def public_urls(given: Settings) -> Iterator[Check]:
+    """Send a signed status callback to each public base URL, also that of the tunnel, as Twilio would."""
+    bases = public_bases(given)
+    if not bases:
+        yield Check("public URL", "skipped", "no public URL is set, and no tunnel is open")
+    for base in bases:
+        found = probe(base, given.accounts[0])
+        state: State = "good" if found.good else "bad"
+        yield Check("public URL", state, f"{shown(base)}: {found.found}", found.advice)

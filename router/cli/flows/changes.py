@@ -11,8 +11,8 @@ import click
 from rich.text import Text
 
 from router.cli.confirm import confirm, refuse_to_ask_a_program
+from router.cli.flows.languages import await_languages
 from router.cli.output import clean, console, integration_line, progress, styled, watched
-from router.cli.processes import added_languages, await_languages
 from router.errors import RouterError
 from router.flow.diff import Change, in_groups
 from router.flow.file import FileFlow, load
@@ -175,8 +175,7 @@ def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, aga
     if not how.yes:
         confirm("Change them?", always=any(change.kind == "remove" for change in changes))
     _write(store, changes, by=by, again=again)
-    tags = added_languages(changes)
-    read, sentence = await_languages(store, changes[0].flow.account_sid, tags) if tags else (True, "")
+    read, sentence = await_languages(store, changes)
     if not how.as_json:
         click.echo(f"Done. The change applies to the next message. {sentence}".rstrip())
     return Outcome(written=True, read=read)

@@ -7,13 +7,14 @@ from typing import TextIO
 import click
 
 from router.cli.flows.changes import current_flows, described, named, print_changes, read_flow_file
-from router.cli.flows.live import Comparison, compare_live
+from router.cli.flows.live import compare_live, print_left_out
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import clean, print_json
 from router.errors import RouterError
 from router.flow.diff import diff as difference
 from router.flow.warning import of_flow
+from router.queries.live_flows import Comparison
 
 _DIFFERS, _TROUBLE = 1, 2  # as diff(1) has it
 
@@ -57,7 +58,7 @@ def diff(here: Here, *, file: TextIO | None, live: bool, as_json: bool) -> None:
     if found.changes:
         around = here.around
         print_changes(found.changes, lambda flow: of_flow(flow, around))
-    found.print_left_out()
+    print_left_out(found.left_out)
     for flow in found.only_here:
         line = f"< only here  {flow.sid}  {flow.channel_type} {flow.contact_identity}  “{flow.friendly_name}”"
         click.echo(clean(line))

@@ -20,13 +20,13 @@ from router.cli.flows.web import web
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
 from router.cli.output import clean, integration_line, print_json, print_table, short, word
-from router.cli.processes import unready
 from router.cli.running import base_url
 from router.flow.diff import diff
 from router.flow.file import export as to_toml
 from router.flow.flex_flow import FlexFlow, to_resource
 from router.flow.parameter import CHANNEL_TYPES
 from router.flow.warning import of_flow, of_flows, of_settings
+from router.queries.serving import unready
 from router.store import Store
 
 _COLUMNS: Final = ("SID", "NAME", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS")

@@ -8,11 +8,11 @@ import click
 
 from router.cli.confirm import confirm, yes_option
 from router.cli.flows.changes import named
+from router.cli.flows.languages import await_languages
 from router.cli.flows.warnings import described, print_warnings
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import clean, flow_line, print_json
-from router.cli.processes import added_languages, await_languages
 from router.errors import RouterError
 from router.flow.diff import Change
 from router.flow.flex_flow import FlexFlow
@@ -88,8 +88,7 @@ def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switch
             raise RouterError(f"{before.sid} was removed in the meantime")
         read, warnings = "", []
         if done.left:
-            tags = added_languages([Change(before, done.flow)])
-            _, read = await_languages(here.store, done.flow.account_sid, tags) if tags else (True, "")
+            _, read = await_languages(here.store, [Change(before, done.flow)])
             warnings = around_address(done.flow, here.store, around)
         if as_json:
             results.append(

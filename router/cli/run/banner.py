@@ -5,11 +5,11 @@ import shutil
 import sys
 from dataclasses import dataclass
 
-from router.cli.connect.webhook import to_paste
 from router.cli.run.demo import is_made_up_password
 from router.cli.running import base_url
 from router.message.channel import webhook_paths
 from router.settings import Settings
+from router.twilio_api.webhook_values import to_paste
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Checks over the network: the public URL, the account and its numbers at Twilio, and the targets of flows."""
+"""Checks over the network: the accounts and their addresses at Twilio, and the targets of flows."""
 
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from router.cli.connect.probe import probe
+from router import tunnel_address as tunnel
 from router.flow.flex_flow import FlexFlow
 from router.flow.integration_type import integration_type
 from router.integrations import AttemptError
@@ -17,7 +17,6 @@ from router.store import Store
 from router.twilio_api.account import Address, TwilioApi
 from router.twilio_api.client import TwilioError
 from router.twilio_api.resources import Resources
-from router.web import tunnel_address as tunnel
 
 # The maximum number of targets to connect to, and the seconds that all of them together may take.
 _TARGETS: Final = 100
@@ -26,15 +25,10 @@ _FLOWS: Final = 10_000
 _SHOWN: Final = 10
 
 
-def public_urls(given: Settings) -> Iterator[Check]:
-    """Send a signed status callback to each public base URL, also that of the tunnel, as Twilio would."""
-    bases = _bases(given)
-    if not bases:
-        yield Check("public URL", "skipped", "no public URL is set, and no tunnel is open")
-    for base in bases:
-        found = probe(base, given.accounts[0])
-        state: State = "good" if found.good else "bad"
-        yield Check("public URL", state, f"{_shown(base)}: {found.found}", found.advice)
+def public_bases(given: Settings) -> tuple[str, ...]:
+    """Return the base URLs that may be set at Twilio: the public URLs, and the address of the open tunnel."""
+    here = tunnel.read(given.data_dir)
+    return (*given.public_urls, *([here] if here else []))
 
 
 def twilio(given: Settings, account: Account, opened: Store | None) -> Iterator[Check]:
@@ -76,15 +70,15 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
         yield Check("numbers", "skipped", f"WhatsApp senders: {error}")
     elsewhere, here, unsafe = 0, 0, []
     own: list[tuple[str, str]] = []
-    bases = [_shown(base) for base in _bases(given)]
+    ours = [shown(base) for base in public_bases(given)]
     for channel, address in found:
-        wrong = _wrong(bases, address, channel)
+        wrong = _wrong(ours, address, channel)
         if not wrong:
             here += 1
             own += [] if address.by else [(channel, address.identity)]  # else a flow of its service may take it
             unsafe += [] if address.fallback_url else [address.identity]
         elif opened and any(entry.flows for entry in opened.flows.entries(account.sid, [address.identity])):
-            base = bases[0] if bases else "https://…"
+            base = ours[0] if ours else "https://…"
             where = address.by or "the address"
             advice = f"set the inbound URL of {where} to {base}/webhooks/{channel} at Twilio"
             yield Check("numbers", "bad", f"{address.identity} has a flow, but {wrong}", advice)
@@ -134,7 +128,7 @@ def _parted(
 def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:
     """Return what is wrong with the webhook of an address; "" if it points to this router."""
     by = f" (by {address.by})" if address.by else ""
-    url = _shown(address.url.partition("#")[0])
+    url = shown(address.url.partition("#")[0])
     if not url:
         return f"no webhook is set{by}"
     if address.leads_to(bases, channel):
@@ -178,13 +172,7 @@ def _problem(given: Settings, flow: FlexFlow, dialer: Dialer) -> str:
     return ""
 
 
-def _bases(given: Settings) -> tuple[str, ...]:
-    """Return the base URLs that may be set at Twilio: the public URLs, and the address of the open tunnel."""
-    here = tunnel.read(given.data_dir)
-    return (*given.public_urls, *([here] if here else []))
-
-
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Return a URL without credentials."""
     scheme, mark, rest = url.partition("://")
     authority, slash, path = rest.partition("/")

@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from router.cli.connect.webhook import inbound, plain, shown, wanted
-from router.cli.output import number
 from router.errors import RouterError
 from router.flow.address_configuration import type_of
 from router.flow.flex_flow import FlexFlow
 from router.flow.succession import has_succeeded
+from router.printable import number
 from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.auto_creation import AutoCreation
 from router.twilio_api.auto_creation import Values as Creation
 from router.twilio_api.client import TwilioError
 from router.twilio_api.resources import Resources
+from router.twilio_api.webhook_values import inbound, plain, shown, wanted
 from router.twilio_api.webhooks import Place, Values, Webhooks
 
 # A change in Twilio's Console takes up to a minute.

@@ -6,18 +6,17 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from router.cli.doctor import resources
-from router.cli.output import number
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
-from router.queries.checks import Check
+from router.printable import number
+from router.queries.checks import Check, resources
+from router.queries.checks.outside import public_bases
 from router.queries.migration import obstacle, overview
 from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.account import TwilioApi
 from router.twilio_api.client import TwilioError
 from router.twilio_api.resources import Resources
-from router.web import tunnel_address as tunnel
 
 # The newest messages of the account in which opt-outs are looked for, and how far back.
 _MESSAGES: Final = 5_000
@@ -76,7 +75,7 @@ def around(given: Settings, account: Account, old: FlexFlow, opened: Store) -> I
 
 def _number(given: Settings, account: Account, number: str) -> Iterator[Check]:
     """Look where a number's messages go, and which Messaging Service a Conversation answers through."""
-    api, bases = TwilioApi(given, account), _bases(given)
+    api, bases = TwilioApi(given, account), public_bases(given)
     address = api.number(number)
     if address is None:
         advice = "compare the flow's contact_identity with the numbers in the Console"
@@ -131,8 +130,3 @@ def _sessions(old: FlexFlow, opened: Store) -> Check:
         return Check("sessions", "good", f"the sessions of Proxy are known: {found} in one now")
     advice = "they are listed from the first message after `router migrate start`, while a router runs"
     return Check("sessions", "look", "the sessions of Proxy are not known: no contact moves", advice)
-
-
-def _bases(given: Settings) -> list[str]:
-    here = tunnel.read(given.data_dir)
-    return [*given.public_urls, *([here] if here else [])]

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from router.cli.output import number
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
+from router.printable import number
 from router.queries.checks import Check
 from router.queries.deliveries import attempt_of
 from router.settings import Account, Settings
