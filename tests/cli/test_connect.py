@@ -37,7 +37,7 @@ def desk(_router: LocalRouter, tmp_path: Path) -> Iterator[Desk]:
 # -- there and back ---------------------------------------------------------------------------------------------------
 
 
-def test_a_number_is_connected_and_put_back(desk: Desk) -> None:
+def test_a_number_is_connected_and_restored(desk: Desk) -> None:
     """URL, fallback, methods and application are as they were; the old values are shown, and private on disk."""
     connected = desk.type("connect", NUMBER, "--detach")
     assert (connected.exit_code, desk.says) == (0, desk.here), connected.output
@@ -64,7 +64,7 @@ def test_a_dry_run_changes_nothing(desk: Desk) -> None:
     assert (desk.says, desk.twilio.updates, list(desk.folder.iterdir())) == (FIRST, [], [])
 
 
-def test_a_messaging_service_is_connected_and_put_back(desk: Desk) -> None:
+def test_a_messaging_service_is_connected_and_restored(desk: Desk) -> None:
     """Its inbound URL leads to the webhook for all channels, and counts for its numbers; null is null again."""
     service = desk.twilio.service(SERVICE, None, NUMBER)
     before = dict(service)
@@ -78,7 +78,7 @@ def test_a_messaging_service_is_connected_and_put_back(desk: Desk) -> None:
     assert service == before
 
 
-def test_a_whatsapp_sender_is_connected_and_put_back(desk: Desk) -> None:
+def test_a_whatsapp_sender_is_connected_and_restored(desk: Desk) -> None:
     """Only what leads messages here is sent to Twilio; the sender's status callback and profile are not touched."""
     sender = desk.twilio.sender(NUMBER, "https://old.example.com/", fallback_url="https://old.example.com/fb")
     before = dict(sender, webhook=dict(sender["webhook"]))
@@ -99,7 +99,7 @@ def test_connected_twice_it_still_knows_what_was_first(desk: Desk) -> None:
     assert desk.says == FIRST
 
 
-def test_a_password_in_a_webhook_is_put_back_and_never_shown(desk: Desk) -> None:
+def test_a_password_in_a_webhook_is_restored_and_never_shown(desk: Desk) -> None:
     """A URL may hold one: it is on disk for its owner, and on no screen."""
     old = "https://somebody:a-password@old.example.com/x"
     desk.number["sms_url"] = old
@@ -152,7 +152,7 @@ def test_a_number_that_is_sold_is_forgotten(desk: Desk) -> None:
     assert "no longer belongs to this account" in back.output
 
 
-def test_a_number_that_leads_to_another_router_is_taken_over_only_when_told(desk: Desk) -> None:
+def test_a_number_that_leads_to_another_router_is_taken_over_only_with_yes(desk: Desk) -> None:
     """Two routers and one number: the second one asks, and puts back the first one's address."""
     theirs = "https://other-router.example.com/webhooks/sms#rc=2"
     desk.number.update(sms_url=theirs, sms_application_sid="")
@@ -241,7 +241,7 @@ def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: li
         (b"200 OK", b"<html>Welcome</html>", "another program than this router answers"),
     ],
 )
-def test_a_page_in_the_routers_place_is_told(desk: Desk, status: bytes, page: bytes, says: str) -> None:
+def test_a_page_in_the_routers_place_is_reported(desk: Desk, status: bytes, page: bytes, says: str) -> None:
     """It would answer Twilio too: the number is not pointed there."""
     head = b"HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % (status, len(page))
     with Target() as target:
@@ -301,7 +301,7 @@ def test_a_change_whose_answer_is_lost_is_looked_after(desk: Desk) -> None:
     assert desk.says == FIRST
 
 
-def test_what_cannot_be_put_back_now_stays_on_record(desk: Desk) -> None:
+def test_what_cannot_be_restored_now_stays_on_record(desk: Desk) -> None:
     """Without a network the exit status is 1, and another attempt succeeds."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     failed = desk.type("disconnect", ROUTER_TWILIO_API_URL="http://127.0.0.1:9")
@@ -350,7 +350,7 @@ def test_a_damaged_record_is_kept_aside(desk: Desk, damage: bytes) -> None:
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
 
 
-def test_what_leads_to_a_tunnel_is_put_back_when_the_tunnel_is_gone(desk: Desk) -> None:
+def test_what_leads_to_a_tunnel_is_restored_when_the_tunnel_is_gone(desk: Desk) -> None:
     """After a crash of the tunnel the next start restores the number, detached or not."""
     with TunnelRecord(desk.folder) as record, Holder(desk.folder):
         record.publish(desk.base)

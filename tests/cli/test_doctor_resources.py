@@ -90,21 +90,21 @@ def test_what_is_there_is_good(clinic: Clinic, to: FlexFlow) -> None:
         (replace(to_conversation(), chat_service_sid="IS" + "9" * 32), "no chat service IS999"),
     ],
 )
-def test_what_is_not_of_the_account_is_told(clinic: Clinic, to: FlexFlow, says: str) -> None:
+def test_what_is_not_of_the_account_is_reported(clinic: Clinic, to: FlexFlow, says: str) -> None:
     """A SID that was deleted, or is of another account, is named, before a message finds out."""
     found = [check for check in clinic.asked(to) if says in check.found]
     assert [check.state for check in found] == ["bad"]
     assert "another account" in found[0].advice
 
 
-def test_a_studio_flow_for_another_trigger_is_told(clinic: Clinic) -> None:
+def test_a_studio_flow_for_another_trigger_is_reported(clinic: Clinic) -> None:
     """A flow made for Proxy or a number's webhook does nothing for a Conversation."""
     clinic.twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
     (check,) = clinic.asked(to_conversation())
     assert (check.state, "only for incomingMessage" in check.found) == ("bad", True)
 
 
-def test_auto_creation_at_the_same_address_is_told(clinic: Clinic) -> None:
+def test_auto_creation_at_the_same_address_is_reported(clinic: Clinic) -> None:
     """Twilio and the router would both make a Conversation; switched off, or without a configuration, it is good."""
     clinic.twilio.conversations.auto_creation["+15551230002"] = True
     assert "both Twilio and the router create a Conversation" in clinic.asked(to_conversation())[0].found
@@ -113,7 +113,7 @@ def test_auto_creation_at_the_same_address_is_told(clinic: Clinic) -> None:
     assert check.state == "good"
 
 
-def test_credentials_without_rights_are_told(clinic: Clinic) -> None:
+def test_credentials_without_rights_are_reported(clinic: Clinic) -> None:
     """A 403 is reported with the resource that could not be read, also without messages."""
     clinic.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Workspaces" else None
     (check,) = [each for each in clinic.asked(to_task()) if each.state != "good"]
@@ -156,7 +156,7 @@ def test_a_message_is_compared_with_its_conversation(clinic: Clinic, captured: b
     assert ("set Capture to" in check.advice) == (captured == added)
 
 
-def test_five_webhooks_are_told(clinic: Clinic) -> None:
+def test_five_webhooks_are_reported(clinic: Clinic) -> None:
     """A Conversation with all the webhooks that Twilio allows is worth a look."""
     to = to_conversation()
     conversation = clinic.twilio.conversations.make(THEIRS, OURS)

@@ -67,7 +67,7 @@ def test_messages_that_would_move_are_listed(offline: Cli) -> None:
     assert "Spanish" not in offline("flows", "list").output
 
 
-def test_a_program_is_told_every_step(offline: Cli) -> None:
+def test_json_has_every_step(offline: Cli) -> None:
     """JSON names both flows and how each came about."""
     result = offline("explain", "--since", "1h", "--flows", "-", "--json", given=ORDERS)
     found = json.loads(result.output)

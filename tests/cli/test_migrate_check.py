@@ -121,7 +121,7 @@ def test_what_is_missing_is_bad_with_what_to_do(office: Office) -> None:
     assert (refused.exit_code, "--to FO…" in refused.stderr) == (1, True)
 
 
-def test_a_number_without_a_messaging_service_is_told(office: Office) -> None:
+def test_a_number_without_a_messaging_service_is_reported(office: Office) -> None:
     """Which service a Conversation uses then; a number in two; and the doctor says the same of a begun migration."""
     office.twilio.service_numbers[SERVICE].clear()
     office.twilio.conversations.default_service = "MG" + "9" * 32

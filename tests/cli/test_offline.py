@@ -114,7 +114,7 @@ def test_a_flow_that_would_deliver_nothing_has_a_warning(offline: Cli, more: dic
     assert "! 1 of them have warnings: see the lines with !\n! no router runs" in result.output
 
 
-def test_a_handler_that_the_settings_lack_is_told_wherever_flows_are(redis_url: str, tmp_path: Path) -> None:
+def test_a_handler_that_the_settings_lack_is_reported_wherever_flows_are(redis_url: str, tmp_path: Path) -> None:
     """Taken out of the settings while a flow names it: the list, a flow file that has it, and the doctor say so."""
     config = tmp_path / "router.toml"
     environ = {"ROUTER_REDIS_URL": redis_url, "ROUTER_CONFIG": str(config), "ROUTER_DATA_DIR": str(tmp_path)}
@@ -389,7 +389,7 @@ def test_every_command_that_lists_has_json() -> None:
         pytest.param(b'<!DOCTYPE r [<!ENTITY a "b">]><Response>&a;</Response>', None, id="entities"),
     ],
 )
-def test_twiml_is_told_as_the_customer_gets_it(twiml: bytes, lines: list[str] | None) -> None:
+def test_twiml_is_shown_as_the_customer_gets_it(twiml: bytes, lines: list[str] | None) -> None:
     """What Twilio would send, do, or not understand."""
     assert spoken(twiml) == lines
 

@@ -61,7 +61,7 @@ def test_without_any_tunnel_it_says_what_to_install(desk: Desk, monkeypatch: pyt
         ("", "Your account is limited to 1 simultaneous session. ERR_NGROK_108", "ngrok opens no tunnel: Your account"),
     ],
 )
-def test_what_ngrok_says_is_told(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
+def test_what_ngrok_says_is_reported(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
     """The page that answers in the router's place, or why there is no tunnel: the exit status is 1."""
     agent.page, agent.refuse = page, refuse
     ended = desk.type("tunnel", "--ngrok-api", agent.url, "--patience", "0")

@@ -85,7 +85,7 @@ def _speaking(*languages: str) -> str:
         pytest.param(_speaking("es", "pt", ""), "and not en", id="an English sibling"),
     ],
 )
-def test_a_warning_is_told_everywhere(desk: Desk, file: str, says: str) -> None:
+def test_a_warning_is_reported_everywhere(desk: Desk, file: str, says: str) -> None:
     """One text for each of them, by apply, by apply as JSON, by REST and by the doctor."""
     said, told = desk.applied(file)
     assert says in said
@@ -106,7 +106,7 @@ def test_a_private_network_that_the_running_router_allows_is_no_warning(desk: De
     assert not [each for each in desk.doctor() if "a private address" in each["found"]]
 
 
-def test_flows_that_are_well_are_told_nothing(desk: Desk) -> None:
+def test_flows_without_faults_have_no_warnings(desk: Desk) -> None:
     """Two languages, English among them, and a default."""
     said, told = desk.applied(_speaking("es", "en", ""))
     assert "!" not in said.replace("! no router runs with this store", "")
@@ -114,7 +114,7 @@ def test_flows_that_are_well_are_told_nothing(desk: Desk) -> None:
     assert not [each for each in desk.doctor() if each["name"] == "flows"]
 
 
-def test_a_public_url_with_the_path_of_a_webhook_is_told_everywhere(valkey: ValkeyServer, tmp_path: Path) -> None:
+def test_a_public_url_with_the_path_of_a_webhook_is_reported_everywhere(valkey: ValkeyServer, tmp_path: Path) -> None:
     """No flow would get a message."""
     says = f"the public URL {BASE}/webhooks/sms ends with the path of a webhook"
     with _desk(valkey, tmp_path, f"{BASE}/webhooks/sms") as desk:
@@ -130,7 +130,7 @@ def test_a_public_url_with_the_path_of_a_webhook_is_told_everywhere(valkey: Valk
         assert [each["state"] for each in desk.doctor() if says in each["found"]] == ["bad"]
 
 
-def test_an_address_that_leads_here_without_a_flow_is_told(desk: Desk) -> None:
+def test_an_address_that_leads_here_without_a_flow_is_reported(desk: Desk) -> None:
     """A number that was connected, by apply and doctor; one that messages came to and that a change left, by REST."""
     (desk.folder / "var").mkdir()
     webhook = dict.fromkeys(FIELDS["number"], "")

@@ -49,7 +49,7 @@ class NgrokAgent:
         return self._tunnels[name].url
 
     def change_addresses(self) -> None:
-        """Give each tunnel a new address, as a restart of `ngrok http` does; nobody is at the old ones."""
+        """Give each tunnel a new address, as a restart of `ngrok http` does; the old ones lead nowhere."""
         for name, tunnel in list(self._tunnels.items()):
             self._tunnels[name] = _Tunnel(self, name, tunnel.addr)
             tunnel.close()

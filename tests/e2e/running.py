@@ -73,7 +73,7 @@ class RunningRouter:
         return self
 
     def status_of(self, path: str) -> int:
-        """Return the status that a GET is answered with, 0 when nobody answers."""
+        """Return the status that a GET is answered with, 0 when nothing answers."""
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             connection.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{self.port}\r\n\r\n".encode())
             with connection.makefile("rb") as answer:

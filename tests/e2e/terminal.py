@@ -70,7 +70,7 @@ def kill_all(pids: Iterable[int]) -> None:
     everybody = list(pids)
     for pid in everybody:
         with suppress(FileNotFoundError, ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)  # nobody mends what happens to another
+            os.kill(pid, signal.SIGSTOP)  # it cannot repair what happens to another process
             everybody += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     for pid in everybody:
         with suppress(ProcessLookupError):

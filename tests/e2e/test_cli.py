@@ -40,7 +40,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
 
 @pytest.fixture
 def cli(router: RunningRouter) -> Cli:
-    """Run a command as somebody who sits where the router runs."""
+    """Run a command in the data directory of the router."""
     return lambda *args, given="": invoke(*args, given=given, ROUTER_DATA_DIR=str(router.var))
 
 
@@ -76,7 +76,7 @@ def test_attachments_arrive(cli: Cli) -> None:
 
 @pytest.mark.parametrize("how", TAMPERS)
 def test_a_tampered_message_is_refused_and_leaves_no_trace(cli: Cli, how: str) -> None:
-    """However it was broken it is a 403, which is what was wanted: exit status 0; Twilio would call the fallback."""
+    """Each way to tamper gets a 403, and so exit status 0; Twilio would call the fallback."""
     result = cli("simulate", "sms", "--tamper", how, "--json")
     sent = json.loads(result.output)
     assert (result.exit_code, sent["status"], sent["delivery"]) == (0, 403, None)
@@ -98,8 +98,8 @@ def test_the_same_sid_twice_is_a_duplicate(cli: Cli, target: Target) -> None:
     assert len(bodies(target, "/twice")) == 1
 
 
-def test_an_answer_that_is_no_twiml_is_shown(cli: Cli, target: Target) -> None:
-    """The router answers Twilio with nothing then: `simulate` and `show` say why, and what the target said instead."""
+def test_an_answer_that_is_not_twiml_is_shown(cli: Cli, target: Target) -> None:
+    """The router gives Twilio the empty answer; `simulate` and `show` print the reason and the target's answer."""
     target.script["/page"] = answer(body=b"<!DOCTYPE html><p>It works</p>", content_type="text/html")
     cli("flows", "apply", "-", given=external("+15005550016", target.url("/page")))
     sent = cli("simulate", "sms", "--to", "+15005550016").output
@@ -125,7 +125,7 @@ def test_many_messages_of_many_customers_keep_their_order(cli: Cli, target: Targ
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_get_is_taken_as_a_post_is(cli: Cli, method: str) -> None:
+def test_a_get_webhook_is_accepted_like_a_post(cli: Cli, method: str) -> None:
     """A number may be set to GET at Twilio; text beyond ASCII survives."""
     result = cli("simulate", "sms", "--to", "+15005550006", "--method", method, "--body", "¿Dónde? 100% & más")
     assert result.exit_code == 0, result.output
@@ -133,7 +133,7 @@ def test_a_get_is_taken_as_a_post_is(cli: Cli, method: str) -> None:
 
 
 def test_a_lost_connection_is_one_message_without_an_answer(cli: Cli) -> None:
-    """One of many that nobody answers is counted, the others are sent, and the exit status is 1."""
+    """A message without an answer is counted, the others are sent, and the exit status is 1."""
     with Target({"/": in_turn(close, answer(), reset, answer())}) as webhook:
         result = cli("simulate", "sms", "--url", webhook.url(), "--count", "6", "--wait", "0")
         assert len(webhook.requests) == 6
@@ -142,8 +142,8 @@ def test_a_lost_connection_is_one_message_without_an_answer(cli: Cli) -> None:
         assert "11200 (HTTP retrieval failure) in the debugger and the fallback URL x 2" in result.output
 
 
-def test_nobody_listens(cli: Cli) -> None:
-    """Where nothing runs, the sentence says what to type."""
+def test_without_a_router_the_error_says_how_to_start_one(cli: Cli) -> None:
+    """No router runs at the address: the error names the command that starts one."""
     result = cli("simulate", "sms", "--url", "http://127.0.0.1:1/webhooks/sms")
     assert result.exit_code == 1
     assert result.stderr.startswith("router: nothing listens at http://127.0.0.1:1. Twilio would log error 11205 (")
@@ -163,7 +163,7 @@ def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
 
 
 def test_undelivered_messages_are_sent_again_in_order(cli: Cli, target: Target) -> None:
-    """After the target is mended, one command replays what it missed, in the order in which it was accepted."""
+    """After the target is repaired, one command replays what it missed, in the order of acceptance."""
     target.script["/mended"] = answer(404)
     cli("flows", "apply", "-", given=external("+15005550012", target.url("/mended")))
     sent = cli("simulate", "sms", "--to", "+15005550012", "--body", "n", "--count", "5", "--contacts", "2", "--json")
@@ -198,7 +198,7 @@ def test_undelivered_messages_are_sent_again_in_order(cli: Cli, target: Target) 
 
 
 def test_an_unrouted_message_goes_once_there_is_a_flow(cli: Cli, target: Target) -> None:
-    """An address that nobody thought of loses nothing: add its flow, and replay."""
+    """A message to an address without a flow is kept: after its flow is added, a replay delivers it."""
     sent = cli("simulate", "sms", "--to", "+15005550013")
     assert sent.exit_code == 1
     assert "Delivery  unrouted: " in sent.output
@@ -231,7 +231,7 @@ def test_a_replay_may_go_where_todays_flows_say(cli: Cli, target: Target) -> Non
 
 
 def test_a_list_holds_what_was_asked_for(cli: Cli) -> None:
-    """Filters, a limit and JSON with ISO times; a time that is none is a mistake in usage."""
+    """Filters, a limit and JSON with ISO times; an invalid time is a usage error."""
     for body in ("first", "second", "third"):
         cli("simulate", "rcs", "--from", "+14155559999", "--body", body)
     found = json.loads(cli("deliveries", "list", "--from", "rcs:+14155559999", "--since", "5m", "--json").output)
@@ -246,7 +246,7 @@ def test_a_list_holds_what_was_asked_for(cli: Cli) -> None:
 
 
 def test_what_customers_write_does_not_steer_the_terminal(cli: Cli) -> None:
-    """Escape sequences, markup and line feeds of a message are shown, and do nothing."""
+    """Escape sequences, markup and line feeds of a message are printed as text, without effect."""
     sent = json.loads(cli("simulate", "rcs", "--body", "\x1b[2J[red]a[/red]\nb\u202e", "--json").output)
     shown = cli("deliveries", "show", sent["sid"]).output
     listed = cli("deliveries", "list", "--limit", "1").output
@@ -286,8 +286,8 @@ def test_it_says_where_a_message_would_go(cli: Cli) -> None:
     assert "it is paused, so the message would wait" in paused
 
 
-def test_it_says_why_nobody_takes_it(cli: Cli) -> None:
-    """No flow: the reason, what to do, and exit status 1; in JSON too."""
+def test_explain_says_why_no_flow_takes_a_message(cli: Cli) -> None:
+    """The reason, what to do, and exit status 1; in JSON too."""
     result = cli("explain", "--to", "+15990000000")
     assert result.exit_code == 1
     assert "no flow: " in result.output

@@ -20,13 +20,13 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    """Whoever asks for help can say what runs: `router --version`."""
+    """`router --version` prints the version of the installed distribution."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert _run("--version").stdout == f"router {project['version']}\n"
 
 
 def test_help_imports_no_command() -> None:
-    """Who asks for help waits for none of the libraries that the commands need."""
+    """`router --help` imports none of the libraries that the commands need."""
     asked = "import sys; from router.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
     assert "click" in modules
@@ -40,14 +40,14 @@ def test_help_imports_no_command() -> None:
         pytest.param(["run", "--worker", "2"], "Did you mean '--workers'?", id="an option's name cut short"),
     ],
 )
-def test_a_slip_of_the_finger_is_answered_with_what_was_meant(words: list[str], suggestion: str) -> None:
-    """A command or option that does not exist names the one that is near, with exit status 2."""
+def test_a_typing_error_is_answered_with_a_suggestion(words: list[str], suggestion: str) -> None:
+    """For an unknown command or option the error names a similar one, with exit status 2."""
     ended = _run(*words)
     assert ended.returncode == 2
     assert suggestion in ended.stderr
 
 
-def test_what_is_wrong_is_one_line() -> None:
+def test_an_error_is_one_line() -> None:
     """No traceback: one line on stderr that begins with the program's name, and exit status 2 for a setting."""
     ended = subprocess.run(
         [ROUTER, "explain", "--to", "+15550100"],
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_one_line() -> None:
 
 
 def test_commands_find_the_router_that_runs_here(tmp_path: Path) -> None:
-    """What `router run` recorded fills in what the environment leaves open, and never overrules it."""
+    """Settings that `router run` recorded count unless the environment sets them."""
     found = {"ROUTER_REDIS_URL": "unix:///run/valkey.sock", "ROUTER_BIND": "127.0.0.1:9000"}
     (tmp_path / "running.json").write_text(json.dumps(found))
     settings = load_settings_for_cli({"ROUTER_DATA_DIR": str(tmp_path)})
@@ -83,7 +83,7 @@ def test_commands_find_the_router_that_runs_here(tmp_path: Path) -> None:
     ],
 )
 def test_an_address_to_listen_at_is_one_to_connect_to(bind: str, connect: tuple[str, int], url: str) -> None:
-    """All addresses means this machine's own one when a command wants to reach the router."""
+    """A router that listens on all addresses is reached on the loopback address."""
     settings = load({"ROUTER_BIND": bind})
     assert address(settings) == connect
     assert base_url(settings) == url

@@ -28,8 +28,8 @@ def desk(_service: Service, tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def test_in_the_foreground_ctrl_c_puts_it_back(desk: Desk) -> None:
-    """As long as it runs nobody else may connect the number; Ctrl-C puts it back, with exit status 0."""
+def test_ctrl_c_restores_the_webhook(desk: Desk) -> None:
+    """While `connect` runs, no other command can connect the number; Ctrl-C restores it, with exit status 0."""
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
     second = desk.type("connect", NUMBER, "--yes")
     assert (second.exit_code, desk.says) == (1, desk.here)
@@ -39,8 +39,8 @@ def test_in_the_foreground_ctrl_c_puts_it_back(desk: Desk) -> None:
     assert (desk.says, desk.record) == (FIRST, [])
 
 
-def test_a_foreground_connection_that_is_disconnected_elsewhere_ends(desk: Desk) -> None:
-    """Whoever waits for Ctrl-C learns that there is nothing to wait for any more."""
+def test_connect_ends_when_another_command_disconnects_the_number(desk: Desk) -> None:
+    """`connect` prints the reason and exits, instead of waiting for Ctrl-C."""
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
     assert desk.type("disconnect").exit_code == 0
     assert terminal.ends() == 1
@@ -48,8 +48,8 @@ def test_a_foreground_connection_that_is_disconnected_elsewhere_ends(desk: Desk)
     assert desk.says == FIRST
 
 
-def test_what_a_kill_left_behind_is_put_back_by_the_next_connect(desk: Desk) -> None:
-    """A kill leaves the number here; connecting another one puts it back first."""
+def test_the_next_connect_restores_what_a_kill_left_connected(desk: Desk) -> None:
+    """After kill -9 the number still points here; connecting another number restores it first."""
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
     terminal.process.kill()
     terminal.process.wait()
@@ -61,8 +61,8 @@ def test_what_a_kill_left_behind_is_put_back_by_the_next_connect(desk: Desk) -> 
     assert not list(desk.folder.glob("connected-*"))
 
 
-def test_what_a_kill_left_behind_is_put_back_by_the_next_run(desk: Desk) -> None:
-    """`router run` alone is enough for the number to have its first webhook back."""
+def test_the_next_run_restores_what_a_kill_left_connected(desk: Desk) -> None:
+    """`router run` alone restores the number's previous webhook."""
     terminal = desk.terminal("connect", NUMBER).says("Connected.")
     terminal.process.kill()
     terminal.process.wait()
@@ -76,7 +76,7 @@ def test_what_a_kill_left_behind_is_put_back_by_the_next_run(desk: Desk) -> None
 
 
 def test_a_connection_ends_with_its_tunnel(desk: Desk) -> None:
-    """A tunnel that is gone for longer than there is patience: the number is put back, and the exit status is 1."""
+    """The tunnel is gone for longer than --patience: the number is restored, and the exit status is 1."""
     with TunnelRecord(desk.folder) as record:
         record.publish(desk.base)
         terminal = desk.terminal("connect", NUMBER, "--patience", "0").says("Connected.")

@@ -78,7 +78,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_output_steers_the_terminal(environ: dict[str, str], command: str) -> None:
-    """What people wrote is printed, in JSON too, without a character that a terminal acts on."""
+    """Customers' texts are printed, in JSON too, without characters that control a terminal."""
     result = invoke(*command.split(), given=external(OURS, "https://example.com/x"), **environ)
     assert not STEERS.findall(result.stdout + result.stderr)
     assert result.stdout
@@ -96,7 +96,7 @@ def test_no_output_steers_the_terminal(environ: dict[str, str], command: str) ->
     ],
 )
 def test_no_error_steers_the_terminal(environ: dict[str, str], words: tuple[str, ...]) -> None:
-    """A value that somebody was talked into pasting is shown in the error, and no more than shown."""
+    """An invalid value with control characters is printed in the error as harmless text."""
     result = invoke(*words, **environ)
     assert result.exit_code
     assert not STEERS.findall(result.stdout + result.stderr)

@@ -151,8 +151,8 @@ def test_a_refused_request_is_explained(clinic: Clinic, path: str, signed: str, 
     assert "→ " in text
 
 
-def test_what_is_said_of_a_refusal_holds_no_message(clinic: Clinic) -> None:
-    """Neither text nor number, query, signature or token is told, to people or to programs; addresses are masked."""
+def test_the_report_of_a_refusal_holds_no_message(clinic: Clinic) -> None:
+    """No text, number, query, signature or token is in the report, in JSON neither; addresses are masked."""
     fields = parameters(2, "+15551234567", Body="a secret text")
     signed = f"{clinic.base}/webhooks/sms?password=hidden"
     assert clinic.send("/webhooks/sms?password=zebra", fields, signed) == 403
@@ -198,7 +198,7 @@ def test_a_flood_is_only_counted(clinic: Clinic) -> None:
     assert [each["findings"][0]["cause"] for each in reported if each["matched"]] == ["scheme"]
 
 
-def test_a_refusal_is_over_when_its_cause_is_mended(clinic: Clinic) -> None:
+def test_a_refusal_is_over_when_its_cause_is_repaired(clinic: Clinic) -> None:
     """Once a message to the same address is accepted the check passes, and says since when and what it was."""
     fields = parameters(7, "+15550000002")
     assert clinic.send("/webhooks/sms", fields, f"https://127.0.0.1:{clinic.service.port}/webhooks/sms") == 403
@@ -240,7 +240,7 @@ def test_a_path_prefix_is_diagnosed_like_a_signature(clinic: Clinic) -> None:
 
 
 def test_strangers_do_not_fail_the_check(clinic: Clinic) -> None:
-    """A request that no key of ours signed is told, and the exit status stays 0: anybody could send one."""
+    """A request that none of our keys signed is reported, and the exit status stays 0: any stranger can send one."""
     assert clinic.send("/webhooks/sms", parameters(5, "+15550000002"), clinic.base, token="0" * 32) == 403
     wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
     status, report = clinic.ask("--offline")
@@ -284,7 +284,7 @@ def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
 
 
 def test_a_public_url_that_changes_the_signature_is_found(clinic: Clinic) -> None:
-    """Another public URL than the router's is reached and refused, and the cause is told when asked again."""
+    """A public URL other than the router's is reached and refused; the second `router doctor` names the cause."""
     with_name = f"http://localhost:{clinic.service.port}"
     status, report = clinic.ask(ROUTER_PUBLIC_URL=with_name)
     assert status == 1
@@ -295,9 +295,9 @@ def test_a_public_url_that_changes_the_signature_is_found(clinic: Clinic) -> Non
     assert causes == ["host"]
 
 
-@pytest.mark.parametrize("up", [True, False], ids=["another server", "nobody"])
+@pytest.mark.parametrize("up", [True, False], ids=["another server", "no server"])
 def test_a_dead_public_url_is_found(clinic: Clinic, *, up: bool) -> None:
-    """Nobody at the public URL, or somebody else, as a tunnel's own page."""
+    """No server answers at the public URL, or another one, as a tunnel's own page."""
     with Target() as target:
         target.script["/webhooks/message"] = _page
         base = target.url("").rstrip("/") if up else f"http://127.0.0.1:{free_port()}"
@@ -345,7 +345,7 @@ def _suspended(clinic: Clinic) -> None:
     ],
 )
 def test_what_is_wrong_is_found(clinic: Clinic, harm: Callable[[Clinic], None], name: str, says: str) -> None:
-    """One thing is wrong: that one is told, with what to do, and the exit status is 1."""
+    """Each fault is reported, with what to do, and the exit status is 1."""
     harm(clinic)
     status, report = clinic.ask()
     assert (status, bad(report)) == (1, [name])
@@ -358,7 +358,7 @@ def test_what_is_wrong_is_found(clinic: Clinic, harm: Callable[[Clinic], None], 
     ("setting", "weak", "state"), [("appendonly", "no", "bad"), ("appendfsync", "everysec", "look")]
 )
 def test_a_store_that_promises_less_is_found(clinic: Clinic, setting: str, weak: str, state: str) -> None:
-    """No append-only file is to be mended, a second at risk is worth a look."""
+    """A store without an append-only file is a fault; one that may lose a second is worth a look."""
     good = {"appendonly": "yes", "appendfsync": "always"}[setting]
     clinic.valkey.command(f"CONFIG SET {setting} {weak}")
     try:
@@ -370,8 +370,8 @@ def test_a_store_that_promises_less_is_found(clinic: Clinic, setting: str, weak:
     assert f"set {setting} {good}" in check["advice"]
 
 
-def test_an_account_without_settings_is_told(clinic: Clinic) -> None:
-    """What is about to be erased, and when, is said as long as it can be kept."""
+def test_an_account_without_settings_is_reported(clinic: Clinic) -> None:
+    """What will be erased, and when, is reported while it can still be kept."""
     store, gone = FlowStore(Client(clinic.valkey.url)), "AC" + "6" * 32
     store.put(replace(flow("https://example.com"), account_sid=gone))
     store.close()
@@ -384,8 +384,8 @@ def test_an_account_without_settings_is_told(clinic: Clinic) -> None:
     )
 
 
-def test_flows_that_are_never_chosen_are_told(clinic: Clinic) -> None:
-    """They are worth a look and no fault: the flow, why no message reaches it, and what to do."""
+def test_flows_that_are_never_chosen_are_reported(clinic: Clinic) -> None:
+    """Worth a look, not a fault: the flow, why no message reaches it, and what to do."""
     flows = FlowStore(Client(clinic.valkey.url))
     flows.put(replace(flow(f"{clinic.base}/healthz"), match="body == 'menu'", priority=1))
     flows.put(replace(flow(f"{clinic.base}/healthz"), sid="FO" + "2" * 32, match="body.resembles('menu')"))
@@ -426,7 +426,7 @@ def test_a_whatsapp_sender_that_points_here_is_good(clinic: Clinic) -> None:
     ids=["elsewhere", "the path of another channel", "nowhere"],
 )
 def test_a_whatsapp_sender_with_a_flow_that_points_elsewhere_is_found(clinic: Clinic, url: str, says: str) -> None:
-    """A flow waits for its messages, and they go elsewhere: told with the URL to write at Twilio."""
+    """Its messages go elsewhere although it has a flow: reported with the URL to set at Twilio."""
     clinic.twilio.sender(WHATSAPP, url.format(base=clinic.base))
     address = f"whatsapp:{WHATSAPP}"
     sender_flow = replace(flow("http://127.0.0.1:9/", enabled=False), contact_identity=address, channel_type="whatsapp")
@@ -438,7 +438,7 @@ def test_a_whatsapp_sender_with_a_flow_that_points_elsewhere_is_found(clinic: Cl
     assert check["advice"].endswith(f"{clinic.base}/webhooks/whatsapp at Twilio")
 
 
-def test_a_whatsapp_sender_without_a_fallback_is_told(clinic: Clinic) -> None:
+def test_a_whatsapp_sender_without_a_fallback_is_reported(clinic: Clinic) -> None:
     """While the router is down its messages are lost: worth a look, no reason to fail."""
     clinic.twilio.sender(WHATSAPP, f"{clinic.base}/webhooks/whatsapp")
     status, report = clinic.ask()
@@ -446,7 +446,7 @@ def test_a_whatsapp_sender_without_a_fallback_is_told(clinic: Clinic) -> None:
     assert f"no fallback URL: whatsapp:{WHATSAPP}" in found(report, "numbers")
 
 
-def test_an_account_without_senders_api_is_looked_at_all_the_same(clinic: Clinic) -> None:
+def test_without_the_senders_api_the_numbers_are_checked(clinic: Clinic) -> None:
     """It is a beta resource, which not every account has: skipped with Twilio's reason, the numbers are looked at."""
     clinic.twilio.missing.add("/v2/Channels/Senders")
     status, report = clinic.ask()
@@ -457,7 +457,7 @@ def test_an_account_without_senders_api_is_looked_at_all_the_same(clinic: Clinic
 
 
 def test_the_tunnel_that_is_open_is_looked_at_too(clinic: Clinic, tmp_path: Path) -> None:
-    """Its address is asked through itself, and a number that points there points here."""
+    """A request goes through the tunnel, and a number that points to it counts as pointing here."""
     base = f"http://localhost:{clinic.service.port}"
     clinic.twilio.numbers[0]["sms_url"] = f"{base}/webhooks/sms#rc=2"
     with TunnelRecord(tmp_path) as record:
@@ -468,7 +468,7 @@ def test_the_tunnel_that_is_open_is_looked_at_too(clinic: Clinic, tmp_path: Path
     assert "1 of 1 addresses" in found(report, "numbers")
 
 
-def test_a_service_that_lets_messages_fall_is_found(clinic: Clinic) -> None:
+def test_a_service_without_an_inbound_url_is_found(clinic: Clinic) -> None:
     """A Messaging Service without an inbound URL receives nothing, whatever its numbers say."""
     clinic.twilio.service("MG" + "1" * 32, None, OURS, use_inbound_webhook_on_number=False)
     FlowStore(Client(clinic.valkey.url)).put(flow("http://127.0.0.1:9/", enabled=False))
@@ -486,7 +486,7 @@ def test_wrong_credentials_are_found(clinic: Clinic) -> None:
 
 
 def test_no_network_is_one_sentence(clinic: Clinic) -> None:
-    """Without a way to Twilio that is said, and everything else is looked at all the same."""
+    """If Twilio cannot be reached, the doctor says so, and checks everything else."""
     status, report = clinic.ask(ROUTER_TWILIO_API_URL=f"http://127.0.0.1:{free_port()}")
     assert (status, bad(report)) == (1, ["Twilio"])
     assert "cannot be reached" in found(report, "Twilio")
@@ -494,21 +494,21 @@ def test_no_network_is_one_sentence(clinic: Clinic) -> None:
 
 
 def test_a_setting_that_does_not_parse_is_a_finding(clinic: Clinic) -> None:
-    """The doctor does not end at what it is asked about."""
+    """The doctor reports an invalid setting instead of failing with it."""
     status, report = clinic.ask(ROUTER_WORKERS="many")
     assert (status, bad(report)) == (1, ["settings"])
 
 
 def test_a_store_that_is_away_is_a_finding(clinic: Clinic) -> None:
-    """Without the store that is what is told; nothing is said of what is in it, and Twilio is asked all the same."""
+    """Without the store the doctor reports that, says nothing about its content, and still asks Twilio."""
     status, report = clinic.ask(ROUTER_REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     assert (status, bad(report)) == (1, ["store"])
     assert "is accepted" in found(report, "Twilio")
     assert not found(report, "signatures")
 
 
-def test_bad_answers_of_targets_are_told(clinic: Clinic) -> None:
-    """A target whose answers are nothing for Twilio is worth a look; the finding names flow, reason and a message."""
+def test_bad_answers_of_targets_are_reported(clinic: Clinic) -> None:
+    """A target whose answers Twilio cannot use is worth a look; the finding names flow, reason and a message."""
     with Target() as target:
         target.script["/"] = answer(body=b'{"customer": "Zoe"}', content_type="application/json")
         flows = FlowStore(Client(clinic.valkey.url, call_seconds=5))
@@ -524,7 +524,7 @@ def test_bad_answers_of_targets_are_told(clinic: Clinic) -> None:
     assert "Zoe" not in text
 
 
-def test_messages_that_nobody_takes_care_of_are_told(clinic: Clinic) -> None:
+def test_unrouted_messages_are_reported(clinic: Clinic) -> None:
     """Unrouted messages are worth a look, with the commands that help; they fail no check."""
     fields = parameters(6, "+15550000002")
     assert clinic.send("/webhooks/sms", fields, f"{clinic.base}/webhooks/sms") == 200

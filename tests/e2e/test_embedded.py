@@ -39,11 +39,11 @@ def start() -> Iterator[Start]:
     [
         pytest.param("persistence", "aof_enabled:1", id="append-only"),
         pytest.param("memory", "maxmemory_policy:noeviction", id="nothing is evicted"),
-        pytest.param("server", "tcp_port:0", id="nobody connects from the network"),
+        pytest.param("server", "tcp_port:0", id="no connections from the network"),
     ],
 )
 def test_promises_of_the_shipped_configuration(tmp_path: Path, start: Start, section: str, line: str) -> None:
-    """The store that `router run` starts keeps what it said it keeps, and only for this machine."""
+    """The store that `router run` starts keeps what it has confirmed, and serves this machine only."""
     store = EmbeddedValkey.over(tmp_path)
     start(store)
     assert line in _info(store, section)
@@ -100,7 +100,7 @@ def test_a_hanging_store_left_behind_is_replaced(tmp_path: Path, start: Start, m
 
 
 def test_a_folder_in_use_is_never_shared(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever holds the lock and cannot be ended keeps the folder; the second start says so."""
+    """A process that holds the lock and cannot be stopped keeps the folder; the second start says so."""
     monkeypatch.setattr("router.process.embedded._SILENCE", 0.2)
     store = EmbeddedValkey.over(tmp_path)
     holder = start(store)

@@ -1,4 +1,4 @@
-"""docs/handlers.md, played from its first command to its last, as somebody who writes a first handler would."""
+"""docs/handlers.md, with all its commands run in their order, as for a first handler."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/local-testing.md, played from its first command to its last, as somebody new would type them.
+"""docs/local-testing.md, with all its commands run in their order, as a new user types them.
 
 The tests of the player are in this file too: one with a single long test would be the last to begin.
 """
@@ -77,7 +77,7 @@ def player(folder: Path, twilio: TwilioRest, agent: NgrokAgent) -> Iterator[Play
 
 
 def _sms(twilio: TwilioRest) -> None:
-    """Do what Twilio does when somebody writes to the number: call the webhook that the number has now, signed."""
+    """Call the number's present webhook, signed, as Twilio does for an inbound message."""
     [number] = twilio.numbers
     form = fields(
         "sms",

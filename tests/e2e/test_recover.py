@@ -113,7 +113,7 @@ def test_what_is_missing_comes_in_order(outage: Outage) -> None:
     assert outage.arrived() == [sid(number) for number in range(1, 6)]
 
 
-def test_half_a_character_keeps_nobody_out(outage: Outage) -> None:
+def test_lone_surrogates_do_not_stop_a_recovery(outage: Outage) -> None:
     """A text that was cut within an emoji comes without that, and so does what came after it."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=2), body="Hi \ud83d")
@@ -258,7 +258,7 @@ def test_other_numbers_are_left_out(outage: Outage) -> None:
     ("options", "environ", "status", "says"),
     [
         pytest.param(["--since", "3d"], {}, 2, "24 hours", id="further back than is remembered"),
-        pytest.param(["--since", "2h"], {}, 2, "--yes", id="nobody to ask"),
+        pytest.param(["--since", "2h"], {}, 2, "--yes", id="no terminal to ask at"),
         pytest.param(["--since", "2h", "--json"], {}, 2, "--yes or --dry-run", id="a program without --yes"),
         pytest.param([], {}, 2, "--since", id="no --since"),
         pytest.param(

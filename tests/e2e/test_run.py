@@ -91,7 +91,7 @@ def test_removed_echo_flows_stay_removed(run: Run) -> None:
 REAL = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}
 
 
-def test_a_real_account_begins_without_flows_and_is_told_what_to_type(run: Run, tmp_path: Path) -> None:
+def test_a_real_account_begins_without_flows_and_prints_what_to_type(run: Run, tmp_path: Path) -> None:
     """No customer gets an echo: messages are unrouted until the commands of the banner have made a flow for them."""
     router = run(**REAL, ROUTER_ALLOWED_NETWORKS="127.0.0.0/8").up()
     environ = clean_environ(**REAL, ROUTER_DATA_DIR=str(router.var))
@@ -123,7 +123,7 @@ def test_a_real_account_begins_without_flows_and_is_told_what_to_type(run: Run, 
 
 
 def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
-    """Token and password are random, stay the same over runs, and nobody else on the machine can read them."""
+    """Token and password are random, stay the same over runs, and no other user of the machine can read them."""
     first = run().up()
     demo = first.demo
     assert stat.S_IMODE((first.var / "demo.toml").stat().st_mode) == 0o600
@@ -170,7 +170,7 @@ def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -
     assert elsewhere.exit_code == 0, elsewhere.output
 
 
-def test_a_real_account_is_told_what_to_write_at_twilio(run: Run) -> None:
+def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run) -> None:
     """The URL to paste, without a password that is in it; without a public address, how Twilio gets here."""
     url = "https://me:hush@messages.example.com/base"
     public = run(**REAL, ROUTER_PUBLIC_URL=url).up().output
@@ -274,7 +274,7 @@ def test_a_store_that_dies_is_started_again(run: Run) -> None:
     assert "router: the store ended (SIGKILL); restarting it" in router.output
 
 
-def test_what_a_power_cut_left_in_the_store_is_told(run: Run) -> None:
+def test_what_a_power_cut_left_in_the_store_is_reported(run: Run) -> None:
     """Zeros at the end of the store's file are cut, which is said; a damaged file stops the start with a sentence."""
     first = run().up()
     assert ask(first.store, "SET message safe") == "+OK"
@@ -335,7 +335,7 @@ def test_with_a_redis_of_its_owner_it_starts_none(run: Run, valkey: ValkeyServer
 
 
 def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
-    """Somebody else's port: one sentence, exit status 1, and no store was started."""
+    """The port of another program: one sentence, exit status 1, and no store was started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = subprocess.run(
@@ -356,12 +356,16 @@ def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> Non
     ("options", "environ", "sentence"),
     [
         pytest.param(["--workers", "many"], {}, "router: ROUTER_WORKERS: ", id="a value that does not parse"),
-        pytest.param(["--bind", "here"], {}, "router: ROUTER_BIND: ", id="an address that is none"),
+        pytest.param(["--bind", "here"], {}, "router: ROUTER_BIND: ", id="an invalid address"),
         pytest.param([], {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32}, "router: TWILIO_AUTH_TOKEN: ", id="no token"),
         pytest.param([], {"ROUTER_CONFIG": os.devnull}, "router: ROUTER_CONFIG: ", id="neither account nor handlers"),
         pytest.param([], {"ROUTER_CONFIG": "absent.toml"}, "router: ROUTER_CONFIG: ", id="a file that is not there"),
-        pytest.param([], {"ROUTER_DATA_DIR": "/proc/x"}, "router: ROUTER_DATA_DIR: ", id="a folder nobody can make"),
-        pytest.param([], {"ROUTER_DATA_DIR": "/proc/1"}, "router: ROUTER_DATA_DIR: ", id="a folder nobody can write"),
+        pytest.param(
+            [], {"ROUTER_DATA_DIR": "/proc/x"}, "router: ROUTER_DATA_DIR: ", id="a folder that cannot be created"
+        ),
+        pytest.param(
+            [], {"ROUTER_DATA_DIR": "/proc/1"}, "router: ROUTER_DATA_DIR: ", id="a folder that is not writable"
+        ),
         pytest.param([], {"ROUTER_DATA_DIR": __file__}, "router: ROUTER_DATA_DIR: ", id="a file for a folder"),
         pytest.param(["--data-dir", f"{__file__}/x"], {}, "router: ROUTER_DATA_DIR: ", id="a folder in a file"),
     ],
@@ -430,7 +434,7 @@ def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_reload_is_of_the_router_that_the_settings_name(run: Run, valkey: ValkeyServer) -> None:
-    """Settings that name another store have another router: there is none, and the one that runs here is left alone."""
+    """The settings name another store, which no router uses: the router that runs here is not reloaded."""
     router = run().up()
     old = router.workers()
     result = invoke("reload", ROUTER_DATA_DIR=str(router.var), ROUTER_REDIS_URL=valkey.url)
@@ -440,7 +444,7 @@ def test_a_reload_is_of_the_router_that_the_settings_name(run: Run, valkey: Valk
 
 
 def test_flows_for_an_account_that_no_router_serves_are_warned_of(run: Run) -> None:
-    """Written as wanted, over the store of a router that has another account: nobody would take their messages."""
+    """Written as wanted, over the store of a router with another account: no process would take their messages."""
     router = run().up()
     served = router.demo["account"][0]["sid"]
     here = REAL | {"ROUTER_DATA_DIR": str(router.var)}

@@ -75,7 +75,7 @@ def seen(watch: Watch, wanted: int) -> list[tuple[str, str]]:
     return told
 
 
-def test_messages_of_all_workers_are_told_once(world: World, target: Target) -> None:
+def test_messages_of_all_workers_are_printed_once(world: World, target: Target) -> None:
     """Messages that two routers take at the same time are all told, each once, and then not again."""
     flow = world.flow(target.url("/hook"), response="relay")
     watch = watching(world)
@@ -90,7 +90,7 @@ def test_messages_of_all_workers_are_told_once(world: World, target: Target) -> 
     assert watch.look() == []
 
 
-def test_changes_are_told(world: World, target: Target) -> None:
+def test_changes_are_reported(world: World, target: Target) -> None:
     """A message that fails first is told when it waits, and when it is delivered; a replay and a duplicate are too."""
     target.script["/fails"] = in_turn(answer(status=500), answer())
     flow = world.flow(target.url("/fails"), response="accept", paused=True)

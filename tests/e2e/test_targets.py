@@ -1,4 +1,4 @@
-"""Targets that fail in every way: what becomes of their messages, and that nobody else notices."""
+"""Targets that fail in every way: what becomes of their messages, and that other messages are not affected."""
 
 import datetime as dt
 import threading

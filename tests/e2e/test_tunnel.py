@@ -154,9 +154,7 @@ def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, t
     assert (desk.says, other["sms_url"]) == (FIRST, "https://theirs.example.com/")
 
 
-def test_a_tunnel_that_stays_away_puts_the_number_back(
-    desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
-) -> None:
+def test_a_tunnel_that_stays_away_restores_the_number(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
     """No number is left at a dead address: after the patience is over it is put back, and the exit status is 1."""
     words = ("tunnel", "--ngrok-api", agent.url, "--patience", "0", "--connect", NUMBER)
     terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
@@ -167,7 +165,7 @@ def test_a_tunnel_that_stays_away_puts_the_number_back(
     agent.start_again()
 
 
-def test_a_killed_tunnel_is_told_and_the_number_put_back_by_the_next(
+def test_a_killed_tunnel_is_told_and_the_number_restored_by_the_next(
     desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
 ) -> None:
     """After kill -9 the address counts for nothing, and the next tunnel puts the number back before anything else."""

@@ -1,4 +1,4 @@
-"""Somebody's webhook, which `router simulate` calls: its account, and what Twilio's own library says of a request."""
+"""A webhook that `router simulate` calls, with an account, and the verdict of Twilio's own library on each request."""
 
 from pathlib import Path
 from urllib.parse import parse_qsl

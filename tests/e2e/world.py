@@ -93,11 +93,11 @@ class World:
     # -- what is made ------------------------------------------------------------------------------------------------
 
     def sid(self, prefix: str = "SM") -> str:
-        """Make a SID that nobody has used."""
+        """Make an unused SID."""
         return sid_of(next(self._numbers), prefix)
 
     def address(self) -> str:
-        """Make a telephone number that nobody has used."""
+        """Make an unused telephone number."""
         return f"+1555{next(self._numbers):07d}"
 
     def flow(self, url: str = "", *, account: str = ACCOUNT, **more: Any) -> FlexFlow:
@@ -159,7 +159,7 @@ class World:
     # -- what is sent ------------------------------------------------------------------------------------------------
 
     def fields(self, to: FlexFlow | str, theirs: str = "", **fields: str) -> dict[str, str]:
-        """Write a message that nobody has sent before, to an address or to a flow's."""
+        """Make a new message, to an address or to that of a flow."""
         ours = to if isinstance(to, str) else to.contact_identity
         sms = parameters(next(self._numbers), theirs or self.address(), To=ours)
         return sms | fields

@@ -96,8 +96,8 @@ def test_the_janitor_closes_what_is_idle(store: Store, client: Client) -> None:
     assert 0 < client.call("PTTL", KEYS.own_chats + watched.sid) <= 24 * HOUR
 
 
-def test_a_closed_chat_is_untold_until_it_is_told(store: Store, client: Client) -> None:
-    """Whoever closes a chat marks it in the same step, if an integration got messages of it; rounds find the mark."""
+def test_a_closed_chat_is_untold_until_it_is_reported(store: Store, client: Client) -> None:
+    """A chat whose messages an integration got is marked in the step that closes it; rounds find the mark."""
     chats = [begun(store, number, idle=HOUR) for number in range(1, 4)]
     idle, ended, unheard = chats
     for chat in (idle, ended):
@@ -139,7 +139,7 @@ def test_nothing_is_left_of_an_expired_chat(store: Store, client: Client) -> Non
 
 
 def test_a_long_lived_chat_is_kept_while_it_is_open(store: Store, client: Client) -> None:
-    """Without janitor it has no end but that somebody closes it; then it is kept for the retention."""
+    """Without the janitor it ends only when it is closed; then it is kept for the retention."""
     chat = begun(store, lasting=True)
     store.chats.post(chat, said("Hello"))
     assert client.call("PTTL", KEYS.chat_messages + chat.sid) == -1

@@ -33,8 +33,8 @@ def test_a_refused_command_does_not_disturb_its_neighbours(valkey: ValkeyServer)
     client.close()
 
 
-def test_a_lost_connection_is_told_to_all_and_made_again(valkey: ValkeyServer) -> None:
-    """Who waited for a reply hears that there is none; the next call has a new connection with its scripts."""
+def test_a_lost_connection_is_reported_to_all_and_made_again(valkey: ValkeyServer) -> None:
+    """A call whose reply is lost fails; the next call has a new connection with its scripts."""
     client = Client(valkey.url)
     waiting = [gevent.spawn(client.call, "BLPOP", "nothing", 0) for _ in range(3)]
     gevent.sleep(0)

@@ -54,7 +54,7 @@ class Desk:
         clock.step(self.client.call, "07", seconds)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, while somebody looks at the clock every half second."""
+        """Let time pass, with a reading of the clock every half second."""
         clock.pass_time(self.client.call, "07", seconds)
 
     def outage(self, seconds: float) -> None:
@@ -148,7 +148,7 @@ def test_an_outage_counts(desk: Desk) -> None:
     assert len(desk.claim()) == 2
 
 
-def test_a_step_in_an_outage_is_told_from_it(desk: Desk) -> None:
+def test_a_step_in_an_outage_is_distinguished_from_it(desk: Desk) -> None:
     """Of an hour's outage after which the clock is a day ahead, the hour counts, and a tenth towards the clock."""
     desk.accept()
     desk.outage(3600)

@@ -167,8 +167,8 @@ def test_an_erased_message_is_still_a_duplicate_and_still_expires(desk: Desk) ->
     assert TEXT.encode() not in desk.everything()
 
 
-def test_nobody_is_told_to_send_an_erased_message_again(desk: Desk) -> None:
-    """It counts no more among those that somebody should look after."""
+def test_an_erased_message_is_not_offered_for_a_replay(desk: Desk) -> None:
+    """It no longer counts among the messages that need attention."""
     for state in ("undelivered", "unrouted"):
         desk.receive(state=state)
     kept = desk.receive(OTHER, state="unrouted")
@@ -212,7 +212,7 @@ def test_what_messages_name_as_the_same_person_is_erased_too(desk: Desk) -> None
 
 
 def test_many_messages_are_erased_page_by_page(desk: Desk) -> None:
-    """More than one page holds, among as many of somebody else; what watches sees each of them."""
+    """More messages than a page holds, among as many of another contact; the watcher sees each of them."""
     for number in range(PAGE + 20):
         desk.receive(OTHER if number % 3 else PHONE, state="unrouted")
     seen = []
@@ -290,7 +290,7 @@ steps = st.lists(st.tuples(st.sampled_from(["accept", "set", "erase"]), people),
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_no_record_is_left_alone(desk: Desk, steps: list[tuple[str, list[str]]]) -> None:
-    """Whoever is linked with whom, and erased between: each alias leads to a contact that knows it, and back."""
+    """Links and erasures in any order: each alias leads to a contact that has it, and back."""
     for step, (own, *others) in steps:
         if step == "erase":
             desk.store.contacts.erase(ACCOUNT, own)

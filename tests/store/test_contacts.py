@@ -61,7 +61,7 @@ class Desk:
     def accept(self, flow: str, choice: Choice = CHOICE, *, final: bool = False, **more: Any) -> Acceptance:
         """Let a message arrive that was routed to `flow`, "" for none."""
         self.count += 1
-        facts = {"raw": b"body", "why": "chosen"} | ({"flow": flow} if flow else {"error": "nobody takes it"})
+        facts = {"raw": b"body", "why": "chosen"} | ({"flow": flow} if flow else {"error": "no flow takes it"})
         given: dict[str, Any] = {
             "token": new_token(),
             "message_sid": f"SM{self.count:032x}",
@@ -95,7 +95,7 @@ class Desk:
                     client.call("HSET", key, name, f"{flow} {confident} {earlier} {language}")
 
     def expires(self, identity: str) -> int:
-        """Return the seconds until an address's record goes, -1 for never, -2 where there is none."""
+        """Return the seconds until an address's record expires, -1 for never, -2 without a record."""
         return int(self.store.flows._client.call("TTL", KEYS.contacts + contact_id(identity)))
 
 
@@ -272,7 +272,7 @@ def test_the_store_decides_as_the_rule_says(
 # -- what is known of a contact ---------------------------------------------------------------------------------------
 
 
-def test_what_is_known_is_told_where_it_may_change_the_choice(desk: Desk) -> None:
+def test_what_is_known_is_reported_where_it_may_change_the_choice(desk: Desk) -> None:
     """A choice is stale where the contact is not as it took it and the conversation has no flow; not a final one."""
     desk.accept(SPANISH, _spanish(learned={"es": 0.9, "other": 0.1}, ours=OTHER_OURS))
     stale = desk.accept(DEFAULT)
@@ -302,7 +302,7 @@ def test_a_conversation_that_stays_teaches_nothing(desk: Desk) -> None:
 
 
 def test_a_firm_conversation_costs_no_second_call(desk: Desk) -> None:
-    """Where a conversation stays with its flow, nobody asks what is known of the contact."""
+    """A message of an assigned conversation is routed without reading the contact."""
     desk.accept(SPANISH, _spanish(learned={"es": 1.0}))
     assert desk.accept(DEFAULT).kept
 
@@ -376,7 +376,7 @@ def test_two_people_turn_out_to_be_one(desk: Desk) -> None:
 
 
 def test_an_address_of_a_third_stays_there(desk: Desk) -> None:
-    """An address that is known as somebody else's is not taken from them."""
+    """An address of another contact is not taken over."""
     desk.accept(SPANISH, _spanish(identities=(PHONE, USER_ID)))
     desk.accept(ENGLISH, replace(_spanish(), identities=(THIRD,)))
     desk.accept(ENGLISH, replace(CHOICE, identities=(THIRD, USER_ID)))
@@ -411,7 +411,7 @@ def test_a_contact_is_set_and_changed(desk: Desk) -> None:
 
 
 def test_a_conversation_is_closed(desk: Desk) -> None:
-    """One or all of a contact's conversations end; there is nothing to close of a contact nobody knows."""
+    """One or all of a contact's conversations end; an unknown contact has nothing to close."""
     contacts = desk.store.contacts
     assert not contacts.change(ACCOUNT, PHONE, version="1", close=ALL)
     assert desk.expires(PHONE) == -2

@@ -146,7 +146,7 @@ def test_the_message_of_a_process_that_died_is_not_lost(desk: Desk) -> None:
     assert [lease.message_sid for lease in desk.claim()] == [written.message_sid]
 
 
-def test_what_somebody_else_has_answered_or_sent_is_not_taken_back(desk: Desk) -> None:
+def test_what_another_process_has_answered_or_sent_is_not_taken_back(desk: Desk) -> None:
     """A second webhook that was answered makes the message ours; so does a lease that another process has."""
     known, _ = desk.write()
     assert desk.write(known.message_sid)[1].kind == "duplicate"

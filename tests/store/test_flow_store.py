@@ -150,7 +150,7 @@ def test_a_change_may_collide_too(store: FlowStore, how: str) -> None:
 
 
 def test_a_change_of_what_has_changed_is_refused(store: FlowStore) -> None:
-    """Nobody overwrites what they have not read: a flow that was changed, removed or made meanwhile is left alone."""
+    """A write of a flow that was changed, removed or made since it was read is refused."""
     read = sms(1)
     store.put(read)
     with pytest.raises(FlowChanged):
@@ -375,7 +375,7 @@ def test_the_target_is_read_by_scripts(store: FlowStore, valkey: ValkeyServer) -
 
 
 def test_the_cache_asks_once(store: FlowStore, valkey: ValkeyServer) -> None:
-    """An entry is read once, and so is the fact that there is none; reading again is the caller's decision."""
+    """An entry, or its absence, is read once; the caller decides when to read again."""
     cache = EntryCache(store)
     store.put(sms(1))
     first = cache.get(AC, [OURS, "*"])

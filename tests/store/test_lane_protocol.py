@@ -251,7 +251,7 @@ class LaneMachine(RuleBasedStateMachine):
     @precondition(lambda self: len([at for at in self.steps if self.now - at < LEASE_SECONDS]) < STEPS)
     @rule(seconds=st.sampled_from([0.5, -0.5, 3.0, -3.0, 600.0, -600.0, 86_400.0, -86_400.0]))
     def set_the_stores_clock(self, seconds: float) -> None:
-        """Somebody sets the store's clock: nothing that waits, and no lease, may notice more than 2 s of it."""
+        """Set the store's clock: waiting messages and leases may shift by 2 s at most."""
         self.steps.append(self.now)
         self.set += 1000 * seconds
         clock.step(self.client.call, "07", seconds)

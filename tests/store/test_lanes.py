@@ -118,7 +118,7 @@ def test_accept_is_safe_to_repeat(bench: Bench) -> None:
     assert bench.queued() == 1
 
 
-def test_a_duplicate_is_told_before_anything_else(bench: Bench) -> None:
+def test_a_duplicate_is_reported_before_anything_else(bench: Bench) -> None:
     """Another token with the same SID is a duplicate: also when versions are stale, and whatever it would have been."""
     bench.accept(1, lease=True)
     for disposition in ("queue", "unrouted", "redirected"):
@@ -418,7 +418,7 @@ def test_what_a_target_said_ends_with_the_next_attempt(bench: Bench) -> None:
 
 
 def test_a_release_costs_nothing(bench: Bench) -> None:
-    """A head that was not sent goes back: the attempt does not count, and nobody says that its holder vanished."""
+    """A head that was not sent goes back: the attempt does not count, and its holder does not count as lost."""
     bench.accept(1)
     for _ in range(6):
         (lease,) = bench.claim()
@@ -453,7 +453,7 @@ def test_a_long_history_keeps_its_end(bench: Bench) -> None:
 
 
 def test_the_right_to_answer_is_taken_once(bench: Bench) -> None:
-    """Webhook and REST ask for the answer: who asks first has it, again and again, and the other never."""
+    """Webhook and REST ask for the right to answer: the first keeps it, also over repeated calls."""
     bench.accept(1)
     take = bench.store.lanes.take_answer
     assert take(ACCOUNT, sid(1), LANE, "webhook") == ("queued", b"", "queued")

@@ -63,7 +63,7 @@ def bench(valkey: ValkeyServer) -> Iterator[Bench]:
     made.client.close()
 
 
-def test_a_holder_of_an_earlier_round_is_told_stale(bench: Bench) -> None:
+def test_a_holder_of_an_earlier_round_gets_stale(bench: Bench) -> None:
     """After a replay, what an old holder reports of the round before changes nothing."""
     bench.accept(1)
     old = bench.claim()
@@ -110,7 +110,7 @@ def test_a_late_success_ends_the_wait_for_a_retry(bench: Bench) -> None:
 
 
 def test_a_late_success_of_a_replayed_message_does_not_pop_its_predecessor(bench: Bench) -> None:
-    """The head of the lane is somebody else: only its own holder may take it off."""
+    """The head of the lane is another message: only its own holder may remove it."""
     bench.accept(1)
     old, new = bench.claim(), bench.claim()
     assert bench.settle(new, "retry") == "done"

@@ -68,7 +68,7 @@ def test_a_new_contact_moves_and_stays_where_it_moved(desk: Desk) -> None:
     assert (progress.moved, progress.to, progress.from_, progress.live) == (1, 2, 1, 0)
 
 
-def test_who_is_not_in_the_share_does_not_move(desk: Desk) -> None:
+def test_a_contact_outside_the_share_does_not_move(desk: Desk) -> None:
     """The hash of the contact decides, and the same choice is kept."""
     assert accept(desk, replace(MOVING, migration=replace(MOVE, share=False))).flow_sid == FROM
     assert accept(desk).flow_sid == FROM
@@ -132,8 +132,8 @@ def test_a_flow_that_is_not_of_proxy_needs_no_list(desk: Desk) -> None:
     assert accept(desk, replace(MOVING, migration=replace(MOVE, proxy=False))).flow_sid == TO
 
 
-def test_an_opt_out_moves_nobody(desk: Desk) -> None:
-    """STOP goes where the conversation is, and to the old flow where there is none."""
+def test_an_opt_out_moves_no_contact(desk: Desk) -> None:
+    """STOP goes to the flow of the conversation, and to the old flow without a conversation."""
     stop = replace(DRAINING, transient=True)
     assert accept(desk, stop).flow_sid == FROM
     forget_sending(desk)

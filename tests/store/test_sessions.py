@@ -23,7 +23,7 @@ def client(valkey: ValkeyServer) -> Iterator[Client]:
 
 
 def test_a_session_ends_with_its_password(client: Client) -> None:
-    """A new password ends the sessions of the old one, and of no other role; an id that was never given is none."""
+    """A new password ends the sessions of the old one, and of no other role; an unknown id is no session."""
     sessions = Sessions(client)
     admin, viewer = (sessions.begin(role, PASSWORDS[role], now=NOW) for role in ("admin", "viewer"))
     found = sessions.find(admin, PASSWORDS, now=NOW + 1)

@@ -279,7 +279,7 @@ def test_an_account_that_is_back_is_kept(shop: Shop, valkey: ValkeyServer) -> No
 
 
 def test_a_contact_keeps_its_newest_conversations(shop: Shop) -> None:
-    """Whoever writes to thousands of our addresses, and often, has a hundred conversations that stay with a flow."""
+    """A contact that often writes to thousands of our addresses keeps a hundred assigned conversations."""
     flow, theirs = shop.flow(HERE), "+16660000001"
     for number in range(150):
         shop.accept(flow, theirs, ours=f"+1777{number:07d}", lasting=True)
