@@ -186,7 +186,7 @@ def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
     elif kind == "task":
         yield Warned(
             flow,
-            "makes TaskRouter tasks without a chat: Flex UI shows an agent the task, but no messages",
+            "makes TaskRouter tasks without a Flex Interaction: Flex UI shows an agent the task, but no messages",
             "for agents of Flex choose integration_type conversation; for your own agent desktop this is right",
         )
     elif kind == "proxy" and not (flow.integration.proxy_service_sid or (account and account.proxy_service_sid)):

@@ -102,7 +102,7 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
     ("more", "said"),
     [
         pytest.param({"integration_type": "proxy"}, "    ! names no Proxy service: ", id="no Proxy service"),
-        pytest.param(TASK, "    ! makes TaskRouter tasks without a chat: Flex UI shows ", id="task"),
+        pytest.param(TASK, "    ! makes TaskRouter tasks without a Flex Interaction: Flex UI shows ", id="task"),
     ],
 )
 def test_a_flow_that_would_deliver_nothing_has_a_warning(offline: Cli, more: dict[str, str], said: str) -> None:

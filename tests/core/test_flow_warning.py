@@ -44,7 +44,7 @@ TOLD = [
     pytest.param(flow({"IntegrationType": "proxy"}), "names no Proxy service", False, id="no Proxy service"),
     pytest.param(
         flow({"IntegrationType": "task"} | INTEGRATIONS["task"]),
-        "makes TaskRouter tasks without a chat",
+        "makes TaskRouter tasks without a Flex Interaction",
         False,
         id="a bare task",
     ),
