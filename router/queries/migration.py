@@ -161,7 +161,8 @@ def share(old: FlexFlow, percent: int, store: Store, *, by: str, now: int) -> Wa
 def everything(old: FlexFlow, store: Store, *, by: str, now: int, force: bool = False) -> Way:
     """Let the new flow take all messages of the address, also those that wait for the old one, which is disabled.
 
-    Raises RouterError, unless `force`, before the drain, and while contacts are, or may be, in a session.
+    Raises RouterError, unless `force`, before the drain, and while contacts are, or may be, in a session; also if
+    one's message goes to Proxy at this very moment.
     """
     new, is_now = _begun(old, store), way(old, store)
     if not force and (reason := _not_yet(is_now)):
@@ -169,7 +170,7 @@ def everything(old: FlexFlow, store: Store, *, by: str, now: int, force: bool = 
     store.flows.write(
         [
             [
-                FlowWrite(replace(old, enabled=False, date_updated=now), old),
+                FlowWrite(replace(old, enabled=False, date_updated=now), old, idle=not force),
                 FlowWrite(replace(new, match="", date_updated=now), new),
             ]
         ],

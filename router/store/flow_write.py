@@ -27,6 +27,10 @@ class FlowChanged(RouterError):  # noqa: N818 - named for what it says
     """The flow was changed concurrently, between this caller's read and its write: read it again and retry."""
 
 
+class FlowBusy(RouterError):  # noqa: N818 - named for what it says
+    """A message of the flow went to Proxy a short time ago."""
+
+
 def parse_record(record: bytes) -> FlexFlow | None:
     """Parse a stored flow; None for the empty record of a deleted flow."""
     return from_record(record.split(b" ", 3)[3].decode()) if record else None
@@ -43,12 +47,13 @@ class FlowWrite:
     """A write of one flow: the version that the caller read (`before`, None to create) and the new one (`after`).
 
     `after` is None to remove the flow. `only_default`: whether a disabled flow without language and match on the same
-    address is a conflict, too.
+    address is a conflict, too. `idle`: refuse it while a message may have begun a session of Proxy (`FlowBusy`).
     """
 
     after: FlexFlow | None
     before: FlexFlow | None = None
     only_default: bool = False
+    idle: bool = False
 
     @property
     def flow(self) -> FlexFlow:
@@ -90,6 +95,7 @@ def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -
             account.addresses + before.contact_identity,
             account.named(flow.friendly_name),
             account.named(before.friendly_name),
+            account.proxying + flow.sid,
         )
         args += (
             flow.sid,
@@ -99,6 +105,7 @@ def command(writes: Sequence[FlowWrite], by: str, stored: Mapping[int, bytes]) -
             write.rule,
             _summary(write.after) if write.after else "",
             describe(write.before, write.after),
+            int(write.idle),
         )
     return script("put_flows", keys, args)
 
@@ -109,6 +116,7 @@ def check(writes: Sequence[FlowWrite], reply: list[Any]) -> None:
     Raises:
         FlowConflict: another enabled flow without language and match has the address.
         FlowChanged: a stored flow has changed since the caller read it.
+        FlowBusy: a message went to Proxy, of a flow that has to be idle.
         InvalidFlow: the address has too many flows.
     """
     if reply[0] == b"ok":
@@ -116,6 +124,10 @@ def check(writes: Sequence[FlowWrite], reply: list[Any]) -> None:
     flow = writes[reply[1] - 1].flow
     if reply[0] == b"changed":
         raise FlowChanged(f"{flow.sid} was changed or removed since it was read; read it again, and repeat the change")
+    if reply[0] == b"busy":
+        raise FlowBusy(
+            f"a message of {flow.sid} went to Proxy just now, and its session may not be listed yet: wait 5 minutes"
+        )
     if reply[0] == b"conflict":
         raise FlowConflict(
             "ContactIdentity",

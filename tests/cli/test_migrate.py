@@ -3,17 +3,21 @@
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from router.errors import RouterError
 from router.message.inbound import FORM, Message, Raw, conversation_id
+from router.queries.migration import everything
 from router.routing.resolve import Circumstance, identities, resolve
 from router.store import Store, connect
 from router.store.keys import AccountKeys
 from router.store.lanes import new_token
+from router.store.proxied import Progress, Proxied
 from tests.e2e.commands import invoke
 from tests.integrations.sending import ACCOUNT_SID, TOKEN, settings
 
@@ -160,3 +164,27 @@ def test_the_end_waits_for_sessions_and_messages(walk: Walk) -> None:
     assert "Wait 300 s" in refused or "Wait 299 s" in refused
     walk.store.flows._client.call("UNLINK", AccountKeys(ACCOUNT_SID).proxying + walk.old)
     assert walk.say("all", walk.old)["phase"] == "all"
+
+
+class Overtaken(Proxied):
+    """Says how a migration goes; then a message goes to Proxy, before the caller does anything."""
+
+    def progress(self, account_sid: str, flow_sid: str) -> Progress:
+        """Return how it goes, as it was before the message."""
+        known = super().progress(account_sid, flow_sid)
+        self.sending(account_sid, "0" * 24, flow_sid)
+        return known
+
+
+def test_a_message_that_goes_to_proxy_while_all_is_being_written_stops_it(walk: Walk) -> None:
+    """Between the check and the write a session may begin: nothing is written, and the sentence says how to go on."""
+    walk.say("start", walk.old, "--to", walk.new)
+    walk.say("drain", walk.old)
+    walk.store.proxied.put(ACCOUNT_SID, (), seconds=60)
+    old = walk.store.flows.get(ACCOUNT_SID, walk.old)
+    assert old is not None
+    store = replace(walk.store, proxied=Overtaken(walk.store.flows._client))
+    with pytest.raises(RouterError, match=r"went to Proxy just now.*wait 5 minutes"):
+        everything(old, store, by="test", now=0)
+    assert walk.say("status", walk.old)["phase"] == "drain"
+    assert everything(old, store, by="test", now=0, force=True).phase == "all"

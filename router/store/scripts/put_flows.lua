@@ -14,24 +14,26 @@
 --      3 before    hash     the entry that it belonged to (the same key when it did not move)
 --      4 named     zset     the flows of about the same FriendlyName -> place (keys.py says which share a key)
 --      5 named before       as 3 is to 2
+--      6 proxying  string   there while a message may have begun a session of Proxy (migration.lua)
 -- ARGV 1 new version   2 prefix of the account's flow records   3 flows that an address may have
 --      4 steps that their Match may take together   5 who does it   6 changes kept, about
 --      7 languages that the flows name, separated by spaces
 --      and for each flow:
 --      1 sid   2 record, '' to remove it   3 the record that the caller changed, '' to create   4 channel type
 --      5 which other flow without Language and Match may not be there: 'enabled', 'any', '' for none
---      6 its field in the address entry   7 what changed
+--      6 its field in the address entry   7 what changed   8 '1' if it is refused while 6 is there
 --
 -- Returns {ok} | {changed, which flow, its record as it is} (it was written concurrently)
 --       | {conflict, which flow, sid of the other default} | {full, which flow}
+--       | {busy, which flow} (a message went to Proxy)
 --       | {slow, which flow, steps of the others of its address}; flows are counted from 1
 local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local VALIDITY_MOST = 14 * 86400 * 1000 -- the longest ValidityPeriod: what waited before is too old by then anyway
 local time = redis.call('TIME')
 local tag = string.match(KEYS[1], '{[^}]*}')
 local writes, ours, more = {}, {}, {}
-for i = 1, (#KEYS - 3) / 5 do
-  local k, a = 3 + (i - 1) * 5, 7 + (i - 1) * 7
+for i = 1, (#KEYS - 3) / 6 do
+  local k, a = 3 + (i - 1) * 6, 7 + (i - 1) * 8
   local w = {
     flow = KEYS[k + 1], address = KEYS[k + 2], before = KEYS[k + 3], named = KEYS[k + 4], named_before = KEYS[k + 5],
     sid = ARGV[a + 1], record = ARGV[a + 2], expected = ARGV[a + 3], channel = ARGV[a + 4], rule = ARGV[a + 5],
@@ -39,6 +41,7 @@ for i = 1, (#KEYS - 3) / 5 do
   }
   local current = redis.call('GET', w.flow) or ''
   if current ~= w.expected then return {'changed', i, current} end
+  if ARGV[a + 8] == '1' and redis.call('EXISTS', KEYS[k + 6]) == 1 then return {'busy', i} end
   writes[i], ours[w.sid] = w, true
   local gone, comes = w.record == '' or w.before ~= w.address, w.record ~= ''
   if w.expected ~= '' and gone then more[w.before] = (more[w.before] or 0) - 1 end
