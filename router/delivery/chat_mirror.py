@@ -6,6 +6,7 @@ of a visitor the Conversation is read, too, for a while.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -65,6 +66,13 @@ class ChatMirror:
         date = _ms(message.date)
         entry = ChatMessage(message.sid, message.author or "system", message.body, date, "agent")
         return self._store.chats.mirror(chat, entry)
+
+    def changed(self, chat: Chat, sid: str, body: str | None) -> None:
+        """Show the visitor the new text of a message, or that it was removed (None). Raises StoreUnavailable."""
+        if found := self._store.chats.find(chat, sid):
+            index, message = found
+            now = time.time_ns() // 1_000_000
+            self._store.chats.edit(chat, index, sid, None if body is None else replace(message, body=body, updated=now))
 
     def ended(self, chat: Chat) -> None:
         """End a chat whose Conversation was closed. Raises StoreUnavailable."""

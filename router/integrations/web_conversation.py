@@ -17,7 +17,7 @@ from router.message.twiml import EMPTY_TWIML, Answer
 from router.settings import Account
 
 # What the Conversation tells the router, once it has happened.
-EVENTS: Final = ("onMessageAdded", "onConversationStateUpdated")
+EVENTS: Final = ("onMessageAdded", "onMessageUpdated", "onMessageRemoved", "onConversationStateUpdated")
 # Conversations that one chat may have, each after the one before was deleted.
 _NAMES: Final = 5
 # Messages that are read at once, the newest ones.

@@ -155,6 +155,18 @@ class Chats:
             )
         )
 
+    def find(self, chat: Chat, sid: str) -> tuple[int, ChatMessage] | None:
+        """Return a message of a chat with its index; None where it is gone, or was never there."""
+        end = 2**53
+        while look := self.look(chat.account_sid, chat.sid, "before", end, 100):
+            for index, each in look.messages:
+                if each.sid == sid:
+                    return index, each
+            if look.start == look.first:
+                break
+            end = look.start
+        return None
+
     def edit(self, chat: Chat, index: int, sid: str, message: ChatMessage | None) -> bool:
         """Replace the message with this index and SID, or remove it (None); return whether it was there.
 

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from router.delivery.chat_mirror import ChatMirror
 from router.errors import StoreUnavailable
+from router.integrations.conversation_steps import router_id
 from router.integrations.web_conversation import others
 from router.sid import is_sid
 from router.store import Store
@@ -48,6 +49,10 @@ def _hear(received: Received, account_sid: str, store: Store, mirror: ChatMirror
     if event == "onMessageAdded":
         for message in others([_row(fields)], chat.identity):
             mirror.show(chat, message)
+    elif event in {"onMessageUpdated", "onMessageRemoved"}:
+        # A message of the visitor has another SID at Twilio; its attributes name the one here.
+        named = router_id(fields.get("Attributes")) or fields.get("MessageSid", "")
+        mirror.changed(chat, named, fields.get("Body", "") if event == "onMessageUpdated" else None)
     elif event == "onConversationStateUpdated":
         if fields.get("StateTo") == "closed":
             mirror.ended(chat)

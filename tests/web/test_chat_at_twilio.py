@@ -141,6 +141,23 @@ def test_an_agents_message_that_agents_would_not_see_is_refused(world: World, tw
     talk.visitor.sees("Welcome", "Hello")
 
 
+def test_what_is_changed_and_removed_at_twilio_is_so_for_the_visitor(world: World, twilio: LocalTwilio) -> None:
+    """An agent's message and the visitor's own; what the chat does not have changes nothing."""
+    talk = Talk(world, twilio, studio(world))
+    talk.say("My card is 4242")
+    own = talk.conversation["messages"][-1]
+    agents = talk.agent("Wellcome")
+    event = {"MessageSid": agents["MessageSid"], "Author": "agent"}
+    assert talk.post(talk.event("onMessageUpdated", Body="Welcome", **event)) == 204
+    talk.visitor.sees("My card is 4242", "Welcome")
+    masked = {"MessageSid": str(own["sid"]), "Attributes": own["attributes"], "Body": "My card is ****"}
+    assert talk.post(talk.event("onMessageUpdated", Author=talk.identity, **masked)) == 204
+    talk.visitor.sees("My card is ****", "Welcome")
+    assert talk.post(talk.event("onMessageRemoved", Body="Welcome", **event)) == 204
+    assert talk.post(talk.event("onMessageRemoved", **event | {"MessageSid": "IM" + "0" * 32})) == 204
+    talk.visitor.sees("My card is ****")
+
+
 def test_a_chat_ends_on_both_sides(world: World, twilio: LocalTwilio) -> None:
     """Closed by an agent the visitor sees it ended; ended by the visitor the Conversation is closed."""
     talk = Talk(world, twilio, studio(world))

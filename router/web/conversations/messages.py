@@ -137,15 +137,10 @@ def _refused(why: str) -> ApiError:
 
 def _find(finder: Finder, chat: Chat, sid: str) -> tuple[int, ChatMessage]:
     """Find a message of a chat, with its index; raise ApiError 404."""
-    end = 2**53
-    while is_sid(sid, "IM") and (look := finder.store.chats.look(chat.account_sid, chat.sid, "before", end, 100)):
-        for index, each in look.messages:
-            if each.sid == sid:
-                return index, each
-        if look.start == look.first:
-            break
-        end = look.start
-    raise not_found(request.path)
+    found = finder.store.chats.find(chat, sid) if is_sid(sid, "IM") else None
+    if found is None:
+        raise not_found(request.path)
+    return found
 
 
 def _page(finder: Finder, asked: Asked, chat: Chat) -> dict[str, Any]:
