@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from select import PIPE_BUF
 from typing import Any, Final, TextIO
 
-import structlog
-
 from router.printable import printable
 
 # Nothing else is ever written: a field that is not listed is dropped, so that a slip does not disclose anything.
@@ -89,6 +87,8 @@ class _Terminal:
     """Lines for people."""
 
     def __init__(self, pid: int) -> None:
+        import structlog  # and with it rich: 100 modules, for a terminal only
+
         log = structlog.wrap_logger(
             structlog.WriteLogger(sys.stderr),
             processors=[lambda _, level, fields: _shown(_line(level, fields)), structlog.dev.ConsoleRenderer()],

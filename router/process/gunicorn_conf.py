@@ -219,6 +219,8 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     gunicorn ends on the exit status that says so. It is for the first processes: a later one, in the place of one that
     was killed, finds the settings as they are by now, perhaps half edited.
     """
+    # Until it is loaded: there is next to nothing to collect, and a tenth of the time would go to looking.
+    gc.disable()
     os.environ[NAME] = worker.metrics_name
     if worker.age > _settings.workers:
         server.WORKER_BOOT_ERROR = 1
@@ -237,6 +239,7 @@ def post_worker_init(worker: Worker) -> None:
     gc.freeze()
     # A message makes some hundred objects that have to be looked at, and nearly none of them is part of a cycle.
     gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
