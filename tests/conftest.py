@@ -1,5 +1,6 @@
 """What the tests share: a real Valkey for each pytest worker, and bounds on what is left to chance."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,16 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, d
 hypothesis.settings.register_profile("short", deadline=None, derandomize=True, database=None, max_examples=10)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+# What is loaded and collected stays until the end: the collector would look at all of it again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector look only at what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
