@@ -11,7 +11,7 @@ from bench.measure import Options
 from bench.server import servers
 from router.errors import RouterError
 
-PARTS = ("intake", "e2e", "relay", "flat", "memory", "console", "control", "chat", "cluster", "language")
+PARTS = ("intake", "e2e", "relay", "flat", "backlog", "memory", "console", "control", "chat", "cluster", "language")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,7 +22,7 @@ PARTS = ("intake", "e2e", "relay", "flat", "memory", "console", "control", "chat
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes of each candidate. [1]")
 @click.option(
     "--flows",
-    type=click.IntRange(11, 900_000),
+    type=click.IntRange(11, 1_000_000),
     default=100_000,
     help="Flows in a full store; control also has ten times as many. [100000]",
 )

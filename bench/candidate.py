@@ -15,9 +15,10 @@ _STOCK_WORKER: Final = "--worker-class=gevent"
 _NODE_MODULES: Final = PROJECT / "tests" / "node" / "node_modules"
 
 
-def start_target(servers: Servers) -> Server:
-    """Start the target that messages are forwarded to."""
-    return servers.start("target", [sys.executable, "-m", "bench.target", "{port}"], {"PYTHONPATH": str(PROJECT)})
+def start_target(servers: Servers, port: int | None = None) -> Server:
+    """Start a target that messages are forwarded to, on any port or on this one."""
+    command = [sys.executable, "-m", "bench.target", "{port}"]
+    return servers.start("target", command, {"PYTHONPATH": str(PROJECT)}, port=port)
 
 
 def start_router(servers: Servers, store_url: str, workers: int, **environ: str) -> Server:

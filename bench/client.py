@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import socket
 import threading
 import time
 from base64 import b64encode
@@ -11,10 +12,12 @@ from typing import Final
 from urllib.parse import urlencode
 
 from bench.load import Measured
+from bench.server import Server
 from bench.webhook import ACCOUNT, TOKEN
 from router.errors import RouterError
 
 _PATIENCE: Final = 10.0
+_READ: Final = 65536
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -132,3 +135,12 @@ class Crowd:
             self._failures.append(error)
         finally:
             client.close()
+
+
+def post(server: Server, request: bytes) -> None:
+    """Send a complete request to a server; raise `RouterError` for another answer than 200."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=_PATIENCE) as connection:
+        connection.sendall(request)
+        answer = connection.recv(_READ)
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise RouterError(f"{server.name} answered: {answer[:300].decode(errors='replace')}")

@@ -20,6 +20,7 @@ from bench.report import Figure, figure
 from bench.scene import Scene
 from bench.server import Server, without_settings
 from bench.stock import MADE, PAUSED, Stock, flow, form
+from bench.told import Told
 from router.errors import RouterError
 from router.flow.file import export
 
@@ -28,8 +29,6 @@ _SIZES: Final = ((1, 100), (1, 1), (10, 1))
 _FLAT: Final = 1.05  # DESIGN 6.5: within 5 %
 _FLOW_BYTES: Final = 1024  # DESIGN 6.6
 _WORKERS: Final = 2
-_CHUNK: Final = 5_000
-_TOLD_SECONDS: Final = 5.0
 # Coprime to any number of flows in use, so that no two fetches in a row are of neighbours.
 _STRIDE: Final = 7_919
 
@@ -95,11 +94,7 @@ def _workers(scene: Scene) -> int:
 def _side(scene: Scene, size: int) -> _Side:
     stock = scene.another_stock(f"{size}-flows")
     before = stock.used_bytes() - stock.changes_bytes()
-    told = _Told(f"{size:,} flows to compare with", size)
-    for begin in range(10, size, _CHUNK):
-        end = min(size, begin + _CHUNK)
-        stock.put_flows(PAUSED, end, begin=begin)
-        told(end)
+    stock.put_flows(PAUSED, size, begin=10, told=Told(f"{size:,} flows to compare with", size))
     stock.wait_until_written()
     flow_bytes = (stock.used_bytes() - stock.changes_bytes() - before) / max(1, size - 10)
     return _Side(size, stock, start_router(scene.servers, stock.url, _workers(scene)), flow_bytes, itertools.count())
@@ -117,7 +112,7 @@ def _through_the_api(scene: Scene, side: _Side, count: int) -> list[Figure]:
     side.stock.forget_flows()
     calls = (_create(number) for number in range(count))
     crowd = Crowd(side.router.port, max(2, scene.options.connections // 2))
-    seconds = crowd.send(calls, _Told(f"{count:,} flows through the API", count))
+    seconds = crowd.send(calls, Told(f"{count:,} flows through the API", count))
     _check(side.stock, count)
     return _rate(f"{count:,} created through the API", count, seconds)
 
@@ -166,19 +161,3 @@ def _rate(name: str, count: int, seconds: float) -> list[Figure]:
         figure("control", name, "s", [seconds]),
         figure("control", f"{name}: rate", "flows/s", [count / max(seconds, 1e-9)]),
     ]
-
-
-class _Told:
-    """Tells on stderr how far something is, every few seconds and at its end."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what = what
-        self._total = total
-        self._begun = self._last = time.monotonic()
-
-    def __call__(self, done: int) -> None:
-        now = time.monotonic()
-        if done >= self._total or now - self._last >= _TOLD_SECONDS:
-            self._last = now
-            rate = done / max(now - self._begun, 1e-9)
-            click.echo(f"  {self._what}: {done:,} after {now - self._begun:.0f} s, {rate:,.0f}/s", err=True)

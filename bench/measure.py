@@ -16,7 +16,7 @@ import click
 from bench.load import Load, Measured
 from bench.processor import Watch
 from bench.server import Server
-from bench.stock import ACCEPT, Stock
+from bench.stock import ACCEPT
 from bench.webhook import Stream
 from router.errors import RouterError
 
@@ -147,7 +147,7 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
     return Sample(measured, measured.rate, watch.seconds() / max(1, measured.sent), watch.others())
 
 
-def put_through(router: Server, target: Server, stock: Stock, options: Options) -> Sample:
+def put_through(router: Server, target: Server, options: Options) -> Sample:
     """Send messages that are answered at once and delivered then, and count them where they arrive.
 
     The throughput is the target's while the load was on; `tail` is how long after it the last message arrived.
@@ -155,28 +155,43 @@ def put_through(router: Server, target: Server, stock: Stock, options: Options) 
     Raises:
         RouterError: messages are not delivered within a minute.
     """
-    _ask(target, "/reset")
+    ask(target, "/reset")
     watch = Watch(router.workers())
-    sample = put_load(router, options, ACCEPT)
+    measured = put_load(router, options, ACCEPT).measured
     begun = time.monotonic()
-    while stock.lanes():
+    while (arrived := arrivals(target, measured.began, measured.ended)).total < measured.sent:
         if time.monotonic() - begun > _DRAINED:
-            raise RouterError(f"{stock.lanes()} conversations still wait after {_DRAINED:g} s")
+            raise RouterError(f"{measured.sent - arrived.total} messages have not arrived after {_DRAINED:g} s")
         time.sleep(0.05)
-    measured = sample.measured
-    total, between, last = _ask(target, f"/{measured.began}/{measured.ended}").split()
-    if int(total) != measured.sent:
-        raise RouterError(f"{measured.sent} messages were accepted and {total} arrived")
+    if arrived.total != measured.sent:
+        raise RouterError(f"{measured.sent} messages were accepted and {arrived.total} arrived")
     return Sample(
         measured,
-        throughput=int(between) / (measured.ended - measured.began),
+        throughput=arrived.between / (measured.ended - measured.began),
         processor=watch.seconds() / max(1, measured.sent),
         others=watch.others(),
-        tail=max(0.0, float(last) - measured.ended),
+        tail=max(0.0, arrived.last - measured.ended),
     )
 
 
-def _ask(target: Server, path: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many messages a target got, how many of them between two times; when it got the first and the last one."""
+
+    total: int
+    between: int
+    first: float
+    last: float
+
+
+def arrivals(target: Server, began: float = 0.0, ended: float = 0.0) -> Arrivals:
+    """Ask a target what it got; times are those of `time.perf_counter`."""
+    total, between, first, last = ask(target, f"/{began}/{ended}").split()
+    return Arrivals(int(total), int(between), float(first), float(last))
+
+
+def ask(target: Server, path: str) -> str:
+    """Return what a target answers to a GET."""
     connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
     try:
         connection.request("GET", path)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from bench.backlog import backlog
 from bench.candidate import start_bare, start_express, start_plain, start_router, without_express
 from bench.chat import chat
 from bench.cluster import cluster
@@ -22,6 +23,7 @@ from bench.measure import (
 from bench.report import Figure, figure
 from bench.scene import Scene
 from bench.stock import ACCEPT, PAUSED, RELAY
+from bench.told import Told
 from bench.webhook import FORM_BYTES, Stream
 
 _RATE: Final = "messages/s"
@@ -82,7 +84,7 @@ def e2e(scene: Scene) -> list[Figure]:
     def accept() -> Sample:
         scene.stock.empty()
         before = scene.stock.script_calls()
-        sample = put_through(scene.router, scene.target, scene.stock, options)
+        sample = put_through(scene.router, scene.target, options)
         calls.append((scene.stock.script_calls() - before) / sample.measured.sent)
         return sample
 
@@ -141,29 +143,24 @@ def relay(scene: Scene) -> list[Figure]:
 
 
 def flat(scene: Scene) -> list[Figure]:
-    """Intake with few and many flows, and with an empty and a long queue. Each has a store and a router of its own."""
+    """Intake with few and many flows. Where all are written to, hardly any message is for one that was seen before."""
     options = scene.options
     many = scene.another_stock("flows")
-    many.put_flows(PAUSED, options.flows, begin=10)
-    queue = scene.another_stock("queue")
-    queue.queue(Stream(1, PAUSED, conversations=options.queued), options.queued)
+    many.put_flows(PAUSED, options.flows, begin=10, told=Told(f"{options.flows:,} flows", options.flows))
+    many.wait_until_written()
     # Where all addresses are written to, a router fills its cache; that is not what flows cost the others.
-    over_flows, over_all, over_queue = (
-        start_router(scene.servers, stock.url, options.workers) for stock in (many, many, queue)
-    )
-    flows, queued = f"{options.flows:,} flows", f"{options.queued:,} queued"
+    over_flows, over_all = (start_router(scene.servers, many.url, options.workers) for _ in range(2))
+    flows = f"{options.flows:,} flows"
     taken = alternate(
         {
             "10 flows": scene.intake,
             flows: partial(put_load, over_flows, options, PAUSED),
             f"{flows}, all written to": partial(put_load, over_all, options, PAUSED, addresses=options.flows),
-            queued: partial(put_load, over_queue, options, PAUSED),
         },
         options,
     )
     many.close()
-    queue.close()
-    figures = [figure("flat", "10 flows, 0 queued", _RATE, [sample.throughput for sample in taken["10 flows"]])]
+    figures = [figure("flat", "10 flows", _RATE, [sample.throughput for sample in taken["10 flows"]])]
     base = statistics.median(sample.measured.p50 for sample in taken["10 flows"])
     for name in list(taken)[1:]:
         slower = [sample.measured.p50 / max(base, 1e-9) for sample in taken[name]]
@@ -219,6 +216,7 @@ PARTS: Final = {
     "e2e": e2e,
     "relay": relay,
     "flat": flat,
+    "backlog": backlog,
     "memory": memory,
     "console": console,
     "control": control,

@@ -59,16 +59,24 @@ class Servers:
     _started: int = 0
 
     def start(
-        self, name: str, command: Sequence[str | Path], environ: Mapping[str, str], *, question: bytes = _HEALTHZ
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environ: Mapping[str, str],
+        *,
+        question: bytes = _HEALTHZ,
+        port: int | None = None,
     ) -> Server:
         """Start a server; `{port}` in the values of its environment and in its command becomes the port it is to serve.
+
+        Without a `port` that is a free one.
 
         It serves when it answers the `question`.
 
         Raises:
             RouterError: it does not serve within 30 s; the error ends with its last words.
         """
-        port = free_port()
+        port = port or free_port()
         self._started += 1
         place = self.folder / f"{self._started}-{name}"
         place.mkdir()

@@ -1,23 +1,24 @@
 """The store of a benchmark: filled through the router's own scripts, and asked what it spends."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
 import gevent
 
-from bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN, Stream, contact_identity
+from bench.told import Told
+from bench.webhook import ACCOUNT, IDEMPOTENCY, PUBLIC_URL, TOKEN, Stream, contact_identity
+from router.delivery.intake import Arrival, Intake
 from router.flow.flex_flow import FlexFlow, Integration, own_address
-from router.message.inbound import FORM, Message, Raw, conversation_id
-from router.routing.resolve import identities, resolve
+from router.message.inbound import FORM, Message, Raw
+from router.routing.resolve import facts, identities, resolve
 from router.settings import load
 from router.store import Store, connect
-from router.store.cache import EntryCache
 from router.store.client import Client
 from router.store.keys import AccountKeys, bucket
-from router.store.lanes import new_token
+from router.store.lanes import Lease, Settlement, new_token
 
 # Blocks of addresses, by what their flows do with a message.
 PAUSED: Final = 0
@@ -25,6 +26,11 @@ ACCEPT: Final = 1
 RELAY: Final = 2
 # Addresses that have no flow until it is created or applied.
 MADE: Final = 3
+# Messages that wait for a target that is down.
+WAITING: Final = 4
+# Messages that wait for their next attempt, at a target of their own, and at the one that was down.
+RETRIED: Final = 5
+RETRIED_THERE: Final = 6
 # Calls under way at a time while the store is filled; they share pipelines.
 _TOGETHER: Final = 256
 
@@ -63,11 +69,15 @@ class Stock:
         self._store.flows.put(chat)
         return f"IG{sid[2:]}"
 
-    def put_flows(self, block: int, count: int, *, begin: int = 0) -> None:
-        """Write flows for the addresses of a block from `begin` to `count`."""
-        flows = (flow(block, number, self._target_url) for number in range(begin, count))
+    def put_flows(self, block: int, count: int, *, begin: int = 0, url: str = "", told: Told | None = None) -> None:
+        """Write flows for the addresses of a block from `begin` to `count`, to a target of their own or the usual."""
+        flows = (flow(block, number, url or self._target_url) for number in range(begin, count))
+        done = begin
         while batch := list(islice(flows, _TOGETHER)):
             self._store.flows.put_all([(flow, None) for flow in batch])
+            done += len(batch)
+            if told:
+                told(done)
 
     def forget_flows(self) -> None:
         """Forget everything."""
@@ -82,11 +92,57 @@ class Stock:
         while self._info("persistence").get("aof_rewrite_in_progress", "0") != "0":
             time.sleep(0.1)
 
-    def queue(self, stream: Stream, count: int) -> None:
+    def queue(self, stream: Stream, count: int, told: Told | None = None) -> None:
         """Accept messages as the webhook does, without delivering any."""
-        bodies = (stream.body(n) for n in range(count))
-        entries = EntryCache(self._store.routing)
-        gevent.joinall([gevent.spawn(self._accept_all, bodies, entries) for _ in range(_TOGETHER)], raise_error=True)
+        bodies = enumerate(stream.bodies(count), 1)
+        intake = Intake(self._store, None, lambda _text, _languages: None)
+
+        def accept() -> None:
+            for number, body in bodies:
+                intake.take(_arrival(body))
+                if told:
+                    told(number)
+
+        gevent.joinall([gevent.spawn(accept) for _ in range(min(_TOGETHER, count))], raise_error=True)
+
+    def retry_later(self, stream: Stream, delays: Sequence[float]) -> list[float]:
+        """Accept messages and settle a failed attempt of each; return when they are due, by `time.perf_counter`."""
+        due = []
+        for body, delay in zip(stream.bodies(len(delays)), delays, strict=True):
+            arrival, token = _arrival(body), new_token()
+            message = arrival.message
+            route = resolve(message, self._store.flows.entries(ACCOUNT, identities(message)))
+            assert route.flow is not None  # noqa: S101 - it was written before
+            self._store.lanes.accept(
+                token=token,
+                account_sid=ACCOUNT,
+                message_sid=message.message_sid,
+                lane=arrival.lane,
+                disposition="queue",
+                lease=True,
+                versions=(),
+                facts=facts(arrival.raw.pack(), route, ""),
+            )
+            lease = Lease(
+                token=token,
+                expires=0.0,
+                account_sid=ACCOUNT,
+                message_sid=message.message_sid,
+                lane=arrival.lane,
+                raw=b"",
+                flow_sid=route.flow.sid,
+                flow=route.flow,
+                age=0.0,
+                attempts=1,
+                failures=0,
+                refusals=0,
+                round=0,
+                answered=False,
+            )
+            failed = Settlement("retry", delay, {"failures": 1, "error": "503"}, "1 failed 503 0.001 503")
+            due.append(time.perf_counter() + delay)
+            self._store.lanes.settle(lease, failed, next_token="")
+        return due
 
     def lanes(self) -> int:
         """Return how many conversations have messages that are not done."""
@@ -115,29 +171,14 @@ class Stock:
         self._client.close()
         self._store.close()
 
-    def _accept_all(self, bodies: Iterator[bytes], entries: EntryCache) -> None:
-        for body in bodies:
-            raw = Raw("POST", f"{FORM}; charset=UTF-8", body, idempotency_token="00000000-0000-0000-0000-000000000000")  # noqa: S106 - no secret
-            message = Message.parse(raw.fields())
-            route = resolve(message, entries.get(ACCOUNT, identities(message)))
-            self._store.lanes.accept(
-                token=new_token(),
-                account_sid=ACCOUNT,
-                message_sid=message.message_sid,
-                lane=conversation_id(ACCOUNT, message.channel, message.to, message.from_),
-                disposition="queue",
-                lease=False,
-                versions=(),
-                facts={
-                    "raw": raw.pack(),
-                    "why": "\n".join(route.steps),
-                    "flow": route.flow.sid if route.flow else "",
-                },
-            )
-
     def _info(self, section: str) -> dict[str, str]:
         reply: Any = self._client.call("INFO", section)
         return dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
+
+
+def _arrival(body: bytes) -> Arrival:
+    raw = Raw("POST", f"{FORM}; charset=UTF-8", body, idempotency_token=IDEMPOTENCY)
+    return Arrival(Message.parse(raw.fields()), raw, time.monotonic())
 
 
 def flow(block: int, number: int, url: str = "https://target.example/inbound") -> FlexFlow:

@@ -1,8 +1,9 @@
 """The fast target: `python -m bench.target PORT` answers every POST with TwiML.
 
-`GET /<from>/<to>` tells how many POSTs came, how many of them between two times, and when the last one did; times are
-those of `time.perf_counter`, which all processes of a machine share. `GET /reset` begins anew. One process, one epoll,
-no framework, so that what is measured is what stands before it.
+`GET /<from>/<to>` tells how many POSTs came, how many of them between two times, and when the first and the last one
+did; times are those of `time.perf_counter`, which all processes of a machine share. `GET /retried` tells when each POST
+to that path came. `GET /reset` begins anew. One process, one epoll, no framework, so that what is measured is what
+stands before it.
 """
 
 import select
@@ -25,21 +26,28 @@ class Target:
 
     def __init__(self) -> None:
         self._arrivals: list[float] = []
+        self._retried: list[float] = []
 
     def answer(self, request: bytes | bytearray) -> bytes:
         """Return what to answer one request."""
         if request.startswith(b"POST "):
             self._arrivals.append(time.perf_counter())
+            if request.startswith(b"POST /retried "):
+                self._retried.append(self._arrivals[-1])
             return _ANSWER
         path = request.split(b" ", 2)[1].decode()
         if path == "/reset":
             self._arrivals.clear()
+            self._retried.clear()
             return _plain("")
+        if path == "/retried":
+            return _plain(" ".join(map(str, self._retried)))
         if path.count("/") != 2:  # noqa: PLR2004 - somebody asks whether it serves
             return _plain("")
         _, began, ended = path.split("/")
         between = bisect(self._arrivals, float(ended)) - bisect(self._arrivals, float(began))
-        return _plain(f"{len(self._arrivals)} {between} {self._arrivals[-1] if self._arrivals else 0.0}")
+        first, last = (self._arrivals[0], self._arrivals[-1]) if self._arrivals else (0.0, 0.0)
+        return _plain(f"{len(self._arrivals)} {between} {first} {last}")
 
     def serve(self, port: int) -> None:
         """Serve on a port of the loopback until the process is ended."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from router.cli.send.inbound import fields
 from router.message.inbound import FORM
@@ -13,6 +13,8 @@ ACCOUNT: Final = "AC" + "5e" * 16
 TOKEN: Final = "0123456789abcdef0123456789abcdef"  # noqa: S105 - it signs nothing but the benchmark's own messages
 PUBLIC_URL: Final = "http://router.example"
 PATH: Final = "/webhooks/sms"
+# What Twilio sends with a message, of the length that it has.
+IDEMPOTENCY: Final = "00000000-0000-0000-0000-000000000000"
 # The form of an SMS of usual length: DESIGN's figures of memory are for one of 440 bytes.
 FORM_BYTES: Final = 440
 # Conversations that messages are spread over.
@@ -46,9 +48,18 @@ class Stream:
     conversations: int = CONVERSATIONS
     accounts: int = 1
 
-    def body(self, n: int) -> bytes:
-        """Return the form of message `n` as it is sent, `FORM_BYTES` long."""
-        return urlencode(self._padded(n)).encode()
+    def bodies(self, count: int) -> Iterator[bytes]:
+        """Write the forms of the first `count` messages as they are sent, each `FORM_BYTES` long.
+
+        All are alike but for SID and addresses, so that a million of them take seconds.
+        """
+        template = urlencode(self._padded(0))
+        first = [quote_plus(each) for each in self._names(0)]
+        for n in range(count):
+            body = template
+            for before, after in zip(first, self._names(n), strict=True):
+                body = body.replace(before, quote_plus(after))
+            yield body.encode()
 
     def requests(self, count: int, host: str) -> Iterator[bytes]:
         """Write the first `count` messages as complete requests."""
@@ -57,24 +68,38 @@ class Stream:
             f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n"
             f"Content-Type: {FORM}; charset=UTF-8\r\nX-Home-Region: us1\r\n"
         )
+        head += f"I-Twilio-Idempotency-Token: {IDEMPOTENCY}\r\n"
         for n in range(count):
             form = self._padded(n)
             body = urlencode(form)
             yield (
-                f"{head}I-Twilio-Idempotency-Token: {self.salt:08x}-{n}\r\nContent-Length: {len(body)}\r\n"
+                f"{head}Content-Length: {len(body)}\r\n"
                 f"X-Twilio-Signature: {sign(PUBLIC_URL + PATH, form, key)}\r\n\r\n{body}"
             ).encode()
 
     def _padded(self, n: int) -> list[tuple[str, str]]:
         return self._form(n, "x" * max(1, FORM_BYTES - len(urlencode(self._form(n, "")))))
 
+    def _names(self, n: int) -> tuple[str, str, str, str]:
+        """Return the account of message `n`, its SID, its sender and the address that it is written to.
+
+        Streams begin at different addresses, so that many addresses are not the same few thousand in each of them.
+        """
+        return (
+            account(n % self.accounts),
+            f"SM{self.salt:023x}{n:09x}",  # the router remembers the last 17 digits of a SID longer than its message
+            f"+1666{n * _STRIDE % self.conversations:07d}",
+            contact_identity(self.block, (self.salt + n) * _STRIDE % self.addresses),
+        )
+
     def _form(self, n: int, body: str) -> list[tuple[str, str]]:
+        account_sid, message_sid, from_, to = self._names(n)
         return fields(
             "sms",
-            account_sid=account(n % self.accounts),
-            message_sid=f"SM{self.salt:08x}{n:024x}",
-            from_=f"+1666{n * _STRIDE % self.conversations:07d}",
-            to=contact_identity(self.block, n * _STRIDE % self.addresses),
+            account_sid=account_sid,
+            message_sid=message_sid,
+            from_=from_,
+            to=to,
             body=body,
             media=(),
             more=(),

@@ -40,14 +40,28 @@ _EVERY_FIGURE = {
     },
     "relay": {"half load", "p50 of the target alone", "added at p50", "p99 through the router", "kept busy by others"},
     "flat": {
-        "10 flows, 0 queued",
+        "10 flows",
         "10 flows: processor time",
-        *(f"{name}: processor time" for name in ("20 flows", "20 flows, all written to", "20 queued")),
+        *(f"{name}: processor time" for name in ("20 flows", "20 flows, all written to")),
         "kept busy by others",
+        *(f"{name}: {what}" for name in ("20 flows", "20 flows, all written to") for what in ("throughput", "p50")),
+    },
+    "backlog": {
+        "intake",
+        *(f"{count} waiting: {what}" for count in (1, 20) for what in ("others", "p99", "processor time")),
+        "kept busy by others",
+        "20 sent",
+        "20 sent / intake",
         *(
-            f"{name}: {what}"
-            for name in ("20 flows", "20 flows, all written to", "20 queued")
-            for what in ("throughput", "p50")
+            f"20 sent: {what}"
+            for what in (
+                "begun after",
+                "processor time",
+                "store calls",
+                "the latest retry at another target",
+                "the latest retry at this target",
+                "kept busy by others",
+            )
         ),
     },
     "control": {
