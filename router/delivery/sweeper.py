@@ -7,6 +7,7 @@ message. Each process has one, and there is no other worker.
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import gevent
@@ -16,14 +17,27 @@ from router.delivery.deliverer import Deliverer
 from router.errors import StoreUnavailable
 from router.store import Store
 from router.store.keys import bucket
-from router.store.lanes import Room
+from router.store.lanes import ANYWHERE, Claim, Room
 
 # Between two sweeps when nothing is left.
 SWEEP_SECONDS: Final = 0.5
-# The same when something is left: for slots that come free one by one, and for the rest of a long index.
+# The same when something is left: for slots that come free one by one, or many at a time where a target is fast.
+SWEEP_LEFT: Final = 0.005
+# The same for the rest of an index where nothing can be sent, and the part of the time that looking there may take.
 SWEEP_LEAST: Final = 0.02
-# A sweep may take so large a part of the store's time: a long index is gone through more slowly instead.
 SWEEP_PART: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found: `more` to look at in any case; something `left` that is waiting for a slot."""
+
+    more: bool = False
+    left: bool = False
+
+    def pause(self, seconds: float) -> float:
+        """Return for how long to wait after a sweep that took so many seconds."""
+        return SWEEP_LEFT if self.left else min(SWEEP_SECONDS, max(SWEEP_LEAST, seconds / SWEEP_PART))
 
 
 class Sweeper:
@@ -34,49 +48,60 @@ class Sweeper:
         self._deliverer = deliverer
         self._fault = fault
         self._places = dict.fromkeys(store.buckets, 0)  # where in each index to go on
-        self._cut: set[str] = set()  # buckets where the last look stopped early, because no slot was free
+        self._cut: set[str] = set()  # buckets where what is before that place has to be looked at again
+        self._left: set[str] = set()  # buckets where the last claim left something for want of room
 
     def run(self) -> None:
         """Claim what is due, until the process stops."""
         while not self._deliverer.stopping:
-            started, more = time.monotonic(), False
+            started, swept = time.monotonic(), Swept()
             try:
-                more = self.sweep()
+                swept = self.sweep()
             except StoreUnavailable:
                 pass
             except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
                 self._fault(f"{type(error).__name__}: {error}")
-            gevent.sleep(min(SWEEP_SECONDS, max(SWEEP_LEAST, (time.monotonic() - started) / SWEEP_PART)))
-            if not more:
+            gevent.sleep(swept.pause(time.monotonic() - started))
+            if not swept.more:
                 self._deliverer.freed.wait(SWEEP_SECONDS)
             self._deliverer.freed.clear()
 
-    def sweep(self) -> bool:
-        """Claim once from each bucket where something is due; say whether to go on at once."""
-        more = starved = False
-        buckets = self._store.lanes.due(self._places)
+    def sweep(self) -> Swept:
+        """Claim once from each bucket where something is due."""
+        more, claimed, idle = False, 0, False
+        # Where something was left, `claim` itself finds out whether it is due still: two calls less.
+        buckets = [*self._left, *self._store.lanes.due(tag for tag in self._places if tag not in self._left)]
         random.shuffle(buckets)  # so that no bucket always comes last when slots are short
         for tag in buckets:
             if self._deliverer.stopping:
-                return False
+                return Swept()
+            place = self._places[tag]
             try:
-                claim = self._store.lanes.claim(tag, self._room(tag), place=self._places[tag])
+                claim = self._store.lanes.claim(tag, self._room(tag), place=place)
             except StoreUnavailable:  # in a Cluster that concerns some buckets only
                 continue
-            self._places[tag] = claim.place
             for lease in claim.leases:
                 self._deliverer.begin(lease)
-            starved = starved or claim.left
-            # A look that stopped early skipped nothing before its place, but lanes there may be due by now:
-            # after the end of the index, look once more from its beginning.
-            goes_on = claim.place > 0 or tag in self._cut
-            more = more or (goes_on and self._deliverer.targets.free > 0)
-            if claim.place and claim.left:
-                self._cut.add(tag)
-            elif not claim.place:
-                self._cut.discard(tag)
-        self._deliverer.starved = starved
-        return more
+            claimed += len(claim.leases)
+            idle = idle or (claim.place > 0 and not claim.leases)
+            more = self._goes_on(tag, place, claim) or more
+        self._deliverer.starved = bool(self._left)
+        return Swept(more=more and self._deliverer.targets.free > 0, left=bool(claimed or self._left) and not idle)
+
+    def _goes_on(self, tag: str, place: int, claim: Claim) -> bool:
+        """Note where the next claim begins; say whether it has to come even if no slot comes free."""
+        (self._left.add if claim.left else self._left.discard)(tag)
+        if claim.left and (claim.place or place == ANYWHERE):
+            self._cut.add(tag)
+        if claim.place:  # more of the index is left to look at
+            self._places[tag] = claim.place
+            return True
+        # A look that began later, or stopped early, skipped nothing before its place, but lanes there may be due by
+        # now: after the end of the index, look once more from its beginning. After that look the flows take turns.
+        again = tag in self._cut
+        self._places[tag] = ANYWHERE if claim.left and not again else 0
+        self._cut.discard(tag)
+        return again
 
     def _room(self, tag: str) -> Room:
         """Say what the process has room for, of a bucket's accounts."""

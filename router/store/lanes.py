@@ -29,6 +29,8 @@ HANDLER_LOST_LIMIT: Final = 2
 CLAIM_LOOKS: Final = 1000
 # Lanes that one call moves when a target is back: some 3 ms of the store's time.
 HURRY_MOST: Final = 500
+# A place in the index of due sets that the store chooses.
+ANYWHERE: Final = -1
 
 
 # What accept.lua says of a contact that moved with the message.
@@ -230,8 +232,8 @@ class Lanes:
     def claim(self, tag: str, room: Room, *, place: int = 0) -> Claim:
         """Take back a bucket's leases that have ended, and lease heads that are due, as far as there is room for them.
 
-        `place` is where in the index of due sets to go on from. Never repeated: what a lost reply leased comes due
-        again when the lease ends.
+        `place` is where in the index of due sets to go on from, or `ANYWHERE`. Never repeated: what a lost reply leased
+        comes due again when the lease ends.
         """
         token, started = new_token(), time.monotonic()
         limits = {

@@ -10,7 +10,7 @@ import pytest
 from router.flow.flex_flow import FlexFlow, Integration
 from router.store import Store, connect
 from router.store.keys import BUCKETS, AccountKeys
-from router.store.lanes import HANDLER_LOST_LIMIT, HURRY_MOST, Claim, Lease, Room, Settlement, new_token
+from router.store.lanes import ANYWHERE, HANDLER_LOST_LIMIT, HURRY_MOST, Claim, Lease, Room, Settlement, new_token
 from tests.clock import pass_time, step
 from tests.integrations.sending import settings
 from tests.valkey import ValkeyServer
@@ -143,6 +143,17 @@ def test_slots_that_are_short_go_round(desk: Desk) -> None:
         place = claim.place
         assert claim.left
     assert sorted(got) == sorted(sid for queued in sids for sid in queued[:2])
+
+
+def test_a_retry_does_not_wait_for_a_backlog_of_other_flows_of_its_target(desk: Desk) -> None:
+    """Where a claim may begin anywhere in the index, the flow that came due last has its turn among those before it."""
+    for _ in range(3):
+        desk.queue(desk.flow(LIVE), 100)
+    (sid,) = desk.queue(desk.flow(LIVE))
+    got: list[str] = []
+    while sid not in got:
+        got += desk.sids(share=1, place=ANYWHERE)
+    assert len(got) < 150, "one claim in four is its turn; in the order of age it would be the last of 301"
 
 
 def test_a_target_has_its_share_over_all_its_flows(desk: Desk) -> None:

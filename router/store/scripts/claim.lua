@@ -7,7 +7,7 @@
 -- KEYS 1 due:{b}
 -- ARGV 1 token   2 free slots: most leases wanted   3 lease in ms   4 retention in ms of the buried
 --      5 how often a holder may vanish   6 the same, where the target is a handler
---      7 the place in the index to go on from, 0 for its beginning   8 how many due sets are looked at
+--      7 the place in the index to go on from, 0 for its beginning, -1 for any   8 how many due sets are looked at
 --      9 JSON: what else the caller has and has room for, as router.store.lease.Room says
 --      10 ms for which the caller has not heard of the store (clock.lua)
 --
@@ -63,6 +63,9 @@ local function more(has, factor, least)
   return math.max(least, math.ceil((factor * free - has) / (1 + factor)))
 end
 
+if place < 0 then -- so that of the flows that share a target's slots all have their turn; the token is random
+  place = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) % math.max(1, redis.call('ZCARD', due))
+end
 local sets, seen = redis.call('ZRANGE', due, place, place + looks - 1, 'WITHSCORES'), 0
 if not sets[1] and place > 0 then
   place, sets = 0, redis.call('ZRANGE', due, 0, looks - 1, 'WITHSCORES')
