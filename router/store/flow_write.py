@@ -31,9 +31,9 @@ class FlowBusy(RouterError):  # noqa: N818 - named for what it says
     """A message of the flow went to Proxy a short time ago."""
 
 
-def parse_record(record: bytes) -> FlexFlow | None:
+def parse_record(record: bytes, account_sid: str, sid: str) -> FlexFlow | None:
     """Parse a stored flow; None for the empty record of a deleted flow."""
-    return from_record(record.split(b" ", 3)[3].decode()) if record else None
+    return from_record(record.split(b" ", 3)[3].decode(), account_sid, sid) if record else None
 
 
 def format_record(flow: FlexFlow) -> str:

@@ -44,13 +44,14 @@ class FlowStore:
         reply = self._client.script("entries", [keys.addresses + name for name in identities], [keys.own_flows])
         entries = []
         for identity, (version, *records) in zip(identities, reply, strict=True):
-            flows = tuple(flow for record in records if (flow := parse_record(record)))
+            pairs = zip(records[::2], records[1::2], strict=True)
+            flows = tuple(flow for sid, record in pairs if (flow := parse_record(record, account_sid, sid.decode())))
             entries.append(Entry(identity, version.decode(), flows))
         return tuple(entries)
 
     def get(self, account_sid: str, sid: str) -> FlexFlow | None:
         """Read one flow."""
-        return parse_record(self._client.call("GET", AccountKeys(account_sid).own_flows + sid) or b"")
+        return parse_record(self._client.call("GET", AccountKeys(account_sid).own_flows + sid) or b"", account_sid, sid)
 
     def put(
         self, flow: FlexFlow, *, replaces: FlexFlow | None = None, by: str = _ROUTER, only_default: bool = False
@@ -143,7 +144,8 @@ class FlowStore:
         """Read flows in the order of their creation, newest first."""
         keys = AccountKeys(account_sid)
         sids = self._client.call("ZREVRANGE", keys.flows, offset, offset + limit - 1)
-        return [flow for record in self._records(keys, sids) if record and (flow := parse_record(record))]
+        records = zip(sids, self._records(keys, sids), strict=True)
+        return [flow for sid, record in records if (flow := parse_record(record, account_sid, sid.decode()))]
 
     def place(self, account_sid: str, rank: int) -> int | None:
         """Return the position of the flow at `rank`, counted from the newest, from 0; None if it does not exist."""
@@ -179,9 +181,10 @@ class FlowStore:
         while found := self._client.call(
             "ZRANGE", index, start, end, "BYSCORE", *order, "LIMIT", 0, chunk, "WITHSCORES"
         ):
-            for place, record in zip(found[1::2], self._records(keys, found[::2]), strict=True):
+            for sid, place, record in zip(found[::2], found[1::2], self._records(keys, found[::2]), strict=True):
                 if record:
-                    yield Placed(int(float(place)), parse_record(record) if word in record else None, len(record))
+                    flow = parse_record(record, account_sid, sid.decode()) if word in record else None
+                    yield Placed(int(float(place)), flow, len(record))
             start = f"({int(float(found[-1]))}"
 
     def walk(self, account_sid: str) -> Iterator[FlexFlow]:
@@ -201,7 +204,7 @@ class FlowStore:
         stored: dict[int, bytes] = {}
         while reply[0] == b"changed" and (place := reply[1] - 1) not in stored:
             before = group[place].before
-            if before is None or parse_record(reply[2]) != before:
+            if before is None or parse_record(reply[2], before.account_sid, before.sid) != before:
                 break
             stored[place] = reply[2]
             reply = self._client.call(*command(group, by, stored))

@@ -263,11 +263,10 @@ class Lanes:
         self._silence.end(tag, started)
         now, place, left, *groups = reply
         leases = []
-        for _, flow_sid, record, *entries in groups:
-            flow = readable(record)
-            leases += [
-                leased(token, started + self.lease_seconds, now, flow_sid.decode(), flow, entry) for entry in entries
-            ]
+        for account_sid, flow_sid, record, *entries in groups:
+            sid = flow_sid.decode()
+            flow = readable(record, account_sid.decode(), sid)
+            leases += [leased(token, started + self.lease_seconds, now, sid, flow, entry) for entry in entries]
         return Claim(leases, place, bool(left))
 
     def settle(self, lease: Lease, settlement: Settlement, *, next_token: str) -> tuple[str, Lease | None]:
@@ -304,7 +303,9 @@ class Lanes:
         if kind != "next":
             return kind, None
         _, now, flow_sid, record, entry = reply
-        return kind, leased(next_token, started + self.lease_seconds, now, flow_sid.decode(), readable(record), entry)
+        sid = flow_sid.decode()
+        flow = readable(record, lease.account_sid, sid)
+        return kind, leased(next_token, started + self.lease_seconds, now, sid, flow, entry)
 
     def replay(  # noqa: PLR0913 - a message, where it goes, and as what it was read
         self,

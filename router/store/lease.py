@@ -173,9 +173,9 @@ def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
     )
 
 
-def readable(record: bytes) -> FlexFlow | None:
+def readable(record: bytes, account_sid: str, sid: str) -> FlexFlow | None:
     """Read a flow; one that cannot be read is as good as none, and must not be in the way of other messages."""
     try:
-        return parse_record(record)
+        return parse_record(record, account_sid, sid)
     except (ValueError, TypeError, KeyError, IndexError):
         return None

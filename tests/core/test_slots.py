@@ -30,3 +30,11 @@ def test_all_keys_of_an_account_have_one_slot() -> None:
     found = [getattr(keys, name) for name in keys.__slots__]
     assert {_slot(key) for key in found} == {_slot(AccountKeys(bucket(account)).due)}
     assert _slot(TURN) not in {_slot(AccountKeys(tag).due) for tag in BUCKETS}
+
+
+def test_friendly_names_share_keys_that_stay_small() -> None:
+    """A hundred thousand names are six for each key; of a million 61, and the compact encoding ends at 128."""
+    keys = AccountKeys(f"AC{'5' * 32}")
+    shared = Counter(keys.named(f"Support line {number}") for number in range(100_000))
+    assert 16_000 < len(shared) <= 16_384
+    assert max(shared.values()) < 25

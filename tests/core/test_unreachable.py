@@ -83,7 +83,8 @@ def test_a_flow_that_no_message_reaches_is_found(forms: tuple[dict[str, str], ..
 def test_a_stored_match_that_does_not_compile_any_more_is_said() -> None:
     """A record of a newer or older version takes no messages; who looks at the flows sees it, and where it is wrong."""
     (made,) = flows({"Match": PHRASE})
-    stored = from_record(to_record(made).replace("body.matches", "body.resembles"))
+    text = to_record(made).replace("body.matches", "body.resembles")
+    stored = from_record(text, made.account_sid, made.sid)
     ((sid, why),) = unreachable([stored])
     assert sid == made.sid
     assert why.startswith("takes no message: its Match does not compile, column 6: no function is called resembles; ")

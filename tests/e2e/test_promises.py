@@ -216,11 +216,11 @@ def test_a_queued_message_is_small(world: World) -> None:
 
 
 def test_a_flow_is_small(world: World) -> None:
-    """At most 1 KB of store for a flow: record, address entry, and the account's index."""
+    """At most 900 bytes of store for a flow: record, address entry, and the account's index."""
     keys = AccountKeys(ACCOUNT)
     flow = world.flow("https://support.example.com/twilio/inbound", fallback_twiml="<Response/>")
     address = keys.addresses + flow.contact_identity
-    assert _size(world, keys.own_flows + flow.sid) + _size(world, address) + _share(world, keys.flows) <= 1000
+    assert _size(world, keys.own_flows + flow.sid) + _size(world, address) + _share(world, keys.flows) <= 900
 
 
 def _size(world: World, key: str) -> int:
