@@ -39,7 +39,6 @@ class Answered:
         location: the Location of a redirect.
         chunked: whether the body came in chunks.
         redirects: how many redirects were followed.
-        attempts: how many attempts were made.
         code: the error that Twilio would log if there was no answer.
         reason: why there was no answer.
     """
@@ -51,7 +50,6 @@ class Answered:
     location: str = ""
     chunked: bool = False
     redirects: int = 0
-    attempts: int = 1
     code: int = 0
     reason: str = ""
 

@@ -164,10 +164,6 @@ def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -
             ["sms", "--url", "localhost/x"], "'localhost/x' is not an absolute http or https URL", id="no URL"
         ),
         pytest.param(["sms", "--url", "http://a/é"], "has characters that must be percent-encoded", id="no ASCII"),
-        pytest.param(["sms", "--url", "http://a/#rc=9"], "rc=9 is not a number from 0 to 5", id="too many retries"),
-        pytest.param(["sms", "--url", "http://a/#rp=6xx"], "rp=6xx is not of 4xx, 5xx, all, ct, rt", id="no policy"),
-        pytest.param(["sms", "--url", "http://a/#top"], "'top' is not a connection override", id="no override"),
-        pytest.param(["sms", "--tamper", "--fallback", "http://a/"], "exclude each other", id="tamper and fallback"),
         pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
     ],
 )

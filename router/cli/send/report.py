@@ -10,7 +10,7 @@ from router.cli.http import Answered
 from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, said_facts, short, word
 from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
 from router.cli.send.signing import TAMPERS
-from router.cli.send.twilio_view import ERRORS, view_of
+from router.cli.send.twilio_view import ERRORS
 from router.flow.flex_flow import FlexFlow
 from router.message.channel import webhook_paths
 from router.queries.deliveries import not_twiml
@@ -47,8 +47,6 @@ def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
     message += [f"{form[f'MediaContentType{n}']}  {form[f'MediaUrl{n}']}" for n in range(media)]
     message += [f"{name} {form[name]}" for name in _SPECIAL if form.get(name)]
     facts: Facts = [("Sent", message), ("Signed", f"with {signer}{_broken(sent)}")]
-    if sent.failed:
-        facts += [("Answer", _answer(sent.failed)), ("Twilio", view_of(sent.failed).lines), ("Fallback", sent.url)]
     facts += [("Answer", _answer(sent.answered, wanted=bool(sent.tamper) and sent.good)), ("Twilio", _twilio(sent))]
     delivery = sent.delivery
     if delivery is not None:
@@ -70,8 +68,6 @@ def _answer(answered: Answered, *, wanted: bool = False) -> list[str]:
     if not answered.status:
         return [f"none: {answered.reason}"]
     head = f"{answered.status} after {answered.seconds * 1000:.0f} ms"
-    if answered.attempts > 1:
-        head += f", {answered.attempts} attempts"
     if answered.redirects:
         head += f" and {answered.redirects} redirect{'s' * (answered.redirects > 1)}"
     if answered.status in OK:
@@ -168,9 +164,7 @@ def _views(sent: Sequence[Sent]) -> list[str]:
     """Count what Twilio would do after the answers."""
     seen = [each.view for each in sent]
     spoken = sum(bool(each.does) and not each.fallback for each in seen)
-    failed = Counter(view_of(each.failed).code for each in sent if each.failed)
-    lines = [f"{code} ({ERRORS[code]}) x {times:,}, and the fallback URL was called" for code, times in failed.items()]
-    lines += [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
+    lines = [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
     for code, times in Counter(each.code for each in seen if each.code).most_common():
         fallback = " and the fallback URL" if any(each.fallback for each in seen if each.code == code) else ""
         lines.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {times:,}")

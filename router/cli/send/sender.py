@@ -37,15 +37,13 @@ _MANY: Final = 20  # progress is shown from so many messages on
 class Sent:
     """One message that was sent: its form, its answer, and its delivery in the store.
 
-    `tamper` is the way in which it was made invalid, one of `TAMPERS`, or "". If the webhook failed and the fallback
-    URL was called, `failed` is the answer of the webhook, and `answered` that of the fallback.
+    `tamper` is the way in which it was made invalid, one of `TAMPERS`, or "".
     """
 
     form: dict[str, str]
     answered: Answered
     url: str = ""
     tamper: str = ""
-    failed: Answered | None = None
     delivery: Delivery | None = None
     flow: FlexFlow | None = None
 
@@ -68,7 +66,7 @@ class Sent:
 
     def resource(self) -> dict[str, Any]:
         """Return it as JSON shows it."""
-        seen, failed = self.view, self.failed
+        seen = self.view
         return {
             "sid": self.sid,
             "account_sid": self.form["AccountSid"],
@@ -77,7 +75,6 @@ class Sent:
             "body": self.form.get("Body", ""),
             "url": self.url,
             "tamper": self.tamper or None,
-            "failed": {"status": failed.status or None, "error_code": view_of(failed).code} if failed else None,
             "status": self.answered.status or None,
             "seconds": round(self.answered.seconds, 4),
             "answer": self.answered.body.decode(errors="replace"),
@@ -101,7 +98,6 @@ class Webhook:
         form: its parameters.
         signing: how it is signed.
         method: POST or GET.
-        fallback: the URL that is called if the first one fails, "" for none.
     """
 
     url: str
@@ -109,25 +105,12 @@ class Webhook:
     form: Fields = field(repr=False)
     signing: Signing
     method: Method = "POST"
-    fallback: str = ""
 
     def send(self) -> Sent:
-        """Send it, as Twilio does, and to the fallback URL if the first one fails. Raises NoAnswer."""
-        sent = self.unanswered(Answered(0))
-        try:
-            sent.answered = call(self.url, self.form, self.signing, signed_as=self.signed_as, method=self.method)
-        except NoAnswer as error:
-            if not self.fallback:
-                raise
-            sent.answered = error.answered
-        if self.fallback and sent.view.fallback:
-            # https://www.twilio.com/docs/usage/webhooks/messaging-webhooks: the same request, and what went wrong.
-            more = [("ErrorCode", str(sent.view.code)), ("ErrorUrl", self.signed_as)]
-            sent.failed, sent.url = sent.answered, self.fallback
-            sent.answered = call(self.fallback, [*self.form, *more], self.signing, method=self.method)
-        return sent
+        """Send it, as Twilio does. Raises NoAnswer."""
+        return self.sent(call(self.url, self.form, self.signing, signed_as=self.signed_as, method=self.method))
 
-    def unanswered(self, answered: Answered) -> Sent:
+    def sent(self, answered: Answered) -> Sent:
         """Return it as a sent message, with a given answer."""
         return Sent(dict(self.form), answered, url=self.url, tamper=self.signing.tamper)
 
@@ -187,7 +170,7 @@ def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str
         except NoAnswer as error:
             if len(items) == 1 or not (answered_once or error.connected):
                 raise
-            sent = outgoing.unanswered(error.answered)
+            sent = outgoing.sent(error.answered)
         with lock:
             answered_once = True
             results[n] = sent

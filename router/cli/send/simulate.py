@@ -61,7 +61,6 @@ _SECTIONS: Final = (
     help="Any other parameter of the webhook; can be given several times.",
 )
 @click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
-@click.option("--fallback", type=WebUrl(), metavar="URL", help="The fallback URL, called if the first one fails.")
 @key_option
 @click.option("--sid", metavar="SM…", help="The MessageSid: use it twice to send a duplicate. [a new one]")
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, metavar="N", help="The number of messages. [1]")
@@ -104,7 +103,6 @@ def simulate(  # noqa: PLR0913 - one for each option
     media: tuple[str, ...],
     params: tuple[tuple[str, str], ...],
     url: str | None,
-    fallback: str | None,
     key: str | None,
     sid: str | None,
     count: int,
@@ -138,7 +136,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     with --at, if no flow would take it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if channel == WEB:
-        if shapes or media or fallback or key or sid or tamper or rate or at is not None or method != "POST":
+        if shapes or media or key or sid or tamper or rate or at is not None or method != "POST":
             raise click.UsageError("web has only --body, --from, --to, --param, --url, --count, --wait and --json.")
         simulate_web(
             here,
@@ -153,8 +151,6 @@ def simulate(  # noqa: PLR0913 - one for each option
         )
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
-    if tamper and fallback:
-        raise click.UsageError("--tamper and --fallback exclude each other: a tampered request must be refused.")
     if at is not None and (tamper or url or count > 1):
         raise click.UsageError("--at sends nothing: leave out --tamper, --url and --count.")
     shape = _shape(shapes, channel)
@@ -174,7 +170,7 @@ def simulate(  # noqa: PLR0913 - one for each option
         count=count,
         contacts=contacts,
     )
-    messages = list(plan.messages(Webhook(where, signed_as, [], how, method, fallback or "")))
+    messages = list(plan.messages(Webhook(where, signed_as, [], how, method)))
     if at is not None:
         _foretell(here, dict(messages[0].form), at, as_json=as_json)
         return
