@@ -81,15 +81,9 @@ def exchange(  # noqa: PLR0913 - a request, and two times
     connect: float = 5.0,
     read: float = 15.0,
 ) -> Answered:
-    """Send a request and read its answer. The default timeouts are Twilio's.
+    """Send a request, with path and query exactly as they are written, and read its answer.
 
-    Args:
-        method: the HTTP method.
-        url: the URL; path and query are sent exactly as they are written.
-        body: the body of a POST.
-        headers: all headers except Host and Content-Length.
-        connect: seconds to wait for the connection.
-        read: seconds to wait for the whole answer.
+    `connect` and `read` are the seconds to wait for the connection and for the whole answer; Twilio's are the default.
 
     Raises:
         NoAnswer: there was no connection, or no complete answer in time.

@@ -186,20 +186,17 @@ def print_line(value: Mapping[str, Any]) -> None:
     click.echo(to_json(value))
 
 
-def progress(label: str, total: int) -> Any:
-    """Return click's progress bar for `total` steps; it is shown only on a terminal, and for many steps."""
-    hidden = total < _MANY or not sys.stderr.isatty()
-    return click.progressbar(length=total, label=label, show_pos=True, file=unguarded(sys.stderr), hidden=hidden)
+def progress(label: str, total: int, *, least: int = _MANY) -> Any:
+    """Return click's progress bar for `total` steps; it is shown only on a terminal, and for `least` steps or more."""
+    hidden = total < least or not sys.stderr.isatty()
+    steps, err = max(1, total // _STEPS), unguarded(sys.stderr)
+    return click.progressbar(length=total, label=label, show_pos=True, file=err, hidden=hidden, update_min_steps=steps)
 
 
 def watched(label: str, items: Iterable[_Item], total: int | None = None, *, shown: bool = True) -> Iterator[_Item]:
-    """Yield items, and show on a terminal, on stderr, how many there were so far.
+    """Yield items, and show on a terminal, on stderr, how many there were so far; for few items nothing is shown.
 
-    Args:
-        label: what the command does with them.
-        items: the items.
-        total: how many there will be, if that is known; for few items nothing is shown.
-        shown: False shows nothing.
+    `total` is how many there will be, if that is known; `shown=False` shows nothing.
     """
     hidden = not (shown and sys.stderr.isatty()) or (total is not None and total < _MANY)
     err, steps = unguarded(sys.stderr), max(1, (total or _MANY) // _STEPS)

@@ -15,12 +15,9 @@ _ACCOUNTS = "accounts"  # beside the variables in the record
 
 @contextlib.contextmanager
 def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) -> Iterator[None]:
-    """Keep a record, as long as the router runs, so that other commands find it.
+    """Keep a record in the data directory, as long as the router runs, so that other commands find it.
 
-    Args:
-        data_dir: the data directory of the running router.
-        found: variables without secrets: those of the store, the configuration file and the addresses.
-        accounts: the SIDs of its accounts.
+    `found` are variables without secrets: those of the store, the configuration file and the addresses.
     """
     record = data_dir / _RECORD
     record.write_text(json.dumps({**found, _ACCOUNTS: accounts}), encoding="utf-8")

@@ -72,14 +72,10 @@ class Connector:
     # -- connecting and restoring ------------------------------------------------------------------------------------
 
     def connect_all(self, places: Sequence[Place], account: Account, base: str, *, tunnel: bool, holder: str) -> None:
-        """Point webhooks to a public base URL, all of them or none.
+        """Point webhooks, as they were shown, to a public base URL, all of them or none.
 
-        Args:
-            places: the webhooks as they were shown.
-            account: their account.
-            base: the base URL.
-            tunnel: whether it is that of a tunnel.
-            holder: the lock of the process that will restore them, "" for none.
+        `tunnel` says whether that is the URL of a tunnel; `holder` is the lock of the process that will restore them,
+        "" for none.
 
         Raises:
             RouterError: one could not be changed, or was changed since it was shown; then none is changed.

@@ -34,13 +34,7 @@ class Tunnel(Protocol):
 
 
 class GivenTunnel:
-    """A tunnel that the user has opened, and of which only the URL is known.
-
-    Args:
-        url: its base URL.
-        account: an account of the router, which signs the requests that test the tunnel.
-        every: seconds between two tests.
-    """
+    """A tunnel that the user has opened: every so many seconds a request that `account` signs tests it."""
 
     def __init__(self, url: str, account: Account, *, every: float = _PROBE_EVERY) -> None:
         self._url = url
@@ -66,12 +60,7 @@ class GivenTunnel:
 class Follower:
     """Follows one tunnel: publishes its address to the workers, and moves the webhooks that point to it.
 
-    Args:
-        tunnel: the tunnel.
-        record: where the workers read its address.
-        connector: moves the webhooks.
-        patience: seconds to wait for a lost tunnel.
-        changed: called with each new address, except the first.
+    A lost tunnel is waited for `patience` seconds; `changed` is called with each new address, except the first.
     """
 
     def __init__(

@@ -30,13 +30,10 @@ _TOKEN_PAGE: Final = "https://dashboard.ngrok.com/get-started/your-authtoken"  #
 
 
 class NgrokTunnel:
-    """An existing tunnel to the router of this machine, or else a new one.
+    """An existing tunnel to the router of this machine, on `router_port`, or else a new one to `port`.
 
-    Args:
-        agent: returns the URL of the agent's API, and restarts an agent that we have started if it has ended.
-        stop: stops an agent that we have started; None for another one.
-        port: the port for a new tunnel.
-        router_port: the port of the router; an existing tunnel to it is used.
+    `agent` returns the URL of the agent's API, and restarts an agent that we have started if it has ended; `stop` stops
+    such an agent, and is None for another one.
     """
 
     def __init__(
@@ -93,12 +90,7 @@ class NgrokTunnel:
 
 
 def open_ngrok(api: str | None, *, port: int, router_port: int) -> NgrokTunnel:
-    """Return a tunnel of the agent that runs here, or else of a new agent.
-
-    Args:
-        api: the URL of the agent's API; None for the usual one, and then an agent is started if necessary.
-        port: the port for a new tunnel.
-        router_port: the port of the router.
+    """Return a tunnel of the agent with the API `api`; without it of the agent that runs here, or of a new one.
 
     Raises:
         RouterError: no agent runs, and none can be started.

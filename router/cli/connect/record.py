@@ -121,9 +121,7 @@ class Connections:
     def is_orphan(self, connection: ConnectedWebhook, tunnel: str) -> bool:
         """Return whether no process will restore a connection, because its process or its tunnel has crashed.
 
-        Args:
-            connection: a recorded connection.
-            tunnel: the base URL of the open tunnel; "" if no tunnel is open.
+        `tunnel` is the base URL of the open tunnel; "" if no tunnel is open.
         """
         if self.is_held(connection):
             return False

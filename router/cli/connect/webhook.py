@@ -9,13 +9,9 @@ from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The result of restoring a webhook.
+    """The fields of a webhook that were restored (`back`), and those that another person or program changed (`left`).
 
-    Args:
-        name: the name of its number, sender or service.
-        back: the fields that were restored, with their values.
-        left: the fields that were not restored, because another person or program has changed them.
-        gone: whether the account no longer has the number.
+    `gone` says that the account no longer has the number.
     """
 
     name: str

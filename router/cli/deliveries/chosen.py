@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from router.cli.confirm import confirm, yes_option
+from router.cli.deliveries.wanted import address_options
 from router.cli.here import Here
 from router.cli.options import since_option
 from router.cli.output import number, watched
@@ -54,13 +55,10 @@ class Choice:
         )
 
     def agree(self, what: str, chosen: Sequence[Found], *, grave: bool, silent: bool = False) -> None:
-        """Print how many messages a filter selected, and ask for confirmation.
+        """Print how many messages a filter selected, and ask for confirmation; `what` is the verb of the question.
 
-        Args:
-            what: the verb of the question.
-            chosen: the messages.
-            grave: whether --yes is necessary where there is no terminal.
-            silent: whether to print and ask nothing, for a program.
+        With `grave` --yes is necessary where there is no terminal; with `silent` nothing is printed and asked, for a
+        program.
 
         Raises:
             RouterError: the answer was no, or --yes is missing.
@@ -80,23 +78,10 @@ def choice_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @click.argument("sids", metavar="[SM…]...", nargs=-1)
     @since_option
-    @click.option("--from", "from_", default="", help="Only messages of this customer.")
-    @click.option("--to", default="", help="Only messages to this address.")
-    @click.option("--flow", default="", metavar="FO…", help="Only messages of this Flex Flow, also as FO3f2a9c1b.")
+    @address_options
     @yes_option
     @wraps(function)
-    def command(  # noqa: PLR0913 - one for each option
-        *args: Any,
-        sids: tuple[str, ...],
-        since: int | None,
-        from_: str,
-        to: str,
-        flow: str,
-        yes: bool,
-        status: str = "",
-        **given: Any,
-    ) -> None:
-        wanted = Wanted(status or "", from_, to, flow)
-        function(*args, choice=Choice(sids, wanted, since, yes), **given)
+    def command(*, sids: tuple[str, ...], wanted: Wanted, since: int | None, yes: bool, **given: Any) -> None:
+        function(choice=Choice(sids, wanted, since, yes), **given)
 
     return command

@@ -21,13 +21,10 @@ _SHOWN: Final = 20  # results that are printed one by one
 
 @dataclass(frozen=True, slots=True)
 class _Verb:
-    """One of the commands.
+    """One of the commands: its help, and the `hint` what to type next.
 
-    Args:
-        help: its help.
-        held: whether a filter selects only held messages, only others, or both (None).
-        grave: whether it needs --yes where there is no terminal.
-        hint: what to type next.
+    `held`: whether a filter selects only held messages, only others, or both (None). `grave`: it needs --yes where
+    there is no terminal.
     """
 
     help: str

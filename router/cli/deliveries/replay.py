@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -58,16 +58,34 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     store, current = here.store, route == "current"
     chosen = choice.find(here, DEAD)
-    if as_json:
-        _for_a_program(store, chosen, current=current, dry_run=dry_run)
-    elif not chosen:
+    if not chosen and not as_json:
         state = choice.wanted.status or "undelivered or unrouted"
         click.echo(f"No {state} messages since then: nothing to send again.")
-    elif dry_run:
+        return
+    if dry_run and not as_json:
         _foretell(store, chosen, current=current)
-    else:
+        return
+    if not as_json:
         choice.agree("Replay", chosen, grave=False)
-        _replay(store, chosen, current=current)
+    results = ["chosen"] * len(chosen)
+    if not dry_run:
+        watch = watched("Replaying", chosen, len(chosen), shown=not as_json)
+        results = [_put_back(store, each, current=current) for each in watch]
+        queued = [
+            (each.account_sid, each.message_sid)
+            for each, result in zip(chosen, results, strict=True)
+            if result == "queued"
+        ]
+        note(store, queued, "replayed", by=_BY, route=route)
+    if as_json:
+        print_json(
+            [
+                {"sid": each.message_sid, "account_sid": each.account_sid, "result": result}
+                for each, result in zip(chosen, results, strict=True)
+            ]
+        )
+        sys.exit(0 if set(results) <= {"queued", "chosen"} else 1)
+    _report(chosen, results)
 
 
 def _foretell(store: Store, chosen: Sequence[Found], *, current: bool) -> None:
@@ -93,34 +111,12 @@ def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
     return short(f"{stopped}{flow.friendly_name}: {integration_line(flow)}", 80)
 
 
-def _for_a_program(store: Store, chosen: Sequence[Found], *, current: bool, dry_run: bool) -> None:
-    results = ["chosen"] * len(chosen) if dry_run else _put_all_back(store, chosen, chosen, current=current)
-    print_json(
-        [
-            {"sid": each.message_sid, "account_sid": each.account_sid, "result": result}
-            for each, result in zip(chosen, results, strict=True)
-        ]
-    )
-    sys.exit(0 if set(results) <= {"queued", "chosen"} else 1)
-
-
-def _put_all_back(store: Store, chosen: Sequence[Found], watch: Iterable[Found], *, current: bool) -> list[str]:
-    """Replay one after the other: a conversation keeps the order in which its messages are put back."""
-    results = [_put_back(store, each, current=current) for each in watch]
-    queued = [
-        (each.account_sid, each.message_sid) for each, result in zip(chosen, results, strict=True) if result == "queued"
-    ]
-    note(store, queued, "replayed", by=_BY, route="current" if current else "original")
-    return results
-
-
 def _put_back(store: Store, found: Found, *, current: bool) -> str:
     delivery = store.deliveries.get(found.account_sid, found.message_sid)
     return put_back(delivery, store, likelihood, current=current, by=_BY) if delivery else "missing"
 
 
-def _replay(store: Store, chosen: Sequence[Found], *, current: bool) -> None:
-    results = _put_all_back(store, chosen, watched("Replaying", chosen, len(chosen)), current=current)
+def _report(chosen: Sequence[Found], results: Sequence[str]) -> None:
     failures = [
         f"{each.message_sid}: {_WHY_NOT.get(result, result)}"
         for each, result in zip(chosen, results, strict=True)

@@ -9,19 +9,24 @@ import click
 from router.queries.deliveries import STATES, Wanted
 
 
-def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --status, --held, --from, --to and --flow, as one `Wanted`."""
+def address_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --from, --to and --flow, and --status and --held where it has them, as one `Wanted`."""
 
-    @click.option("--status", type=click.Choice(STATES), help="Only messages in this state.")
-    @click.option("--held", is_flag=True, help="Only messages that `router deliveries hold` holds.")
     @click.option("--from", "from_", default="", help="Only messages of this customer.")
     @click.option("--to", default="", help="Only messages to this address.")
     @click.option("--flow", default="", metavar="FO…", help="Only messages of this Flex Flow, also as FO3f2a9c1b.")
     @wraps(function)
-    def command(*args: Any, status: str | None, held: bool, from_: str, to: str, flow: str, **given: Any) -> None:
-        function(*args, wanted=Wanted(status or "", from_, to, flow, True if held else None), **given)
+    def command(*, from_: str, to: str, flow: str, status: str | None = None, held: bool = False, **given: Any) -> None:
+        function(wanted=Wanted(status or "", from_, to, flow, held or None), **given)
 
     return command
+
+
+def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --status, --held, --from, --to and --flow, as one `Wanted`."""
+    held = click.option("--held", is_flag=True, help="Only messages that `router deliveries hold` holds.")
+    status = click.option("--status", type=click.Choice(STATES), help="Only messages in this state.")
+    return status(held(address_options(function)))
 
 
 def text_of(delivery: Mapping[str, Any]) -> str:

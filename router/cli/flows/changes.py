@@ -60,12 +60,7 @@ def current_flows(store: Store, account_sid: str) -> Iterator[FlexFlow]:
 
 
 def print_changes(changes: Sequence[Change], warnings: Callable[[FlexFlow], Sequence[object]]) -> None:
-    """Print the changes, the first ones in detail, and their numbers.
-
-    Args:
-        changes: the flows to add, change or remove.
-        warnings: returns the warnings about a flow that is added or changed.
-    """
+    """Print the changes, the first ones in detail with the warnings about their flows, and their numbers."""
     out = console()
     warned = {each.after.sid: found for each in changes if each.after and (found := warnings(each.after))}
     for change in changes[:_SHOWN]:
@@ -138,7 +133,7 @@ class How:
     yes: bool
     as_json: bool
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
         """Raise UsageError for --json without --yes or --dry-run."""
         refuse_to_ask_a_program(as_json=self.as_json, yes=self.yes, dry_run=self.dry_run)
 
@@ -152,16 +147,10 @@ class Outcome:
 
 
 def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> Outcome:
-    """Ask, write the changes, and print the result.
+    """Ask, write the changes, wait until all processes can detect the languages that they add, and print the result.
 
-    If they add languages, wait until every process of the router can detect them.
-
-    Args:
-        store: the store of the flows.
-        changes: the changes in the order of `router.flow.diff.in_order`.
-        how: the options of the command.
-        by: the name of the command, for the list of changes.
-        again: what to do if the store fails before the end.
+    The changes are in the order of `router.flow.diff.in_order`; `again` says what to do if the store fails before the
+    end.
 
     Raises:
         RouterError: the answer was no, the store failed, or another person or program changed a flow meanwhile.

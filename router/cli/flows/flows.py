@@ -149,7 +149,6 @@ def apply(  # noqa: PLR0913 - one for each option
     before it changes anything; elsewhere it needs --yes to remove flows.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)
-    how.check()
     owner, store = here.account, here.store
     wanted = read_flow_file(file, here.settings, owner.sid)
     current = list(current_flows(store, owner.sid))

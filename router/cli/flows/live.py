@@ -34,7 +34,6 @@ def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     1 if Twilio has records that cannot be flows of the router; the command names each of them.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)
-    how.check()
     found, around = compare_live(here), here.around
     if not as_json and found.changes:
         print_changes(found.changes, lambda flow: of_flow(flow, around))

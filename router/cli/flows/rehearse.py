@@ -23,14 +23,8 @@ _TEXT: Final = 40
 def rehearse(here: Here, file: TextIO, *, since: int, to: str, prune: bool) -> Rehearsed:
     """Route the past messages of the account with its present flows, and with the flows after a file is applied.
 
-    Both begin without any assignment of conversations, so that only the file makes a difference.
-
-    Args:
-        here: the router.
-        file: the flow file.
-        since: in ms since 1970.
-        to: only messages to this address, in any form; "" for all.
-        prune: whether to remove the flows that the file does not have.
+    Both begin without any assignment of conversations, so that only the file makes a difference. `since` is in ms since
+    1970; `to` is an address in any form, "" for all messages.
 
     Raises:
         RouterError: the file cannot be applied.

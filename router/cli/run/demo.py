@@ -32,13 +32,9 @@ auth_tokens = ["{token}"]
 
 
 def configuration(data_dir: Path, *, with_account: bool) -> Path:
-    """Return the TOML file with a console password and, if wanted, the demo account.
+    """Return the TOML file with a console password and, unless the environment names a real account, the demo account.
 
     It is generated once for each data directory, with mode 0600; later runs use the same file.
-
-    Args:
-        data_dir: an existing directory.
-        with_account: False if the environment names a real account.
     """
     path = data_dir / (FILE if with_account else _CONSOLE)
     if not path.exists():
@@ -53,10 +49,6 @@ def variables(data_dir: Path, settings: Settings) -> Mapping[str, str]:
     """Return the variables that add the demo account to the settings of a file without accounts.
 
     They name files with the secrets, not the secrets, because they are recorded.
-
-    Args:
-        data_dir: the absolute path of an existing directory.
-        settings: the settings of the file.
     """
     made = tomllib.loads(configuration(data_dir, with_account=True).read_text(encoding="utf-8"))
     [account] = made["account"]

@@ -178,12 +178,8 @@ def _supervised(
 ) -> int:
     """Run the router with an embedded store, a tunnel, or both; return the exit status.
 
-    Args:
-        settings: the settings of the router.
-        environ: its environment variables.
-        tunnel: the command line of `router tunnel`; () for no tunnel.
-        added: the variables that `router run` has added.
-        made_up: whether the account is the demo account.
+    `tunnel` is the command line of `router tunnel`, () for no tunnel; `added` are the variables that `router run` has
+    added.
     """
     store = None if settings.redis_url else EmbeddedValkey.over(settings.data_dir / "valkey")
     if store:

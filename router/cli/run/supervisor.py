@@ -30,13 +30,9 @@ _SECOND = 0.5
 
 
 class Supervisor:
-    """Runs the store, gunicorn and a tunnel until gunicorn or the tunnel ends.
+    """Runs the store, gunicorn (`command`) and `router tunnel` until gunicorn or the tunnel ends.
 
-    Args:
-        store: the embedded store; None if the store runs elsewhere.
-        command: gunicorn's command line.
-        environ: the environment of the children.
-        tunnel: the command line of `router tunnel`; () for no tunnel.
+    Without `store` the store runs elsewhere; without a command line `tunnel` there is no tunnel.
     """
 
     def __init__(
@@ -59,9 +55,8 @@ class Supervisor:
     def run(self, prepare: Callable[[], None], announce: Callable[[Callable[[], bool]], None]) -> int:
         """Start them, wait, and stop them; return the exit status of gunicorn or of the tunnel, as in a shell.
 
-        Args:
-            prepare: called when the store answers, before gunicorn starts.
-            announce: called when gunicorn has started, with a function that returns whether it still runs.
+        `prepare` is called when the store answers, before gunicorn starts; `announce` when gunicorn has started, with a
+        function that returns whether it still runs.
 
         Raises:
             EmbeddedStoreError: the store does not start.

@@ -41,12 +41,8 @@ class WebUrl(click.ParamType[str]):
 def send(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:
     """Send a signed webhook once; redirects are not followed.
 
-    Args:
-        url: the URL to call; a fragment, as Twilio's connection overrides, is neither signed nor sent.
-        form: its parameters.
-        signing: the key that signs.
-        signed_as: the URL as it is set at Twilio, if that is not `url`.
-        method: with GET the parameters are in the query.
+    `signed_as` is the URL as it is set at Twilio, if that is not `url`. A fragment, as Twilio's connection overrides,
+    is neither signed nor sent.
 
     Raises:
         NoAnswer: there was no connection, or no answer in time.

@@ -36,11 +36,7 @@ _WHY: Final = {
 def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
     """Describe one message: what was sent, how it was answered, and what became of it.
 
-    Args:
-        sent: the message.
-        channel: its channel.
-        signer: the key that signed it.
-        watched: whether its delivery was looked up in a store.
+    `signer` is the key that signed it; `watched` says whether its delivery was looked up in a store.
     """
     form, media = sent.form, int(sent.form.get("NumMedia", "0"))
     message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form.get("Body"))]
@@ -102,14 +98,9 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
 
 
 def print_many(sent: Sequence[Sent], what: str, seconds: float, rate: float = 0, *, as_json: bool) -> None:
-    """Print the numbers of many messages, and the first failures; as JSON, a line for each message.
+    """Print the numbers of many messages (`what`), and the first failures; as JSON, a line for each message.
 
-    Args:
-        sent: the messages.
-        what: their name, as `sms messages`.
-        seconds: how long it took to send them.
-        rate: the wanted number of messages per second, 0 for as many as possible.
-        as_json: whether to print JSON.
+    `seconds` is how long it took to send them, `rate` the wanted number a second, 0 for as many as possible.
     """
     if as_json:
         for each in sent:

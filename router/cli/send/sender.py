@@ -1,6 +1,5 @@
 """Sends webhooks, one or many, at their times, and keeps each answer and the state of its message."""
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,12 @@ from typing import Any, Final
 import click
 
 from router.cli.http import Answered, NoAnswer
+from router.cli.output import progress
 from router.cli.running import base_url
 from router.cli.send.call import call
 from router.cli.send.pace import send_paced
 from router.cli.send.signing import Fields, Method, Signing
 from router.cli.send.twilio_view import ERRORS, TwilioView, view_of
-from router.cli.terminal import unguarded
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
 from router.queries.deliveries import describe
@@ -29,7 +28,6 @@ OK: Final = range(200, 300)
 _REFUSED: Final = (401, 403)  # the answers of webhooks to a wrong signature; the router's is 403
 # Seconds between two looks at a delivery: a person does not notice the delay, and the store not the looks.
 _LOOK: Final = 0.05
-_STEPS: Final = 200  # updates of the progress bar at most
 _MANY: Final = 20  # progress is shown from so many messages on
 
 
@@ -90,15 +88,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook to be sent.
-
-    Args:
-        url: the URL to call.
-        signed_as: the URL as it is set at Twilio.
-        form: its parameters.
-        signing: how it is signed.
-        method: POST or GET.
-    """
+    """A webhook to be sent to `url`; `signed_as` is its URL as it is set at Twilio."""
 
     url: str
     signed_as: str
@@ -151,10 +141,7 @@ def _state(sent: Sent, store: Store) -> str:
 def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str) -> Sending:
     """Send webhooks, each at its time in seconds from now, and those of one conversation one after the other.
 
-    Args:
-        items: the webhooks with their times, in ascending order.
-        at_once: how many conversations are sent at once; with 1 all webhooks are sent one after the other.
-        label: the text of the progress bar on a terminal.
+    `at_once` is how many conversations are sent at once; with 1 all webhooks are sent one after the other.
 
     Raises:
         NoAnswer: the first webhook was not answered. A later one without an answer does not stop the others.
@@ -182,11 +169,7 @@ def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str
         form = dict(numbered[1].form)
         return form.get("From", ""), form.get("To", "")
 
-    hidden = len(items) < _MANY or not sys.stderr.isatty()
-    steps = max(1, len(items) // _STEPS)
-    with click.progressbar(
-        length=len(items), label=label, file=unguarded(sys.stderr), hidden=hidden, show_pos=True, update_min_steps=steps
-    ) as bar:
+    with progress(label, len(items), least=_MANY) as bar:
         try:
             send_paced(((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items)), send, lane, at_once)
         except KeyboardInterrupt:  # what was sent is reported

@@ -46,10 +46,7 @@ class Signing:
     def headers(self, public: str, form: Fields, method: Method) -> dict[str, str]:
         """Return the headers that sign a request, or fail to do so as `tamper` says.
 
-        Args:
-            public: the URL that is signed, with the parameters of a GET.
-            form: the parameters, which are signed too with POST.
-            method: POST or GET.
+        `public` is the URL that is signed, with the parameters of a GET; those of a POST are signed too.
         """
         key, header = self.key, self.header
         if self.tamper == "missing":
@@ -66,12 +63,7 @@ class Signing:
 
 
 def signing(account: Account, wanted: str | None, tamper: str = "") -> Signing:
-    """Return how a webhook of the account is signed.
-
-    Args:
-        account: the account.
-        wanted: one of its keys, None for the first auth token.
-        tamper: one of `TAMPERS`, or "".
+    """Return how a webhook is signed: with the account's key `wanted`, by default its first auth token.
 
     Raises:
         BadParameter: the account has no such key.

@@ -44,12 +44,9 @@ _LONGEST: Final = 1600
 
 @dataclass(frozen=True, slots=True)
 class TwilioView:
-    """What Twilio does after an answer.
+    """What Twilio does after an answer: what it sends to the customer, as lines, and the error or warning that it logs.
 
-    Args:
-        does: what it sends to the customer, as lines; empty if it sends nothing.
-        code: the error or warning that it logs, 0 for none.
-        reason: the reason of the error.
+    `code` is 0 for none.
     """
 
     does: tuple[str, ...] = ()
