@@ -12,13 +12,13 @@ from tests.valkey import ValkeyServer
 
 # The files that take longest, which begin first: one of them at the end would run alone.
 _LONG = (
-    "tests/store/test_lane_protocol.py",
-    "tests/bench/test_parts.py",
-    "tests/e2e/test_local_testing.py",
-    "tests/e2e/test_crash.py",
-    "tests/e2e/test_cluster.py",
     "tests/e2e/test_run.py",
     "tests/e2e/test_languages.py",
+    "tests/e2e/test_local_testing.py",
+    "tests/bench/test_parts.py",
+    "tests/store/test_lane_protocol.py",
+    "tests/e2e/test_crash.py",
+    "tests/e2e/test_cluster.py",
     "tests/e2e/test_doctor.py",
 )
 _NODE_MODULES = Path(__file__).parent / "node" / "node_modules"

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
 from router.message.signature import Key, keys_for, sign
-from router.settings import Account
+
+if TYPE_CHECKING:
+    from router.settings import Account
 
 Fields = list[tuple[str, str]]
 Method = Literal["POST", "GET"]
@@ -62,7 +64,7 @@ class Signing:
         return headers | {"X-Twilio-Webhooks-Signature-Settings": header} if header else headers
 
 
-def signing(account: Account, wanted: str | None, tamper: str = "") -> Signing:
+def signing(account: "Account", wanted: str | None, tamper: str = "") -> Signing:
     """Return how a webhook is signed: with the account's key `wanted`, by default its first auth token.
 
     Raises:
