@@ -7,6 +7,7 @@ set now and then. Time passes by putting the two clocks of the lanes forward, wh
 After each step the invariants hold; at the end everything is drained.
 """
 
+import json
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,6 +33,32 @@ LEASE_SECONDS = 30.0
 MARGIN_SECONDS = 8.0
 # Within a lease the store's clock may be set so often: each time costs the margin 2 s at most.
 STEPS = 3
+# All that an invariant is about, read in one call: it is looked at after each of thousands of steps.
+_LOOK = """
+local seen = {due = {}, lanes = {}, messages = {}}
+local function look(sid)
+  local key = ARGV[1] .. sid
+  local values = redis.call('HMGET', key, 'state', 'lease', 'flow')
+  seen.messages[sid] = {state = values[1], lease = values[2], flow = values[3], ttl = redis.call('TTL', key)}
+end
+local given = cjson.decode(ARGV[2])
+for _, flow in ipairs(given.flows) do
+  seen.due[flow] = redis.call('ZRANGE', given.due .. flow, 0, -1, 'WITHSCORES')
+end
+for _, lane in ipairs(given.lanes) do
+  seen.lanes[lane] = redis.call('LRANGE', given.lane .. lane, 0, -1)
+  for place, id in ipairs(seen.lanes[lane]) do
+    seen.lanes[lane][place] = string.match(id, ':(.*)')
+    look(seen.lanes[lane][place])
+  end
+end
+for _, sid in ipairs(given.held) do look(sid) end
+seen.index = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+seen.leases = redis.call('ZRANGE', KEYS[2], 0, -1)
+seen.held = redis.call('ZCARD', KEYS[3])
+seen.queued = tonumber(redis.call('HGET', KEYS[4], given.account) or 0)
+return cjson.encode(seen)
+"""
 
 
 @dataclass
@@ -323,28 +350,24 @@ class LaneMachine(RuleBasedStateMachine):
         """A lane that is not empty is in one set, by its head; it holds what is not done; only its head is leased."""
         if not hasattr(self, "model"):
             return
-        waiting = sum(self.client.call("LLEN", KEYS.lanes + lane) for lane in LANES)
-        assert int(self.client.call("HGET", KEYS.queued, ACCOUNT) or 0) == waiting + len(self.model.held)
-        assert self.client.call("ZCARD", KEYS.held) == len(self.model.held)
+        seen = self._look()
+        assert seen["queued"] == sum(map(len, seen["lanes"].values())) + len(self.model.held)
+        assert seen["held"] == len(self.model.held)
         for sid in self.model.held:
-            state, lease = self.client.call("HMGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state", "lease")
-            assert (state, lease) == (b"held", None)
-            assert self.client.call("TTL", f"{KEYS.messages}{ACCOUNT}:{sid}") == -1
-        leases = {lane.decode() for lane in self.client.call("ZRANGE", KEYS.leases, 0, -1)}
-        due = self._due()
+            assert (seen["messages"][sid]["state"], seen["messages"][sid]["lease"]) == ("held", False)
+        assert all(message["ttl"] == -1 for message in seen["messages"].values())
+        due = self._due(seen)
         for lane in LANES:
-            ids = [id_.decode().partition(":")[2] for id_ in self.client.call("LRANGE", KEYS.lanes + lane, 0, -1)]
+            ids = list(seen["lanes"][lane])
             assert ids == [sid for sid in self.model.order[lane] if sid not in self.model.done]
-            for place, sid in enumerate(ids):
-                state, lease = self.client.call("HMGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state", "lease")
-                assert (state == b"sending") == (lease is not None)
-                assert place == 0 or lease is None
-                assert self.client.call("TTL", f"{KEYS.messages}{ACCOUNT}:{sid}") == -1
+            messages = [seen["messages"][sid] for sid in ids]
+            assert all((message["state"] == "sending") == (message["lease"] is not False) for message in messages)
+            assert not any(message["lease"] for message in messages[1:])
             waits_for = [flow for flow, lanes in due.items() if lane in lanes]
-            head = self._stored(ids[0], "flow") if ids else None
-            sending = bool(ids) and self._stored(ids[0], "lease") is not None
-            assert (lane in leases) == sending
-            assert waits_for == ([] if sending or head is None else [head.decode()])
+            sending = bool(messages) and messages[0]["lease"] is not False
+            assert (lane in seen["leases"]) == sending
+            head = messages[0]["flow"] if messages else False
+            assert waits_for == ([] if sending or head is False else [head])
 
     @invariant()
     def clocks_follow_the_time(self) -> None:
@@ -358,17 +381,22 @@ class LaneMachine(RuleBasedStateMachine):
         assert self.clocks[0] - self.first[0] <= most + 5
         assert self.clocks[1] - self.first[1] <= 1.1 * most + 5
 
-    def _due(self) -> dict[str, set[str]]:
+    def _look(self) -> dict[str, Any]:
+        """Read the lanes, what is due and leased, and all messages that are not done; what is empty may be {}."""
+        given = {"account": ACCOUNT, "flows": FLOWS, "lanes": LANES, "held": list(self.model.held)}
+        given |= {"due": f"{KEYS.due}:{ACCOUNT}:", "lane": KEYS.lanes}
+        keys = (KEYS.due, KEYS.leases, KEYS.held, KEYS.queued)
+        words = (f"{KEYS.messages}{ACCOUNT}:", json.dumps(given))
+        seen: dict[str, Any] = json.loads(self.client.call("EVAL", _LOOK, len(keys), *keys, *words))
+        return seen
+
+    def _due(self, seen: dict[str, Any]) -> dict[str, set[str]]:
         """Return the lanes of each due set; the index has those that there are, each with its earliest time."""
-        sets: dict[str, set[str]] = {}
-        index = []
-        for flow in FLOWS:
-            found = self.client.call("ZRANGE", f"{KEYS.due}:{ACCOUNT}:{flow}", 0, -1, "WITHSCORES")
-            sets[flow] = {lane.decode() for lane in found[::2]}
-            index += [(f"{ACCOUNT}:{flow}", float(found[1]))] if found else []
-        written = self.client.call("ZRANGE", KEYS.due, 0, -1, "WITHSCORES")
-        assert sorted(zip((each.decode() for each in written[::2]), map(float, written[1::2]), strict=True)) == index
-        return sets
+        found = {flow: list(seen["due"][flow]) for flow in FLOWS}
+        index = [(f"{ACCOUNT}:{flow}", float(lanes[1])) for flow, lanes in found.items() if lanes]
+        written = list(seen["index"])
+        assert sorted(zip(written[::2], map(float, written[1::2]), strict=True)) == index
+        return {flow: set(lanes[::2]) for flow, lanes in found.items()}
 
     def _draw(self, data: st.DataObject) -> tuple[str, str]:
         """Choose any message, and return its lane with it."""
