@@ -19,13 +19,10 @@ from router.store.contacts import Contact
 
 _LEAST_SHARE: Final = 0.01  # smaller shares of languages are not shown
 _CONTACT: Final = "CONTACT"  # the name of the contact's address in usage lines
-_OPTIONS: Final = {  # the options for the parameters of the REST resource
-    "Language": "--language",
-    "Preference": "--preference",
-    "Alias": "--alias",
-    "Address": "--to",
-    "FlexFlowSid": "--flow",
-}
+# The options for the parameters of the REST resource.
+_OPTIONS: Final = {
+    "Language": "language", "Preference": "preference", "Alias": "alias", "Address": "to", "FlexFlowSid": "flow",
+}  # fmt: skip
 
 
 @click.group(cls=Group)
@@ -58,12 +55,12 @@ def show(here: Here, *, address: str, as_json: bool) -> None:
 @click.argument("address", metavar=_CONTACT)
 @click.option("--language", metavar="TAG", help='The language that the contact is known to use; "" removes it.')
 @click.option("--preference", metavar="TAG", help='The language that the contact has chosen; "" removes it.')
-@click.option("--alias", "aliases", multiple=True, metavar="ADDRESS", help="Another address of the same person.")
+@click.option("--alias", multiple=True, metavar="ADDRESS", help="Another address of the same person.")
 @click.option("--to", metavar="ADDRESS", help="With --flow: the address of yours in the conversation.")
 @click.option("--flow", metavar="FO…", help="With --to: the Flex Flow that takes the conversation from now on.")
 @json_option
 @with_here
-def set_(here: Here, *, address: str, aliases: tuple[str, ...], as_json: bool, **given: str | None) -> None:
+def set_(here: Here, *, address: str, alias: tuple[str, ...], as_json: bool, **options: str | None) -> None:
     """Set the language of a contact, its aliases, or the flow of a conversation.
 
     \b
@@ -74,10 +71,8 @@ def set_(here: Here, *, address: str, aliases: tuple[str, ...], as_json: bool, *
     An unknown contact is created. A new preference ends the assignment of the contact's conversations to their flows,
     so the next message is routed anew.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    named = {"Language": "language", "Preference": "preference", "Address": "to", "FlexFlowSid": "flow"}
-    parameters = {name: value for name, option in named.items() if (value := given[option]) is not None}
-    if aliases:
-        parameters["Alias"] = ",".join(aliases)
+    given = options | {"alias": ",".join(alias) or None}
+    parameters = {name: value for name, option in _OPTIONS.items() if (value := given[option]) is not None}
     if not parameters:
         raise click.UsageError("Nothing to set: add --language, --preference, --alias, or --to with --flow.")
     if bool(given["to"]) != bool(given["flow"]):
@@ -164,7 +159,8 @@ def _options() -> Iterator[None]:
     try:
         yield
     except InvalidContact as error:
-        raise RouterError(f"{_OPTIONS.get(error.parameter, error.parameter)}: {error.reason}") from None
+        option = _OPTIONS.get(error.parameter)
+        raise RouterError(f"{f'--{option}' if option else error.parameter}: {error.reason}") from None
 
 
 def _unknown(address: str) -> RouterError:

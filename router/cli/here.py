@@ -1,12 +1,12 @@
 """The router that runs here, as commands use it: its settings, its store and its accounts."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cached_property, lru_cache, wraps
+from functools import cached_property, wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import click
 
@@ -17,15 +17,10 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings
 from router.queries.deliveries import Wanted
 from router.queries.serving import as_running
-from router.routing.selection import Likelihood
 from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store, connect
 from router.store.deliveries import Delivery
-from router.store.processes import Process
-
-if TYPE_CHECKING:
-    from router.language.detector import Detector
 
 _FLOW: Final = re.compile(r"\bFO[0-9a-f]{32}\b")
 # The beginning of a flow's SID, as lists show it: at least six of its digits.
@@ -89,12 +84,20 @@ class Here:
 
     @property
     def account(self) -> Account:
-        """The account that `--account` names, or the only one.
+        """The account that `--account` names, or the only one; raises RouterError as `account_of` does."""
+        return self.account_of(self.account_sid)
+
+    def account_of(self, sid: str | None) -> Account:
+        """Return the account that is named, or the only one.
 
         Raises:
             RouterError: there is no account, there are several, or the router does not serve it.
         """
-        return one_account(self.settings, self.account_sid)
+        accounts = self._accounts_of(sid)
+        if len(accounts) > 1:
+            known = ", ".join(account.sid for account in accounts)
+            raise RouterError(f"which account? Name one with --account: {known}")
+        return accounts[0]
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -103,7 +106,27 @@ class Here:
         Raises:
             RouterError: there is no account, or the router does not serve it.
         """
-        return some_accounts(self.settings, self.account_sid)
+        return self._accounts_of(self.account_sid)
+
+    def _accounts_of(self, sid: str | None) -> tuple[Account, ...]:
+        settings = self.settings
+        if not settings.accounts and (running := running_accounts(settings)):
+            raise RouterError(
+                f"the router in {settings.data_dir} serves {', '.join(running)}, but was started with another "
+                "environment: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN here as they were set there"
+            )
+        if not settings.accounts:
+            raise RouterError(
+                "no account is known here: start the demo with `router run`, or set TWILIO_ACCOUNT_SID and "
+                "TWILIO_AUTH_TOKEN"
+            )
+        if sid is None:
+            return settings.accounts
+        account = settings.account(sid)
+        if account is None:
+            known = ", ".join(account.sid for account in settings.accounts)
+            raise RouterError(f"{sid} is not one of the router's accounts, which are: {known}")
+        return (account,)
 
     def delivery(self, sid: str) -> Delivery:
         """Return the delivery of a message of one of the accounts.
@@ -189,61 +212,3 @@ def with_here(function: Callable[..., None]) -> Callable[..., None]:
             function(here, **given)
 
     return command
-
-
-def one_account(settings: Settings, sid: str | None) -> Account:
-    """Return the account that is named, or the only one; raise RouterError as `Here.account`."""
-    accounts = some_accounts(settings, sid)
-    if len(accounts) > 1:
-        known = ", ".join(account.sid for account in accounts)
-        raise RouterError(f"which account? Name one with --account: {known}")
-    return accounts[0]
-
-
-def some_accounts(settings: Settings, sid: str | None) -> tuple[Account, ...]:
-    """Return the account that is named, or all of them; raise RouterError as `Here.accounts`."""
-    if not settings.accounts and (running := running_accounts(settings)):
-        raise RouterError(
-            f"the router in {settings.data_dir} serves {', '.join(running)}, but was started with another environment: "
-            "set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN here as they were set there"
-        )
-    if not settings.accounts:
-        raise RouterError(
-            "no account is known here: start the demo with `router run`, or set TWILIO_ACCOUNT_SID and "
-            "TWILIO_AUTH_TOKEN"
-        )
-    if sid is None:
-        return settings.accounts
-    account = settings.account(sid)
-    if account is None:
-        known = ", ".join(account.sid for account in settings.accounts)
-        raise RouterError(f"{sid} is not one of the router's accounts, which are: {known}")
-    return (account,)
-
-
-def likelihood(text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
-    """Return how well a text fits each of the offered tags; the models load in about 0.1 s for each language."""
-    from router.language.detector import needed
-
-    return _detector(needed(offered)).likelihood(text, offered)
-
-
-def as_read_by(processes: Sequence[Process]) -> Likelihood:
-    """Return a `likelihood` for the languages that all processes have loaded; without a process for all languages."""
-    if not processes:
-        return likelihood
-    common = frozenset.intersection(*(frozenset(each.languages) for each in processes))
-
-    def read(text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
-        from router.language.detector import needed
-
-        return _detector(needed(offered) & common).likelihood(text, offered)
-
-    return read
-
-
-@lru_cache(maxsize=8)
-def _detector(languages: frozenset[str]) -> "Detector":
-    from router.language.detector import load
-
-    return load(languages)

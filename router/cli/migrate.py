@@ -139,7 +139,7 @@ def shadow(here: Here, *, sid: str, since: int, as_json: bool) -> None:
 @json_option
 @with_here
 def share(here: Here, *, sid: str, percent: int, as_json: bool) -> None:
-    """Let a share of the new and idle contacts move, in per cent. A hash decides; who moved stays moved."""
+    """Let a percentage of the new and idle contacts move, chosen by a hash. A contact that has moved stays there."""
     _print(migration.share(here.flow(sid), percent, here.store, by=_BY, now=_now()), as_json=as_json)
 
 

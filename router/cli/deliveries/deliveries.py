@@ -11,7 +11,7 @@ from rich.text import Text
 from router.cli.deliveries.control import CONTROLS
 from router.cli.deliveries.replay import replay
 from router.cli.deliveries.tail import tail
-from router.cli.deliveries.wanted import text_of, wanted_options
+from router.cli.deliveries.wanted import text_of, times_of, wanted_options
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option, since_option
 from router.cli.output import (
@@ -132,13 +132,8 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     facts.append(("Status", status))
     if waits:
         facts.append(("Waits for", waits))
-    tries = [
-        number(delivery.attempts, "attempt"),
-        f"replayed {delivery.round} x" if delivery.round else "",
-        f"came {delivery.duplicates + 1} times" if delivery.duplicates else "",
-        "recovered from Twilio" if delivery.recovered else "",
-    ]
-    facts.append(("Tries", ", ".join(each for each in tries if each)))
+    tries = [number(delivery.attempts, "attempt"), *times_of(delivery), *["recovered from Twilio"] * delivery.recovered]
+    facts.append(("Tries", ", ".join(tries)))
     if delivery.history:
         facts.append(("History", [_attempt(each) for each in shown["history"]]))
     if delivery.actions:

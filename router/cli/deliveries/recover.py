@@ -11,11 +11,12 @@ from typing import Any, Final
 import click
 
 from router.cli.confirm import refuse_to_ask_a_program, yes_option
-from router.cli.here import Here, likelihood, with_here
+from router.cli.here import Here, with_here
 from router.cli.options import Moment, json_option
 from router.cli.output import age, flow_line, number, print_json, print_table, short, watched
 from router.delivery.intake import Intake
 from router.errors import RouterError
+from router.queries.likelihood import likelihood
 from router.queries.recovery import Lost, lost, recovered
 from router.settings import Account, Settings
 from router.store import Store

@@ -8,13 +8,14 @@ from typing import Final
 import click
 
 from router.cli.deliveries.chosen import Choice, choice_options
-from router.cli.here import Here, likelihood, with_here
+from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import age, integration_line, print_json, print_table, short, watched, word
 from router.errors import RouterError
 from router.queries.control import REPLAY_DOES_NOT_ANSWER, Found, note
 from router.queries.deliveries import DEAD, route_of_today
 from router.queries.deliveries import replay as put_back
+from router.queries.likelihood import likelihood
 from router.store import Store
 from router.store.deliveries import Delivery
 

@@ -8,7 +8,7 @@ from typing import Final
 import click
 from rich.text import Text
 
-from router.cli.deliveries.wanted import text_of, wanted_options
+from router.cli.deliveries.wanted import text_of, times_of, wanted_options
 from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import clean, console, print_line, short, word
@@ -139,13 +139,8 @@ def _line(delivery: Delivery) -> Text:
     line.append(f"{delivery.message_sid}  ", style="dim")
     line.append(clean(f"{shown['channel'] or ''} {shown['from'] or ''} → {shown['to'] or ''}  "), style="default")
     line.append(short(text_of(shown), _TEXT), style="default")
-    more = [
-        f"{len(delivery.history)} attempts" if len(delivery.history) > 1 else "",
-        f"replayed {delivery.round} x" if delivery.round else "",
-        f"came {delivery.duplicates + 1} times" if delivery.duplicates else "",
-        "recovered" if delivery.recovered else "",
-        clean(delivery.error),
-    ]
-    if any(more):
-        line.append(f"  [{', '.join(each for each in more if each)}]", style="yellow")
+    more = [f"{len(delivery.history)} attempts"] * (len(delivery.history) > 1) + times_of(delivery)
+    more += ["recovered"] * delivery.recovered + [clean(delivery.error)] * bool(delivery.error)
+    if more:
+        line.append(f"  [{', '.join(more)}]", style="yellow")
     return line

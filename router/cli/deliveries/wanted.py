@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from router.queries.deliveries import STATES, Wanted
+from router.store.deliveries import Delivery
 
 
 def address_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -27,6 +28,12 @@ def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
     held = click.option("--held", is_flag=True, help="Only messages that `router deliveries hold` holds.")
     status = click.option("--status", type=click.Choice(STATES), help="Only messages in this state.")
     return status(held(address_options(function)))
+
+
+def times_of(delivery: Delivery) -> list[str]:
+    """Return how often a message was replayed and came, if that is not once."""
+    replayed, came = delivery.round, delivery.duplicates + 1
+    return [f"replayed {replayed} x"] * bool(replayed) + [f"came {came} times"] * (came > 1)
 
 
 def text_of(delivery: Mapping[str, Any]) -> str:

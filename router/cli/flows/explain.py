@@ -7,12 +7,13 @@ from typing import Any, TextIO
 import click
 
 from router.cli.flows.rehearse import print_rehearsed, rehearse
-from router.cli.here import Here, as_read_by, with_here
+from router.cli.here import Here, with_here
 from router.cli.options import Moment, Parameter, json_option
 from router.cli.output import print_facts, print_json, short
 from router.cli.send.inbound import CUSTOMERS
 from router.message.address import canonical
 from router.queries.deliveries import explain as foretell
+from router.queries.likelihood import as_read_by
 
 
 @click.command()

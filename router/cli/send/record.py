@@ -51,7 +51,8 @@ def record(  # noqa: PLR0913 - one for each option
       router record shared.jsonl --since 1d --channel whatsapp --redact
 
     The file has a line of JSON for each message, with its original parameters, and only you can read it; - is standard
-    output. The messages come from the router's store, so requests that the router refused are not among them.
+    output. The messages come from the router's store, which keeps delivered ones for a day (ROUTER_DELIVERED_HOURS);
+    requests that the router refused are not among them.
 
     With --redact each customer's address is replaced by another address, the same on every line, so that conversations
     are still recognizable. Texts, names, media URLs and all other parameters are masked, except the list below and

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from router.cli.here import Here, one_account, with_here
+from router.cli.here import Here, with_here
 from router.cli.http import NoAnswer
 from router.cli.options import wait_option
 from router.cli.output import number, print_table, short
@@ -20,7 +20,7 @@ from router.cli.send.signing import key_option, signing
 from router.cli.send.traffic import Recorded, read
 from router.errors import RouterError
 from router.message.address import canonical, channel_of
-from router.settings import Account, Settings
+from router.settings import Account
 from router.sid import is_sid, new_sid
 
 _AT_ONCE: Final = 64
@@ -88,7 +88,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
     recorded = sorted(read(file), key=lambda each: each.at)
     if not recorded:
         raise RouterError(f"{file} has no messages")
-    plan = _Plan(here.settings, file, here.account_sid, key, url, to, same_sids=same_sids)
+    plan = _Plan(here, file, key, url, to, same_sids=same_sids)
     items = list(plan.items(recorded, speed))
     if dry_run:
         _foretell(items)
@@ -109,9 +109,8 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
 class _Plan:
     """Converts recorded webhooks to those that are sent."""
 
-    settings: Settings
+    here: Here
     file: Path
-    account: str | None
     key: str | None
     url: str | None
     to: str | None
@@ -140,19 +139,19 @@ class _Plan:
                     "an address of this channel"
                 )
         form = [(name, replaced.get(name, self._sid(name, value))) for name, value in recorded.form]
-        where, signed_as = (self.url, self.url) if self.url else own_webhook(self.settings, recorded.channel)
+        where, signed_as = (self.url, self.url) if self.url else own_webhook(self.here.settings, recorded.channel)
         return Webhook(where, signed_as, form, signing(owner, self.key), recorded.method)
 
     def _owner(self, recorded: Recorded, sid: str) -> Account:
         """Return the account of the webhook that is sent: that of --account, or the recorded one."""
-        accounts = self.settings.accounts
-        if self.account is None and accounts and self.settings.account(sid) is None:
-            known = " or ".join(account.sid for account in accounts)
+        settings, named = self.here.settings, self.here.account_sid
+        if named is None and settings.accounts and settings.account(sid) is None:
+            known = " or ".join(account.sid for account in settings.accounts)
             raise RouterError(
                 f"{self.file}, line {recorded.number}: the message is of {sid}, which is not one of the router's "
                 f"accounts; choose the account to send it as: --account {known}"
             )
-        return one_account(self.settings, self.account or (sid if accounts else None))
+        return self.here.account_of(named or (sid if settings.accounts else None))
 
     def _sid(self, name: str, value: str) -> str:
         """Return the new SID of a message, the same wherever the file names the message."""

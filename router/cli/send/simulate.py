@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from router.cli.here import Here, likelihood, with_here
+from router.cli.here import Here, with_here
 from router.cli.http import NoAnswer
 from router.cli.options import Moment, Parameter, wait_option, with_sections
 from router.cli.output import print_facts
@@ -23,6 +23,7 @@ from router.errors import RouterError
 from router.message.address import canonical
 from router.message.channel import WEB
 from router.queries.deliveries import explain
+from router.queries.likelihood import likelihood
 from router.sid import is_sid, new_sid
 
 # The newest flows among which an address to write to is looked for, and how many addresses are shown.
