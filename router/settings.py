@@ -300,8 +300,8 @@ class Settings(_Table):
     )
     recover: Annotated[Switch, Kind("true or false")] = Field(
         default=True,
-        description="Whether to fetch, after an outage, the messages that the router could not accept from Twilio, if "
-        "no other program can have received them",
+        description="Whether to fetch from Twilio, after an outage, the messages that the router could not accept, "
+        "unless another program can have received them",
     )
     retention_days: Annotated[Duration, Kind("days"), Field(gt=0)] = Field(
         default=7.0, description="How long undelivered and unrouted messages are kept"
