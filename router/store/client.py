@@ -470,6 +470,7 @@ def connection_options(call_seconds: float, *, unix: bool = False) -> dict[str, 
         "health_check_interval": 0,
         "protocol": 2,
         "client_name": "twilio-router",
+        "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 does not have it
     } | ({} if unix else {"maint_notifications_config": MaintNotificationsConfig(enabled=False)})
 
 

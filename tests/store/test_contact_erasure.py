@@ -91,6 +91,11 @@ class Desk:
         """Say one command to the store."""
         return self.store.changes._client.call(*words)
 
+    def record(self, sid: str) -> dict[bytes, bytes]:
+        """Return the record of a message, as it is stored."""
+        words = self.call("HGETALL", f"{KEYS.messages}{ACCOUNT}:{sid}")
+        return dict(zip(words[::2], words[1::2], strict=True))
+
     def everything(self) -> bytes:
         """Return all keys and all that they hold."""
         read = {
@@ -182,11 +187,11 @@ def test_others_keep_what_is_theirs(desk: Desk) -> None:
     """Messages and contacts of other people, and of the same person with another account, are as they were."""
     others = [desk.receive(OTHER, state=state, learns=True) for state in STATES]
     desk.store.contacts.change("AC" + "1a" * 16, PHONE, version="1", language="es")
-    before = [desk.call("HGETALL", f"{KEYS.messages}{ACCOUNT}:{sid}") for sid in others]
+    before = [desk.record(sid) for sid in others]
     contact = desk.store.contacts.get(ACCOUNT, OTHER)
     desk.receive(state="delivered", learns=True)
     desk.erase()
-    assert [desk.call("HGETALL", f"{KEYS.messages}{ACCOUNT}:{sid}") for sid in others] == before
+    assert [desk.record(sid) for sid in others] == before
     assert contact is not None
     assert desk.store.contacts.get(ACCOUNT, OTHER) == contact
     assert desk.store.contacts.get("AC" + "1a" * 16, PHONE) is not None
