@@ -95,7 +95,7 @@ class Office:
 
 
 def test_kills_in_the_middle_and_mixed_traffic(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """A kill -9 while Twilio carries out writes says nothing twice; at 10, 50 and 100 % no contact is in two places."""
+    """A kill -9 while Twilio carries out writes repeats no message; at 10, 50 and 100 % no contact is in two places."""
     with LocalTwilio(ACCOUNT, TOKEN) as twilio, Target() as proxy:
         office = Office(tmp_path, spare_valkey(), twilio, proxy)
         try:

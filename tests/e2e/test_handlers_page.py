@@ -25,6 +25,6 @@ def player(tmp_path: Path) -> Iterator[Player]:
 
 
 def test_every_command_of_the_page_does_what_the_page_shows(player: Player) -> None:
-    """From an empty file to a test of one's own: each prints what is under it."""
+    """From an empty file to the user's own test: each command prints the text under it."""
     for step in steps(PAGE.read_text()):
         player.play(step)

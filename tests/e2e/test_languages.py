@@ -65,12 +65,12 @@ def _preloaded(redis_url: str) -> dict[str, object]:
 
 
 def test_nothing_is_loaded_where_no_flow_names_a_language(redis_url: str) -> None:
-    """Who routes by address alone spends neither time nor memory: the library is not even imported."""
+    """Without languages in flows the detection library is not imported, and costs neither time nor memory."""
     assert _preloaded(redis_url) == {"said": [], "loaded": None, "modules": [], "threads": 1}
 
 
 def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
-    """With its background, by a process that learns of no socket library and starts no thread: it forks afterwards."""
+    """The loading process imports no socket library and starts no thread, because it forks afterwards."""
     store.put(_flow(1, "th"))
     store.put(_flow(2, "uk", "gsw"))
     found = _preloaded(redis_url)
@@ -86,8 +86,8 @@ def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: Flo
     assert f"(FO{1:032x}) names the handler 'gone', which the settings lack" in said
 
 
-def test_a_store_that_is_away_keeps_nothing_from_starting() -> None:
-    """The router starts all the same, and says what it cannot do until the store answers."""
+def test_the_router_starts_without_its_store() -> None:
+    """The router starts, and logs what it cannot do until the store answers."""
     found = _preloaded("redis://127.0.0.1:1")
     assert found["loaded"] is None
     assert "the store does not say which languages flows name" in str(found["said"])

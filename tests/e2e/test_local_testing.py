@@ -95,7 +95,7 @@ def _sms(twilio: TwilioRest) -> None:
 
 
 def test_every_command_of_the_page_does_what_the_page_shows(player: Player, twilio: TwilioRest) -> None:
-    """From `make run` to the end: each prints what is under it, ids and times aside; the number is as it was."""
+    """From `make run` to the end: each prints the text under it, except for ids and times; the number is restored."""
     for step in steps(PAGE.read_text()):
         player.play(step)
     assert twilio.numbers[0]["sms_url"] == "https://demo.twilio.com/welcome/sms/reply"
@@ -169,6 +169,6 @@ def test_a_page_is_played_as_it_is_read(tmp_path: Path) -> None:
         pytest.param("anything", "", False, id="nothing is shown"),
     ],
 )
-def test_what_differs_is_seen(tmp_path: Path, printed: str, shown: str, *, same: bool) -> None:
-    """Ids and times aside, a page is what is printed, or it is wrong."""
+def test_a_difference_between_page_and_output_is_seen(tmp_path: Path, printed: str, shown: str, *, same: bool) -> None:
+    """Except for ids and times, a page must show what is printed."""
     assert (bare(tmp_path)._difference(printed.splitlines(), tuple(shown.splitlines())) == "") is same

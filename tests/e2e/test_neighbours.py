@@ -84,7 +84,7 @@ def tenants(
 def test_what_twilio_refuses_one_account_is_delivered_for_another(
     tenants: tuple[Tenant, Tenant], twilio: Target
 ) -> None:
-    """Where one account's Studio flow answers 429, twenty messages of another's are delivered as if nothing was."""
+    """While one account's Studio flow answers 429, twenty messages of another account are delivered at once."""
     loud, quiet = tenants
     flows = {tenant: tenant.flow(Integration("studio", flow_sid=tenant.world.sid("FW"))) for tenant in tenants}
     path = f"/v1/Accounts/{loud.sid}/Flows/{flows[loud].integration.flow_sid}"
@@ -108,7 +108,7 @@ def test_a_retry_does_not_wait_behind_a_backlog(tenants: tuple[Tenant, Tenant]) 
 
 
 def test_slow_hosts_of_one_account_do_not_hold_up_another(tenants: tuple[Tenant, Tenant]) -> None:
-    """While four hosts of one account take all the time they want, another's messages are delivered at once."""
+    """While four hosts of one account are slow, another account's messages are delivered at once."""
     loud, quiet = tenants
     with ExitStack() as stack:
         gates = []

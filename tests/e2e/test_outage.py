@@ -185,7 +185,7 @@ def test_an_address_that_was_never_ours_is_only_reported(ward: Ward) -> None:
 
 
 def test_without_a_public_url_nothing_is_accepted(ward: Ward) -> None:
-    """Nothing says then which webhooks lead here."""
+    """It is not known then which webhooks lead here."""
     ward.flow()
     ward.received(1)
     healer = ward.another(public_urls=())
@@ -223,7 +223,7 @@ def test_a_young_gap_waits(ward: Ward) -> None:
 
 
 def test_when_twilio_is_away_the_gap_stays(ward: Ward) -> None:
-    """A look that fails says so, and the gap is looked into later; other accounts' traffic never notices."""
+    """A failed look is reported and repeated later; the traffic of other accounts is not affected."""
     ward.flow()
     ward.received(1)
     ward.twilio.refuse[0] = 429
@@ -242,14 +242,14 @@ def test_it_can_be_turned_off(ward: Ward) -> None:
 
 
 def test_a_503_is_a_gap(ward: Ward) -> None:
-    """What was answered with 503 is asked for, however short the store was away."""
+    """Messages that were answered 503 are fetched, however short the store was away."""
     ward.healer.missed(ACCOUNT)
     ward.healer.beat()
     assert list(ward.store.outages.beat([ACCOUNT], silence=12)) == [ACCOUNT]
 
 
 def test_refusals_are_a_gap_once_a_signature_matches(ward: Ward) -> None:
-    """A wrong token was mended: what it kept out is asked for. Refusals alone ask nothing."""
+    """After a wrong token is corrected, the refused messages are fetched. Refusals alone fetch nothing."""
     ward.healer.refused(ACCOUNT)
     ward.healer.refused("AC" + "f" * 32)
     ward.healer.beat()

@@ -73,7 +73,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
 
 
 def test_it_runs_in_an_empty_folder(installed: Path, running: RunningRouter) -> None:
-    """`router run` starts with the demo's flows, takes a message, delivers it, and stops when it is told to."""
+    """`router run` starts with the demo's flows, accepts a message, delivers it, and stops on a signal."""
     simulate = (installed / "router", "simulate", "sms", "--body", "Hola", "--json")
     sent = subprocess.run(simulate, cwd=running.folder, env=clean_environ(), capture_output=True, text=True, check=True)
     message = json.loads(sent.stdout)
@@ -105,8 +105,8 @@ def test_it_is_run_as_a_module_too(installed: Path, tmp_path: Path) -> None:
     assert (package / "py.typed").exists()
 
 
-def test_a_folder_may_hold_a_router_of_its_own(tmp_path: Path) -> None:
-    """`router run` takes no file or folder of the working directory for a part of itself."""
+def test_a_router_py_in_the_folder_is_not_imported(tmp_path: Path) -> None:
+    """`router run` imports nothing of its own name from the working directory."""
     (tmp_path / "router").mkdir()
     for name in ("router.py", "wsgi.py", "gunicorn.py"):
         (tmp_path / name).write_text(FOREIGN)

@@ -104,7 +104,7 @@ def test_an_exchange_leaves_no_gap(world: World, target: Target) -> None:
 
 
 def test_an_address_that_had_no_flow_has_one_at_once(world: World, target: Target) -> None:
-    """That there is no flow is remembered too, and not for longer than it is so: made, removed and made again."""
+    """The absence of a flow is cached too, and only until a flow is created: created, removed, created again."""
     ours = world.address()
     for _ in range(2):
         for process in (0, 1):

@@ -114,7 +114,7 @@ def test_what_is_missing_comes_in_order(outage: Outage) -> None:
 
 
 def test_lone_surrogates_do_not_stop_a_recovery(outage: Outage) -> None:
-    """A text that was cut within an emoji comes without that, and so does what came after it."""
+    """A text that was cut within an emoji is accepted without the half character, and so are later messages."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=2), body="Hi \ud83d")
     outage.twilio.message(sid(2), ago(minutes=1))
@@ -140,7 +140,7 @@ def test_only_what_is_missing_comes(outage: Outage) -> None:
 
 
 def test_never_twice(outage: Outage) -> None:
-    """Recovered again there is nothing to do; a webhook that arrives after all is a duplicate; it went once."""
+    """A second recovery finds nothing; a late webhook is a duplicate; the message was delivered once."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
     assert outage.results("--since", "2h", "--yes") == [(sid(1), "accepted")]
@@ -154,7 +154,7 @@ def test_never_twice(outage: Outage) -> None:
 
 
 def test_a_recovered_message_is_marked_and_never_answered(outage: Outage) -> None:
-    """What the target says to it goes nowhere, not even to a webhook that comes late; the record says why."""
+    """The target's answer is not sent, not even to a late webhook; the record has the reason."""
     outage.target.script["/hook"] = _talk
     outage.flow(response="relay")
     outage.twilio.message(sid(1), ago(minutes=30))
@@ -175,7 +175,7 @@ def _talk(caller: Any) -> bool:
 
 
 def test_a_flow_that_redirects_is_delivered_to(outage: Outage) -> None:
-    """There is no webhook any more to redirect: the target gets it from the router."""
+    """No webhook is left to redirect, so the router itself delivers to the target."""
     outage.flow(response="redirect")
     outage.twilio.message(sid(1), ago(minutes=30))
     outage.results("--since", "2h", "--yes")
@@ -184,7 +184,7 @@ def test_a_flow_that_redirects_is_delivered_to(outage: Outage) -> None:
 
 
 def test_a_conversation_that_began_meanwhile_stays_with_its_flow(outage: Outage) -> None:
-    """What says nothing by itself goes where the message before it went, which was lost as well; and says so once."""
+    """Recovered messages that no rule matches stay with the flow of the message before them; one step says so."""
     rule = outage.flow(match='body.contains("refund")')
     for number, body in enumerate(("A refund, please", "ok", "thanks"), 1):
         outage.twilio.message(sid(number), ago(minutes=30 - number), body=body)
@@ -290,7 +290,7 @@ def test_what_is_wrong_is_one_sentence(
 
 
 def test_an_attachment_that_does_not_come_fails_alone(outage: Outage) -> None:
-    """The message whose media Twilio does not list is told and stays missing; the others are accepted."""
+    """A message whose media Twilio does not list is reported and stays missing; the others are accepted."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30), num_media="1")
     outage.twilio.message(sid(2), ago(minutes=29))
@@ -302,7 +302,7 @@ def test_an_attachment_that_does_not_come_fails_alone(outage: Outage) -> None:
 
 
 def test_a_person_is_asked(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a terminal the question comes first, and no is no."""
+    """At a terminal the command asks first; after a no it accepts nothing."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
     answers: dict[bool, Callable[..., bool]] = {yes: (lambda *_, yes=yes: yes) for yes in (False, True)}

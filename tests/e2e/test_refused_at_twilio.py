@@ -178,7 +178,7 @@ def test_what_comes_during_a_hand_over_is_in_its_conversation_once(world: World,
 
 
 def test_answers_of_429_delay_nothing_else(world: World, twilio: LocalTwilio, made: Settings) -> None:
-    """Other targets are served at once, the doctor says why these messages wait, and each becomes a task, once."""
+    """Other targets are served at once, `router doctor` says why these messages wait, and each becomes one task."""
     refused = iter(range(4))
     twilio.fault = lambda name: busy() if name == "POST Tasks" and next(refused, None) is not None else None
     slow = world.flow(integration=task(task_attributes=json.dumps({"row": "429"})))

@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
-    """On a fresh machine one command gives a router that is ready, and twelve lines that say how to go on."""
+    """On a fresh machine one command starts a ready router, and prints in twelve lines what to do next."""
     router = run().up()
     banner = router.output[router.output.index("  Listening") :]
     account = router.demo["account"][0]
@@ -137,7 +137,7 @@ def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
 
 
 def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
-    """With an account in its environment `router run` serves a real number; a terminal without it is told so."""
+    """With an account in the environment `router run` serves it; a command without it says what is missing."""
     sid, token = REAL.values()
     router = run(**REAL).up()
     assert sid in router.output
@@ -149,7 +149,7 @@ def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
 
 
 def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -> None:
-    """A settings file with nothing but a function of one's own is enough: the made-up account has it beside `echo`."""
+    """A settings file with only a [handlers] table is enough: the demo account has the handler beside `echo`."""
     (tmp_path / "shop.py").write_text('def handle(message):\n    return f"Ordered: {message.body}"\n')
     (tmp_path / "router.toml").write_text('[handlers]\norders = "shop:handle"\n')
     router = run(ROUTER_CONFIG="router.toml").up()
@@ -171,7 +171,7 @@ def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -
 
 
 def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run) -> None:
-    """The URL to paste, without a password that is in it; without a public address, how Twilio gets here."""
+    """The URL to paste, without its password; without a public address, how to get one."""
     url = "https://me:hush@messages.example.com/base"
     public = run(**REAL, ROUTER_PUBLIC_URL=url).up().output
     assert "  SMS          https://…@messages.example.com/base/webhooks/sms#rc=2&rp=ct,5xx&ct=3000&rt=12000\n" in public
@@ -207,7 +207,7 @@ def test_ctrl_c_ends_all_in_order(run: Run) -> None:
     ],
 )
 def test_what_was_ignored_at_its_start(run: Run, number: signal.Signals, *, ends: bool) -> None:
-    """INT stops it however it was started; a router that was started to survive its terminal does."""
+    """INT stops the router, also if it was ignored at the start; an ignored HUP stays ignored."""
     before = signal.signal(number, signal.SIG_IGN)
     try:
         router = run()
@@ -221,7 +221,7 @@ def test_what_was_ignored_at_its_start(run: Run, number: signal.Signals, *, ends
 
 
 def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
-    """Who cannot wait for the graceful stop presses Ctrl-C again: a process that hangs is ended in seconds."""
+    """A second Ctrl-C ends the router within seconds, also a process that hangs."""
     router = run().up()
     processes, worker = router.children(), router.workers()[0]
     os.kill(worker, signal.SIGSTOP)
@@ -236,7 +236,7 @@ def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
 
 
 def test_a_second_one_says_who_was_first(run: Run, tmp_path: Path) -> None:
-    """Two routers over one data directory would destroy it: the second one stops with the pid of the first."""
+    """A second router over the same data directory stops, and names the process id of the first."""
     first = run().up()
     second = subprocess.run(
         [ROUTER, "run"], cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, check=False, timeout=30
@@ -275,7 +275,7 @@ def test_a_store_that_dies_is_started_again(run: Run) -> None:
 
 
 def test_what_a_power_cut_left_in_the_store_is_reported(run: Run) -> None:
-    """Zeros at the end of the store's file are cut, which is said; a damaged file stops the start with a sentence."""
+    """Zeros at the end of the store's file are cut and reported; a damaged file stops the start with one sentence."""
     first = run().up()
     assert ask(first.store, "SET message safe") == "+OK"
     first.end()
@@ -294,7 +294,7 @@ def test_what_a_power_cut_left_in_the_store_is_reported(run: Run) -> None:
 
 
 def test_a_gunicorn_that_is_killed_is_started_again(run: Run) -> None:
-    """`kill -9` of the master: its processes stop by themselves, and another one takes over."""
+    """After `kill -9` of the master its processes stop by themselves, and a new master starts."""
     router = run().up()
     killed = router.children()["gunicorn"]
     os.kill(killed, signal.SIGKILL)
@@ -326,8 +326,8 @@ def test_a_request_to_stop_during_a_restart_is_kept() -> None:
     assert ended.returncode == 128 + signal.SIGTERM
 
 
-def test_with_a_redis_of_its_owner_it_starts_none(run: Run, valkey: ValkeyServer) -> None:
-    """With ROUTER_REDIS_URL gunicorn takes the command's place, over that store."""
+def test_with_a_redis_url_no_store_is_started(run: Run, valkey: ValkeyServer) -> None:
+    """With ROUTER_REDIS_URL gunicorn replaces the command's process, and uses that store."""
     router = run(ROUTER_REDIS_URL=valkey.url)
     wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready", within=30)
     assert not (router.var / "valkey").exists()
@@ -461,7 +461,7 @@ def test_flows_for_an_account_that_no_router_serves_are_warned_of(run: Run) -> N
 
 
 def test_there_is_nothing_to_reload_where_no_router_runs(tmp_path: Path) -> None:
-    """Without a router the sentence says so, and how one is started."""
+    """Without a router the error says so, and how to start one."""
     result = invoke("reload", ROUTER_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
     assert "no router runs in" in result.stderr

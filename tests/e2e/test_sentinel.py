@@ -141,7 +141,7 @@ def _refuse(sentinel: SentinelServer) -> None:
 
 @pytest.mark.parametrize("harm", [_hang, _refuse])
 def test_without_sentinels_a_503_is_out_in_time(watched: Watched, harm: Callable[[SentinelServer], None]) -> None:
-    """Where no Sentinel answers and no master is known, messages are refused in time, and taken again after that."""
+    """Without Sentinels and a known master, messages get a 503 in time, and are accepted again afterwards."""
     for each in watched.sentinels:
         harm(each)
     watched.start()
@@ -156,7 +156,7 @@ def test_without_sentinels_a_503_is_out_in_time(watched: Watched, harm: Callable
 
 
 def test_one_sentinel_that_answers_is_enough(watched: Watched) -> None:
-    """One that hangs and one that refuses cost a message no second, not even the first one."""
+    """A Sentinel that hangs and one that refuses delay no message by a second, not even the first."""
     _hang(watched.sentinels[0])
     _refuse(watched.sentinels[1])
     watched.start()

@@ -54,8 +54,8 @@ def _counted(packages: int) -> list[str]:
     return [*tens, f"  {packages} of {packages} packages are here; unpacking them takes as long again"]
 
 
-def test_the_set_up_says_how_far_it_is(folder: Path) -> None:
-    """In a log it writes a line for every tenth package, and what takes the rest of the time; then nothing is to do."""
+def test_the_set_up_prints_its_progress(folder: Path) -> None:
+    """In a log there is a line for every tenth package; a second set-up does nothing."""
     first = _make(folder)
     lines = first.stdout.splitlines()
     assert lines == [
@@ -69,7 +69,7 @@ def test_the_set_up_says_how_far_it_is(folder: Path) -> None:
 
 
 def test_a_terminal_shows_it_in_one_line(folder: Path) -> None:
-    """Each package is counted where the one before was."""
+    """The counter of packages is rewritten in place."""
     ours, theirs = pty.openpty()
     command = ["/usr/bin/env", "make", "install", f"PYTHON={folder / 'python'}"]
     subprocess.run(command, cwd=folder, stdout=theirs, check=True, timeout=30)
@@ -80,7 +80,7 @@ def test_a_terminal_shows_it_in_one_line(folder: Path) -> None:
 
 
 def test_a_set_up_that_fails_says_why_and_is_tried_again(folder: Path) -> None:
-    """What pip says is seen, make fails with it, and the next one begins anew."""
+    """The output of pip is shown, make fails, and the next set-up starts again."""
     (folder / "broken").touch()
     failed = _make(folder)
     assert failed.returncode != 0

@@ -76,7 +76,7 @@ def seen(watch: Watch, wanted: int) -> list[tuple[str, str]]:
 
 
 def test_messages_of_all_workers_are_printed_once(world: World, target: Target) -> None:
-    """Messages that two routers take at the same time are all told, each once, and then not again."""
+    """Messages that two routers accept at the same time are all printed, each once."""
     flow = world.flow(target.url("/hook"), response="relay")
     watch = watching(world)
     with ThreadPoolExecutor(8) as pool:
@@ -91,7 +91,7 @@ def test_messages_of_all_workers_are_printed_once(world: World, target: Target) 
 
 
 def test_changes_are_reported(world: World, target: Target) -> None:
-    """A message that fails first is told when it waits, and when it is delivered; a replay and a duplicate are too."""
+    """A message that fails first is printed when it waits and when it is delivered; so are replays and duplicates."""
     target.script["/fails"] = in_turn(answer(status=500), answer())
     flow = world.flow(target.url("/fails"), response="accept", paused=True)
     watch = watching(world)
@@ -112,7 +112,7 @@ def test_changes_are_reported(world: World, target: Target) -> None:
 
 
 def test_what_is_wanted_is_shown_first(world: World, target: Target) -> None:
-    """It begins with the newest of those that are wanted, the oldest of them first."""
+    """The newest messages of the filter come first, in their order."""
     flow = world.flow(target.url("/hook"), response="relay")
     sids = [world.text(flow).sid for _ in range(5)]
     world.text(world.address())
@@ -149,7 +149,7 @@ class Command:
 
 
 def test_a_program_reads_lines_of_json(world: World, target: Target, tmp_path: Path) -> None:
-    """One JSON text on each line, only of what was asked for, and an end after so many."""
+    """One JSON text a line, only of the filter's messages; --count ends it."""
     flow = world.flow(target.url("/hook"), response="relay")
     # A message may be seen while it is on its way: only its end is sure to be told once.
     wanted = ("--to", flow.contact_identity, "--status", "delivered")
@@ -162,7 +162,7 @@ def test_a_program_reads_lines_of_json(world: World, target: Target, tmp_path: P
 
 
 def test_a_person_reads_lines(world: World, target: Target, tmp_path: Path) -> None:
-    """A line has state, SID, addresses and text, control characters made harmless; Ctrl-C ends it without a fuss."""
+    """A line has state, SID, addresses and text, without control characters; Ctrl-C ends it with exit status 0."""
     flow = world.flow(target.url("/hook"), response="relay")
     command = Command(world, tmp_path, "--lines", "0", "--status", "delivered")
     sid = world.text(flow, "+15550001111", Body="Hola\x1b[31m\nred").sid
@@ -177,7 +177,7 @@ def test_a_person_reads_lines(world: World, target: Target, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("command", ["list", "show", "tail"])
 def test_nothing_of_a_delivery_steers_the_terminal(world: World, tmp_path: Path, command: str) -> None:
-    """Whatever a target, a handler or an older version wrote down, no command prints a control character of it."""
+    """No command prints a control character of a text from a target, a handler or an older version."""
     evil = "\x1b[2J\x1b]0;title\x07\u202e\x9b31m\r[red]boo[/red]"
     sid = world.text(world.address(), "+15550002222").sid
     pairs = [(name, evil) for name in ("error", "answer", "why", "history", "said")]
@@ -195,7 +195,7 @@ def test_nothing_of_a_delivery_steers_the_terminal(world: World, tmp_path: Path,
 
 
 def test_it_survives_the_store(tmp_path: Path, spare_valkey: Any) -> None:
-    """A store that goes away is told once, and what comes after its return is shown."""
+    """A lost store is reported once, and messages after its return are printed."""
     valkey = spare_valkey()
     world = World(tmp_path, valkey)
     try:
@@ -218,7 +218,7 @@ def _taken(world: World, flow: FlexFlow) -> str:
 
 
 def test_a_storm_is_bounded(valkey: ValkeyServer) -> None:
-    """More than a look can show is said so, the newest are shown, and nothing is told twice."""
+    """Of too many messages the newest are printed, the number of the others is reported, and none is printed twice."""
     store = open_store(valkey)
     accounts = load({"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}).accounts
     watch = Watch(store, accounts)

@@ -87,7 +87,7 @@ def test_what_a_target_does_decides(  # noqa: PLR0913, PLR0917 - one row of the 
     attempts: int,
     why: str | None,
 ) -> None:
-    """With one retry allowed: how it ends, after how many attempts, and why; the lane and all others go on."""
+    """With one retry allowed: the final state, the number of attempts and the reason; all lanes go on."""
     target.script["/bad"] = behaviour
     flow, theirs = flow_to(world, target.url("/bad")), world.address()
     first = world.text(flow, theirs).sid
@@ -131,7 +131,7 @@ def test_an_unknown_outcome_is_not_repeated_unless_the_flow_allows_it(world: Wor
 def test_what_was_never_sent_costs_no_retry(
     world: World, target: Target, healthy: Callable[[], None], url: str, why: str
 ) -> None:
-    """Refused at the door: the message waits, through more attempts than RetryCount, until its ValidityPeriod ends."""
+    """A blocked message waits, through more attempts than RetryCount, until its ValidityPeriod ends."""
     ports = {"port": free_port(), "target": target.port, "router": world.services[0].port}
     flow = flow_to(world, url.format(**ports), count=0)
     sid = world.text(flow).sid
@@ -159,7 +159,7 @@ def test_a_message_is_given_up_when_its_validity_ends(world: World) -> None:
 
 
 def test_retry_after_is_heeded(world: World, target: Target) -> None:
-    """A target that says when it will be back is left alone until then."""
+    """A target that sends Retry-After gets no attempt before that time."""
     target.script["/hook"] = in_turn(answer(503, retry_after="1"), answer())
     sid = world.text(flow_to(world, target.url("/hook"))).sid
     delivery = world.ends(sid)
@@ -223,7 +223,7 @@ def _talking(say: Callable[[], object]) -> Iterator[None]:
 
 
 def test_a_target_has_its_share_and_no_more(tmp_path: Path, valkey: ValkeyServer, target: Target) -> None:
-    """Of eight deliveries at a time a target has two: six conversations take turns, and others are not kept waiting."""
+    """A target gets two of eight deliveries at a time: its six conversations take turns, and others do not wait."""
     target.script["/slow"] = gate = Gate(answer())
     world = World(tmp_path, valkey, ROUTER_DELIVERIES="8", ROUTER_LEASE_SECONDS="20")
     try:
@@ -267,7 +267,7 @@ def test_a_paused_flow_waits_and_goes_on_in_order(world: World, target: Target) 
 
 
 def test_a_pause_makes_no_message_older(world: World, target: Target) -> None:
-    """A message that waited for the operator beyond its ValidityPeriod is delivered, and so are those behind it."""
+    """A message that waited in a pause for longer than its ValidityPeriod is delivered, and so are later ones."""
     flow, theirs = flow_to(world, target.url("/hook"), paused=True, validity_period=60), world.address()
     sids = [world.text(flow, theirs).sid for _ in range(3)]
     for sid in sids:

@@ -48,7 +48,7 @@ def json_lines(result: Result) -> list[dict[str, Any]]:
 
 
 def test_what_arrived_is_sent_again_as_new_messages(cli: Cli, tmp_path: Path) -> None:
-    """Recorded in order with all it said, sent again with SIDs of its own that keep what they refer to."""
+    """Messages are recorded in order, and sent again with new SIDs; references between them are kept."""
     first = sids(cli, "whatsapp", "--to", "+15550000001", "--body", "n", "--count", "6", "--contacts", "2")
     reply = ["--shape", "reply", "--param", f"OriginalRepliedMessageSid={first[0]}", "--method", "GET"]
     first += sids(cli, "whatsapp", "--to", "+15550000001", *reply)
@@ -128,7 +128,7 @@ def test_the_pace_is_that_of_the_recording(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_redacted_recording_can_be_sent_again(cli: Cli, tmp_path: Path) -> None:
-    """Without the customer's number and text, and taken by the router all the same."""
+    """Without the customer's number and text the router still accepts them."""
     arguments = ["--to", "+15550000005", "--from", "+14155557788", "--body", "Secret"]
     sids(cli, "whatsapp", *arguments, "--shape", "reply", "--count", "3")
     path = tmp_path / "shared.jsonl"
@@ -141,7 +141,7 @@ def test_a_redacted_recording_can_be_sent_again(cli: Cli, tmp_path: Path) -> Non
 
 
 def test_nothing_to_record_makes_no_file(cli: Cli, tmp_path: Path) -> None:
-    """The sentence says what to do; a filter that is contradictory is wrong usage."""
+    """The error says what to do; --keep without --redact is a usage error."""
     path = tmp_path / "none.jsonl"
     result = cli("record", str(path), "--channel", "line")
     assert (result.exit_code, path.exists()) == (1, False)

@@ -74,7 +74,7 @@ def text(base: str, number: int) -> int:
 
 
 def test_a_tunnel_leads_to_the_webhooks_only(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
-    """What is signed for its address is taken, nothing else is reached, and Ctrl-C leaves nothing open."""
+    """Requests signed for the tunnel's address are accepted, no other path is served, and Ctrl-C closes the tunnel."""
     terminals.append(terminal := desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
     base = agent.public_url()
     assert f"Tunnel       {base} → {desk.base}, /webhooks/ only" in terminal.output
@@ -95,7 +95,7 @@ def test_a_tunnel_leads_to_the_webhooks_only(desk: Desk, agent: NgrokAgent, term
 def test_a_tunnel_leads_everywhere_when_that_is_wanted(
     desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
 ) -> None:
-    """With --expose-all the REST API is reached too, and that is said."""
+    """With --expose-all the REST API is served too, with a warning."""
     terminals.append(terminal := desk.terminal("tunnel", "--expose-all", "--ngrok-api", agent.url).says("Stop  "))
     assert get(agent.public_url(), "/healthz") == 200
     assert f"→ {desk.base}, everything" in terminal.output
@@ -105,7 +105,7 @@ def test_a_tunnel_leads_everywhere_when_that_is_wanted(
 def test_a_tunnel_that_leads_here_already_is_used(
     desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]
 ) -> None:
-    """What `ngrok http` has opened is taken as it is, with a word that it shows everything, and stays open."""
+    """A tunnel of `ngrok http` is used as it is, with a warning that it serves everything, and stays open."""
     base = agent.forward(service.port)
     terminals.append(terminal := desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
     assert f"Tunnel       {base} → {desk.base}, everything" in terminal.output
@@ -117,14 +117,14 @@ def test_a_tunnel_that_leads_here_already_is_used(
 def test_a_tunnel_of_a_run_that_was_killed_is_replaced(
     desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]
 ) -> None:
-    """The agent still has it, and it leads to a port where nothing listens now."""
+    """The agent still has the old tunnel, which leads to a port without a listener."""
     agent.forward(free_port(), f"router-{service.port}")
     terminals.append(desk.terminal("tunnel", "--ngrok-api", agent.url).says("Stop  "))
     assert text(agent.public_url(), 3) == 200
 
 
 def test_any_other_tunnel_is_named(desk: Desk, agent: NgrokAgent, service: Service, terminals: list[Terminal]) -> None:
-    """A tunnel that the user has opened to the router's port for tunnels; its address is believed."""
+    """The user opens a tunnel of another kind to the tunnel port; signatures for its address are accepted."""
     base = agent.forward(service.tunnel_port)
     terminals.append(terminal := desk.terminal("tunnel", "--url", base).says("Stop  "))
     assert "/webhooks/ only" in terminal.output
@@ -132,7 +132,7 @@ def test_any_other_tunnel_is_named(desk: Desk, agent: NgrokAgent, service: Servi
 
 
 def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
-    """It is back with another address: the router believes that, and the number leads there, if it is still ours."""
+    """After a restart with a new address the router accepts it, and the number points there, if it is still ours."""
     other = desk.twilio.number("+15550000005", "https://other.example.com/")
     words = ("tunnel", "--ngrok-api", agent.url, "--connect", NUMBER, "--connect", other["phone_number"])
     terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
@@ -155,7 +155,7 @@ def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, t
 
 
 def test_a_tunnel_that_stays_away_restores_the_number(desk: Desk, agent: NgrokAgent, terminals: list[Terminal]) -> None:
-    """No number is left at a dead address: after the patience is over it is put back, and the exit status is 1."""
+    """After --patience the number of a lost tunnel is restored, and the exit status is 1."""
     words = ("tunnel", "--ngrok-api", agent.url, "--patience", "0", "--connect", NUMBER)
     terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
     agent.end()
@@ -168,7 +168,7 @@ def test_a_tunnel_that_stays_away_restores_the_number(desk: Desk, agent: NgrokAg
 def test_a_killed_tunnel_is_told_and_the_number_restored_by_the_next(
     desk: Desk, agent: NgrokAgent, terminals: list[Terminal]
 ) -> None:
-    """After kill -9 the address counts for nothing, and the next tunnel puts the number back before anything else."""
+    """After kill -9 the address is no longer accepted, and the next tunnel first restores the number."""
     terminals.append(terminal := desk.terminal("tunnel", "--ngrok-api", agent.url, "--connect", NUMBER).says(CONNECTED))
     terminal.process.kill()
     terminal.process.wait()
@@ -179,7 +179,7 @@ def test_a_killed_tunnel_is_told_and_the_number_restored_by_the_next(
 
 
 def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: Path) -> None:
-    """The program's own reason, and the command that helps."""
+    """The error has ngrok's own reason, and the command that sets an authtoken."""
     program = tmp_path / "ngrok"
     program.write_text(
         "#!/bin/sh\necho 'ERROR:  authentication failed: Usage of ngrok requires an authtoken.'; exit 1\n"
@@ -192,7 +192,7 @@ def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: 
 
 
 def test_a_router_without_the_tunnel_that_was_wanted_stops(tmp_path: Path, redis_url: str) -> None:
-    """`router run --tunnel` does not go on as if it could be reached: it ends with the tunnel's exit status."""
+    """Without its tunnel `router run --tunnel` ends, with the tunnel's exit status."""
     environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN, "ROUTER_REDIS_URL": redis_url}
     router = RunningRouter(tmp_path, "--tunnel", "--ngrok-api=http://127.0.0.1:9", **environ)
     assert router.process.wait(60) == 1

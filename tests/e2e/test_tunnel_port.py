@@ -32,7 +32,7 @@ def ask(service: Service, request: bytes, *, port: int = 0) -> bytes:
 
 
 def test_a_signed_webhook_is_taken(service: Service) -> None:
-    """Byte for byte: what was signed for the tunnel's host validates, and only there is that all that is served."""
+    """A request signed for the tunnel's host validates, byte for byte, on a port that serves only webhooks."""
     fields, base = parameters(1, "+15550000002"), f"http://127.0.0.1:{service.port}"
     body = urlencode(fields).encode()
     signature = RequestValidator(TOKEN).compute_signature(f"{base}/webhooks/sms?a=%41+b", fields)
@@ -56,7 +56,7 @@ def test_a_signed_webhook_is_taken(service: Service) -> None:
     ],
 )  # fmt: skip
 def test_no_other_path_is_served(service: Service, path: bytes) -> None:
-    """However it is written, a path leads to a webhook or nowhere."""
+    """However a path is written, only webhooks are served."""
     answer = ask(service, b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
     assert answer.split()[1] in {b"400", b"404"}
     assert b"\r\n\r\nok\n" not in answer
@@ -64,7 +64,7 @@ def test_no_other_path_is_served(service: Service, path: bytes) -> None:
 
 @pytest.mark.parametrize("header", [b"SCRIPT_NAME: /webhooks", b"X-Forwarded-Port: 8000", b"X-Script-Name: /webhooks"])
 def test_no_header_opens_it(service: Service, header: bytes) -> None:
-    """What a proxy may say to a server elsewhere changes nothing here."""
+    """Headers that proxies use to rewrite a path or host have no effect."""
     answer = ask(service, b"GET /healthz HTTP/1.1\r\n" + HOST + header + b"\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404")
 
@@ -80,7 +80,7 @@ def test_the_host_header_does_not_choose_the_port(service: Service) -> None:
 
 
 def test_every_request_of_a_connection_is_judged(service: Service) -> None:
-    """A connection that began with a webhook is no way to the rest, nor is a request that hides behind another."""
+    """A later request of a connection, or one smuggled behind another, gets no other path either."""
     webhook = b"POST /webhooks/sms HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n"
     health = b"GET /healthz HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
     answer = ask(service, webhook + health)

@@ -116,7 +116,7 @@ def test_a_closed_chat_is_untold_until_it_is_reported(store: Store, client: Clie
 
 
 def test_many_idle_chats_are_closed_in_one_round(store: Store, client: Client) -> None:
-    """The janitor goes on from page to page, whatever their scores."""
+    """The janitor goes through all pages, also where entries have the same score."""
     chats = [begun(store, number, idle=HOUR) for number in range(1, 600)]
     for chat in chats:
         idle_since(client, chat, 2 * HOUR)

@@ -23,7 +23,7 @@ def test_connections_that_cannot_be_used_do_not_add_up(valkey: ValkeyServer) -> 
 
 
 def test_a_refused_command_does_not_disturb_its_neighbours(valkey: ValkeyServer) -> None:
-    """Of commands that travel together each gets its own answer, errors too."""
+    """Each command of a pipeline gets its own answer or error."""
     client = Client(valkey.url)
     calls = [gevent.spawn(client.call, *words) for words in (("SET", "a", 1), ("LPUSH", "a", 1), ("GET", "a"))]
     gevent.joinall(calls)

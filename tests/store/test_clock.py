@@ -125,7 +125,7 @@ def test_three_steps_within_a_lease_do_not_free_it(desk: Desk) -> None:
 
 
 def test_messages_are_indexed_in_their_order(desk: Desk) -> None:
-    """A message that comes after the clock was set back is not before the others in lists."""
+    """A message that is accepted after the clock was set back is listed after the earlier ones."""
     sids = [desk.accept()]
     for seconds in (-600.0, 1200.0, -600.0):
         desk.step(seconds)
@@ -158,7 +158,7 @@ def test_a_step_in_an_outage_is_distinguished_from_it(desk: Desk) -> None:
 
 
 def test_a_new_process_believes_the_store(desk: Desk) -> None:
-    """After an outage of all routers there is nothing else to go by; but never does the clock go back."""
+    """After an outage of all routers the store's clock counts; but the due clock never goes back."""
     desk.accept()
     desk.step(3600)
     desk.lanes = desk.process()

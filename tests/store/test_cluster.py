@@ -150,7 +150,7 @@ def test_a_cluster_that_is_away_is_said_so() -> None:
 
 
 def test_nodes_that_have_left_are_forgotten(cluster: Cluster) -> None:
-    """Containers have a new address at each start: a process keeps no connection to an old one."""
+    """A process closes its connections to nodes that have left the Cluster, as containers with old addresses."""
     client = ClusterClient(cluster.url)
     client.nodes()
     for port in (1, 2, 3):
@@ -172,7 +172,7 @@ def test_commands_that_travel_together_go_each_to_its_node(cluster: Cluster) -> 
 
 
 def test_a_script_has_the_keys_of_one_slot(cluster: Cluster) -> None:
-    """Its guard, too, has the tag of its keys; a Cluster refuses one with others, as it does in all tests here."""
+    """All keys of a script, its guard included, have one hash tag; a Cluster refuses others."""
     keys = AccountKeys(ONE)
     words = script("accept", [keys.messages + "x", keys.lanes + "y"], [])
     assert words[2:6] == (3, keys.messages + "x", keys.lanes + "y", guard(ONE[-2:]))

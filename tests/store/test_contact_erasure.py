@@ -184,7 +184,7 @@ def test_an_erased_message_is_not_offered_for_a_replay(desk: Desk) -> None:
 
 
 def test_others_keep_what_is_theirs(desk: Desk) -> None:
-    """Messages and contacts of other people, and of the same person with another account, are as they were."""
+    """Messages and contacts of other people, and of the same person in another account, do not change."""
     others = [desk.receive(OTHER, state=state, learns=True) for state in STATES]
     desk.store.contacts.change("AC" + "1a" * 16, PHONE, version="1", language="es")
     before = [desk.record(sid) for sid in others]
@@ -197,8 +197,8 @@ def test_others_keep_what_is_theirs(desk: Desk) -> None:
     assert desk.store.contacts.get("AC" + "1a" * 16, PHONE) is not None
 
 
-def test_who_is_not_there_is_not_found(desk: Desk) -> None:
-    """Neither a contact nor a message: nothing was erased, and a second time finds nothing."""
+def test_an_unknown_contact_is_not_found(desk: Desk) -> None:
+    """Without contact and messages nothing is erased, nor the second time."""
     assert not desk.erase().found
     desk.receive(state="delivered")
     assert desk.erase().found
@@ -253,7 +253,7 @@ def test_a_message_that_is_not_done_stays_with_the_contact(desk: Desk) -> None:
 
 
 def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
-    """Given up, erased, and then its target answers after all: the state is mended, and nothing is written."""
+    """The target of an erased, undelivered message answers late: its state changes, and no content is written."""
     sid = desk.receive()
     late = desk.claim()
     for _ in range(5):
@@ -268,7 +268,7 @@ def test_a_late_success_of_an_erased_message_says_nothing(desk: Desk) -> None:
 
 
 def test_messages_that_arrive_meanwhile_are_whole(desk: Desk) -> None:
-    """While messages arrive and are done, erasing takes whole messages or none, and at last everything."""
+    """While messages arrive and are delivered, an erasure takes whole messages, and at last all of them."""
 
     def arrive() -> None:
         for _ in range(20):

@@ -125,7 +125,7 @@ def test_a_conversation_stays_with_its_flow_when_a_message_says_nothing(desk: De
 
 
 def test_a_message_that_no_flow_takes_goes_where_its_conversation_is(desk: Desk) -> None:
-    """An address without a default keeps its conversations: their "ok" is not unrouted."""
+    """At an address without a default flow, the "ok" of an assigned conversation is not unrouted."""
     desk.accept(SPANISH, _spanish(), lease=False)
     kept = desk.accept("")
     assert (kept.flow_sid, desk.stored("state"), desk.stored("error")) == (SPANISH, "queued", "")
@@ -145,13 +145,13 @@ def test_a_clear_text_moves_only_what_is_in_another_language(desk: Desk) -> None
 
 
 def test_conversations_are_apart(desk: Desk) -> None:
-    """What one conversation stays with is nothing to another contact, nor to another address of ours."""
+    """The assignment of a conversation has no effect on another contact, or on another address of ours."""
     desk.accept(SPANISH, _spanish())
     assert not desk.accept(DEFAULT, replace(CHOICE, identities=(THIRD,))).kept
     assert not desk.accept(DEFAULT, replace(CHOICE, ours=OTHER_OURS)).kept
 
 
-def test_a_flow_that_is_no_candidate_any_more_lets_go(desk: Desk) -> None:
+def test_a_disabled_or_deleted_flow_ends_the_assignment(desk: Desk) -> None:
     """A conversation does not stay with a flow that was disabled or deleted."""
     desk.accept(SPANISH, _spanish())
     left = tuple(each for each in CHOICE.candidates if each.flow_sid != SPANISH)
@@ -204,7 +204,7 @@ def test_a_kept_flow_gets_a_lease_of_its_own(desk: Desk) -> None:
 
 
 def test_a_message_kept_by_a_redirecting_flow_is_redirected(desk: Desk) -> None:
-    """What becomes of a message is what becomes of those of the flow that keeps it; it is not leased."""
+    """A message of a conversation with a redirecting flow is redirected, and not leased."""
     desk.accept(REDIRECTING, _spanish(), disposition="redirected", lease=False)
     kept = desk.accept(DEFAULT)
     assert (kept.kind, kept.flow_sid, desk.stored("state")) == ("accepted", REDIRECTING, "redirected")
@@ -221,7 +221,7 @@ def test_a_passing_message_leaves_the_conversation_as_it_is(desk: Desk) -> None:
 
 
 def test_a_preference_is_heard_in_passing(desk: Desk) -> None:
-    """Who names a language to the night's flow is decided by it in the morning; nothing else is learned."""
+    """A preference that a transient route received counts for the next message; nothing else is learned."""
     desk.accept(ENGLISH, replace(_spanish(learned={"en": 1.0}), language="en"))
     night = replace(CHOICE, strength=Strength.OUTRIGHT, settled=True, transient=True, learned={"fr": 1.0})
     desk.accept(DEFAULT, replace(night, preference="es"))
@@ -293,7 +293,7 @@ def test_what_is_known_is_reported_where_it_may_change_the_choice(desk: Desk) ->
 
 
 def test_a_conversation_that_stays_teaches_nothing(desk: Desk) -> None:
-    """One odd word in a Spanish conversation is no evidence for the next one's language."""
+    """A word in another language within an assigned conversation does not change the contact's languages."""
     desk.accept(SPANISH, _spanish(learned={"es": 1.0}))
     assert desk.accept(DEFAULT, replace(CHOICE, learned={"it": 1.0})).kept
     contact = desk.store.contacts.get(ACCOUNT, PHONE)
@@ -346,7 +346,7 @@ BOTH = replace(CHOICE, identities=(PHONE, USER_ID))
         pytest.param({"ExternalUserId": "whatsapp:\n{}"}, (PHONE,), id="no id"),
     ],
 )
-def test_who_sent_a_message(params: Mapping[str, str], expected: tuple[str, ...]) -> None:
+def test_the_addresses_of_a_sender(params: Mapping[str, str], expected: tuple[str, ...]) -> None:
     """All addresses that a message names of its sender, the one it came from first."""
     message = Message(ACCOUNT, "SM" + "1" * 32, PHONE, OURS, "whatsapp", params=params)
     assert identities_of(message) == expected
@@ -365,7 +365,7 @@ def test_a_conversation_goes_on_when_the_contact_hides_the_number(desk: Desk) ->
 
 
 def test_two_people_turn_out_to_be_one(desk: Desk) -> None:
-    """What was known by the id alone, its aliases included, is the number's from then on, unless that has its own."""
+    """What was known of the user id, with its aliases, moves to the number, unless the number has its own."""
     desk.accept(ENGLISH, replace(_spanish(), identities=(USER_ID, THIRD), ours=OTHER_OURS, strength=Strength.OUTRIGHT))
     desk.accept(SPANISH, _spanish())
     desk.accept(SPANISH, BOTH)
@@ -397,7 +397,7 @@ def test_aliases_are_kept_as_long_as_their_contact(desk: Desk) -> None:
 
 
 def test_a_contact_is_set_and_changed(desk: Desk) -> None:
-    """A contact may be made before it ever writes; what is not named stays, and "" forgets."""
+    """A contact can be created before its first message; unnamed values stay, and "" removes a value."""
     contacts = desk.store.contacts
     assert contacts.change(ACCOUNT, PHONE, version="1", language="ca", aliases=[USER_ID])
     assert contacts.change(ACCOUNT, USER_ID, version="2", preference="es", assignment=(OURS, SPANISH, "es"))

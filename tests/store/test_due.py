@@ -265,7 +265,7 @@ def test_what_is_stored_of_an_idle_bucket_costs_one_command(desk: Desk) -> None:
 
 
 def test_nothing_is_left_of_what_is_done(desk: Desk) -> None:
-    """Index, due sets and leases are gone with the last lane."""
+    """Index, due sets and leases are removed with the last lane."""
     desk.queue(desk.flow(), 3)
     desk.queue(desk.flow(LIVE), 3)
     for lease in desk.claim().leases:
@@ -301,7 +301,7 @@ def _all(desk: Desk) -> list[Lease]:
 
 
 def test_a_hurried_lane_that_is_due_keeps_its_place(desk: Desk) -> None:
-    """To hurry what is due already does not put it behind what came due later."""
+    """A lane that is already due keeps its place before later ones when it is hurried."""
     flow = desk.flow(LIVE)
     first, second = desk.queue(flow, 2)
     pass_time(desk.call, BUCKET, 5)

@@ -136,7 +136,7 @@ def test_an_address_has_one_default(
 
 @pytest.mark.parametrize("how", ["enabled", "moved", "without-its-language"])
 def test_a_change_may_collide_too(store: FlowStore, how: str) -> None:
-    """Becoming a second default is refused like being made one."""
+    """A change that would make a second default is refused like a creation."""
     store.put(sms(1))
     other = {
         "enabled": sms(2, enabled=False),
@@ -285,7 +285,7 @@ def test_a_group_is_written_whole(store: FlowStore) -> None:
     ],
 )
 def test_a_group_with_a_mistake_is_not_written(store: FlowStore, wrong: FlowWrite, error: type[Exception]) -> None:
-    """What is wrong with one flow keeps the others of its group from being written, and nothing else."""
+    """A mistake in one flow prevents the writing of its group, and of no other group."""
     store.put(sms(8, contact_identity="*"))
     other = sms(5, contact_identity=OTHERS)
     with pytest.raises(error):
