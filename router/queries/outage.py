@@ -23,7 +23,7 @@ from router import metrics
 from router.delivery.intake import Intake
 from router.errors import RouterError, StoreUnavailable
 from router.message.address import canonical, channel_of
-from router.queries.recovery import Lost, lost, recovered
+from router.queries.recovery import Lost, accept, lost
 from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.store import Store
@@ -221,11 +221,9 @@ class Healer:
                 left[f"{identity}: {reason}"] += 1
                 metrics.RECOVERED.labels("reported").inc()
                 continue
-            media = api.media(each.inbound.sid) if each.inbound.num_media else []
-            taken = self._intake.take(recovered(each, media))
-            duplicate = taken.acceptance.kind == "duplicate"
-            accepted += not duplicate
-            metrics.RECOVERED.labels("duplicate" if duplicate else "accepted").inc()
+            is_new = accept(each, api, self._intake)
+            accepted += is_new
+            metrics.RECOVERED.labels("accepted" if is_new else "duplicate").inc()
             if not n % PAGE:
                 alive()
         return Report(int(now * 1000), gap.from_, gap.to, accepted, dict(islice(left.most_common(), 20)))

@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
-from router.delivery.intake import Arrival
+from router.delivery.intake import Arrival, Intake
 from router.errors import NotAMessage
 from router.message.inbound import FORM, Message, Raw
 from router.queries.deliveries import route_of
 from router.routing.resolve import Likelihood, Route
 from router.store import Store
-from router.twilio_api.account import Inbound
+from router.twilio_api.account import Inbound, TwilioApi
 
 # The webhook of a younger message may still be in progress: Twilio gives URL and fallback 15 s each.
 YOUNG: Final = timedelta(seconds=60)
@@ -73,3 +73,9 @@ def recovered(missing: Lost, media: Sequence[tuple[str, str]]) -> Arrival:
     fields = [(name, str(len(media)) if name == "NumMedia" and media else value) for name, value in fields]
     raw = Raw("POST", f"{FORM}; charset=UTF-8", urlencode(fields).encode())
     return Arrival(Message.parse(fields), raw, time.monotonic(), recovered=True)
+
+
+def accept(missing: Lost, api: TwilioApi, intake: Intake) -> bool:
+    """Accept a message, with its attachments from Twilio; return whether it was new, and not a duplicate."""
+    media = api.media(missing.inbound.sid) if missing.inbound.num_media else []
+    return intake.take(recovered(missing, media)).acceptance.kind != "duplicate"

@@ -17,7 +17,7 @@ from router.cli.output import age, flow_line, number, print_json, print_table, s
 from router.delivery.intake import Intake
 from router.errors import RouterError
 from router.queries.likelihood import likelihood
-from router.queries.recovery import Lost, lost, recovered
+from router.queries.recovery import Lost, accept, lost
 from router.settings import Account, Settings
 from router.store import Store
 from router.twilio_api.account import TwilioApi
@@ -98,16 +98,12 @@ def _confirmed(count: int) -> bool:
 
 def _accept(settings: Settings, missing: Lost, intake: Intake) -> str:
     """Accept one message; return `accepted`, `duplicate`, or why it failed."""
+    account = settings.account(missing.message.account_sid)
+    assert account is not None  # noqa: S101 - it was asked for as this account
     try:
-        media = []
-        if missing.inbound.num_media:
-            account = settings.account(missing.message.account_sid)
-            assert account is not None  # noqa: S101 - it was asked for as this account
-            media = TwilioApi(settings, account).media(missing.inbound.sid)
-        kind = intake.take(recovered(missing, media)).acceptance.kind
+        return "accepted" if accept(missing, TwilioApi(settings, account), intake) else "duplicate"
     except RouterError as error:
         return f"failed: {error}"
-    return "duplicate" if kind == "duplicate" else "accepted"
 
 
 def _show(found: Sequence[Lost], left_out: int) -> None:
