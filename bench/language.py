@@ -130,7 +130,7 @@ def _time(part: str, found: Sequence[Text], offered: Sequence[str], detector: De
         started = time.thread_time()
         anew.likelihood(indicative_words(each.text), offered)
         taken.append(1e6 * (time.thread_time() - started))
-    return figure(part, "a detection", "µs", taken, at_most=100)
+    return figure(part, "a detection", "µs", taken, at_most=60)
 
 
 def _memory() -> Iterator[Figure]:

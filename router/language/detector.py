@@ -71,7 +71,12 @@ _POWER: Final = 0.3
 _RULED_OUT: Final = 0.03
 # N-grams are read to a text's end only where so many letters of it leave a doubt: time is proportional to the letters.
 _FIRST_LETTERS: Final = 16
+_FIRST_DOUBT: Final = 0.003
+# N-grams are looked at only where words leave this doubt. Of short texts they hardly change a decision with more of it;
+# of long ones they find those in languages that are not offered.
 _DOUBT: Final = 0.01
+_SHORT_DOUBT: Final = 0.03
+_SHORT: Final = 24  # letters
 # How many other languages are as good as equally likely, where none that is offered is.
 _OTHERS: Final = 10
 # A script that is not a tag's own: people write Russian with Latin letters too.
@@ -116,7 +121,7 @@ class Detector:
             return None
         if len(compared) == 1:
             compared |= {next(code for code in _BESIDE if code not in known)}
-        return _Plan(codes, compared, (known | background | _words(known)) & lexicon.loaded())
+        return _Plan(codes, compared, known | background | _words(known))
 
 
 class _Plan:
@@ -125,19 +130,21 @@ class _Plan:
     Args:
         codes: the language of each tag, in ISO 639-1.
         compared: the languages whose n-gram models are compared: those, and the background.
-        listed: the languages whose words are.
+        worded: the languages whose words are, where their lists are in memory.
 
     """
 
-    def __init__(self, codes: Mapping[str, str], compared: frozenset[str], listed: frozenset[str]) -> None:
+    def __init__(self, codes: Mapping[str, str], compared: frozenset[str], worded: frozenset[str]) -> None:
         self._codes = codes
-        self._listed = sorted(listed)
+        self._lexicon = lexicon.loaded()
+        listed = {code: place for place, code in enumerate(self._lexicon.lists) if code in worded}
+        self._listed = tuple(listed)
+        self._places = tuple(listed.values())
         languages = [language for language in map(language_of, compared) if language]
         self._detector = LanguageDetectorBuilder.from_languages(*languages).build()
-        self._background = (compared | listed) - frozenset(codes.values())
         self._languages = frozenset(codes.values())
         # Where words are known of every language that shares its letters with others, they may be enough.
-        self._words_do = listed >= {code for code in codes.values() if _background([code])}
+        self._words_do = listed.keys() >= {code for code in codes.values() if _background([code])}
         spoken = list(codes.values())
         # Tags of one language that are written in several scripts: the text's script tells them apart.
         self._scripts = {
@@ -148,35 +155,46 @@ class _Plan:
 
     def likelihood(self, text: str) -> Mapping[str, float]:
         """Return how well a text fits each tag, and OTHER."""
-        found = self._probabilities(text)
+        found = self._probabilities(self._weights(text), text)
         likelihood = {tag: found.get(code, _LEAST) for tag, code in self._codes.items()}
         if self._scripts and (script := script_of(text)):
             for tag, own in self._scripts.items():
                 if own != script:
                     likelihood[tag] *= _OTHER_SCRIPT
-        others = [share for code, share in found.items() if code not in self._languages]
-        other = sum(others) / _OTHERS if found else 1.0  # none found: a script that no language is written in
-        likelihood[OTHER] = max(other, _LEAST)
+        # Of all languages that are not offered. None found: a script that no language is written in.
+        likelihood[OTHER] = max((1 - sum(found.values())) / _OTHERS, _LEAST) if found else 1.0
         return MappingProxyType(likelihood)
 
-    def _probabilities(self, text: str) -> dict[str, float]:
-        """Return the probabilities of languages that a text is equally likely to be in; none if it can be in none."""
+    def _probabilities(self, weights: Mapping[str, float], text: str) -> dict[str, float]:
+        """Return the probabilities of the offered languages that have a weight, of which none is nothing."""
+        if not weights:
+            return {}
+        floor = _RULED_OUT / math.sqrt(len(text) - text.count(" "))
+        scale, floor = (1 - floor) / sum(weights.values()), floor / len(weights)
+        return {code: scale * weights[code] + floor for code in self._languages if code in weights}
+
+    def _weights(self, text: str) -> dict[str, float]:
+        """Return how well a text fits languages, compared with each other; nothing if it can be in none."""
         words = self._by_words(text)
-        if words and self._words_do and sum(words.values()) < 1 / (1 - _DOUBT):
-            return _with_floor(words, text)
+        doubt = _SHORT_DOUBT if len(text) <= _SHORT else _DOUBT
+        if words and self._words_do and sum(words.values()) < 1 / (1 - doubt):
+            return words
         first = _until(text, _FIRST_LETTERS)
         found = self._by_letters(first, words)
-        if first == text or (found and max(found.values()) > 1 - _DOUBT):
+        if first == text or (found and max(found.values()) > (1 - _FIRST_DOUBT) * sum(found.values())):
             return found
         return self._by_letters(text, words)
 
     def _by_words(self, text: str) -> dict[str, float]:
-        """Return how well the words fit the languages that have a list, the best 1; none where no word is known."""
-        levels = lexicon.levels(text.lower().split(), self._listed)
-        most = max(levels.values(), default=0)
+        """Return how well the words fit the languages that have a list, the best 1; nothing where no word is known."""
+        all_levels = self._lexicon.levels(text.lower().split())
+        levels = [all_levels[place] for place in self._places]
+        most = max(levels, default=0)
         if not most:
             return {}
-        return {code: math.exp(lexicon.LEVEL * (level - most)) for code, level in levels.items()}
+        unknown = math.exp(-lexicon.LEVEL * most)
+        weights = [math.exp(lexicon.LEVEL * (level - most)) if level else unknown for level in levels]
+        return dict(zip(self._listed, weights, strict=True))
 
     def _by_letters(self, text: str, words: Mapping[str, float]) -> dict[str, float]:
         values = self._detector.compute_language_confidence_values(text)
@@ -190,20 +208,13 @@ class _Plan:
         for value in values:
             code = _CODES[value.language]
             weights[code] = (value.value / most) ** power * words.get(code, average)
-        return _with_floor(weights, text)
+        return weights
 
 
 def _until(text: str, letters: int) -> str:
     """Return the whole words that begin in the first letters of a text."""
     end = text.find(" ", letters)
     return text[:end] if end > 0 else text
-
-
-def _with_floor(weights: Mapping[str, float], text: str) -> dict[str, float]:
-    """Return weights as probabilities, of which none is nothing."""
-    floor = _RULED_OUT / math.sqrt(len(text) - text.count(" "))
-    scale, floor = (1 - floor) / sum(weights.values()), floor / len(weights)
-    return {code: scale * weight + floor for code, weight in weights.items()}
 
 
 def needed(tags: Iterable[str]) -> frozenset[str]:
@@ -222,13 +233,14 @@ def load(languages: Iterable[str]) -> Detector:
     """
     codes = frozenset(languages)
     _LOADED.update(codes)
+    lists: dict[str, int] = {}
     for script, (word, _) in _SCRIPTS.items():
         known = [language for language in map(language_of, sorted(codes)) if language]
         members = [language for language in known if language in _members(script)]
         if len(members) > 1:  # lingua starts threads for one alone
             LanguageDetectorBuilder.from_languages(*members).build().compute_language_confidence_values(word)
-            lexicon.load(_code(language) for language in members)
-            lexicon.load(WORDS[script], WORDS_MOST)
+            lists |= dict.fromkeys(WORDS[script], WORDS_MOST) | {_CODES[language]: 0 for language in members}
+    lexicon.load(lists)
     return Detector(codes)
 
 

@@ -36,7 +36,9 @@ _NOT_WORDS = re.compile(
     r"|\b\w*\d\w*\b",  # numbers, codes of orders
     re.IGNORECASE,
 )
-_WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_marks()}'\u2019])*")
+# One of these is in all that `_NOT_WORDS` finds: most bodies have none, and looking for them takes a fifth of the time.
+_NO_LETTERS = re.compile(r"[@#/\d]|www\.", re.IGNORECASE)
+_WORD = re.compile(rf"[^\W\d_]+(?:[{_marks()}'\u2019][^\W\d_]*)*")
 _LATIN = re.compile(r"[A-Za-z\u00aa-\u024f]")
 
 # Words that people write alike in chats of many languages.
@@ -55,7 +57,8 @@ def indicative_words(body: str) -> str:
     Left out are links, e-mail addresses, mentions, numbers, codes and emoji. "" when nothing is left, or only words
     that people write in many languages ("ok", "si", "hello").
     """
-    words = _WORD.findall(_NOT_WORDS.sub(" ", body[:READ]))
+    read = body[:READ]
+    words = _WORD.findall(_NOT_WORDS.sub(" ", read) if _NO_LETTERS.search(read) else read)
     if len(body) > READ and len(words) > 1:
         words.pop()  # it may be cut
     if all(word.lower() in _EVERYWHERE for word in words):

@@ -46,6 +46,12 @@ def test_every_body_is_read(body: str) -> None:
     is_opt_out(body)
 
 
+@given(st.text(alphabet=st.sampled_from("aé\u0301नी'\u2019 .,@#/:-1_wW"), max_size=60))
+def test_a_number_at_the_end_changes_nothing(body: str) -> None:
+    """What is no word is left out in the same way, whether or not a look at the body says that there is some."""
+    assert indicative_words(body) == indicative_words(f"{body} 1")
+
+
 @pytest.mark.parametrize(
     "body", ["x" * 1600, "a." * 800, "_" * 1600, "@" * 1600, "1a" * 800, "hola " * 320, "字" * 1600]
 )

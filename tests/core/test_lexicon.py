@@ -1,0 +1,64 @@
+"""One table for the words of many languages: each word is as frequent there as in its own lists."""
+
+import math
+
+import pytest
+import wordfreq
+
+from router.language.lexicon import LEVEL, Lexicon, load, loaded
+
+LISTS = {"en": 0, "es": 500, "tl": 0, "uk": 500}
+
+
+@pytest.fixture(scope="module")
+def lexicon() -> Lexicon:
+    """Whole lists, and the beginnings of others."""
+    return Lexicon(LISTS)
+
+
+@pytest.mark.parametrize(("code", "name"), [("en", "en"), ("tl", "fil")])
+def test_a_word_is_as_frequent_as_in_its_list(lexicon: Lexicon, code: str, name: str) -> None:
+    """All words of a whole list have their own frequency, whichever other lists have them too."""
+    place = list(LISTS).index(code)
+    words = wordfreq.top_n_list(name, 100_000, wordlist="small")
+    assert len(words) > 20_000
+    for word in words:
+        found = lexicon.levels([word])[place]
+        frequency = wordfreq.get_frequency_dict(name, wordlist="small")[word]
+        assert found * LEVEL == pytest.approx(math.log(frequency * 10**6.5), abs=LEVEL)
+
+
+def test_only_the_most_frequent_words_of_a_list_are_read(lexicon: Lexicon) -> None:
+    """The best 500 or so are there, others not."""
+    words = wordfreq.top_n_list("es", 2000, wordlist="small")
+    known = [word for word in words if lexicon.levels([word])[1]]
+    assert known[:500] == words[:500]
+    assert len(known) < 600
+
+
+def test_frequencies_of_words_are_added(lexicon: Lexicon) -> None:
+    """For each language by itself, also of more words than any text has; an unknown word adds nothing."""
+    one, two, none = (lexicon.levels([word]) for word in ("hola", "the", "qwertzuiop"))
+    assert none == (0, 0, 0, 0)
+    assert lexicon.levels(["hola", "qwertzuiop", "the"]) == tuple(map(sum, zip(one, two, strict=True)))
+    assert lexicon.levels(["the"] * 256) == tuple(256 * level for level in two)
+    assert lexicon.levels(["the"] * 1000) == lexicon.levels(["the"] * 256)
+
+
+def test_words_of_different_letters_are_different() -> None:
+    """A heart and "d'" are the same bytes in memory, one in two bytes, one in one: the lists have only the heart."""
+    french = Lexicon({"fr": 0})
+    assert french.levels(["❤"]) != (0,)
+    assert french.levels(["d'"]) == (0,)
+
+
+def test_what_is_in_memory_stays() -> None:
+    """A whole list replaces its beginning, and nothing replaces a whole one; a language without a list has none."""
+    load({"bn": 100, "sn": 0})
+    assert loaded().lists["bn"] == 100
+    assert "sn" not in loaded().lists
+    load({"bn": 0})
+    before = loaded()
+    assert before.lists["bn"] == 0
+    load({"bn": 100, "sn": 0})
+    assert loaded() is before
