@@ -327,11 +327,12 @@ def test_a_request_to_stop_during_a_restart_is_kept() -> None:
 
 
 def test_with_a_redis_url_no_store_is_started(run: Run, valkey: ValkeyServer) -> None:
-    """With ROUTER_REDIS_URL gunicorn replaces the command's process, and uses that store."""
+    """With ROUTER_REDIS_URL gunicorn replaces the command's process, over that store, in large memory pages."""
     router = run(ROUTER_REDIS_URL=valkey.url)
     wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready", within=30)
     assert not (router.var / "valkey").exists()
     assert b"gunicorn" in Path(f"/proc/{router.pid}/cmdline").read_bytes()
+    assert b"glibc.malloc.hugetlb=1" in Path(f"/proc/{router.pid}/environ").read_bytes()
 
 
 def test_an_address_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:

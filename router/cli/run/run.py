@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -29,6 +30,9 @@ from router.settings import Row, Settings, load, table
 _PYTHON = (sys.executable, "-P", "-m")
 _GUNICORN = (*_PYTHON, "router.process", "--config=python:router.process.gunicorn_conf", "router.app:create_app()")
 _ROUTER = (*_PYTHON, "router")
+# Models of languages are hundreds of MB that are read at random. In pages of 2 MB instead of 4 KB the processor finds
+# their addresses faster: detection takes a quarter less time. glibc reads this when a process starts.
+_PAGES: Final = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # Seconds for the store to say which flows there are; each of the few calls ends by itself before.
 _PATIENCE = 30.0
 
@@ -91,7 +95,7 @@ def run(  # noqa: PLR0913 - one for each option
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     tunnel = _tunnel_command(tunnelled=tunnelled, url=url, ngrok_api=ngrok_api, addresses=addresses, yes=yes)
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
-    environ = dict(os.environ) | {name: value for name, value in options.items() if value is not None}
+    environ = _PAGES | dict(os.environ) | {name: value for name, value in options.items() if value is not None}
     given = load(environ)
     _make(given.data_dir)
     made_up = not given.accounts
