@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from router.cli.deliveries.tail import NEW_MOST, WATCHED, Watch
 from router.flow.flex_flow import FlexFlow
 from router.queries.deliveries import Wanted
+from router.queries.watch import NEW_MOST, WATCHED, Watch
 from router.settings import load
 from router.store import Store, connect
 from router.store.lanes import new_token

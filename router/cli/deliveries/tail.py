@@ -1,6 +1,6 @@
 """`router deliveries tail`: prints messages as they arrive and as their state changes, of all workers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
@@ -13,15 +13,10 @@ from router.cli.here import Here, with_here
 from router.cli.options import json_option
 from router.cli.output import clean, console, print_line, short, word
 from router.cli.stop import Stop
-from router.queries.arrivals import Arrivals
 from router.queries.deliveries import STATES, Wanted, describe
-from router.settings import Account
-from router.store import Store
+from router.queries.watch import WATCHED, Watch
 from router.store.deliveries import Delivery
 
-# The number of newest messages whose changes are watched, and of new messages that are printed at once.
-WATCHED: Final = 500
-NEW_MOST: Final = 2000
 _TEXT: Final = 60
 _WIDEST: Final = max(len(state) for state in STATES)
 
@@ -55,68 +50,6 @@ def tail(here: Here, *, wanted: Wanted, lines: int, count: int | None, as_json: 
                 click.echo(f"(and {watch.skipped:,} more, which came too fast to be printed)", err=True)
             if left == 0:
                 break
-
-
-class Watch:
-    """Watches the newest messages of some accounts.
-
-    `skipped` is the number of new messages that the last look found but did not return.
-    """
-
-    def __init__(self, store: Store, accounts: Sequence[Account]) -> None:
-        self._store = store
-        self._accounts = accounts
-        self._arrivals = Arrivals(store, accounts)
-        self._known: dict[tuple[str, str], tuple[object, ...]] = {}
-        self.skipped = 0
-
-    def begin(self, wanted: Wanted, lines: int) -> list[Delivery]:
-        """Return the newest wanted messages in their order; `look` returns the following ones."""
-        shown: list[Delivery] = []
-        for account in self._accounts:
-            newest = list(islice(self._arrivals.look(account.sid), WATCHED))
-            self._remember(account.sid, reversed(newest))
-            shown += [each for each in newest if wanted.takes(each)]
-        shown.sort(key=_accepted)
-        return shown[-lines:] if lines else []
-
-    def look(self) -> list[Delivery]:
-        """Return the messages that are new or have changed since the last look; the new ones last and in order."""
-        changed = []
-        for key, marks in list(self._known.items()):
-            now = self._store.deliveries.get(*key)
-            if now is None:
-                del self._known[key]
-            elif _marks(now) != marks:
-                self._known[key] = _marks(now)
-                changed.append(now)
-        new: list[Delivery] = []
-        self.skipped = 0
-        for account in self._accounts:
-            found = list(islice(self._arrivals.look(account.sid), NEW_MOST + 1))
-            self.skipped += max(0, len(found) - NEW_MOST)
-            self._remember(account.sid, reversed(found[:NEW_MOST]))
-            new += reversed(found[:NEW_MOST])
-        return changed + sorted(new, key=_accepted)
-
-    def _remember(self, account_sid: str, deliveries: Iterable[Delivery]) -> None:
-        """Watch these messages too, and stop to watch the oldest ones if there are too many."""
-        for delivery in deliveries:
-            self._known[delivery.account_sid, delivery.message_sid] = _marks(delivery)
-        own = [key for key in self._known if key[0] == account_sid]
-        for key in own[: max(0, len(own) - WATCHED)]:
-            del self._known[key]
-
-
-def _accepted(delivery: Delivery) -> int:
-    return delivery.accepted_at
-
-
-def _marks(delivery: Delivery) -> tuple[object, ...]:
-    """Return the values whose change makes a new line; the state `sending` is too short to be shown."""
-    state = "queued" if delivery.state == "sending" else delivery.state
-    tries = len(delivery.history)
-    return delivery.accepted_at, state, tries, delivery.round, delivery.error, delivery.duplicates
 
 
 def _print(deliveries: Iterable[Delivery], left: int | None, *, as_json: bool) -> int | None:
