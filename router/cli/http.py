@@ -14,10 +14,10 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
+from router.diagnosis.twilio_view import Answered
 from router.errors import RouterError
 
 # Bytes of an answer that are read: more than the 64 KiB of TwiML that Twilio accepts.
@@ -25,33 +25,6 @@ _ANSWER_MOST: Final = 256 * 1024
 # OpenSSL's codes for an expired certificate and an incomplete chain: X509_V_ERR_* of openssl/x509_vfy.h.
 _EXPIRED: Final = 10
 _NO_CHAIN: Final = (18, 19, 20, 21)
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The answer to a request, or the reason why there was no answer.
-
-    Args:
-        status: the HTTP status; 0 if there was no answer.
-        content_type: the Content-Type, "" for none.
-        body: at most 256 KiB of the body.
-        seconds: from the request to the end of the answer, redirects included.
-        location: the Location of a redirect.
-        chunked: whether the body came in chunks.
-        redirects: how many redirects were followed.
-        code: the error that Twilio would log if there was no answer.
-        reason: why there was no answer.
-    """
-
-    status: int
-    content_type: str = ""
-    body: bytes = field(default=b"", repr=False)
-    seconds: float = 0.0
-    location: str = ""
-    chunked: bool = False
-    redirects: int = 0
-    code: int = 0
-    reason: str = ""
 
 
 class NoAnswer(RouterError):  # noqa: N818 - named for what it says

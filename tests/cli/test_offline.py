@@ -12,7 +12,7 @@ import pytest
 
 from router.cli import COMMANDS, main
 from router.cli.output import age, ago, clean
-from router.cli.send.twilio_view import spoken
+from router.diagnosis.twilio_view import spoken
 from router.flow.integration_type import INTEGRATION_TYPES
 from tests.e2e.commands import FLOWS, Cli, external, invoke
 from tests.e2e.running import ROUTER, clean_environ

@@ -28,7 +28,7 @@ from router.cli.output import (
     short,
     word,
 )
-from router.cli.send.twilio_view import spoken
+from router.diagnosis.twilio_view import spoken
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
 from router.queries.deliveries import Wanted, describe, newest, waiting_for

@@ -10,14 +10,13 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import click
 
-from router.cli.http import Answered, exchange
+from router.cli.http import exchange
 from router.cli.send.signing import Fields, Method, Signing
+from router.diagnosis.twilio_view import REDIRECTS, Answered
 from router.message.inbound import FORM
 from router.message.signature import url_to_sign
 from router.url import is_http_url
 
-# How many redirects Twilio follows: https://www.twilio.com/docs/api/errors/11215
-REDIRECTS: Final = 10
 _REDIRECT: Final = range(300, 400)
 _KEEP_THE_METHOD: Final = (307, 308)
 

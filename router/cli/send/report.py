@@ -6,11 +6,10 @@ from typing import Final
 
 from rich.text import Text
 
-from router.cli.http import Answered
 from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, said_facts, short, word
 from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
 from router.cli.send.signing import TAMPERS
-from router.cli.send.twilio_view import ERRORS
+from router.diagnosis.twilio_view import ERRORS, Answered
 from router.flow.flex_flow import FlexFlow
 from router.message.channel import webhook_paths
 from router.queries.deliveries import not_twiml

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import click
 
-from router.cli.http import Answered, NoAnswer
+from router.cli.http import NoAnswer
 from router.cli.output import progress
 from router.cli.running import base_url
 from router.cli.send.call import call
 from router.cli.send.pace import send_paced
 from router.cli.send.signing import Fields, Method, Signing
-from router.cli.send.twilio_view import ERRORS, TwilioView, view_of
+from router.diagnosis.twilio_view import ERRORS, Answered, TwilioView, view_of
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
 from router.queries.deliveries import describe

@@ -5,13 +5,13 @@ https://www.twilio.com/docs/api/errors
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from router.cli.http import Answered
-from router.cli.send.call import REDIRECTS
 from router.message.twiml import MAX_BYTES, NotTwiml, Twiml, read
 
+# How many redirects Twilio follows: https://www.twilio.com/docs/api/errors/11215
+REDIRECTS: Final = 10
 ERRORS: Final = {
     11100: "invalid URL format",
     11200: "HTTP retrieval failure",
@@ -40,6 +40,33 @@ _OK: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
 _NO_CONTENT: Final = 204
 _LONGEST: Final = 1600
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a request, or the reason why there was no answer.
+
+    Args:
+        status: the HTTP status; 0 if there was no answer.
+        content_type: the Content-Type, "" for none.
+        body: at most 256 KiB of the body.
+        seconds: from the request to the end of the answer, redirects included.
+        location: the Location of a redirect.
+        chunked: whether the body came in chunks.
+        redirects: how many redirects were followed.
+        code: the error that Twilio would log if there was no answer.
+        reason: why there was no answer.
+    """
+
+    status: int
+    content_type: str = ""
+    body: bytes = field(default=b"", repr=False)
+    seconds: float = 0.0
+    location: str = ""
+    chunked: bool = False
+    redirects: int = 0
+    code: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
