@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.cli.send import traffic
-from router.cli.send.redaction import ADDRESSES, KEPT, Redaction
 from router.cli.send.traffic import Recorded, read, write
 from router.errors import RouterError
 from router.message.inbound import Message, conversation_id
+from router.message.redaction import ADDRESSES, KEPT, Redaction
 from tests.core.samples import SAMPLES, SMS, Sample
 
 AT = 1_763_717_400.123

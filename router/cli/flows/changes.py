@@ -14,19 +14,16 @@ from router.cli.confirm import confirm, refuse_to_ask_a_program
 from router.cli.flows.languages import await_languages
 from router.cli.output import clean, console, integration_line, progress, styled, watched
 from router.errors import RouterError
-from router.flow.diff import Change, in_groups
+from router.flow.diff import Change
 from router.flow.file import FileFlow, load
 from router.flow.flex_flow import FlexFlow
+from router.queries.flow_writes import exchanges
 from router.settings import Settings
 from router.sid import new_sid
-from router.store import FlowWrite, Store
+from router.store import Store
 
 # The length of a flow file that takes a second to read: from then on the command prints that it reads the file.
 _LONG: Final = 4_000_000
-# Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
-_CHUNK: Final = 200
-# The maximum number of flows that are written at once: the store needs some 35 ms, and does nothing else meanwhile.
-_TOGETHER: Final = 2_000
 _SHOWN: Final = 100  # changes that are shown one by one
 _MARKS: Final = {"add": "+", "change": "~", "remove": "-"}
 
@@ -175,27 +172,10 @@ def _write(store: Store, changes: Sequence[Change], *, by: str, again: str) -> N
     done = 0
     try:
         with progress("Writing", len(changes)) as bar:
-            for groups in _exchanges(changes):
+            for groups in exchanges(changes):
                 store.flows.write(groups, by=by)
                 written = sum(len(group) for group in groups)
                 done += written
                 bar.update(written)
     except RouterError as error:
         raise RouterError(f"{error}. About {done:,} of {len(changes):,} changes were made; {again}") from error
-
-
-def _exchanges(changes: Sequence[Change]) -> Iterator[list[list[FlowWrite]]]:
-    """Divide the changes into exchanges with the store, each with groups that are written at once."""
-    groups: list[list[FlowWrite]] = []
-    size = 0
-    for group in in_groups(changes):
-        writes = [FlowWrite(change.after, change.before) for change in group]
-        # If flows move between very many addresses, they are written one by one: at once they would block the store.
-        for together in [writes] if len(writes) <= _TOGETHER else [[write] for write in writes]:
-            if size + len(together) > _CHUNK and groups:
-                yield groups
-                groups, size = [], 0
-            groups.append(together)
-            size += len(together)
-    if groups:
-        yield groups

@@ -1,4 +1,4 @@
-"""Redacts a recording: replaces the customers' addresses and masks their texts.
+"""Redacts the parameters of webhooks: replaces the customers' addresses and masks their texts.
 
 Only the parameters of a list are kept, so new parameters of Twilio are masked. An address is replaced by another one of
 the same kind and length, the same on every line; the original address cannot be found out from the recording.
@@ -6,11 +6,9 @@ the same kind and length, the same on every line; the original address cannot be
 
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-from router.cli.send.signing import Fields
 
 # Parameters without data of the customer, and those that routing needs. N is a number.
 KEPT: Final = (
@@ -41,7 +39,7 @@ class Redaction:
     _known: dict[str, str] = field(default_factory=dict)
     _urls: dict[str, str] = field(default_factory=dict)
 
-    def form(self, form: Fields) -> Fields:
+    def form(self, form: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return a webhook's parameters without the customer's data."""
         ours = next((value for name, value in form if name == "To"), "")
         return [(_named(name), self._value(name, value, ours)) for name, value in form]

@@ -1,0 +1,29 @@
+"""Divides the changes of many flows into exchanges with the store that it carries out without a noticeable pause."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from router.flow.diff import Change, in_groups
+from router.store import FlowWrite
+
+# Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
+_CHUNK: Final = 200
+# The maximum number of flows that are written at once: the store needs some 35 ms, and does nothing else meanwhile.
+_TOGETHER: Final = 2_000
+
+
+def exchanges(changes: Sequence[Change]) -> Iterator[list[list[FlowWrite]]]:
+    """Divide the changes into exchanges with the store, each with groups that are written at once."""
+    groups: list[list[FlowWrite]] = []
+    size = 0
+    for group in in_groups(changes):
+        writes = [FlowWrite(change.after, change.before) for change in group]
+        # If flows move between very many addresses, they are written one by one: at once they would block the store.
+        for together in [writes] if len(writes) <= _TOGETHER else [[write] for write in writes]:
+            if size + len(together) > _CHUNK and groups:
+                yield groups
+                groups, size = [], 0
+            groups.append(together)
+            size += len(together)
+    if groups:
+        yield groups
