@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
 Run = Callable[..., RunningRouter]
+REAL = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}
 
 
 @pytest.fixture
@@ -40,9 +42,39 @@ def run(tmp_path: Path) -> Iterator[Run]:
         router.end()
 
 
-def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
+@contextmanager
+def _running(folder: Path, **environ: str) -> Iterator[RunningRouter]:
+    router = RunningRouter(folder, **environ)
+    try:
+        yield router.up()
+    finally:
+        router.end()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
+    """A router of the demo account, for all tests that neither end it nor change its settings."""
+    with _running(tmp_path_factory.mktemp("demo")) as router:
+        yield router
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
+    """A router of a real account, for all tests that neither end it nor change its settings."""
+    with _running(tmp_path_factory.mktemp("real"), **REAL, ROUTER_ALLOWED_NETWORKS="127.0.0.0/8") as router:
+        yield router
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
+    """A router for tests that kill one of its children, and wait until the router is ready again."""
+    with _running(tmp_path_factory.mktemp("killed")) as router:
+        yield router
+
+
+def test_it_says_where_it_is_and_what_to_type_next(demo: RunningRouter) -> None:
     """On a fresh machine one command starts a ready router, and prints in twelve lines what to do next."""
-    router = run().up()
+    router = demo
     banner = router.output[router.output.index("  Listening") :]
     account = router.demo["account"][0]
     assert len(banner.splitlines()) <= 12
@@ -56,62 +88,51 @@ def test_it_says_where_it_is_and_what_to_type_next(run: Run) -> None:
     assert router.status_of("/readyz") == 200
 
 
-def test_the_demo_has_a_flow_for_each_channel_once(run: Run) -> None:
-    """The first run gives the account flows that echo, and says so; a later one changes nothing."""
+def test_the_demo_gets_flows_once(run: Run) -> None:
+    """The first run gives the account a flow for each channel, which echoes; flows that are removed stay removed."""
     router = run().up()
+    demo, here = router.demo, {"ROUTER_DATA_DIR": str(router.var)}
     assert "Flows        7 that echo; replace them with yours: " in router.output
     assert re.search(
         r"Web chat     http://127\.0\.0\.1:\d+/chat\?accountSid=AC\w{32}&flexFlowSid=FO\w{32}\n", router.output
     )
-    settings = load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(router.var)))
-    sid = settings.accounts[0].sid
-    store = connect(settings)
-    flows = store.flows.page(sid, 0, 50)
-    assert {flow.channel_type for flow in flows} == set(CHANNELS)
-    assert {flow.integration.handler for flow in flows} == {"echo"}
-    for flow in flows[1:]:
-        store.flows.delete(flow)
-    store.close()
+    with closing(connect(load_settings_for_cli(clean_environ(**here)))) as store:
+        flows = store.flows.page(demo["account"][0]["sid"], 0, 50)
+        assert {flow.channel_type for flow in flows} == set(CHANNELS)
+        assert {flow.integration.handler for flow in flows} == {"echo"}
+        for flow in flows[1:]:
+            store.flows.delete(flow)
     router.end()
-    again = connect(load_settings_for_cli(clean_environ(ROUTER_DATA_DIR=str(run().up().var))))
-    assert again.flows.page(sid, 0, 50) == flows[:1]
-    again.close()
-
-
-def test_removed_echo_flows_stay_removed(run: Run) -> None:
-    """A made-up account whose last flow was removed has none after the next start."""
     router = run().up()
-    here = {"ROUTER_DATA_DIR": str(router.var)}
-    assert "7 to remove" in invoke("flows", "apply", "-", "--prune", "--yes", **here).output
+    assert router.demo == demo
+    with closing(connect(load_settings_for_cli(clean_environ(**here)))) as store:
+        assert store.flows.page(demo["account"][0]["sid"], 0, 50) == flows[:1]
+    assert "1 to remove" in invoke("flows", "apply", "-", "--prune", "--yes", **here).output
     router.end()
     assert "that echo" not in run().up().output
     assert invoke("flows", "list", "--json", **here).output == "[]\n"
 
 
-REAL = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}
-
-
-def test_a_real_account_begins_without_flows_and_prints_what_to_type(run: Run, tmp_path: Path) -> None:
+def test_a_real_account_begins_without_flows_and_prints_what_to_type(real: RunningRouter) -> None:
     """No customer gets an echo: messages are unrouted until the commands of the banner have made a flow for them."""
-    router = run(**REAL, ROUTER_ALLOWED_NETWORKS="127.0.0.0/8").up()
-    environ = clean_environ(**REAL, ROUTER_DATA_DIR=str(router.var))
+    environ = clean_environ(**REAL, ROUTER_DATA_DIR=str(real.var))
 
     def typed(command: str) -> str:
         path = f"{ROUTER.parent}:{environ['PATH']}"
         return subprocess.check_output(
-            ["/bin/sh", "-c", command], cwd=tmp_path, env=environ | {"PATH": path}, text=True
+            ["/bin/sh", "-c", command], cwd=real.folder, env=environ | {"PATH": path}, text=True
         )
 
     said = invoke("simulate", "sms", "--body", "STOP", "--to", "+15005550006", **environ)
     assert "You wrote" not in said.output
     assert "unrouted" in typed("router deliveries list")
-    assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in router.output
-    assert "Web chat     an address: " in router.output
-    listed = router.output.partition("In another terminal")[2].splitlines()
+    assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in real.output
+    assert "Web chat     an address: " in real.output
+    listed = real.output.partition("In another terminal")[2].splitlines()
     commands = [line[28:] for line in listed if f"{ROUTER.name} " in line[28:]]
     begin, use, route, see = (command[command.index("router ") :] for command in commands)
     typed(begin)
-    file = tmp_path / "first-flows.toml"
+    file = real.folder / "first-flows.toml"
     with Target() as target:
         example = file.read_text()
         kept, lines = example.partition("URL:\n")[::2]
@@ -122,28 +143,24 @@ def test_a_real_account_begins_without_flows_and_prints_what_to_type(run: Run, t
         assert [each.target for each in target.requests] == ["/inbound"]
 
 
-def test_the_demo_account_belongs_to_its_data_directory(run: Run) -> None:
-    """Token and password are random, stay the same over runs, and no other user of the machine can read them."""
-    first = run().up()
-    demo = first.demo
-    assert stat.S_IMODE((first.var / "demo.toml").stat().st_mode) == 0o600
-    assert stat.S_IMODE(first.var.stat().st_mode) == 0o700
-    assert len(demo["account"][0]["auth_tokens"][0]) == 32
-    first.end()
-    assert run().up().demo == demo
+def test_the_demo_account_belongs_to_its_data_directory(demo: RunningRouter, run: Run) -> None:
+    """Token and password are random, and no other user of the machine can read them."""
+    secrets = (demo.demo["account"][0]["auth_tokens"][0], demo.demo["admin_password"])
+    assert stat.S_IMODE((demo.var / "demo.toml").stat().st_mode) == 0o600
+    assert stat.S_IMODE(demo.var.stat().st_mode) == 0o700
+    assert len(secrets[0]) == 32
     other = run("--data-dir", "elsewhere").up()
-    assert demo["account"][0]["auth_tokens"][0] not in other.output
-    assert demo["admin_password"] not in (other.folder / "elsewhere" / "demo.toml").read_text()
+    assert not any(secret in other.output for secret in secrets)
+    assert secrets[1] not in (other.folder / "elsewhere" / "demo.toml").read_text()
 
 
-def test_a_real_account_is_served_and_its_token_not_shown(run: Run) -> None:
-    """With an account in the environment `router run` serves it; a command without it says what is missing."""
+def test_a_real_account_is_served_and_its_token_not_shown(real: RunningRouter) -> None:
+    """With an account in its environment `router run` serves a real number; a terminal without it is told so."""
     sid, token = REAL.values()
-    router = run(**REAL).up()
-    assert sid in router.output
-    assert token not in router.output
-    assert not (router.var / "demo.toml").exists()
-    elsewhere = invoke("deliveries", "list", ROUTER_DATA_DIR=str(router.var))
+    assert sid in real.output
+    assert token not in real.output
+    assert not (real.var / "demo.toml").exists()
+    elsewhere = invoke("deliveries", "list", ROUTER_DATA_DIR=str(real.var))
     assert elsewhere.exit_code == 1
     assert f"serves {sid}, but was started with another environment: set TWILIO_ACCOUNT_SID" in elsewhere.stderr
 
@@ -170,16 +187,15 @@ def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -
     assert elsewhere.exit_code == 0, elsewhere.output
 
 
-def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run) -> None:
+def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run, real: RunningRouter) -> None:
     """The URL to paste, without its password; without a public address, how to get one."""
     url = "https://me:hush@messages.example.com/base"
     public = run(**REAL, ROUTER_PUBLIC_URL=url).up().output
     assert "  SMS          https://…@messages.example.com/base/webhooks/sms#rc=2&rp=ct,5xx&ct=3000&rt=12000\n" in public
     assert "  any of them  https://…@messages.example.com/base/webhooks/message\n" in public
     assert "hush" not in public
-    private = run("--data-dir", "elsewhere", **REAL).up().output
-    assert "Twilio cannot reach it yet: set ROUTER_PUBLIC_URL" in private
-    assert "run --tunnel --connect +1…" in private
+    assert "Twilio cannot reach it yet: set ROUTER_PUBLIC_URL" in real.output
+    assert "run --tunnel --connect +1…" in real.output
 
 
 def test_ctrl_c_ends_all_in_order(run: Run) -> None:
@@ -199,25 +215,18 @@ def test_ctrl_c_ends_all_in_order(run: Run) -> None:
     assert not (router.var / "running.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("number", "ends"),
-    [
-        pytest.param(signal.SIGINT, True, id="INT, as `make run &` of a script has it"),
-        pytest.param(signal.SIGHUP, False, id="HUP, as nohup has it"),
-    ],
-)
-def test_what_was_ignored_at_its_start(run: Run, number: signal.Signals, *, ends: bool) -> None:
-    """INT stops the router, also if it was ignored at the start; an ignored HUP stays ignored."""
-    before = signal.signal(number, signal.SIG_IGN)
+def test_signals_that_were_ignored_at_its_start(run: Run) -> None:
+    """A router that was started to survive its terminal does (HUP); INT stops it however it was started."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
     try:
         router = run()
     finally:
-        signal.signal(number, before)
-    os.kill(router.up().pid, number)
-    if ends:
-        assert router.process.wait(30) == 0
-    else:
-        assert router.status_of("/readyz") == 200
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    os.kill(router.up().pid, signal.SIGHUP)
+    assert router.status_of("/readyz") == 200
+    os.kill(router.pid, signal.SIGINT)  # as `make run &` of a script has it
+    assert router.process.wait(30) == 0
 
 
 def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
@@ -235,17 +244,16 @@ def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
     assert not any(is_alive(pid) for pid in (*processes.values(), worker))
 
 
-def test_a_second_one_says_who_was_first(run: Run, tmp_path: Path) -> None:
+def test_a_second_one_says_who_was_first(demo: RunningRouter) -> None:
     """A second router over the same data directory stops, and names the process id of the first."""
-    first = run().up()
     second = subprocess.run(
-        [ROUTER, "run"], cwd=tmp_path, env=clean_environ(), capture_output=True, text=True, check=False, timeout=30
+        [ROUTER, "run"], cwd=demo.folder, env=clean_environ(), capture_output=True, text=True, check=False, timeout=30
     )
     assert second.returncode == 1
     assert second.stderr == (
-        f"router: a router already runs in var (process {first.pid}); stop it, or use another --data-dir\n"
+        f"router: a router already runs in var (process {demo.pid}); stop it, or use another --data-dir\n"
     )
-    assert first.status_of("/readyz") == 200
+    assert demo.status_of("/readyz") == 200
 
 
 def test_after_a_kill_the_next_run_has_the_data(run: Run) -> None:
@@ -263,9 +271,9 @@ def test_after_a_kill_the_next_run_has_the_data(run: Run) -> None:
     assert second.status_of("/readyz") == 200
 
 
-def test_a_store_that_dies_is_started_again(run: Run) -> None:
+def test_a_store_that_dies_is_started_again(killed: RunningRouter) -> None:
     """A killed store comes back by itself with what it held, and the router is ready again."""
-    router = run().up()
+    router = killed
     assert ask(router.store, "SET message safe") == "+OK"
     os.kill(router.children()["valkey-server"], signal.SIGKILL)
     wait_until(lambda: "restarting it" in router.output, what="the end is noticed")
@@ -293,13 +301,12 @@ def test_what_a_power_cut_left_in_the_store_is_reported(run: Run) -> None:
     assert "restore" in said
 
 
-def test_a_gunicorn_that_is_killed_is_started_again(run: Run) -> None:
+def test_a_gunicorn_that_is_killed_is_started_again(killed: RunningRouter) -> None:
     """After `kill -9` of the master its processes stop by themselves, and a new master starts."""
-    router = run().up()
-    killed = router.children()["gunicorn"]
-    os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: router.children().get("gunicorn", killed) != killed, what="there is another one")
-    wait_until(lambda: router.status_of("/readyz") == 200, what="the router is ready again", within=20)
+    first = killed.children()["gunicorn"]
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: killed.children().get("gunicorn", first) != first, what="there is another one")
+    wait_until(lambda: killed.status_of("/readyz") == 200, what="the router is ready again", within=20)
 
 
 _STOPPED_DURING_A_RESTART = """
@@ -395,10 +402,9 @@ integration.handler = "echo"
 """
 
 
-def test_a_new_language_is_read_without_a_reload(run: Run) -> None:
+def test_a_new_language_is_read_without_a_reload(demo: RunningRouter) -> None:
     """`flows apply` waits until the running router reads it; `explain` says the same as a message then meets."""
-    router = run().up()
-    environ = {"ROUTER_DATA_DIR": str(router.var)}
+    environ = {"ROUTER_DATA_DIR": str(demo.var)}
     added = invoke("flows", "apply", "-", given=SPANISH, **environ)
     assert "Texts in es are read from now on, by the one process that runs." in added.output
     explained = invoke("explain", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
@@ -434,21 +440,19 @@ def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
     assert time.monotonic() - began < 20, "it is said as soon as it is known, not when the patience ends"
 
 
-def test_a_reload_is_of_the_router_that_the_settings_name(run: Run, valkey: ValkeyServer) -> None:
+def test_a_reload_is_of_the_router_that_the_settings_name(demo: RunningRouter, valkey: ValkeyServer) -> None:
     """The settings name another store, which no router uses: the router that runs here is not reloaded."""
-    router = run().up()
-    old = router.workers()
-    result = invoke("reload", ROUTER_DATA_DIR=str(router.var), ROUTER_REDIS_URL=valkey.url)
+    old = demo.workers()
+    result = invoke("reload", ROUTER_DATA_DIR=str(demo.var), ROUTER_REDIS_URL=valkey.url)
     assert result.exit_code == 1
     assert "no router on this machine uses the store of these settings" in result.stderr
-    assert router.workers() == old
+    assert demo.workers() == old
 
 
-def test_flows_for_an_account_that_no_router_serves_are_warned_of(run: Run) -> None:
+def test_flows_for_an_account_that_no_router_serves_are_warned_of(demo: RunningRouter) -> None:
     """Written as wanted, over the store of a router with another account: no process would take their messages."""
-    router = run().up()
-    served = router.demo["account"][0]["sid"]
-    here = REAL | {"ROUTER_DATA_DIR": str(router.var)}
+    served = demo.demo["account"][0]["sid"]
+    here = REAL | {"ROUTER_DATA_DIR": str(demo.var)}
     flow = SPANISH.replace('language = ["es"]\n', "")
     applied = invoke("flows", "apply", "-", "--account", REAL["TWILIO_ACCOUNT_SID"], given=flow, **here)
     assert applied.exit_code == 0
