@@ -44,6 +44,7 @@ from router.web.console import blueprint as console_blueprint
 from router.web.errors import ApiError, changed_response, error_response, flow_response, http_response
 from router.web.front import with_front
 from router.web.public import with_tunnel
+from router.web.rule import QuickFlask
 
 # How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
 # waits for connections (router/process/gunicorn_conf.py) it stays below the graceful stop's 40 s.
@@ -213,7 +214,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     replier = Replier(store, integrations.messages, settings, replied)
     deliverer = Deliverer(store, integrations, settings, report, replier.begin)
     sweeper = Sweeper(store, deliverer, fault)
-    app = Flask("router", static_folder=None)
+    app = QuickFlask("router", static_folder=None)
     tunnel = TunnelWatch(settings.data_dir)
     app.config["MAX_CONTENT_LENGTH"] = FORM_MOST
     intake = Intake(store, deliverer, likelihood)

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, render_template, request
 from router.chat.address import WebAddress
 from router.errors import StoreUnavailable
 from router.store.chat_record import Chat
-from router.web.chat.files import File, lean, load
+from router.web.chat.files import File, Files, lean, load
 from router.web.chat.guard import private, visitor_error
 from router.web.chat.visitor import VisitorApi
 from router.web.chat.words import Words, direction, in_words
@@ -54,8 +54,9 @@ def blueprint(api: VisitorApi) -> Blueprint:
     """Make the routes of the pages."""
     pages = Blueprint("chat_pages", __name__, url_prefix="/chat", template_folder="templates")
     words = Words()
-    _add_files(pages)
-    assets = f"/chat/static/{load().hashed}"
+    files = load()
+    _add_files(pages, files)
+    assets = f"/chat/static/{files.hashed}"
 
     def shown(address: WebAddress, plain: _Plain) -> Response:
         flow, asked = address.flow, request.args.get("lang", "")
@@ -118,9 +119,7 @@ def _guarded(response: Response, ancestors: str) -> Response:
     return private(response)
 
 
-def _add_files(pages: Blueprint) -> None:
-    files = load()
-
+def _add_files(pages: Blueprint, files: Files) -> None:
     @pages.get(f"/{_LOADER}")
     def loader() -> Response:
         response = _packed(files.by_name[_LOADER])
