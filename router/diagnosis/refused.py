@@ -73,7 +73,7 @@ class Refused:
     def fields(self) -> list[tuple[str, str]]:
         """Decode the form; the last field may be cut."""
         try:
-            return self.raw.fields()
+            return list(self.raw.fields())
         except ValueError:
             return []
 

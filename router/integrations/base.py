@@ -4,7 +4,6 @@ A sender makes one attempt and reports its outcome; `router.delivery` decides wh
 retries a message, or depends on lanes and leases.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +12,7 @@ from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
 from router.message.twiml import Answer, Excerpt
 from router.settings import Account
+from router.value import value
 
 
 class Failure(Enum):
@@ -72,7 +72,7 @@ class AttemptError(RouterError):
         self.blameless = blameless
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One try at delivering one message.
 

@@ -5,7 +5,7 @@ https://www.twilio.com/docs/messaging/guides/webhook-request
 
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,7 +17,9 @@ from router.errors import NotAMessage
 from router.message.address import canonical, channel_of
 from router.message.channel import WEB
 from router.message.masking import mask
+from router.message.signature import signed_form
 from router.sid import is_sid
+from router.value import value
 
 __all__ = ["FORM", "MAX_FIELDS", "Media", "Message", "Raw", "conversation_id", "is_status_callback"]
 
@@ -30,12 +32,13 @@ _ROUTING_FIELDS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Raw:
     """The request as it came, which is stored, and forwarded byte for byte.
 
     `body` is the query string for a GET. `cookie` is Twilio's, one for each pair of addresses. `idempotency_token` is
-    the `I-Twilio-Idempotency-Token` header. Missing headers are "".
+    the `I-Twilio-Idempotency-Token` header. Missing headers are "". What is read of it is read once: a message is
+    verified, parsed, and signed for its target.
     """
 
     method: str
@@ -43,17 +46,34 @@ class Raw:
     body: bytes = field(repr=False)
     cookie: str = field(default="", repr=False)
     idempotency_token: str = ""
+    _fields: Sequence[tuple[str, str]] | None = field(default=None, init=False, repr=False, compare=False)
+    _signed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def is_form(self) -> bool:
         """Whether the request has a form: the query of a GET, or a body of that type."""
         return self.method == "GET" or _is_form(self.content_type)
 
-    def fields(self) -> list[tuple[str, str]]:
+    def fields(self) -> Sequence[tuple[str, str]]:
         """Decode the form, as `urllib.parse.parse_qsl` does with blank values kept; none if it is not a form.
 
         Bytes that are not UTF-8 become U+FFFD. Raises ValueError with more than `MAX_FIELDS` fields.
         """
+        fields = self._fields
+        if fields is None:
+            fields = self._decode()
+            object.__setattr__(self, "_fields", fields)
+        return fields
+
+    def signed_form(self) -> bytes:
+        """Write the fields as Twilio signs those of a POST; raise as `fields` does."""
+        signed = self._signed
+        if signed is None:
+            signed = signed_form(self.fields())
+            object.__setattr__(self, "_signed", signed)
+        return signed
+
+    def _decode(self) -> list[tuple[str, str]]:
         if not self.is_form or not self.body:
             return []
         if self.body.count(b"&") >= MAX_FIELDS:
@@ -61,11 +81,11 @@ class Raw:
         fields = []
         # parse_qsl is exact and too slow for the intake path: most fields have nothing to decode.
         for pair in self.body.decode("utf-8", "replace").replace("+", " ").split("&"):
-            name, _, value = pair.partition("=")
+            name, _, said = pair.partition("=")
             if "%" in pair:
-                name, value = unquote(name), unquote(value)
+                name, said = unquote(name), unquote(said)
             if pair:
-                fields.append((name, value))
+                fields.append((name, said))
         return fields
 
     def pack(self) -> bytes:
@@ -131,7 +151,7 @@ class Media:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """One inbound message. Addresses and texts are as Twilio sent them; missing ones are "".
 
@@ -152,16 +172,15 @@ class Message:
     params: Mapping[str, str] = field(repr=False, hash=False, default_factory=lambda: _NO_PARAMS)
 
     @classmethod
-    def parse(cls, fields: Iterable[tuple[str, str]]) -> Self:
+    def parse(cls, fields: Collection[tuple[str, str]]) -> Self:
         """Read the decoded fields of a webhook.
 
         Raises NotAMessage, with the reason, if they are not those of one inbound message from one address to another
         of the same channel.
         """
-        pairs = list(fields)
-        params = dict(pairs)
-        if len(params) != len(pairs):
-            params = _first_values(pairs)
+        params = dict(fields)
+        if len(params) != len(fields):
+            params = _first_values(fields)
         get = params.get
         account_sid, message_sid = get("AccountSid", ""), get("MessageSid", "")
         if not is_sid(account_sid, "AC"):
@@ -242,10 +261,10 @@ class Message:
 
 def _first_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     params: dict[str, str] = {}
-    for name, value in pairs:
+    for name, said in pairs:
         if name in params and name in _ROUTING_FIELDS:
             raise NotAMessage(f"{name} is given twice")
-        params.setdefault(name, value)
+        params.setdefault(name, said)
     return params
 
 

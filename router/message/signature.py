@@ -11,9 +11,9 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Final, Literal, Protocol
 from urllib.parse import parse_qsl
@@ -104,7 +104,12 @@ def sign(url: str, params: Iterable[tuple[str, str]], key: Key) -> str:
     Names are put in byte order; the values of a repeated name are put in order too and repeated values count once,
     which is what the official libraries do and Twilio documents nowhere.
     """
-    return _sign(_bytes(url) + signed_form(params), key).decode("ascii")
+    return sign_form(url, signed_form(params), key)
+
+
+def sign_form(url: str, form: bytes, key: Key) -> str:
+    """Make the `X-Twilio-Signature` of a request whose form `signed_form` has written."""
+    return _sign(_bytes(url) + form, key).decode("ascii")
 
 
 def sign_time(signature: str, seconds: int, keys: Iterable[Key]) -> str:
@@ -123,12 +128,17 @@ def verify(urls: Sequence[str], params: Iterable[tuple[str, str]], signature: st
     `urls` are the forms the signed URL may have, from `signed_urls`, the likeliest first. Each comparison takes the
     same time wherever the texts differ. Nothing is computed for a signature whose length no key of these makes.
     """
+    return verify_form(urls, partial(signed_form, params), signature, keys)
+
+
+def verify_form(urls: Sequence[str], form: Callable[[], bytes], signature: str, keys: Sequence[Key]) -> Key | None:
+    """Find the key that made `signature`, as `verify` does; `form` writes the fields as `signed_form` does."""
     given = _bytes(signature)
     keys = [key for key in keys if len(given) == _LENGTHS[key.algorithm]]
-    form = signed_form(params) if keys else b""
+    written = form() if keys else b""
     for url in urls:
         for key in keys:
-            if matches(url, form, given, key):
+            if matches(url, written, given, key):
                 return key
     return None
 

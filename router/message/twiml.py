@@ -7,11 +7,14 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
 from xml.parsers.expat import ErrorString
 from xml.sax.saxutils import escape
+
+from router.value import value
 
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 MAX_BYTES: Final = 64 * 1024  # Twilio's own limit: https://www.twilio.com/docs/api/errors/11750
@@ -32,6 +35,7 @@ _CODECS: Final = {
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 _TOO_LONG: Final = f"it is over {MAX_BYTES // 1024} KiB"
 _MAX_DEPTH: Final = 16  # TwiML for messaging is three deep; what writes XML recurses
+_KNOWN_MOST: Final = 1024  # bytes of an answer that is remembered with what was read of it
 _URL_ATTRIBUTES: Final = ("action", "statusCallback")
 # https://www.twilio.com/docs/messaging/twiml/message and …/redirect
 _ATTRIBUTES: Final = {
@@ -63,7 +67,7 @@ TRACEBACK: Final = "traceback"
 NOT_TWIML: Final = "not TwiML: "
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """A target's complete answer; `url` is its URL, to which URLs in the answer are relative.
 
@@ -111,7 +115,7 @@ class Verb:
     from_: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Twiml:
     """A TwiML document: its bytes, and its `<Response>`, so that it is parsed once."""
 
@@ -208,7 +212,8 @@ def twiml_of(answer: Answer) -> Twiml | None:
         if media_type == "text/plain":
             twiml = _from_text(answer.body.decode(_codec(charset)))
         elif media_type in _XML_TYPES or media_type.endswith("+xml"):
-            twiml = _from_xml(answer.body, charset, answer.url)
+            read = _known if len(answer.body) <= _KNOWN_MOST else _from_xml
+            twiml = read(answer.body, charset, answer.url)
         else:
             raise NotTwiml(f"it is {media_type[:_TYPE_MOST]}", 12300)
     except UnicodeDecodeError:
@@ -242,6 +247,10 @@ def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml:
     return Twiml(body, root)
 
 
+# Most answers of many targets are the same few: the empty one, "thank you", "we are closed".
+_known = lru_cache(maxsize=64)(_from_xml)
+
+
 def _codec(charset: str | None) -> str:
     """Return the codec of a charset; raise NotTwiml for an unsupported charset."""
     codec = _CODECS.get((charset or "utf-8").lower())  # not codecs.lookup, which remembers every name it is asked for
@@ -251,9 +260,9 @@ def _codec(charset: str | None) -> str:
 
 
 def _is_shallow(root: ET.Element) -> bool:
-    level = [root]
-    for _ in range(_MAX_DEPTH):
-        level = [child for element in level for child in element]
+    level, depth = [root], 0
+    while level and depth < _MAX_DEPTH:
+        level, depth = [child for element in level for child in element], depth + 1
     return not level
 
 

@@ -7,22 +7,24 @@ that is not printable ASCII, a transfer coding, `Expect`, `Upgrade`, and more by
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from router.value import value
 
 # Bytes of a head. Below gunicorn's own limits of one line and of one field, which therefore cannot be exceeded.
 HEAD_MOST: Final = 8000
 _HEAD: Final = re.compile(
-    rb"POST (/webhooks/[a-z]+)(?:\?([!-\"$-~]*))? HTTP/1\.([01])\r\n"
-    rb"((?:[A-Za-z0-9-]+:[ -~]*\r\n){1,64})\r\n"
+    r"POST (/webhooks/[a-z]+)(?:\?([!-\"$-~]*))? HTTP/1\.([01])\r\n"
+    r"((?:[A-Za-z0-9-]+:[ -~]*\r\n){1,64})\r\n"
 )
+_FIELD: Final = re.compile(r"([A-Za-z0-9-]+): *([ -~]*)\r\n")
 _LENGTH: Final = re.compile(r"[0-9]{1,7}")
 # Each changes how the rest is read, or asks the server for something.
 _NOT_PLAIN: Final = frozenset(("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER", "HTTP_TE"))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlainRequest:
     """A plain request.
 
@@ -43,12 +45,12 @@ def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
         data: the bytes.
         fields_most: the most header fields that a request may have.
     """
-    head = _HEAD.match(data, 0, HEAD_MOST)
+    head = _HEAD.match(data[:HEAD_MOST].decode("latin-1"))  # only ASCII matches
     if head is None:
         return None
-    path, query, minor, block = (each.decode("ascii") for each in head.groups(b""))
+    path, query, minor, block = head.groups("")
     marked = head[2] is not None  # there is a query, perhaps an empty one
-    lines = block.split("\r\n")[:-1]
+    lines = _FIELD.findall(block)
     variables = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -58,9 +60,8 @@ def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
         "SERVER_PROTOCOL": f"HTTP/1.{minor}",
     }
     fields = len(variables) + len(lines)
-    for line in lines:
-        name, _, value = line.partition(":")
-        variables[_variable(name)] = value.strip(" ")
+    for name, said in lines:
+        variables[_variable(name)] = said.rstrip(" ")
     length = variables.get("CONTENT_LENGTH", "")
     connection = variables.get("HTTP_CONNECTION", "").lower()
     if (

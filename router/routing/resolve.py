@@ -12,6 +12,7 @@ from router.match.values import bucket
 from router.message.inbound import Message
 from router.routing.contact import Assignment, Candidate, Choice, Known, Migration, keeps, moves
 from router.routing.selection import CIRCUMSTANCE, Circumstance, Likelihood, Selection, not_taken
+from router.value import value
 
 __all__ = [
     "Circumstance",
@@ -40,7 +41,7 @@ class Entry:
     flows: tuple[FlexFlow, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """Where a message goes, and why.
 

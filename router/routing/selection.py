@@ -1,7 +1,6 @@
 """Selects the flow of one address that takes a message, by the flows' conditions (Match) and languages."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
@@ -26,6 +25,7 @@ from router.match import compile_expression
 from router.match.values import bucket, variables
 from router.message.inbound import Message
 from router.routing.contact import NOTHING_KNOWN, Candidate, Choice, Known, Strength, identities_of
+from router.value import value
 
 # The steps are stored with every message. They name at most this many flows for each reason, then only count them.
 _NAMED: Final = 6
@@ -44,7 +44,7 @@ def _go_on() -> None:
     """Do nothing: there is no other work."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Circumstance:
     """What a route depends on besides the message and the flows.
 

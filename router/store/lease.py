@@ -9,9 +9,10 @@ from router.message.inbound import Message, Raw
 from router.routing.contact import Known
 from router.store.client import Word
 from router.store.flow_write import parse_record
+from router.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lease:
     """The right to send the head of a lane, with all that sending needs.
 
@@ -53,7 +54,7 @@ class Lease:
         return raw, Message.parse(raw.fields())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Acceptance:
     """What became of an `accept`.
 
@@ -80,7 +81,7 @@ class Acceptance:
     index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Written:
     """A message that `accept` has written, by the token that it was written with."""
 
@@ -93,7 +94,7 @@ class Written:
 Outcome: TypeAlias = Literal["delivered", "undelivered", "unrouted", "retry", "release"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settlement:
     """How an attempt ended, as delivery decided.
 

@@ -1,17 +1,19 @@
 """The answer to a webhook: written without Flask's response object, which costs more than all else of an answer."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from wsgiref.types import StartResponse
 
 from flask import Response
 from werkzeug.http import HTTP_STATUS_CODES
 
+from router.value import value
+
 XML: Final = "text/xml"
 TEXT: Final = "text/plain; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """A whole answer; `headers` are those beside type and length."""
 
@@ -31,8 +33,8 @@ class Reply:
     def response(self) -> Response:
         """Write it for Flask."""
         response = Response(self.body, self.status, content_type=self.content_type)
-        for name, value in self.headers:
-            response.headers.add(name, value)
+        for name, said in self.headers:
+            response.headers.add(name, said)
         return response
 
 

@@ -1,7 +1,7 @@
 """Reads the request from the WSGI environment, byte for byte as Twilio sent it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -12,6 +12,7 @@ from router.errors import RouterError
 from router.message.inbound import MAX_FIELDS, Raw
 from router.message.signature import names_body_hash
 from router.settings import Settings
+from router.value import value
 from router.web.public import claimed_base, doubt, public_bases
 
 # A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are generous.
@@ -34,7 +35,7 @@ class Refusal(RouterError):  # noqa: N818 - it is an answer
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Received:
     """A request, not yet verified: its URL (`bases` and the raw `target`) and its content.
 
@@ -43,7 +44,7 @@ class Received:
     """
 
     raw: Raw
-    fields: list[tuple[str, str]] = field(repr=False)
+    fields: Sequence[tuple[str, str]] = field(repr=False)
     bases: tuple[str, ...]
     target: str = field(repr=False)
     signature: str = field(repr=False)
@@ -96,7 +97,7 @@ def _lang(target: str) -> str:
     query = target.partition("?")[2]
     if "lang=" not in query:
         return ""
-    return next((value[:LANG_MOST] for name, value in parse_qsl(query) if name == "lang"), "")
+    return next((said[:LANG_MOST] for name, said in parse_qsl(query) if name == "lang"), "")
 
 
 def read_body(environ: Mapping[str, Any], most: int = BODY_MOST) -> bytes:

@@ -17,7 +17,7 @@ from router.message.channel import ANY, WEB, WEBHOOKS
 from router.message.inbound import Message, Raw, is_status_callback
 from router.message.masking import mask
 from router.message.owner import owners
-from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify
+from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify_form
 from router.message.twiml import EMPTY_TWIML
 from router.queries.outage import Healer
 from router.settings import Settings
@@ -170,14 +170,14 @@ class WebhookView:
         if not received.signature or not received.bases:
             raise Refusal(403, received.doubt or "no X-Twilio-Signature")
         accounts = owners(received.raw, received.fields, received.target, self._settings.by_sid)
-        form = received.fields if received.raw.method == "POST" else ()
+        form = received.raw.signed_form if received.raw.method == "POST" else bytes
         try:
             urls = [url for base in received.bases for url in signed_urls(base, received.target)]
         except ValueError as error:
             raise Refusal(403, str(error)) from error
         for account in accounts:
             keys = keys_for(account.auth_tokens, account.shared_keys, received.signature_settings)
-            key = verify(urls, form, received.signature, keys)
+            key = verify_form(urls, form, received.signature, keys)
             if key is None:
                 continue
             if names_body_hash(urls[0]) and not body_hash_matches(urls[0], _hashed(received.raw)):

@@ -37,6 +37,19 @@ def parsed(twiml: bytes | None) -> ET.Element:
     return ET.fromstring(twiml)  # noqa: S314 - what the router itself would send
 
 
+def test_the_same_answer_of_another_target_has_its_own_urls() -> None:
+    """A short answer is remembered with the URL that it came from, and its charset."""
+    body = b"<Response><Redirect>next</Redirect></Response>"
+    for _ in range(2):
+        for host in ("a", "b"):
+            said = parsed(relayed(body, url=f"https://{host}.example/bot/answer"))
+            assert said[0].text == f"https://{host}.example/bot/next"
+    latin = "<Response><Message>é</Message></Response>".encode("latin-1")
+    assert relayed(latin, "text/xml") is None
+    assert parsed(relayed(latin, "text/xml; charset=latin1"))[0].text == "é"
+    assert relayed(latin, "text/xml") is None
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["text/xml", "application/xml", "text/html; charset=utf-8", "TEXT/XML;charset=UTF-8", "application/twiml+xml"],

@@ -88,7 +88,7 @@ def record(  # noqa: PLR0913 - one for each option
 
 def _line(delivery: Delivery, redaction: Redaction | None) -> str:
     raw = Raw.unpack(delivery.raw)
-    form = raw.fields()
+    form = list(raw.fields())
     at, channel = delivery.accepted_at / 1000, Message.parse(form).channel
     if redaction:
         form = redaction.form(form)
