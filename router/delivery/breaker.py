@@ -15,7 +15,7 @@ another account's attempts to end.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 K = TypeVar("K")
 
@@ -29,8 +29,7 @@ ACCOUNT_FACTOR: Final = 3
 REMEMBERED: Final = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A target of one account: `name` is `FlexFlow.target`; accounts may have targets of the same name."""
 
     account_sid: str

@@ -7,17 +7,16 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import gevent
 from gevent.event import Event
 
 from router import metrics
 from router.crew import Crew
-from router.delivery import retry
+from router.delivery import settling
 from router.delivery.breaker import Target, Targets
-from router.delivery.chat_reply import append_reply
+from router.delivery.reading import NOTHING, Reading, read_answer, show
 from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
@@ -25,11 +24,12 @@ from router.flow.succession import has_succeeded
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.message.channel import WEB
-from router.message.twiml import NOT_TWIML, Answer, Excerpt, NotTwiml, Twiml, excerpt_of, twiml_of
+from router.message.twiml import Answer, Excerpt, Twiml
 from router.settings import LEASE_MARGIN, Settings
 from router.store import Store
 from router.store.keys import bucket
 from router.store.lanes import Lease, Settlement, new_token
+from router.value import value
 
 # A head that has less than this left to be sent in is released, not sent.
 LEAST_SECONDS: Final = 0.5
@@ -41,7 +41,7 @@ SETTLE_SECONDS: Final = 60.0
 _WAITING_MOST: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptReport:
     """One attempt, for logs and metrics: durations in seconds, `settled` as the store said.
 
@@ -60,17 +60,14 @@ class AttemptReport:
     excerpt: Excerpt | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What an answer is to Twilio: TwiML, or nothing; why not, and what is kept of it then.
+@value
+class _Ended:
+    """How a head's turn ended: how it is settled, and what came of the attempt, if there was one."""
 
-    `shown` is what became of it in a web chat, "" on other channels.
-    """
-
-    twiml: Twiml | None = None
-    wrong: str = ""
-    excerpt: Excerpt | None = None
-    shown: str = ""
+    settlement: Settlement
+    answer: Answer | None = None
+    reading: Reading = NOTHING
+    error: AttemptError | None = None
 
 
 class Deliverer:
@@ -110,19 +107,22 @@ class Deliverer:
         """Say whether this process takes no more leases."""
         return self._stopping or not self.alive()
 
-    def reserve(self, flow: FlexFlow) -> bool:
-        """Take a slot for a message of `flow` that is about to be accepted; False when there is none."""
-        return not (flow.is_held or self.stopping) and self.targets.take(_target_of(flow), time.monotonic())
+    def reserve(self, flow: FlexFlow) -> Target | None:
+        """Take a slot for a message of `flow` that is about to be accepted, and return its target; None without one."""
+        if flow.is_held or self.stopping:
+            return None
+        target = _target_of(flow)
+        return target if self.targets.take(target, time.monotonic()) else None
 
-    def give_back(self, flow: FlexFlow) -> None:
+    def give_back(self, target: Target) -> None:
         """Give back a slot that `reserve` took, because another process holds the lane's lease."""
-        self.targets.give_back(_target_of(flow))
+        self.targets.give_back(target)
 
-    def exchange(self, taken: FlexFlow | None, flow: FlexFlow) -> bool:
-        """Take a slot for `flow`, in place of one for `taken`, which is given back; False when there is none."""
+    def exchange(self, taken: Target | None, flow: FlexFlow) -> Target | None:
+        """Take a slot for `flow`, in place of the one for `taken`, which is given back; None when there is none."""
         if taken is not None:
-            if _target_of(taken) == _target_of(flow) and not flow.is_held:
-                return True
+            if taken == _target_of(flow) and not flow.is_held:
+                return taken
             self.give_back(taken)
         return self.reserve(flow)
 
@@ -132,14 +132,15 @@ class Deliverer:
 
     def begin(self, lease: Lease) -> None:
         """Start what was claimed; where the slot for it was taken meanwhile, leave it for a second or so."""
-        if self.targets.take(_target(lease), time.monotonic()):
-            self.start(lease)
+        target = _target(lease)
+        if self.targets.take(target, time.monotonic()):
+            self.start(lease, target)
         else:
             self.decline(lease)
 
-    def start(self, lease: Lease) -> None:
-        """Drain the lease's lane in a greenlet; its slot is taken already."""
-        self._crew.spawn(self._drain, lease, _target(lease))
+    def start(self, lease: Lease, target: Target) -> None:
+        """Drain the lease's lane in a greenlet; its target's slot is taken already."""
+        self._crew.spawn(self._drain, lease, target)
         metrics.SLOTS.set(self.targets.sending)
 
     # -- the lane ---------------------------------------------------------------------------------------------------
@@ -168,45 +169,55 @@ class Deliverer:
     def _deliver(self, lease: Lease, target: Target) -> Lease | None:
         """Send one head and settle it; return the lease of the next one."""
         started = time.monotonic()
-        left, flow = lease.expires - LEASE_MARGIN - started, lease.flow
+        left = lease.expires - LEASE_MARGIN - started
         try:
             put_off = self._put_off(lease, left)
-        except StoreUnavailable:  # the lease ends, and the message is claimed again
-            return None
-        if put_off is not None:
-            self._settle(lease, put_off, hand_over=False)
-            return None
-        answer: Answer | None = None
-        reading = Reading()
-        error: AttemptError | None = None
-        if flow is None or not flow.enabled:
-            settlement = Settlement("unrouted", fields={"error": _unrouted(lease)})
-        elif lease.age >= flow.validity_period:
-            reason = f"not delivered within its ValidityPeriod of {flow.validity_period} s"
-            settlement = Settlement("undelivered", fields={"error": reason})
-        else:
-            try:
-                answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
-                reading = self._show(lease, flow, self._read(lease, flow, answer))
-            except AttemptError as failed:
-                error = failed
-            except StoreUnavailable:  # nor could it be settled: the lease ends, and the message is sent again
+            if put_off is not None:
+                self._settle(lease, put_off, hand_over=False)
                 return None
-            seconds = time.monotonic() - started
-            missed = error is not None and error.failure in {Failure.REFUSED, Failure.UNKNOWN}
-            unreachable = error is not None and error.unreachable
-            if error is None or not error.blameless:
-                back = self.targets.report(
-                    target, time.monotonic(), missed=missed, unreachable=unreachable, succeeded=error is None
-                )
-                if back is not None:
-                    self._crew.spawn(self._hurry, back)
-            metrics.BREAKERS.set(self.targets.opened)
-            settlement = (
-                self._judge(lease, flow, error, seconds) if error else self._delivered(lease, answer, reading, seconds)
-            )
-        twiml = reading.twiml
-        settled, following = self._settle(lease, settlement, hand_over=self._goes_on(target))
+            ended = _unsent(lease) or self._attempt(lease, target, started, left)
+        except StoreUnavailable:  # nor could it be settled: the lease ends, and the message is claimed again
+            return None
+        settled, following = self._settle(lease, ended.settlement, hand_over=self._goes_on(target))
+        self._tell(lease, target, ended, settled, started)
+        return following
+
+    def _attempt(self, lease: Lease, target: Target, started: float, left: float) -> _Ended:
+        """Send a head, and decide what follows; raise StoreUnavailable where an answer cannot be shown in its chat."""
+        flow = lease.flow
+        assert flow is not None  # noqa: S101 - it would end as unrouted else
+        try:
+            answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
+        except AttemptError as error:
+            now = time.monotonic()
+            self._note(target, error, now)
+            delays, jitter = self._settings.retry_delays, self._random()
+            return _Ended(settling.failed(lease, flow, error, now - started, delays=delays, jitter=jitter), error=error)
+        reading = read_answer(answer, flow, replayed=lease.round > 0)
+        if flow.channel_type == WEB:
+            reading = show(self._store, lease.read, reading, SETTLE_SECONDS)
+        now = time.monotonic()
+        self._note(target, None, now)
+        promised = reading.twiml is not None and self.waiters.promise(lease.id)
+        return _Ended(settling.delivered(lease, answer, reading, now - started, promised=promised), answer, reading)
+
+    def _note(self, target: Target, error: AttemptError | None, now: float) -> None:
+        """Tell the target's breaker how an attempt went, and let what waits for a target that is back be sent."""
+        if error is None:
+            back = self.targets.report(target, now, missed=False, unreachable=False, succeeded=True)
+        elif error.blameless:
+            return
+        else:
+            missed = error.failure in {Failure.REFUSED, Failure.UNKNOWN}
+            back = self.targets.report(target, now, missed=missed, unreachable=error.unreachable, succeeded=False)
+        if back is not None:
+            self._crew.spawn(self._hurry, back)
+        metrics.BREAKERS.set(self.targets.opened)
+
+    def _tell(self, lease: Lease, target: Target, ended: _Ended, settled: str, started: float) -> None:
+        """Tell the views that wait for the message, the late replies, and the log."""
+        settlement, answer, error, reading = ended.settlement, ended.answer, ended.error, ended.reading
+        twiml, flow = reading.twiml, lease.flow
         cookies = answer.set_cookie if answer and twiml else ()
         self.waiters.tell(lease.id, settlement.outcome, twiml.xml if twiml else None, cookies)
         if twiml and not reading.shown and settled in ("next", "done") and "answered" not in (settlement.fields or {}):
@@ -219,13 +230,12 @@ class Deliverer:
                 outcome=settlement.outcome,
                 failure=error.failure.value if error else "",
                 status=answer.status if answer else error.status if error else None,
-                reason=_logged(settlement, error) or reading.wrong,
+                reason=settling.logged(settlement, error) or reading.wrong,
                 seconds=time.monotonic() - started,
                 settled=settled,
                 excerpt=error.excerpt if error else reading.excerpt,
             )
         )
-        return following
 
     def _put_off(self, lease: Lease, left: float) -> Settlement | None:
         """Return how a head is released that is not sent by this lease, which lasts `left` s more; None if it is."""
@@ -236,7 +246,7 @@ class Deliverer:
             # Its record is of a version that could: it waits as in a paused flow, and is not given up.
             return Settlement("release", delay=HELD_SECONDS)
         successor = self._successor(flow)
-        return _passed_on(lease, successor) if successor else None
+        return settling.passed_on(lease, successor) if successor else None
 
     def _successor(self, flow: FlexFlow | None) -> FlexFlow | None:
         """Return the flow to which all contacts of a disabled flow were migrated, if there is one."""
@@ -293,36 +303,6 @@ class Deliverer:
             reason = "the store did not answer, so the message was not sent: its contact may be migrated"
             raise AttemptError(Failure.REFUSED, reason) from error
 
-    def _delivered(self, lease: Lease, answer: Answer | None, reading: Reading, seconds: float) -> Settlement:
-        """Settle a success: its TwiML is kept, and a view that waits gets the right to answer with it."""
-        status = answer.status if answer else 0
-        fields = _kept(reading.excerpt)
-        if reading.twiml is not None:
-            fields["answer"] = reading.twiml.xml
-            if self.waiters.promise(lease.id):
-                fields["answered"] = "webhook"
-        if reading.shown:
-            fields["replied"] = reading.shown
-        note = reading.wrong or (answer.note if answer else "")
-        history = f"{lease.attempts} delivered {status} {seconds:.3f} {note}"
-        return Settlement("delivered", fields=fields, history=history.rstrip())
-
-    def _judge(self, lease: Lease, flow: FlexFlow, error: AttemptError, seconds: float) -> Settlement:
-        """Settle a failure as `retry.judge` decides."""
-        tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds, lease.lost)
-        verdict = retry.judge(error, flow, tries, delays=self._settings.retry_delays, jitter=self._random())
-        reason = verdict.reason.encode(errors="replace").decode()  # a handler may say what is no text
-        fields = _kept(error.excerpt)
-        fields |= {"failures": verdict.failures, "refusals": verdict.refusals, "error": reason}
-        if verdict.lost and flow.integration.type == "handler":
-            fields["lost"] = verdict.lost
-        return Settlement(
-            verdict.outcome,
-            delay=verdict.delay,
-            fields=fields,
-            history=f"{lease.attempts} {error.failure.value} {error.status or '-'} {seconds:.3f} {reason}",
-        )
-
     def _goes_on(self, target: Target) -> bool:
         """Say whether the lane's next head is sent with the same slot."""
         return not self.stopping and not self.targets.is_owed(target)
@@ -340,33 +320,12 @@ class Deliverer:
                 gevent.sleep(pause)
                 pause = min(2 * pause, 1.0)
 
-    def _read(self, lease: Lease, flow: FlexFlow, answer: Answer) -> Reading:
-        """Read what the target says to the customer; nothing where the flow does not relay.
-
-        Nor for a replay, except of a web chat: its visitor still sees an answer that never came.
-        """
-        if flow.response != "relay" or (lease.round > 0 and flow.channel_type != WEB):
-            return Reading()
-        try:
-            return Reading(twiml_of(answer))
-        except NotTwiml as error:
-            return Reading(None, f"{NOT_TWIML}{error}", excerpt_of(answer.content_type, answer.body))
-
     def _hurry(self, back: Target) -> None:
         """Let what waits for a retry at a target be sent now: the target is back."""
         tags = [bucket(back.account_sid)] if back.account_sid else self._store.buckets
         with contextlib.suppress(StoreUnavailable):  # then it is sent at its retry
             for tag in tags:
                 self._store.lanes.hurry_target(tag, back.account_sid, back.name)
-
-    def _show(self, lease: Lease, flow: FlexFlow, reading: Reading) -> Reading:
-        """Append an answer to the visitor's chat; raise StoreUnavailable when the store does not answer for long."""
-        if reading.twiml is None or flow.channel_type != WEB:
-            return reading
-        end = time.monotonic() + SETTLE_SECONDS
-        _, message = lease.read()
-        shown = append_reply(self._store, message, reading.twiml, lambda: time.monotonic() > end)
-        return replace(reading, shown=shown)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
@@ -395,27 +354,6 @@ def _target(lease: Lease) -> Target:
     return _target_of(flow)
 
 
-def _kept(excerpt: Excerpt | None) -> dict[str, Any]:
-    """Write what came back instead of a good answer, as `Delivery.excerpt` reads it."""
-    return {"said": f"{excerpt.type}\n{excerpt.text}".encode(errors="replace")} if excerpt else {}
-
-
-def _logged(settlement: Settlement, error: AttemptError | None) -> str:
-    """Return why a message was not delivered, as the log may have it."""
-    reason = str((settlement.fields or {}).get("error", ""))
-    if error is None:
-        return reason
-    return error.logged + (reason.removeprefix(error.reason) if reason.startswith(error.reason) else "")
-
-
-def _passed_on(lease: Lease, successor: FlexFlow) -> Settlement:
-    """Let a message wait for the flow that has taken over from its own; it is still the head of its lane."""
-    reason = f"{lease.flow_sid} was disabled at the end of its migration: the message goes to {successor.sid}"
-    fields: dict[str, str | int] = {"flow": successor.sid, "failures": 0, "refusals": 0}
-    return Settlement("release", fields=fields, history=f"{lease.attempts} passed-on - 0.000 {reason}")
-
-
-def _unrouted(lease: Lease) -> str:
-    if lease.flow is None:
-        return f"its flow {lease.flow_sid or '(none)'} was deleted, or cannot be read, before it could be delivered"
-    return f"its flow {lease.flow_sid} was disabled before the message could be delivered"
+def _unsent(lease: Lease) -> _Ended | None:
+    settlement = settling.unsent(lease)
+    return None if settlement is None else _Ended(settlement)

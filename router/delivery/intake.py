@@ -6,7 +6,7 @@ flows.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from router.delivery.deliverer import Deliverer
@@ -21,6 +21,7 @@ from router.store import Store
 from router.store.cache import EntryCache
 from router.store.chat_write import Appended
 from router.store.lanes import Acceptance, Lease, Written, new_token
+from router.value import value
 
 # The store call is repeated until this many seconds after the arrival, and each call takes one second at most, so a 503
 # is sent within 2.5 s: early enough for Twilio to call the fallback URL.
@@ -33,7 +34,7 @@ UNANSWERABLE: Final = "nobody"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Arrival:
     """One inbound message, verified and parsed.
 
@@ -58,7 +59,7 @@ class Arrival:
         return conversation_id(message.account_sid, message.channel, message.to, message.from_)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Taken:
     """An accepted message: its route, which may be that of its conversation, and the store's reply."""
 
@@ -111,17 +112,15 @@ class Intake:
     def _accept(self, arrival: Arrival, token: str, route: Route, *, check: bool, final: bool) -> Taken:
         """Accept a message with a route; deliver it at once if it is next in its lane and this process has a slot."""
         flow, deliverer = route.flow, self._deliverer
-        reserved = (
-            flow is not None
-            and deliverer is not None
-            and not arrival.recovered
-            and flow.response != "redirect"
-            and deliverer.reserve(flow)
+        slot = (
+            deliverer.reserve(flow)
+            if flow is not None and deliverer is not None and not arrival.recovered and flow.response != "redirect"
+            else None
         )
         started = time.monotonic()
         begun = False
         try:
-            acceptance = self._store_message(arrival, token, route, lease=reserved, check=check, final=final)
+            acceptance = self._store_message(arrival, token, route, lease=slot is not None, check=check, final=final)
             if acceptance.kept:
                 route = route.kept(acceptance.flow_sid, acceptance.language, moved=acceptance.moved)
             elif acceptance.kind == "duplicate":
@@ -130,13 +129,15 @@ class Intake:
                 assert route.flow is not None  # noqa: S101 - only a message that has a flow is leased
                 begun = True
                 lease = self._lease(arrival, token, route.flow, route.language, started)
-                if deliverer.exchange(flow if reserved else None, route.flow):
-                    deliverer.start(lease)
+                if slot is None or route.flow is not flow:
+                    slot = deliverer.exchange(slot, route.flow)
+                if slot is not None:
+                    deliverer.start(lease, slot)
                 else:
                     deliverer.decline(lease)
         finally:
-            if reserved and not begun and deliverer is not None and flow is not None:
-                deliverer.give_back(flow)
+            if slot is not None and not begun and deliverer is not None:
+                deliverer.give_back(slot)
         return Taken(arrival, route, acceptance)
 
     def _store_message(  # noqa: PLR0913 - the message, its route, and how the call goes
