@@ -6,9 +6,11 @@ Addresses are masked before they come here: `router.message.masking.mask`.
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from select import PIPE_BUF
 from typing import Any, Final, TextIO
 
@@ -23,6 +25,9 @@ FIELDS: Final = frozenset({
 })  # fmt: skip
 
 _encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
+# How most values of a line are written, as `_encode` writes them; it costs as much as all else of a line.
+_text: Final = json.encoder.encode_basestring_ascii
+_WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {str: _text, int: int.__repr__, float: float.__repr__}
 
 
 class Lines:
@@ -46,7 +51,7 @@ class Lines:
 
     def info(self, event: str, **fields: Any) -> None:
         """Write a line soon."""
-        self._waiting.append(_json(_line("info", {"pid": self._pid, **fields, "event": event})))
+        self._waiting.append(self._json("info", event, fields))
         if self._later is None:
             self._write()
         elif len(self._waiting) == 1:
@@ -66,8 +71,17 @@ class Lines:
         self._write()
 
     def _at_once(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self._waiting.append(_json(_line(level, {"pid": self._pid, **fields, "event": event})))
+        self._waiting.append(self._json(level, event, fields))
         self._write()
+
+    def _json(self, level: str, event: str, fields: Mapping[str, Any]) -> str:
+        """Write a line as JSON, of the same fields as `_line` makes it."""
+        parts = [f'{{"timestamp":"{_now()}","level":"{level}","pid":{self._pid}']
+        for name, said in fields.items():
+            if said is not None and said != "" and name in FIELDS:
+                parts.append(f'"{name}":{_WRITERS.get(type(said), _encode)(said)}')
+        parts.append(f'"event":{_text(event)}}}\n')
+        return ",".join(parts)
 
     def _write(self) -> None:
         """Write what waits. What is written at once fits a pipe: another process's lines do not come in between."""
@@ -113,11 +127,17 @@ def make_log(*, pid: int, later: Callable[[Callable[[], None]], object] | None =
 def _line(level: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Make the line, of the fields that are listed and not empty."""
     listed = {name: value for name, value in fields.items() if value is not None and value != "" and name in FIELDS}
-    return {"timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z", "level": level} | listed
+    return {"timestamp": _now(), "level": level} | listed
 
 
-def _json(line: dict[str, Any]) -> str:
-    return f"{_encode(line)}\n"
+def _now() -> str:
+    now = time.time_ns() // 1000
+    return f"{_second(now // 1_000_000)}.{now % 1_000_000:06}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(since_1970: int) -> str:
+    return datetime.fromtimestamp(since_1970, UTC).isoformat()[:-6]
 
 
 def _shown(line: dict[str, Any]) -> dict[str, Any]:

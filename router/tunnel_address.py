@@ -96,8 +96,13 @@ class TunnelWatch:
 
     def url(self) -> str:
         """Return the tunnel's base URL, "" without a tunnel."""
+        # It is on the path of every message: a `stat` of what is not there raises an error, which costs as much again,
+        # and Path costs more.
+        if not os.access(self._path, os.F_OK):
+            self._seen = None
+            return ""
         try:
-            found = os.stat(self._path)  # noqa: PTH116 - it is on the path of every message; Path costs as much again
+            found = os.stat(self._path)  # noqa: PTH116 - as above
         except OSError:
             self._seen = None
             return ""

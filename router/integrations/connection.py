@@ -9,10 +9,10 @@ import select
 import socket
 import ssl
 import time
-from typing import Final
+from typing import Any, Final
 
 import httptools
-from gevent import Timeout, monkey
+from gevent import Timeout, get_hub, monkey
 
 # The longest body that is read. Twilio accepts TwiML up to 64 KB (https://www.twilio.com/docs/api/errors/11750).
 BODY_LIMIT: Final = 64 * 1024
@@ -21,7 +21,7 @@ HEAD_LIMIT: Final = 64 * 1024
 # (gunicorn) or 5 s (Node.js); the outcome of a request written at that moment is unknown, which is worse than the cost
 # of a new connection.
 IDLE_SECONDS: Final = 1.5
-# Longer than any attempt: under gevent the attempt's deadline ends a read; this timeout is for plain threads.
+# Longer than any attempt: under gevent the caller's deadline ends a read; this timeout is for plain threads.
 READ_SECONDS: Final = 30.0
 
 _FINAL: Final = 200  # the first status that is not interim
@@ -123,11 +123,15 @@ class Response:
 class Connection:
     """A connected socket, from `Dialer.dial`, for one request at a time."""
 
-    __slots__ = ("_idle_since", "_poll", "_socket")
+    __slots__ = ("_arrival", "_idle_since", "_poll", "_socket")
 
     def __init__(self, connected: socket.socket) -> None:
         connected.settimeout(READ_SECONDS)
         self._socket = connected
+        # Watches for the answer, where it can be waited for without a look for it first: not with TLS, which may have
+        # read it already, and only under gevent.
+        plain = monkey.is_module_patched("socket") and not isinstance(connected, ssl.SSLSocket)
+        self._arrival: Any = get_hub().loop.io(connected.fileno(), 1) if plain else None
         self._idle_since = 0.0
         # The system's own poll: gevent's goes through the event loop and takes a hundred times as long.
         self._poll: select.poll = monkey.get_original("select", "poll")()
@@ -175,6 +179,9 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection."""
+        if self._arrival is not None:
+            self._arrival.close()
+            self._arrival = None
         self._socket.close()
 
     def _send(self, request: bytes) -> bool:
@@ -193,6 +200,8 @@ class Connection:
 
     def _read(self, response: Response) -> None:
         head = 0
+        if self._arrival is not None:
+            get_hub().wait(self._arrival)  # without a timer: the attempt's deadline ends it
         while not response.complete and response.size <= BODY_LIMIT:
             data = self._socket.recv(BODY_LIMIT)
             if not data:

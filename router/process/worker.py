@@ -8,6 +8,7 @@ the PROXY protocol), gunicorn serves every connection, and so it does on unix so
 
 import errno
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
@@ -112,9 +113,18 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
             "REMOTE_ADDR": addr[0],
             "REMOTE_PORT": str(addr[1]),
         }
+        hub = gevent.get_hub()
+        arrival = hub.loop.io(client.fileno(), 1)
+        try:
+            return self._serve_all(client, lambda: hub.wait(arrival), shared)
+        finally:
+            arrival.close()
+
+    def _serve_all(self, client: Any, wait: Callable[[], None], shared: dict[str, Any]) -> bytes | None:
         while True:
             self._idle[client] = time.monotonic()
             try:
+                wait()  # a look for a request before one has come costs as much as three waits
                 data: bytes = client.recv(_READ)
             finally:
                 self._idle.pop(client, None)

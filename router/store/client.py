@@ -215,10 +215,9 @@ class _Link:
             self._reading = True
             self._crew.spawn(self._read)
         try:
-            with store_errors():
-                self._connection.send_packed_command([b"".join(commands)], check_health=False)
-        except StoreUnavailable as error:
-            self.close(error)
+            self._connection.send_packed_command([b"".join(commands)], check_health=False)
+        except (redis.RedisError, OSError) as error:
+            self.close(_no_answer(error, self._used))
 
     def close(self, error: StoreUnavailable) -> None:
         """Close the connection; the callers that wait for a reply get the error."""
@@ -240,14 +239,16 @@ class _Link:
         """Read replies and pass them to their callers while any is pending."""
         try:
             while self._pending:
-                with store_errors():
-                    try:
-                        reply = self._connection.read_response(disable_decoding=True)
-                    except redis.ResponseError as error:
-                        if isinstance(error, _GONE):
-                            raise
-                        reply = _refusal(error)
+                started = time.monotonic()
+                try:
+                    reply = self._connection.read_response(disable_decoding=True)
+                except redis.ResponseError as error:
+                    if isinstance(error, _GONE):
+                        raise
+                    reply = _refusal(error)
                 self._hand_out(reply)
+        except (redis.RedisError, OSError) as error:
+            self.close(_no_answer(error, started))
         except Exception as error:  # noqa: BLE001 - any error must reach the waiting callers
             self.close(_unavailable(error))
         finally:
@@ -431,9 +432,12 @@ def store_errors() -> "Iterator[None]":
     try:
         yield
     except (redis.RedisError, OSError) as error:
-        waited = time.monotonic() - started
-        reason = str(error) or type(error).__name__
-        raise StoreUnavailable(f"the store did not answer ({reason}, after {waited:.1f} s)") from error
+        raise _no_answer(error, started) from error
+
+
+def _no_answer(error: Exception, started: float) -> StoreUnavailable:
+    reason = str(error) or type(error).__name__
+    return StoreUnavailable(f"the store did not answer ({reason}, after {time.monotonic() - started:.1f} s)")
 
 
 # Errors after which this connection is closed: another master was elected, the store is starting, scripts were flushed

@@ -47,6 +47,24 @@ def test_lines_of_one_round_are_written_together() -> None:
     assert second.keys() == {"timestamp", "level", "pid", "status", "event"}
 
 
+def test_a_line_is_json_whatever_it_says() -> None:
+    """Texts are escaped, and other values written as JSON has them; what it has not is shown as Python does."""
+    log, file, round_ = _lines()
+    given = {
+        "reason": 'a "b"\n\\ •\ud800',
+        "kept": True,
+        "seconds": 0.25,
+        "status": 200,
+        "left": (1, "x"),
+        "frames": {2},
+    }
+    log.info("one", **given)
+    round_.pop()()
+    written = json.loads(file.writes[0])
+    assert {name: written[name] for name in given} == given | {"left": [1, "x"], "frames": "{2}"}
+    assert file.writes[0].isascii()
+
+
 def test_what_needs_a_person_is_written_at_once() -> None:
     """In its order, after the lines that wait; the round finds nothing left."""
     log, file, round_ = _lines()
