@@ -4,7 +4,7 @@ import json
 from dataclasses import fields
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from router.flow.flex_flow import FIELDS, FlexFlow, Integration
 from router.flow.parameter import default_response, default_retry_policy
@@ -43,23 +43,32 @@ def _read_once(record: str, account_sid: str, sid: str) -> FlexFlow:
 
 
 def _read(record: str, account_sid: str, sid: str) -> FlexFlow:
-    own = json.loads(record)
-    integration = own["integration"]
+    own = _decode(record)
+    integration = own.pop("integration")
     for name in _LISTS & own.keys():
         own[name] = tuple(own[name])
     for name in _LISTS_OF_INTEGRATION & integration.keys():
         integration[name] = tuple(integration[name])
-    own["integration"] = Integration(
-        **{name: value for name, value in integration.items() if name in _KNOWN_INTEGRATION}
-    )
     if "web_chat" in own:
         own["web_chat"] = WebChat.read(own["web_chat"])
     if "extra" in own:
         own["extra"] = MappingProxyType(own["extra"])
-    known = {name: value for name, value in own.items() if name in _KNOWN}
-    return FlexFlow(sid=sid, account_sid=account_sid, **known)
+    made = _integration(tuple(_only(integration, _KNOWN_INTEGRATION).items()))
+    return FlexFlow(sid, account_sid, integration=made, **_only(own, _KNOWN))
 
 
+def _only(given: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the parameters that this version knows."""
+    return given if given.keys() <= known else {name: value for name, value in given.items() if name in known}
+
+
+@lru_cache(maxsize=1024)
+def _integration(values: tuple[tuple[str, Any], ...]) -> Integration:
+    """Make an integration; the flows of many addresses often have the same."""
+    return Integration(**dict(values))
+
+
+_decode: Final = json.JSONDecoder().decode
 # Characters of the longest record that is cached: 4,096 such records take 16 MB.
 _REMEMBERED: Final = 4096
 # JSON has lists where a flow, which has to be hashable, has tuples.
@@ -73,5 +82,5 @@ _FLOW: Final = tuple(
     (each.name, each.default) for each in fields(FlexFlow) if each.name != "extra" and each.name not in _NAMED
 )
 _INTEGRATION: Final = tuple((each.name, each.default) for each in fields(Integration))
-_KNOWN: Final = frozenset(each.name for each in fields(FlexFlow)) - _NAMED
+_KNOWN: Final = frozenset(each.name for each in fields(FlexFlow)) - _NAMED - {"integration"}
 _KNOWN_INTEGRATION: Final = frozenset(each.name for each in fields(Integration))

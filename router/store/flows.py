@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from router.flow.flex_flow import FlexFlow
@@ -19,6 +20,7 @@ WALK: Final = 500
 WALK_BYTES: Final = 256 * 1024
 # The maximum number of retries of a concurrent change. In each round, one of the writers succeeds.
 _ROUNDS: Final = 100
+_keys = lru_cache(maxsize=1024)(AccountKeys)  # for what every message may need
 # The default user in the change log.
 _ROUTER: Final = "router"
 
@@ -40,7 +42,7 @@ class FlowStore:
 
     def entries(self, account_sid: str, identities: Sequence[str]) -> tuple[Entry, ...]:
         """Read the address entries of contact identities, with their flows as they are now."""
-        keys = AccountKeys(account_sid)
+        keys = _keys(account_sid)
         reply = self._client.script("entries", [keys.addresses + name for name in identities], [keys.own_flows])
         entries = []
         for identity, (version, *records) in zip(identities, reply, strict=True):

@@ -153,7 +153,7 @@ def test_a_retry_does_not_wait_for_a_backlog_of_other_flows_of_its_target(desk: 
     got: list[str] = []
     while sid not in got:
         got += desk.sids(share=1, place=ANYWHERE)
-    assert len(got) < 150, "one claim in four is its turn; in the order of age it would be the last of 301"
+    assert len(got) < 150, "two claims in three are its turn; in the order of age it would be the last of 301"
 
 
 def test_a_target_has_its_share_over_all_its_flows(desk: Desk) -> None:

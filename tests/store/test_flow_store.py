@@ -389,6 +389,15 @@ def test_the_cache_asks_once(store: FlowStore, valkey: ValkeyServer) -> None:
     assert cache.read(AC, [OURS, "*"]) == cache.get(AC, [OURS, "*"]) == (Entry(OURS, "", ()), Entry("*", "", ()))
 
 
+def test_the_cache_reads_only_what_it_lacks(store: FlowStore, valkey: ValkeyServer) -> None:
+    """Of an address that was not seen before, its own entry is read, and that of all addresses is not read again."""
+    cache = EntryCache(store)
+    cache.get(AC, ["*"])
+    read = _calls(valkey, "hget")
+    assert [entry.identity for entry in cache.get(AC, [OURS, "*"])] == [OURS, "*"]
+    assert _calls(valkey, "hget") == read + 1
+
+
 def test_the_cache_is_bounded(store: FlowStore, valkey: ValkeyServer) -> None:
     """Beyond its size what was used longest ago is forgotten, and what is used all the time stays."""
     cache = EntryCache(store, size=10)
@@ -411,11 +420,11 @@ def test_the_cache_keeps_accounts_apart(store: FlowStore) -> None:
     assert not cache.get(STRANGER, [OURS])[0].flows
 
 
-def _calls(valkey: ValkeyServer) -> int:
+def _calls(valkey: ValkeyServer, command: str = "evalsha") -> int:
     client = Client(valkey.url)
     try:
         for line in client.call("INFO", "commandstats").decode().splitlines():
-            if line.startswith("cmdstat_evalsha:"):
+            if line.startswith(f"cmdstat_{command}:"):
                 return int(line.partition("calls=")[2].partition(",")[0])
         return 0
     finally:

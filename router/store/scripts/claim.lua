@@ -63,8 +63,10 @@ local function more(has, factor, least)
   return math.max(least, math.ceil((factor * free - has) / (1 + factor)))
 end
 
-if place < 0 then -- so that of the flows that share a target's slots all have their turn; the token is random
-  place = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) % math.max(1, redis.call('ZCARD', due))
+if place < 0 then
+  -- Anywhere, most often near the end: what came due last has its turn soon, and what is before that has it by its age.
+  local random = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) / 2 ^ 32
+  place = math.floor(redis.call('ZCARD', due) * random ^ 0.25)
 end
 local sets, seen = redis.call('ZRANGE', due, place, place + looks - 1, 'WITHSCORES'), 0
 if not sets[1] and place > 0 then
