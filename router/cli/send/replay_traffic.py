@@ -1,7 +1,6 @@
 """`router replay-traffic`: signs recorded messages anew and sends them to a router, as Twilio would."""
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any, Final
 import click
 
 from router.cli.here import Here, with_here
-from router.cli.http import NoAnswer
 from router.cli.options import wait_option
 from router.cli.output import number, print_table, short
 from router.cli.send import report
 from router.cli.send.call import WebUrl
-from router.cli.send.sender import Webhook, dispatch, not_sent, own_webhook
+from router.cli.send.sender import Webhook, dispatch, own_webhook
 from router.cli.send.signing import key_option, signing
 from router.cli.send.traffic import Recorded, read
 from router.errors import RouterError
@@ -93,15 +91,9 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
     if dry_run:
         _foretell(items)
         return
-    store, began = here.own_store, time.monotonic()
-    try:
-        sending = dispatch(items, at_once=_AT_ONCE, label=f"Replaying {file.name}")
-    except NoAnswer as error:
-        raise not_sent(error, url) from None
-    seconds = time.monotonic() - began
-    if store is not None:
-        sending.follow(store, wait)
-    report.print_many(sending.sent, "recorded messages", seconds, as_json=as_json)
+    label = f"Replaying {file.name}"
+    sending = dispatch(items, at_once=_AT_ONCE, label=label, url=url, store=here.own_store, wait=wait)
+    report.print_many(sending.sent, "recorded messages", sending.seconds, as_json=as_json)
     sys.exit(sending.exit_status())
 
 

@@ -107,10 +107,11 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The sent messages in their order, and the number of messages that were to be sent."""
+    """The sent messages in their order, how many were to be sent, and the seconds that it took."""
 
     sent: list[Sent]
     wanted: int
+    seconds: float
 
     def follow(self, store: Store, seconds: float) -> None:
         """Read the deliveries of all accepted messages, when all are finished, or after so many seconds."""
@@ -138,16 +139,25 @@ def _state(sent: Sent, store: Store) -> str:
     return store.deliveries.state(sent.form["AccountSid"], sent.sid)
 
 
-def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str) -> Sending:
+def dispatch(  # noqa: PLR0913 - the webhooks, how they are sent, and where their deliveries are looked up
+    items: Sequence[tuple[float, Webhook]],
+    *,
+    at_once: int,
+    label: str,
+    url: str | None,
+    store: Store | None,
+    wait: float,
+) -> Sending:
     """Send webhooks, each at its time in seconds from now, and those of one conversation one after the other.
 
-    `at_once` is how many conversations are sent at once; with 1 all webhooks are sent one after the other.
+    `at_once` is how many conversations are sent at once; with 1 all webhooks are sent one after the other. The
+    deliveries are read from the store, when all are finished or after `wait` seconds. `url` is the value of --url.
 
     Raises:
-        NoAnswer: the first webhook was not answered. A later one without an answer does not stop the others.
+        RouterError: the first webhook was not answered. A later one without an answer does not stop the others.
     """
     results: list[Sent | None] = [None] * len(items)
-    lock, answered_once = Lock(), False
+    began, lock, answered_once = time.monotonic(), Lock(), False
 
     def send(numbered: tuple[int, Webhook]) -> None:
         nonlocal answered_once
@@ -172,12 +182,18 @@ def dispatch(items: Sequence[tuple[float, Webhook]], *, at_once: int, label: str
     with progress(label, len(items), least=_MANY) as bar:
         try:
             send_paced(((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items)), send, lane, at_once)
+        except NoAnswer as error:
+            raise _not_sent(error, url) from None
         except KeyboardInterrupt:  # what was sent is reported
             click.echo(err=True)
-    return Sending([each for each in results if each is not None], len(items))
+    seconds = time.monotonic() - began
+    sending = Sending([each for each in results if each is not None], len(items), seconds)
+    if store is not None:
+        sending.follow(store, wait)
+    return sending
 
 
-def not_sent(error: NoAnswer, url: str | None) -> RouterError:
+def _not_sent(error: NoAnswer, url: str | None) -> RouterError:
     """Return the error for messages that could not be sent, to the router that runs here or to a URL."""
     if not url:
         return RouterError(f"{error}: start the router with `router run`, or set its URL with --url")

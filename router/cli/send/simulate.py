@@ -1,21 +1,18 @@
 """`router simulate`: sends messages as Twilio would, and shows answers, routes and deliveries."""
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Final
 
 import click
 
 from router.cli.here import Here, with_here
-from router.cli.http import NoAnswer
 from router.cli.options import Moment, Parameter, wait_option, with_sections
 from router.cli.output import print_facts
 from router.cli.send import report
 from router.cli.send.call import WebUrl
 from router.cli.send.inbound import ADDRESSES, CUSTOMERS, Attachment, fields, new_message_sid, nth
-from router.cli.send.sender import Webhook, dispatch, not_sent, own_webhook
+from router.cli.send.sender import Webhook, dispatch, own_webhook
 from router.cli.send.shape import SHAPES, Shape, combined
 from router.cli.send.signing import TAMPERS, Method, key_option, signing
 from router.cli.send.web_chat import simulate_web
@@ -158,39 +155,42 @@ def simulate(  # noqa: PLR0913 - one for each option
     store, owner = here.own_store, here.account
     how = signing(owner, key, tamper or "")
     where, signed_as = (url, url) if url else own_webhook(here.settings, channel)
-    plan = _Plan(
-        channel=channel,
-        account_sid=new_sid("AC") if tamper == "account" else owner.sid,
-        from_=canonical(from_ or shape.from_ or CUSTOMERS[channel], channel),
-        to=canonical(to, channel) if to else _address(channel, here),
-        body=body if body is not None else shape.body if shape.body is not None else "" if media else "Hello",
-        shape=shape,
-        media=[Attachment.parse(each) for each in media or [shape.media] * bool(shape.media)],
-        params=params,
-        sid=sid,
-        count=count,
-        contacts=contacts,
-    )
-    messages = list(plan.messages(Webhook(where, signed_as, [], how, method)))
-    if at is not None:
-        _foretell(here, dict(messages[0].form), at, as_json=as_json)
-        return
-    began = time.monotonic()
-    try:
-        sending = dispatch(
-            [((n / rate if rate else 0.0), each) for n, each in enumerate(messages)],
-            at_once=min(contacts, _AT_ONCE) if rate else 1,
-            label="Sending",
+    sender = canonical(from_ or shape.from_ or CUSTOMERS[channel], channel)
+    address = canonical(to, channel) if to else _address(channel, here)
+    text = body if body is not None else shape.body if shape.body is not None else "" if media else "Hello"
+    attachments = [Attachment.parse(each) for each in media or [shape.media] * bool(shape.media)]
+    account_sid = new_sid("AC") if tamper == "account" else owner.sid
+
+    def message(n: int) -> Webhook:
+        customer = nth(sender, n % contacts)
+        more = shape.written(to=address, url=signed_as, sid=new_sid("SM"), **{"from": customer})
+        form = fields(
+            channel,
+            account_sid=account_sid,
+            message_sid=sid or new_message_sid(attachments),
+            from_=customer,
+            to=address,
+            body=f"{text} {n + 1}".lstrip() if count > 1 else text,
+            media=attachments,
+            more=[*more.items(), *params],
         )
-    except NoAnswer as error:
-        raise not_sent(error, url) from None
-    seconds = time.monotonic() - began
-    if store is not None:
-        sending.follow(store, wait)
+        return Webhook(where, signed_as, form, how, method)
+
+    if at is not None:
+        _foretell(here, dict(message(0).form), at, as_json=as_json)
+        return
+    sending = dispatch(
+        [((n / rate if rate else 0.0), message(n)) for n in range(count)],
+        at_once=min(contacts, _AT_ONCE) if rate else 1,
+        label="Sending",
+        url=url,
+        store=store,
+        wait=wait,
+    )
     if not as_json and count == 1 and sending.sent:
         print_facts(report.one(sending.sent[0], channel, how.label, watched=store is not None))
     else:
-        report.print_many(sending.sent, f"{channel} messages", seconds, rate or 0, as_json=as_json)
+        report.print_many(sending.sent, f"{channel} messages", sending.seconds, rate or 0, as_json=as_json)
     sys.exit(sending.exit_status())
 
 
@@ -199,40 +199,6 @@ def _shape(names: Sequence[str], channel: str) -> Shape:
         return combined(names, channel)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--shape") from None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """Creates messages, all of one kind."""
-
-    channel: str
-    account_sid: str
-    from_: str
-    to: str
-    body: str
-    shape: Shape
-    media: Sequence[Attachment]
-    params: Sequence[tuple[str, str]]
-    sid: str | None
-    count: int
-    contacts: int
-
-    def messages(self, like: Webhook) -> Iterator[Webhook]:
-        """Create them one by one, numbered if there are several."""
-        for n in range(self.count):
-            from_ = nth(self.from_, n % self.contacts)
-            more = self.shape.written(to=self.to, url=like.signed_as, sid=new_sid("SM"), **{"from": from_})
-            form = fields(
-                self.channel,
-                account_sid=self.account_sid,
-                message_sid=self.sid or new_message_sid(self.media),
-                from_=from_,
-                to=self.to,
-                body=f"{self.body} {n + 1}".lstrip() if self.count > 1 else self.body,
-                media=self.media,
-                more=[*more.items(), *self.params],
-            )
-            yield replace(like, form=form)
 
 
 def _address(channel: str, here: Here) -> str:
