@@ -147,15 +147,15 @@ def test_a_program_reads_what_apply_does(offline: Cli) -> None:
     given = external("+15005550006", "https://b.example/x")
     assert offline("flows", "apply", "-", "--json", given=given).exit_code == 2
     for option, written in (("--dry-run", False), ("--yes", True)):
-        told = json.loads(offline("flows", "apply", "-", option, "--json", given=given).output)
-        (change,) = told["changes"]
-        assert (change["kind"], told["written"]) == ("change", written)
+        reported = json.loads(offline("flows", "apply", "-", option, "--json", given=given).output)
+        (change,) = reported["changes"]
+        assert (change["kind"], reported["written"]) == ("change", written)
         assert change["fields"] == {
             "integration.url": {"before": "https://a.example/x", "after": "https://b.example/x"}
         }
-    told = json.loads(offline("flows", "apply", "-", "--yes", "--json", given=given).output)
-    assert told | {"unready": ""} == {"changes": [], "warnings": [], "unready": "", "written": False, "read": True}
-    assert told["unready"].startswith("no router runs with this store")
+    reported = json.loads(offline("flows", "apply", "-", "--yes", "--json", given=given).output)
+    assert reported | {"unready": ""} == {"changes": [], "warnings": [], "unready": "", "written": False, "read": True}
+    assert reported["unready"].startswith("no router runs with this store")
 
 
 def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> None:
@@ -486,7 +486,7 @@ def test_where_a_message_would_go_at_another_time(
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x", match=match))
     result = offline(*command, "--at", when)
     assert (result.exit_code, said in result.output) == (status, True), result.output
-    told = json.loads(offline(*command, "--at", when, "--json").output)
-    assert bool(told["flex_flow_sid"]) == (status == 0)
+    reported = json.loads(offline(*command, "--at", when, "--json").output)
+    assert bool(reported["flex_flow_sid"]) == (status == 0)
     assert json.loads(offline("deliveries", "list", "--json").output) == []
     assert offline("simulate", "sms", "--at", when, "--count", "2").exit_code == 2

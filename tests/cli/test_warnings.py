@@ -41,8 +41,8 @@ class Desk:
         """Apply a file; return the output, and the warnings in JSON of a second apply."""
         said = self.cli("flows", "apply", "-", "--account", ONE, given=file)
         assert said.exit_code == 0, said.output + said.stderr
-        told = self.cli("flows", "apply", "-", "--account", ONE, "--json", "--dry-run", given=file)
-        return said.output, [each["warning"] for each in json.loads(told.output)["warnings"]]
+        reported = self.cli("flows", "apply", "-", "--account", ONE, "--json", "--dry-run", given=file)
+        return said.output, [each["warning"] for each in json.loads(reported.output)["warnings"]]
 
     def by_rest(self) -> list[str]:
         """Write each flow again by REST; return all warnings."""
@@ -87,9 +87,9 @@ def _speaking(*languages: str) -> str:
 )
 def test_a_warning_is_reported_everywhere(desk: Desk, file: str, says: str) -> None:
     """One text for each of them, by apply, by apply as JSON, by REST and by the doctor."""
-    said, told = desk.applied(file)
+    said, reported = desk.applied(file)
     assert says in said
-    assert any(says in each for each in told)
+    assert any(says in each for each in reported)
     assert any(says in each for each in desk.by_rest())
     (check,) = [each for each in desk.doctor() if says in each["found"]]
     assert check["state"] in {"look", "bad"}
@@ -101,16 +101,16 @@ def test_a_private_network_that_the_running_router_allows_is_no_warning(desk: De
     serves = Served((ONE,), {}, ("10.0.0.0/8",))
     process = Process("m", "host", 1, 1, "127.0.0.1:8000", (), serves.name())
     desk.rest.store.processes.announce(process, None, serves)
-    said, told = desk.applied(external(OURS, "http://10.0.0.5/in"))
-    assert ("a private address" in said, told) == (False, [])
+    said, reported = desk.applied(external(OURS, "http://10.0.0.5/in"))
+    assert ("a private address" in said, reported) == (False, [])
     assert not [each for each in desk.doctor() if "a private address" in each["found"]]
 
 
 def test_flows_without_faults_have_no_warnings(desk: Desk) -> None:
     """Two languages, English among them, and a default."""
-    said, told = desk.applied(_speaking("es", "en", ""))
+    said, reported = desk.applied(_speaking("es", "en", ""))
     assert "!" not in said.replace("! no router runs with this store", "")
-    assert (told, desk.by_rest()) == ([], [])
+    assert (reported, desk.by_rest()) == ([], [])
     assert not [each for each in desk.doctor() if each["name"] == "flows"]
 
 
@@ -118,9 +118,9 @@ def test_a_public_url_with_the_path_of_a_webhook_is_reported_everywhere(valkey: 
     """No flow would get a message."""
     says = f"the public URL {BASE}/webhooks/sms ends with the path of a webhook"
     with _desk(valkey, tmp_path, f"{BASE}/webhooks/sms") as desk:
-        said, told = desk.applied(external(OURS, URL))
+        said, reported = desk.applied(external(OURS, URL))
         assert says in said
-        assert any(says in each for each in told)
+        assert any(says in each for each in reported)
         created = desk.rest.call(
             "POST",
             "/v1/FlexFlows",
@@ -149,9 +149,9 @@ def test_an_address_that_leads_here_without_a_flow_is_reported(desk: Desk) -> No
         )
     )
     says = "points to this router, but no enabled flow takes its sms messages"
-    said, told = desk.applied(external(OURS, URL))
+    said, reported = desk.applied(external(OURS, URL))
     assert f"! +15550000002 {says}" in said
-    assert told == [f"+15550000002 {says}: they are unrouted"]
+    assert reported == [f"+15550000002 {says}: they are unrouted"]
     assert [each["state"] for each in desk.doctor() if f"+15550000002 {says}" in each["found"]] == ["look"]
     desk.rest.store.outages.note_seen(ONE, [OURS], now=time.time())
     assert desk.by_rest() == []

@@ -40,7 +40,7 @@ def _in(languages: str) -> FlexFlow:
     return flow(INTEGRATIONS["external"] | {"Language": languages})
 
 
-TOLD = [
+WARNED = [
     pytest.param(flow({"IntegrationType": "proxy"}), "names no Proxy service", False, id="no Proxy service"),
     pytest.param(
         flow({"IntegrationType": "task"} | INTEGRATIONS["task"]),
@@ -80,15 +80,15 @@ TOLD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("told", "says", "fault"), TOLD)
-def test_a_flow_that_does_not_work_as_intended_has_a_warning(told: FlexFlow, says: str, *, fault: bool) -> None:
+@pytest.mark.parametrize(("reported", "says", "fault"), WARNED)
+def test_a_flow_that_does_not_work_as_intended_has_a_warning(reported: FlexFlow, says: str, *, fault: bool) -> None:
     """One warning, with what is wrong and what to do; a fault where messages are lost or customers harmed."""
-    (found,) = of_flow(told, AROUND)
+    (found,) = of_flow(reported, AROUND)
     assert says in found.text
     assert found.advice
     assert found.fault == fault
-    assert of_flows([told], AROUND) == [found]
-    assert of_flows([replace(told, enabled=False)], AROUND) == []
+    assert of_flows([reported], AROUND) == [found]
+    assert of_flows([replace(reported, enabled=False)], AROUND) == []
 
 
 def test_messages_of_a_flow_that_nothing_delivers_wait() -> None:

@@ -8,7 +8,7 @@ from router.language.text import MOST_LETTERS, indicative_words, is_opt_out
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reported"),
     [
         pytest.param("", "", id="nothing"),
         pytest.param("ok", "", id="ok"),
@@ -32,17 +32,17 @@ from router.language.text import MOST_LETTERS, indicative_words, is_opt_out
         pytest.param("Привет hello", "Привет hello", id="two scripts"),
     ],
 )
-def test_words_that_indicate_a_language(body: str, told: str) -> None:
+def test_words_that_indicate_a_language(body: str, reported: str) -> None:
     """Words are; links, addresses, numbers, emoji and what everybody writes are not."""
-    assert indicative_words(body) == told
+    assert indicative_words(body) == reported
 
 
 @given(st.text(alphabet=st.characters(), max_size=3000))
 def test_every_body_is_read(body: str) -> None:
     """No body fails, and no more is handed on than is worth looking at."""
-    told = indicative_words(body)
-    assert len(told) - told.count(" ") <= MOST_LETTERS
-    told.encode()  # which lingua does: no lone surrogate is left
+    reported = indicative_words(body)
+    assert len(reported) - reported.count(" ") <= MOST_LETTERS
+    reported.encode()  # which lingua does: no lone surrogate is left
     is_opt_out(body)
 
 
@@ -57,8 +57,8 @@ def test_a_number_at_the_end_changes_nothing(body: str) -> None:
 )
 def test_a_long_body_is_cut(body: str) -> None:
     """Only its beginning is looked at: what a body says about its language, it says early."""
-    told = indicative_words(body)
-    assert len(told) - told.count(" ") <= MOST_LETTERS
+    reported = indicative_words(body)
+    assert len(reported) - reported.count(" ") <= MOST_LETTERS
 
 
 @pytest.mark.parametrize(

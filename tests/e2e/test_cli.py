@@ -179,8 +179,8 @@ def test_undelivered_messages_are_sent_again_in_order(cli: Cli, target: Target) 
     assert [sid for line in foretold.splitlines() if (sid := line.split()[0]) in sids] == sids
     assert len(bodies(target, "/mended")) == missed
 
-    told = json.loads(cli("deliveries", "replay", *sids[:2], "--dry-run", "--json").output)
-    assert [(each["sid"], each["result"]) for each in told] == [(sid, "chosen") for sid in sids[:2]]
+    reported = json.loads(cli("deliveries", "replay", *sids[:2], "--dry-run", "--json").output)
+    assert [(each["sid"], each["result"]) for each in reported] == [(sid, "chosen") for sid in sids[:2]]
 
     target.script["/mended"] = answer()
     replayed = cli("deliveries", "replay", "--status", "undelivered", "--since", "1h")
@@ -203,8 +203,8 @@ def test_an_unrouted_message_goes_once_there_is_a_flow(cli: Cli, target: Target)
     assert sent.exit_code == 1
     assert "Delivery  unrouted: " in sent.output
     [sid] = [each["sid"] for each in json.loads(cli("deliveries", "list", "--to", "+15005550013", "--json").output)]
-    told = cli("deliveries", "replay", sid, "--json")
-    assert (told.exit_code, json.loads(told.output)[0]["result"]) == (1, "unrouted")
+    reported = cli("deliveries", "replay", sid, "--json")
+    assert (reported.exit_code, json.loads(reported.output)[0]["result"]) == (1, "unrouted")
     refused = cli("deliveries", "replay", sid)
     assert refused.exit_code == 1
     assert "no present flow takes it" in refused.stderr

@@ -29,7 +29,7 @@ class Ward:
         self.twilio = twilio
         self.settings = settings
         self.store = store
-        self.told: list[dict[str, Any]] = []
+        self.reported: list[dict[str, Any]] = []
         self.healer = self._healer(settings)
         self.now = time.time()
         self.gap = Gap(int((self.now - 600) * 1000), int((self.now - 300) * 1000))
@@ -41,7 +41,7 @@ class Ward:
             return None
 
         def report(**found: Any) -> None:
-            self.told.append(found)
+            self.reported.append(found)
 
         intake = Intake(store, None, nothing)
         return Healer(settings, store, intake, nothing, bases=lambda: settings.public_urls, report=report)
@@ -210,7 +210,7 @@ def test_a_gap_is_looked_into_once_by_one_process(ward: Ward) -> None:
     ward.store.outages.end_turn(ACCOUNT, "another")
     ward.beat()
     assert ward.kept() == [sid(1)]
-    assert ward.told == [{"account_sid": ACCOUNT, "accepted": 1, "left": {}}]
+    assert ward.reported == [{"account_sid": ACCOUNT, "accepted": 1, "left": {}}]
     assert [each.accepted for each in ward.store.outages.reports(ACCOUNT)] == [1]
     assert ward.store.outages.beat([ACCOUNT], silence=12) == {}
 
@@ -229,7 +229,7 @@ def test_when_twilio_is_away_the_gap_stays(ward: Ward) -> None:
     ward.twilio.refuse[0] = 429
     ward.beat()
     ward.beat()
-    assert [each["failures"] for each in ward.told] == [1]  # the second beat waits
+    assert [each["failures"] for each in ward.reported] == [1]  # the second beat waits
     assert ward.store.outages.beat([ACCOUNT], silence=12) == {ACCOUNT: ward.gap}
 
 

@@ -123,10 +123,10 @@ def test_every_bad_input_has_its_reason_on_the_delivery_and_in_the_doctor(
         flow = world.flow(integration=row.integration)
         ended = world.ends(world.text(flow).sid)
         assert (ended["status"], row.reason in ended["error"]) == ("undelivered", True), (name, ended["error"])
-        told = said(made, flow)
-        assert row.doctor in told, (name, told)
-        assert row.reason in told, (name, told)
-        assert f"replay --flow {flow.sid}" in told, name
+        reported = said(made, flow)
+        assert row.doctor in reported, (name, reported)
+        assert row.reason in reported, (name, reported)
+        assert f"replay --flow {flow.sid}" in reported, name
         world.change(flow, enabled=False)
     twilio.fault = lambda _: None
     form = {

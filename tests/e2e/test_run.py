@@ -409,8 +409,8 @@ def test_a_new_language_is_read_without_a_reload(demo: RunningRouter) -> None:
     assert "Texts in es are read from now on, by the one process that runs." in added.output
     explained = invoke("explain", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
     assert "“Spanish” in es" in explained
-    told = invoke("simulate", "sms", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
-    assert "“Spanish”: handler echo" in told
+    reported = invoke("simulate", "sms", "--to", "+15005550006", "--body", "Quiero pedir", **environ).output
+    assert "“Spanish”: handler echo" in reported
 
 
 def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
@@ -428,8 +428,8 @@ def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
     reloaded = invoke("reload", **here)
     assert "Reloaded: the router (process" in reloaded.output, reloaded.output
     wait_until(lambda: not set(router.workers()) & set(old), what="the old workers, which take nothing more, ended")
-    told = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here).output
-    assert "Ordered: tea" in told
+    reported = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here).output
+    assert "Ordered: tea" in reported
     assert "!" not in invoke("flows", "apply", "-", given=flow, **here).output
 
     settings.write_text('[handlers]\norders = "shop:gone"\n')

@@ -65,14 +65,14 @@ def watching(world: World) -> Watch:
 
 def seen(watch: Watch, wanted: int) -> list[tuple[str, str]]:
     """Look until so many lines were told; return SIDs and states."""
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
 
     def enough() -> bool:
-        told.extend((each.message_sid, each.state) for each in watch.look())
-        return len(told) >= wanted
+        reported.extend((each.message_sid, each.state) for each in watch.look())
+        return len(reported) >= wanted
 
     wait_until(enough, what=f"{wanted} lines")
-    return told
+    return reported
 
 
 def test_messages_of_all_workers_are_printed_once(world: World, target: Target) -> None:
@@ -84,9 +84,9 @@ def test_messages_of_all_workers_are_printed_once(world: World, target: Target) 
             each.result().sid for each in [pool.submit(world.text, flow, process=n % 2) for n in range(40)]
         }  # relayed: each is delivered when it is answered
 
-    told = seen(watch, 40)
+    reported = seen(watch, 40)
 
-    assert sorted(told) == sorted((sid, "delivered") for sid in sids)
+    assert sorted(reported) == sorted((sid, "delivered") for sid in sids)
     assert watch.look() == []
 
 
@@ -235,8 +235,8 @@ def test_a_storm_is_bounded(valkey: ValkeyServer) -> None:
             versions=(),
             facts={"raw": b""},
         )
-    told = [each.message_sid for each in watch.look()]
-    assert told == [f"SM{number:032x}" for number in range(total - NEW_MOST, total)]
+    reported = [each.message_sid for each in watch.look()]
+    assert reported == [f"SM{number:032x}" for number in range(total - NEW_MOST, total)]
     assert watch.skipped
     assert watch.look() == []
     assert len(watch._known) <= WATCHED

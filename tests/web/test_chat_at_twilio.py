@@ -92,9 +92,9 @@ def test_a_visitor_talks_with_studio_and_an_agent(world: World, twilio: LocalTwi
     assert (STUDIO, talk.conversation["messages"][0]["sid"]) in twilio.conversations.studio
     talk.agent("How can I help?", tells=False)
     talk.visitor.sees("Hello", "How can I help?")
-    told = talk.agent("An agent is here")
+    reported = talk.agent("An agent is here")
     talk.visitor.sees("Hello", "How can I help?", "An agent is here")
-    assert talk.post(told) == 204
+    assert talk.post(reported) == 204
     talk.say("Thanks")
     talk.visitor.sees("Hello", "How can I help?", "An agent is here", "Thanks")
     assert [each["own"] for each in talk.visitor.news()["messages"]] == [True, False, False, True]

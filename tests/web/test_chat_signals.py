@@ -108,9 +108,9 @@ def test_the_integration_is_told_of_the_end(world: World) -> None:
     """A flow that asks for it gets a signed onConversationStateUpdated, after all messages, with retries, once."""
     with Target({"/told": in_turn(answer(500), answer(200)), "/silent": answer(200)}) as target:
         chat = WebChat(state_events=True)
-        told = Visitor(world, web_flow(world, target.url("/told"), web_chat=chat, response="accept"))
+        reported = Visitor(world, web_flow(world, target.url("/told"), web_chat=chat, response="accept"))
         silent = Visitor(world, web_flow(world, target.url("/silent"), response="accept"))
-        for each in (told, silent):
+        for each in (reported, silent):
             each.begin()
             each.say("Hello")
             each.process = 1
@@ -121,14 +121,14 @@ def test_the_integration_is_told_of_the_end(world: World) -> None:
         assert RequestValidator(TOKEN).validate(target.url("/told"), fields, last.header("X-Twilio-Signature") or "")
         wanted = {
             "EventType": "onConversationStateUpdated",
-            "ConversationSid": told.began["conversation_sid"],
+            "ConversationSid": reported.began["conversation_sid"],
             "StateFrom": "active",
             "StateTo": "closed",
             "Reason": "API",
-            "From": f"web:{told.began['identity']}",
+            "From": f"web:{reported.began['identity']}",
         }
         assert fields.items() >= wanted.items()
-        hooks = world.rest("GET", f"/v1/Conversations/{told.began['conversation_sid']}/Webhooks").json["webhooks"]
+        hooks = world.rest("GET", f"/v1/Conversations/{reported.began['conversation_sid']}/Webhooks").json["webhooks"]
         assert hooks[0]["configuration"]["filters"] == ["onMessageAdded", "onConversationStateUpdated"]
         delivery = world.ends(fields["MessageSid"])
         assert delivery["status"] == "delivered"

@@ -220,9 +220,9 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     failed = desk.cli("deliveries", "cancel", first)
     assert failed.exit_code == 1
     assert "1 of 1 could not be changed" in failed.stderr
-    told = json.loads(desk.cli("deliveries", "hold", second, "--json").output)
-    assert told == [
-        {"sid": second, "account_sid": ONE, "done": True, "said": told[0]["said"]},
+    reported = json.loads(desk.cli("deliveries", "hold", second, "--json").output)
+    assert reported == [
+        {"sid": second, "account_sid": ONE, "done": True, "said": reported[0]["said"]},
     ]
 
 
@@ -282,8 +282,8 @@ def test_flows_are_switched_by_their_short_sid(desk: Desk) -> None:
         flow = desk.rest.call("GET", f"/v1/FlexFlows/{desk.flow}").json
         assert (flow["paused"], flow["enabled"]) == (paused, enabled)
     assert "router flows resume" in desk.cli("flows", "log", short).output
-    told = json.loads(desk.cli("flows", "pause", short, "--json").output)
-    assert (told[0]["sid"], told[0]["changed"]) == (desk.flow, True)
+    reported = json.loads(desk.cli("flows", "pause", short, "--json").output)
+    assert (reported[0]["sid"], reported[0]["changed"]) == (desk.flow, True)
 
 
 def test_a_flow_is_removed_only_with_a_yes(desk: Desk) -> None:

@@ -141,8 +141,8 @@ def test_a_conversation_is_told_without_a_trace(desk: Desk) -> None:
     assert desk.explained("Hola", lang="es")["flex_flow_sid"] == desk.spanish.sid
     assert desk.explained("ok")["flex_flow_sid"] == desk.rest.sid
     desk.goes("Hola", lang="es", FromCountry="JP")
-    told = desk.explained("ok")
-    assert (told["flex_flow_sid"], told["language"], told["kept"]) == (desk.spanish.sid, "es", True)
+    reported = desk.explained("ok")
+    assert (reported["flex_flow_sid"], reported["language"], reported["kept"]) == (desk.spanish.sid, "es", True)
 
 
 def test_messages_of_one_conversation_keep_their_order_when_it_moves(desk: Desk) -> None:

@@ -402,10 +402,10 @@ def test_a_route_to_nobody_says_why(world: World) -> None:
     """No flow: null, with the reason that the message would have been kept with."""
     ours = world.address()
     disabled = world.flow("https://example.com/", contact_identity=ours, enabled=False)
-    told = world.rest("POST", "/v1/Routes", {"From": "+15550000009", "To": ours}).json
-    assert told["flex_flow_sid"] is None
-    assert disabled.sid in told["reason"]
-    assert told["steps"]
+    reported = world.rest("POST", "/v1/Routes", {"From": "+15550000009", "To": ours}).json
+    assert reported["flex_flow_sid"] is None
+    assert disabled.sid in reported["reason"]
+    assert reported["steps"]
 
 
 def test_a_route_of_no_message_is_400(world: World) -> None:
@@ -420,8 +420,8 @@ def test_a_route_is_asked_for_the_account_that_asks(world: World) -> None:
     """An AccountSid among the parameters is not believed."""
     flow = world.flow(integration=Integration("proxy"))
     form = {"From": "+15550000009", "To": flow.contact_identity, "AccountSid": ACCOUNT}
-    told = world.rest("POST", "/v1/Routes", form, user=SUBACCOUNT, secret=SUBACCOUNT_TOKEN).json
-    assert (told["account_sid"], told["flex_flow_sid"]) == (SUBACCOUNT, None)
+    reported = world.rest("POST", "/v1/Routes", form, user=SUBACCOUNT, secret=SUBACCOUNT_TOKEN).json
+    assert (reported["account_sid"], reported["flex_flow_sid"]) == (SUBACCOUNT, None)
 
 
 @pytest.mark.parametrize(

@@ -206,9 +206,9 @@ def _with_settings(world: World, settings: str, *, key: str = SHARED_SECRET, alg
 def test_what_twilio_did_not_sign_is_403(world: World, label: str) -> None:
     """Whatever is wrong with a signature, the answer is one and the same, and nothing is stored."""
     reply = refused(world, FORBIDDEN[label](world))
-    told = {name: value for name, value in reply.headers.items() if name != "Date"}
+    reported = {name: value for name, value in reply.headers.items() if name != "Date"}
     assert (reply.status, reply.body) == (403, b"Forbidden")
-    assert told == {
+    assert reported == {
         "Server": "gunicorn",
         "Connection": "keep-alive",
         "Content-Type": "text/plain; charset=utf-8",
