@@ -83,7 +83,10 @@ class Raw:
         for pair in self.body.decode("utf-8", "replace").replace("+", " ").split("&"):
             name, _, said = pair.partition("=")
             if "%" in pair:
-                name, said = unquote(name), unquote(said)
+                if pair.count("%") == 1 and said.startswith("%2B"):  # the `+` of a number, as in most such fields
+                    said = f"+{said[3:]}"
+                else:
+                    name, said = unquote(name), unquote(said)
             if pair:
                 fields.append((name, said))
         return fields
