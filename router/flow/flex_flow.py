@@ -6,7 +6,7 @@ https://www.twilio.com/docs/flex/developer/messaging/flow
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -25,6 +25,7 @@ from router.message.address import canonical, channel_of
 from router.message.channel import WEB
 from router.sid import is_sid
 from router.url import origin
+from router.value import value
 
 __all__ = [
     "FIELDS",
@@ -44,7 +45,7 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _NO_WEB_CHAT: Final = WebChat()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Integration:
     """The integration that receives the messages of a flow. Texts that were not given are ""; times are seconds.
 
@@ -74,7 +75,7 @@ class Integration:
             object.__setattr__(self, "retry_policy", default_retry_policy(self.type))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FlexFlow:
     """A Flex Flow. `contact_identity` is canonical, dates are Unix seconds.
 

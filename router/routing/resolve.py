@@ -4,7 +4,7 @@ Pure functions: address entries, the contact and the time are arguments.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 from router.flow.flex_flow import FlexFlow
@@ -32,7 +32,7 @@ __all__ = [
 ALL_PERCENT: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """The entry of one contact identity: its flows, and its version, "" if there is no entry."""
 
