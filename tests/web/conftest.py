@@ -1,5 +1,6 @@
 """The router that the web tests of one file share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,14 @@ from tests.e2e.world import World
 from tests.valkey import ValkeyServer
 from tests.web.accounts import CONFIG
 from tests.web.console import CONSOLE, Person, signed_in
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_authorities() -> Iterator[None]:
+    """No certificate authority is trusted: each of hundreds of applications would take 30 ms to read the system's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", os.devnull)
+        yield
 
 
 @pytest.fixture(scope="module")
