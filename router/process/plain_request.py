@@ -8,7 +8,7 @@ that is not printable ASCII, a transfer coding, `Expect`, `Upgrade`, and more by
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from router.value import value
 
@@ -77,6 +77,28 @@ def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
     if missing < 0:  # the next request has come, too
         return None
     return PlainRequest(variables, body, missing, connection == "close" or (minor == "0" and not connection))
+
+
+def connection_variables(server: tuple[Any, ...] | str, client: tuple[Any, ...] | str, host: str) -> dict[str, str]:
+    """Return the variables of a request that come from its connection, as gunicorn makes them.
+
+    A unix socket has no port, and its clients no address: there the `Host` says what the server's name and port are.
+
+    Args:
+        server: the address of the listening socket, a path on a unix socket.
+        client: the address of the other end, "" on a unix socket.
+        host: the request's `Host`, "" without one; it counts on a unix socket only.
+    """
+    if isinstance(server, str):
+        named = host if host and ":" not in server else server
+        name, _, port = named.partition(":")
+        port = port.partition(":")[0] if ":" in named else "80" if host else ""
+        variables = {"SERVER_NAME": name, "SERVER_PORT": port}
+    else:
+        variables = {"SERVER_NAME": server[0], "SERVER_PORT": str(server[1])}
+    if isinstance(client, str):
+        return variables | {"REMOTE_ADDR": client}
+    return variables | {"REMOTE_ADDR": client[0], "REMOTE_PORT": str(client[1])}
 
 
 @lru_cache(maxsize=1024)

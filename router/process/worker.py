@@ -3,7 +3,7 @@
 Each connection begins on the shorter way. The first request that is not plain (plain_request.py), or not complete after
 two reads, is handed over to gunicorn with all its bytes, and gunicorn serves the connection from then on. Where the
 configuration asks for anything that the shorter way does not do (TLS, an access log, hooks, trusted forwarders, HTTP/2,
-the PROXY protocol), gunicorn serves every connection, and so it does on unix sockets.
+the PROXY protocol), gunicorn serves every connection.
 """
 
 import errno
@@ -23,7 +23,7 @@ from gunicorn.http.message import TOKEN_RE
 from gunicorn.http.wsgi import HEADER_VALUE_RE, base_environ
 from gunicorn.workers.ggevent import GeventWorker
 
-from router.process.plain_request import HEAD_MOST, PlainRequest, plain_request
+from router.process.plain_request import HEAD_MOST, PlainRequest, connection_variables, plain_request
 
 # One read: a whole request, and never more of a body than is handed over in one piece.
 _READ: Final = 64 * 1024
@@ -67,7 +67,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         connection is served, too: the socket's address is known from the start.
         """
         listener = _Listener(self._names[listener])
-        if not self._short or not isinstance(addr, tuple):
+        if not self._short or isinstance(addr, bytes):  # an abstract unix socket of the client's
             super().handle(listener, client, addr)
             return
         given: bytes | None = None
@@ -106,21 +106,16 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
 
     def _serve(self, server: Any, client: Any, addr: Any) -> bytes | None:
         """Serve plain requests; return the bytes of what is not one, None when the connection has ended."""
-        shared = self._base | {
-            "gunicorn.socket": client,
-            "SERVER_NAME": server[0],
-            "SERVER_PORT": str(server[1]),
-            "REMOTE_ADDR": addr[0],
-            "REMOTE_PORT": str(addr[1]),
-        }
+        shared = self._base | {"gunicorn.socket": client} | connection_variables(server, addr, "")
         hub = gevent.get_hub()
         arrival = hub.loop.io(client.fileno(), 1)
         try:
-            return self._serve_all(client, lambda: hub.wait(arrival), shared)
+            return self._serve_all(client, lambda: hub.wait(arrival), server, shared)
         finally:
             arrival.close()
 
-    def _serve_all(self, client: Any, wait: Callable[[], None], shared: dict[str, Any]) -> bytes | None:
+    def _serve_all(self, client: Any, wait: Callable[[], None], server: Any, shared: dict[str, Any]) -> bytes | None:
+        """Serve plain requests as `_serve` does; `wait` returns when there is something to read."""
         while True:
             self._idle[client] = time.monotonic()
             try:
@@ -137,6 +132,8 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
                 request = plain_request(data, self._fields_most)
             if request is None or request.missing:
                 return data
+            if isinstance(server, str):
+                shared |= connection_variables(server, "", request.variables.get("HTTP_HOST", ""))
             if not self._answer(client, request, shared):
                 return None
 

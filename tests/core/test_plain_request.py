@@ -10,7 +10,7 @@ from gunicorn.http.wsgi import create
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.process.plain_request import HEAD_MOST, plain_request
+from router.process.plain_request import HEAD_MOST, connection_variables, plain_request
 from router.process.worker import has_short_way
 
 _HEADERS = (
@@ -132,6 +132,26 @@ def test_what_is_taken_is_read_as_gunicorn_reads_it(data: bytes) -> None:
 
 
 _OF_THE_CONNECTION = {"SERVER_NAME", "SERVER_PORT", "SERVER_SOFTWARE", "REMOTE_ADDR", "REMOTE_PORT"}
+
+
+@pytest.mark.parametrize("host", ["sms.example.com", "sms.example.com:8443", "[::1]:80", "", None])
+@pytest.mark.parametrize(
+    ("server", "client"),
+    [
+        (("127.0.0.1", 8000), ("192.0.2.1", 5000)),
+        (("::1", 8000, 0, 0), ("::2", 5000, 0, 0)),
+        ("/run/router.sock", ""),
+        ("/run/a:1:2", ""),
+    ],
+    ids=["IPv4", "IPv6", "unix socket", "unix socket with colons"],
+)
+def test_connections_are_described_as_gunicorn_does(server: Any, client: Any, host: str | None) -> None:
+    """On a unix socket the server's name and port are those of the `Host`."""
+    headers = b"" if host is None else b"Host: %s\r\n" % host.encode()
+    parser = RequestParser(_CONFIG, iter([b"POST /webhooks/sms HTTP/1.1\r\n%s\r\n" % headers]), client)
+    _, environ = create(next(parser), None, client, server, _CONFIG)
+    theirs = {name: said for name, said in environ.items() if name in _OF_THE_CONNECTION - {"SERVER_SOFTWARE"}}
+    assert connection_variables(server, client, host or "") == theirs
 
 
 def _written(*headers: bytes, target: bytes = b"/webhooks/sms", body: bytes = _BODY) -> bytes:
