@@ -16,6 +16,11 @@ from typing import Final
 
 # Lists are of other codes than lingua's models: Filipino is Tagalog, and Croatian and Bosnian are one list.
 _LISTS: Final = {"tl": "fil", "hr": "sh", "bs": "sh"}
+# Lists of languages with another script also have English words, which say nothing for these languages.
+_NOT_LATIN: Final = frozenset(
+    ["ar", "bg", "bn", "el", "fa", "he", "hi", "ja", "ko", "mk", "ru", "ta", "uk", "ur", "zh"]
+)
+_LAST_LATIN: Final = "\u024f"
 # A word that a list does not have is taken to be as rare as this, in centibels: once in three million words. The lists
 # end at once in a million.
 _MISSING: Final = 650
@@ -91,9 +96,10 @@ def _levels(code: str, most: int) -> Iterator[tuple[int, list[str]]]:
 
     file = wordfreq.available_languages("small")[_LISTS.get(code, code)]
     count = 0
-    for centibels, words in enumerate(wordfreq.read_cBpack(file)):
+    for centibels, listed in enumerate(wordfreq.read_cBpack(file)):
         if most and count >= most:
             return
+        words = [word for word in listed if word > _LAST_LATIN] if code in _NOT_LATIN else listed
         count += len(words)
         yield max(1, round((_MISSING - centibels) / _STEP)), words
 

@@ -61,6 +61,13 @@ def test_one_language_alone_is_compared_with_the_background(detector: Detector) 
     assert _best(detector, "Guten Tag, ich habe eine Frage", ("en",)) == OTHER
 
 
+@pytest.mark.parametrize("offered", [("hi",), ("ru",), ("uk", "ru"), ("ar",), ("en", "hi")], ids="-".join)
+@pytest.mark.parametrize("body", ["Where is my order?", "hello my friend", "thank you very much", "please call"])
+def test_english_is_no_other_script(offered: tuple[str, ...], body: str) -> None:
+    """English words are in the lists of all languages; where another script is offered, they say nothing for it."""
+    assert _best(load(needed(offered)), body, offered) == ("en" if "en" in offered else OTHER)
+
+
 ALONE = {
     "bn": "আমার অর্ডার কোথায়",
     "el": "Πού είναι η παραγγελία μου;",
