@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 CONFIG = str(Path(__file__).parents[2] / "config" / "gunicorn.conf.py")
 # Stands where the router stands: says when it is started and stopped, and takes its time to stop.
 _APP = """
-import os, gevent
+import gc, os, gevent
 
 assert not os.path.exists(os.environ["SAID"] + "-breaks"), "broken"
 
@@ -40,7 +40,7 @@ class App:
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/fails":
             raise ValueError("no")
-        body = str(len(environ["QUERY_STRING"])).encode()
+        body = str(gc.isenabled() if environ["PATH_INFO"] == "/collects" else len(environ["QUERY_STRING"])).encode()
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
@@ -162,6 +162,11 @@ def test_a_long_get_webhook_comes_in(gunicorn: Gunicorn) -> None:
     """4,096 characters of WhatsApp, 12 bytes each in a URL, fit in a request line; there is still a limit."""
     assert gunicorn.get("/webhooks/whatsapp?Body=" + "%F0%9F%98%80" * 4096).endswith(b"\r\n\r\n49157")
     assert gunicorn.get("/?" + "x" * 70_000).startswith(b"HTTP/1.1 414 ")
+
+
+def test_a_process_that_serves_collects_garbage(gunicorn: Gunicorn) -> None:
+    """The collector rests only while a process loads the application."""
+    assert gunicorn.get("/collects").endswith(b"\r\n\r\nTrue")
 
 
 def test_queries_are_written_nowhere(gunicorn: Gunicorn) -> None:
