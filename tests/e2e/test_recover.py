@@ -1,7 +1,11 @@
 """`router recover`: what Twilio received and the router never did comes after all, in order, once, and unanswered."""
 
 import json
-from collections.abc import Callable, Iterator
+import os
+import pty
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,6 +19,7 @@ from router.message.inbound import Raw
 from router.store.client import Client
 from router.store.deliveries import DeliveryLog
 from router.store.flows import FlowStore
+from tests.e2e.running import ROUTER, clean_environ
 from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters, sid
 from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target
@@ -38,6 +43,24 @@ class Outage:
     def recover(self, *options: str, **environ: str) -> Result:
         """Run the command."""
         return CliRunner().invoke(main, ["recover", *options], env=self._base | environ, catch_exceptions=False)
+
+    def answer(self, answer: str) -> int:
+        """Run the command at a terminal, and answer its question; return the exit status."""
+        screen, terminal = pty.openpty()
+        command = [str(ROUTER), "recover", "--since", "2h"]
+        process = subprocess.Popen(
+            command, env=clean_environ(**self._base), stdin=terminal, stdout=terminal, stderr=terminal, process_group=0
+        )
+        os.close(terminal)
+        shown = b""
+        while b"Accept 1 message?" not in shown:
+            shown += os.read(screen, 4096)
+        os.write(screen, f"{answer}\n".encode())
+        with suppress(OSError):  # the end of the terminal
+            while os.read(screen, 4096):
+                pass
+        os.close(screen)
+        return process.wait(60)
 
     def results(self, *options: str) -> list[tuple[str, str]]:
         """Run it for a program; return SIDs and what became of them."""
@@ -258,7 +281,7 @@ def test_other_numbers_are_left_out(outage: Outage) -> None:
     ("options", "environ", "status", "says"),
     [
         pytest.param(["--since", "3d"], {}, 2, "24 hours", id="further back than is remembered"),
-        pytest.param(["--since", "2h"], {}, 2, "--yes", id="no terminal to ask at"),
+        pytest.param(["--since", "2h"], {}, 1, "--yes", id="no terminal to ask at"),
         pytest.param(["--since", "2h", "--json"], {}, 2, "--yes or --dry-run", id="a program without --yes"),
         pytest.param([], {}, 2, "--since", id="no --since"),
         pytest.param(
@@ -301,12 +324,13 @@ def test_an_attachment_that_does_not_come_fails_alone(outage: Outage) -> None:
     assert results[sid(2)] == "accepted"
 
 
-def test_a_person_is_asked(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At a terminal the command asks first; after a no it accepts nothing."""
+def test_a_person_is_asked(outage: Outage) -> None:
+    """At a terminal the command asks first; after a no it accepts nothing. Without a terminal it needs --yes."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
-    answers: dict[bool, Callable[..., bool]] = {yes: (lambda *_, yes=yes: yes) for yes in (False, True)}
-    monkeypatch.setattr("router.cli.deliveries.recover._confirmed", answers[False])
-    assert "Nothing was done" in outage.recover("--since", "2h").output
-    monkeypatch.setattr("router.cli.deliveries.recover._confirmed", answers[True])
-    assert "1 accepted" in outage.recover("--since", "2h").output
+    refused = outage.recover("--since", "2h")
+    assert (refused.exit_code, "nothing was accepted: there is no terminal" in refused.output) == (1, True)
+    assert outage.answer("n") == 1
+    assert outage.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
+    assert outage.answer("y") == 0
+    assert outage.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 200

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from router.cli.confirm import refuse_to_ask_a_program, yes_option
+from router.cli.confirm import confirm, refuse_to_ask_a_program, yes_option
 from router.cli.here import Here, with_here
 from router.cli.options import Moment, json_option
 from router.cli.output import age, flow_line, number, print_json, print_table, short, watched
@@ -69,12 +69,11 @@ def recover(here: Here, *, since: int, to: str, dry_run: bool, yes: bool, as_jso
         _show(found, len(found) - len(chosen))
     if dry_run or not chosen:
         results = ["missing"] * len(chosen)
-    elif yes or _confirmed(len(chosen)):
+    else:
+        if not yes:
+            confirm(f"Accept {number(len(chosen), 'message')}?", refusal="nothing was accepted")
         intake = Intake(store, None, likelihood)
         results = [_accept(settings, each, intake) for each in watched("Accepting", chosen, len(chosen))]
-    else:
-        click.echo("Nothing was done.")
-        return
     if as_json:
         print_json([_resource(each, result) for each, result in zip(chosen, results, strict=True)])
     elif not dry_run and chosen:
@@ -88,12 +87,6 @@ def _find(settings: Settings, account: Account, store: Store, since: int, to: st
     if len(received) > _MOST:
         raise RouterError(f"Twilio received over {_MOST:,} messages since then: choose a later --since, or one --to")
     return lost(received, account.sid, store, likelihood, now=datetime.now(UTC))
-
-
-def _confirmed(count: int) -> bool:
-    if not sys.stdin.isatty():
-        raise click.UsageError("There is no terminal to ask at: say --yes, or --dry-run to see the messages.")
-    return click.confirm(f"Accept {number(count, 'message')}?")
 
 
 def _accept(settings: Settings, missing: Lost, intake: Intake) -> str:
