@@ -6,8 +6,10 @@ Tests of one file share one world, so no address and no SID is used twice in it.
 import base64
 import itertools
 import json
+import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twilio.request_validator import RequestValidator
 
 from router.flow.flex_flow import FlexFlow, Integration
+from router.store.client import SCRIPTS
 from router.store.cluster import open_client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys, bucket
@@ -151,6 +154,24 @@ class World:
             if line.startswith("cmdstat_evalsha:"):
                 return int(line.partition("calls=")[2].partition(",")[0])
         return 0
+
+    @contextmanager
+    def counted_scripts(self) -> Iterator[Counter[str]]:
+        """Count the scripts that the store runs meanwhile, by name; the counter is filled at the end."""
+        names, counted = {script.sha.encode(): name for name, script in SCRIPTS.items()}, Counter[str]()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.valkey.socket_path))
+            connection.sendall(b"MONITOR\r\n")
+            with connection.makefile("rb") as lines:
+                lines.readline()
+                yield counted
+                self.call("ECHO", "the end")
+                for line in iter(lines.readline, b""):
+                    words = line.split(b'"')[1::2]
+                    if words[:1] == [b"EVALSHA"]:
+                        counted[names[words[1]]] += 1
+                    elif words[:1] == [b"ECHO"]:
+                        return
 
     def pass_time(self, seconds: float) -> None:
         """Let leases end and retries come due: nothing may be on its way, for its holder's clock stands still."""
