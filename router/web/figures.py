@@ -1,8 +1,8 @@
 """The metrics that are read from the store at each scrape: the messages that wait, and those that need a person."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -15,6 +15,7 @@ from router.store.keys import bucket
 # Targets that have a figure of their own, those first whose messages are oldest: each one is a series in Prometheus.
 TARGETS_MOST: Final = 100
 
+_T = TypeVar("_T")
 _Samples: TypeAlias = Mapping[tuple[str, ...], float]
 
 
@@ -91,13 +92,30 @@ class StoreFigures(Collector):
         for figure in FIGURES:
             yield figure.family(found[figure])
 
+    def _each(
+        self, names: Iterable[str], read: Callable[[str], _T], gone: dict[str, StoreUnavailable]
+    ) -> dict[str, _T]:
+        """Read something of each account or bucket, except on nodes that are `gone`: those that fail come to them."""
+        found = {}
+        for name in names:
+            place = self._store.promise.place(name)
+            if place not in gone:
+                try:
+                    found[name] = read(name)
+                except StoreUnavailable as error:
+                    gone[place] = error
+        return found
+
     def _read(self) -> Mapping[Figure, _Samples]:
         log, nodes = self._store.deliveries, self._store.promise.nodes()
         sids = [each.sid for each in self._settings.accounts if nodes.get(self._store.promise.place(each.sid))]
         waiting = self._store.lanes.waiting({bucket(sid) for sid in sids})
-        backlogs = [log.backlog(tag) for tag in waiting]
-        counts = {sid: log.counts(sid) for sid in sids}
-        ages = [log.ages(tag) for tag in waiting]
+        gone: dict[str, StoreUnavailable] = {}
+        counts = self._each(sids, log.counts, gone)
+        backlogs = list(self._each(waiting, log.backlog, gone).values())
+        ages = list(self._each(waiting, log.ages, gone).values())
+        if gone and (not counts or "" in nodes):
+            raise next(iter(gone.values()))
         oldest = {key: age for each in ages for key, age in each.oldest.items()}
         of_account: dict[str, float] = {}
         for (sid, _), age in oldest.items():
@@ -111,7 +129,7 @@ class StoreFigures(Collector):
             DUE: {(): sum(each.due for each in backlogs)},
             OLDEST_DUE: {(): max((each.oldest for each in backlogs), default=0)},
             OLDEST: {(): max(oldest.values(), default=0)},
-            OLDEST_OF_ACCOUNT: {(sid,): of_account.get(sid, 0) for sid in sids},
+            OLDEST_OF_ACCOUNT: {(sid,): of_account.get(sid, 0) for sid in counts},
             OLDEST_OF_TARGET: dict(longest),
             KEPT: {(sid,): count.kept for sid, count in counts.items()},
             QUEUED: {(sid,): count.queued for sid, count in counts.items()},
