@@ -119,7 +119,7 @@ class Deliverer:
         self.targets.give_back(target)
 
     def exchange(self, taken: Target | None, flow: FlexFlow) -> Target | None:
-        """Take a slot for `flow`, in place of the one for `taken`, which is given back; None when there is none."""
+        """Give back the slot of `taken`, and take one for `flow`; return None if no slot is free."""
         if taken is not None:
             if taken == _target_of(flow) and not flow.is_held:
                 return taken
