@@ -215,7 +215,7 @@ def from_parameter(value: str, offered: Sequence[str]) -> Evidence | None:
 
 
 def from_preference(tag: str, offered: Sequence[str]) -> Evidence | None:
-    """Make evidence of the language that the contact has chosen; None when there is none."""
+    """Make evidence of the language that the contact has chosen; return None if it has chosen no language."""
     return _said("preference", f"The contact prefers {tag}", tag, offered)
 
 

@@ -21,7 +21,7 @@ Place = tuple[int, str]
 class DeliveryPage:
     """Some deliveries, the newest first.
 
-    `last` is where the next page begins, None when there is none. `looked` is how many records were read, back to
+    `last` is where the next page begins, None after the last page. `looked` is how many records were read, back to
     `until`, in ms since 1970.
     """
 
