@@ -14,11 +14,11 @@ from typing import Final
 from bench.candidate import start_router, start_target
 from bench.measure import Sample, alternate, arrivals, ask, put_through, ratios, throughput
 from bench.processor import Watch
+from bench.progress import Progress
 from bench.report import Figure, figure
 from bench.scene import Scene
 from bench.server import Server
 from bench.stock import RETRIED, RETRIED_THERE, WAITING
-from bench.told import Told
 from bench.webhook import Stream
 from router.errors import RouterError
 
@@ -47,7 +47,7 @@ class _Side:
         self.stock.put_flows(WAITING, _FLOWS, url=f"{down}/inbound")
         self.stock.put_flows(RETRIED_THERE, 1, url=f"{down}/retried")
         self.stock.put_flows(RETRIED, 1, url=f"http://127.0.0.1:{scene.target.port}/retried")
-        self.stock.queue(Stream(1, WAITING, conversations=count), count, Told(f"{count:,} that wait", count))
+        self.stock.queue(Stream(1, WAITING, conversations=count), count, Progress(f"{count:,} that wait", count))
         self.stock.wait_until_written()
         self.router = start_router(scene.servers, self.stock.url, scene.options.workers)
 
@@ -99,10 +99,10 @@ def _drained(scene: Scene, side: _Side, port: int, intake: float) -> list[Figure
         "at another target": (scene.target, side.stock.retry_later(Stream(2, RETRIED, 1), delays)),
         "at this target": (target, side.stock.retry_later(Stream(3, RETRIED_THERE, 1), delays)),
     }
-    wanted, told = side.count + _RETRIES, Told("sent when the target is back", side.count + _RETRIES)
+    wanted, progress = side.count + _RETRIES, Progress("sent when the target is back", side.count + _RETRIES)
 
     def all_arrived() -> bool:
-        told(min(wanted, total := arrivals(target).total))
+        progress(min(wanted, total := arrivals(target).total))
         return total >= wanted
 
     _wait(all_arrived, _BEGINS + side.count / _SLOWEST, "the queue is not sent")

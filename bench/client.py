@@ -97,12 +97,12 @@ class Crowd:
     _failures: list[BaseException] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def send(self, calls: Iterable[Call], told: Callable[[int], None]) -> float:
+    def send(self, calls: Iterable[Call], progress: Callable[[int], None]) -> float:
         """Make all calls; return the seconds it took.
 
         Args:
             calls: what to send.
-            told: is told now and then how many are done.
+            progress: is called now and then with the number of calls done.
 
         Raises:
             RouterError: one was answered otherwise than with 200 or 201, or not at all.
@@ -115,7 +115,7 @@ class Crowd:
         for thread in threads:
             while thread.is_alive():
                 thread.join(1.0)
-                told(self.done)
+                progress(self.done)
         if self._failures:
             raise RouterError(f"after {self.done:,} calls: {self._failures[0]}") from self._failures[0]
         return time.perf_counter() - begun

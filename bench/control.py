@@ -16,11 +16,11 @@ from bench.candidate import command_environ, start_router
 from bench.client import Call, Crowd, one_after_the_other
 from bench.measure import Sample, alternate, ratios
 from bench.processor import Watch
+from bench.progress import Progress
 from bench.report import Figure, figure
 from bench.scene import Scene
 from bench.server import Server, without_settings
 from bench.stock import MADE, PAUSED, Stock, flow, form
-from bench.told import Told
 from router.errors import RouterError
 from router.flow.file import export
 
@@ -94,7 +94,7 @@ def _workers(scene: Scene) -> int:
 def _side(scene: Scene, size: int) -> _Side:
     stock = scene.another_stock(f"{size}-flows")
     before = stock.used_bytes() - stock.changes_bytes()
-    stock.put_flows(PAUSED, size, begin=10, told=Told(f"{size:,} flows to compare with", size))
+    stock.put_flows(PAUSED, size, begin=10, progress=Progress(f"{size:,} flows to compare with", size))
     stock.wait_until_written()
     flow_bytes = (stock.used_bytes() - stock.changes_bytes() - before) / max(1, size - 10)
     return _Side(size, stock, start_router(scene.servers, stock.url, _workers(scene)), flow_bytes, itertools.count())
@@ -112,7 +112,7 @@ def _through_the_api(scene: Scene, side: _Side, count: int) -> list[Figure]:
     side.stock.forget_flows()
     calls = (_create(number) for number in range(count))
     crowd = Crowd(side.router.port, max(2, scene.options.connections // 2))
-    seconds = crowd.send(calls, Told(f"{count:,} flows through the API", count))
+    seconds = crowd.send(calls, Progress(f"{count:,} flows through the API", count))
     _check(side.stock, count)
     return _rate(f"{count:,} created through the API", count, seconds)
 

@@ -1,4 +1,4 @@
-"""How well languages are told: by the text alone, with the number's country, and from two messages."""
+"""How well languages are detected: by the text alone, with the country of the number, and from two messages."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ _SECOND: Final = 97.0
 _PRECISE: Final = 0.99
 _TIMED: Final = 2000  # texts
 
-Told = tuple[str, Decision]
+Outcome = tuple[str, Decision]
 Decide = Callable[[Text], Decision]
 
 
@@ -74,29 +74,29 @@ def _decide(
     return decide(offered, [each for each in evidence if each])
 
 
-def _right(told: Sequence[Told]) -> float:
+def _right(outcomes: Sequence[Outcome]) -> float:
     """Return how often the most probable of the offered languages is the right one."""
-    first = [next(tag for tag, _ in decision.shares if tag != OTHER) for _, decision in told]
-    return 100 * sum(tag == code for tag, (code, _) in zip(first, told, strict=True)) / len(told)
+    first = [next(tag for tag, _ in decision.shares if tag != OTHER) for _, decision in outcomes]
+    return 100 * sum(tag == code for tag, (code, _) in zip(first, outcomes, strict=True)) / len(outcomes)
 
 
-def _decided(part: str, name: str, told: Sequence[Told]) -> Iterator[Figure]:
+def _decided(part: str, name: str, outcomes: Sequence[Outcome]) -> Iterator[Figure]:
     """Yield how many get a language, how many of these the right one, and how many at 99 % right."""
-    decided = [(code, decision) for code, decision in told if decision.language]
+    decided = [(code, decision) for code, decision in outcomes if decision.language]
     right = sum(code == decision.language for code, decision in decided)
-    yield figure(part, f"{name}: decided, at {FLOOR:.0%}", "%", [100 * len(decided) / len(told)])
+    yield figure(part, f"{name}: decided, at {FLOOR:.0%}", "%", [100 * len(decided) / len(outcomes)])
     yield figure(part, f"{name}: right of these", "%", [100 * right / max(1, len(decided))])
-    ranked = sorted(told, key=lambda each: -max(share for tag, share in each[1].shares if tag != OTHER))
+    ranked = sorted(outcomes, key=lambda each: -max(share for tag, share in each[1].shares if tag != OTHER))
     right = covered = 0
     for place, (code, decision) in enumerate(ranked, 1):
         right += code == next(tag for tag, _ in decision.shares if tag != OTHER)
         covered = place if right >= _PRECISE * place else covered
-    yield figure(part, f"{name}: decided, at {_PRECISE:.0%} right", "%", [100 * covered / len(told)])
+    yield figure(part, f"{name}: decided, at {_PRECISE:.0%} right", "%", [100 * covered / len(outcomes)])
     bins: dict[int, list[tuple[float, bool]]] = {}
-    for code, decision in told:
+    for code, decision in outcomes:
         tag, share = decision.shares[0]
         bins.setdefault(int(10 * share), []).append((share, tag == code))
-    error = sum(abs(sum(share - right for share, right in each)) for each in bins.values()) / len(told)
+    error = sum(abs(sum(share - right for share, right in each)) for each in bins.values()) / len(outcomes)
     yield figure(part, f"{name}: probabilities off by", "%", [100 * error])
 
 

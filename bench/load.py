@@ -23,7 +23,7 @@ _READ: Final = 65536
 # that is there before the server looks for it lets gunicorn serve one connection and never turn to the others, which
 # makes a bare view look half as fast again, at a p99 a hundred times as long.
 _SPARE: Final = 2
-# Nobody that is measured takes as long: whoever does has stopped answering.
+# A server that sends nothing for so long has stopped answering.
 _SILENCE: Final = 10.0
 
 

@@ -20,10 +20,10 @@ from bench.measure import (
     ratios,
     throughput,
 )
+from bench.progress import Progress
 from bench.report import Figure, figure
 from bench.scene import Scene
 from bench.stock import ACCEPT, PAUSED, RELAY
-from bench.told import Told
 from bench.webhook import FORM_BYTES, Stream
 
 _RATE: Final = "messages/s"
@@ -146,7 +146,7 @@ def flat(scene: Scene) -> list[Figure]:
     """Intake with few and many flows. Where all are written to, hardly any message is for one that was seen before."""
     options = scene.options
     many = scene.another_stock("flows")
-    many.put_flows(PAUSED, options.flows, begin=10, told=Told(f"{options.flows:,} flows", options.flows))
+    many.put_flows(PAUSED, options.flows, begin=10, progress=Progress(f"{options.flows:,} flows", options.flows))
     many.wait_until_written()
     # Where all addresses are written to, a router fills its cache; that is not what flows cost the others.
     over_flows, over_all = (start_router(scene.servers, many.url, options.workers) for _ in range(2))

@@ -138,7 +138,7 @@ class Servers:
 
 @contextlib.contextmanager
 def servers(data_dir: Path) -> Iterator[Servers]:
-    """Lend a maker of servers whose folder, on the disk of the data directory, is removed in the end.
+    """Yield what starts servers, with a folder on the disk of the data directory, which is removed in the end.
 
     TERM and HUP end the benchmark like Ctrl-C, with everything that it started.
     """

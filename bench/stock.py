@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import gevent
 
-from bench.told import Told
+from bench.progress import Progress
 from bench.webhook import ACCOUNT, IDEMPOTENCY, PUBLIC_URL, TOKEN, Stream, contact_identity
 from router.delivery.intake import Arrival, Intake
 from router.errors import StoreUnavailable
@@ -74,15 +74,17 @@ class Stock:
         self._store.flows.put(chat)
         return f"IG{sid[2:]}"
 
-    def put_flows(self, block: int, count: int, *, begin: int = 0, url: str = "", told: Told | None = None) -> None:
+    def put_flows(
+        self, block: int, count: int, *, begin: int = 0, url: str = "", progress: Progress | None = None
+    ) -> None:
         """Write flows for the addresses of a block from `begin` to `count`, to a target of their own or the usual."""
         flows = (flow(block, number, url or self._target_url) for number in range(begin, count))
         done = begin
         while batch := list(islice(flows, _TOGETHER)):
             self._flows.put_all([(flow, None) for flow in batch])
             done += len(batch)
-            if told:
-                told(done)
+            if progress:
+                progress(done)
 
     def forget_flows(self) -> None:
         """Forget everything."""
@@ -101,7 +103,7 @@ class Stock:
         while self._info("persistence").get("aof_rewrite_in_progress", "0") != "0":
             time.sleep(0.1)
 
-    def queue(self, stream: Stream, count: int, told: Told | None = None) -> None:
+    def queue(self, stream: Stream, count: int, progress: Progress | None = None) -> None:
         """Accept messages as the webhook does, without delivering any."""
         bodies = enumerate(stream.bodies(count), 1)
         intake = Intake(self._store, None, lambda _text, _languages: None)
@@ -109,8 +111,8 @@ class Stock:
         def accept() -> None:
             for number, body in bodies:
                 _take(intake, body)
-                if told:
-                    told(number)
+                if progress:
+                    progress(number)
 
         gevent.joinall([gevent.spawn(accept) for _ in range(min(_TOGETHER, count))], raise_error=True)
 

@@ -42,7 +42,7 @@ class Target:
             return _plain("")
         if path == "/retried":
             return _plain(" ".join(map(str, self._retried)))
-        if path.count("/") != 2:  # noqa: PLR2004 - somebody asks whether it serves
+        if path.count("/") != 2:  # noqa: PLR2004 - a probe: does it serve?
             return _plain("")
         _, began, ended = path.split("/")
         between = bisect(self._arrivals, float(ended)) - bisect(self._arrivals, float(began))

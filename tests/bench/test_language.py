@@ -64,7 +64,7 @@ def test_everything_is_measured(folder: Path) -> None:
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
-    """What is loaded is said, and what it costs each of two workers forked from there."""
+    """The figures name what is loaded, and what it costs each of two workers forked from there."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.language_memory", "th", "ko"], cwd=ROOT, check=True, capture_output=True
     )

@@ -1,4 +1,4 @@
-"""How far something is that takes long."""
+"""Progress of a measurement that takes long."""
 
 import time
 from typing import Final
@@ -8,8 +8,8 @@ import click
 _SECONDS: Final = 5.0
 
 
-class Told:
-    """Tells on stderr how far something is, every few seconds and at its end."""
+class Progress:
+    """Prints on stderr how much is done, every few seconds and at the end."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what
@@ -17,7 +17,7 @@ class Told:
         self._begun = self._last = time.monotonic()
 
     def __call__(self, done: int) -> None:
-        """Tell that so much is done."""
+        """Print how much is done, unless that was printed a moment ago."""
         now = time.monotonic()
         if done >= self._total or now - self._last >= _SECONDS:
             self._last = now
