@@ -17,7 +17,7 @@ from router.errors import StoreUnavailable
 from router.flow.integration_type import integration_type
 from router.integrations import Integrations
 from router.integrations.base import AttemptError, Failure
-from router.integrations.web_conversation import Heard, close, others, read_messages, read_state
+from router.integrations.web_conversation import AgentMessage, agent_messages, close, read_messages, read_state
 from router.message.channel import WEB
 from router.message.inbound import conversation_id
 from router.settings import Settings
@@ -61,7 +61,7 @@ class ChatMirror:
         if not known and key in self._since:
             gevent.spawn(self._read_on, *key)
 
-    def show(self, chat: Chat, message: Heard) -> int:
+    def show(self, chat: Chat, message: AgentMessage) -> int:
         """Show the visitor one message; return as chat_mirror.lua. Raises StoreUnavailable."""
         date = _ms(message.date)
         entry = ChatMessage(message.sid, message.author or "system", message.body, date, "agent")
@@ -98,7 +98,7 @@ class ChatMirror:
                 if chat.closed_by == "visitor":
                     close(rest, account, service, sid)
                 return False
-            for message in others(read_messages(rest, account, service, sid), chat.identity):
+            for message in agent_messages(read_messages(rest, account, service, sid), chat.identity):
                 self.show(chat, message)
             if state and read_state(rest, account, service, sid) == "closed":
                 self.ended(chat)

@@ -82,7 +82,7 @@ class WebConversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class AgentMessage:
     """A message that an agent, Studio or a bot added to a chat's Conversation."""
 
     sid: str
@@ -91,10 +91,12 @@ class Heard:
     date: str
 
 
-def others(rows: list[Mapping[str, Any]], identity: str) -> list[Heard]:
-    """Return what others than the visitor said, the oldest first; `rows` are messages, the newest first."""
+def agent_messages(rows: list[Mapping[str, Any]], identity: str) -> list[AgentMessage]:
+    """Return the messages that are not the visitor's, the oldest first; `rows` are all messages, the newest first."""
     return [
-        Heard(str(row["sid"]), str(row.get("author") or ""), str(row.get("body") or ""), str(row.get("date_created")))
+        AgentMessage(
+            str(row["sid"]), str(row.get("author") or ""), str(row.get("body") or ""), str(row.get("date_created"))
+        )
         for row in reversed(rows)
         if row.get("sid") and row.get("author") != identity and not router_id(row.get("attributes"))
     ]

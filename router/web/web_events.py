@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from router.delivery.chat_mirror import ChatMirror
 from router.errors import StoreUnavailable
 from router.integrations.conversation_steps import router_id
-from router.integrations.web_conversation import others
+from router.integrations.web_conversation import agent_messages
 from router.sid import is_sid
 from router.store import Store
 from router.web.request import Received, Refusal
@@ -47,7 +47,7 @@ def _hear(received: Received, account_sid: str, store: Store, mirror: ChatMirror
         raise Refusal(400, "not an event of a web chat's Conversation")
     event = fields.get("EventType")
     if event == "onMessageAdded":
-        for message in others([_row(fields)], chat.identity):
+        for message in agent_messages([_row(fields)], chat.identity):
             mirror.show(chat, message)
     elif event in {"onMessageUpdated", "onMessageRemoved"}:
         # A message of the visitor has another SID at Twilio; its attributes name the one here.
