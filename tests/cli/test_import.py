@@ -183,17 +183,17 @@ def test_a_dry_run_shows_everything_and_writes_nothing(cli: Cli, twilio: TwilioR
 
 
 def test_a_program_reads_json(cli: Cli, twilio: TwilioRest) -> None:
-    """The changes, and whether they were made; it is asked nothing, and Twilio having nothing new is an empty list."""
+    """It reads the changes and whether they were written; it needs --yes to write; nothing new is an empty list."""
     twilio.flex_flows.append(flex_flow(1))
     assert cli("flows", "import", "--json").exit_code == 2
     for option, written in (("--dry-run", False), ("--yes", True)):
-        told = json.loads(cli("flows", "import", option, "--json").output)
-        assert told["written"] is written
-        (change,) = told["changes"]
+        report = json.loads(cli("flows", "import", option, "--json").output)
+        assert report["written"] is written
+        (change,) = report["changes"]
         assert (change["kind"], change["friendly_name"]) == ("add", "Flow 1")
         assert change["fields"]["integration_type"] == {"before": None, "after": "studio"}
-    told = json.loads(cli("flows", "import", "--yes", "--json").output)
-    assert told == {"changes": [], "left_out": [], "written": False}
+    report = json.loads(cli("flows", "import", "--yes", "--json").output)
+    assert report == {"changes": [], "left_out": [], "written": False}
 
 
 def test_imported_twice_it_changes_nothing_more(cli: Cli, twilio: TwilioRest) -> None:

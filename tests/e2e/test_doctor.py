@@ -188,11 +188,11 @@ def test_a_flood_is_only_counted(clinic: Clinic) -> None:
     for _ in range(20):
         assert clinic.send("/webhooks/sms", strangers, "http://x/") == 403
 
-    def told() -> bool:
+    def counted() -> bool:
         kept = clinic.refusals().newest()
         return len(kept) + sum(each.others for each in kept) >= 41
 
-    wait_until(told, what="all are counted")
+    wait_until(counted, what="all are counted")
     reported = clinic.ask("--offline", "--limit", "50")[1]["refusals"]
     assert len(reported) <= EACH
     assert [each["findings"][0]["cause"] for each in reported if each["matched"]] == ["scheme"]
@@ -391,9 +391,9 @@ def test_flows_that_are_never_chosen_are_reported(clinic: Clinic) -> None:
     flows.put(replace(flow(f"{clinic.base}/healthz"), sid="FO" + "2" * 32, match="body.resembles('menu')"))
     flows.put(replace(flow(f"{clinic.base}/healthz"), sid="FO" + "3" * 32, match="true", friendly_name="All"))
     _, report = clinic.ask("--offline")
-    told = found(report, "flows")
-    assert f"'Support' (FO{'1' * 32}) takes no message: 'All' (FO{'3' * 32}) takes them first" in told
-    assert f"'Support' (FO{'2' * 32}) takes no message: its Match does not compile, column 6: no function" in told
+    reasons = found(report, "flows")
+    assert f"'Support' (FO{'1' * 32}) takes no message: 'All' (FO{'3' * 32}) takes them first" in reasons
+    assert f"'Support' (FO{'2' * 32}) takes no message: its Match does not compile, column 6: no function" in reasons
 
 
 WHATSAPP = "+15550000003"
