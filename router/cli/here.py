@@ -47,7 +47,10 @@ def open_store(settings: Settings) -> Iterator[Store]:
     except StoreRefused:
         raise
     except StoreUnavailable as error:
-        raise RouterError(f"{error}. Does the router run? `router run` starts it, with its store") from error
+        raise RouterError(
+            f"{error}. Check that the store runs and that ROUTER_REDIS_URL is right; without that setting `router run` "
+            "starts a store"
+        ) from error
     finally:
         store.close()
 
@@ -117,8 +120,8 @@ class Here:
             )
         if not settings.accounts:
             raise RouterError(
-                "no account is known here: start the demo with `router run`, or set TWILIO_ACCOUNT_SID and "
-                "TWILIO_AUTH_TOKEN"
+                f"no account is set here, and no router runs in {settings.data_dir}: start the demo with `router run`, "
+                "or set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
             )
         if sid is None:
             return settings.accounts
@@ -136,7 +139,9 @@ class Here:
             RouterError: there is no record of the message.
         """
         if not is_sid(sid, "SM", "MM", "IM"):
-            raise click.BadParameter(f"{sid[:40]!r} is not SM or MM and 32 hexadecimal digits", param_hint="SM…")
+            raise click.BadParameter(
+                f"{sid[:40]!r} is not a MessageSid: SM, MM or IM, and 32 hexadecimal digits", param_hint="SM…"
+            )
         for account in self.accounts:
             if delivery := self.store.deliveries.get(account.sid, sid):
                 return delivery
@@ -155,7 +160,7 @@ class Here:
             return text
         if not _SHORT.fullmatch(text):
             raise click.BadParameter(
-                f"{text[:40]!r} is not FO and 32 hexadecimal digits, nor the beginning of a SID, as FO3f2a9c1b"
+                f"{text[:40]!r} is not the SID of a flow: FO and 32 hexadecimal digits, or the first 6 of them at least"
             )
         found = [sid for account in self.accounts for sid in self.store.flows.beginning(account.sid, text)]
         if len(found) == 1:

@@ -106,7 +106,7 @@ def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
         steps.append(f"Together: {_listed(posterior)}")
     if not language:
         if first == OTHER:
-            reason = f"the message is in none of {', '.join(offered)}, with a probability of {_percent(probability)}"
+            reason = f"the message is in none of {', '.join(offered)}, most probably ({_percent(probability)})"
         else:
             reason = f"{first} has a probability of {_percent(probability)}, and at least {_percent(FLOOR)} is needed"
         steps.append(f"No language is decided: {reason}")
@@ -159,7 +159,7 @@ def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str)
     if not evidence:
         return "any evidence: a longer text, the number's country, the language in the webhook's URL, a preference"
     another = "another language" if language else "one language"
-    return f"clearer evidence for {another}; no single piece of evidence decided it alone"
+    return f"clearer evidence for {another}. Without any one of these signs the decision would be the same"
 
 
 def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Sequence[str]) -> Evidence | None:
@@ -191,7 +191,7 @@ def from_country(country: str, offered: Sequence[str]) -> Evidence | None:
     # OTHER's share is of all the languages it stands for; the prior knows that already.
     even = _ELSEWHERE / len(fits)
     likelihood = {tag: (1 - _ELSEWHERE) * share + even for tag, share in fits.items()}
-    return Evidence("country", f"A number of {country} fits {_listed(likelihood)}", likelihood)
+    return Evidence("country", f"The country of the number ({country}) fits {_listed(likelihood)}", likelihood)
 
 
 def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float]:

@@ -70,7 +70,7 @@ def hold(delivery: Delivery, store: Store, *, by: str) -> Done:
         return Done(True, "it is held already")
     kind = store.lanes.hold(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     if kind == "held":
-        return Done(True, "it is held until it is released; its conversation goes on without it", changed=True)
+        return Done(True, "it is held until you release it; its conversation goes on without it", changed=True)
     return _refused(kind, delivery, store)
 
 
@@ -78,8 +78,8 @@ def release(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Put a held message at the end of its conversation."""
     kind, before = store.lanes.release(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     if kind == "released":
-        place = f"after {before} that came later" if before else "where no other message waits"
-        return Done(True, f"it is released, and now the last of its conversation, {place}", changed=True)
+        place = f"behind {before} that came later" if before else "and no other message waits there"
+        return Done(True, f"it is released: it is now the last message of its conversation, {place}", changed=True)
     if kind == "missing":
         return Done(False, _GONE, gone=True)
     return Done(False, f"it is not held, but {_state(delivery, store)}")
@@ -89,7 +89,7 @@ def cancel(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Give up a message that is queued or held; its conversation goes on."""
     kind = store.lanes.cancel(delivery.account_sid, delivery.message_sid, delivery.lane, CANCELLED, by=by)
     if kind == "cancelled":
-        return Done(True, "it is cancelled, which is undelivered; its conversation goes on", changed=True)
+        return Done(True, "it is cancelled: its status is now undelivered, and its conversation goes on", changed=True)
     return _refused(kind, delivery, store)
 
 
@@ -106,7 +106,7 @@ def _refused(kind: str, delivery: Delivery, store: Store) -> Done:
 
 def _changed(delivery: Delivery, store: Store) -> Done:
     """Say what a message is that does not wait, or not any more."""
-    return Done(False, f"it is {_state(delivery, store)}, and does not wait any more")
+    return Done(False, f"it is {_state(delivery, store)}, so it no longer waits")
 
 
 def _state(delivery: Delivery, store: Store) -> str:

@@ -178,7 +178,7 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
     if delivery.held:
         holds = [each for each in map(action_of, delivery.actions) if each["action"] == "held"]
         who = f" by {holds[-1]['by']} since {holds[-1]['date_created']}" if holds else ""
-        return [f"it is held{who}: it waits until it is released, and its conversation goes on without it"]
+        return [f"its release: it is held{who}, and its conversation goes on without it"]
     waiting = store.deliveries.waiting(delivery)
     if waiting is None:
         return []

@@ -24,7 +24,7 @@ SHARES: Final = (1, 10, 25, 50, 100)
 SHADOW_MOST: Final = 100_000
 # What happens to the next messages.
 NEXT: Final[Mapping[Phase, str]] = {
-    "none": "Nothing moves: the flow names no other one in MigrateTo",
+    "none": "No contact moves: the flow names no other flow in MigrateTo",
     "shadow": "No contact moves. The sessions of Proxy are listed, so that it is known who may move",
     "share": (
         "New contacts among the share, and those that have been idle, move with their next message. All others stay "

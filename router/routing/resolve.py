@@ -108,10 +108,10 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
         if selection is not None:
             steps += selection.take_steps()
         if chosen is not None:
-            steps.append(f"{entry.identity} has {chosen.sid}{_waiting(chosen)}")
+            steps.append(f"Flow for {_address(entry)}: {chosen.sid}{_waiting(chosen)}")
             break
         if not ranked:
-            steps.append(f"{entry.identity} has no flow")
+            steps.append(f"No flow for {_address(entry)}")
     if selection is None:
         return Route(chosen, tuple(looked), tuple(steps), "" if chosen else _reason(message, entries))
     reachable = _reachable(entries, message.channel)
@@ -135,6 +135,10 @@ def pinned(flow_sid: str, entries: Sequence[Entry], why: str) -> Route | None:
     found = (flow for entry in entries for flow in entry.flows if flow.sid == flow_sid and flow.enabled)
     flow = next(found, None) if flow_sid else None
     return Route(flow, tuple(entries), (f"The chat is pinned to {flow.sid} {why}",)) if flow else None
+
+
+def _address(entry: Entry) -> str:
+    return "every address (*)" if entry.identity == "*" else entry.identity
 
 
 def _unknown() -> bool:

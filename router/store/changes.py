@@ -105,7 +105,7 @@ class ChangeLog:
         top = f"({before}" if before else "+"
         while entries := self._client.call("XREVRANGE", stream, top, since or "-", "COUNT", _CHUNK):
             for id_, (_, flow, _, by, _, change) in entries:
-                if flow.decode() == flex_flow_sid or (not flex_flow_sid and (flow or others)):
+                if (flow.decode() == flex_flow_sid) if flex_flow_sid else (flow or others):
                     yield _change(account_sid, id_.decode(), flow.decode(), by.decode(), json.loads(change))
             top = f"({entries[-1][0].decode()}"
 

@@ -375,4 +375,4 @@ def test_what_is_not_connected_is_not_disconnected(desk: Desk) -> None:
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     ended = desk.type("disconnect", OTHER)
     assert (ended.exit_code, desk.says) == (1, desk.here)
-    assert f"{OTHER} is not connected; connected: {NUMBER}" in ended.output
+    assert f"not connected: {OTHER}; connected: {NUMBER}" in ended.output

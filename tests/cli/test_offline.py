@@ -111,7 +111,7 @@ def test_a_flow_that_would_deliver_nothing_has_a_warning(offline: Cli, more: dic
     result = offline("flows", "apply", "-", given=f"[[flow]]\n{given}")
     assert result.exit_code == 0, result.output
     assert said in result.output
-    assert "! 1 of them have warnings: see the lines with !\n! no router runs" in result.output
+    assert "! Flows with warnings: 1; see the lines with !\n! no router runs" in result.output
 
 
 def test_a_handler_that_the_settings_lack_is_reported_wherever_flows_are(redis_url: str, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_every_decision_says_its_evidence_and_what_would_change_it() -> None:
     said = "\n".join(route.steps)
     assert "The text (28 letters) fits es" in said
     assert "What would change it: " in said
-    assert f"{OURS} has {SPANISH.sid}" in said
+    assert f"Flow for {OURS}: {SPANISH.sid}" in said
 
 
 def test_an_address_with_one_flow_reads_nothing() -> None:

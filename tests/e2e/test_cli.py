@@ -241,7 +241,7 @@ def test_a_list_holds_what_was_asked_for(cli: Cli) -> None:
     assert "third" in listed
     assert "first" not in listed
     assert "there may be more" in listed
-    assert "No such messages" in cli("deliveries", "list", "--flow", "FO" + "0" * 32).output
+    assert "No messages match" in cli("deliveries", "list", "--flow", "FO" + "0" * 32).output
     assert cli("deliveries", "list", "--since", "yesterday").exit_code == 2
 
 
@@ -281,7 +281,7 @@ def test_it_says_where_a_message_would_go(cli: Cli) -> None:
     assert result.exit_code == 0, result.output
     assert "whatsapp  whatsapp:+14155550188 → whatsapp:+15005550006" in result.output
     assert "“WhatsApp”" in result.output
-    assert "No such messages" in cli("deliveries", "list", "--from", "whatsapp:+14155550188").output
+    assert "No messages match" in cli("deliveries", "list", "--from", "whatsapp:+14155550188").output
     paused = cli("explain", "--to", "+15005550001").output
     assert "it is paused, so the message would wait" in paused
 

@@ -165,7 +165,7 @@ def test_what_was_cancelled_is_not_replayed(world: World, admin: Person) -> None
     waiting = world.flow("http://127.0.0.1:9/", paused=True)
     sid = world.text(waiting).sid
     said = text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/control", {"do": "hold"})))
-    assert "it is held until it is released" in said
+    assert "it is held until you release it" in said
     assert "held" in text_of(admin.get(f"{HERE}/messages/{sid}"))
     admin.post(f"{HERE}/messages/{sid}/control", {"do": "release"})
     assert "it is cancelled" in text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/control", {"do": "cancel"})))

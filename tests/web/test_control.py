@@ -84,8 +84,8 @@ def test_a_held_message_lets_its_conversation_go_on(desk: Desk) -> None:
         held = desk.update(first, Held="true")
         assert (held.status, held.json["status"], held.json["held"]) == (200, "queued", True)
     (waits,) = desk.fetch(first)["waiting_for"]
-    assert waits.startswith(f"it is held by {ONE} since 20")
-    assert waits.endswith("it waits until it is released, and its conversation goes on without it")
+    assert waits.startswith(f"its release: it is held by {ONE} since 20")
+    assert waits.endswith(", and its conversation goes on without it")
     assert desk.order() == [second, third]
     assert desk.rest.listed("/v1/Deliveries?Status=queued&Held=true") == [first]
     assert desk.rest.listed("/v1/Deliveries?Held=false") == [third, second]
@@ -109,7 +109,7 @@ def test_a_cancelled_message_is_undelivered(desk: Desk, status: str, held: bool)
     assert cancelled.json["held"] is False
     assert desk.order() == [second]
     assert desk.rest.store.deliveries.counts(ONE).queued == 1
-    assert desk.update(first, Status=status).error[2] == f"{first}: it is undelivered, and does not wait any more"
+    assert desk.update(first, Status=status).error[2] == f"{first}: it is undelivered, so it no longer waits"
     assert desk.update(first, Status="queued").json["status"] == "queued"
     assert desk.order() == [second, first]
 
@@ -123,7 +123,7 @@ def test_a_message_that_is_sent_now_does_not_wait_for_its_retry(desk: Desk) -> N
     assert desk.end("delivered") == first
     desk.update(second, Held="true")
     assert desk.update(second, Status="sending").error[:2] == (409, 20409)
-    assert desk.update(first, Status="sending").error[2] == f"{first}: it is delivered, and does not wait any more"
+    assert desk.update(first, Status="sending").error[2] == f"{first}: it is delivered, so it no longer waits"
 
 
 def test_a_message_of_a_paused_flow_cannot_be_hurried(desk: Desk) -> None:
@@ -203,7 +203,7 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     """Each says what became of the message, and of its conversation; what cannot be done is exit status 1."""
     first, second, third = desk.queue(3)
     held = desk.cli("deliveries", "hold", first).output
-    assert held.startswith(f"{first}: it is held until it is released; its conversation goes on without it\n")
+    assert held.startswith(f"{first}: it is held until you release it; its conversation goes on without it\n")
     assert "router deliveries release SM…" in held
     assert "queued, held" in desk.cli("deliveries", "show", first).output
     checks = json.loads(desk.cli("doctor", "--offline", "--json").output)["checks"]
@@ -212,11 +212,14 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     assert first in desk.cli("deliveries", "list", "--held").output
     assert second not in desk.cli("deliveries", "list", "--held").output
     released = desk.cli("deliveries", "release", first).output
-    assert released == f"{first}: it is released, and now the last of its conversation, after 2 that came later\n"
+    assert (
+        released
+        == f"{first}: it is released: it is now the last message of its conversation, behind 2 that came later\n"
+    )
     assert desk.order() == [second, third, first]
     hurried = desk.cli("deliveries", "hurry", first).output
     assert f"it is sent now, after {second}, which is before it in its conversation" in hurried
-    assert "it is cancelled, which is undelivered" in desk.cli("deliveries", "cancel", first).output
+    assert "it is cancelled: its status is now undelivered" in desk.cli("deliveries", "cancel", first).output
     failed = desk.cli("deliveries", "cancel", first)
     assert failed.exit_code == 1
     assert "1 of 1 could not be changed" in failed.stderr

@@ -64,7 +64,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
         "num_media": 0,
         "flex_flow_sid": flow.sid,
         "language": None,
-        "route": [f"{flow.contact_identity} has {flow.sid}"],
+        "route": [f"Flow for {flow.contact_identity}: {flow.sid}"],
         "attempts": 1,
         "replays": 0,
         "actions": [],
@@ -392,7 +392,7 @@ def test_a_route_is_told_without_a_trace(world: World, target: Target) -> None:
         "language": None,
         "kept": False,
         "reason": None,
-        "steps": [f"{flow.contact_identity} has {flow.sid}, which is paused"],
+        "steps": [f"Flow for {flow.contact_identity}: {flow.sid}, which is paused"],
     }
     assert world.keys() <= keys, "a message or a contact would add some"
     assert target.requests == []

@@ -102,7 +102,7 @@ def test_a_message_for_nobody_is_kept_with_its_reason(world: World) -> None:
     delivery = world.delivery(reply.sid)
     assert delivery["status"] == "unrouted"
     assert delivery["error"] == f"no flow for {ours} (nor for *)"
-    assert delivery["route"] == [f"{ours} has no flow", "* has no flow"]
+    assert delivery["route"] == [f"No flow for {ours}", "No flow for every address (*)"]
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, a
         return
     unknown = [each for each in addresses if not any(each in (one.name, one.sid) for one in found)]
     if unknown:
-        known = ", ".join(each.name for each in found) or "nothing"
-        raise RouterError(f"{', '.join(unknown)} is not connected; connected: {known}")
+        known = ", ".join(each.name for each in found) or "no number"
+        raise RouterError(f"not connected: {', '.join(unknown)}; connected: {known}")
     if not found:
         click.echo(_NOTHING)
         return

@@ -78,7 +78,7 @@ def list_(here: Here, *, wanted: Wanted, since: int | None, limit: int, as_json:
         if len(found) == limit:
             click.echo(f"The newest {limit}; there may be more. Choose with --limit, --status, --from, --to, --since.")
     elif since or wanted != Wanted():
-        click.echo("No such messages. Without these options `router deliveries list` shows the newest of all.")
+        click.echo("No messages match. Without options `router deliveries list` shows the newest messages.")
     else:
         click.echo('No messages yet. Send one with: router simulate sms --body "Hola"')
 

@@ -77,7 +77,7 @@ def print_changes(changes: Sequence[Change], warnings: Callable[[FlexFlow], Sequ
     counts = Counter[str](change.kind for change in changes)
     out.print(", ".join(f"{counts[kind]:,} to {kind}" for kind in _MARKS if counts[kind]))
     if warned:
-        out.print(styled(f"! {len(warned):,} of them have warnings: see the lines with !", "warning"))
+        out.print(styled(f"! Flows with warnings: {len(warned):,}; see the lines with !", "warning"))
 
 
 def described(changes: Iterable[Change]) -> list[dict[str, Any]]:

@@ -56,7 +56,7 @@ def _progress(so_far: str, shown: str) -> str:
         if sys.stderr.isatty():
             click.echo(f"\r{so_far} …", nl=False, err=True)
         elif not shown:
-            click.echo(f"{so_far}; waiting for the others", err=True)
+            click.echo(f"{so_far}; waiting for the other processes", err=True)
     return so_far
 
 

@@ -54,7 +54,8 @@ def web(here: Here, *, target: str, name: str, origins: tuple[str, ...]) -> None
             required=("FriendlyName", "ChannelType"),
         )
     except InvalidFlow as error:
-        raise click.UsageError(f"{error}. Name an https URL or a handler") from None
+        advice = ". Name an https URL or a handler" if error.parameter.startswith("Integration.") else ""
+        raise click.UsageError(f"{error}{advice}") from None
     here.store.flows.put(flow, by="router flows web")
     base = (here.settings.public_urls or (base_url(here.settings),))[0]
     script = f'<script async src="{base}/chat/widget.js" data-address="{address_sid(flow)}"></script>'

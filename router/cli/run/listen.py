@@ -37,7 +37,10 @@ def _check(host: str, port: int) -> None:
                 continue
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            raise RouterError(f"cannot listen on {where}: {reason}") from None
+            raise RouterError(
+                f"cannot listen on {where}: {reason}. Stop the program that uses it, or choose another port: "
+                "`router run --bind HOST:PORT`, or ROUTER_BIND"
+            ) from None
         return
 
 

@@ -154,7 +154,7 @@ def _views(sent: Sequence[Sent]) -> list[str]:
     """Count what Twilio would do after the answers."""
     seen = [each.view for each in sent]
     spoken = sum(bool(each.does) and not each.fallback for each in seen)
-    lines = [f"{spoken:,} answered with something for the customer, {len(seen) - spoken:,} with nothing"]
+    lines = [f"{spoken:,} answers with a reply for the customer, {len(seen) - spoken:,} without"]
     for code, times in Counter(each.code for each in seen if each.code).most_common():
         fallback = " and the fallback URL" if any(each.fallback for each in seen if each.code == code) else ""
         lines.append(f"{code} ({ERRORS[code]}) in the debugger{fallback} x {times:,}")

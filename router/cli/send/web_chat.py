@@ -65,10 +65,10 @@ class VisitorCalls:
             raise RouterError(f"{self.base} answered {answered.status}, and not as a router does") from None
 
     def good(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send a request; return its JSON, or raise RouterError with what the router said."""
+        """Send a request; return its JSON, or raise RouterError with the error in the answer."""
         status, answer = self.ask(method, path, body)
         if status not in (200, 201):
-            raise RouterError(f"the router said {status}: {answer.get('message', '')}")
+            raise RouterError(f"the router answered {status}: {answer.get('message', '')}")
         return answer
 
 
@@ -159,7 +159,7 @@ def _resource(exchange: Exchange, address: str, began: Mapping[str, Any]) -> dic
 
 def _facts(exchange: Exchange, address: str, began: Mapping[str, Any]) -> Facts:
     facts: Facts = [
-        ("Said", [f"web  web:{began['identity']} → {address}", f"“{exchange.body}”"]),
+        ("Sent", [f"web  web:{began['identity']} → {address}", f"“{exchange.body}”"]),
         ("Chat", str(began["conversation_sid"])),
     ]
     if exchange.status not in (200, 201):

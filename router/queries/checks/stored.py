@@ -208,7 +208,7 @@ def load(given: Settings, opened: Store) -> Iterator[Check]:
     rate, each = number / span, seconds / tried if tried else 0.0
     slots = workers * given.deliveries
     needed = rate * each
-    found = f"{rate:,.1f} messages a second of {each:,.2f} s each: {needed:,.1f} of {slots:,} deliveries at a time"
+    found = f"{rate:,.1f} messages a second, {each:,.2f} s for an attempt: {needed:,.1f} of {slots:,} slots are in use"
     if needed > slots * _ROOM:
         advice = "raise ROUTER_DELIVERIES or ROUTER_WORKERS, or make the targets faster"
         yield Check("load", "bad" if needed > slots else "look", found, advice)
