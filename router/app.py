@@ -118,16 +118,16 @@ class Router:
         return self.deliverer.stopping
 
     def _watch_store(self) -> None:
-        """Take no messages for as long as the store would lose them, and say what it does not promise."""
-        said = ""
+        """Accept no messages while the store could lose them, and log what the store does not guarantee."""
+        before = ""
         while not self.deliverer.stopping:
             with contextlib.suppress(StoreUnavailable):  # which the webhook finds out by itself
                 findings = self.store.promise.findings()
                 self.webhook.refusing = refusal(findings)
                 now = "; ".join(filter(None, (self.webhook.refusing, warning(findings))))
-                if now != said:
-                    said = now
-                    self.log.warning("store", reason=now or "the store keeps what it is given again")
+                if now != before:
+                    before = now
+                    self.log.warning("store", reason=now or "the store is safe for messages again")
             gevent.sleep(WATCH_SECONDS)
 
     def _heal_outages(self) -> None:
@@ -147,7 +147,7 @@ class Router:
             gevent.sleep(WRITE_SECONDS)
 
     def _forgotten(self, account_sid: str) -> None:
-        reason = "no router had it in its settings for long: all that the store had of it is erased"
+        reason = "no router had this account in its settings for a long time: its data in the store is erased"
         self.log.warning("account", account_sid=account_sid, reason=reason)
 
     def stop(self) -> None:

@@ -264,7 +264,7 @@ class Settings(_Table):
     viewer_password: Annotated[Password | None, Kind("secret")] = Field(
         default=None,
         repr=False,
-        description="A second password, which allows to read the console but not to change anything",
+        description="A second password, with which people can read the console but not change anything",
     )
     twilio_webhooks_url: Annotated[BaseUrl, Kind("URL")] = Field(
         default="https://webhooks.twilio.com", description="The base URL of Twilio's Proxy and Studio webhooks"

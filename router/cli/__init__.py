@@ -91,7 +91,7 @@ class _Commands(click.Group):
 def main() -> None:
     """The front door for inbound messages on Twilio.
 
-    Each message is verified, routed by its Flex Flow, kept safe, and delivered in order.
+    The router verifies each message, stores it, chooses its Flex Flow, and delivers it in order.
 
     \b
     Begin with:

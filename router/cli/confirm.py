@@ -26,10 +26,10 @@ def confirm(question: str, *, refusal: str = "nothing was changed", always: bool
         if not click.confirm(question):
             raise RouterError(refusal)
     elif always:
-        raise RouterError(f"{refusal}: there is no terminal to ask at; to go on without being asked, say --yes")
+        raise RouterError(f"{refusal}: the command cannot ask, because there is no terminal; add --yes to go on")
 
 
 def refuse_to_ask_a_program(*, as_json: bool, yes: bool, dry_run: bool) -> None:
     """Raise UsageError for --json without --yes or --dry-run."""
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json needs --yes or --dry-run: a program cannot be asked.")
+        raise click.UsageError("--json needs --yes or --dry-run: the command cannot ask a program.")

@@ -76,7 +76,7 @@ def set_(here: Here, *, address: str, alias: tuple[str, ...], as_json: bool, **o
     if not parameters:
         raise click.UsageError("Nothing to set: add --language, --preference, --alias, or --to with --flow.")
     if bool(given["to"]) != bool(given["flow"]):
-        raise click.UsageError("--to and --flow are used together: which conversation, and its flow.")
+        raise click.UsageError("Use --to and --flow together: --to names the conversation, --flow its flow.")
     if given["flow"]:
         parameters["FlexFlowSid"] = here.flow_sid(given["flow"])
     _change(here, address, parameters, as_json=as_json)

@@ -23,8 +23,8 @@ _BY: Final = "router migrate"
 _FOLLOWING: Final[Mapping[Phase, Sequence[tuple[str, str]]]] = {
     "none": (("start {} --to FO…", "names the flow that takes over; no contact moves"),),
     "shadow": (
-        ("check {}", "says whether everything is in place"),
-        ("shadow {}", "says how many contacts would move at which share"),
+        ("check {}", "checks whether everything is in place"),
+        ("shadow {}", "shows how many contacts would move at which share"),
         ("share {} 10", "lets 10 % of the new contacts move"),
     ),
     "share": (("share {} N", "changes the share"), ("drain {}", "lets all others move, too")),
@@ -49,7 +49,7 @@ def migrate() -> None:
       router migrate back FO3f2a9c1b                      one step back
       router migrate status FO3f2a9c1b                    counts, and what happens next
 
-    docs/leaving-proxy.md goes through it.
+    docs/leaving-proxy.md explains each step.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
 
 
@@ -58,17 +58,17 @@ def migrate() -> None:
 @json_option
 @with_here
 def status(here: Here, *, sid: str, as_json: bool) -> None:
-    """Say how far a migration is, with counts, and what happens next."""
+    """Show how far a migration is, with counts, and what happens next."""
     _print(migration.way(here.flow(sid), here.store), as_json=as_json)
 
 
 @migrate.command()
 @_flow
-@click.option("--to", metavar="FO…", help="The flow that is to take over, before `start` has named it.")
+@click.option("--to", metavar="FO…", help="The flow that will take over; not necessary after `start`.")
 @json_option
 @with_here
 def check(here: Here, *, sid: str, to: str | None, as_json: bool) -> None:
-    """Say whether everything is in place: flows, webhook, Studio's trigger, Messaging Service, opt-outs, sessions.
+    """Check whether everything is in place: flows, webhook, Studio's trigger, Messaging Service, opt-outs, sessions.
 
     Nothing is changed. The exit status is 1 when something has to be repaired first.
     """
@@ -76,7 +76,7 @@ def check(here: Here, *, sid: str, to: str | None, as_json: bool) -> None:
     new = here.flow(to or old.migrate_to) if to or old.migrate_to else None
     if new is None:
         raise RouterError(
-            f"{old.sid} names no other flow in MigrateTo: name the flow that is to take over with --to FO…"
+            f"{old.sid} names no other flow in MigrateTo: name the flow that will take over with --to FO…"
         )
     account = here.settings.account(old.account_sid)
     if account is None:
@@ -98,7 +98,7 @@ def check(here: Here, *, sid: str, to: str | None, as_json: bool) -> None:
 def start(here: Here, *, sid: str, to: str, as_json: bool) -> None:
     """Name the flow that takes over, and begin to list the sessions of Proxy; no contact moves.
 
-    That flow has the same channel and address, is enabled, and has match = "false".
+    The flow of --to must have the same channel and address, be enabled, and have match = "false".
     """
     old, new = here.flow(sid), here.flow(to)
     _print(migration.start(old, new.sid, here.store, by=_BY, now=_now()), as_json=as_json)
@@ -106,11 +106,11 @@ def start(here: Here, *, sid: str, to: str, as_json: bool) -> None:
 
 @migrate.command()
 @_flow
-@click.option("--since", type=Moment(), default="1d", metavar="AGE|TIME", show_default=True, help="Of which messages.")
+@click.option("--since", type=Moment(), default="1d", metavar="AGE|TIME", help="Count messages since then. [1d]")
 @json_option
 @with_here
 def shadow(here: Here, *, sid: str, since: int, as_json: bool) -> None:
-    """Say how many of the contacts of past messages would move at which share; nothing is changed or sent."""
+    """Show how many contacts of past messages would move at which share. Nothing is changed or sent."""
     found = migration.shadow(here.flow(sid), here.store, since=since)
     if as_json:
         print_json(
@@ -154,11 +154,11 @@ def drain(here: Here, *, sid: str, as_json: bool) -> None:
 
 @migrate.command("all")
 @_flow
-@click.option("--force", is_flag=True, help="Also while contacts are in sessions, or messages wait.")
+@click.option("--force", is_flag=True, help="Do it even if contacts are in sessions, or messages wait.")
 @json_option
 @with_here
 def all_(here: Here, *, sid: str, force: bool, as_json: bool) -> None:
-    """Let the new flow take all messages of the address; the old one is disabled, and kept."""
+    """Let the new flow take all messages of the address. The old flow is disabled, and kept."""
     _print(migration.everything(here.flow(sid), here.store, by=_BY, now=_now(), force=force), as_json=as_json)
 
 
@@ -176,9 +176,9 @@ def back(here: Here, *, sid: str, as_json: bool) -> None:
 
 @migrate.command("hand-over")
 @_flow
-@click.option("--undo", is_flag=True, help="The other way round: turn auto-creation off, and lead the number here.")
-@click.option("--yes", is_flag=True, help="Do it. Without it what would be changed is shown, and nothing is.")
-@click.option("--force", is_flag=True, help="Also while contacts are, or may be, in a session of Proxy.")
+@click.option("--undo", is_flag=True, help="Take it back: turn auto-creation off, and point the number here again.")
+@click.option("--yes", is_flag=True, help="Make the changes; without --yes they are only shown.")
+@click.option("--force", is_flag=True, help="Do it even if contacts are, or may be, in a session of Proxy.")
 @click.option(
     "--wait",
     type=click.FloatRange(0, 600),
@@ -193,9 +193,10 @@ def hand_over(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Let Twilio make the Conversations of the address by itself, without the router; or take that back.
 
-    FO… is the old flow, all of whose contacts have moved. The address gets auto-creation at Twilio, with the new flow's
-    Studio flow, webhook and chat service, and the number's webhook is removed. Meanwhile the new flow is paused, so
-    that no message is lost or added twice. Where that cannot be done safely, the steps by hand are printed.
+    FO… is the old flow; all of its contacts must have moved. The command sets auto-creation for the address at Twilio,
+    with the new flow's Studio flow, webhook and chat service, and removes the number's webhook. Meanwhile it pauses the
+    new flow, so that no message is lost or added twice. If it cannot do this safely, it prints the steps to take by
+    hand.
     """
     old = here.flow(sid)
     account = here.settings.account(old.account_sid)
@@ -204,13 +205,13 @@ def hand_over(  # noqa: PLR0913 - one for each option
     new = here.store.flows.get(old.account_sid, old.migrate_to) if old.migrate_to else None
     plan = prepare(here.settings, account, old, new, here.store, undo=undo, force=force)
     if plan.is_done and not plan.new.paused:
-        print_facts([("At Twilio", "everything is so already; nothing was changed")])
+        print_facts([("At Twilio", "all of this is set already; nothing was changed")])
         return
     print_facts(
         [
-            ("At Twilio", plan.lines() or ["everything is so already"]),
+            ("At Twilio", plan.lines() or ["all of this is set already"]),
             ("Meanwhile", f"{plan.new.sid} is paused for {wait:g} s: messages that come to the router wait"),
-            ("Then", "each of them is looked for in its Conversation, and added only if it is not there"),
+            ("Then", "the router looks for each of them in its Conversation, and adds it only if it is not there"),
             ("Back", f"router migrate hand-over {old.sid}{'' if undo else ' --undo'} --yes"),
         ]
     )
@@ -218,7 +219,7 @@ def hand_over(  # noqa: PLR0913 - one for each option
         print_facts([("Nothing done", "add --yes to do it")])
         return
     perform(here.settings, account, plan, here.store, wait=wait, sleep=time.sleep)
-    print_facts([("Done", "the number leads here again" if undo else "Twilio makes the Conversations from now on")])
+    print_facts([("Done", "the number points here again" if undo else "Twilio makes the Conversations from now on")])
 
 
 def _commands(way: Way) -> list[str]:

@@ -161,17 +161,17 @@ def on_starting(server: Arbiter) -> None:
         _settings.data_dir.absolute() / "demo.toml"
     ):
         server.log.warning(
-            "ROUTER_PUBLIC_URL is not set: webhooks are taken only where their host is localhost, the address of "
-            "`router tunnel`, or what one of ROUTER_TRUSTED_PROXIES writes into X-Forwarded-Host; all others are "
-            "answered 403. Set it to the base that is at Twilio"
+            "ROUTER_PUBLIC_URL is not set: the router accepts only webhooks for localhost, for the address of "
+            "`router tunnel`, or for the host that one of ROUTER_TRUSTED_PROXIES writes into X-Forwarded-Host, and "
+            "answers all others 403. Set it to the base URL that is set at Twilio"
         )
     preload(_settings, server.log.warning)
 
 
 def when_ready(server: Arbiter) -> None:
-    """See to it that a reload with settings that do not do changes nothing: gunicorn would end, and all with it.
+    """Make a reload with invalid settings change nothing: otherwise gunicorn would end, and the router with it.
 
-    What only a worker finds out, as a handler that cannot be imported, is tried in a process of its own.
+    Errors that only a worker finds, such as a handler that cannot be imported, are looked for in a separate process.
     """
     _renew_languages(server)
     reload = server.handle_hup

@@ -36,7 +36,7 @@ def preload(settings: Settings, say: Callable[[str], None]) -> None:
     for fault in faults[:_FAULTS]:
         say(fault)
     if faults[_FAULTS:]:
-        say("there are more such flows: `router doctor` tells of them")
+        say("there are more such flows: `router doctor` lists them")
 
 
 def load_languages(settings: Settings, say: Callable[[str], None]) -> bool:
@@ -58,7 +58,7 @@ def _ask(question: Callable[[], _Found]) -> _Found | None:
 def _load(found: _Found | None, say: Callable[[str], None]) -> bool:
     if found is None:
         say(
-            "the store does not say which languages flows name: until it does, languages are told without looking at "
+            "the store does not say which languages flows name: until it does, the router detects languages without "
             "the text"
         )
         return False

@@ -46,7 +46,7 @@ class Renewal:
             self._load_after = time.monotonic() + _PAUSE
             if self._load():
                 self._old = server.worker_age
-                server.log.info("languages were loaded; %d workers are replaced, one by one", len(server.WORKERS))
+                server.log.info("languages were loaded; replacing %d workers, one by one", len(server.WORKERS))
         self._leaving &= server.WORKERS.keys()
         self._replace()
         extra = len(self._leaving) + (self._successor is not None)
@@ -57,7 +57,7 @@ class Renewal:
     def _replace(self) -> None:
         server, old = self._server, self._oldest()
         if self._successor is not None and self._successor not in server.WORKERS:
-            server.log.error("a worker with new languages could not begin; the others go on, and it is tried again")
+            server.log.error("a worker with new languages did not start; the others continue, the router tries again")
             self._successor, self._spawn_after = None, time.monotonic() + _PAUSE
         if self._successor is not None and _takes_connections(server.WORKERS[self._successor]):
             self._successor = None

@@ -68,7 +68,7 @@ def test_a_messaging_service_is_connected_and_restored(desk: Desk) -> None:
     """Its inbound URL leads to the webhook for all channels, and counts for its numbers; null is null again."""
     service = desk.twilio.service(SERVICE, None, NUMBER)
     before = dict(service)
-    assert desk.type("connect", "--messaging-service", SERVICE, "--detach").exit_code == 0
+    assert desk.type("connect", SERVICE, "--detach").exit_code == 0
     assert service["inbound_request_url"].startswith(f"{desk.base}/webhooks/message#")
     assert (service["fallback_url"], service["use_inbound_webhook_on_number"]) == (
         f"{desk.base}/webhooks/message",
@@ -82,7 +82,7 @@ def test_a_whatsapp_sender_is_connected_and_restored(desk: Desk) -> None:
     """Only what leads messages here is sent to Twilio; the sender's status callback and profile are not touched."""
     sender = desk.twilio.sender(NUMBER, "https://old.example.com/", fallback_url="https://old.example.com/fb")
     before = dict(sender, webhook=dict(sender["webhook"]))
-    assert desk.type("connect", NUMBER, "--whatsapp", "--detach").exit_code == 0
+    assert desk.type("connect", f"whatsapp:{NUMBER}", "--detach").exit_code == 0
     assert sender["webhook"]["callback_url"] == f"{desk.base}/webhooks/whatsapp"
     assert sender["webhook"]["status_callback_url"] == "https://example.com/status"
     assert desk.type("disconnect", f"whatsapp:{NUMBER}").exit_code == 0
@@ -184,10 +184,8 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
     ("words", "environ", "says"),
     [
         pytest.param([OTHER], {}, f"{OTHER} is not a number of {ACCOUNT}; it has {NUMBER}", id="number not owned"),
-        pytest.param([OTHER, "--whatsapp"], {}, "is not a WhatsApp sender of", id="sender not owned"),
-        pytest.param(
-            ["--messaging-service", SERVICE], {}, f"{SERVICE} is not a Messaging Service", id="no such service"
-        ),
+        pytest.param([f"whatsapp:{OTHER}"], {}, "is not a WhatsApp sender of", id="sender not owned"),
+        pytest.param([SERVICE], {}, f"{SERVICE} is not a Messaging Service", id="no such service"),
         pytest.param(
             [NUMBER],
             {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "f" * 32},
@@ -226,7 +224,7 @@ def test_what_is_wrong_is_one_sentence(desk: Desk, words: list[str], environ: di
     assert "f" * 32 not in ended.output
 
 
-@pytest.mark.parametrize("words", [[], ["12"], ["+1555x"], ["--messaging-service", NUMBER], [ACCOUNT]])
+@pytest.mark.parametrize("words", [[], ["12"], ["+1555x"], ["MG1"], [ACCOUNT]])
 def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: list[str]) -> None:
     """The form of a number shows what it is; Twilio is not asked."""
     ended = desk.type("connect", *words)
@@ -275,8 +273,8 @@ def test_a_number_whose_service_decides_is_not_connected_in_vain(desk: Desk) -> 
     desk.twilio.service(SERVICE, "https://service.example.com/", NUMBER)
     refused = desk.type("connect", NUMBER, "--detach")
     assert (refused.exit_code, desk.says) == (1, FIRST)
-    assert f"--messaging-service {SERVICE}" in refused.output
-    assert desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach").exit_code == 0
+    assert f"`router connect {SERVICE}`" in refused.output
+    assert desk.type("connect", NUMBER, SERVICE, "--detach").exit_code == 0
     assert desk.type("disconnect").exit_code == 0
     assert (desk.says, desk.twilio.services[0]["inbound_request_url"]) == (FIRST, "https://service.example.com/")
 
@@ -285,7 +283,7 @@ def test_a_change_that_twilio_refuses_leaves_all_as_it_was(desk: Desk) -> None:
     """One of two cannot be changed: neither is, and nothing is on record."""
     service = desk.twilio.service(SERVICE, "https://service.example.com/")
     desk.twilio.updates_answered = 500
-    ended = desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach")
+    ended = desk.type("connect", NUMBER, SERVICE, "--detach")
     assert (ended.exit_code, desk.says, desk.record) == (1, FIRST, [])
     assert f"{NUMBER} was not changed: Twilio's REST API answered 500" in ended.output
     assert service["inbound_request_url"] == "https://service.example.com/"

@@ -87,7 +87,7 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
         (["close", PHONE], f"no contact {PHONE}"),
         (["set", PHONE, "--language", ""], f"no contact {PHONE}"),
         (["erase", PHONE, "--yes"], f"no contact {PHONE}"),
-        (["erase", PHONE], "nothing was erased: there is no terminal to ask at"),
+        (["erase", PHONE], "nothing was erased: the command cannot ask"),
         (["show", "whatsapp:"], "CONTACT: 'whatsapp:' is no one's address, as +14155550100"),
         (["erase", "*", "--yes"], "CONTACT: '*' is no one's address"),
         (["set", PHONE, "--preference", "xx-??"], "--preference: 'xx-??' is not a BCP 47 language tag"),

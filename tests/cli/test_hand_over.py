@@ -67,7 +67,7 @@ def walk(redis_url: str, tmp_path: Path) -> Iterator[HandedOver]:
 
 def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
     """Without --yes nothing is written; then auto-creation and webhook change as shown; --undo reverses both."""
-    assert "everything is so already" in walk.hand_over("--undo")
+    assert "all of this is set already" in walk.hand_over("--undo")
     shown = walk.hand_over()
     assert f"address configuration of {OURS}: enabled false → true" in shown
     assert f"studio_flow_sid (none) → {STUDIO_SID}" in shown
@@ -86,7 +86,7 @@ def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
     assert {each.state for each in found} <= {"good", "look"}
     assert sum("handed over" in each.found for each in found) == 2
     assert "enabled true → false" in walk.hand_over("--undo")
-    assert "leads here again" in walk.hand_over("--undo", "--yes")
+    assert "points here again" in walk.hand_over("--undo", "--yes")
     assert walk.at_twilio == (False, HERE)
     assert not walk.flow(walk.new).paused
     changes = [change.fields for change in walk.store.changes.newest(ACCOUNT_SID) if change.by.endswith("hand-over")]

@@ -80,7 +80,7 @@ def test_what_ngrok_says_is_reported(desk: Desk, agent: NgrokAgent, page: str, r
         pytest.param(["--url", "http://127.0.0.1:9"], {}, 1, "nothing listens at http://127.0.0.1:9", id="a dead URL"),
         pytest.param(["--url", "nowhere"], {}, 2, "is not an absolute http or https URL", id="no URL"),
         pytest.param([], {"ROUTER_BIND": "127.0.0.1:9"}, 1, "start the router with `router run`", id="no router"),
-        pytest.param(["--connect", "x"], {}, 2, "is not + and digits", id="no number"),
+        pytest.param(["--connect", "x"], {}, 2, "is neither a number", id="no number"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

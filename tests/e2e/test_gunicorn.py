@@ -218,7 +218,7 @@ def test_a_missing_public_url_is_said_at_start(tmp_path: Path, environ: dict[str
     gunicorn = Gunicorn(tmp_path, **{name: value.format(data=tmp_path) for name, value in environ.items()})
     try:
         wait_until(lambda: gunicorn.said("starts"), what="a process serves")
-        assert ("ROUTER_PUBLIC_URL is not set: webhooks are taken only" in gunicorn.errors.read_text()) == said
+        assert ("ROUTER_PUBLIC_URL is not set: the router accepts only" in gunicorn.errors.read_text()) == said
     finally:
         gunicorn.end()
 

@@ -233,7 +233,7 @@ def test_many_messages_are_counted_first(desk: Desk) -> None:
     """A filter with a time chooses them; what is grave needs --yes where nobody can be asked."""
     ours, theirs = desk.queue(3), desk.queue(2, "+15557654322")
     asked = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h")
-    assert (asked.exit_code, "2 messages: 2 queued" in asked.output, "say --yes" in asked.stderr) == (1, True, True)
+    assert (asked.exit_code, "2 messages: 2 queued" in asked.output, "add --yes" in asked.stderr) == (1, True, True)
     assert desk.order() == [*ours, *theirs]
     cancelled = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h", "--yes")
     assert "2 of 2 done" in cancelled.output
@@ -293,7 +293,7 @@ def test_a_flow_is_removed_only_with_a_yes(desk: Desk) -> None:
     """Where nobody can be asked --yes is needed; it says how many conversations waited for the flow."""
     desk.queue(2)
     refused = desk.cli("flows", "remove", desk.flow)
-    assert (refused.exit_code, "say --yes" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "add --yes" in refused.stderr) == (1, True)
     removed = desk.cli("flows", "remove", desk.flow, "--yes")
     assert "It is removed. 1 conversation waits for it: " in removed.output
     assert desk.rest.call("GET", f"/v1/FlexFlows/{desk.flow}").status == 404

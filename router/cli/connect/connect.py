@@ -31,15 +31,7 @@ CONNECTED: Final = "Connected. Ctrl-C restores the previous webhook."
 
 
 @click.command()
-@click.argument("addresses", nargs=-1, metavar="[+1…]...")
-@click.option("--whatsapp", is_flag=True, help="Connect the number's WhatsApp sender, instead of its SMS webhook.")
-@click.option(
-    "--messaging-service",
-    "services",
-    multiple=True,
-    metavar="MG…",
-    help="A Messaging Service; can be given several times.",
-)
+@click.argument("addresses", nargs=-1, required=True, metavar="+1…|whatsapp:+1…|MG…")
 @dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask before changing a number that points to another router.")
 @click.option("--detach", is_flag=True, help="Return at once; the number stays connected until `router disconnect`.")
@@ -52,30 +44,26 @@ def connect(  # noqa: PLR0913 - one for each option
     here: Here,
     *,
     addresses: tuple[str, ...],
-    whatsapp: bool,
-    services: tuple[str, ...],
     dry_run: bool,
     yes: bool,
     detach: bool,
     no_check: bool,
     patience: float,
 ) -> None:
-    """Point a number's webhook to this router until Ctrl-C, and then restore the previous webhook.
+    """Point the webhook of a number to this router until Ctrl-C, and then restore the previous webhook.
 
     \b
       router connect +15005550006 --dry-run
       router connect +15005550006
-      router connect +15005550006 --whatsapp
-      router connect --messaging-service MG0123456789abcdef0123456789abcdef
-      router connect +15005550006 --detach      until `router disconnect`
+      router connect whatsapp:+15005550006                    its WhatsApp sender
+      router connect MG0123456789abcdef0123456789abcdef       a Messaging Service
+      router connect +15005550006 --detach                    until `router disconnect`
 
     The webhook is set to the address of the open `router tunnel`, or else to the first ROUTER_PUBLIC_URL. Its previous
     values are saved first, in the data directory: after a crash the next `router run`, `connect` or `tunnel` restores
     them. If another person or program has changed a field in the meantime, the field is not restored.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    names = names_of(addresses, whatsapp=whatsapp, services=services)
-    if not names:
-        raise click.UsageError("Name a number, as `router connect +15005550006`, or --messaging-service MG….")
+    names = names_of(addresses)
     settings, owner = here.settings, real_account(here.settings, here.account)
     connector = Connector(settings)
     if not dry_run:
@@ -141,23 +129,21 @@ def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, 
 # -- used by `router tunnel` and `router run` as well -----------------------------------------------------------------
 
 
-def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequence[str] = ()) -> list[Name]:
+def names_of(addresses: Sequence[str]) -> list[Name]:
     """Parse the numbers, senders and services to connect: +1…, whatsapp:+1…, MG….
 
     Raises:
         BadParameter: one of them has another form.
     """
     found: list[Name] = []
-    for address in (*addresses, *services):
-        kind, bare = "number", address.strip()
-        if bare.startswith("whatsapp:") or whatsapp:
-            kind, bare = "sender", bare.removeprefix("whatsapp:")
-        if is_sid(bare, "MG"):
-            kind = "service"
-        elif address in services or not _NUMBER.fullmatch(bare):
-            what = "MG and 32 hexadecimal digits" if address in services else "+ and digits, whatsapp:+… or MG…"
-            raise click.BadParameter(f"{address[:60]!r} is not {what}")
-        found.append((kind, bare))  # type: ignore[arg-type]
+    for address in addresses:
+        bare = address.strip().removeprefix("whatsapp:")
+        if is_sid(address, "MG"):
+            found.append(("service", address))
+        elif _NUMBER.fullmatch(bare):
+            found.append(("number" if bare == address.strip() else "sender", bare))
+        else:
+            raise click.BadParameter(f"{address[:60]!r} is neither a number, as +15005550006, nor whatsapp:+… or MG…")
     return list(dict.fromkeys(found))
 
 

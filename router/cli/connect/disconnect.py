@@ -36,7 +36,7 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, a
     If another person or program has changed a field in the meantime, the command says so and does not restore it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if as_json and not listed:
-        raise click.UsageError("--json goes with --list.")
+        raise click.UsageError("Use --json only with --list.")
     settings = load_settings_for_cli()
     connector = Connector(settings)
     if left_behind:

@@ -36,13 +36,15 @@ class Choice:
             RouterError: there is no record of a message that is named.
         """
         if bool(self.sids) == (self.since is not None or self.wanted != Wanted()):
-            raise click.UsageError("Name SIDs, or --since with or without --from, --to, --flow.")
+            raise click.UsageError(
+                "Name MessageSids, or choose messages with --since and, if you want, --from, --to, --flow."
+            )
         if self.sids:
             named = (here.delivery(sid) for sid in dict.fromkeys(self.sids))
             found = [Found(each.accepted_at, each.account_sid, each.message_sid, each.state) for each in named]
             return sorted(found, key=lambda each: each.accepted_at)
         if self.since is None:
-            raise click.UsageError("Without SIDs --since is necessary, as --since 1h.")
+            raise click.UsageError("Add --since, as --since 1h: without MessageSids it is required.")
         accounts = [account.sid for account in here.accounts]
         wanted = replace(here.wanted(self.wanted), held=held)
         return find(

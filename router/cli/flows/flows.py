@@ -113,7 +113,7 @@ def _row(flow: FlexFlow) -> tuple[str | Text, ...]:
 
 
 @flows.command()
-@click.option("--secrets", is_flag=True, help="Include signing keys; applied without them, flows keep their keys.")
+@click.option("--secrets", is_flag=True, help="Include signing keys; a file without them does not change them.")
 @with_here
 def export(here: Here, *, secrets: bool) -> None:
     """Print all Flex Flows as TOML, for `router flows apply`.

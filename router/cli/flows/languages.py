@@ -44,9 +44,12 @@ def await_languages(store: Store, changes: Sequence[Change]) -> tuple[bool, str]
         if shown and sys.stderr.isatty():
             click.echo(err=True)
     if behind:
-        return False, f"{so_far} so far, not by {listed(behind)}; `router doctor` says when they are, the log why not."
+        return (
+            False,
+            f"{so_far} so far, not by {listed(behind)}. `router doctor` shows the state, the log the reason.",
+        )
     if not processes:
-        return False, f"{read} are read when a router starts."
+        return False, f"{read} will be read as soon as a router starts."
     return True, f"{read} are read from now on, by {all_of(len(processes))}."
 
 

@@ -52,7 +52,7 @@ class Speed(click.ParamType[float]):
 @click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
 @click.option("--to", help="The address that the customer writes to, instead of the recorded one.")
 @key_option
-@click.option("--same-sids", is_flag=True, help="Keep the MessageSids: for a router that has them, it is a duplicate.")
+@click.option("--same-sids", is_flag=True, help="Keep the MessageSids: a router that has them already sees duplicates.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; only show what would be sent, and when.")
 @wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs.")
