@@ -90,3 +90,14 @@ def node_modules() -> Path:
             pytest.fail("the Node clients are not installed, and CI may not leave their tests out; run `make test`")
         pytest.skip("npm is not installed")
     return _NODE_MODULES
+
+
+@pytest.fixture(scope="module")
+def no_authorities() -> Iterator[None]:
+    """No certificate authority is trusted: each application, each set of senders would take 30 ms to read the system's.
+
+    Of one module only: what installs packages needs them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", os.devnull)
+        yield

@@ -10,6 +10,11 @@ from tests.integrations.sending import integrations, settings
 from tests.integrations.target import Target
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _as_without_authorities(no_authorities: None) -> None:
+    """Make senders quickly."""
+
+
 @pytest.fixture
 def target() -> Iterator[Target]:
     """A target that answers an empty `<Response/>`."""
