@@ -64,8 +64,9 @@ class Reply:
 class Rest:
     """The application with its three accounts over an empty store."""
 
-    def __init__(self, app: Flask, valkey: ValkeyServer) -> None:
+    def __init__(self, app: Flask, valkey: ValkeyServer, config: Path) -> None:
         self.app = app
+        self.config = config
         self.valkey = valkey
         self.store: Final[Store] = app.extensions["router"].store
 
@@ -131,7 +132,7 @@ def rest_over(
     config = folder / "router.toml"
     config.write_text(_CONFIG.replace(BASE, base) + more, encoding="utf-8")
     app = create_app({"ROUTER_CONFIG": str(config), "ROUTER_REDIS_URL": valkey.url, **environ})
-    rest = Rest(app, valkey)
+    rest = Rest(app, valkey, config)
     try:
         yield rest
     finally:

@@ -1,13 +1,10 @@
 """`/v1/Configuration/Addresses`: the same records as Flex Flows, by their other face."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.valkey import ValkeyServer
-from tests.web.rest import BASE, FW, IS, KS, ONE, Rest, rest_over
+from tests.web.rest import BASE, FW, IS, KS, ONE, Rest
 
 ADDRESSES = "/v1/Configuration/Addresses"
 FLOWS = "/v1/FlexFlows"
@@ -21,13 +18,6 @@ EVERY = [
     ("email", "support@example.com", "custom"),
     ("apple", "urn-like-id", "custom"),
 ]
-
-
-@pytest.fixture
-def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
-    """The application over an empty store."""
-    with rest_over(valkey, tmp_path) as made:
-        yield made
 
 
 def create(rest: Rest, **form: str) -> dict[str, object]:

@@ -1,7 +1,5 @@
 """Replays of many messages, by the one who does them, over a store and without processes."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -13,18 +11,10 @@ from router.queries.control import CANCELLED
 from router.store.keys import AccountKeys
 from router.store.lanes import new_token
 from tests.e2e.service import parameters
-from tests.valkey import ValkeyServer
-from tests.web.rest import ONE, Rest, rest_over
+from tests.web.rest import ONE, Rest
 
 LANE = "a" * 24
 MANY, RATE = 200, 500
-
-
-@pytest.fixture
-def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
-    """The application over an empty store, with one flow."""
-    with rest_over(valkey, tmp_path) as made:
-        yield made
 
 
 def dead(rest: Rest) -> list[str]:

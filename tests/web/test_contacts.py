@@ -1,8 +1,6 @@
 """`/v1/Contacts/{identity}`: what is known of a contact, and setting, closing and erasing it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -13,19 +11,11 @@ from router.queries.contacts import ALIASES_MOST
 from router.routing.contact import Candidate, Choice, Strength, contact_id
 from router.store.keys import AccountKeys
 from router.store.lanes import Acceptance, Room, Settlement, new_token
-from tests.valkey import ValkeyServer
-from tests.web.rest import BASE, ONE, TOKENS, TWO, Reply, Rest, rest_over
+from tests.web.rest import BASE, ONE, TOKENS, TWO, Reply, Rest
 
 PHONE, USER_ID, OTHER = "whatsapp:+34600111222", "whatsapp:ES.13491208655302741918", "whatsapp:+34600999888"
 OURS, ALSO_OURS = "whatsapp:+15551230001", "whatsapp:+15551230002"
 NOTHING: Final[dict[str, Any]] = {"language": None, "preference": None, "learned": None, "conversations": []}
-
-
-@pytest.fixture
-def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
-    """The application over an empty store."""
-    with rest_over(valkey, tmp_path) as made:
-        yield made
 
 
 def path(identity: str = PHONE) -> str:

@@ -1,7 +1,6 @@
 """What an operator does to messages that wait, by REST and on the command line alike; nothing is sent here."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,8 +13,7 @@ from router.queries.control import REPLAY_DOES_NOT_ANSWER
 from router.store.lanes import Room, Settlement, new_token
 from tests.e2e.commands import invoke
 from tests.e2e.service import parameters
-from tests.valkey import ValkeyServer
-from tests.web.rest import ONE, TWO, Reply, Rest, rest_over
+from tests.web.rest import ONE, TWO, Reply, Rest
 
 LANE = "a" * 24
 
@@ -68,10 +66,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
+def desk(rest: Rest) -> Desk:
     """A desk of the test's own."""
-    with rest_over(valkey, tmp_path) as rest:
-        yield Desk(rest, tmp_path / "router.toml")
+    return Desk(rest, rest.config)
 
 
 # -- REST -------------------------------------------------------------------------------------------------------------

@@ -2,25 +2,15 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import gevent
 import pytest
 
 from router.store.flows import FlowChanged
 from router.store.keys import AccountKeys
-from tests.valkey import ValkeyServer
-from tests.web.rest import BASE, KEY, KEY_SECRET, ONE, THREE, Rest, flow_form, rest_over
+from tests.web.rest import BASE, KEY, KEY_SECRET, ONE, THREE, Rest, flow_form
 
 FLOWS = "/v1/FlexFlows"
-
-
-@pytest.fixture
-def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
-    """The application over an empty store."""
-    with rest_over(valkey, tmp_path) as made:
-        yield made
 
 
 def test_concurrent_updates_lose_nothing(rest: Rest) -> None:

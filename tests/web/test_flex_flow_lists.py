@@ -1,6 +1,6 @@
 """Lists of Flex Flows: pages that stay right, names that are found, and what many flows cost."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -16,13 +16,6 @@ from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, ONE, TWO, Rest, flow_form, rest_over
 
 FLOWS = "/v1/FlexFlows"
-
-
-@pytest.fixture
-def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
-    """The application over an empty store."""
-    with rest_over(valkey, tmp_path) as made:
-        yield made
 
 
 def test_a_list_goes_on_where_it_was(rest: Rest) -> None:

@@ -1,9 +1,7 @@
 """`/v1/FlexFlows`, without a server between: what it takes, refuses, lists and remembers."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +12,9 @@ from router.settings import Settings
 from router.sid import new_sid
 from router.store.flow_write import ADDRESS_MOST, STEPS_MOST
 from router.store.processes import Process, Served
-from tests.valkey import ValkeyServer
-from tests.web.rest import BASE, FW, IS, KS, ONE, TWO, WS, WW, Rest, flow_form, rest_over
+from tests.web.rest import BASE, FW, IS, KS, ONE, TWO, WS, WW, Rest, flow_form
 
 FLOWS = "/v1/FlexFlows"
-
-
-@pytest.fixture
-def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
-    """The application over an empty store."""
-    with rest_over(valkey, tmp_path) as made:
-        yield made
 
 
 # -- the resource -----------------------------------------------------------------------------------------------------
