@@ -40,6 +40,9 @@ _LEAVE = 10.0
 _SHARE = 3
 # The store's log is put aside at a start when it has become longer than this, in bytes.
 _LOG_MOST = 10 * 2**20
+# The wheel's Valkey allocates by the C library and not by jemalloc. With more than the usual 7 freed pieces of each size
+# at hand, a script needs 8 % fewer instructions; they take 68 MB at most. Other C libraries than glibc ignore it.
+_ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
 
 
 class EmbeddedStoreError(RouterError):
@@ -134,6 +137,7 @@ class EmbeddedValkey:
             with self._log() as log:
                 return subprocess.Popen(  # noqa: S603 - our own binary and paths
                     [binary, CONFIG, *options],
+                    env={**_ALLOCATION, **os.environ},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -133,19 +133,17 @@ if doubted then
 elseif taken_before(log, id, now) then
   return {'duplicate', now, 'expired', '', '', '', ''}
 end
-redis.call('HSET', message, 'token', token, 'lane', lane_id, 'at', now, unpack(ARGV, 13 + versions))
+local record = {token = token, lane = lane_id, at = now}
+for i = 13 + versions, #ARGV, 2 do record[ARGV[i]] = ARGV[i + 1] end
 if chat and not before then chat_append(chat.hash, chat.list, chat.all, chat.entry, chat.keep) end
 if kept then
-  local why = redis.call('HGET', message, 'why')
-  local said = moved and 'The contact moves to ' or 'The conversation stays with '
-  redis.call('HSET', message, 'flow', flow, 'language', language, 'kept', moved and 2 or 1,
-    'why', why .. '\n' .. said .. flow .. (language ~= '' and ' in ' .. language or ''))
-  redis.call('HDEL', message, 'error')
+  local how = moved and 'The contact moves to ' or 'The conversation stays with '
+  record.why = record.why .. '\n' .. how .. flow .. (language ~= '' and ' in ' .. language or '')
+  record.flow, record.language, record.kept, record.error = flow, language, moved and 2 or 1, nil
 elseif choice then
-  local m = redis.call('HMGET', message, 'flow', 'language')
-  flow, language, firm = m[1] or '', m[2] or '', choice.confident
+  flow, language, firm = record.flow or '', record.language or '', choice.confident
 end
-if chat then redis.call('HSET', chat.hash, 'served', flow or redis.call('HGET', message, 'flow') or '') end
+if chat then redis.call('HSET', chat.hash, 'served', flow or record.flow or '') end
 if choice and (not choice.transient or choice.preference ~= '') then
   if choice.transient then
     redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the next message is decided by the preference
@@ -167,20 +165,30 @@ if move then
   count(move, account_of(id), flow == move.to and 'to' or 'from')
   if flow == move.from then goes_to_proxy(move, account_of(id), lane_id) end
 end
-redis.call('ZADD', log, order, id)
+-- Writes the record, once, with the message's state and what else follows from it.
+local function write(state, ...)
+  local fields = {'state', state, ...}
+  for name, value in pairs(record) do fields[#fields + 1], fields[#fields + 2] = name, value end
+  redis.call('HSET', message, unpack(fields))
+  redis.call('ZADD', log, order, id)
+end
+
+local went = moved and 2 or kept and 1 or 0
 if disposition ~= 'queue' then
-  redis.call('HSET', message, 'state', disposition)
+  write(disposition)
   redis.call('PEXPIRE', message, disposition == 'unrouted' and ARGV[6] or ARGV[7])
   if disposition == 'unrouted' then redis.call('ZADD', dead, order, id) end
-  return {'accepted', now, '', flow or '', language or '', moved and 2 or kept and 1 or 0}
+  return {'accepted', now, '', flow or '', language or '', went}
 end
 redis.call('HINCRBY', queued, account_of(id), 1)
 local first = redis.call('RPUSH', lane, id) == 1
 if first and lease > 0 then
-  lend(id, lane_id, token, lease_now + lease)
-  return {'leased', now, 'sending', flow or '', language or '', moved and 2 or kept and 1 or 0}
+  write('sending', 'lease', token, 'attempts', 1)
+  redis.call('ZADD', leases, lease_now + lease, lane_id)
+  return {'leased', now, 'sending', flow or '', language or '', went}
 end
-redis.call('HSET', message, 'state', 'queued')
-if unconfirmed > 0 then redis.call('HSET', message, 'unconfirmed', now + unconfirmed) end
-if first then wait(lane_id, now) end
-return {'accepted', now, head_state(), flow or '', language or '', moved and 2 or kept and 1 or 0}
+if unconfirmed > 0 then record.unconfirmed = now + unconfirmed end
+write('queued')
+if not first then return {'accepted', now, head_state(), flow or '', language or '', went} end
+enter(lane_id, set_of(id, record.flow), math.max(now, record.unconfirmed or 0))
+return {'accepted', now, 'queued', flow or '', language or '', went}

@@ -3,6 +3,7 @@
 -- that none is sent twice or counted twice, whichever process does it and wherever it is killed.
 --include clock
 --include lane
+--include lane_action
 --
 -- KEYS 1 bulk hash   2 list of the messages that are left, each "<MessageSid> <round in which it was chosen>"
 -- ARGV 1 id of the replay   2 AccountSid   3 ms for which the caller has not heard of the store (clock.lua)   4 who began it

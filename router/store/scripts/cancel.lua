@@ -2,6 +2,8 @@
 -- Gives a message up that is queued or held: it is undelivered, and its conversation goes on.
 --include clock
 --include lane
+--include lane_end
+--include lane_action
 --
 -- KEYS 1 message   hash
 -- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)

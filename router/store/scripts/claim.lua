@@ -3,6 +3,7 @@
 -- again with its lease.
 --include clock
 --include lane
+--include lane_end
 --
 -- KEYS 1 due:{b}
 -- ARGV 1 token   2 free slots: most leases wanted   3 lease in ms   4 retention in ms of the buried
@@ -45,15 +46,13 @@ local out, left, bytes = {now, 0, 0}, false, 0
 
 local function take(set, lane_id, group, resumed)
   local id = redis.call('LINDEX', lanes .. lane_id, 0)
-  local m = id and redis.call('HMGET', messages .. id, 'state', 'flow', 'unconfirmed')
+  local head = id and read_head(id)
   redis.call('ZREM', due .. ':' .. set, lane_id)
-  if not id or not m[1] or set_of(id, m[2]) ~= set then
+  if not id or not head[1] or set_of(id, head[2]) ~= set then
     wait(lane_id, now) -- its head's record was removed by hand: the next one's flow may be another
     return
   end
-  if m[3] then redis.call('HDEL', messages .. id, 'unconfirmed') end -- its time is over
-  lend(id, lane_id, token, lease_now + lease)
-  local e = entry(id, lane_id, resumed)
+  local e = lend(id, lane_id, token, lease_now + lease, head, resumed)
   bytes = bytes + #e[3]
   group[#group + 1] = e
 end

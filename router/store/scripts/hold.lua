@@ -4,6 +4,8 @@
 -- that are not done, and does not expire.
 --include clock
 --include lane
+--include lane_end
+--include lane_action
 --
 -- KEYS 1 message   hash
 -- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)   4 who holds it

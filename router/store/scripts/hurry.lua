@@ -2,6 +2,7 @@
 -- Lets a lane's head be sent now, and not at its next retry. A lane that is due already keeps its place.
 --include clock
 --include lane
+--include lane_action
 --
 -- KEYS 1 lane   list   ids of a conversation's messages not done yet, oldest first
 -- ARGV 1 lane id   2 ms for which the caller has not heard of the store (clock.lua)

@@ -2,6 +2,7 @@
 -- Puts a held message (hold.lua) at the tail of its lane. The time for which it was held does not count for its age.
 --include clock
 --include lane
+--include lane_action
 --
 -- KEYS 1 message   hash
 -- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)   4 who releases it

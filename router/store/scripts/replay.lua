@@ -2,6 +2,7 @@
 -- Puts a message that is done back at the tail of its lane, as a new round: older holders are told "stale".
 --include clock
 --include lane
+--include lane_action
 --
 -- KEYS 1 message hash
 -- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)   4 who replays it

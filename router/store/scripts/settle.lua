@@ -2,6 +2,7 @@
 -- Ends an attempt, and hands over the lane's next head when it can be sent now. Safe to repeat with the same tokens.
 --include clock
 --include lane
+--include lane_end
 --
 -- KEYS 1 message hash   2 lane list   3 dead zset
 -- ARGV 1 token of the lease   2 round   3 outcome: delivered | undelivered | unrouted | retry | release
@@ -17,33 +18,41 @@ local delay, lease, next_token, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
 local lane_id, id = ARGV[8], ARGV[9]
 local now, lease_now = clocks(tag, tonumber(ARGV[10]))
 
--- The lane's head, its flow, that one's record, and when it was resumed.
-local function next_head()
-  local head = redis.call('LINDEX', lane, 0)
-  if not head then return end
-  local flow = redis.call('HGET', messages .. head, 'flow') or ''
-  local set = set_of(head, flow)
-  return head, flow, redis.call('GET', flows .. set) or '', redis.call('GET', 'resumed:' .. tag .. ':' .. set)
-end
-local function write_fields()
-  if ARGV[11] ~= '' then
-    local history = redis.call('HGET', message, 'history')
-    -- The newest 4,000 bytes: some forty attempts, which is a day of refusals.
-    history = history and string.sub(history .. '\n' .. ARGV[11], -4000) or ARGV[11]
-    redis.call('HSET', message, 'history', history, unpack(ARGV, 12))
-  elseif #ARGV > 11 then
-    redis.call('HSET', message, unpack(ARGV, 12))
-  end
+-- A head that may be handed over: what is read of it, its flow's record, and when the flow was resumed.
+local function read_next(head)
+  local h = read_head(head)
+  local set = set_of(head, h[2])
+  return h, redis.call('GET', flows .. set) or '', redis.call('GET', 'resumed:' .. tag .. ':' .. set)
 end
 
-local m = redis.call('HMGET', message, 'lease', 'round', 'state', 'settled', 'late', 'flow')
+local m = redis.call('HMGET', message, 'lease', 'round', 'state', 'settled', 'late', 'flow', 'history', 'said')
+
+-- What is written with the outcome: field, value, …; without what a message that has `ended` does not have.
+local function fields(ended)
+  local out = {}
+  if ARGV[11] ~= '' then
+    -- The newest 4,000 bytes: some forty attempts, which is a day of refusals.
+    out = {'history', m[7] and string.sub(m[7] .. '\n' .. ARGV[11], -4000) or ARGV[11]}
+  end
+  for i = 12, #ARGV, 2 do
+    local left_out = ended and (ARGV[i] == 'lost' or (ARGV[i] == 'error' and outcome == 'delivered'))
+    if not left_out then out[#out + 1], out[#out + 2] = ARGV[i], ARGV[i + 1] end
+  end
+  return out
+end
+local function write_fields()
+  local out = fields()
+  if out[1] then redis.call('HSET', message, unpack(out)) end
+end
+
 if not m[3] or (m[2] or '0') ~= round then return {'stale', now} end
 if m[1] ~= token then
   if m[4] == token then -- our own call once more: its answer was lost
-    local head, flow, record, resumed = next_head()
+    local head = redis.call('LINDEX', lane, 0)
     if head and redis.call('HGET', messages .. head, 'lease') == next_token then
+      local h, record, resumed = read_next(head)
       redis.call('ZADD', leases, lease_now + lease, lane_id) -- the holder counts its lease from before this call
-      return {'next', now, flow, record, entry(head, lane_id, resumed)}
+      return {'next', now, h[2] or '', record, entry(head, lane_id, h, tonumber(h[7] or 0), resumed)}
     end
     return {'done', now}
   end
@@ -74,23 +83,21 @@ else
   redis.call('ZREM', leases, lane_id)
 end
 
-redis.call('HDEL', message, 'lease', 'late', 'lost', outcome == 'release' and 'lease' or 'said')
-write_fields()
 if outcome == 'retry' or outcome == 'release' then
-  redis.call('HSET', message, 'settled', token, 'state', 'queued')
+  redis.call('HDEL', message, 'lease', 'late', 'lost', outcome == 'release' and 'lease' or 'said')
+  redis.call('HSET', message, 'settled', token, 'state', 'queued', unpack(fields()))
   if outcome == 'release' then redis.call('HINCRBY', message, 'attempts', -1) end
   wait(lane_id, now + delay)
   return {'done', now}
 end
-done(lane_id, id, outcome, token, now, retention)
+if m[8] then redis.call('HDEL', message, 'said') end
+local head = done(lane_id, id, outcome, token, now, retention, unpack(fields(true)))
+if not head then return {'done', now} end
 if lease > 0 then
-  local head, flow, record, resumed = next_head()
-  local f = head and redis.call('HMGET', messages .. head, 'state', 'unconfirmed')
+  local h, record, resumed = read_next(head)
   -- Where its flow is paused, its record gone, or the replicas have not confirmed it, the head waits.
-  if head and f[1] and tonumber(f[2] or 0) <= now and not string.find(record, '^%S+ 1 ') then
-    if f[2] then redis.call('HDEL', messages .. head, 'unconfirmed') end
-    lend(head, lane_id, next_token, lease_now + lease)
-    return {'next', now, flow, record, entry(head, lane_id, resumed)}
+  if h[1] and tonumber(h[3] or 0) <= now and not string.find(record, '^%S+ 1 ') then
+    return {'next', now, h[2] or '', record, lend(head, lane_id, next_token, lease_now + lease, h, resumed)}
   end
 end
 wait(lane_id, now)
