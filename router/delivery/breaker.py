@@ -159,6 +159,10 @@ class Targets:
             if not use.sending:
                 use.breaker.give_back()
 
+    def is_open(self, target: Target) -> bool:
+        """Say whether a breaker of the target is open; it holds a slot."""
+        return self._targets[target].breaker.open or self._names[target.name].breaker.open
+
     def is_owed(self, target: Target) -> bool:
         """Say whether the target should release a slot, because it is above the present limit."""
         account = self._accounts[target.account_sid]

@@ -4,6 +4,7 @@ The process that accepted a message sends it at once, in a greenlet; the sweeper
 """
 
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from router import metrics
 from router.crew import Crew
 from router.delivery import settling
 from router.delivery.breaker import Target, Targets
+from router.delivery.claimed import Claimed
 from router.delivery.reading import NOTHING, Reading, read_answer, show
 from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
@@ -94,6 +96,7 @@ class Deliverer:
         self._random = random_
         self.targets = Targets(settings.deliveries, shared=len(settings.accounts) > 1)
         self._crew = Crew(_WAITING_MOST)
+        self.claimed = Claimed()
         self.waiters = Waiters()
         self.freed = Event()
         self.starved = False
@@ -131,11 +134,18 @@ class Deliverer:
         self._crew.spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
 
     def begin(self, lease: Lease) -> None:
-        """Start what was claimed; where the slot for it was taken meanwhile, leave it for a second or so."""
-        target = _target(lease)
-        if self.targets.take(target, time.monotonic()):
+        """Start what was claimed; where the slot for it was taken meanwhile, let it wait for the next one."""
+        target, now = _target(lease), time.monotonic()
+        if self.targets.take(target, now):
             self.start(lease, target)
+        elif self.stopping:
+            self.decline(lease)
         else:
+            self.claimed.add(target, lease, now)
+
+    def decline_overdue(self, now: float) -> None:
+        """Release what was claimed and has waited too long for a slot; `now` is in monotonic seconds."""
+        for lease in self.claimed.overdue(now):
             self.decline(lease)
 
     def start(self, lease: Lease, target: Target) -> None:
@@ -158,13 +168,17 @@ class Deliverer:
                         self._settle(following, Settlement("release", delay=1.0), hand_over=False)
                         return
                     taken = target = needed
-                lease = following
+                lease = following or self._claimed_for(target)
         finally:
             if taken is not None:
                 self.targets.give_back(taken)
             metrics.SLOTS.set(self.targets.sending)
             if self.starved:
                 self.freed.set()
+
+    def _claimed_for(self, target: Target) -> Lease | None:
+        """Return what was claimed and waits for a slot of the target, if it may have this one."""
+        return self.claimed.take(target) if self._goes_on(target) and not self.targets.is_open(target) else None
 
     def _deliver(self, lease: Lease, target: Target) -> Lease | None:
         """Send one head and settle it; return the lease of the next one."""
@@ -333,6 +347,7 @@ class Deliverer:
         """Take no more leases, wait for the attempts under way; return how many did not end within `seconds`."""
         self._stopping = True
         self.freed.set()
+        self.decline_overdue(math.inf)
         end = time.monotonic() + seconds
         while self._crew.busy and (left := end - time.monotonic()) > 0:  # a claim under way may still start some
             self._crew.join(left)

@@ -69,6 +69,7 @@ class Sweeper:
     def sweep(self) -> Swept:
         """Claim once from each bucket where something is due."""
         more, claimed, idle = False, 0, False
+        self._deliverer.decline_overdue(time.monotonic())
         # Where something was left, `claim` itself finds out whether it is due still: two calls less.
         buckets = [*self._left, *self._store.lanes.due(tag for tag in self._places if tag not in self._left)]
         random.shuffle(buckets)  # so that no bucket always comes last when slots are short
@@ -107,7 +108,7 @@ class Sweeper:
         """Say what the process has room for, of a bucket's accounts."""
         room = self._deliverer.targets.room(time.monotonic())
         return Room(
-            free=room.free,
+            free=max(0, room.free - len(self._deliverer.claimed)),
             share=room.share,
             factor=room.factor,
             accounts={sid: has for sid, has in room.accounts.items() if bucket(sid) == tag},
