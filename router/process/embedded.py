@@ -40,8 +40,8 @@ _LEAVE = 10.0
 _SHARE = 3
 # The store's log is put aside at a start when it has become longer than this, in bytes.
 _LOG_MOST = 10 * 2**20
-# The wheel's Valkey allocates by the C library and not by jemalloc. With more than the usual 7 freed pieces of each size
-# at hand, a script needs 8 % fewer instructions; they take 68 MB at most. Other C libraries than glibc ignore it.
+# The wheel's Valkey allocates memory by the C library, not by jemalloc. With more than the usual 7 freed blocks of each
+# size at hand, a script needs 8 % fewer instructions. The blocks take 68 MB at most. Only glibc reads the variable.
 _ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
 
 
