@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from router.cli.connect.connector import Connector
-from router.cli.connect.record import NAME, Holder
 from router.errors import RouterError
 from router.settings import load
 from router.tunnel_address import TunnelRecord
+from router.twilio_api.connections import NAME, Holder
 from tests.cli.local_router import LocalRouter, serving
 from tests.e2e.desk import FIRST, NUMBER, OLD, SMS, Desk, open_desk
 from tests.e2e.service import ACCOUNT, TOKEN

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from router.cli.connect.connector import Connector
-from router.cli.connect.record import NAME
 from router.errors import RouterError
 from router.settings import load
+from router.twilio_api.connections import NAME
 from router.twilio_api.webhook_values import wanted
 from tests.e2e.desk import FIRST, SMS
 from tests.e2e.service import ACCOUNT, TOKEN

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from router.cli.connect.record import ConnectedWebhook, Connections
 from router.store.processes import Process, Served
+from router.twilio_api.connections import ConnectedWebhook, Connections
 from router.twilio_api.webhooks import FIELDS
 from tests.e2e.commands import external, invoke
 from tests.valkey import ValkeyServer

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from click.testing import Result
 
-from router.cli.connect.record import NAME
+from router.twilio_api.connections import NAME
 from tests.e2e.commands import invoke
 from tests.e2e.service import ACCOUNT, TOKEN, Service
 from tests.e2e.terminal import Terminal

@@ -12,7 +12,6 @@ from router import tunnel_address
 from router.cli.confirm import confirm, dry_run_option
 from router.cli.connect.connector import Connector, Name
 from router.cli.connect.probe import probe
-from router.cli.connect.record import Holder, addresses_of
 from router.cli.flows.warnings import print_warnings
 from router.cli.here import Here, with_here
 from router.cli.run.demo import is_made_up
@@ -21,6 +20,7 @@ from router.errors import RouterError
 from router.queries.flow_warnings import without_flow
 from router.settings import Account, Settings
 from router.sid import is_sid
+from router.twilio_api.connections import Holder, addresses_of
 from router.twilio_api.webhook_values import shown, wanted
 from router.twilio_api.webhooks import Place
 

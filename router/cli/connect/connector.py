@@ -8,11 +8,11 @@ from dataclasses import replace
 import click
 
 from router import tunnel_address
-from router.cli.connect.record import ConnectedWebhook, Connections, Holder
-from router.cli.connect.webhook import Restored, before, is_ours, merge, ours
 from router.errors import RouterError
 from router.settings import Account, Settings
 from router.twilio_api.client import TwilioError
+from router.twilio_api.connections import ConnectedWebhook, Connections, Holder
+from router.twilio_api.restored import Restored, before, is_ours, merge, ours
 from router.twilio_api.webhook_values import described, inbound, leads_elsewhere, plain, shown, wanted
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values, Webhooks
 

@@ -9,11 +9,11 @@ import click
 
 from router import tunnel_address
 from router.cli.connect.connector import Connector, say
-from router.cli.connect.record import ConnectedWebhook, Connections
 from router.cli.options import json_option
 from router.cli.output import ago, print_json, print_table
 from router.cli.running import load_settings_for_cli
 from router.errors import RouterError
+from router.twilio_api.connections import ConnectedWebhook, Connections
 from router.twilio_api.webhook_values import shown
 from router.twilio_api.webhooks import FIELDS
 

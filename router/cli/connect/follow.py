@@ -6,10 +6,10 @@ from typing import Final, Protocol
 
 from router.cli.connect.connector import Connector, say
 from router.cli.connect.probe import probe
-from router.cli.connect.record import ConnectedWebhook
 from router.errors import RouterError
 from router.settings import Account
 from router.tunnel_address import TunnelRecord
+from router.twilio_api.connections import ConnectedWebhook
 
 # Seconds between two signed requests through a tunnel of which only the URL is known.
 _PROBE_EVERY: Final = 15.0

@@ -11,7 +11,6 @@ from router.cli.connect.connector import Connector
 from router.cli.connect.follow import Follower, GivenTunnel, Tunnel
 from router.cli.connect.ngrok import open_ngrok
 from router.cli.connect.probe import answers, is_guarded, probe_new
-from router.cli.connect.record import Holder
 from router.cli.here import Here, with_here
 from router.cli.output import clean
 from router.cli.running import address, base_url
@@ -19,6 +18,7 @@ from router.cli.stop import Stop
 from router.errors import RouterError
 from router.settings import Account, Settings, base_url_of
 from router.tunnel_address import TunnelRecord
+from router.twilio_api.connections import Holder
 from router.twilio_api.webhook_values import to_paste
 
 # Seconds between two checks of the tunnel.

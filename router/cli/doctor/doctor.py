@@ -9,19 +9,19 @@ from typing import Final
 import click
 from rich.text import Text
 
-from router.cli.connect.probe import answers
-from router.cli.doctor import here
+from router.cli.connect.probe import answers, probe
 from router.cli.here import open_store
 from router.cli.options import Moment, json_option
 from router.cli.output import clean, console, print_json
 from router.cli.run.demo import is_made_up
 from router.cli.running import base_url, load_settings_for_cli
 from router.errors import RouterError, SettingsError, StoreUnavailable
-from router.queries.checks import Check, State, migration, outside, resources, stored
+from router.queries.checks import Check, State, local, migration, outside, resources, stored
 from router.queries.checks.refused import Report, judged, report_lines, reports
 from router.queries.serving import as_running
 from router.settings import Settings
 from router.store import Store
+from router.twilio_api.webhook_values import shown
 
 _MARKS: Final[dict[State, tuple[str, str]]] = {
     "good": ("ok  ", "green"),
@@ -75,19 +75,19 @@ def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
 def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bool) -> list[Report]:
     """Make all checks that are possible; return the refused requests since then."""
     demo = is_made_up(settings)
-    checks += here.settings(settings, demo=demo)
-    checks += here.connected(settings)
+    checks += local.settings(settings, demo=demo)
+    checks += local.connected(settings)
     try:
         with open_store(settings) as store:
             checks += stored.store(store)
             checks += stored.clock(store)
             checks += stored.outages(settings, store)
-            checks += here.running(settings, answers(base_url(settings)))
+            checks += _running(settings)
             checks += stored.serving(settings, store)
             checks += stored.languages(settings, store)
             running = as_running(settings, store)
             checks += stored.flows(running, store)
-            checks += here.connected_without_flow(settings, store)
+            checks += local.connected_without_flow(settings, store)
             checks += _outside(running, store, demo=demo, offline=offline)
             checks += stored.messages(settings, store)
             checks += stored.targets(settings, store)
@@ -114,7 +114,7 @@ def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bo
         return
     if not settings.accounts:
         return
-    yield from here.public_urls(settings)
+    yield from _public_urls(settings)
     if demo:
         yield Check("Twilio", "skipped", "the demo account does not exist at Twilio; set TWILIO_ACCOUNT_SID")
     else:
@@ -125,6 +125,25 @@ def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bo
                 yield from migration.of_account(settings, account, store)
     if store:
         yield from outside.targets(settings, store)
+
+
+def _running(settings: Settings) -> Iterator[Check]:
+    where = base_url(settings)
+    if answers(where):
+        yield Check("router", "good", f"answers at {where}")
+    else:
+        advice = "start it with `router run`, or set ROUTER_BIND to the address it listens on"
+        yield Check("router", "bad", f"nothing answers at {where}", advice)
+
+
+def _public_urls(settings: Settings) -> Iterator[Check]:
+    """Send a signed status callback to each public base URL, also that of the tunnel, as Twilio would."""
+    bases = outside.public_bases(settings)
+    if not bases:
+        yield Check("public URL", "skipped", "no public URL is set, and no tunnel is open")
+    for base in bases:
+        found = probe(base, settings.accounts[0])
+        yield Check("public URL", "good" if found.good else "bad", f"{shown(base)}: {found.found}", found.advice)
 
 
 def print_checks(checks: Sequence[Check]) -> None:

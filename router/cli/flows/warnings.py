@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from router.cli.connect.record import Connections, addresses_of
 from router.cli.flows.changes import named
 from router.cli.output import console, styled
 from router.errors import RouterError
@@ -12,6 +11,7 @@ from router.flow.file import FileFlow
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings, Warned, of_addresses, of_flows, of_settings, sharing
 from router.settings import Settings
+from router.twilio_api.connections import Connections, addresses_of
 
 _SHOWN: Final = 20
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["good", "look", "bad", "skipped"]
-"""Good; worth a look; to be mended, which is what the exit status tells; or not looked at, with the reason."""
+"""Good; worth a look; to be repaired, for which the command exits with 1; or not checked, for the reason given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what was looked at, how it is, and what to do when it is not good."""
+    """One finding: what was checked, its state, what was found, and what to do if it is not good."""
 
     name: str
     state: State

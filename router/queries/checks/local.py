@@ -1,18 +1,15 @@
-"""Checks of the settings and of this machine: the public URL, the router's address, connected numbers."""
+"""Checks of the settings and of what `router connect` has changed at Twilio; they ask no other machine."""
 
 import contextlib
 from collections.abc import Iterator
 
 from router import tunnel_address as tunnel
-from router.cli.connect.probe import probe
-from router.cli.connect.record import Connections, addresses_of
-from router.cli.running import base_url
 from router.errors import RouterError
-from router.queries.checks import Check, State
-from router.queries.checks.outside import public_bases
+from router.queries.checks import Check
 from router.queries.flow_warnings import without_flow
 from router.settings import Settings
 from router.store import Store
+from router.twilio_api.connections import Connections, addresses_of
 from router.twilio_api.webhook_values import shown
 
 
@@ -48,16 +45,6 @@ def _no_public_url(given: Settings) -> Iterator[Check]:
         yield Check("settings", "bad", found, f"{advice}; for a test use `router tunnel`")
 
 
-def running(given: Settings, answers: bool) -> Iterator[Check]:
-    """Check whether a router answers at the address of the settings."""
-    where = base_url(given)
-    if answers:
-        yield Check("router", "good", f"answers at {where}")
-    else:
-        advice = "start it with `router run`, or set ROUTER_BIND to the address it listens on"
-        yield Check("router", "bad", f"nothing answers at {where}", advice)
-
-
 def connected(given: Settings) -> Iterator[Check]:
     """Check for webhooks at Twilio that a crash has left connected."""
     record, open_now = Connections(given.data_dir), tunnel.read(given.data_dir)
@@ -80,14 +67,3 @@ def connected_without_flow(given: Settings, opened: Store) -> Iterator[Check]:
         for each in Connections(given.data_dir).read():
             for warned in without_flow(addresses_of([each]), each.account_sid, opened):
                 yield Check("connected", "look", warned.text, warned.advice)
-
-
-def public_urls(given: Settings) -> Iterator[Check]:
-    """Send a signed status callback to each public base URL, also that of the tunnel, as Twilio would."""
-    bases = public_bases(given)
-    if not bases:
-        yield Check("public URL", "skipped", "no public URL is set, and no tunnel is open")
-    for base in bases:
-        found = probe(base, given.accounts[0])
-        state: State = "good" if found.good else "bad"
-        yield Check("public URL", state, f"{shown(base)}: {found.found}", found.advice)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from router.cli.connect.record import ConnectedWebhook
+from router.twilio_api.connections import ConnectedWebhook
 from router.twilio_api.webhook_values import described, plain
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
