@@ -1,13 +1,17 @@
-"""The warnings after a flow was written, for the REST API, the console and the command line."""
+"""The warnings about flows before or after they are written, for the REST API, the console and the command line."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from router.errors import RouterError
 from router.flow.coverage import ALL
-from router.flow.file import address_of
+from router.flow.diff import Change, applied
+from router.flow.file import FileFlow, address_of
 from router.flow.flex_flow import FlexFlow
 from router.flow.warning import Surroundings, Warned, of_addresses, of_flows, of_settings, sharing
 from router.language.detector import language_of
+from router.settings import Settings
 from router.store import Store
+from router.twilio_api.connections import Connections, addresses_of
 
 
 def around_address(written: FlexFlow, store: Store, around: Surroundings) -> list[Warned]:
@@ -21,6 +25,26 @@ def around_address(written: FlexFlow, store: Store, around: Surroundings) -> lis
     if store.outages.was_seen(written.account_sid, written.contact_identity):
         found += of_addresses([address_of(written)], others)
     return found
+
+
+def foreseen(
+    current: Iterable[FlexFlow], changes: Sequence[Change], wanted: Iterable[FileFlow], around: Surroundings
+) -> list[Warned]:
+    """Return the warnings about the settings, the addresses of a flow file, and connected numbers without a flow.
+
+    The flows of the addresses are those after the changes.
+    """
+    after = applied(current, changes)
+    found = of_flows(sharing(after, [each.flow for each in wanted]), around, others=after)
+    return [*of_settings(around.settings), *found, *of_addresses(connected(around.settings), after)]
+
+
+def connected(settings: Settings) -> list[tuple[str, str]]:
+    """Return the addresses that `router connect` and `tunnel` have connected, as channel and identity."""
+    try:
+        return addresses_of(Connections(settings.data_dir).read())
+    except RouterError:  # a damaged record, which `router doctor` reports
+        return []
 
 
 def unread(account_sid: str, flows: Iterable[FlexFlow], store: Store) -> str:

@@ -1,6 +1,5 @@
 """`router connect` and `router disconnect`: a webhook points here and back, and is never left worse than it was."""
 
-import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,11 +44,8 @@ def test_a_number_is_connected_and_restored(desk: Desk) -> None:
         assert value in connected.output
     assert stat.S_IMODE((desk.folder / NAME).stat().st_mode) == 0o600
 
-    listed = json.loads(desk.type("disconnect", "--list", "--json").output)
-    assert [(each["name"], each["until"], each["before"]["sms_url"]) for each in listed] == [
-        (NUMBER, "disconnected", OLD)
-    ]
-    assert desk.type("disconnect", "--list").output.split()[-1] == OLD
+    _, listed = desk.type("disconnect", "--list").output.splitlines()
+    assert (listed.split()[0], listed.split()[-2:]) == (NUMBER, ["disconnected", OLD])
     back = desk.type("disconnect")
     assert (back.exit_code, desk.says, desk.record) == (0, FIRST, []), back.output
     assert f"{NUMBER} is restored: sms_url {OLD}" in back.output
@@ -103,7 +99,7 @@ def test_a_password_in_a_webhook_is_restored_and_never_shown(desk: Desk) -> None
     """A URL may hold one: it is on disk for its owner, and on no screen."""
     old = "https://somebody:a-password@old.example.com/x"
     desk.number["sms_url"] = old
-    for words in (["connect", NUMBER, "--detach"], ["disconnect", "--list", "--json"], ["disconnect", "--list"]):
+    for words in (["connect", NUMBER, "--detach"], ["disconnect", "--list"]):
         ended = desk.type(*words)
         assert ended.exit_code == 0
         assert "a-password" not in ended.output

@@ -15,7 +15,7 @@ from router.cli.flows.live import import_
 from router.cli.flows.log import log
 from router.cli.flows.switch import SWITCHES, remove
 from router.cli.flows.warnings import described as described_warnings
-from router.cli.flows.warnings import foreseen, print_warnings
+from router.cli.flows.warnings import print_warnings
 from router.cli.flows.web import web
 from router.cli.here import Here, with_here
 from router.cli.options import Group, json_option
@@ -26,6 +26,7 @@ from router.flow.file import export as to_toml
 from router.flow.flex_flow import FlexFlow, to_resource
 from router.flow.parameter import CHANNEL_TYPES
 from router.flow.warning import of_flow, of_flows, of_settings
+from router.queries.flow_warnings import foreseen
 from router.queries.serving import unready
 from router.store import Store
 
