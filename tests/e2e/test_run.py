@@ -464,7 +464,8 @@ def test_flows_for_an_account_that_no_router_serves_are_warned_of(demo: RunningR
     )
     assert f"{said}{served}" in applied.output
     assert (
-        f"no router over this store serves {REAL['TWILIO_ACCOUNT_SID']}" in invoke("doctor", "--offline", **here).output
+        f"no router that uses this store serves {REAL['TWILIO_ACCOUNT_SID']}"
+        in invoke("doctor", "--offline", **here).output
     )
 
 

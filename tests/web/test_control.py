@@ -219,7 +219,7 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     assert "it is cancelled: its status is now undelivered" in desk.cli("deliveries", "cancel", first).output
     failed = desk.cli("deliveries", "cancel", first)
     assert failed.exit_code == 1
-    assert "1 of 1 could not be changed" in failed.stderr
+    assert "1 of 1 messages could not be changed" in failed.stderr
     reported = json.loads(desk.cli("deliveries", "hold", second, "--json").output)
     assert reported == [
         {"sid": second, "account_sid": ONE, "done": True, "said": reported[0]["said"]},

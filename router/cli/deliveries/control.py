@@ -129,4 +129,4 @@ def _print(chosen: Sequence[Found], done: Sequence[Done]) -> None:
     if len(done) > 1:
         click.echo(f"{good:,} of {len(done):,} done.")
     if good < len(done):
-        raise RouterError(f"{len(done) - good:,} of {len(done):,} could not be changed")
+        raise RouterError(f"{len(done) - good:,} of {len(done):,} messages could not be changed")

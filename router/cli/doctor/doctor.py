@@ -101,7 +101,12 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
         checks.append(stored.unreachable(error))
     except RouterError as error:
         checks.append(
-            Check("store", "bad", str(error), "messages, flows and refused requests are checked when it answers")
+            Check(
+                "store",
+                "bad",
+                str(error),
+                "messages, flows and refused requests cannot be checked without it",
+            )
         )
     if not any(check.name == "Twilio" for check in checks):
         checks += _outside(settings, None, demo=demo, offline=offline)
@@ -110,7 +115,7 @@ def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bo
 
 def _outside(settings: Settings, store: Store | None, *, demo: bool, offline: bool) -> Iterator[Check]:
     if offline:
-        yield Check("Twilio", "skipped", "public URL, Twilio and targets: --offline")
+        yield Check("Twilio", "skipped", "not checked because of --offline: public URL, Twilio, targets")
         return
     if not settings.accounts:
         return

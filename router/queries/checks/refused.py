@@ -60,7 +60,7 @@ class Report:
 def reports(
     given: Settings, opened: Store, *, since: int, most: int = _DIAGNOSED, leave_out: Collection[str] = ()
 ) -> list[Report]:
-    """Say of each request that was refused since, in ms since 1970, why; the newest first.
+    """Return why each request was refused since then (in ms since 1970), the newest first.
 
     At most `most` of them, and none of the accounts `leave_out`.
     """
@@ -78,7 +78,7 @@ def reports(
 
 
 def _report(refused: Refused, given: Settings) -> tuple[Report, str]:
-    """Return what is said of a request, and the address that it was for, in canonical form."""
+    """Return the report about a request, and the address that it was for, in canonical form."""
     doubt = "" if given.public_urls else refused.doubt
     diagnosis = diagnose(replace(refused, bases=_bases(refused, given), doubt=doubt), given.by_sid)
     fields = refused.fields()
@@ -125,18 +125,18 @@ def _accepted(opened: Store, account_sid: str, *, after: int) -> Mapping[str, in
 
 
 def _over(report: Report, to: str, accepted: Mapping[str, int]) -> int:
-    """Say when a message showed that the cause is mended; 0 where none did.
+    """Return when a message showed that the cause is repaired; 0 if none did.
 
     A webhook belongs to the address that was written to, so it takes a message to the same one; any of the account's
-    will do where the settings were mended, or where the request names no address.
+    counts if the settings were corrected, or if the request names no address.
     """
-    mended = all(finding.cause == "settings" for finding in report.findings)
-    at = accepted.get("" if mended or not to else to, 0)
+    corrected = all(finding.cause == "settings" for finding in report.findings)
+    at = accepted.get("" if corrected or not to else to, 0)
     return at if at > report.at else 0
 
 
 def judged(found: Sequence[Report], now: float) -> Iterator[Check]:
-    """Judge what was refused: only a request that one of our keys signed is a fault of the set-up.
+    """Return findings about refused requests: only one that one of our keys signed shows a fault of the set-up.
 
     `now` is in seconds since 1970.
     """
@@ -153,11 +153,12 @@ def judged(found: Sequence[Report], now: float) -> Iterator[Check]:
         said += f"It is over: a message was accepted {ago(max(each.over for each in over), now)}"
         yield Check("signatures", "good", said)
     if strange:
-        advice = "see below; requests of strangers look like this too"
-        yield Check("signatures", "look", f"{_requests(strange)} refused that no key of ours signed", advice)
+        advice = "see below; requests that do not come from Twilio look like this, too"
+        yield Check("signatures", "look", f"{_requests(strange)} refused that none of our keys signed", advice)
     if past:
-        said = f"{_requests(past)} refused that no key of ours signed, the last {ago(past[0].at, now)}. It is over: a "
-        yield Check("signatures", "good", f"{said}message was accepted {ago(max(each.over for each in past), now)}")
+        said = f"{_requests(past)} refused that none of our keys signed, the last {ago(past[0].at, now)}. "
+        said += f"It is over: a message was accepted {ago(max(each.over for each in past), now)}"
+        yield Check("signatures", "good", said)
     if not found:
         yield Check("signatures", "good", "no request was refused")
 
@@ -176,11 +177,11 @@ def report_lines(report: Report, now: float) -> Iterator[str]:
     who = " ".join(each for each in (report.message_sid, report.sender, "→", report.to) if each)
     yield f"  {who}, {report.fields} fields, {report.length:,} bytes: {report.reason}"
     if report.over:
-        yield f"  It is over: a message that shows it was accepted {ago(report.over, now)}"
+        yield f"  It is over: a later message was accepted {ago(report.over, now)}"
     if report.matched:
         yield "  One of our keys signed it. It would have matched, but for this:"
     for finding in report.findings:
         yield f"  {finding.cause}: {finding.found}"
         yield f"    → {finding.advice}"
     if report.others:
-        yield f"  (and {report.others:,} more in that second, which were only counted)"
+        yield f"  (and {report.others:,} more in the same second, which were only counted)"
