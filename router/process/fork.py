@@ -1,5 +1,6 @@
 """Runs a function in a forked child, so that imports, patches and crashes do not affect this process."""
 
+import gc
 import os
 import select
 import signal
@@ -19,6 +20,7 @@ def in_child(answer: Callable[[], str], *, seconds: float) -> str | None:
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
+        gc.disable()  # it ends soon: what the collector looks at would only be copied
         try:
             line = " ".join(answer().split()).encode(errors="replace")
             os.write(theirs, line[: _MOST - 1] + b"\n")
