@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -59,16 +59,18 @@ class Script:
         self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
 
 
+@cache
 def _read(name: str) -> bytes:
-    return resources.files(__package__).joinpath("scripts", f"{name}.lua").read_bytes()
+    return _FOLDER.joinpath(f"{name}.lua").read_bytes()
 
 
+_FOLDER: Final = resources.files(__package__).joinpath("scripts")
 _INCLUDE: Final = re.compile(rb"^--include (\w+)$", re.MULTILINE)
 
 # Every file that begins with `#!lua` is a script of its own; the others are only included.
 SCRIPTS: Final = {
     name: Script(name)
-    for file in resources.files(__package__).joinpath("scripts").iterdir()
+    for file in _FOLDER.iterdir()
     if file.name.endswith(".lua") and _read(name := file.name.removesuffix(".lua")).startswith(b"#!lua")
 }
 
