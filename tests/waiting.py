@@ -6,8 +6,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Between two looks. Short enough to cost nothing, long enough to leave the core to what is waited for.
-_LOOK = 0.01
+# Seconds between two looks. Many a look is a request to the router, and costs both cores what they need for what is
+# waited for: who has waited long looks less often.
+_LOOK, _LONGEST = 0.01, 0.05
+_SHARE = 8  # of the time waited so far
 
 
 def wait_until(condition: Callable[[], T], *, what: str, within: float = 30.0) -> T:
@@ -18,9 +20,10 @@ def wait_until(condition: Callable[[], T], *, what: str, within: float = 30.0) -
         what: a clause for the failure, as "the store answers".
         within: seconds after which the test fails.
     """
-    end = time.monotonic() + within
+    begun = time.monotonic()
     while not (met := condition()):
-        if time.monotonic() > end:
+        waited = time.monotonic() - begun
+        if waited > within:
             raise AssertionError(f"not within {within} s: {what}")
-        time.sleep(_LOOK)
+        time.sleep(min(_LONGEST, max(_LOOK, waited / _SHARE)))
     return met
