@@ -108,6 +108,17 @@ def gunicorn(tmp_path: Path) -> Iterator[Gunicorn]:
         running.end()
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
+    """Two running processes, for all tests that end none of them."""
+    running = Gunicorn(tmp_path_factory.mktemp("serving"))
+    try:
+        wait_until(lambda: len(running.said("starts")) == 2, what="both processes are started")
+        yield running
+    finally:
+        running.end()
+
+
 def _terminate(gunicorn: Gunicorn) -> None:
     gunicorn.process.terminate()
 
@@ -129,21 +140,28 @@ def _reload(gunicorn: Gunicorn) -> None:
 
 
 @pytest.mark.parametrize(
-    "end",
+    ("end", "status"),
     [
-        pytest.param(_terminate, id="TERM: a graceful stop"),
-        pytest.param(_interrupt_all, id="Ctrl-C: INT for everybody, and QUIT from the master besides"),
-        pytest.param(_quit, id="QUIT: at once"),
-        pytest.param(_kill_master, id="the master is killed"),
-        pytest.param(_reload, id="HUP: a reload"),
+        pytest.param(_terminate, 0, id="TERM: a graceful stop"),
+        pytest.param(_interrupt_all, 0, id="Ctrl-C: INT for all, and QUIT from the master besides"),
+        pytest.param(_quit, 0, id="QUIT: at once"),
+        pytest.param(_kill_master, -signal.SIGKILL, id="the master is killed"),
+        pytest.param(_reload, None, id="HUP: a reload"),
     ],
 )
-def test_every_process_settles_before_it_ends(gunicorn: Gunicorn, end: Callable[[Gunicorn], None]) -> None:
-    """However a process is told to end, what it has in flight is waited for, once."""
+def test_every_process_settles_before_it_ends(
+    gunicorn: Gunicorn, end: Callable[[Gunicorn], None], status: int | None
+) -> None:
+    """However a process is told to end, what it has in flight is waited for, once, and no file is left behind."""
     processes = gunicorn.said("starts")
+    assert len(list(gunicorn.temp.glob("router-metrics-*"))) == 1, "the processes share a folder for metrics"
     end(gunicorn)
     wait_until(lambda: len(gunicorn.said("stopped")) >= 2, what="both processes are stopped")
     assert sorted(gunicorn.said("stops")) == sorted(gunicorn.said("stopped")) == sorted(processes)
+    if status is not None:
+        assert gunicorn.process.wait(20) == status
+    if status == 0:
+        assert not list(gunicorn.temp.iterdir())
 
 
 def test_a_recycled_process_settles(tmp_path: Path) -> None:
@@ -158,32 +176,24 @@ def test_a_recycled_process_settles(tmp_path: Path) -> None:
         gunicorn.end()
 
 
-def test_a_long_get_webhook_comes_in(gunicorn: Gunicorn) -> None:
+def test_a_long_get_webhook_comes_in(serving: Gunicorn) -> None:
     """4,096 characters of WhatsApp, 12 bytes each in a URL, fit in a request line; there is still a limit."""
-    assert gunicorn.get("/webhooks/whatsapp?Body=" + "%F0%9F%98%80" * 4096).endswith(b"\r\n\r\n49157")
-    assert gunicorn.get("/?" + "x" * 70_000).startswith(b"HTTP/1.1 414 ")
+    assert serving.get("/webhooks/whatsapp?Body=" + "%F0%9F%98%80" * 4096).endswith(b"\r\n\r\n49157")
+    assert serving.get("/?" + "x" * 70_000).startswith(b"HTTP/1.1 414 ")
 
 
-def test_a_process_that_serves_collects_garbage(gunicorn: Gunicorn) -> None:
+def test_a_process_that_serves_collects_garbage(serving: Gunicorn) -> None:
     """The collector rests only while a process loads the application."""
-    assert gunicorn.get("/collects").endswith(b"\r\n\r\nTrue")
+    assert serving.get("/collects").endswith(b"\r\n\r\nTrue")
 
 
-def test_queries_are_written_nowhere(gunicorn: Gunicorn) -> None:
+def test_queries_are_written_nowhere(serving: Gunicorn) -> None:
     """A query is a message: neither served, failed nor malformed requests leave it in the log."""
-    gunicorn.get("/?Body=served-secret")
-    gunicorn.get("/fails?Body=failed-secret")
-    gunicorn.get("/mal formed?Body=malformed-secret")
-    wait_until(lambda: "/fails" in gunicorn.errors.read_text(), what="the failure is in the log")
-    assert "secret" not in gunicorn.errors.read_text()
-
-
-def test_nothing_is_left_in_the_temp_directory(gunicorn: Gunicorn) -> None:
-    """The metrics directory is made at start, shared by the processes, and removed at the end."""
-    assert len(list(gunicorn.temp.glob("router-metrics-*"))) == 1
-    gunicorn.process.terminate()
-    assert gunicorn.process.wait(20) == 0
-    assert not list(gunicorn.temp.iterdir())
+    serving.get("/?Body=served-secret")
+    serving.get("/fails?Body=failed-secret")
+    serving.get("/mal formed?Body=malformed-secret")
+    wait_until(lambda: "/fails" in serving.errors.read_text(), what="the failure is in the log")
+    assert "secret" not in serving.errors.read_text()
 
 
 @pytest.mark.parametrize(
@@ -206,19 +216,23 @@ def test_it_refuses_to_start_with_one_sentence(tmp_path: Path, environ: dict[str
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        pytest.param({}, True, id="an account, and no public URL"),
         pytest.param({"ROUTER_TRUSTED_PROXIES": "10.0.0.1"}, True, id="a trusted proxy"),
         pytest.param({"ROUTER_PUBLIC_URL": "https://router.example.com"}, False, id="a public URL"),
         pytest.param({"ROUTER_CONFIG": "{data}/demo.toml", "ROUTER_DATA_DIR": "{data}"}, False, id="the demo"),
     ],
 )
-def test_a_missing_public_url_is_said_at_start(tmp_path: Path, environ: dict[str, str], *, said: bool) -> None:
+def test_a_missing_public_url_is_said_at_start(
+    serving: Gunicorn, tmp_path: Path, environ: dict[str, str], *, said: bool
+) -> None:
     """Who serves a real account without one reads, in the first lines, which hosts are believed then."""
+    sentence = "ROUTER_PUBLIC_URL is not set: the router accepts only"
+    assert sentence in serving.errors.read_text()
     (tmp_path / "demo.toml").touch()
-    gunicorn = Gunicorn(tmp_path, **{name: value.format(data=tmp_path) for name, value in environ.items()})
+    given = {name: value.format(data=tmp_path) for name, value in environ.items()}
+    gunicorn = Gunicorn(tmp_path, **given, ROUTER_WORKERS="1")
     try:
         wait_until(lambda: gunicorn.said("starts"), what="a process serves")
-        assert ("ROUTER_PUBLIC_URL is not set: the router accepts only" in gunicorn.errors.read_text()) == said
+        assert (sentence in gunicorn.errors.read_text()) == said
     finally:
         gunicorn.end()
 
