@@ -111,7 +111,8 @@ def test_killing_anything_loses_nothing_and_reorders_nothing(
         folders = [tmp_path / "a", tmp_path / "b"]
         for folder in folders:
             folder.mkdir()
-        first, second = (Service(folder, valkey.url) for folder in folders)
+        # Only in the first one a process is killed beside another that serves.
+        first, second = (Service(folder, valkey.url, workers=n) for folder, n in zip(folders, (2, 1), strict=True))
         try:
             twilio = Twilio([first, second])
             twilio.wait_for(100)
@@ -152,7 +153,7 @@ def test_a_graceful_stop_strands_nothing(tmp_path: Path, valkey: ValkeyServer) -
     with Target() as target:
         store = Client(valkey.url)
         FlowStore(store).put(flow(target.url("/hook")))
-        service = Service(tmp_path, valkey.url)
+        service = Service(tmp_path, valkey.url, workers=1)
         try:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 twilio = Twilio([service])
