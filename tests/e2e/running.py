@@ -30,15 +30,19 @@ class RunningRouter:
         folder: where it is started, and where its `var` is.
         options: further command line options.
         program: the `router` that is started.
+        data_dir: given to it as `--data-dir`; without one it is `var`.
         environ: further environment variables.
     """
 
-    def __init__(self, folder: Path, *options: str, program: str = str(ROUTER), **environ: str) -> None:
+    def __init__(
+        self, folder: Path, *options: str, program: str = str(ROUTER), data_dir: str = "", **environ: str
+    ) -> None:
         self.folder = folder
-        self.var = folder / "var"
+        self.var = folder / (data_dir or "var")
         self.port = free_port()
         self._output = folder / f"output-{self.port}"
         command = [program, "run", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", *options]
+        command += ["--data-dir", data_dir] if data_dir else []
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
