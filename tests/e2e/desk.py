@@ -10,7 +10,7 @@ from click.testing import Result
 
 from router.twilio_api.connections import NAME
 from tests.e2e.commands import invoke
-from tests.e2e.service import ACCOUNT, TOKEN, Service
+from tests.e2e.service import ACCOUNT, OWN, TOKEN, Service
 from tests.e2e.terminal import Terminal
 from tests.e2e.twilio_rest import TwilioRest
 from tests.valkey import ValkeyServer
@@ -68,14 +68,6 @@ class Desk:
         return json.loads((self.folder / NAME).read_text())["connections"]
 
 
-class _Reachable(Service):
-    """A service whose public address is its own."""
-
-    def start(self) -> None:
-        self._environ["ROUTER_PUBLIC_URL"] = f"http://127.0.0.1:{self.port}"
-        super().start()
-
-
 def leading_to(base: str) -> tuple[str, ...]:
     """Return what a number's webhook says when it leads to a public base."""
     url = f"{base}/webhooks/sms"
@@ -88,7 +80,7 @@ def running_service(folder: Path) -> Iterator[Service]:
     valkey = ValkeyServer()
     data = folder / "var"
     data.mkdir()
-    service = _Reachable(folder, valkey.url, workers=1, ROUTER_DATA_DIR=str(data))
+    service = Service(folder, valkey.url, workers=1, public_url=OWN, ROUTER_DATA_DIR=str(data))
     try:
         yield service
     finally:

@@ -22,6 +22,7 @@ COMMAND = (sys.executable, "-m", "gunicorn", "-c", ROOT / "config" / "gunicorn.c
 ACCOUNT = "AC" + "5" * 32
 TOKEN = "5" * 32
 BASE = "https://router.example.com"
+OWN = "its own address"
 OURS = "+15550000001"
 
 
@@ -40,21 +41,27 @@ def parameters(number: int, theirs: str, **more: str) -> dict[str, str]:
 
 
 class Service:
-    """Gunicorn with the real application: `config` is TOML over what every test needs."""
+    """Gunicorn with the real application: `config` is TOML over what every test needs.
 
-    def __init__(
+    Its `public_url` is the one that Twilio signs for, or none where that is empty; with OWN it is its own address.
+    """
+
+    def __init__(  # noqa: PLR0913 - settings, by name
         self,
         folder: Path,
         redis_url: str,
         *,
         workers: int = 2,
         config: str = "",
+        public_url: str = BASE,
         command: Sequence[str | Path] = COMMAND,
         **environ: str,
     ) -> None:
         self.folder = folder
         self._command = command
         self.port, self.tunnel_port = free_port(), free_port()
+        own = f"http://127.0.0.1:{self.port}"
+        public = [own if public_url == OWN else public_url] if public_url else []
         settings = folder / "router.toml"
         settings.write_text(
             f"""
@@ -62,7 +69,7 @@ redis_url = "{redis_url}"
 bind = "127.0.0.1:{self.port}"
 tunnel_port = {self.tunnel_port}
 workers = {workers}
-public_url = ["{BASE}"]
+public_url = {public}
 allowed_networks = ["127.0.0.0/8"]
 lease_seconds = 9
 retry_delays = [0.2, 0.5, 1]

@@ -18,7 +18,7 @@ from router.store.flows import FlowStore
 from router.store.keys import AccountKeys
 from router.store.refusals import EACH, Refusals
 from router.tunnel_address import TunnelRecord
-from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, parameters
+from tests.e2e.service import ACCOUNT, OURS, OWN, TOKEN, Service, parameters
 from tests.e2e.twilio_rest import TwilioRest
 from tests.integrations.target import Target, answer
 from tests.ports import free_port
@@ -34,11 +34,8 @@ class Clinic:
     def __init__(self, folder: Path, valkey: ValkeyServer, twilio: TwilioRest) -> None:
         self.valkey = valkey
         self.twilio = twilio
-        self.service = Service(folder, valkey.url, workers=1)
-        self.service.stop()
+        self.service = Service(folder, valkey.url, workers=1, public_url=OWN)
         self.base = f"http://127.0.0.1:{self.service.port}"
-        self.service._environ["ROUTER_PUBLIC_URL"] = self.base
-        self.service.start()
         self._config = str(folder / "router.toml")
 
     def ask(self, *options: str, **environ: str) -> tuple[int, dict[str, Any]]:
@@ -255,19 +252,14 @@ def test_strangers_do_not_fail_the_check(clinic: Clinic) -> None:
 
 def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
     """Without one the doctor says what is refused and why one is safer, and which request was refused for its host."""
-    service = Service(tmp_path, clinic.valkey.url, workers=1)
-    service.stop()
-    config = tmp_path / "router.toml"
-    lines = config.read_text().splitlines()
-    config.write_text("\n".join(line for line in lines if not line.startswith("public_url")))
-    service.start()
+    service = Service(tmp_path, clinic.valkey.url, workers=1, public_url="")
     try:
         fields = parameters(6, "+15550000002")
         signature = RequestValidator(TOKEN).compute_signature("http://target.example/webhooks/sms", fields)
         headers = {"Content-Type": FORM, "X-Twilio-Signature": signature, "Host": "target.example"}
         assert service.request("POST", "/webhooks/sms", urlencode(fields).encode(), headers)[0] == 403
         wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
-        environ = {"ROUTER_CONFIG": str(config), "ROUTER_PUBLIC_URL": ""}
+        environ = {"ROUTER_CONFIG": str(tmp_path / "router.toml"), "ROUTER_PUBLIC_URL": ""}
 
         status, report = clinic.ask("--offline", **environ)
 
