@@ -32,6 +32,7 @@ from router.errors import StoreRefused, StoreUnavailable, StoreUnconfirmed
 from router.server_url import Address
 from router.store.keys import guard
 from router.store.sentinel import SentinelPool
+from router.store.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,6 +168,7 @@ class _Link:
         self._unconfirmed: list[tuple[Call, Any]] = []
         self._reading = False
         self._connection: Any = None
+        self._wire: Wire
         self._used = time.monotonic()
         self.broken = False
 
@@ -178,8 +180,8 @@ class _Link:
         if self.broken or self._pending or time.monotonic() - self._used < IDLE_SECONDS:
             return False
         try:
-            return bool(self._connection.can_read())  # no reply is pending: it is the end of the connection
-        except (redis.RedisError, OSError):
+            return self._wire.has_ended()
+        except OSError:
             return True
 
     def is_idle(self) -> bool:
@@ -194,16 +196,22 @@ class _Link:
         timeout = gevent.Timeout(seconds)
         try:
             with store_errors(), timeout:
-                self._connection = self._pool.get_connection()
-                loads = [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
-                self._connection.send_packed_command([b"".join(loads)], check_health=False)
-                for _ in loads:
-                    self._connection.read_response(disable_decoding=True)
+                connection = self._pool.get_connection()
+                self._connection, self._wire = connection, Wire(connection, seconds)
+                self._load()
         except BaseException as error:
             self._drop()  # otherwise the pool counts it as in use, and is exhausted while the store is loading
             if error is timeout:
                 raise StoreUnavailable(f"no connection to the store within {seconds:g} s") from None
             raise
+
+    def _load(self) -> None:
+        loads = [_pack("SCRIPT", "LOAD", script.source) for script in SCRIPTS.values()]
+        self._wire.send(b"".join(loads))
+        for _ in loads:
+            reply = self._wire.reply()
+            if isinstance(reply, redis.ResponseError):
+                raise reply
 
     def send(self, calls: list[Call]) -> None:
         """Send commands; their callers are notified when the replies arrive, or the connection is lost."""
@@ -217,8 +225,8 @@ class _Link:
             self._reading = True
             self._crew.spawn(self._read)
         try:
-            self._connection.send_packed_command([b"".join(commands)], check_health=False)
-        except (redis.RedisError, OSError) as error:
+            self._wire.send(b"".join(commands))
+        except OSError as error:
             self.close(_no_answer(error, self._used))
 
     def close(self, error: StoreUnavailable) -> None:
@@ -234,6 +242,7 @@ class _Link:
         self.broken = True
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._wire.close()
             connection.disconnect()
             self._pool.release(connection)
 
@@ -242,13 +251,8 @@ class _Link:
         try:
             while self._pending:
                 started = time.monotonic()
-                try:
-                    reply = self._connection.read_response(disable_decoding=True)
-                except redis.ResponseError as error:
-                    if isinstance(error, _GONE):
-                        raise
-                    reply = _refusal(error)
-                self._hand_out(reply)
+                reply = self._wire.reply()
+                self._hand_out(_refusal(reply) if isinstance(reply, redis.ResponseError) else reply)
         except (redis.RedisError, OSError) as error:
             self.close(_no_answer(error, started))
         except Exception as error:  # noqa: BLE001 - any error must reach the waiting callers
@@ -441,16 +445,6 @@ def _no_answer(error: Exception, started: float) -> StoreUnavailable:
     reason = str(error) or type(error).__name__
     return StoreUnavailable(f"the store did not answer ({reason}, after {time.monotonic() - started:.1f} s)")
 
-
-# Errors after which this connection is closed: another master was elected, the store is starting, scripts were flushed
-# (the next connection loads them), the password changed.
-_GONE: Final = (
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.NoScriptError,
-    redis.exceptions.AuthenticationError,
-    redis.exceptions.MasterDownError,
-)
 
 # Errors that say that a node of a Cluster did not run the command: the slot is elsewhere, on its way, or nowhere.
 _ELSEWHERE: Final = {
