@@ -162,7 +162,7 @@ def test_a_number_that_leads_to_another_router_is_taken_over_only_with_yes(desk:
 
 
 def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(desk: Desk) -> None:
-    """Somebody has changed it after it was connected: what they wrote is what comes back in the end."""
+    """A person changed the webhook after it was connected: in the end their value is restored."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     desk.number["sms_url"] = NEW
     refused = desk.type("connect", NUMBER, "--detach")

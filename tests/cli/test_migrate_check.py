@@ -100,7 +100,7 @@ def test_everything_in_place_is_said_line_by_line(office: Office) -> None:
 
 
 def test_what_is_missing_is_bad_with_what_to_do(office: Office) -> None:
-    """Wrong trigger, auto-creation, webhook elsewhere, a number of nobody, a flow that cannot take over."""
+    """Wrong trigger, auto-creation, webhook elsewhere, a number that no account has, a flow that cannot take over."""
     twilio = office.twilio
     twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
     twilio.conversations.auto_creation[OURS] = True

@@ -170,7 +170,7 @@ def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> Non
 
 
 def test_flows_that_no_message_reaches_are_warned_of(offline: Cli) -> None:
-    """Said before anybody is asked, also in a dry run, of a flow that stays as it is too, and in JSON."""
+    """It is printed before the command asks, also in a dry run, for unchanged flows too, and in JSON."""
     ours = "+15005550006"
     given = external(ours, "https://a.example/x", match="'body == \"menu\"'", priority="5")
     assert "! sms" not in offline("flows", "apply", "-", given=given).output

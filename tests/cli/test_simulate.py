@@ -18,7 +18,7 @@ from tests.integrations.target import Target, hang
 
 @pytest.fixture(scope="module")
 def webhook() -> Iterator[Target]:
-    """Somebody's webhook."""
+    """A webhook that is not the router's."""
     with Target() as server:
         yield server
 

@@ -81,7 +81,7 @@ def test_a_message_goes_to_the_flow_of_its_language(body: str, expected: FlexFlo
 
 
 def test_without_a_default_what_is_not_decided_is_unrouted() -> None:
-    """Nobody is guessed at: the message is kept, and the reason says what is missing."""
+    """The router does not guess: it keeps the message, and the reason says what is missing."""
     route = _route(_said("ok"), *LANGUAGES)
     assert route.flow is None
     assert "no enabled one without Language and Match" in route.reason

@@ -94,7 +94,7 @@ def test_wrapped(inner: IPv4Address) -> None:
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"])
 def test_an_own_public_address_is_private(address: str) -> None:
-    """What this machine has on an interface is nobody's target, however it is written, until its network is named."""
+    """An address of this machine is refused as a target in every notation until its network is allowed."""
     assert may_connect(address, (), own="8.8.4.4")
     assert not may_connect(address, (), own="8.8.8.8")
     assert may_connect(address, (ip_network("8.8.8.8/32"),), own="8.8.8.8")

@@ -74,7 +74,7 @@ FORMS = {
     "with escapes written otherwise": f"{_BEFORE}&Body=a%2Db%2fC%20d+e*f~".encode(),
     "with blank values": f"{_BEFORE}&Body=&Empty=".encode(),
     "with emoji and line breaks": f"{_BEFORE}&Body=".encode() + quote("👋🏽 uno\r\ndos").encode(),
-    "with fields nobody knows": f"{_BEFORE}&Body=x&Zeta=1&alpha=%5B%22b%22%5D".encode(),
+    "with unknown fields": f"{_BEFORE}&Body=x&Zeta=1&alpha=%5B%22b%22%5D".encode(),
     "with a field given twice": f"{_BEFORE}&Body=x&Extra=b&Extra=a&Extra=b".encode(),
 }
 

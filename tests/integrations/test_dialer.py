@@ -38,7 +38,7 @@ HOSTS = ("127.0.0.1", "2130706433", "0x7f.1", "127.1", "0177.0.0.1", "[::ffff:12
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_private_address(host: str, target: Target) -> None:
-    """However a private address is written, nobody there hears of it, and the message waits."""
+    """No connection is made to a private address, in any notation, and the message waits."""
     made = _guarded(target)
     senders = build(made, {})
     assert "ROUTER_ALLOWED_NETWORKS" in _refusal(senders, made, target.url(host=host))
@@ -134,7 +134,7 @@ def test_tls(made: Settings, secure: Target) -> None:
 
 
 def test_wrong_certificates(made: Settings, secure: Target, target: Target) -> None:
-    """A certificate of another name or of nobody known is refused, and so is a target that does not speak TLS."""
+    """A certificate of another name or unknown authority is refused, and so is a target that does not speak TLS."""
     senders = integrations(made, target_test="127.0.0.1", other_test="127.0.0.1")
     assert "valid certificate" in _refusal(senders, made, secure.url(host="other.test"))
     strict = build(made, {}, dialer=make_dialer(made))

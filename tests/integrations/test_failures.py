@@ -63,7 +63,7 @@ CASES = {
     "half a head": Case(send(_OK + b"Content-Le"), Failure.UNKNOWN, None),
     "a head without end": Case(flood(_OK + b"X: ", _GIGABYTE), Failure.UNKNOWN, None),
     "only an interim answer": Case(send(b"HTTP/1.1 100 Continue\r\n\r\n"), Failure.UNKNOWN, None),
-    "an upgrade nobody asked for": Case(
+    "an unrequested upgrade": Case(
         send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), Failure.UNKNOWN, None
     ),
     "an interim answer first": Case(
@@ -162,7 +162,7 @@ def test_nobody_listens(senders: Integrations, made: Settings) -> None:
         url = gone.url()
     error = _error(senders, made, url=url)
     assert error.failure is Failure.REFUSED
-    assert error.unreachable, "which counts against the host, whoever asks for it"
+    assert error.unreachable, "which counts against the host for every account"
     assert "Connection refused" in error.reason
 
 
@@ -284,7 +284,7 @@ def test_dead_at_the_first_byte(senders: Integrations, made: Settings, target: T
 
 
 def test_large_body_refused_early(senders: Integrations, made: Settings, target: Target) -> None:
-    """An answer that comes before the request was read counts, though the rest of the request found nobody."""
+    """An answer that comes before the request was read counts, though the rest of the request was not read."""
     target.script["/hook"] = answer(413)
     body = RAW.body + b"&Extra=" + b"x" * 120_000
     with pytest.raises(AttemptError) as caught:

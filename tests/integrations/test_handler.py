@@ -93,7 +93,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("asked", "expected"), FAILURES.items(), ids=FAILURES.keys())
 def test_failures(senders: Integrations, asked: str, expected: tuple[Failure, str, str]) -> None:
-    """Undeliverable is permanent, exceptions are failures; no reason gives anybody away, and the log quotes nobody."""
+    """Undeliverable is permanent, exceptions are failures; no reason and no log line quotes the customer."""
     error = _error(senders, asked, "raises")
     logged = re.sub(r"tests/integrations/handlers.py:\d+ in _deeper", "LAST", error.logged)
     assert (error.failure, error.reason, logged) == (

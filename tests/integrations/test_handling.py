@@ -1,4 +1,4 @@
-"""The processes of handlers: what one handler does to itself it does to nobody else."""
+"""The processes of handlers: a handler that fails does not affect other handlers."""
 
 import os
 import re
@@ -226,7 +226,7 @@ def test_a_handler_that_ends_in_time(senders: Integrations) -> None:
 
 @pytest.mark.parametrize(("body", "how"), [("exit", "exit status 3"), ("kill", "SIGKILL")])
 def test_a_handler_that_ends_its_process(senders: Integrations, body: str, how: str) -> None:
-    """It is to blame, and nobody else: the process is another one, and what was under way beside is repeated."""
+    """Only that message fails: the process is replaced, and the other messages under way are repeated."""
     before = _pid(senders)
     waiting = _send(senders, "waits")
     error = _send(senders, "exits", body).error()

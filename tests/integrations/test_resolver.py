@@ -101,7 +101,7 @@ def test_joined(resolver: Resolver, names: Names) -> None:
 
 
 def test_time_limit(resolver: Resolver, names: Names) -> None:
-    """Nobody waits for a look-up that has taken five seconds; while it lasts no second one begins."""
+    """No message waits for a look-up that has taken five seconds; while it lasts no second one begins."""
     begun = _begin(resolver, names, "dead.test")
     names.now += LOOKUP_SECONDS
     assert "no name server answered" in _refusal(lambda: resolver.resolve("dead.test", 80))

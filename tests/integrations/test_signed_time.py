@@ -23,7 +23,7 @@ Check = Callable[[str, Mapping[str, str], Mapping[str, str], tuple[str, ...]], b
 
 @pytest.fixture
 def is_the_routers() -> Check:
-    """The function that the documentation shows, as somebody would copy it."""
+    """The function that the documentation shows, as a reader would copy it."""
     found = re.findall(r"```python\n(.*?)```", _DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     (code,) = (each for each in found if "def is_the_routers" in each)
     names: dict[str, Any] = {}

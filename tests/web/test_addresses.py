@@ -246,6 +246,6 @@ def test_a_type_that_nobody_has_is_no_filter(rest: Rest) -> None:
     "name", ["IG" + "1" * 32, "IG1", "FO" + "1" * 32, "+15559999999", "whatsapp:", "a/b", "%7B5%7D"]
 )
 def test_what_is_not_there_is_404(rest: Rest, name: str) -> None:
-    """A SID or an address that is nobody's."""
+    """A SID or an address that does not exist."""
     for method in ("GET", "POST", "DELETE"):
         assert rest.call(method, f"{ADDRESSES}/{name}").error[:2] == (404, 20404)

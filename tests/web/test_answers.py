@@ -220,7 +220,7 @@ def test_behind_a_message_that_is_being_sent_one_waits(world: World, target: Tar
 
 
 def test_the_flow_of_a_waiting_message_may_stop_relaying(world: World, target: Target) -> None:
-    """A queued message goes to its flow as it is now: where that is `accept`, nobody is told what the target said."""
+    """A queued message goes to its flow as it is now: where that is `accept`, the target's answer goes to no one."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     flow, theirs = world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()), world.address()
     with world.sending(lambda: world.text(flow, theirs)) as (first,):
@@ -309,7 +309,7 @@ def test_a_duplicate_gets_the_first_answer(
 
 
 def test_a_recorded_request_is_worth_nothing_when_its_record_has_expired(world: World, target: Target) -> None:
-    """The same signed request, sent again much later, is answered with nothing, delivered to nobody, and counted."""
+    """The same signed request, sent again much later, gets an empty answer, is not delivered, and is counted."""
     target.script["/hook"] = answer(body=HELLO)
     fields = world.fields(world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
     assert world.post(fields).body == HELLO

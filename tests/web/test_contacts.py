@@ -141,7 +141,7 @@ HOSTILE: Final = [
 
 @pytest.mark.parametrize("identity", [PHONE, *HOSTILE])
 def test_who_is_not_known_is_404(rest: Rest, identity: str) -> None:
-    """Fetching, closing, forgetting, changing nothing and erasing: nobody is made by it, whatever is asked for."""
+    """Fetching, closing, forgetting, changing nothing and erasing: none of them creates a contact."""
     before = rest.written()
     for reply in (rest.call("GET", path(identity)), rest.call("DELETE", path(identity))):
         assert reply.error == (404, 20404, f"The requested resource /v1/Contacts/{identity} was not found")
@@ -186,7 +186,7 @@ BAD: Final = {
     "two tags": ({"Language": "es,en"}, "Language: is one language tag"),
     "a long tag": ({"Preference": "es" + "-abcde" * 10_000}, "Preference: at most 64 characters"),
     "a tag that is a command": ({"Preference": "es\r\nDEL *"}, "Preference: control characters"),
-    "an alias that is nobody": ({"Alias": "*"}, "Alias: '*' is no one's address"),
+    "an alias that is no address": ({"Alias": "*"}, "Alias: '*' is no one's address"),
     "an alias that is too long": ({"Alias": f"{OTHER},{'9' * 257}"}, "Alias: at most 256 characters"),
     "an alias with a line feed": ({"Alias": "whatsapp:+1\n2"}, "Alias: control characters"),
     "aliases without end": ({"Alias": ",".join(str(n) for n in range(20_000))}, "Alias: a contact has at most"),
@@ -195,7 +195,7 @@ BAD: Final = {
     "an address that is none": ({"Address": "whatsapp:", "Status": "closed"}, "Address: 'whatsapp:' is no one's"),
     "a flow alone": ({"FlexFlowSid": "FO" + "1" * 32}, "Address: is missing"),
     "a flow that is no SID": ({"Address": OURS, "FlexFlowSid": "FO1"}, "FlexFlowSid: 'FO1' is not FO and 32"),
-    "a flow nobody has": ({"Address": OURS, "FlexFlowSid": "FO" + "1" * 32}, "FlexFlowSid: there is no Flex Flow"),
+    "no such flow": ({"Address": OURS, "FlexFlowSid": "FO" + "1" * 32}, "FlexFlowSid: there is no Flex Flow"),
     "two of one": ({"Language": ["es", "ca"]}, "Language: is given 2 times, with different values"),
     "to move and to close": (
         {"Address": OURS, "FlexFlowSid": "FO" + "1" * 32, "Status": "closed"},
@@ -216,7 +216,7 @@ def test_what_cannot_be_is_400_and_changes_nothing(rest: Rest, form: dict[str, A
 
 @pytest.mark.parametrize("identity", HOSTILE)
 def test_what_is_no_ones_address_is_400(rest: Rest, identity: str) -> None:
-    """Nothing is set of somebody who cannot be."""
+    """Nothing is set for an address that cannot exist."""
     before = rest.written()
     status, code, said = rest.call("POST", path(identity), {"Language": "es"}).error
     assert (status, code) == (400, 20001)
@@ -329,7 +329,7 @@ def test_a_flow_for_several_addresses_may_take_what_no_other_does(rest: Rest, ta
 
 
 def test_another_accounts_flow_is_not_there(rest: Rest) -> None:
-    """It is told in the words of one that nobody has."""
+    """The answer is the same as for a flow that does not exist."""
     theirs = rest.create(1, user=TWO, ChannelType="whatsapp", ContactIdentity=OURS)["sid"]
     assert post(rest, Address=OURS, FlexFlowSid=theirs).error[2] == f"FlexFlowSid: there is no Flex Flow {theirs}"
 

@@ -227,7 +227,7 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
 
 
 def test_many_messages_are_counted_first(desk: Desk) -> None:
-    """A filter with a time chooses them; what is grave needs --yes where nobody can be asked."""
+    """A filter with a time chooses them; cancel needs --yes where there is no terminal."""
     ours, theirs = desk.queue(3), desk.queue(2, "+15557654322")
     asked = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h")
     assert (asked.exit_code, "2 messages: 2 queued" in asked.output, "add --yes" in asked.stderr) == (1, True, True)
@@ -287,7 +287,7 @@ def test_flows_are_switched_by_their_short_sid(desk: Desk) -> None:
 
 
 def test_a_flow_is_removed_only_with_a_yes(desk: Desk) -> None:
-    """Where nobody can be asked --yes is needed; it says how many conversations waited for the flow."""
+    """Where there is no terminal --yes is needed; the command prints how many conversations waited for the flow."""
     desk.queue(2)
     refused = desk.cli("flows", "remove", desk.flow)
     assert (refused.exit_code, "add --yes" in refused.stderr) == (1, True)

@@ -435,7 +435,7 @@ def test_a_route_is_asked_for_the_account_that_asks(world: World) -> None:
     ],
 )
 def test_what_is_not_there_is_said_as_twilio_says_it(world: World, method: str, path: str, status: int) -> None:
-    """Paths and methods that nobody knows get Twilio's error body too."""
+    """Unknown paths and methods get Twilio's error body too."""
     reply = world.rest(method, path)
     assert reply.status == status
     assert_twilio_error(reply, {404: 20404, 405: 20004}[status])

@@ -90,7 +90,7 @@ def test_a_long_text_is_shortened_on_record(rest: Rest) -> None:
 
 
 def test_a_flow_that_an_older_version_wrote_can_be_changed(rest: Rest) -> None:
-    """The same flow in other bytes is the same flow; one that really differs is somebody else's change."""
+    """The same flow in other bytes is the same flow; one that differs is a change by another writer."""
     sid = rest.create()["sid"]
     key, client = AccountKeys(ONE).own_flows + sid, rest.store.changes._client
     head, _, record = client.call("GET", key).decode().rpartition(" {")

@@ -19,7 +19,7 @@ FLOWS = "/v1/FlexFlows"
 
 
 def test_a_list_goes_on_where_it_was(rest: Rest) -> None:
-    """Flows added and removed while somebody pages move nothing: each that stays is seen once, the newest first."""
+    """Flows added and removed between two pages move nothing: each that stays is seen once, the newest first."""
     flows = [rest.create(number)["sid"] for number in range(1, 12)]
     pages = rest.pages(f"{FLOWS}?PageSize=3")
     seen = [each["sid"] for each in next(pages)["flex_flows"]]

@@ -267,13 +267,13 @@ def _made(number: int, **more: str) -> Any:
 
 @pytest.mark.parametrize("sid", ["FO1", "FO" + "g" * 32, "IG" + "1" * 32, "FO" + "1" * 32, "..", "%00"])
 def test_what_is_not_there_is_404(rest: Rest, sid: str) -> None:
-    """A SID of another form is no flow's, as one that nobody has is not."""
+    """A SID of another form is 404, like one that does not exist."""
     for method in ("GET", "POST", "DELETE"):
         assert rest.call(method, f"{FLOWS}/{sid}").error[:2] == (404, 20404)
 
 
 def test_methods_that_twilio_has_not(rest: Rest) -> None:
-    """PUT and PATCH are 405 and 20004, with what is allowed; a path that nobody has is 404 in Twilio's words."""
+    """PUT and PATCH are 405 and 20004, with what is allowed; an unknown path is 404 in Twilio's words."""
     sid = rest.create()["sid"]
     for method, path in (("PUT", FLOWS), ("DELETE", FLOWS), ("PATCH", f"{FLOWS}/{sid}")):
         refused = rest.call(method, path)

@@ -156,7 +156,7 @@ def test_every_answer_is_counted(world: World, answered: str, send: Callable[[Wo
 
 
 def test_an_unknown_channel_makes_no_figure_of_its_own(world: World) -> None:
-    """Whatever path somebody tries, the metrics do not grow by it."""
+    """Requests for unknown paths do not make the metrics grow."""
     world.send("POST", "/webhooks/one-of-many", b"", {})
     text = world.send("GET", "/metrics", b"", {}).body
     assert b"one-of-many" not in text
@@ -164,7 +164,7 @@ def test_an_unknown_channel_makes_no_figure_of_its_own(world: World) -> None:
 
 
 def test_health_needs_no_password_and_tells_no_secret(world: World) -> None:
-    """The three paths answer anybody, with nothing but figures and findings."""
+    """The three paths answer without credentials, with nothing but figures and findings."""
     alive, ready, metrics = (world.send("GET", path, b"", {}) for path in ("/healthz", "/readyz", "/metrics"))
     assert (alive.status, alive.body) == (200, b"ok\n")
     assert (ready.status, ready.json["ready"]) == (200, True)

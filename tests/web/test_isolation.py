@@ -128,7 +128,7 @@ def test_every_endpoint_is_walked(rest: Rest) -> None:
 
 @pytest.mark.parametrize(("owner", "other"), [(ONE, TWO), (TWO, ONE), (ONE, THREE), (THREE, TWO)])
 def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> None:
-    """Another account's SID is answered word for word as one that nobody has, and nothing happens to it."""
+    """Another account's SID is answered word for word as one that does not exist, and nothing happens to it."""
     flow = rest.create(user=owner)["sid"]
     receive(rest, owner)
     assert rest.call("POST", f"/v1/Contacts/{CONTACT}", {"Language": "es"}, user=owner).status == 200
@@ -190,7 +190,7 @@ def test_lists_show_ones_own_chats(rest: Rest) -> None:
 
 
 def test_another_accounts_address_is_no_conflict(rest: Rest) -> None:
-    """That somebody else has an address cannot be told from a create; nor can an account be named in the form."""
+    """A create does not show that another account has an address; nor can an account be named in the form."""
     for user in (ONE, TWO, THREE):
         created = rest.call("POST", "/v1/FlexFlows", flow_form(AccountSid=ONE), user=user)
         assert (created.status, created.json["account_sid"]) == (201, user)
@@ -277,7 +277,7 @@ def _refused(rest: Rest, method: str, path: str, authorization: str | tuple[str,
 def test_guesses_are_slowed_and_nobody_is_locked_out(rest: Rest) -> None:
     """After twenty wrong ones within a minute an address is told to wait; right credentials are let in all the same.
 
-    An address is what a trusted proxy says it is; what anybody else says of itself does not count.
+    An address is what a trusted proxy says it is; other clients' headers do not count.
     """
 
     def guess(forwarded: str, proxy: str = "10.0.0.1") -> int:

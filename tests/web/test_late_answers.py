@@ -74,7 +74,7 @@ def test_a_late_answer_is_sent_by_rest(world: World, target: Target, twilio: Tar
 
 
 def test_an_answer_in_time_is_not_sent_again(world: World, target: Target, twilio: Target) -> None:
-    """The webhook has the right to answer, and nobody else."""
+    """Only the webhook has the right to answer."""
     before = len(twilio.requests)
     target.script["/hook"] = answer(200, twiml("Hola"), Content_Type="text/xml")
     reply = world.text(world.flow(target.url("/hook")))
@@ -133,7 +133,7 @@ def test_many_late_answers_take_turns(world: World, target: Target, twilio: Targ
 
 
 def test_a_stopping_router_sends_what_waits(world: World, target: Target) -> None:
-    """A graceful stop does not lose the answer that waited for nobody any more."""
+    """A graceful stop does not lose a late answer."""
     gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
     reply = world.text(world.flow(target.url("/hook")))
     gate.open()

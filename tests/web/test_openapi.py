@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def flow(world: World, **more: str) -> dict[str, str]:
-    """Write the form of a flow for an address that nobody has used."""
+    """Write the form of a flow for an address that is not used yet."""
     form = {"FriendlyName": "A", "ChatServiceSid": IS, "ChannelType": "sms", "ContactIdentity": world.address()}
     return form | {"IntegrationType": "studio", "Integration.FlowSid": FW} | more
 

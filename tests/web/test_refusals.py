@@ -98,7 +98,7 @@ def test_500_fields_are_taken(world: World) -> None:
 
 @pytest.mark.parametrize(("size", "status"), [(1000, 403), (128 * 1024, 403), (128 * 1024 + 1, 413)])
 def test_a_body_in_chunks_is_measured_too(world: World, size: int, status: int) -> None:
-    """A body whose length nobody announced is read up to the limit, and no further."""
+    """A body without an announced length is read up to the limit, and no further."""
     chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size)
     headers = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": "wrong"}
     assert status_of(world, chunk, headers) == status
@@ -234,7 +234,9 @@ _MESSAGE: Final = (("AccountSid", ACCOUNT), ("From", "+15550000002"), ("To", "+1
             for name, value in (*_MESSAGE, ("MessageSid", "SM" + "e" * 32), ("To", "+15550000004"))
         ],
         pytest.param(
-            signed("/webhooks/sms", [*_MESSAGE[:2], ("To", ""), ("MessageSid", "SM" + "d" * 32)]), "To", id="to-nobody"
+            signed("/webhooks/sms", [*_MESSAGE[:2], ("To", ""), ("MessageSid", "SM" + "d" * 32)]),
+            "To",
+            id="to-none",
         ),
         pytest.param(
             signed("/webhooks/message", CONVERSATIONS_EVENT, key=SAMPLES_TOKEN), "Conversations", id="conversations"

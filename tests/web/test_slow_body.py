@@ -12,7 +12,7 @@ from tests.e2e.world import FORM
 
 
 class Slow:
-    """A connection whose client sends what it announced later than anybody waits."""
+    """A connection whose client sends what it announced later than the router waits."""
 
     def __init__(self, fails: Callable[[], None] | None = None) -> None:
         self._fails = fails
@@ -34,7 +34,7 @@ def _broken() -> None:
 def test_a_body_that_does_not_come_is_given_up(
     monkeypatch: pytest.MonkeyPatch, body: Slow, status: int, length: str
 ) -> None:
-    """A slow one is 408 once the time is over, a broken one 400 at once; nobody waits for the rest."""
+    """A slow one is 408 once the time is over, a broken one 400 at once; the router does not wait for the rest."""
     monkeypatch.setattr(request, "BODY_SECONDS", 0.05)  # the time is all that differs: five seconds are too long here
     environ = {
         "REQUEST_METHOD": "POST",

@@ -58,7 +58,7 @@ def test_without_its_store_the_router_says_503_in_time(world: World, target: Tar
     wait_until(lambda: world.text(flow).status == 200, what="messages are taken again", within=3)
     for fields in messages:
         assert world.post(fields | {"ErrorCode": "11200"}).status == 200
-    world.pass_time(14)  # a hanging store has taken messages whose answer nobody waited for: they are leased
+    world.pass_time(14)  # a hanging store has taken messages whose webhooks had already ended: they are leased
     for fields in messages:
         assert world.ends(fields["MessageSid"])["status"] == "delivered"
     assert len(set(arrived(target))) == len(arrived(target)), "a message that was refused and taken again came twice"

@@ -85,7 +85,7 @@ def test_without_a_public_url_the_own_host_counts_beside_the_tunnel(client: Clie
 
 
 def test_what_a_crash_left_behind_is_not_believed(client: Client, tmp_path: Path) -> None:
-    """A file that nobody holds is no tunnel: its address may belong to somebody else by now."""
+    """A file without a lock is no tunnel: its address may belong to another user of ngrok by now."""
     (tmp_path / NAME).write_text(json.dumps({"url": FIRST, "process": 1}))
     assert read(tmp_path) == ""
     assert post(client(), FIRST) == 403
