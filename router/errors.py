@@ -36,11 +36,11 @@ class StoreUnavailable(RouterError):  # noqa: N818
 
 
 class StoreRefused(StoreUnavailable):
-    """The store answered, and said no (out of memory, read-only, a replica short)."""
+    """The store refused a command (out of memory, read-only, a replica short)."""
 
 
 class StoreUnconfirmed(StoreRefused):
-    """The store wrote, but fewer replicas than wanted have said that they have it."""
+    """The store wrote, but fewer replicas than wanted have confirmed it."""
 
 
 class Undeliverable(RouterError):  # noqa: N818

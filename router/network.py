@@ -28,7 +28,7 @@ def unwrapped(address: Address) -> Address:
 
 
 def may_connect(text: str, allowed: Iterable[Network], is_own: Callable[[str], bool]) -> bool:
-    """Say whether the address is public and not this machine's, or in one of the `allowed` networks.
+    """Return whether the address is public and not this machine's, or in one of the `allowed` networks.
 
     `text` is an address as `getaddrinfo` gives it, perhaps with a zone (`fe80::1%eth0`). Both the address and the
     embedded IPv4 address are looked up in `allowed`; only the embedded one has to be public, and neither may belong to

@@ -24,7 +24,7 @@ def clean(text: str, *, lines: bool = False) -> str:
 
 
 def age(then: int, now: float) -> str:
-    """Say how long ago something was, as `3 min`.
+    """Return how long ago something was, as `3 min`.
 
     Args:
         then: ms since 1970.
@@ -38,7 +38,7 @@ def age(then: int, now: float) -> str:
 
 
 def ago(then: int, now: float) -> str:
-    """Say when something was, as `3 min ago`; the arguments are those of `age`."""
+    """Return when something was, as `3 min ago`; the arguments are those of `age`."""
     said = age(then, now)
     return said if said == "now" else f"{said} ago"
 

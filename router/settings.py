@@ -104,7 +104,7 @@ def _bind(value: str) -> str:
 
 def _at_least(least: int, advice: str) -> AfterValidator:
     def check(value: str) -> str:
-        if len(value) < least:  # neither the value nor its length is said
+        if len(value) < least:  # the error has neither the value nor its length
             raise ValueError(f"has fewer than {least} characters, so it can be guessed: {advice}")
         return value
 

@@ -10,7 +10,7 @@ _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
 
 def is_sid(value: str, *prefixes: str) -> bool:
-    """Say whether `value` is a SID, and one of `prefixes` when any are given."""
+    """Return whether `value` is a SID, and one of `prefixes` when any are given."""
     return _SID.fullmatch(value) is not None and (not prefixes or value[:2] in prefixes)
 
 

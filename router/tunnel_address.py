@@ -113,7 +113,7 @@ class TunnelWatch:
         return self._url
 
     def chat(self) -> bool:
-        """Say whether web chat is served through the tunnel."""
+        """Return whether web chat is served through the tunnel."""
         return bool(self.url()) and self._chat
 
 

@@ -8,7 +8,7 @@ PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_http_url(text: str) -> bool:
-    """Say whether a text is an absolute http or https URL: with a host, a port that exists, and no white space."""
+    """Return whether a text is an absolute http or https URL: with a host, a port that exists, and no white space."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in PORTS and parts.hostname and parts.port != 0

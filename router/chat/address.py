@@ -38,7 +38,7 @@ class WebAddress:
         return self.flow.contact_identity if shared else own_address(self.flow.sid)
 
     def resource(self) -> dict[str, Any]:
-        """Return what a visitor's browser is told."""
+        """Return what a visitor's browser gets."""
         chat = self.flow.web_chat
         return {
             "address": self.sid,

@@ -1,4 +1,4 @@
-"""The end of a chat, and how the integration that got its messages is told of it.
+"""The end of a chat, and the event that its integration then gets.
 
 It gets Twilio's `onConversationStateUpdated` if its flow asks for it. The event is delivered like a message of the
 chat: in the chat's lane, after all its messages, with retries. The store marks a chat as `untold` in the step that
@@ -63,12 +63,12 @@ class Ending:
 
 
 def asks(flow: FlexFlow) -> bool:
-    """Say whether a flow asks for the event, by its own parameter or by the filters of its address."""
+    """Return whether a flow asks for the event, by its own parameter or by the filters of its address."""
     return flow.web_chat.state_events or EVENT in flow.extra.get("webhook_filters", ())
 
 
 def _wants(flow: FlexFlow, chat: Chat) -> bool:
-    """Say whether a flow gets the event of a chat: not one that has moved to another address since."""
+    """Return whether a flow gets the event of a chat: not one that has moved to another address since."""
     kind = integration_type(flow.integration.type)
     here = kind.takes_web and not kind.chats_at_twilio
     return asks(flow) and here and flow.enabled and WebAddress(flow, ()).to == chat.address

@@ -75,7 +75,7 @@ class Limits:
         return self._chats.limit(account_sid, counts)
 
     def reading(self, account_sid: str, conversation_sid: str) -> float:
-        """Count a request for what was said."""
+        """Count a request that reads messages."""
         return self._chats.limit(account_sid, [(f"reads:{conversation_sid}", *READS)])
 
     def typing(self, account_sid: str, conversation_sid: str) -> float:

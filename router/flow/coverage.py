@@ -64,7 +64,7 @@ def _open_channels(flows: Iterable[FlexFlow]) -> set[str]:
 
 
 def _any(flow: FlexFlow) -> bool:
-    """Say whether a flow takes messages in any language."""
+    """Return whether a flow takes messages in any language."""
     return flow.is_default or (not flow.language and takes_all(flow))
 
 

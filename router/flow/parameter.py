@@ -88,7 +88,7 @@ class Field:
         return "integration_type" if self.attribute == "integration.type" else self.attribute
 
     def used_by(self, integration_type: str, channel_type: str) -> bool:
-        """Say whether a flow of these types uses the parameter."""
+        """Return whether a flow of these types uses the parameter."""
         return (not self.types or integration_type in self.types) and (
             not self.channels or channel_type in self.channels
         )

@@ -10,7 +10,7 @@ STANDBY: Final = "false"
 
 
 def has_succeeded(new: FlexFlow, old: FlexFlow) -> bool:
-    """Say whether `new` takes all messages of the address in place of `old`."""
+    """Return whether `new` takes all messages of the address in place of `old`."""
     return (
         old.migrate_to == new.sid
         and not old.enabled

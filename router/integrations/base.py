@@ -95,7 +95,7 @@ class Attempt:
 
     @property
     def repeats(self) -> bool:
-        """Say whether an earlier attempt, or what a crash left of one, may have delivered the message."""
+        """Return whether an earlier attempt, or what a crash left of one, may have delivered the message."""
         return self.number > 1 or self.replay
 
 

@@ -174,7 +174,7 @@ class Connection:
         return self._socket.fileno() < 0
 
     def usable(self, now: float) -> bool:
-        """Say whether it may be reused: not idle for too long, not closed, and without unexpected data."""
+        """Return whether it may be reused: not idle for too long, not closed, and without unexpected data."""
         return now - self._idle_since < IDLE_SECONDS and not self._poll.poll(0)
 
     def close(self) -> None:

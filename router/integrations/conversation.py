@@ -150,7 +150,7 @@ class Conversation:
         return known
 
     def _is_doubtful(self, attempt: Attempt, known: dict[str, str]) -> bool:
-        """Say whether the pair may not have been bound yet when the message came."""
+        """Return whether the pair may not have been bound yet when the message came."""
         return attempt.recovered or self.clock() - attempt.age <= float(known.get("bound", 0)) + DOUBTFUL_SECONDS
 
     def _seen(self, steps: Steps, known: dict[str, str]) -> str:

@@ -125,7 +125,7 @@ class Steps:
         self._post(f"{self._conversations}/{sid}/Participants", {"Identity": self._author})
 
     def has(self, sid: str) -> bool:
-        """Say whether the router has added the message already."""
+        """Return whether the router has added the message already."""
         page = self._get(f"{self._conversations}/{sid}/Messages", Order="desc", PageSize=str(NEWEST))
         return any(
             router_id(row.get("attributes")) == self.attempt.message.message_sid for row in page.rows("messages")
@@ -208,7 +208,7 @@ class Steps:
         return workspace if isinstance(workspace, str) and is_sid(workspace, "WS") else ""
 
     def has_task(self, workspace: str, sid: str) -> bool:
-        """Say whether an Interaction has made a task for the Conversation already."""
+        """Return whether an Interaction has made a task for the Conversation already."""
         page = self._get(
             f"{TASKROUTER}/v1/Workspaces/{workspace}/Tasks", EvaluateTaskAttributes=f"conversationSid == '{sid}'"
         )

@@ -9,7 +9,7 @@ _DISCARD: Final = 9
 
 
 def is_own(address: str) -> bool:
-    """Say whether one of this machine's interfaces has the address at present; interfaces may change.
+    """Return whether one of this machine's interfaces has the address at present; interfaces may change.
 
     The kernel decides, in some 20 µs: a socket can be bound to own addresses only. If it can be bound to any address
     (`ip_nonlocal_bind`, as on machines that take over another's address), the source address is compared that the

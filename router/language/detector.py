@@ -101,7 +101,7 @@ class Detector:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._likelihood)
 
     def likelihood(self, text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
-        """Return how well a text fits each offered tag, and OTHER; None when it cannot be told.
+        """Return how well a text fits each offered tag, and OTHER; None when the text does not show it.
 
         A tag without a model in memory is left out, but for those that their script tells. The text is what
         `indicative_words` returns.
@@ -301,5 +301,5 @@ _SCRIPTS: Final = {
     "arabic": ("سلامت", Language.all_with_arabic_script),
     "devanagari": ("समाचार", Language.all_with_devanagari_script),
 }
-# Japanese, Thai and others have a script to themselves: their texts are told by it, without a model.
+# Japanese, Thai and others have a script to themselves: their texts are detected by it, without a model.
 _BY_SCRIPT: Final = frozenset(code for code in _CODES.values() if not _scripts([code]))

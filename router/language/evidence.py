@@ -225,7 +225,7 @@ def _said(source: str, sentence: str, value: str, offered: Sequence[str]) -> Evi
     meant = best(value, tuple(offered)) or OTHER
     wrong = _SAID_WRONG[source]
     likelihood = dict.fromkeys((*offered, OTHER), wrong / len(offered))
-    # A language that is not offered has a small prior, which what was said outright makes up for.
+    # A language that is not offered has a small prior; an explicit choice outweighs it.
     likelihood[meant] = 1 - wrong if meant != OTHER else (1 - wrong) / _prior(offered)[OTHER]
     return Evidence(source, f"{sentence}: {'not offered here' if meant == OTHER else meant}", likelihood)
 

@@ -80,7 +80,7 @@ def read(text: str) -> Tag | None:
 
 
 def says_region(tag: Tag) -> bool:
-    """Say whether a tag names its region itself: `pt-BR`, and not `pt`."""
+    """Return whether a tag names its region itself: `pt-BR`, and not `pt`."""
     return bool(tag.region) and tag.region in tag.text.split("-")
 
 

@@ -127,7 +127,7 @@ _LONGEST_OPT_OUT: Final = max(map(len, _OPT_OUT)) + 8  # with punctuation
 
 
 def is_opt_out(body: str) -> bool:
-    """Say whether a body is nothing but an opt-out keyword."""
+    """Return whether a body is nothing but an opt-out keyword."""
     if len(body) > 4 * _LONGEST_OPT_OUT:
         return False
     # Composed, for some keyboards write accents as letters of their own, and ＳＴＯＰ is STOP.  # noqa: RUF003

@@ -147,7 +147,7 @@ def verify_form(urls: Sequence[str], form: Callable[[], bytes], signature: str, 
 
 
 def matches(url: str, form: bytes, signature: bytes, key: Key) -> bool:
-    """Say whether `key` made `signature` over a URL and a form, which `signed_form` has written: one HMAC."""
+    """Return whether `key` made `signature` over a URL and a form, which `signed_form` has written: one HMAC."""
     return hmac.compare_digest(_sign(_bytes(url) + form, key), signature)
 
 
@@ -176,12 +176,12 @@ def url_to_sign(url: str) -> str:
 
 
 def names_body_hash(url: str) -> bool:
-    """Say whether the URL's query holds `bodySHA256`, as Twilio adds when the body is not a form."""
+    """Return whether the URL's query holds `bodySHA256`, as Twilio adds when the body is not a form."""
     return bool(_body_hashes(url))
 
 
 def body_hash_matches(url: str, body: bytes) -> bool:
-    """Say whether `bodySHA256` in the URL's query is the SHA-256 of the raw body, in hex.
+    """Return whether `bodySHA256` in the URL's query is the SHA-256 of the raw body, in hex.
 
     A URL that names no hash matches no body. Every hash counts where there are several.
     """

@@ -131,7 +131,7 @@ def _without_zeros(file: int, start: int, end: int) -> int:
 
 
 def _is_incomplete(written: bytes) -> bool:
-    """Say whether this is the beginning of one command, or of one transaction, and nothing else."""
+    """Return whether this is the beginning of one command, or of one transaction, and nothing else."""
     at = 0
     try:
         while (following := _next(written, at)) is not None:

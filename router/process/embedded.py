@@ -208,7 +208,7 @@ class EmbeddedValkey:
 
 
 def _is_private(folder: Path) -> bool:
-    """Say whether a folder under a shared directory is ours alone."""
+    """Return whether a folder under a shared directory is ours alone."""
     status = folder.lstat()
     return (
         stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == stat.S_IRWXU

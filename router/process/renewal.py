@@ -83,5 +83,5 @@ def install(server: Any, load: Callable[[], bool]) -> None:
 
 
 def _takes_connections(worker: Any) -> bool:
-    """Say whether a worker has begun: it then writes the time since the machine's start, and first had the date."""
+    """Return whether a worker has begun: it then writes the time since the machine's start, and first had the date."""
     return bool(worker.tmp.last_update() <= time.monotonic())

@@ -97,7 +97,7 @@ def grouped(deliveries: Iterable[Delivery]) -> list[Group]:
 def foretell(
     store: Store, likelihood: Likelihood, deliveries: Sequence[Delivery], *, current: bool, more: bool = False
 ) -> Foretold:
-    """Say what a replay of these messages would do, and do nothing."""
+    """Return what a replay of these messages would do; nothing is replayed."""
     elsewhere = nowhere = 0
     checked = deliveries[:FORETOLD]
     there: dict[str, bool] = {}

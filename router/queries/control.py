@@ -105,7 +105,7 @@ def _refused(kind: str, delivery: Delivery, store: Store) -> Done:
 
 
 def _changed(delivery: Delivery, store: Store) -> Done:
-    """Say what a message is that does not wait, or not any more."""
+    """Return the answer for a message that does not wait, or no longer."""
     return Done(False, f"it is {_state(delivery, store)}, so it no longer waits")
 
 

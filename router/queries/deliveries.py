@@ -128,7 +128,7 @@ class Wanted:
     any_channel: bool = False
 
     def takes(self, delivery: Delivery) -> bool:
-        """Say whether a delivery matches the filter."""
+        """Return whether a delivery matches the filter."""
         error = self.error.lower()
         fits = (
             (not self.status or delivery.state == self.status)

@@ -32,7 +32,7 @@ class Erasure:
 
     @property
     def found(self) -> bool:
-        """Say whether there was any data."""
+        """Return whether there was any data."""
         return self.contact or bool(self.messages or self.waiting)
 
 

@@ -46,7 +46,7 @@ class HandOver:
 
     @property
     def is_done(self) -> bool:
-        """Say whether Twilio has all of it already."""
+        """Return whether Twilio has all of it already."""
         return not self.lines()
 
     def lines(self) -> list[str]:

@@ -36,7 +36,7 @@ class Lost:
 
     @property
     def expected(self) -> bool:
-        """Say whether its address has flows; without a route now, it may still follow its conversation's assignment."""
+        """Whether its address has flows. Without a route now, it may still follow its conversation."""
         return self.route.flow is not None or self.route.choice is not None
 
 

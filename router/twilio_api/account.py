@@ -27,7 +27,7 @@ class Address:
     by: str = ""
 
     def leads_to(self, bases: Iterable[str], channel: str) -> bool:
-        """Say whether its inbound messages come to the webhook of a channel, or of all, below one of some bases."""
+        """Return whether its inbound messages come to the webhook of a channel, or of all, below one of some bases."""
         return _leads(self.url, bases, channel)
 
     def fallback_leads_to(self, bases: Iterable[str], channel: str) -> bool:
@@ -156,7 +156,7 @@ class TwilioApi(Rest):
 
 
 def _leads(url: str, bases: Iterable[str], channel: str) -> bool:
-    """Say whether a webhook's URL is one of ours; its query and its connection overrides do not matter."""
+    """Return whether a webhook's URL is one of ours; its query and its connection overrides do not matter."""
     path = url.partition("#")[0].partition("?")[0]
     return any(path == f"{base}/webhooks/{name}" for base in bases for name in (channel, "message"))
 

@@ -49,7 +49,7 @@ class Resources(Rest):
             self.client.proxy.v1.services(sid).fetch()
 
     def has_live_sessions(self, sid: str) -> bool:
-        """Say whether a Proxy service has a session that is not over."""
+        """Return whether a Proxy service has a session that is not over."""
         with self.errors():
             sessions = self.client.proxy.v1.services(sid).sessions.stream(page_size=_SESSIONS)
             return any(str(each.status) not in {"closed", "failed"} for each in sessions)
@@ -67,14 +67,14 @@ class Resources(Rest):
             return self.client.conversations.v1.configuration().fetch().default_messaging_service_sid or ""
 
     def is_handed_over(self, number: str) -> bool:
-        """Say whether Twilio makes the Conversations of a number by itself, and the number has no webhook."""
+        """Return whether Twilio makes the Conversations of a number by itself, and the number has no webhook."""
         with self.errors():
             found = self.client.incoming_phone_numbers.list(phone_number=number, limit=_NEWEST)
             own = [each for each in found if each.phone_number == number]
         return bool(own) and not (own[0].sms_url or own[0].sms_application_sid) and self.auto_creates(number)
 
     def auto_creates(self, address: str) -> bool:
-        """Say whether Twilio makes Conversations for an address by itself."""
+        """Return whether Twilio makes Conversations for an address by itself."""
         with self.errors():
             found = self.client.conversations.v1.address_configurations(address).fetch()
             return bool((found.auto_creation or {}).get("enabled"))

@@ -116,7 +116,7 @@ class Answerer:
 
 
 def _wants_nothing(error_code: str) -> bool:
-    """Say whether Twilio could not use the first answer: 11750 is too large, 12xxx is wrong TwiML."""
+    """Return whether Twilio could not use the first answer: 11750 is too large, 12xxx is wrong TwiML."""
     return error_code == "11750" or (len(error_code) == 5 and error_code.startswith("12"))  # noqa: PLR2004
 
 

@@ -144,7 +144,7 @@ def _scheme(environ: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    """Say whether a host that `_HOST` matches is this machine's own: RFC 6761, section 6.3, for the names."""
+    """Return whether a host that `_HOST` matches is this machine's own: RFC 6761, section 6.3, for the names."""
     match = _HOST.fullmatch(host)
     name = match["name"].lower() if match else ""
     if name == "localhost" or name.endswith(".localhost"):
@@ -166,7 +166,7 @@ def _last(environ: Mapping[str, Any], name: str) -> str:
 
 
 def _is_proxied(environ: Mapping[str, Any], settings: Settings) -> bool:
-    """Say whether the connection is a trusted proxy's."""
+    """Return whether the connection is a trusted proxy's."""
     if not settings.trusted_proxies:
         return False
     try:

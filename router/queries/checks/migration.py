@@ -28,7 +28,7 @@ _FLOWS: Final = 10
 
 
 def checks(given: Settings, account: Account, pair: tuple[FlexFlow, FlexFlow], opened: Store) -> Iterator[Check]:
-    """Look at everything that a migration from one flow to another one needs."""
+    """Check everything that a migration from one flow to another one needs."""
     old, new = pair
     if reason := obstacle(old, new):
         yield Check("flows", "bad", reason, "write the flow again, as docs/leaving-proxy.md shows it")
@@ -44,13 +44,13 @@ def checks(given: Settings, account: Account, pair: tuple[FlexFlow, FlexFlow], o
 
 
 def of_account(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
-    """Look at what the migrations of an account need beside what their flows name."""
+    """Check what the migrations of an account need beside what their flows name."""
     for old in overview(account.sid, opened, most=_READ).ways[:_FLOWS]:
         yield from around(given, account, old.old, opened)
 
 
 def _good(flow: FlexFlow) -> str:
-    """Say what was found to be in order."""
+    """Return in words what is in order."""
     said = ["all resources that it names exist"]
     if flow.integration.type == "conversation":
         said += ["its Studio flow has the trigger Incoming Conversation"] if flow.integration.flow_sid else []
@@ -59,7 +59,7 @@ def _good(flow: FlexFlow) -> str:
 
 
 def around(given: Settings, account: Account, old: FlexFlow, opened: Store) -> Iterator[Check]:
-    """Look at the address, at opt-outs and at the sessions of Proxy."""
+    """Check the address, opt-outs and the sessions of Proxy."""
     if old.channel_type == _NUMBER and old.contact_identity.startswith("+"):
         try:
             yield from _number(given, account, old.contact_identity)
@@ -107,7 +107,7 @@ def _number(given: Settings, account: Account, number: str) -> Iterator[Check]:
 
 
 def _opt_outs(old: FlexFlow, opened: Store) -> Check:
-    """Say what is known of opt-outs: Twilio's REST API does not tell, but the messages that came do."""
+    """Report who handles opt-outs: Twilio's REST API does not show it, but recent messages may."""
     since, typed = int((time.time() - _SECONDS) * 1000), 0
     for delivery in islice(opened.deliveries.newest(old.account_sid, after=since), _MESSAGES):
         if delivery.flow_sid == old.sid and delivery.raw:

@@ -70,7 +70,7 @@ def _troubles(account: Account, looked: Mapping[str, FlexFlow], opened: Store) -
 
 
 def of_flow(flow: FlexFlow, account: Account, api: Resources, opened: Store) -> Iterator[Check]:
-    """Look at what one flow names at Twilio; yields nothing where all of it is there."""
+    """Check the resources that a flow names at Twilio; yields nothing if all of them exist."""
     kind, what = flow.integration.type, flow.integration
     if kind == "task":
         yield from _needs(flow, f"workspace {what.workspace_sid}", lambda: api.workspace(what.workspace_sid))
@@ -99,7 +99,7 @@ def _conversation(flow: FlexFlow, api: Resources, opened: Store) -> Iterator[Che
 
 
 def may_auto_create(flow: FlexFlow) -> bool:
-    """Say whether Twilio could make Conversations for the flow's address by itself: it is one address."""
+    """Return whether Twilio could make Conversations for the flow's address by itself: it is one address."""
     return flow.contact_identity != "*" and not flow.contact_identity.startswith("MG")
 
 

@@ -182,7 +182,7 @@ def _names(chat: Chat) -> dict[str, str]:
 
 
 def _transcript(store: Store, chat: Chat) -> Iterator[str]:
-    """Yield what was said, a line for each message, a page at a time: a chat may have 32 MB."""
+    """Yield the transcript, a line for each message, a page at a time: a chat may have 32 MB."""
     after = -1
     while look := store.chats.look(chat.account_sid, chat.sid, "after", after, _PAGE_MOST):
         for _, message in look.messages:

@@ -28,7 +28,7 @@ HEARTBEAT_SECONDS: Final = 15.0
 # A stream ends after about so long: then a rolling restart drains, and load spreads over the processes.
 STREAM_SECONDS: Final = 300.0
 _JITTER: Final = 60.0
-# A long poll waits this long at most, and is told to come again after so many seconds.
+# Maximum seconds of a long poll, and the seconds after which the client polls again.
 POLL_MOST: Final = 25.0
 RETRY_SECONDS: Final = 3
 # Between two attempts to read while the store does not answer.
@@ -86,7 +86,7 @@ class _Body:
 
 @dataclass(slots=True)
 class _Seen:
-    """What a stream has told so far."""
+    """What a stream has sent so far."""
 
     cursor: int
     read: int = -1
@@ -140,7 +140,7 @@ def _event(event: dict[str, Any], visitor: Visitor, store: Store, cursor: int) -
     if name == "changed":
         index = int(event["index"])
         if index > cursor:
-            return  # it was not told yet
+            return  # it was not sent yet
         with suppress(StoreUnavailable):
             look = store.chats.look(visitor.account_sid, visitor.conversation_sid, "after", index - 1, 1)
             body = look.messages[0][1].body if look and look.messages else None

@@ -130,7 +130,7 @@ def _is_preview() -> bool:
     return request.form.get("do") == "preview"
 
 
-def _answer(  # noqa: PLR0913 - what was typed, over what, and how it is said
+def _answer(  # noqa: PLR0913 - what was typed, over what, and how it is shown
     desk: Desk, flow: FlexFlow | None, typed: Typed, around: Surroundings, heading: str, *, stale: bool = False
 ) -> Response:
     """Show the form again with what was typed: with what is wrong, what another person changed, or what it would do."""
@@ -143,7 +143,7 @@ def _preview(desk: Desk, change: Change, around: Surroundings) -> Preview:
     return preview(change, desk.store, desk.likelihood, around, now=time.time())
 
 
-def _form(  # noqa: PLR0913 - a flow, what was typed, and what is said of it
+def _form(  # noqa: PLR0913 - a flow, what was typed, and its errors
     desk: Desk,
     flow: FlexFlow | None,
     typed: Mapping[str, str],

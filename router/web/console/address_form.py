@@ -110,7 +110,7 @@ def read_typed(
             if error.parameter in errors:
                 return Typed(None, errors)
             errors[error.parameter] = said(error)
-            # The others are read without it, so that all errors are told at once.
+            # The others are read without it, so that all errors are shown at once.
             params.pop(error.parameter, None)
             if error.parameter in _STAND_INS:
                 params[error.parameter] = _STAND_INS[error.parameter]

@@ -54,12 +54,12 @@ class View:
 
     @property
     def is_admin(self) -> bool:
-        """Say whether this person may change anything."""
+        """Return whether this person may change anything."""
         return self.session.role == "admin"
 
     @property
     def reveals(self) -> bool:
-        """Say whether addresses are shown in full."""
+        """Return whether addresses are shown in full."""
         return self.session.revealed_until > self.now
 
     @property

@@ -16,7 +16,7 @@ from router.web.console.page import page
 _ACCOUNTS = 200
 # How long addresses are shown in full, in seconds.
 _REVEALED = 600
-# Requests that were refused are told of for so long.
+# Seconds for which refused requests are shown.
 _REFUSED_MS = 3_600_000
 _MARKS = {"bad": 0, "look": 1}
 

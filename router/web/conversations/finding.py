@@ -59,7 +59,7 @@ class Finder:
         return found
 
     def is_of(self, asked: Asked, chat: Chat) -> bool:
-        """Say whether a chat is of the service in the path."""
+        """Return whether a chat is of the service in the path."""
         return not asked.service or service_of(chat) == asked.service
 
 
