@@ -32,23 +32,32 @@ endef
 # Hundreds of processes start in a run of the tests: compiled modules are kept, also where the environment asks for none.
 test check: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test check lint format install docs lock bench clean
+.PHONY: run test ready check lint ruff types imports format install docs lock bench clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/router run
 
 # Everything, or as pytest is told: make test OPTIONS="-x tests/store"
-test: lint $(if $(NPM),$(NODE_INSTALLED),no-npm)
+test: ready
 	$(BIN)/pytest $(OPTIONS)
+
+# All that comes before the tests: what they need, and what looks at the code; its parts may run beside each other.
+ready: lint $(if $(NPM),$(NODE_INSTALLED),no-npm)
 
 # Within a minute, on two cores: lint, types, import rules, and the tests that start no server.
 check: lint
 	$(BIN)/pytest -q tests/core tests/architecture
 
-lint: $(TEST_INSTALLED)
+lint: ruff types imports
+
+ruff: $(TEST_INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(TEST_INSTALLED)
 	$(BIN)/mypy
+
+imports: $(TEST_INSTALLED)
 	$(BIN)/lint-imports
 
 format: $(TEST_INSTALLED)
