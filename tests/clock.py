@@ -6,13 +6,23 @@ from typing import Any, Final
 Call = Callable[..., Any]
 
 
+def key(tag: str) -> str:
+    """Name the key of a bucket's clocks."""
+    return f"clock:{{{tag}}}"
+
+
 def read(call: Call, tag: str) -> tuple[float, float, float]:
     """Return the lease clock, the due clock, and the store's TIME when they were written, in ms."""
-    text = call("GET", f"clock:{{{tag}}}")
+    text = call("GET", key(tag))
     if text is None:
         seconds, micros = call("TIME")
         now = int(seconds) * 1000 + int(micros) / 1000
         return now, now, now
+    return parse(text)
+
+
+def parse(text: str | bytes) -> tuple[float, float, float]:
+    """Return what `read` does, of the content of the key."""
     lease, due, last = text.split()
     return float(lease), float(due), float(last)
 
@@ -23,7 +33,7 @@ def pass_time(call: Call, tag: str, seconds: float) -> None:
     Nothing may be on its way, for the clock of who holds a lease stands still.
     """
     lease, due, last = read(call, tag)
-    call("SET", f"clock:{{{tag}}}", f"{lease + 1000 * seconds:.3f} {due + 1000 * seconds:.3f} {last:.3f}")
+    call("SET", key(tag), f"{lease + 1000 * seconds:.3f} {due + 1000 * seconds:.3f} {last:.3f}")
 
 
 _STEP: Final = """
@@ -50,4 +60,4 @@ def step(call: Call, tag: str, seconds: float) -> None:
     """
     lease, due, last = (value - 1000 * seconds * moves for value, moves in zip(read(call, tag), (0, 1, 1), strict=True))
     call("EVAL", _STEP, 0, int(1000 * seconds), f"{{{tag}}}")
-    call("SET", f"clock:{{{tag}}}", f"{lease:.3f} {due:.3f} {last:.3f}")
+    call("SET", key(tag), f"{lease:.3f} {due:.3f} {last:.3f}")

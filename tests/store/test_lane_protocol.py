@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import assume, settings
+from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
 from router.flow.flex_flow import FlexFlow, Integration
@@ -57,6 +57,7 @@ seen.index = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 seen.leases = redis.call('ZRANGE', KEYS[2], 0, -1)
 seen.held = redis.call('ZCARD', KEYS[3])
 seen.queued = tonumber(redis.call('HGET', KEYS[4], given.account) or 0)
+seen.clock = redis.call('GET', given.clock)
 return cjson.encode(seen)
 """
 
@@ -295,6 +296,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.model.order[lane].remove(sid)
         self.model.order[lane].append(sid)
 
+    @precondition(lambda self: self._known())
     @rule(data=st.data())
     def hold(self, data: st.DataObject) -> None:
         """An operator holds a message: its conversation goes on without it, unless it is being sent just now."""
@@ -314,6 +316,7 @@ class LaneMachine(RuleBasedStateMachine):
         """An operator releases a held message: it goes to the tail."""
         self._release(data.draw(st.sampled_from(sorted(self.model.held))))
 
+    @precondition(lambda self: self._known())
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         """An operator gives a message up that is queued or held."""
@@ -346,11 +349,15 @@ class LaneMachine(RuleBasedStateMachine):
                 assert float(self.client.call("ZSCORE", f"{KEYS.due}:{ACCOUNT}:{flow}", each)) <= now
 
     @invariant()
-    def lanes_and_due_agree(self) -> None:
+    def what_the_store_has_is_right(self) -> None:
+        """Lanes and due sets agree with each other and with the model, and the clocks follow the time."""
+        if hasattr(self, "model"):
+            seen = self._look()
+            self._lanes_and_due_agree(seen)
+            self._clocks_follow_the_time(seen["clock"])
+
+    def _lanes_and_due_agree(self, seen: dict[str, Any]) -> None:
         """A lane that is not empty is in one set, by its head; it holds what is not done; only its head is leased."""
-        if not hasattr(self, "model"):
-            return
-        seen = self._look()
         assert seen["queued"] == sum(map(len, seen["lanes"].values())) + len(self.model.held)
         assert seen["held"] == len(self.model.held)
         for sid in self.model.held:
@@ -369,12 +376,9 @@ class LaneMachine(RuleBasedStateMachine):
             head = messages[0]["flow"] if messages else False
             assert waits_for == ([] if sending or head is False else [head])
 
-    @invariant()
-    def clocks_follow_the_time(self) -> None:
+    def _clocks_follow_the_time(self, written: str) -> None:
         """Neither clock of the lanes goes back, nor faster than time but for 2 s each time that TIME is set."""
-        if not hasattr(self, "model"):
-            return
-        before, (lease, due, _) = self.clocks, clock.read(self.client.call, "07")
+        before, (lease, due, _) = self.clocks, clock.parse(written)
         self.clocks = (lease, due + self.set)
         assert min(now - then for now, then in zip(self.clocks, before, strict=True)) > -0.01
         most = 1000 * (self.now + time.monotonic() - self.began) + 2000 * len(self.steps)
@@ -382,9 +386,9 @@ class LaneMachine(RuleBasedStateMachine):
         assert self.clocks[1] - self.first[1] <= 1.1 * most + 5
 
     def _look(self) -> dict[str, Any]:
-        """Read the lanes, what is due and leased, and all messages that are not done; what is empty may be {}."""
+        """Read the clocks, the lanes, what is due and leased, and all messages not done; what is empty may be {}."""
         given = {"account": ACCOUNT, "flows": FLOWS, "lanes": LANES, "held": list(self.model.held)}
-        given |= {"due": f"{KEYS.due}:{ACCOUNT}:", "lane": KEYS.lanes}
+        given |= {"due": f"{KEYS.due}:{ACCOUNT}:", "lane": KEYS.lanes, "clock": clock.key("07")}
         keys = (KEYS.due, KEYS.leases, KEYS.held, KEYS.queued)
         words = (f"{KEYS.messages}{ACCOUNT}:", json.dumps(given))
         seen: dict[str, Any] = json.loads(self.client.call("EVAL", _LOOK, len(keys), *keys, *words))
@@ -400,10 +404,12 @@ class LaneMachine(RuleBasedStateMachine):
 
     def _draw(self, data: st.DataObject) -> tuple[str, str]:
         """Choose any message, and return its lane with it."""
+        return data.draw(st.sampled_from(sorted(self._known())))
+
+    def _known(self) -> list[tuple[str, str]]:
+        """Return all messages, each with its lane."""
         known = [(lane, sid) for lane, order in self.model.order.items() for sid in order]
-        known += [(lane, sid) for sid, lane in self.model.held.items()]
-        assume(known)
-        return data.draw(st.sampled_from(sorted(known)))
+        return known + [(lane, sid) for sid, lane in self.model.held.items()]
 
     def _release(self, sid: str) -> None:
         lane = self.model.held.pop(sid)
@@ -455,12 +461,13 @@ class LaneMachine(RuleBasedStateMachine):
 
     def _reconcile(self) -> None:
         """Take over what the scripts may decide by themselves: burial of the lost, and late success."""
-        for order in self.model.order.values():
-            for sid in order:
-                if sid not in self.model.done and self._stored(sid, "state") in (b"delivered", b"undelivered"):
-                    buried = self._stored(sid, "state") == b"undelivered"
-                    assert sid in self.model.delivered or (buried and f"{LOST_LIMIT} times" in self._error(sid))
-                    self._finish(sid, delivered=not buried)
+        open_ = [sid for order in self.model.order.values() for sid in order if sid not in self.model.done]
+        states = self.client.calls([("HGET", f"{KEYS.messages}{ACCOUNT}:{sid}", "state") for sid in open_])
+        for sid, state in zip(open_, states, strict=True):
+            if state in (b"delivered", b"undelivered"):
+                buried = state == b"undelivered"
+                assert sid in self.model.delivered or (buried and f"{LOST_LIMIT} times" in self._error(sid))
+                self._finish(sid, delivered=not buried)
 
     def _stored(self, sid: str, name: str) -> bytes | None:
         value: bytes | None = self.client.call("HGET", f"{KEYS.messages}{ACCOUNT}:{sid}", name)
