@@ -25,6 +25,7 @@ from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
 Run = Callable[..., RunningRouter]
+ORDERS = '[handlers]\norders = "shop:handle"\n'
 REAL = {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "ab" * 16}
 
 
@@ -69,6 +70,16 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
     """A router for tests that kill one of its children, and wait until it is ready again; its data is elsewhere."""
     with _running(tmp_path_factory.mktemp("killed"), data_dir="elsewhere") as router:
+        yield router
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRouter]:
+    """A router of the demo account with a handler; a test that adds another one to the settings takes it out again."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.py").write_text('def handle(message):\n    return f"Ordered: {message.body}"\n')
+    (folder / "router.toml").write_text(ORDERS)
+    with _running(folder, ROUTER_CONFIG="router.toml") as router:
         yield router
 
 
@@ -165,11 +176,9 @@ def test_a_real_account_is_served_and_its_token_not_shown(real: RunningRouter) -
     assert f"serves {sid}, but was started with another environment: set TWILIO_ACCOUNT_SID" in elsewhere.stderr
 
 
-def test_handlers_without_an_account_extend_the_demo(run: Run, tmp_path: Path) -> None:
+def test_handlers_without_an_account_extend_the_demo(shop: RunningRouter) -> None:
     """A settings file with only a [handlers] table is enough: the demo account has the handler beside `echo`."""
-    (tmp_path / "shop.py").write_text('def handle(message):\n    return f"Ordered: {message.body}"\n')
-    (tmp_path / "router.toml").write_text('[handlers]\norders = "shop:handle"\n')
-    router = run(ROUTER_CONFIG="router.toml").up()
+    router = shop
     assert "(made up, for this data directory)" in router.output
     assert "7 that echo; replace them with yours" in router.output
     token = router.demo["account"][0]["auth_tokens"][0]
@@ -198,23 +207,6 @@ def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run, real: Runni
     assert "run --tunnel --connect +1…" in real.output
 
 
-def test_ctrl_c_ends_all_in_order(run: Run) -> None:
-    """Ctrl-C says what it waits for, stops gunicorn, whose processes still settle, and the store last."""
-    router = run().up()
-    processes, worker = router.children(), router.workers()[0]
-    os.kill(worker, signal.SIGSTOP)  # it has something to finish
-    store = router.store
-    router.interrupt()
-    wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
-    assert "router: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops at once\n" in router.output
-    assert is_alive(processes["gunicorn"])
-    assert ask(store, "PING") == "+PONG"
-    os.kill(worker, signal.SIGCONT)
-    assert router.process.wait(30) == 0
-    assert not any(is_alive(pid) for pid in (*processes.values(), worker))
-    assert not (router.var / "running.json").exists()
-
-
 def test_signals_that_were_ignored_at_its_start(run: Run) -> None:
     """A router that was started to survive its terminal does (HUP); INT stops it however it was started."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
@@ -229,21 +221,6 @@ def test_signals_that_were_ignored_at_its_start(run: Run) -> None:
     assert router.process.wait(30) == 0
 
 
-def test_ctrl_c_twice_ends_at_once(run: Run) -> None:
-    """A second Ctrl-C ends the router within seconds, also a process that hangs."""
-    router = run().up()
-    processes, worker = router.children(), router.workers()[0]
-    os.kill(worker, signal.SIGSTOP)
-
-    def again() -> bool:
-        router.interrupt()
-        return "Quick shutdown requested" in router.output
-
-    wait_until(again, what="gunicorn stops at once")
-    router.process.wait(15)
-    assert not any(is_alive(pid) for pid in (*processes.values(), worker))
-
-
 def test_a_second_one_says_who_was_first(demo: RunningRouter) -> None:
     """A second router over the same data directory stops, and names the process id of the first."""
     second = subprocess.run(
@@ -254,21 +231,6 @@ def test_a_second_one_says_who_was_first(demo: RunningRouter) -> None:
         f"router: a router already runs in var (process {demo.pid}); stop it, or use another --data-dir\n"
     )
     assert demo.status_of("/readyz") == 200
-
-
-def test_after_a_kill_the_next_run_has_the_data(run: Run) -> None:
-    """A killed `router run` takes gunicorn with it; the store it left behind is replaced, with all it held."""
-    first = run().up()
-    processes, store = first.children(), first.store
-    assert ask(store, "SET message safe") == "+OK"
-    first.process.kill()
-    first.process.wait()
-    wait_until(lambda: not is_alive(processes["gunicorn"]), what="gunicorn has ended", within=20)
-    assert is_alive(processes["valkey-server"]), "the processes of gunicorn settle to the end"
-    second = run().up()
-    assert not is_alive(processes["valkey-server"])
-    assert ask(second.store, "EXISTS message") == ":1"
-    assert second.status_of("/readyz") == 200
 
 
 def test_a_store_that_dies_is_started_again(killed: RunningRouter) -> None:
@@ -282,22 +244,65 @@ def test_a_store_that_dies_is_started_again(killed: RunningRouter) -> None:
     assert "router: the store ended (SIGKILL); restarting it" in router.output
 
 
-def test_what_a_power_cut_left_in_the_store_is_reported(run: Run) -> None:
-    """Zeros at the end of the store's file are cut and reported; a damaged file stops the start with one sentence."""
+def _ends_in_order(router: RunningRouter) -> None:
+    """Press Ctrl-C: it says what it waits for, and stops gunicorn, whose processes still settle, and the store last."""
+    processes, worker = router.children(), router.workers()[0]
+    os.kill(worker, signal.SIGSTOP)  # it has something to finish
+    store = router.store
+    router.interrupt()
+    wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
+    assert "router: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops at once\n" in router.output
+    assert is_alive(processes["gunicorn"])
+    assert ask(store, "PING") == "+PONG"
+    os.kill(worker, signal.SIGCONT)
+    assert router.process.wait(30) == 0
+    assert not any(is_alive(pid) for pid in (*processes.values(), worker))
+    assert not (router.var / "running.json").exists()
+
+
+def _ends_at_once(router: RunningRouter) -> None:
+    """Press Ctrl-C twice: it ends within seconds, also a process that hangs."""
+    processes, worker = router.children(), router.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+
+    def again() -> bool:
+        router.interrupt()
+        return "Quick shutdown requested" in router.output
+
+    wait_until(again, what="gunicorn stops at once")
+    router.process.wait(15)
+    assert not any(is_alive(pid) for pid in (*processes.values(), worker))
+
+
+def test_the_data_are_there_whatever_ended_the_router(run: Run) -> None:
+    """A kill, Ctrl-C and a power cut lose nothing; what each left behind is replaced, ended in order, or reported."""
     first = run().up()
-    assert ask(first.store, "SET message safe") == "+OK"
-    first.end()
-    (file,) = first.var.glob("valkey/appendonlydir/*.incr.aof")
+    processes, store = first.children(), first.store
+    assert ask(store, "SET message safe") == "+OK"
+    first.process.kill()
+    first.process.wait()
+    wait_until(lambda: not is_alive(processes["gunicorn"]), what="gunicorn has ended", within=20)
+    assert is_alive(processes["valkey-server"]), "the processes of gunicorn settle to the end"
+
+    second = run().up()
+    assert not is_alive(processes["valkey-server"])
+    assert ask(second.store, "EXISTS message") == ":1"
+    assert second.status_of("/readyz") == 200
+    _ends_in_order(second)
+
+    (file,) = second.var.glob("valkey/appendonlydir/*.incr.aof")
     whole = file.read_bytes()
     file.write_bytes(whole + bytes(1000))
-    second = run().up()
-    assert "ended with 1,000 bytes of zeros, as a crash leaves it: cut, and kept as " in second.output
-    assert ask(second.store, "EXISTS message") == ":1"
-    second.end()
-    file.write_bytes(b"damaged" + whole)
-    third = run()
-    assert third.process.wait(20) == 1
-    (said,) = [line for line in third.output.splitlines() if "cannot be read" in line]
+    third = run().up()
+    assert "ended with 1,000 bytes of zeros, as a crash leaves it: cut, and kept as " in third.output
+    assert ask(third.store, "EXISTS message") == ":1"
+    _ends_at_once(third)
+
+    (file,) = third.var.glob("valkey/appendonlydir/*.incr.aof")
+    file.write_bytes(b"damaged" + file.read_bytes())
+    fourth = run()
+    assert fourth.process.wait(20) == 1
+    (said,) = [line for line in fourth.output.splitlines() if "cannot be read" in line]
     assert "restore" in said
 
 
@@ -418,31 +423,31 @@ def test_a_new_language_is_read_without_a_reload(demo: RunningRouter) -> None:
     assert "“Hindi”: handler echo" in reported
 
 
-def test_a_reload_has_the_settings_read_again(run: Run, tmp_path: Path) -> None:
+def test_a_reload_has_the_settings_read_again(shop: RunningRouter) -> None:
     """A handler that was added is there when `router reload` returns; until then `flows apply` warns of it."""
-    (tmp_path / "shop.py").write_text('def handle(message):\n    return f"Ordered: {message.body}"\n')
-    settings = tmp_path / "router.toml"
-    settings.write_text("[handlers]\n")
-    router = run(ROUTER_CONFIG=str(settings)).up()
-    settings.write_text('[handlers]\norders = "shop:handle"\n')
+    router, settings = shop, shop.folder / "router.toml"
+    settings.write_text(f'{ORDERS}returns = "shop:handle"\n')
     here = {"ROUTER_DATA_DIR": str(router.var)}
-    flow = HINDI.replace('language = ["hi"]\n', "").replace('"echo"', '"orders"')
+    flow = (
+        HINDI.replace('language = ["hi"]\n', "").replace('"echo"', '"returns"').replace("+15005550006", "+15005550007")
+    )
     applied = invoke("flows", "apply", "-", given=flow, **here)
-    assert "! the running router has no handler 'orders' yet" in applied.output
+    assert "! the running router has no handler 'returns' yet" in applied.output
     old = router.workers()
     reloaded = invoke("reload", **here)
     assert "Reloaded: the router (process" in reloaded.output, reloaded.output
     wait_until(lambda: not set(router.workers()) & set(old), what="the old workers, which take nothing more, ended")
-    reported = invoke("simulate", "sms", "--to", "+15005550006", "--body", "tea", **here).output
+    reported = invoke("simulate", "sms", "--to", "+15005550007", "--body", "tea", **here).output
     assert "Ordered: tea" in reported
     assert "!" not in invoke("flows", "apply", "-", given=flow, **here).output
 
-    settings.write_text('[handlers]\norders = "shop:gone"\n')
+    settings.write_text(f'{ORDERS}returns = "shop:gone"\n')
     began = time.monotonic()
     refused = invoke("reload", **here)
     assert refused.exit_code == 1
-    assert "not reloaded, the router keeps its old settings: handlers.orders: 'shop:gone'" in refused.stderr
+    assert "not reloaded, the router keeps its old settings: handlers.returns: 'shop:gone'" in refused.stderr
     assert time.monotonic() - began < 20, "it is said as soon as it is known, not when the patience ends"
+    settings.write_text(ORDERS)
 
 
 def test_a_reload_is_of_the_router_that_the_settings_name(demo: RunningRouter, valkey: ValkeyServer) -> None:
