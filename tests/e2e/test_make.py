@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.e2e.running import clean_environ
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
 PROJECT = """
 [project]
-name = "{name}"
+name = "product"
 version = "1"
 
 [tool.setuptools]
@@ -31,32 +32,29 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "product"
     folder.mkdir()
     shutil.copy(MAKEFILE, folder)
-    (folder / "pyproject.toml").write_text(PROJECT.format(name="product"))
+    (folder / "pyproject.toml").write_text(PROJECT)
     for name in ("requirements.lock", "requirements-test.lock"):
         (folder / name).touch()
     return folder
 
 
-def _run(folder: Path, *command: str | Path) -> str:
-    environ = clean_environ(PYTHONPATH=str(folder.parent / "setuptools"))
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def _make(project: Path) -> None:
-    _run(project, "make", f"PYTHON={sys.executable}", "install")
+    environ = clean_environ(PYTHONPATH=str(project.parent / "setuptools"))
+    command = ["/usr/bin/env", "make", f"PYTHON={sys.executable}", "install"]
+    done = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_was_installed_beside_stays(project: Path) -> None:
     """A handler's dependency is there still after the set-up has run again, because a lock has changed."""
     _make(project)
-    beside = project.parent / "beside"
+    (packages,) = project.glob(".venv/lib/python*/site-packages")
+    beside = packages / "beside-1.dist-info"  # as pip leaves it, and can uninstall it
     beside.mkdir()
-    (beside / "pyproject.toml").write_text(PROJECT.format(name="beside"))
-    pip = project / ".venv" / "bin" / "pip"
-    _run(project, pip, "install", "--no-index", "--no-build-isolation", "--no-deps", beside)
+    (beside / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1\n")
+    (beside / "INSTALLER").write_text("pip\n")
+    (beside / "RECORD").write_text("".join(f"{beside.name}/{name},,\n" for name in ("METADATA", "INSTALLER", "RECORD")))
     for name in ("requirements.lock", "requirements-test.lock"):
         (project / name).write_text("# changed\n")
     _make(project)
-    assert {"beside", "product"} <= {line.split()[0] for line in _run(project, pip, "list").splitlines()}
+    assert {"beside", "product"} <= {each.name for each in distributions(path=[str(packages)])}
