@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -22,8 +22,8 @@ from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
 CONVERSATIONS = 12
-# Seconds until a conversation goes on whose message was refused.
-_REFUSED = 0.03
+# Seconds until a conversation goes on whose message was refused, and between two messages while a router starts.
+_REFUSED, _SLOW = 0.03, 0.1
 
 
 def flow(url: str, **more: object) -> FlexFlow:
@@ -47,7 +47,7 @@ class Twilio:
     def __init__(self, ports: list[Service]) -> None:
         self.services = ports
         self.acknowledged: dict[str, list[str]] = defaultdict(list)
-        self._stop = threading.Event()
+        self._stop, self._slow = threading.Event(), threading.Event()
         self._numbers = itertools.count(1)
         self._threads = [threading.Thread(target=self._talk, args=(n,), daemon=True) for n in range(CONVERSATIONS)]
         for thread in self._threads:
@@ -63,9 +63,17 @@ class Twilio:
                 with contextlib.suppress(OSError, HTTPException):  # an answer may be cut short
                     if order.choice(self.services).webhook(fields | extra)[0] == 200:
                         self.acknowledged[theirs].append(sid(message))
+                        self._stop.wait(_SLOW if self._slow.is_set() else 0)
                         break
             else:  # while no router listens, a dozen threads would keep a core busy
                 self._stop.wait(_REFUSED)
+
+    @contextlib.contextmanager
+    def slowly(self) -> Iterator[None]:
+        """Send about 100 messages a second while a router starts: at full speed, thousands keep its core busy."""
+        self._slow.set()
+        yield
+        self._slow.clear()
 
     @property
     def count(self) -> int:
@@ -120,14 +128,16 @@ def test_killing_anything_loses_nothing_and_reorders_nothing(
             twilio.wait_for(100)
             second.kill()
             twilio.wait_for(30)
-            second.start()
+            with twilio.slowly():
+                second.start()
             twilio.wait_for(100)
             valkey.kill()
             valkey.start()
             twilio.wait_for(100)
             assert first.stop() == 0
             twilio.wait_for(50)
-            first.start()
+            with twilio.slowly():
+                first.start()
             os.kill(second.workers()[0], signal.SIGKILL)
             twilio.wait_for(100)
             twilio.stop()
@@ -162,7 +172,8 @@ def test_a_graceful_stop_strands_nothing(tmp_path: Path, valkey: ValkeyServer) -
                     assert service.process is not None
                     before = set(service.workers())
                     service.process.send_signal(number)
-                    wait_until(partial(_replaced, service, before), what="new workers", within=50)
+                    with twilio.slowly():
+                        wait_until(partial(_replaced, service, before), what="new workers", within=50)
                     twilio.wait_for(20)
                     twilio.stop()
                 else:

@@ -143,7 +143,7 @@ class Customers(threading.Thread):
 
     def run(self) -> None:
         """Write."""
-        while not self._stopped.wait(0.01):  # and leave the cores to what is waited for
+        while not self._stopped.wait(0.03):  # and leave the cores to what is waited for
             number = 1000 + len(self.answers)
             self.answers.append(self._service.webhook(parameters(number, f"messenger-{number}"))[0])
 
