@@ -23,6 +23,13 @@ from router.store.deliveries import Delivery
 STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
 # The states in the store's index of dead messages, which is independent of the account's other messages.
 DEAD: Final = frozenset(("undelivered", "unrouted"))
+NOT_REPLAYED: Final[Mapping[str, str]] = {
+    "busy": "it already waits, is held, or is being sent",
+    "gone": "it cannot be sent again: its body has expired",
+    "missing": "its record has expired",
+    "unrouted": "no flow takes it now: add a flow for its address, or change one",
+}
+"""Why `replay` did not put a message back, in REST, commands and console; the subject is the message."""
 
 
 def route_of(

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, json, request
 
 from router.errors import NotAMessage
 from router.queries.control import ACTIONS, DONE_AS, note
-from router.queries.deliveries import STATES, Wanted, describe, explain, replay, waiting_for
+from router.queries.deliveries import NOT_REPLAYED, STATES, Wanted, describe, explain, replay, waiting_for
 from router.queries.delivery_page import read_page_of
 from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
@@ -89,15 +89,11 @@ def _replay(caller: Caller, delivery: Delivery, form: Mapping[str, str], store: 
     if route not in ("original", "current"):
         raise ApiError(400, 20001, f"Route must be original or current, not {route[:40]!r}")
     result = replay(delivery, store, likelihood, current=route == "current", by=caller.user)
-    if result == "busy":
-        how = "held: Held=false releases it" if delivery.held else f"{delivery.state} already"
-        raise ApiError(409, 20409, f"{delivery.message_sid} is {how}")
-    if result == "gone":
-        raise ApiError(410, 20404, f"The body of {delivery.message_sid} has expired; it cannot be sent again")
     if result == "missing":
         raise not_found(request.path)
-    if result == "unrouted":
-        raise ApiError(409, 20409, "No flow takes this message; add one for its address first")
+    if why := NOT_REPLAYED.get(result):
+        status, code = (410, 20404) if result == "gone" else (409, 20409)
+        raise ApiError(status, code, f"{delivery.message_sid}: {why}")
     note(store, [(delivery.account_sid, delivery.message_sid)], "replayed", by=caller.user, route=route)
 
 

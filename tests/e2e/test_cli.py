@@ -207,7 +207,7 @@ def test_an_unrouted_message_goes_once_there_is_a_flow(cli: Cli, target: Target)
     assert (reported.exit_code, json.loads(reported.output)[0]["result"]) == (1, "unrouted")
     refused = cli("deliveries", "replay", sid)
     assert refused.exit_code == 1
-    assert "no present flow takes it" in refused.stderr
+    assert "no flow takes it now" in refused.stderr
     cli("flows", "apply", "-", given=external("+15005550013", target.url("/added")))
     assert cli("deliveries", "replay", "--status", "unrouted", "--since", "1h").exit_code == 0
     wait_until(lambda: bodies(target, "/added") == ["Hello"], what="it is delivered")

@@ -72,7 +72,7 @@ def test_a_message_is_told_from_its_arrival_to_its_answer(world: World, admin: P
         shown = text_of(admin.get(f"{HERE}/messages/{second}"))
         for part in (
             "Orders & more",
-            f"{flow.contact_identity} has",
+            f"Flow for {flow.contact_identity}:",
             "Attempt 1: delivered HTTP 200",
             "<Message>We are on it</Message>",
             "one",
@@ -96,10 +96,11 @@ def test_what_cannot_be_replayed_says_why(world: World, admin: Person) -> None:
     """A message that waits already is not put back twice, and one that no flow takes stays where it is."""
     waiting = world.flow("http://127.0.0.1:9/", paused=True, friendly_name="Overnight")
     sid = world.text(waiting).sid
-    assert "It is on its way already" in text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/replay")))
+    refused = text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/replay")))
+    assert "Not sent again: it already waits, is held, or is being sent." in refused
     assert "Overnight is paused" in text_of(admin.get(f"{HERE}/messages/{sid}"))
     stray = world.text("+15550009997").sid
-    assert "No flow takes it now" in text_of(admin.follow(admin.post(f"{HERE}/messages/{stray}/replay")))
+    assert "no flow takes it now" in text_of(admin.follow(admin.post(f"{HERE}/messages/{stray}/replay")))
 
 
 def test_hostile_text_is_text(world: World, admin: Person) -> None:

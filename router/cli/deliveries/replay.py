@@ -13,7 +13,7 @@ from router.cli.options import json_option
 from router.cli.output import age, integration_line, print_json, print_table, short, watched, word
 from router.errors import RouterError
 from router.queries.control import REPLAY_DOES_NOT_ANSWER, Found, note
-from router.queries.deliveries import DEAD, route_of_today
+from router.queries.deliveries import DEAD, NOT_REPLAYED, route_of_today
 from router.queries.deliveries import replay as put_back
 from router.queries.likelihood import likelihood
 from router.store import Store
@@ -21,13 +21,6 @@ from router.store.deliveries import Delivery
 
 _SHOWN: Final = 20  # of many messages that could not be replayed
 _BY: Final = "router deliveries replay"
-_WHY_NOT: Final = {
-    "busy": "it already waits or is being sent",
-    "gone": "its body has expired",
-    "missing": "its record has expired",
-    "unrouted": "no present flow takes it; `router explain` says why",
-}
-
 # The states in which a message can be sent again.
 _STATES: Final = ("delivered", "redirected", "undelivered", "unrouted")
 
@@ -119,7 +112,7 @@ def _put_back(store: Store, found: Found, *, current: bool) -> str:
 
 def _report(chosen: Sequence[Found], results: Sequence[str]) -> None:
     failures = [
-        f"{each.message_sid}: {_WHY_NOT.get(result, result)}"
+        f"{each.message_sid}: {NOT_REPLAYED.get(result, result)}"
         for each, result in zip(chosen, results, strict=True)
         if result != "queued"
     ]

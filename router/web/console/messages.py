@@ -11,7 +11,16 @@ from flask import Blueprint, Response, request
 from router.message.channel import CHANNELS
 from router.message.inbound import Message, Raw
 from router.queries.control import ACTIONS, DONE_AS, note
-from router.queries.deliveries import STATES, Wanted, attempt_of, describe, replay, target_excerpt, waiting_for
+from router.queries.deliveries import (
+    NOT_REPLAYED,
+    STATES,
+    Wanted,
+    attempt_of,
+    describe,
+    replay,
+    target_excerpt,
+    waiting_for,
+)
 from router.queries.delivery_page import Place, read_page_of
 from router.sid import is_sid
 from router.store import Store
@@ -30,12 +39,6 @@ _LANE: Final = 20
 HELD: Final = "held"
 SHOWN_STATES: Final = (*STATES, HELD)
 FILTERS: Final = ("status", "from", "to", "flow", "channel", "language", "target", "error", "after", "before")
-WHY_NOT: Final = {
-    "busy": "It is on its way already.",
-    "gone": "Its body has expired, so it cannot be sent again.",
-    "missing": "Its record has expired.",
-    "unrouted": "No flow takes it now. Explain says why; make or change a flow first.",
-}
 
 
 def register(console: Blueprint, desk: Desk) -> None:
@@ -91,7 +94,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             parameters=Raw.unpack(delivery.raw).fields() if delivery.raw else [],
             told=request.args.get("told", "")[:400],
             done="done" in request.args,
-            refused=WHY_NOT.get(request.args.get("why", ""), ""),
+            refused=NOT_REPLAYED.get(request.args.get("why", ""), ""),
             attempts=[attempt_of(line) for line in delivery.history],
             target=target_excerpt(delivery),
             waits=waits,
