@@ -9,9 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 import gevent
 import greenlet
@@ -122,7 +122,7 @@ def _twiml(result: object) -> bytes | None:
     if result is None or result == "":
         return EMPTY_TWIML
     if isinstance(result, str):
-        text = escape(result.translate(_NOT_XML))
+        text = escape(result.translate(_NOT_XML), quote=False)
         return f'<?xml version="1.0" encoding="UTF-8"?><Response><Message>{text}</Message></Response>'.encode()
     return str(result).encode() if isinstance(result, TwiML) else None
 

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from html import escape
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
 from xml.parsers.expat import ErrorString
-from xml.sax.saxutils import escape
 
 from router.value import value
 
@@ -227,7 +227,7 @@ def _from_text(text: str) -> Twiml | None:
     text = _NOT_IN_XML.sub("", text)
     if not text.strip():
         return None
-    message = f"<Response><Message>{escape(text)}</Message></Response>"
+    message = f"<Response><Message>{escape(text, quote=False)}</Message></Response>"
     response = ET.Element("Response")
     ET.SubElement(response, "Message").text = text
     return Twiml(EMPTY_TWIML.replace(b"<Response/>", message.encode()), response)
