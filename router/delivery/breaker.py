@@ -36,6 +36,9 @@ class Target(NamedTuple):
     name: str
 
 
+NONE_WAIT: Final[Mapping[Target, int]] = {}
+
+
 @dataclass(slots=True)
 class _Breaker:
     """Counts consecutive misses; while open, says when one attempt may be sent as a probe.
@@ -79,15 +82,22 @@ class _Breaker:
 
 @dataclass(slots=True)
 class _Use:
-    """The number of attempts in progress, and the breaker."""
+    """The number of attempts in progress, of those that ended since the last sweep and before it, and the breaker."""
 
     sending: int = 0
+    ended: int = 0
+    ended_before: int = 0
     breaker: _Breaker = field(default_factory=_Breaker)
+
+    @property
+    def ending(self) -> int:
+        """How many attempts are expected to end during a sweep."""
+        return 0 if self.breaker.open else min(max(self.ended, self.ended_before), self.sending)
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The free capacity of a process.
+    """The free capacity of a process, as it will be when the store has answered.
 
     Args:
         free: how many slots are free.
@@ -156,6 +166,7 @@ class Targets:
             del self._accounts[target.account_sid]
         for use in (self._targets[target], self._names[target.name]):
             use.sending -= 1
+            use.ended += 1
             if not use.sending:
                 use.breaker.give_back()
 
@@ -190,17 +201,31 @@ class Targets:
         self.opened += of_name.open + of_target.open - before
         return Target("", target.name) if name else target if own else None
 
-    def room(self, now: float) -> Room:
-        """Return the free capacity."""
+    def begin_sweep(self) -> None:
+        """Count anew how many attempts end."""
+        for use in self._targets.values():
+            use.ended_before, use.ended = use.ended, 0
+
+    def room(self, now: float, waiting: Mapping[Target, int] = NONE_WAIT) -> Room:
+        """Return the free capacity that a claim may use.
+
+        Until the claim is answered as many attempts end, it is assumed, as did during one of the last two sweeps. Or a
+        fast target would have nothing to do during every other claim. Claimed messages that are `waiting` come first.
+        """
+        soon = {target: waiting.get(target, 0) - use.ending for target, use in self._targets.items() if use.sending}
+        soon = {**waiting, **soon}
+        accounts = self._accounts.copy()
+        for target, more in soon.items():
+            accounts[target.account_sid] += more
         return Room(
-            free=self.free,
+            free=max(0, self.free - sum(soon.values())),
             share=self.share,
             factor=self._factor,
-            accounts=dict(self._accounts),
+            accounts={sid: has for sid, has in accounts.items() if has > 0},
             targets={
-                each: (use.sending, self._most(use, now))
+                each: (use.sending + soon.get(each, 0), self._most(use, now))
                 for each, use in self._targets.items()
-                if use.sending or use.breaker.open
+                if use.sending or use.breaker.open or each in waiting
             },
             names={name: 1 for name, use in self._names.items() if use.breaker.open},
             shut=[each for each, use in self._targets.items() if not use.breaker.lets_through(now)],

@@ -19,9 +19,9 @@ class Claimed:
     def __init__(self) -> None:
         self._leases: dict[Target, deque[tuple[float, Lease]]] = {}
 
-    def __len__(self) -> int:
-        """Return how many leases wait."""
-        return sum(len(waiting) for waiting in self._leases.values())
+    def counts(self) -> dict[Target, int]:
+        """Return how many leases wait for each target."""
+        return {target: len(waiting) for target, waiting in self._leases.items()}
 
     def add(self, target: Target, lease: Lease, now: float) -> None:
         """Let a lease wait."""

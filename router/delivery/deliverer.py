@@ -135,13 +135,11 @@ class Deliverer:
 
     def begin(self, lease: Lease) -> None:
         """Start what was claimed; where the slot for it was taken meanwhile, let it wait for the next one."""
-        target, now = _target(lease), time.monotonic()
-        if self.targets.take(target, now):
+        target = _target(lease)
+        if self.targets.take(target, time.monotonic()):
             self.start(lease, target)
-        elif self.stopping:
-            self.decline(lease)
         else:
-            self.claimed.add(target, lease, now)
+            self._wait_for_slot(lease, target)
 
     def decline_overdue(self, now: float) -> None:
         """Release what was claimed and has waited too long for a slot; `now` is in monotonic seconds."""
@@ -149,52 +147,57 @@ class Deliverer:
             self.decline(lease)
 
     def start(self, lease: Lease, target: Target) -> None:
-        """Drain the lease's lane in a greenlet; its target's slot is taken already."""
+        """Send the lane's messages in a greenlet; the slot of the first one is taken already."""
         self._crew.spawn(self._drain, lease, target)
         metrics.SLOTS.set(self.targets.sending)
 
     # -- the lane ---------------------------------------------------------------------------------------------------
 
-    def _drain(self, first: Lease, target: Target) -> None:
-        lease: Lease | None = first
-        taken: Target | None = target
-        try:
-            while lease is not None:
-                following = self._deliver(lease, target)
-                if following is not None and (needed := _target(following)) != target:
-                    self.targets.give_back(target)
-                    taken = None
-                    if not self.targets.take(needed, time.monotonic()):
-                        self._settle(following, Settlement("release", delay=1.0), hand_over=False)
-                        return
-                    taken = target = needed
-                lease = following or self._claimed_for(target)
-        finally:
-            if taken is not None:
-                self.targets.give_back(taken)
-            metrics.SLOTS.set(self.targets.sending)
-            if self.starved:
-                self.freed.set()
-
-    def _claimed_for(self, target: Target) -> Lease | None:
-        """Return what was claimed and waits for a slot of the target, if it may have this one."""
-        return self.claimed.take(target) if self._goes_on(target) and not self.targets.is_open(target) else None
+    def _drain(self, first: Lease, slot: Target) -> None:
+        """Send the head of a lane, and the next ones as they are handed over; `slot` is taken for the first."""
+        lease, target = self._deliver(first, slot), slot
+        while lease is not None:
+            target = _target(lease)
+            if not self.targets.take(target, time.monotonic()):
+                self._wait_for_slot(lease, target)
+                return
+            lease = self._deliver(lease, target)
 
     def _deliver(self, lease: Lease, target: Target) -> Lease | None:
-        """Send one head and settle it; return the lease of the next one."""
+        """Send one head, pass its slot on, and settle it; return the lease of the next one."""
         started = time.monotonic()
         left = lease.expires - LEASE_MARGIN - started
+        goes_on = False
         try:
             put_off = self._put_off(lease, left)
-            if put_off is not None:
-                self._settle(lease, put_off, hand_over=False)
-                return None
-            ended = _unsent(lease) or self._attempt(lease, target, started, left)
+            ended = _Ended(put_off) if put_off else _unsent(lease) or self._attempt(lease, target, started, left)
+            goes_on = put_off is None and self._goes_on(target)
         except StoreUnavailable:  # nor could it be settled: the lease ends, and the message is claimed again
             return None
-        settled, following = self._settle(lease, ended.settlement, hand_over=self._goes_on(target))
-        self._tell(lease, target, ended, settled, started)
+        finally:
+            self._pass_on(target, to_claimed=goes_on)
+        settled, following = self._settle(lease, ended.settlement, hand_over=goes_on)
+        if put_off is None:
+            self._tell(lease, target, ended, settled, started)
         return following
+
+    def _pass_on(self, target: Target, *, to_claimed: bool) -> None:
+        """Give a slot to a claimed head that waits for one of the target, or back: settling needs none."""
+        lease = self.claimed.take(target) if to_claimed and not self.targets.is_open(target) else None
+        if lease is not None:
+            self._crew.spawn(self._drain, lease, target)
+            return
+        self.targets.give_back(target)
+        metrics.SLOTS.set(self.targets.sending)
+        if self.starved:
+            self.freed.set()
+
+    def _wait_for_slot(self, lease: Lease, target: Target) -> None:
+        """Let a head wait for the next slot of its target, or, where this process stops, for another process."""
+        if self.stopping:
+            self.decline(lease)
+        else:
+            self.claimed.add(target, lease, time.monotonic())
 
     def _attempt(self, lease: Lease, target: Target, started: float, left: float) -> _Ended:
         """Send a head, and decide what follows; raise StoreUnavailable where an answer cannot be shown in its chat."""

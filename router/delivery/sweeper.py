@@ -86,6 +86,7 @@ class Sweeper:
             claimed += len(claim.leases)
             idle = idle or (claim.place > 0 and not claim.leases)
             more = self._goes_on(tag, place, claim) or more
+        self._deliverer.targets.begin_sweep()
         self._deliverer.starved = bool(self._left)
         return Swept(more=more and self._deliverer.targets.free > 0, left=bool(claimed or self._left) and not idle)
 
@@ -106,9 +107,9 @@ class Sweeper:
 
     def _room(self, tag: str) -> Room:
         """Say what the process has room for, of a bucket's accounts."""
-        room = self._deliverer.targets.room(time.monotonic())
+        room = self._deliverer.targets.room(time.monotonic(), self._deliverer.claimed.counts())
         return Room(
-            free=max(0, room.free - len(self._deliverer.claimed)),
+            free=room.free,
             share=room.share,
             factor=room.factor,
             accounts={sid: has for sid, has in room.accounts.items() if bucket(sid) == tag},

@@ -190,3 +190,29 @@ def test_a_target_is_back_with_the_first_success_after_a_breaker_was_open() -> N
     other = target("dead", OTHER)
     assert report(targets, other, 2 * later, missed=False, succeeded=True) == target("dead", "")
     assert report(targets, DEAD, 2 * later, missed=False, succeeded=True) is None
+
+
+def test_a_claim_counts_on_the_slots_that_a_fast_target_gives_back_meanwhile() -> None:
+    """As many as during one of the last two sweeps, and no more than are in use; a target that ends none gets none."""
+    targets, fast, slow = Targets(64, shared=True), target("fast"), target("slow", OTHER)
+    for each in (fast, slow):
+        for _ in range(16):
+            assert targets.take(each, 0.0)
+    for _ in range(10):
+        targets.give_back(fast)
+        assert targets.take(fast, 0.0)
+    for _ in range(2):
+        room = targets.room(0.0)
+        assert (room.free, room.accounts) == (32 + 10, {ONE: 6, OTHER: 16})
+        assert room.targets == {fast: (6, 16), slow: (16, 16)}
+        targets.begin_sweep()
+    assert targets.room(0.0).targets == {fast: (16, 16), slow: (16, 16)}
+
+
+def test_a_claim_leaves_slots_to_what_was_claimed_before() -> None:
+    """Messages that wait for a slot of a target come before those that a claim would add."""
+    targets, fast = Targets(64, shared=True), target("fast")
+    assert targets.take(fast, 0.0)
+    room = targets.room(0.0, {fast: 3})
+    assert (room.free, room.accounts) == (60, {ONE: 4})
+    assert room.targets == {fast: (4, 16)}

@@ -69,11 +69,11 @@ def test_what_was_claimed_gets_the_next_slot(bench: Bench, deliverer: Deliverer,
     leases = claim_two(bench)
     for lease in leases:
         deliverer.begin(lease)
-    assert len(deliverer.claimed) == 1
+    assert deliverer.claimed.counts() == {target_of(bench): 1}
     wait_for(bench, "delivered")
     assert len(target.requests) == 2
     assert [bench.stored(number, "attempts") for number in (0, 1)] == ["1", "1"]
-    assert len(deliverer.claimed) == 0
+    assert deliverer.claimed.counts() == {}
 
 
 def test_what_gets_no_slot_for_a_second_is_released(bench: Bench, deliverer: Deliverer, target: Target) -> None:
@@ -84,9 +84,9 @@ def test_what_gets_no_slot_for_a_second_is_released(bench: Bench, deliverer: Del
         deliverer.begin(lease)
     now = time.monotonic()
     deliverer.decline_overdue(now)
-    assert len(deliverer.claimed) == 2
+    assert deliverer.claimed.counts() == {target_of(bench): 2}
     deliverer.decline_overdue(now + WAIT_SECONDS)
-    assert len(deliverer.claimed) == 0
+    assert deliverer.claimed.counts() == {}
     wait_for(bench, "queued")
     assert [bench.stored(number, "attempts") for number in (0, 1)] == ["0", "0"]
     assert target.requests == []
