@@ -329,7 +329,7 @@ def test_a_person_is_asked(outage: Outage) -> None:
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
     refused = outage.recover("--since", "2h")
-    assert (refused.exit_code, "nothing was accepted: there is no terminal" in refused.output) == (1, True)
+    assert (refused.exit_code, "nothing was accepted: the command cannot ask" in refused.output) == (1, True)
     assert outage.answer("n") == 1
     assert outage.service.get(f"/v1/Deliveries/{sid(1)}")[0] == 404
     assert outage.answer("y") == 0
