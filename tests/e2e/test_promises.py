@@ -79,6 +79,8 @@ def test_the_next_message_is_routed_by_the_change(
         sid = world.text(flow, process=process).sid
         if path is None:
             assert world.delivery(sid)["status"] in ("unrouted", "queued")
+            # While a message waits for a paused flow, sweepers claim, and later tests count that.
+            world.rest("POST", f"/v1/Deliveries/{sid}", {"Status": "canceled"})
         else:
             world.ends(sid)
             assert arrived(target, path)[process:] == [sid]
