@@ -39,7 +39,7 @@ run: $(INSTALLED)
 
 # Everything, or as pytest is told: make test OPTIONS="-x tests/store"
 test: ready
-	$(BIN)/pytest $(OPTIONS)
+	env -u MAKEFLAGS $(BIN)/pytest $(OPTIONS)
 
 # All that comes before the tests: what they need, and what looks at the code; its parts may run beside each other.
 ready: lint $(if $(NPM),$(NODE_INSTALLED),no-npm)

@@ -33,6 +33,11 @@ PARTS = ("intake", "e2e", "relay", "flat", "backlog", "memory", "console", "cont
     "--data-dir", type=click.Path(path_type=Path), default=Path("var"), help="On the disk to be measured. [var]"
 )
 @click.option(
+    "--store",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
+    help="A valkey-server or redis-server to measure with; not for cluster. [that of the embedded store]",
+)
+@click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="For language: a folder of labelled texts, as language-models of github.com/pemistahl/lingua-rs.",
@@ -50,6 +55,7 @@ def bench(  # noqa: PLR0913 - one for each option
     streams: int,
     repeats: int,
     data_dir: Path,
+    store: Path | None,
     data: Path | None,
     as_json: bool,
 ) -> None:
@@ -77,7 +83,7 @@ def bench(  # noqa: PLR0913 - one for each option
     left_out: list[str] = []
     machine = report.machine()
     if timed := [name for name in wanted if name != "language"]:
-        with servers(data_dir) as started:
+        with servers(data_dir, store) as started:
             scene = part.Scene(started, options)
             machine["store"] = scene.stock.version()
             for name in timed:

