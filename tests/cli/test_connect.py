@@ -1,5 +1,6 @@
 """`router connect` and `router disconnect`: a webhook points here and back, and is never left worse than it was."""
 
+import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,8 +45,11 @@ def test_a_number_is_connected_and_restored(desk: Desk) -> None:
         assert value in connected.output
     assert stat.S_IMODE((desk.folder / NAME).stat().st_mode) == 0o600
 
-    _, listed = desk.type("disconnect", "--list").output.splitlines()
-    assert (listed.split()[0], listed.split()[-2:]) == (NUMBER, ["disconnected", OLD])
+    listed = json.loads(desk.type("disconnect", "--list", "--json").output)
+    assert [(each["name"], each["until"], each["before"]["sms_url"]) for each in listed] == [
+        (NUMBER, "disconnected", OLD)
+    ]
+    assert desk.type("disconnect", "--list").output.split()[-1] == OLD
     back = desk.type("disconnect")
     assert (back.exit_code, desk.says, desk.record) == (0, FIRST, []), back.output
     assert f"{NUMBER} is restored: sms_url {OLD}" in back.output
@@ -64,7 +68,7 @@ def test_a_messaging_service_is_connected_and_restored(desk: Desk) -> None:
     """Its inbound URL leads to the webhook for all channels, and counts for its numbers; null is null again."""
     service = desk.twilio.service(SERVICE, None, NUMBER)
     before = dict(service)
-    assert desk.type("connect", SERVICE, "--detach").exit_code == 0
+    assert desk.type("connect", "--messaging-service", SERVICE, "--detach").exit_code == 0
     assert service["inbound_request_url"].startswith(f"{desk.base}/webhooks/message#")
     assert (service["fallback_url"], service["use_inbound_webhook_on_number"]) == (
         f"{desk.base}/webhooks/message",
@@ -78,7 +82,7 @@ def test_a_whatsapp_sender_is_connected_and_restored(desk: Desk) -> None:
     """Only what leads messages here is sent to Twilio; the sender's status callback and profile are not touched."""
     sender = desk.twilio.sender(NUMBER, "https://old.example.com/", fallback_url="https://old.example.com/fb")
     before = dict(sender, webhook=dict(sender["webhook"]))
-    assert desk.type("connect", f"whatsapp:{NUMBER}", "--detach").exit_code == 0
+    assert desk.type("connect", NUMBER, "--whatsapp", "--detach").exit_code == 0
     assert sender["webhook"]["callback_url"] == f"{desk.base}/webhooks/whatsapp"
     assert sender["webhook"]["status_callback_url"] == "https://example.com/status"
     assert desk.type("disconnect", f"whatsapp:{NUMBER}").exit_code == 0
@@ -99,7 +103,7 @@ def test_a_password_in_a_webhook_is_restored_and_never_shown(desk: Desk) -> None
     """A URL may hold one: it is on disk for its owner, and on no screen."""
     old = "https://somebody:a-password@old.example.com/x"
     desk.number["sms_url"] = old
-    for words in (["connect", NUMBER, "--detach"], ["disconnect", "--list"]):
+    for words in (["connect", NUMBER, "--detach"], ["disconnect", "--list", "--json"], ["disconnect", "--list"]):
         ended = desk.type(*words)
         assert ended.exit_code == 0
         assert "a-password" not in ended.output
@@ -180,8 +184,10 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
     ("words", "environ", "says"),
     [
         pytest.param([OTHER], {}, f"{OTHER} is not a number of {ACCOUNT}; it has {NUMBER}", id="number not owned"),
-        pytest.param([f"whatsapp:{OTHER}"], {}, "is not a WhatsApp sender of", id="sender not owned"),
-        pytest.param([SERVICE], {}, f"{SERVICE} is not a Messaging Service", id="no such service"),
+        pytest.param([OTHER, "--whatsapp"], {}, "is not a WhatsApp sender of", id="sender not owned"),
+        pytest.param(
+            ["--messaging-service", SERVICE], {}, f"{SERVICE} is not a Messaging Service", id="no such service"
+        ),
         pytest.param(
             [NUMBER],
             {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "f" * 32},
@@ -220,7 +226,7 @@ def test_what_is_wrong_is_one_sentence(desk: Desk, words: list[str], environ: di
     assert "f" * 32 not in ended.output
 
 
-@pytest.mark.parametrize("words", [[], ["12"], ["+1555x"], ["MG1"], [ACCOUNT]])
+@pytest.mark.parametrize("words", [[], ["12"], ["+1555x"], ["--messaging-service", NUMBER], [ACCOUNT]])
 def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: list[str]) -> None:
     """The form of a number shows what it is; Twilio is not asked."""
     ended = desk.type("connect", *words)
@@ -269,8 +275,8 @@ def test_a_number_whose_service_decides_is_not_connected_in_vain(desk: Desk) -> 
     desk.twilio.service(SERVICE, "https://service.example.com/", NUMBER)
     refused = desk.type("connect", NUMBER, "--detach")
     assert (refused.exit_code, desk.says) == (1, FIRST)
-    assert f"`router connect {SERVICE}`" in refused.output
-    assert desk.type("connect", NUMBER, SERVICE, "--detach").exit_code == 0
+    assert f"--messaging-service {SERVICE}" in refused.output
+    assert desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach").exit_code == 0
     assert desk.type("disconnect").exit_code == 0
     assert (desk.says, desk.twilio.services[0]["inbound_request_url"]) == (FIRST, "https://service.example.com/")
 
@@ -279,7 +285,7 @@ def test_a_change_that_twilio_refuses_leaves_all_as_it_was(desk: Desk) -> None:
     """One of two cannot be changed: neither is, and nothing is on record."""
     service = desk.twilio.service(SERVICE, "https://service.example.com/")
     desk.twilio.updates_answered = 500
-    ended = desk.type("connect", NUMBER, SERVICE, "--detach")
+    ended = desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach")
     assert (ended.exit_code, desk.says, desk.record) == (1, FIRST, [])
     assert f"{NUMBER} was not changed: Twilio's REST API answered 500" in ended.output
     assert service["inbound_request_url"] == "https://service.example.com/"

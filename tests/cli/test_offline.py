@@ -477,13 +477,16 @@ def test_without_an_address_it_asks_when_there_are_several(offline: Cli) -> None
     ("when", "status", "said"),
     [("2026-12-21T10:00+00:00", 0, "“To +15005550006”"), ("2026-12-21T22:00+00:00", 1, "no flow: ")],
 )
-def test_where_a_message_would_go_at_another_time(offline: Cli, when: str, status: int, said: str) -> None:
+@pytest.mark.parametrize("command", [["explain", "--to", "+15005550006"], ["simulate", "sms", "--to", "+15005550006"]])
+def test_where_a_message_would_go_at_another_time(
+    offline: Cli, command: list[str], when: str, status: int, said: str
+) -> None:
     """Opening hours can be tried before they begin: --at sets the time of the message, and nothing is sent."""
     match = '\'now.getHours("UTC") >= 9 && now.getHours("UTC") < 17\''
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x", match=match))
-    command = ("explain", "--to", "+15005550006", "--at", when)
-    result = offline(*command)
+    result = offline(*command, "--at", when)
     assert (result.exit_code, said in result.output) == (status, True), result.output
-    reported = json.loads(offline(*command, "--json").output)
+    reported = json.loads(offline(*command, "--at", when, "--json").output)
     assert bool(reported["flex_flow_sid"]) == (status == 0)
     assert json.loads(offline("deliveries", "list", "--json").output) == []
+    assert offline("simulate", "sms", "--at", when, "--count", "2").exit_code == 2

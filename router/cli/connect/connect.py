@@ -27,11 +27,20 @@ from router.twilio_api.webhooks import Place
 # Seconds between two checks whether the tunnel and the record still exist.
 _LOOK: Final = 0.5
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}")  # E.164, or a short code
+_NEITHER: Final = "neither a number, as +15005550006, nor whatsapp:+… or MG…"
 CONNECTED: Final = "Connected. Ctrl-C restores the previous webhook."
 
 
 @click.command()
-@click.argument("addresses", nargs=-1, required=True, metavar="+1…|whatsapp:+1…|MG…")
+@click.argument("addresses", nargs=-1, metavar="[+1…|whatsapp:+1…|MG…]...")
+@click.option("--whatsapp", is_flag=True, help="Connect the number's WhatsApp sender, instead of its SMS webhook.")
+@click.option(
+    "--messaging-service",
+    "services",
+    multiple=True,
+    metavar="MG…",
+    help="A Messaging Service; can be given several times.",
+)
 @dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask before changing a number that points to another router.")
 @click.option("--detach", is_flag=True, help="Return at once; the number stays connected until `router disconnect`.")
@@ -44,6 +53,8 @@ def connect(  # noqa: PLR0913 - one for each option
     here: Here,
     *,
     addresses: tuple[str, ...],
+    whatsapp: bool,
+    services: tuple[str, ...],
     dry_run: bool,
     yes: bool,
     detach: bool,
@@ -55,15 +66,17 @@ def connect(  # noqa: PLR0913 - one for each option
     \b
       router connect +15005550006 --dry-run
       router connect +15005550006
-      router connect whatsapp:+15005550006                    its WhatsApp sender
-      router connect MG0123456789abcdef0123456789abcdef       a Messaging Service
-      router connect +15005550006 --detach                    until `router disconnect`
+      router connect +15005550006 --whatsapp
+      router connect --messaging-service MG0123456789abcdef0123456789abcdef
+      router connect +15005550006 --detach      until `router disconnect`
 
     The webhook is set to the address of the open `router tunnel`, or else to the first ROUTER_PUBLIC_URL. Its previous
     values are saved first, in the data directory: after a crash the next `router run`, `connect` or `tunnel` restores
     them. If another person or program has changed a field in the meantime, the field is not restored.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    names = names_of(addresses)
+    names = names_of(addresses, whatsapp=whatsapp, services=services)
+    if not names:
+        raise click.UsageError("Name a number, as `router connect +15005550006`, or --messaging-service MG….")
     settings, owner = here.settings, real_account(here.settings, here.account)
     connector = Connector(settings)
     if not dry_run:
@@ -129,21 +142,23 @@ def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, 
 # -- used by `router tunnel` and `router run` as well -----------------------------------------------------------------
 
 
-def names_of(addresses: Sequence[str]) -> list[Name]:
+def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequence[str] = ()) -> list[Name]:
     """Parse the numbers, senders and services to connect: +1…, whatsapp:+1…, MG….
 
     Raises:
         BadParameter: one of them has another form.
     """
     found: list[Name] = []
-    for address in addresses:
-        bare = address.strip().removeprefix("whatsapp:")
-        if is_sid(address, "MG"):
-            found.append(("service", address))
-        elif _NUMBER.fullmatch(bare):
-            found.append(("number" if bare == address.strip() else "sender", bare))
-        else:
-            raise click.BadParameter(f"{address[:60]!r} is neither a number, as +15005550006, nor whatsapp:+… or MG…")
+    for address in (*addresses, *services):
+        kind, bare = "number", address.strip()
+        if bare.startswith("whatsapp:") or whatsapp:
+            kind, bare = "sender", bare.removeprefix("whatsapp:")
+        if is_sid(bare, "MG"):
+            kind = "service"
+        elif address in services or not _NUMBER.fullmatch(bare):
+            of = "not MG and 32 hexadecimal digits" if address in services else _NEITHER
+            raise click.BadParameter(f"{address[:60]!r} is {of}")
+        found.append((kind, bare))  # type: ignore[arg-type]
     return list(dict.fromkeys(found))
 
 

@@ -42,7 +42,7 @@ class Connector:
             if kind == "number" and (service := api.service_of(name)) and ("service", service) not in names:
                 raise RouterError(
                     f"{name} is in the Messaging Service {service}, so Twilio calls the webhook of the service, not "
-                    f"that of the number: connect the service (`router connect {service}`)"
+                    f"that of the number: connect the service (`router connect --messaging-service {service}`)"
                 )
         for place in places:
             known = self.record.of((place.kind, place.sid))

@@ -3,12 +3,14 @@
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from router import tunnel_address
 from router.cli.connect.connector import Connector, say
-from router.cli.output import ago, print_table
+from router.cli.options import json_option
+from router.cli.output import ago, print_json, print_table
 from router.cli.running import load_settings_for_cli
 from router.errors import RouterError
 from router.twilio_api.connections import ConnectedWebhook, Connections
@@ -22,7 +24,8 @@ _NOTHING = "Nothing is connected. `router connect +1…` points a number here."
 @click.argument("addresses", nargs=-1, metavar="[+1…|MG…]...")
 @click.option("--list", "listed", is_flag=True, help="Only list what is connected.")
 @click.option("--left-behind", is_flag=True, help="Only what a crash has left connected.")
-def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool) -> None:
+@json_option
+def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, as_json: bool) -> None:
     """Restore the webhooks that `router connect` has changed: all of them, or those of some numbers.
 
     \b
@@ -32,6 +35,8 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool) -
 
     If another person or program has changed a field in the meantime, the command says so and does not restore it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
+    if as_json and not listed:
+        raise click.UsageError("Use --json only with --list.")
     settings = load_settings_for_cli()
     connector = Connector(settings)
     if left_behind:
@@ -39,7 +44,7 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool) -
         return
     found = connector.record.read()
     if listed:
-        _list(connector.record, found, tunnel_address.read(settings.data_dir))
+        _list(connector.record, found, tunnel_address.read(settings.data_dir), as_json=as_json)
         return
     unknown = [each for each in addresses if not any(each in (one.name, one.sid) for one in found)]
     if unknown:
@@ -55,19 +60,15 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool) -
     sys.exit(1 if wrong else 0)
 
 
-def _list(record: Connections, found: Sequence[ConnectedWebhook], tunnel: str) -> None:
-    now = time.time()
-    rows = [
-        (
-            each.name,
-            shown(each.base),
-            ago(each.at, now),
-            _until(record, each, tunnel),
-            shown(each.before[FIELDS[each.kind][0]]),
-        )
-        for each in found
-    ]
-    if rows:
+def _list(record: Connections, found: Sequence[ConnectedWebhook], tunnel: str, *, as_json: bool) -> None:
+    now, until = time.time(), [_until(record, each, tunnel) for each in found]
+    if as_json:
+        print_json([_resource(each, end) for each, end in zip(found, until, strict=True)])
+    elif found:
+        rows = [
+            (each.name, shown(each.base), ago(each.at, now), end, shown(each.before[FIELDS[each.kind][0]]))
+            for each, end in zip(found, until, strict=True)
+        ]
         print_table(("NAME", "LEADS TO", "SINCE", "UNTIL", "BEFORE"), rows, whole=("NAME",))
     else:
         click.echo(_NOTHING)
@@ -77,3 +78,15 @@ def _until(record: Connections, connection: ConnectedWebhook, tunnel: str) -> st
     if record.is_orphan(connection, tunnel):
         return "left behind by a crash"
     return "its process ends" if connection.holder else "disconnected"
+
+
+def _resource(connection: ConnectedWebhook, until: str) -> dict[str, Any]:
+    return {
+        "kind": connection.kind,
+        "sid": connection.sid,
+        "name": connection.name,
+        "account_sid": connection.account_sid,
+        "base": shown(connection.base),
+        "until": until,
+        "before": {name: shown(value) if value else "" for name, value in connection.before.items()},
+    }

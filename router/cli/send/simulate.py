@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from router.cli.here import Here, with_here
-from router.cli.options import Parameter, wait_option, with_sections
+from router.cli.options import Moment, Parameter, wait_option, with_sections
 from router.cli.output import print_facts
 from router.cli.send import report
 from router.cli.send.call import WebUrl
@@ -19,6 +19,8 @@ from router.cli.send.web_chat import simulate_web
 from router.errors import RouterError
 from router.message.address import canonical
 from router.message.channel import WEB
+from router.queries.deliveries import explain
+from router.queries.likelihood import likelihood
 from router.sid import is_sid, new_sid
 
 # The newest flows among which an address to write to is looked for, and how many addresses are shown.
@@ -85,6 +87,7 @@ _SECTIONS: Final = (
     help="Make the request invalid, see below; it must be refused. [body]",
 )
 @wait_option
+@click.option("--at", type=Moment(), metavar="TIME", help="Send nothing; show where it would go at that time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs.")
 @with_here
 def simulate(  # noqa: PLR0913 - one for each option
@@ -106,6 +109,7 @@ def simulate(  # noqa: PLR0913 - one for each option
     method: Method,
     tamper: str | None,
     wait: float,
+    at: int | None,
     as_json: bool,
 ) -> None:
     """Send a signed message as Twilio would, and show answer, route and delivery.
@@ -126,10 +130,11 @@ def simulate(  # noqa: PLR0913 - one for each option
     \b
       router simulate web --body "Hola" --param language=es
 
-    The exit status is 1 if a message was refused, or was not delivered in time; with --tamper, if it was not refused.
+    The exit status is 1 if a message was refused, or was not delivered in time; with --tamper, if it was not refused;
+    with --at, if no flow would take it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if channel == WEB:
-        if shapes or media or key or sid or tamper or rate or method != "POST":
+        if shapes or media or key or sid or tamper or rate or at is not None or method != "POST":
             raise click.UsageError("web has only --body, --from, --to, --param, --url, --count, --wait and --json.")
         simulate_web(
             here,
@@ -144,6 +149,8 @@ def simulate(  # noqa: PLR0913 - one for each option
         )
     if sid is not None and (count > 1 or not is_sid(sid, "SM", "MM")):
         raise click.BadParameter("it must be SM or MM and 32 hexadecimal digits, for one message", param_hint="--sid")
+    if at is not None and (tamper or url or count > 1):
+        raise click.UsageError("--at sends nothing: leave out --tamper, --url and --count.")
     shape = _shape(shapes, channel)
     store, owner = here.own_store, here.account
     how = signing(owner, key, tamper or "")
@@ -169,6 +176,9 @@ def simulate(  # noqa: PLR0913 - one for each option
         )
         return Webhook(where, signed_as, form, how, method)
 
+    if at is not None:
+        _foretell(here, dict(message(0).form), at, as_json=as_json)
+        return
     sending = dispatch(
         [((n / rate if rate else 0.0), message(n)) for n in range(count)],
         at_once=min(contacts, _AT_ONCE) if rate else 1,
@@ -215,3 +225,11 @@ def _address(channel: str, here: Here) -> str:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise RouterError(f"flows of the channel {channel} have several addresses: choose one with --to: {known}")
     return canonical(click.prompt(f"To which address ({known})", default=min(found)), channel)
+
+
+def _foretell(here: Here, form: dict[str, str], at: int, *, as_json: bool) -> None:
+    """Show where a message would go at a time, and why, as `router explain` does."""
+    from router.cli.flows.explain import show
+
+    answer = explain(here.account.sid, form, here.store, likelihood, at=at / 1000)
+    show(here, answer, form, as_json=as_json)
