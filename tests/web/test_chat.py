@@ -176,7 +176,7 @@ def test_a_command_speaks_as_a_visitor(world: World, target: Target) -> None:
     assert (found["status"], found["replies"], found["delivery"]) == (201, ["Buenos días"], "delivered")
     gone = invoke("simulate", "web", "--to", "IG" + "0" * 32, **config)
     assert gone.exit_code == 1
-    assert "the router said 404" in gone.output
+    assert "the router answered 404" in gone.output
     explained = invoke("explain", "--to", flow.contact_identity, **config)
     assert explained.exit_code == 0
     assert flow.sid in explained.output

@@ -344,6 +344,7 @@ def test_cursors_from_nowhere(visitor: Visitor) -> None:
     with visitor.stream(after=1000) as events:
         visitor.say("two")
         assert events.next()[1]["body"] == "two"
+    visitor.sees("one", "You wrote: one", "two", "You wrote: two")
     assert len(visitor.ask("GET", "/chat/events?wait=0&after=x").json["messages"]) == 4
 
 
