@@ -23,6 +23,8 @@ from router.store.lanes import ANYWHERE, Claim, Room
 SWEEP_SECONDS: Final = 0.5
 # The same when something is left: for slots that come free one by one, or many at a time where a target is fast.
 SWEEP_LEFT: Final = 0.005
+# After a sweep that claimed so many messages there is no pause: a call of `claim` for as many is cheap.
+SWEEP_MANY: Final = 32
 # The same for the rest of an index where nothing can be sent, and the part of the time that looking there may take.
 SWEEP_LEAST: Final = 0.02
 SWEEP_PART: Final = 0.2
@@ -30,14 +32,17 @@ SWEEP_PART: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found: `more` to look at in any case; something `left` that is waiting for a slot."""
+    """What a sweep found: `more` to look at in any case; something `left` that has no slot; how many it `claimed`."""
 
     more: bool = False
     left: bool = False
+    claimed: int = 0
 
     def pause(self, seconds: float) -> float:
         """Return for how long to wait after a sweep that took so many seconds."""
-        return SWEEP_LEFT if self.left else min(SWEEP_SECONDS, max(SWEEP_LEAST, seconds / SWEEP_PART))
+        if self.left:
+            return 0.0 if self.claimed >= SWEEP_MANY else SWEEP_LEFT
+        return min(SWEEP_SECONDS, max(SWEEP_LEAST, seconds / SWEEP_PART))
 
 
 class Sweeper:
@@ -88,7 +93,11 @@ class Sweeper:
             more = self._goes_on(tag, place, claim) or more
         self._deliverer.targets.begin_sweep()
         self._deliverer.starved = bool(self._left)
-        return Swept(more=more and self._deliverer.targets.free > 0, left=bool(claimed or self._left) and not idle)
+        return Swept(
+            more=more and self._deliverer.targets.free > 0,
+            left=bool(claimed or self._left) and not idle,
+            claimed=claimed,
+        )
 
     def _goes_on(self, tag: str, place: int, claim: Claim) -> bool:
         """Note where the next claim begins; say whether it has to come even if no slot comes free."""
