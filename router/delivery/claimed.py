@@ -1,6 +1,7 @@
 """Leases that were claimed for free slots, which newer messages took before the claim was answered.
 
-Each gets the next slot that its target gives back. To release it instead would cost a settle now and a claim later.
+Each gets the next slot that its target gives back, or may have when another one gives it back. To release it instead
+would cost a settle now and a claim later.
 """
 
 from collections import deque

@@ -118,15 +118,21 @@ class Deliverer:
         return target if self.targets.take(target, time.monotonic()) else None
 
     def give_back(self, target: Target) -> None:
-        """Give back a slot that `reserve` took, because another process holds the lane's lease."""
+        """Give back a slot; what was claimed and waits for one is started, also where it is for another target."""
         self.targets.give_back(target)
+        for waiting, count in self.claimed.counts().items():
+            for _ in range(count):
+                if self.stopping or not self.targets.take(waiting, time.monotonic()):
+                    break
+                if (lease := self.claimed.take(waiting)) is not None:
+                    self.start(lease, waiting)
 
     def exchange(self, taken: Target | None, flow: FlexFlow) -> Target | None:
         """Give back the slot of `taken`, and take one for `flow`; return None if no slot is free."""
         if taken is not None:
             if taken == _target_of(flow) and not flow.is_held:
                 return taken
-            self.give_back(taken)
+            self.targets.give_back(taken)
         return self.reserve(flow)
 
     def decline(self, lease: Lease) -> None:
@@ -161,6 +167,7 @@ class Deliverer:
             if not self.targets.take(target, time.monotonic()):
                 self._wait_for_slot(lease, target)
                 return
+            metrics.SLOTS.set(self.targets.sending)
             lease = self._deliver(lease, target)
 
     def _deliver(self, lease: Lease, target: Target) -> Lease | None:
@@ -187,7 +194,7 @@ class Deliverer:
         if lease is not None:
             self._crew.spawn(self._drain, lease, target)
             return
-        self.targets.give_back(target)
+        self.give_back(target)
         metrics.SLOTS.set(self.targets.sending)
         if self.starved:
             self.freed.set()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
+from router import metrics
 from router.delivery.breaker import Target as SlotTarget
 from router.delivery.claimed import WAIT_SECONDS
 from router.delivery.deliverer import Deliverer
@@ -13,7 +14,7 @@ from router.flow.flex_flow import Integration
 from router.integrations import build
 from router.store.lanes import Lease
 from tests.integrations.sending import RAW, settings
-from tests.integrations.target import Target
+from tests.integrations.target import Caller, Target, answer
 from tests.store.test_lanes import LANE, OTHER, Bench
 from tests.valkey import ValkeyServer
 
@@ -74,6 +75,37 @@ def test_what_was_claimed_gets_the_next_slot(bench: Bench, deliverer: Deliverer,
     assert len(target.requests) == 2
     assert [bench.stored(number, "attempts") for number in (0, 1)] == ["1", "1"]
     assert deliverer.claimed.counts() == {}
+
+
+def test_what_was_claimed_gets_a_slot_of_another_target(bench: Bench, deliverer: Deliverer, target: Target) -> None:
+    """Where no attempt at its own target is under way, a slot that another target gives back is as good."""
+    others = [SlotTarget(bench.flow.account_sid, name) for name in ("a", "b", "c", "d")]
+    assert all(deliverer.targets.take(each, time.monotonic()) for each in others)
+    for lease in claim_two(bench):
+        deliverer.begin(lease)
+    assert deliverer.claimed.counts() == {target_of(bench): 2}
+    deliverer.give_back(others[0])
+    wait_for(bench, "delivered")
+    assert len(target.requests) == 2
+    for each in others[1:]:
+        deliverer.give_back(each)
+
+
+def test_the_metric_counts_attempts_at_what_is_handed_over(bench: Bench, deliverer: Deliverer, target: Target) -> None:
+    """The second message of a conversation has given its slot back and taken it again, and is counted as the first."""
+    counted: list[float] = []
+
+    def count(caller: Caller) -> bool:
+        counted.extend(sample.value for metric in metrics.SLOTS.collect() for sample in metric.samples)
+        return answer()(caller)
+
+    target.script["/hook"] = count
+    for number in (0, 1):
+        bench.accept(number, facts={"raw": RAW.pack(), "flow": bench.flow.sid})
+    for lease in bench.claim():
+        deliverer.begin(lease)
+    wait_for(bench, "delivered")
+    assert counted == [1.0, 1.0]
 
 
 def test_what_gets_no_slot_for_a_second_is_released(bench: Bench, deliverer: Deliverer, target: Target) -> None:
