@@ -1,7 +1,9 @@
 """The table of the integration types.
 
 A new integration type is a row here, and a module in router/integrations, which its `build` lists. config/flows.toml
-shows each type, as a test checks. Parameters that only one type uses are rows of router/flow/parameter.py.
+shows each type, as a test checks. Parameters that only one type uses are rows of router/flow/parameter.py. A parameter
+that it shares with another type, as Integration.Url, must name it in its `types`; otherwise its value is dropped. If
+the type `needs` the parameter, the router does not start without it.
 """
 
 from dataclasses import dataclass

@@ -69,6 +69,8 @@ class Field:
         types: the integration types that use it; empty for all.
         channels: the channel types that use it; empty for all.
 
+    Raises:
+        ValueError: an integration type needs the parameter, and is not among `types`.
     """
 
     wire: str
@@ -81,6 +83,14 @@ class Field:
     write_only: bool = False
     types: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for each in INTEGRATION_TYPES.values():
+            if self.types and self.wire in each.needs and each.name not in self.types:
+                raise ValueError(
+                    f"{self.wire}: the integration type {each.name} needs it, but its types are "
+                    f"{', '.join(self.types)}; add {each.name} to them, or flows would lose the value"
+                )
 
     @property
     def key(self) -> str:

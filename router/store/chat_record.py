@@ -1,8 +1,8 @@
 """What is kept of a web chat: its record, its messages and who takes part. `router.store.chats` reads and writes them.
 
-A new field is an attribute of `Chat` or `ChatMessage`; the scripts and chat_write.py pass it through. It is filled in
-router/chat/session.py (a visitor's chat), router/chat/sending.py (messages) or router/web/conversations/ (REST), and
-shown by router/chat/resource.py.
+A new field is an attribute of `Chat`, `ChatMessage` or `Participant`; the scripts and chat_write.py pass it through. It
+is filled in router/chat/session.py (a visitor's chat), router/chat/sending.py (messages) or router/web/conversations/
+(REST), and shown by router/chat/resource.py.
 """
 
 import json
@@ -158,7 +158,7 @@ def read_chat(account_sid: str, sid: str, reply: Sequence[bytes]) -> Chat | None
     for name, value in zip(reply[::2], reply[1::2], strict=True):
         key, text = name.decode(), value.decode()
         if key.startswith(PARTICIPANT):
-            participants.append(Participant(**json.loads(text)))
+            participants.append(_read_participant(text))
         elif key in _NUMBERS:
             values[key] = int(text)
         elif key in _FLAGS:
@@ -167,3 +167,8 @@ def read_chat(account_sid: str, sid: str, reply: Sequence[bytes]) -> Chat | None
             values[key] = text
     ordered = tuple(sorted(participants, key=lambda each: (each.created, each.sid)))
     return Chat(account_sid, sid, participants=ordered, **values)
+
+
+def _read_participant(text: str) -> Participant:
+    known = {name: value for name, value in json.loads(text).items() if name in Participant.__slots__}
+    return Participant(**known)

@@ -43,7 +43,7 @@ def flow_parameters() -> str:
         (
             (
                 f"`{each.wire}`{' *' if each.ours else ''}",
-                f"`{each.attribute}`",
+                f"`{each.key}`",
                 _required(each.wire) if each.required else _shown(each.default),
                 each.help + (f" ({', '.join(f'`{name}`' for name in each.types)})" if each.types else ""),
             )

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from router.cli import COMMANDS, main, summary
+from router.flow.parameter import FIELDS
 from router.match import try_expression
 from router.message import Message
 from tests.architecture.readme import PARTS, ROOT, written
@@ -26,6 +27,12 @@ def test_a_command_says_in_the_list_what_it_says_itself(name: str) -> None:
     command = main.get_command(click.Context(main), name)
     assert command is not None
     assert (command.help or "").split("\n\n")[0].replace("\n", " ") == summary(name)
+
+
+def test_a_flow_parameter_is_listed_as_in_a_file() -> None:
+    """The name in the second column of a flow's parameters is the one that JSON and flow files have."""
+    rows = [line.split("|") for line in written("flow-parameters").splitlines()[2:]]
+    assert [row[2].strip(" `") for row in rows] == [each.key for each in FIELDS]
 
 
 def test_every_document_is_linked() -> None:

@@ -217,6 +217,13 @@ def test_the_table_and_the_classes_agree() -> None:
     assert set(own) == {"sid", "account_sid", "integration", "web_chat", "date_created", "date_updated", "extra"}
 
 
+def test_a_parameter_that_a_type_needs_is_used_by_it() -> None:
+    """The router does not start with a row whose `types` lack an integration type that needs the parameter."""
+    url = next(each for each in FIELDS if each.wire == "Integration.Url")
+    with pytest.raises(ValueError, match=r"Integration\.Url: the integration type external needs it.*add external"):
+        replace(url, types=("conversation",))
+
+
 def test_parameters_of_twilio_have_twilios_names() -> None:
     """The official library sends exactly the parameters that the table does not call ours."""
     sent: dict[str, object] = {}

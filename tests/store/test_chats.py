@@ -1,5 +1,6 @@
 """Web chats in the store: what ends them, what is left of them, and answers that come twice."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from router.queries.erasure import erase
 from router.store import Store, connect
-from router.store.chat_record import Chat, ChatMessage, Participant
+from router.store.chat_record import PARTICIPANT, Chat, ChatMessage, Participant
 from router.store.chat_write import Appended
 from router.store.chats import digest
 from router.store.client import Client
@@ -239,6 +240,16 @@ def test_a_message_in_doubt_keeps_its_place(store: Store) -> None:
     look = store.chats.look(ACCOUNT_SID, chat.sid, "last")
     assert look is not None
     assert [each.body for _, each in look.messages] == ["Hello", "meanwhile"]
+
+
+def test_a_record_of_a_newer_version_is_read(store: Store, client: Client) -> None:
+    """Fields that this version does not know, of a chat or of a participant, are left out."""
+    chat, sid = begun(store), "MB" + "2" * 32
+    newer = json.dumps({"sid": sid, "identity": "bob", "mood": "good"})
+    client.call("HSET", KEYS.own_chats + chat.sid, f"{PARTICIPANT}{sid}", newer, "mood", "good")
+    found = store.chats.get(ACCOUNT_SID, chat.sid)
+    assert found is not None
+    assert (found.identity, found.participants) == ("ada", (Participant(sid, "bob"),))
 
 
 def test_a_removed_message_leaves_its_index(store: Store) -> None:
