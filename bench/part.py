@@ -188,7 +188,7 @@ def memory(scene: Scene) -> list[Figure]:
     put_load(scene.router, options, ACCEPT)
     private = [size / 1e6 for size in scene.router.private_bytes()]
     return [
-        figure("memory", "store, for a flow", "bytes", [flow], at_most=1024),
+        figure("memory", "store, for a flow", "bytes", [flow], at_most=900),
         figure("memory", f"store, for a queued SMS beyond its {FORM_BYTES} bytes", "bytes", [message], at_most=1536),
         figure("memory", "private memory of a worker", "MB", private, at_most=120),
     ]

@@ -33,13 +33,16 @@ class FlowBusy(RouterError):  # noqa: N818 - named for what it says
 
 def parse_record(record: bytes, account_sid: str, sid: str) -> FlexFlow | None:
     """Parse a stored flow; None for the empty record of a deleted flow."""
-    return from_record(record.split(b" ", 3)[3].decode(), account_sid, sid) if record else None
+    if not record:
+        return None
+    target, _, _, text = record.decode().split(" ", 3)
+    return from_record(text, account_sid, sid, target)
 
 
 def format_record(flow: FlexFlow) -> str:
     """Write a flow as the scripts read it: target (empty if disabled), paused, validity in seconds, JSON."""
     target = flow.target if flow.enabled else "none"
-    return f"{target} {int(flow.is_held)} {flow.validity_period} {to_record(flow)}"
+    return f"{target} {int(flow.is_held)} {flow.validity_period} {to_record(flow, target)}"
 
 
 @dataclass(frozen=True, slots=True)
