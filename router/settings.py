@@ -273,7 +273,7 @@ class Settings(_Table):
         default=None, description="When set, every call of Twilio's REST API goes to this base URL, with the same path"
     )
     allowed_networks: Annotated[tuple[Network, ...], BeforeValidator(listed), Kind("list of networks")] = Field(
-        default=(), description="Private networks, and addresses of this machine, that targets may be in"
+        default=(), description="Private networks, and addresses of this machine, to which the router may send"
     )
     lease_seconds: Annotated[Duration, Kind("seconds"), Field(ge=LEASE_MARGIN + 1, le=600)] = Field(
         default=30.0,
@@ -301,7 +301,7 @@ class Settings(_Table):
     recover: Annotated[Switch, Kind("true or false")] = Field(
         default=True,
         description="Whether to fetch from Twilio, after an outage, the messages that the router could not accept, "
-        "unless another program can have received them",
+        "except messages that another program, such as your fallback URL, may have handled",
     )
     retention_days: Annotated[Duration, Kind("days"), Field(gt=0)] = Field(
         default=7.0, description="How long undelivered and unrouted messages are kept"
@@ -311,7 +311,8 @@ class Settings(_Table):
     )
     late_answer_seconds: Annotated[Duration, Kind("seconds")] = Field(
         default=300.0,
-        description="Maximum age of a message for a late reply, which is sent after the webhook was answered",
+        description="An answer that comes after Twilio's request was answered is sent only if the message is not older "
+        "than this",
     )
 
     @field_validator("accounts")

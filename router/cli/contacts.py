@@ -27,7 +27,7 @@ _OPTIONS: Final = {
 
 @click.group(cls=Group)
 def contacts() -> None:
-    """Show and set the language of a contact and the flows of its conversations, or erase the contact.
+    """Show a contact, set its language or its flows, or erase it.
 
     \b
       router contacts show whatsapp:+14155550100

@@ -36,7 +36,7 @@ _flow = click.argument("sid", metavar="FO…")
 
 @click.group(cls=Group)
 def migrate() -> None:
-    """Move the contacts of a flow to another one, as from Proxy to Conversations, step by step and back.
+    """Move contacts of a flow to another flow (for example from Proxy to Conversations), step by step, and back.
 
     \b
       router migrate check FO3f2a9c1b --to FO9c1b07e4     whether everything is in place; nothing is changed

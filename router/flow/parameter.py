@@ -223,7 +223,7 @@ FIELDS: Final = (
         "integration.interaction",
         JsonObject(4096),
         "",
-        "The routing of the Flex Interaction that each Conversation begins with, if any, as in Twilio's `Routing`",
+        "Routing (JSON, as Twilio's `Routing`); if set, each Conversation starts a Flex Interaction with it",
         ours=True,
         types=("conversation",),
     ),
@@ -302,8 +302,8 @@ FIELDS: Final = (
         "capture",
         Choice(CAPTURES),
         "auto",
-        "Whether Twilio itself adds the messages of senders that it has bound to a Conversation. With `always` the "
-        "router does not add them, with `never` it does, and with `auto` it asks Twilio",
+        "Whether Twilio itself adds messages when the sender is already bound to a Conversation: `always` = Twilio, "
+        "`never` = the router, `auto` = ask Twilio",
         ours=True,
         types=("conversation",),
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from router.cli import COMMANDS, summary
 from router.flow import file as flow_file
-from router.flow.parameter import FIELDS
+from router.flow.parameter import FIELDS, Field
 from router.match import FUNCTIONS, VARIABLES
 from router.metrics import ALL
 from router.settings import table
@@ -45,7 +45,7 @@ def flow_parameters() -> str:
                 f"`{each.wire}`{' *' if each.ours else ''}",
                 f"`{each.key}`",
                 _required(each.wire) if each.required else _shown(each.default),
-                each.help + (f" ({', '.join(f'`{name}`' for name in each.types)})" if each.types else ""),
+                each.help + _only(each),
             )
             for each in FIELDS
         ),
@@ -120,6 +120,12 @@ def _marks(name: str) -> tuple[str, str]:
 def _required(wire: str) -> str:
     """Say whether a parameter that the REST API requires is required in a file too."""
     return "required" if wire in flow_file.REQUIRED else "required by the REST API, not in a file"
+
+
+def _only(field: Field) -> str:
+    """Name the integration types, or the channels, that alone use a parameter."""
+    names = ", ".join(f"`{name}`" for name in (*field.types, *field.channels))
+    return f" ({names})" if names else ""
 
 
 def _shown(default: object) -> str:

@@ -1,4 +1,4 @@
-"""`router record`: writes messages that arrived to a file, which `router replay-traffic` can send again."""
+"""`router record`: saves received messages in a file, which `router replay-traffic` can send again."""
 
 from pathlib import Path
 from typing import Final
@@ -44,7 +44,7 @@ def record(  # noqa: PLR0913 - one for each option
     redact: bool,
     keep: tuple[str, ...],
 ) -> None:
-    """Write messages that arrived to a file, so that you can send them again.
+    """Save received messages in a file, to send them again later.
 
     \b
       router record monday.jsonl --since 2h

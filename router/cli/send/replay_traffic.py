@@ -70,7 +70,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
     wait: float,
     as_json: bool,
 ) -> None:
-    """Sign recorded messages anew and send them to a router, as Twilio would.
+    """Send recorded messages to a router, newly signed.
 
     \b
       router replay-traffic monday.jsonl --dry-run
