@@ -3,13 +3,11 @@
 --
 --   clock:{b}   string   "<lease> <due> <TIME>", ms: both clocks, and the store's TIME when they were written
 --
--- The lease clock goes on by what TIME goes on, at most by 2 s at once. While something waits or is leased, a process
--- reads it every second (look.lua), so no step of TIME moves it by more than that. While no process reads it, it stands
--- still.
--- The due clock goes on by what TIME goes on, at most by what has passed for the caller since it last heard of the store,
--- and 1 s. So a step of TIME does not move it, and an outage, which the caller lives through, does. A caller that never heard of
--- the store uses TIME. It never goes back; where TIME differs, it goes a tenth faster or slower until they
--- agree.
+-- The lease clock follows TIME, at most by 2 s at once. While something waits or is leased, a process reads it every
+-- second (look.lua), so no step of TIME moves it by more than that. While no process reads it, it stands still.
+-- The due clock follows TIME, but at one call it advances at most by the time since that process last heard from the
+-- store, plus 1 s. So it ignores a jump of TIME but counts an outage. For a caller that never heard from the store it
+-- follows TIME. It never goes back. Where it and TIME differ, it runs a tenth faster or slower until they agree.
 local LOOK = 1000 -- so many ms after they were written the clocks are read without being written again
 local STEP, KEPT = 2000, 30 * 86400 * 1000
 
