@@ -1,6 +1,7 @@
 """One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens.
 
-Addresses are masked before they come here: `router.message.masking.mask`.
+Addresses are masked in web/webhooks.py (`from`, `to`) and integrations/handler.py (exceptions); how:
+message/masking.py.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""Delivery of accepted messages: lanes, attempts and retries, slots of targets, late replies.
+"""Delivers accepted messages in order, with retries; the delays are ROUTER_RETRY_DELAYS in `router.settings`.
 
-This package decides what is retried and when; the delays are the setting ROUTER_RETRY_DELAYS (`router.settings`). It
-does not know HTTP towards Twilio's webhook (`router.web`), nor how a target is called (`router.integrations`).
+The package has the attempts, retries, slots of targets and late replies. It decides what is retried and when. It does
+not know HTTP towards Twilio's webhook (`router.web`), nor how a target is called (`router.integrations`).
 """

@@ -1,4 +1,4 @@
-"""The retry policy: decides from the outcome of an attempt whether and when it is repeated."""
+"""The retry policy: the outcome of an attempt decides whether and when it is repeated. The delays are a setting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

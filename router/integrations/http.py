@@ -17,8 +17,8 @@ from gevent import Timeout
 from router.integrations.base import Attempt, AttemptError, Failure
 from router.integrations.connection import BODY_LIMIT, Connection, NoAnswerError, NothingSentError, Response
 from router.integrations.dialer import Dialer
+from router.integrations.idle_connections import IdleConnections
 from router.integrations.location import Location, locate
-from router.integrations.pool import Pool
 from router.message.inbound import FORM
 from router.message.signature import Key, keys_for, sign_form, sign_time
 from router.message.twiml import Answer, excerpt_of
@@ -56,7 +56,7 @@ class Http:
     def __init__(self, dialer: Dialer, webhooks_url: str) -> None:
         self.webhooks_url = webhooks_url.rstrip("/")
         self._dialer = dialer
-        self._pool = Pool()
+        self._pool = IdleConnections()
         self._twilio = locate(webhooks_url).origin
 
     def forward(

@@ -1,10 +1,11 @@
 """The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client.
 
-To store something new, add a module here: a field of `Store`, created in `connect`, with its keys in `keys`. `client`,
-`sentinel` and `cluster` support the topologies of Redis (one server, Sentinel, a Cluster): the URL, which a `*_url`
-module beside this package parses and `router.settings` checks, chooses the client in `cluster.open_client`, and its
-connections in `client.connection_pool`. `durability` asks the server how safe its data is. All keys of an account have
-one hash tag, as a Cluster requires.
+The URL sets the kind of store. settings.py (`_redis_url`) checks it, with the `*_url` modules beside this package, and
+store/cluster.py (`open_client`) chooses the client: store/client.py for one server, the same with the connections of
+store/sentinel.py for Sentinel, and store/cluster.py with cluster_slots.py for a Cluster. All keys of an account have
+one hash tag, as a Cluster requires. `durability` asks the server how safe its data is.
+
+To store something new, add a module here: a field of `Store`, created in `connect`, with its keys in `keys`.
 """
 
 from collections.abc import Iterable

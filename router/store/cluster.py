@@ -19,8 +19,8 @@ from router.cluster_url import SCHEMES, ClusterUrl
 from router.errors import StoreRefused, StoreUnavailable
 from router.server_url import Address, name
 from router.store.client import CALL_SECONDS, Call, Client, NotRun, Word, connection_options
+from router.store.cluster_slots import ClusterSlots
 from router.store.keys import TURN
-from router.store.topology import Topology
 
 # Between two times that a command is sent, unless a node has just said where it belongs.
 AGAIN_SECONDS: Final = 0.02
@@ -34,7 +34,7 @@ class ClusterClient(Client):
     def __init__(self, url: str, *, replicas: int = 0, call_seconds: float = CALL_SECONDS) -> None:
         self._url = ClusterUrl.parse(url)
         self._call_seconds = call_seconds
-        self._topology = Topology(self._url, call_seconds / 2, connection_options(call_seconds))
+        self._slots = ClusterSlots(self._url, call_seconds / 2, connection_options(call_seconds))
         self._clients: dict[Address, Client] = {}
         self.replicas = replicas
 
@@ -49,23 +49,23 @@ class ClusterClient(Client):
 
     def node(self, key: Word) -> Client:
         """Return the client of the node that has a key; raise `StoreUnavailable` when none is known to."""
-        return self._client(self._topology.owner(_slot(key)))
+        return self._client(self._slots.owner(_slot(key)))
 
     def place(self, key: Word) -> str:
         """Return the name of the node that has a key; raise `StoreUnavailable` when none is known to."""
-        return name(self._topology.owner(_slot(key)))
+        return name(self._slots.owner(_slot(key)))
 
     def nodes(self) -> Mapping[str, Client]:
         """Return the clients of all nodes that have slots, by `host:port`; none if no node of the Cluster answers."""
-        return {name(each): self._client(each) for each in self._topology.masters()}
+        return {name(each): self._client(each) for each in self._slots.masters()}
 
     def uncovered(self) -> int:
         """Return how many slots no node has."""
-        return self._topology.uncovered()
+        return self._slots.uncovered()
 
     def look_again(self) -> None:
         """Ask the nodes again which has what: the caller has heard that it has changed."""
-        self._topology.look_again()
+        self._slots.look_again()
 
     def close(self) -> None:
         """Close all connections; the next calls make new ones."""
@@ -75,7 +75,7 @@ class ClusterClient(Client):
     def _client(self, node: Address) -> Client:
         client = self._clients.get(node)
         if client is None:
-            for gone in [each for each in self._clients if not self._topology.knows(each)]:
+            for gone in [each for each in self._clients if not self._slots.knows(each)]:
                 if self._clients[gone].is_idle():  # nodes that have left the Cluster, as containers do
                     self._clients.pop(gone).close()
             client = Client(self._url.of_node(node), replicas=self.replicas, call_seconds=self._call_seconds)
@@ -107,22 +107,22 @@ class ClusterClient(Client):
             except StoreRefused:
                 raise
             except StoreUnavailable:
-                self._topology.look_again()
+                self._slots.look_again()
                 raise
 
     def _sent_again(self, words: tuple[Word, ...], answer: NotRun, *, writes: bool) -> Call | StoreUnavailable:
         slot, there = _slot(_key(words)), answer.address
         if there is not None:
             # A node that does not know how clients reach others names only their port.
-            there = (there[0] or self._topology.owner(slot)[0], there[1])
+            there = (there[0] or self._slots.owner(slot)[0], there[1])
         if answer.kind == "ASK" and there is not None:
             client = self._client(there)
             client.enqueue(("ASKING",), writes=False)
             return client.enqueue(words, writes=writes)
         if answer.kind == "MOVED" and there is not None:
-            self._topology.moved(slot, there)
+            self._slots.moved(slot, there)
         elif answer.kind == "CLUSTERDOWN":
-            self._topology.look_again()
+            self._slots.look_again()
         return self._sent(words, writes=writes)
 
 

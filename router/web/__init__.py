@@ -1,6 +1,6 @@
-"""The HTTP layer. Only this package and `router.app` import Flask.
+"""The HTTP layer. `router.web.openapi` describes the REST resources: `OPERATIONS` in its `__init__.py`, and `schema`.
 
-A REST resource is one module here, registered in `router.app` and described in `router.web.openapi` and its `schema`.
-What it asks is in `router.queries`. The pages of the console are in `console`, which says what a new page needs; the
-visitor's side of web chat is in `chat`.
+A REST resource is one module here, registered in `router.app`. What it asks is in `router.queries`. The pages of the
+console are in `console`, which says what a new page needs; the visitor's side of web chat is in `chat`. Only this
+package and `router.app` import Flask.
 """

@@ -1,4 +1,4 @@
-"""Serves the webhooks before Flask: the same view, without Flask's dispatch, which costs half as much again.
+"""Serves webhooks only, before Flask: the same view, without Flask's dispatch, which costs half as much again.
 
 Flask serves every other request, and the webhooks that are not a plain POST to a known channel: `webhooks.blueprint`.
 """

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.cli.send.redaction import ADDRESSES, KEPT, Redaction
 from router.message.inbound import Message, conversation_id
-from router.message.redaction import ADDRESSES, KEPT, Redaction
 from tests.core.samples import SAMPLES, Sample
 
 

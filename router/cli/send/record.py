@@ -8,11 +8,11 @@ import click
 from router.cli.here import Here, with_here
 from router.cli.options import since_option, with_sections
 from router.cli.output import number, watched
+from router.cli.send.redaction import KEPT, Redaction
 from router.cli.send.traffic import Recorded, write
 from router.errors import RouterError
 from router.message.channel import WEBHOOKS
 from router.message.inbound import Message, Raw
-from router.message.redaction import KEPT, Redaction
 from router.queries.deliveries import Wanted, newest
 from router.store.deliveries import Delivery
 

@@ -1,4 +1,4 @@
-"""The pool of idle connections."""
+"""The idle connections to targets, kept to be used again."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -10,7 +10,7 @@ from router.integrations.connection import IDLE_SECONDS, Connection
 IDLE_PER_TARGET: Final = 64
 
 
-class Pool:
+class IdleConnections:
     """The idle connections of one process, by target.
 
     A connection that the target has closed or sent data on, or that has been idle for `IDLE_SECONDS`, is not reused.

@@ -29,7 +29,7 @@ OTHERS_SECONDS: Final = 0.1
 AGAIN_SECONDS: Final = 0.1
 
 
-class Topology:
+class ClusterSlots:
     """The nodes of a Cluster, as one client knows them.
 
     Args:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from router.store.topology import ranges
+from router.store.cluster_slots import ranges
 
 ID = b"0" * 40
 
