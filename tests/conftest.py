@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,9 @@ hypothesis.settings.register_profile("short", deadline=None, derandomize=True, d
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+
+# A shell's background job ignores SIGINT, and what the tests start would ignore it, too: many are ended by Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What is loaded and collected stays until the end: the collector would look at all of it again and again.
 gc.disable()

@@ -30,8 +30,9 @@ def to_record(flow: FlexFlow, base: str = "") -> str:
     record = {_SHORT.get(name, name): value for name, default in _FLOW if (value := getattr(flow, name)) != default}
     if flow.response == default_response(flow.integration.type):
         del record["response"]
+    record["updated"] = flow.date_updated
     if flow.date_updated == flow.date_created:
-        record.pop("updated", None)
+        del record["updated"]
     record["to"] = integration
     if "web_chat" in record:
         record["web_chat"] = flow.web_chat.record()

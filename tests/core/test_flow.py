@@ -398,6 +398,9 @@ def test_a_record_reads_back(form: dict[str, str]) -> None:
     assert from_record(record, *named) == made
     assert to_record(from_record(record, *named)) == record
     assert from_record(to_record(made, made.target), *named, made.target) == made
+    for created, updated in ((1, 0), (0, 1), (1, 2)):
+        dated = replace(made, date_created=created, date_updated=updated)
+        assert from_record(to_record(dated), *named) == dated
     assert from_record(to_record(replace(made, extra={"type": "webhook"})), *named).extra == {"type": "webhook"}
 
 
