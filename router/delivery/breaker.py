@@ -209,8 +209,8 @@ class Targets:
     def room(self, now: float, waiting: Mapping[Target, int] = NONE_WAIT) -> Room:
         """Return the free capacity that a claim may use.
 
-        Until the claim is answered as many attempts end, it is assumed, as did during one of the last two sweeps. Or a
-        fast target would have nothing to do during every other claim. Claimed messages that are `waiting` come first.
+        Attempts end while the store answers the claim. Their slots count as free: as many as ended during one of the
+        last two sweeps. Messages that were claimed before and are `waiting` for a slot come first.
         """
         soon = {target: waiting.get(target, 0) - use.ending for target, use in self._targets.items() if use.sending}
         soon = {**waiting, **soon}
