@@ -27,6 +27,8 @@ ACCOUNT_FACTOR: Final = 3
 # Targets kept in memory; above this number, unused ones are dropped, oldest first. Targets with an open breaker are
 # passed to the store with each call of `claim`.
 REMEMBERED: Final = 2_000
+# A target that ends so many attempts during a sweep is fast: messages are claimed ahead of its slots.
+AHEAD_FROM: Final = 16
 
 
 class Target(NamedTuple):
@@ -82,17 +84,29 @@ class _Breaker:
 
 @dataclass(slots=True)
 class _Use:
-    """The number of attempts in progress, of those that ended since the last sweep and before it, and the breaker."""
+    """The attempts in progress, those that ended since the last sweep, and the breaker.
+
+    `pace` is how many ended during a sweep lately: it follows a rise at once, and a fall by half with each sweep.
+    """
 
     sending: int = 0
     ended: int = 0
-    ended_before: int = 0
+    pace: int = 0
     breaker: _Breaker = field(default_factory=_Breaker)
 
     @property
     def ending(self) -> int:
-        """How many attempts are expected to end during a sweep."""
-        return 0 if self.breaker.open else min(max(self.ended, self.ended_before), self.sending)
+        """How many attempts in progress are expected to end during a sweep."""
+        return 0 if self.breaker.open else min(max(self.ended, self.pace), self.sending)
+
+    @property
+    def ahead(self) -> int:
+        """How many messages are claimed ahead of the slots, which are sent while the next claim is under way."""
+        pace = max(self.ended, self.pace)
+        return 0 if self.breaker.open or pace < AHEAD_FROM else pace
+
+    def begin_sweep(self) -> None:
+        self.pace, self.ended = max(self.ended, self.pace // 2), 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +218,14 @@ class Targets:
     def begin_sweep(self) -> None:
         """Count anew how many attempts end."""
         for use in self._targets.values():
-            use.ended_before, use.ended = use.ended, 0
+            use.begin_sweep()
 
     def room(self, now: float, waiting: Mapping[Target, int] = NONE_WAIT) -> Room:
         """Return the free capacity that a claim may use.
 
-        Attempts end while the store answers the claim. Their slots count as free: as many as ended during one of the
-        last two sweeps. Messages that were claimed before and are `waiting` for a slot come first.
+        Attempts end while the store answers the claim. Their slots count as free: as many as ended during a sweep
+        lately. A fast target gets as many messages again, ahead of its slots, so that it does not idle until the next
+        claim is answered. Messages that were claimed before and are `waiting` for a slot come first.
         """
         soon = {target: waiting.get(target, 0) - use.ending for target, use in self._targets.items() if use.sending}
         soon = {**waiting, **soon}
@@ -223,7 +238,7 @@ class Targets:
             factor=self._factor,
             accounts={sid: has for sid, has in accounts.items() if has > 0},
             targets={
-                each: (use.sending + soon.get(each, 0), self._most(use, now))
+                each: (use.sending + soon.get(each, 0) - min(use.ahead, self.share), self._most(use, now))
                 for each, use in self._targets.items()
                 if use.sending or use.breaker.open or each in waiting
             },

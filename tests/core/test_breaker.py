@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.delivery.breaker import OPENS_AFTER, PROBE_SECONDS, REMEMBERED, Target, Targets
+from router.delivery.breaker import AHEAD_FROM, OPENS_AFTER, PROBE_SECONDS, REMEMBERED, Target, Targets
 
 ONE, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
 
@@ -192,21 +192,40 @@ def test_a_target_is_back_with_the_first_success_after_a_breaker_was_open() -> N
     assert report(targets, DEAD, 2 * later, missed=False, succeeded=True) is None
 
 
-def test_a_claim_counts_on_the_slots_that_a_fast_target_gives_back_meanwhile() -> None:
-    """As many as during one of the last two sweeps, and no more than are in use; a target that ends none gets none."""
-    targets, fast, slow = Targets(64, shared=True), target("fast"), target("slow", OTHER)
-    for each in (fast, slow):
+def test_a_claim_counts_on_the_slots_that_a_target_gives_back_meanwhile() -> None:
+    """As many as during a sweep lately, by half as many after each one, and no more than are in use."""
+    targets, quick, slow = Targets(64, shared=True), target("quick"), target("slow", OTHER)
+    for each in (quick, slow):
         for _ in range(16):
             assert targets.take(each, 0.0)
-    for _ in range(10):
-        targets.give_back(fast)
-        assert targets.take(fast, 0.0)
-    for _ in range(2):
+    end_attempts(targets, quick, 10)
+    for ending in (10, 10, 5, 2, 1, 0):
         room = targets.room(0.0)
-        assert (room.free, room.accounts) == (32 + 10, {ONE: 6, OTHER: 16})
-        assert room.targets == {fast: (6, 16), slow: (16, 16)}
+        assert (room.free, room.accounts) == (32 + ending, {ONE: 16 - ending, OTHER: 16})
+        assert room.targets == {quick: (16 - ending, 16), slow: (16, 16)}
         targets.begin_sweep()
-    assert targets.room(0.0).targets == {fast: (16, 16), slow: (16, 16)}
+
+
+def test_messages_are_claimed_ahead_of_the_slots_of_a_fast_target() -> None:
+    """As many again as come free, up to a target's share, less those that wait; a slower target gets none ahead."""
+    targets, fast, slow = Targets(256, shared=True), target("fast"), target("slow", OTHER)
+    for each in (fast, slow):
+        for _ in range(64):
+            assert targets.take(each, 0.0)
+    end_attempts(targets, slow, AHEAD_FROM - 1)
+    end_attempts(targets, fast, 40)
+    room = targets.room(0.0, {fast: 5})
+    assert room.free == 128 + 40 - 5 + AHEAD_FROM - 1
+    assert room.targets == {fast: (64 + 5 - 40 - 40, 64), slow: (64 - AHEAD_FROM + 1, 64)}
+    end_attempts(targets, fast, 200)
+    assert targets.room(0.0).targets[fast] == (-64, 64)
+
+
+def end_attempts(targets: Targets, of: Target, count: int) -> None:
+    """End attempts of a target, each of which is followed by the next one."""
+    for _ in range(count):
+        targets.give_back(of)
+        assert targets.take(of, 0.0)
 
 
 def test_a_claim_leaves_slots_to_what_was_claimed_before() -> None:
