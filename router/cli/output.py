@@ -17,7 +17,6 @@ from rich.text import Text
 
 from router.cli.terminal import unguarded
 from router.flow.flex_flow import FlexFlow
-from router.flow.integration_type import integration_type
 from router.message.twiml import TRACEBACK
 from router.printable import age, ago, clean, number, printable, to_json
 from router.queries.deliveries import not_twiml, target_excerpt
@@ -105,9 +104,7 @@ def word(status: str) -> Text:
 
 def integration_line(flow: FlexFlow) -> str:
     """Describe the integration of a flow in a few words, as `external https://example.com/inbound`."""
-    what = flow.integration
-    target = integration_type(what.type).target
-    return f"{what.type} {getattr(what, target) if target else ''}".rstrip()
+    return f"{flow.integration.type} {flow.integration.target}".rstrip()
 
 
 def flow_line(flow: FlexFlow | None) -> str:

@@ -74,6 +74,14 @@ class Integration:
         if not self.retry_policy:
             object.__setattr__(self, "retry_policy", default_retry_policy(self.type))
 
+    @property
+    def target(self) -> str:
+        """What names its target: a URL, a SID or a handler; "" if it has none, or the account's own."""
+        for each in integration_type(self.type).targets:
+            if name := getattr(self, each):
+                return str(name)
+        return ""
+
 
 @value
 class FlexFlow:
@@ -151,8 +159,8 @@ class FlexFlow:
         kind = integration_type(self.integration.type)
         if not kind.separate:
             return self.integration.type
-        name: str = getattr(self.integration, kind.target)
-        return origin(name) if kind.target == "url" else f"{kind.name}:{name}"
+        name = self.integration.target
+        return origin(name) if kind.targets == ("url",) else f"{kind.name}:{name}"
 
 
 def address_sid(flow: FlexFlow) -> str:

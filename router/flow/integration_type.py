@@ -1,9 +1,9 @@
 """The table of the integration types.
 
 A new integration type is a row here, and a module in router/integrations, which its `build` lists. config/flows.toml
-shows each type, as a test checks. Parameters that only one type uses are rows of router/flow/parameter.py. A parameter
-that it shares with another type, as Integration.Url, must name it in its `types`; otherwise its value is dropped. If
-the type `needs` the parameter, the router does not start without it.
+has a whole flow of each type for operators to copy, as a test checks. Parameters that only one type uses are rows of
+router/flow/parameter.py. A parameter that it shares with another type, as Integration.Url, is in its `needs`, or names
+the type in its `types`; otherwise flows of the type lose the value.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class IntegrationType:
 
     Args:
         name: as in `IntegrationType`.
-        target: the attribute of `Integration` that names its target; "" if no attribute does.
-        needs: the parameters that a flow of this type must have.
+        targets: the attributes of `Integration` that name its target; a flow has one of them at most.
+        needs: the parameters that a flow of this type must have; it uses them whatever `types` they list.
         relays: whether the default `Response` is `relay`, because its target answers with TwiML.
         repeats: whether a message with an unknown outcome is sent again by default: the target is the user's own code,
             or the router first looks for the result of the first attempt.
@@ -31,7 +31,7 @@ class IntegrationType:
     """
 
     name: str
-    target: str = ""
+    targets: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     relays: bool = False
     repeats: bool = False
@@ -44,7 +44,7 @@ class IntegrationType:
 _TABLE: Final = (
     IntegrationType(
         "studio",
-        "flow_sid",
+        ("flow_sid",),
         ("Integration.FlowSid",),
         relays=True,
         redirects=True,
@@ -53,7 +53,7 @@ _TABLE: Final = (
     ),
     IntegrationType(
         "external",
-        "url",
+        ("url",),
         ("Integration.Url",),
         relays=True,
         repeats=True,
@@ -63,17 +63,17 @@ _TABLE: Final = (
     ),
     IntegrationType(
         "task",
-        "workflow_sid",
+        ("workflow_sid",),
         ("Integration.WorkspaceSid", "Integration.WorkflowSid"),
         repeats=True,
         takes_web=True,
         chats_at_twilio=True,
     ),
-    IntegrationType("proxy", "proxy_service_sid", redirects=True),
+    IntegrationType("proxy", ("proxy_service_sid",), redirects=True),
     IntegrationType(
-        "handler", "handler", ("Integration.Handler",), relays=True, repeats=True, takes_web=True, separate=True
+        "handler", ("handler",), ("Integration.Handler",), relays=True, repeats=True, takes_web=True, separate=True
     ),
-    IntegrationType("conversation", repeats=True, takes_web=True, chats_at_twilio=True),
+    IntegrationType("conversation", ("flow_sid", "url"), repeats=True, takes_web=True, chats_at_twilio=True),
 )
 INTEGRATION_TYPES: Final = MappingProxyType({each.name: each for each in _TABLE})
 _UNKNOWN: Final = IntegrationType("")

@@ -1,7 +1,8 @@
 """The parameters of a Flex Flow: the one table from which forms, JSON, flow files and documentation are derived.
 
 A new parameter is a row of `FIELDS`, and an attribute in router/flow/flex_flow.py (router/flow/web_chat.py for a
-`WebChat.` one). config/flows.toml shows it. REST, OpenAPI, commands, the console and comparisons follow by themselves.
+`WebChat.` one). REST, OpenAPI, commands, the console and comparisons follow by themselves; `make docs` adds it to
+docs/flex-flows.md. Add it to config/flows.toml if operators should see it in an example.
 
 https://www.twilio.com/docs/flex/developer/messaging/flow
 """
@@ -33,13 +34,16 @@ RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
 RESPONSES: Final = ("accept", "relay", "redirect")
 CAPTURES: Final = ("auto", "always", "never")
 
+# Of types that repeat attempts with an unknown outcome (`rt`), and of those that do not.
+_RETRIES: Final = ("ct", "rt", "5xx")
+_RETRIES_SURE: Final = ("ct", "5xx")
 _TWO_WEEKS: Final = 1_209_600  # seconds, a task's longest Timeout; a message is kept for no longer either
 _INT_MAX: Final = 2**31 - 1
 
 
-def _named(what: str) -> str:
-    """Name the integration types of which something is true, for a sentence."""
-    *others, last = [f"`{each.name}`" for each in INTEGRATION_TYPES.values() if getattr(each, what)]
+def _named(what: str, *, is_true: bool = True) -> str:
+    """Name the integration types of which something is true, or is not, for a sentence."""
+    *others, last = [f"`{each.name}`" for each in INTEGRATION_TYPES.values() if getattr(each, what) is is_true]
     return f"{', '.join(others)} and {last}"
 
 
@@ -50,7 +54,7 @@ def default_response(name: str) -> str:
 
 def default_retry_policy(name: str) -> tuple[str, ...]:
     """Return the retry policy of the flows of an integration type that do not set one."""
-    return ("ct", "rt", "5xx") if integration_type(name).repeats else ("ct", "5xx")
+    return _RETRIES if integration_type(name).repeats else _RETRIES_SURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,8 @@ class Field:
         required: whether a flow cannot be created without it.
         ours: whether only this router has it, and Twilio does not.
         write_only: whether the API takes it and never shows it.
-        types: the integration types that use it; empty for all.
+        types: the integration types that use it; empty for all. Types that need it are added.
         channels: the channel types that use it; empty for all.
-
-    Raises:
-        ValueError: an integration type needs the parameter, and is not among `types`.
     """
 
     wire: str
@@ -85,12 +86,9 @@ class Field:
     channels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for each in INTEGRATION_TYPES.values():
-            if self.types and self.wire in each.needs and each.name not in self.types:
-                raise ValueError(
-                    f"{self.wire}: the integration type {each.name} needs it, but its types are "
-                    f"{', '.join(self.types)}; add {each.name} to them, or flows would lose the value"
-                )
+        if self.types:
+            needing = (each.name for each in INTEGRATION_TYPES.values() if self.wire in each.needs)
+            object.__setattr__(self, "types", tuple(dict.fromkeys((*self.types, *needing))))
 
     @property
     def key(self) -> str:
@@ -235,8 +233,8 @@ FIELDS: Final = (
         "integration.retry_policy",
         Words(RETRY_WORDS),
         (),
-        "Which failures are repeated, up to `Integration.RetryCount` times. Default `ct,5xx` for `proxy` and `studio`, "
-        "else `ct,rt,5xx`",
+        "Which failures are repeated, up to `Integration.RetryCount` times. Default "
+        f"`{','.join(_RETRIES_SURE)}` for {_named('repeats', is_true=False)}, else `{','.join(_RETRIES)}`",
         ours=True,
     ),
     Field(

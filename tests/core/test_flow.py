@@ -18,6 +18,8 @@ from router.flow.flex_flow import (
     to_resource,
     value_of,
 )
+from router.flow.integration_type import INTEGRATION_TYPES
+from router.flow.parameter import default_retry_policy
 from router.flow.record import from_record, to_record
 from router.flow.web_chat import WebChat
 from tests.core.flows import AC, BASE, FO, HANDLERS, INTEGRATIONS, VALUES, change, flow, forms
@@ -218,10 +220,18 @@ def test_the_table_and_the_classes_agree() -> None:
 
 
 def test_a_parameter_that_a_type_needs_is_used_by_it() -> None:
-    """The router does not start with a row whose `types` lack an integration type that needs the parameter."""
+    """An integration type that needs a parameter uses it, also where the parameter's `types` do not list the type."""
     url = next(each for each in FIELDS if each.wire == "Integration.Url")
-    with pytest.raises(ValueError, match=r"Integration\.Url: the integration type external needs it.*add external"):
-        replace(url, types=("conversation",))
+    assert replace(url, types=("conversation",)).types == ("conversation", "external")
+    assert replace(url, types=()).types == ()
+
+
+def test_the_default_retry_policies_are_in_the_help() -> None:
+    """The sentence about the default of RetryPolicy is right for every integration type."""
+    help_ = next(each.help for each in FIELDS if each.wire == "Integration.RetryPolicy")
+    named, _, other = help_.partition("Default ")[2].partition(", else ")
+    for name in INTEGRATION_TYPES:
+        assert f"`{','.join(default_retry_policy(name))}`" in (named if f"`{name}`" in named else other)
 
 
 def test_parameters_of_twilio_have_twilios_names() -> None:

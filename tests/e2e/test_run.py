@@ -103,7 +103,7 @@ def test_the_demo_gets_flows_once(run: Run) -> None:
     """The first run gives the account a flow for each channel, which echoes; flows that are removed stay removed."""
     router = run().up()
     demo, here = router.demo, {"ROUTER_DATA_DIR": str(router.var)}
-    assert "Flows        7 that echo; replace them with yours: " in router.output
+    assert f"Flows        {len(CHANNELS)} that echo; replace them with yours: " in router.output
     assert re.search(
         r"Web chat     http://127\.0\.0\.1:\d+/chat\?accountSid=AC\w{32}&flexFlowSid=FO\w{32}\n", router.output
     )
@@ -180,7 +180,7 @@ def test_handlers_without_an_account_extend_the_demo(shop: RunningRouter) -> Non
     """A settings file with only a [handlers] table is enough: the demo account has the handler beside `echo`."""
     router = shop
     assert "(made up, for this data directory)" in router.output
-    assert "7 that echo; replace them with yours" in router.output
+    assert f"{len(CHANNELS)} that echo; replace them with yours" in router.output
     token = router.demo["account"][0]["auth_tokens"][0]
     assert token in router.output
     assert token not in (router.var / "running.json").read_text()

@@ -3,6 +3,7 @@ import time
 from collections.abc import Mapping
 
 from router.flow.flex_flow import FlexFlow, Integration
+from router.flow.integration_type import INTEGRATION_TYPES
 from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import Reply, World
@@ -58,6 +59,23 @@ def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person)
     changes = text_of(admin.get(f"{HERE}/changes"))
     assert "console admin updated Soporte 2" in changes
     assert "console admin created" in changes
+
+
+def test_the_list_names_the_target_of_every_integration_type(world: World, admin: Person) -> None:
+    """A URL, a handler or a SID, whichever attribute the type has for it."""
+    targets = {
+        "proxy": {"Integration.ProxyServiceSid": "KS" + "7" * 32},
+        "studio": {"Integration.FlowSid": "FW" + "7" * 32},
+        "external": {"Integration.Url": "https://example.com/target"},
+        "task": {"Integration.WorkflowSid": "WW" + "7" * 32, "Integration.WorkspaceSid": "WS" + "7" * 32},
+        "handler": {"Integration.Handler": "echo"},
+        "conversation": {"Integration.Url": "https://example.com/conversation"},
+    }
+    assert set(targets) == set(INTEGRATION_TYPES)
+    for kind, given in targets.items():
+        form = {"FriendlyName": f"To {kind}", "ChannelType": "sms", "ContactIdentity": world.address()}
+        assert make(admin, {**form, "IntegrationType": kind, **given}).status == 303
+        assert f"{kind} {next(iter(given.values()))}" in text_of(admin.get(f"{HERE}/addresses?q=To+{kind}"))
 
 
 def test_everything_that_is_wrong_is_said_beside_its_field(world: World, admin: Person) -> None:

@@ -37,7 +37,7 @@ _MATCH: Final = 60  # characters of a condition that `list` shows
 _EXAMPLE: Final = """\
 # This account has no flows yet. A flow says where the messages of an address go: contact_identity is the number that
 # customers write to, or "*" for every number without another flow, and integration.url is your webhook. For a Studio
-# flow write integration.flow_sid = "FW…" instead. config/flows.toml shows all parameters, and `router flows import`
+# flow write integration.flow_sid = "FW…" instead. docs/flex-flows.md lists all parameters, and `router flows import`
 # imports the Flex Flows that the account has at Twilio.
 #
 # Remove the "# " of each line from here on, and write your own number and URL:
@@ -87,7 +87,7 @@ def list_(here: Here, *, channel: str | None, limit: int, as_json: bool) -> None
     elif total:
         click.echo(f"No flow of the channel {channel} among {total:,}.")
     else:
-        click.echo("No flows yet. Add some with: router flows apply FILE (config/flows.toml shows every kind)")
+        click.echo("No flows yet. Add some with: router flows apply FILE (config/flows.toml has examples)")
 
 
 def _newest(store: Store, account_sid: str, channel: str | None) -> Iterator[FlexFlow]:

@@ -2,20 +2,21 @@
 
 import json
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import click
 
 from router.errors import RouterError
-from router.flow import file as flow_file
+from router.flow.file import REQUIRED
+from router.flow.flex_flow import FlexFlow, from_parameters
 from router.made_up import made_up_sid
-from router.message.channel import WEB
+from router.message.channel import ALL, WEB
 from router.settings import Settings, load
 from router.sid import new_sid
 from router.store import Store, connect
 
-FLOWS = Path(__file__).parents[2] / "demo" / "flows.toml"
+# The handler that every account has.
+_ECHO = "echo"
 # A file in the data directory: it names the demo account as soon as that has or had flows.
 SEEDED = "seeded-accounts"
 # The number of flows among which a web flow is looked for.
@@ -29,7 +30,7 @@ def seed(settings: Settings, store: Store) -> int:
     once for each data directory, so flows that the user removes are not created again.
 
     Raises:
-        RouterError: the store does not answer, or the file is invalid.
+        RouterError: the store does not answer.
     """
     sid = made_up_sid(settings.data_dir)
     if not sid or settings.account(sid) is None:
@@ -37,23 +38,42 @@ def seed(settings: Settings, store: Store) -> int:
     seeded = settings.data_dir / SEEDED
     if seeded.exists() and sid in seeded.read_text(encoding="utf-8").splitlines():
         return 0
-    given = 0 if store.flows.count(sid) else _give(settings, store, sid)
+    flows = [] if store.flows.count(sid) else echo_flows(sid, now=int(time.time()), new_sid=lambda: new_sid("FO"))
+    if flows:
+        store.flows.put_all([(flow, None) for flow in flows])
     with seeded.open("a", encoding="utf-8") as file:
         file.write(f"{sid}\n")
-    return given
-
-
-def _give(settings: Settings, store: Store, sid: str) -> int:
-    flows = flow_file.load(
-        FLOWS.read_text(encoding="utf-8"),
-        file=FLOWS.name,
-        account_sid=sid,
-        handlers=settings.handlers_of(sid),
-        now=int(time.time()),
-        new_sid=lambda: new_sid("FO"),
-    )
-    store.flows.put_all([(each.flow, None) for each in flows])
     return len(flows)
+
+
+def echo_flows(account_sid: str, *, now: int, new_sid: Callable[[], str]) -> list[FlexFlow]:
+    """Return one flow for each channel, which sends every message to the handler `echo`.
+
+    Args:
+        account_sid: the account of the flows.
+        now: Unix seconds, the date of the flows.
+        new_sid: returns the SID (FO…) of a new flow.
+    """
+    everything = {"ContactIdentity": "*"}
+    visitors = {"JanitorEnabled": "true"}  # a web flow without a ContactIdentity gets its own address
+    return [
+        from_parameters(
+            {
+                "FriendlyName": f"Demo: {channel.title}",
+                "ChannelType": channel.name,
+                "IntegrationType": "handler",
+                "Integration.Handler": _ECHO,
+                **(visitors if channel.name == WEB else everything),
+            },
+            account_sid=account_sid,
+            current=None,
+            handlers=(_ECHO,),
+            now=now,
+            sid=new_sid(),
+            required=REQUIRED,
+        )
+        for channel in ALL.values()
+    ]
 
 
 def _test_page(settings: Settings, store: Store) -> str:

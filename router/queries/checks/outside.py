@@ -163,7 +163,7 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
 def _problem(given: Settings, flow: FlexFlow, dialer: Dialer) -> str:
     kind = integration_type(flow.integration.type)
     try:
-        if kind.target == "url":
+        if kind.targets == ("url",):
             dialer.dial(locate(flow.integration.url)).close()
         elif kind.redirects:
             dialer.dial(locate(given.twilio_webhooks_url), trusted=True).close()
