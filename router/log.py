@@ -1,7 +1,7 @@
 """One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens.
 
-Addresses are masked in web/webhooks.py (`from`, `to`) and integrations/handler.py (exceptions); how:
-message/masking.py.
+What a line holds is masked where it is made, by message/masking.py: `from` and `to` in web/webhooks.py, the reason of
+a message that is refused in message/inbound.py, and the exceptions of handlers in integrations/handler.py.
 """
 
 import json

@@ -181,6 +181,12 @@ class Account(_Table):
         default=None, description="The Proxy service of the flows that do not set Integration.ProxyServiceSid"
     )
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All of the account's secrets, which no log may show."""
+        shared, api = (key.secret for key in self.shared_keys), (key.secret for key in self.api_keys)
+        return (*self.auth_tokens, *shared, *api)
+
 
 class HandlerSetting(_Table):
     """A Python function that flows may send messages to."""

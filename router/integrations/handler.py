@@ -11,9 +11,9 @@ from router.handling.frame import Kind, Reply
 from router.handling.pool import Pool
 from router.handling.process import LostError, NoChildError
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message.masking import mask
+from router.message.masking import discreet
 from router.message.twiml import TRACEBACK, Answer, Excerpt
-from router.settings import Account, HandlerSetting
+from router.settings import HandlerSetting
 
 XML: Final = "text/xml; charset=utf-8"
 # The number of characters of an exception's text that are stored with the delivery.
@@ -84,13 +84,4 @@ def _error(handler: str, reply: Reply, attempt: Attempt) -> AttemptError:
 
 
 def _discreet(text: str, attempt: Attempt) -> str:
-    """Shorten an exception's text to one line without the account's secrets and the customer's data."""
-    for secret in _secrets(attempt.account):
-        text = text.replace(secret, "•••")
-    sender = attempt.message.from_
-    return " ".join(text.replace(sender, mask(sender)).split())[:REASON_LIMIT]
-
-
-def _secrets(account: Account) -> tuple[str, ...]:
-    shared, api = (key.secret for key in account.shared_keys), (key.secret for key in account.api_keys)
-    return (*account.auth_tokens, *shared, *api)
+    return discreet(text, secrets=attempt.account.secrets, address=attempt.message.from_, most=REASON_LIMIT)

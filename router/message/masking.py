@@ -1,5 +1,6 @@
-"""Masks addresses in logs, in the console, and in the output of `router doctor`."""
+"""Masks addresses in logs, in the console, and in the output of `router doctor`; removes secrets from texts."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from router.message.channel import ALL
@@ -15,3 +16,17 @@ def mask(address: str) -> str:
         prefix, rest = "", address.strip()
     shown = f"{rest[:3]}•••{rest[-2:]}" if len(rest) >= _IN_THE_MIDDLE else f"{rest[:1]}•••"
     return f"{prefix.lower()}:{shown}" if prefix else shown
+
+
+def discreet(text: str, *, secrets: Iterable[str], address: str, most: int) -> str:
+    """Shorten a text of the user's own code, as of an exception, so that logs and deliveries may show it.
+
+    Args:
+        text: what is shortened to one line.
+        secrets: each is replaced by `•••`.
+        address: a customer's, which is masked.
+        most: characters that are kept.
+    """
+    for secret in secrets:
+        text = text.replace(secret, "•••")
+    return " ".join(text.replace(address, mask(address)).split())[:most]

@@ -1,11 +1,13 @@
 """The store: Flex Flows, lanes and deliveries in Redis. The only importer of the Redis client.
 
-The URL sets the kind of store. settings.py (`_redis_url`) checks it, with the `*_url` modules beside this package, and
-store/cluster.py (`open_client`) chooses the client: store/client.py for one server, the same with the connections of
-store/sentinel.py for Sentinel, and store/cluster.py with cluster_slots.py for a Cluster. All keys of an account have
-one hash tag, as a Cluster requires. `durability` asks the server how safe its data is.
+The URL sets the kind of store, its topology. settings.py (`_redis_url`) checks it, with the `*_url` modules beside this
+package; a new one also needs its layer in pyproject.toml. `cluster` (`open_client`) chooses between a Cluster, which it
+serves with cluster_slots.py, and the one server of `client`; `connections` (`connection_pool`) chooses how that server
+is reached: by its address, or through `sentinel`. All keys of an account have one hash tag, as a Cluster requires.
+`durability` asks the server how safe its data is.
 
-To store something new, add a module here: a field of `Store`, created in `connect`, with its keys in `keys`.
+To store something new, add a module here: a field of `Store`, created in `connect`, with its keys in `keys`. What a web
+chat holds is in `chat_record`; scripts pass it through.
 """
 
 from collections.abc import Iterable

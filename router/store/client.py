@@ -22,14 +22,11 @@ import gevent
 import hiredis
 import redis
 from gevent.hub import Waiter
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
-from router import sentinel_url
 from router.crew import Crew
 from router.errors import StoreRefused, StoreUnavailable, StoreUnconfirmed
 from router.server_url import Address
+from router.store.connections import connection_pool
 from router.store.keys import guard
 from router.store.sentinel import SentinelPool
 from router.store.wire import Wire
@@ -458,25 +455,3 @@ _ELSEWHERE: Final = {
 def _refusal(error: redis.ResponseError) -> StoreRefused:
     kind = _ELSEWHERE.get(type(error))
     return NotRun(kind, str(error)) if kind else StoreRefused(f"the store said: {error}")
-
-
-def connection_options(call_seconds: float, *, unix: bool = False) -> dict[str, Any]:
-    """Return the options that every connection to a store has, as for redis-py's pool."""
-    return {
-        "socket_timeout": call_seconds,
-        "socket_connect_timeout": call_seconds,
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_timeout": False,
-        "health_check_interval": 0,
-        "protocol": 2,
-        "client_name": "twilio-router",
-        "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 does not have it
-    } | ({} if unix else {"maint_notifications_config": MaintNotificationsConfig(enabled=False)})
-
-
-def connection_pool(url: str, call_seconds: float) -> Any:
-    """Make redis-py's pool for a `redis`, `rediss` or `unix` URL, or a `SentinelPool` for a URL with Sentinels."""
-    options = connection_options(call_seconds, unix=url.startswith("unix://"))
-    if url.partition("://")[0] in sentinel_url.SCHEMES:
-        return SentinelPool(sentinel_url.SentinelUrl.parse(url), call_seconds, options)
-    return redis.ConnectionPool.from_url(url, **options)

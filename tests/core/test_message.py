@@ -10,7 +10,7 @@ from router.errors import NotAMessage
 from router.message.address import canonical, channel_of
 from router.message.channel import WEBHOOKS
 from router.message.inbound import FORM, MAX_FIELDS, Media, Message, Raw, conversation_id, is_status_callback
-from router.message.masking import mask
+from router.message.masking import discreet, mask
 from router.message.signature import signed_form
 from tests.core.samples import AC, CONVERSATIONS_EVENT, MG, SAMPLES, SM, SMS, STATUS_CALLBACK, Sample
 
@@ -433,3 +433,9 @@ def test_any_fields_are_read_or_refused(fields: list[tuple[str, str]]) -> None:
     raw = Raw("POST", FORM, urlencode([*fields, *SMS.fields]).encode())
     with suppress(NotAMessage):
         assert Message.parse(raw.fields()).message_sid
+
+
+def test_a_text_of_the_users_code_shows_neither_secrets_nor_the_customer() -> None:
+    """Secrets and the address are replaced, the text is one line, and it is cut off after them."""
+    text = "no user +15550001111\nfor token hush hush"
+    assert discreet(text, secrets=("hush",), address="+15550001111", most=29) == "no user +15•••11 for token ••"

@@ -3,7 +3,7 @@
 Pages are rendered here and need no JavaScript: a list is a GET whose query is the filter, an action is a form that is
 posted and answered with 303. What they show and do comes from `router.queries`; no rule of routing, delivery or flows
 is written here. A page is a module with a `register`, its template, its link in templates/layout.html, and
-its name in `blueprint`.
+its name in `blueprint`, below.
 
 Several people may sign in with one of two passwords. Named users (OpenID Connect, a proxy's header) would be another
 way to begin a session: `router.web.console.sign_in`.

@@ -1,0 +1,36 @@
+"""How a connection to a server of the store is made: to its address, or to the master that Sentinels name.
+
+Which client uses the connections, that of one server or of a Cluster, is chosen in store/cluster.py (`open_client`).
+"""
+
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+from router import sentinel_url
+from router.store.sentinel import SentinelPool
+
+
+def connection_options(call_seconds: float, *, unix: bool = False) -> dict[str, Any]:
+    """Return the options that every connection to a store has, as for redis-py's pool."""
+    return {
+        "socket_timeout": call_seconds,
+        "socket_connect_timeout": call_seconds,
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_timeout": False,
+        "health_check_interval": 0,
+        "protocol": 2,
+        "client_name": "twilio-router",
+        "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 does not have it
+    } | ({} if unix else {"maint_notifications_config": MaintNotificationsConfig(enabled=False)})
+
+
+def connection_pool(url: str, call_seconds: float) -> Any:
+    """Make redis-py's pool for a `redis`, `rediss` or `unix` URL, or a `SentinelPool` for a URL with Sentinels."""
+    options = connection_options(call_seconds, unix=url.startswith("unix://"))
+    if url.partition("://")[0] in sentinel_url.SCHEMES:
+        return SentinelPool(sentinel_url.SentinelUrl.parse(url), call_seconds, options)
+    return redis.ConnectionPool.from_url(url, **options)
