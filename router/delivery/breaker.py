@@ -27,6 +27,9 @@ ACCOUNT_FACTOR: Final = 3
 # Targets kept in memory; above this number, unused ones are dropped, oldest first. Targets with an open breaker are
 # passed to the store with each call of `claim`.
 REMEMBERED: Final = 2_000
+# The names of targets that are handlers begin so. A message whose process was lost twice while it was claimed is given
+# up, because a handler may be what ends the process; so none is claimed that could not be sent at once.
+HANDLER: Final = "handler:"
 # A target that ends so many attempts during a sweep is fast: messages are claimed ahead of its slots.
 AHEAD_FROM: Final = 16
 
@@ -225,9 +228,12 @@ class Targets:
 
         Attempts end while the store answers the claim. Their slots count as free: as many as ended during a sweep
         lately. A fast target gets as many messages again, ahead of its slots, so that it does not idle until the next
-        claim is answered. Messages that were claimed before and are `waiting` for a slot come first.
+        claim is answered. A handler gets none for which no slot is free now. Messages that were claimed before and are
+        `waiting` for a slot come first.
         """
-        soon = {target: waiting.get(target, 0) - use.ending for target, use in self._targets.items() if use.sending}
+        counted = {each: use for each, use in self._targets.items() if not each.name.startswith(HANDLER)}
+        soon = {each: waiting.get(each, 0) - use.ending for each, use in counted.items() if use.sending}
+        ahead = {each: min(use.ahead, self.share) for each, use in counted.items() if use.ahead}
         soon = {**waiting, **soon}
         accounts = self._accounts.copy()
         for target, more in soon.items():
@@ -238,9 +244,9 @@ class Targets:
             factor=self._factor,
             accounts={sid: has for sid, has in accounts.items() if has > 0},
             targets={
-                each: (use.sending + soon.get(each, 0) - min(use.ahead, self.share), self._most(use, now))
+                each: (use.sending + soon.get(each, 0) - ahead.get(each, 0), self._most(use, now))
                 for each, use in self._targets.items()
-                if use.sending or use.breaker.open or each in waiting
+                if use.sending or use.breaker.open or each in waiting or each in ahead
             },
             names={name: 1 for name, use in self._names.items() if use.breaker.open},
             shut=[each for each, use in self._targets.items() if not use.breaker.lets_through(now)],

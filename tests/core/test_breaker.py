@@ -219,6 +219,19 @@ def test_messages_are_claimed_ahead_of_the_slots_of_a_fast_target() -> None:
     assert room.targets == {fast: (64 + 5 - 40 - 40, 64), slow: (64 - AHEAD_FROM + 1, 64)}
     end_attempts(targets, fast, 200)
     assert targets.room(0.0).targets[fast] == (-64, 64)
+    for _ in range(64):
+        targets.give_back(fast)
+    assert targets.room(0.0).targets[fast] == (-64, 64)
+
+
+def test_no_message_is_claimed_for_a_handler_that_has_no_slot_free() -> None:
+    """It would count as sent by a process that is lost, of which two are enough to give up a handler's message."""
+    targets, handler = Targets(256, shared=False), target("handler:orders")
+    for _ in range(50):
+        assert targets.take(handler, 0.0)
+    end_attempts(targets, handler, 40)
+    room = targets.room(0.0, {handler: 4})
+    assert (room.free, room.targets) == (256 - 50 - 4, {handler: (54, 64)})
 
 
 def end_attempts(targets: Targets, of: Target, count: int) -> None:
