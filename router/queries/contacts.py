@@ -8,7 +8,7 @@ from typing import Any, Final
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
 from router.flow.kind import Choice, Languages, Sid, Text
-from router.language.tag import best
+from router.language.tag import best, meant
 from router.message.address import canonical, channel_of
 from router.routing.contact import Assignment
 from router.sid import is_sid
@@ -98,7 +98,10 @@ def _tag(name: str, parameters: Mapping[str, str]) -> str | None:
     text = parameters.get(name)
     if text and "," in text:
         raise InvalidContact(name, "is one language tag, as en, pt-BR or zh-Hant")
-    return text and _parsed(name, lambda tag: _TAG.parse(_TAG_TEXT.parse(tag))[0], text)
+    tag = text and _parsed(name, lambda given: _TAG.parse(_TAG_TEXT.parse(given))[0], text)
+    if tag and (code := meant(tag)):
+        raise InvalidContact(name, f"{tag} is no language code: did you mean {code}?")
+    return tag
 
 
 def _parsed(name: str, parse: Callable[[str], str], text: str) -> str:

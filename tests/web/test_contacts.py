@@ -184,6 +184,8 @@ BAD: Final = {
     "no tag": ({"Language": "xx-??"}, "Language: 'xx-??' is not a BCP 47 language tag"),
     "no preference": ({"Preference": "español"}, "Preference: 'español' is not a BCP 47 language tag"),
     "two tags": ({"Language": "es,en"}, "Language: is one language tag"),
+    "a language's name": ({"Language": "spanish"}, "Language: spanish is no language code: did you mean es?"),
+    "a longer code": ({"Preference": "ger-AT"}, "Preference: ger-AT is no language code: did you mean de-AT?"),
     "a long tag": ({"Preference": "es" + "-abcde" * 10_000}, "Preference: at most 64 characters"),
     "a tag that is a command": ({"Preference": "es\r\nDEL *"}, "Preference: control characters"),
     "an alias that is no address": ({"Alias": "*"}, "Alias: '*' is no one's address"),
