@@ -5,10 +5,8 @@ them.
 """
 
 import json
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import urlsplit
 
 from router.flow.coverage import sibling_missing, uncovered, without_flow
@@ -17,41 +15,11 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.slip import address_slip, language_slips
 from router.flow.succession import STANDBY
 from router.flow.unreachable import unreachable
+from router.flow.warned import Warned
 from router.language.detector import language_of
 from router.made_up import made_up_sid
 from router.network import may_connect
 from router.settings import ECHO, Settings
-from router.url import origin
-
-_WEBHOOK: Final = re.compile(r"/webhooks(/[^/]*)?/?$")
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """A warning about a flow, or about the set-up.
-
-    Args:
-        flow: the flow; None if the warning is not about one flow.
-        text: what is wrong, as the end of a sentence that begins with the flow's name.
-        advice: what to do.
-        fault: whether messages are lost or customers harmed, so that it must be corrected.
-        among_others: whether other flows of the address are the cause.
-    """
-
-    flow: FlexFlow | None
-    text: str
-    advice: str
-    fault: bool = False
-    among_others: bool = False
-
-    @property
-    def full(self) -> str:
-        """The flow's name and SID, what is wrong, and what to do."""
-        return f"{self.flow.friendly_name!r} ({self.flow.sid}) {self}" if self.flow else str(self)
-
-    def __str__(self) -> str:
-        """Return what is wrong, and what to do."""
-        return f"{self.text}{'' if self.text.endswith('?') else '.'} {self.advice[:1].upper()}{self.advice[1:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +72,6 @@ def of_flows(
     found = [each for flow in enabled.values() for each in of_flow(flow, around)]
     found += unreached(enabled.values()) + migrating(enabled.values())
     return found if others is None else [*found, *_left(enabled.values(), others)]
-
-
-def of_settings(settings: Settings) -> list[Warned]:
-    """Return the warnings about settings that keep messages from all flows."""
-    shown = [origin(url) + urlsplit(url).path for url in settings.public_urls]
-    return [
-        Warned(
-            None,
-            f"the public URL {url} ends with the path of a webhook, so the router answers messages 403",
-            f"set ROUTER_PUBLIC_URL to {_WEBHOOK.sub('', url)}: the router adds the path",
-            fault=True,
-        )
-        for url in shown
-        if _WEBHOOK.search(url)
-    ]
 
 
 def of_addresses(addresses: Iterable[tuple[str, str]], flows: Collection[FlexFlow]) -> list[Warned]:

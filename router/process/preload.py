@@ -9,13 +9,16 @@ import contextlib
 import gc
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice, takewhile
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from router.errors import RouterError
 from router.process.fork import in_child
 from router.settings import Settings
+
+if TYPE_CHECKING:
+    from router.store.at_start import StoreAtStart
 
 # The store is asked some twenty times, at most a second each; where it does not answer, it is given up at the first.
 _PATIENCE: Final = 5.0
@@ -30,7 +33,7 @@ _Found = Mapping[str, list[str]]
 
 def preload(settings: Settings, say: Callable[[str], None]) -> None:
     """Load the models that are missing yet, and call `say` for each flow that loses its messages."""
-    found = _ask(lambda: {"languages": _named(settings), "faults": _faults(settings)})
+    found = _ask(lambda: _found(settings))
     _load(found, say)
     faults = found["faults"] if found else []
     for fault in faults[:_FAULTS]:
@@ -44,7 +47,7 @@ def load_languages(settings: Settings, say: Callable[[str], None]) -> bool:
 
     Where the store does not say, `say` is called with what that means, and nothing is loaded.
     """
-    return _load(_ask(lambda: {"languages": _named(settings)}), say)
+    return _load(_ask(lambda: {"languages": _store(settings).languages()}), say)
 
 
 def _ask(question: Callable[[], _Found]) -> _Found | None:
@@ -79,22 +82,33 @@ def _load(found: _Found | None, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _named(settings: Settings) -> list[str]:
-    from router.store import connect
+def _store(settings: Settings) -> "StoreAtStart":
+    from router.store.at_start import StoreAtStart
 
-    return sorted(connect(settings).languages.named())
+    return StoreAtStart(settings)
 
 
-def _faults(settings: Settings) -> list[str]:
+def _found(settings: Settings) -> _Found:
+    store = _store(settings)
+    return {"languages": store.languages(), "faults": _faults(settings, store)}
+
+
+def _faults(settings: Settings, store: "StoreAtStart") -> list[str]:
     """Say which enabled flows lose their messages, or harm customers; nothing where the store fails meanwhile."""
-    from router.flow.warning import Surroundings, of_flow, of_settings
+    from router.flow.warned import of_settings
+
+    try:
+        found = islice(_flow_faults(settings), _FAULTS + 1) if store.has_flows() else ()
+        return [*map(str, of_settings(settings)), *found]
+    except RouterError:
+        return []
+
+
+def _flow_faults(settings: Settings) -> Iterator[str]:
+    from router.flow.warning import Surroundings, of_flow
     from router.store import connect
 
     around, store, end = Surroundings.of(settings), connect(settings), time.monotonic() + _LOOK
     walked = (flow for account in settings.accounts for flow in islice(store.flows.walk(account.sid), _FLOWS))
     in_time = takewhile(lambda _: time.monotonic() < end, walked)
-    found = (each for flow in in_time if flow.enabled for each in of_flow(flow, around) if each.fault)
-    try:
-        return [*map(str, of_settings(settings)), *(f"flow {each.full}" for each in islice(found, _FAULTS + 1))]
-    except RouterError:
-        return []
+    return (f"flow {each.full}" for flow in in_time if flow.enabled for each in of_flow(flow, around) if each.fault)

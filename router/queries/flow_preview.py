@@ -9,7 +9,8 @@ from typing import Final
 from router.flow.coverage import ALL
 from router.flow.diff import Change, Difference, applied, differences
 from router.flow.flex_flow import FlexFlow
-from router.flow.warning import Surroundings, Warned, of_flows, sharing
+from router.flow.warned import Warned
+from router.flow.warning import Surroundings, of_flows, sharing
 from router.message.inbound import Message, Raw
 from router.queries.rehearsed import Rehearsed, rehearse
 from router.routing.resolve import Likelihood, identities

@@ -7,7 +7,8 @@ from router.flow.coverage import ALL
 from router.flow.diff import Change, applied
 from router.flow.file import FileFlow, address_of
 from router.flow.flex_flow import FlexFlow
-from router.flow.warning import Surroundings, Warned, of_addresses, of_flows, of_settings, sharing
+from router.flow.warned import Warned, of_settings
+from router.flow.warning import Surroundings, of_addresses, of_flows, sharing
 from router.language.detector import language_of
 from router.settings import Settings
 from router.store import Store

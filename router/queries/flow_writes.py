@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from router.flow.diff import Change, in_groups
-from router.store import FlowWrite
+from router.store.flow_write import FlowWrite
 
 # Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200

@@ -12,7 +12,8 @@ from router.flow.succession import STANDBY, has_succeeded
 from router.match.values import bucket
 from router.message.inbound import Message, Raw, conversation_id
 from router.routing.contact import contact_id, identities_of
-from router.store import FlowWrite, Store
+from router.store import Store
+from router.store.flow_write import FlowWrite
 from router.store.proxied import Progress
 
 Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]

@@ -6,7 +6,8 @@ from ipaddress import ip_network
 import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
-from router.flow.warning import Surroundings, of_addresses, of_flow, of_flows, of_settings
+from router.flow.warned import of_settings
+from router.flow.warning import Surroundings, of_addresses, of_flow, of_flows
 from router.settings import Settings, load
 from router.store.flow_write import format_record
 from tests.core.flows import AC, INTEGRATIONS, flow

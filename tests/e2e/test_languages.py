@@ -25,19 +25,21 @@ from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
-# What the process that forks the workers does, and what it knows then.
+# What the process that forks the workers does, and what it knows then; whether the child that it asks with reads flows.
 _PRELOAD = """
 import json, os, sys
-from router.process.preload import preload
+from router.process.fork import in_child
+from router.process.preload import _found, preload
 from router.settings import load
-said = []
-preload(load(os.environ), said.append)
+said, settings = [], load(os.environ)
+preload(settings, said.append)
 lingua = sys.modules.get("router.language.detector")
 print(json.dumps({
     "said": said,
     "loaded": sorted(lingua.shared().loaded) if lingua else None,
     "modules": [name for name in ("redis", "ssl", "urllib3") if name in sys.modules],
     "threads": len(os.listdir("/proc/self/task")),
+    "imports flows": in_child(lambda: str((_found(settings), "router.flow.flex_flow" in sys.modules)[1]), seconds=5),
 }))
 """
 
@@ -66,7 +68,8 @@ def _preloaded(redis_url: str) -> dict[str, object]:
 
 def test_nothing_is_loaded_where_no_flow_names_a_language(redis_url: str) -> None:
     """Without languages in flows the detection library is not imported, and costs neither time nor memory."""
-    assert _preloaded(redis_url) == {"said": [], "loaded": None, "modules": [], "threads": 1}
+    found = _preloaded(redis_url)
+    assert found == {"said": [], "loaded": None, "modules": [], "threads": 1, "imports flows": "False"}
 
 
 def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
@@ -74,7 +77,7 @@ def test_what_flows_name_is_loaded(redis_url: str, store: FlowStore) -> None:
     store.put(_flow(1, "th"))
     store.put(_flow(2, "hi", "gsw"))
     found = _preloaded(redis_url)
-    assert found == {"said": [], "loaded": ["hi", "mr"], "modules": [], "threads": 1}
+    assert found == {"said": [], "loaded": ["hi", "mr"], "modules": [], "threads": 1, "imports flows": "True"}
 
 
 def test_a_start_says_which_flows_lose_their_messages(redis_url: str, store: FlowStore) -> None:

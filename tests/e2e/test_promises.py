@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
-from router.store import FlowWrite
+from router.store.flow_write import FlowWrite
 from router.store.keys import AccountKeys
 from tests.e2e.service import ACCOUNT
 from tests.e2e.world import World, arrived

@@ -25,7 +25,8 @@ from router.flow.diff import diff
 from router.flow.file import export as to_toml
 from router.flow.flex_flow import FlexFlow, to_resource
 from router.flow.parameter import CHANNEL_TYPES
-from router.flow.warning import of_flow, of_flows, of_settings
+from router.flow.warned import of_settings
+from router.flow.warning import of_flow, of_flows
 from router.queries.flow_warnings import foreseen
 from router.queries.serving import unready
 from router.store import Store

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from router.cli.flows.changes import named
 from router.cli.output import console, styled
-from router.flow.warning import Warned
+from router.flow.warned import Warned
 
 _SHOWN: Final = 20
 

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Final
 
 from router.errors import StoreUnavailable
-from router.flow.warning import Surroundings, of_flows, of_settings
+from router.flow.warned import of_settings
+from router.flow.warning import Surroundings, of_flows
 from router.language.detector import language_of
 from router.message.twiml import TRACEBACK
 from router.printable import ago, number
