@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
-from tests.e2e.running import clean_environ
+from tests.e2e.running import NO_AUTHORITIES, clean_environ
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -81,7 +81,7 @@ auth_tokens = ["{TOKEN}"]
 """,
             encoding="utf-8",
         )
-        self._environ = clean_environ(ROUTER_CONFIG=str(settings), **environ)
+        self._environ = clean_environ(**NO_AUTHORITIES | {"ROUTER_CONFIG": str(settings)} | environ)
         self.log = folder / f"log-{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
