@@ -13,8 +13,9 @@ from werkzeug.exceptions import HTTPException, NotFound
 from router import metrics
 from router.chat.ending import Ending
 from router.chat.streams import Streams
+from router.delivery.attempt import AttemptReport
 from router.delivery.chat_mirror import ChatMirror
-from router.delivery.deliverer import AttemptReport, Deliverer
+from router.delivery.deliverer import Deliverer
 from router.delivery.intake import Intake
 from router.delivery.late_reply import Replier
 from router.delivery.session_watch import SessionWatch

@@ -1,4 +1,4 @@
-"""Deliver: send the head of a lane, settle how it went, go on with the next one.
+"""Deliver: take a slot, let `attempt` send the head of a lane, settle how it went, go on with the next one.
 
 The process that accepted a message sends it at once, in a greenlet; the sweeper starts what else is due.
 """
@@ -16,6 +16,7 @@ from gevent.event import Event
 from router import metrics
 from router.crew import Crew
 from router.delivery import settling
+from router.delivery.attempt import AttemptReport, Attempts
 from router.delivery.breaker import Target, Targets
 from router.delivery.claimed import Claimed
 from router.delivery.reading import NOTHING, Reading, read_answer, show
@@ -24,9 +25,9 @@ from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.flow.succession import has_succeeded
 from router.integrations import Integrations
-from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.base import AttemptError, Failure
 from router.message.channel import WEB
-from router.message.twiml import Answer, Excerpt, Twiml
+from router.message.twiml import Answer, Twiml
 from router.settings import LEASE_MARGIN, Settings
 from router.store import Store
 from router.store.keys import bucket
@@ -41,25 +42,6 @@ HELD_SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 60.0
 # Greenlets that wait for the next message, of some 20 KB each.
 _WAITING_MOST: Final = 64
-
-
-@value
-class AttemptReport:
-    """One attempt, for logs and metrics: durations in seconds, `settled` as the store said.
-
-    `reason` holds nothing of what a customer or a target wrote; `excerpt` does.
-    """
-
-    lease: Lease
-    target: str
-    integration_type: str
-    outcome: str
-    failure: str
-    status: int | None
-    reason: str
-    seconds: float
-    settled: str
-    excerpt: Excerpt | None = None
 
 
 @value
@@ -89,11 +71,11 @@ class Deliverer:
         random_: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._integrations = integrations
         self._settings = settings
         self._report = report
         self._late = late
         self._random = random_
+        self._attempts = Attempts(store, integrations, settings)
         self.targets = Targets(settings.deliveries, shared=len(settings.accounts) > 1)
         self._crew = Crew(_WAITING_MOST)
         self.claimed = Claimed()
@@ -211,7 +193,7 @@ class Deliverer:
         flow = lease.flow
         assert flow is not None  # noqa: S101 - it would end as unrouted else
         try:
-            answer = self._send(lease, flow, min(left, self._settings.attempt_seconds))
+            answer = self._attempts.send(lease, flow, min(left, self._settings.attempt_seconds))
         except AttemptError as error:
             now = time.monotonic()
             self._note(target, error, now)
@@ -278,54 +260,6 @@ class Deliverer:
             return None
         new = self._store.flows.get(flow.account_sid, flow.migrate_to)
         return new if new and has_succeeded(new, flow) else None
-
-    def _send(self, lease: Lease, flow: FlexFlow, seconds: float) -> Answer:
-        account = self._settings.account(lease.account_sid)
-        if account is None:
-            reason = f"account {lease.account_sid} is not in this process's settings"
-            raise AttemptError(Failure.REFUSED, reason)
-        timeout = gevent.Timeout(seconds)
-        timeout.start()
-        try:
-            raw, message = lease.read()
-            # Where it is sent at once, accept.lua has said so.
-            if flow.migrate_to and flow.integration.type == "proxy" and lease.content is None:
-                self._announce(lease)
-            attempt = Attempt(
-                account=account,
-                flow=flow,
-                message=message,
-                raw=raw,
-                number=lease.attempts,
-                replay=lease.round > 0,
-                language=lease.language,
-                seconds=seconds,
-                lane=lease.lane,
-                age=lease.accepted_ago,
-                recovered=lease.answered,  # nothing may answer it, since it was accepted
-            )
-            return self._integrations.send(attempt)
-        except AttemptError:
-            raise
-        except gevent.Timeout as ended:
-            if ended is not timeout:
-                raise
-            raise AttemptError(Failure.UNKNOWN, f"no answer within {seconds:.0f} s") from None
-        except gevent.GreenletExit:
-            raise
-        except BaseException as error:  # a fault, ours or a handler's, must not stop the lane: the attempt has failed
-            logged = f"the router failed: {type(error).__name__}"
-            raise AttemptError(Failure.FAILED, f"{logged}: {error}", logged=logged) from error
-        finally:
-            timeout.close()
-
-    def _announce(self, lease: Lease) -> None:
-        """Say that the message may begin a session of Proxy: its contact stays until a list of sessions says more."""
-        try:
-            self._store.proxied.sending(lease.account_sid, lease.lane, lease.flow_sid)
-        except StoreUnavailable as error:
-            reason = "the store did not answer, so the message was not sent: its contact may be migrated"
-            raise AttemptError(Failure.REFUSED, reason) from error
 
     def _goes_on(self, target: Target) -> bool:
         """Say whether the lane's next head is sent with the same slot."""

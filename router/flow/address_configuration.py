@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.errors import InvalidFlow
-from router.flow.flex_flow import FlexFlow, address_sid, from_parameters, to_resource
+from router.flow.flex_flow import FlexFlow, address_sid
 from router.flow.kind import Choice, Kind
+from router.flow.resource import from_parameters, to_resource
 from router.message.channel import ALL, WEB
 
 # Twilio's type to our channel.
@@ -89,7 +90,7 @@ def to_address(flow: FlexFlow, base_url: str) -> dict[str, Any]:
     }
 
 
-def from_form(  # noqa: PLR0913 - as router.flow.flex_flow.from_parameters
+def from_form(  # noqa: PLR0913 - as router.flow.resource.from_parameters
     form: Mapping[str, str],
     filters: Sequence[str],
     *,
@@ -108,7 +109,7 @@ def from_form(  # noqa: PLR0913 - as router.flow.flex_flow.from_parameters
     Args:
         form: the parameters by their wire names.
         filters: the values of `AutoCreation.WebhookFilters`, which may be given several times.
-        account_sid: as for `router.flow.flex_flow.from_parameters`.
+        account_sid: as for `router.flow.resource.from_parameters`.
         current: the same.
         handlers: the same.
         now: the same.

@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from router.errors import InvalidFlow, RouterError
-from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, is_given, value_of
+from router.flow.flex_flow import FIELDS, FlexFlow, is_given, value_of
+from router.flow.resource import from_parameters
 from router.printable import to_toml
 from router.sid import is_sid
 

@@ -14,7 +14,8 @@ from router.errors import InvalidFlow
 from router.flow.address_configuration import from_form
 from router.flow.diff import Change, change, in_order
 from router.flow.file import address_of
-from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters
+from router.flow.flex_flow import FIELDS, FlexFlow
+from router.flow.resource import from_parameters
 from router.sid import is_sid
 from router.twilio_api.flows import LiveRecord
 

@@ -8,11 +8,14 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from router.store.client import Client, Word
+from router.store.client import Client
 from router.store.keys import BULK, AccountKeys
 from router.store.silence import Silence
+
+if TYPE_CHECKING:
+    from router.store.script import Word
 
 # How long a process may do a replay without saying so again.
 TURN_SECONDS: Final = 15.0

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from router.store.chat_record import (
     PARTICIPANT,
@@ -20,8 +20,11 @@ from router.store.chat_record import (
     write_chat,
     write_fields,
 )
-from router.store.client import Client, Word
+from router.store.client import Client
 from router.store.keys import CHAT_KEYS, AccountKeys, bucket, chat_channel
+
+if TYPE_CHECKING:
+    from router.store.script import Word
 
 # A token's key is replaced after so long; the one before it is kept for as long again.
 KEY_MS: Final = 30 * 86_400_000

@@ -8,15 +8,12 @@ This module never retries a call: redis-py's retry would run a script twice if a
 whose call is idempotent (with a token) retry themselves.
 """
 
-import hashlib
-import re
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 import hiredis
@@ -27,14 +24,12 @@ from router.crew import Crew
 from router.errors import StoreRefused, StoreUnavailable, StoreUnconfirmed
 from router.server_url import Address
 from router.store.connections import connection_pool
-from router.store.keys import guard
+from router.store.script import SCRIPTS, Word, script
 from router.store.sentinel import SentinelPool
 from router.store.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Word: TypeAlias = str | bytes | int | float
 
 # A store that does not answer within this many seconds is unavailable.
 CALL_SECONDS: Final = 1.0
@@ -42,51 +37,6 @@ CALL_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 0.5
 # Commands in one pipeline at most. 256 accepts of the largest body allowed are 32 MB, well under a client's limits.
 BATCH: Final = 256
-
-
-class Script:
-    """A Lua script of this package, named by its file, called by its digest.
-
-    A line `--include other` is replaced by the content of other.lua: code shared by several scripts. Each script is
-    called with one key more than it says, its guard (`script`), which it does not see.
-    """
-
-    def __init__(self, name: str) -> None:
-        first, _, rest = _INCLUDE.sub(lambda found: _read(found[1].decode()), _read(name)).partition(b"\n")
-        self.source = first + b"\ntable.remove(KEYS) -- the guard\n" + rest
-        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
-
-
-@cache
-def _read(name: str) -> bytes:
-    return _FOLDER.joinpath(f"{name}.lua").read_bytes()
-
-
-_FOLDER: Final = resources.files(__package__).joinpath("scripts")
-_INCLUDE: Final = re.compile(rb"^--include (\w+)$", re.MULTILINE)
-
-# Every file that begins with `#!lua` is a script of its own; the others are only included.
-SCRIPTS: Final = {
-    name: Script(name)
-    for file in _FOLDER.iterdir()
-    if file.name.endswith(".lua") and _read(name := file.name.removesuffix(".lua")).startswith(b"#!lua")
-}
-
-
-def script(name: str, keys: Sequence[Word], args: Sequence[Word]) -> tuple[Word, ...]:
-    """Return the command that runs the script `name`.
-
-    Scripts also use keys that they make from the hash tag of their keys, and from prefixes among their arguments, all
-    of the same slot. While a slot is moved to another node of a Cluster, some of its keys are there already: a script
-    that found this out on its way would stop half done. So its last key is a guard, which has the slot's tag and never
-    exists: of a slot that is being moved, a node refuses to run a script with several keys of which one is missing.
-    """
-    return ("EVALSHA", SCRIPTS[name].sha, len(keys) + 1, *keys, _guard(keys[0]), *args)
-
-
-def _guard(key: Word) -> str:
-    text = key.decode() if isinstance(key, bytes) else str(key)
-    return guard(text[text.index("{") + 1 : text.index("}")])
 
 
 def _pack(*words: Word) -> bytes:

@@ -18,10 +18,11 @@ from redis.crc import key_slot
 from router.cluster_url import SCHEMES, ClusterUrl
 from router.errors import StoreRefused, StoreUnavailable
 from router.server_url import Address, name
-from router.store.client import CALL_SECONDS, Call, Client, NotRun, Word
+from router.store.client import CALL_SECONDS, Call, Client, NotRun
 from router.store.cluster_slots import ClusterSlots
 from router.store.connections import connection_options
 from router.store.keys import TURN
+from router.store.script import Word
 
 # Between two times that a command is sent, unless a node has just said where it belongs.
 AGAIN_SECONDS: Final = 0.02

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from router.store.client import Client, script
+from router.store.client import Client
 from router.store.keys import AccountKeys
+from router.store.script import script
 
 # Index entries read in one call.
 PAGE: Final = 100

@@ -10,8 +10,8 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.record import from_record, to_record
 from router.match import compile_expression
 from router.store.changes import KEPT, describe
-from router.store.client import Word, script
 from router.store.keys import AccountKeys
+from router.store.script import Word, script
 
 # The maximum number of flows of an address. Routing a message reads all of them, and so does the check of a write.
 ADDRESS_MOST: Final = 500

@@ -203,7 +203,7 @@ class AccountKeys:
 
 
 def guard(tag: str) -> str:
-    """Return the guard of a tag's scripts, a key that never exists: see `router.store.client.script`."""
+    """Return the guard of a tag's scripts, a key that never exists: see `router.store.script.script`."""
     return f"guard:{{{tag}}}"
 
 

@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 from router.errors import StoreUnavailable
 from router.routing.contact import Choice, Migration, contact_id
 from router.store.chat_write import Appended
-from router.store.client import Client, Word, script
+from router.store.client import Client
 from router.store.contacts import read_known
 from router.store.keys import AccountKeys
 from router.store.lease import Acceptance, Claim, Lease, Outcome, Room, Settlement, Written, leased, readable
+from router.store.script import Word, script
 from router.store.silence import Silence
 
 __all__ = ["Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "Written", "new_token"]

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 from router.flow.flex_flow import FlexFlow
 from router.message.inbound import Message, Raw
 from router.routing.contact import Known
-from router.store.client import Word
 from router.store.flow_write import parse_record
+from router.store.script import Word
 from router.value import value
 
 

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from router.errors import StoreUnavailable
-from router.store.client import Client, Word, script
+from router.store.client import Client
 from router.store.keys import AccountKeys, bucket
+from router.store.script import Word, script
 
 # Refused signatures start at most one recovery of an account in this many seconds: anyone can send wrong signatures.
 LOOK_SECONDS: Final = 600

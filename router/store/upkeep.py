@@ -11,8 +11,9 @@ from itertools import chain
 from typing import Any, Final
 
 from router.errors import StoreUnavailable
-from router.store.client import Client, Word, script
+from router.store.client import Client
 from router.store.keys import BUCKETS, TURN, AccountKeys, bucket
+from router.store.script import Word, script
 
 # The interval of the rounds: index entries of expired messages stay for at most as long.
 TURN_SECONDS: Final = 300

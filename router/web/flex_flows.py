@@ -11,7 +11,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from router.errors import StoreUnavailable
-from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters, to_resource
+from router.flow.flex_flow import FIELDS, FlexFlow
+from router.flow.resource import from_parameters, to_resource
 from router.flow.warning import Surroundings
 from router.queries.flow_warnings import around_address, unread
 from router.settings import Settings

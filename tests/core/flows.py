@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from router.flow.flex_flow import FIELDS, FlexFlow, from_parameters
+from router.flow.flex_flow import FIELDS, FlexFlow
+from router.flow.resource import from_parameters
 
 AC = "AC" + "0123456789abcdef" * 2
 FO = "FO" + "fedcba9876543210" * 2

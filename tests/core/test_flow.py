@@ -8,19 +8,11 @@ from twilio.rest import Client
 from twilio.rest.flex_api.v1.flex_flow import FlexFlowInstance
 
 from router.errors import InvalidFlow
-from router.flow.flex_flow import (
-    FIELDS,
-    FlexFlow,
-    Integration,
-    address_sid,
-    from_parameters,
-    is_given,
-    to_resource,
-    value_of,
-)
+from router.flow.flex_flow import FIELDS, FlexFlow, Integration, address_sid, is_given, value_of
 from router.flow.integration_type import INTEGRATION_TYPES
 from router.flow.parameter import default_retry_policy
 from router.flow.record import from_record, to_record
+from router.flow.resource import from_parameters, to_resource
 from router.flow.web_chat import WebChat
 from tests.core.flows import AC, BASE, FO, HANDLERS, INTEGRATIONS, VALUES, change, flow, forms
 

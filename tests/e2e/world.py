@@ -22,10 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from twilio.request_validator import RequestValidator
 
 from router.flow.flex_flow import FlexFlow, Integration
-from router.store.client import SCRIPTS
 from router.store.cluster import open_client
 from router.store.flows import FlowStore
 from router.store.keys import AccountKeys, bucket
+from router.store.script import SCRIPTS
 from tests.clock import pass_time
 from tests.e2e.service import ACCOUNT, BASE, TOKEN, Service, parameters
 from tests.e2e.service import sid as sid_of

@@ -10,10 +10,10 @@ import pytest
 
 from router.errors import StoreUnavailable
 from router.store import Store, connect
-from router.store.client import SCRIPTS, script
 from router.store.cluster import ClusterClient, open_client
 from router.store.keys import BUCKETS, AccountKeys, guard
 from router.store.lanes import Lease, Room, Settlement, new_token
+from router.store.script import SCRIPTS, script
 from tests.cluster import Cluster, accounts_of, slot_of
 from tests.integrations.sending import settings
 from tests.integrations.target import CERTIFICATE

@@ -8,8 +8,9 @@ import pytest
 
 from router.errors import StoreUnavailable
 from router.store import connect, keys
-from router.store.client import SCRIPTS, Client
+from router.store.client import Client
 from router.store.lanes import Room, new_token
+from router.store.script import SCRIPTS
 from tests import store_user
 from tests.integrations.sending import settings
 from tests.valkey import ValkeyServer

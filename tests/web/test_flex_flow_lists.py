@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from router.flow.flex_flow import from_parameters
+from router.flow.resource import from_parameters
 from router.sid import new_sid
 from router.store.changes import KEPT
 from router.store.keys import AccountKeys

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router.flow.flex_flow import from_parameters
+from router.flow.resource import from_parameters
 from router.language.detector import needed
 from router.settings import Settings
 from router.sid import new_sid

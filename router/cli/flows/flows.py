@@ -23,8 +23,9 @@ from router.cli.output import clean, integration_line, print_json, print_table, 
 from router.cli.running import base_url
 from router.flow.diff import diff
 from router.flow.file import export as to_toml
-from router.flow.flex_flow import FlexFlow, to_resource
+from router.flow.flex_flow import FlexFlow
 from router.flow.parameter import CHANNEL_TYPES
+from router.flow.resource import to_resource
 from router.flow.warned import of_settings
 from router.flow.warning import of_flow, of_flows
 from router.queries.flow_warnings import foreseen

@@ -9,7 +9,8 @@ from router.cli.here import Here, with_here
 from router.cli.output import print_facts
 from router.cli.running import base_url
 from router.errors import InvalidFlow
-from router.flow.flex_flow import address_sid, from_parameters
+from router.flow.flex_flow import address_sid
+from router.flow.resource import from_parameters
 from router.flow.warning import of_flow
 from router.message.channel import WEB
 from router.sid import new_sid

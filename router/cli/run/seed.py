@@ -8,7 +8,8 @@ import click
 
 from router.errors import RouterError
 from router.flow.file import REQUIRED
-from router.flow.flex_flow import FlexFlow, from_parameters
+from router.flow.flex_flow import FlexFlow
+from router.flow.resource import from_parameters
 from router.made_up import made_up_sid
 from router.message.channel import ALL, WEB
 from router.settings import Settings, load

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from router.errors import InvalidFlow
 from router.flow.file import REQUIRED
-from router.flow.flex_flow import FIELDS, Field, FlexFlow, from_parameters, is_given, value_of
+from router.flow.flex_flow import FIELDS, Field, FlexFlow, is_given, value_of
 from router.flow.kind import Choice, Flag
 from router.flow.record import to_record
+from router.flow.resource import from_parameters
 from router.message.channel import WEB
 from router.sid import new_sid
 from router.web.errors import flow_code

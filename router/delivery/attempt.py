@@ -1,0 +1,90 @@
+"""One attempt: a message is sent to the target of its flow, within a time limit; each fault becomes an AttemptError."""
+
+import gevent
+
+from router.errors import StoreUnavailable
+from router.flow.flex_flow import FlexFlow
+from router.integrations import Integrations
+from router.integrations.base import Attempt, AttemptError, Failure
+from router.message.twiml import Answer, Excerpt
+from router.settings import Settings
+from router.store import Store
+from router.store.lanes import Lease
+from router.value import value
+
+
+@value
+class AttemptReport:
+    """One attempt, for logs and metrics: durations in seconds, `settled` as the store said.
+
+    `reason` holds nothing of what a customer or a target wrote; `excerpt` does.
+    """
+
+    lease: Lease
+    target: str
+    integration_type: str
+    outcome: str
+    failure: str
+    status: int | None
+    reason: str
+    seconds: float
+    settled: str
+    excerpt: Excerpt | None = None
+
+
+class Attempts:
+    """Makes the attempts of one process."""
+
+    def __init__(self, store: Store, integrations: Integrations, settings: Settings) -> None:
+        self._store = store
+        self._integrations = integrations
+        self._settings = settings
+
+    def send(self, lease: Lease, flow: FlexFlow, seconds: float) -> Answer:
+        """Send a message for at most `seconds`, and return the target's answer; raise AttemptError."""
+        account = self._settings.account(lease.account_sid)
+        if account is None:
+            reason = f"account {lease.account_sid} is not in this process's settings"
+            raise AttemptError(Failure.REFUSED, reason)
+        timeout = gevent.Timeout(seconds)
+        timeout.start()
+        try:
+            raw, message = lease.read()
+            # Where it is sent at once, accept.lua has said so.
+            if flow.migrate_to and flow.integration.type == "proxy" and lease.content is None:
+                self._announce(lease)
+            attempt = Attempt(
+                account=account,
+                flow=flow,
+                message=message,
+                raw=raw,
+                number=lease.attempts,
+                replay=lease.round > 0,
+                language=lease.language,
+                seconds=seconds,
+                lane=lease.lane,
+                age=lease.accepted_ago,
+                recovered=lease.answered,  # nothing may answer it, since it was accepted
+            )
+            return self._integrations.send(attempt)
+        except AttemptError:
+            raise
+        except gevent.Timeout as ended:
+            if ended is not timeout:
+                raise
+            raise AttemptError(Failure.UNKNOWN, f"no answer within {seconds:.0f} s") from None
+        except gevent.GreenletExit:
+            raise
+        except BaseException as error:  # a fault, ours or a handler's, must not stop the lane: the attempt has failed
+            logged = f"the router failed: {type(error).__name__}"
+            raise AttemptError(Failure.FAILED, f"{logged}: {error}", logged=logged) from error
+        finally:
+            timeout.close()
+
+    def _announce(self, lease: Lease) -> None:
+        """Say that the message may begin a session of Proxy: its contact stays until a list of sessions says more."""
+        try:
+            self._store.proxied.sending(lease.account_sid, lease.lane, lease.flow_sid)
+        except StoreUnavailable as error:
+            reason = "the store did not answer, so the message was not sent: its contact may be migrated"
+            raise AttemptError(Failure.REFUSED, reason) from error
