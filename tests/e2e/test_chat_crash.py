@@ -5,15 +5,21 @@ import random
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import pytest
+
+from router.flow.web_chat import WebChat
+from router.store.keys import TURN
 from tests.e2e.service import Service
-from tests.e2e.world import World, twiml
+from tests.e2e.store_gate import StoreGate
+from tests.e2e.world import Reply, World, arrived, twiml
 from tests.integrations.target import Target, answer
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
@@ -121,10 +127,95 @@ def _check(talkers: list[Talker], target: Target) -> None:
         assert [each["sid"] for each in own] == talker.sids
         assert sum(not each["own"] for each in messages) == EACH
         assert [each["index"] for each in messages] == list(range(2 * EACH))
-    arrived: dict[str, list[str]] = defaultdict(list)
+    came: dict[str, list[str]] = defaultdict(list)
     for request in list(target.requests):
         fields = parse_qs(request.body.decode())
-        if fields["MessageSid"][0] not in arrived[fields["From"][0]]:
-            arrived[fields["From"][0]].append(fields["MessageSid"][0])
+        if fields["MessageSid"][0] not in came[fields["From"][0]]:
+            came[fields["From"][0]].append(fields["MessageSid"][0])
     for talker in talkers:
-        assert arrived[f"web:{talker.visitor.began['identity']}"] == talker.sids
+        assert came[f"web:{talker.visitor.began['identity']}"] == talker.sids
+
+
+@pytest.fixture(scope="module")
+def valkey_behind_gate() -> Iterator[ValkeyServer]:
+    """The store of `gate`."""
+    valkey = ValkeyServer()
+    yield valkey
+    valkey.close()
+
+
+@pytest.fixture(scope="module")
+def gate(valkey_behind_gate: ValkeyServer) -> Iterator[StoreGate]:
+    """The only way of a router to its store."""
+    gate = StoreGate(valkey_behind_gate)
+    yield gate
+    gate.close()
+
+
+@pytest.fixture(scope="module")
+def gated(
+    tmp_path_factory: pytest.TempPathFactory, valkey_behind_gate: ValkeyServer, gate: StoreGate
+) -> Iterator[World]:
+    """A router of one process behind the gate."""
+    world = World(tmp_path_factory.mktemp("gated"), valkey_behind_gate, ROUTER_REDIS_URL=gate.url)
+    yield world
+    world.close()
+
+
+def kill(world: World) -> None:
+    """Kill the router's process, and wait for the one in its place, whose turn the upkeep is."""
+    service = world.services[0]
+    (old,) = service.workers()
+    world.call("DEL", TURN)
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: service.workers() not in ([old], []), what="another process is there")
+    world.pass_time(30)  # the leases of the killed one have ended
+
+
+def stopped_by_a_kill(world: World, gate: StoreGate, request: Callable[[], Reply], *, replies: bool) -> None:
+    """Kill the router while a request accepts a message: before the store gets it, or with `replies` after that."""
+    gate.stop_at("accept", replies=replies)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(request)
+        gate.wait()
+        kill(world)
+        assert isinstance(asking.exception(), (OSError, HTTPException))
+
+
+def test_the_end_of_a_chat_is_told_once_after_a_kill(gated: World, gate: StoreGate) -> None:
+    """A router is killed while it ends a chat; the next process tells the integration, once, after all messages."""
+    with Target() as target:
+        for replies in (False, True):
+            path = f"/{replies}"
+            flow = web_flow(gated, target.url(path), web_chat=WebChat(state_events=True), response="accept")
+            visitor = Visitor(gated, flow)
+            assert visitor.begin().status == 201
+            sids = [visitor.say(text).json["sid"] for text in ("one", "two")]
+            wait_until(lambda: arrived(target, path) == sids, what="the messages are delivered")  # noqa: B023
+            stopped_by_a_kill(gated, gate, lambda: visitor.ask("POST", "/chat/end", {}), replies=replies)  # noqa: B023
+            wait_until(lambda: arrived(target, path)[2:], what="the end is told")  # noqa: B023
+            assert visitor.ask("POST", "/chat/end", {}).json == {"state": "closed"}
+            told = parse_qs(target.requests[-1].body.decode())
+            assert (told["EventType"], told["StateFrom"]) == (["onConversationStateUpdated"], ["active"])
+            assert arrived(target, path) == [*sids, told["MessageSid"][0]]
+            assert gated.ends(told["MessageSid"][0])["status"] == "delivered"
+        # The upkeep of the second process has passed over the first chat.
+        assert len(target.requests) == 6
+
+
+def test_a_message_repeated_after_a_kill_is_one_message(gated: World, gate: StoreGate) -> None:
+    """A router is killed while it accepts a visitor's message: the repeated request and the first are one message."""
+    with Target() as target:
+        for replies in (False, True):
+            path = f"/{replies}"
+            visitor = Visitor(gated, web_flow(gated, target.url(path), response="accept"))
+            assert visitor.begin().status == 201
+            first = visitor.say("one").json["sid"]
+            gated.ends(first)
+            stopped_by_a_kill(gated, gate, lambda: visitor.say("two", "its id"), replies=replies)  # noqa: B023
+            repeated = visitor.say("two", "its id")
+            assert (repeated.status, repeated.json["index"]) == (200 if replies else 201, 1)
+            last = visitor.say("three").json["sid"]
+            gated.ends(last)
+            assert arrived(target, path) == [first, repeated.json["sid"], last]
+            visitor.sees("one", "two", "three")
