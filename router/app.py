@@ -209,8 +209,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     detector = shared()
     likelihood = detector.likelihood
 
-    def replied(lease: Lease, said: str) -> None:
-        log.info("late_answer", account_sid=lease.account_sid, message_sid=lease.message_sid, reason=said)
+    def replied(lease: Lease, reason: str) -> None:
+        log.info("late_answer", account_sid=lease.account_sid, message_sid=lease.message_sid, reason=reason)
 
     replier = Replier(store, integrations.messages, settings, replied)
     deliverer = Deliverer(store, integrations, settings, report, replier.begin)

@@ -78,9 +78,9 @@ class Lines:
     def _json(self, level: str, event: str, fields: Mapping[str, Any]) -> str:
         """Write a line as JSON, of the same fields as `_line` makes it."""
         parts = [f'{{"timestamp":"{_now()}","level":"{level}","pid":{self._pid}']
-        for name, said in fields.items():
-            if said is not None and said != "" and name in FIELDS:
-                parts.append(f'"{name}":{_WRITERS.get(type(said), _encode)(said)}')
+        for name, value in fields.items():
+            if value is not None and value != "" and name in FIELDS:
+                parts.append(f'"{name}":{_WRITERS.get(type(value), _encode)(value)}')
         parts.append(f'"event":{_text(event)}}}\n')
         return ",".join(parts)
 

@@ -39,8 +39,8 @@ def age(then: int, now: float) -> str:
 
 def ago(then: int, now: float) -> str:
     """Return when something was, as `3 min ago`; the arguments are those of `age`."""
-    said = age(then, now)
-    return said if said == "now" else f"{said} ago"
+    elapsed = age(then, now)
+    return elapsed if elapsed == "now" else f"{elapsed} ago"
 
 
 def number(count: int, name: str, plural: str = "s") -> str:

@@ -40,7 +40,7 @@ def append_reply(store: Store, message: Message, twiml: Twiml, until: Callable[[
         ChatMessage(f"IM{secrets.token_hex(16)}", AUTHOR, "\n".join(filter(None, (each.body, *each.media))), now, "bot")
         for each in late.messages
     ]
-    said = []
+    results = []
     if answers:
         chat = store.chats.get(message.account_sid, message.conversation_sid)
         if chat is None:
@@ -55,8 +55,8 @@ def append_reply(store: Store, message: Message, twiml: Twiml, until: Callable[[
                 gevent.sleep(0.5)
         if shown < 0:
             return "not shown: the message was answered before" if shown == -1 else "not shown: the chat is closed"
-        said.append(f"shown in the chat: {', '.join(each.sid for each in answers)}")
+        results.append(f"shown in the chat: {', '.join(each.sid for each in answers)}")
     if late.left_out:
         kinds = list(dict.fromkeys(late.left_out))
-        said.append(f"not carried out: {', '.join(kinds[:_NAMED])}{' …' if len(kinds) > _NAMED else ''}")
-    return "; ".join(said) or "nothing in it is for the visitor"
+        results.append(f"not carried out: {', '.join(kinds[:_NAMED])}{' …' if len(kinds) > _NAMED else ''}")
+    return "; ".join(results) or "nothing in it is for the visitor"

@@ -102,21 +102,21 @@ class Replier:
             except AttemptError as error:
                 failed = error.reason
                 break
-        said = [f"sent by REST: {', '.join(sent)}"] if sent else []
+        results = [f"sent by REST: {', '.join(sent)}"] if sent else []
         if failed:
-            said.append(f"{len(late.messages) - len(sent)} of {len(late.messages)} not sent: {failed}")
+            results.append(f"{len(late.messages) - len(sent)} of {len(late.messages)} not sent: {failed}")
         if late.left_out:
             kinds = list(dict.fromkeys(late.left_out))
-            said.append(f"not carried out: {', '.join(kinds[:NAMED])}{' …' if len(kinds) > NAMED else ''}")
-        return "; ".join(said) or "nothing in it is for the sender"
+            results.append(f"not carried out: {', '.join(kinds[:NAMED])}{' …' if len(kinds) > NAMED else ''}")
+        return "; ".join(results) or "nothing in it is for the sender"
 
     def _age(self, lease: Lease) -> float:
         """Return how many seconds ago the message was accepted."""
         return lease.age + time.monotonic() - (lease.expires - self._store.lanes.lease_seconds)
 
-    def _note(self, lease: Lease, said: str) -> None:
-        self._report(lease, said)
+    def _note(self, lease: Lease, outcome: str) -> None:
+        self._report(lease, outcome)
         try:
-            self._store.deliveries.note(lease.account_sid, lease.message_sid, said)
+            self._store.deliveries.note(lease.account_sid, lease.message_sid, outcome)
         except StoreUnavailable:
             return  # the log has it

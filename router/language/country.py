@@ -23,17 +23,17 @@ _LONGEST_CODE: Final = 3
 _TERRITORIES: Final = get_global("territory_languages")
 
 
-def country_of(address: str, said: str = "") -> str:
+def country_of(address: str, from_country: str = "") -> str:
     """Return the ISO 3166-1 country of a customer's address, "" when it is unknown.
 
     Args:
         address: the address in any form; only a telephone number has a country, and a WhatsApp user id that begins
             with one (`whatsapp:US.13491…`, `whatsapp:US.ENT.13491…`).
-        said: Twilio's FromCountry, which it knows better where a number was ported.
+        from_country: Twilio's FromCountry, which it knows better where a number was ported.
 
     """
-    if len(said) == 2 and said.isascii() and said.isalpha():  # noqa: PLR2004 - ISO 3166-1 alpha-2
-        return said.upper()
+    if len(from_country) == 2 and from_country.isascii() and from_country.isalpha():  # noqa: PLR2004 - ISO 3166-1 alpha-2
+        return from_country.upper()
     number = address.rpartition(":")[2].strip()
     if number.startswith("+"):
         return _country_of_number("+" + "".join(each for each in number if each.isdecimal() and each.isascii()))

@@ -211,15 +211,15 @@ def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float
 
 def from_parameter(value: str, offered: Sequence[str]) -> Evidence | None:
     """Make evidence of the language that the channel names outright; None when it names none."""
-    return _said("parameter", f"The webhook's URL says lang={value}", value, offered)
+    return _evidence("parameter", f"The webhook's URL says lang={value}", value, offered)
 
 
 def from_preference(tag: str, offered: Sequence[str]) -> Evidence | None:
     """Make evidence of the language that the contact has chosen; return None if it has chosen no language."""
-    return _said("preference", f"The contact prefers {tag}", tag, offered)
+    return _evidence("preference", f"The contact prefers {tag}", tag, offered)
 
 
-def _said(source: str, sentence: str, value: str, offered: Sequence[str]) -> Evidence | None:
+def _evidence(source: str, sentence: str, value: str, offered: Sequence[str]) -> Evidence | None:
     if not value or language_tag.read(value) is None:
         return None
     meant = best(value, tuple(offered)) or OTHER

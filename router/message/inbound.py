@@ -81,14 +81,14 @@ class Raw:
         fields = []
         # parse_qsl is exact and too slow for the intake path: most fields have nothing to decode.
         for pair in self.body.decode("utf-8", "replace").replace("+", " ").split("&"):
-            name, _, said = pair.partition("=")
+            name, _, text = pair.partition("=")
             if "%" in pair:
-                if pair.count("%") == 1 and said.startswith("%2B"):  # the `+` of a number, as in most such fields
-                    said = f"+{said[3:]}"
+                if pair.count("%") == 1 and text.startswith("%2B"):  # the `+` of a number, as in most such fields
+                    text = f"+{text[3:]}"
                 else:
-                    name, said = unquote(name), unquote(said)
+                    name, text = unquote(name), unquote(text)
             if pair:
-                fields.append((name, said))
+                fields.append((name, text))
         return fields
 
     def pack(self) -> bytes:
@@ -264,10 +264,10 @@ class Message:
 
 def _first_values(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     params: dict[str, str] = {}
-    for name, said in pairs:
+    for name, text in pairs:
         if name in params and name in _ROUTING_FIELDS:
             raise NotAMessage(f"{name} is given twice")
-        params.setdefault(name, said)
+        params.setdefault(name, text)
     return params
 
 

@@ -60,8 +60,8 @@ def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
         "SERVER_PROTOCOL": f"HTTP/1.{minor}",
     }
     fields = len(variables) + len(lines)
-    for name, said in lines:
-        variables[_variable(name)] = said.rstrip(" ")
+    for name, text in lines:
+        variables[_variable(name)] = text.rstrip(" ")
     length = variables.get("CONTENT_LENGTH", "")
     connection = variables.get("HTTP_CONNECTION", "").lower()
     if (

@@ -52,7 +52,7 @@ class Presence:
             languages=tuple(sorted(languages)),
             serves=self._serves.name(),
         )
-        self._said: Process | None = None
+        self._announced: Process | None = None
         self._stopped = Event()
 
     def run(self) -> None:
@@ -63,9 +63,9 @@ class Presence:
             now = time.monotonic()
             with contextlib.suppress(StoreUnavailable, OSError):
                 process = replace(process, shut=tuple(sorted(self._shut())[:_SHUT]))
-                if now >= say or process != self._said:
-                    self._store.processes.announce(process, self._said, self._serves)
-                    self._said, say = process, now + EVERY
+                if now >= say or process != self._announced:
+                    self._store.processes.announce(process, self._announced, self._serves)
+                    self._announced, say = process, now + EVERY
                 if now >= ask and not needed(self._store.languages.named()) <= self._languages:
                     ask = now + _AGAIN
                     if os.getppid() == process.master:
@@ -75,6 +75,6 @@ class Presence:
     def stop(self) -> None:
         """Say no more, and that this process takes no more messages."""
         self._stopped.set()
-        if self._said is not None:
+        if self._announced is not None:
             with contextlib.suppress(StoreUnavailable):
-                self._store.processes.withdraw(self._said)
+                self._store.processes.withdraw(self._announced)

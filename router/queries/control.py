@@ -37,13 +37,13 @@ class Done:
 
     Args:
         done: whether the message is now as wished.
-        said: what it is now, or why it is not as wished: a sentence without its subject, the message.
+        outcome: what it is now, or why it is not as wished: a sentence without its subject, the message.
         gone: whether there is no record of the message any more.
         changed: whether this changed the message; False where it was as wished before.
     """
 
     done: bool
-    said: str
+    outcome: str
     gone: bool = False
     changed: bool = False
 
@@ -60,8 +60,8 @@ def hurry(delivery: Delivery, store: Store, *, by: str) -> Done:
         return Done(False, f"{flow.sid} is paused, so nothing of it is sent until it is resumed")
     _, head = store.lanes.hurry(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     first = "" if head == delivery.message_sid else f", after {head}, which is before it in its conversation"
-    said = f"it is sent now{first}; if the target is down, with the next probe, within some 5 s"
-    return Done(True, said, changed=True)
+    outcome = f"it is sent now{first}; if the target is down, with the next probe, within some 5 s"
+    return Done(True, outcome, changed=True)
 
 
 def hold(delivery: Delivery, store: Store, *, by: str) -> Done:

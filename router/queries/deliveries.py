@@ -189,24 +189,24 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
     waiting = store.deliveries.waiting(delivery)
     if waiting is None:
         return []
-    said = []
+    reasons = []
     if waiting.head != delivery.message_sid:
-        said.append(f"{waiting.head} is before it in its conversation and is {waiting.head_state or 'gone'}")
+        reasons.append(f"{waiting.head} is before it in its conversation and is {waiting.head_state or 'gone'}")
     flow_sids = dict.fromkeys((waiting.head_flow_sid, delivery.flow_sid))
     paused = [sid for sid in flow_sids if sid and (flow := store.flows.get(delivery.account_sid, sid)) and flow.is_held]
-    said += [f"{sid} is paused, so its messages wait" for sid in paused]
+    reasons += [f"{sid} is paused, so its messages wait" for sid in paused]
     if paused:
-        return said
+        return reasons
     flow = store.flows.get(delivery.account_sid, waiting.head_flow_sid) if waiting.head_flow_sid else None
     target = flow.target if flow else ""
     if (wrong := shut(delivery.account_sid, store).get(target)) is not None:
-        said.append(f"its target {target} does not answer{wrong}; every 5 s one message is tried there")
+        reasons.append(f"its target {target} does not answer{wrong}; every 5 s one message is tried there")
     elif waiting.head == delivery.message_sid:
         if waiting.due_in:
-            said.append(f"the next attempt, in {math.ceil(waiting.due_in / 1000)} s")
+            reasons.append(f"the next attempt, in {math.ceil(waiting.due_in / 1000)} s")
         else:
-            said.append("a process with a free slot for its target")
-    return said
+            reasons.append("a process with a free slot for its target")
+    return reasons
 
 
 def shut(account_sid: str, store: Store) -> dict[str, str]:

@@ -17,13 +17,13 @@ class Switched:
     Args:
         flow: the flow as it is now, or as it was when it was removed.
         changed: whether it was not so before.
-        said: what this means for its messages, in sentences; without the last full stop.
+        meaning: what this means for its messages, in sentences; without the last full stop.
         left: whether the flow is still there.
     """
 
     flow: FlexFlow
     changed: bool
-    said: str
+    meaning: str
     left: bool = True
 
 
@@ -55,7 +55,7 @@ def remove(flow: FlexFlow, store: Store, *, by: str) -> Switched | None:
     """Remove a flow that was read before; None if that has happened since."""
     waiting = store.deliveries.waiting_conversations(flow.account_sid, flow.sid)
     removed = store.flows.remove(flow.account_sid, flow.sid, by=by)
-    return Switched(removed, changed=True, said=f"It is removed. {_lost(waiting)}", left=False) if removed else None
+    return Switched(removed, changed=True, meaning=f"It is removed. {_lost(waiting)}", left=False) if removed else None
 
 
 def losing(flow: FlexFlow, store: Store) -> str:

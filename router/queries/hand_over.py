@@ -52,15 +52,17 @@ class HandOver:
     def lines(self) -> list[str]:
         """Write each value that changes, as it is and as it will be."""
         before, after = self.creation
-        said = []
+        changes = []
         for name, value in after.items():
             now = (before or {"enabled": "false"}).get(name, "")
             if now != value:
-                said.append(f"address configuration of {self.new.contact_identity}: {name} {now or '(none)'} → {value}")
+                changes.append(
+                    f"address configuration of {self.new.contact_identity}: {name} {now or '(none)'} → {value}"
+                )
         for name, value in self.webhook.items():
             if plain(self.place.values[name]) != plain(value):
-                said.append(f"number {self.place.name}: {name} {shown(self.place.values[name])} → {shown(value)}")
-        return said
+                changes.append(f"number {self.place.name}: {name} {shown(self.place.values[name])} → {shown(value)}")
+        return changes
 
 
 def prepare(  # noqa: PLR0913 - the flows, and what surrounds them
@@ -133,7 +135,7 @@ def by_hand(new: FlexFlow, base: str, *, undo: bool) -> str:
     webhook = f"set the inbound webhook of {address} to {to}" if undo else f"remove the inbound webhook of {address}"
     return (
         f"By hand: 1. `router flows pause {new.sid}`: messages wait. 2. In Twilio's Console {creation}"
-        f"{'' if undo else f', with {_said(_creation(new))}'}. 3. {webhook[0].upper()}{webhook[1:]}. "
+        f"{'' if undo else f', with {_in_words(_creation(new))}'}. 3. {webhook[0].upper()}{webhook[1:]}. "
         f"4. Wait a minute. 5. `router flows resume {new.sid}`: each message that waited is looked for in its "
         "Conversation, and added only if it is not there"
     )
@@ -186,7 +188,7 @@ def _creation(new: FlexFlow) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _said(creation: Creation) -> str:
+def _in_words(creation: Creation) -> str:
     return ", ".join(f"{name} {value}" for name, value in creation.items() if name != "enabled")
 
 

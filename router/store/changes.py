@@ -85,9 +85,9 @@ class ChangeLog:
     def note(self, account_sid: str, by: str, action: str, **fields: str | int) -> None:
         """Note what a person did that is no change of a flow, as `note(sid, who, "replayed", message=…)`."""
         change = {"action": action, "fields": {name: (None, _short(value)) for name, value in fields.items()}}
-        said = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
+        packed = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
         stream = AccountKeys(account_sid).changes
-        self._client.call("XADD", stream, "MAXLEN", "~", KEPT, "*", "flow", "", "by", by, "change", said, writes=True)
+        self._client.call("XADD", stream, "MAXLEN", "~", KEPT, "*", "flow", "", "by", by, "change", packed, writes=True)
 
     def newest(
         self, account_sid: str, *, flex_flow_sid: str = "", before: str = "", since: int = 0, others: bool = False

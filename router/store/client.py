@@ -47,21 +47,21 @@ def _pack(*words: Word) -> bytes:
 class NotRun(StoreRefused):
     """A node of a Cluster did not run a command: `kind` is MOVED, ASK, TRYAGAIN or CLUSTERDOWN."""
 
-    def __init__(self, kind: str, said: str) -> None:
-        super().__init__(kind, said)
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(kind, message)
         self.kind = kind
-        self.said = said
+        self.message = message
 
     def __str__(self) -> str:
         """Say it as the node did."""
-        return f"the store said: {self.kind} {self.said}"
+        return f"the store said: {self.kind} {self.message}"
 
     @property
     def address(self) -> Address | None:
         """The node that MOVED and ASK name; its host is "" where it is that of the node which said so."""
         if self.kind not in ("MOVED", "ASK"):
             return None
-        host, _, port = self.said.rpartition(" ")[2].rpartition(":")
+        host, _, port = self.message.rpartition(" ")[2].rpartition(":")
         return host, int(port)
 
 

@@ -233,9 +233,9 @@ class DeliveryLog:
         for start in range(0, len(ordered), PAGE):
             yield from self._read_all(account_sid, ordered[start : start + PAGE])
 
-    def note(self, account_sid: str, message_sid: str, said: str) -> None:
+    def note(self, account_sid: str, message_sid: str, outcome: str) -> None:
         """Store the outcome of a message's late answer, if its record still exists."""
-        self._client.script("note", [f"{AccountKeys(account_sid).messages}{account_sid}:{message_sid}"], [said])
+        self._client.script("note", [f"{AccountKeys(account_sid).messages}{account_sid}:{message_sid}"], [outcome])
 
     def mark(self, account_sid: str) -> str:
         """Return a text that changes with each new message, and with most changes of a message's state."""

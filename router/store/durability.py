@@ -77,7 +77,7 @@ class Promise:
         were not safe. A node of a Cluster that does not answer says nothing about the others.
         """
         nodes = self._client.nodes()
-        self._refused = {name: told for name, told in self._refused.items() if name in nodes}
+        self._refused = {name: seen for name, seen in self._refused.items() if name in nodes}
         for name, node in nodes.items():
             connection = node.connection
             if name and not connection:

@@ -101,10 +101,10 @@ class Processes:
 
     def announce(self, process: Process, before: Process | None, serves: Served) -> None:
         """Register a process for `SECONDS`, replacing its previous entry."""
-        said = ["" if each is None else _written(each) for each in (process, before)]
+        entries = ["" if each is None else _written(each) for each in (process, before)]
         milliseconds = int(SECONDS * 1000)
         key = served(process.serves)
-        if not self._client.script("announce", [PROCESSES, key], [*said, milliseconds]):
+        if not self._client.script("announce", [PROCESSES, key], [*entries, milliseconds]):
             self._client.call("SET", key, serves.packed(), "PX", milliseconds)
 
     def withdraw(self, process: Process) -> None:

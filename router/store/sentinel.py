@@ -53,7 +53,7 @@ class SentinelPool:
                 try:
                     return self._use(answer)
                 except (redis.RedisError, OSError) as error:
-                    reasons.append(f"{answer[0]}:{answer[1]}: {_said(error)}")
+                    reasons.append(f"{answer[0]}:{answer[1]}: {_reason(error)}")
         if self._known is not None and not found:
             return self._use(self._known)
         raise redis.ConnectionError(f"no master of {self._url.service} is found: {'; '.join(reasons)}")
@@ -115,7 +115,7 @@ class SentinelPool:
             connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.service)
             reply = connection.read_response(disable_decoding=True)
         except Exception as error:  # noqa: BLE001 - a wrong option, too, is an answer
-            answers.put((name, _said(error)))
+            answers.put((name, _reason(error)))
         else:
             answers.put((name, (reply[0].decode(), int(reply[1])) if reply else "knows no master of this name"))
         finally:
@@ -144,5 +144,5 @@ def _role(connection: Any) -> str:
         return "master"
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -80,10 +80,10 @@ class Rest:
                 "the settings, still in use?",
                 status,
             )
-        said = getattr(error, "msg", "") or _said(page) or str(error)
+        message = getattr(error, "msg", "") or _message_of(page) or str(error)
         code = getattr(error, "code", 0)  # for a page that is not Twilio's, the client repeats the status
         return TwilioError(
-            f"Twilio's REST API answered {status}: {' '.join(said.split())[:200]}",
+            f"Twilio's REST API answered {status}: {' '.join(message.split())[:200]}",
             status,
             code if isinstance(code, int) and code >= _CODES else 0,
         )
@@ -111,7 +111,7 @@ class _Bound:
         return self._http.request(method, url, *args, **options)
 
 
-def _said(page: Any) -> str:
+def _message_of(page: Any) -> str:
     """Return what a refused page says: Twilio's own sentence, or whatever a proxy wrote instead."""
     text = str(getattr(page, "text", ""))
     try:

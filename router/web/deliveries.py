@@ -79,7 +79,7 @@ def _update(caller: Caller, delivery: Delivery, form: Mapping[str, str], store: 
     if done.gone:
         raise not_found(request.path)
     if not done.done:
-        raise ApiError(409, 20409, f"{delivery.message_sid}: {done.said}")
+        raise ApiError(409, 20409, f"{delivery.message_sid}: {done.outcome}")
     if done.changed:
         note(store, [(delivery.account_sid, delivery.message_sid)], DONE_AS[action], by=caller.user)
 

@@ -76,7 +76,7 @@ def own_base(environ: Mapping[str, Any], settings: Settings) -> str:
 
     Trusted are a loopback name, and a single host in X-Forwarded-Host from a trusted proxy.
     """
-    host, proxied = _said(environ, settings)
+    host, proxied = _stated_host(environ, settings)
     believed = _HOST.fullmatch(host) and (proxied or _is_loopback(host))
     scheme = _scheme(environ, settings)
     return f"{scheme}://{host}" if believed and scheme in ("http", "https") else ""
@@ -84,7 +84,7 @@ def own_base(environ: Mapping[str, Any], settings: Settings) -> str:
 
 def claimed_base(environ: Mapping[str, Any], settings: Settings) -> str:
     """Return the base URL that the request names, trusted or not, for diagnosis."""
-    host, _ = _said(environ, settings)
+    host, _ = _stated_host(environ, settings)
     return f"{_scheme(environ, settings)}://{host}" if _HOST.fullmatch(host) else ""
 
 
@@ -108,7 +108,7 @@ def page_base(environ: Mapping[str, Any], settings: Settings) -> str:
 
 def doubt(environ: Mapping[str, Any], settings: Settings) -> str:
     """Say why the request has no public base, and what to do."""
-    host, _ = _said(environ, settings)
+    host, _ = _stated_host(environ, settings)
     if not host:
         return "no Host"
     proxy = "" if not _is_proxied(environ, settings) else ", or let the proxy overwrite X-Forwarded-Host with its own"
@@ -129,7 +129,7 @@ def _host(base: str) -> str:
     return base.partition("://")[2].partition("/")[0]
 
 
-def _said(environ: Mapping[str, Any], settings: Settings) -> tuple[str, bool]:
+def _stated_host(environ: Mapping[str, Any], settings: Settings) -> tuple[str, bool]:
     """Return the host of the request, and whether a trusted proxy says it.
 
     A proxy that appends to its client's X-Forwarded-Host produces a list, which is not accepted as a host.

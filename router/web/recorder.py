@@ -91,13 +91,13 @@ def _refused(received: Received, environ: Mapping[str, Any], status: int, reason
         bases=received.bases or ((received.claimed,) if received.claimed else ()),
         doubt=received.doubt,
         seen=Seen(
-            hosts=_said(environ, _HOSTS),
-            ports=tuple(port for port in _said(environ, _PORTS) if port.isdecimal()),
-            prefixes=tuple(prefix for prefix in _said(environ, _PREFIXES) if prefix.startswith("/")),
+            hosts=_values(environ, _HOSTS),
+            ports=tuple(port for port in _values(environ, _PORTS) if port.isdecimal()),
+            prefixes=tuple(prefix for prefix in _values(environ, _PREFIXES) if prefix.startswith("/")),
         ),
     )
 
 
-def _said(environ: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+def _values(environ: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
     values = (each for name in names for each in str(environ.get(name, ""))[:_HEADER].split(",", _NAMES)[:_NAMES])
     return tuple(each.strip() for each in values)

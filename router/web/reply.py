@@ -33,8 +33,8 @@ class Reply:
     def response(self) -> Response:
         """Write it for Flask."""
         response = Response(self.body, self.status, content_type=self.content_type)
-        for name, said in self.headers:
-            response.headers.add(name, said)
+        for name, text in self.headers:
+            response.headers.add(name, text)
         return response
 
 

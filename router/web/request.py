@@ -97,7 +97,7 @@ def _lang(target: str) -> str:
     query = target.partition("?")[2]
     if "lang=" not in query:
         return ""
-    return next((said[:LANG_MOST] for name, said in parse_qsl(query) if name == "lang"), "")
+    return next((value[:LANG_MOST] for name, value in parse_qsl(query) if name == "lang"), "")
 
 
 def read_body(environ: Mapping[str, Any], most: int = BODY_MOST) -> bytes:

@@ -50,7 +50,7 @@ def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person)
     assert b"a secret of the target" not in shown.body
     edited = form_of(admin.get(f"{HERE}/addresses/{sid}/edit"))
     assert edited["Integration.SigningKey"] == ""
-    assert admin.post(f"{HERE}/addresses/{sid}/edit", edited).headers["Location"].endswith("said=same")
+    assert admin.post(f"{HERE}/addresses/{sid}/edit", edited).headers["Location"].endswith("notice=same")
     assert flow_of(world, sid) == flow
     edited |= {"FriendlyName": "Soporte 2", "IntegrationType": "studio", "Integration.FlowSid": "FW" + "1" * 32}
     assert "The flow is saved" in text_of(admin.follow(admin.post(f"{HERE}/addresses/{sid}/edit", edited)))

@@ -44,7 +44,21 @@ NAMES = (
         "params",
         "at",
     ),
-    *("do", "route", "until", "which", "rate", "sid", "back", "reveal", "version", "switch", "percent", "said", "told"),
+    *(
+        "do",
+        "route",
+        "until",
+        "which",
+        "rate",
+        "sid",
+        "back",
+        "reveal",
+        "version",
+        "switch",
+        "percent",
+        "notice",
+        "result",
+    ),
     *("at", "why", "message", "lang", "ended", "next", *(each.wire for each in FIELDS)),
 )
 # These begin and end sessions, and are tried in test_console_people.py.

@@ -113,7 +113,7 @@ def test_hostile_text_is_text(world: World, admin: Person) -> None:
         f"messages/{sid}",
         f"messages?error={hostile}&to={hostile}&status={hostile}",
         f"explain?to={flow.contact_identity}&body={hostile}&params={hostile}&flow={hostile}",
-        f"messages/{sid}?said={hostile}&why={hostile}",
+        f"messages/{sid}?notice={hostile}&why={hostile}",
         f"addresses/{flow.sid}",
         f"addresses/{flow.sid}/delete",
         "changes",

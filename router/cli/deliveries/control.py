@@ -107,7 +107,7 @@ def _act(here: Here, choice: Choice, name: str, verb: _Verb, *, as_json: bool) -
     if as_json:
         print_json(
             [
-                {"sid": each.message_sid, "account_sid": each.account_sid, "done": result.done, "said": result.said}
+                {"sid": each.message_sid, "account_sid": each.account_sid, "done": result.done, "said": result.outcome}
                 for each, result in zip(chosen, done, strict=True)
             ]
         )
@@ -124,7 +124,7 @@ def _on(store: Store, found: Found, name: str, by: str) -> Done:
 
 def _print(chosen: Sequence[Found], done: Sequence[Done]) -> None:
     for each, result in list(zip(chosen, done, strict=True))[:_SHOWN]:
-        click.echo(f"{each.message_sid}: {result.said}")
+        click.echo(f"{each.message_sid}: {result.outcome}")
     good = sum(each.done for each in done)
     if len(done) > 1:
         click.echo(f"{good:,} of {len(done):,} done.")

@@ -93,11 +93,11 @@ def _each(here: Here, sids: tuple[str, ...], action: Callable[[FlexFlow], Switch
         if as_json:
             results.append(
                 named(done.flow)
-                | {"changed": done.changed, "said": f"{done.said}. {read}".rstrip(), "warnings": described(warnings)}
+                | {"changed": done.changed, "said": f"{done.meaning}. {read}".rstrip(), "warnings": described(warnings)}
             )
         else:
             same = "" if done.changed else "Nothing to change. "
-            click.echo(f"{clean(flow_line(done.flow))}\n  {same}{done.said}. {read}".rstrip())
+            click.echo(f"{clean(flow_line(done.flow))}\n  {same}{done.meaning}. {read}".rstrip())
             print_warnings(warnings)
     if as_json:
         print_json(results)

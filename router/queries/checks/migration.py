@@ -51,11 +51,11 @@ def of_account(given: Settings, account: Account, opened: Store) -> Iterator[Che
 
 def _good(flow: FlexFlow) -> str:
     """Return in words what is in order."""
-    said = ["all resources that it names exist"]
+    facts = ["all resources that it names exist"]
     if flow.integration.type == "conversation":
-        said += ["its Studio flow has the trigger Incoming Conversation"] if flow.integration.flow_sid else []
-        said += ["auto-creation of its address is off"] if resources.may_auto_create(flow) else []
-    return ", ".join(said)
+        facts += ["its Studio flow has the trigger Incoming Conversation"] if flow.integration.flow_sid else []
+        facts += ["auto-creation of its address is off"] if resources.may_auto_create(flow) else []
+    return ", ".join(facts)
 
 
 def around(given: Settings, account: Account, old: FlexFlow, opened: Store) -> Iterator[Check]:

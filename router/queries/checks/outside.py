@@ -118,8 +118,8 @@ def _parted(
         except TwilioError:
             is_handed_over = False
         if is_handed_over:
-            said = f"{address.identity} is handed over: Twilio creates its Conversations, without the router"
-            checks.append(Check("numbers", "good", said))
+            sentence = f"{address.identity} is handed over: Twilio creates its Conversations, without the router"
+            checks.append(Check("numbers", "good", sentence))
         else:
             others.append((channel, address))
     return checks, others

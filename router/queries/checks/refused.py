@@ -146,19 +146,19 @@ def judged(found: Sequence[Report], now: float) -> Iterator[Check]:
     past = [each for each in found if not each.matched and each.over]
     if ours:
         recent = ours[0].at >= (now - _RECENT) * 1000
-        said = f"{_requests(ours)} refused that Twilio signed, the last {ago(ours[0].at, now)}: {_causes(ours)}"
-        yield Check("signatures", "bad" if recent else "look", said, "see below")
+        sentence = f"{_requests(ours)} refused that Twilio signed, the last {ago(ours[0].at, now)}: {_causes(ours)}"
+        yield Check("signatures", "bad" if recent else "look", sentence, "see below")
     if over:
-        said = f"{_requests(over)} refused that Twilio signed, the last {ago(over[0].at, now)}: {_causes(over)}. "
-        said += f"It is over: a message was accepted {ago(max(each.over for each in over), now)}"
-        yield Check("signatures", "good", said)
+        sentence = f"{_requests(over)} refused that Twilio signed, the last {ago(over[0].at, now)}: {_causes(over)}. "
+        sentence += f"It is over: a message was accepted {ago(max(each.over for each in over), now)}"
+        yield Check("signatures", "good", sentence)
     if strange:
         advice = "see below; requests that do not come from Twilio look like this, too"
         yield Check("signatures", "look", f"{_requests(strange)} refused that none of our keys signed", advice)
     if past:
-        said = f"{_requests(past)} refused that none of our keys signed, the last {ago(past[0].at, now)}. "
-        said += f"It is over: a message was accepted {ago(max(each.over for each in past), now)}"
-        yield Check("signatures", "good", said)
+        sentence = f"{_requests(past)} refused that none of our keys signed, the last {ago(past[0].at, now)}. "
+        sentence += f"It is over: a message was accepted {ago(max(each.over for each in past), now)}"
+        yield Check("signatures", "good", sentence)
     if not found:
         yield Check("signatures", "good", "no request was refused")
 

@@ -87,9 +87,9 @@ def serving(given: Settings, opened: Store) -> Iterator[Check]:
 def targets(given: Settings, opened: Store) -> Iterator[Check]:
     """Look for targets that do not answer the processes that send to them."""
     for account in given.accounts:
-        for target, said in shut(account.sid, opened).items():
+        for target, since in shut(account.sid, opened).items():
             advice = "see `router deliveries list --status queued`; `router deliveries show SM…` prints the answer"
-            yield Check("targets", "bad", f"{target} does not answer{said}: its messages wait", advice)
+            yield Check("targets", "bad", f"{target} does not answer{since}: its messages wait", advice)
 
 
 def messages(given: Settings, opened: Store) -> Iterator[Check]:

@@ -50,7 +50,7 @@ def blueprint(api: VisitorApi, log: Any) -> Blueprint:
 
 
 def _begin() -> None:
-    g.arrived, g.said = time.monotonic(), {}
+    g.arrived, g.names = time.monotonic(), {}
 
 
 def _report(log: Any, response: Response) -> Response:
@@ -67,7 +67,7 @@ def _report(log: Any, response: Response) -> Response:
             outcome=outcome,
             answer=status,
             seconds=round(time.monotonic() - g.arrived, 4),
-            **g.said,
+            **g.names,
         )
     return response
 
@@ -112,17 +112,17 @@ def _add_writing(visitor: Blueprint, api: VisitorApi) -> None:
         body = read_json(request)
         address = api.address(body, account="account_sid", flow="flex_flow_sid")
         begun = api.begin(address, body)
-        g.said = _names(begun.chat)
+        g.names = _names(begun.chat)
         token = api.token(begun.chat, address.sid)
         return answer(token | api.state(begun.chat), 200 if begun.resumed else 201)
 
     @visitor.post("/messages")
     def send() -> Response:
         chat = api.guard.chat(api.guard.visitor())
-        g.said = _names(chat)
+        g.names = _names(chat)
         body = read_json(request, MESSAGE_REQUEST_MOST)
         sent = api.send(chat, body.get("body"), body.get("client_message_id"), body.get("language"))
-        g.said["message_sid"] = sent.sid
+        g.names["message_sid"] = sent.sid
         found = {"sid": sent.sid, "index": sent.index, "date_created": iso(sent.date)}
         return answer(found, 200 if sent.repeated else 201)
 

@@ -13,7 +13,7 @@ from router.flow.warning import Surroundings
 from router.queries.flow_preview import Preview, preview
 from router.queries.flow_state import SWITCHES, losing, remove, switch
 from router.store.flows import FlowChanged
-from router.web.console.address_form import Typed, read_typed, said, sections, version_of
+from router.web.console.address_form import Typed, read_typed, reason_of, sections, version_of
 from router.web.console.addresses import find_flow
 from router.web.console.desk import Desk, see, view
 from router.web.console.guard import Refused
@@ -45,8 +45,8 @@ def _register_new(console: Blueprint, desk: Desk, around: Surroundings) -> None:
         try:
             desk.store.flows.put(typed.flow, by=view().who)
         except InvalidFlow as error:
-            return _form(desk, None, _values(), {error.parameter: said(error)}, status=409, heading="New address")
-        return see(f"addresses/{typed.flow.sid}", said="created")
+            return _form(desk, None, _values(), {error.parameter: reason_of(error)}, status=409, heading="New address")
+        return see(f"addresses/{typed.flow.sid}", notice="created")
 
 
 def _register_edit(console: Blueprint, desk: Desk, around: Surroundings) -> None:
@@ -64,14 +64,14 @@ def _register_edit(console: Blueprint, desk: Desk, around: Surroundings) -> None
         if typed.flow is None or stale or _is_preview():
             return _answer(desk, flow, typed, around, heading, stale=stale)
         if not list(differences(flow, typed.flow)):
-            return see(f"addresses/{sid}", said="same")
+            return see(f"addresses/{sid}", notice="same")
         try:
             desk.store.flows.put(typed.flow, replaces=flow, by=view().who)
         except FlowChanged:
             return _answer(desk, find_flow(desk, sid), typed, around, heading, stale=True)
         except InvalidFlow as error:
-            return _form(desk, flow, _values(), {error.parameter: said(error)}, status=409, heading=heading)
-        return see(f"addresses/{sid}", said="saved")
+            return _form(desk, flow, _values(), {error.parameter: reason_of(error)}, status=409, heading=heading)
+        return see(f"addresses/{sid}", notice="saved")
 
 
 def _register_switch(console: Blueprint, desk: Desk) -> None:
@@ -82,8 +82,8 @@ def _register_switch(console: Blueprint, desk: Desk) -> None:
             try:
                 done = switch(flow, which, desk.store, by=view().who, now=int(time.time()))
             except FlowConflict as error:
-                raise Refused(409, "Not switched", f"{said(error)}. Nothing was changed.") from None
-            return see(f"addresses/{sid}", told=done.said if done else "")
+                raise Refused(409, "Not switched", f"{reason_of(error)}. Nothing was changed.") from None
+            return see(f"addresses/{sid}", result=done.meaning if done else "")
         name, _, value = which.partition("=")
         if name not in _FLAGS or value not in {"true", "false"}:
             raise Refused(400, "No such switch", f"{which[:60]!r} is not a switch of a flow. Nothing was changed.")
@@ -93,7 +93,7 @@ def _register_switch(console: Blueprint, desk: Desk) -> None:
                 desk.store.flows.put(typed.flow, replaces=flow, by=view().who)
             except FlowChanged:
                 raise Refused(409, "Not switched", "Another person changed the flow just now. Try again.") from None
-        return see(f"addresses/{sid}", said="saved")
+        return see(f"addresses/{sid}", notice="saved")
 
 
 def _register_delete(console: Blueprint, desk: Desk, around: Surroundings) -> None:
@@ -110,7 +110,7 @@ def _register_delete(console: Blueprint, desk: Desk, around: Surroundings) -> No
     @console.post("/<account_sid>/addresses/<sid>/delete")
     def delete(sid: str) -> Response:
         remove(find_flow(desk, sid), desk.store, by=view().who)
-        return see("addresses", said="deleted")
+        return see("addresses", notice="deleted")
 
 
 def _handlers(desk: Desk) -> frozenset[str]:

@@ -110,7 +110,7 @@ def read_typed(
         except InvalidFlow as error:
             if error.parameter in errors:
                 return Typed(None, errors)
-            errors[error.parameter] = said(error)
+            errors[error.parameter] = reason_of(error)
             # The others are read without it, so that all errors are shown at once.
             params.pop(error.parameter, None)
             if error.parameter in _STAND_INS:
@@ -119,7 +119,7 @@ def read_typed(
             return Typed(None if errors else flow, errors)
 
 
-def said(error: InvalidFlow) -> str:
+def reason_of(error: InvalidFlow) -> str:
     """Write what is wrong with a parameter, with Twilio's code."""
     return f"{error.reason[:1].upper()}{error.reason[1:]} ({flow_code(error)})"
 

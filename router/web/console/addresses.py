@@ -71,7 +71,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             losing=losing(flow, store),
             toml=export([flow]),
             curl=_curl(flow),
-            told=request.args.get("told", "")[:600],
+            result=request.args.get("result", "")[:600],
             changes=list(islice(store.changes.newest(view().sid, flex_flow_sid=sid), 5)),
         )
 

@@ -54,9 +54,9 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.post("/<account_sid>/chats/<sid>/answer")
     def answer_one(sid: str) -> Response:
         chat, body = _find(desk, sid), request.form.get("body", "")
-        said = answer(chat, body, "agent", store, now=now_ms())
-        if said != "sent":
-            return _show(desk, chat, wrong=_WRONG[said], typed=body, status=_STATUS.get(said, 409))
+        result = answer(chat, body, "agent", store, now=now_ms())
+        if result != "sent":
+            return _show(desk, chat, wrong=_WRONG[result], typed=body, status=_STATUS.get(result, 409))
         store.changes.note(view().sid, view().who, "answered a chat", chat=sid)
         return see(f"chats/{sid}")
 

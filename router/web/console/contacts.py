@@ -34,14 +34,14 @@ def register(console: Blueprint, desk: Desk) -> None:
         except (InvalidContact, InvalidFlow) as error:
             return _show(desk, identity, wrong={error.parameter: error.reason}, typed=given, status=400)
         store.changes.note(view().sid, view().who, "changed a contact", **_what(given))
-        return see("contacts", identity=identity, said="contact")
+        return see("contacts", identity=identity, notice="contact")
 
     @console.post("/<account_sid>/contacts/erase")
     def erase_one() -> Response:
         identity = request.form.get("identity", "").strip()[:_MOST]
         if request.form.get("typed", "").strip() != identity:
-            said = {"typed": "Type the address exactly as it is above to erase the contact"}
-            return _show(desk, identity, wrong=said, typed={}, status=400)
+            wrong = {"typed": "Type the address exactly as it is above to erase the contact"}
+            return _show(desk, identity, wrong=wrong, typed={}, status=400)
         try:
             erasure = erase(identity_of(identity), view().sid, store)
         except InvalidContact as error:
@@ -55,7 +55,7 @@ def register(console: Blueprint, desk: Desk) -> None:
                 f"{erasure.waiting} of the contact's messages are on their way and are delivered first; "
                 f"{erasure.messages} others are erased. Erase the contact again when they are done.",
             )
-        return see("contacts", said="erased")
+        return see("contacts", notice="erased")
 
 
 def _show(

@@ -89,7 +89,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             )
         route = "current" if current else "original"
         store.changes.note(view().sid, view().who, "replay of many", messages=len(chosen), route=route, filter=wanted)
-        return see("dead-letters/job", said="started")
+        return see("dead-letters/job", notice="started")
 
     @console.get("/<account_sid>/dead-letters/job")
     def job() -> Response:
@@ -104,7 +104,7 @@ def register(console: Blueprint, desk: Desk) -> None:
         if found and found.runs:
             store.bulk_replays.end(view().sid, found, "stopping", now=now_ms())
             store.changes.note(view().sid, view().who, "stopped a replay of many")
-        return see("dead-letters/job", said="stopping")
+        return see("dead-letters/job", notice="stopping")
 
 
 def _filters(given: Mapping[str, str]) -> dict[str, str]:

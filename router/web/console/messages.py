@@ -92,7 +92,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             it=describe(delivery),
             message=parsed,
             parameters=Raw.unpack(delivery.raw).fields() if delivery.raw else [],
-            told=request.args.get("told", "")[:400],
+            result=request.args.get("result", "")[:400],
             done="done" in request.args,
             refused=NOT_REPLAYED.get(request.args.get("why", ""), ""),
             attempts=[attempt_of(line) for line in delivery.history],
@@ -111,7 +111,7 @@ def register(console: Blueprint, desk: Desk) -> None:
         if result != "queued":
             return see(f"messages/{sid}", why=result)
         note(store, [(view().sid, sid)], "replayed", by=view().who, route=route)
-        return see(f"messages/{sid}", said="replayed")
+        return see(f"messages/{sid}", notice="replayed")
 
     @console.post("/<account_sid>/messages/<sid>/control")
     def control(sid: str) -> Response:
@@ -122,7 +122,7 @@ def register(console: Blueprint, desk: Desk) -> None:
         done = ACTIONS[wish](_find(store, sid), store, by=view().who)
         if done.changed:
             note(store, [(view().sid, sid)], DONE_AS[wish], by=view().who)
-        return see(f"messages/{sid}", told=done.said, done="1" if done.done else "")
+        return see(f"messages/{sid}", result=done.outcome, done="1" if done.done else "")
 
 
 def read_filters(given: Mapping[str, str]) -> dict[str, str]:

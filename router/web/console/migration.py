@@ -69,7 +69,7 @@ def register(console: Blueprint, desk: Desk) -> None:
             raise
         except RouterError as error:  # a step that cannot be taken now, or another person's change just now
             raise Refused(409, "The step is not taken", f"{error}. Nothing was changed.") from None
-        return see(f"migration/{sid}", said="step")
+        return see(f"migration/{sid}", notice="step")
 
 
 def _start(old: FlexFlow, store: Store, by: str, now: int) -> Way:

@@ -27,7 +27,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 # What a page says after an action that led to it, by what stands in its query.
-_SAID: Final[Mapping[str, str]] = {
+_NOTICES: Final[Mapping[str, str]] = {
     "replayed": "The message is queued again.",
     "created": "The flow is created.",
     "saved": "The flow is saved. The next message is routed by it.",
@@ -94,7 +94,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
         now=view.now if view else 0,
         here=_here(view),
         section="-",
-        said=_SAID.get(request.args.get("said", ""), ""),
+        notice=_NOTICES.get(request.args.get("notice", ""), ""),
         root=lambda path="", **query: link(base, path, query),
         shown=clean if view and view.reveals else lambda address: mask(clean(address)),
         **values,

@@ -90,10 +90,10 @@ def _change(finder: Finder, chat: Chat) -> Chat:
     values = _values(read_form(request, _ONCE))
     if values.get("state") == "closed" and chat.state != "closed":
         values["closed_by"] = "agent"
-    said = finder.store.chats.change(chat, values, event={"event": "state"} if "state" in values else None)
-    if said == "taken":
+    result = finder.store.chats.change(chat, values, event={"event": "state"} if "state" in values else None)
+    if result == "taken":
         raise _taken(str(values["unique_name"]), "another chat")
-    if said == "closed":
+    if result == "closed":
         raise ApiError(400, 50438, "State: a closed chat cannot be opened again; begin another one")
     return _again(finder, chat)
 

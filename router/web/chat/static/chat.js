@@ -20,7 +20,7 @@ export class Chat {
    *   fields; restore(text): to be written anew; restart(): another tab began another chat
    */
   constructor(start, kept, ends) {
-    Object.assign(this, { start, kept, ends, state: "", up: true, form: {}, told: 0 });
+    Object.assign(this, { start, kept, ends, state: "", up: true, form: {}, typed: 0 });
     this.client = kept.get("client") ?? random();
     kept.set("client", this.client);
     this.session = kept.get("session");
@@ -192,7 +192,7 @@ export class Chat {
     const message = { id: random(), body, date: new Date().toISOString() };
     this.kept.set("waiting", [...(this.kept.get("waiting") ?? []), message]);
     this.waiting.push(message);
-    this.told = 0;
+    this.typed = 0;
     this.resend();
   }
 
@@ -250,8 +250,8 @@ export class Chat {
 
   /** Tell the other side that the visitor types: at most once in three seconds. */
   types() {
-    if (this.state !== "active" || Date.now() < this.told + 3000) return;
-    this.told = Date.now();
+    if (this.state !== "active" || Date.now() < this.typed + 3000) return;
+    this.typed = Date.now();
     this.post("typing", {});
   }
 

@@ -5,7 +5,7 @@ const HOME = new URL("../../", import.meta.url);
 const SILENCE = 40_000;
 const LONGEST = 30_000;
 
-/** What the router said instead of the answer; status 0: it could not be reached. */
+/** The error that the router sent in place of an answer; status 0: it could not be reached. */
 class Refused extends Error {
   constructor(status, message, wait = 0) {
     super(message);
@@ -28,8 +28,8 @@ export async function ask(path, { token, body, headers, signal = AbortSignal.tim
     throw new Refused(0, error);
   });
   if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, said.message, Number(answer.headers.get("Retry-After")));
+  const error = await answer.json().catch(() => ({}));
+  throw new Refused(answer.status, error.message, Number(answer.headers.get("Retry-After")));
 }
 
 /** Ask for JSON. */
@@ -110,7 +110,7 @@ export class Line {
     if (!this.on) return;
     this.failures = 0;
     if (!this.leads) this.queue(true);
-    else if (Date.now() - this.heard > SILENCE / 2) this.abort();
+    else if (Date.now() - this.last > SILENCE / 2) this.abort();
     this.hurry?.();
   }
 
@@ -162,11 +162,11 @@ export class Line {
       this.tell(name, data);
     };
     this.abort = () => ending.abort();
-    this.heard = began;
+    this.last = began;
     const watch = setInterval(() => {
-      if (Date.now() - this.heard < SILENCE) return;
-      // A stream that never said anything is held back by something on the way: ask again and again instead.
-      this.polls ||= this.heard === began;
+      if (Date.now() - this.last < SILENCE) return;
+      // Nothing came through the stream, so a proxy holds it back: poll instead.
+      this.polls ||= this.last === began;
       ending.abort();
     }, 1000);
     try {
@@ -180,7 +180,7 @@ export class Line {
       const parse = parser(pass);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let piece; !(piece = await reader.read()).done; parse(piece.value)) {
-        this.heard = Date.now();
+        this.last = Date.now();
         this.failures = 0;
       }
     } finally {
