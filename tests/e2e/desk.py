@@ -49,27 +49,27 @@ class Desk:
         return invoke(*words, **self.environ | more)
 
     def terminal(self, *words: str, **more: str) -> Terminal:
-        """Type a command that goes on."""
+        """Type a command that runs until it is ended."""
         return Terminal(self.folder, *words, **self.environ | more)
 
     @property
     def says(self) -> tuple[Any, ...]:
-        """What the number's webhook says now."""
+        """Return the webhook settings that the number has now."""
         return tuple(self.number[field] for field in SMS)
 
     @property
     def here(self) -> tuple[str, ...]:
-        """What it says when it leads here."""
+        """Return the webhook settings that lead the number to this router."""
         return leading_to(self.base)
 
     @property
     def record(self) -> Any:
-        """What is on disk of what is connected."""
+        """Return the connections that are recorded on disk."""
         return json.loads((self.folder / NAME).read_text())["connections"]
 
 
 def leading_to(base: str) -> tuple[str, ...]:
-    """Return what a number's webhook says when it leads to a public base."""
+    """Return the webhook settings of a number that leads to a public base."""
     url = f"{base}/webhooks/sms"
     return (f"{url}#rc=2&rp=ct,5xx&ct=3000&rt=12000", "POST", url, "POST", "")
 
@@ -90,6 +90,6 @@ def running_service(folder: Path) -> Iterator[Service]:
 
 @contextmanager
 def open_desk(config: Path, port: int, folder: Path) -> Iterator[Desk]:
-    """Sit down at a router, with a Twilio of one's own."""
+    """Make a desk at a router, with its own Twilio."""
     with TwilioRest(ACCOUNT, TOKEN) as twilio:
         yield Desk(config, twilio, folder, f"http://127.0.0.1:{port}")

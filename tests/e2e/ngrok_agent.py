@@ -165,7 +165,7 @@ def _api(agent: NgrokAgent) -> type[BaseHTTPRequestHandler]:
 def _forwarder(agent: NgrokAgent, upstream: _Upstream) -> type[BaseHTTPRequestHandler]:
     class Handler(_Quiet):
         def do_GET(self) -> None:
-            """Forward as ngrok does: the host that was asked for stays, and it is said who asked, and how."""
+            """Forward as ngrok does: the Host header stays, and X-Forwarded headers name the client and its scheme."""
             body = self.body()
             if agent.page:
                 self.send_page(200 if agent.page == "6024" else 404, agent.page)
@@ -216,7 +216,7 @@ class _Quiet(BaseHTTPRequestHandler):
 
 
 def _main() -> None:
-    """Be the program, and say what it says."""
+    """Run as the program `ngrok`, and print what it prints."""
     with NgrokAgent() as agent:
         for said in (
             f'msg="starting web service" obj=web addr={agent.url.removeprefix("http://")}',

@@ -73,7 +73,7 @@ class RunningRouter:
         return Path(record["ROUTER_REDIS_URL"].removeprefix("unix://"))
 
     def up(self) -> "RunningRouter":
-        """Wait until it has said where it is."""
+        """Wait until it has printed its address."""
         wait_until(lambda: "Ctrl-C" in self.output or self.process.poll() is not None, what="it is up", within=60)
         assert self.process.poll() is None, self.output
         return self

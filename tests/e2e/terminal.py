@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 
 
 class Terminal:
-    """A `router` command that goes on until it is ended, as `router tunnel` does.
+    """A `router` command that runs until it is ended, as `router tunnel` does.
 
     Args:
         folder: where it is started.
@@ -39,7 +39,7 @@ class Terminal:
         return self._output.read_text(errors="replace")
 
     def says(self, text: str, *, times: int = 1) -> "Terminal":
-        """Wait until it has said something; it must not end before that."""
+        """Wait until it has printed a text; it must not end before that."""
         wait_until(
             lambda: self.output.count(text) >= times or self.process.poll() is not None,
             what=f"it says {text}",

@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 
 def _begins(store: EmbeddedValkey) -> list[str]:
-    """Start a store over what is there, look whether all is in it, and stop it; return what was said."""
+    """Start a store over the file, check that all keys are in it, and stop it; return what it printed."""
     said: list[str] = []
     process = store.start(said.append)
     try:
@@ -72,7 +72,7 @@ def _begins(store: EmbeddedValkey) -> list[str]:
     ],
 )
 def test_what_a_crash_leaves_is_cut_and_kept(store: EmbeddedValkey, end: bytes, says: str) -> None:
-    """The store starts with all that was answered; what is cut is said, and a copy of it is beside the file."""
+    """The store starts with all confirmed writes; it reports what it cut, and a copy of that is beside the file."""
     file = store.folder / FILE
     with file.open("ab") as opened:
         opened.write(end)
@@ -96,7 +96,7 @@ def test_what_a_crash_leaves_is_cut_and_kept(store: EmbeddedValkey, end: bytes, 
     ],
 )
 def test_a_damaged_file_is_left_alone(store: EmbeddedValkey, damage: object) -> None:
-    """What no crash leaves stops the start with one sentence that says where and what to do; no byte is changed."""
+    """Damage that no crash causes stops the start: one sentence names the place and the remedy; no byte is changed."""
     file = store.folder / FILE
     damaged = damage(file.read_bytes())  # type: ignore[operator]  # pytest knows no types of its parameters
     file.write_bytes(damaged)
@@ -119,7 +119,7 @@ def test_copies_do_not_add_up(store: EmbeddedValkey) -> None:
 
 
 def test_every_beginning_of_a_command_is_incomplete() -> None:
-    """Wherever a write stops, what there is of a command or transaction is told from one that is whole or wrong."""
+    """Wherever a write stops, an incomplete command is distinguished from a whole one and from a wrong one."""
     for whole in (SET, TRANSACTION + command("EXEC")):
         assert all(_is_incomplete(whole[:end]) for end in range(1, len(whole)))
         assert not _is_incomplete(whole)

@@ -62,7 +62,7 @@ def test_a_message_of_each_channel_is_delivered(cli: Cli, channel: str) -> None:
 
 
 def test_attachments_arrive(cli: Cli) -> None:
-    """A message with media has an MM SID, types that are told from the URL or given, and no text of its own."""
+    """A message with media has an MM SID, media types from the URL or the option, and no default text."""
     media = ["--media", "https://example.com/photo.jpg", "--media", "https://example.com/x?a=1,2,application/pdf"]
     sent = json.loads(cli("simulate", "whatsapp", *media, "--json").output)
     assert sent["sid"].startswith("MM")
@@ -150,7 +150,7 @@ def test_without_a_router_the_error_says_how_to_start_one(cli: Cli) -> None:
 
 
 def test_a_paused_flow_is_not_a_delivery(cli: Cli) -> None:
-    """A message that waits exits with 1, and says what it waits for."""
+    """Where a message waits, the exit status is 1, and the output names what it waits for."""
     result = cli("simulate", "sms", "--to", "+15005550001", "--wait", "0")
     assert result.exit_code == 1
     assert "queued, 0 attempts so far: its flow is paused" in result.output

@@ -75,7 +75,7 @@ class Town:
         return [Talk(self.world, flow, self.world.address(), self.target) for flow in flows]
 
     def ready(self) -> dict[str, Any]:
-        """Return what /readyz says, which must be good."""
+        """Return the answer of /readyz, which must be 200."""
         reply = self.world.send("GET", "/readyz", b"", {})
         assert reply.status == 200, reply.body
         return dict(reply.json["store"])
@@ -131,7 +131,7 @@ def _are_delivered(talks: list[Talk]) -> None:
 
 
 def test_resources_and_figures_are_those_of_all_nodes(town: Town) -> None:
-    """Flows are made and messages shown by REST for accounts of any node; /readyz speaks of three nodes."""
+    """REST creates flows and shows messages for accounts of any node; /readyz lists three nodes."""
     for account in ACCOUNTS:
         town.target.script["/said"] = answer(200, twiml(account), "text/xml")
         ours, rest = town.world.address(), partial(town.world.rest, user=account, secret=TOKENS[account])
@@ -152,7 +152,7 @@ def test_resources_and_figures_are_those_of_all_nodes(town: Town) -> None:
 
 
 def test_a_chat_is_heard_on_its_node_and_where_its_slot_moves(town: Town) -> None:
-    """What happens in a chat is published on its account's node alone; a stream hears it also after a move."""
+    """Events of a chat are published on its account's node only; a stream also receives them after a slot was moved."""
     account, (source, target) = ACCOUNTS[0], town.cluster.nodes[:2]
     visitor = Visitor(town.world, web_flow(town.world, account_sid=account, response="accept"))
     assert visitor.begin().status == 201

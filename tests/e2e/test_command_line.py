@@ -34,7 +34,7 @@ def test_help_imports_no_command() -> None:
 
 
 def test_a_command_ends_without_looking_for_garbage() -> None:
-    """At its end nothing that was imported is looked at by the collector, which would take a quarter of its time."""
+    """When a command ends, the garbage collector skips all imported objects: that would take a quarter of its time."""
     asked = """
 import atexit, gc
 atexit.register(lambda: print(gc.get_freeze_count() > 10_000))

@@ -76,7 +76,7 @@ def test_the_next_run_restores_what_a_kill_left_connected(desk: Desk) -> None:
 
 
 def test_a_connection_ends_with_its_tunnel(desk: Desk) -> None:
-    """The tunnel is gone for longer than --patience: the number is restored, and the exit status is 1."""
+    """When the tunnel is gone for longer than --patience, the number is restored and the exit status is 1."""
     with TunnelRecord(desk.folder) as record:
         record.publish(desk.base)
         terminal = desk.terminal("connect", NUMBER, "--patience", "0").says("Connected.")

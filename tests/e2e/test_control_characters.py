@@ -103,7 +103,7 @@ def test_no_error_steers_the_terminal(environ: dict[str, str], words: tuple[str,
 
 
 def test_programs_read_what_was_written(environ: dict[str, str]) -> None:
-    """In JSON, JSON lines and TOML nothing is lost: it is escaped, and read back as it came."""
+    """In JSON, JSON lines and TOML control characters are escaped, and a reader gets the original text."""
     shown = invoke("deliveries", "show", SID, "--json", **environ).stdout
     assert (json.loads(shown)["body"], json.loads(shown)["error"]) == (EVIL, EVIL)
     recorded = invoke("record", "-", **environ).stdout
@@ -113,12 +113,12 @@ def test_programs_read_what_was_written(environ: dict[str, str]) -> None:
 
 
 def test_a_terminal_gets_our_colours_and_nothing_else(environ: dict[str, str]) -> None:
-    """On a real terminal the status has its colour; of what the customer wrote no sequence is left."""
+    """On a real terminal the status has its colour; escape sequences of the customer's text are removed."""
     assert_only_colours(on_a_terminal(str(ROUTER), "deliveries", "list", **environ))
 
 
 def test_the_log_steers_no_terminal() -> None:
-    """Where the log is a terminal it has colours, and what a stranger sent is only shown."""
+    """A log on a terminal has colours; control characters that a stranger sent are printed as text."""
     code = f"from router.log import make_log; make_log(pid=1).info('webhook', reason={EVIL[:-1]!r})"
     assert_only_colours(on_a_terminal(sys.executable, "-c", code))
 
@@ -135,7 +135,7 @@ def on_a_terminal(*command: str, **environ: str) -> str:
 
 
 def assert_only_colours(printed: str) -> None:
-    """Find colours, and nothing else that steers."""
+    """Check that the only control sequences are colours."""
     assert COLOUR.search(printed)
     for sequence in ("\x1b[2J", "\x1b[8m", "\x1b]"):
         assert sequence not in printed

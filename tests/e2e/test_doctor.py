@@ -1,4 +1,4 @@
-"""`router doctor`: what it says of refused requests and of a set-up, and what scripts learn from it."""
+"""`router doctor`: its findings about refused requests and about a set-up, for people and for scripts."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Clinic:
-    """A router whose public URL is its own address, a Twilio account, and a doctor to ask."""
+    """A router whose public URL is its own address, a Twilio account, and `router doctor` over them."""
 
     def __init__(self, folder: Path, valkey: ValkeyServer, twilio: TwilioRest) -> None:
         self.valkey = valkey
@@ -39,12 +39,12 @@ class Clinic:
         self._config = str(folder / "router.toml")
 
     def ask(self, *options: str, **environ: str) -> tuple[int, dict[str, Any]]:
-        """Return the exit status and what the doctor says to programs."""
+        """Return the exit status and the doctor's JSON."""
         status, text = self.read("--json", *options, **environ)
         return status, json.loads(text)
 
     def read(self, *options: str, **environ: str) -> tuple[int, str]:
-        """Return the exit status and what the doctor says to people."""
+        """Return the exit status and the doctor's text."""
         given = {
             "ROUTER_CONFIG": self._config,
             "ROUTER_PUBLIC_URL": self.base,
@@ -80,7 +80,7 @@ def _clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
 
 @pytest.fixture
 def clinic(_clinic: Clinic) -> Clinic:
-    """A clinic where everything is well: one number, which points here."""
+    """A clinic where every check passes: one number, which points here."""
     _clinic.forget()
     _clinic.twilio.status = "active"
     _clinic.twilio.numbers.clear()
@@ -91,7 +91,7 @@ def clinic(_clinic: Clinic) -> Clinic:
 
 
 def bad(report: dict[str, Any]) -> list[str]:
-    """Return the names of what is to be mended."""
+    """Return the names of the checks that failed."""
     return [check["name"] for check in report["checks"] if check["state"] == "bad"]
 
 
@@ -149,7 +149,7 @@ def test_a_refused_request_is_explained(clinic: Clinic, path: str, signed: str, 
 
 
 def test_the_report_of_a_refusal_holds_no_message(clinic: Clinic) -> None:
-    """No text, number, query, signature or token is in the report, in JSON neither; addresses are masked."""
+    """The report has no text, number, query, signature or token, nor has its JSON; addresses are masked."""
     fields = parameters(2, "+15551234567", Body="a secret text")
     signed = f"{clinic.base}/webhooks/sms?password=hidden"
     assert clinic.send("/webhooks/sms?password=zebra", fields, signed) == 403
@@ -166,7 +166,7 @@ def test_the_report_of_a_refusal_holds_no_message(clinic: Clinic) -> None:
 
 
 def test_no_control_character_of_a_refusal_is_shown(clinic: Clinic) -> None:
-    """What a stranger sent cannot move the cursor, reverse the text or write a second line, with `--json` neither."""
+    """Text that a stranger sent cannot move the cursor, reverse text or add a line, with and without `--json`."""
     evil = "\x1b[2J\x9b31m\N{RIGHT-TO-LEFT OVERRIDE}"
     fields = parameters(3, f"+15551234567{evil}", AccountSid=f"AC{evil}", To=evil, **{evil: "1"})
     assert clinic.send(f"/webhooks/sms?{quote(evil)}=1", fields, "http://x/") == 403
@@ -196,7 +196,7 @@ def test_a_flood_is_only_counted(clinic: Clinic) -> None:
 
 
 def test_a_refusal_is_over_when_its_cause_is_repaired(clinic: Clinic) -> None:
-    """Once a message to the same address is accepted the check passes, and says since when and what it was."""
+    """Once a message to the same address is accepted, the check passes, and names the time and the earlier cause."""
     fields = parameters(7, "+15550000002")
     assert clinic.send("/webhooks/sms", fields, f"https://127.0.0.1:{clinic.service.port}/webhooks/sms") == 403
     wait_until(lambda: clinic.refusals().newest(), what="it is recorded")
@@ -392,7 +392,7 @@ WHATSAPP = "+15550000003"
 
 
 def test_a_whatsapp_sender_that_points_here_is_good(clinic: Clinic) -> None:
-    """Its own webhook's path, or the one for all channels; with a fallback only that it has no flow is left to say."""
+    """A sender that points to its channel's path, or to that of all channels, is good; a missing flow is reported."""
     clinic.twilio.sender(WHATSAPP, f"{clinic.base}/webhooks/whatsapp", fallback_url=f"{clinic.base}/webhooks/whatsapp")
     clinic.twilio.sender("+15550000004", f"{clinic.base}/webhooks/message", fallback_url="https://example.com/fb")
     clinic.twilio.sender("+15550000005", "https://elsewhere.example.com/")
@@ -418,7 +418,7 @@ def test_a_whatsapp_sender_that_points_here_is_good(clinic: Clinic) -> None:
     ids=["elsewhere", "the path of another channel", "nowhere"],
 )
 def test_a_whatsapp_sender_with_a_flow_that_points_elsewhere_is_found(clinic: Clinic, url: str, says: str) -> None:
-    """Its messages go elsewhere although it has a flow: reported with the URL to set at Twilio."""
+    """A sender with a flow whose webhook is elsewhere is reported, with the URL to set at Twilio."""
     clinic.twilio.sender(WHATSAPP, url.format(base=clinic.base))
     address = f"whatsapp:{WHATSAPP}"
     sender_flow = replace(flow("http://127.0.0.1:9/", enabled=False), contact_identity=address, channel_type="whatsapp")
@@ -431,7 +431,7 @@ def test_a_whatsapp_sender_with_a_flow_that_points_elsewhere_is_found(clinic: Cl
 
 
 def test_a_whatsapp_sender_without_a_fallback_is_reported(clinic: Clinic) -> None:
-    """While the router is down its messages are lost: worth a look, no reason to fail."""
+    """A sender without a fallback URL loses messages while the router is down: a warning, not a failure."""
     clinic.twilio.sender(WHATSAPP, f"{clinic.base}/webhooks/whatsapp")
     status, report = clinic.ask()
     assert status == 0
@@ -439,7 +439,7 @@ def test_a_whatsapp_sender_without_a_fallback_is_reported(clinic: Clinic) -> Non
 
 
 def test_without_the_senders_api_the_numbers_are_checked(clinic: Clinic) -> None:
-    """It is a beta resource, which not every account has: skipped with Twilio's reason, the numbers are looked at."""
+    """Where an account lacks this beta resource, the check is skipped with Twilio's reason; numbers are checked."""
     clinic.twilio.missing.add("/v2/Channels/Senders")
     status, report = clinic.ask()
     clinic.twilio.missing.clear()

@@ -1,4 +1,4 @@
-"""The embedded Valkey: one at a time over one folder, found again after any kind of end."""
+"""The embedded Valkey: at most one for each folder, and its data are there after any kind of end."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def test_promises_of_the_shipped_configuration(tmp_path: Path, start: Start, sec
 
 
 def test_a_write_that_was_answered_survives_a_kill(tmp_path: Path, start: Start) -> None:
-    """What was answered is on disk: a killed store comes back with it."""
+    """A killed store has every confirmed write when it is started again."""
     store = EmbeddedValkey.over(tmp_path)
     first = start(store)
     assert ask(store.socket_path, "SET message safe") == "+OK"
@@ -61,14 +61,14 @@ def test_a_write_that_was_answered_survives_a_kill(tmp_path: Path, start: Start)
 
 
 def test_it_leaves_memory_for_others(tmp_path: Path, start: Start) -> None:
-    """The store takes a third of what there is, whatever the machine has, and evicts nothing."""
+    """The store may use a third of the machine's memory, and evicts nothing."""
     store = EmbeddedValkey.over(tmp_path)
     start(store)
     assert f"maxmemory:{memory_limit() // 3}" in _info(store, "memory")
 
 
 def test_a_store_that_is_full_says_so(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its memory is used up it refuses to write, lives on, and keeps what it has."""
+    """A store whose memory is full refuses writes, keeps running, and keeps its data."""
     monkeypatch.setattr("router.process.embedded.memory_limit", lambda: 3 * 8 * 2**20)
     store = EmbeddedValkey.over(tmp_path)
     process = start(store)
@@ -80,7 +80,7 @@ def test_a_store_that_is_full_says_so(tmp_path: Path, start: Start, monkeypatch:
 
 
 def test_a_store_left_behind_is_replaced(tmp_path: Path, start: Start) -> None:
-    """A Valkey whose `router run` was killed is asked to leave, and its data are there."""
+    """A Valkey whose `router run` was killed is asked to stop, and the next one has its data."""
     store = EmbeddedValkey.over(tmp_path)
     left_behind = start(store)
     assert ask(store.socket_path, "SET message safe") == "+OK"
@@ -90,7 +90,7 @@ def test_a_store_left_behind_is_replaced(tmp_path: Path, start: Start) -> None:
 
 
 def test_a_hanging_store_left_behind_is_replaced(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Valkey that does not leave when asked is ended: two over one folder would destroy the file."""
+    """A Valkey that does not stop when asked is killed: two over one folder would destroy the file."""
     monkeypatch.setattr("router.process.embedded._LEAVE", 0.1)
     store = EmbeddedValkey.over(tmp_path)
     left_behind = start(store)
@@ -121,7 +121,7 @@ def test_a_store_that_cannot_read_its_file_says_why(tmp_path: Path) -> None:
 
 
 def test_the_folder_is_private(tmp_path: Path, start: Start) -> None:
-    """Messages are for their owner: no other user of the machine reaches socket or file."""
+    """No other user of the machine can open the socket or the files."""
     (tmp_path / "valkey").mkdir(mode=0o777)
     store = EmbeddedValkey.over(tmp_path / "valkey")
     start(store)

@@ -1,4 +1,4 @@
-"""gunicorn's configuration: what every process does at its end, and what gunicorn lets in and writes out."""
+"""gunicorn's configuration: how processes end, which requests it accepts, and what it logs."""
 
 import os
 import signal
@@ -77,7 +77,7 @@ class Gunicorn:
             )
 
     def said(self, what: str) -> list[int]:
-        """Return the processes that said it."""
+        """Return the processes that wrote a word to the file."""
         if not self.said_path.exists():
             return []
         lines = [line.split(" ", 1) for line in self.said_path.read_text().splitlines()]
@@ -152,7 +152,7 @@ def _reload(gunicorn: Gunicorn) -> None:
 def test_every_process_settles_before_it_ends(
     gunicorn: Gunicorn, end: Callable[[Gunicorn], None], status: int | None
 ) -> None:
-    """However a process is told to end, what it has in flight is waited for, once, and no file is left behind."""
+    """Whichever signal ends a process, it finishes its attempts once, and leaves no file behind."""
     processes = gunicorn.said("starts")
     assert len(list(gunicorn.temp.glob("router-metrics-*"))) == 1, "the processes share a folder for metrics"
     end(gunicorn)
@@ -205,7 +205,7 @@ def test_queries_are_written_nowhere(serving: Gunicorn) -> None:
     ],
 )
 def test_it_refuses_to_start_with_one_sentence(tmp_path: Path, environ: dict[str, str], sentence: str) -> None:
-    """What is wrong with the settings is said in one line, and the exit status is 2."""
+    """Invalid settings are reported in one line, and the exit status is 2."""
     gunicorn = Gunicorn(tmp_path, **environ)
     assert gunicorn.process.wait(20) == 2
     [line] = gunicorn.errors.read_text().splitlines()
@@ -224,7 +224,7 @@ def test_it_refuses_to_start_with_one_sentence(tmp_path: Path, environ: dict[str
 def test_a_missing_public_url_is_said_at_start(
     serving: Gunicorn, tmp_path: Path, environ: dict[str, str], *, said: bool
 ) -> None:
-    """Who serves a real account without one reads, in the first lines, which hosts are believed then."""
+    """A router of a real account without a public URL logs at its start which hosts it trusts."""
     sentence = "ROUTER_PUBLIC_URL is not set: the router accepts only"
     assert sentence in serving.errors.read_text()
     (tmp_path / "demo.toml").touch()
@@ -238,7 +238,7 @@ def test_a_missing_public_url_is_said_at_start(
 
 
 def test_a_handler_that_cannot_be_imported_is_one_sentence(tmp_path: Path) -> None:
-    """It stops the start with one line, and a reload changes nothing: no process is begun that could not serve it."""
+    """A handler that cannot be imported stops the start with one line; at a reload the old processes go on."""
     config, mine = tmp_path / "router.toml", tmp_path / "mine.py"
     config.write_text('[handlers]\nmine = "mine:handle"\n', encoding="utf-8")
     mine.write_text("import not_there\n")
@@ -267,7 +267,7 @@ def test_a_handler_that_cannot_be_imported_is_one_sentence(tmp_path: Path) -> No
 
 
 def test_a_reload_with_wrong_settings_changes_nothing(tmp_path: Path) -> None:
-    """The router goes on with the settings it has, and says what is wrong; mended, they are taken."""
+    """With invalid new settings the router keeps its present ones and logs the error; once corrected, they are used."""
     config = tmp_path / "router.toml"
     config.write_text("relay_seconds = 9\n", encoding="utf-8")
     gunicorn = Gunicorn(tmp_path, ROUTER_CONFIG=str(config))
@@ -287,7 +287,7 @@ def test_a_reload_with_wrong_settings_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", [CONFIG, "python:router.process.gunicorn_conf"], ids=["a copy", "the package's own"])
 def test_a_reload_reads_the_settings_anew(tmp_path: Path, config: str) -> None:
-    """What was changed in the settings counts after HUP, whether gunicorn executes a file or imports a module."""
+    """Changed settings are used after HUP, whether gunicorn executes a file or imports a module."""
     settings = tmp_path / "router.toml"
     settings.write_text("workers = 1\n", encoding="utf-8")
     gunicorn = Gunicorn(tmp_path, config=config, ROUTER_CONFIG=str(settings), ROUTER_WORKERS="")
@@ -301,7 +301,7 @@ def test_a_reload_reads_the_settings_anew(tmp_path: Path, config: str) -> None:
 
 
 def test_a_reload_whose_application_cannot_be_loaded_changes_nothing(tmp_path: Path) -> None:
-    """A handler that cannot be imported, and an address that is another one, are found before a process is given up."""
+    """A reload ends no process when the application cannot be loaded, or when the settings have another address."""
     config, port = tmp_path / "router.toml", free_port()
     config.write_text(f'bind = "127.0.0.1:{port}"\n', encoding="utf-8")
     gunicorn = Gunicorn(tmp_path, ROUTER_CONFIG=str(config), ROUTER_BIND="")
@@ -324,7 +324,7 @@ def test_a_reload_whose_application_cannot_be_loaded_changes_nothing(tmp_path: P
 
 
 def test_a_process_that_cannot_begin_again_does_not_end_the_others(tmp_path: Path) -> None:
-    """What is half edited while a process is killed stops that one only, until it is mended."""
+    """Where a killed process cannot be started again, the others go on; it is replaced once the cause is removed."""
     gunicorn = Gunicorn(tmp_path)
     try:
         wait_until(lambda: len(gunicorn.said("starts")) == 2, what="both processes serve")

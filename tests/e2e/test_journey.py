@@ -1,4 +1,4 @@
-"""From a laptop to a real number and back: the whole way, with ngrok and Twilio on loopback, and real processes."""
+"""From a laptop to a real number and back, with ngrok and Twilio on loopback, and real processes."""
 
 import base64
 import json
@@ -90,7 +90,7 @@ class Laptop:
 
     @property
     def as_before(self) -> bool:
-        """Whether the number says what it first said."""
+        """Say whether the number has its first webhook settings."""
         return {name: self.number[name] for name in FIRST} == FIRST
 
 
@@ -133,7 +133,7 @@ def test_the_whole_journey(laptop: Laptop) -> None:
 
 
 def test_ngrok_is_started_where_none_runs(laptop: Laptop, redis_url: str) -> None:
-    """Over a Redis of one's own too; it gets no secret of ours, its own is no argument, and it is ended."""
+    """`router run --tunnel` starts ngrok where none runs: it gets no secret of the router, and none is an argument."""
     program = laptop.folder / "bin" / "ngrok"
     program.parent.mkdir()
     agent = Path(__file__).with_name("ngrok_agent.py")

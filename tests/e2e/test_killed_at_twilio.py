@@ -52,7 +52,7 @@ class Busy(LocalTwilio):
     def respond(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Record | None, dict[str, str]]:
-        """Answer one after the other, but for those who are held."""
+        """Answer the requests one after the other, except for those of held contacts."""
         path = urlsplit(target).path
         form = dict(parse_qsl(body.decode() or urlsplit(target).query))
         if "/Proxy/" in path:
@@ -236,7 +236,7 @@ class Traffic:
         return {theirs for theirs in self.contacts if self.twilio.conversations.said(theirs)}
 
     def check(self) -> None:
-        """Nothing lost, nothing twice in a Conversation, nothing in two places; who moved has nothing new in Proxy."""
+        """No message is lost, twice in a Conversation, or in two places; a moved contact gets nothing more in Proxy."""
         for theirs, bodies in self.sent.items():
             said, proxied = self.twilio.conversations.said(theirs), self.twilio.proxied[theirs]
             assert sorted(said) == sorted(set(said)), theirs

@@ -118,7 +118,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
 @pytest.fixture
 def processes(valkey: ValkeyServer) -> Processes:
-    """What processes say of themselves."""
+    """The list of the processes that have registered."""
     return Processes(Client(valkey.url))
 
 
@@ -136,7 +136,7 @@ def _until_read(processes: Processes, *tags: str, by: int) -> list[int]:
 
 
 class Customers(threading.Thread):
-    """Write one message after the other until `stop`, and keep what was answered."""
+    """Send one message after the other until `stop`, and keep the answers."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(daemon=True)
@@ -145,7 +145,7 @@ class Customers(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Write."""
+        """Send the messages."""
         while not self._stopped.wait(0.03):  # and leave the cores to what is waited for
             number = 1000 + len(self.answers)
             self.answers.append(self._service.webhook(parameters(number, f"messenger-{number}"))[0])
@@ -160,7 +160,7 @@ class Customers(threading.Thread):
 def test_a_language_is_read_without_a_reload(
     start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
 ) -> None:
-    """Workers are replaced one by one: as many as ever take messages, and each finishes its attempts, made once."""
+    """Workers are replaced one by one: as many as before take messages, and each attempt is finished, and made once."""
     free = threading.Event()
     with Target() as target:
         target.script["/slow"] = lambda caller: free.wait(60) and answer()(caller)
@@ -190,7 +190,7 @@ def test_a_language_is_read_without_a_reload(
 def test_apply_waits_until_all_machines_read_a_new_language(
     start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
 ) -> None:
-    """When it says "from now on", the next message anywhere is read; a language that its script tells needs no wait."""
+    """After the output "from now on" all processes detect the language, also one with a script of its own."""
     store.put(_flow(1))
     services = [start(valkey.url) for _ in range(2)]
     _until_read(processes, by=2)
@@ -210,7 +210,7 @@ def test_apply_waits_until_all_machines_read_a_new_language(
 def test_explain_says_what_a_message_meets(
     start: Callable[..., Service], valkey: ValkeyServer, store: FlowStore, processes: Processes
 ) -> None:
-    """While the router cannot read a language yet, explain does not either, and says so; then both do."""
+    """While the router has no model of a language yet, `explain` uses none and says so; afterwards both do."""
     store.put(_flow(1))
     service = start(valkey.url)
     _until_read(processes, by=1)
@@ -236,7 +236,7 @@ def test_explain_says_what_a_message_meets(
 def test_languages_are_read_when_a_store_comes_back_that_was_away(
     start: Callable[..., Service], spare_valkey: Callable[..., ValkeyServer]
 ) -> None:
-    """A router that started without its store has no model; it loads them as soon as the store says which."""
+    """A router that started without its store has no model; it loads them as soon as it can read the flows."""
     valkey = spare_valkey()
     store = FlowStore(Client(valkey.url))
     store.put(_flow(2, "hi"))

@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "local-testing.md"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that is like that of a fresh clone, set up: the page's files and data stay in it."""
+    """A folder like that of a fresh clone after its set-up: the page's files and data stay in it."""
     for name in ("Makefile", "router", "config", "wsgi.py", "pyproject.toml", "requirements.lock"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
@@ -139,7 +139,7 @@ def bare(folder: Path) -> Player:
 
 
 def test_a_page_is_played_as_it_is_read(tmp_path: Path) -> None:
-    """Files are written, variables kept, commands run here or beside, SIDs found again, events told, Ctrl-C sent."""
+    """The player writes files, keeps variables, runs commands, also in the background, reuses SIDs, sends Ctrl-C."""
     rung: list[str] = []
     player = bare(tmp_path)
     player.events = {"bell": lambda: rung.append("bell")}

@@ -46,7 +46,7 @@ def _make(project: Path) -> None:
 
 
 def test_what_was_installed_beside_stays(project: Path) -> None:
-    """A handler's dependency is there still after the set-up has run again, because a lock has changed."""
+    """A handler's dependency stays installed when a changed lock makes the set-up run again."""
     _make(project)
     (packages,) = project.glob(".venv/lib/python*/site-packages")
     beside = packages / "beside-1.dist-info"  # as pip leaves it, and can uninstall it

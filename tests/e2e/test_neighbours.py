@@ -1,4 +1,4 @@
-"""What one account's flows do is not noticed by another's: its breakers, its backlog, its slow hosts."""
+"""One account's breakers, backlog and slow hosts do not affect another account's flows."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack

@@ -116,7 +116,7 @@ def test_what_was_missed_is_accepted_in_order_once(ward: Ward) -> None:
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["fallback here", "fallback elsewhere"])
 def test_a_message_in_doubt_counts_as_missed(ward: Ward, elsewhere: bool) -> None:
-    """One that was written but not confirmed is accepted where no other program can have handled it, else it stays."""
+    """A message that no replica confirmed is accepted if no other program can have handled it, else left in doubt."""
     ward.flow()
     if elsewhere:
         ward.twilio.numbers[0].update({"sms_fallback_url": "https://other.example"})
@@ -167,7 +167,7 @@ def test_what_another_program_may_have_handled_is_only_reported(
 
 @pytest.mark.parametrize("fallback", ["", f"{BASE}/webhooks/message?x=1"])
 def test_a_fallback_that_leads_here_or_nowhere_is_safe(ward: Ward, fallback: str) -> None:
-    """With the router away, nothing else can have handled the message."""
+    """With a fallback URL that leads here, or none, no other program can have handled the message: it is accepted."""
     ward.flow()
     ward.twilio.numbers[0]["sms_fallback_url"] = fallback
     ward.received(1)
@@ -185,7 +185,7 @@ def test_an_address_that_was_never_ours_is_only_reported(ward: Ward) -> None:
 
 
 def test_without_a_public_url_nothing_is_accepted(ward: Ward) -> None:
-    """It is not known then which webhooks lead here."""
+    """Without a public URL nothing is accepted: the router cannot know which webhooks lead to it."""
     ward.flow()
     ward.received(1)
     healer = ward.another(public_urls=())
@@ -194,7 +194,7 @@ def test_without_a_public_url_nothing_is_accepted(ward: Ward) -> None:
 
 
 def test_an_address_whose_webhook_cannot_be_read_is_only_reported(ward: Ward) -> None:
-    """Twilio's API says nothing of a Facebook page's webhook."""
+    """Messages of a Facebook page stay: Twilio's API does not show the page's webhook."""
     ward.flow("messenger:1")
     ward.received(1, from_="messenger:2", to="messenger:1")
     assert "facebook" in next(iter(ward.heal().left))
@@ -216,7 +216,7 @@ def test_a_gap_is_looked_into_once_by_one_process(ward: Ward) -> None:
 
 
 def test_a_young_gap_waits(ward: Ward) -> None:
-    """Twilio may still call the fallback: a look begins when it has given up."""
+    """A look begins only after the time in which Twilio may still call the fallback URL."""
     ward.store.outages.extend(ACCOUNT, ward.now - 60, ward.now - 10)
     ward.healer.beat()
     assert ward.twilio.requests == []

@@ -64,7 +64,7 @@ def running(installed: Path, tmp_path: Path) -> Iterator[RunningRouter]:
 
 
 def test_the_wheel_holds_the_program_and_nothing_else(wheel: Path) -> None:
-    """All that the program reads at run time is in it; neither benchmark, tests nor the folder's `config` are."""
+    """The wheel has every file that the program reads at run time, and neither benchmark, tests nor `config`."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name.partition("/")[0] for name in names} == {"router", "wsgi.py"}

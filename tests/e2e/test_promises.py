@@ -70,7 +70,7 @@ def _at(flow: FlexFlow, path: str) -> Integration:
 def test_the_next_message_is_routed_by_the_change(
     world: World, target: Target, change: Callable[[World, FlexFlow], object], path: str | None
 ) -> None:
-    """On every process, both of which knew the flow as it was, the first message after a change goes by the change."""
+    """Both processes had cached the old flow; on each, the first message after a change is routed by the new one."""
     flow = world.flow(target.url("/old"), response="accept")
     for process in (0, 1):
         world.ends(world.text(flow, process=process).sid)
@@ -106,7 +106,7 @@ def test_an_exchange_leaves_no_gap(world: World, target: Target) -> None:
 
 
 def test_an_address_that_had_no_flow_has_one_at_once(world: World, target: Target) -> None:
-    """The absence of a flow is cached too, and only until a flow is created: created, removed, created again."""
+    """The absence of a flow is cached too, until a flow is created: created, removed, and created again."""
     ours = world.address()
     for _ in range(2):
         for process in (0, 1):
@@ -197,7 +197,7 @@ def test_a_conversation_that_stays_costs_no_call_more(world: World, target: Targ
 
 
 def _of_messages(counted: Counter[str]) -> dict[str, int]:
-    """Return what messages have cost; not one in four of them was claimed."""
+    """Return the store calls of messages, of which fewer than a quarter may have been claimed."""
     assert counted["claim"] <= counted["accept"] // 4
     return {name: counted[name] for name in OF_A_MESSAGE if counted[name]}
 

@@ -1,4 +1,4 @@
-"""`router recover`: what Twilio received and the router never did comes after all, in order, once, and unanswered."""
+"""`router recover`: messages that reached Twilio and not the router are delivered in order, once, and unanswered."""
 
 import json
 import os
@@ -63,7 +63,7 @@ class Outage:
         return process.wait(60)
 
     def results(self, *options: str) -> list[tuple[str, str]]:
-        """Run it for a program; return SIDs and what became of them."""
+        """Run the command with --json; return the SIDs with their results."""
         ended = self.recover("--json", *options)
         assert ended.exit_code == 0, ended.output
         return [(each["sid"], each["result"]) for each in json.loads(ended.output)]
@@ -149,7 +149,7 @@ def test_lone_surrogates_do_not_stop_a_recovery(outage: Outage) -> None:
 
 
 def test_only_what_is_missing_comes(outage: Outage) -> None:
-    """What the router has, what it sent, what is older, and what is on its way at this moment, is left alone."""
+    """Messages that the router has, sent ones, older ones, and those that are still on their way are not recovered."""
     outage.flow()
     assert outage.service.webhook(parameters(1, THEIRS))[0] == 200
     outage.delivery(1)
@@ -225,7 +225,7 @@ def test_a_conversation_that_began_meanwhile_stays_with_its_flow(outage: Outage)
 
 
 def test_the_form_is_that_of_a_webhook(outage: Outage) -> None:
-    """What the REST resource says is in the form under the names of the webhook, attachments included."""
+    """The form has the values of the REST resource under the webhook's names, attachments included."""
     outage.flow()
     media = "ME" + "7" * 32
     outage.twilio.message(
@@ -257,7 +257,7 @@ def test_the_form_is_that_of_a_webhook(outage: Outage) -> None:
 
 
 def test_a_dry_run_only_shows(outage: Outage) -> None:
-    """It shows text, addresses and where each would go; nothing is accepted."""
+    """`--dry-run` shows text, addresses and flow of each message, and accepts none."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30), body="Where is my order?")
     ended = outage.recover("--since", "2h", "--dry-run")
@@ -303,7 +303,7 @@ def test_other_numbers_are_left_out(outage: Outage) -> None:
 def test_what_is_wrong_is_one_sentence(
     outage: Outage, options: list[str], environ: dict[str, str], status: int, says: str
 ) -> None:
-    """It says what is wrong, the exit status is not 0, and nothing was accepted."""
+    """An error names its cause, the exit status is not 0, and no message is accepted."""
     outage.flow()
     outage.twilio.message(sid(1), ago(minutes=30))
     ended = outage.recover(*options, **environ)

@@ -1,4 +1,4 @@
-"""What Twilio refuses, and what others do there: each reason is on its delivery and in the doctor's words."""
+"""What Twilio refuses, and what other programs change there: the delivery and the doctor name each reason."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -102,7 +102,7 @@ ROWS = {
 
 
 def said(made: Settings, flow: FlexFlow) -> str:
-    """Return what the doctor says of a flow that is not good."""
+    """Return the doctor's findings about a flow."""
     store = connect(made)
     try:
         found = [each for each in flows(made, made.accounts[0], store) if each.state != "good"]
@@ -162,7 +162,7 @@ def test_what_another_person_ended_at_twilio_is_begun_again(world: World, twilio
 
 
 def test_what_comes_during_a_hand_over_is_in_its_conversation_once(world: World, twilio: LocalTwilio) -> None:
-    """The flow is paused: Twilio has made one contact's Conversation by itself, and not another one's."""
+    """While the flow is paused, Twilio creates one contact's Conversation by itself, and not another contact's."""
     flow = world.flow(integration=Integration("conversation"), paused=True)
     both, ours = world.address(), world.address()
     conversation = twilio.conversations.make(both, flow.contact_identity, service="IS" + "1" * 32)

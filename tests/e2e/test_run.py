@@ -208,7 +208,7 @@ def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run, real: Runni
 
 
 def test_signals_that_were_ignored_at_its_start(run: Run) -> None:
-    """A router that was started to survive its terminal does (HUP); INT stops it however it was started."""
+    """A router that was started with HUP and INT ignored outlives its terminal; INT stops it all the same."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
     try:
         router = run()
@@ -245,7 +245,7 @@ def test_a_store_that_dies_is_started_again(killed: RunningRouter) -> None:
 
 
 def _ends_in_order(router: RunningRouter) -> None:
-    """Press Ctrl-C: it says what it waits for, and stops gunicorn, whose processes still settle, and the store last."""
+    """At Ctrl-C the command prints what it waits for, stops gunicorn, whose processes settle, and then the store."""
     processes, worker = router.children(), router.workers()[0]
     os.kill(worker, signal.SIGSTOP)  # it has something to finish
     store = router.store
@@ -261,7 +261,7 @@ def _ends_in_order(router: RunningRouter) -> None:
 
 
 def _ends_at_once(router: RunningRouter) -> None:
-    """Press Ctrl-C twice: it ends within seconds, also a process that hangs."""
+    """At a second Ctrl-C it ends within seconds, with a process that hangs."""
     processes, worker = router.children(), router.workers()[0]
     os.kill(worker, signal.SIGSTOP)
 
@@ -412,7 +412,7 @@ integration.handler = "echo"
 
 
 def test_a_new_language_is_read_without_a_reload(demo: RunningRouter) -> None:
-    """`flows apply` waits until the running router reads it; `explain` says the same as a message then meets."""
+    """`flows apply` waits until the router detects the language; `explain` shows the route of such a message."""
     environ = {"ROUTER_DATA_DIR": str(demo.var)}
     added = invoke("flows", "apply", "-", given=HINDI, **environ)
     body = "क्या मैं आज शाम के लिए एक टेबल बुक कर सकता हूँ?"
@@ -460,7 +460,7 @@ def test_a_reload_is_of_the_router_that_the_settings_name(demo: RunningRouter, v
 
 
 def test_flows_for_an_account_that_no_router_serves_are_warned_of(demo: RunningRouter) -> None:
-    """Written as wanted, over the store of a router with another account: no process would take their messages."""
+    """Over the store of a router with another account the flows are written, and a warning says that it takes none."""
     served = demo.demo["account"][0]["sid"]
     here = REAL | {"ROUTER_DATA_DIR": str(demo.var)}
     flow = HINDI.replace('language = ["hi"]\n', "")

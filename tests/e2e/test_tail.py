@@ -64,7 +64,7 @@ def watching(world: World) -> Watch:
 
 
 def seen(watch: Watch, wanted: int) -> list[tuple[str, str]]:
-    """Look until so many lines were told; return SIDs and states."""
+    """Watch until so many lines were printed; return SIDs and states."""
     reported: list[tuple[str, str]] = []
 
     def enough() -> bool:
@@ -135,7 +135,7 @@ class Command:
 
     @property
     def errors(self) -> str:
-        """What it said beside the lines."""
+        """Return what it printed on stderr."""
         return self._errors.read_text()
 
     @property

@@ -1,4 +1,4 @@
-"""Targets that fail in every way: what becomes of their messages, and that other messages are not affected."""
+"""Targets that fail in every way: the outcome of their messages, and that other messages are not affected."""
 
 import datetime as dt
 import threading
@@ -206,7 +206,7 @@ def test_a_breaker_opens_and_closes(world: World, target: Target, healthy: Calla
 
 @contextmanager
 def _talking(say: Callable[[], object]) -> Iterator[None]:
-    """Say something twenty times a second."""
+    """Check a condition twenty times a second."""
     stop = threading.Event()
 
     def talk() -> None:
@@ -249,7 +249,7 @@ def test_a_target_has_its_share_and_no_more(tmp_path: Path, valkey: ValkeyServer
 
 
 def _let_sweep(world: World) -> None:
-    """Wait until the sweeper has looked: while nothing else happens, all scripts are its own."""
+    """Wait until the sweeper has run: in an idle router it calls all scripts."""
     before = world.scripts()
     wait_until(lambda: world.scripts() > before + 1, what="the sweeper has looked")
 

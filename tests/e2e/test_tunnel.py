@@ -1,4 +1,4 @@
-"""`router tunnel`: found, opened or named, followed when it changes, and put away with all that leads to it."""
+"""`router tunnel`: finds or opens a tunnel, follows a change of its address, and at its end restores the number."""
 
 import http.client
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def agent() -> Iterator[NgrokAgent]:
 
 @pytest.fixture
 def terminals() -> Iterator[list[Terminal]]:
-    """What is opened in a test, and ended with it."""
+    """A stack that ends what a test opens."""
     opened: list[Terminal] = []
     yield opened
     for terminal in opened:

@@ -1,4 +1,4 @@
-"""The port that tunnels lead to: webhooks as they were sent, and nothing else, however a request is written."""
+"""The port that tunnels lead to: it serves webhooks byte for byte, and no other path, however a request is written."""
 
 import socket
 from collections.abc import Iterator

@@ -137,7 +137,7 @@ class World:
             store.close()
 
     def call(self, *words: str | bytes | float) -> Any:
-        """Say one command to the store."""
+        """Send one command to the store."""
         client = open_client(self.valkey.url, call_seconds=5)
         try:
             return client.call(*words)
@@ -318,7 +318,7 @@ class Gate:
         return self.then(caller)
 
     def open(self) -> None:
-        """Let everybody through, for good."""
+        """Let all requests through, from now on."""
         self._open.set()
 
     def wait_for(self, number: int) -> None:
@@ -327,7 +327,7 @@ class Gate:
 
 
 def twiml(text: str) -> bytes:
-    """Write TwiML that says something."""
+    """Write TwiML with a message."""
     return f'<?xml version="1.0" encoding="UTF-8"?><Response><Message>{text}</Message></Response>'.encode()
 
 

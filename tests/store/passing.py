@@ -1,4 +1,4 @@
-"""Time that passes in the store: its clock stays, and all that it keeps becomes older."""
+"""Lets time pass in the store: its clock stays, and all of its times become older."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Web chats in the store: what ends them, what is left of them, and answers that come twice."""
+"""Web chats in the store: how they end, what is kept of them, and repeated answers."""
 
 import json
 import time
@@ -150,7 +150,7 @@ def test_a_long_lived_chat_is_kept_while_it_is_open(store: Store, client: Client
 
 
 def test_a_chat_keeps_its_last_thousand_messages(store: Store) -> None:
-    """Older ones go, and the indexes of the others stay what they were."""
+    """Beyond the limit the oldest messages are removed; the others keep their indexes."""
     chat = begun(store)
     for number in range(1005):
         assert store.chats.post(chat, said(str(number), number)) == number
@@ -211,7 +211,7 @@ def take(store: Store, chat: Chat, index: int, token: str, epoch: str = "0") -> 
 
 
 def test_list_and_lane_take_a_message_in_one_step(store: Store, client: Client) -> None:
-    """Both have it or neither: an index that is taken, an end, a revocation or an erasure refuse it whole."""
+    """Lane and chat both have the message or neither: a taken index, an end, a revocation or an erasure refuses it."""
     chat = begun(store)
     assert (take(store, chat, 3, "a").refusal, take(store, chat, 3, "a").index) == ("moved", 0)
     assert take(store, chat, 0, "a", epoch="1").refusal == "revoked"

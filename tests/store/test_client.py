@@ -1,4 +1,4 @@
-"""The connection to the store: what it survives, and what its callers are told."""
+"""The connection to the store: which failures it survives, and which errors its callers get."""
 
 import gevent
 import pytest

@@ -1,4 +1,4 @@
-"""The store's clock is set while messages wait, are sent, and grow old: none of them notices, but an outage counts."""
+"""Setting the store's clock affects no message that waits, is sent, or grows old; an outage counts."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ DAY = 86_400.0
 
 
 class Desk:
-    """A process, its store, and a hand on the store's clock."""
+    """A process and its store, whose clock the test sets."""
 
     def __init__(self, url: str) -> None:
         self.client = Client(url)
@@ -70,7 +70,7 @@ class Desk:
 
 @pytest.fixture
 def desk(valkey: ValkeyServer) -> Iterator[Desk]:
-    """An empty store, which the process has heard of."""
+    """An empty store that has answered the process."""
     made = Desk(valkey.url)
     made.claim()
     yield made
@@ -94,7 +94,7 @@ def test_what_is_due_comes_due(desk: Desk, seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", STEPS)
 def test_no_message_becomes_older_or_younger(desk: Desk, seconds: float) -> None:
-    """What has waited ten seconds is ten seconds old, so no step is past a ValidityPeriod, and no step puts it off."""
+    """A message that waited ten seconds is ten seconds old: a step neither ends its ValidityPeriod nor extends it."""
     desk.accept()
     desk.pass_time(10)
     desk.step(seconds)
@@ -104,7 +104,7 @@ def test_no_message_becomes_older_or_younger(desk: Desk, seconds: float) -> None
 
 @pytest.mark.parametrize("seconds", STEPS)
 def test_a_lease_lasts_as_long_as_its_holder_sends(desk: Desk, seconds: float) -> None:
-    """Whether it was granted before or after the step, it is not freed within 28 s, and freed after 31."""
+    """A lease, granted before or after the step, is not freed within 28 s, and is freed after 31 s."""
     desk.accept(lease=True)
     desk.step(seconds)
     desk.accept(lease=True)
@@ -134,7 +134,7 @@ def test_messages_are_indexed_in_their_order(desk: Desk) -> None:
 
 
 def test_an_outage_counts(desk: Desk) -> None:
-    """What came due while the store was away is due at once, and all is as much older; but no lease is freed by it."""
+    """After an outage, retries that came due are due at once and ages include it; leases do not end by it."""
     desk.accept()
     (lease,) = desk.claim()
     desk.lanes.settle(lease, Settlement("retry", delay=300.0), next_token="")

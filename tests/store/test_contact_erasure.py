@@ -79,7 +79,7 @@ class Desk:
         return lease
 
     def settle(self, lease: Lease, outcome: Any) -> str:
-        """End an attempt whose target said what the customer had said."""
+        """End an attempt whose target answered with the customer's text."""
         settlement = Settlement(outcome, fields={"answer": TEXT, "error": TEXT}, history=f"1 {outcome} 200 {TEXT}")
         return self.store.lanes.settle(lease, settlement, next_token="")[0]
 
@@ -88,7 +88,7 @@ class Desk:
         return erase(identity, ACCOUNT, self.store)
 
     def call(self, *words: str | bytes | int) -> Any:
-        """Say one command to the store."""
+        """Send one command to the store."""
         return self.store.changes._client.call(*words)
 
     def record(self, sid: str) -> dict[bytes, bytes]:
@@ -121,7 +121,7 @@ def desk(valkey: ValkeyServer) -> Iterator[Desk]:
 
 
 def traces(identities: Sequence[str]) -> list[bytes]:
-    """Return what tells of a person: text, addresses, and the digests of them, which a number can be guessed from."""
+    """Return what identifies a person: text, addresses, and digests of them, from which a number can be guessed."""
     numbers = [each.partition(":")[2].lstrip("+") for each in identities]
     lanes = [conversation_id(ACCOUNT, "whatsapp", OURS, each) for each in identities]
     return [each.encode() for each in (TEXT, *numbers, *lanes, *map(contact_id, identities))]

@@ -1,4 +1,4 @@
-"""Contacts: what a conversation stays with, what is learned of a contact, and who is one person with whom."""
+"""Contacts: the flow of a conversation, what is learned of a contact, and which addresses belong to one contact."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -187,7 +187,7 @@ def test_without_sticky_hours_nothing_stays(valkey: ValkeyServer) -> None:
 
 
 def test_a_kept_flow_gets_a_lease_of_its_own(desk: Desk) -> None:
-    """Whether the process has a slot for the chosen flow says nothing of the one that the conversation stays with."""
+    """The lease of a conversation's own flow does not depend on the slot that was taken for the chosen flow."""
     desk.accept(SPANISH, _spanish())
     desk.store.flows._client.call("FLUSHALL")
     for chosen, reserved, ready, kind in (
@@ -365,7 +365,7 @@ def test_a_conversation_goes_on_when_the_contact_hides_the_number(desk: Desk) ->
 
 
 def test_two_people_turn_out_to_be_one(desk: Desk) -> None:
-    """What was known of the user id, with its aliases, moves to the number, unless the number has its own."""
+    """The record of a user id, with its aliases, moves to the number, unless the number has a record of its own."""
     desk.accept(ENGLISH, replace(_spanish(), identities=(USER_ID, THIRD), ours=OTHER_OURS, strength=Strength.OUTRIGHT))
     desk.accept(SPANISH, _spanish())
     desk.accept(SPANISH, BOTH)

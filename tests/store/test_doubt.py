@@ -59,7 +59,7 @@ def desk(valkey: ValkeyServer) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("lease", [True, False], ids=["leased", "queued"])
 def test_a_message_in_doubt_is_kept_and_not_sent(desk: Desk, lease: bool) -> None:
-    """It leaves its lane, is listed, and expires like any message that was not delivered."""
+    """A message in doubt leaves its lane, is listed, and expires like any undelivered message."""
     written, _ = desk.write(lease=lease)
     assert desk.doubt(written) == "doubt"
     pass_time(desk.call, "0a", 3600)
@@ -139,7 +139,7 @@ def test_what_was_confirmed_is_handed_over(desk: Desk) -> None:
 
 
 def test_the_message_of_a_process_that_died_is_not_lost(desk: Desk) -> None:
-    """Acknowledged, and its process killed before it said that the replicas have it: it is sent, as late as a lease."""
+    """If a process is killed after a 200, before it noted the confirmation, the message is sent when its lease ends."""
     written, _ = desk.write()
     assert desk.claim() == []
     pass_time(desk.call, "0a", 31)

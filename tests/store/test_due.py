@@ -1,4 +1,4 @@
-"""What is due, and what of it a process claims: a backlog that it cannot serve costs it and others nothing."""
+"""What is due, and which of it a process claims: a backlog that it cannot serve delays no other message."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -190,7 +190,7 @@ def test_an_account_has_its_share_over_all_its_targets(
 
 
 def test_a_changed_flow_takes_all_that_wait_for_it_along(desk: Desk) -> None:
-    """Given another target, a flow's lanes are due there at once, without being moved."""
+    """When a flow gets another target, its lanes are due for that target at once, without being moved."""
     flow = desk.flow()
     sids = desk.queue(flow, 5)
     assert desk.sids(shut=(f"{ONE} {DEAD}",)) == []
@@ -199,7 +199,7 @@ def test_a_changed_flow_takes_all_that_wait_for_it_along(desk: Desk) -> None:
 
 
 def test_messages_of_a_disabled_flow_do_not_wait_for_its_target(desk: Desk) -> None:
-    """They are no target's any more: they are handed out, to be settled as unrouted, although its breaker is open."""
+    """Lanes of a disabled flow are handed out although the target's breaker is open, to be settled as unrouted."""
     flow = desk.flow()
     sids = desk.queue(flow, 3)
     desk.change(flow, enabled=False)

@@ -170,7 +170,7 @@ def test_a_change_of_what_has_changed_is_refused(store: FlowStore) -> None:
 
 
 def test_of_many_at_once_one_is_the_default(valkey: ValkeyServer) -> None:
-    """Eight processes that make a default for one address at the same moment: one has it, seven are told so."""
+    """Of eight processes that create a default for one address at once, one succeeds and seven get a conflict."""
     results: list[str] = []
     barrier = threading.Barrier(8)
 
@@ -254,7 +254,7 @@ def test_a_walk_reads_a_bounded_number_of_bytes_at_a_time(valkey: ValkeyServer) 
 
 
 def test_several_writes_are_as_one_each(store: FlowStore) -> None:
-    """Of a batch with a collision the others are written, and the collision is told."""
+    """Of a batch with a collision the other flows are written, and the collision is reported."""
     with pytest.raises(FlowConflict):
         store.put_all([(sms(1), None), (sms(2), None), (sms(3, contact_identity=OTHERS), None)])
     assert [flow.sid for flow in store.walk(AC)] == [sms(1).sid, sms(3).sid]
@@ -335,7 +335,7 @@ def test_a_flow_among_too_many_conditions_can_be_changed(store: FlowStore, monke
 
 
 def test_writers_together_do_not_exceed_the_limit(valkey: ValkeyServer) -> None:
-    """The steps are added up where the flow is written, so that two who are allowed each are not allowed both."""
+    """The store adds up the steps when it writes a flow, so that two flows that fit alone are not both written."""
     made = [sms(number, match=SLOW) for number in range(50)]
 
     def put(flow: FlexFlow) -> bool:

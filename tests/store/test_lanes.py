@@ -1,4 +1,4 @@
-"""What the scripts of the lanes say and keep, case by case; any interleaving of them is test_lane_protocol's."""
+"""The replies and records of the lanes' scripts, case by case; test_lane_protocol.py tests their interleavings."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ TARGET = "https://example.com"
 
 
 class Bench:
-    """A store as the product connects to it, messages of one account, and a hand on the clock."""
+    """A store as the product connects to it, messages of one account, and a clock that the test sets."""
 
     def __init__(self, url: str) -> None:
         self.store: Store = connect(settings(ROUTER_REDIS_URL=url))
@@ -101,7 +101,7 @@ def bench(valkey: ValkeyServer) -> Iterator[Bench]:
 
 
 def test_accept_tells_whose_turn_it_is(bench: Bench) -> None:
-    """The first of a lane is leased when that is wanted; the next are told what the head is doing."""
+    """The first message of a lane is leased if the caller wants it; for later ones the reply has the head's state."""
     assert bench.accept(1, lease=True) == Acceptance("leased", "sending")
     assert bench.accept(2, lease=True) == Acceptance("accepted", "sending")
     assert bench.accept(3, lane=OTHER) == Acceptance("accepted", "queued")

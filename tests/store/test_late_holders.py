@@ -1,4 +1,4 @@
-"""Holders whose lease has ended: what their word still counts for."""
+"""Holders whose lease has ended: which of their settlements still count."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def sid(number: int) -> str:
 
 
 class Bench:
-    """A store, its lanes, and a hand on the clock."""
+    """A store, its lanes, and a clock that the test sets."""
 
     def __init__(self, url: str) -> None:
         self.client = Client(url)
@@ -42,7 +42,7 @@ class Bench:
         return self.lanes.claim("07", Room(1)).leases[0]
 
     def settle(self, lease: Lease, outcome: str, next_token: str = "") -> str:
-        """Settle and say how it went."""
+        """Settle an attempt; return the store's reply."""
         kind, _ = self.lanes.settle(lease, Settlement(outcome), next_token=next_token)  # type: ignore[arg-type]
         return kind
 

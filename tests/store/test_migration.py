@@ -91,7 +91,7 @@ def test_the_conversations_there_are_stay_until_they_are_idle_or_drained(desk: D
 @pytest.mark.parametrize("choice", [MOVING, DRAINING], ids=["new", "drain"])
 @pytest.mark.parametrize("why", ["session", "alias", "sending", "waiting", "unknown"])
 def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, why: str) -> None:
-    """In a session by any of its addresses, sent to Proxy just now, with a message on its way, or unknown."""
+    """A contact in a session, just sent to Proxy, with a message on its way, or unknown, stays with the old flow."""
     if choice is DRAINING:
         accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
         forget_sending(desk)
@@ -117,7 +117,7 @@ def test_a_contact_that_may_be_in_a_session_stays(desk: Desk, choice: Choice, wh
 
 
 def test_what_goes_to_proxy_is_remembered_for_long_enough(desk: Desk) -> None:
-    """The script, and what is said of a message that has waited, keep it for as long as a list may not know it."""
+    """A message sent to Proxy is remembered for as long as the list of sessions may not have its contact yet."""
     accept(desk, replace(MOVING, migration=replace(MOVE, share=False)))
     key = f"proxying:{{{ACCOUNT[-2:]}}}:{ACCOUNT}:{LANE}"
     first = desk.store.flows._client.call("TTL", key)

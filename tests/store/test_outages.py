@@ -13,7 +13,7 @@ ONE, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
 
 @pytest.fixture
 def client(valkey: ValkeyServer) -> Iterator[Client]:
-    """A store with nothing in it."""
+    """An empty store."""
     client = Client(valkey.url)
     client.call("FLUSHALL")
     yield client
@@ -34,13 +34,13 @@ def _silent(client: Client, account: str, seconds: int) -> int:
 
 
 def test_a_first_start_has_no_gap(outages: Outages) -> None:
-    """What came before an account was in the settings was never the router's."""
+    """The time before an account was in the settings is no outage."""
     assert outages.beat([ONE, OTHER], silence=12) == {}
     assert outages.beat([ONE, OTHER], silence=12) == {}
 
 
 def test_silence_is_a_gap(client: Client, outages: Outages) -> None:
-    """From the last sign of life to the first one after it, and only for the account that was silent."""
+    """A gap lasts from the last sign of life to the next one, and only for the account that was silent."""
     outages.beat([ONE, OTHER], silence=12)
     last = _silent(client, ONE, 60)
     found = outages.beat([ONE, OTHER], silence=12)

@@ -1,4 +1,4 @@
-"""What processes say of themselves: found by others for as long as they say it, and by the accounts that they serve."""
+"""The list of processes: an entry lasts as long as its process renews it; the accounts that it serves find it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ OTHER = "AC" + "e" * 32
 
 @pytest.fixture
 def processes(valkey: ValkeyServer) -> Iterator[Processes]:
-    """None yet."""
+    """An empty list of processes."""
     client = Client(valkey.url)
     yield Processes(client)
     client.close()
@@ -34,7 +34,7 @@ def _process(pid: int, serves: Served) -> Process:
 
 
 def test_a_process_is_found_by_whom_it_serves(processes: Processes) -> None:
-    """With what it reads, and the handlers that it has for each account."""
+    """An entry has the languages that the process detects, and its handlers for each account."""
     both, one = _served(AC, OTHER), _served(OTHER)
     first, second = _process(1, both), _process(2, one)
     processes.announce(first, None, both)
@@ -46,7 +46,7 @@ def test_a_process_is_found_by_whom_it_serves(processes: Processes) -> None:
 
 
 def test_what_a_process_says_anew_takes_the_place_of_what_it_said(processes: Processes) -> None:
-    """It is there once; withdrawn, it is not there any more."""
+    """A process is listed once, and no longer after it was withdrawn."""
     serves = _served(AC)
     before = _process(1, serves)
     after = replace(before, languages=("es", "uk"))
@@ -59,7 +59,7 @@ def test_what_a_process_says_anew_takes_the_place_of_what_it_said(processes: Pro
 
 
 def test_a_process_that_says_no_more_is_forgotten(processes: Processes, valkey: ValkeyServer) -> None:
-    """What is late is not listed, and removed by the next that is said; all of it ends by itself."""
+    """An entry that was not renewed is not listed, and the next announcement removes it; all keys expire."""
     serves = _served(AC)
     processes.announce(_process(1, serves), None, serves)
     client = Client(valkey.url)
@@ -75,5 +75,5 @@ def test_a_process_that_says_no_more_is_forgotten(processes: Processes, valkey: 
 
 @pytest.mark.parametrize(("tags", "reads"), [(("es",), False), (("ja", "gsw"), True), ((), True)])
 def test_what_a_process_reads(*, tags: tuple[str, ...], reads: bool) -> None:
-    """A language with its background; one that its script tells, or that nothing tells, needs no model."""
+    """A process detects a language whose model and background it has, and any language that needs no model."""
     assert _process(1, _served(AC)).reads(tags) == reads

@@ -47,7 +47,7 @@ def test_a_record_comes_back_as_it_was(client: Client) -> None:
 
 
 def test_a_record_is_of_16_kib_at_most(client: Client) -> None:
-    """Whatever a request is made of, the record is cut to the bound, and knows that it is."""
+    """Whatever a request contains, its record is cut to the limit, and is marked as cut."""
     long = "\xff" * 70_000
     names = tuple(f"{n:0>253}" for n in range(50))
     record = keep(
@@ -118,7 +118,7 @@ def test_records_are_read_from_a_time_on_and_forgotten(client: Client) -> None:
 
 
 def test_settings_without_an_account_keep_nothing(client: Client) -> None:
-    """There is no account whose doctor could ask."""
+    """Without an account in the settings nothing is recorded: no doctor could read it."""
     Refusals(client, []).add(refused(), account_sid=ONE)
     assert client.call("KEYS", "refus*") == []
     assert Refusals(client, []).newest() == []

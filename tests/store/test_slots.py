@@ -1,4 +1,4 @@
-"""What a process does with messages that it claimed, and has no slot for any more."""
+"""Messages that a process claimed and no longer has a slot for."""
 
 import time
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def claim_two(bench: Bench) -> list[Lease]:
 
 
 def target_of(bench: Bench) -> SlotTarget:
-    """Return whose slot the messages need."""
+    """Return the target whose slot the messages need."""
     return SlotTarget(bench.flow.account_sid, bench.flow.target)
 
 
@@ -126,7 +126,7 @@ def test_what_gets_no_slot_for_a_second_is_released(bench: Bench, deliverer: Del
 
 
 def test_a_process_that_stops_releases_what_waits_for_a_slot(bench: Bench, deliverer: Deliverer) -> None:
-    """The other processes send it; it does not wait until the lease ends."""
+    """A stopping process releases its claimed messages at once: other processes send them before the lease ends."""
     leases = claim_two(bench)
     deliverer.targets.take(target_of(bench), time.monotonic())
     for lease in leases:

@@ -1,4 +1,4 @@
-"""Nothing in the store grows for ever: what has no end by itself is ended by the upkeep."""
+"""Nothing in the store grows for ever: upkeep removes what does not expire by itself."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -135,7 +135,7 @@ def shop(valkey: ValkeyServer) -> Iterator[Shop]:
 
 
 def _a_day(shop: Shop) -> None:
-    """Let everything happen that happens on a day, in small numbers, but for the number of messages."""
+    """Let one of each event of a day happen, and many messages."""
     store = shop.store
     kept, passing = shop.flow(HERE, language=("es", "abcdefgh")), shop.flow(HERE)
     for number in range(60):
@@ -178,7 +178,7 @@ def test_a_day_leaves_nothing_behind(shop: Shop) -> None:
 
 
 def test_what_was_taken_is_forgotten_after_two_periods(shop: Shop) -> None:
-    """That a message was taken is known for longer than its record, and not for ever."""
+    """The store knows an accepted SID for longer than its record lasts, and not for ever."""
     _a_day(shop)
     for days, left in ((1, True), (28, True), (31, False)):
         pass_time(shop.client, days * DAY)
@@ -224,7 +224,7 @@ def test_a_full_store_is_trimmed(spare_valkey: Callable[..., ValkeyServer]) -> N
 
 
 def test_one_process_at_a_time_does_the_upkeep(shop: Shop, valkey: ValkeyServer) -> None:
-    """A process that comes while another one has the turn does nothing, until the turn is over."""
+    """While one process does the upkeep, another one does none."""
     other = Shop(valkey.url, HERE)
     shop.index(3000)
     pass_time(shop.client, DAY)
