@@ -9,9 +9,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-import phonenumbers
-from babel.core import get_global
-
 from router.language.tag import read
 
 # How much a language counts in a country for each of its speakers. CLDR counts who can speak a language, second ones
@@ -19,8 +16,6 @@ from router.language.tag import read
 _WEIGHTS: Final = {"official": 1.0, "de_facto_official": 1.0, "official_regional": 0.5}
 _WEIGHT: Final = 0.1
 _LONGEST_CODE: Final = 3
-
-_TERRITORIES: Final = get_global("territory_languages")
 
 
 def country_of(address: str, from_country: str = "") -> str:
@@ -42,8 +37,9 @@ def country_of(address: str, from_country: str = "") -> str:
 
 
 def _country_of_number(number: str) -> str:
-    code = next((c for n in range(1, _LONGEST_CODE + 1) if (c := number[1 : n + 1]) in _CODES), "")
-    countries = _CODES.get(code, ())
+    codes = _codes()
+    code = next((c for n in range(1, _LONGEST_CODE + 1) if (c := number[1 : n + 1]) in codes), "")
+    countries = codes.get(code, ())
     if len(countries) == 1:
         return countries[0]
     if not countries:
@@ -54,6 +50,8 @@ def _country_of_number(number: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def _asked(number: str) -> str:
+    import phonenumbers
+
     try:
         return phonenumbers.region_code_for_number(phonenumbers.parse(number, None)) or ""
     except phonenumbers.NumberParseException:
@@ -66,8 +64,10 @@ def languages_of(country: str) -> Mapping[str, float]:
 
     The shares add up to 1. A country without data has none.
     """
+    from babel.core import get_global
+
     weighed: dict[str, float] = {}
-    for name, known in _TERRITORIES.get(country.upper(), {}).items():
+    for name, known in get_global("territory_languages").get(country.upper(), {}).items():
         tag = read(name)
         if tag is not None:
             weight = _WEIGHTS.get(known["official_status"], _WEIGHT)
@@ -76,8 +76,13 @@ def languages_of(country: str) -> Mapping[str, float]:
     return MappingProxyType({name: weight / total for name, weight in weighed.items() if weight > 0})
 
 
-# Calling codes that are no country's (800, 870 …) stand under 001.
-_CODES: Final = {
-    str(code): tuple(region for region in regions if region != "001")
-    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
-}
+@lru_cache(maxsize=1)
+def _codes() -> Mapping[str, tuple[str, ...]]:
+    """Return the countries of each calling code. The library is imported by the first number that needs it: 20 ms."""
+    import phonenumbers
+
+    # Calling codes that are no country's (800, 870 …) stand under 001.
+    return {
+        str(code): tuple(region for region in regions if region != "001")
+        for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+    }

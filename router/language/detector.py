@@ -113,11 +113,11 @@ class Detector:
         return plan.likelihood(text) if plan else None
 
     def _make_plan(self, offered: tuple[str, ...]) -> "_Plan | None":
-        codes = {tag: code for tag in offered if (code := code_of(tag)) in self.loaded | _BY_SCRIPT}
+        codes = {tag: code for tag in offered if (code := code_of(tag)) in self.loaded | _by_script()}
         known = frozenset(codes.values())
         background = _background(known) - known
         compared = known | (background & self.loaded)
-        if not known or (len(compared) == 1 and not known <= _BY_SCRIPT):  # not loaded as `needed` says
+        if not known or (len(compared) == 1 and not known <= _by_script()):  # not loaded as `needed` says
             return None
         if len(compared) == 1:
             compared |= {next(code for code in _BESIDE if code not in known)}
@@ -222,7 +222,7 @@ def needed(tags: Iterable[str]) -> frozenset[str]:
 
     None for no tag, nor for languages that have their script to themselves.
     """
-    known = frozenset(filter(None, map(code_of, tags))) - _BY_SCRIPT
+    known = frozenset(filter(None, map(code_of, tags))) - _by_script()
     return known | _background(known)
 
 
@@ -301,5 +301,9 @@ _SCRIPTS: Final = {
     "arabic": ("سلامت", Language.all_with_arabic_script),
     "devanagari": ("समाचार", Language.all_with_devanagari_script),
 }
-# Japanese, Thai and others have a script to themselves: their texts are detected by it, without a model.
-_BY_SCRIPT: Final = frozenset(code for code in _CODES.values() if not _scripts([code]))
+
+
+@lru_cache(maxsize=1)
+def _by_script() -> frozenset[str]:
+    """Return the languages with a script to themselves, as Japanese and Thai: it tells their texts, without a model."""
+    return frozenset(code for code in _CODES.values() if not _scripts([code]))

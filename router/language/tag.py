@@ -5,24 +5,18 @@ https://www.rfc-editor.org/rfc/rfc5646
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from babel import Locale, UnknownLocaleError
-from babel.core import get_global
+if TYPE_CHECKING:
+    from babel import Locale
 
 # Tags for one language that CLDR keeps under another: https://cldr.unicode.org/translation/language-names
 _ALIASES: Final = {"no": "nb", "fil": "tl", "iw": "he", "in": "id", "ji": "yi", "cmn": "zh", "mo": "ro"}
 # What is called by a wider name, too: who writes Bokmål or Nynorsk calls it Norwegian.
 _WIDER: Final = {"nb": ("no",), "nn": ("no",)}
-_ENGLISH: Final = Locale("en")
-_LIKELY: Final = get_global("likely_subtags")
-# Codes of three letters for a language that has one of two: `spa`, `ger`.
-_LONGER: Final = {
-    longer: code for longer, code in get_global("language_aliases").items() if (len(longer), len(code)) == (3, 2)
-}
 # RFC 5646, section 2.1, without grandfathered tags and extensions: language, script, region, variants.
 _LANGUAGE = re.compile(
     r"(?P<language>[a-z]{2,3}|[a-z]{5,8})"
@@ -32,6 +26,30 @@ _LANGUAGE = re.compile(
     re.IGNORECASE,
 )
 _MOST: Final = 64  # characters of a tag that comes from outside
+
+
+# CLDR is read when a language is first named: that takes 25 ms, and most starts and commands need none of it.
+@lru_cache(maxsize=1)
+def _likely() -> Mapping[str, Any]:
+    from babel.core import get_global
+
+    return get_global("likely_subtags")
+
+
+@lru_cache(maxsize=1)
+def _english() -> "Locale":
+    from babel import Locale
+
+    return Locale("en")
+
+
+@lru_cache(maxsize=1)
+def _longer() -> Mapping[str, str]:
+    """Return the codes of three letters for a language that has one of two: `spa`, `ger`."""
+    from babel.core import get_global
+
+    aliases = get_global("language_aliases").items()
+    return {longer: code for longer, code in aliases if (len(longer), len(code)) == (3, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +90,7 @@ def read(text: str) -> Tag | None:
     language = _ALIASES.get(language, language)
     likely = ()
     for form in ((language, script, region), (language, region), (language, script), (language,)):
-        if found := _LIKELY.get("_".join(part for part in form if part)):
+        if found := _likely().get("_".join(part for part in form if part)):
             likely = found.split("_")
             break
     _, likely_script, likely_region = (*likely, "", "", "")[:3]
@@ -108,6 +126,8 @@ def names(tag: str) -> frozenset[str]:
 
     Reading a language's names for the first time takes 2 to 16 ms.
     """
+    from babel import Locale, UnknownLocaleError
+
     parts = read(tag)
     if parts is None:
         return frozenset()
@@ -123,7 +143,7 @@ def names(tag: str) -> frozenset[str]:
         except (ValueError, UnknownLocaleError):
             continue
         found |= {locale.get_display_name(locale), locale.get_display_name("en")}
-        found |= {spoken.languages.get(key) for spoken in (locale, _ENGLISH) for key in keys}
+        found |= {spoken.languages.get(key) for spoken in (locale, _english()) for key in keys}
     return frozenset(folded(name) for name in found if name)
 
 
@@ -147,12 +167,12 @@ def meant(tag: str) -> str:
     "" when the tag begins with the usual code of a language.
     """
     language, *rest = tag.lower().split("-")
-    code = _codes_by_name().get(language) or _OWN_NAMES.get(language) or _LONGER.get(language, "")
+    code = _codes_by_name().get(language) or _OWN_NAMES.get(language) or _longer().get(language, "")
     return canonical_tag("-".join((code, *rest))) if code else ""
 
 
 @lru_cache(maxsize=1)
 def _codes_by_name() -> dict[str, str]:
     """Return the codes of languages by their names in English, where one could be a tag."""
-    named = {folded(name): code for code, name in _ENGLISH.languages.items() if code.isalpha()}
+    named = {folded(name): code for code, name in _english().languages.items() if code.isalpha()}
     return {name: code for name, code in named.items() if _LANGUAGE.fullmatch(name) and len(name) > len(code)}

@@ -19,7 +19,9 @@ LEAST_LETTERS: Final = 3
 
 def _marks() -> str:
     """Return a character class of the marks that complete letters, as Devanagari's vowels; Python's `w` has none."""
-    points = [n for n in range(0x0300, 0x10000) if unicodedata.category(chr(n)) in ("Mn", "Mc")]
+    # Without the ideographs of East Asia, the syllables of Hangul, surrogates and what is for private use.
+    places = (*range(0x0300, 0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0x10000))
+    points = [n for n in places if unicodedata.category(chr(n)) in ("Mn", "Mc")]
     ranges: list[list[int]] = []
     for n in points:
         if ranges and n == ranges[-1][1] + 1:
