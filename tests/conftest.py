@@ -11,16 +11,27 @@ import pytest
 
 from tests.valkey import ValkeyServer
 
-# The files that take longest, which begin first: one of them at the end would run alone.
+# The files that take longest, which begin first: one of them at the end would run alone. What keeps the cores busy and
+# what mostly waits take turns: of the former alone, the tests' bounds would be reached.
 _LONG = (
     "tests/e2e/test_run.py",
-    "tests/e2e/test_languages.py",
-    "tests/e2e/test_local_testing.py",
     "tests/bench/test_parts.py",
-    "tests/store/test_lane_protocol.py",
+    "tests/browser/test_widget.py",
+    "tests/e2e/test_targets.py",
+    "tests/e2e/test_sentinel.py",
+    "tests/browser/test_console.py",
+    "tests/e2e/test_local_testing.py",
+    "tests/e2e/test_languages.py",
+    "tests/web/test_store_away.py",
     "tests/e2e/test_crash.py",
-    "tests/e2e/test_cluster.py",
+    "tests/e2e/test_gunicorn.py",
+    "tests/integrations/test_handling.py",
+    "tests/e2e/test_make.py",
+    "tests/e2e/test_package.py",
     "tests/e2e/test_doctor.py",
+    "tests/e2e/test_handlers_page.py",
+    "tests/e2e/test_journey.py",
+    "tests/store/test_lane_protocol.py",
 )
 _NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
 

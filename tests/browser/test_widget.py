@@ -191,7 +191,7 @@ def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable
     expect(chat.get_by_text("Connecting…")).to_be_visible()
     service.start()
     wanted = [f"{said}{text}" for text in ("one", "two", "three") for said in ("", "You wrote: ")]
-    expect(chat.locator("#log div.text")).to_have_count(len(wanted), timeout=15_000)
+    expect(chat.locator("#log div.text")).to_have_count(len(wanted), timeout=30_000)
     assert sorted(chat.locator("#log div.text").all_inner_texts()) == sorted(wanted)
     expect(chat.locator("#log .own .text")).to_have_text(["one", "two", "three"])
 

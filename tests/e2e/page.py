@@ -177,7 +177,7 @@ class Player:
             wait_until(
                 lambda: not self._difference(printed(), step.shown) or process.poll() is not None,
                 what="it prints what the page shows",
-                within=30,
+                within=60,
             )
         text = "\n".join(printed())
         self._remember(text)
