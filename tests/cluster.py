@@ -25,7 +25,8 @@ class Node:
     """One server of the Cluster, and a connection to it alone."""
 
     def __init__(self, **options: str) -> None:
-        self.port, self.bus = free_port(), free_port()
+        self.port = free_port()
+        self.bus = self.port + 1  # which is free, too
         self.server = ValkeyServer(
             port=str(self.port),
             cluster_port=str(self.bus),

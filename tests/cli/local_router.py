@@ -25,7 +25,8 @@ class LocalRouter:
 @contextmanager
 def serving(folder: Path, redis_url: str) -> Iterator[LocalRouter]:
     """Serve with one account, whose public address is this machine's own."""
-    router = LocalRouter(folder / "router.toml", free_port(), free_port())
+    port = free_port()
+    router = LocalRouter(folder / "router.toml", port, port + 1)
     router.config.write_text(
         f"""
 redis_url = "{redis_url}"

@@ -59,7 +59,8 @@ class Service:
     ) -> None:
         self.folder = folder
         self._command = command
-        self.port, self.tunnel_port = free_port(), free_port()
+        self.port = free_port()
+        self.tunnel_port = self.port + 1  # which is free, too
         own = f"http://127.0.0.1:{self.port}"
         public = [own if public_url == OWN else public_url] if public_url else []
         settings = folder / "router.toml"

@@ -108,7 +108,8 @@ def test_one_host_is_enough(cluster: Cluster) -> None:
 
 def test_nodes_are_spoken_to_over_tls_by_the_names_that_they_announce(spare_valkey: Spare) -> None:
     """User, password and certificate count for the host that is asked, and for the nodes that it names."""
-    port, bus = free_port(), free_port()
+    port = free_port()
+    bus = port + 1  # which is free, too
     node = spare_valkey(port=str(port), cluster_port=str(bus), bind="127.0.0.1", cluster_enabled="yes")
     with tls_before(port) as hidden:
         for words in (
