@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, expect
 
 from router.flow.flex_flow import Integration
 from tests.browser.front import Front
@@ -250,6 +250,52 @@ def test_the_list_lives_and_rests(world: World, target: Target, new_page: Pages)
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_the_list_is_paused_and_rests_where_it_is_read(world: World, target: Target, new_page: Pages) -> None:
+    """Paused, or scrolled down, its rows stay; a button counts the new messages and shows them."""
+    flow = world.flow(target.url("/up"))
+    for number in range(30):
+        world.text(flow, Body=f"row {number}")
+    page = sign_in(new_page(viewport={"width": 1000, "height": 500}), world)
+    page.clock.install()
+    page.goto(f"{base(world)}{HERE}/messages?flow={flow.sid}")
+    rows = page.locator("tbody tr")
+    pause, news = page.get_by_role("button", name="Pause"), page.get_by_role("button", name="Show new")
+    expect(rows).to_have_count(30)
+
+    def meanwhile(*texts: str, shown: Locator) -> None:
+        for text in texts:
+            world.text(flow, Body=text)
+        passes(page, shown)
+
+    expect(pause).to_have_attribute("aria-pressed", "false")
+    pause.focus()
+    page.keyboard.press("Enter")
+    expect(pause).to_have_attribute("aria-pressed", "true")
+    meanwhile("paused 1", "paused 2", shown=page.get_by_role("button", name="Show new messages (2)"))
+    expect(rows).to_have_count(30)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("paused 2")).to_be_visible()
+    expect(news).to_be_hidden()
+    page.evaluate("scrollTo(0, 900)")
+    meanwhile("scrolled", shown=page.get_by_role("button", name="Show new messages (1)"))
+    expect(rows).to_have_count(32)
+    news.click()
+    expect(rows.first).to_contain_text("scrolled")
+    expect(rows.first).to_be_in_viewport()
+    expect(pause).to_be_focused()
+    meanwhile("alive", shown=page.get_by_text("alive"))
+
+
+def passes(page: Page, shown: Locator) -> None:
+    """Let the page's time pass until something is shown; between two steps the browser has its requests answered."""
+
+    def step() -> bool:
+        page.clock.run_for(4000)
+        return shown.is_visible()
+
+    wait_until(step, what="time has passed", within=20)
 
 
 def test_another_site_cannot_act(world: World, new_page: Pages) -> None:

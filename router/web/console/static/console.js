@@ -24,11 +24,68 @@ async function refresh(region, number) {
   const fresh = $$("[data-live]", new DOMParser().parseFromString(await response.text(), "text/html"))[number];
   if (!fresh) { location.reload(); return; } // it is live no more, as a replay that is done
   region.dataset.mark = response.headers.get("ETag") || "";
+  if (bars.get(region)?.rests(fresh)) return;
+  show(region, fresh);
+}
+
+function show(region, fresh) {
   const scrolled = $$(".table", region).map((each) => each.scrollLeft);
   region.replaceChildren(...fresh.childNodes);
   $$(".table", region).forEach((each, n) => { each.scrollLeft = scrolled[n] || 0; });
   tell(region);
 }
+
+// A list with data-rows="messages" can be paused, and rests while someone has scrolled down in it: what comes meanwhile
+// is counted in a button, which shows it.
+const bars = new Map();
+const keysOf = (root) => $$("tr[data-key]", root).map((each) => each.dataset.key);
+
+function listBar(region) {
+  const make = (textContent) => Object.assign(document.createElement("button"), { type: "button", textContent });
+  const bar = Object.assign(document.createElement("p"), { className: "live-bar" });
+  const [pause, news] = [make("Pause"), make("")];
+  let waiting = null;
+  const paused = () => pause.getAttribute("aria-pressed") === "true";
+  const press = (is) => {
+    pause.setAttribute("aria-pressed", is);
+    news.hidden = !waiting;
+  };
+  const update = () => {
+    if (!waiting) return;
+    const fresh = waiting;
+    waiting = null;
+    show(region, fresh);
+  };
+  pause.addEventListener("click", () => {
+    if (paused()) update();
+    press(!paused());
+  });
+  news.addEventListener("click", () => {
+    update();
+    press(paused());
+    region.scrollIntoView();
+    pause.focus({ preventScroll: true });
+  });
+  bar.append(pause, " ", news);
+  region.before(bar);
+  press(false);
+  return {
+    full: () => waiting && !keysOf(waiting).some((key) => keysOf(region).includes(key)),
+    rests(fresh) {
+      const rests = paused() || region.getBoundingClientRect().top < 0;
+      waiting = rests ? fresh : null;
+      const known = keysOf(region);
+      const count = keysOf(fresh).filter((key) => !known.includes(key)).length;
+      const all = count && count === keysOf(fresh).length;
+      const many = all ? `${count} or more` : count;
+      news.textContent = count ? `Show new ${region.dataset.rows} (${many})` : "Show what has changed";
+      press(paused());
+      return rests;
+    },
+  };
+}
+
+for (const each of $$("[data-live][data-rows]")) bars.set(each, listBar(each));
 
 $$("[data-live]").forEach((region, number) => {
   const pause = Number(region.dataset.live) * 1000;
@@ -36,7 +93,7 @@ $$("[data-live]").forEach((region, number) => {
   const later = () => setTimeout(look, pause * Math.min(2 ** misses, 16) * (0.9 + Math.random() / 5));
   const look = async () => {
     try {
-      if (!busy(region)) await refresh(region, number);
+      if (!busy(region) && !bars.get(region)?.full()) await refresh(region, number);
       misses = 0;
     } catch { misses += 1; }
     document.body.classList.toggle("stale", misses > 1);
