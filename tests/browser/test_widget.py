@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Locator, Page, Request, Route, expect
+from playwright.sync_api import FrameLocator, Locator, Page, Request, Route, expect
 
 from router.chat.token import Tokens
 from router.flow.web_chat import WebChat
@@ -413,19 +413,32 @@ def test_a_page_of_another_site_with_the_official_options(
     expect(chat.get_by_text("This chat is not available.")).to_be_visible()
 
 
-def test_a_website_that_may_not_embed_the_chat(world: World, shop: Shop, chromium: Browser) -> None:
-    """The browser shows nothing of the chat, begins none, and its console says why."""
+def test_a_website_that_may_not_embed_the_chat(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """It shows no button, begins no chat, and stays usable; the browser's console says why and what to change."""
     allowed = web_flow(world, web_chat=WebChat(allowed_origins=(shop.origin,)))
-    context = chromium.new_context()
-    page = context.new_page()
+    page = new_page(viewport={"width": 400, "height": 600})
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(shop.page(f"IG{allowed.sid[2:]}", foreign=True))
-    with page.expect_console_message(lambda message: "frame-ancestors" in message.text):
-        page.get_by_role("button", name="chat").click()
-    expect(page.frame_locator("iframe").locator("#body")).to_have_count(0)
-    assert [each for each in asked if each.endswith(("/sessions", "/address", ".json"))] == []
-    context.close()
+    with page.expect_console_message(lambda message: "may not embed" in message.text) as found:
+        page.goto(shop.page(f"IG{allowed.sid[2:]}", foreign=True, data_open_after="0"))
+    assert found.value.type == "error"
+    assert f"{shop.foreign} may not embed it. Add this origin to WebChat.AllowedOrigins" in found.value.text
+    page.evaluate("routerChat.open()")
+    page.get_by_role("button", name="Buy").click()
+    expect(page.get_by_role("button", name="chat")).to_have_count(0)
+    assert page.evaluate("[routerChat.isOpen(), document.body.inert]") == [False, False]
+    assert [each.partition("?")[0] for each in asked if "/chat/" in each] == [
+        f"{shop.router}/chat/{name}.js" for name in ("widget", "embed")
+    ]
+
+
+def test_a_website_opens_the_chat_at_once(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """`open` may be called before the router has said that the website may embed the chat; also where it does not."""
+    page = new_page()
+    page.route("**/embed.js?*", lambda route: route.abort())
+    page.goto(shop.page(""))
+    page.evaluate("(address) => Twilio.initWebchat({ address }).open()", address(world, shop))
+    expect(page.frame_locator("iframe").locator("#body")).to_be_visible()
 
 
 def test_the_test_page_with_and_without_javascript(

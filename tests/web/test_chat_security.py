@@ -185,6 +185,32 @@ def test_only_allowed_websites_embed_a_chat(world: World) -> None:
         assert "Access-Control-Allow-Origin" not in reply.headers
 
 
+def test_the_loader_is_told_whether_the_website_may_embed_the_chat(world: World) -> None:
+    """A module, by the rule of the frame's policy: empty where it may, else what the browser's console shows."""
+    visitor = Visitor(world, web_flow(world, web_chat=WebChat(allowed_origins=(SHOP, "https://*.shop.example"))))
+    path = f"/chat/embed.js?address={visitor.address}"
+    for headers in ({"Origin": SHOP}, {"Origin": "https://a.shop.example"}, {}):
+        allowed = visitor.ask("GET", path, **headers)
+        assert (allowed.status, allowed.body) == (200, b"")
+        assert allowed.headers["Cache-Control"] == "public, max-age=300"
+    for origin in ("https://evil.example", "null", f"{SHOP}</script>\u2028\"'"):
+        refused = visitor.ask("GET", path, Origin=origin.encode().decode("latin-1"))
+        assert b"export const forbidden = true" in refused.body, origin
+        assert b"WebChat.AllowedOrigins" in refused.body
+        assert refused.body.isascii()
+        assert (
+            refused.headers.items()
+            >= {
+                "Cache-Control": "no-store",
+                "Vary": "Origin",
+                "Access-Control-Allow-Origin": "*",
+            }.items()
+        )
+    unknown = visitor.ask("GET", f"/chat/embed.js?address=IG{NOBODY}", Origin=SHOP)
+    assert unknown.body.startswith(b'console.error("The web chat cannot be used: This web address does not exist')
+    assert b"forbidden" not in unknown.body
+
+
 def test_a_website_that_is_allowed_no_more(world: World) -> None:
     """A token of a website that was taken off the list is not renewed."""
     flow = web_flow(world, web_chat=WebChat(allowed_origins=(SHOP,)))

@@ -5,6 +5,7 @@ form and shows itself anew.
 """
 
 import gzip
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ _FOR_EVER: Final = "public, max-age=31536000, immutable"
 # The loader's name has no hash, for it is written into websites: a change reaches them within minutes.
 _LOADER: Final = "widget.js"
 _LOADER_CACHE: Final = "public, max-age=300"
+# Characters of a website's origin that are shown.
+_ORIGIN_MOST: Final = 100
 # How long a page without JavaScript waits for an answer before it is shown again, and how often it looks.
 _WAIT_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.2
@@ -96,6 +99,10 @@ def blueprint(api: VisitorApi) -> Blueprint:
             return framed("", "*", unknown.status)
         return framed(address.sid, " ".join(("'self'", *address.flow.web_chat.allowed_origins)))
 
+    @pages.get("/embed.js")
+    def embed() -> Response:
+        return _embed(api, request.headers.get("Origin", ""))
+
     def framed(sid: str, ancestors: str, status: int = 200) -> Response:
         content = lean(render_template("frame.html", assets=assets, address=sid)).encode()
         response = _packed(File(content, gzip.compress(content, mtime=0), "text/html; charset=utf-8"))
@@ -105,6 +112,32 @@ def blueprint(api: VisitorApi) -> Blueprint:
     for error in (ApiError, StoreUnavailable, Refusal):
         pages.register_error_handler(error, visitor_error)
     return pages
+
+
+def _embed(api: VisitorApi, origin: str) -> Response:
+    """Answer with the module that tells the loader whether the website may embed the chat, and its developer why not.
+
+    The rule is that of the frame's policy. For the router's own pages a browser sends no Origin.
+    """
+    script = ""
+    try:
+        address = api.address(request.args, account="", flow="")
+        if origin and not address.flow.web_chat.allows(origin):
+            fault = (
+                f"The web chat {address.sid} is not shown, because {origin[:_ORIGIN_MOST]} may not embed it. Add this "
+                "origin to WebChat.AllowedOrigins of the address's flow (allowed_origins in a flow file)."
+            )
+            script = f"console.error({json.dumps(fault)});\nexport const forbidden = true;\n"
+    except ApiError as unknown:
+        # The frame says so to the visitor, in their language.
+        script = f"console.error({json.dumps(f'The web chat cannot be used: {unknown.message}.')});\n"
+    response = Response(script, content_type="text/javascript; charset=utf-8")
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Vary"] = "Origin"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # A website that is allowed later need not wait for that.
+    response.headers["Cache-Control"] = "no-store" if script else _LOADER_CACHE
+    return response
 
 
 def _test_page(api: VisitorApi, given: Mapping[str, Any]) -> WebAddress:

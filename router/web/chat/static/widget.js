@@ -57,6 +57,7 @@
     let words = { open: NAMES[tag.slice(0, 2)] ?? "Chat" };
     let frame, focus, greeted, touched;
 
+    const at = (name) => new URL(`${name}?address=${encodeURIComponent(options.address)}`, home);
     const isOpen = () => host.classList.contains("open");
     const say = (message) => greeted && frame.contentWindow.postMessage(message, home.origin);
 
@@ -83,7 +84,7 @@
       if (frame) return;
       frame = document.createElement("iframe");
       frame.title = words.open;
-      frame.src = new URL(`frame?address=${encodeURIComponent(options.address)}`, home);
+      frame.src = at("frame");
       frame.onload = greet;
       root.append(frame);
     }
@@ -138,12 +139,17 @@
     button.append(svg, badge);
     root.append(button);
     host.className = options.position ?? "";
-    document.documentElement.append(host);
     draw();
     if (note("localStorage", noted)) load();
-    if (options.openAfter && !note("sessionStorage", noted)) {
-      setTimeout(() => touched || matchMedia(SMALL).matches || open(true), options.openAfter * 1000);
-    }
+    // Where the website may not embed the chat, this says so to its developer, and there is no button.
+    import(at("embed.js")).catch(() => ({})).then(({ forbidden }) => {
+      if (chat?.host !== host) return;
+      if (forbidden) return (chat = close());
+      document.documentElement.append(host);
+      if (options.openAfter && !note("sessionStorage", noted)) {
+        setTimeout(() => touched || matchMedia(SMALL).matches || open(true), options.openAfter * 1000);
+      }
+    });
     return { open, close, isOpen, host };
   }
 
