@@ -10,7 +10,7 @@ from twilio.rest.flex_api.v1.flex_flow import FlexFlowInstance
 from router.errors import InvalidFlow
 from router.flow.flex_flow import FIELDS, FlexFlow, Integration, address_sid, is_given, value_of
 from router.flow.integration_type import INTEGRATION_TYPES
-from router.flow.parameter import default_retry_policy
+from router.flow.parameter import CHANNEL_TYPES, default_retry_policy
 from router.flow.record import from_record, to_record
 from router.flow.resource import from_parameters, to_resource
 from router.flow.web_chat import WebChat
@@ -86,14 +86,14 @@ REFUSED = [
     ("FriendlyName", "", "required"),
     ("ChatServiceSid", "CH" + "1" * 32, "IS and 32"),
     ("ChatServiceSid", "", "required"),
-    ("ChannelType", "fax", "web, sms, whatsapp, facebook, rcs, line, custom"),
+    ("ChannelType", "fax", ", ".join(CHANNEL_TYPES)),
     ("ChannelType", "SMS", "not one of"),
     ("ContactIdentity", LONG, "256"),
     ("ContactIdentity", "whatsapp:+1555", "an address of whatsapp, not of sms"),
     ("ContactIdentity", "other:1", "an address of custom"),
     ("ContactIdentity", " ", "empty"),
     ("Enabled", "yes", "neither true nor false"),
-    ("IntegrationType", "fax", "studio, external, task, proxy, handler, conversation"),
+    ("IntegrationType", "fax", ", ".join(INTEGRATION_TYPES)),
     ("Integration.FlowSid", "FW1", "FW and 32"),
     ("Integration.Url", "ftp://example.com", "http"),
     ("Integration.Url", "/relative", "absolute"),
@@ -214,7 +214,8 @@ def test_the_table_and_the_classes_agree() -> None:
 def test_a_parameter_that_a_type_needs_is_used_by_it() -> None:
     """An integration type that needs a parameter uses it, also where the parameter's `types` do not list the type."""
     url = next(each for each in FIELDS if each.wire == "Integration.Url")
-    assert replace(url, types=("conversation",)).types == ("conversation", "external")
+    needing = [each.name for each in INTEGRATION_TYPES.values() if "Integration.Url" in each.needs]
+    assert replace(url, types=("conversation",)).types == ("conversation", *needing)
     assert replace(url, types=()).types == ()
 
 
