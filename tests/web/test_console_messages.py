@@ -35,6 +35,9 @@ def test_the_list_is_filtered_by_its_address(world: World, admin: Person) -> Non
         shown = text_of(admin.get(f"{HERE}/messages?{urlencode(query)}"))
         assert {name for name, text in said.items() if text in shown} == wanted, query
     assert "3 searched" in text_of(admin.get(f"{HERE}/messages"))
+    nothing = text_of(admin.get(f"{HERE}/messages?from=%2B14155559999"))
+    assert "No message matches the filter" in nothing
+    assert "asks Twilio what the router did not get" in nothing
     for wrong in ({"status": "lost"}, {"channel": "fax"}, {"after": "yesterday"}, {"page": "9999-x"}):
         page = admin.get(f"{HERE}/messages?{urlencode(wrong)}")
         assert page.status == 200

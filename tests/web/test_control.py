@@ -202,7 +202,9 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     held = desk.cli("deliveries", "hold", first).output
     assert held.startswith(f"{first}: it is held until you release it; its conversation goes on without it\n")
     assert "router deliveries release SM…" in held
-    assert "queued, held" in desk.cli("deliveries", "show", first).output
+    shown = desk.cli("deliveries", "show", first).output
+    assert "queued, held" in shown
+    assert f"router deliveries release {first}" in shown
     checks = json.loads(desk.cli("doctor", "--offline", "--json").output)["checks"]
     (check,) = (each for each in checks if each["found"].startswith("1 held"))
     assert (check["state"], "the first of them now" in check["found"]) == ("look", True)
@@ -253,7 +255,8 @@ def test_a_replay_chooses_and_counts_and_says_what_it_does_not_do(desk: Desk) ->
     foretold = desk.cli("deliveries", "replay", "--since", "1h", "--dry-run").output
     assert [line.split()[0] for line in foretold.splitlines()[1:3]] == [first, fourth]
     assert REPLAY_DOES_NOT_ANSWER in foretold
-    assert "nothing to send again" in desk.cli("deliveries", "replay", "--to", "+15550000009", "--since", "1h").output
+    nothing = desk.cli("deliveries", "replay", "--to", "+15550000009", "--since", "1h").output
+    assert "nothing to send again. Cancelled ones are replayed by their SID only" in nothing
     one = desk.cli("deliveries", "replay", "--from", "+15557654322", "--to", "+15550000001", "--since", "1h").output
     assert one.splitlines()[0] == "1 message: 1 undelivered"
     assert REPLAY_DOES_NOT_ANSWER in one

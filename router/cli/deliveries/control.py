@@ -72,6 +72,7 @@ _VERBS: Final = {
     A cancelled message can be replayed by its SID. Replays with a filter leave it out.""",
         held=None,
         grave=True,
+        hint="Send a cancelled message after all: router deliveries replay SM…",
     ),
 }
 

@@ -36,6 +36,13 @@ from router.store.deliveries import Delivery
 
 _COLUMNS: Final = ("SID", "STATUS", "AGE", "FROM", "TO", "TEXT")
 _TEXT: Final = 48  # characters of a text in a list
+# The commands that can follow, by what `show` says of a message.
+_NEXT: Final[Mapping[str, tuple[str, ...]]] = {
+    "queued": ("hurry", "hold", "cancel"),
+    "held": ("release", "cancel"),
+    "undelivered": ("replay",),
+    "unrouted": ("replay",),
+}
 
 
 @click.group(cls=Group)
@@ -78,7 +85,11 @@ def list_(here: Here, *, wanted: Wanted, since: int | None, limit: int, as_json:
         if len(found) == limit:
             click.echo(f"The newest {limit}; there may be more. Choose with --limit, --status, --from, --to, --since.")
     elif since or wanted != Wanted():
-        click.echo("No messages match. Without options `router deliveries list` shows the newest messages.")
+        click.echo(
+            "No messages match. Without options `router deliveries list` shows the newest messages.\n"
+            "A message that the router has not accepted is never listed: `router doctor` shows refused requests, and\n"
+            "`router recover --since 2h --dry-run` asks Twilio what the router did not get."
+        )
     else:
         click.echo('No messages yet. Send one with: router simulate sms --body "Hola"')
 
@@ -145,7 +156,13 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     facts += said_facts(delivery)
     if delivery.replied:
         facts.append(("Late answer", delivery.replied))
-    return facts
+    return [*facts, *_next(delivery)]
+
+
+def _next(delivery: Delivery) -> list[tuple[str, list[str]]]:
+    """Return the line with the commands that can follow, if there are any."""
+    verbs = _NEXT.get("held" if delivery.held else delivery.state, ())
+    return [("Next", [f"router deliveries {verb} {delivery.message_sid}" for verb in verbs])] if verbs else []
 
 
 def _status(delivery: Delivery) -> Text:

@@ -54,7 +54,9 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
     chosen = choice.find(here, DEAD)
     if not chosen and not as_json:
         state = choice.wanted.status or "undelivered or unrouted"
-        click.echo(f"No {state} messages since then: nothing to send again.")
+        click.echo(
+            f"No {state} messages since then: nothing to send again. Cancelled ones are replayed by their SID only."
+        )
         return
     if dry_run and not as_json:
         _foretell(store, chosen, current=current)
