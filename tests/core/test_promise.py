@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.store.durability import Finding, _version, refusal, warning
+from router.store.durability import Finding, _appendfsync, _version, refusal, warning
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,20 @@ def test_a_missing_replica_is_no_refusal() -> None:
     """Each message finds out by itself whether it was confirmed; only /readyz says that none would be."""
     missing = Finding("replicas", "0 connected", good=False, advice="connect one", fatal=True)
     assert (refusal([missing]), warning([missing])) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (
+            "everysec",
+            "appendfsync is everysec: set appendfsync always: a crash of the store's machine loses a second of",
+        ),
+        ("no", "appendfsync is no: set appendfsync always: a crash of the store's machine loses half a minute of"),
+    ],
+)
+def test_what_a_crash_would_lose_is_said(value: str, says: str) -> None:
+    """A store that writes to the disk later than it answers is used, with a warning that says what is at risk."""
+    found = _appendfsync({"appendfsync": value})
+    assert not refusal([found])
+    assert says in warning([found])

@@ -71,7 +71,6 @@ def test_a_volatile_store_may_be_allowed(tmp_path: Path, spare_valkey: Spare) ->
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("CONFIG SET appendfsync everysec", "loses a second of acknowledged messages"),
         ("CONFIG SET appendfsync no", "loses half a minute of acknowledged messages"),
         ("ACL SETUSER default -config", "appendfsync is unknown (the store does not show its settings)"),
     ],
