@@ -168,7 +168,12 @@ def test_what_was_cancelled_is_not_replayed(world: World, admin: Person) -> None
     assert "it is held until you release it" in said
     assert "held" in text_of(admin.get(f"{HERE}/messages/{sid}"))
     admin.post(f"{HERE}/messages/{sid}/control", {"do": "release"})
-    assert "it is cancelled" in text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/control", {"do": "cancel"})))
+    cancelled = text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/control", {"do": "cancel"})))
+    assert "it is cancelled" in cancelled
+    assert "routes it anew. Neither answers the customer" in cancelled
+    nothing = admin.get(f"{HERE}/dead-letters?from=%2B14155559999").body
+    assert f'href="{HERE}/messages?status=undelivered&amp;error=cancelled"'.encode() in nothing
+    assert sid.encode() in admin.get(f"{HERE}/messages?status=undelivered&error=cancelled").body
     assert world.delivery(sid)["status"] == "undelivered"
     page = admin.get(f"{HERE}/dead-letters?flow={quote(waiting.sid)}")
     assert sid.encode() not in page.body
