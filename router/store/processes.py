@@ -104,8 +104,10 @@ class Processes:
         entries = ["" if each is None else _written(each) for each in (process, before)]
         milliseconds = int(SECONDS * 1000)
         key = served(process.serves)
-        if not self._client.script("announce", [PROCESSES, key], [*entries, milliseconds]):
+        # First: an entry without it would look like a process that serves no account.
+        if not self._client.call("PEXPIRE", key, milliseconds):
             self._client.call("SET", key, serves.packed(), "PX", milliseconds)
+        self._client.script("announce", [PROCESSES], [*entries, milliseconds])
 
     def withdraw(self, process: Process) -> None:
         """Remove the entry of a process that accepts no more messages."""

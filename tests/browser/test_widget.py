@@ -173,13 +173,17 @@ def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable
     page = new_page()
     chat = opened(page, shop.page(address(world, shop)))
 
-    def lose(route: Route) -> None:
-        route.fetch()
-        route.abort()
+    held: list[Route] = []
 
-    page.route("**/chat/messages", lose, times=1)
-    say(chat, "one")
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/chat/messages", hold, times=1)
+    with page.expect_request("**/chat/messages"):
+        say(chat, "one")
     expect(chat.get_by_text("Sending…")).to_be_visible()
+    held[0].fetch()
+    held[0].abort()
     shows(chat, "one", "You wrote: one")
 
     for process in service.workers():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,19 @@ def test_a_process_is_found_by_whom_it_serves(processes: Processes) -> None:
     assert processes.serving(AC) == [first]
     found = processes.served(first.serves)
     assert (found.has("echo", OTHER), found.has("own", AC), found.has("own", OTHER)) == (True, True, False)
+
+
+def test_a_process_is_never_listed_without_what_it_serves(valkey: ValkeyServer) -> None:
+    """Its accounts are written before its entry: a reader between the two would think that it serves none."""
+    serves, seen = _served(AC), []
+
+    class Watched(Client):
+        def script(self, *given: Any, **named: Any) -> Any:
+            seen.append(Processes(self).served(serves.name()).accounts)
+            return super().script(*given, **named)
+
+    Processes(Watched(valkey.url)).announce(_process(1, serves), None, serves)
+    assert seen == [(AC,)]
 
 
 def test_what_a_process_says_anew_takes_the_place_of_what_it_said(processes: Processes) -> None:
