@@ -11,8 +11,8 @@ import pytest
 
 from tests.valkey import ValkeyServer
 
-# The files that take longest, which begin first: one of them at the end would run alone. What keeps the cores busy and
-# what mostly waits take turns: of the former alone, the tests' bounds would be reached.
+# The files that take longest begin first: one of them at the end would run alone. Files that keep the cores busy and
+# files that mostly wait alternate, so that a test does not reach its time limit because the cores are busy.
 _LONG = (
     "tests/e2e/test_run.py",
     "tests/bench/test_parts.py",

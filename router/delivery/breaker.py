@@ -27,8 +27,8 @@ ACCOUNT_FACTOR: Final = 3
 # Targets kept in memory; above this number, unused ones are dropped, oldest first. Targets with an open breaker are
 # passed to the store with each call of `claim`.
 REMEMBERED: Final = 2_000
-# The names of targets that are handlers begin so. A message whose process was lost twice while it was claimed is given
-# up, because a handler may be what ends the process; so none is claimed that could not be sent at once.
+# The name of a handler's target begins with this. A handler may be what ends a process, so a handler's message is given
+# up when two processes that had claimed it were lost. So none is claimed that could not be sent at once.
 HANDLER: Final = "handler:"
 # A target that ends so many attempts during a sweep is fast: messages are claimed ahead of its slots.
 AHEAD_FROM: Final = 16
@@ -104,7 +104,7 @@ class _Use:
 
     @property
     def ahead(self) -> int:
-        """How many messages are claimed ahead of the slots, which are sent while the next claim is under way."""
+        """How many messages are claimed before there is a slot for them, to be sent during the next claim."""
         pace = max(self.ended, self.pace)
         return 0 if self.breaker.open or pace < AHEAD_FROM else pace
 
