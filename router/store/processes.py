@@ -102,12 +102,8 @@ class Processes:
     def announce(self, process: Process, before: Process | None, serves: Served) -> None:
         """Register a process for `SECONDS`, replacing its previous entry."""
         entries = ["" if each is None else _written(each) for each in (process, before)]
-        milliseconds = int(SECONDS * 1000)
-        key = served(process.serves)
-        # First: an entry without it would look like a process that serves no account.
-        if not self._client.call("PEXPIRE", key, milliseconds):
-            self._client.call("SET", key, serves.packed(), "PX", milliseconds)
-        self._client.script("announce", [PROCESSES], [*entries, milliseconds])
+        keys = [PROCESSES, served(process.serves)]
+        self._client.script("announce", keys, [*entries, int(SECONDS * 1000), serves.packed()])
 
     def withdraw(self, process: Process) -> None:
         """Remove the entry of a process that accepts no more messages."""

@@ -47,16 +47,17 @@ def test_a_process_is_found_by_whom_it_serves(processes: Processes) -> None:
 
 
 def test_a_process_is_never_listed_without_what_it_serves(valkey: ValkeyServer) -> None:
-    """Its accounts are written before its entry: a reader between the two would think that it serves none."""
-    serves, seen = _served(AC), []
+    """Its entry and its accounts are written in one step, whatever becomes of the store before or after it."""
+    serves, steps = _served(AC), []
 
     class Watched(Client):
         def script(self, *given: Any, **named: Any) -> Any:
-            seen.append(Processes(self).served(serves.name()).accounts)
-            return super().script(*given, **named)
+            valkey.flush()
+            steps.append(super().script(*given, **named))
 
-    Processes(Watched(valkey.url)).announce(_process(1, serves), None, serves)
-    assert seen == [(AC,)]
+    processes = Processes(Watched(valkey.url))
+    processes.announce(_process(1, serves), None, serves)
+    assert (len(steps), [each.pid for each in processes.serving(AC)]) == (1, [1])
 
 
 def test_what_a_process_says_anew_takes_the_place_of_what_it_said(processes: Processes) -> None:
