@@ -1,7 +1,7 @@
 """The table of the integration types.
 
-A new integration type is a row here, and a module in router/integrations, which its `build` lists. config/flows.toml
-has a whole flow of each type for operators to copy, as a test checks. Parameters that only one type uses are rows of
+A new integration type is a row here, and a module of the same name in router/integrations. config/flows.toml has a
+whole flow of each type for operators to copy, as a test checks. Parameters that only one type uses are rows of
 router/flow/parameter.py. A parameter that it shares with another type, as Integration.Url, is in its `needs`, or names
 the type in its `types`; otherwise flows of the type lose the value.
 """

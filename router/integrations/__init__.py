@@ -1,24 +1,22 @@
 """Outbound integrations: one module for each integration type, each with one `send`.
 
-A type is a row of `router.flow.integration_type`, sent by a module here, and listed in `build`. Integrations report how
-an attempt ended; `router.delivery` decides what follows.
+A type is a row of `router.flow.integration_type` and the module of the same name here, whose `make_sender` makes what
+sends. Integrations report how an attempt ended; `router.delivery` decides what follows.
 """
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import cast
 
 from router.flow.flex_flow import FlexFlow
-from router.integrations.base import Attempt, AttemptError, Failure, HasUrl, Sender
-from router.integrations.conversation import Conversation
+from router.flow.integration_type import INTEGRATION_TYPES
+from router.integrations.base import Attempt, AttemptError, Failure, HasClose, HasUrl, Sender
 from router.integrations.dialer import Dialer, make_dialer
-from router.integrations.external import External
-from router.integrations.handler import Handler, load_handlers
 from router.integrations.http import Http
 from router.integrations.memory import Forgetful, Memory
 from router.integrations.messages import API, Messages
-from router.integrations.proxy import Proxy
+from router.integrations.parts import Parts, SenderModule
 from router.integrations.rest import Rest
-from router.integrations.studio import Studio
-from router.integrations.task import Task
 from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
 from router.message.twiml import Answer
@@ -59,7 +57,7 @@ class Integrations:
         """Close the idle connections and end the handlers' processes; attempts may still be made, with new ones."""
         self.http.close()
         for sender in self._senders.values():
-            if isinstance(sender, Handler):
+            if isinstance(sender, HasClose):
                 sender.close()
 
 
@@ -82,12 +80,10 @@ def build(
     http = Http(dialer or make_dialer(settings), settings.twilio_webhooks_url)
     rest, memory = Rest(http, settings.twilio_api_url), memory or Forgetful()
     chats = WebConversation(rest, memory, next(iter(settings.public_urls), ""), settings.sticky_hours)
-    senders: dict[str, Sender] = {
-        "proxy": Proxy(http),
-        "studio": Studio(http),
-        "external": External(http),
-        "task": Task(rest, memory, chats),
-        "conversation": Conversation(rest, memory, settings.sticky_hours, chats),
-        "handler": load_handlers(handlers),
-    }
+    parts = Parts(settings, handlers, http, rest, memory, chats)
+    senders = {name: _module(name).make_sender(parts) for name in INTEGRATION_TYPES}
     return Integrations(settings, senders, http)
+
+
+def _module(name: str) -> SenderModule:
+    return cast("SenderModule", import_module(f"{__name__}.{name}"))

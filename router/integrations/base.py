@@ -122,3 +122,12 @@ class HasUrl(Sender, Protocol):
     def url(self, account: Account, flow: FlexFlow) -> str:
         """Return the URL; raise `AttemptError` when flow and account do not name a target."""
         ...
+
+
+@runtime_checkable
+class HasClose(Sender, Protocol):
+    """A sender that holds something which has to be ended, such as processes."""
+
+    def close(self) -> None:
+        """End what the sender holds."""
+        ...

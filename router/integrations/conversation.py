@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.codes import NAME_TAKEN, PAIRS_BOUND
 from router.integrations.conversation_steps import Bound, Steps
 from router.integrations.memory import Memory, recall, remember
+from router.integrations.parts import Parts
 from router.integrations.rest import Rest, RestError
 from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
@@ -192,6 +193,11 @@ class Conversation:
     def _keep_interaction(self, steps: Steps, known: dict[str, str], state: str) -> None:
         known["interaction"] = state
         remember(self.memory, steps.attempt, **known)
+
+
+def make_sender(parts: Parts) -> Sender:
+    """Make the sender; see `SenderModule`."""
+    return Conversation(parts.rest, parts.memory, parts.settings.sticky_hours, parts.chats)
 
 
 def _listed(*notes: str) -> str:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from router.flow.flex_flow import FlexFlow
-from router.integrations.base import Attempt
+from router.integrations.base import Attempt, Sender
 from router.integrations.http import Http, auth_tokens
+from router.integrations.parts import Parts
 from router.message.signature import Key
 from router.message.twiml import Answer
 from router.settings import Account
@@ -31,3 +32,8 @@ class External:
     def url(self, account: Account, flow: FlexFlow) -> str:  # noqa: ARG002 - as the other senders'
         """Return `Integration.Url`."""
         return flow.integration.url
+
+
+def make_sender(parts: Parts) -> Sender:
+    """Make the sender; see `SenderModule`."""
+    return External(parts.http)

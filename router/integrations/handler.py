@@ -10,7 +10,8 @@ from typing import Final
 from router.handling.frame import Kind, Reply
 from router.handling.pool import Pool
 from router.handling.process import LostError, NoChildError
-from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.base import Attempt, AttemptError, Failure, Sender
+from router.integrations.parts import Parts
 from router.message.masking import discreet
 from router.message.twiml import TRACEBACK, Answer, Excerpt
 from router.settings import HandlerSetting
@@ -62,9 +63,9 @@ class Handler:
         self.pool.close()
 
 
-def load_handlers(settings: Mapping[str, HandlerSetting]) -> Handler:
-    """Make the sender; the handlers are imported with the first message for one (`router.handling.launch.check`)."""
-    return Handler(settings, Pool({name: setting.path for name, setting in settings.items()}))
+def make_sender(parts: Parts) -> Sender:
+    """Make the sender; it imports a handler with the first message for it (`router.handling.launch.check`)."""
+    return Handler(parts.handlers, Pool({name: setting.path for name, setting in parts.handlers.items()}))
 
 
 def _error(handler: str, reply: Reply, attempt: Attempt) -> AttemptError:

@@ -6,8 +6,9 @@ https://www.twilio.com/docs/flex/developer/messaging/inbound-messages-channels
 from dataclasses import dataclass
 
 from router.flow.flex_flow import FlexFlow
-from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.http import Http, auth_tokens
+from router.integrations.parts import Parts
 from router.message.twiml import Answer
 from router.settings import Account
 
@@ -30,3 +31,8 @@ class Proxy:
             reason = "neither Integration.ProxyServiceSid of the flow nor proxy_service_sid of the account is set"
             raise AttemptError(Failure.PERMANENT, reason)
         return f"{self.http.webhooks_url}/v1/Accounts/{account.sid}/Proxy/{service}/Webhooks/Message"
+
+
+def make_sender(parts: Parts) -> Sender:
+    """Make the sender; see `SenderModule`."""
+    return Proxy(parts.http)

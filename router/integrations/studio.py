@@ -6,8 +6,9 @@ https://www.twilio.com/docs/studio/widget-library/trigger-start
 from dataclasses import dataclass
 
 from router.flow.flex_flow import FlexFlow
-from router.integrations.base import Attempt
+from router.integrations.base import Attempt, Sender
 from router.integrations.http import Http, auth_tokens
+from router.integrations.parts import Parts
 from router.message.twiml import Answer
 from router.settings import Account
 
@@ -26,3 +27,8 @@ class Studio:
     def url(self, account: Account, flow: FlexFlow) -> str:
         """Return the webhook of the Studio flow."""
         return f"{self.http.webhooks_url}/v1/Accounts/{account.sid}/Flows/{flow.integration.flow_sid}"
+
+
+def make_sender(parts: Parts) -> Sender:
+    """Make the sender; see `SenderModule`."""
+    return Studio(parts.http)

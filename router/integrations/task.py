@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from router.integrations.base import Attempt, AttemptError, Failure
+from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.conversation_steps import Steps
 from router.integrations.memory import Memory, recall, remember
+from router.integrations.parts import Parts
 from router.integrations.rest import NOT_FOUND, PRECONDITION, TASKROUTER, Reply, Rest, RestError
 from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
@@ -125,6 +126,11 @@ class Task:
             f"task {sid} was changed by other programs twice while it was being updated (412)",
             status=PRECONDITION,
         )
+
+
+def make_sender(parts: Parts) -> Sender:
+    """Make the sender; see `SenderModule`."""
+    return Task(parts.rest, parts.memory, parts.chats)
 
 
 def first_attributes(attempt: Attempt, conversation: str = "") -> dict[str, Any]:
