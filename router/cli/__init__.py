@@ -1,7 +1,7 @@
 """The command line: `router`. Commands that belong together share a package, and each is imported only when it is used.
 
-A command is a row of `COMMANDS`, and a function of that name in the module that the row names. Commands read their
-arguments, ask `router.queries` and the store, and print. What the router does lives below.
+Each command is an entry of `COMMANDS`, and a function of the same name in the module of that entry. Commands parse
+their arguments, call `router.queries` and the store, and print; the logic is in those packages.
 """
 
 import ast
@@ -19,10 +19,10 @@ import click
 from router.cli.terminal import guarded
 from router.errors import RouterError, SettingsError
 
-# At the end the collector would look at all that was imported, and find next to nothing: a quarter of a command's time.
+# Skips the garbage collection at exit: it takes a quarter of a command's time and frees almost nothing.
 atexit.register(gc.freeze)
 
-# Each command, in the order of `router --help`, and the module that has a function of its name.
+# The commands in the order of `router --help`, each with the module that defines its function.
 COMMANDS: Final = {
     "run": "run.run",
     "simulate": "send.simulate",
@@ -43,12 +43,12 @@ COMMANDS: Final = {
 
 
 def summary(name: str) -> str:
-    """Return the first paragraph of a command's help, read from its source: to import all commands takes a second."""
+    """Return the first paragraph of a command's help, read from its source: importing all commands takes a second."""
     file = Path(__file__).parent.joinpath(*COMMANDS[name].split("."))
     file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
     functions = (node for node in ast.parse(file.read_bytes()).body if isinstance(node, ast.FunctionDef))
-    found = next(ast.get_docstring(each) for each in functions if each.name == _function(name))
-    return (found or "").partition("\n\n")[0].replace("\n", " ")
+    docstring = next(ast.get_docstring(each) for each in functions if each.name == _function(name))
+    return (docstring or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def _function(name: str) -> str:
@@ -57,7 +57,7 @@ def _function(name: str) -> str:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Import without the collector: it would look at the modules again and again, and they stay."""
+    """Import without garbage collection, which would scan the new modules repeatedly and free none of them."""
     gc.disable()
     try:
         yield
@@ -66,7 +66,7 @@ def _uncollected() -> Iterator[None]:
 
 
 class _Commands(click.Group):
-    """A click group that imports a command's module, for its attribute of the same name, when it is asked for."""
+    """A click group that imports the module of a command only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -91,7 +91,7 @@ class _Commands(click.Group):
             formatter.write_dl([(name, summary(name)) for name in COMMANDS])
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line, and keep control characters out of its output."""
+        """Run the command line, and replace the control characters in its output."""
         with guarded():
             return super().main(*args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Asking before something is changed: a person at a terminal, never a program."""
+"""Asks a person at a terminal for confirmation before a change; never asks a program."""
 
 import sys
 
@@ -14,10 +14,10 @@ def confirm(question: str, *, refusal: str = "nothing was changed", always: bool
     """Ask a person at the terminal whether to go on.
 
     Args:
-        question: what is asked.
-        refusal: the error when the answer is no.
-        always: False goes on where there is no terminal: only what cannot be undone needs --yes there.
-        program: whether the command was called with --json, and so asks nothing.
+        question: the question.
+        refusal: the error message if the answer is no.
+        always: whether --yes is required where there is no terminal, as for changes that cannot be undone.
+        program: whether the command was called with --json; then it asks nothing.
 
     Raises:
         RouterError: the answer is no, or there is no terminal to ask at.
@@ -32,4 +32,4 @@ def confirm(question: str, *, refusal: str = "nothing was changed", always: bool
 def refuse_to_ask_a_program(*, as_json: bool, yes: bool, dry_run: bool) -> None:
     """Raise UsageError for --json without --yes or --dry-run."""
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json needs --yes or --dry-run: the command cannot ask a program.")
+        raise click.UsageError("--json needs --yes or --dry-run: with --json the command does not ask.")

@@ -68,17 +68,17 @@ def set_(here: Here, *, address: str, alias: tuple[str, ...], as_json: bool, **o
       router contacts set whatsapp:+14155550100 --alias whatsapp:US.13491208655302741918
       router contacts set whatsapp:+14155550100 --to whatsapp:+14155238886 --flow FO…
 
-    An unknown contact is created. A new preference ends the assignment of the contact's conversations to their flows,
-    so the next message is routed anew.
+    An unknown contact is created. A new preference ends the assignment of the contact's conversations to flows: the
+    next message is routed again.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
-    given = options | {"alias": ",".join(alias) or None}
-    parameters = {name: value for name, option in _OPTIONS.items() if (value := given[option]) is not None}
+    values = options | {"alias": ",".join(alias) or None}
+    parameters = {name: value for name, option in _OPTIONS.items() if (value := values[option]) is not None}
     if not parameters:
         raise click.UsageError("Nothing to set: add --language, --preference, --alias, or --to with --flow.")
-    if bool(given["to"]) != bool(given["flow"]):
+    if bool(values["to"]) != bool(values["flow"]):
         raise click.UsageError("Use --to and --flow together: --to names the conversation, --flow its flow.")
-    if given["flow"]:
-        parameters["FlexFlowSid"] = here.flow_sid(given["flow"])
+    if values["flow"]:
+        parameters["FlexFlowSid"] = here.flow_sid(values["flow"])
     _change(here, address, parameters, as_json=as_json)
 
 
@@ -88,7 +88,7 @@ def set_(here: Here, *, address: str, alias: tuple[str, ...], as_json: bool, **o
 @json_option
 @with_here
 def close(here: Here, *, address: str, to: str | None, as_json: bool) -> None:
-    """End the assignment of a contact's conversations to their flows: the next message is routed anew.
+    """End the assignment of a contact's conversations to flows: the next message is routed again.
 
     \b
       router contacts close whatsapp:+14155550100 --to whatsapp:+14155238886
@@ -116,7 +116,7 @@ def erase(here: Here, *, address: str, yes: bool, as_json: bool) -> None:
     if not yes:
         confirm(f"Erase {identity} and the content of its messages? It cannot be undone", refusal="nothing was erased")
     total = store.deliveries.counts(owner).kept
-    erasure = erase_contact(identity, owner, store, watch=lambda found: watched("Reading messages", found, total))
+    erasure = erase_contact(identity, owner, store, watch=lambda messages: watched("Reading messages", messages, total))
     if as_json:
         print_json(
             {

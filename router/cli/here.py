@@ -1,4 +1,4 @@
-"""The router that runs here, as commands use it: its settings, its store and its accounts."""
+"""Gives commands the local router: its settings, its store and its accounts."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ from router.store.deliveries import Delivery
 _FLOW: Final = re.compile(r"\bFO[0-9a-f]{32}\b")
 # The beginning of a flow's SID, as lists show it: at least six of its digits.
 _SHORT: Final = re.compile(r"FO[0-9a-f]{6,31}")
-# Characters of a flow's name in a step.
+# The maximum number of characters of a flow's name in a step.
 _NAME: Final = 40
 
 
@@ -56,7 +56,7 @@ def open_store(settings: Settings) -> Iterator[Store]:
 
 
 class Here:
-    """The router that runs here. Settings and store are opened when they are first used, and closed at the end.
+    """The local router. Settings and store are opened when they are first used, and closed at the end.
 
     `account_sid` is the value of `--account`.
     """
@@ -91,7 +91,7 @@ class Here:
         return self.account_of(self.account_sid)
 
     def account_of(self, sid: str | None) -> Account:
-        """Return the account that is named, or the only one.
+        """Return the account with this SID; without a SID, the only account.
 
         Raises:
             RouterError: there is no account, there are several, or the router does not serve it.
@@ -154,7 +154,7 @@ class Here:
 
         Raises:
             BadParameter: it is not a SID or its beginning.
-            RouterError: no flow's SID begins so, or several do.
+            RouterError: no flow's SID begins like this, or several do.
         """
         if not text or is_sid(text, "FO"):
             return text
@@ -162,12 +162,12 @@ class Here:
             raise click.BadParameter(
                 f"{text[:40]!r} is not the SID of a flow: FO and 32 hexadecimal digits, or the first 6 of them at least"
             )
-        found = [sid for account in self.accounts for sid in self.store.flows.beginning(account.sid, text)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise RouterError(f"{len(found)} flows begin with {text}: {', '.join(sorted(found)[:5])}")
-        raise RouterError(f"no flow begins with {text}; `router flows list` shows all flows")
+        sids = [sid for account in self.accounts for sid in self.store.flows.beginning(account.sid, text)]
+        if len(sids) == 1:
+            return sids[0]
+        if sids:
+            raise RouterError(f"the SIDs of {len(sids)} flows begin with {text}: {', '.join(sorted(sids)[:5])}")
+        raise RouterError(f"no flow has a SID that begins with {text}; `router flows list` shows all flows")
 
     def flow(self, text: str) -> FlexFlow:
         """Return a flow by its SID or the beginning of its SID.
@@ -191,9 +191,9 @@ class Here:
         sids = dict.fromkeys(sid for step in steps for sid in _FLOW.findall(step))
         flows = {sid: flow for sid in sids if (flow := self.store.flows.get(account_sid, sid))}
 
-        def named(found: re.Match[str]) -> str:
-            flow = flows.get(found[0])
-            return f"{found[0]} “{short(flow.friendly_name, _NAME)}”" if flow else found[0]
+        def named(match: re.Match[str]) -> str:
+            flow = flows.get(match[0])
+            return f"{match[0]} “{short(flow.friendly_name, _NAME)}”" if flow else match[0]
 
         return [_FLOW.sub(named, step) for step in steps]
 
@@ -208,12 +208,12 @@ class Here:
 
 
 def with_here(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the router that runs here as its first argument, and the option `--account`."""
+    """Give a command the local router as its first argument, and the option `--account`."""
 
     @click.option("--account", metavar="AC…", help="The account, if the router serves several. [the only one]")
     @wraps(function)
-    def command(*, account: str | None, **given: Any) -> None:
+    def command(*, account: str | None, **options: Any) -> None:
         with Here(account) as here:
-            function(here, **given)
+            function(here, **options)
 
     return command

@@ -1,8 +1,9 @@
 """One HTTP request of a command, and its result as Twilio sees it: an answer, or the error that Twilio logs.
 
-This is not `requests`, although Twilio's library brings it. `requests` normalizes the URL, but Twilio signs the URL as
-it is written. Its timeout is for each part of an answer, not for the whole. And its exceptions do not show whether a
-connection was refused, a host name unknown or a certificate expired. Proxies of the environment are not used.
+This module does not use `requests`, although Twilio's library depends on it. `requests` normalizes the URL, but Twilio
+signs the URL as it is written. Its timeout applies to each read, not to the whole response. And its exceptions do not
+show whether a connection was refused, a host name unknown or a certificate expired. Proxies from the environment are
+not used.
 
 https://www.twilio.com/docs/api/errors
 """
@@ -20,17 +21,17 @@ from urllib.parse import urlsplit
 from router.diagnosis.twilio_view import Answered
 from router.errors import RouterError
 
-# Bytes of an answer that are read: more than the 64 KiB of TwiML that Twilio accepts.
+# The maximum number of bytes read from an answer: more than the 64 KiB of TwiML that Twilio accepts.
 _ANSWER_MOST: Final = 256 * 1024
 # OpenSSL's codes for an expired certificate and an incomplete chain: X509_V_ERR_* of openssl/x509_vfy.h.
 _EXPIRED: Final = 10
 _NO_CHAIN: Final = (18, 19, 20, 21)
 
 
-class NoAnswer(RouterError):  # noqa: N818 - named for what it says
+class NoAnswer(RouterError):  # noqa: N818 - named for the condition
     """A request was not answered.
 
-    `connected` says whether there was a connection, so that the request may have been processed. `code` is the error
+    `connected` is whether a connection was established: then the request may have been processed. `code` is the error
     that Twilio would log.
     """
 
@@ -41,11 +42,11 @@ class NoAnswer(RouterError):  # noqa: N818 - named for what it says
 
     @property
     def answered(self) -> Answered:
-        """The same as an answer with status 0."""
+        """This failure as an answer with status 0."""
         return Answered(0, code=self.code, reason=str(self))
 
 
-def exchange(  # noqa: PLR0913 - a request, and two times
+def exchange(  # noqa: PLR0913 - a request and two timeouts
     method: str,
     url: str,
     body: bytes | None = None,
@@ -56,7 +57,7 @@ def exchange(  # noqa: PLR0913 - a request, and two times
 ) -> Answered:
     """Send a request, with path and query exactly as they are written, and read its answer.
 
-    `connect` and `read` are the seconds to wait for the connection and for the whole answer; Twilio's are the default.
+    `connect` and `read` are the seconds to wait for the connection and for the whole answer; the defaults are Twilio's.
 
     Raises:
         NoAnswer: there was no connection, or no complete answer in time.
@@ -96,10 +97,10 @@ def exchange(  # noqa: PLR0913 - a request, and two times
 
 @contextlib.contextmanager
 def _within(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """End an exchange after so many seconds; the timeout of a socket is for each part of an answer only.
+    """Shut the connection down after so many seconds: the timeout of a socket applies only to each read.
 
     Raises:
-        TimeoutError: the time is over.
+        TimeoutError: the exchange took longer.
     """
     end = time.monotonic() + seconds
     timer = threading.Timer(seconds, _end, (connection,))
@@ -119,7 +120,7 @@ def _within(connection: socket.socket, seconds: float) -> Iterator[None]:
 
 def _end(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not that of TLS, which another thread reads from
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not SSLSocket.shutdown: another thread still reads
 
 
 def _target(url: str) -> str:

@@ -1,4 +1,4 @@
-"""`router migrate`: from Flex Proxy, or any flow, to another one, contact by contact and without a gap."""
+"""`router migrate`: moves the contacts of Flex Proxy, or of any flow, to another flow one by one, without an outage."""
 
 import sys
 import time
@@ -19,7 +19,7 @@ from router.queries.hand_over import WAIT_SECONDS, perform, prepare
 from router.queries.migration import BACK, NEXT, Phase, Way
 
 _BY: Final = "router migrate"
-# The commands that may follow, with what they do.
+# For each phase the commands that can follow, with what they do.
 _FOLLOWING: Final[Mapping[Phase, Sequence[tuple[str, str]]]] = {
     "none": (("start {} --to FO…", "names the flow that takes over; no contact moves"),),
     "shadow": (
@@ -223,7 +223,7 @@ def hand_over(  # noqa: PLR0913 - one for each option
 
 
 def _commands(way: Way) -> list[str]:
-    """Write what may be typed next, a line for each command."""
+    """Return the commands that can follow, a line for each."""
     commands = [*_FOLLOWING[way.phase], *([] if way.phase == "none" else [("back {}", _clause(BACK[way.phase]))])]
     return [f"router migrate {command.format(way.old.sid)}: {what}" for command, what in commands]
 

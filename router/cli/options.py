@@ -48,7 +48,7 @@ class Moment(click.ParamType[int]):
     name = "moment"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse it; an ISO time without a zone is in the time zone of this machine."""
+        """Parse it; an ISO time without an offset is in the time zone of this machine."""
         if isinstance(value, int):
             return value
         if age := _AGE.fullmatch(value.strip()):
@@ -57,7 +57,7 @@ class Moment(click.ParamType[int]):
             return int(datetime.fromisoformat(value).astimezone(UTC).timestamp() * 1000)
         except (ValueError, OverflowError):
             self.fail(
-                f"{value!r} is neither an age, as 90s, 15m, 1h or 2d, nor a time, as 2026-05-31T22:00", param, ctx
+                f"{value!r} is neither an age such as 90s, 15m, 1h, 2d nor a time such as 2026-05-31T22:00", param, ctx
             )
 
 
@@ -72,7 +72,7 @@ class Parameter(click.ParamType[tuple[str, str]]):
             return value
         name, equals, text = value.partition("=")
         if not equals or not name:
-            self.fail(f"{value!r} is not Name=Value, as ButtonPayload=yes", param, ctx)
+            self.fail(f"{value!r} is not Name=Value, for example ButtonPayload=yes", param, ctx)
         return name, text
 
 

@@ -36,9 +36,9 @@ __all__ = [
     "print_line",
     "print_table",
     "progress",
-    "said_facts",
     "short",
     "styled",
+    "target_facts",
     "watched",
     "word",
 ]
@@ -68,11 +68,11 @@ _STYLES: Final = {
 }
 _Item = TypeVar("_Item")
 Facts = list[tuple[str, str | Text | Sequence[str]]]
-"""The facts about one thing: names, and for each a value or several lines."""
+"""The facts about one object: pairs of a name and a value; the value can be several lines."""
 
 
 class _Console(Console):
-    """A console that replaces the control characters in texts; only its own reach the terminal."""
+    """A console that replaces the control characters in texts; its own, such as colours, are written unchanged."""
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         return super()._render_buffer(
@@ -81,7 +81,7 @@ class _Console(Console):
 
 
 def console() -> Console:
-    """Return a console as wide as the screen, or very wide in a pipe; without markup, which texts could contain."""
+    """Return a console as wide as the screen, or very wide in a pipe, and without markup, which texts could contain."""
     width = None if sys.stdout.isatty() else _PIPE
     return _Console(file=unguarded(sys.stdout), width=width, markup=False, highlight=False, emoji=False)
 
@@ -93,7 +93,7 @@ def short(text: str, most: int) -> str:
 
 
 def styled(text: str, style: str) -> Text:
-    """Return a line in the colour of a style, as `add` or `warning`."""
+    """Return a line in the colour of a style such as `add` or `warning`."""
     return Text(clean(text), style=_STYLES[style])
 
 
@@ -103,12 +103,12 @@ def word(status: str) -> Text:
 
 
 def integration_line(flow: FlexFlow) -> str:
-    """Describe the integration of a flow in a few words, as `external https://example.com/inbound`."""
+    """Describe the integration of a flow in a few words: `external https://example.com/inbound`."""
     return f"{flow.integration.type} {flow.integration.target}".rstrip()
 
 
 def flow_line(flow: FlexFlow | None) -> str:
-    """Describe a flow in a few words, as `FO… “Support”: studio FW…, relay`."""
+    """Describe a flow in a few words: `FO… “Support”: studio FW…, relay`."""
     return f"{flow.sid} “{flow.friendly_name}”: {integration_line(flow)}, {flow.response}" if flow else "no flow"
 
 
@@ -160,7 +160,7 @@ def _print(table: Table) -> None:
 
 
 def print_facts(facts: Facts) -> None:
-    """Print the facts about one thing, one below the other."""
+    """Print facts, one below the other."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -179,21 +179,21 @@ def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def print_line(value: Mapping[str, Any]) -> None:
-    """Print one of many records for a program, as a line of JSON."""
+    """Print one of many records as a line of JSON, for a program."""
     click.echo(to_json(value))
 
 
 def progress(label: str, total: int, *, least: int = _MANY) -> Any:
-    """Return click's progress bar for `total` steps; it is shown only on a terminal, and for `least` steps or more."""
+    """Return click's progress bar for `total` steps; it is shown only on a terminal and for at least `least` steps."""
     hidden = total < least or not sys.stderr.isatty()
     steps, err = max(1, total // _STEPS), unguarded(sys.stderr)
     return click.progressbar(length=total, label=label, show_pos=True, file=err, hidden=hidden, update_min_steps=steps)
 
 
 def watched(label: str, items: Iterable[_Item], total: int | None = None, *, shown: bool = True) -> Iterator[_Item]:
-    """Yield items, and show on a terminal, on stderr, how many there were so far; for few items nothing is shown.
+    """Yield items, and show their number so far on stderr if it is a terminal; for few items nothing is shown.
 
-    `total` is how many there will be, if that is known; `shown=False` shows nothing.
+    `total` is the number of all items, if it is known; `shown=False` shows nothing.
     """
     hidden = not (shown and sys.stderr.isatty()) or (total is not None and total < _MANY)
     err, steps = unguarded(sys.stderr), max(1, (total or _MANY) // _STEPS)
@@ -203,10 +203,10 @@ def watched(label: str, items: Iterable[_Item], total: int | None = None, *, sho
         yield from bar
 
 
-def said_facts(delivery: Delivery) -> Facts:
+def target_facts(delivery: Delivery) -> Facts:
     """Return what the target answered instead of valid TwiML; empty if its answer was good."""
     excerpt, wrong = target_excerpt(delivery), not_twiml(delivery)
     if excerpt and excerpt.type == TRACEBACK:
         return [("Traceback", excerpt.text.splitlines())]
     head = ", ".join(each for each in (wrong, excerpt.type if excerpt else "") if each)
-    return [("Target said", [head, *(excerpt.text.splitlines() if excerpt else ())])] if head else []
+    return [("Target answered", [head, *(excerpt.text.splitlines() if excerpt else ())])] if head else []

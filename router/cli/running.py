@@ -14,13 +14,13 @@ _ACCOUNTS = "accounts"  # beside the variables in the record
 
 
 @contextlib.contextmanager
-def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) -> Iterator[None]:
-    """Keep a record in the data directory, as long as the router runs, so that other commands find it.
+def recorded(data_dir: Path, variables: Mapping[str, str], accounts: Sequence[str]) -> Iterator[None]:
+    """Keep a record in the data directory while the router runs, so that other commands find it.
 
-    `found` are variables without secrets: those of the store, the configuration file and the addresses.
+    `variables` has no secrets: the URL of the store, the configuration file and the addresses.
     """
     record = data_dir / _RECORD
-    record.write_text(json.dumps({**found, _ACCOUNTS: accounts}), encoding="utf-8")
+    record.write_text(json.dumps({**variables, _ACCOUNTS: accounts}), encoding="utf-8")
     try:
         yield
     finally:
@@ -30,26 +30,26 @@ def recorded(data_dir: Path, found: Mapping[str, str], accounts: Sequence[str]) 
 def load_settings_for_cli(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings as the running router has them.
 
-    The environment takes precedence. All other settings are those of the router that runs in the data directory: its
+    The environment takes precedence. The other settings come from the router that runs in the data directory: its
     store, its configuration (the demo account), its addresses. `redis_url` is None if no router runs and no store is
     set.
 
     Raises:
         SettingsError: a setting does not parse.
     """
-    given = dict(os.environ if environ is None else environ)
-    settings = load(given)
-    found = _record(settings)
-    found.pop(_ACCOUNTS, None)
-    return load(_without_conflicts(found, given) | given) if found else settings
+    own = dict(os.environ if environ is None else environ)
+    settings = load(own)
+    record = _record(settings)
+    record.pop(_ACCOUNTS, None)
+    return load(_without_conflicts(record, own) | own) if record else settings
 
 
-def _without_conflicts(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def _without_conflicts(record: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Remove from a record the variables that conflict with the environment: NAME and NAME_FILE, another account."""
-    own = {name.removesuffix("_FILE") for name, value in given.items() if value}
-    if own & {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}:
-        own |= {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}
-    return {name: value for name, value in found.items() if name.removesuffix("_FILE") not in own}
+    set_here = {name.removesuffix("_FILE") for name, value in environ.items() if value}
+    if set_here & {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}:
+        set_here |= {"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"}
+    return {name: value for name, value in record.items() if name.removesuffix("_FILE") not in set_here}
 
 
 def running_accounts(settings: Settings) -> tuple[str, ...]:
@@ -59,14 +59,14 @@ def running_accounts(settings: Settings) -> tuple[str, ...]:
 
 def _record(settings: Settings) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((settings.data_dir / _RECORD).read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((settings.data_dir / _RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return found
+    return record
 
 
 def base_url(settings: Settings) -> str:
-    """Return the URL at which this machine reaches the router of these settings, as `http://127.0.0.1:8000`."""
+    """Return the URL at which this machine reaches the router of these settings: `http://127.0.0.1:8000`."""
     host, port = address(settings)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

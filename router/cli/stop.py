@@ -1,4 +1,4 @@
-"""Commands that run until Ctrl-C, TERM or HUP: the signal is seen between two steps, never in the middle of one."""
+"""Stops a command on Ctrl-C, TERM or HUP, but only between two of its steps."""
 
 import signal
 import threading
@@ -11,16 +11,16 @@ import click
 from router.errors import StoreUnavailable
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Between two looks at the store, in seconds: short for a person who watches, and some ten calls for the store.
+# Seconds between two polls of the store: a person notices no delay, and a poll is only about ten calls.
 _PAUSE: Final = 0.5
 _Found = TypeVar("_Found")
 
 
 class Stop:
-    """In its context these signals only set a flag.
+    """A context in which these signals only set a flag.
 
-    The usual KeyboardInterrupt would interrupt the current step, and gevent prints a traceback if that is a call to
-    the store.
+    The usual KeyboardInterrupt would interrupt the current step, and gevent prints a traceback if that is a call to the
+    store.
     """
 
     def __init__(self) -> None:
@@ -36,19 +36,19 @@ class Stop:
         """Wait for so many seconds or until a signal is received; return whether one was."""
         return self._asked.wait(seconds)
 
-    def looks(self, look: Callable[[], list[_Found]]) -> Iterator[list[_Found]]:
-        """Call `look` again and again until a signal is received, with a pause after each call that found nothing.
+    def polls(self, poll: Callable[[], list[_Found]]) -> Iterator[list[_Found]]:
+        """Yield the results of `poll` until a signal is received; pause after each that is empty.
 
-        While the store does not answer, `look` finds nothing; this is printed once.
+        While the store does not answer, the results are empty; this is printed once.
         """
-        found, away = list[_Found](), False
+        found, unavailable = list[_Found](), False
         while True:
             try:
-                found, away = look(), False
+                found, unavailable = poll(), False
             except StoreUnavailable as error:
-                if not away:
-                    click.echo(f"{error}; trying again until it does", err=True)
-                found, away = [], True
+                if not unavailable:
+                    click.echo(f"{error}; trying again until it answers", err=True)
+                found, unavailable = [], True
             yield found
             if self.wait(0 if found else _PAUSE):
                 return

@@ -1,7 +1,7 @@
 """Replaces the control characters in everything that commands print: parts of it come from customers and targets.
 
 Colours and progress bars consist of such characters. The code that prints them writes to the original stream
-(`unguarded`), and cleans texts from outside itself (`router.cli.output.console`).
+(`unguarded`), and itself replaces those in texts (`router.cli.output.console`).
 """
 
 import sys
@@ -32,7 +32,7 @@ class _Guarded:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Replace the control characters in all that is printed to standard output and standard error."""
+    """Replace the control characters in everything that is printed to standard output and standard error."""
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = cast("TextIO", _Guarded(out)), cast("TextIO", _Guarded(err))
     try:

@@ -238,7 +238,7 @@ def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: li
     [
         (b"200 OK", b"<html>ERR_NGROK_6024</html>", "ngrok's browser warning answered instead of the router"),
         (b"530 Origin", b"error code: 1033", "the tunnel is gone: no cloudflared serves this address (error 1033)"),
-        (b"200 OK", b"<html>Welcome</html>", "another program than this router answers"),
+        (b"200 OK", b"<html>Welcome</html>", "a program other than this router answers"),
     ],
 )
 def test_a_page_in_the_routers_place_is_reported(desk: Desk, status: bytes, page: bytes, says: str) -> None:

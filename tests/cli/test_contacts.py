@@ -92,7 +92,10 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
         (["erase", "*", "--yes"], "CONTACT: '*' is no one's address"),
         (["set", PHONE, "--preference", "xx-??"], "--preference: 'xx-??' is not a BCP 47 language tag"),
         (["set", PHONE, "--alias", "x" * 257], "--alias: at most 256 characters are allowed, not 257"),
-        (["set", PHONE, "--to", OURS, "--flow", "FO111111"], "no flow begins with FO111111; `router flows list` shows"),
+        (
+            ["set", PHONE, "--to", OURS, "--flow", "FO111111"],
+            "no flow has a SID that begins with FO111111; `router flows",
+        ),
         (["set", PHONE, "--to", OURS, "--flow", "FO" + "1" * 32], "--flow: there is no Flex Flow FO111"),
         (["close", PHONE, "--to", "MG" + "1" * 32], "--to: 'MG11"),
     ],

@@ -429,8 +429,8 @@ def test_a_flow_is_named_by_the_beginning_of_its_sid(offline: Cli) -> None:
     assert [each["flex_flow_sid"] for each in logged] == [one]
     assert offline("deliveries", "list", "--flow", one[:10]).exit_code == 0
     both = offline("flows", "log", one[:9])
-    assert (both.exit_code, both.stderr) == (1, f"router: 2 flows begin with {one[:9]}: {one}, {two}\n")
-    assert "no flow begins with FO999999" in offline("deliveries", "list", "--flow", "FO999999").stderr
+    assert (both.exit_code, both.stderr) == (1, f"router: the SIDs of 2 flows begin with {one[:9]}: {one}, {two}\n")
+    assert "no flow has a SID that begins with FO999999" in offline("deliveries", "list", "--flow", "FO999999").stderr
     assert offline("flows", "log", "FO12").exit_code == 2
 
 

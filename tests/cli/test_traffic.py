@@ -55,7 +55,7 @@ def test_it_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     write(path, [record(SMS).line()])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(RouterError, match="exists already: name another file"):
+    with pytest.raises(RouterError, match="already exists: name another file"):
         write(path, [])
     assert len(read(path)) == 1
 
@@ -118,5 +118,5 @@ def test_a_file_that_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RouterError, match="cannot be read: it is a folder"):
         read(tmp_path)
     monkeypatch.setattr(traffic, "FILE_MOST", 100)
-    with pytest.raises(RouterError, match="is over 0 MiB: split it into parts, as with `split -l 100000`"):
+    with pytest.raises(RouterError, match="is over 0 MiB: split it into parts, for example with `split -l 100000`"):
         read(path)

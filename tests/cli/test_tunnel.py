@@ -58,7 +58,11 @@ def test_without_any_tunnel_it_says_what_to_install(desk: Desk, monkeypatch: pyt
         ("6024", "", "ngrok's browser warning answered instead of the router (ERR_NGROK_6024)"),
         ("3200", "", "the tunnel is gone: no ngrok agent serves this address (ERR_NGROK_3200)"),
         ("727", "", "see https://ngrok.com/docs/errors/err_ngrok_727"),
-        ("", "Your account is limited to 1 simultaneous session. ERR_NGROK_108", "ngrok opens no tunnel: Your account"),
+        (
+            "",
+            "Your account is limited to 1 simultaneous session. ERR_NGROK_108",
+            "ngrok did not open a tunnel: Your account",
+        ),
     ],
 )
 def test_what_ngrok_says_is_reported(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
@@ -80,7 +84,7 @@ def test_what_ngrok_says_is_reported(desk: Desk, agent: NgrokAgent, page: str, r
         pytest.param(["--url", "http://127.0.0.1:9"], {}, 1, "nothing listens at http://127.0.0.1:9", id="a dead URL"),
         pytest.param(["--url", "nowhere"], {}, 2, "is not an absolute http or https URL", id="no URL"),
         pytest.param([], {"ROUTER_BIND": "127.0.0.1:9"}, 1, "start the router with `router run`", id="no router"),
-        pytest.param(["--connect", "x"], {}, 2, "is neither a number", id="no number"),
+        pytest.param(["--connect", "x"], {}, 2, "is not a number such as", id="no number"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

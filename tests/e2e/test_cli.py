@@ -94,7 +94,7 @@ def test_the_same_sid_twice_is_a_duplicate(cli: Cli, target: Target) -> None:
     assert "once" in cli(*arguments).output
     again = cli(*arguments)
     assert "once" in again.output
-    assert "came 2 times and is delivered once" in again.output
+    assert "received 2 times, delivered once" in again.output
     assert len(bodies(target, "/twice")) == 1
 
 
@@ -105,7 +105,7 @@ def test_an_answer_that_is_not_twiml_is_shown(cli: Cli, target: Target) -> None:
     sent = cli("simulate", "sms", "--to", "+15005550016").output
     sid = sent.split()[-1]
     for shown in (sent, cli("deliveries", "show", sid).output):
-        assert "Target said  not TwiML: it has a DOCTYPE, text/html\n" in shown
+        assert "Target answered  not TwiML: it has a DOCTYPE, text/html\n" in shown
         assert "<!DOCTYPE html><p>It works</p>" in shown
     many = cli("simulate", "sms", "--to", "+15005550016", "--count", "3").output
     assert "not TwiML: it has a DOCTYPE x 3" in many

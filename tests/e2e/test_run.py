@@ -138,7 +138,7 @@ def test_a_real_account_begins_without_flows_and_prints_what_to_type(real: Runni
     assert "You wrote" not in said.output
     assert "unrouted" in typed("router deliveries list")
     assert "Flows        none yet: messages are kept as unrouted, and their senders get no answer" in real.output
-    assert "Web chat     an address: " in real.output
+    assert "Web chat     no address yet; create one: " in real.output
     listed = real.output.partition("In another terminal")[2].splitlines()
     commands = [line[28:] for line in listed if f"{ROUTER.name} " in line[28:]]
     begin, use, route, see = (command[command.index("router ") :] for command in commands)
@@ -251,7 +251,9 @@ def _ends_in_order(router: RunningRouter) -> None:
     store = router.store
     router.interrupt()
     wait_until(lambda: "Handling signal: term" in router.output, what="gunicorn stops")
-    assert "router: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops at once\n" in router.output
+    assert (
+        "router: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops immediately\n" in router.output
+    )
     assert is_alive(processes["gunicorn"])
     assert ask(store, "PING") == "+PONG"
     os.kill(worker, signal.SIGCONT)

@@ -138,7 +138,7 @@ def test_an_agent_that_starts_again_is_followed(desk: Desk, agent: NgrokAgent, t
     terminals.append(terminal := desk.terminal(*words).says(CONNECTED))
     other["sms_url"] = "https://theirs.example.com/"
     agent.status = "reconnecting"
-    terminal.says("is reconnecting: its tunnels do not work for now; waiting 30 s for it")
+    terminal.says("is reconnecting: its tunnels do not work at the moment; waiting 30 s for it")
     agent.status = "online"
     terminal.says("the tunnel is back")
     agent.end()
@@ -187,7 +187,7 @@ def test_an_ngrok_without_authtoken_says_where_to_get_one(desk: Desk, tmp_path: 
     program.chmod(0o755)
     ended = desk.terminal("tunnel", PATH=f"{tmp_path}:/bin:/usr/bin", XDG_CONFIG_HOME=str(tmp_path / "config"))
     assert ended.ends() == 1
-    assert "ngrok does not start: ERROR: authentication failed: Usage of ngrok" in ended.output
+    assert "ngrok did not start: ERROR: authentication failed: Usage of ngrok" in ended.output
     assert "ngrok config add-authtoken" in ended.output
 
 

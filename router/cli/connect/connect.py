@@ -25,9 +25,9 @@ from router.twilio_api.webhook_values import shown, wanted
 from router.twilio_api.webhooks import Place
 
 # Seconds between two checks whether the tunnel and the record still exist.
-_LOOK: Final = 0.5
+_CHECK_EVERY: Final = 0.5
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}|\d{3,8}")  # E.164, or a short code
-_NEITHER: Final = "neither a number, as +15005550006, nor whatsapp:+… or MG…"
+_NOT_AN_ADDRESS: Final = "not a number such as +15005550006, nor whatsapp:+… or MG…"
 CONNECTED: Final = "Connected. Ctrl-C restores the previous webhook."
 
 
@@ -43,7 +43,7 @@ CONNECTED: Final = "Connected. Ctrl-C restores the previous webhook."
 )
 @dry_run_option
 @click.option("--yes", is_flag=True, help="Do not ask before changing a number that points to another router.")
-@click.option("--detach", is_flag=True, help="Return at once; the number stays connected until `router disconnect`.")
+@click.option("--detach", is_flag=True, help="Return now; the number stays connected until `router disconnect`.")
 @click.option("--no-check", is_flag=True, help="Do not test the public address with a signed request first.")
 @click.option(
     "--patience", type=click.FloatRange(0), default=30.0, metavar="S", help="Seconds to wait for a lost tunnel. [30]"
@@ -76,7 +76,7 @@ def connect(  # noqa: PLR0913 - one for each option
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     names = names_of(addresses, whatsapp=whatsapp, services=services)
     if not names:
-        raise click.UsageError("Name a number, as `router connect +15005550006`, or --messaging-service MG….")
+        raise click.UsageError("Name a number, for example `router connect +15005550006`, or --messaging-service MG….")
     settings, owner = here.settings, real_account(here.settings, here.account)
     connector = Connector(settings)
     if not dry_run:
@@ -112,7 +112,7 @@ def connect(  # noqa: PLR0913 - one for each option
 
 
 def _base(settings: Settings) -> tuple[str, bool]:
-    """Return the public base URL, and whether it is that of a tunnel."""
+    """Return the public base URL, and whether it is a tunnel's."""
     if url := tunnel_address.read(settings.data_dir):
         return url, True
     if settings.public_urls:
@@ -126,15 +126,15 @@ def _base(settings: Settings) -> tuple[str, bool]:
 def _hold(settings: Settings, connector: Connector, holder: Holder, stop: Stop, patience: float | None) -> str:
     """Wait until Ctrl-C, or until the connection has ended; return the reason, "" for Ctrl-C.
 
-    `patience` is how many seconds to wait for a lost tunnel; None if the address is not a tunnel's.
+    `patience` is the time in seconds to wait for a lost tunnel; None if the address is not a tunnel's.
     """
-    seen = time.monotonic()
-    while not stop.wait(_LOOK):
+    last_open = time.monotonic()
+    while not stop.wait(_CHECK_EVERY):
         if not any(each.holder == holder.name for each in connector.record.read()):
             return "another command has restored the webhook: `router disconnect`, or a tunnel that ended"
         if patience is None or tunnel_address.read(settings.data_dir):
-            seen = time.monotonic()
-        elif time.monotonic() - seen > patience:
+            last_open = time.monotonic()
+        elif time.monotonic() - last_open > patience:
             return f"the tunnel has been gone for {patience:.0f} s"
     return ""
 
@@ -146,7 +146,7 @@ def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequ
     """Parse the numbers, senders and services to connect: +1…, whatsapp:+1…, MG….
 
     Raises:
-        BadParameter: one of them has another form.
+        BadParameter: one of them is not valid.
     """
     found: list[Name] = []
     for address in (*addresses, *services):
@@ -156,8 +156,8 @@ def names_of(addresses: Sequence[str], *, whatsapp: bool = False, services: Sequ
         if is_sid(bare, "MG"):
             kind = "service"
         elif address in services or not _NUMBER.fullmatch(bare):
-            of = "not MG and 32 hexadecimal digits" if address in services else _NEITHER
-            raise click.BadParameter(f"{address[:60]!r} is {of}")
+            reason = "not MG and 32 hexadecimal digits" if address in services else _NOT_AN_ADDRESS
+            raise click.BadParameter(f"{address[:60]!r} is {reason}")
         found.append((kind, bare))  # type: ignore[arg-type]
     return list(dict.fromkeys(found))
 
@@ -173,7 +173,7 @@ def real_account(settings: Settings, account: Account) -> Account:
 
 
 def show(places: Sequence[Place], base: str) -> None:
-    """Print the present and the future value of each field of the webhooks."""
+    """Print the current and the new value of each field of the webhooks."""
     for place in places:
         click.echo(f"\n{place.name}  ({place.sid})")
         for field, value in wanted(place.kind, base).items():
@@ -184,7 +184,7 @@ def show(places: Sequence[Place], base: str) -> None:
 
 
 def agree(warnings: Sequence[str], *, yes: bool) -> None:
-    """Print warnings, and ask whether to go on in spite of them; raise RouterError if the answer is no."""
+    """Print warnings, and ask for confirmation if there are any; raise RouterError if the answer is no."""
     for each in warnings:
         click.echo(f"! {each}", err=True)
     if warnings and not yes:

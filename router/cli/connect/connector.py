@@ -54,7 +54,7 @@ class Connector:
         return places
 
     def warnings(self, places: Sequence[Place], base: str) -> list[str]:
-        """Return what a person must confirm: a webhook points to another router, or was changed since we set it."""
+        """Return what the user must confirm: a webhook points to another router, or was changed since we set it."""
         found = []
         for place in places:
             known = self.record.of((place.kind, place.sid))
@@ -72,10 +72,10 @@ class Connector:
     # -- connecting and restoring ------------------------------------------------------------------------------------
 
     def connect_all(self, places: Sequence[Place], account: Account, base: str, *, tunnel: bool, holder: str) -> None:
-        """Point webhooks, as they were shown, to a public base URL, all of them or none.
+        """Point webhooks to a public base URL, all of them or none; `places` are the webhooks as they were shown.
 
-        `tunnel` says whether that is the URL of a tunnel; `holder` is the lock of the process that will restore them,
-        "" for none.
+        `tunnel` is whether that is the URL of a tunnel; `holder` is the lock of the process that will restore them, ""
+        for none.
 
         Raises:
             RouterError: one could not be changed, or was changed since it was shown; then none is changed.
@@ -101,7 +101,7 @@ class Connector:
         """Save the previous values of one webhook and point it to a base URL, while the record is locked.
 
         Raises:
-            RouterError: they cannot be saved, or Twilio refuses; then the webhook is unchanged.
+            RouterError: they cannot be saved, or Twilio refuses the change; the webhook is unchanged.
         """
         known, values = self.record.of((place.kind, place.sid)), wanted(place.kind, base)
         connection = ConnectedWebhook(
@@ -162,7 +162,7 @@ class Connector:
         return wrong
 
     def restore_own(self, holder: Holder, *, tunnel: bool = False) -> bool:
-        """Restore what this process has connected, or what points to its tunnel; return whether all was restored."""
+        """Restore what this process connected and, with `tunnel`, what uses its tunnel; return False after an error."""
         return self._restore_now(lambda each: each.holder == holder.name or (tunnel and each.tunnel))
 
     def has_orphans(self) -> bool:
@@ -195,7 +195,7 @@ class Connector:
     def _set(self, connection: ConnectedWebhook, values: Values, *, otherwise: ConnectedWebhook | None) -> None:
         """Record a connection, and write values to Twilio; if the outcome is unknown, read them back.
 
-        `otherwise` is the record to keep if Twilio did not take the values.
+        `otherwise` is the record to keep if Twilio does not have the values.
         """
         api = self._api(connection.account_sid)
         self.record.put(connection)

@@ -33,7 +33,7 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, a
       router disconnect
       router disconnect +15005550006 whatsapp:+15005550006
 
-    If another person or program has changed a field in the meantime, the command says so and does not restore it.
+    If another person or program has changed a field in the meantime, the command reports it and leaves it.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     if as_json and not listed:
         raise click.UsageError("Use --json only with --list.")
@@ -46,7 +46,8 @@ def disconnect(*, addresses: tuple[str, ...], listed: bool, left_behind: bool, a
     if listed:
         _list(connector.record, found, tunnel_address.read(settings.data_dir), as_json=as_json)
         return
-    unknown = [each for each in addresses if not any(each in (one.name, one.sid) for one in found)]
+    connected = {name for each in found for name in (each.name, each.sid)}
+    unknown = [each for each in addresses if each not in connected]
     if unknown:
         known = ", ".join(each.name for each in found) or "no number"
         raise RouterError(f"not connected: {', '.join(unknown)}; connected: {known}")

@@ -15,26 +15,26 @@ from router.twilio_api.connections import ConnectedWebhook
 _PROBE_EVERY: Final = 15.0
 # A single request may be lost on the way; after two in a row the tunnel counts as lost.
 _FAILURES: Final = 2
-# Seconds before a webhook that could not be moved is tried again.
+# Seconds before the next attempt to move a webhook that could not be moved.
 _MOVE_AGAIN: Final = 10.0
 
 
-class TunnelGone(RouterError):  # noqa: N818 - named for what it says
-    """The tunnel does not work for now: its agent does not answer, or no request comes through it."""
+class TunnelGone(RouterError):  # noqa: N818 - named for the condition
+    """The tunnel does not work at the moment: its agent does not answer, or no request comes through it."""
 
 
 class Tunnel(Protocol):
     """An open tunnel, opened by us or by the user."""
 
     def look(self) -> str:
-        """Return its present public base URL; raise `TunnelGone`, or RouterError if it cannot come back."""
+        """Return its current public base URL; raise `TunnelGone`, or RouterError if it cannot recover."""
 
     def close(self) -> None:
         """Close the tunnel if we have opened it."""
 
 
 class GivenTunnel:
-    """A tunnel that the user has opened: every so many seconds a request that `account` signs tests it."""
+    """A tunnel that the user has opened; a request that `account` signs tests it every `every` seconds."""
 
     def __init__(self, url: str, account: Account, *, every: float = _PROBE_EVERY) -> None:
         self._url = url
@@ -60,7 +60,7 @@ class GivenTunnel:
 class Follower:
     """Follows one tunnel: publishes its address to the workers, and moves the webhooks that point to it.
 
-    A lost tunnel is waited for `patience` seconds; `changed` is called with each new address, except the first.
+    It waits `patience` seconds for a lost tunnel, and calls `changed` with each new address except the first.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class Follower:
         self._connector = connector
         self._patience = patience
         self._changed = changed
-        self._away_since: float | None = None
+        self._lost_since: float | None = None
         self._move_at = 0.0
 
     def look(self) -> None:
         """Check the tunnel, and follow a change.
 
         Raises:
-            RouterError: it did not work at the first check, was lost for too long, or cannot come back.
+            RouterError: it did not work at the first check, was lost for too long, or cannot recover.
         """
         try:
             base = self._tunnel.look()
@@ -93,12 +93,12 @@ class Follower:
                 raise
             self._gone(error)
             return
-        if self._away_since is not None:
-            self._away_since = None
+        if self._lost_since is not None:
+            self._lost_since = None
             say(f"the tunnel is back: {base}")
         before, self.base = self.base, base
         if base != before:
-            self._record.publish(base)  # the workers believe the new address before Twilio sends there
+            self._record.publish(base)  # the workers must know the new address before Twilio calls it
             if before:
                 say(f"the tunnel has a new address: {base}")
                 self._changed(base)
@@ -107,10 +107,10 @@ class Follower:
 
     def _gone(self, error: TunnelGone) -> None:
         now = time.monotonic()
-        if self._away_since is None:
-            self._away_since = now
+        if self._lost_since is None:
+            self._lost_since = now
             say(f"{error}; waiting {self._patience:.0f} s for it")
-        if now - self._away_since >= self._patience:
+        if now - self._lost_since >= self._patience:
             raise RouterError(f"the tunnel is gone: {error}")
 
     def _move_all(self, base: str) -> None:

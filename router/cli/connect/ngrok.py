@@ -22,8 +22,8 @@ from router.errors import RouterError
 
 _API: Final = "http://127.0.0.1:4040"
 _OPENED: Final = 201
-# The states of an agent without a connection. Before version 3 agents do not report a state: they count as online.
-_AWAY: Final = ("connecting", "reconnecting", "offline")
+# The states of an agent without a connection. Agents before version 3 report no state, and count as online.
+_DISCONNECTED: Final = ("connecting", "reconnecting", "offline")
 # pyngrok's default is 15 s, which is too short on a slow line.
 _START_SECONDS: Final = 60
 _TOKEN_PAGE: Final = "https://dashboard.ngrok.com/get-started/your-authtoken"  # noqa: S105 - a page
@@ -46,16 +46,16 @@ class NgrokTunnel:
         self._name = f"router-{router_port}"
 
     def look(self) -> str:
-        """Return its present public base URL, which changes when the agent restarts; open it if it is missing.
+        """Return its current public base URL, which changes when the agent restarts; open it if it is missing.
 
         Raises:
             TunnelGone: no agent answers, or it has lost its connection to ngrok.
-            RouterError: the agent refuses; the sentence has its reason.
+            RouterError: the agent refuses; the message has its reason.
         """
         api = self._agent()
         _, reply = _ask(api, "GET", "/api/status")
-        if reply.get("status") in _AWAY:
-            raise TunnelGone(f"the ngrok agent at {api} is {reply['status']}: its tunnels do not work for now")
+        if reply.get("status") in _DISCONNECTED:
+            raise TunnelGone(f"the ngrok agent at {api} is {reply['status']}: its tunnels do not work at the moment")
         _, reply = _ask(api, "GET", "/api/tunnels")
         found = [each for each in reply.get("tunnels", ()) if each.get("proto") in ("http", "https")]
         for port in (self._port, self._router_port):
@@ -63,7 +63,7 @@ class NgrokTunnel:
             if urls:
                 return max(urls, key=lambda url: url.startswith("https:")).rstrip("/")
         if any(each.get("name") == self._name for each in found):
-            self._close(api)  # of an earlier run: it leads to a port where no router listens now
+            self._close(api)  # of an earlier run: no router listens at its port any more
         return self._open(api)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class NgrokTunnel:
         if status != _OPENED:
             details = reply.get("details")
             why = (details.get("err") if isinstance(details, dict) else "") or reply.get("msg") or f"status {status}"
-            raise RouterError(f"ngrok opens no tunnel: {_one_line(str(why))}")
+            raise RouterError(f"ngrok did not open a tunnel: {_one_line(str(why))}")
         return str(reply.get("public_url", "")).rstrip("/")
 
     def _close(self, api: str) -> None:
@@ -107,7 +107,7 @@ def open_ngrok(api: str | None, *, port: int, router_port: int) -> NgrokTunnel:
 
 
 def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
-    """Return a function that starts an agent, unless it runs, and a function that stops it.
+    """Return a function that starts an agent unless one runs, and a function that stops it.
 
     The agent is the installed program, or else pyngrok downloads it. It reads its authtoken from its own file or from
     NGROK_AUTHTOKEN: pyngrok would pass it as an argument, which every user of this machine could see.
@@ -117,8 +117,8 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
             f"no ngrok agent runs here ({_API}), and none can be started: pyngrok is not installed. Either install it "
             f"({sys.executable} -m pip install 'twilio-message-router[tunnel]'), or start ngrok yourself, with `ngrok "
             f"http {port}`; it needs your authtoken once (`ngrok config add-authtoken …`, from {_TOKEN_PAGE}). Or open "
-            f"any other tunnel, as `cloudflared tunnel --url http://127.0.0.1:{port}`, and name it: `router tunnel "
-            "--url https://…`"
+            f"another tunnel, for example with `cloudflared tunnel --url http://127.0.0.1:{port}`, and pass its URL: "
+            "`router tunnel --url https://…`"
         )
     from pyngrok import conf, ngrok
     from pyngrok.exception import PyngrokError
@@ -135,7 +135,7 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
         except (PyngrokError, OSError) as error:
             lines = " ".join(log.line for log in getattr(error, "ngrok_logs", ()))
             reason = getattr(error, "ngrok_error", None) or lines or str(error)
-            raise RouterError(f"ngrok does not start: {_with_advice(_one_line(reason))}") from None
+            raise RouterError(f"ngrok did not start: {_with_advice(_one_line(reason))}") from None
         finally:
             os.environ.update(ours)  # ngrok does not need our secrets
 
@@ -178,7 +178,7 @@ def _ask(api: str, method: str, path: str, body: Mapping[str, Any] | None = None
 
 
 def _port(tunnel: Mapping[str, Any]) -> int:
-    """Read the port of a tunnel from `addr`, which is written as it was given: 80, localhost:80, http://localhost:80."""
+    """Read the port of a tunnel from `addr`, which ngrok reports as it was configured: 80, localhost:80, http://localhost:80."""
     config = tunnel.get("config")
     port = str(config.get("addr", "") if isinstance(config, dict) else "").rpartition(":")[2].strip("/")
     return int(port) if port.isascii() and port.isdecimal() else 0

@@ -43,7 +43,7 @@ _CLOUDFLARE: Final = re.compile(rb"(?i)error(?: code:)? 1033")
 class Probe:
     """The result of a test: whether the request reached the router, what was found, and what to do.
 
-    `final` says that another attempt would have the same result.
+    `final` is whether another attempt would have the same result.
     """
 
     good: bool
@@ -53,7 +53,7 @@ class Probe:
 
 
 def probe(base: str, account: Account) -> Probe:
-    """Send a signed status callback to a public base URL, as Twilio would: it tests name, route, path and signature.
+    """Send a signed status callback to a public base URL, as Twilio would, to test host name, path and signature.
 
     The router acknowledges a status callback; it has no other effect.
     """
@@ -86,14 +86,14 @@ def probe(base: str, account: Account) -> Probe:
             good=False, found=found, advice="start cloudflared again, and then `router tunnel --url https://…`"
         )
     if answered.status == _FORBIDDEN and answered.body == b"Forbidden":
-        advice = "a proxy changes the signed URL, or another router answers: `router doctor` says what differs"
+        advice = "a proxy changes the signed URL, or another router answers: `router doctor` shows what differs"
         return Probe(good=False, found="refused a signed request", advice=advice)
-    advice = "another program than this router answers: check the host, port and path of the tunnel or proxy"
+    advice = "a program other than this router answers: check the host, port and path of the tunnel or proxy"
     return Probe(good=False, found=f"answered {answered.status}, {answered.content_type}", advice=advice)
 
 
 def probe_new(base: str, account: Account, within: float) -> Probe:
-    """Probe until it succeeds, for `within` seconds: the name of a new tunnel is not known everywhere at once."""
+    """Probe until it succeeds, for `within` seconds: the name of a new tunnel takes time to spread in the DNS."""
     end = time.monotonic() + within
     while not (found := probe(base, account)).good and not found.final and time.monotonic() < end:
         time.sleep(_PAUSE)
@@ -101,12 +101,12 @@ def probe_new(base: str, account: Account, within: float) -> Probe:
 
 
 def answers(base: str) -> bool:
-    """Return whether a router answers at a base URL with more than its webhooks."""
+    """Return whether a router serves more than its webhooks at a base URL."""
     return _health(base) == (_OK, b"ok\n")
 
 
 def is_guarded(base: str) -> bool:
-    """Return whether a router answers at a base URL with its webhooks only, as on the port for tunnels."""
+    """Return whether a router serves only its webhooks at a base URL, as on the port for tunnels."""
     return _health(base) == (_NOT_FOUND, CLOSED)
 
 

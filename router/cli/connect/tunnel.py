@@ -22,13 +22,13 @@ from router.twilio_api.connections import Holder
 from router.twilio_api.webhook_values import to_paste
 
 # Seconds between two checks of the tunnel.
-_LOOK: Final = 1.0
-# Seconds until the name of a new tunnel should be known everywhere.
+_CHECK_EVERY: Final = 1.0
+# Seconds until the name of a new tunnel should be known in the DNS.
 _NEW_SECONDS: Final = 10.0
 
 
 class BaseUrl(click.ParamType[str]):
-    """A public base URL, as https://example.com."""
+    """A public base URL: https://example.com."""
 
     name = "url"
 
@@ -87,7 +87,7 @@ def tunnel(  # noqa: PLR0913 - one for each option
     The running router accepts requests that Twilio signed for the tunnel's address, in addition to ROUTER_PUBLIC_URL.
     When the address changes, the router and the connected numbers use the new address. The tunnel leads to a second
     port of the router, which serves only /webhooks/, and /chat with --chat. That port is ROUTER_TUNNEL_PORT, or else
-    the one after the router's own. Open a tunnel of another kind to that port too, as `cloudflared tunnel --url
+    the one after the router's own. Open a tunnel of another kind to that port too: `cloudflared tunnel --url
     http://127.0.0.1:8001`.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     names = names_of(addresses)
@@ -120,7 +120,7 @@ def tunnel(  # noqa: PLR0913 - one for each option
                 click.echo(CONNECTED)
             else:
                 click.echo("\n  Connect a number    router connect +1…\n  Stop                Ctrl-C\n")
-            while not stop.wait(_LOOK):
+            while not stop.wait(_CHECK_EVERY):
                 follower.look()
         finally:
             good = connector.restore_own(holder, tunnel=True)

@@ -19,7 +19,7 @@ from router.queries.deliveries import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The arguments of such a command: SIDs, or a filter with a time, and --yes."""
+    """The arguments of such a command: SIDs, or a filter with --since, and --yes."""
 
     sids: tuple[str, ...]
     wanted: Wanted
@@ -32,7 +32,7 @@ class Choice:
         A filter selects only messages in one of the `states`; with `held` only messages that are held, or are not.
 
         Raises:
-            UsageError: neither SIDs nor a filter are given, or both, or the filter has no time.
+            UsageError: neither SIDs nor a filter are given, or both, or the filter has no --since.
             RouterError: there is no record of a message that is named.
         """
         if bool(self.sids) == (self.since is not None or self.wanted != Wanted()):
@@ -44,7 +44,7 @@ class Choice:
             found = [Found(each.accepted_at, each.account_sid, each.message_sid, each.state) for each in named]
             return sorted(found, key=lambda each: each.accepted_at)
         if self.since is None:
-            raise click.UsageError("Add --since, as --since 1h: without MessageSids it is required.")
+            raise click.UsageError("Add --since, for example --since 1h: without MessageSids it is required.")
         accounts = [account.sid for account in here.accounts]
         wanted = replace(here.wanted(self.wanted), held=held)
         return find(
@@ -59,8 +59,8 @@ class Choice:
     def agree(self, what: str, chosen: Sequence[Found], *, grave: bool, silent: bool = False) -> None:
         """Print how many messages a filter selected, and ask for confirmation; `what` is the verb of the question.
 
-        With `grave` --yes is necessary where there is no terminal; with `silent` nothing is printed and asked, for a
-        program.
+        With `grave` --yes is required where there is no terminal; with `silent`, for a program, nothing is printed or
+        asked.
 
         Raises:
             RouterError: the answer was no, or --yes is missing.
@@ -83,7 +83,7 @@ def choice_options(function: Callable[..., None]) -> Callable[..., None]:
     @address_options
     @yes_option
     @wraps(function)
-    def command(*, sids: tuple[str, ...], wanted: Wanted, since: int | None, yes: bool, **given: Any) -> None:
-        function(choice=Choice(sids, wanted, since, yes), **given)
+    def command(*, sids: tuple[str, ...], wanted: Wanted, since: int | None, yes: bool, **options: Any) -> None:
+        function(choice=Choice(sids, wanted, since, yes), **options)
 
     return command

@@ -16,15 +16,15 @@ from router.queries.control import ACTIONS, DONE_AS, Done, Found, note
 from router.store import Store
 
 _WAITING: Final = ("queued",)
-_SHOWN: Final = 20  # results that are printed one by one
+_SHOWN: Final = 20  # the maximum number of results that are printed
 
 
 @dataclass(frozen=True, slots=True)
 class _Verb:
-    """One of the commands: its help, and the `hint` what to type next.
+    """One of the commands: its help, and a `hint` with the command to type next.
 
-    `held`: whether a filter selects only held messages, only others, or both (None). `grave`: it needs --yes where
-    there is no terminal.
+    `held`: whether a filter selects only held messages, only others, or both (None). `grave`: whether --yes is required
+    where there is no terminal.
     """
 
     help: str
@@ -72,7 +72,7 @@ _VERBS: Final = {
     A cancelled message can be replayed by its SID. Replays with a filter leave it out.""",
         held=None,
         grave=True,
-        hint="Send a cancelled message after all: router deliveries replay SM…",
+        hint="Send a cancelled message again: router deliveries replay SM…",
     ),
 }
 

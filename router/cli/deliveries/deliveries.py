@@ -24,8 +24,8 @@ from router.cli.output import (
     print_facts,
     print_json,
     print_table,
-    said_facts,
     short,
+    target_facts,
     word,
 )
 from router.diagnosis.twilio_view import spoken
@@ -36,7 +36,7 @@ from router.store.deliveries import Delivery
 
 _COLUMNS: Final = ("SID", "STATUS", "AGE", "FROM", "TO", "TEXT")
 _TEXT: Final = 48  # characters of a text in a list
-# The commands that can follow, by what `show` says of a message.
+# The commands that `show` suggests, by the state of the message; `held` counts as a state.
 _NEXT: Final[Mapping[str, tuple[str, ...]]] = {
     "queued": ("hurry", "hold", "cancel"),
     "held": ("release", "cancel"),
@@ -153,7 +153,7 @@ def _all_of(delivery: Delivery, steps: Sequence[str], flow: FlexFlow | None, wai
     if delivery.answer:
         by = f"by {delivery.answered}" if delivery.answered else "not given to Twilio"
         facts.append((f"Answer, {by}", spoken(delivery.answer) or [delivery.answer.decode(errors="replace")]))
-    facts += said_facts(delivery)
+    facts += target_facts(delivery)
     if delivery.replied:
         facts.append(("Late answer", delivery.replied))
     return [*facts, *_next(delivery)]
@@ -170,7 +170,7 @@ def _status(delivery: Delivery) -> Text:
 
 
 def _attempt(attempt: Mapping[str, Any]) -> str:
-    """Write one attempt of the history for people."""
+    """Return one attempt of the history as a line of text."""
     answered = f", answered {attempt['status']}" if attempt["status"] else ""
     reason = f": {attempt['reason']}" if attempt["reason"] else ""
     return f"{attempt['attempt']}. {attempt['outcome']}{answered} after {attempt['seconds']} s{reason}"

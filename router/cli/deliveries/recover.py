@@ -25,7 +25,7 @@ from router.twilio_api.account import TwilioApi
 # The maximum number of messages to fetch for an account; for more, the user must choose a later --since.
 _MOST: Final = 50_000
 _SHOWN: Final = 50
-# The difference between our clock and Twilio's, in ms: a message whose record just expires must not come twice.
+# Milliseconds that our clock may differ from Twilio's: a message whose record just expired must not be accepted again.
 _MARGIN: Final = 60_000
 _TEXT: Final = 40
 
@@ -92,7 +92,7 @@ def _find(settings: Settings, account: Account, store: Store, since: int, to: st
 def _accept(settings: Settings, missing: Lost, intake: Intake) -> str:
     """Accept one message; return `accepted`, `duplicate`, or why it failed."""
     account = settings.account(missing.message.account_sid)
-    assert account is not None  # noqa: S101 - it was asked for as this account
+    assert account is not None  # noqa: S101 - the message was fetched with this account
     try:
         return "accepted" if accept(missing, TwilioApi(settings, account), intake) else "duplicate"
     except RouterError as error:

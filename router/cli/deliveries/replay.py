@@ -19,7 +19,7 @@ from router.queries.likelihood import likelihood
 from router.store import Store
 from router.store.deliveries import Delivery
 
-_SHOWN: Final = 20  # of many messages that could not be replayed
+_SHOWN: Final = 20  # the maximum number of failures that are printed
 _BY: Final = "router deliveries replay"
 # The states in which a message can be sent again.
 _STATES: Final = ("delivered", "redirected", "undelivered", "unrouted")
@@ -59,7 +59,7 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
         )
         return
     if dry_run and not as_json:
-        _foretell(store, chosen, current=current)
+        _preview(store, chosen, current=current)
         return
     if not as_json:
         choice.agree("Replay", chosen, grave=False)
@@ -84,7 +84,7 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
     _report(chosen, results)
 
 
-def _foretell(store: Store, chosen: Sequence[Found], *, current: bool) -> None:
+def _preview(store: Store, chosen: Sequence[Found], *, current: bool) -> None:
     now = time.time()
     rows = [
         (each.message_sid, word(each.state), age(each.accepted_at, now), _goes_to(store, each, current=current))

@@ -44,10 +44,10 @@ def tail(here: Here, *, wanted: Wanted, lines: int, count: int | None, as_json: 
     with Stop() as stop:
         left = _print(watch.begin(wanted, lines), count, as_json=as_json)
         click.echo("Watching; stop with Ctrl-C.", err=True)
-        for changed in stop.looks(lambda: [each for each in watch.look() if wanted.takes(each)]):
+        for changed in stop.polls(lambda: [each for each in watch.look() if wanted.takes(each)]):
             left = _print(changed, left, as_json=as_json)
             if watch.skipped:
-                click.echo(f"(and {watch.skipped:,} more, which came too fast to be printed)", err=True)
+                click.echo(f"(and {watch.skipped:,} more, which arrived too fast to be printed)", err=True)
             if left == 0:
                 break
 

@@ -11,14 +11,14 @@ from router.store.deliveries import Delivery
 
 
 def address_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --from, --to and --flow, and --status and --held where it has them, as one `Wanted`."""
+    """Give a command --from, --to and --flow as one `Wanted`, which includes its --status and --held if it has them."""
 
     @click.option("--from", "from_", default="", help="Only messages of this customer.")
     @click.option("--to", default="", help="Only messages to this address.")
-    @click.option("--flow", default="", metavar="FO…", help="Only messages of this Flex Flow, also as FO3f2a9c1b.")
+    @click.option("--flow", default="", metavar="FO…", help="Only messages of this Flex Flow; FO3f2a9c1b is enough.")
     @wraps(function)
-    def command(*, from_: str, to: str, flow: str, status: str | None = None, held: bool = False, **given: Any) -> None:
-        function(wanted=Wanted(status or "", from_, to, flow, held or None), **given)
+    def command(*, from_: str, to: str, flow: str, status: str | None = None, held: bool = False, **more: Any) -> None:
+        function(wanted=Wanted(status or "", from_, to, flow, held or None), **more)
 
     return command
 
@@ -31,9 +31,9 @@ def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def times_of(delivery: Delivery) -> list[str]:
-    """Return how often a message was replayed and came, if that is not once."""
-    replayed, came = delivery.round, delivery.duplicates + 1
-    return [f"replayed {replayed} x"] * bool(replayed) + [f"came {came} times"] * (came > 1)
+    """Return how often a message was replayed, if it was, and how often it was received, if more than once."""
+    replayed, received = delivery.round, delivery.duplicates + 1
+    return [f"replayed {replayed} x"] * bool(replayed) + [f"received {received} times"] * (received > 1)
 
 
 def text_of(delivery: Mapping[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""`router doctor`: the set-up is checked, and refused signatures are explained."""
+"""`router doctor`: checks the set-up, and explains refused signatures."""

@@ -73,7 +73,7 @@ def doctor(*, since: int, limit: int, offline: bool, as_json: bool) -> None:
 
 
 def _examine(settings: Settings, checks: list[Check], *, since: int, offline: bool) -> list[Report]:
-    """Make all checks that are possible; return the refused requests since then."""
+    """Run all checks that are possible, and append them to `checks`; return the refused requests since then."""
     demo = is_made_up(settings)
     checks += local.settings(settings, demo=demo)
     checks += local.connected(settings)
@@ -142,7 +142,7 @@ def _running(settings: Settings) -> Iterator[Check]:
 
 
 def _public_urls(settings: Settings) -> Iterator[Check]:
-    """Send a signed status callback to each public base URL, also that of the tunnel, as Twilio would."""
+    """Send a signed status callback, as Twilio would, to each public base URL, including the tunnel's."""
     bases = outside.public_bases(settings)
     if not bases:
         yield Check("public URL", "skipped", "no public URL is set, and no tunnel is open")

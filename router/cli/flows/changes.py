@@ -22,7 +22,7 @@ from router.settings import Settings
 from router.sid import new_sid
 from router.store import Store
 
-# The length of a flow file that takes a second to read: from then on the command prints that it reads the file.
+# Characters of a flow file that takes a second to check: for longer files the command prints that it is checking.
 _LONG: Final = 4_000_000
 _SHOWN: Final = 100  # changes that are shown one by one
 _MARKS: Final = {"add": "+", "change": "~", "remove": "-"}
@@ -36,7 +36,7 @@ def read_flow_file(file: TextIO, settings: Settings, account_sid: str) -> tuple[
         raise RouterError(f"{clean(file.name)}: not UTF-8: {error}") from None
     if len(text) > _LONG and sys.stderr.isatty():
         click.echo(f"Checking {clean(file.name)}", err=True)
-    # Of flows created in the same second the one with the smaller SID is asked first: this keeps the file's order.
+    # Of flows created in the same second, routing tries the smallest SID first: sorted SIDs keep the file's order.
     sids = iter(sorted(new_sid("FO") for _ in range(text.count("[[flow"))))
     return load(
         text,
@@ -146,11 +146,11 @@ class Outcome:
 def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, again: str) -> Outcome:
     """Ask, write the changes, wait until all processes can detect the languages that they add, and print the result.
 
-    The changes are in the order of `router.flow.diff.in_order`; `again` says what to do if the store fails before the
-    end.
+    The changes are in the order of `router.flow.diff.in_order`; `again` tells the user what to do if the store fails
+    before the end.
 
     Raises:
-        RouterError: the answer was no, the store failed, or another person or program changed a flow meanwhile.
+        RouterError: the answer was no, the store failed, or another person or program changed a flow in the meantime.
     """
     if not changes:
         return Outcome()
@@ -168,7 +168,7 @@ def carry_out(store: Store, changes: Sequence[Change], how: How, *, by: str, aga
 
 
 def _write(store: Store, changes: Sequence[Change], *, by: str, again: str) -> None:
-    """Write the changes, all changes of an address at once, so that no message meets only a part of them."""
+    """Write the changes, those of one address together, so that no message is routed with only a part of them."""
     done = 0
     try:
         with progress("Writing", len(changes)) as bar:

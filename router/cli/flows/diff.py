@@ -16,7 +16,7 @@ from router.flow.diff import diff as difference
 from router.flow.warning import of_flow
 from router.queries.live_flows import Comparison
 
-_DIFFERS, _TROUBLE = 1, 2  # as diff(1) has it
+_DIFFERS, _TROUBLE = 1, 2  # as of diff(1)
 
 
 @click.command()

@@ -12,7 +12,7 @@ from router.cli.options import Moment, Parameter, json_option
 from router.cli.output import print_facts, print_json, short
 from router.cli.send.inbound import CUSTOMERS
 from router.message.address import canonical
-from router.queries.deliveries import explain as foretell
+from router.queries.deliveries import explain as explain_route
 from router.queries.likelihood import as_read_by
 
 
@@ -23,16 +23,16 @@ from router.queries.likelihood import as_read_by
 @click.option(
     "--channel",
     type=click.Choice(sorted(CUSTOMERS)),
-    help="The channel of addresses without a prefix, as +1… on WhatsApp. [from the prefix of --to]",
+    help="The channel of addresses without a prefix, for example +1… on WhatsApp. [from the prefix of --to]",
 )
 @click.option("--lang", default="", metavar="TAG", help="The language in the webhook's URL (?lang=es).")
 @click.option(
     "--param", "params", type=Parameter(), multiple=True, metavar="NAME=VALUE", help="Any other parameter of a webhook."
 )
-@click.option("--at", type=Moment(), metavar="TIME", help="The time of the message, as 2026-12-24T22:00. [now]")
+@click.option("--at", type=Moment(), metavar="TIME", help="The time of the message, such as 2026-12-24T22:00. [now]")
 @click.option("--since", type=Moment(), metavar="AGE|TIME", help="With --flows: compare the messages since then.")
 @click.option("--flows", type=click.File(encoding="utf-8"), help="With --since: a flow file that is not applied yet.")
-@click.option("--prune", is_flag=True, help="With --flows: as if the file's missing flows were removed.")
+@click.option("--prune", is_flag=True, help="With --flows: treat flows that are not in the file as removed.")
 @json_option
 @with_here
 def explain(  # noqa: PLR0913 - one for each option
@@ -80,7 +80,7 @@ def explain(  # noqa: PLR0913 - one for each option
     sid = here.account.sid
     # As for a real message, a language that a process has not loaded yet is not detected.
     likelihood = as_read_by(here.store.processes.serving(sid))
-    answer = foretell(sid, form, here.store, likelihood, lang=lang, at=None if at is None else at / 1000)
+    answer = explain_route(sid, form, here.store, likelihood, lang=lang, at=None if at is None else at / 1000)
     show(here, answer, form, as_json=as_json)
 
 

@@ -35,7 +35,7 @@ from router.store import Store
 _COLUMNS: Final = ("SID", "NAME", "CHANNEL", "ADDRESS", "STATUS", "GOES TO", "ANSWERS")
 _PAGE: Final = 500
 _MATCH: Final = 60  # characters of a condition that `list` shows
-# The export of an account without flows: only comments, so applying it changes nothing.
+# The export of an account without flows: it has only comments, so applying it changes nothing.
 _EXAMPLE: Final = """\
 # This account has no flows yet. A flow says where the messages of an address go: contact_identity is the number that
 # customers write to, or "*" for every number without another flow, and integration.url is your webhook. For a Studio
@@ -84,8 +84,8 @@ def list_(here: Here, *, channel: str | None, limit: int, as_json: bool) -> None
         print_table(_COLUMNS, rows, whole=("SID", "CHANNEL", "STATUS"), spare=("ANSWERS",), brief=("SID",))
         if len(found) == limit < total:
             click.echo(f"The newest {limit:,} of {total:,} flows. Choose with --limit and --channel.")
-        whole = found if len(found) == total else None
-        print_warnings([*of_settings(here.settings), *of_flows(found, here.around, others=whole)])
+        others = found if len(found) == total else None
+        print_warnings([*of_settings(here.settings), *of_flows(found, here.around, others=others)])
     elif total:
         click.echo(f"No flow of the channel {channel} among {total:,}.")
     else:

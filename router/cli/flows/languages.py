@@ -15,13 +15,13 @@ from router.queries.checks.stored import all_of
 from router.queries.serving import listed
 from router.store import Store
 
-# A model loads in about a second and a process starts in one or two, and the processes are replaced one by one.
+# In seconds. A model loads in about one, a process starts in one or two, and the processes are replaced one by one.
 _PATIENCE: Final = 60.0
-_LOOK: Final = 0.2
+_POLL_EVERY: Final = 0.2
 
 
 def await_languages(store: Store, changes: Sequence[Change]) -> tuple[bool, str]:
-    """Wait until every process that serves an account can detect the languages that changes of its flows add.
+    """Wait until every process that serves an account can detect the languages that changes to its flows add.
 
     Returns: whether all of them can, and a sentence for people.
     """
@@ -37,7 +37,7 @@ def await_languages(store: Store, changes: Sequence[Change]) -> tuple[bool, str]
             if not behind or time.monotonic() > end:
                 break
             shown = _progress(so_far, shown)
-            time.sleep(_LOOK)
+            time.sleep(_POLL_EVERY)
     except KeyboardInterrupt:
         return False, f"{so_far} so far. The others load the languages by themselves; the flows are written."
     finally:
@@ -54,7 +54,7 @@ def await_languages(store: Store, changes: Sequence[Change]) -> tuple[bool, str]
 
 
 def _progress(so_far: str, shown: str) -> str:
-    """Show the progress, if it has changed: on a terminal in one line that is rewritten, elsewhere once."""
+    """Print the progress if it has changed: on a terminal by rewriting one line, elsewhere only once."""
     if so_far != shown:
         if sys.stderr.isatty():
             click.echo(f"\r{so_far} …", nl=False, err=True)

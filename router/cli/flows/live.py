@@ -30,7 +30,7 @@ def import_(here: Here, *, dry_run: bool, yes: bool, as_json: bool) -> None:
       router flows import --yes
 
     The flows keep Twilio's SIDs. Everything is read and checked, and the changes are shown, before the first flow is
-    written. No flow is removed. A second import brings the changes made at Twilio since the first. The exit status is
+    written. No flow is removed. A second import applies the changes made at Twilio since the first. The exit status is
     1 if Twilio has records that cannot be flows of the router; the command names each of them.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)

@@ -42,7 +42,7 @@ def log(here: Here, *, sid: str | None, since: int | None, limit: int, as_json: 
             brief=("SID",),
         )
     else:
-        click.echo("No such changes." if sid or since else "No flow was changed yet.")
+        click.echo("No changes match." if sid or since else "No flow was changed yet.")
 
 
 def _row(change: FlowChange, now: float) -> tuple[str, ...]:

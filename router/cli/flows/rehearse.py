@@ -22,9 +22,9 @@ _TEXT: Final = 40
 
 
 def rehearse(here: Here, file: TextIO, *, since: int, to: str, prune: bool) -> Rehearsed:
-    """Route the past messages of the account with its present flows, and with the flows after a file is applied.
+    """Route the past messages of the account with its current flows, and with those after the file is applied.
 
-    Both begin without any assignment of conversations, so that only the file makes a difference. `since` is in ms since
+    Both start without assignments of conversations, so that only the file makes a difference. `since` is in ms since
     1970; `to` is an address in any form, "" for all messages.
 
     Raises:

@@ -38,11 +38,11 @@ def _command(which: Switch) -> click.Command:
     @json_option
     @with_here
     def command(here: Here, *, sids: tuple[str, ...], as_json: bool) -> None:
-        def one(flow: FlexFlow) -> Switched | None:
+        def switch(flow: FlexFlow) -> Switched | None:
             by = f"router flows {which}"
             return flow_state.switch(flow, which, here.store, by=by, now=int(time.time()))
 
-        _each(here, sids, one, as_json=as_json)
+        _each(here, sids, switch, as_json=as_json)
 
     return command
 

@@ -1,7 +1,7 @@
 """The configuration that `router run` generates in the data directory at its first start.
 
 Token and password are random for each data directory, and only `router run` prints them: requests through a tunnel
-come from 127.0.0.1, so the loopback address is no reason to trust a request.
+come from 127.0.0.1, so that address does not prove that a request is local.
 """
 
 import os
@@ -48,19 +48,19 @@ def configuration(data_dir: Path, *, with_account: bool) -> Path:
 def variables(data_dir: Path, settings: Settings) -> Mapping[str, str]:
     """Return the variables that add the demo account to the settings of a file without accounts.
 
-    They name files with the secrets, not the secrets, because they are recorded.
+    They name files that contain the secrets, because the variables are recorded.
     """
-    made = tomllib.loads(configuration(data_dir, with_account=True).read_text(encoding="utf-8"))
-    [account] = made["account"]
-    found = {"TWILIO_ACCOUNT_SID": account["sid"]}
-    kept = {"TWILIO_AUTH_TOKEN": account["auth_tokens"][0]}
+    generated = tomllib.loads(configuration(data_dir, with_account=True).read_text(encoding="utf-8"))
+    [account] = generated["account"]
+    environ = {"TWILIO_ACCOUNT_SID": account["sid"]}
+    values = {"TWILIO_AUTH_TOKEN": account["auth_tokens"][0]}
     if settings.admin_password is None:
-        kept["ROUTER_ADMIN_PASSWORD"] = made["admin_password"]
-    for name, secret in kept.items():
+        values["ROUTER_ADMIN_PASSWORD"] = generated["admin_password"]
+    for name, secret in values.items():
         path = data_dir / f"demo-{name.lower()}"
         _write_private(path, secret)
-        found[f"{name}_FILE"] = str(path)
-    return found
+        environ[f"{name}_FILE"] = str(path)
+    return environ
 
 
 def is_made_up(settings: Settings) -> bool:
@@ -72,7 +72,7 @@ def is_made_up_password(settings: Settings) -> bool:
     """Return whether `router run` has generated the console's password for this data directory."""
     paths = (settings.data_dir / name for name in (FILE, _CONSOLE))
     files = (tomllib.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file())
-    return settings.admin_password in [made.get("admin_password") for made in files]
+    return settings.admin_password in [each.get("admin_password") for each in files]
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -13,10 +13,10 @@ from router.settings import Settings
 
 # Seconds in which the workers of a killed gunicorn release the address: they check for their master once a second.
 _VACATED = 3.0
-# Seconds to wait for the first worker before the first lines are printed anyway.
+# Seconds to wait for the first worker; then the first output is printed anyway.
 _PATIENCE = 20.0
 # Seconds between two attempts.
-_LOOK = 0.05
+_POLL_EVERY = 0.05
 
 
 def check_address(settings: Settings) -> None:
@@ -33,7 +33,7 @@ def _check(host: str, port: int) -> None:
             socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() - begun < _VACATED:
-                time.sleep(_LOOK)
+                time.sleep(_POLL_EVERY)
                 continue
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -61,4 +61,4 @@ def wait_until_up(settings: Settings, alive: Callable[[], bool]) -> None:
             connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             if connection.recv(1):
                 return
-        time.sleep(_LOOK)
+        time.sleep(_POLL_EVERY)

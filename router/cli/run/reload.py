@@ -1,4 +1,4 @@
-"""`router reload`: starts new workers with the present settings; the old workers finish their deliveries."""
+"""`router reload`: starts new workers with the current settings; the old workers finish their deliveries."""
 
 import os
 import signal
@@ -17,9 +17,9 @@ from router.settings import Settings
 from router.store import Store
 from router.store.processes import Process
 
-# The new settings are first tested in a separate process, for at most 30 s; then the workers start in some seconds.
+# Seconds. A separate process first tests the new settings, for at most 30 s; then the workers start in a few seconds.
 _PATIENCE: Final = 45.0
-_LOOK: Final = 0.1
+_POLL_EVERY: Final = 0.1
 
 
 @click.command()
@@ -29,7 +29,7 @@ def reload() -> None:
     \b
       router reload
 
-    New workers start with the present content of the file that ROUTER_CONFIG names (accounts, auth tokens, handlers),
+    New workers start with the current content of the file that ROUTER_CONFIG names (accounts, auth tokens, handlers),
     and the old workers finish their deliveries. Settings from environment variables do not change, nor does the
     address. Flows and their languages need no reload.
 
@@ -49,11 +49,11 @@ def reload() -> None:
         except PermissionError:
             raise RouterError(f"gunicorn (process {master}) is another user's; reload it as that user") from None
         _wait(store, master, frozenset(each.pid for each in before if each.master == master))
-    click.echo(f"Reloaded: the router (process {master}) has new workers with the present settings.")
+    click.echo(f"Reloaded: the router (process {master}) has new workers with the current settings.")
 
 
 def _master(settings: Settings, present: Sequence[Process]) -> int:
-    """Return the id of the master process of the router that the settings name.
+    """Return the process id of the gunicorn master of the router that the settings select.
 
     Raises:
         RouterError: no such router runs on this machine, or there are several.
@@ -88,7 +88,7 @@ def _wait(store: Store, master: int, old: frozenset[int]) -> None:
         now = {each.pid for each in store.processes.present() if each.master == master}
         if now and not now & old:
             return
-        time.sleep(_LOOK)
+        time.sleep(_POLL_EVERY)
     if now - old:
         raise RouterError("new processes have started, but old ones still accept messages: see `router doctor`")
-    raise RouterError("not reloaded: the router keeps its old settings; its log says why")
+    raise RouterError("not reloaded: the router keeps its old settings; its log has the reason")

@@ -30,10 +30,10 @@ from router.settings import Row, Settings, load, table
 _PYTHON = (sys.executable, "-P", "-m")
 _GUNICORN = (*_PYTHON, "router.process", "--config=python:router.process.gunicorn_conf", "router.app:create_app()")
 _ROUTER = (*_PYTHON, "router")
-# Models of languages are hundreds of MB that are read at random. In pages of 2 MB instead of 4 KB the processor finds
-# their addresses faster: detection takes a quarter less time. glibc reads this when a process starts.
+# Language models are hundreds of MB with random access. Pages of 2 MB instead of 4 KB need fewer TLB lookups: detection
+# takes a quarter less time. glibc reads this variable when a process starts.
 _PAGES: Final = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-# Seconds for the store to say which flows there are; each of the few calls ends by itself before.
+# Seconds for the child process that prepares the flows; each of its few calls to the store has a shorter timeout.
 _PATIENCE = 30.0
 
 _SETTINGS = [row for row in table() if row.variable]
@@ -91,15 +91,15 @@ def run(  # noqa: PLR0913 - one for each option
     With --tunnel --connect, the command opens a tunnel and points the number to this router, until Ctrl-C:
     `router tunnel --help` explains it.
 
-    Ctrl-C stops the router after the deliveries in progress. A second Ctrl-C stops it at once.
+    Ctrl-C stops the router after the deliveries in progress. A second Ctrl-C stops it immediately.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     tunnel = _tunnel_command(tunnelled=tunnelled, url=url, ngrok_api=ngrok_api, addresses=addresses, yes=yes)
     options = {"ROUTER_BIND": bind, "ROUTER_WORKERS": workers, "ROUTER_DATA_DIR": data_dir}
     environ = _PAGES | dict(os.environ) | {name: value for name, value in options.items() if value is not None}
-    given = load(environ)
-    _make(given.data_dir)
-    made_up = not given.accounts
-    added = _configured(given, environ.get("ROUTER_CONFIG", ""))
+    initial = load(environ)
+    _make(initial.data_dir)
+    made_up = not initial.accounts
+    added = _configured(initial, environ.get("ROUTER_CONFIG", ""))
     environ |= added
     settings = load(environ)
     if addresses and made_up:
@@ -110,32 +110,32 @@ def run(  # noqa: PLR0913 - one for each option
         check_address(settings)
         _give_tunnel_port(settings, environ)
         _restore_orphans(settings, environ)
-        click.echo(banner(settings, _look(environ, made_up=made_up)))
-        os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn takes this process's place
-    with _alone(settings.data_dir):
+        click.echo(banner(settings, _prepare_flows(environ, made_up=made_up)))
+        os.execve(sys.executable, _GUNICORN, environ)  # noqa: S606 - gunicorn replaces this process
+    with _locked(settings.data_dir):
         check_address(settings)
         _give_tunnel_port(settings, environ)
         sys.exit(_supervised(settings, environ, tunnel, added, made_up=made_up))
 
 
-def _configured(given: Settings, config: str) -> Mapping[str, str]:
+def _configured(initial: Settings, config: str) -> Mapping[str, str]:
     """Return the variables that `router run` adds to the settings: a console password, the demo account.
 
     Raises:
         SettingsError: the file that `config` names has neither accounts nor handlers.
     """
-    folder = given.data_dir.absolute()
+    folder = initial.data_dir.absolute()
     if not config:
-        return {"ROUTER_CONFIG": str(configuration(folder, with_account=not given.accounts))}
-    if given.accounts:
+        return {"ROUTER_CONFIG": str(configuration(folder, with_account=not initial.accounts))}
+    if initial.accounts:
         return {}
-    if "handlers" not in given.model_fields_set:
+    if "handlers" not in initial.model_fields_set:
         raise SettingsError(
             "ROUTER_CONFIG",
             f"{config} has no [[account]], and TWILIO_ACCOUNT_SID is not set. To use the demo account, write "
             "[handlers] in the file, or name no file",
         )
-    return variables(folder, given)
+    return variables(folder, initial)
 
 
 def _give_tunnel_port(settings: Settings, environ: dict[str, str]) -> None:
@@ -169,7 +169,7 @@ def _tunnel_command(
         if url or ngrok_api or addresses or yes:
             raise click.UsageError("--url, --ngrok-api, --connect and --yes need --tunnel.")
         return ()
-    from router.cli.connect.connect import names_of  # imports Redis' client
+    from router.cli.connect.connect import names_of  # imports the client of Redis
 
     names_of(addresses)  # raises for an invalid one, before anything is started
     options = [f"--connect={address}" for address in addresses] + ["--yes"] * yes
@@ -193,7 +193,7 @@ def _supervised(
 
     def prepare() -> None:
         nonlocal start
-        start = replace(_look(environ, made_up=made_up), tunnelled=bool(tunnel))
+        start = replace(_prepare_flows(environ, made_up=made_up), tunnelled=bool(tunnel))
 
     def announce(alive: Callable[[], bool]) -> None:
         wait_until_up(settings, alive)
@@ -224,10 +224,10 @@ def _restore_orphans(settings: Settings, environ: dict[str, str]) -> None:
         click.echo(f"router: {error}", err=True)
 
 
-def _look(environ: Mapping[str, str], *, made_up: bool) -> Start:
+def _prepare_flows(environ: Mapping[str, str], *, made_up: bool) -> Start:
     """Create the flows of the demo account, unless it has had flows; return the state of the flows.
 
-    A forked child asks the store: this process, which stays as long as the router runs, does not import its client.
+    A forked child calls the store, so that this process, which stays in memory, does not import the client of Redis.
     """
 
     def found() -> str:
@@ -247,7 +247,7 @@ def _look(environ: Mapping[str, str], *, made_up: bool) -> Start:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Lock the data directory for this process; the lock ends with the process."""
     with (folder / "router.lock").open("a+", encoding="utf-8") as lock:
         try:

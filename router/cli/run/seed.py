@@ -18,9 +18,9 @@ from router.store import Store, connect
 
 # The handler that every account has.
 _ECHO = "echo"
-# A file in the data directory: it names the demo account as soon as that has or had flows.
+# A file in the data directory with the SID of the demo account, once that account has had flows.
 SEEDED = "seeded-accounts"
-# The number of flows among which a web flow is looked for.
+# The number of newest flows that are searched for a web flow.
 _NEWEST = 200
 
 
@@ -52,7 +52,7 @@ def echo_flows(account_sid: str, *, now: int, new_sid: Callable[[], str]) -> lis
 
     Args:
         account_sid: the account of the flows.
-        now: Unix seconds, the date of the flows.
+        now: the creation date of the flows, in Unix seconds.
         new_sid: returns the SID (FO…) of a new flow.
     """
     everything = {"ContactIdentity": "*"}

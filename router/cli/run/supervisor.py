@@ -20,19 +20,19 @@ from router.lifeline import die_with_parent
 from router.process.child import end
 from router.process.embedded import EmbeddedStoreError, EmbeddedValkey
 
-# Seconds before the store is restarted, by the number of its crashes in a row. After a healthy minute it counts anew.
+# Seconds before the store is restarted, by its number of crashes in a row, which a healthy minute resets.
 _BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY = 60.0
-# A little more than gunicorn's graceful_timeout, after which gunicorn itself kills its workers.
+# Seconds; a little more than gunicorn's graceful_timeout, after which gunicorn itself kills its workers.
 _STOP = 45.0
-# A second signal stops at once. A signal within this time is the first one again, which make passes on too.
+# Seconds. A second signal stops immediately; within this time it counts as the first one, which make forwards as well.
 _SECOND = 0.5
 
 
 class Supervisor:
     """Runs the store, gunicorn (`command`) and `router tunnel` until gunicorn or the tunnel ends.
 
-    Without `store` the store runs elsewhere; without a command line `tunnel` there is no tunnel.
+    `store` is None if the store runs elsewhere; `tunnel` is the command line of the tunnel, empty for none.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class Supervisor:
                     break
                 click.echo(f"router: gunicorn ended ({_reason(code)}); restarting it", err=True)
                 self._gunicorn = gunicorn = self._start(self._command)
-                if self._stopping_since:  # the request to stop came during that start, and asked the one before
-                    self._ask(signal.SIGTERM)
+                if self._stopping_since:  # the signal came during this start, and was sent to the old process
+                    self._signal(signal.SIGTERM)
         return gunicorn.returncode
 
     def _tunnel_ended(self, code: int) -> None:
@@ -121,7 +121,7 @@ class Supervisor:
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             click.echo("router: the tunnel has ended; stopping", err=True)
-        self._ask(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
 
     def _restart_store(self, code: int, delay: float) -> None:
         """Restart the store, also while gunicorn stops: its workers still have to settle."""
@@ -141,7 +141,7 @@ class Supervisor:
                 return
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
-        """Stop gunicorn gracefully; at the second signal, at once."""
+        """Stop gunicorn gracefully, or immediately at the second signal."""
         if self._gunicorn is None:
             sys.exit(128 + number)
         now = time.monotonic()
@@ -149,9 +149,9 @@ class Supervisor:
             self._stopping_since = now
             sent = signal.SIGTERM
             if number == signal.SIGINT:
-                # Not echo: the signal may interrupt one. 40 s is gunicorn's graceful_timeout.
+                # Not click.echo: the signal may have interrupted a call of it. 40 s is gunicorn's graceful_timeout.
                 os.write(
-                    2, b"\nrouter: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops at once\n"
+                    2, b"\nrouter: finishing the deliveries in progress, at most 40 s; Ctrl-C again stops immediately\n"
                 )
             if self._tunnel is not None and self._tunnel.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -161,9 +161,9 @@ class Supervisor:
             sent = signal.SIGQUIT
         else:
             return
-        self._ask(sent)
+        self._signal(sent)
 
-    def _ask(self, number: int) -> None:
+    def _signal(self, number: int) -> None:
         """Send gunicorn a signal, if it has not ended."""
         assert self._gunicorn is not None  # noqa: S101 - it had started
         with contextlib.suppress(ProcessLookupError):

@@ -27,21 +27,21 @@ class WebUrl(click.ParamType[str]):
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check it."""
+        """Check that it is a usable URL."""
         text = str(value)
         usable = is_http_url(text)
         if usable and not text.isascii():
             self.fail(f"{text[:80]!r} has characters that must be percent-encoded", param, ctx)
         if not usable:
-            self.fail(f"{text[:80]!r} is not an absolute http or https URL, as https://example.com/sms", param, ctx)
+            self.fail(f"{text[:80]!r} is not an absolute http or https URL such as https://example.com/sms", param, ctx)
         return text
 
 
 def send(url: str, form: Fields, signing: Signing, *, signed_as: str = "", method: Method = "POST") -> Answered:
     """Send a signed webhook once; redirects are not followed.
 
-    `signed_as` is the URL as it is set at Twilio, if that is not `url`. A fragment, as Twilio's connection overrides,
-    is neither signed nor sent.
+    `signed_as` is the URL as it is set at Twilio, if that is not `url`. A fragment, with which Twilio sets connection
+    overrides, is neither signed nor sent.
 
     Raises:
         NoAnswer: there was no connection, or no answer in time.
@@ -67,18 +67,18 @@ def call(url: str, form: Fields, signing: Signing, *, signed_as: str = "", metho
     Arguments and errors are those of `send`. https://www.twilio.com/docs/api/errors/11215
     """
     answered = send(url, form, signing, signed_as=signed_as, method=method)
-    at, where, redirects = url, signed_as or url, 0
+    target, public, redirects = url, signed_as or url, 0
     while answered.status in _REDIRECT and answered.location and redirects < REDIRECTS:
         try:
-            at, where = urljoin(at, answered.location), urljoin(where, answered.location)
-            parts = urlsplit(at)
+            target, public = urljoin(target, answered.location), urljoin(public, answered.location)
+            parts = urlsplit(target)
             if parts.scheme not in ("http", "https") or parts.port == 0:
                 break
         except ValueError:
             break  # not a URL
         if answered.status not in _KEEP_THE_METHOD:
             form, method = [], "GET"
-        answered = send(at, form, signing, signed_as=where, method=method)
+        answered = send(target, form, signing, signed_as=public, method=method)
         redirects += 1
     return replace(answered, redirects=redirects)
 

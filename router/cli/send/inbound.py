@@ -52,7 +52,7 @@ def new_message_sid(media: Sequence[Attachment]) -> str:
 
 
 def nth(address: str, n: int) -> str:
-    """Return the address of the `n`-th customer after this one: the number at its end counts up."""
+    """Return the address of the `n`-th customer after this one: `n` is added to the number at its end."""
     number = _TRAILING_NUMBER.search(address)
     if n == 0:
         return address
@@ -70,24 +70,24 @@ def fields(  # noqa: PLR0913 - what a message is; all are named at the call
     media: Sequence[Attachment],
     more: Sequence[tuple[str, str]],
 ) -> Fields:
-    """Return the form of a webhook: every parameter that Twilio sends for the channel, and `more`, which overrides."""
-    given = {"SmsMessageSid": message_sid, "NumMedia": str(len(media))}
+    """Return the form of a webhook: every parameter that Twilio sends for the channel, overridden by `more`."""
+    form = {"SmsMessageSid": message_sid, "NumMedia": str(len(media))}
     if channel == "sms":
         for side, address in (("To", to), ("From", from_)):
             country = country_of(address) or "US"
             state = "CA" if country == "US" else ""
-            given |= {f"{side}Country": country, f"{side}State": state, f"{side}City": "", f"{side}Zip": ""}
+            form |= {f"{side}Country": country, f"{side}State": state, f"{side}City": "", f"{side}Zip": ""}
     if channel == "whatsapp":
-        given |= _whatsapp(from_, media, dict(more))
+        form |= _whatsapp(from_, media, dict(more))
     if channel == "rcs":
-        given["ChannelMetadata"] = json.dumps({"type": "rcs", "data": {"context": {}}})
-    given |= {"SmsSid": message_sid, "SmsStatus": "received", "Body": body, "To": to}
-    given["NumSegments"] = str(_segments(body)) if channel == "sms" else "1"
-    given |= {"ReferralNumMedia": "0", "MessageSid": message_sid, "AccountSid": account_sid, "From": from_}
+        form["ChannelMetadata"] = json.dumps({"type": "rcs", "data": {"context": {}}})
+    form |= {"SmsSid": message_sid, "SmsStatus": "received", "Body": body, "To": to}
+    form["NumSegments"] = str(_segments(body)) if channel == "sms" else "1"
+    form |= {"ReferralNumMedia": "0", "MessageSid": message_sid, "AccountSid": account_sid, "From": from_}
     for n, each in enumerate(media):
-        given |= {f"MediaContentType{n}": each.content_type, f"MediaUrl{n}": each.url}
-    given["ApiVersion"] = "2010-04-01"
-    return list((given | dict(more)).items())
+        form |= {f"MediaContentType{n}": each.content_type, f"MediaUrl{n}": each.url}
+    form["ApiVersion"] = "2010-04-01"
+    return list((form | dict(more)).items())
 
 
 def _whatsapp(from_: str, media: Sequence[Attachment], more: dict[str, str]) -> dict[str, str]:
@@ -96,18 +96,18 @@ def _whatsapp(from_: str, media: Sequence[Attachment], more: dict[str, str]) -> 
         kind = kind if kind in ("image", "audio", "video") else "document"
     else:
         kind = "button" if "ButtonPayload" in more else "location" if "Latitude" in more else "text"
-    given = {"ProfileName": "Ana", "MessageType": kind}
+    form = {"ProfileName": "Ana", "MessageType": kind}
     number = from_.removeprefix("whatsapp:+")
-    # A sender who hides the phone number has another id, as whatsapp:US.13491208655302741918.
-    given |= {"WaId": number} if number.isdecimal() else {"ExternalUserId": from_}
+    # A sender who hides the phone number has another id: whatsapp:US.13491208655302741918.
+    form |= {"WaId": number} if number.isdecimal() else {"ExternalUserId": from_}
     context = {"type": "whatsapp", "data": {"context": {"ProfileName": "Ana"}}}
-    return given | {"ChannelMetadata": json.dumps(context)}
+    return form | {"ChannelMetadata": json.dumps(context)}
 
 
 def _segments(body: str) -> int:
     """Return the number of SMS segments of a text: https://www.twilio.com/docs/glossary/what-sms-character-limit."""
     if all(c in _GSM or c in _GSM_DOUBLE for c in body):
-        length, one, each = sum(2 if c in _GSM_DOUBLE else 1 for c in body), 160, 153
+        length, single, part = sum(2 if c in _GSM_DOUBLE else 1 for c in body), 160, 153
     else:
-        length, one, each = len(body.encode("utf-16-le")) // 2, 70, 67
-    return 1 if length <= one else math.ceil(length / each)
+        length, single, part = len(body.encode("utf-16-le")) // 2, 70, 67
+    return 1 if length <= single else math.ceil(length / part)

@@ -14,9 +14,9 @@ def send_paced(
 ) -> None:
     """Send every item at its time, in seconds from now, or when the earlier items of its conversation are sent.
 
-    The items are in ascending order of their times; `lane` returns the conversation of one. Each conversation has one
-    of `at_once` workers; where there are more conversations, some share one. The first error of `send`, or Ctrl-C, ends
-    it: the remaining items are not sent, and the error is raised.
+    The items are in ascending order of their times; `lane` returns the conversation of an item. `at_once` workers send
+    them, all items of a conversation by the same worker. After the first error of `send`, or Ctrl-C, the remaining
+    items are not sent, and the error is raised.
     """
     began, stopped = time.monotonic(), Event()
     workers = [ThreadPoolExecutor(1) for _ in range(at_once)]

@@ -52,7 +52,7 @@ def record(  # noqa: PLR0913 - one for each option
 
     The file has a line of JSON for each message, with its original parameters, and only you can read it; - is standard
     output. The messages come from the router's store, which keeps delivered ones for a day (ROUTER_DELIVERED_HOURS);
-    requests that the router refused are not among them.
+    refused requests are not included.
 
     With --redact each customer's address is replaced by another address, the same on every line, so that conversations
     are still recognizable. Texts, names, media URLs and all other parameters are masked, except the list below and

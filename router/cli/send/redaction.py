@@ -1,7 +1,7 @@
 """Redacts the parameters of webhooks: replaces the customers' addresses and masks their texts.
 
-Only the parameters of a list are kept, so new parameters of Twilio are masked. An address is replaced by another one of
-the same kind and length, the same on every line; the original address cannot be found out from the recording.
+Only listed parameters are kept, so new parameters of Twilio are masked. An address is replaced by another one of
+the same kind and length, the same on every line; the original address cannot be derived from the recording.
 """
 
 import json
@@ -22,8 +22,8 @@ ADDRESSES: Final = (
     "From", "WaId", "ExternalUserId", "ExternalUserIdentifier", "ParentExternalUserId", "OriginalRepliedMessageSender",
 )  # fmt: skip
 _NUMBER: Final = re.compile(r"\d+$")
-# The form of kept values and of names that cannot contain a person's name or number. Others are masked too, as the
-# file name in `text/x-vcard; name="Zoë.vcf"`, or a number that is a key in JSON.
+# The form of kept values and of names that cannot contain a person's name or number. All others are masked, such
+# as the file name in `text/x-vcard; name="Zoë.vcf"` or a number that is a key in JSON.
 _PLAIN: Final = re.compile(r"[A-Z]{2}[0-9a-f]{32}|(?!.*\d{5})[\w./+-]{0,64}", re.ASCII)
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
 # The part of an address that is kept: the first two digits of a number, the country of a WhatsApp id.

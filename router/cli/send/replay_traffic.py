@@ -1,4 +1,4 @@
-"""`router replay-traffic`: signs recorded messages anew and sends them to a router, as Twilio would."""
+"""`router replay-traffic`: signs recorded messages again and sends them to a router, as Twilio would."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ class Speed(click.ParamType[float]):
         except ValueError:
             speed = -1.0
         if not 0 < speed <= 1e6:  # noqa: PLR2004 - no recording is so long that more would make a difference
-            self.fail(f"{value!r} is neither a number above 0, as 10, nor max", param, ctx)
+            self.fail(f"{value!r} is neither max nor a number above 0 such as 10", param, ctx)
         return speed
 
 
@@ -52,7 +52,9 @@ class Speed(click.ParamType[float]):
 @click.option("--url", type=WebUrl(), metavar="URL", help="The URL to send to. [the router that runs here]")
 @click.option("--to", help="The address that the customer writes to, instead of the recorded one.")
 @key_option
-@click.option("--same-sids", is_flag=True, help="Keep the MessageSids: a router that has them already sees duplicates.")
+@click.option(
+    "--same-sids", is_flag=True, help="Keep the MessageSids: a router that already has them counts duplicates."
+)
 @click.option("--dry-run", is_flag=True, help="Send nothing; only show what would be sent, and when.")
 @wait_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each message, for programs.")
@@ -89,7 +91,7 @@ def replay_traffic(  # noqa: PLR0913 - one for each option
     plan = _Plan(here, file, key, url, to, same_sids=same_sids)
     items = list(plan.items(recorded, speed))
     if dry_run:
-        _foretell(items)
+        _preview(items)
         return
     label = f"Replaying {file.name}"
     sending = dispatch(items, at_once=_AT_ONCE, label=label, url=url, store=here.own_store, wait=wait)
@@ -120,8 +122,7 @@ class _Plan:
             yield (each.at - start) / speed if speed else 0.0, self._outgoing(each)
 
     def _outgoing(self, recorded: Recorded) -> Webhook:
-        given = dict(recorded.form)
-        owner = self._owner(recorded, given["AccountSid"])
+        owner = self._owner(recorded, dict(recorded.form)["AccountSid"])
         replaced = {"AccountSid": owner.sid}
         if self.to:
             replaced["To"] = canonical(self.to, recorded.channel)
@@ -131,8 +132,8 @@ class _Plan:
                     "an address of this channel"
                 )
         form = [(name, replaced.get(name, self._sid(name, value))) for name, value in recorded.form]
-        where, signed_as = (self.url, self.url) if self.url else own_webhook(self.here.settings, recorded.channel)
-        return Webhook(where, signed_as, form, signing(owner, self.key), recorded.method)
+        url, signed_as = (self.url, self.url) if self.url else own_webhook(self.here.settings, recorded.channel)
+        return Webhook(url, signed_as, form, signing(owner, self.key), recorded.method)
 
     def _owner(self, recorded: Recorded, sid: str) -> Account:
         """Return the account of the webhook that is sent: that of --account, or the recorded one."""
@@ -146,13 +147,13 @@ class _Plan:
         return self.here.account_of(named or (sid if settings.accounts else None))
 
     def _sid(self, name: str, value: str) -> str:
-        """Return the new SID of a message, the same wherever the file names the message."""
+        """Return the new SID of a message; the same original SID always gets the same new one."""
         if self.same_sids or name not in _SIDS or not is_sid(value, "SM", "MM"):
             return value
         return self._sids.setdefault(value, new_sid(value[:2]))
 
 
-def _foretell(items: Sequence[tuple[float, Webhook]]) -> None:
+def _preview(items: Sequence[tuple[float, Webhook]]) -> None:
     rows = []
     for at, outgoing in items[:_SHOWN]:
         form = dict(outgoing.form)

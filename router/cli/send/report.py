@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
-from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, said_facts, short, word
+from router.cli.output import Facts, clean, flow_line, number, print_facts, print_line, short, target_facts, word
 from router.cli.send.sender import GOOD, OK, ON_ITS_WAY, Sent
 from router.cli.send.signing import TAMPERS
 from router.diagnosis.twilio_view import ERRORS, Answered
@@ -16,7 +16,7 @@ from router.queries.deliveries import not_twiml
 from router.store.deliveries import Delivery
 
 _FAILURES: Final = 10
-# A rate was not reached if sending took so many times as long as it should, plus some seconds for the last answers.
+# A rate was missed if sending took longer than its planned time by this factor, plus a second for the last answers.
 _LATE: Final = 1.1
 _GRACE: Final = 1.0
 # Parameters of special messages, which are shown with the message.
@@ -32,10 +32,10 @@ _WHY: Final = {
 }
 
 
-def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
-    """Describe one message: what was sent, how it was answered, and what became of it.
+def one_message(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
+    """Describe one message: what was sent, how it was answered, and how it was delivered.
 
-    `signer` is the key that signed it; `watched` says whether its delivery was looked up in a store.
+    `signer` is the key that signed it; `watched` is whether its delivery was looked up in a store.
     """
     form, media = sent.form, int(sent.form.get("NumMedia", "0"))
     message = [f"{channel}  {form['From']} → {form['To']}", *[f"“{form['Body']}”"] * bool(form.get("Body"))]
@@ -46,7 +46,7 @@ def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
     delivery = sent.delivery
     if delivery is not None:
         steps = [*delivery.why, *[f"→ {flow_line(sent.flow)}"] * (sent.flow is not None)]
-        facts += [("Route", steps), ("Delivery", _delivery(delivery, sent.flow)), *said_facts(delivery)]
+        facts += [("Route", steps), ("Delivery", _delivery(delivery, sent.flow)), *target_facts(delivery)]
     elif sent.answered.status in OK:
         unknown = "this router's store has no record of it" if watched else "not known: no store is set here"
         facts.append(("Delivery", unknown))
@@ -55,11 +55,11 @@ def one(sent: Sent, channel: str, signer: str, *, watched: bool) -> Facts:
 
 
 def _broken(sent: Sent) -> str:
-    return f"; broken on purpose: {TAMPERS[sent.tamper]}" if sent.tamper else ""
+    return f"; made invalid: {TAMPERS[sent.tamper]}" if sent.tamper else ""
 
 
 def _answer(answered: Answered, *, wanted: bool = False) -> list[str]:
-    """Describe the answer to a call; `wanted` says that a refusal was expected."""
+    """Describe the answer to a call; `wanted` is whether a refusal was expected."""
     if not answered.status:
         return [f"none: {answered.reason}"]
     head = f"{answered.status} after {answered.seconds * 1000:.0f} ms"
@@ -86,7 +86,7 @@ def _delivery(delivery: Delivery, flow: FlexFlow | None) -> Text:
     if delivery.attempts > 1 or delivery.state in ON_ITS_WAY:
         text.append(f", {delivery.attempts} attempt{'s' * (delivery.attempts != 1)} so far")
     if delivery.duplicates:
-        text.append(f", a duplicate: it came {delivery.duplicates + 1} times and is delivered once")
+        text.append(f", a duplicate: received {delivery.duplicates + 1} times, delivered once")
     if delivery.error:
         text.append(f": {clean(delivery.error)}")
     if flow is not None and flow.is_held and delivery.state == "queued":
@@ -117,7 +117,7 @@ def _many(sent: Sequence[Sent], what: str, seconds: float, rate: float) -> Facts
     reached = len(sent) / max(seconds, 0.001)
     short_of = ""
     if rate and seconds > len(sent) / rate * _LATE + _GRACE:
-        short_of = f", instead of {rate:,g}: the answers came too late for more"
+        short_of = f", instead of {rate:,g}: the answers were too slow"
     facts: Facts = [
         ("Sent", f"{head}, in {seconds:.1f} s ({reached:,.0f} a second{short_of})"),
         ("Answers", [_counts(_status(each) for each in sent), _percentiles(sent)]),
@@ -125,7 +125,7 @@ def _many(sent: Sequence[Sent], what: str, seconds: float, rate: float) -> Facts
         ("Deliveries", f"{_counts(states) or 'not known'}{_duplicates(sent)}"),
     ]
     if wrong := _counts(filter(None, (not_twiml(each.delivery) for each in sent if each.delivery))):
-        facts.append(("Targets said", wrong))
+        facts.append(("Targets answered", wrong))
     if failed:
         lines = [
             f"{each.sid}  {each.delivery.state if each.delivery else _status(each)}"
@@ -145,9 +145,9 @@ def _percentiles(sent: Sequence[Sent]) -> str:
     times = sorted(each.answered.seconds * 1000 for each in sent if each.answered.status)
     if not times:
         return "no answer at all"
-    half, most, nearly = (times[int(part * (len(times) - 1))] for part in (0.5, 0.95, 0.99))
+    p50, p95, p99 = (times[int(part * (len(times) - 1))] for part in (0.5, 0.95, 0.99))
     slowest = f"the slowest after {times[-1]:.0f} ms"
-    return f"half within {half:.0f} ms, 95 % within {most:.0f} ms, 99 % within {nearly:.0f} ms, {slowest}"
+    return f"half within {p50:.0f} ms, 95 % within {p95:.0f} ms, 99 % within {p99:.0f} ms, {slowest}"
 
 
 def _views(sent: Sequence[Sent]) -> list[str]:

@@ -26,9 +26,9 @@ GOOD: Final = ("delivered", "redirected")
 ON_ITS_WAY: Final = ("queued", "sending")
 OK: Final = range(200, 300)
 _REFUSED: Final = (401, 403)  # the answers of webhooks to a wrong signature; the router's is 403
-# Seconds between two looks at a delivery: a person does not notice the delay, and the store not the looks.
-_LOOK: Final = 0.05
-_MANY: Final = 20  # progress is shown from so many messages on
+# Seconds between two polls of a delivery: a person notices no delay, and the load on the store is small.
+_POLL_EVERY: Final = 0.05
+_MANY: Final = 20  # the minimum number of messages for which progress is shown
 
 
 @dataclass(slots=True)
@@ -101,27 +101,27 @@ class Webhook:
         return self.sent(call(self.url, self.form, self.signing, signed_as=self.signed_as, method=self.method))
 
     def sent(self, answered: Answered) -> Sent:
-        """Return it as a sent message, with a given answer."""
+        """Return it as a sent message with this answer."""
         return Sent(dict(self.form), answered, url=self.url, tamper=self.signing.tamper)
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The sent messages in their order, how many were to be sent, and the seconds that it took."""
+    """The sent messages in order, the number that should have been sent, and the seconds that it took."""
 
     sent: list[Sent]
     wanted: int
     seconds: float
 
     def follow(self, store: Store, seconds: float) -> None:
-        """Read the deliveries of all accepted messages, when all are finished, or after so many seconds."""
+        """Read the deliveries of all accepted messages when all are finished, or after so many seconds."""
         # A message without an answer may have been accepted.
         waiting = taken = [each for each in self.sent if each.answered.status in OK or not each.answered.status]
         deadline = time.monotonic() + seconds * (len(self.sent) == self.wanted)
         while waiting := [each for each in waiting if _state(each, store) in ON_ITS_WAY]:
             if time.monotonic() >= deadline:
                 break
-            time.sleep(_LOOK)
+            time.sleep(_POLL_EVERY)
         for each in taken:
             account_sid = each.form["AccountSid"]
             each.delivery = store.deliveries.get(account_sid, each.sid)
@@ -129,7 +129,7 @@ class Sending:
                 each.flow = store.flows.get(account_sid, each.delivery.flow_sid)
 
     def exit_status(self) -> int:
-        """Return the exit status of the command; print it if Ctrl-C came before the end."""
+        """Return the exit status of the command; print a notice if Ctrl-C interrupted it."""
         if len(self.sent) < self.wanted:
             click.echo(f"Interrupted: {len(self.sent):,} of {self.wanted:,} were sent.", err=True)
         return 0 if len(self.sent) == self.wanted and all(each.good for each in self.sent) else 1
@@ -184,7 +184,7 @@ def dispatch(  # noqa: PLR0913 - the webhooks, how they are sent, and where thei
             send_paced(((at, (n, outgoing)) for n, (at, outgoing) in enumerate(items)), send, lane, at_once)
         except NoAnswer as error:
             raise _not_sent(error, url) from None
-        except KeyboardInterrupt:  # what was sent is reported
+        except KeyboardInterrupt:  # the messages sent so far are reported
             click.echo(err=True)
     seconds = time.monotonic() - began
     sending = Sending([each for each in results if each is not None], len(items), seconds)
@@ -194,13 +194,13 @@ def dispatch(  # noqa: PLR0913 - the webhooks, how they are sent, and where thei
 
 
 def _not_sent(error: NoAnswer, url: str | None) -> RouterError:
-    """Return the error for messages that could not be sent, to the router that runs here or to a URL."""
+    """Return the error for messages that could not be sent to the local router, or to the URL of --url."""
     if not url:
         return RouterError(f"{error}: start the router with `router run`, or set its URL with --url")
     return RouterError(f"{error}. Twilio would log error {error.code} ({ERRORS[error.code]}) and call the fallback URL")
 
 
 def own_webhook(settings: Settings, channel: str) -> tuple[str, str]:
-    """Return the webhook of the router that runs here, and its URL as it is set at Twilio, which is signed."""
+    """Return the webhook of the local router, and its URL as it is set at Twilio, which is signed."""
     base, target = base_url(settings), f"/webhooks/{channel}"
     return base + target, (settings.public_urls or (base,))[0] + target

@@ -53,7 +53,7 @@ def _opt(name: str, word: str) -> Shape:
 
 
 _BUTTON: Final = {"ButtonText": "Yes", "ButtonPayload": "yes-42", "ButtonType": "REPLY"}
-# The page lists these parameters without saying which of them a list brings; `interactive` was observed.
+# Twilio's page does not say which of these parameters a list reply has; `interactive` was observed.
 _LIST: Final = {
     "MessageType": "interactive",
     "ButtonText": "Tomorrow, 9:00",
@@ -81,7 +81,7 @@ _REFERRAL: Final = {
 }
 _REPLY: Final = {"OriginalRepliedMessageSid": "$sid", "OriginalRepliedMessageSender": "$to"}
 _FALLBACK: Final = {"ErrorCode": "11200", "ErrorUrl": "$url"}
-# A sender who hides the phone number: two letters of a country, and an id that is this business's alone.
+# A sender who hides the phone number: two letters of a country, and an id that only this business sees.
 _BSUID: Final = "whatsapp:US.13491208655302741918"
 _WHATSAPP: Final = ("whatsapp",)
 _TABLE: Final = (
@@ -105,7 +105,7 @@ SHAPES: Final[Mapping[str, Shape]] = MappingProxyType({each.name: each for each 
 
 
 def combined(names: Sequence[str], channel: str) -> Shape:
-    """Combine several shapes. If two of them set a body, media or sender, the first counts; of a parameter the last.
+    """Combine several shapes: of a body, media or sender that several set, the first applies; of a parameter the last.
 
     Raises:
         ValueError: one does not exist on the channel.

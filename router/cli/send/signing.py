@@ -19,7 +19,7 @@ TAMPERS: Final = {
     "body": "a parameter is added after the request was signed",
     "url": "the request is signed for another URL: https instead of http, or the other way round",
     "key": "the request is signed with a key that is not the account's",
-    "scheme": "the request names another signing scheme than the one that signed it",
+    "scheme": "the request names a signing scheme other than the one that signed it",
     "missing": "the request has no signature",
     "account": "the request is of an account that the router does not serve",
 }
@@ -46,7 +46,7 @@ class Signing:
         return f"{self.key.label}, HMAC-{self.key.algorithm.upper()}"
 
     def headers(self, public: str, form: Fields, method: Method) -> dict[str, str]:
-        """Return the headers that sign a request, or fail to do so as `tamper` says.
+        """Return the headers that sign a request, made invalid if `tamper` is set.
 
         `public` is the URL that is signed, with the parameters of a GET; those of a POST are signed too.
         """

@@ -23,7 +23,7 @@ from router.queries.deliveries import explain
 from router.queries.likelihood import likelihood
 from router.sid import is_sid, new_sid
 
-# The newest flows among which an address to write to is looked for, and how many addresses are shown.
+# The number of newest flows that are searched for an address, and the number of addresses that are shown.
 _FLOWS: Final = 200
 _SHOWN: Final = 10
 # Conversations that are sent at once with --rate: a slow answer delays only its own conversation.
@@ -177,7 +177,7 @@ def simulate(  # noqa: PLR0913 - one for each option
         return Webhook(where, signed_as, form, how, method)
 
     if at is not None:
-        _foretell(here, dict(message(0).form), at, as_json=as_json)
+        _preview(here, dict(message(0).form), at, as_json=as_json)
         return
     sending = dispatch(
         [((n / rate if rate else 0.0), message(n)) for n in range(count)],
@@ -188,7 +188,7 @@ def simulate(  # noqa: PLR0913 - one for each option
         wait=wait,
     )
     if not as_json and count == 1 and sending.sent:
-        print_facts(report.one(sending.sent[0], channel, how.label, watched=store is not None))
+        print_facts(report.one_message(sending.sent[0], channel, how.label, watched=store is not None))
     else:
         report.print_many(sending.sent, f"{channel} messages", sending.seconds, rate or 0, as_json=as_json)
     sys.exit(sending.exit_status())
@@ -202,7 +202,7 @@ def _shape(names: Sequence[str], channel: str) -> Shape:
 
 
 def _address(channel: str, here: Here) -> str:
-    """Return the address to write to: the demo's or, if no flow takes it, that of the channel's only flow.
+    """Return the address to send to: the demo's or, if no flow takes it, that of the channel's only flow.
 
     Raises:
         RouterError: the flows of the channel have several addresses, and there is no terminal to ask at.
@@ -227,7 +227,7 @@ def _address(channel: str, here: Here) -> str:
     return canonical(click.prompt(f"To which address ({known})", default=min(found)), channel)
 
 
-def _foretell(here: Here, form: dict[str, str], at: int, *, as_json: bool) -> None:
+def _preview(here: Here, form: dict[str, str], at: int, *, as_json: bool) -> None:
     """Show where a message would go at a time, and why, as `router explain` does."""
     from router.cli.flows.explain import show
 

@@ -64,7 +64,7 @@ def write(path: Path, lines: Iterable[str]) -> None:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.writelines(lines)
     except FileExistsError:
-        raise RouterError(f"{path} exists already: name another file") from None
+        raise RouterError(f"{path} already exists: name another file") from None
     except OSError as error:
         raise RouterError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -82,7 +82,9 @@ def read(path: Path) -> list[Recorded]:
         reason = "it is a folder" if isinstance(error, IsADirectoryError) else error.strerror
         raise RouterError(f"{path} cannot be read: {reason}") from None
     if len(content) > FILE_MOST:
-        raise RouterError(f"{path} is over {FILE_MOST // 1024**2} MiB: split it into parts, as with `split -l 100000`")
+        raise RouterError(
+            f"{path} is over {FILE_MOST // 1024**2} MiB: split it into parts, for example with `split -l 100000`"
+        )
     return list(_records(path, content))
 
 
@@ -99,7 +101,7 @@ def _records(path: Path, content: bytes) -> Iterator[Recorded]:
 def _record(line: bytes) -> Recorded:
     """Read one line; raise ValueError with the reason if it is invalid."""
     if len(line) > LINE_MOST:
-        raise ValueError("over 1 MiB, which is more than any webhook")
+        raise ValueError("over 1 MiB: no webhook is that large")
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -142,4 +144,4 @@ def _time(at: object) -> float:
     try:
         return datetime.fromisoformat(str(at)).astimezone(UTC).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError(f"at is {str(at)[:40]!r}, not a time as 2026-11-21T09:30:00.000Z") from None
+        raise ValueError(f"at is {str(at)[:40]!r}, not a time such as 2026-11-21T09:30:00.000Z") from None

@@ -1,4 +1,4 @@
-"""`router simulate web`: speaks as a website's visitor, through the visitor's API, and shows the answer."""
+"""`router simulate web`: sends messages as a visitor of a website, with the visitors' API, and shows the answers."""
 
 import json
 import sys
@@ -17,18 +17,18 @@ from router.message.address import canonical
 from router.message.channel import WEB
 from router.sid import is_sid
 
-# Among so many flows, the newest, a web address is looked for.
+# The number of newest flows that are searched for a web address.
 _FLOWS: Final = 200
 _SHOWN: Final = 10
 _ON_ITS_WAY: Final = ("queued", "sending")
-_LOOK: Final = 0.1
+_POLL_EVERY: Final = 0.1
 _SAMPLES: Final = {"email": "ana@example.com", "tel": "+14155550100"}
 _NAME: Final = "Ana"
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One message of the visitor, and what came of it."""
+    """One message of the visitor, with its answer, its replies and the state of its delivery."""
 
     body: str
     status: int
@@ -38,7 +38,7 @@ class Exchange:
 
     @property
     def good(self) -> bool:
-        """Whether it was taken and, where that can be seen, delivered."""
+        """Whether it was accepted and, if its delivery is known, delivered."""
         return self.status in (200, 201) and self.delivery in ("", "delivered")
 
 
@@ -58,11 +58,13 @@ class VisitorCalls:
         try:
             answered = exchange(method, f"{self.base}/chat/{path}", content, headers)
         except NoAnswer as error:
-            raise RouterError(f"{error}: start the router with `router run`, or say where it is with --url") from None
+            raise RouterError(f"{error}: start the router with `router run`, or set its URL with --url") from None
         try:
             return answered.status, dict(json.loads(answered.body or b"{}"))
         except ValueError:
-            raise RouterError(f"{self.base} answered {answered.status}, and not as a router does") from None
+            raise RouterError(
+                f"{self.base} answered {answered.status}, but not with JSON: --url must be the base URL of a router"
+            ) from None
 
     def good(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send a request; return its JSON, or raise RouterError with the error in the answer."""
@@ -84,16 +86,16 @@ def simulate_web(  # noqa: PLR0913 - one for each option
     wait: float,
     as_json: bool,
 ) -> None:
-    """Begin a chat as a visitor, say something, and show what is answered; end with status 1 where it fails."""
+    """Start a chat as a visitor, send messages, and show the answers; exit with status 1 after a failure."""
     calls = VisitorCalls((url or base_url(here.settings)).rstrip("/"))
     address = to if is_sid(to, "IG") else address_sid(_flow(here, to))
     described = calls.good("GET", f"address?address={address}")
-    given = dict(params)
-    language = given.pop("language", None)
-    form = _samples(described["form"], from_) | given
+    values = dict(params)
+    language = values.pop("language", None)
+    form = _samples(described["form"], from_) | values
     began = calls.good("POST", "sessions", {"address": address, "form": form, "language": language})
     calls.token = began["token"]
-    exchanges = [_say(here, calls, f"{body} {n + 1}" if count > 1 else body, wait) for n in range(count)]
+    exchanges = [_send(here, calls, f"{body} {n + 1}" if count > 1 else body, wait) for n in range(count)]
     for each in exchanges:
         if as_json:
             print_json(_resource(each, address, began))
@@ -102,7 +104,7 @@ def simulate_web(  # noqa: PLR0913 - one for each option
     sys.exit(0 if all(each.good for each in exchanges) else 1)
 
 
-def _say(here: Here, calls: VisitorCalls, body: str, wait: float) -> Exchange:
+def _send(here: Here, calls: VisitorCalls, body: str, wait: float) -> Exchange:
     status, answer = calls.ask("POST", "messages", {"body": body})
     if status not in (200, 201):
         return Exchange(body, status, answer, (), "")
@@ -114,11 +116,11 @@ def _say(here: Here, calls: VisitorCalls, body: str, wait: float) -> Exchange:
         replies = tuple(each["body"] for each in news["messages"] if not each["own"])
         if (replies and state not in _ON_ITS_WAY) or (state and state not in _ON_ITS_WAY) or time.monotonic() >= end:
             return Exchange(body, status, answer, replies, state)
-        time.sleep(_LOOK)
+        time.sleep(_POLL_EVERY)
 
 
 def _samples(fields: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:
-    """Fill in a form as a visitor would."""
+    """Return sample values for the fields of a form."""
     filled = {
         each["name"]: each["options"][0] if each["options"] else _SAMPLES.get(each["type"], name or _NAME)
         for each in fields
@@ -127,7 +129,7 @@ def _samples(fields: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:
 
 
 def _flow(here: Here, to: str) -> FlexFlow:
-    """Return the flow of a web address: the one that is named, or the only one.
+    """Return the flow of the web address `to`, or the only web flow.
 
     Raises:
         RouterError: there is none, or there are several.
