@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
+from router.value import frozen
+
 K = TypeVar("K")
 
 # Misses in a row that open a breaker, and seconds between probes.
@@ -112,7 +114,7 @@ class _Use:
         self.pace, self.ended = max(self.ended, self.pace // 2), 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Room:
     """The free capacity of a process, as it will be when the store has answered.
 

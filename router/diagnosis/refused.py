@@ -4,10 +4,11 @@ Creating a record is cheap. It is analysed only when the doctor runs: `router.di
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from router.message.inbound import Raw
+from router.value import frozen
 
 # Bytes of one, its names included: SIGNED and the short ones below.
 MOST: Final = 16 * 1024
@@ -25,7 +26,7 @@ _PORTS, _PORT = 3, 5
 _PREFIXES, _PREFIX = 6, 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Seen:
     """The hosts, ports and prefixes that the request and its proxies name for its URL; none of them is verified.
 
@@ -37,7 +38,7 @@ class Seen:
     prefixes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """One refused request.
 

@@ -5,10 +5,11 @@ https://www.twilio.com/docs/api/errors
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from router.message.twiml import MAX_BYTES, NotTwiml, Twiml, read
+from router.value import frozen
 
 # How many redirects Twilio follows: https://www.twilio.com/docs/api/errors/11215
 REDIRECTS: Final = 10
@@ -42,7 +43,7 @@ _NO_CONTENT: Final = 204
 _LONGEST: Final = 1600
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """The answer to a request, or the reason why there was no answer.
 
@@ -69,7 +70,7 @@ class Answered:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TwilioView:
     """What Twilio does after an answer: what it sends to the customer, as lines, and the error or warning that it logs.
 

@@ -3,9 +3,10 @@
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from router.value import frozen
 
 # A call: length of the rest, number, deadline in monotonic seconds, length of the name; then name and packed request.
 _CALL: Final = struct.Struct("!IQdH")
@@ -42,7 +43,7 @@ class Kind(IntEnum):
     """The handler was not called: the deadline had already passed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """The child's reply to a call."""
 
@@ -56,7 +57,7 @@ class Reply:
         return [str(word) for word in json.loads(self.body)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A call: the handler's name, the packed request, and its deadline."""
 

@@ -5,7 +5,6 @@ https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-reso
 
 import json
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
@@ -13,11 +12,12 @@ from router.integrations.base import AttemptError, Failure
 from router.integrations.http import Http
 from router.message.late_reply import Outgoing
 from router.settings import Account
+from router.value import frozen
 
 API: Final = "https://api.twilio.com"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Messages:
     """Creates messages through the REST API, whose base is `api_url`."""
 

@@ -3,17 +3,16 @@
 https://www.twilio.com/docs/studio/widget-library/trigger-start
 """
 
-from dataclasses import dataclass
-
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, Sender
 from router.integrations.http import Http, auth_tokens
 from router.integrations.parts import Parts
 from router.message.twiml import Answer
 from router.settings import Account
+from router.value import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Studio:
     """Forwards to the Studio flow `Integration.FlowSid`."""
 

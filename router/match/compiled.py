@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -14,6 +14,7 @@ from router.match.function import OWN, REWRITTEN, SEEN, functions, percent, rege
 from router.match.rule import judge
 from router.match.token import Fault, Token, tokenize, where
 from router.match.variable import VARIABLES
+from router.value import frozen
 
 if TYPE_CHECKING:
     import cel
@@ -37,7 +38,7 @@ _TYPES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expression:
     """A condition that has been compiled.
 

@@ -8,11 +8,12 @@ messages, and /webhooks/custom answers 400 to them.
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+from router.value import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Channel:
     """A channel.
 

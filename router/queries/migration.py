@@ -1,7 +1,7 @@
 """The way from one flow to another, contact by contact: the steps, what each means, and how far it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
@@ -15,6 +15,7 @@ from router.routing.contact import contact_id, identities_of
 from router.store import Store
 from router.store.flow_write import FlowWrite
 from router.store.proxied import Progress
+from router.value import frozen
 
 Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]
 
@@ -47,7 +48,7 @@ BACK: Final[Mapping[Phase, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Way:
     """A flow, the one that takes over, and how far it is."""
 
@@ -77,7 +78,7 @@ class Way:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overview:
     """The migrations of an account, and those that could begin: an old flow, and one that waits to take over."""
 
@@ -87,7 +88,7 @@ class Overview:
     """Whether the account has more flows than were looked at."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shadow:
     """Where the contacts of past messages would go: how many there are, how many by share, and in sessions now."""
 

@@ -8,7 +8,7 @@ every case (tests/store/test_contacts.py).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from hashlib import blake2b
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Final
 
 from router.message.address import canonical
 from router.message.inbound import Message
+from router.value import frozen
 
 _NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -34,7 +35,7 @@ class Strength(IntEnum):
     OUTRIGHT = 3  # moves any conversation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """What is known about a contact's languages.
 
@@ -51,7 +52,7 @@ class Known:
 NOTHING_KNOWN: Final = Known()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Assignment:
     """The flow that a conversation stays with.
 
@@ -69,7 +70,7 @@ class Assignment:
         return lasting or self.at >= idle_since
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Candidate:
     """A flow that a conversation may stay with.
 
@@ -81,7 +82,7 @@ class Candidate:
     lasting: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Migration:
     """The migration from the chosen flow to another flow of its address, contact by contact.
 
@@ -103,7 +104,7 @@ class Migration:
     service: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choice:
     """The decision of `resolve` for one message to an address whose flows have conditions; `accept` may overrule it.
 

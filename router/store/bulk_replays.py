@@ -7,12 +7,12 @@ again in between, by this replay or otherwise, is in another round, and this rep
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from router.store.client import Client
 from router.store.keys import BULK, AccountKeys
 from router.store.silence import Silence
+from router.value import frozen
 
 if TYPE_CHECKING:
     from router.store.script import Word
@@ -24,7 +24,7 @@ _TOGETHER: Final = 1000
 RESULTS: Final = ("queued", "busy", "gone", "missing", "unrouted")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BulkReplay:
     """A replay of many messages.
 
@@ -63,7 +63,7 @@ class BulkReplay:
         return sum(self.results.values())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A message of a replay, and the round in which it was chosen.
 

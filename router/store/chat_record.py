@@ -7,11 +7,13 @@ is filled in router/chat/session.py (a visitor's chat), router/chat/sending.py (
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from router.value import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class ChatMessage:
     """One message of a chat, as its list has it.
 
@@ -31,7 +33,7 @@ class ChatMessage:
 
     def write(self) -> str:
         """Return it as JSON, without what is empty."""
-        own = {name: getattr(self, name) for name in self.__slots__}
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return json.dumps(
             {name: value for name, value in own.items() if value not in {"", "{}", 0}},
             ensure_ascii=False,
@@ -41,11 +43,11 @@ class ChatMessage:
     @classmethod
     def read(cls, text: bytes) -> "ChatMessage":
         """Read what `write` wrote, of this version or of a newer one."""
-        known = {name: value for name, value in json.loads(text).items() if name in cls.__slots__}
+        known = {name: value for name, value in json.loads(text).items() if name in cls.__dataclass_fields__}
         return cls(**({"body": ""} | known))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """A chat's state, and some of its messages with their indexes; removed messages are not among them.
 
@@ -70,7 +72,7 @@ class Look:
         return "closed" if self.state == "closed" else "active"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Participant:
     """One who takes part beside the visitor: an agent, or a bot. `read` is an index, -1 for none."""
 
@@ -83,7 +85,7 @@ class Participant:
     updated: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chat:
     """The record of a chat. Dates are in ms since 1970; texts that were not given are "".
 
@@ -138,7 +140,7 @@ _FLAGS: Final = frozenset(name for name, each in Chat.__dataclass_fields__.items
 
 def write_chat(chat: Chat) -> Iterator[str | int]:
     """Yield the fields of a new chat's record and their values, without those that are empty."""
-    values = {name: getattr(chat, name) for name in chat.__slots__ if name not in _OWN}
+    values = {name: getattr(chat, name) for name in chat.__dataclass_fields__ if name not in _OWN}
     return write_fields({name: value for name, value in values.items() if value not in {"", "{}"}})
 
 
@@ -163,12 +165,12 @@ def read_chat(account_sid: str, sid: str, reply: Sequence[bytes]) -> Chat | None
             values[key] = int(text)
         elif key in _FLAGS:
             values[key] = text == "1"
-        elif key in Chat.__slots__:
+        elif key in Chat.__dataclass_fields__:
             values[key] = text
     ordered = tuple(sorted(participants, key=lambda each: (each.created, each.sid)))
     return Chat(account_sid, sid, participants=ordered, **values)
 
 
 def _read_participant(text: str) -> Participant:
-    known = {name: value for name, value in json.loads(text).items() if name in Participant.__slots__}
+    known = {name: value for name, value in json.loads(text).items() if name in Participant.__dataclass_fields__}
     return Participant(**known)

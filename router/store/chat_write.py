@@ -4,12 +4,12 @@ What the entry holds is `ChatMessage` in chat_record.py; this only carries it.
 """
 
 import json
-from dataclasses import dataclass
 
 from router.store.keys import AccountKeys
+from router.value import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Appended:
     """A message for a chat's list.
 

@@ -1,12 +1,12 @@
 """Reads the delivery records that the lanes write, for lists and queries."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from router.store.client import Client
 from router.store.keys import AccountKeys
 from router.store.script import script
+from router.value import frozen
 
 # Index entries read in one call.
 PAGE: Final = 100
@@ -23,7 +23,7 @@ AGED_MOST: Final = 200
 DEAD_MOST: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivery:
     """A message and its delivery.
 
@@ -62,7 +62,7 @@ class Delivery:
     actions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     """The position of a queued message in its lane.
 
@@ -76,7 +76,7 @@ class Waiting:
     due_in: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Backlog:
     """The lanes of a bucket: those that are not empty, and those that are due and whose flow is not paused.
 
@@ -93,7 +93,7 @@ class Backlog:
         return max((seconds for seconds, _ in self.overdue.values()), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ages:
     """How old the messages of a bucket are that are not done, but for held ones and those of paused flows.
 
@@ -106,7 +106,7 @@ class Ages:
     ahead: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Counts:
     """An account's numbers of messages: stored, pending, held (which are pending, too), and dead ones by state.
 
@@ -122,7 +122,7 @@ class Counts:
     held_since: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rhythm:
     """How many messages were accepted, and became undelivered or unrouted, in each of the last minutes."""
 

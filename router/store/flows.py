@@ -1,7 +1,7 @@
 """Flex Flows in Redis, by SID and by the address they belong to."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from router.routing.resolve import Entry
 from router.store.client import Client
 from router.store.flow_write import FlowChanged, FlowWrite, check, command, parse_record
 from router.store.keys import AccountKeys
+from router.value import frozen
 
 __all__ = ["WALK", "FlowChanged", "FlowStore", "FlowWrite", "Placed", "parse_record"]
 
@@ -25,7 +26,7 @@ _keys = lru_cache(maxsize=1024)(AccountKeys)  # for what every message may need
 _ROUTER: Final = "router"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placed:
     """A flow, its position in the order of creation, and the size of its record in bytes."""
 

@@ -1,7 +1,7 @@
 """What the lanes take and give: a lease, an acceptance, a settlement, a claim."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
 
 from router.flow.flex_flow import FlexFlow
@@ -9,7 +9,7 @@ from router.message.inbound import Message, Raw
 from router.routing.contact import Known
 from router.store.flow_write import parse_record
 from router.store.script import Word
-from router.value import value
+from router.value import frozen, value
 
 
 @value
@@ -107,7 +107,7 @@ class Settlement:
     history: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Room:
     """How much a process can send now.
 
@@ -134,7 +134,7 @@ class Room:
     shut: Collection[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """What was claimed.
 

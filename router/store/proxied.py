@@ -1,12 +1,12 @@
 """Which contacts are in a live session of Proxy, and how a migration goes. The keys are in migration.lua."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from router.errors import StoreUnavailable
 from router.store.client import Client
 from router.store.keys import PROXY_TURN, AccountKeys
+from router.value import frozen
 
 # After a message was sent to Proxy, its session is in a list that began at most so many seconds later.
 SENDING_SECONDS: Final = 300
@@ -17,7 +17,7 @@ _TOGETHER: Final = 1000
 _COMPLETE: Final = "complete"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """How a migration goes.
 

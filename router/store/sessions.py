@@ -7,10 +7,10 @@ kept either: a session holds a fingerprint of it, so that a new password ends th
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 from typing import Final
 
 from router.store.client import Client
+from router.value import frozen
 
 # A session ends after so many seconds without a request, and after so many seconds in any case.
 IDLE_SECONDS: Final = 12 * 3600
@@ -20,7 +20,7 @@ _PREFIX: Final = "session:{0}:"
 _ENDED: Final = "sessions:{0}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Session:
     """A signed-in browser.
 

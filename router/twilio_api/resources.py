@@ -5,10 +5,11 @@ https://www.twilio.com/docs/studio/rest-api/v2/flow
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from router.twilio_api.client import Rest
+from router.value import frozen
 
 _NEWEST: Final = 50
 _SESSIONS: Final = 100
@@ -16,7 +17,7 @@ _SESSIONS: Final = 100
 CONVERSATION_TRIGGER: Final = "incomingConversationMessage"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConversationMessage:
     """A message of a Conversation; `router_id` is the SID of the message that the router added as this one."""
 

@@ -21,6 +21,7 @@ from router.queries.deliveries import describe
 from router.settings import Settings
 from router.store import Store
 from router.store.deliveries import Delivery
+from router.value import frozen
 
 GOOD: Final = ("delivered", "redirected")
 ON_ITS_WAY: Final = ("queued", "sending")
@@ -86,7 +87,7 @@ class Sent:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Webhook:
     """A webhook to be sent to `url`; `signed_as` is its URL as it is set at Twilio."""
 
@@ -105,7 +106,7 @@ class Webhook:
         return Sent(dict(self.form), answered, url=self.url, tamper=self.signing.tamper)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sending:
     """The sent messages in order, the number that should have been sent, and the seconds that it took."""
 

@@ -1,12 +1,13 @@
 """Signs a webhook with one of the account's keys, or in a way that must be refused."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
 from router.message.signature import Key, keys_for, sign
+from router.value import frozen
 
 if TYPE_CHECKING:
     from router.settings import Account
@@ -32,7 +33,7 @@ key_option = click.option(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signing:
     """How a webhook is signed: the key, the header that names a shared key, and one of `TAMPERS`, or ""."""
 

@@ -7,10 +7,12 @@ them for ever.
 import gzip
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
+
+from router.value import frozen
 
 FOLDER: Final = Path(__file__).parent / "static"
 _TYPES: Final = {
@@ -25,7 +27,7 @@ _INDENT: Final = re.compile(r"^\s+", re.MULTILINE)
 _AROUND: Final = re.compile(r"\s*([{};,])\s*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """One file, plain and packed, and its type."""
 
@@ -34,7 +36,7 @@ class File:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Files:
     """All files by their names, which may have a folder (`locales/es.json`), and their hash."""
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -13,9 +12,10 @@ from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.store import Store
 from router.store.sessions import Session
+from router.value import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Desk:
     """What the pages need of the process."""
 
@@ -32,7 +32,7 @@ class Desk:
         return alone
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """One request of a signed-in browser.
 

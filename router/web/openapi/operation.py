@@ -1,12 +1,13 @@
 """One operation of the OpenAPI document: a method of a path."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from router.value import frozen
 from router.web.openapi.kind import TEXT, Schema
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operation:
     """One method of one path.
 
