@@ -190,11 +190,11 @@ class Targets:
                 use.breaker.give_back()
 
     def is_open(self, target: Target) -> bool:
-        """Say whether a breaker of the target is open; it holds a slot."""
+        """Return whether a breaker of the target is open; it holds a slot."""
         return self._targets[target].breaker.open or self._names[target.name].breaker.open
 
     def is_owed(self, target: Target) -> bool:
-        """Say whether the target should release a slot, because it is above the present limit."""
+        """Return whether the target should release a slot, because it is above the present limit."""
         account = self._accounts[target.account_sid]
         return not self._may_have(self._targets[target].sending - 1, account - 1, self.free + 1)
 
@@ -279,7 +279,7 @@ class Targets:
         return use
 
     def _may_have(self, target: int, account: int, free: int) -> bool:
-        """Say whether a target and an account that have so many slots may have one more."""
+        """Return whether a target and an account that have so many slots may have one more."""
         if not self._factor:
             return target < free
         return not account or (target < free and account < self._factor * free)

@@ -89,7 +89,7 @@ class Deliverer:
 
     @property
     def stopping(self) -> bool:
-        """Say whether this process takes no more leases."""
+        """Return whether this process takes no more leases."""
         return self._stopping or not self.alive()
 
     def reserve(self, flow: FlexFlow) -> Target | None:
@@ -262,7 +262,7 @@ class Deliverer:
         return new if new and has_succeeded(new, flow) else None
 
     def _goes_on(self, target: Target) -> bool:
-        """Say whether the lane's next head is sent with the same slot."""
+        """Return whether the lane's next head is sent with the same slot."""
         return not self.stopping and not self.targets.is_owed(target)
 
     def _settle(self, lease: Lease, settlement: Settlement, *, hand_over: bool) -> tuple[str, Lease | None]:

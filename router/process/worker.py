@@ -172,7 +172,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
 
 
 def has_short_way(config: Config) -> bool:
-    """Say whether the configuration leaves nothing to do for a plain request but to serve it."""
+    """Return whether the configuration leaves nothing to do for a plain request but to serve it."""
     return not any(
         (
             config.is_ssl,

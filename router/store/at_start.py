@@ -1,6 +1,6 @@
-"""What a starting router asks the store before it forks its workers.
+"""The data that a starting router reads from the store before it forks its workers.
 
-A process of its own asks, and ends: it imports these few modules in place of the whole store, a third of its time.
+A short-lived process reads it. It imports only these few modules, which takes a third of the time of the whole store.
 """
 
 from router.errors import StoreUnavailable
@@ -22,6 +22,6 @@ class StoreAtStart:
         return sorted(Languages(self._client, {bucket(sid) for sid in self._account_sids}).named())
 
     def has_flows(self) -> bool:
-        """Return whether an account has flows; of a Cluster, accounts whose node does not answer do not count."""
-        found = self._client.answers([("EXISTS", AccountKeys(sid).flows) for sid in self._account_sids])
-        return any(each for each in found if not isinstance(each, StoreUnavailable))
+        """Return whether any account has flows; accounts of Cluster nodes that do not answer are not counted."""
+        replies = self._client.answers([("EXISTS", AccountKeys(sid).flows) for sid in self._account_sids])
+        return any(reply for reply in replies if not isinstance(reply, StoreUnavailable))

@@ -1,7 +1,7 @@
-"""Replays of many messages: one for each account at a time, kept in the store until all its messages are looked at.
+"""Bulk replays: one for each account at a time, kept in the store until all its messages have been handled.
 
-The messages are chosen once, when it begins, and listed with the round in which they were read. A message that is sent
-again in between, by this replay or otherwise, is in another round, and this replay passes over it.
+The messages are chosen once, when the replay begins, and listed with the round that each had then. A message that has
+been replayed since is in another round, and is skipped.
 """
 
 import secrets
@@ -17,7 +17,7 @@ from router.value import frozen
 if TYPE_CHECKING:
     from router.store.script import Word
 
-# How long a process may do a replay without saying so again.
+# A process that does not renew its turn within this time loses it to another one.
 TURN_SECONDS: Final = 15.0
 # Messages written in one call.
 _TOGETHER: Final = 1000
@@ -26,17 +26,17 @@ RESULTS: Final = ("queued", "busy", "gone", "missing", "unrouted")
 
 @frozen
 class BulkReplay:
-    """A replay of many messages.
+    """A bulk replay.
 
     Args:
-        id: made when it began.
+        id: a random id.
         state: running, stopping, stopped or done.
-        by: who began it.
-        current: whether the messages are routed by the current flows, and not sent to their original ones.
-        rate: messages a second, at most.
-        wanted: the filter by which they were chosen, as the query of a page.
+        by: the user who began it.
+        current: whether the current flows route the messages anew, or each goes to its original flow.
+        rate: the maximum number of messages a second.
+        wanted: the filter that chose them, as a URL query.
         total: how many were chosen.
-        results: how many were looked at, by what became of them (`router.queries.deliveries.replay`).
+        results: how many were handled, by result (`router.queries.deliveries.replay`).
         started: in ms since 1970.
         ended: the same; 0 while it runs.
     """
@@ -54,21 +54,21 @@ class BulkReplay:
 
     @property
     def runs(self) -> bool:
-        """Say whether it has not come to its end."""
+        """Return whether it has not ended."""
         return self.state in {"running", "stopping"}
 
     @property
     def looked_at(self) -> int:
-        """How many of its messages are done with."""
+        """How many of its messages have been handled."""
         return sum(self.results.values())
 
 
 @frozen
 class Entry:
-    """A message of a replay, and the round in which it was chosen.
+    """A message of a bulk replay, and its round when it was chosen.
 
-    `known` says why it cannot be sent again, as far as the caller knows: `unrouted`, `gone` or "". It goes to the flow
-    `flow_sid`, in that language; with "" to its own.
+    `known` is its result if the caller knows already that it cannot be sent again: `unrouted` or `gone`, else "".
+    `flow_sid` and `language` are the flow and the language that it goes to, "" for its own flow.
     """
 
     message_sid: str
@@ -79,14 +79,14 @@ class Entry:
 
 
 class BulkReplays:
-    """Reads and writes these replays."""
+    """Reads and writes bulk replays."""
 
     def __init__(self, client: Client, *, keep_seconds: float) -> None:
         self._client = client
         self._silence = Silence()
         self._keep = int(keep_seconds)
 
-    def begin(  # noqa: PLR0913 - what it is
+    def begin(  # noqa: PLR0913 - the fields of a replay
         self,
         account_sid: str,
         entries: Sequence[tuple[str, int]],
@@ -97,7 +97,7 @@ class BulkReplays:
         wanted: str,
         now: int,
     ) -> str:
-        """Begin a replay of these messages, each with its round; return its id, "" when another one runs already."""
+        """Begin a replay of these messages, each with its round; return its id, "" if another one is running."""
         id_, keys = secrets.token_hex(8), AccountKeys(account_sid)
         left = f"{keys.bulk_left}{id_}"
         for start in range(0, len(entries), _TOGETHER):
@@ -121,7 +121,7 @@ class BulkReplays:
         return id_
 
     def get(self, account_sid: str) -> BulkReplay | None:
-        """Return the account's replay that runs, or the last one."""
+        """Return the account's running replay, or the last one."""
         reply = self._client.call("HGETALL", AccountKeys(account_sid).bulk)
         found = {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
         if "id" not in found:
@@ -140,15 +140,15 @@ class BulkReplays:
         )
 
     def next(self, account_sid: str, replay: BulkReplay, most: int) -> list[Entry]:
-        """Return the next messages; empty when none is left."""
+        """Return the next messages; empty if none is left."""
         left = f"{AccountKeys(account_sid).bulk_left}{replay.id}"
         entries = (entry.decode().partition(" ") for entry in self._client.call("LRANGE", left, 0, most - 1))
         return [Entry(sid, int(round_)) for sid, _, round_ in entries]
 
     def put_back(self, account_sid: str, replay: BulkReplay, messages: Sequence[Entry]) -> bool:
-        """Put the next messages back into their lanes, and count what became of each, in one step.
+        """Put the next messages back into their lanes, and count the results, in one step.
 
-        False when the replay is over, or is to stop. After a lost reply the same call does nothing twice.
+        Returns False if the replay has ended or shall stop. After a lost reply, the call can be repeated.
         """
         keys, started = AccountKeys(account_sid), time.monotonic()
         args: list[Word] = [replay.id, account_sid, self._silence.ms(account_sid), replay.by]
@@ -159,7 +159,7 @@ class BulkReplays:
         return bool(going)
 
     def end(self, account_sid: str, replay: BulkReplay, state: str, *, now: int) -> None:
-        """Note that a replay is `stopping`, or has come to its end: `stopped` or `done`."""
+        """Record that a replay shall stop (`stopping`), or has ended (`stopped` or `done`)."""
         keys = AccountKeys(account_sid)
         over = state != "stopping"
         args: list[Word] = [replay.id, state, now if over else 0]
@@ -168,19 +168,19 @@ class BulkReplays:
             self.forget(account_sid)
 
     def forget(self, account_sid: str) -> None:
-        """Take an account out of those with a replay that runs."""
+        """Remove an account from the set of accounts with a running replay."""
         self._client.call("SREM", BULK, account_sid)
 
     def running(self) -> set[str]:
-        """Return the accounts with a replay that runs."""
+        """Return the accounts with a running replay."""
         return {sid.decode() for sid in self._client.call("SMEMBERS", BULK)}
 
     def take_turn(self, account_sid: str, token: str) -> bool:
-        """Become the process that does an account's replay, or go on being it; False when another one does it."""
+        """Acquire or renew the lock for an account's replay; False if another process has it."""
         key = AccountKeys(account_sid).bulk_turn
         args: list[Word] = [token, int(TURN_SECONDS * 1000)]
         return bool(self._client.script("bulk_turn", [key], args, writes=True))
 
     def end_turn(self, account_sid: str, token: str) -> None:
-        """Let another process go on."""
+        """Release the lock."""
         self._client.script("bulk_turn", [AccountKeys(account_sid).bulk_turn], [token, 0], writes=True)

@@ -13,7 +13,7 @@ class EntryCache:
     def __init__(self, flows: FlowStore, *, size: int = 20_000) -> None:
         self._flows = flows
         self._size = size
-        # The one that was used last is at the end. Of a dict, the first becomes slow to find where many were dropped.
+        # The entry used last is at the end. Not a dict: after many removals, finding its first key is slow.
         self._entries: OrderedDict[tuple[str, str], Entry] = OrderedDict()
 
     def get(self, account_sid: str, identities: Sequence[str]) -> tuple[Entry, ...]:

@@ -1,7 +1,7 @@
 """The change log: the user, the time, and the changed values of Flex Flows; never a secret.
 
-The scripts that write a flow add the log entry in the same step, so that no change is missing. What people do in the
-console is noted as well: messages sent again, contacts changed, addresses revealed. The log is one stream per account,
+The scripts that write a flow add the log entry in the same step, so that no change is missing. Other actions in the
+console are logged as well: replayed messages, changed contacts, revealed addresses. The log is one stream per account,
 trimmed to the newest entries.
 """
 
@@ -16,10 +16,10 @@ from router.store.client import Client
 from router.store.keys import AccountKeys
 from router.value import frozen
 
-# Approximate number of changes kept for each account: some 4 MB if all of them are new flows. All flows share one list:
-# a separate list would cost each flow some 300 bytes, of the 1 KB that it may take.
+# Approximate number of changes kept for each account: 4 MB if all of them are new flows. All flows share one list,
+# because a separate list would cost 300 bytes for each flow, of the 1 KB that it may take.
 KEPT: Final = 10_000
-# Entries read in one call, some 200 KB.
+# Entries read in one call, about 200 KB.
 _CHUNK: Final = 500
 # Characters kept of a text: FallbackTwiml may have 64 KiB.
 _TEXT: Final = 200
@@ -35,8 +35,8 @@ class FlowChange:
         id: the id of the stream entry, as `1790000000000-0`.
         at: the time, in ms since 1970 by the store's clock.
         by: the user name of a REST request, or the name of a command.
-        action: created, updated or deleted; for what is no flow, what was done, as `replayed`.
-        flex_flow_sid: the flow; "" for what is no flow.
+        action: created, updated or deleted; for other actions their name, such as `replayed`.
+        flex_flow_sid: the flow; "" for other actions.
         fields: old and new values by the names in flow files; None for no value. A secret has None as its old value,
             and `changed` as its new one.
     """
@@ -83,7 +83,7 @@ class ChangeLog:
         self._client = client
 
     def note(self, account_sid: str, by: str, action: str, **fields: str | int) -> None:
-        """Note what a person did that is no change of a flow, as `note(sid, who, "replayed", message=…)`."""
+        """Log an action that is not a change of a flow, for example `note(sid, who, "replayed", message=…)`."""
         change = {"action": action, "fields": {name: (None, _short(value)) for name, value in fields.items()}}
         packed = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
         stream = AccountKeys(account_sid).changes
@@ -97,9 +97,9 @@ class ChangeLog:
         Args:
             account_sid: the account of the flows.
             flex_flow_sid: only changes of this flow.
-            before: the id of the change to begin after, on the way back.
+            before: return only changes older than the one with this id.
             since: ms since 1970; older changes are left out.
-            others: whether changes of what is no flow are included.
+            others: whether actions that are not changes of flows are included.
         """
         stream = AccountKeys(account_sid).changes
         top = f"({before}" if before else "+"

@@ -1,8 +1,8 @@
-"""What is kept of a web chat: its record, its messages and who takes part. `router.store.chats` reads and writes them.
+"""The stored values of a web chat: record, messages and participants. `router.store.chats` reads and writes them.
 
-A new field is an attribute of `Chat`, `ChatMessage` or `Participant`; the scripts and chat_write.py pass it through. It
-is filled in router/chat/session.py (a visitor's chat), router/chat/sending.py (messages) or router/web/conversations/
-(REST), and shown by router/chat/resource.py.
+A new field is an attribute of `Chat`, `ChatMessage` or `Participant`; the scripts and chat_write.py need no change. Set
+it in router/chat/session.py (a visitor's chat), router/chat/sending.py (messages) or router/web/conversations/ (REST);
+router/chat/resource.py shows it.
 """
 
 import json
@@ -15,7 +15,7 @@ from router.value import frozen
 
 @frozen
 class ChatMessage:
-    """One message of a chat, as its list has it.
+    """One message of a chat.
 
     `side` is `visitor`, `agent` or `bot`; `date` and `updated` are in ms since 1970, `updated` is 0 for a message that
     was never changed; `attributes` is JSON; `client` is the id that the visitor's browser gave it.
@@ -32,7 +32,7 @@ class ChatMessage:
     updated: int = 0
 
     def write(self) -> str:
-        """Return it as JSON, without what is empty."""
+        """Return it as JSON, without empty fields."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return json.dumps(
             {name: value for name, value in own.items() if value not in {"", "{}", 0}},
@@ -42,17 +42,17 @@ class ChatMessage:
 
     @classmethod
     def read(cls, text: bytes) -> "ChatMessage":
-        """Read what `write` wrote, of this version or of a newer one."""
+        """Read a message that this version or a newer one wrote."""
         known = {name: value for name, value in json.loads(text).items() if name in cls.__dataclass_fields__}
         return cls(**({"body": ""} | known))
 
 
 @frozen
 class Look:
-    """A chat's state, and some of its messages with their indexes; removed messages are not among them.
+    """A chat's state, and some of its messages with their indexes, without removed ones.
 
-    `first` is the index of the first message that is kept, `next` that of the next one to come. What was looked at
-    begins at the index `start`, and `end` is the index after it.
+    `first` is the index of the first message kept, `next` that of the next message. The indexes that were read are
+    those from `start` to `end`, without `end`.
     """
 
     state: str
@@ -68,13 +68,13 @@ class Look:
 
     @property
     def shown_state(self) -> str:
-        """The state for the visitor, who may write into an inactive chat as into an active one."""
+        """The state shown to the visitor, for whom an inactive chat is the same as an active one."""
         return "closed" if self.state == "closed" else "active"
 
 
 @frozen
 class Participant:
-    """One who takes part beside the visitor: an agent, or a bot. `read` is an index, -1 for none."""
+    """A participant other than the visitor: an agent, or a bot. `read` is the index read last, -1 for none."""
 
     sid: str
     identity: str = field(repr=False)
@@ -87,10 +87,10 @@ class Participant:
 
 @frozen
 class Chat:
-    """The record of a chat. Dates are in ms since 1970; texts that were not given are "".
+    """The record of a chat. Dates are in ms since 1970.
 
-    `served` is the flow that got its last message. `untold` is the state before it was closed, until the integration
-    has been told (`router.chat.ending`).
+    `served` is the flow that got its last message. `untold` is set when it is closed, to its state before, until the
+    integration has been notified (`router.chat.ending`).
     """
 
     account_sid: str
@@ -128,31 +128,31 @@ class Chat:
     participants: tuple[Participant, ...] = ()
 
     def keep_ms(self, retention_ms: int) -> int:
-        """Return how long it is kept from now on; 0 for as long as it is open."""
+        """Return how long it is kept from now on, in ms; 0 for as long as it is open."""
         return 0 if self.lasting and self.state != "closed" else retention_ms
 
 
 _OWN: Final = ("account_sid", "sid", "participants")
-PARTICIPANT: Final = "participant "  # and its SID: a field of the record for each
+PARTICIPANT: Final = "participant "  # + SID: the record's field for a participant
 _NUMBERS: Final = frozenset(name for name, each in Chat.__dataclass_fields__.items() if each.type in {int, "int"})
 _FLAGS: Final = frozenset(name for name, each in Chat.__dataclass_fields__.items() if each.type in {bool, "bool"})
 
 
 def write_chat(chat: Chat) -> Iterator[str | int]:
-    """Yield the fields of a new chat's record and their values, without those that are empty."""
+    """Yield the names and values of a new chat's fields, without empty ones."""
     values = {name: getattr(chat, name) for name in chat.__dataclass_fields__ if name not in _OWN}
     return write_fields({name: value for name, value in values.items() if value not in {"", "{}"}})
 
 
 def write_fields(values: Mapping[str, Any]) -> Iterator[str | int]:
-    """Yield fields of a record and their values."""
+    """Yield the names and values of a record's fields."""
     for name, value in values.items():
         yield name
         yield int(value) if isinstance(value, bool) else value
 
 
 def read_chat(account_sid: str, sid: str, reply: Sequence[bytes]) -> Chat | None:
-    """Read a record as the store returns it, of this version or of a newer one; None for an empty one."""
+    """Read a record that this version or a newer one wrote; None for an empty one."""
     if not reply:
         return None
     values: dict[str, Any] = {}

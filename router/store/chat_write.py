@@ -1,6 +1,6 @@
-"""What a message of a visitor adds to its web chat, in the same step in which it is accepted into its lane.
+"""The entry that a visitor's message adds to its web chat, in the step in which it is accepted into its lane.
 
-What the entry holds is `ChatMessage` in chat_record.py; this only carries it.
+The entry is a `ChatMessage` of chat_record.py.
 """
 
 import json
@@ -15,10 +15,10 @@ class Appended:
 
     Args:
         conversation_sid: the chat.
-        index: the index that the message says it has; the store refuses it when its place is another one.
-        epoch: the chat's, as the visitor's token has it.
-        entry: the message as `router.store.chats` keeps it.
-        keep_ms: how long the chat is kept from now on; 0 until it is ended.
+        index: the index that the message has; the store refuses the message if the chat's next index is another one.
+        epoch: the chat's epoch in the visitor's token.
+        entry: the message, from `ChatMessage.write`.
+        keep_ms: how long the chat is kept from now on; 0 until it is closed.
     """
 
     conversation_sid: str
@@ -28,7 +28,7 @@ class Appended:
     keep_ms: int
 
     def keys(self, account_sid: str) -> list[str]:
-        """Return the keys as accept.lua wants them."""
+        """Return the keys in the order of accept.lua."""
         keys = AccountKeys(account_sid)
         return [keys.own_chats + self.conversation_sid, keys.chat_messages + self.conversation_sid, keys.chats]
 

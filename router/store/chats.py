@@ -1,6 +1,6 @@
-"""Web chats: the record of each, its messages, and what visitors may do how often. Every write is one script.
+"""Web chats: their records, their messages, and the rate limits of visitors. Every write is one script.
 
-What a record and a message hold is in chat_record.py.
+The fields of records and messages are in chat_record.py.
 """
 
 import json
@@ -26,7 +26,7 @@ from router.store.keys import CHAT_KEYS, AccountKeys, bucket, chat_channel
 if TYPE_CHECKING:
     from router.store.script import Word
 
-# A token's key is replaced after so long; the one before it is kept for as long again.
+# The key that signs tokens is replaced after this time; the old one stays valid for the same time again.
 KEY_MS: Final = 30 * 86_400_000
 # Messages read in one call: 100 of 32 KB are 3 MB.
 MESSAGES_MOST: Final = 100
@@ -34,7 +34,7 @@ _PAGE: Final = 50
 
 
 def digest(*parts: str) -> str:
-    """Return 24 hexadecimal digits that stand for some texts in a key: no key has personal data in it."""
+    """Return 24 hexadecimal digits for the name of a key, which must not contain personal data."""
     return blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -46,9 +46,9 @@ class Chats:
         self.retention_ms = int(retention_seconds * 1000)
 
     def begin(self, chat: Chat, *, visitor: str = "", resume: bool = False) -> tuple[str, str]:
-        """Begin a chat; return `begun` and its SID, `resumed` and the visitor's, or `taken` and that of its name.
+        """Begin a chat; return `begun`, `resumed` or `taken`, with a SID, as chat_begin.lua.
 
-        `visitor` is a digest that stands for the browser, or for a signed identity; "" where none may resume it.
+        `visitor` is the digest of the browser or of a signed identity; "" if the chat cannot be resumed.
         """
         keys = AccountKeys(chat.account_sid)
         record = keys.own_chats + chat.sid
@@ -95,13 +95,13 @@ class Chats:
     def of_identity(self, account_sid: str, identity: str, start: int = 0, most: int = 0) -> list[Chat]:
         """Read the chats in which an identity is, or was, the visitor or a participant, the newest first.
 
-        `start` is how many of them to pass over, `most` how many to read, 0 for all.
+        `start` is how many of them to skip, `most` how many to read, 0 for all.
         """
         index = AccountKeys(account_sid).chat_identities + digest(identity)
         return list(self._get_all(account_sid, self._client.call("ZRANGE", index, start, start + most - 1, "REV")))
 
     def newest(self, account_sid: str, *, before: float | None = None) -> Iterator[tuple[float, Chat]]:
-        """Walk the chats by their last activity, the newest first, each with that in ms; `before` is where to go on."""
+        """Walk the chats from the newest activity to the oldest, each with its time in ms; begin before `before`."""
         index, end = AccountKeys(account_sid).chats, "+inf" if before is None else f"({before:.0f}"
         while found := self._client.call(
             "ZRANGE", index, end, "-inf", "BYSCORE", "REV", "LIMIT", 0, _PAGE, "WITHSCORES"
@@ -124,8 +124,8 @@ class Chats:
     ) -> Look | None:
         """Read a chat's state with its messages after or before an index, or the last ones; None if there is no chat.
 
-        There may be fewer messages than `most`, for removed ones are passed over; going back, there is at least one,
-        except at the beginning of the chat.
+        Removed messages are left out, so there may be fewer than `most`. With `before` and `last` there is at least
+        one, except at the beginning of the chat.
         """
         keys = AccountKeys(account_sid)
         reply = self._client.script(
@@ -151,7 +151,7 @@ class Chats:
         )
 
     def post(self, chat: Chat, message: ChatMessage) -> int:
-        """Append a message of an agent; return its index, -1 where there is no such chat, -2 where it is closed."""
+        """Append a message of an agent; return its index, -1 if there is no such chat, -2 if it is closed."""
         return int(
             self._client.script(
                 "chat_post", self._keys(chat)[:3], [chat.keep_ms(self.retention_ms), message.write()], writes=True
@@ -159,7 +159,7 @@ class Chats:
         )
 
     def find(self, chat: Chat, sid: str) -> tuple[int, ChatMessage] | None:
-        """Return a message of a chat with its index; None where it is gone, or was never there."""
+        """Return a message of a chat with its index; None if the chat does not have it."""
         end = 2**53
         while look := self.look(chat.account_sid, chat.sid, "before", end, 100):
             for index, each in look.messages:
@@ -173,13 +173,13 @@ class Chats:
     def edit(self, chat: Chat, index: int, sid: str, message: ChatMessage | None) -> bool:
         """Replace the message with this index and SID, or remove it (None); return whether it was there.
 
-        The indexes of the others stay as they are.
+        No index changes.
         """
         entry = message.write() if message else ""
         return bool(self._client.script("chat_edit", self._keys(chat)[:2], [index, sid, entry], writes=True))
 
     def mirror(self, chat: Chat, message: ChatMessage) -> int:
-        """Append a message that came from the chat's Conversation at Twilio; return as chat_mirror.lua."""
+        """Append a message from the chat's Conversation at Twilio; return as chat_mirror.lua."""
         keys = [*self._keys(chat)[:3], AccountKeys(chat.account_sid).chat_mirrored + chat.sid]
         args: list[Word] = [chat.keep_ms(self.retention_ms), message.write(), message.sid, self.retention_ms]
         return int(self._client.script("chat_mirror", keys, args, writes=True))
@@ -199,7 +199,7 @@ class Chats:
         revoke: bool = False,
         active: bool = True,
     ) -> str:
-        """Change fields of a chat; return as chat_change.lua. `active` makes it an activity, which keeps the chat."""
+        """Change fields of a chat; return as chat_change.lua. `active`: the change prolongs the time it is kept."""
         closing = values.get("state") == "closed"
         keep = self.retention_ms if closing else chat.keep_ms(self.retention_ms)
         return str(
@@ -212,7 +212,7 @@ class Chats:
         )
 
     def put_participant(self, chat: Chat, participant: Participant, event: Mapping[str, Any] | None = None) -> str:
-        """Write a participant; return as `change`. A new one's identity finds the chat from then on."""
+        """Write a participant; return as `change`. The chat is added to the list of a new participant's identity."""
         if all(each.sid != participant.sid for each in chat.participants):
             listed, keys = digest(participant.identity), AccountKeys(chat.account_sid)
             found = [keys.own_chats + chat.sid, keys.chat_identities + listed]
@@ -227,7 +227,7 @@ class Chats:
         return self.change(chat, {PARTICIPANT + sid: ""}, active=False)
 
     def erase(self, chat: Chat) -> bool:
-        """Erase a chat with its messages; return whether it was there. Its streams end."""
+        """Erase a chat with its messages, and end its streams; return whether it was there."""
         keys = [*self._keys(chat), AccountKeys(chat.account_sid).chat_identities + digest(chat.identity)]
         return bool(self._client.script("chat_erase", keys, [chat.sid], writes=True))
 
@@ -238,9 +238,9 @@ class Chats:
         )
 
     def limit(self, account_sid: str, counts: Sequence[tuple[str, int, int]]) -> float:
-        """Count what a visitor does; return 0, or the seconds to wait where it is too much, and is not counted.
+        """Count a visitor's action; return 0, or the seconds to wait if a limit is reached: then it is not counted.
 
-        `counts` has what is counted and for whom, how often that may be, and in how many seconds.
+        `counts` are (name of the counter, with the visitor; limit; period in seconds).
         """
         prefix = AccountKeys(account_sid).chat_limits
         args: list[Word] = [each for _, most, seconds in counts for each in (most, seconds * 1000)]
@@ -248,7 +248,7 @@ class Chats:
         return wait / 1000
 
     def keys(self) -> tuple[str, ...]:
-        """Return the keys of visitors' tokens, the newest first."""
+        """Return the keys that sign visitors' tokens, the newest first."""
         found = self._client.script("chat_keys", [CHAT_KEYS], [secrets.token_hex(32), KEY_MS], writes=True)
         return tuple(each.decode().partition(" ")[2] for each in found)
 

@@ -2,7 +2,7 @@
 
 Much of a call's cost is in the client and the disk, not in the store. So commands are pipelined: those of one round of
 the event loop are sent in one system call, without waiting for earlier replies, and the store commits all pending
-commands with one fsync. Replies come in the order of the commands.
+commands with one fsync. Replies arrive in the order of the commands.
 
 This module never retries a call: redis-py's retry would run a script twice if a reply was lost, so it is off. Callers
 whose call is idempotent (with a token) retry themselves.
@@ -53,12 +53,12 @@ class NotRun(StoreRefused):
         self.message = message
 
     def __str__(self) -> str:
-        """Say it as the node did."""
+        """Return the node's own words."""
         return f"the store said: {self.kind} {self.message}"
 
     @property
     def address(self) -> Address | None:
-        """The node that MOVED and ASK name; its host is "" where it is that of the node which said so."""
+        """The node that MOVED and ASK name, else None; a host of "" is that of the node that answered."""
         if self.kind not in ("MOVED", "ASK"):
             return None
         host, _, port = self.message.rpartition(" ")[2].rpartition(":")
@@ -78,7 +78,7 @@ class Call:
         self._is_answered = False
 
     def result(self, seconds: float | None = None) -> Any:
-        """Wait for the reply, for so long at most; raise as `Client.call` does."""
+        """Wait for the reply, `seconds` at most; raise as `Client.call` does."""
         if seconds is None:
             return self._waiter.get()
         timeout = gevent.Timeout.start_new(seconds)
@@ -120,9 +120,9 @@ class _Link:
         self.broken = False
 
     def closed_while_idle(self) -> bool:
-        """Say whether the store closed the connection since it was last used, as at a restart or failover.
+        """Return whether the store has closed the connection since its last use, as at a restart or failover.
 
-        A command sent over it would fail although a new connection would work. Under load there is no such check.
+        A command sent over it would fail although a new connection would work. A busy connection is not checked.
         """
         if self.broken or self._pending or time.monotonic() - self._used < IDLE_SECONDS:
             return False
@@ -132,14 +132,11 @@ class _Link:
             return True
 
     def is_idle(self) -> bool:
-        """Say whether no caller waits for a reply."""
+        """Return whether no caller waits for a reply."""
         return not (self._pending or self._unconfirmed)
 
     def connect(self, seconds: float) -> None:
-        """Connect, and load the scripts, as every new connection does: the store may have been restarted.
-
-        All of it together may take as long as a call.
-        """
+        """Connect, and load the scripts, because the store may have been restarted; in `seconds` together."""
         timeout = gevent.Timeout(seconds)
         try:
             with store_errors(), timeout:
@@ -161,7 +158,7 @@ class _Link:
                 raise reply
 
     def send(self, calls: list[Call]) -> None:
-        """Send commands; their callers are notified when the replies arrive, or the connection is lost."""
+        """Send commands; their callers are notified when the replies arrive or the connection is lost."""
         self._used = time.monotonic()
         self._pending.extend(calls)
         commands = [call.command for call in calls]
@@ -229,8 +226,8 @@ class _Link:
 class Client:
     """One connection to the store, shared by all greenlets of a process.
 
-    `replicas` is how many replicas must confirm a call that was made with `writes=True` before it counts; where they do
-    not, it raises `StoreUnconfirmed`.
+    `replicas` is how many replicas must confirm a call with `writes=True`; if they do not, the call raises
+    `StoreUnconfirmed`.
     """
 
     def __init__(self, url: str, *, replicas: int = 0, call_seconds: float = CALL_SECONDS) -> None:
@@ -257,13 +254,13 @@ class Client:
     def call(self, *words: Word, writes: bool = False) -> Any:
         """Send one command and return its reply (bytes, int, list or None).
 
-        Raises `StoreUnavailable` when there was no answer (the command may or may not have run), `StoreRefused` when
-        the store answered with an error.
+        Raises `StoreUnavailable` if there was no answer (the command may or may not have run), `StoreRefused` if the
+        store answered with an error.
         """
         return self._result(words, self._sent(words, writes=writes), writes=writes)
 
-    def is_confirmed(self, key: Word, seconds: float) -> bool:  # noqa: ARG002 - which node, in a Cluster
-        """Say whether enough replicas have all that was written on this connection, or will within `seconds`."""
+    def is_confirmed(self, key: Word, seconds: float) -> bool:  # noqa: ARG002 - selects the node of a Cluster
+        """Return whether enough replicas confirm, within `seconds`, all that this connection has written."""
         return not self.replicas or self.call("WAIT", self.replicas, int(seconds * 1000)) >= self.replicas
 
     def calls(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
@@ -274,25 +271,25 @@ class Client:
     def answers(self, commands: Iterable[tuple[Word, ...]]) -> list[Any]:
         """Send several commands together; return for each its reply, or the `StoreUnavailable` that `call` raises.
 
-        For commands about different accounts, which a Cluster has on different nodes: one that is away concerns none of
-        the others. Raises `StoreUnavailable` where all of them failed.
+        Use it for commands about different accounts, which may be on different nodes of a Cluster: if one node is down,
+        the others' replies are still returned. Raises `StoreUnavailable` if all of them failed.
         """
         sent = [(words, self._sent(words, writes=False)) for words in commands]
-        found = [self._outcome(words, first) for words, first in sent]
-        if found and all(isinstance(each, StoreUnavailable) for each in found):
-            raise found[0]
-        return found
+        replies = [self._outcome(words, first) for words, first in sent]
+        if replies and all(isinstance(reply, StoreUnavailable) for reply in replies):
+            raise replies[0]
+        return replies
 
-    def node(self, key: Word) -> "Client":  # noqa: ARG002 - which one, in a Cluster
-        """Return the client of the server that has a key: this one, where there is only one."""
+    def node(self, key: Word) -> "Client":  # noqa: ARG002 - selects the node of a Cluster
+        """Return the client of the server that has a key: this one, if it is no Cluster."""
         return self
 
-    def place(self, key: Word) -> str:  # noqa: ARG002 - where, in a Cluster
-        """Return the name of the server that has a key: "" where there is only one."""
+    def place(self, key: Word) -> str:  # noqa: ARG002 - selects the node of a Cluster
+        """Return the name of the server that has a key: "" if it is no Cluster."""
         return ""
 
     def nodes(self) -> Mapping[str, "Client"]:
-        """Return the clients of all servers that messages are written to, by name; "" where there is only one."""
+        """Return the clients of all servers that messages are written to, by name; the name is "" without a Cluster."""
         return {"": self}
 
     def uncovered(self) -> int:
@@ -300,11 +297,11 @@ class Client:
         return 0
 
     def look_again(self) -> None:
-        """Look again which server has what, in a Cluster."""
+        """Read again which node of a Cluster has which slots."""
 
     @contextmanager
     def dedicated(self) -> "Iterator[Any]":
-        """Make a connection of redis-py's for one caller, as to subscribe; raise `StoreUnavailable`."""
+        """Make a redis-py connection for one caller, for example to subscribe; raise `StoreUnavailable`."""
         with store_errors():
             pool = connection_pool(self._server, self._call_seconds)
             connection = pool.get_connection()
@@ -315,7 +312,7 @@ class Client:
             pool.release(connection)
 
     def is_idle(self) -> bool:
-        """Say whether no caller waits for a reply."""
+        """Return whether no caller waits for a reply."""
         return not (self._outbox or self._sending) and (self._link is None or self._link.is_idle())
 
     def close(self) -> None:
@@ -325,7 +322,7 @@ class Client:
             link.close(StoreUnavailable("the connection to the store was closed"))
 
     def _sent(self, words: tuple[Word, ...], *, writes: bool) -> Call | StoreUnavailable:
-        """Send a command; return it, or why it could not be sent."""
+        """Send a command; return the call, or the error if it could not be sent."""
         return self.enqueue(words, writes=writes)
 
     def _result(self, words: tuple[Word, ...], sent: Call | StoreUnavailable, *, writes: bool) -> Any:  # noqa: ARG002
@@ -341,7 +338,7 @@ class Client:
             return error
 
     def enqueue(self, words: tuple[Word, ...], *, writes: bool) -> Call:
-        """Send a command with the others of this round of the event loop; its caller waits for `Call.result`."""
+        """Queue a command to be sent with the others of this round of the event loop; wait for it by `Call.result`."""
         call = Call(_pack(*words), writes=writes)
         self._outbox.append(call)
         if not self._sending:
@@ -365,7 +362,7 @@ class Client:
                 batch, self._outbox = self._outbox[:BATCH], self._outbox[BATCH:]
                 self._link.send(batch)
         except Exception as error:  # noqa: BLE001 - any error must reach the waiting callers
-            # No connection could be made: all callers that are queued by now fail at once, as their time is short, too.
+            # No connection could be made. All queued callers fail now: another attempt would exceed their time limits.
             failed, self._outbox = self._outbox, []
             for call in failed:
                 call.fail(_unavailable(error))
@@ -393,7 +390,7 @@ def _no_answer(error: Exception, started: float) -> StoreUnavailable:
     return StoreUnavailable(f"the store did not answer ({reason}, after {time.monotonic() - started:.1f} s)")
 
 
-# Errors that say that a node of a Cluster did not run the command: the slot is elsewhere, on its way, or nowhere.
+# Errors of a Cluster's node that did not run the command: another node has the slot, no node has it, or it is moving.
 _ELSEWHERE: Final = {
     redis.exceptions.MovedError: "MOVED",
     redis.exceptions.AskError: "ASK",

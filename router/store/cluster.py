@@ -1,11 +1,11 @@
 """Calls to a Redis or Valkey Cluster: each goes to the node that has its key's slot, over that node's one connection.
 
-A node that answers `MOVED`, `ASK`, `TRYAGAIN` or `CLUSTERDOWN` did not run the command. Only then it is sent again, as
-long as the time of a call allows. A call whose outcome is unknown is never repeated here, as with a single server.
+A node that answers `MOVED`, `ASK`, `TRYAGAIN` or `CLUSTERDOWN` did not run the command. Only then is it sent again,
+within the time limit of a call. A call whose outcome is unknown is never repeated here, as with a single server.
 
-A command's key is its second word, or the first key of a script. One without a key (TIME, PING) goes to the node of the
-router's own keys. What concerns a whole node (INFO, CONFIG, SCAN, WAIT) is sent to the client of that node: `node`,
-`nodes`.
+A command's key is its second word, or the first key of a script. A command without a key (TIME, PING) goes to the node
+of the router's own keys. A command about a whole node (INFO, CONFIG, SCAN, WAIT) must be sent with that node's client:
+`node`, `nodes`.
 """
 
 import time
@@ -24,14 +24,14 @@ from router.store.connections import connection_options
 from router.store.keys import TURN
 from router.store.script import Word
 
-# Between two times that a command is sent, unless a node has just said where it belongs.
+# The pause before a command is sent again, unless a node has just named its new node.
 AGAIN_SECONDS: Final = 0.02
 # Commands whose second word is no key.
 _KEYLESS: Final = frozenset({"TIME", "PING", "INFO", "CONFIG"})
 
 
 class ClusterClient(Client):
-    """The clients of the nodes, and which of them a command goes to; used like a `Client`."""
+    """A client of each node, and the choice of the node for each command; used like a `Client`."""
 
     def __init__(self, url: str, *, replicas: int = 0, call_seconds: float = CALL_SECONDS) -> None:
         self._url = ClusterUrl.parse(url)
@@ -46,15 +46,15 @@ class ClusterClient(Client):
         return sum(client.connection for client in self._clients.values())
 
     def is_confirmed(self, key: Word, seconds: float) -> bool:
-        """Say whether enough replicas of the node that has this key have all that was written there."""
+        """Return whether enough replicas of the node that has this key confirm all that was written to it."""
         return self.node(key).is_confirmed(key, seconds)
 
     def node(self, key: Word) -> Client:
-        """Return the client of the node that has a key; raise `StoreUnavailable` when none is known to."""
+        """Return the client of the node that has a key; raise `StoreUnavailable` if it is unknown."""
         return self._client(self._slots.owner(_slot(key)))
 
     def place(self, key: Word) -> str:
-        """Return the name of the node that has a key; raise `StoreUnavailable` when none is known to."""
+        """Return the name of the node that has a key; raise `StoreUnavailable` if it is unknown."""
         return name(self._slots.owner(_slot(key)))
 
     def nodes(self) -> Mapping[str, Client]:
@@ -66,7 +66,7 @@ class ClusterClient(Client):
         return self._slots.uncovered()
 
     def look_again(self) -> None:
-        """Ask the nodes again which has what: the caller has heard that it has changed."""
+        """Ask the nodes again which slots they have, because these may have changed."""
         self._slots.look_again()
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class ClusterClient(Client):
         client = self._clients.get(node)
         if client is None:
             for gone in [each for each in self._clients if not self._slots.knows(each)]:
-                if self._clients[gone].is_idle():  # nodes that have left the Cluster, as containers do
+                if self._clients[gone].is_idle():  # the node has left the Cluster
                     self._clients.pop(gone).close()
             client = Client(self._url.of_node(node), replicas=self.replicas, call_seconds=self._call_seconds)
             self._clients[node] = client
@@ -91,7 +91,7 @@ class ClusterClient(Client):
             return error
 
     def _result(self, words: tuple[Word, ...], sent: Call | StoreUnavailable, *, writes: bool) -> Any:
-        """Wait for a command's reply; send it again as long as nodes answer that they did not run it."""
+        """Wait for a command's reply; while nodes answer that they did not run it, send it again."""
         end, seconds, times = time.monotonic() + self._call_seconds, None, 0
         while True:
             try:
@@ -115,7 +115,7 @@ class ClusterClient(Client):
     def _sent_again(self, words: tuple[Word, ...], answer: NotRun, *, writes: bool) -> Call | StoreUnavailable:
         slot, there = _slot(_key(words)), answer.address
         if there is not None:
-            # A node that does not know how clients reach others names only their port.
+            # A node that does not know the host name of the other one gives its port only.
             there = (there[0] or self._slots.owner(slot)[0], there[1])
         if answer.kind == "ASK" and there is not None:
             client = self._client(there)

@@ -1,8 +1,7 @@
 """Which node of a Cluster has which slot.
 
-Nodes are asked in parallel, over a connection of its own each, and the answer of the highest epoch counts: a node that
-was cut off from the others still answers, with what was true before. Between two questions, what a node itself says
-counts: `MOVED` names the owner of one slot.
+Some nodes are asked in parallel, each over its own connection, and the answer with the highest epoch is used: a node
+that is cut off from the others still answers, with outdated slots. In between, `MOVED` answers update single slots.
 
 https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 """
@@ -21,11 +20,11 @@ from router.errors import StoreUnavailable
 from router.server_url import Address, name
 
 SLOTS: Final = 16_384
-# Nodes that are asked at most, besides the hosts of the URL.
+# The maximum number of nodes asked, besides the hosts of the URL.
 ASKED_MOST: Final = 9
-# After the first answer, how long those of other nodes are waited for: they may know of a later epoch.
+# How long to wait for further answers after the first one: they may have a higher epoch.
 OTHERS_SECONDS: Final = 0.1
-# Between two questions at least: a node that is away has many callers that want to know where its slots are.
+# The minimum time between two queries: when a node is down, many callers ask for its slots.
 AGAIN_SECONDS: Final = 0.1
 
 
@@ -33,8 +32,8 @@ class ClusterSlots:
     """The nodes of a Cluster, as one client knows them.
 
     Args:
-        url: the hosts to begin with, and how nodes are connected to.
-        seconds: within how many seconds a question is answered.
+        url: the hosts to ask first, and the connection options.
+        seconds: the time limit of a query.
         options: the options of each connection, as for redis-py's pool.
     """
 
@@ -48,7 +47,7 @@ class ClusterSlots:
         self._asked = float("-inf")
 
     def owner(self, slot: int) -> Address:
-        """Return the node that has a slot; ask for it if it is unknown, and raise `StoreUnavailable` if it stays so."""
+        """Return the node that has a slot; query it if unknown, and raise `StoreUnavailable` if none is found."""
         if self._owners[slot] is None:
             self._ask_once()
         owner = self._owners[slot]
@@ -59,13 +58,13 @@ class ClusterSlots:
         return owner
 
     def masters(self) -> tuple[Address, ...]:
-        """Return the nodes that have slots, in order; ask for them if none is known."""
+        """Return the nodes that have slots, sorted; query them if none is known."""
         if not self._nodes:
             self._ask_once()
         return tuple(sorted({owner for owner in self._owners if owner is not None}))
 
     def knows(self, node: Address) -> bool:
-        """Say whether a node is in the Cluster, with slots or as a replica."""
+        """Return whether a node is in the Cluster, with slots or as a replica."""
         return node in self._nodes
 
     def uncovered(self) -> int:
@@ -73,24 +72,24 @@ class ClusterSlots:
         return sum(owner is None for owner in self._owners)
 
     def moved(self, slot: int, owner: Address) -> None:
-        """Note what a node said of one slot, and ask for the others in the background."""
+        """Set the owner of one slot, from a `MOVED` answer, and query the others in the background."""
         self._owners[slot] = owner
         self.look_again()
 
     def look_again(self) -> None:
-        """Ask in the background: a node did not answer, or answered that it has changed."""
+        """Query the slots in the background, because a node did not answer, or a slot has moved."""
         if (self._asking is None or self._asking.ready()) and time.monotonic() - self._asked > AGAIN_SECONDS:
             self._asked = time.monotonic()
             self._asking = gevent.spawn(self._ask)
 
     def _ask_once(self) -> None:
-        """Ask, or wait for the answer to who asks already."""
+        """Query the slots, or wait for the query that is under way."""
         self.look_again()
         if self._asking is not None:
             self._asking.join(self._seconds + OTHERS_SECONDS)
 
     def _ask(self) -> str:
-        """Ask some nodes; return why none of them answered, "" if one did."""
+        """Query some nodes; return why none of them answered, "" if one did."""
         known = random.sample(self._nodes, min(ASKED_MOST, len(self._nodes)))
         best: tuple[int, list[Any]] | None = None
         reasons = []
@@ -110,7 +109,7 @@ class ClusterSlots:
         return ""
 
     def _answers(self, nodes: Iterable[Address]) -> Iterator[tuple[Address, int, list[Any] | str]]:
-        """Ask nodes in parallel; yield each as it answers: its epoch and its slots, or why there is no answer."""
+        """Query nodes in parallel; yield each as it answers, with its epoch and slots, or why there is no answer."""
         answers: Queue[tuple[Address, int, list[Any] | str]] = Queue()
         asking = [gevent.spawn(self._ask_one, node, answers) for node in nodes]
         end = time.monotonic() + self._seconds
@@ -135,7 +134,7 @@ class ClusterSlots:
             connection.send_command("CLUSTER", "SLOTS")
             slots = connection.read_response(disable_decoding=True)
             answers.put((node, _epoch(info), slots) if slots else (node, 0, "it knows of no slots"))
-        except Exception as error:  # noqa: BLE001 - a wrong option, too, is an answer
+        except Exception as error:  # noqa: BLE001 - also errors from wrong options
             answers.put((node, 0, str(error) or type(error).__name__))
         finally:
             if connection is not None:
@@ -148,10 +147,9 @@ def _epoch(info: bytes) -> int:
 
 
 def ranges(slots: list[Any], asked: str) -> Iterator[tuple[int, int, list[Address]]]:
-    """Read CLUSTER SLOTS: first and last slot, and the nodes that have them, the master first.
+    """Parse CLUSTER SLOTS: first and last slot, and the nodes that have them, the master first.
 
-    A node that does not know how clients reach it has no host, or "?": then it is the one that was asked, or the
-    address among its metadata.
+    If a node has no host, or "?", its host is in its metadata, or is that of the node that was asked.
     """
     for first, last, *nodes in slots:
         yield first, last, [(_host(node, asked), int(node[1])) for node in nodes]

@@ -1,6 +1,6 @@
-"""How a connection to a server of the store is made: to its address, or to the master that Sentinels name.
+"""Makes connections to a server of the store: to its address, or to the master that Sentinels name.
 
-Which client uses the connections, that of one server or of a Cluster, is chosen in store/cluster.py (`open_client`).
+store/cluster.py (`open_client`) chooses the client that uses them, that of one server or of a Cluster.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from router.store.sentinel import SentinelPool
 
 
 def connection_options(call_seconds: float, *, unix: bool = False) -> dict[str, Any]:
-    """Return the options that every connection to a store has, as for redis-py's pool."""
+    """Return the options of every connection, as for redis-py's pool."""
     return {
         "socket_timeout": call_seconds,
         "socket_connect_timeout": call_seconds,
@@ -24,7 +24,7 @@ def connection_options(call_seconds: float, *, unix: bool = False) -> dict[str, 
         "health_check_interval": 0,
         "protocol": 2,
         "client_name": "twilio-router",
-        "driver_info": None,  # no CLIENT SETINFO: Redis 7.0 does not have it
+        "driver_info": None,  # sends no CLIENT SETINFO, which Redis 7.0 lacks
     } | ({} if unix else {"maint_notifications_config": MaintNotificationsConfig(enabled=False)})
 
 

@@ -1,4 +1,4 @@
-"""Contacts in Redis: what `accept` collects, and the operator's settings. See contact_link.lua for the keys."""
+"""Contacts in Redis: the data that `accept` collects, and the operator's settings. contact_link.lua has the keys."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -68,8 +68,8 @@ class Contacts:
             account_sid: the account.
             identity: one of the contact's addresses, in canonical form.
             version: a random value, the new version of the contact.
-            preference: the language that the contact chose, "" to forget it; None to leave it.
-            language: the language that the contact is known to use; "" and None as above.
+            preference: the language that the contact chose, "" to remove it; None to leave it.
+            language: the language that the operator set for the contact; "" and None as above.
             aliases: further addresses of the same person.
             close: our address whose conversation with the contact ends, `ALL` for all conversations.
             assignment: our address, the flow to assign to the conversation, and its language.
@@ -79,10 +79,10 @@ class Contacts:
         prefix = AccountKeys(account_sid).contacts
         identities = list(dict.fromkeys((identity, *aliases)))
         set_ = {"preference": preference, "language": language, "stay": assignment}
-        given: dict[str, Any] = {name: value for name, value in set_.items() if value is not None}
-        given |= {"identities": identities, "close": close, "lasting": lasting, "keep": self._keep_ms}
+        change: dict[str, Any] = {name: value for name, value in set_.items() if value is not None}
+        change |= {"identities": identities, "close": close, "lasting": lasting, "keep": self._keep_ms}
         keys = [prefix + contact_id(each) for each in identities]
-        return bool(self._client.script("contact", keys, [version, json.dumps(given)]))
+        return bool(self._client.script("contact", keys, [version, json.dumps(change)]))
 
     def erase(self, account_sid: str, identity: str) -> Contact | None:
         """Erase a contact and its aliases; return the erased contact, None if it did not exist."""

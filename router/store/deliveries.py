@@ -12,14 +12,13 @@ from router.value import frozen
 PAGE: Final = 100
 # Records read in one call: a reply has at most 10 times 128 KiB, plus answers of 64 KiB.
 TOGETHER: Final = 10
-# Due sets counted in one call: some 2 ms of the store's time.
+# Due sets counted in one call: about 2 ms of the store's time.
 BACKLOG: Final = 500
-# Due sets whose messages' ages are read in one call, lanes of one of them, and lanes of all of them: some 4 ms of the
-# store's time.
+# To read ages in one call: due sets, lanes of one due set, lanes of all due sets. About 4 ms of the store's time.
 AGED: Final = 200
 AGED_EACH: Final = 100
 AGED_MOST: Final = 200
-# Dead messages counted by state at most: some 5 ms of the store's time.
+# The maximum number of dead messages counted by state: about 5 ms of the store's time.
 DEAD_MOST: Final = 10_000
 
 
@@ -32,9 +31,8 @@ class Delivery:
     for each attempt. A `recovered` message was fetched from Twilio later, and is never answered. `language` is the
     detected language, if the flow's address has conditions; `lang` is the language in the webhook's URL. `replied` is
     the outcome of an answer that came too late for the webhook. A `held` message is queued, and is in no lane until it
-    is released. `excerpt` is of the error answer of the last attempt: the content type, and on the next lines the
-    first characters. `actions` has a line for each thing that a person did to it, the newest ones:
-    `<ms> <what> <who>`.
+    is released. `excerpt` is the beginning of the last attempt's error answer: the content type, then its first
+    characters. `actions` holds the newest actions of people, a line each: `<ms> <what> <who>`.
     """
 
     account_sid: str
@@ -78,9 +76,9 @@ class Waiting:
 
 @frozen
 class Backlog:
-    """The lanes of a bucket: those that are not empty, and those that are due and whose flow is not paused.
+    """How many lanes of a bucket are not empty, and how many are due, without paused flows.
 
-    `overdue` has, by account, how many seconds its first due lane has been due, and the flow that it waits for.
+    `overdue` has, for each account, the seconds for which its first due lane has been due, and that lane's flow.
     """
 
     lanes: int
@@ -89,17 +87,17 @@ class Backlog:
 
     @property
     def oldest(self) -> float:
-        """How many seconds the first due lane of all accounts has been due."""
+        """The seconds for which the first due lane of all accounts has been due."""
         return max((seconds for seconds, _ in self.overdue.values()), default=0.0)
 
 
 @frozen
 class Ages:
-    """How old the messages of a bucket are that are not done, but for held ones and those of paused flows.
+    """The ages of a bucket's pending messages, without held ones and those of paused flows.
 
-    `oldest` has the age in seconds of the oldest one by AccountSid and target. Where very many conversations wait, it
-    is the oldest of those that are due first: a hundred of a flow, or fewer of very many flows. `ahead` is by how many
-    seconds the store's own time is ahead of the one that messages wait by, as for a while after it was set.
+    `oldest` is the age in seconds of the oldest one, by AccountSid and target. Of each flow, only the hundred
+    conversations that are due first are read, or fewer if there are very many flows. `ahead` is by how many seconds the
+    store's TIME is ahead of the due clock; it is not 0 for a while after the store's clock was set.
     """
 
     oldest: Mapping[tuple[str, str], float]
@@ -110,8 +108,8 @@ class Ages:
 class Counts:
     """An account's numbers of messages: stored, pending, held (which are pending, too), and dead ones by state.
 
-    Of the dead ones only the newest `DEAD_MOST` are counted. `held_since` is when the first of the held ones was held,
-    in ms since 1970; 0 if no message is held.
+    Of the dead ones only the newest `DEAD_MOST` are counted. `held_since` is the time at which the longest-held message
+    was held, in ms since 1970; 0 if no message is held.
     """
 
     kept: int
@@ -124,7 +122,7 @@ class Counts:
 
 @frozen
 class Rhythm:
-    """How many messages were accepted, and became undelivered or unrouted, in each of the last minutes."""
+    """How many messages were accepted, and how many became undelivered or unrouted, in each of the last minutes."""
 
     accepted: tuple[int, ...]
     dead: tuple[int, ...]
@@ -136,7 +134,7 @@ _FIELDS: Final = (
 )  # fmt: skip
 
 
-# A state that the scripts alone tell apart, and the one that it is everywhere else.
+# A state that only the scripts use, and the state that stands for it elsewhere.
 _STATES: Final[dict[bytes | None, str]] = {b"held": "queued"}
 
 
@@ -163,13 +161,13 @@ class DeliveryLog:
         return _STATES.get(state, (state or b"").decode())
 
     def knows(self, account_sid: str, message_sid: str) -> bool:
-        """Say whether a message was taken: there is a record of it, and it is not in doubt."""
+        """Return whether a message was accepted: there is a record of it, and it is not in doubt."""
         message = f"{AccountKeys(account_sid).messages}{account_sid}:{message_sid}"
         state, doubt = self._client.call("HMGET", message, "state", "doubt")
         return state is not None and doubt is None
 
     def waiting(self, delivery: Delivery) -> Waiting | None:
-        """Return a delivery's position in its lane; None when it does not wait (any more)."""
+        """Return a delivery's position in its lane; None if it does not wait (any more)."""
         if delivery.state != "queued" or delivery.held:
             return None
         found = self._client.script(
@@ -185,7 +183,7 @@ class DeliveryLog:
         return int(self._client.call("ZCARD", f"{AccountKeys(account_sid).due}:{account_sid}:{flow_sid}"))
 
     def lane(self, delivery: Delivery, most: int) -> list[str]:
-        """Return the SIDs of the first messages that wait in a delivery's lane, in order; the first one is the head."""
+        """Return the SIDs of the first messages in a delivery's lane, in order; the first one is the head."""
         found = self._client.call("LRANGE", AccountKeys(delivery.account_sid).lanes + delivery.lane, 0, most - 1)
         return [id_.decode().partition(":")[2] for id_ in found]
 
@@ -266,7 +264,7 @@ class DeliveryLog:
         return Counts(kept, int(queued or 0), held, undelivered, unrouted, int(float(first[1])) if first else 0)
 
     def rhythm(self, account_sid: str, now: int, *, minutes: int = 60) -> Rhythm:
-        """Count an account's messages by minute; `now` is in seconds since 1970. Replayed messages are dead no more."""
+        """Count an account's messages by minute; `now` is in seconds since 1970. A replayed message is not dead."""
         keys, end = AccountKeys(account_sid), now * 1000
         spans = [(end - left * 60_000, f"({end - (left - 1) * 60_000}") for left in range(minutes, 0, -1)]
         found = self._client.calls([("ZCOUNT", key, *span) for key in (keys.log, keys.dead) for span in spans])
@@ -287,7 +285,7 @@ class DeliveryLog:
         return Backlog(lanes, due, overdue)
 
     def ages(self, tag: str) -> Ages:
-        """Read how old the messages of a bucket are that are not done."""
+        """Read the ages of a bucket's pending messages."""
         keys = AccountKeys(tag)
         oldest: dict[tuple[str, str], float] = {}
         place, seen, ahead = 0, AGED, 0.0

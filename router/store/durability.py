@@ -46,17 +46,17 @@ class Promise:
         self._client = client
         self._replicas = replicas
         self._allow_volatile = allow_volatile
-        self._refused: dict[str, tuple[int, str]] = {}  # by server: the connection that was looked at, why it is unsafe
+        self._refused: dict[str, tuple[int, str]] = {}  # by server: the connection checked, and why it is unsafe
 
     @property
     def connection(self) -> int:
-        """The number of the connection: a new connection may lead to another server, with other settings."""
+        """The number of the connection: a new connection may be to another server, with other settings."""
         return self._client.connection
 
     def findings(self) -> list[Finding]:
-        """Return the findings, of a Cluster those of all its nodes; raise `StoreUnavailable` when none answers.
+        """Return the findings, for a Cluster those of all its nodes; raise `StoreUnavailable` if none answers.
 
-        Managed stores refuse CONFIG; then only INFO is used, and a finding says what is unknown.
+        Managed stores refuse CONFIG; then only INFO is used, and the other values are "unknown".
         """
         nodes = self._client.nodes()
         if set(nodes) == {""}:
@@ -73,24 +73,24 @@ class Promise:
     def refusal(self) -> str:
         """Return why this store is not safe for messages, "" if it is.
 
-        Asked are the servers with a new connection, which may lead to another server or other settings, and those that
-        were not safe. A node of a Cluster that does not answer says nothing about the others.
+        It checks servers with a new connection, whose settings may differ, and servers that were not safe before. If a
+        node of a Cluster does not answer, its last result stays.
         """
         nodes = self._client.nodes()
         self._refused = {name: seen for name, seen in self._refused.items() if name in nodes}
         for name, node in nodes.items():
             connection = node.connection
             if name and not connection:
-                continue  # nothing was written there yet
+                continue  # this process has written nothing to this node
             if self._refused.get(name) != (connection, ""):
                 with suppress(StoreUnavailable) if name else nullcontext():
                     self._refused[name] = (connection, refusal(self._of(node)))
         return "; ".join(why for _, why in self._refused.values() if why)
 
     def nodes(self) -> dict[str, bool]:
-        """Return which nodes of a Cluster answer, by name; {"": True} for a single server, which raises if it does not.
+        """Return by name which nodes of a Cluster answer; {"": True} for a single server.
 
-        Raises `StoreUnavailable` where none answers.
+        Raises `StoreUnavailable` if none answers.
         """
         nodes = self._client.nodes()
         if set(nodes) == {""}:
@@ -104,7 +104,7 @@ class Promise:
         return up
 
     def place(self, account_sid: str) -> str:
-        """Return the name of the node that has an account; "" for a single server, and where no node has it."""
+        """Return the name of the node that has an account; "" for a single server, and if no node has it."""
         try:
             return self._client.place(AccountKeys(account_sid).leases)
         except StoreUnavailable:
@@ -162,7 +162,7 @@ def _pings(node: Client) -> bool:
 
 
 def over_nodes(found: Mapping[str, list[Finding]]) -> list[Finding]:
-    """Make one finding of those that the nodes of a Cluster share; where they differ, it names the nodes."""
+    """Merge the findings of the nodes of a Cluster by name. If the values differ, a finding has that of each node."""
     by_name: dict[str, dict[str, Finding]] = {}
     for node, findings in found.items():
         for each in findings:
@@ -177,13 +177,13 @@ def _over_nodes(findings: Mapping[str, Finding]) -> Finding:
         value = worst.value
     else:
         value = "; ".join(f"{node}: {each.value}" for node, each in findings.items())
-    # After a failover a node lacks the replica that took over. That concerns its accounts, and no others.
+    # After a failover one node lacks a replica, which became the master. This concerns only the accounts on that node.
     fatal = worst.fatal and (worst.name != "replicas" or len(bad) == len(findings))
     return Finding(worst.name, value, not bad, worst.advice, fatal=fatal)
 
 
 def _nodes(answer: int, away: Mapping[str, str], uncovered: int) -> Finding:
-    """Say which nodes of a Cluster are away. Messages of accounts on the others are taken."""
+    """Return a finding about nodes that are down. Messages of accounts on the other nodes are accepted."""
     value = f"{answer} of {answer + len(away)} answer, {16_384 - uncovered:,} of 16,384 slots have a node"
     if away:
         value += "; " + "; ".join(f"{name}: {why}" for name, why in away.items())

@@ -1,6 +1,7 @@
 """Failed logins, counted per client address and in total, over all processes.
 
-Those of the REST resources are counted apart from those of the console: a flood of one does not lock the other.
+Those of the REST resources and those of the console are counted separately, so that a flood of one does not lock the
+other.
 """
 
 from ipaddress import IPv6Address, ip_address
@@ -47,8 +48,8 @@ class Failures:
         commands: list[tuple[str | int, ...]] = []
         for key in (prefix + _network(client_address), prefix + "all"):
             commands += [("INCR", key), ("EXPIRE", key, _SECONDS, "NX"), ("TTL", key)]
-        own, _, own_left, everybodys, _, left = self._client.calls(commands)
-        return max(0, own_left if own > most else 0, left if everybodys > most_of_all else 0)
+        own, _, own_left, total, _, total_left = self._client.calls(commands)
+        return max(0, own_left if own > most else 0, total_left if total > most_of_all else 0)
 
 
 def _network(address: str) -> str:

@@ -23,11 +23,11 @@ STEPS_MOST: Final = 50_000
 _CODE: Final = 3
 
 
-class FlowChanged(RouterError):  # noqa: N818 - named for what it says
+class FlowChanged(RouterError):  # noqa: N818 - named for what happened
     """The flow was changed concurrently, between this caller's read and its write: read it again and retry."""
 
 
-class FlowBusy(RouterError):  # noqa: N818 - named for what it says
+class FlowBusy(RouterError):  # noqa: N818 - named for what happened
     """A message of the flow went to Proxy a short time ago."""
 
 
@@ -119,7 +119,7 @@ def check(writes: Sequence[FlowWrite], reply: list[Any]) -> None:
     Raises:
         FlowConflict: another enabled flow without language and match has the address.
         FlowChanged: a stored flow has changed since the caller read it.
-        FlowBusy: a message went to Proxy, of a flow that has to be idle.
+        FlowBusy: a message of a flow that must be idle went to Proxy.
         InvalidFlow: the address has too many flows.
     """
     if reply[0] == b"ok":

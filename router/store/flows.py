@@ -21,7 +21,7 @@ WALK: Final = 500
 WALK_BYTES: Final = 256 * 1024
 # The maximum number of retries of a concurrent change. In each round, one of the writers succeeds.
 _ROUNDS: Final = 100
-_keys = lru_cache(maxsize=1024)(AccountKeys)  # for what every message may need
+_keys = lru_cache(maxsize=1024)(AccountKeys)  # cached, because every message may need it
 # The default user in the change log.
 _ROUTER: Final = "router"
 
@@ -173,7 +173,7 @@ class FlowStore:
             channel: flows of other channels may be returned as None, as skipping a flow is twenty times faster than
                 reading it.
             beyond: the position after which to begin; None for the start.
-            newer: towards the newest flow, not the oldest.
+            newer: whether to go from old to new.
             chunk: how many are read in one call.
         """
         keys = AccountKeys(account_sid)
@@ -195,7 +195,7 @@ class FlowStore:
         return (each.flow for each in self.placed(account_sid, newer=True) if each.flow)
 
     def _records(self, keys: AccountKeys, sids: Sequence[bytes]) -> Iterator[bytes]:
-        """Read records lazily, "" for one that has been removed meanwhile."""
+        """Read records lazily, "" for a flow that has been removed since."""
         names, at, many = [keys.own_flows + sid.decode() for sid in sids], 0, WALK
         while at < len(names):
             found = self._client.script("flow_records", names[at : at + many], [WALK_BYTES])

@@ -1,27 +1,27 @@
 """Names of keys. All keys of an account have the hash tag of its bucket, so that one script can access all of them.
 
-There are 256 buckets, derived from the AccountSid, so that accounts spread over the slots of a Cluster: 83 to 89 of
-them on each of three nodes. What belongs to the router itself has the tag `{0}`, which is no bucket's: it is little,
-and its scripts need it in one slot. Keys contain no phone numbers, except those of address entries, which the operator
-set; external input in a key never has a brace.
+There are 256 buckets, derived from the AccountSid, so that accounts spread over the slots of a Cluster: of three nodes,
+each has 83 to 89 buckets. The router's own keys have the tag `{0}`, which is not a bucket's: they are few, and their
+scripts need them in one slot. Keys contain no phone numbers, except those of address entries, which the operator set;
+external input in a key never has a brace.
 
 Every key has an owner, a purpose and an expiry. `{b}` is a bucket, AC an AccountSid. An account's keys are also removed
 with the account: when routers have run without it for 30 days (by upkeep.py, like the entries marked with *).
 
     key                   | whose   | what for, and its end
-    message:{b}:AC:SM     | account | A message, what became of it, and that a second one is a duplicate.
-                          |         | ROUTER_DELIVERED_HOURS (delivered, redirected) or ROUTER_RETENTION_DAYS after it
-                          |         | is done, which its ValidityPeriod sees to; in a paused flow, when the flow goes
-                          |         | on; held, when it is released
-    taken:{b}:AC:<digits> | account | That a message was taken, for longer than its record, so that a recorded request
-                          |         | cannot be sent again. After 30 to 60 days
+    message:{b}:AC:SM     | account | A message and its result; it detects duplicates. ROUTER_DELIVERED_HOURS
+                          |         | (delivered, redirected) or ROUTER_RETENTION_DAYS after it is done, at the latest
+                          |         | after its ValidityPeriod, which does not run while its flow is paused or it is
+                          |         | held
+    taken:{b}:AC:<digits> | account | SIDs of accepted messages, kept for longer than their records, against replayed
+                          |         | requests. After 30 to 60 days
     guard:{b}             | bucket  | Keeps scripts from running while the slot is moved in a Cluster. Never written
     lane:{b}:<lane>       | account | The order of a conversation's messages. The last of them is done
     leases:{b}            | bucket  | Lanes whose head is being sent. A member: settled, or after ROUTER_LEASE_SECONDS
     due:{b}:AC:FO         | account | Lanes that wait for a flow, by time. A member: claimed
-    due:{b}               | bucket  | When the first of each of those sets comes due. A member: with its set
-    clock:{b}             | bucket  | The time by which messages wait and are leased. After 30 days without a router
-    resumed:{b}:AC:FO     | account | When a flow's pause ended, which makes no message older. After two weeks
+    due:{b}               | bucket  | The earliest time in each of those sets. A member: with its set
+    clock:{b}             | bucket  | The lease clock and the due clock. After 30 days without a router
+    resumed:{b}:AC:FO     | account | When a flow's pause ended, which does not count for ages. After two weeks
     queued:{b}            | bucket  | Each account's number of messages not done. A field: with its account *
     held:{b}:AC           | account | Held messages, since when. A member: released or cancelled
     log:{b}:AC            | account | Messages by time, for lists. A member: after its message *
@@ -31,10 +31,10 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     named:{b}:AC:<name>   | account | Flows by FriendlyName, for lists. A member: with its flow
     address:{b}:AC:<ours> | account | The flows of an address, and their version. The last of them is removed
     changes:{b}:AC        | account | Who changed which flow. An entry: after some 10,000 newer ones
-    contact:{b}:AC:<id>   | account | A contact's language and conversations, or of whom this address is an alias.
-                          |         | ROUTER_STICKY_HOURS or ROUTER_RETENTION_DAYS, the longer, after the last message;
-                          |         | with a language, an alias or a LongLived flow: it is erased. A conversation: also
-                          |         | after 100 newer ones
+    contact:{b}:AC:<id>   | account | A contact's language and conversations, or the contact that this address is an
+                          |         | alias of. ROUTER_STICKY_HOURS or ROUTER_RETENTION_DAYS, the longer, after the
+                          |         | last message; with a language, an alias or a LongLived flow: it is erased. A
+                          |         | conversation: also after 100 newer ones
     binding:{b}:AC:<lane> | account | The task or Conversation that a conversation has at Twilio. 30 days after its
                           |         | last message, or its sender is erased
     chat:{b}:AC:CH        | account | A web chat. ROUTER_RETENTION_DAYS after its last activity; of a LongLived flow
@@ -42,47 +42,46 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     chat_messages:{b}:AC:CH | account | Its messages, for its visitor. With the chat; one: after 1,000 newer ones
     chats:{b}:AC          | account | Chats by their last activity, for lists. A member: after its chat *
     chat_names:{b}:AC     | account | Chats by unique name. A field: erased, or replaced, or after its chat *
-    chat_visitor:{b}:AC:<id> | account | The chat that a browser, or a signed identity, goes on with. As the chat
+    chat_visitor:{b}:AC:<id> | account | The chat that a browser, or a signed identity, may resume. As the chat
     chat_identity:{b}:AC:<id> | account | The chats of an identity, as visitor or participant. As the last of them; one:
-                          |         | after its chat, with the next ones of the identity
+                          |         | after its chat, when the identity's list is written again
     chat_mirrored:{b}:AC:CH | account | Its messages that came from Twilio. ROUTER_RETENTION_DAYS after the last one
-    chat_limit:{b}:AC:<what> | account | What visitors did lately, to limit it. After an hour at most
-    migration:{b}:AC:FO   | account | How the migration of a flow goes. 90 days after its last message
-    proxied:{b}:AC        | account | Contacts in a live session of Proxy, of `router.store.proxied`. After two minutes
+    chat_limit:{b}:AC:<what> | account | Counts of visitors' actions, for rate limits. After an hour at most
+    migration:{b}:AC:FO   | account | The counts of a flow's migration. 90 days after its last message
+    proxied:{b}:AC        | account | Contacts in a live session of Proxy (`router.store.proxied`). After two minutes
     proxied_wanted:{b}    | bucket  | Accounts whose sessions of Proxy are listed. A field: after an hour without a
                           |         | message of a contact that may move
-    proxying:{b}:AC:<l>   | account | By lane and by flow: that a message went to Proxy a short time ago. After 300 s
-    proxy_turn:{0}        | router  | Which process lists the sessions of Proxy. After 60 s without it
+    proxying:{b}:AC:<l>   | account | By lane and by flow: a message went to Proxy a short time ago. After 300 s
+    proxy_turn:{0}        | router  | The lock of the process that lists the sessions of Proxy. After 60 s
     languages:{b}         | bucket  | Languages that flows name, for detection. The bucket's last account *; there are
                           |         | 18,252 codes at most, of two or three letters
     accounts:{b}          | bucket  | How long routers have run without an account. A field: with its account *
     alive:{b}             | bucket  | When a router last served each account. A field: with its account *
-    gaps:{b}              | bucket  | When messages may have been missed. A field: looked into, or with its account *
-    recovering:{b}:AC     | account | Whose turn it is to look for missed messages. After 120 s
-    looked:{b}:AC         | account | That refused signatures have caused a look. After ten minutes
-    seen:{b}:AC           | account | Addresses that messages came to. A member: 30 days after the last one
-    recovered:{b}:AC      | account | What looks found. An entry: after 20 newer ones; all: after ROUTER_RETENTION_DAYS
-    refused:{b}:AC        | account | Refused requests, for the doctor; AC:unknown has those that name no account, under
-                          |         | the first of the settings. An entry: after 16 newer ones, or when the first comes
-                          |         | that is 12 h younger; all: after 12 h without another
-    refusing:{b}          | bucket  | Whose refused requests there are. All: after 12 h without one; a member: also
-                          |         | after those of 3 other accounts, and their requests with it
-    bulk:{b}:AC           | account | A replay of many messages, the last one. After ROUTER_RETENTION_DAYS. Of all
-                          |         | accounts, those where one runs. A member: it is done, or there is none
-    bulk_left:{b}:AC:<id> | account | Its messages that were not looked at yet. A member: looked at; all: after
-                          |         | ROUTER_RETENTION_DAYS
-    bulk_turn:{b}:AC      | account | Which process does it. After 15 s
-    chat_keys:{0}         | router  | The keys that visitors' tokens are signed with, two at most. One: replaced
-                          |         | after 30 days, and gone after 30 more
-    failures:{0}:<net>    | router  | Wrong passwords, to limit them. After 60 s
-    attempts:{0}:<net>    | router  | Attempts to sign in to the console, to limit wrong ones. After 60 s
+    gaps:{b}              | bucket  | When messages may have been missed. A field: recovered, or with its account *
+    recovering:{b}:AC     | account | The lock of an account's recovery. After 120 s
+    looked:{b}:AC         | account | Exists if refused signatures have started a recovery. After ten minutes
+    seen:{b}:AC           | account | Addresses that received messages. A member: 30 days after the last one
+    recovered:{b}:AC      | account | Reports of recoveries. An entry: after 20 newer ones; all: ROUTER_RETENTION_DAYS
+    refused:{b}:AC        | account | Refused requests, for `router doctor`. AC:unknown has those without a known
+                          |         | account, under the settings' first one. An entry: after 16 newer ones, or with the
+                          |         | first one that is 12 h newer; all: after 12 h without another
+    refusing:{b}          | bucket  | The accounts with refused requests. All: after 12 h without one; a member: also
+                          |         | after those of 3 other accounts, and its requests with it
+    bulk:{b}:AC           | account | The last bulk replay. After ROUTER_RETENTION_DAYS. bulk:{0} has the accounts where
+                          |         | one is running. A member: it has ended
+    bulk_left:{b}:AC:<id> | account | Its messages that are left. A member: handled; all: after ROUTER_RETENTION_DAYS
+    bulk_turn:{b}:AC      | account | The lock of the process that carries it out. After 15 s
+    chat_keys:{0}         | router  | The keys that sign visitors' tokens, two at most. One: replaced after 30 days,
+                          |         | and removed after 30 more
+    failures:{0}:<net>    | router  | Counts of wrong passwords, for rate limits. After 60 s
+    attempts:{0}:<net>    | router  | Counts of attempts to sign in to the console, for rate limits. After 60 s
     session:{0}:<sha256>  | router  | A signed-in browser. Signed out, after 12 h without a request, or 7 days
-    sessions:{0}          | router  | When all sessions were ended. After 7 days, when none of them could go on
-    processes:{0}         | router  | What each process that takes messages says of itself. A member: 20 s after it was
-                          |         | said last, or when its process stops; all: with the last of them
-    served:{0}:<digest>   | router  | The accounts and handlers of some processes. 20 s after the last of them said so
+    sessions:{0}          | router  | When all sessions were ended. After 7 days, the maximum age of a session
+    processes:{0}         | router  | The entry of each process that takes messages. A member: 20 s after its last
+                          |         | announcement, or when its process stops; all: with the last of them
+    served:{0}:<digest>   | router  | The accounts and handlers of some processes. 20 s after their last announcement
     refused_reload:{0}:<> | router  | Why a router was not reloaded, for the command that asked for it. After 60 s
-    upkeep:{0}            | router  | Whose turn it is to do the upkeep. After 300 s
+    upkeep:{0}            | router  | The lock for the upkeep. After 300 s
 """
 
 from hashlib import sha256
@@ -196,8 +195,8 @@ class AccountKeys:
     def named(self, friendly_name: str) -> str:
         """Return the key of the flows whose friendly name has the same digest prefix.
 
-        A key for each name would cost 150 bytes per flow. With 16,384 keys, a million flows are 61 per key: few enough
-        for the store's compact encoding (128), in which a flow costs some 50 bytes.
+        A key for each name would cost 150 bytes per flow. With 16,384 keys, a million flows are 61 per key: few
+        enough for the store's compact encoding (up to 128), in which a flow costs about 50 bytes.
         """
         return f"{self.names}{int(sha256(friendly_name.encode()).hexdigest()[:4], 16) >> 2:04x}"
 
@@ -213,22 +212,22 @@ def languages(tag: str) -> str:
 
 
 def chat_channel(tag: str) -> str:
-    """Return the channel on which a bucket's chats say what happens: not a key."""
+    """Return the channel of the events of a bucket's chats, which is not a key."""
     return f"chat:{{{tag}}}"
 
 
-# The accounts with a replay of many messages that runs; a process looks there for all of its accounts at once.
+# The accounts with a running bulk replay, in one key, so that a process reads it once for all its accounts.
 BULK: Final = "bulk:{0}"
 
-# The set of the announced processes: it is common to all accounts, and so belongs to no bucket.
+# The announced processes. Common to all accounts, so without a bucket.
 PROCESSES: Final = "processes:{0}"
 
 
 def served(name: str) -> str:
-    """Return the key of the accounts and handlers of some processes, by their digest (`Process.serves`)."""
+    """Return the key of the accounts and handlers that some processes have in common, by digest (`Process.serves`)."""
     return f"served:{{0}}:{name}"
 
 
 def refused_reload(machine: str, master: int) -> str:
-    """Return the key of why a router, by the process that forks its workers, was not reloaded."""
+    """Return the key of the reason why a router was not reloaded; `master` is the process that forks its workers."""
     return f"refused_reload:{{0}}:{sha256(f'{machine} {master}'.encode()).hexdigest()[:24]}"

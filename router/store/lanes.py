@@ -1,6 +1,6 @@
-"""Lanes: one list per conversation, one lease per head, and scripts that are safe to repeat and hold the protocol.
+"""Lanes: one list per conversation, one lease per head. The scripts implement the protocol (docs/lanes.md).
 
-The lease is a random token; it is counted from before the call that granted it, on this process's monotonic clock.
+A lease is a random token. Its time counts from before the call that granted it, on this process's monotonic clock.
 """
 
 import json
@@ -22,22 +22,22 @@ from router.store.silence import Silence
 
 __all__ = ["Acceptance", "Claim", "Lanes", "Lease", "Outcome", "Room", "Settlement", "Written", "new_token"]
 
-# A head whose holder vanished this often is buried: it may be what kills the process.
+# A head whose lease ended without a result this often is buried, because it may be the head that kills the process.
 LOST_LIMIT: Final = 5
-# The same for a head whose target is a handler, over its attempts, and also where the handlers' own process was lost.
+# The same for a head whose target is a handler; the loss of the handlers' own process counts, too.
 HANDLER_LOST_LIMIT: Final = 2
-# Due sets, and leases that have ended, that one claim looks at, at most: some 2 ms of the store's time.
+# The maximum number of due sets, and of ended leases, that one claim reads: about 2 ms of the store's time.
 CLAIM_LOOKS: Final = 1000
-# Lanes that one call moves when a target is back: some 3 ms of the store's time.
+# The maximum number of lanes that one call of `hurry_target` moves: about 3 ms of the store's time.
 HURRY_MOST: Final = 500
-# A place in the index of due sets that the store chooses.
+# A random place in the index of due sets, which the script chooses.
 ANYWHERE: Final = -1
 
 
-# What accept.lua says of a contact that moved with the message.
+# The value of `kept` in accept.lua's reply for a contact that moved to another flow.
 MOVED: Final = 2
 
-_keys = lru_cache(maxsize=1024)(AccountKeys)  # forty names, made once for an account or a bucket
+_keys = lru_cache(maxsize=1024)(AccountKeys)  # it builds forty strings, so it is cached for each account and bucket
 
 
 def _migration(move: Migration) -> dict[str, str | bool]:
@@ -57,7 +57,7 @@ def new_token() -> str:
 
 
 class Lanes:
-    """Accept, claim, settle, replay; and what a person or a target that is back does to messages that wait."""
+    """The lanes' operations: accept, claim, settle, replay, and actions on waiting messages."""
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class Lanes:
         final: bool = False,
         appended: Appended | None = None,
     ) -> Acceptance:
-        """Put a message into its lane, once; repeat with the same token when the reply was lost.
+        """Put a message into its lane, once; if the reply is lost, repeat it with the same token.
 
         `versions` are (contact identity, version) of the entries that the route came from, none to skip the check.
-        `choice` is what the route leaves open, `lease_kept` whether to grant a lease where the conversation stays with
-        another flow, `final` whether it counts although the contact is not as the choice took it. `appended` is what
-        a web chat's messages gain in the same step.
+        `choice` is the part of the route that depends on the conversation's flow, `lease_kept` whether to grant a lease
+        if the conversation stays with another flow, `final` whether the choice holds although the contact has changed.
+        `appended` is the message that a web chat gets in the same step.
         """
         keys = _keys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
@@ -157,7 +157,7 @@ class Lanes:
         )
 
     def _choice(self, choice: Choice, chosen: Word, *, lease_kept: bool, final: bool) -> str:
-        """Write a choice as accept.lua reads it."""
+        """Return the choice as JSON for accept.lua."""
         return json.dumps(
             {
                 "ours": choice.ours,
@@ -183,22 +183,22 @@ class Lanes:
         )
 
     def is_confirmed(self, account_sid: str, seconds: float) -> bool:
-        """Say whether as many replicas as are wanted have all that is of an account, or will within `seconds`."""
+        """Return whether enough replicas confirm, within `seconds`, all that was written for an account."""
         return self._client.is_confirmed(AccountKeys(account_sid).leases, seconds)
 
     def place(self, account_sid: str) -> str:
-        """Return the name of the server that has an account: "" where there is only one."""
+        """Return the name of the server that has an account: "" if it is no Cluster."""
         return self._client.place(AccountKeys(account_sid).leases)
 
     def confirm(self, written: Written) -> None:
-        """Say that the replicas have a message that was accepted without a lease; it would wait for one else."""
+        """Record that the replicas have a message that was accepted without a lease, so that it may be sent now."""
         self._client.script("confirm", *self._of(written))
 
     def doubt(self, written: Written, error: str) -> str:
-        """Take a message back that `accept` did not confirm: it is not sent unless it comes again, or is replayed.
+        """Take a message back that the replicas did not confirm; it is sent only if received again, or replayed.
 
-        Returns `doubt`; `known` when a second webhook for it was answered meanwhile, so that it goes on as any other;
-        `stale` when it is not in its lane any more, or was sent.
+        Returns `doubt`; `known` if a second webhook for it was answered in between, so that it stays in its lane;
+        `stale` if it is not in its lane any more, or was sent.
         """
         keys, args = self._of(written)
         return str(self._client.script("doubt", keys, [*args, self._retention_ms, error]).decode())
@@ -211,16 +211,17 @@ class Lanes:
     def waiting(self, tags: Iterable[str]) -> list[str]:
         """Return the buckets where a lane waits or is leased.
 
-        One command for each bucket, all sent together, is what most of 256 buckets cost. A bucket whose node does not
-        answer is not among them. Raises `StoreUnavailable` where none answers.
+        It sends one EXISTS for each bucket, all together; most of the 256 buckets need no other command. Buckets whose
+        node does not answer are left out. Raises `StoreUnavailable` if none answers.
         """
-        looked = {tag: _keys(tag) for tag in tags}
-        found = self._client.answers([("EXISTS", keys.due, keys.leases) for keys in looked.values()])
-        there = zip(looked, found, strict=True)
-        return [tag for tag, count in there if not isinstance(count, StoreUnavailable) and count]
+        by_tag = {tag: _keys(tag) for tag in tags}
+        counts = self._client.answers([("EXISTS", keys.due, keys.leases) for keys in by_tag.values()])
+        return [
+            tag for tag, count in zip(by_tag, counts, strict=True) if not isinstance(count, StoreUnavailable) and count
+        ]
 
     def due(self, tags: Iterable[str]) -> list[str]:
-        """Return the buckets where `claim` has something to do; raise as `waiting` does."""
+        """Return the buckets where `claim` has work; raise as `waiting` does."""
         waiting, started, due = self.waiting(tags), time.monotonic(), []
         looks = [script("look", [_keys(tag).due, _keys(tag).leases], []) for tag in waiting]
         for tag, found in zip(waiting, self._client.answers(looks), strict=True):
@@ -231,10 +232,10 @@ class Lanes:
         return due
 
     def claim(self, tag: str, room: Room, *, place: int = 0) -> Claim:
-        """Take back a bucket's leases that have ended, and lease heads that are due, as far as there is room for them.
+        """Take back a bucket's leases that have ended, and lease heads that are due, as many as `room` allows.
 
-        `place` is where in the index of due sets to go on from, or `ANYWHERE`. Never repeated: what a lost reply leased
-        comes due again when the lease ends.
+        `place` is the place in the index of due sets to begin at, or `ANYWHERE`. Never repeat it: if the reply is lost,
+        the heads that it leased are due again when their leases end.
         """
         token, started = new_token(), time.monotonic()
         limits = {
@@ -271,9 +272,9 @@ class Lanes:
         return Claim(leases, place, bool(left))
 
     def settle(self, lease: Lease, settlement: Settlement, *, next_token: str) -> tuple[str, Lease | None]:
-        """End an attempt; return how it went (`next`, `done`, `late`, `stale`) and the lease of the next head.
+        """End an attempt; return the script's result (`next`, `done`, `late`, `stale`) and the next head's lease.
 
-        With an empty `next_token` nothing is handed over. Repeat with the same token when the reply was lost.
+        With an empty `next_token` nothing is handed over. If the reply is lost, repeat it with the same tokens.
         """
         keys = _keys(lease.account_sid)
         started = time.monotonic()
@@ -297,7 +298,7 @@ class Lanes:
                 self._silence.ms(lease.account_sid),
                 settlement.history,
                 *fields,
-            ],  # no replica has to confirm: what is settled twice was sent twice at worst
+            ],  # without confirmation by replicas: at worst, the message is sent twice
         )
         self._silence.end(lease.account_sid, started)
         kind = reply[0].decode()
@@ -308,7 +309,7 @@ class Lanes:
         flow = readable(record, lease.account_sid, sid)
         return kind, leased(next_token, started + self.lease_seconds, now, sid, flow, entry)
 
-    def replay(  # noqa: PLR0913 - a message, where it goes, and as what it was read
+    def replay(  # noqa: PLR0913 - a message, its new flow, and its expected round
         self,
         account_sid: str,
         message_sid: str,
@@ -321,8 +322,8 @@ class Lanes:
     ) -> str:
         """Put a message that is done back into its lane; return `queued`, `busy`, `gone` or `missing`.
 
-        With a `flow_sid` it goes to that flow, in that language, else to its own. With the `round_` that the caller
-        read, a message that was sent again since is `busy`. `by` is who does it, for the message's record.
+        With a `flow_sid` it goes to that flow, in that language, else to its own. `round_` is the round that the caller
+        read: a message that was replayed since is `busy`. `by` is the user, for the message's record.
         """
         keys = AccountKeys(account_sid)
         id_ = f"{account_sid}:{message_sid}"
@@ -344,9 +345,9 @@ class Lanes:
     def hold(
         self, account_sid: str, message_sid: str, lane: str, *, by: str = ""
     ) -> Literal["held", "busy", "done", "missing"]:
-        """Take a queued message out of its lane, until it is released; `busy` when it is being sent.
+        """Take a queued message out of its lane, until it is released; `busy` if it is being sent.
 
-        `by` is who does it, for the message's record; the same below.
+        `by` is the user, for the message's record; the same below.
         """
         held: Literal["held", "busy", "done", "missing"] = self._on("hold", account_sid, message_sid, lane, by).decode()
         return held
@@ -361,7 +362,7 @@ class Lanes:
     def cancel(
         self, account_sid: str, message_sid: str, lane: str, reason: str, *, by: str = ""
     ) -> Literal["cancelled", "busy", "done", "missing"]:
-        """Give up a message that is queued or held; `busy` when it is being sent."""
+        """Make a queued or held message undelivered; `busy` if it is being sent."""
         reply = self._on("cancel", account_sid, message_sid, lane, by, self._retention_ms, reason)
         cancelled: Literal["cancelled", "busy", "done", "missing"] = reply.decode()
         return cancelled
@@ -369,16 +370,16 @@ class Lanes:
     def hurry(
         self, account_sid: str, message_sid: str, lane: str, *, by: str = ""
     ) -> tuple[Literal["due", "sending", "empty"], str]:
-        """Let the head of a message's lane be sent now, not at its next retry; return also the head's MessageSid."""
+        """Make a message's lane due now, not at its head's next retry; return also the head's MessageSid."""
         keys = AccountKeys(account_sid)
         args: list[Word] = [lane, self._silence.ms(account_sid), f"{account_sid}:{message_sid}", by]
         kind, head = self._client.script("hurry", [keys.lanes + lane], args)
         return kind.decode(), head.decode().partition(":")[2]
 
     def hurry_target(self, tag: str, account_sid: str, target: str) -> int:
-        """Let all heads of a bucket be sent now that wait for a retry at a target; return how many there were.
+        """Make all lanes of a bucket due now whose heads wait for a retry at a target; return how many there were.
 
-        `account_sid` is whose flows are meant; "" for all accounts.
+        Only flows of `account_sid` are included; "" for all accounts.
         """
         total = moved = place = 0
         while True:
@@ -403,9 +404,10 @@ class Lanes:
     def take_answer(
         self, account_sid: str, message_sid: str, lane: str, who: Literal["webhook", "rest"]
     ) -> tuple[str, bytes, str]:
-        """Take the right to answer the sender, once the message is done.
+        """Take the right to answer the sender, if the message is done.
 
-        Returns the message's state, the answer if there is one and the right is `who`'s, and its lane's head's state.
+        Returns the message's state, the answer if there is one and `who` has the right, and the state of its lane's
+        head.
         """
         keys = AccountKeys(account_sid)
         message = f"{keys.messages}{account_sid}:{message_sid}"

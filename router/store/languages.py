@@ -18,7 +18,7 @@ class Languages:
         self._buckets = tuple(buckets)
 
     def named(self) -> frozenset[str]:
-        """Return the languages that flows name or have named; of a Cluster, those of the nodes that answer."""
-        found = self._client.answers([("SMEMBERS", languages(tag)) for tag in self._buckets])
-        there = [codes for codes in found if not isinstance(codes, StoreUnavailable)]
-        return frozenset(code.decode() for codes in there for code in codes)
+        """Return the languages that flows name or have named, without those on Cluster nodes that do not answer."""
+        replies = self._client.answers([("SMEMBERS", languages(tag)) for tag in self._buckets])
+        answered = [codes for codes in replies if not isinstance(codes, StoreUnavailable)]
+        return frozenset(code.decode() for codes in answered for code in codes)

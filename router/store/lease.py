@@ -1,4 +1,4 @@
-"""What the lanes take and give: a lease, an acceptance, a settlement, a claim."""
+"""The arguments and results of the lanes' operations: leases, acceptances, settlements, claims."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import field
@@ -16,10 +16,10 @@ from router.value import frozen, value
 class Lease:
     """The right to send the head of a lane, with all that sending needs.
 
-    `expires` is in monotonic seconds of this process; `age` is how old the message was when the lease was granted,
-    in seconds, by the store's clock and without the time its flow was paused; `accepted_ago` is with that time.
-    `content` is the parsed request where the process that accepted the message sends it; else `raw` is the packed one.
-    `lost` is how often the process was lost that had it, the worker or that of the handlers.
+    `expires` is in monotonic seconds of this process. `age` is the message's age in seconds when the lease was granted,
+    by the due clock and without pauses of its flow; `accepted_ago` includes the pauses. `content` is the parsed request
+    if the process that accepted the message sends it; else `raw` is the packed one. `lost` is how often the process
+    that handled it was lost: a worker, or the handlers' process.
     """
 
     token: str
@@ -47,7 +47,7 @@ class Lease:
         return f"{self.account_sid}:{self.message_sid}"
 
     def read(self) -> tuple[Raw, Message]:
-        """Return the request and its message; raise ValueError or NotAMessage when what the store has is damaged."""
+        """Return the request and its message; raise ValueError or NotAMessage if the stored request is damaged."""
         if self.content is not None:
             return self.content
         raw = Raw.unpack(self.raw)
@@ -56,15 +56,14 @@ class Lease:
 
 @value
 class Acceptance:
-    """What became of an `accept`.
+    """The result of an `accept`.
 
     `head` is the state of the head of the message's lane: `sending` means that an attempt is under way.
-    A `duplicate` has the state, stored answer and flow of the message that came before, or the state `expired`
-    where only its SID is still known. Where the route came with a
-    choice, `flow_sid` and `language` are those that the message goes by, `kept` says whether because the conversation
-    stays with them. A `stale` one has what is `known` of the contact where that may change the choice. A `chat` one
-    says by its `refusal` why a web chat does not take the message: it is `gone`, `closed` or `revoked`, or its next
-    message has another `index` (`moved`).
+    A `duplicate` has the state, stored answer and flow of the first message, or the state `expired` if only its SID is
+    still known. With a choice, `flow_sid` and `language` are those of the message, and `kept` is whether the
+    conversation kept its flow. A `stale` one has what is `known` about the contact if that may change the choice. The
+    `refusal` of a `chat` one is why a web chat does not take the message: it is `gone`, `closed` or `revoked`, or its
+    next message has another `index` (`moved`).
     """
 
     kind: Literal["leased", "accepted", "duplicate", "stale", "chat"]
@@ -83,7 +82,7 @@ class Acceptance:
 
 @value
 class Written:
-    """A message that `accept` has written, by the token that it was written with."""
+    """A message that `accept` has written, with the token of that call."""
 
     token: str
     account_sid: str
@@ -111,17 +110,17 @@ class Settlement:
 class Room:
     """How much a process can send now.
 
-    A head needs a slot. An account may have another one while it has less than `factor` times what is free, or none at
-    all; a target while it has less than what is free, and less than its share. (router.delivery.breaker)
+    A head needs a slot. An account gets another slot while it has fewer than `factor` times the free slots, or none at
+    all; a target gets one while it has fewer than the free slots, and fewer than its share. (router.delivery.breaker)
 
     Args:
-        free: how many slots are free; less than 0 when accounts have got one although all were taken.
-        share: how many a target may have that is not in `targets`.
-        factor: as above; 0 where accounts are not limited.
+        free: how many slots are free; less than 0 if accounts got their first slot although all were taken.
+        share: the share of a target that is not in `targets`.
+        factor: as above; 0 if accounts are not limited.
         accounts: AccountSid -> how many slots it has.
         targets: "<AccountSid> <target>" -> how many slots it has, and may have.
         names: "<target>" -> how many more slots it may have over all accounts.
-        shut: "<AccountSid> <target>", or "<target>" for every account, where a breaker is open.
+        shut: targets with an open breaker: "<AccountSid> <target>", or "<target>" for every account.
 
     """
 
@@ -136,10 +135,10 @@ class Room:
 
 @frozen
 class Claim:
-    """What was claimed.
+    """The result of a claim.
 
-    `place` is where in the index to go on, 0 at its beginning; `left` says that something due was left for want of
-    room, and not because its flow is paused or its target's breaker open.
+    `place` is the place in the index to continue from, 0 for its beginning; `left` is whether due lanes are left
+    because there are too few slots, and not because a flow is paused or a breaker is open.
     """
 
     leases: list[Lease]
@@ -147,10 +146,10 @@ class Claim:
     left: bool
 
 
-def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
+def leased(  # noqa: PLR0913, PLR0917 - the values of the scripts' replies
     token: str, expires: float, now: int, flow_sid: str, flow: FlexFlow | None, entry: list[Any]
 ) -> Lease:
-    """Make a lease of what the scripts call an entry; `now` is the store's time in ms."""
+    """Make a lease from an entry of lane.lua; `now` is the due clock in ms."""
     id_, lane, raw, since, attempts, failures, refusals, round_, answered, language, lost, at = entry
     account_sid, _, message_sid = id_.decode().partition(":")
     return Lease(
@@ -175,7 +174,7 @@ def leased(  # noqa: PLR0913, PLR0917 - as the scripts tell of one
 
 
 def readable(record: bytes, account_sid: str, sid: str) -> FlexFlow | None:
-    """Read a flow; one that cannot be read is as good as none, and must not be in the way of other messages."""
+    """Read a flow; None if its record is damaged, so that this does not block messages of other flows."""
     try:
         return parse_record(record, account_sid, sid)
     except (ValueError, TypeError, KeyError, IndexError):

@@ -82,7 +82,7 @@ class Outages:
         self._client.script("outage_extend", [AccountKeys(account_sid).gaps], arguments, writes=True)
 
     def close(self, account_sid: str, gap: Gap) -> bool:
-        """Remove a gap that has been processed; False when it has grown meanwhile."""
+        """Remove a gap that has been processed; False if it has grown since."""
         arguments = [account_sid, str(gap)]
         return bool(self._client.script("outage_close", [AccountKeys(account_sid).gaps], arguments, writes=True))
 
@@ -102,7 +102,7 @@ class Outages:
             self._client.call("DEL", AccountKeys(account_sid).recovering, writes=True)
 
     def grant_look(self, account_sid: str) -> bool:
-        """Say whether refused signatures may start a recovery of this account now: once in `LOOK_SECONDS`."""
+        """Return whether refused signatures may start a recovery of this account now: once per `LOOK_SECONDS`."""
         key = AccountKeys(account_sid).looked
         return bool(self._client.call("SET", key, "1", "NX", "EX", LOOK_SECONDS, writes=True))
 
@@ -121,7 +121,7 @@ class Outages:
             )
 
     def was_seen(self, account_sid: str, identity: str) -> bool:
-        """Say whether a message came to an address in the last 30 days."""
+        """Return whether a message came to an address in the last 30 days."""
         at = self._client.call("ZSCORE", AccountKeys(account_sid).seen, identity)
         return at is not None and float(at) > (time.time() - SEEN_SECONDS) * 1000
 

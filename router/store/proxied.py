@@ -1,4 +1,4 @@
-"""Which contacts are in a live session of Proxy, and how a migration goes. The keys are in migration.lua."""
+"""Which contacts are in a live session of Proxy, and the progress of migrations. The keys are in migration.lua."""
 
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -8,9 +8,9 @@ from router.store.client import Client
 from router.store.keys import PROXY_TURN, AccountKeys
 from router.value import frozen
 
-# After a message was sent to Proxy, its session is in a list that began at most so many seconds later.
+# After this time, a list of sessions contains the session that a message to Proxy began.
 SENDING_SECONDS: Final = 300
-# Sessions are listed for as long after the last message of a contact that may move.
+# How long sessions are listed after the last message of a contact that may move.
 WANTED_SECONDS: Final = 3600.0
 # Contacts written in one command.
 _TOGETHER: Final = 1000
@@ -19,12 +19,12 @@ _COMPLETE: Final = "complete"
 
 @frozen
 class Progress:
-    """How a migration goes.
+    """The progress of a migration.
 
     `moved`, `session` and `unknown` count decisions about contacts: moved, stayed in a session, stayed because sessions
-    were unknown. `from_` and `to` count messages. `live` is how many contacts are in a session now, None when that is
-    unknown. `settling` is in how many seconds a list has the sessions of all messages that were sent to Proxy, 0 when
-    it has.
+    were unknown. `from_` and `to` count messages. `live` is how many contacts are in a session now, None if that is
+    unknown. `settling` is the number of seconds until the list has the sessions of all messages sent to Proxy, 0 if it
+    has them.
     """
 
     moved: int
@@ -37,13 +37,13 @@ class Progress:
 
 
 class Proxied:
-    """Lists of contacts in sessions, written by the process that has the turn and read by accept.lua."""
+    """The lists of contacts in sessions. The process that has the lock writes them, and accept.lua reads them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def turn(self, token: str, seconds: float) -> bool:
-        """Take or keep the turn to list sessions; the process that has it keeps what it has read of them."""
+        """Acquire or renew the lock for listing sessions. One process keeps it, because it caches sessions."""
         if self._client.call("SET", PROXY_TURN, token, "NX", "EX", int(seconds)):
             return True
         if self._client.call("GET", PROXY_TURN) != token.encode():
@@ -52,7 +52,7 @@ class Proxied:
         return True
 
     def wanted(self, tags: Iterable[str], now: float) -> dict[str, set[str]]:
-        """Return the accounts of some buckets whose sessions are wanted, each with Proxy services, "" for its own."""
+        """Return the accounts of some buckets whose sessions are wanted, with Proxy services, "" for the default."""
         keys = [AccountKeys(tag).proxied_wanted for tag in tags]
         wanted: dict[str, set[str]] = {}
         for key, found in zip(keys, self._client.answers([("HGETALL", key) for key in keys]), strict=True):
@@ -67,7 +67,7 @@ class Proxied:
         return wanted
 
     def put(self, account_sid: str, contact_ids: Collection[str], *, seconds: float) -> None:
-        """Replace an account's list; it counts for so many seconds."""
+        """Replace an account's list, which is valid for `seconds`."""
         key = AccountKeys(account_sid).proxied
         fresh, members = f"{key}:new", [_COMPLETE, *contact_ids]
         self._client.call("UNLINK", fresh)
@@ -77,12 +77,12 @@ class Proxied:
         self._client.call("RENAME", fresh, key)
 
     def sending(self, account_sid: str, lane: str, flow_sid: str) -> None:
-        """Say that a message that has waited is about to be sent to Proxy, which may begin a session."""
+        """Record that a message is about to be sent to Proxy, which may begin a session."""
         key = AccountKeys(account_sid).proxying
         self._client.calls([("SET", key + each, 1, "EX", SENDING_SECONDS) for each in (lane, flow_sid)])
 
     def may_move(self, account_sid: str, contact_ids: Collection[str], lane: str) -> bool:
-        """Say what accept.lua would find: no session, no message on its way, and a list that is up to date."""
+        """Return what accept.lua would find: True if there is a current list, no session, and no pending message."""
         keys = AccountKeys(account_sid)
         if self._client.call("EXISTS", keys.proxying + lane, keys.lanes + lane):
             return False
@@ -90,7 +90,7 @@ class Proxied:
         return bool(complete) and not any(found)
 
     def progress(self, account_sid: str, flow_sid: str) -> Progress:
-        """Return how the migration of a flow goes."""
+        """Return the progress of a flow's migration."""
         keys = AccountKeys(account_sid)
         names = ("moved", "session", "unknown", "from", "to")
         counts = self._client.call("HMGET", keys.migrations + flow_sid, *names)
@@ -100,5 +100,5 @@ class Proxied:
         return Progress(moved, session, unknown, from_, to, size - 1 if size else None, settling)
 
     def forget(self, account_sid: str, flow_sid: str) -> None:
-        """Begin to count anew."""
+        """Reset the counts of a flow's migration."""
         self._client.call("UNLINK", AccountKeys(account_sid).migrations + flow_sid)

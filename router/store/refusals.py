@@ -1,13 +1,13 @@
 """Recently refused requests, stored for the doctor's diagnosis.
 
     refused:{b}:<AccountSid>           stream  the refused requests that name this account
-    refused:{b}:<AccountSid>:unknown   stream  those that name none of ours, in the settings whose first account this is
+    refused:{b}:<AccountSid>:unknown   stream  those with an unknown account, stored under the settings' first account
     refusing:{b}                       zset    the names of a bucket's streams -> µs of the last record
 
 A record holds the signed data, including the message, so its size is limited (`router.diagnosis.refused`) and it
 expires: after `SECONDS`, or at most twice as long if others follow, unless newer ones replace it. An account has at
-most `EACH` records, a bucket has those of the `ACCOUNTS` refused last, less than a megabyte: a record has up to
-16 KB.
+most `EACH` records, and a bucket those of the `ACCOUNTS` accounts refused last: less than a megabyte, as a record has
+up to 16 KB.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,9 +55,9 @@ class Refusals:
     def newest(self, *, after: int = 0) -> list[Refused]:
         """Read the records of all accounts in the settings since `after`, in ms since 1970, the newest first."""
         replies = self._client.answers([("XREVRANGE", _prefix(name) + name, "+", "-") for name in self._names()])
-        there = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
-        found = [_read(id_, values) for reply in there for id_, values in reply]
-        return sorted((each for each in found if each.at >= after), key=lambda each: each.at, reverse=True)
+        answered = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
+        records = [_read(id_, values) for reply in answered for id_, values in reply]
+        return sorted((each for each in records if each.at >= after), key=lambda each: each.at, reverse=True)
 
     def forget(self, account_sid: str) -> None:
         """Drop the records of an account."""

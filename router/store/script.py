@@ -16,7 +16,7 @@ class Script:
     """A Lua script of this package, named by its file, called by its digest.
 
     A line `--include other` is replaced by the content of other.lua: code shared by several scripts. Each script is
-    called with one key more than it says, its guard (`script`), which it does not see.
+    called with an additional last key, the guard (see `script`), which is removed before its own code runs.
     """
 
     def __init__(self, name: str) -> None:
@@ -44,10 +44,10 @@ SCRIPTS: Final = {
 def script(name: str, keys: Sequence[Word], args: Sequence[Word]) -> tuple[Word, ...]:
     """Return the command that runs the script `name`.
 
-    Scripts also use keys that they make from the hash tag of their keys, and from prefixes among their arguments, all
-    of the same slot. While a slot is moved to another node of a Cluster, some of its keys are there already: a script
-    that found this out on its way would stop half done. So its last key is a guard, which has the slot's tag and never
-    exists: of a slot that is being moved, a node refuses to run a script with several keys of which one is missing.
+    Scripts also use keys that are not passed as keys, all of the same slot: they build them from the hash tag, or from
+    prefixes among their arguments. While a slot is moved to another node of a Cluster, some of these keys are already
+    on the new node, so a script could fail in the middle. So the last key is a guard, which has the slot's tag and
+    never exists: while a slot is moved, a node does not run a script with several keys if one of them is missing.
     """
     return ("EVALSHA", SCRIPTS[name].sha, len(keys) + 1, *keys, _guard(keys[0]), *args)
 

@@ -59,7 +59,7 @@ class SentinelPool:
         raise redis.ConnectionError(f"no master of {self._url.service} is found: {'; '.join(reasons)}")
 
     def watch(self, moved: Callable[[], None]) -> None:
-        """Call `moved` when most Sentinels name another master than the one in use; ends with `release`."""
+        """Call `moved` once most Sentinels name another master than the one in use; `release` ends the watch."""
         if self._known is not None:
             self._watcher = gevent.spawn(self._watch, self._known, moved)
 
@@ -75,7 +75,7 @@ class SentinelPool:
         return connection
 
     def _connect(self, address: Address) -> Any:
-        """Connect to a server; raise `redis.ConnectionError` when it is not a master."""
+        """Connect to a server; raise `redis.ConnectionError` if it is not a master."""
         url = self._url.of_store(*address)
         connection: Any = redis.ConnectionPool.from_url(url, **self._options).get_connection()
         try:
@@ -114,7 +114,7 @@ class SentinelPool:
             connection = redis.ConnectionPool.from_url(self._url.of_sentinel(host, port), **options).get_connection()
             connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.service)
             reply = connection.read_response(disable_decoding=True)
-        except Exception as error:  # noqa: BLE001 - a wrong option, too, is an answer
+        except Exception as error:  # noqa: BLE001 - also errors from wrong options
             answers.put((name, _reason(error)))
         else:
             answers.put((name, (reply[0].decode(), int(reply[1])) if reply else "knows no master of this name"))
@@ -140,7 +140,7 @@ def _role(connection: Any) -> str:
     connection.send_command("ROLE")
     try:
         return str(connection.read_response(disable_decoding=True)[0].decode())
-    except redis.exceptions.NoPermissionError:  # then the Sentinels are believed
+    except redis.exceptions.NoPermissionError:  # without ROLE, trust the Sentinels
         return "master"
 
 

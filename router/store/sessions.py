@@ -1,7 +1,7 @@
-"""Sessions of the web console: revocable, and without anything that a thief of the store could sign in with.
+"""Sessions of the web console: revocable, and useless to an attacker who reads the store.
 
-A session is known by the SHA-256 of its random id; the id itself is only in the browser's cookie. The password is not
-kept either: a session holds a fingerprint of it, so that a new password ends the sessions of the old one.
+A session is stored under the SHA-256 of its random id; only the browser's cookie has the id itself. The password is not
+stored either: a session has a fingerprint of it, so that a new password ends the sessions of the old one.
 """
 
 import hashlib
@@ -12,11 +12,11 @@ from typing import Final
 from router.store.client import Client
 from router.value import frozen
 
-# A session ends after so many seconds without a request, and after so many seconds in any case.
+# The maximum time between two requests of a session, and the maximum age of a session.
 IDLE_SECONDS: Final = 12 * 3600
 SECONDS: Final = 7 * 86_400
 _PREFIX: Final = "session:{0}:"
-# When all sessions were ended, in µs since 1970. It is needed for no longer than a session lives.
+# The time at which all sessions were ended, in µs since 1970. The key expires after a session's maximum age.
 _ENDED: Final = "sessions:{0}"
 
 
@@ -28,7 +28,7 @@ class Session:
         key: the SHA-256 of the session's id.
         role: `admin` or `viewer`.
         created: when it began, in seconds since 1970.
-        revealed_until: until when addresses are shown in full, in seconds since 1970.
+        revealed_until: the time until which addresses are shown in full, in seconds since 1970.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Sessions:
         self._client = client
 
     def begin(self, role: str, password: str, *, now: float) -> str:
-        """Begin a session of someone who gave this password, at `now` in seconds since 1970; return its id."""
+        """Begin a session that was signed in with this password, at `now` in seconds since 1970; return its id."""
         id_ = secrets.token_urlsafe(32)
         key = _PREFIX + _key(id_)
         fields = ("role", role, "created", int(now * 1e6), "password", _fingerprint(id_, password))
@@ -52,11 +52,11 @@ class Sessions:
         return id_
 
     def find(self, id_: str, passwords: dict[str, str], *, now: float) -> Session | None:
-        """Return a session that is still good, and keep it from idling; None for every other id.
+        """Return a valid session, and reset its idle time; None for any other id.
 
         Args:
             id_: as `begin` returned it.
-            passwords: the roles that there are, with their passwords as they are now.
+            passwords: the current password of each role.
             now: in seconds since 1970.
         """
         key = _PREFIX + _key(id_)
@@ -81,7 +81,7 @@ class Sessions:
         self._client.call("DEL", _PREFIX + _key(id_))
 
     def end_all(self, *, now: float) -> None:
-        """End all sessions that began until `now`, in seconds since 1970."""
+        """End all sessions that began before or at `now`, in seconds since 1970."""
         self._client.call("SET", _ENDED, int(now * 1e6), "EX", SECONDS)
 
     def reveal(self, session: Session, *, until: float) -> None:

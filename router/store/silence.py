@@ -1,7 +1,7 @@
-"""For how long a process has not heard of the store, by its own monotonic clock: what tells an outage from a step.
+"""The time since a process last heard from the store, by its own monotonic clock.
 
-The store's clock may be set while messages wait. What the process lived through has passed; what the store's clock says
-beyond that has not. `clock.lua` goes by it.
+The store's clock may be set while messages wait. With this time, `clock.lua` distinguishes such a step from an outage:
+the due clock advances by this time at most, plus a second.
 """
 
 import time
@@ -10,17 +10,17 @@ from router.store.keys import bucket
 
 
 class Silence:
-    """When each bucket answered last."""
+    """The time of each bucket's last answer."""
 
     def __init__(self) -> None:
         self._answered: dict[str, float] = {}
 
     def ms(self, account_sid: str) -> int:
-        """Return the milliseconds since the call was sent that was answered last, -1 where none was."""
+        """Return the milliseconds since the last answered call was sent, -1 if there was none."""
         answered = self._answered.get(bucket(account_sid))
         return -1 if answered is None else int((time.monotonic() - answered) * 1000)
 
     def end(self, account_sid: str, sent: float) -> None:
-        """Note that a call was answered that was sent at `sent`, in monotonic seconds."""
+        """Record that a call was answered which was sent at `sent`, in monotonic seconds."""
         tag = bucket(account_sid)
         self._answered[tag] = max(sent, self._answered.get(tag, sent))

@@ -1,4 +1,4 @@
-"""The whole store: its parts, and the connections that they share."""
+"""The store as one object: its parts, and the connections that they share."""
 
 from collections.abc import Iterable
 

@@ -17,10 +17,10 @@ from router.store.script import Word, script
 
 # The interval of the rounds: index entries of expired messages stay for at most as long.
 TURN_SECONDS: Final = 300
-# Index entries, or keys, looked at in one step: 4 µs of the store's time each when they are dropped.
+# Index entries, or keys, checked in one step: 4 µs of the store's time for each that is removed.
 PAGE: Final = 250
-# An account is removed when routers have run for so long without it. Time in which no router runs does not count, nor
-# does a wall clock: a step of the store's clock must not erase an account.
+# An account is removed when routers have run this long without it in their settings. Running time is counted, not clock
+# time: a step of the store's clock must not erase an account.
 ABSENT_SECONDS: Final = 30 * 86_400
 
 
@@ -50,7 +50,7 @@ class Upkeep:
     def round(self, untold: Callable[[str, str], None] = _nothing) -> Iterator[str]:
         """Mark this process's accounts as in use; if it is this process's turn, do all pending maintenance.
 
-        `untold` is called with the account and the SID of each closed chat whose integration was not told of the end.
+        `untold` is called with the account and the SID of each closed chat whose integration has yet to be notified.
         Yields after each step, so that the caller may run other work or stop: the SID of an account that was just
         removed, else "". Raises `StoreUnavailable`; a later round then does the rest.
         """
@@ -66,7 +66,7 @@ class Upkeep:
                     yield sid if gone else ""
 
     def absent(self) -> Mapping[str, int]:
-        """Return the accounts that are in no settings, with the seconds that routers have run without them."""
+        """Return the accounts that are in no settings, with the seconds for which routers have run without them."""
         known = self._read(self._client.answers([("HGETALL", AccountKeys(tag).accounts) for tag in BUCKETS]))
         return {sid: seconds for sid, seconds in known.items() if seconds and sid not in self._own}
 
@@ -78,11 +78,11 @@ class Upkeep:
             while looked == PAGE:
                 looked, dropped, last = self._client.script("trim", [index], [age, start, PAGE, keys.messages])
                 yield dropped
-                # More entries may have this score: the next page begins with the same score, but is another page.
+                # Further entries may have this score, so the next page begins with it, unless that makes no progress.
                 start = f"({start}" if last.decode() == start and not dropped else last.decode()
 
     def sweep_chats(self, account_sid: str, untold: Callable[[str, str], None]) -> Iterator[int]:
-        """Close an account's idle web chats, and forget the expired ones; yield the number closed for each page.
+        """Close an account's idle web chats, and remove expired ones from indexes; yield the number closed per page.
 
         `untold` is as in `round`.
         """
@@ -117,7 +117,7 @@ class Upkeep:
         return self._read(self._client.answers(commands))
 
     def _forget(self, account_sid: str) -> Iterator[bool]:
-        """Remove all data of an account, unless it is in some settings again; yield True with the last step.
+        """Remove all data of an account, unless it is in a router's settings again; yield True with the last step.
 
         Contacts have no index, so all keys are scanned; this happens once per account.
         """
@@ -140,9 +140,9 @@ class Upkeep:
 
     @staticmethod
     def _read(replies: Iterable[list[Any] | StoreUnavailable]) -> dict[str, int]:
-        """Read the replies there are: a node of a Cluster that is away has its upkeep later."""
-        there = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
-        return {sid.decode(): int(seconds) for reply in there for sid, seconds in _pairs(reply)}
+        """Merge the replies, without those of Cluster nodes that do not answer: their upkeep is done later."""
+        answered = [reply for reply in replies if not isinstance(reply, StoreUnavailable)]
+        return {sid.decode(): int(seconds) for reply in answered for sid, seconds in _pairs(reply)}
 
 
 def _pairs(reply: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -150,5 +150,5 @@ def _pairs(reply: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _names(key: bytes, account_sid: str) -> bool:
-    """Say whether a key belongs to this account: another account's key may contain its SID, in an address."""
+    """Return whether a key belongs to this account: another account's key may contain its SID, in an address."""
     return key.split(b":", 3)[2:3] == [account_sid.encode()]

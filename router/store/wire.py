@@ -1,8 +1,8 @@
-"""Commands out and replies in, over a connection that redis-py has made.
+"""Sends commands and reads replies over a connection of redis-py.
 
-redis-py looks for a reply before it waits for one, and sets a timer whenever it sends or waits. A message that comes
-alone has a batch of its own, and spent a sixth of its processor time on this. So redis-py connects and closes, and what
-is between is here.
+redis-py polls for a reply before it waits for one, and sets a timer whenever it sends or waits. This took a sixth of
+the processor time of a message that is alone in its batch. So redis-py only connects and closes, and this module sends
+and reads.
 """
 
 import select
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Errors after which a connection is closed: another master was elected, the store is starting, scripts were flushed
 # (the next connection loads them), the password changed.
 _GONE: Final = (
-    redis.ConnectionError,  # of which those of loading and of the password are kinds
+    redis.ConnectionError,  # also while the store is loading, and for a wrong password
     redis.ReadOnlyError,
     redis.exceptions.NoScriptError,
     redis.exceptions.MasterDownError,
@@ -30,26 +30,26 @@ _NOT_YET: Final = object()
 
 
 class Wire:
-    """One connection, of which one greenlet reads.
+    """One connection; only one greenlet may read from it.
 
     Args:
-        connection: redis-py's, connected, over which no reply is on its way.
-        seconds: how long a reply is waited for.
+        connection: redis-py's, connected, and without pending replies.
+        seconds: the time limit for a reply.
     """
 
     def __init__(self, connection: Any, seconds: float) -> None:
-        # redis-py has no public way to it. Its own timeout, `seconds` too, counts for sending, and for plain threads.
+        # redis-py has no public attribute for it. Its timeout, also `seconds`, applies to sending, and without gevent.
         self._socket: socket.socket = connection._get_socket()  # noqa: SLF001
         self._reader = hiredis.Reader(
             protocolError=redis.InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_NOT_YET
         )
         loop = get_hub().loop
-        # Watches for a reply, where it can be waited for without a look for it first: not with TLS, which may have read
-        # it already, and only under gevent.
+        # Waits for a reply without polling first. Only under gevent, and not with TLS, which may have read and buffered
+        # the reply already.
         plain = monkey.is_module_patched("socket") and not isinstance(self._socket, ssl.SSLSocket)
         self._arrival: Any = loop.io(self._socket.fileno(), 1) if plain else None
         self._deadline: Any = loop.timer(seconds, seconds)
-        # The system's own poll: gevent's goes through the event loop and takes a hundred times as long.
+        # The original poll: gevent's uses the event loop and takes a hundred times as long.
         self._poll: select.poll = monkey.get_original("select", "poll")()
         self._poll.register(self._socket, select.POLLIN)
 
@@ -62,7 +62,7 @@ class Wire:
     def reply(self) -> Any:
         """Wait for the next reply: bytes, an integer, a list, None, or the `redis.ResponseError` that the store sent.
 
-        Raises `redis.RedisError` or OSError where no reply came in time, or the connection is of no more use.
+        Raises `redis.RedisError` or OSError if no reply arrives in time, or the connection cannot be used any more.
         """
         while (reply := self._reader.gets()) is _NOT_YET:
             self._reader.feed(self._received())
@@ -71,11 +71,11 @@ class Wire:
         return reply
 
     def has_ended(self) -> bool:
-        """Say whether the store has closed a connection over which no reply is on its way."""
+        """Return whether the store has closed the connection; only for one without pending replies."""
         return bool(self._poll.poll(0))
 
     def close(self) -> None:
-        """End a wait for a reply; redis-py closes the connection."""
+        """Make a waiting `reply` fail; redis-py closes the connection."""
         get_hub().cancel_wait(self._arrival, redis.ConnectionError("the connection was closed"), close_watcher=True)
         self._deadline.close()
 

@@ -1,9 +1,9 @@
 #!lua
--- Puts an inbound message at the end of its conversation's lane, once; where the flows of its address have conditions,
--- with the flow that the conversation stays with.
+-- Puts an inbound message at the end of its conversation's lane, once. If flows of its address have conditions, a
+-- conversation may keep its flow instead of the chosen one.
 --
--- Besides its keys it writes those of lane.lua, the contact that one of the contact's addresses is an alias of, and
--- taken:{b}:…, the SIDs of messages for longer than their records, and those of migration.lua.
+-- Besides its keys it writes those of lane.lua, taken.lua and migration.lua, and the contact of which an address in its
+-- keys is an alias.
 --include clock
 --include lane
 --include contact_link
@@ -16,32 +16,33 @@
 --      3 log      zset    every message of the account -> ms of its acceptance
 --      4 dead     zset    undelivered and unrouted messages of the account -> ms
 --      5…         hash    the address entries that the route came from, as many as there are versions
---      …          hash    the contact, by each address that the message names; none without a choice
---      …          of a web chat only, at the end: its hash, its messages, the account's chats (chat.lua)
--- ARGV 1 token        random, made by the caller; the same when the caller repeats a call whose reply was lost
+--      …          hash    the contact's key under each of its addresses in the message; none without a choice
+--      …          for a web chat only, at the end: its hash, its messages, the account's chats (chat.lua)
+-- ARGV 1 token        random, made by the caller; the same if the caller repeats a call because its reply was lost
 --      2 disposition  queue | unrouted | redirected
 --      3 lane id   4 message id   5 lease in ms, 0 for none
 --      6 retention in ms of an unrouted message   7 of a redirected one
---      8 ms for which the caller has not heard of the store (clock.lua)
---      9 ms for which a message without lease is not sent unless confirm.lua says that the replicas have it; 0 without
+--      8 ms since the caller last heard from the store (clock.lua)
+--      9 ms for which a message without a lease is not sent unless confirm.lua confirms it; 0 without required replicas
 --      10 number of versions, then the versions ("" for "no such entry")
---      …              choice, '' where no flow of the address has a condition; else JSON:
---        ours, identities   the address written to; the contact's, one for each of their keys
+--      …              choice, '' if no flow of the address has a condition; else JSON:
+--        ours, identities   the address written to; the contact's addresses, in the order of their keys
 --        strength, confident  0 to 3, as router.routing.contact.Strength; whether a conversation keeps what was chosen
---        language           of the message, '' where undecided
---        candidates         flow -> [disposition, ms that the conversation may be idle, -1 for ever]
---        chosen, lease      the flow chosen; the lease in ms where the conversation stays with another one
---        known, final       the contact's version that the choice came from; whether it counts whatever that is now
+--        language           of the message, '' if undecided
+--        candidates         flow -> [disposition, ms that the conversation may be idle, -1 without limit]
+--        chosen, lease      the flow chosen; the lease in ms if the conversation stays with another one
+--        known, final       the contact's version that the choice used; whether the choice holds for any version
 --        migrate            from, to, share, drain, proxy, service as router.routing.contact.Migration, or null
 --        learned, preference, transient, keep   as router.routing.contact.Choice; ms that a contact is kept
---      …              chat, '' where it is no web chat's; else JSON: index, epoch, keep in ms, entry (its message)
+--      …              chat, '' unless it is a web chat; else JSON: index, epoch, keep in ms, entry (its message)
 --      …              field value field value … written once
 --
--- Returns {leased, now, 'sending', flow, language, kept 0|1|2} | {accepted, now, state of the lane's head, the same}
---       | {stale, now} or, where the contact is not as the choice took it, {stale, now, version, preference,
---         language, learned} | {duplicate, now, state, answer, answered, flow, state of the lane's head}; the state of
---         a duplicate whose record has expired is 'expired', and what follows is ''
---       | {chat, now, why, index}: nothing is written, for the chat is `gone`, `closed` or `revoked`, or its next
+-- Returns {leased, now, 'sending', flow, language, kept 0|1|2}
+--       | {accepted, now, state of the lane's head, flow, language, kept 0|1|2}
+--       | {stale, now}, with version, preference, language and learned of the contact if these have changed
+--       | {duplicate, now, state, answer, answered, flow, state of the lane's head}; if its record has expired, state
+--         is 'expired' and the rest is ''
+--       | {chat, now, why, index}: nothing is written, because the chat is `gone`, `closed` or `revoked`, or its next
 --         message has another index (`moved`)
 local message, lane, log, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, disposition, lane_id, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -56,10 +57,10 @@ end
 
 local seen = redis.call('HMGET', message, 'state', 'token', 'lease', 'answer', 'answered', 'flow', 'language', 'kept',
   'doubt')
-local doubted = seen[9] and seen[2] ~= token -- Twilio was told 503, and it comes again: it is taken as a new one
+local doubted = seen[9] and seen[2] ~= token -- answered 503 before, and received again: accepted as a new message
 if seen[1] and not doubted then
   if seen[2] == token then
-    -- A write, so that WAIT on a new connection speaks for the message itself (ROUTER_REDIS_REPLICAS).
+    -- A write, so that WAIT on a new connection covers the message (ROUTER_REDIS_REPLICAS).
     redis.call('HSET', message, 'token', token)
     local kind = seen[3] == token and 'leased' or 'accepted'
     return {kind, now, head_state(), seen[6] or '', seen[7] or '', tonumber(seen[8] or 0)}
@@ -68,7 +69,7 @@ if seen[1] and not doubted then
   return {'duplicate', now, seen[1], seen[4] or '', seen[5] or '', seen[6] or '', head_state()}
 end
 local chat = ARGV[12 + versions] ~= '' and cjson.decode(ARGV[12 + versions])
-local last, before -- the last key of a contact; the index of a message in doubt, which is in the list already
+local last, before -- the place of the contact's last key; the index of a message in doubt, already in the chat's list
 if chat then
   last = #KEYS - 3
   chat.hash, chat.list, chat.all = KEYS[last + 1], KEYS[last + 2], KEYS[last + 3]
@@ -87,10 +88,10 @@ for i = 1, versions do
 end
 
 local choice = ARGV[11 + versions] ~= '' and cjson.decode(ARGV[11 + versions])
-local contact, flow, language, firm, kept -- kept: the conversation stays with its flow, the chosen one or another
+local contact, flow, language, firm, kept -- kept: the conversation keeps its flow, be it the chosen one or another
 local move, moved
 if choice then
-  -- The contact is the one that the first known address belongs to.
+  -- The first address that is known decides which contact this is.
   for i = 5 + versions, last do
     contact = contact_of(KEYS[i])
     if contact then break end
@@ -146,7 +147,7 @@ end
 if chat then redis.call('HSET', chat.hash, 'served', flow or record.flow or '') end
 if choice and (not choice.transient or choice.preference ~= '') then
   if choice.transient then
-    redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the next message is decided by the preference
+    redis.call('HDEL', contact, 'stay ' .. choice.ours) -- the preference decides the flow of the next message
   elseif flow ~= '' then
     redis.call('HSET', contact, 'stay ' .. choice.ours, flow .. ' ' .. firm .. ' ' .. now .. ' ' .. language)
     if choice.candidates[flow] and choice.candidates[flow][2] < 0 then redis.call('HSET', contact, 'lasting', 1) end
@@ -165,7 +166,7 @@ if move then
   count(move, account_of(id), flow == move.to and 'to' or 'from')
   if flow == move.from then goes_to_proxy(move, account_of(id), lane_id) end
 end
--- Writes the record, once, with the message's state and what else follows from it.
+-- Writes the message's record with this state and these fields, and adds the message to the log.
 local function write(state, ...)
   local fields = {'state', state, ...}
   for name, value in pairs(record) do fields[#fields + 1], fields[#fields + 2] = name, value end

@@ -1,15 +1,15 @@
 #!lua flags=no-writes
--- Says how old the messages are that wait or are being sent: those at the head of a lane, for what is behind is younger.
--- Held messages and paused flows do not count.
+-- Returns the age of the oldest message of each due set that waits or is being sent. It reads the heads of lanes only,
+-- because the messages behind a head are younger. Held messages and paused flows do not count.
 --include clock
 --include lane
 --
 -- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set comes due
--- ARGV 1 place in it to begin at; at 0 the lanes that are being sent are looked at, too   2 how many due sets
---      3 how many lanes of a due set are looked at at most, those first that are due first
---      4 how many lanes of all due sets, and how many that are being sent; one of each due set in any case
+-- ARGV 1 place in it to begin at; at 0 the lanes that are being sent are read too   2 how many due sets are read
+--      3 lanes read of one due set at most, the earliest due first
+--      4 lanes read of all due sets together, and lanes being sent, at most; of each due set at least one
 --
--- Returns {how many due sets there were, ms by which the store's TIME is ahead of the due clock,
+-- Returns {number of due sets read, ms by which the store's TIME is ahead of the due clock,
 --   {due set, target, age in ms of the oldest message seen}, …}
 local place, looks, each, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = clocks_read(tag)

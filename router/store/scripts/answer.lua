@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Takes the right to answer a message's sender, once, for the webhook or for the REST API.
+-- Takes the right to answer a message's sender for the webhook or for the REST API. Only one of them gets it.
 --
 -- KEYS 1 message hash   2 lane list
--- ARGV 1 who: webhook | rest   2 prefix of message keys
+-- ARGV 1 side: webhook | rest   2 prefix of message keys
 --
--- Returns {state, answer, state of the lane's head}: answer is '' unless the message is done and `who` has the right.
+-- Returns {state, answer, state of the lane's head}: answer is '' unless the message is done and this side may answer.
 local m = redis.call('HMGET', KEYS[1], 'state', 'answer', 'answered')
 if not m[1] then return {'', '', ''} end
 if m[1] == 'queued' or m[1] == 'sending' then

@@ -5,8 +5,8 @@
 -- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set comes due
 -- ARGV 1 place in it to begin at   2 how many due sets
 --
--- Returns {how many due sets there were, lanes in them, those that are due and whose flow is not paused,
---   due set, the ms for which its first lane has been due, …: the longest one of each account}
+-- Returns {number of due sets read, lanes in them, lanes that are due and whose flow is not paused,
+--   due set, ms for which its first lane has been due, …: for each account the one that has waited longest}
 local flows = 'flow' .. string.sub(KEYS[1], 4) .. ':'
 local now = clocks_read(string.sub(KEYS[1], 5))
 local sets = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[1] + ARGV[2] - 1, 'WITHSCORES')

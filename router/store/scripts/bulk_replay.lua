@@ -1,16 +1,16 @@
 #!lua
--- Puts the next messages of a replay of many back into their lanes, and counts what became of each: all in one step, so
--- that none is sent twice or counted twice, whichever process does it and wherever it is killed.
+-- Puts the next messages of a bulk replay back into their lanes, and counts the results. This is one atomic step: if a
+-- process is killed and another one continues, no message is sent or counted twice.
 --include clock
 --include lane
 --include lane_action
 --
--- KEYS 1 bulk hash   2 list of the messages that are left, each "<MessageSid> <round in which it was chosen>"
--- ARGV 1 id of the replay   2 AccountSid   3 ms for which the caller has not heard of the store (clock.lua)   4 who began it
---      5… of each message: its entry of the list, what is known of it ('' | unrouted | gone), the flow that it shall go
---      to ('' for its own), and the language
+-- KEYS 1 bulk hash   2 list of the messages that are left, each "<MessageSid> <its round when it was chosen>"
+-- ARGV 1 id of the replay   2 AccountSid   3 ms since the caller last heard from the store (clock.lua)   4 who began it
+--      5… for each message: its entry of the list, its result if the caller knows it already (unrouted | gone, else
+--      ''), the flow that it shall go to ('' for its own), and the language
 --
--- Returns 0 where the replay is another one, or is to stop; else 1
+-- Returns 0 if another replay is running, or this one shall stop; else 1
 local bulk, left, account, by = KEYS[1], KEYS[2], ARGV[2], ARGV[4]
 local job = redis.call('HMGET', bulk, 'id', 'state')
 if job[1] ~= ARGV[1] or job[2] ~= 'running' then return 0 end

@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Gives a message up that is queued or held: it is undelivered, and its conversation goes on.
+-- Makes a queued or held message undelivered. The next message of its conversation may then be sent.
 --include clock
 --include lane
 --include lane_end
 --include lane_action
 --
 -- KEYS 1 message   hash
--- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)
---      4 who cancels it   5 retention in ms   6 the reason that is written
+-- ARGV 1 lane id   2 message id   3 ms since the caller last heard from the store (clock.lua)
+--      4 who cancels it   5 retention in ms   6 the reason that is recorded
 --
 -- Returns cancelled | busy (it is being sent, or the replicas have not confirmed it yet) | done | missing
 local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]

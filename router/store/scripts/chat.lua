@@ -1,4 +1,4 @@
--- Included by what writes into a web chat (router/store/chats.py).
+-- Included by the scripts that write into a web chat (router/store/chats.py).
 --
 --   chat:{b}:<AC>:<CH>            hash   the chat: state, identity, address, epoch, read marks, `first` (the index of
 --                                        the oldest message kept), and what REST shows
@@ -6,31 +6,31 @@
 --   chats:{b}:<AC>                zset   the account's chats -> ms of the last activity
 --   chat_identity:{b}:<AC>:<id>   zset   the chats of an identity -> ms of their beginning; a chat's `listed` has the
 --                                        ids, and chat_sweep.lua keeps these sets for as long as their chats
---   Channel chat:{b}              what happened in a chat, for open streams: only a hint, the list is the truth
+--   Channel chat:{b}              events of chats, for open streams: a stream may miss one, so it reads the list
 local CHAT_MOST = 1000 -- messages of a chat that are kept
 
--- The index that the next message has.
+-- The index that the next message gets.
 local function chat_next(chat, list)
   return tonumber(redis.call('HGET', chat, 'first') or 0) + redis.call('LLEN', list)
 end
 
--- Says what happened to the chat of this key. `event` is JSON.
-local function chat_tell(chat, event)
+-- Publishes an event, JSON, of the chat with this key.
+local function chat_publish(chat, event)
   local tagged, id = string.match(chat, '^chat:({[^}]*}):(.*)$')
   redis.call('SPUBLISH', 'chat:' .. tagged, id .. ' ' .. event)
 end
 
--- Lists a chat under an identity for `last` ms. Chats that are gone are dropped, some with each that comes.
-local function chat_list(chat, index, last)
+-- Adds a chat to an identity's list, which is kept for `ms`, and removes up to ten chats that no longer exist.
+local function chat_list(chat, index, ms)
   local prefix = string.sub(chat, 1, -35)
   for _, other in ipairs(redis.call('ZRANGE', index, 0, 9)) do
     if redis.call('EXISTS', prefix .. other) == 0 then redis.call('ZREM', index, other) end
   end
   redis.call('ZADD', index, redis.call('HGET', chat, 'created') or 0, string.sub(chat, -34))
-  redis.call('PEXPIRE', index, last)
+  redis.call('PEXPIRE', index, ms)
 end
 
--- Keeps a chat for so many ms from now on; 0 for as long as it is open.
+-- Keeps a chat for `keep` ms from now; 0 is without limit, for an open chat.
 local function chat_keep(chat, list, chats, keep)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -41,9 +41,9 @@ local function chat_keep(chat, list, chats, keep)
   end
 end
 
--- Marks a chat that is being closed, whose state was `before`, if an integration got messages of it (`served`): it may
--- want to be told.
-local function chat_untold(chat, before, served)
+-- Marks a chat that is being closed and whose state was `before`, if an integration received messages of it (`served`):
+-- the integration has yet to be notified.
+local function chat_mark_untold(chat, before, served)
   if served and served ~= '' and before ~= 'closed' then redis.call('HSET', chat, 'untold', before) end
 end
 
@@ -56,5 +56,5 @@ local function chat_append(chat, list, chats, entry, keep)
   end
   if redis.call('HGET', chat, 'state') == 'inactive' then redis.call('HSET', chat, 'state', 'active') end
   chat_keep(chat, list, chats, keep)
-  chat_tell(chat, '{"event":"message"}')
+  chat_publish(chat, '{"event":"message"}')
 end

@@ -1,11 +1,11 @@
 #!lua
--- Begins a web chat, unless the visitor has one that goes on.
+-- Begins a web chat, or returns the visitor's open one.
 --include chat
 --
 -- KEYS 1 chat   hash   2 its messages   list   3 chats   zset   4 chat_names   hash
 --      5 chat_identity   zset   6 chat_visitor   string; the same as 1 if no chat may be resumed
 -- ARGV 1 conversation SID   2 ms that the chat is kept, 0 for as long as it is open   3 unique name, '' for none
---      4 ms that the visitor may resume it   5 whether to resume: 0 | 1   6… field value … of the chat
+--      4 ms for which the visitor may resume it   5 whether to resume an open one: 0 | 1   6… field value … of the chat
 --
 -- Returns {begun, conversation SID} | {resumed, the SID of the visitor's open chat} | {taken, the SID of the open chat
 --       with this unique name}

@@ -13,5 +13,5 @@ redis.call('ZREM', KEYS[3], id)
 if found[2] and redis.call('HGET', KEYS[4], found[2]) == id then redis.call('HDEL', KEYS[4], found[2]) end
 redis.call('ZREM', KEYS[5], id)
 if not found[1] then return 0 end
-chat_tell(chat, '{"event":"erased"}')
+chat_publish(chat, '{"event":"erased"}')
 return 1

@@ -1,8 +1,8 @@
 #!lua
--- The keys that visitors' tokens are signed with, the newest first; a new one where that is too old.
+-- Returns the keys that sign visitors' tokens, the newest first, and adds a new one if the newest is too old.
 --
--- KEYS 1 chat_keys   list   "<ms of its making> <key>"
--- ARGV 1 a new key, in case   2 ms after which a key is replaced
+-- KEYS 1 chat_keys   list   "<ms of its creation> <key>"
+-- ARGV 1 a new key, added if needed   2 ms after which a key is replaced
 --
 -- Returns the list
 local time = redis.call('TIME')

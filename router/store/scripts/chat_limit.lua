@@ -1,10 +1,10 @@
 #!lua
--- Counts something that visitors do, unless they have done too much of it lately.
+-- Counts a visitor's action against rate limits.
 --
--- KEYS 1… chat_limit   string   how often, in a period that begins with the first time
--- ARGV for each key: how often it may be, ms of the period
+-- KEYS 1… chat_limit   string   count in the current period, which began with its first action
+-- ARGV for each key: the limit, ms of the period
 --
--- Returns 0, or the ms after which it may be tried again; then nothing is counted
+-- Returns 0, or ms to wait if a limit is reached; then nothing is counted
 local wait = 0
 for i, key in ipairs(KEYS) do
   if tonumber(redis.call('GET', key) or 0) >= tonumber(ARGV[2 * i - 1]) then

@@ -1,11 +1,11 @@
 #!lua
--- Lists a web chat under the identity of a participant.
+-- Adds a web chat to the list of a participant's identity.
 --include chat
 --
 -- KEYS 1 chat   hash   2 chat_identity   zset
 -- ARGV 1 the identity's id, as in the name of key 2   2 ms that the list is kept
 --
--- Returns 1, or 0 where there is no such chat
+-- Returns 1, or 0 if there is no such chat
 local listed = redis.call('HMGET', KEYS[1], 'state', 'listed')
 if not listed[1] then return 0 end
 if not string.find(listed[2] or '', ARGV[1], 1, true) then

@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- The janitor: closes chats that were idle for too long, and drops those that have expired from the index.
--- It also finds the chats whose integration was not told that they were closed.
+-- The janitor: closes chats that were idle for too long, and removes expired chats from the index. It also returns the
+-- chats whose integration has yet to be notified that they were closed.
 --include chat
 --
 -- KEYS 1 chats   zset
--- ARGV 1 the score to begin at, '-inf' for the first page   2 page size   3 prefix of chats   4 prefix of their messages
+-- ARGV 1 the score to begin at, '-inf' for the first page   2 page size   3 prefix of chats   4 of their messages
 --      5 ms that a closed chat is kept   6 prefix of the chats of identities
 --
--- Returns {looked at, closed, dropped, score of the last one, SID of a chat that is untold…}
+-- Returns {chats read, closed, dropped, score of the last one, SID of a chat whose integration is to be notified…}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found = redis.call('ZRANGE', KEYS[1], ARGV[1], now, 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')
@@ -25,10 +25,10 @@ for i = 1, #found, 2 do
     untold[#untold + 1] = id
   elseif c[1] ~= 'closed' and idle > 0 and tonumber(c[3]) + idle < now then
     redis.call('HSET', chat, 'state', 'closed', 'closed_by', 'janitor')
-    chat_untold(chat, c[1], c[4])
+    chat_mark_untold(chat, c[1], c[4])
     redis.call('PEXPIRE', chat, ARGV[5])
     redis.call('PEXPIRE', ARGV[4] .. id, ARGV[5])
-    chat_tell(chat, '{"event":"state"}')
+    chat_publish(chat, '{"event":"state"}')
     closed = closed + 1
     if c[4] then untold[#untold + 1] = id end
   end

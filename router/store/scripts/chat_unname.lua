@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Drops unique names of chats that have expired.
+-- Removes the unique names of chats that have expired.
 --
 -- KEYS 1 chat_names   hash
 -- ARGV 1 prefix of chats   2… name, conversation SID, name, conversation SID …

@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
--- Takes back leases that have ended, and leases heads that are due. Never repeated: what a lost reply leased comes due
--- again with its lease.
+-- Takes back leases that have ended, and leases heads that are due. It is never repeated: if its reply is lost, the
+-- heads that it leased are due again when their leases end.
 --include clock
 --include lane
 --include lane_end
 --
 -- KEYS 1 due:{b}
 -- ARGV 1 token   2 free slots: most leases wanted   3 lease in ms   4 retention in ms of the buried
---      5 how often a holder may vanish   6 the same, where the target is a handler
---      7 the place in the index to go on from, 0 for its beginning, -1 for any   8 how many due sets are looked at
---      9 JSON: what else the caller has and has room for, as router.store.lease.Room says
---      10 ms for which the caller has not heard of the store (clock.lua)
+--      5 how many leases may end without a result before a message is buried   6 the same if the target is a handler
+--      7 the place in the index to begin at, 0 for its beginning, -1 for a random one   8 how many due sets are read
+--      9 JSON: the slots that the caller uses and may still use, as router.store.lease.Room
+--      10 ms since the caller last heard from the store (clock.lua)
 --
--- Returns {now, the place to go on from, 1 if something that was due is left for want of room,
+-- Returns {now, the place to continue from, 1 if due heads are left because the caller's slots do not suffice, else 0,
 --   {account, flow, its record or '', entry, entry, …}, …}, an entry as in lane.lua
 local token, free, lease, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local place, looks, room = tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(ARGV[9])
@@ -41,7 +41,7 @@ for _, lane_id in ipairs(redis.call('ZRANGE', leases, '-inf', lease_now, 'BYSCOR
   wait(lane_id, now)
 end
 
--- 2. Due sets, those first that have waited longest, each for as many heads as there is room for.
+-- 2. Due sets, the longest waiting first: from each, as many heads as the caller has slots for.
 local out, left, bytes = {now, 0, 0}, false, 0
 
 local function take(set, lane_id, group, resumed)
@@ -49,7 +49,7 @@ local function take(set, lane_id, group, resumed)
   local head = id and read_head(id)
   redis.call('ZREM', due .. ':' .. set, lane_id)
   if not id or not head[1] or set_of(id, head[2]) ~= set then
-    wait(lane_id, now) -- its head's record was removed by hand: the next one's flow may be another
+    wait(lane_id, now) -- its head's record was removed by hand: the next head may have another flow
     return
   end
   local e = lend(id, lane_id, token, lease_now + lease, head, resumed)
@@ -57,13 +57,14 @@ local function take(set, lane_id, group, resumed)
   group[#group + 1] = e
 end
 
--- How many slots may be added to `has` until it is `factor` times what is left free, at least so many.
+-- How many slots may be added to `has` until it is `factor` times the slots still free, but not fewer than `least`.
 local function more(has, factor, least)
   return math.max(least, math.ceil((factor * free - has) / (1 + factor)))
 end
 
 if place < 0 then
-  -- Anywhere, most often near the end: what came due last has its turn soon, and what is before that has it by its age.
+  -- A random place, most often near the end: due sets that came due last have their turn soon, and older ones are
+  -- claimed in any case, because most looks begin at the beginning.
   local random = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) / 2 ^ 32
   place = math.floor(redis.call('ZCARD', due) * random ^ 0.25)
 end
@@ -71,7 +72,7 @@ local sets, seen = redis.call('ZRANGE', due, place, place + looks - 1, 'WITHSCOR
 if not sets[1] and place > 0 then
   place, sets = 0, redis.call('ZRANGE', due, 0, looks - 1, 'WITHSCORES')
 end
-local ended -- where the free slots were used up; beyond, only an account that has none gets one
+local ended -- the place at which the free slots were used up; after it, only an account without a slot gets one
 while seen < #sets / 2 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now do
   if free <= 0 and not ended then
     ended = seen
@@ -93,7 +94,8 @@ while seen < #sets / 2 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now
     local has = room.targets[key] or {0, room.share}
     local shut = room.shut[target] or room.shut[key]
     if shut or has[1] >= has[2] then
-      -- Nothing is sent there now. But what came due longer than its ValidityPeriod ago is past it: that ends.
+      -- This target gets no message now. But heads that have been due for longer than their ValidityPeriod are too old:
+      -- they are handed out to be settled.
       left = left or not shut
       key, before, name = account .. ' none', now - validity, nil
       if tonumber(resumed or 0) > before then before = -1 end

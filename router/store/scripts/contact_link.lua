@@ -1,23 +1,24 @@
 -- Included by accept.lua and contact.lua. A contact is a hash, found under a digest of each of its addresses:
---   identity            the address that it was first seen with
+--   identity            the address of its first message
 --   version             changes with preference, language and learned
 --   preference language learned   as router.routing.contact.Known
---   lasting             1 when it is kept until it is erased
---   stay <ours>         of the conversation with one of our addresses: "<flow> <firm 0|1> <ms of last message> <language>"
---   alias <digest>      another address of the same contact, whose own hash has only `of` (the digest of this) and identity
+--   lasting             1 if it is kept until it is erased
+--   stay <ours>         the conversation with one of our addresses: "<flow> <firm 0|1> <ms of last message> <language>"
+--   alias <digest>      another address of the contact; its own hash has only `of` (the digest of this one) and
+--   identity
 
 local function last_part(key) return string.match(key, '[^:]*$') end
 local function first_part(key) return string.match(key, '^(.*:)') end
 
--- The contact that an address belongs to, nil when the address is unknown.
+-- The contact that an address belongs to, nil if the address is unknown.
 local function contact_of(key)
   local of = redis.call('HGET', key, 'of')
   if of then return first_part(key) .. of end
   return redis.call('EXISTS', key) == 1 and key or nil
 end
 
--- Writes that the address of `key` is the contact's too. Two people may turn out to be one: what the one lacks then
--- comes from the other. An address that belongs to a third stays there.
+-- Makes the address of `key` an alias of the contact. If the address is a contact itself, the two are merged: fields
+-- that `contact` lacks are copied from it. An address that is already an alias of another contact is not changed.
 local function link(contact, key, identity, version)
   if key == contact then redis.call('HSETNX', contact, 'identity', identity); return end
   local prefix, digest, of = first_part(contact), last_part(contact), redis.call('HGET', key, 'of')
@@ -36,20 +37,20 @@ local function link(contact, key, identity, version)
   if of == digest then redis.call('HSET', contact, 'alias ' .. last_part(key), identity) end
 end
 
--- Forgets the conversations that have been idle for longest, but the newest 100. A message costs time for each of them.
+-- Removes all but the 100 conversations used last, because each of them costs time at every message.
 local function forget_oldest(contact)
-  local found, stays, at = redis.call('HGETALL', contact), {}, {}
-  for n = 1, #found, 2 do
-    if string.sub(found[n], 1, 5) == 'stay ' then
-      stays[#stays + 1] = found[n]
-      at[found[n]] = tonumber(string.match(found[n + 1], '^%S+ %d (%d+) ')) or 0
+  local fields, stays, at = redis.call('HGETALL', contact), {}, {}
+  for n = 1, #fields, 2 do
+    if string.sub(fields[n], 1, 5) == 'stay ' then
+      stays[#stays + 1] = fields[n]
+      at[fields[n]] = tonumber(string.match(fields[n + 1], '^%S+ %d (%d+) ')) or 0
     end
   end
-  table.sort(stays, function(one, other) return at[one] > at[other] end)
+  table.sort(stays, function(a, b) return at[a] > at[b] end)
   for n = 101, #stays do redis.call('HDEL', contact, stays[n]) end
 end
 
--- Keeps a contact, with its aliases, for so many ms from now, or until it is erased.
+-- Keeps a contact and its aliases for `ms` from now, or without limit if it is lasting.
 local function keep(contact, ms)
   local keys, stays = {contact}, 0
   for _, name in ipairs(redis.call('HKEYS', contact)) do

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- Counts the dead by state.
+-- Counts undelivered and unrouted messages of an account.
 --
 -- KEYS 1 dead   zset   undelivered and unrouted messages of an account -> ms
--- ARGV 1 prefix of message keys   2 how many are looked at, the newest ones
+-- ARGV 1 prefix of message keys   2 how many of the newest ones are read
 --
 -- Returns {undelivered, unrouted}
 local counts = {undelivered = 0, unrouted = 0}

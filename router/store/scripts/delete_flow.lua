@@ -3,9 +3,9 @@
 --
 -- KEYS 1 flow string   2 address hash   3 flows zset   4 named zset   5 changes stream (as in put_flows.lua)
 -- ARGV 1 sid   2 the record that the caller read   3 new version for the address entry
---      4 who does it   5 what changed   6 changes kept, about
+--      4 who deletes it   5 what changed   6 changes kept, about
 --
--- Returns {ok} | {changed, 1, the record as it is, '' when it is gone}
+-- Returns {ok} | {changed, 1, the current record, '' if there is none}
 local sid = ARGV[1]
 local current = redis.call('GET', KEYS[1]) or ''
 if current == '' or current ~= ARGV[2] then return {'changed', 1, current} end

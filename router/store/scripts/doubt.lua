@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
--- Takes a message out of its lane that was accepted, but not confirmed by the replicas, so that Twilio was told 503. It is
--- in doubt from now on: another program may have handled it. It is not sent unless it comes again (accept.lua), or a
--- person replays it.
+-- Takes a message out of its lane that was accepted but not confirmed by the replicas, so that Twilio received 503. It
+-- is now in doubt: another program may have handled it. It is sent only if it is received again (accept.lua), or
+-- replayed.
 --include clock
 --include lane
 --
 -- KEYS 1 message   hash
--- ARGV 1 token   2 lane id   3 message id   4 ms for which the caller has not heard of the store (clock.lua)
---      5 retention in ms   6 what is said of it
+-- ARGV 1 token   2 lane id   3 message id   4 ms since the caller last heard from the store (clock.lua)
+--      5 retention in ms   6 the error that is recorded
 --
--- Returns doubt | known (a second webhook for it was answered meanwhile) | stale (it is not ours to take back any more)
+-- Returns doubt | known (a second webhook for it was answered in between: it stays) | stale (it is no longer the
+-- caller's)
 local message, lane_id, id = KEYS[1], ARGV[2], ARGV[3]
 local now = clocks(tag, tonumber(ARGV[4]))
 local m = redis.call('HMGET', message, 'token', 'state', 'lease', 'unconfirmed', 'duplicates', 'flow')

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- Forgets a contact with its aliases: at once, so that no message links another address to it meanwhile.
+-- Erases a contact and its aliases in one step, so that no message can link another address to it in between.
 --include contact_link
+--
 -- KEYS 1 contact   hash   by any of its addresses
 --
--- Returns the contact as it was, field value field value …; nothing where the contact is unknown
+-- Returns the contact as it was, field value field value …; {} if the contact is unknown
 local contact = contact_of(KEYS[1])
 local found = contact and redis.call('HGETALL', contact) or {}
 local keys = {KEYS[1], contact}

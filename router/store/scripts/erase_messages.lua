@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Takes from messages that are done what was said in them, and by whom. What knows a duplicate stays until they expire,
--- and what became of them.
+-- Erases content and addresses of messages that are done. Their outcome, and the fields that detect duplicates, stay
+-- until they expire.
 --
--- KEYS 1 dead      zset   undelivered and unrouted messages of the account -> ms; these cannot be sent again
+-- KEYS 1 dead      zset   undelivered and unrouted messages of the account -> ms; erased ones leave it
 --      2… message  hash
 -- ARGV 1… their ids
 --
--- Returns, for each message, 1 when nothing of it is left, 0 when it is not done yet
+-- Returns, for each message, 1 if its content is gone, 0 if it is not done yet
 local kept = {}
 for _, name in ipairs({'state', 'token', 'settled', 'at', 'flow', 'attempts', 'round', 'duplicates', 'answered',
   'recovered'}) do kept[name] = true end

@@ -1,10 +1,10 @@
 #!lua flags=no-writes
--- Reads flow records, as many as weigh so much together.
+-- Reads flow records until they are a number of bytes together.
 --
 -- KEYS 1… flow   string   as in put_flows.lua
--- ARGV 1 bytes: with the record that reaches them the reply ends
+-- ARGV 1 bytes: the record that reaches this sum is the last one of the reply
 --
--- Returns a record, or '' where there is none, for each of the first of the keys, one at least
+-- Returns, for the first keys, at least one, the record or '' if there is none
 local out, bytes = {}, 0
 for i, key in ipairs(KEYS) do
   out[i] = redis.call('GET', key) or ''

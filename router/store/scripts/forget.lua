@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Removes keys of an account that has been in no router's settings for long, with the lanes of its messages.
+-- Removes keys of an account that has not been in any router's settings for a long time, and the lanes of its messages.
 --
 -- KEYS 1 accounts   hash   as in present.lua   2 due   zset   3 leases   zset   as in lane.lua
 --      4 queued   hash: AccountSid -> messages not done yet   5 languages   set of the bucket
@@ -8,7 +8,7 @@
 -- ARGV 1 AccountSid   2 seconds of absence at which an account is forgotten   3 prefix of lanes
 --      4 prefix of message keys   5 whether these are the last keys: 0 | 1
 --
--- Returns 1, or 0 where the account is in the settings again: nothing is removed then
+-- Returns 1, or 0 if the account is in a router's settings again; then nothing is removed
 local sid, messages, sets = ARGV[1], ARGV[4], KEYS[2] .. ':'
 if tonumber(redis.call('HGET', KEYS[1], sid) or 0) < tonumber(ARGV[2]) then return 0 end
 for i = 8, #KEYS do

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
--- Takes a queued message out of its lane, so that it is not sent until it is released (release.lua), and its conversation
--- goes on without it. Its state is 'held', which REST and commands show as queued. It stays one of the account's messages
--- that are not done, and does not expire.
+-- Takes a queued message out of its lane. It is not sent until it is released (release.lua); the messages behind it
+-- are. Its state is 'held', which REST and commands show as queued. It still counts as a message that is not done, and
+-- does not expire.
 --include clock
 --include lane
 --include lane_end
 --include lane_action
 --
 -- KEYS 1 message   hash
--- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)   4 who holds it
+-- ARGV 1 lane id   2 message id   3 ms since the caller last heard from the store (clock.lua)   4 who holds it
 --
 -- Returns held | busy (it is being sent, or the replicas have not confirmed it yet) | done | missing
 local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Lets a lane's head be sent now, and not at its next retry. A lane that is due already keeps its place.
+-- Makes a lane due now instead of at its head's next retry. A lane that is already due keeps its place.
 --include clock
 --include lane
 --include lane_action
 --
 -- KEYS 1 lane   list   ids of a conversation's messages not done yet, oldest first
--- ARGV 1 lane id   2 ms for which the caller has not heard of the store (clock.lua)
---      3 id of the message that a person wants sent, which is in the lane   4 who that is, '' for no person
+-- ARGV 1 lane id   2 ms since the caller last heard from the store (clock.lua)
+--      3 id of the message of this lane that shall be sent soon   4 who asked for it, '' if no person did
 --
 -- Returns {due, id of the head} | {sending, id of the head} | {empty, ''}
 local lane_id = ARGV[1]

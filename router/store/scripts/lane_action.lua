@@ -1,12 +1,13 @@
--- Included by the scripts by which people act on messages: hold, release, cancel, hurry, replay.
-local ACTIONS = 4000 -- bytes kept of what people did to a message
+-- Included by the scripts with which people act on messages: hold, release, cancel, hurry, replay.
+local ACTIONS = 4000 -- bytes kept of a message's list of actions
 
 local function wall_ms()
   local time = redis.call('TIME')
   return string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 end
 
--- Writes into a message's record what a person did to it, who, and when; the oldest lines make room. '' is no person.
+-- Appends a person's action to the message's record: when, what, who. The oldest lines are dropped. Without a person
+-- (''), nothing is written.
 local function note_action(id, what, by)
   if by == '' then return end
   local lines = redis.call('HGET', messages .. id, 'actions') or ''
@@ -15,7 +16,8 @@ local function note_action(id, what, by)
   redis.call('HSET', messages .. id, 'actions', lines == '' and line or lines .. '\n' .. line)
 end
 
--- Puts a message that is done back at the tail of its lane, as a new round; other fields are those of another flow.
+-- Puts a message that is done back at the tail of its lane, as a new round. The further arguments are fields and values
+-- that are written with it.
 local function put_back(lane_id, id, now, by, ...)
   local message = messages .. id
   redis.call('PERSIST', message)

@@ -1,7 +1,7 @@
--- Included by the scripts that end messages or take them out of their lanes: what follows for lane, account and record.
+-- Included by the scripts that end messages or take them out of their lanes: updates lane, account and record.
 
--- Lets the head that follows on a message be held as long as that was.
-local function hold_on(id, head)
+-- Copies a pause from a message to the next head, which waited behind it: it does not count for the age of either.
+local function pass_on_pause(id, head)
   local m = redis.call('HMGET', messages .. id, 'at', 'held', 'flow')
   local resumed = redis.call('GET', 'resumed:' .. tag .. ':' .. set_of(id, m[3]))
   if not (m[1] and (m[2] or resumed)) then return end
@@ -11,7 +11,8 @@ local function hold_on(id, head)
   end
 end
 
--- Ends a message that is in no lane, and keeps it for so many ms. What comes last is written with it: field, value, …
+-- Ends a message that is in no lane, and keeps it for `retention` ms. The further arguments are fields and values that
+-- are written with it.
 local function finish(id, state, settled, now, retention, ...)
   local message, delivered = messages .. id, state == 'delivered'
   redis.call('HDEL', message, 'lease', 'late', 'lost', delivered and 'error' or 'lease')
@@ -20,22 +21,22 @@ local function finish(id, state, settled, now, retention, ...)
   if not delivered then redis.call('ZADD', 'dead:' .. tag .. ':' .. account_of(id), now, id) end
 end
 
--- Ends a message as its lane's head, and returns the next one; what delivers it is no lane's matter any more.
+-- Ends a message that is its lane's head, and returns the next head.
 local function done(lane_id, id, state, settled, now, retention, ...)
   pop(lane_id, id)
   local head = redis.call('LINDEX', lanes .. lane_id, 0)
-  if head then hold_on(id, head) end
+  if head then pass_on_pause(id, head) end
   finish(id, state, settled, now, retention, ...)
   return head
 end
 
--- Takes a held message, which is done now, out of the account's figures.
+-- Removes a held message from the account's counts and list.
 local function unhold(id)
   redis.call('HINCRBY', queued, account_of(id), -1)
   redis.call('ZREM', holds .. account_of(id), id)
 end
 
--- Takes a message that is not being sent out of its lane, wherever in it the message is. What waited behind it goes on.
+-- Removes a message that is not being sent from its lane, at any place in it.
 local function take_out(lane_id, id, flow, now)
   local first, set = redis.call('LINDEX', lanes .. lane_id, 0) == id, set_of(id, flow)
   if first then leave(lane_id, set) end
@@ -43,7 +44,7 @@ local function take_out(lane_id, id, flow, now)
   if not first then return end
   local head, _, paused = redis.call('LINDEX', lanes .. lane_id, 0), flow_of(set)
   if not head then return end
-  hold_on(id, head)
+  pass_on_pause(id, head)
   if paused == '1' then redis.call('HSET', messages .. head, 'held', now) end
   wait(lane_id, now)
 end

@@ -1,11 +1,11 @@
 #!lua flags=no-writes
--- Says whether claim.lua has something to do in a bucket: a lease has ended, a lane is due, or the clocks, which stand
--- still while no process reads them, have to go on. So of many processes one claims in a bucket each second, and not all.
+-- Returns whether claim.lua has work in a bucket: a lease has ended, a lane is due, or the clocks, which stand still
+-- while no process reads them, must be written. So each second one process claims in a bucket, and not all of them.
 --include clock
 --
 -- KEYS 1 due:{b}   2 leases:{b}   zset   as in lane.lua
 --
--- Returns 1, or 0 where it has nothing to do
+-- Returns 1 or 0
 local tag = string.match(KEYS[1], '{[^}]*}')
 local _, _, last, now = clocks_written(tag)
 if now < last or now > last + LOOK then return 1 end

@@ -1,9 +1,9 @@
--- Included by accept.lua. A flow that is migrated (`from`) gives way to another one (`to`) of the same address, contact by
--- contact. A contact that is, or may be, in a Proxy session stays. What is known of sessions:
---   proxied:{b}:<AC>           set    ids of the contacts in a live session, and 'complete'; gone when it is out of date
---   proxied_wanted:{b}         hash   "<AC> <KS>" -> ms when it was asked for: whose sessions are to be listed
---   proxying:{b}:<AC>:<lane>   string that the conversation was sent to Proxy so shortly that the list may not say so
---   proxying:{b}:<AC>:<from>   string the same of any conversation of the flow
+-- Included by accept.lua. During a migration the contacts of one flow (`from`) move to another flow (`to`) of the same
+-- address. A contact that is, or may be, in a Proxy session stays. Keys:
+--   proxied:{b}:<AC>           set    ids of the contacts in a live session, and 'complete'; expires when out of date
+--   proxied_wanted:{b}         hash   "<AC> <KS>" whose sessions shall be listed -> ms of the last request for it
+--   proxying:{b}:<AC>:<lane>   string exists if the conversation went to Proxy so recently that the list may lack it
+--   proxying:{b}:<AC>:<from>   string exists if any conversation of the flow did
 --   migration:{b}:<AC>:<from>  hash   counts: moved, session, unknown contacts; from, to: messages
 local DAY = 86400000
 local PROXYING = 300 -- s; router.store.proxied.SENDING_SECONDS
@@ -14,12 +14,12 @@ local function count(m, account, name)
   redis.call('PEXPIRE', key, 90 * DAY)
 end
 
--- Lets the sessions be listed while a flow is migrated.
+-- Requests the list of the Proxy service's sessions.
 local function want_sessions(m, account, now)
   if m.proxy then redis.call('HSET', 'proxied_wanted:' .. tag, account .. ' ' .. m.service, now) end
 end
 
--- Says that a message goes to Proxy, which may begin a session; a list of sessions has it some time later.
+-- Records that a message goes to Proxy, which may begin a session; lists of sessions contain it only some time later.
 local function goes_to_proxy(m, account, lane_id)
   if not m.proxy then return end
   for _, id in ipairs({lane_id, m.from}) do
@@ -27,7 +27,8 @@ local function goes_to_proxy(m, account, lane_id)
   end
 end
 
--- Why a contact has to stay: a message of it is on its way, or it is in a session, or that is unknown. '' when it may move.
+-- Why a contact has to stay: 'session' if it is in one or its lane has messages, 'unknown' if there is no current list
+-- of sessions; '' if it may move.
 local function why_stays(m, account, lane, lane_id, contacts)
   if redis.call('EXISTS', lane) == 1 then return 'session' end
   if not m.proxy then return '' end

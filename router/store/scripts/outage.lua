@@ -1,7 +1,7 @@
 -- Times at which an account's messages may have been missed.
 --
---   gaps:{b}   hash   AccountSid -> "<from> <to>", ms since 1970 by the store's clock: from the last sign of life to the
---                     first one after it. Merged with what was there; removed when it has been looked into.
+--   gaps:{b}   hash   AccountSid -> "<from> <to>", ms since 1970 by the store's clock: the last heartbeat before a gap,
+--                     and the first one after it. A new gap is merged with the old one. Removed after recovery.
 local function extend(gaps, account, from, to)
   local known = redis.call('HGET', gaps, account)
   if known then

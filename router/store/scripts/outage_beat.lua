@@ -1,13 +1,13 @@
 #!lua
--- Notes that a router serves some accounts, and that it did not for a while when the last note is old.
--- An account's first note is no gap: nothing was missed before the router existed.
+-- Records that a router serves some accounts now, and a gap if the last heartbeat is too old.
+-- An account's first heartbeat makes no gap: nothing was missed before the router existed.
 --include outage
 --
--- KEYS 1 alive   hash   AccountSid -> ms of the last note
+-- KEYS 1 alive   hash   AccountSid -> ms of the last heartbeat
 --      2 gaps    hash   see outage.lua
 -- ARGV 1 silence in ms after which messages may have been missed, then the accounts
 --
--- Returns {now, account, "<from> <to>", …} of those that have a gap.
+-- Returns {now, account, "<from> <to>", …} for the accounts that have a gap
 local alive, gaps, silence = KEYS[1], KEYS[2], tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

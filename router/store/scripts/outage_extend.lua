@@ -1,5 +1,5 @@
 #!lua
--- Notes that messages of an account may have been missed at some time.
+-- Records that messages of an account may have been missed from one time to another.
 --include outage
 --
 -- KEYS 1 gaps   hash   see outage.lua

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Notes which accounts of a bucket are in a running router's settings, and for how long the others have been in none.
+-- Records which accounts of a bucket are in a running router's settings, and for how long the others are in none.
 --
--- KEYS 1 accounts   hash   AccountSid -> seconds for which routers ran without it
--- ARGV 1 seconds to add to those that are not named here, 0 to add none   2… accounts of this process's settings
+-- KEYS 1 accounts   hash   AccountSid -> seconds for which routers ran without it in their settings
+-- ARGV 1 seconds to add for all other accounts of the hash   2… accounts of this process's settings
 --
 -- Returns the hash: AccountSid seconds AccountSid seconds …
 local accounts, seconds = KEYS[1], tonumber(ARGV[1])

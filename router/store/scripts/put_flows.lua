@@ -5,30 +5,30 @@
 --
 -- KEYS 1 flows     zset     SIDs of the account's flows -> place: µs of the creation, unique, in the order of creation
 --      2 changes   stream   what was done to the account's flows: flow, by, change (JSON); trimmed
---      3 languages set      languages that flows of the bucket name, or named: what models are loaded for (languages.py)
+--      3 languages set      languages that flows of the bucket name or named, whose models are loaded (languages.py)
 --      and for each flow:
---      1 flow      string   "<target> <paused 0|1> <validity in s> <json>"; where it is resumed, resumed:{b}:<AC>:<FO>
---                           is written too: the time of the pause makes no message older (lane.lua)
+--      1 flow      string   "<target> <paused 0|1> <validity in s> <json>"; if it is resumed, resumed:{b}:<AC>:<FO> is
+--                           written too: the time of a pause does not count for a message's age (lane.lua)
 --      2 address   hash     the entry that the flow belongs to now: version, and for each flow's SID
 --                           "<steps of its Match> <channel of a flow without Language and Match, else -> <enabled 0|1>"
 --      3 before    hash     the entry that it belonged to (the same key when it did not move)
---      4 named     zset     the flows of about the same FriendlyName -> place (keys.py says which share a key)
---      5 named before       as 3 is to 2
---      6 proxying  string   there while a message may have begun a session of Proxy (migration.lua)
+--      4 named     zset     flows of similar FriendlyName -> place (see keys.py)
+--      5 named before       the same for the FriendlyName that the flow had
+--      6 proxying  string   exists if a message may have begun a session of Proxy recently (migration.lua)
 -- ARGV 1 new version   2 prefix of the account's flow records   3 flows that an address may have
---      4 steps that their Match may take together   5 who does it   6 changes kept, about
+--      4 steps that their Match may take together   5 who changes them   6 changes kept, about
 --      7 languages that the flows name, separated by spaces
 --      and for each flow:
---      1 sid   2 record, '' to remove it   3 the record that the caller changed, '' to create   4 channel type
---      5 which other flow without Language and Match may not be there: 'enabled', 'any', '' for none
---      6 its field in the address entry   7 what changed   8 '1' if it is refused while 6 is there
+--      1 sid   2 record, '' to remove it   3 the record that the caller read, '' to create   4 channel type
+--      5 which other default flow (without Language and Match) is a conflict: 'enabled', 'any', '' for none
+--      6 its field in the address entry   7 what changed   8 '1' to refuse the write while KEYS 6 exists
 --
--- Returns {ok} | {changed, which flow, its record as it is} (it was written concurrently)
+-- Returns {ok} | {changed, which flow, its current record} (it was written concurrently)
 --       | {conflict, which flow, sid of the other default} | {full, which flow}
 --       | {busy, which flow} (a message went to Proxy)
---       | {slow, which flow, steps of the others of its address}; flows are counted from 1
+--       | {slow, which flow, steps of the other flows of its address}; flows are counted from 1
 local version, prefix, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local VALIDITY_MOST = 14 * 86400 * 1000 -- the longest ValidityPeriod: what waited before is too old by then anyway
+local VALIDITY_MOST = 14 * 86400 * 1000 -- the longest ValidityPeriod: after it, no message of the pause is left
 local time = redis.call('TIME')
 local tag = string.match(KEYS[1], '{[^}]*}')
 local writes, ours, more = {}, {}, {}
@@ -48,7 +48,7 @@ for i = 1, (#KEYS - 3) / 6 do
   if comes and (w.expected == '' or gone) then more[w.address] = (more[w.address] or 0) + 1 end
 end
 
--- The flows of an address as they are before this: sid -> {steps, channel of a default flow, enabled '0' or '1'}.
+-- The flows of an address before this write: sid -> {steps, channel of a default flow, enabled '0' or '1'}.
 local known = {}
 local function flows_of(address)
   if not known[address] then
@@ -62,7 +62,7 @@ local function flows_of(address)
   return known[address]
 end
 
--- Whether an address has the more of what its flows' conditions take: {those of others, those of the flow written last}.
+-- Returns the steps of an address's other flows if the flow would exceed the limit with them; else false.
 local steps = {}
 local function too_slow(w)
   local mine = tonumber(string.match(w.summary, '^%d+'))
@@ -75,7 +75,7 @@ local function too_slow(w)
   end
   local others = steps[w.address]
   steps[w.address] = others + mine
-  -- What takes no more than before may be written: the steps of a version to come may be others.
+  -- A flow that takes no more steps than before may be written: another version may count steps differently.
   return mine > (before and before[1] or 0) and others + mine > tonumber(ARGV[4]) and others
 end
 

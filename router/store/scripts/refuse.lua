@@ -1,10 +1,10 @@
 #!lua
--- Keeps a record of a refused request for the doctor, for a while, and drops the oldest ones above two bounds.
+-- Records a refused request for `router doctor`, and drops the oldest records above two limits.
 --
--- KEYS 1 refused   stream  the refused requests of one account, or of none of ours
---      2 refusing  zset    the bucket's accounts that have some -> µs of the last one
+-- KEYS 1 refused   stream  refused requests of one account, or of unknown accounts
+--      2 refusing  zset    the index: the bucket's accounts that have some -> µs of the last one
 -- ARGV 1 seconds that a record is kept   2 records of one account at most   3 accounts of the bucket at most
---      4 the name of the account in the index   5 what a stream's key is when that name is added
+--      4 the account's name in the index   5 prefix of stream keys, before that name
 --      6… field value field value …  of the record
 local time = redis.call('TIME')
 local seconds = tonumber(ARGV[1])

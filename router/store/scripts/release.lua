@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Puts a held message (hold.lua) at the tail of its lane. The time for which it was held does not count for its age.
+-- Puts a held message (hold.lua) at the tail of its lane. Its age counts from now on.
 --include clock
 --include lane
 --include lane_action
 --
 -- KEYS 1 message   hash
--- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)   4 who releases it
+-- ARGV 1 lane id   2 message id   3 ms since the caller last heard from the store (clock.lua)   4 who releases it
 --
 -- Returns {released, how many messages are before it} | {other (it is not held), 0} | {missing, 0}
 local message, lane_id, id = KEYS[1], ARGV[1], ARGV[2]

@@ -1,11 +1,12 @@
 #!lua
--- Puts a message that is done back at the tail of its lane, as a new round: older holders are told "stale".
+-- Puts a message that is done back at the tail of its lane, as a new round: settle.lua returns "stale" to older
+-- holders.
 --include clock
 --include lane
 --include lane_action
 --
 -- KEYS 1 message hash
--- ARGV 1 lane id   2 message id   3 ms for which the caller has not heard of the store (clock.lua)   4 who replays it
+-- ARGV 1 lane id   2 message id   3 ms since the caller last heard from the store (clock.lua)   4 who replays it
 --      5 the round that the caller read, '' for any   6… field value … (Route=current writes another flow)
 --
 -- Returns queued | busy (queued, held or sending, or sent again since) | gone (its body has expired) | missing

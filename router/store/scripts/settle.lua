@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Ends an attempt, and hands over the lane's next head when it can be sent now. Safe to repeat with the same tokens.
+-- Ends an attempt, and hands over the lane's next head if it can be sent now. Safe to repeat with the same tokens.
 --include clock
 --include lane
 --include lane_end
@@ -8,7 +8,7 @@
 -- ARGV 1 token of the lease   2 round   3 outcome: delivered | undelivered | unrouted | retry | release
 --      4 delay in ms (retry, release)   5 lease in ms for the next head, 0 to hand nothing over
 --      6 token for the next head   7 retention in ms   8 lane id   9 message id
---      10 ms for which the caller has not heard of the store (clock.lua)
+--      10 ms since the caller last heard from the store (clock.lua)
 --      11 a line for the message's history, '' for none   12… field value … written with the outcome
 --
 -- Returns {next, now, flow, its record, entry} (as in lane.lua) | {done, now} | {late, now} | {stale, now}
@@ -18,7 +18,7 @@ local delay, lease, next_token, retention = tonumber(ARGV[4]), tonumber(ARGV[5])
 local lane_id, id = ARGV[8], ARGV[9]
 local now, lease_now = clocks(tag, tonumber(ARGV[10]))
 
--- A head that may be handed over: what is read of it, its flow's record, and when the flow was resumed.
+-- Reads a head that may be handed over: its fields (read_head), its flow's record, and when the flow was resumed.
 local function read_next(head)
   local h = read_head(head)
   local set = set_of(head, h[2])
@@ -27,11 +27,12 @@ end
 
 local m = redis.call('HMGET', message, 'lease', 'round', 'state', 'settled', 'late', 'flow', 'history', 'said')
 
--- What is written with the outcome: field, value, …; without what a message that has `ended` does not have.
+-- The fields and values written with the outcome. If the message has `ended`, 'lost' and the error of a delivered one
+-- are left out.
 local function fields(ended)
   local out = {}
   if ARGV[11] ~= '' then
-    -- The newest 4,000 bytes: some forty attempts, which is a day of refusals.
+    -- The newest 4,000 bytes: about forty attempts, which is a day of refusals.
     out = {'history', m[7] and string.sub(m[7] .. '\n' .. ARGV[11], -4000) or ARGV[11]}
   end
   for i = 12, #ARGV, 2 do
@@ -47,7 +48,7 @@ end
 
 if not m[3] or (m[2] or '0') ~= round then return {'stale', now} end
 if m[1] ~= token then
-  if m[4] == token then -- our own call once more: its answer was lost
+  if m[4] == token then -- the same call repeated: its reply was lost
     local head = redis.call('LINDEX', lane, 0)
     if head and redis.call('HGET', messages .. head, 'lease') == next_token then
       local h, record, resumed = read_next(head)
@@ -58,7 +59,7 @@ if m[1] ~= token then
   end
   if outcome ~= 'delivered' or m[3] == 'delivered' then return {'stale', now} end
   if m[3] == 'undelivered' then -- given up too early: a late success still counts
-    if redis.call('HEXISTS', message, 'raw') == 1 then write_fields() end -- not to one that was erased meanwhile
+    if redis.call('HEXISTS', message, 'raw') == 1 then write_fields() end -- not to one that has been erased
     redis.call('HSET', message, 'state', 'delivered')
     redis.call('HDEL', message, 'error')
     redis.call('ZREM', dead, id)
@@ -69,7 +70,7 @@ if m[1] ~= token then
     redis.call('HSET', message, 'late', 1)
     return {'late', now}
   end
-  if m[3] == 'held' then -- it is in no lane, and need not be sent any more
+  if m[3] == 'held' then -- it is in no lane, and need not be sent again
     write_fields()
     unhold(id)
     finish(id, 'delivered', token, now, retention)
@@ -95,7 +96,7 @@ local head = done(lane_id, id, outcome, token, now, retention, unpack(fields(tru
 if not head then return {'done', now} end
 if lease > 0 then
   local h, record, resumed = read_next(head)
-  -- Where its flow is paused, its record gone, or the replicas have not confirmed it, the head waits.
+  -- If its flow is paused, its record is gone, or the replicas have not confirmed it, the head waits.
   if h[1] and tonumber(h[3] or 0) <= now and not string.find(record, '^%S+ 1 ') then
     return {'next', now, h[2] or '', record, lend(head, lane_id, next_token, lease_now + lease, h, resumed)}
   end

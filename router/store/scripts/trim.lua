@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Drops index entries whose message has expired, a page at a time.
+-- Removes index entries whose message has expired, one page.
 --
 -- KEYS 1 index zset (log or dead)
 -- ARGV 1 age: only entries older than this many ms   2 the score to begin at, '-inf' for the first page
 --      3 page size   4 prefix of message keys
 --
--- Returns {looked at, dropped, score of the last one}
+-- Returns {entries read, entries removed, score of the last one read}
 local time = redis.call('TIME')
 local before = time[1] * 1000 - tonumber(ARGV[1])
 local found = redis.call('ZRANGE', KEYS[1], ARGV[2], before, 'BYSCORE', 'LIMIT', 0, ARGV[3], 'WITHSCORES')

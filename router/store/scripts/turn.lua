@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Gives one process at a time the turn to do something, also in a full store.
+-- Takes a lock that expires, so that one process at a time does some work. It works in a full store, too.
 --
--- KEYS 1 turn   string   there for as long as no other process may begin
--- ARGV 1 how many seconds that is
+-- KEYS 1 turn   string   the lock
+-- ARGV 1 seconds until it expires
 --
--- Returns 1, or 0 where another process has had the turn
+-- Returns 1, or 0 if another process has it
 return redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) and 1 or 0

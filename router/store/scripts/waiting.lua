@@ -1,12 +1,12 @@
 #!lua flags=no-writes
--- Says what the messages of a lane wait for.
+-- Returns what the messages of a lane wait for.
 --include clock
 --include lane
 --
 -- KEYS 1 lane   list   ids of a conversation's messages not done yet, oldest first
 -- ARGV 1 lane id
 --
--- Returns {} for an empty one, or {id of its head, that one's state, its flow, ms until it is due or its lease ends}
+-- Returns {} for an empty lane, else {id, state and flow of its head, ms until it is due or its lease ends}
 local head = redis.call('LINDEX', KEYS[1], 0)
 if not head then return {} end
 local m = redis.call('HMGET', messages .. head, 'state', 'flow')
