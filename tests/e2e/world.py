@@ -70,12 +70,20 @@ class World:
         valkey: their store.
         processes: how many routers there are, of one process each, so that a test can say which one it asks.
         config: lines of router.toml, tables last.
+        public_url: the base URL that Twilio signs for; "" for none.
         environ: settings from the environment.
 
     """
 
     def __init__(
-        self, folder: Path, valkey: ValkeyServer, *, processes: int = 1, config: str = "", **environ: str
+        self,
+        folder: Path,
+        valkey: ValkeyServer,
+        *,
+        processes: int = 1,
+        config: str = "",
+        public_url: str = BASE,
+        **environ: str,
     ) -> None:
         self.valkey = valkey
         self._numbers = itertools.count(1)
@@ -83,7 +91,7 @@ class World:
         def start(number: int) -> Service:
             own = folder / str(number)
             own.mkdir()
-            return Service(own, valkey.url, workers=1, config=config, **environ)
+            return Service(own, valkey.url, workers=1, config=config, public_url=public_url, **environ)
 
         with ThreadPoolExecutor() as pool:
             self.services = list(pool.map(start, range(processes)))

@@ -1,0 +1,87 @@
+"""The files of deploy/ agree with the product: names of settings, metrics and programs, times and limits."""
+
+import re
+import shlex
+from typing import Final
+
+from router.settings import table
+from router.web.request import BODY_MOST
+from tests.architecture.readme import ROOT, written
+
+DEPLOY: Final = ROOT / "deploy"
+# Where the guide installs the package's programs.
+PROGRAMS: Final = "/opt/router/bin/"
+
+
+def text(name: str) -> str:
+    """Read a file of deploy/."""
+    return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+def unit() -> list[tuple[str, str]]:
+    """Return the directives of the systemd unit, in order; a name may come more than once."""
+    lines = (line.partition("=") for line in text("router.service").splitlines() if re.match(r"\w+=", line))
+    return [(name, value) for name, _, value in lines]
+
+
+def of_unit(name: str) -> str:
+    """Return the value of a directive that is there once."""
+    [value] = [value for each, value in unit() if each == name]
+    return value
+
+
+def settings() -> set[str]:
+    """Return the settings that the environment may hold."""
+    return {row.variable for row in table() if row.variable}
+
+
+def test_the_unit_starts_what_is_installed() -> None:
+    """Its programs are those of the package and of gunicorn, and its settings exist."""
+    started = [shlex.split(value)[0] for name, value in unit() if name in {"ExecStart", "ExecReload"}]
+    assert set(started) <= {f"{PROGRAMS}gunicorn", f"{PROGRAMS}router"}
+    assert {value.partition("=")[0] for name, value in unit() if name == "Environment"} <= settings()
+    assert "gunicorn -c python:router.process.gunicorn_conf wsgi:app" in of_unit("ExecStart")
+
+
+def test_a_stop_has_the_time_that_it_needs() -> None:
+    """Unit and guide allow more than gunicorn's graceful timeout."""
+    configuration = (ROOT / "router" / "process" / "gunicorn_conf.py").read_text(encoding="utf-8")
+    [graceful] = re.findall(r"^graceful_timeout = (\d+)$", configuration, re.MULTILINE)
+    guide = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    allowed = [of_unit("TimeoutStopSec"), *re.findall(r"--stop-timeout (\d+)|Seconds` \| (\d+)", guide)[0][:1]]
+    assert all(int(seconds) > int(graceful) for seconds in allowed)
+
+
+def test_the_proxy_lets_through_what_the_router_takes() -> None:
+    """The largest body and the longest query that the router accepts pass nginx."""
+    assert f"client_max_body_size {BODY_MOST // 1024}k;" in text("nginx.conf")
+    assert "large_client_header_buffers 8 64k;" in text("nginx.conf")
+
+
+def test_the_image_is_made_of_files_that_exist() -> None:
+    """What the Dockerfile copies exists and is sent to the builder; its settings and its programs exist."""
+    dockerfile = text("Dockerfile")
+    copied = [
+        name for names in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE) for name in names.split()
+    ]
+    sent = {line[1:] for line in text("Dockerfile.dockerignore").splitlines() if line.startswith("!")}
+    assert (set(copied), all((ROOT / name).exists() for name in copied)) == (sent, True)
+    assert set(re.findall(r"\b(ROUTER_\w+)=", dockerfile)) <= settings()
+    assert f"ENV PATH={PROGRAMS.rstrip('/')}:$PATH" in dockerfile
+
+
+def test_alerts_ask_for_metrics_that_exist() -> None:
+    """Each alert's expression names only metrics and labels of the router, and each alert has a summary."""
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:5]] for line in written("metrics").splitlines()[2:]]
+    known = {name for name, *_ in rows} | {f"{name}_bucket" for name, kind, *_ in rows if kind == "histogram"}
+    labels = {label for *_, names, _ in rows for label in re.findall(r"\w+", names)} | {"le"}
+    alerts = text("alerts.yml").split("- alert: ")[1:]
+    assert len(alerts) > 10
+    for alert in alerts:
+        [expression] = re.findall(r"expr: (.*)", alert)
+        asked = set(re.findall(r"router_\w+", expression))
+        assert asked, alert
+        assert asked <= known, alert
+        grouped = {each for names in re.findall(r"by \(([^)]*)\)", expression) for each in re.findall(r"\w+", names)}
+        assert grouped <= labels, alert
+        assert re.search(r"^ +summary: \S", alert, re.MULTILINE), alert

@@ -1,0 +1,208 @@
+"""nginx before two routers, with the file of deploy/: what it passes on, what it keeps out, and what it writes."""
+
+import http.client
+import os
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlencode
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from tests.e2e.service import BASE, TOKEN
+from tests.e2e.world import Reply, World, sign
+from tests.integrations.target import CERTIFICATE, Target
+from tests.ports import free_port
+from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
+from tests.web.visitor import Events, Visitor, web_flow
+
+NAME: Final = BASE.partition("://")[2]
+DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+ELSEWHERE: Final = "https://target.example.com/"
+# What Debian's nginx.conf has around the site, in a folder of ours.
+MAIN: Final = """
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {site}
+}}
+"""
+
+
+class Fronted(World):
+    """Two routers that know their public URL only from nginx, and nginx, which gets every request."""
+
+    def __init__(self, folder: Path, valkey: ValkeyServer) -> None:
+        config = 'trusted_proxies = ["127.0.0.1/32"]\n[handlers]\necho = "router.demo:handle"\n'
+        super().__init__(folder, valkey, processes=2, config=config, public_url="")
+        self.folder = folder
+        self.port = free_port()
+        site = (DEPLOY / "nginx.conf").read_text()
+        for written, ours in (
+            ("server 127.0.0.1:8000;", " ".join(f"server 127.0.0.1:{each.port};" for each in self.services)),
+            ("listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;"),
+            ("listen [::]:443 ssl;", ""),
+            ("messages.example.com;", f"{NAME};"),
+            ("/etc/letsencrypt/live/messages.example.com/fullchain.pem", str(CERTIFICATE)),
+            ("/etc/letsencrypt/live/messages.example.com/privkey.pem", str(CERTIFICATE)),
+            ("/var/log/nginx/router.log", f"{folder}/access.log"),
+        ):
+            assert written in site
+            site = site.replace(written, ours)
+        (folder / "nginx.conf").write_text(MAIN.format(folder=folder, site=site))
+        self.process = subprocess.Popen([nginx(), "-p", folder, "-c", folder / "nginx.conf"])
+        wait_until(self._serves, what="nginx serves")
+
+    def _serves(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "error.log").read_text()
+        try:
+            return self.send("GET", "/", b"", {}).status == 404
+        except OSError:
+            return False
+
+    def connection(self) -> http.client.HTTPSConnection:
+        """Connect to nginx."""
+        context = ssl.create_default_context(cafile=CERTIFICATE)
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=20)
+
+    def send(self, method: str, target: str, body: bytes, headers: Mapping[str, str], *, process: int = 0) -> Reply:  # noqa: ARG002 - nginx chooses
+        """Send any request to nginx."""
+        began = time.monotonic()
+        given = {"Host": NAME, "Content-Type": "application/x-www-form-urlencoded"}
+        connection = self.connection()
+        try:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, target, body or None, given | names)
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.getheaders()), response.read(), time.monotonic() - began)
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """End nginx and the routers."""
+        self.process.terminate()
+        self.process.wait(timeout=10)
+        super().close()
+
+
+def nginx() -> str:
+    """Return Debian's nginx; where it is not installed these tests are left out, but never in CI."""
+    path = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if path is None:
+        missing = "nginx is not installed; on Debian: apt-get install --no-install-recommends nginx-light"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path
+
+
+def received(target: Target, name: str) -> list[str]:
+    """Return a field of each message that the target got."""
+    return [parse_qs(each.body.decode())[name][0] for each in target.requests]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fronted]:
+    """Two routers behind nginx."""
+    valkey = ValkeyServer()
+    world = Fronted(tmp_path_factory.mktemp("world"), valkey)
+    yield world
+    world.close()
+    valkey.close()
+
+
+def test_a_message_reaches_its_target(world: Fronted) -> None:
+    """Path, query and body pass nginx as Twilio signed them, as a form and in the longest of queries."""
+    with Target() as target:
+        flow = world.flow(target.url(), response="relay")
+        fields = world.fields(flow, Body="100 % + 1 / ä")
+        assert world.post(fields).status == 200
+        longest = world.fields(flow, Body="ä" * 9000)
+        path = "/webhooks/sms?" + urlencode(longest)
+        assert len(path) > 54_000
+        signature = RequestValidator(TOKEN).compute_signature(BASE + path, {})
+        assert world.send("GET", path, b"", {"X-Twilio-Signature": signature}).status == 200
+        assert received(target, "Body") == [fields["Body"], longest["Body"]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/console", "/metrics", "/readyz", "/healthz", "/v1/FlexFlows", "/webhook", "//metrics",
+        "/webhooks/../metrics", "/webhooks/%2e%2e/metrics", "/webhooks/..%2fmetrics", "/chat/../metrics",
+        "/metrics/..%2fwebhooks/sms", "/metrics/../chat", "/Metrics", "/chats",
+    ],
+)  # fmt: skip
+def test_nothing_else_is_reached_from_outside(world: Fronted, path: str) -> None:
+    """Whatever way a path is written, nginx answers 404 for all but webhooks and chat."""
+    reply = world.send("GET", path, b"", {})
+    assert (reply.status, b"nginx" in reply.body) == (404, True)
+
+
+@pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host"])
+def test_a_client_cannot_name_another_host(world: Fronted, header: str) -> None:
+    """Who has a request that was signed for another host cannot have it accepted here by naming that host."""
+    fields = world.fields(world.flow(ELSEWHERE))
+    signature = RequestValidator(TOKEN).compute_signature("https://target.example.com/webhooks/sms", fields)
+    given = {"X-Twilio-Signature": signature, header: "target.example.com"}
+    assert world.send("POST", "/webhooks/sms", urlencode(fields).encode(), given).status == 403
+
+
+def test_an_event_of_a_chat_is_there_at_once(world: Fronted) -> None:
+    """Nginx does not keep the events of a chat back until it has many of them."""
+    visitor = Visitor(world, web_flow(world))
+    visitor.begin()
+    connection = world.connection()
+    headers = {"Host": NAME, "Authorization": f"Bearer {visitor.token}", "Last-Event-ID": "-1"}
+    connection.request("GET", "/chat/events", headers=headers)
+    with connection.getresponse() as response:
+        events = Events(response)
+        assert visitor.say("Hello").status == 201
+        while events.next()[1].get("body") != "Hello":
+            pass
+    connection.close()
+
+
+def test_what_is_too_large_is_refused_before_the_router(world: Fronted) -> None:
+    """A body beyond the router's limit is answered by nginx."""
+    reply = world.send("POST", "/webhooks/sms", b"Body=" + b"a" * 140_000, {})
+    assert (reply.status, b"nginx" in reply.body) == (413, True)
+
+
+def test_the_log_has_no_query(world: Fronted) -> None:
+    """The access log names the path of a GET webhook, and nothing of its message."""
+    path = "/webhooks/sms?" + urlencode(world.fields(world.flow(ELSEWHERE), Body="a-secret-text"))
+    signature = sign(path)
+    assert world.send("GET", path, b"", {"X-Twilio-Signature": signature}).status == 200
+    log = world.folder / "access.log"
+    wait_until(lambda: "GET /webhooks/sms 200" in log.read_text(), what="the request is in the log")
+    assert "a-secret-text" not in log.read_text()
+
+
+def test_a_message_finds_the_router_that_lives(world: Fronted) -> None:
+    """While one of two routers is dead, nginx gives every message to the other one."""
+    with Target() as target:
+        flow = world.flow(target.url())
+        theirs = world.address()
+        world.services[0].kill()
+        try:
+            sent = [world.fields(flow, theirs) for _ in range(8)]
+            assert [world.post(fields).status for fields in sent] == [200] * 8
+        finally:
+            world.services[0].start()
+        sids = [fields["MessageSid"] for fields in sent]
+        wait_until(lambda: received(target, "MessageSid") == sids, what="all messages have arrived, in order")
