@@ -5,18 +5,17 @@ service. With `rediss+cluster` all nodes are spoken to over TLS. User and passwo
 are redis-py's, as `ssl_ca_certs`.
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
 from router.server_url import Address, address, server_url, split
-from router.value import frozen
 
 SCHEMES: Final = {"redis+cluster": "redis", "rediss+cluster": "rediss"}
 _PORT: Final = 6379
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ClusterUrl:
     """A Cluster, and how its nodes are connected to; `seeds` are the hosts that the URL names."""
 

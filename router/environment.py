@@ -6,13 +6,13 @@ This module does not interpret settings; it reads their names, and gives the env
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from router.errors import SettingsError
 from router.sid import is_sid
-from router.value import frozen
 
 PREFIX: Final = "ROUTER_"
 CONFIG: Final = "ROUTER_CONFIG"
@@ -22,7 +22,7 @@ _KUBERNETES = re.compile(r"ROUTER_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+
 _KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://\S+")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Given:
     """The values that were given, by key, and for each the name under which the operator wrote it."""
 

@@ -11,11 +11,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Final
-
-from router.value import frozen
 
 # Read by prometheus-client when it is imported.
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -24,7 +23,7 @@ NAME: Final = "PROMETHEUS_MULTIPROC_NAME"
 _PREFIX: Final = "router-metrics-"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MetricFiles:
     """The folder of one gunicorn master and its workers.
 

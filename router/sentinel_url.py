@@ -6,19 +6,18 @@ User, password and database are the store's. Options set what differs for the Se
 redis-py's, as `ssl_ca_certs`; those for TLS apply to the Sentinels as well.
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
 from router.server_url import address, server_url, split, userinfo
-from router.value import frozen
 
 SCHEMES: Final = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 _PORT: Final = 26379
 _OURS: Final = ("sentinel_username", "sentinel_password", "sentinel_ssl")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SentinelUrl:
     """A store that Sentinels know, and how both are connected to; `sentinels` are (host, port)."""
 

@@ -6,6 +6,7 @@ Each field has its name, type, default and help; the README's table and `router 
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -39,7 +40,6 @@ from router.environment import (
 from router.errors import SettingsError
 from router.sid import is_sid
 from router.url import is_http_url
-from router.value import frozen
 
 # An attempt ends this long before its lease does, everything included (lanes.md): without it the order may be lost.
 LEASE_MARGIN: Final = 8.0
@@ -430,7 +430,7 @@ def _reason(error: Any, *, shown: bool) -> str:
     return f"{reason}, not {value!r}" if shown and isinstance(value, str | int | float) else reason
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Row:
     """A setting as the documentation lists it. `variable` is "" for a setting that only the file may have."""
 

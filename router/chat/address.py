@@ -1,6 +1,7 @@
 """Web addresses: which flow stands for one, and who may embed it."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.flow.flex_flow import FlexFlow, address_sid, own_address
@@ -8,13 +9,12 @@ from router.message.channel import WEB
 from router.settings import Settings
 from router.sid import is_sid
 from router.store import Store
-from router.value import frozen
 
 # Accounts of addresses that are remembered, and accounts asked in one exchange with the store.
 _REMEMBERED: Final = 10_000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WebAddress:
     """A web address as a visitor finds it.
 

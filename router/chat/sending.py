@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from router.chat.event import added, message_sid
@@ -11,13 +12,12 @@ from router.errors import StoreUnavailable
 from router.store import Store
 from router.store.chat_record import Chat, ChatMessage
 from router.store.chat_write import Appended
-from router.value import frozen
 
 # How often a message is tried again with a new index, because another message of the chat came first.
 _ROUNDS: Final = 20
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sent:
     """The result for a message; `refusal` says why the chat does not take it: `gone`, `closed`, `revoked`, else ""."""
 

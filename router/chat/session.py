@@ -4,7 +4,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from router.chat.address import WebAddress
@@ -13,7 +13,6 @@ from router.language import tag as language_tag
 from router.sid import new_sid
 from router.store.chat_record import Chat
 from router.store.chats import Chats, digest
-from router.value import frozen
 
 # Characters of an identity that a website signs: with its prefix it is an address of at most 256.
 IDENTITY_MOST: Final = 200
@@ -28,7 +27,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer
     """A chat that may not begin; the text says why."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What a browser asks for when a chat begins.
 
@@ -44,7 +43,7 @@ class Wish:
     new: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Begun:
     """A chat, and whether it was there before."""
 

@@ -5,13 +5,12 @@ origin and the chat's epoch, which changes when the chat is revoked. https://www
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import jwt
 
 from router.sid import is_sid
-from router.value import frozen
 
 # How long a token is valid, in seconds; a page that is open refreshes it before.
 VALID_SECONDS: Final = 3600
@@ -27,7 +26,7 @@ class BadToken(Exception):  # noqa: N818 - named for what it says
     """A token that is forged, damaged or expired; the text says which."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Visitor:
     """What a token says. Times are in seconds since 1970; `began` is when the chat's first token was made."""
 

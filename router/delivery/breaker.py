@@ -17,8 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
-from router.value import frozen
-
 K = TypeVar("K")
 
 # Misses in a row that open a breaker, and seconds between probes.
@@ -114,7 +112,7 @@ class _Use:
         self.pace, self.ended = max(self.ended, self.pace // 2), 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Room:
     """The free capacity of a process, as it will be when the store has answered.
 

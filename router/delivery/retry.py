@@ -1,12 +1,12 @@
 """The retry policy: the outcome of an attempt decides whether and when it is repeated. The delays are a setting."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import AttemptError, Failure
 from router.store.lanes import HANDLER_LOST_LIMIT
-from router.value import frozen
 
 # Each delay is multiplied by a random factor in this range (jitter), so that retries are spread in time.
 JITTER: Final = (0.8, 1.2)
@@ -14,7 +14,7 @@ JITTER: Final = (0.8, 1.2)
 RETRY_AFTER_MOST: Final = 3600.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Tries:
     """The attempts before the current one: `failures` count towards RetryCount, `refusals` do not.
 
@@ -27,7 +27,7 @@ class Tries:
     lost: int = 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The decision after an attempt: `retry` after `delay` seconds, or `undelivered`; new counts, and the reason."""
 

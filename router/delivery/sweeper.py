@@ -7,6 +7,7 @@ message. Each process has one, and there is no other worker.
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import gevent
@@ -17,7 +18,6 @@ from router.errors import StoreUnavailable
 from router.store import Store
 from router.store.keys import bucket
 from router.store.lanes import ANYWHERE, Claim, Room
-from router.value import frozen
 
 # Between two sweeps when nothing is left.
 SWEEP_SECONDS: Final = 0.5
@@ -30,7 +30,7 @@ SWEEP_LEAST: Final = 0.02
 SWEEP_PART: Final = 0.2
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Swept:
     """What a sweep found: `more` to look at in any case; something `left` that has no slot; how many it `claimed`."""
 

@@ -6,7 +6,7 @@ mistake, and it would hide a second one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Final
 
@@ -28,7 +28,6 @@ from router.diagnosis.refused import Refused
 from router.message.owner import owners
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_form
 from router.settings import Account
-from router.value import frozen
 
 # The maximum number of other accounts whose keys are tested, and of keys of each of the request's own accounts.
 _FOREIGN: Final = 200
@@ -39,7 +38,7 @@ _NEAR_FORMS: Final = 24
 _NEAR_KEYS: Final = 16
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One signature to compute: what Twilio may have signed, and what is wrong in this case."""
 

@@ -8,7 +8,7 @@ https://www.twilio.com/docs/api/errors/57012
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final, Generic, TypeVar
 from urllib.parse import parse_qsl, unquote, unquote_plus
@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, unquote, unquote_plus
 from router.message.inbound import Raw
 from router.message.signature import Algorithm, Key, keys_for
 from router.settings import Account
-from router.value import frozen
 
 T = TypeVar("T")
 Form = Sequence[tuple[str, str]]
@@ -28,7 +27,7 @@ _PADDINGS: Final = (("", " "), (" ", ""), (" ", " "), ("", "  "), ("", "\n"), ("
 _MISSING_MOST: Final = 3
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What is wrong, if this deviation happened.
 
@@ -40,7 +39,7 @@ class Finding:
     advice: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Deviation(Generic[T]):
     """A value that Twilio may have signed, and what is wrong in this case; no findings for the received value."""
 

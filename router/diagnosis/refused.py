@@ -4,11 +4,10 @@ Creating a record is cheap. It is analysed only when the doctor runs: `router.di
 """
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from router.message.inbound import Raw
-from router.value import frozen
 
 # Bytes of one, its names included: SIGNED and the short ones below.
 MOST: Final = 16 * 1024
@@ -26,7 +25,7 @@ _PORTS, _PORT = 3, 5
 _PREFIXES, _PREFIX = 6, 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Seen:
     """The hosts, ports and prefixes that the request and its proxies name for its URL; none of them is verified.
 
@@ -38,7 +37,7 @@ class Seen:
     prefixes: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Refused:
     """One refused request.
 

@@ -6,6 +6,7 @@ because of it. It computes at most `router.diagnosis.candidate.STEPS` signatures
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -15,13 +16,12 @@ from router.diagnosis.refused import Refused
 from router.message.channel import ANY, WEBHOOKS
 from router.message.signature import matches
 from router.settings import Account
-from router.value import frozen
 
 _MISSED: Final = 404
 _WEBHOOK: Final = re.compile(rf"(?P<prefix>/.+)/webhooks/(?:{'|'.join((*WEBHOOKS, ANY))})/?")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What is wrong with a request, the surest finding first.
 

@@ -5,11 +5,10 @@ https://www.twilio.com/docs/api/errors
 """
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from router.message.twiml import MAX_BYTES, NotTwiml, Twiml, read
-from router.value import frozen
 
 # How many redirects Twilio follows: https://www.twilio.com/docs/api/errors/11215
 REDIRECTS: Final = 10
@@ -43,7 +42,7 @@ _NO_CONTENT: Final = 204
 _LONGEST: Final = 1600
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The answer to a request, or the reason why there was no answer.
 
@@ -70,7 +69,7 @@ class Answered:
     reason: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TwilioView:
     """What Twilio does after an answer: what it sends to the customer, as lines, and the error or warning that it logs.
 

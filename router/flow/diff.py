@@ -1,13 +1,12 @@
 """Compares versions of flows, and computes the changes that are needed to apply a flow file."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
 
 from router.flow.file import ALWAYS, FileFlow, InvalidFlowFile, address_of, taken_by
 from router.flow.flex_flow import FIELDS, FlexFlow, is_given
-from router.value import frozen
 
 _HIDDEN: Final = "•••"
 _GETTERS: Final = tuple((each, attrgetter(each.attribute)) for each in FIELDS)
@@ -39,7 +38,7 @@ def differences(before: FlexFlow | None, after: FlexFlow | None) -> Iterator[Dif
             yield Difference(f"address.{key}", own.get(key), new.get(key))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Change:
     """The change of one flow: `before` is None for a flow to add, `after` is None for a flow to remove."""
 

@@ -6,6 +6,7 @@ A file holds one `[[flow]]` table for each flow, with the names of the JSON reso
 import json
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from router.flow.flex_flow import FIELDS, FlexFlow, is_given, value_of
 from router.flow.resource import from_parameters
 from router.printable import to_toml
 from router.sid import is_sid
-from router.value import frozen
 
 # A flow file needs no chat service; the REST resource requires one, as Twilio's does.
 REQUIRED: Final = ("FriendlyName", "ChannelType")
@@ -33,7 +33,7 @@ _JSON: Final = ("web_chat.form", "web_chat.greeting")
 _STAND_INS: Final = {"FriendlyName": "-", "ChannelType": "sms"}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Problem:
     """An error in a flow file. `entry` counts from 1; it is 0 for the file as a whole."""
 
@@ -58,7 +58,7 @@ class InvalidFlowFile(RouterError):  # noqa: N818 - named for what it says
         self.problems = tuple(problems)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FileFlow:
     """A flow of a file: its number (from 1), and the keys that the file has. Without a `sid` it has a new one."""
 

@@ -6,13 +6,12 @@ router/flow/parameter.py. A parameter that it shares with another type, as Integ
 the type in its `types`; otherwise flows of the type lose the value.
 """
 
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from router.value import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class IntegrationType:
     """An integration type.
 

@@ -10,6 +10,7 @@ https://json-schema.org/draft/2020-12
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 from xml.parsers import expat
@@ -18,7 +19,6 @@ from router.language.tag import canonical_tag
 from router.match import MOST, try_expression
 from router.sid import is_sid
 from router.url import is_http_url
-from router.value import frozen
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
@@ -42,7 +42,7 @@ class Kind(Protocol):
         """Return the value that `text`, never empty, stands for; raise ValueError that says what is allowed."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Text:
     """Text of at most `most` characters; of several lines only where `lines` says so."""
 
@@ -68,7 +68,7 @@ class Text:
         return text
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SigningKeys:
     """A key, or two keys, comma separated, while one replaces the other; errors do not show them."""
 
@@ -94,7 +94,7 @@ class SigningKeys:
         return ",".join(keys)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sid:
     """A SID."""
 
@@ -117,7 +117,7 @@ class Sid:
         return text
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few words."""
 
@@ -140,7 +140,7 @@ class Choice:
         return text
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Words:
     """Some of a few words, separated by commas, each once, in the order of `values`."""
 
@@ -167,7 +167,7 @@ class Words:
         return tuple(word for word in self.values if word in given)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Whole:
     """An integer in a range, its ends included."""
 
@@ -191,7 +191,7 @@ class Whole:
         return int(text)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Flag:
     """True or false, in any letter case: the official libraries write them in lower case, Twilio's pages not always."""
 
@@ -213,7 +213,7 @@ class Flag:
         return value
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Url:
     """An absolute http or https URL without credentials."""
 
@@ -240,7 +240,7 @@ class Url:
         return text
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Languages:
     """BCP 47 language tags, separated by commas; https://www.rfc-editor.org/rfc/rfc5646."""
 
@@ -264,7 +264,7 @@ class Languages:
         return tags
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A condition on messages, in CEL, which compiles and works for sample messages; it may have several lines."""
 
@@ -286,7 +286,7 @@ class Rule:
         return text
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class JsonObject:
     """A JSON object; kept as it is written."""
 
@@ -318,7 +318,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON value")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Twiml:
     """TwiML: an XML document whose root is `<Response>`, without a document type and its own entities."""
 

@@ -7,6 +7,7 @@ docs/flex-flows.md. Add it to config/flows.toml if operators should see it in an
 https://www.twilio.com/docs/flex/developer/messaging/flow
 """
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.flow.integration_type import INTEGRATION_TYPES, integration_type
@@ -27,7 +28,6 @@ from router.flow.kind import (
 )
 from router.flow.web_chat import FormFields, Origins, Tag, Texts
 from router.message.channel import CHANNELS, WEB
-from router.value import frozen
 
 CHANNEL_TYPES: Final = CHANNELS
 RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
@@ -57,7 +57,7 @@ def default_retry_policy(name: str) -> tuple[str, ...]:
     return _RETRIES if integration_type(name).repeats else _RETRIES_SURE
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Field:
     """One parameter of a flow.
 

@@ -1,6 +1,7 @@
 """Finds flows that can never receive a message: configuration mistakes that cause no error."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
@@ -9,12 +10,11 @@ from router.flow.file import address_of
 from router.flow.flex_flow import FlexFlow
 from router.match import VARIABLES, Expression, compile_expression
 from router.sid import is_sid
-from router.value import frozen
 
 _ALL: Final = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """A flow, and the answer of its Match for every message: None if it depends on the message, True without Match."""
 

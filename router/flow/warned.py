@@ -1,12 +1,12 @@
 """A warning, and the warnings about settings, which are known without a flow. `warning` has those about flows."""
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from router.settings import Settings
 from router.url import origin
-from router.value import frozen
 
 if TYPE_CHECKING:
     from router.flow.flex_flow import FlexFlow
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _WEBHOOK: Final = re.compile(r"/webhooks(/[^/]*)?/?$")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Warned:
     """A warning about a flow, or about the set-up.
 

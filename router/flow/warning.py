@@ -6,6 +6,7 @@ them.
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from router.flow.coverage import sibling_missing, uncovered, without_flow
@@ -19,10 +20,9 @@ from router.language.detector import language_of
 from router.made_up import made_up_sid
 from router.network import may_connect
 from router.settings import ECHO, Settings
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """The configuration, apart from the flow, on which the warnings depend.
 

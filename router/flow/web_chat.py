@@ -3,11 +3,10 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 from router.language.tag import canonical_tag
-from router.value import frozen
 
 # Fields of a form, and characters of one of its answers: with 20 of them it stays within Twilio's 16 KB of data.
 FIELDS_MOST: Final = 20
@@ -25,7 +24,7 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ORIGIN: Final = re.compile(r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WebChat:
     """The settings of a web address. `form` and `greeting` are JSON, "" where not given."""
 
@@ -74,7 +73,7 @@ def _matches(pattern: str, origin: str) -> bool:
     return own_scheme == scheme and bool(label and dot) and rest == host[2:]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FormField:
     """One field of the form that a visitor fills in before the chat. `label` is by language."""
 
@@ -144,7 +143,7 @@ def _write_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Origins:
     """Origins of websites, separated by commas."""
 
@@ -166,7 +165,7 @@ class Origins:
         return origins
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FormFields:
     """The fields of a form, as JSON."""
 
@@ -189,7 +188,7 @@ class FormFields:
         return _write_json([each.resource() for each in fields]) if fields else ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Texts:
     """Texts by language, as JSON."""
 
@@ -207,7 +206,7 @@ class Texts:
         return _write_json(texts) if texts else ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Tag:
     """One language."""
 

@@ -4,16 +4,15 @@ import mmap
 import os
 import struct
 import tempfile
+from dataclasses import dataclass
 from typing import Final
-
-from router.value import frozen
 
 _RUNNING: Final = struct.Struct("=Qd")
 _BEGUN: Final = struct.Struct("=Q")
 _SIZE: Final = 4096
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Moment:
     """What a child does: the call whose code runs (0: none), since when (monotonic seconds), the last call begun."""
 

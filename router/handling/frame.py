@@ -3,10 +3,9 @@
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
-
-from router.value import frozen
 
 # A call: length of the rest, number, deadline in monotonic seconds, length of the name; then name and packed request.
 _CALL: Final = struct.Struct("!IQdH")
@@ -43,7 +42,7 @@ class Kind(IntEnum):
     """The handler was not called: the deadline had already passed."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reply:
     """The child's reply to a call."""
 
@@ -57,7 +56,7 @@ class Reply:
         return [str(word) for word in json.loads(self.body)]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Request:
     """A call: the handler's name, the packed request, and its deadline."""
 

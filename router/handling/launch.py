@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from router.errors import SettingsError
 from router.handling.board import Board, new_page
 from router.handling.frame import Frames, Kind, Reply, read_reply
 from router.lifeline import die_with_parent
-from router.value import frozen
 
 # Seconds for the import of the operator's modules; some load a model.
 PATIENCE: Final = 30.0
@@ -25,7 +25,7 @@ _OURS: Final = ("ROUTER_", "TWILIO_AUTH_TOKEN", "PROMETHEUS_MULTIPROC_DIR")
 _READ: Final = 64 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Launched:
     """A started child: its process, the worker's end of the socket, and the board."""
 

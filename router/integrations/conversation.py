@@ -10,7 +10,7 @@ https://www.twilio.com/docs/conversations-classic/inbound-autocreation
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
@@ -22,7 +22,6 @@ from router.integrations.rest import Rest, RestError
 from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
 from router.message.twiml import Answer
-from router.value import frozen
 
 # Whether Twilio captured a message is looked up when it was accepted before the pair was bound, or within so many
 # seconds after: its webhook may have been on the way for 15 s, and clocks differ.
@@ -34,7 +33,7 @@ NAMES: Final = 5
 _SID: Final = re.compile(r"CH[0-9a-fA-F]{32}")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """Starts and joins Conversations.
 

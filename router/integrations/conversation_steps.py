@@ -7,6 +7,7 @@ https://www.twilio.com/docs/flex/developer/conversations/interactions-api
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,7 +17,6 @@ from router.message.address import canonical
 from router.message.channel import ALL
 from router.message.inbound import Message
 from router.sid import is_sid
-from router.value import frozen
 
 # The newest messages of a Conversation among which one is looked for.
 NEWEST: Final = 50
@@ -28,7 +28,7 @@ _APART: Final = 30.0
 _WITH_WEBHOOKS: Final = "X-Twilio-Webhook-Enabled: true"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Bound:
     """The Conversation that a pair of addresses is bound to."""
 
@@ -36,7 +36,7 @@ class Bound:
     unique_name: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A message that a Conversation has: `ours` says whether the router added it, or else Twilio."""
 
@@ -44,7 +44,7 @@ class Seen:
     ours: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Steps:
     """The requests of one attempt, which began at `started`, in monotonic seconds. All raise as `Rest` does."""
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
@@ -20,14 +21,13 @@ from router.integrations.resolver import AddressInfo, Resolver
 from router.network import Network, may_connect
 from router.settings import Settings
 from router.url import PORTS
-from router.value import frozen
 
 # Twilio's own limit for a webhook (connection override `ct`), for one address.
 # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 CONNECT_SECONDS: Final = 5.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Dialer:
     """Makes connections.
 

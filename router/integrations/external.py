@@ -1,5 +1,7 @@
 """Forwards to a webhook of the customer, or of a third party that the customer trusts."""
 
+from dataclasses import dataclass
+
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, Sender
 from router.integrations.http import Http, auth_tokens
@@ -7,10 +9,9 @@ from router.integrations.parts import Parts
 from router.message.signature import Key
 from router.message.twiml import Answer
 from router.settings import Account
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class External:
     """Forwards to `Integration.Url`, signed with `Integration.SigningKey` where the flow has one.
 

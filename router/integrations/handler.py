@@ -4,6 +4,7 @@ They run in a separate process for each worker; `router.handling` explains how a
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from router.handling.frame import Kind, Reply
@@ -14,14 +15,13 @@ from router.integrations.parts import Parts
 from router.message.masking import discreet
 from router.message.twiml import TRACEBACK, Answer, Excerpt
 from router.settings import HandlerSetting
-from router.value import frozen
 
 XML: Final = "text/xml; charset=utf-8"
 # The number of characters of an exception's text that are stored with the delivery.
 REASON_LIMIT: Final = 200
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Handler:
     """Calls the handler that the flow names.
 

@@ -1,18 +1,18 @@
 """A target's URL, parsed once: the address to connect to, the request line, and the URL to sign."""
 
 import base64
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from router.url import PORTS, origin
-from router.value import frozen
 
 # The URL is left as it was written, because the signature covers it byte for byte: only characters that are not
 # allowed in a request line (blanks, control characters, non-ASCII text) are escaped.
 _AS_WRITTEN = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Location:
     """The destination of a request.
 

@@ -5,6 +5,7 @@ https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-reso
 
 import json
 from base64 import b64encode
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
@@ -12,12 +13,11 @@ from router.integrations.base import AttemptError, Failure
 from router.integrations.http import Http
 from router.message.late_reply import Outgoing
 from router.settings import Account
-from router.value import frozen
 
 API: Final = "https://api.twilio.com"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Messages:
     """Creates messages through the REST API, whose base is `api_url`."""
 

@@ -3,16 +3,17 @@
 https://www.twilio.com/docs/flex/developer/messaging/inbound-messages-channels
 """
 
+from dataclasses import dataclass
+
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
 from router.integrations.http import Http, auth_tokens
 from router.integrations.parts import Parts
 from router.message.twiml import Answer
 from router.settings import Account
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Proxy:
     """Forwards to the Proxy service that the flow names, or else the account's own."""
 

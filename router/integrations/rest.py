@@ -8,7 +8,7 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -18,7 +18,6 @@ from router.integrations.connection import Response
 from router.integrations.http import FAILURES, REFUSALS, Http, retry_after
 from router.message.twiml import Excerpt, excerpt_of
 from router.settings import Account
-from router.value import frozen
 
 TASKROUTER: Final = "https://taskrouter.twilio.com"
 CONVERSATIONS: Final = "https://conversations.twilio.com"
@@ -57,7 +56,7 @@ class RestError(AttemptError):
         self.text = text
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A record, or a page of records, as Twilio's JSON has it."""
 
@@ -82,7 +81,7 @@ class Reply:
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rest:
     """Reads and writes as an account; `api_url` is ROUTER_TWILIO_API_URL, None for Twilio's own hosts."""
 

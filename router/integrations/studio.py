@@ -3,16 +3,17 @@
 https://www.twilio.com/docs/studio/widget-library/trigger-start
 """
 
+from dataclasses import dataclass
+
 from router.flow.flex_flow import FlexFlow
 from router.integrations.base import Attempt, Sender
 from router.integrations.http import Http, auth_tokens
 from router.integrations.parts import Parts
 from router.message.twiml import Answer
 from router.settings import Account
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Studio:
     """Forwards to the Studio flow `Integration.FlowSid`."""
 

@@ -11,7 +11,7 @@ https://www.twilio.com/docs/taskrouter/api/task
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from router.integrations.base import Attempt, AttemptError, Failure, Sender
@@ -23,7 +23,6 @@ from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
 from router.message.inbound import Message
 from router.message.twiml import Answer
-from router.value import frozen
 
 # A task in one of these is still of use to its conversation; the others are `completed` and `canceled`.
 OPEN: Final = ("pending", "reserved", "assigned", "wrapping")
@@ -33,7 +32,7 @@ NAMED: Final = 10
 QUOTED: Final = 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Task:
     """Makes a task for a conversation's first message, and lets it count the others; or makes one for each message."""
 

@@ -5,6 +5,7 @@ agents, Studio and bots come by a webhook of the Conversation and by reading it 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.integrations.base import AttemptError, Failure
@@ -14,7 +15,6 @@ from router.integrations.memory import Memory, recall, remember
 from router.integrations.rest import CONVERSATIONS, NOT_FOUND, Rest, RestError
 from router.message.twiml import EMPTY_TWIML, Answer
 from router.settings import Account
-from router.value import frozen
 
 # What the Conversation tells the router, once it has happened.
 EVENTS: Final = ("onMessageAdded", "onMessageUpdated", "onMessageRemoved", "onConversationStateUpdated")
@@ -24,7 +24,7 @@ _NAMES: Final = 5
 _NEWEST: Final = 50
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WebConversation:
     """Adds visitors' messages; `base` is the router's own public base, "" where it has none.
 
@@ -81,7 +81,7 @@ class WebConversation:
         raise AttemptError(Failure.PERMANENT, f"the chat has had {_NAMES} Conversations, and all are closed")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AgentMessage:
     """A message that an agent, Studio or a bot added to a chat's Conversation."""
 

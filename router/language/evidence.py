@@ -6,12 +6,12 @@ multiplied (Bayes), so that several weak ones make a strong one, and a strong on
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from router.language import tag as language_tag
 from router.language.country import languages_of
 from router.language.tag import best, says_region
-from router.value import frozen
 
 OTHER: Final = "other"
 """Stands for every language that the address does not offer."""
@@ -41,7 +41,7 @@ _UNKNOWN: Final = 0.05
 _OTHER_REGION: Final = 0.1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """One reason to believe in a language.
 
@@ -59,7 +59,7 @@ class Evidence:
     letters: int = 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What the evidence comes to.
 

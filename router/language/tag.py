@@ -6,10 +6,9 @@ https://www.rfc-editor.org/rfc/rfc5646
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
-
-from router.value import frozen
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -53,7 +52,7 @@ def _longer() -> Mapping[str, str]:
     return {longer: code for longer, code in aliases if (len(longer), len(code)) == (3, 2)}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Tag:
     """A tag's parts; what it does not say, and CLDR does not consider likely either, is ""."""
 

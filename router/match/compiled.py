@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -14,7 +14,6 @@ from router.match.function import OWN, REWRITTEN, SEEN, functions, percent, rege
 from router.match.rule import judge
 from router.match.token import Fault, Token, tokenize, where
 from router.match.variable import VARIABLES
-from router.value import frozen
 
 if TYPE_CHECKING:
     import cel
@@ -38,7 +37,7 @@ _TYPES: Final = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Expression:
     """A condition that has been compiled.
 

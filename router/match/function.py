@@ -6,6 +6,7 @@ has no time zones.
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
@@ -14,8 +15,6 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import re2
-
-from router.value import frozen
 
 Function = Callable[..., Any]
 
@@ -31,7 +30,7 @@ _REGEX_MEMORY: Final = 256 * 1024  # bytes for all of them; beyond this RE2 drop
 _ALL: Final = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Signature:
     """A function: an example, and its description."""
 

@@ -5,12 +5,12 @@ name, a share) must be literals. So they are checked when the expression is save
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
 from router.match.function import CLOCK, FUNCTIONS, REGEXES
 from router.match.token import Fault, Token
-from router.value import frozen
 
 # Each sum copies its texts: sixteen of the longest text are 25 KiB, which takes microseconds.
 _SUMS: Final = 16
@@ -28,7 +28,7 @@ _ADVICE: Final = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What an expression uses. `fields`, `zones`, `patterns` and `shares` are the tokens of the arguments."""
 
@@ -40,7 +40,7 @@ class Asked:
     shares: tuple[Token, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Use:
     """A name, the two words before it and the four words after it."""
 

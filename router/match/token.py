@@ -7,9 +7,8 @@ is refused.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
-
-from router.value import frozen
 
 # The parser is recursive: 96 levels, its own limit, need nearly a megabyte of stack, 16 levels a tenth of it.
 DEPTH: Final = 16
@@ -47,7 +46,7 @@ class Fault(ValueError):  # noqa: N818 - named for what it is
         self.at = at
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Token:
     """A token: its kind (`text`, `name`, `number` or `sign`), its text, and its position, from 0."""
 
@@ -56,7 +55,7 @@ class Token:
     at: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of an expression that is itself an expression: from token `first` up to, but without, token `last`.
 

@@ -1,15 +1,15 @@
 """The variables of a Match: the one table from which rules, sample values and documentation are derived."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from router.message.channel import CHANNELS
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Variable:
     """A property of a message.
 

@@ -8,12 +8,11 @@ messages, and /webhooks/custom answers 400 to them.
 https://www.twilio.com/docs/messaging/guides/webhook-request
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-from router.value import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A channel.
 

@@ -6,7 +6,7 @@ https://www.twilio.com/docs/messaging/guides/webhook-request
 import re
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from router.message.channel import WEB
 from router.message.masking import mask
 from router.message.signature import signed_form
 from router.sid import is_sid
-from router.value import frozen, value
+from router.value import value
 
 __all__ = ["FORM", "MAX_FIELDS", "Media", "Message", "Raw", "conversation_id", "is_status_callback"]
 
@@ -146,7 +146,7 @@ _CONTENT_TYPES: Final = ("", FORM, f"{FORM}; charset=UTF-8", f"{FORM};charset=UT
 _HEAD: Final = struct.Struct(">BBBHHHI")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Media:
     """One attachment: where Twilio keeps it, and its MIME type."""
 

@@ -3,18 +3,17 @@
 https://www.twilio.com/docs/messaging/twiml/message
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from router.message.address import canonical
 from router.message.twiml import Twiml
-from router.value import frozen
 
 # Messages of one answer that are sent at most.
 MOST: Final = 10
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message to the sender: its text, and the URLs of its attachments."""
 
@@ -22,7 +21,7 @@ class Outgoing:
     media: tuple[str, ...] = field(default=(), repr=False)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LateAnswer:
     """The messages to send, in order, and descriptions of the verbs that are left out."""
 

@@ -12,13 +12,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Final, Literal, Protocol
 from urllib.parse import parse_qsl
-
-from router.value import frozen
 
 Algorithm = Literal["sha1", "sha256"]
 
@@ -40,7 +38,7 @@ _BASE = re.compile(
 _AUTHORITY = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?", re.IGNORECASE)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Key:
     """A secret that signs, and the algorithm it signs with.
 

@@ -6,7 +6,7 @@ https://www.twilio.com/docs/messaging/twiml
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
 from typing import Final
@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree as ET
 from xml.parsers.expat import ErrorString
 
-from router.value import frozen, value
+from router.value import value
 
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 MAX_BYTES: Final = 64 * 1024  # Twilio's own limit: https://www.twilio.com/docs/api/errors/11750
@@ -51,7 +51,7 @@ EXCERPT_MOST: Final = 500
 _TYPE_MOST: Final = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Excerpt:
     """The beginning of an invalid answer, and its content type.
 
@@ -96,7 +96,7 @@ def excerpt_of(content_type: str, body: bytes) -> Excerpt | None:
     return Excerpt(content_type[:_TYPE_MOST], text[:EXCERPT_MOST])
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Verb:
     """One verb of a document.
 

@@ -8,12 +8,12 @@ automatically.
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from router.errors import RouterError
-from router.value import frozen
 
 _FOLDER: Final = "appendonlydir"
 _MANIFEST: Final = "appendonly.aof.manifest"
@@ -32,7 +32,7 @@ class DamagedFile(RouterError):  # noqa: N818 - named for what it says
     """An append-only file with something in it that no crash leaves."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _End:
     """What cannot be read of a file: `commands` bytes from `at`, and then `zeros`."""
 

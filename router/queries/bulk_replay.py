@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from router.errors import StoreUnavailable
@@ -13,7 +13,6 @@ from router.routing.resolve import Likelihood
 from router.store import Store
 from router.store.bulk_replays import BulkReplay, Entry
 from router.store.deliveries import Delivery
-from router.value import frozen
 
 # Messages of one replay at most: the list of them takes some 50 bytes each.
 MOST: Final = 50_000
@@ -31,7 +30,7 @@ _STEPS: Final = 20
 _RENEW: Final = 3.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Group:
     """Dead messages of one reason and one flow."""
 
@@ -43,7 +42,7 @@ class Group:
     newest: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Foretold:
     """What a replay would do: to how many messages, in how many conversations.
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import RouterError
@@ -14,7 +15,6 @@ from router.sid import is_sid
 from router.store import Store
 from router.store.contacts import ALL, Contact
 from router.store.lanes import new_token
-from router.value import frozen
 
 # The maximum number of aliases of a contact: each of its messages reads all of them.
 ALIASES_MOST: Final = 20
@@ -39,7 +39,7 @@ class ContactConflict(InvalidContact):
     """An alias that belongs to another contact."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Change:
     """The requested changes of a contact.
 

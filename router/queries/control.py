@@ -6,12 +6,12 @@ with the message, and shown with it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from router.queries.deliveries import DEAD, Wanted
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.value import frozen
 
 CANCELLED: Final = "cancelled"
 """The `error` of a message that an operator cancelled."""
@@ -31,7 +31,7 @@ class Action(Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Done:
     """What became of an operator's wish.
 
@@ -131,7 +131,7 @@ def note(store: Store, messages: Collection[tuple[str, str]], what: str, *, by: 
         store.changes.note(account_sid, by, what, **which, **more)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Found:
     """A message that a filter chose, without what it says: there may be very many."""
 

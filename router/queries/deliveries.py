@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.delivery.yielder import Yielder
@@ -18,7 +19,6 @@ from router.routing.resolve import Circumstance, Likelihood, Route, identities, 
 from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.value import frozen
 
 STATES: Final = ("queued", "sending", "delivered", "undelivered", "unrouted", "redirected")
 # The states in the store's index of dead messages, which is independent of the account's other messages.
@@ -115,7 +115,7 @@ def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> 
     return route_of(message, store, likelihood, lang=delivery.lang)[0]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A filter for deliveries; a criterion that is "" or None is ignored. Addresses may be written in any form.
 

@@ -1,12 +1,12 @@
 """A page of an account's deliveries, filtered: how far it looks is bounded, so that a rare match costs no long walk."""
 
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from router.queries.deliveries import Wanted
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.value import frozen
 
 # Records read for one filtered page. If fewer match, the page is shorter and continues where this one ended.
 LOOKS: Final = 5_000
@@ -17,7 +17,7 @@ Place = tuple[int, str]
 """Where a page ends: when the last delivery that was looked at was accepted, in ms since 1970, and its SID."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DeliveryPage:
     """Some deliveries, the newest first.
 

@@ -6,6 +6,7 @@ lists the person's other addresses, which the next attempt needs.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from router.message.address import channel_of
@@ -15,13 +16,12 @@ from router.routing.contact import identities_of
 from router.store import Store
 from router.store.chat_record import Chat
 from router.store.deliveries import PAGE, Delivery
-from router.value import frozen
 
 # The process yields after so many messages: they take 0.2 ms, and 5 ms if each has 128 KiB.
 _BREAK: Final = 10
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Erasure:
     """The result: whether the contact was erased, its addresses, the number of messages; `waiting` are pending."""
 

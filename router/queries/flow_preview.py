@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -15,7 +16,6 @@ from router.queries.rehearsed import Rehearsed, rehearse
 from router.routing.resolve import Likelihood, identities
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.value import frozen
 
 # Messages of the last hour that are routed anew, at most; and after how many the process yields.
 MESSAGES: Final = 500
@@ -24,7 +24,7 @@ _BREAK: Final = 10
 _TOGETHER: Final = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What a change means.
 

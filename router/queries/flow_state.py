@@ -1,17 +1,16 @@
 """What an operator does to a Flex Flow as a whole: pause, resume, enable, disable, remove."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from router.flow.flex_flow import FlexFlow
 from router.store import Store
-from router.value import frozen
 
 Switch: TypeAlias = Literal["pause", "resume", "enable", "disable"]
 SWITCHES: Final[tuple[Switch, ...]] = ("pause", "resume", "enable", "disable")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Switched:
     """A flow after a switch.
 

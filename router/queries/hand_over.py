@@ -8,7 +8,7 @@ https://www.twilio.com/docs/conversations-classic/inbound-autocreation
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,7 +25,6 @@ from router.twilio_api.client import TwilioError
 from router.twilio_api.resources import Resources
 from router.twilio_api.webhook_values import inbound, plain, shown, wanted
 from router.twilio_api.webhooks import Place, Values, Webhooks
-from router.value import frozen
 
 # A change in Twilio's Console takes up to a minute.
 WAIT_SECONDS: Final = 60.0
@@ -36,7 +35,7 @@ _URL: Final = "sms_url"
 _BEFORE: Final = "webhook_before_hand_over"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HandOver:
     """What is to be changed at Twilio, or back: an address's auto-creation, and a number's webhook."""
 

@@ -6,7 +6,7 @@ Parameters that Twilio does not have (`Paused`, `ValidityPeriod`, a signing key,
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from router.flow.flex_flow import FIELDS, FlexFlow
 from router.flow.resource import from_parameters
 from router.sid import is_sid
 from router.twilio_api.flows import LiveRecord
-from router.value import frozen
 
 # The integrations that one of Twilio's two resources can have.
 _KNOWN_TO_TWILIO: Final = ("studio", "external", "task", "conversation")
@@ -29,7 +28,7 @@ _CREATION_PARAMETERS: Final = (
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A record of Twilio that cannot be a flow of the router: its SID, its name or address, and the reason."""
 
@@ -42,7 +41,7 @@ class LeftOut:
         return f"{self.sid} “{self.label}”: {self.reason}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """The comparison of an account at Twilio with the router's flows.
 

@@ -1,7 +1,7 @@
 """The way from one flow to another, contact by contact: the steps, what each means, and how far it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
@@ -15,7 +15,6 @@ from router.routing.contact import contact_id, identities_of
 from router.store import Store
 from router.store.flow_write import FlowWrite
 from router.store.proxied import Progress
-from router.value import frozen
 
 Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]
 
@@ -48,7 +47,7 @@ BACK: Final[Mapping[Phase, str]] = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Way:
     """A flow, the one that takes over, and how far it is."""
 
@@ -78,7 +77,7 @@ class Way:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The migrations of an account, and those that could begin: an old flow, and one that waits to take over."""
 
@@ -88,7 +87,7 @@ class Overview:
     """Whether the account has more flows than were looked at."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Shadow:
     """Where the contacts of past messages would go: how many there are, how many by share, and in sessions now."""
 

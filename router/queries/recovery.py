@@ -9,6 +9,7 @@ https://www.twilio.com/docs/messaging/api/message-resource
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
@@ -20,13 +21,12 @@ from router.queries.deliveries import route_of
 from router.routing.resolve import Likelihood, Route
 from router.store import Store
 from router.twilio_api.account import Inbound, TwilioApi
-from router.value import frozen
 
 # The webhook of a younger message may still be in progress: Twilio gives URL and fallback 15 s each.
 YOUNG: Final = timedelta(seconds=60)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Lost:
     """A message that the router has no record of, or only one in doubt, and its route by the current flows."""
 

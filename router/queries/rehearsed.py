@@ -1,6 +1,7 @@
 """Which recorded messages a change of flows would move, before it is made."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from router.flow.flex_flow import FlexFlow
 from router.message.address import canonical, channel_of
@@ -8,10 +9,9 @@ from router.message.inbound import Message, Raw
 from router.routing.rehearsal import Rehearsal
 from router.routing.resolve import Likelihood, Route
 from router.store.deliveries import Delivery
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Moved:
     """A message that would go elsewhere."""
 
@@ -21,7 +21,7 @@ class Moved:
     after: Route
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rehearsed:
     """The result of a rehearsal: the number of messages, the number of those without a body, and what would move."""
 

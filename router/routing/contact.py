@@ -8,7 +8,7 @@ every case (tests/store/test_contacts.py).
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import blake2b
 from types import MappingProxyType
@@ -16,7 +16,6 @@ from typing import Final
 
 from router.message.address import canonical
 from router.message.inbound import Message
-from router.value import frozen
 
 _NOTHING: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -35,7 +34,7 @@ class Strength(IntEnum):
     OUTRIGHT = 3  # moves any conversation
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Known:
     """What is known about a contact's languages.
 
@@ -52,7 +51,7 @@ class Known:
 NOTHING_KNOWN: Final = Known()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """The flow that a conversation stays with.
 
@@ -70,7 +69,7 @@ class Assignment:
         return lasting or self.at >= idle_since
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A flow that a conversation may stay with.
 
@@ -82,7 +81,7 @@ class Candidate:
     lasting: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Migration:
     """The migration from the chosen flow to another flow of its address, contact by contact.
 
@@ -104,7 +103,7 @@ class Migration:
     service: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Choice:
     """The decision of `resolve` for one message to an address whose flows have conditions; `accept` may overrule it.
 

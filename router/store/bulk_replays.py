@@ -7,12 +7,12 @@ been replayed since is in another round, and is skipped.
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from router.store.client import Client
 from router.store.keys import BULK, AccountKeys
 from router.store.silence import Silence
-from router.value import frozen
 
 if TYPE_CHECKING:
     from router.store.script import Word
@@ -24,7 +24,7 @@ _TOGETHER: Final = 1000
 RESULTS: Final = ("queued", "busy", "gone", "missing", "unrouted")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BulkReplay:
     """A bulk replay.
 
@@ -63,7 +63,7 @@ class BulkReplay:
         return sum(self.results.values())
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A message of a bulk replay, and its round when it was chosen.
 

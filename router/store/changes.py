@@ -7,6 +7,7 @@ trimmed to the newest entries.
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from router.flow.diff import differences
 from router.flow.flex_flow import FlexFlow
 from router.store.client import Client
 from router.store.keys import AccountKeys
-from router.value import frozen
 
 # Approximate number of changes kept for each account: 4 MB if all of them are new flows. All flows share one list,
 # because a separate list would cost 300 bytes for each flow, of the 1 KB that it may take.
@@ -26,7 +26,7 @@ _TEXT: Final = 200
 _CHANGED: Final = "changed"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FlowChange:
     """One change of one flow.
 

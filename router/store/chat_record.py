@@ -7,13 +7,11 @@ router/chat/resource.py shows it.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from router.value import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One message of a chat.
 
@@ -33,7 +31,7 @@ class ChatMessage:
 
     def write(self) -> str:
         """Return it as JSON, without empty fields."""
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        own = {name: getattr(self, name) for name in self.__slots__}
         return json.dumps(
             {name: value for name, value in own.items() if value not in {"", "{}", 0}},
             ensure_ascii=False,
@@ -43,11 +41,11 @@ class ChatMessage:
     @classmethod
     def read(cls, text: bytes) -> "ChatMessage":
         """Read a message that this version or a newer one wrote."""
-        known = {name: value for name, value in json.loads(text).items() if name in cls.__dataclass_fields__}
+        known = {name: value for name, value in json.loads(text).items() if name in cls.__slots__}
         return cls(**({"body": ""} | known))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Look:
     """A chat's state, and some of its messages with their indexes, without removed ones.
 
@@ -72,7 +70,7 @@ class Look:
         return "closed" if self.state == "closed" else "active"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Participant:
     """A participant other than the visitor: an agent, or a bot. `read` is the index read last, -1 for none."""
 
@@ -85,7 +83,7 @@ class Participant:
     updated: int = 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Chat:
     """The record of a chat. Dates are in ms since 1970.
 
@@ -140,7 +138,7 @@ _FLAGS: Final = frozenset(name for name, each in Chat.__dataclass_fields__.items
 
 def write_chat(chat: Chat) -> Iterator[str | int]:
     """Yield the names and values of a new chat's fields, without empty ones."""
-    values = {name: getattr(chat, name) for name in chat.__dataclass_fields__ if name not in _OWN}
+    values = {name: getattr(chat, name) for name in chat.__slots__ if name not in _OWN}
     return write_fields({name: value for name, value in values.items() if value not in {"", "{}"}})
 
 
@@ -165,12 +163,12 @@ def read_chat(account_sid: str, sid: str, reply: Sequence[bytes]) -> Chat | None
             values[key] = int(text)
         elif key in _FLAGS:
             values[key] = text == "1"
-        elif key in Chat.__dataclass_fields__:
+        elif key in Chat.__slots__:
             values[key] = text
     ordered = tuple(sorted(participants, key=lambda each: (each.created, each.sid)))
     return Chat(account_sid, sid, participants=ordered, **values)
 
 
 def _read_participant(text: str) -> Participant:
-    known = {name: value for name, value in json.loads(text).items() if name in Participant.__dataclass_fields__}
+    known = {name: value for name, value in json.loads(text).items() if name in Participant.__slots__}
     return Participant(**known)

@@ -4,12 +4,12 @@ The entry is a `ChatMessage` of chat_record.py.
 """
 
 import json
+from dataclasses import dataclass
 
 from router.store.keys import AccountKeys
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Appended:
     """A message for a chat's list.
 

@@ -2,18 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.routing.contact import NOTHING_KNOWN, Assignment, Known, contact_id
 from router.store.client import Client
 from router.store.keys import AccountKeys
-from router.value import frozen
 
 # Closes the conversations with all of our addresses.
 ALL: Final = "*"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Contact:
     """A stored contact: addresses in canonical form, the first known one first; `stays` by our address."""
 

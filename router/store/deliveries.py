@@ -1,12 +1,12 @@
 """Reads the delivery records that the lanes write, for lists and queries."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from router.store.client import Client
 from router.store.keys import AccountKeys
 from router.store.script import script
-from router.value import frozen
 
 # Index entries read in one call.
 PAGE: Final = 100
@@ -22,7 +22,7 @@ AGED_MOST: Final = 200
 DEAD_MOST: Final = 10_000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A message and its delivery.
 
@@ -60,7 +60,7 @@ class Delivery:
     actions: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """The position of a queued message in its lane.
 
@@ -74,7 +74,7 @@ class Waiting:
     due_in: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """How many lanes of a bucket are not empty, and how many are due, without paused flows.
 
@@ -91,7 +91,7 @@ class Backlog:
         return max((seconds for seconds, _ in self.overdue.values()), default=0.0)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Ages:
     """The ages of a bucket's pending messages, without held ones and those of paused flows.
 
@@ -104,7 +104,7 @@ class Ages:
     ahead: float
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Counts:
     """An account's numbers of messages: stored, pending, held (which are pending, too), and dead ones by state.
 
@@ -120,7 +120,7 @@ class Counts:
     held_since: int = 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rhythm:
     """How many messages were accepted, and how many became undelivered or unrouted, in each of the last minutes."""
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from typing import Final
 
 import gevent
@@ -10,7 +11,6 @@ import gevent
 from router.errors import StoreRefused, StoreUnavailable
 from router.store.client import Client
 from router.store.keys import AccountKeys
-from router.value import frozen
 
 OLDEST: Final = {"redis": (7, 0), "valkey": (7, 2)}
 _SECTIONS: Final = ("server", "persistence", "memory", "replication")
@@ -19,7 +19,7 @@ _SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory-policy", "cluster-en
 _VERSION: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One property of the store: whether it is as required, and what to do if it is not.
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import FlowConflict, InvalidFlow, RouterError
@@ -11,7 +12,6 @@ from router.match import compile_expression
 from router.store.changes import KEPT, describe
 from router.store.keys import AccountKeys
 from router.store.script import Word, script
-from router.value import frozen
 
 # The maximum number of flows of an address. Routing a message reads all of them, and so does the check of a write.
 ADDRESS_MOST: Final = 500
@@ -45,7 +45,7 @@ def format_record(flow: FlexFlow) -> str:
     return f"{target} {int(flow.is_held)} {flow.validity_period} {to_record(flow, target)}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FlowWrite:
     """A write of one flow: the version that the caller read (`before`, None to create) and the new one (`after`).
 

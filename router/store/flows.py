@@ -1,7 +1,7 @@
 """Flex Flows in Redis, by SID and by the address they belong to."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,7 +10,6 @@ from router.routing.resolve import Entry
 from router.store.client import Client
 from router.store.flow_write import FlowChanged, FlowWrite, check, command, parse_record
 from router.store.keys import AccountKeys
-from router.value import frozen
 
 __all__ = ["WALK", "FlowChanged", "FlowStore", "FlowWrite", "Placed", "parse_record"]
 
@@ -26,7 +25,7 @@ _keys = lru_cache(maxsize=1024)(AccountKeys)  # cached, because every message ma
 _ROUTER: Final = "router"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Placed:
     """A flow, its position in the order of creation, and the size of its record in bytes."""
 

@@ -1,7 +1,7 @@
 """The arguments and results of the lanes' operations: leases, acceptances, settlements, claims."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from router.flow.flex_flow import FlexFlow
@@ -9,7 +9,7 @@ from router.message.inbound import Message, Raw
 from router.routing.contact import Known
 from router.store.flow_write import parse_record
 from router.store.script import Word
-from router.value import frozen, value
+from router.value import value
 
 
 @value
@@ -106,7 +106,7 @@ class Settlement:
     history: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Room:
     """How much a process can send now.
 
@@ -133,7 +133,7 @@ class Room:
     shut: Collection[str] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The result of a claim.
 

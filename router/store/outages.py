@@ -4,14 +4,13 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from router.errors import StoreUnavailable
 from router.store.client import Client
 from router.store.keys import AccountKeys, bucket
 from router.store.script import Word, script
-from router.value import frozen
 
 # Refused signatures start at most one recovery of an account in this many seconds: anyone can send wrong signatures.
 LOOK_SECONDS: Final = 600
@@ -24,7 +23,7 @@ REPORTS_MOST: Final = 20
 _CHUNK: Final = 500
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A period in which messages may have been missed, in ms since 1970 by the store's clock."""
 
@@ -36,7 +35,7 @@ class Gap:
         return f"{self.from_} {self.to}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Report:
     """The result of the recovery of a gap.
 

@@ -5,7 +5,7 @@ Each process renews its entry regularly; an entry expires after some seconds, so
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Final
 
@@ -13,7 +13,6 @@ from router.language.detector import needed
 from router.settings import Settings
 from router.store.client import Client
 from router.store.keys import PROCESSES, refused_reload, served
-from router.value import frozen
 
 # The lifetime of an entry, and the interval of its renewal.
 SECONDS: Final = 20.0
@@ -22,7 +21,7 @@ EVERY: Final = 5.0
 REFUSED_MS: Final = 60_000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Process:
     """The registry entry of a process.
 
@@ -59,7 +58,7 @@ class Process:
         return f"process {self.pid} on {self.host}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Served:
     """The accounts and handlers of a process.
 

@@ -1,12 +1,12 @@
 """Which contacts are in a live session of Proxy, and the progress of migrations. The keys are in migration.lua."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from router.errors import StoreUnavailable
 from router.store.client import Client
 from router.store.keys import PROXY_TURN, AccountKeys
-from router.value import frozen
 
 # After this time, a list of sessions contains the session that a message to Proxy began.
 SENDING_SECONDS: Final = 300
@@ -17,7 +17,7 @@ _TOGETHER: Final = 1000
 _COMPLETE: Final = "complete"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The progress of a migration.
 

@@ -7,10 +7,10 @@ stored either: a session has a fingerprint of it, so that a new password ends th
 import hashlib
 import hmac
 import secrets
+from dataclasses import dataclass
 from typing import Final
 
 from router.store.client import Client
-from router.value import frozen
 
 # The maximum time between two requests of a session, and the maximum age of a session.
 IDLE_SECONDS: Final = 12 * 3600
@@ -20,7 +20,7 @@ _PREFIX: Final = "session:{0}:"
 _ENDED: Final = "sessions:{0}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Session:
     """A signed-in browser.
 

@@ -1,6 +1,7 @@
 """The store as one object: its parts, and the connections that they share."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from router.settings import Settings
 from router.store.bindings import Bindings
@@ -23,13 +24,12 @@ from router.store.proxied import Proxied
 from router.store.refusals import Refusals
 from router.store.sessions import Sessions
 from router.store.upkeep import Upkeep
-from router.value import frozen
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Store:
     """The interface of the store for the other packages.
 

@@ -1,11 +1,11 @@
 """What an account has, and what it received: its status, its addresses and their webhooks, its inbound messages."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from router.twilio_api.client import API, Rest
-from router.value import frozen
 
 # Records in one answer; Twilio gives 1,000 at most.
 _PAGE: Final = 500
@@ -14,7 +14,7 @@ _OUT_OF_ORDER: Final = timedelta(minutes=10)
 _SERVICES: Final = 50  # Messaging Services whose numbers are asked for, one call each
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Address:
     """An address that customers write to, and where its webhooks go.
 
@@ -35,7 +35,7 @@ class Address:
         return _leads(self.fallback_url, bases, channel)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """An inbound message as the Message resource has it; `fields` are those of its webhook, without media."""
 

@@ -7,20 +7,19 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from router.errors import RouterError
 from router.message.address import canonical
 from router.twilio_api.webhooks import FIELDS, Kind, Values
-from router.value import frozen
 
 NAME: Final = "connections.json"
 _HOLDER: Final = "connected-"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ConnectedWebhook:
     """A webhook at Twilio that points to this router.
 

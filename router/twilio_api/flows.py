@@ -5,17 +5,17 @@ https://www.twilio.com/docs/conversations-classic/api/address-configuration-reso
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.twilio_api.client import Rest
-from router.value import frozen
 
 # Twilio's largest pages: as few requests as can be.
 _FLOWS_PAGE: Final = 1000
 _ADDRESSES_PAGE: Final = 50
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LiveRecord:
     """A record of Twilio: its `sid` (`FO…` or `IG…`), and its values by their names in JSON, as Twilio wrote them."""
 

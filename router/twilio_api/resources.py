@@ -5,11 +5,10 @@ https://www.twilio.com/docs/studio/rest-api/v2/flow
 """
 
 import json
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from router.twilio_api.client import Rest
-from router.value import frozen
 
 _NEWEST: Final = 50
 _SESSIONS: Final = 100
@@ -17,7 +16,7 @@ _SESSIONS: Final = 100
 CONVERSATION_TRIGGER: Final = "incomingConversationMessage"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ConversationMessage:
     """A message of a Conversation; `router_id` is the SID of the message that the router added as this one."""
 

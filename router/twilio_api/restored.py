@@ -1,12 +1,13 @@
 """The fields of a webhook that are restored when it is disconnected: those that still have our values."""
 
+from dataclasses import dataclass
+
 from router.twilio_api.connections import ConnectedWebhook
 from router.twilio_api.webhook_values import described, plain
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Restored:
     """The fields of a webhook that were restored (`back`), and those that another person or program changed (`left`).
 

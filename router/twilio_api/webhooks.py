@@ -6,11 +6,11 @@ https://www.twilio.com/docs/whatsapp/api/senders
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from router.errors import RouterError
 from router.twilio_api.client import Rest, TwilioError
-from router.value import frozen
 
 Kind = Literal["number", "service", "sender"]
 Values = Mapping[str, str]
@@ -35,7 +35,7 @@ _SERVICES: Final = 200  # Messaging Services whose numbers are asked for, one ca
 _SHOWN: Final = 10
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Place:
     """A record that has an inbound webhook, and what it says now.
 

@@ -9,6 +9,7 @@ https://www.twilio.com/docs/iam/api-keys
 
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from flask import Request, Response, request
@@ -17,7 +18,6 @@ from werkzeug.datastructures import Authorization
 from router.errors import StoreUnavailable
 from router.settings import Account, Settings
 from router.store.failures import Failures
-from router.value import frozen
 from router.web import same_origin
 from router.web.errors import ApiError, error_response, forbidden
 from router.web.public import client_address, doubt, public_bases
@@ -26,7 +26,7 @@ from router.web.public import client_address, doubt, public_bases
 _NOBODYS: Final = ("0" * 32,)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The authenticated client: its account, and its user name (`AC…` or `SK…`)."""
 

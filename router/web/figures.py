@@ -1,6 +1,7 @@
 """The metrics that are read from the store at each scrape: the messages that wait, and those that need a person."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
@@ -10,7 +11,6 @@ from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
 from router.store.keys import bucket
-from router.value import frozen
 
 # Targets that have a figure of their own, those first whose messages are oldest: each one is a series in Prometheus.
 TARGETS_MOST: Final = 100
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 _Samples: TypeAlias = Mapping[tuple[str, ...], float]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Figure:
     """A gauge: its name, what it says, and its labels."""
 

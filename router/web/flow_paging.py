@@ -1,6 +1,7 @@
 """One page of flows. The cursor is a flow's own position, so concurrent additions and removals do not shift pages."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -8,7 +9,6 @@ from router.delivery.yielder import Yielder
 from router.flow.flex_flow import FlexFlow
 from router.settings import Account
 from router.store.flows import WALK, FlowStore, Placed
-from router.value import frozen
 from router.web.errors import ApiError, invalid
 from router.web.paging import PAGE_BYTES, PageRequest, seal, unseal
 
@@ -19,7 +19,7 @@ _OLDER, _NEWER = "N", "P"  # what a cursor begins with: for a next page, for a p
 _Wanted: TypeAlias = Callable[[FlexFlow], bool] | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FlowPage:
     """The flows of a page, newest first, and the PageTokens of its neighbours, "" if there is no such page."""
 

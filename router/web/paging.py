@@ -2,13 +2,13 @@
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from flask import Request, Response, json
 
 from router.settings import Account, Settings
-from router.value import frozen
 from router.web.errors import ApiError, invalid
 from router.web.public import public_bases
 
@@ -17,7 +17,7 @@ _DEFAULT = 50
 PAGE_BYTES: Final = 1024 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PageRequest:
     """The requested page: `number` from 0, `size` from 1."""
 

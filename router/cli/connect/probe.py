@@ -3,13 +3,13 @@
 import re
 import secrets
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from router.cli.http import NoAnswer, exchange
 from router.cli.send.call import send
 from router.cli.send.signing import signing
 from router.settings import Account
-from router.value import frozen
 from router.web.public import CLOSED
 
 _SECONDS: Final = 5.0
@@ -39,7 +39,7 @@ _NGROK_PAGES: Final = {
 _CLOUDFLARE: Final = re.compile(rb"(?i)error(?: code:)? 1033")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Probe:
     """The result of a test: whether the request reached the router, what was found, and what to do.
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -15,10 +15,9 @@ from router.cli.options import since_option
 from router.cli.output import number, watched
 from router.queries.control import Found, find
 from router.queries.deliveries import Wanted
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Choice:
     """The arguments of such a command: SIDs, or a filter with --since, and --yes."""
 

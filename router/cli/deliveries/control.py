@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import click
@@ -13,13 +14,12 @@ from router.cli.output import print_json, watched
 from router.errors import RouterError
 from router.queries.control import ACTIONS, DONE_AS, Done, Found, note
 from router.store import Store
-from router.value import frozen
 
 _WAITING: Final = ("queued",)
 _SHOWN: Final = 20  # the maximum number of results that are printed
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Verb:
     """One of the commands: its help, and a `hint` with the command to type next.
 

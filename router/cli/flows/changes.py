@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 import click
@@ -20,7 +21,6 @@ from router.queries.flow_writes import exchanges
 from router.settings import Settings
 from router.sid import new_sid
 from router.store import Store
-from router.value import frozen
 
 # Characters of a flow file that takes a second to check: for longer files the command prints that it is checking.
 _LONG: Final = 4_000_000
@@ -122,7 +122,7 @@ def _listed(value: object) -> object:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class How:
     """The options of a command that changes flows."""
 
@@ -135,7 +135,7 @@ class How:
         refuse_to_ask_a_program(as_json=self.as_json, yes=self.yes, dry_run=self.dry_run)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of changes: whether they were written, and whether all processes can detect their languages."""
 

@@ -3,16 +3,16 @@
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 
 from router.cli.run.demo import is_made_up_password
 from router.cli.running import base_url
 from router.message.channel import webhook_paths
 from router.settings import Settings
 from router.twilio_api.webhook_values import to_paste
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Start:
     """How a router starts.
 

@@ -9,13 +9,13 @@ import mimetypes
 import re
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from router.cli.send.signing import Fields
 from router.language.country import country_of
 from router.message.channel import ALL, WEBHOOKS
-from router.value import frozen
 
 # The default address of the customer, and the default address that the customer writes to.
 CUSTOMERS: Final = {name: ALL[name].customer for name in WEBHOOKS}
@@ -30,7 +30,7 @@ _GSM: Final = frozenset(
 _GSM_DOUBLE: Final = frozenset("^{}\\[~]|€\f")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Attachment:
     """An attachment: its URL and its MIME type."""
 

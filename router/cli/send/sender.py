@@ -21,7 +21,6 @@ from router.queries.deliveries import describe
 from router.settings import Settings
 from router.store import Store
 from router.store.deliveries import Delivery
-from router.value import frozen
 
 GOOD: Final = ("delivered", "redirected")
 ON_ITS_WAY: Final = ("queued", "sending")
@@ -87,7 +86,7 @@ class Sent:
         }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """A webhook to be sent to `url`; `signed_as` is its URL as it is set at Twilio."""
 
@@ -106,7 +105,7 @@ class Webhook:
         return Sent(dict(self.form), answered, url=self.url, tamper=self.signing.tamper)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sending:
     """The sent messages in order, the number that should have been sent, and the seconds that it took."""
 

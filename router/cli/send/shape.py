@@ -9,19 +9,18 @@ https://www.twilio.com/docs/usage/webhooks/messaging-webhooks (the fallback)
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from string import Template
 from types import MappingProxyType
 from typing import Final
 
 from router.message.channel import WEBHOOKS
-from router.value import frozen
 
 _RICH: Final = ("whatsapp", "facebook", "rcs")
 _MG: Final = "MG00112233445566778899aabbccddeeff"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Shape:
     """One shape of an inbound message, or several combined.
 

@@ -1,13 +1,12 @@
 """Signs a webhook with one of the account's keys, or in a way that must be refused."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
 from router.message.signature import Key, keys_for, sign
-from router.value import frozen
 
 if TYPE_CHECKING:
     from router.settings import Account
@@ -33,7 +32,7 @@ key_option = click.option(
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Signing:
     """How a webhook is signed: the key, the header that names a shared key, and one of `TAMPERS`, or ""."""
 

@@ -14,7 +14,7 @@ Lines can be removed, moved, edited and combined with lines of other files.
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,6 @@ from router.cli.send.signing import Fields, Method
 from router.errors import NotAMessage, RouterError
 from router.message.inbound import MAX_FIELDS, Message
 from router.printable import to_json
-from router.value import frozen
 
 # A webhook's body is at most 128 KiB; as JSON it may be six times as long.
 LINE_MOST: Final = 1024 * 1024
@@ -33,7 +32,7 @@ LINE_MOST: Final = 1024 * 1024
 FILE_MOST: Final = 256 * 1024 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """A recorded webhook: its time in seconds since 1970, its content, and the number of its line in the file."""
 

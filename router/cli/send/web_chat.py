@@ -16,7 +16,6 @@ from router.flow.flex_flow import FlexFlow, address_sid
 from router.message.address import canonical
 from router.message.channel import WEB
 from router.sid import is_sid
-from router.value import frozen
 
 # The number of newest flows that are searched for a web address.
 _FLOWS: Final = 200
@@ -27,7 +26,7 @@ _SAMPLES: Final = {"email": "ana@example.com", "tel": "+14155550100"}
 _NAME: Final = "Ana"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One message of the visitor, with its answer, its replies and the state of its delivery."""
 

@@ -6,7 +6,7 @@ accepted again.
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -21,7 +21,6 @@ from router.queries.checks import Check
 from router.settings import Settings
 from router.sid import is_sid
 from router.store import Store
-from router.value import frozen
 
 # Records that are computed at most: some 20 ms each.
 _DIAGNOSED: Final = 200
@@ -32,7 +31,7 @@ _RECENT: Final = 3600.0
 _BASES: Final = 3
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Report:
     """One request that was refused, and why; all texts may be shown on a terminal.
 

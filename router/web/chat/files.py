@@ -7,12 +7,10 @@ them for ever.
 import gzip
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
-
-from router.value import frozen
 
 FOLDER: Final = Path(__file__).parent / "static"
 _TYPES: Final = {
@@ -27,7 +25,7 @@ _INDENT: Final = re.compile(r"^\s+", re.MULTILINE)
 _AROUND: Final = re.compile(r"\s*([{};,])\s*")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class File:
     """One file, plain and packed, and its type."""
 
@@ -36,7 +34,7 @@ class File:
     content_type: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Files:
     """All files by their names, which may have a folder (`locales/es.json`), and their hash."""
 

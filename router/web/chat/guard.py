@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Request, Response, request
@@ -16,7 +17,6 @@ from router.chat.token import BadToken, Tokens, Visitor
 from router.errors import RouterError, StoreUnavailable
 from router.store import Store
 from router.store.chat_record import Chat
-from router.value import frozen
 from router.web.errors import ApiError, error_response
 from router.web.request import Refusal, read_body
 
@@ -84,7 +84,7 @@ def read_json(request: Request, most: int = REQUEST_MOST) -> dict[str, Any]:
     return body
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Guard:
     """Checks visitors' tokens."""
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from flask import request
@@ -30,7 +30,6 @@ from router.errors import StoreUnavailable
 from router.settings import Settings
 from router.store import Store
 from router.store.chat_record import Chat
-from router.value import frozen
 from router.web.chat.guard import Guard, check_limit, refusal
 from router.web.chat.view import messages_of
 from router.web.public import client_address
@@ -43,7 +42,7 @@ _ID_MOST: Final = 200
 _CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class VisitorApi:
     """The parts that the visitor's API is made of."""
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import InvalidFlow
@@ -14,7 +15,6 @@ from router.flow.record import to_record
 from router.flow.resource import from_parameters
 from router.message.channel import WEB
 from router.sid import new_sid
-from router.value import frozen
 from router.web.errors import flow_code
 
 # What stands together on the page; every other parameter comes under the last heading.
@@ -55,7 +55,7 @@ SUGGESTED: Final = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Input:
     """One field of the page. `shape` is how it is drawn; `classes` say for which types it is shown."""
 
@@ -70,7 +70,7 @@ class Input:
     required: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Typed:
     """What was typed: the flow that it makes, or None with what is wrong, by parameter."""
 

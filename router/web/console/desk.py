@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -12,10 +13,9 @@ from router.routing.resolve import Likelihood
 from router.settings import Account, Settings
 from router.store import Store
 from router.store.sessions import Session
-from router.value import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Desk:
     """What the pages need of the process."""
 
@@ -32,7 +32,7 @@ class Desk:
         return alone
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class View:
     """One request of a signed-in browser.
 

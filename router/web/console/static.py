@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 from urllib.parse import urlsplit
@@ -9,13 +10,12 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, abort, g
 
 from router.flow.integration_type import INTEGRATION_TYPES
-from router.value import frozen
 
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _DIGITS: Final = 12
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _File:
     """A file: its name with the digest, its type and its content."""
 

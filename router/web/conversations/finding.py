@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import request
@@ -11,7 +12,6 @@ from router.settings import Account, Settings
 from router.sid import is_sid
 from router.store import Store
 from router.store.chat_record import Chat
-from router.value import frozen
 from router.web.auth import identify
 from router.web.errors import ApiError, invalid
 from router.web.paging import base_url
@@ -21,7 +21,7 @@ ATTRIBUTES_MOST: Final = 16 * 1024
 NAME_MOST: Final = 256
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A request for chats: its account, the service in its path ("" for none), and the base of its URLs."""
 
@@ -30,7 +30,7 @@ class Asked:
     base: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finder:
     """Finds the chats of a request."""
 

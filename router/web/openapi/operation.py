@@ -1,13 +1,12 @@
 """One operation of the OpenAPI document: a method of a path."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from router.value import frozen
 from router.web.openapi.kind import TEXT, Schema
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One method of one path.
 
