@@ -1,4 +1,4 @@
-"""Sending many messages again: which ones, what that would do, and the work itself, which outlives its process."""
+"""Bulk replay: selects messages, previews the result, and sends them again, even if a process ends meanwhile."""
 
 import secrets
 import time
@@ -14,25 +14,25 @@ from router.store import Store
 from router.store.bulk_replays import BulkReplay, Entry
 from router.store.deliveries import Delivery
 
-# Messages of one replay at most: the list of them takes some 50 bytes each.
+# The maximum number of messages of a replay: in its list each takes about 50 bytes.
 MOST: Final = 50_000
-# Messages whose route of today a dry run computes: 0.2 ms each.
+# The maximum number of messages that a dry run routes by the current flows: 0.2 ms each.
 FORETOLD: Final = 500
 RATE: Final = 50
 RATE_MOST: Final = 1000
-# How often a process looks whether there is a replay to do.
+# Seconds between two checks for a replay to run.
 LOOK_SECONDS: Final = 1.0
 _BREAK: Final = 20
-# Messages that are put back in one step, at most: some 2 ms of the store's time. A step is a twentieth of a second.
+# The maximum number of messages put back in one step, about 2 ms of the store's time; and the steps in a second.
 _TOGETHER: Final = 50
 _STEPS: Final = 20
-# Between two renewals of the turn, in seconds; it is taken for longer.
+# Seconds between two renewals of the lock of a replay; it expires later.
 _RENEW: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Dead messages of one reason and one flow."""
+    """Dead messages with the same reason and flow."""
 
     flow_sid: str
     state: str
@@ -44,10 +44,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Foretold:
-    """What a replay would do: to how many messages, in how many conversations.
+    """The result that a replay would have: the numbers of messages and of their conversations.
 
-    Of the first `checked`, `elsewhere` would go to another flow than they went to, and `nowhere` to none; `expired`
-    have no content any more. `more` says that there are more than one replay takes.
+    Of the first `checked` messages, `elsewhere` would go to a flow other than before, and `nowhere` to none; `expired`
+    is the number of messages without content. `more` is whether more messages match than a replay takes.
     """
 
     count: int
@@ -59,22 +59,22 @@ class Foretold:
     more: bool
 
 
-def matching(  # noqa: PLR0913 - of whom, what, and from when to when
+def matching(  # noqa: PLR0913 - an account, a filter and three times
     store: Store, account_sid: str, wanted: Wanted, *, after: int = 0, before: int = 0, until: int
 ) -> Iterator[Delivery]:
-    """Walk the dead messages that a filter takes, the oldest first; what an operator cancelled is left out.
+    """Iterate over the dead messages that match a filter, the oldest first, without those that an operator cancelled.
 
     Args:
         store: the store.
         account_sid: the account of the messages.
         wanted: the filter.
-        after: when they were accepted at the earliest, in ms since 1970.
-        before: the end of that time; 0 for none.
-        until: when they became undelivered or unrouted at the latest: with it, the same messages are found later.
+        after: the earliest time of acceptance, in ms since 1970.
+        before: the end of the time of acceptance; 0 for none.
+        until: the latest time at which they became undelivered or unrouted: later calls find the same messages.
     """
     for number, each in enumerate(store.deliveries.oldest(account_sid, until=until)):
         if number % _BREAK == 0:
-            time.sleep(0)  # messages are taken in between
+            time.sleep(0)  # lets this process accept messages
         if each.state in DEAD and each.error != CANCELLED and each.accepted_at >= after:
             if before and each.accepted_at >= before:
                 continue
@@ -127,11 +127,11 @@ def foretell(
 
 
 class BulkReplayer:
-    """Does the replays that run, of the accounts of this process; one process at a time does one.
+    """Runs the replays of this process's accounts; a lock ensures that only one process runs the replay of an account.
 
     Args:
         store: the store.
-        likelihood: says how well a text fits languages.
+        likelihood: computes how well a text fits languages.
         account_sids: the accounts.
         pause: sleeps, for seconds.
         fault: called with a description of each error.
@@ -159,8 +159,8 @@ class BulkReplayer:
                 for sid in self._store.bulk_replays.running() & self._account_sids:
                     self._do(sid, stopping)
             except StoreUnavailable:
-                pass  # it goes on where it was when the store is back
-            except Exception as error:  # noqa: BLE001 - a fault must not end the replays for good
+                pass  # the replay continues when the store answers again
+            except Exception as error:  # noqa: BLE001 - one error must not end all replays
                 self._fault(f"bulk replay: {type(error).__name__}: {error}")
             self._pause(LOOK_SECONDS)
 
@@ -183,13 +183,13 @@ class BulkReplayer:
                     return
                 routed = self._routed(account_sid, job, entries)
                 self._pause(max(0.0, due - time.monotonic()))
-                replays.put_back(account_sid, job, routed)  # where it was stopped meanwhile, the next round ends it
+                replays.put_back(account_sid, job, routed)  # if it was stopped meanwhile, the next iteration ends it
                 due = max(due, time.monotonic() - 1.0) + len(entries) / job.rate
         finally:
             replays.end_turn(account_sid, self._token)
 
     def _routed(self, account_sid: str, job: BulkReplay, entries: Sequence[Entry]) -> list[Entry]:
-        """Route by the current flows those messages that never had a flow or, where it is wanted, all."""
+        """Route the messages that never had a flow, or all if `job.current`, by the current flows."""
         found = self._store.deliveries.get_all(account_sid, [each.message_sid for each in entries])
         return [self._route(found.get(each.message_sid), job, each) for each in entries]
 

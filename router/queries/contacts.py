@@ -22,11 +22,11 @@ ALIASES_MOST: Final = 20
 ADDRESS: Final = Text(256)
 CLOSED: Final = Choice(("closed",))
 _TAG: Final = Languages(most=1)
-_TAG_TEXT: Final = Text(64)  # characters; RFC 5646, section 4.4.1, wants 35 at least
+_TAG_TEXT: Final = Text(64)  # characters; RFC 5646, section 4.4.1, requires at least 35
 _FLOW: Final = Sid("FO")
 
 
-class InvalidContact(RouterError):  # noqa: N818 - named for what it says, as `InvalidFlow`
+class InvalidContact(RouterError):  # noqa: N818 - named for the condition, as `InvalidFlow`
     """An invalid parameter of a contact: its name, and what is allowed."""
 
     def __init__(self, parameter: str, reason: str) -> None:
@@ -50,7 +50,6 @@ class Change:
         address: our address, which selects one conversation, "" for all.
         flex_flow_sid: the flow to assign to this conversation, "" for no change.
         closed: whether the conversation, or all of them, are closed.
-
     """
 
     language: str | None = None
@@ -67,23 +66,27 @@ def identity_of(text: str, parameter: str = "Identity") -> str:
     if "\N{REPLACEMENT CHARACTER}" in address:
         raise InvalidContact(parameter, "is not UTF-8")
     if not address.rpartition(":")[2].strip() or address == "*" or is_sid(address, "MG"):
-        raise InvalidContact(parameter, f"{text!r} is no one's address, as +14155550100 or whatsapp:+14155550100")
+        raise InvalidContact(
+            parameter, f"{text!r} is not a person's address such as +14155550100 or whatsapp:+14155550100"
+        )
     return address
 
 
 def read_change(parameters: Mapping[str, str]) -> Change:
     """Read `Language`, `Preference`, `Alias`, `Address`, `FlexFlowSid` and `Status`; raise InvalidContact."""
-    given = {name: text for name, text in parameters.items() if text}
-    address = identity_of(given["Address"], "Address") if "Address" in given else ""
-    flex_flow_sid = _parsed("FlexFlowSid", _FLOW.parse, given["FlexFlowSid"]) if "FlexFlowSid" in given else ""
-    closed = "Status" in given and bool(_parsed("Status", CLOSED.parse, given["Status"]))
+    values = {name: text for name, text in parameters.items() if text}
+    address = identity_of(values["Address"], "Address") if "Address" in values else ""
+    flex_flow_sid = _parsed("FlexFlowSid", _FLOW.parse, values["FlexFlowSid"]) if "FlexFlowSid" in values else ""
+    closed = "Status" in values and bool(_parsed("Status", CLOSED.parse, values["Status"]))
     if closed and flex_flow_sid:
         raise InvalidContact("Status", "closed ends the conversation that FlexFlowSid would move; give one of them")
     if flex_flow_sid and not address:
-        raise InvalidContact("Address", "is missing: the address of yours with which the conversation goes to the flow")
+        raise InvalidContact("Address", "is missing: set it to your address in the conversation that FlexFlowSid takes")
     if address and not (flex_flow_sid or closed):
-        raise InvalidContact("Address", "needs FlexFlowSid, where the conversation with it shall go, or Status=closed")
-    aliases = [part for part in given.get("Alias", "").split(",") if part.strip()]
+        raise InvalidContact(
+            "Address", "needs FlexFlowSid, the flow that takes the conversation with it, or Status=closed"
+        )
+    aliases = [part for part in values.get("Alias", "").split(",") if part.strip()]
     return Change(
         language=_tag("Language", parameters),
         preference=_tag("Preference", parameters),
@@ -97,10 +100,10 @@ def read_change(parameters: Mapping[str, str]) -> Change:
 def _tag(name: str, parameters: Mapping[str, str]) -> str | None:
     text = parameters.get(name)
     if text and "," in text:
-        raise InvalidContact(name, "is one language tag, as en, pt-BR or zh-Hant")
-    tag = text and _parsed(name, lambda given: _TAG.parse(_TAG_TEXT.parse(given))[0], text)
+        raise InvalidContact(name, "must be one language tag such as en, pt-BR or zh-Hant")
+    tag = text and _parsed(name, lambda values: _TAG.parse(_TAG_TEXT.parse(values))[0], text)
     if tag and (code := meant(tag)):
-        raise InvalidContact(name, f"{tag} is no language code: did you mean {code}?")
+        raise InvalidContact(name, f"{tag} is not a language code: did you mean {code}?")
     return tag
 
 
@@ -112,7 +115,7 @@ def _parsed(name: str, parse: Callable[[str], str], text: str) -> str:
 
 
 def find(identity: str, account_sid: str, store: Store) -> Contact | None:
-    """Return the contact that an address in any form belongs to; None for an unknown address."""
+    """Return the contact of an address in any form; None for an unknown address."""
     try:
         return store.contacts.get(account_sid, identity_of(identity))
     except InvalidContact:
@@ -192,7 +195,7 @@ def why_not(flow: FlexFlow, ours: str, store: Store) -> str:
         return f"{flow.sid} takes messages to {flow.contact_identity}, not to {ours}"
     (entry,) = store.flows.entries(flow.account_sid, (ours,))
     if any(each.enabled and each.channel_type == channel and each.is_default for each in entry.flows):
-        return f"{flow.sid} is for {flow.contact_identity}, and {ours} has a flow of its own for what no other takes"
+        return f"{flow.sid} is for {flow.contact_identity}, and {ours} has its own default flow"
     return ""
 
 

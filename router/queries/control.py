@@ -1,8 +1,8 @@
-"""What an operator does to a message on its way: send it now, hold it, release it, cancel it.
+"""The actions of an operator on a waiting message: send it now, hold it, release it, cancel it.
 
-Each function returns a `Done`, whose sentence is the same in REST, commands and console. `router.queries.deliveries`
-has `replay`, which sends a message again that is done. `by` is who does it, as the change log names them: it is kept
-with the message, and shown with it.
+Each function returns a `Done`, whose sentence is the same in REST, commands and console. `replay` in
+`router.queries.deliveries` sends a finished message again. `by` names the actor in the change log; it is stored and
+shown with the message.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -16,8 +16,8 @@ from router.store.deliveries import Delivery
 CANCELLED: Final = "cancelled"
 """The `error` of a message that an operator cancelled."""
 REPLAY_DOES_NOT_ANSWER: Final = (
-    "A replay does not answer the customer: TwiML that the target returns is not sent. A target that sends by itself, "
-    "as a Studio flow does, does so again"
+    "A replay does not answer the customer: TwiML that the target returns is not sent. A target that sends messages "
+    "itself, such as a Studio flow, sends them again"
 )
 _BUSY: Final = "it is being sent, and an attempt cannot be stopped. It ends within 22 s: try again then"
 _GONE: Final = "its record has expired"
@@ -27,19 +27,19 @@ class Action(Protocol):
     """One of `ACTIONS`."""
 
     def __call__(self, delivery: Delivery, store: Store, *, by: str) -> "Done":
-        """Do it."""
+        """Carry it out."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What became of an operator's wish.
+    """The result of an action.
 
     Args:
-        done: whether the message is now as wished.
-        outcome: what it is now, or why it is not as wished: a sentence without its subject, the message.
-        gone: whether there is no record of the message any more.
-        changed: whether this changed the message; False where it was as wished before.
+        done: whether the message now has the state that the action sets.
+        outcome: a sentence with its new state, or the reason why it has not changed; `it` is the message.
+        gone: whether the record of the message no longer exists.
+        changed: whether the action changed the message; False if it already had this state.
     """
 
     done: bool
@@ -49,7 +49,7 @@ class Done:
 
 
 def hurry(delivery: Delivery, store: Store, *, by: str) -> Done:
-    """Let a message's conversation be sent now, not at its next retry; its earlier messages go first."""
+    """Send a message's conversation now instead of at its next retry; earlier messages are sent first."""
     if delivery.held:
         return Done(False, "it is held; release it instead")
     if delivery.state != "queued":
@@ -57,7 +57,7 @@ def hurry(delivery: Delivery, store: Store, *, by: str) -> Done:
     waiting = store.deliveries.waiting(delivery)
     flow = store.flows.get(delivery.account_sid, waiting.head_flow_sid) if waiting else None
     if flow is not None and flow.paused:
-        return Done(False, f"{flow.sid} is paused, so nothing of it is sent until it is resumed")
+        return Done(False, f"{flow.sid} is paused, so none of its messages is sent until it is resumed")
     _, head = store.lanes.hurry(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     first = "" if head == delivery.message_sid else f", after {head}, which is before it in its conversation"
     outcome = f"it is sent now{first}; if the target is down, with the next probe, within some 5 s"
@@ -78,7 +78,7 @@ def release(delivery: Delivery, store: Store, *, by: str) -> Done:
     """Put a held message at the end of its conversation."""
     kind, before = store.lanes.release(delivery.account_sid, delivery.message_sid, delivery.lane, by=by)
     if kind == "released":
-        place = f"behind {before} that came later" if before else "and no other message waits there"
+        place = f"after {before} that arrived later" if before else "and no other message waits there"
         return Done(True, f"it is released: it is now the last message of its conversation, {place}", changed=True)
     if kind == "missing":
         return Done(False, _GONE, gone=True)
@@ -95,7 +95,7 @@ def cancel(delivery: Delivery, store: Store, *, by: str) -> Done:
 
 ACTIONS: Final[Mapping[str, Action]] = {"hurry": hurry, "hold": hold, "release": release, "cancel": cancel}
 DONE_AS: Final = {"hurry": "hurried", "hold": "held", "release": "released", "cancel": "cancelled"}
-"""What a message's record and the change log say of each of these actions."""
+"""The names of these actions in a message's record and in the change log."""
 
 
 def _refused(kind: str, delivery: Delivery, store: Store) -> Done:
@@ -114,13 +114,13 @@ def _state(delivery: Delivery, store: Store) -> str:
 
 
 def note(store: Store, messages: Collection[tuple[str, str]], what: str, *, by: str, **more: str) -> None:
-    """Write into the change log what was done to messages, each an AccountSid and a MessageSid: a line per account.
+    """Record in the change log what was done to messages (AccountSid and MessageSid), in one line for each account.
 
     Args:
         store: the store.
-        messages: those to which it was done.
+        messages: the messages.
         what: one of `DONE_AS`, or `replayed`.
-        by: who did it.
+        by: the actor.
         more: further values of the line.
     """
     own: dict[str, list[str]] = {}
@@ -133,7 +133,7 @@ def note(store: Store, messages: Collection[tuple[str, str]], what: str, *, by: 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A message that a filter chose, without what it says: there may be very many."""
+    """A message that a filter selected, without its content: there may be very many."""
 
     accepted_at: int
     account_sid: str
@@ -141,7 +141,7 @@ class Found:
     state: str
 
 
-def find(  # noqa: PLR0913 - which messages, of whom, since when, and how it is shown
+def find(  # noqa: PLR0913 - the criteria, the store, and how progress is shown
     account_sids: Iterable[str],
     wanted: Wanted,
     states: Collection[str],
@@ -150,16 +150,16 @@ def find(  # noqa: PLR0913 - which messages, of whom, since when, and how it is 
     since: int,
     watch: Callable[[Iterable[Delivery]], Iterable[Delivery]] = iter,
 ) -> list[Found]:
-    """Return the messages of some accounts that a filter takes, the oldest first: the order to replay them in.
+    """Return the messages of some accounts that match a filter, the oldest first: the order to replay them in.
 
-    What an operator cancelled is left out, so that a replay of what is undelivered does not undo that.
+    Cancelled messages are left out, so that a replay of undelivered messages does not send them.
 
     Args:
         account_sids: the accounts.
         wanted: the filter.
-        states: the states that are meant, unless the filter names one.
+        states: the states to include, unless the filter names one.
         store: the store.
-        since: the time of acceptance, in ms since 1970, from which on they count.
+        since: the earliest time of acceptance, in ms since 1970.
         watch: wraps the iteration over the messages, to show the progress.
     """
     states = {wanted.status} if wanted.status else set(states)

@@ -92,7 +92,7 @@ def explain(  # noqa: PLR0913 - a message, and the circumstances of its arrival
 def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current: bool, by: str) -> str:
     """Put a message back into its lane, for its own flow or, with `current`, for the one that the current flows select.
 
-    A message that never had a flow is routed by the current flows. `by` is who does it, as the change log names them.
+    A message that never had a flow is routed by the current flows. `by` names the actor in the change log.
 
     Returns `queued`; `busy` when it is already queued or being sent, or was sent again since it was read; `gone` when
     its body has expired; `missing` when its record has; `unrouted` when no flow accepts it.
@@ -110,7 +110,7 @@ def replay(delivery: Delivery, store: Store, likelihood: Likelihood, *, current:
 
 
 def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> Route:
-    """Return the route of a message, whose body is still stored, by the current flows."""
+    """Return the route of a message by the current flows; its body must still be stored."""
     message = Message.parse(Raw.unpack(delivery.raw).fields())
     return route_of(message, store, likelihood, lang=delivery.lang)[0]
 
@@ -119,8 +119,8 @@ def route_of_today(delivery: Delivery, store: Store, likelihood: Likelihood) -> 
 class Wanted:
     """A filter for deliveries; a criterion that is "" or None is ignored. Addresses may be written in any form.
 
-    `error` is a part of the reason why an attempt failed, in any letter case. `flows` are the only flows wanted; None
-    for all of them. With `any_channel` a telephone number is meant on every channel, as `+34…` in `whatsapp:+34…`.
+    `error` is a part of the reason why an attempt failed, case-insensitive. `flows` are the only flows wanted; None
+    for all of them. With `any_channel` a telephone number matches on every channel: `+34…` matches `whatsapp:+34…`.
     """
 
     status: str = ""
@@ -161,7 +161,7 @@ class Wanted:
 
 
 def newest(store: Store, accounts: Iterable[Account], wanted: Wanted, since: int) -> Iterator[Delivery]:
-    """Walk the wanted deliveries of some accounts, the newest first; `since` is in ms since 1970."""
+    """Iterate over the wanted deliveries of some accounts, the newest first; `since` is in ms since 1970."""
     sids = [account.sid for account in accounts]
     if wanted.status in DEAD:
         # They are few and have their own index, by the time at which they were given up.
@@ -178,7 +178,7 @@ def _accepted(delivery: Delivery) -> int:
 
 
 def waiting_for(delivery: Delivery, store: Store) -> list[str]:
-    """Return the reasons why a message waits, the first obstacle first, each one a sentence.
+    """Return the reasons why a message waits, each as a phrase, the first obstacle first.
 
     Empty if it does not wait.
     """
@@ -210,9 +210,9 @@ def waiting_for(delivery: Delivery, store: Store) -> list[str]:
 
 
 def shut(account_sid: str, store: Store) -> dict[str, str]:
-    """Return the targets of an account that do not answer, each with what is said of it: how many processes say so.
+    """Return the targets of an account that do not answer, each with a phrase: how many processes report it.
 
-    A process that takes an account's messages says it within a second or so, and is believed for 20 s.
+    A process that serves the account reports it within about a second; a report is valid for 20 s.
     """
     processes = store.processes.serving(account_sid)
     found = Counter(target for each in processes for target in each.shuts(account_sid))
@@ -281,7 +281,7 @@ def attempt_of(line: str) -> dict[str, Any]:
 
 
 def action_of(line: str) -> dict[str, Any]:
-    """Parse a line of what people did to a message, `<ms> <what> <who>`."""
+    """Parse a line with an operator's action on a message, `<ms> <what> <who>`."""
     at, what, by = line.split(" ", 2)
     return {"action": what, "by": by, "date_created": _date(int(at))}
 

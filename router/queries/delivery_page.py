@@ -1,4 +1,4 @@
-"""A page of an account's deliveries, filtered: how far it looks is bounded, so that a rare match costs no long walk."""
+"""A filtered page of an account's deliveries; it reads a limited number of records, however rare a match is."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ LOOKS: Final = 5_000
 BYTES: Final = 1024 * 1024
 
 Place = tuple[int, str]
-"""Where a page ends: when the last delivery that was looked at was accepted, in ms since 1970, and its SID."""
+"""The end of a page: when the last record read was accepted, in ms since 1970, and its SID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ def read_page_of(  # noqa: PLR0913 - where, what, and how much
         store: the store.
         account_sid: the account of the deliveries.
         wanted: the filter.
-        size: how many there are on a page, at most.
-        after: in ms since 1970; older ones are left out.
-        before: the same for newer ones; 0 for none.
-        last: the end of the page before; None for the first.
+        size: the maximum number of deliveries on a page.
+        after: the earliest time of acceptance, in ms since 1970.
+        before: the end of the time of acceptance; 0 for none.
+        last: the end of the previous page; None for the first page.
     """
     upper = min((bound for bound in (last[0] + 1 if last else 0, before) if bound), default=None)
     found: list[Delivery] = []
@@ -60,7 +60,7 @@ def read_page_of(  # noqa: PLR0913 - where, what, and how much
     for delivery in islice(store.deliveries.newest(account_sid, after=after, before=upper), LOOKS):
         if skipping and last is not None and delivery.accepted_at == last[0]:
             skipping = delivery.message_sid != last[1]
-            continue  # on the page before: of its last millisecond, and not after its last delivery
+            continue  # on the previous page, which ended in this millisecond
         skipping = False
         looked, reached = looked + 1, delivery
         if wanted.takes(delivery):

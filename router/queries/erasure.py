@@ -1,7 +1,7 @@
 """Erases a contact on request: its data, and the content of its messages.
 
-A pending message is delivered first: an acknowledged message is never lost. Until then the contact is kept, too: it
-lists the person's other addresses, which the next attempt needs.
+Pending messages are delivered first, because an acknowledged message is never lost. Until then the contact is kept as
+well: it lists the person's other addresses, which the next call needs.
 """
 
 import time
@@ -32,7 +32,7 @@ class Erasure:
 
     @property
     def found(self) -> bool:
-        """Return whether there was any data."""
+        """Whether there was any data."""
         return self.contact or bool(self.messages or self.waiting)
 
 
@@ -69,7 +69,7 @@ def erase(
             for sid, gone in zip(sids, store.deliveries.erase(account_sid, sids), strict=True):
                 (erased if gone else waiting).add(sid)
         waiting -= erased
-    store.refusals.forget(account_sid)  # they may hold messages of this person, and only the doctor reads them
+    store.refusals.forget(account_sid)  # they may contain messages of this person, and only `router doctor` needs them
     if not waiting:
         store.bindings.forget(account_sid, lanes)
     contacts = [] if waiting else [store.contacts.erase(account_sid, each) for each in person]
@@ -78,7 +78,7 @@ def erase(
 
 
 def _theirs(person: set[str], lanes: set[str], deliveries: Iterable[Delivery], store: Store) -> Iterator[str]:
-    """Walk the messages that a person sent; add further addresses found in them to `person`, and their `lanes`."""
+    """Yield the messages that a person sent; add further addresses found in them to `person`, and their `lanes`."""
     for number, delivery in enumerate(deliveries):
         if number % _BREAK == 0:
             time.sleep(0)
@@ -93,7 +93,7 @@ def _theirs(person: set[str], lanes: set[str], deliveries: Iterable[Delivery], s
 
 
 def _chats(person: Iterable[str], account_sid: str, store: Store) -> Iterator[Chat]:
-    """Walk the web chats of a person: those of the visitor, not those in which an agent of this name takes part."""
+    """Iterate over the web chats of a person as a visitor, without those in which an agent of this name takes part."""
     for each in person:
         if channel_of(each) == WEB:
             identity = each.removeprefix(f"{WEB}:")

@@ -1,4 +1,4 @@
-"""What a change of a flow means before it is made: differences, warnings, where recent messages would have gone."""
+"""Previews a change of a flow: its differences, its warnings, and where recent messages would have gone."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,18 +17,18 @@ from router.routing.resolve import Likelihood, identities
 from router.store import Store
 from router.store.deliveries import Delivery
 
-# Messages of the last hour that are routed anew, at most; and after how many the process yields.
+# The maximum number of messages of the last hour that are routed again, and after how many the process yields.
 MESSAGES: Final = 500
 _BREAK: Final = 10
-# Addresses that are read in one call.
+# The number of addresses that are read in one call.
 _TOGETHER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a change means.
+    """The effects of a change.
 
-    `rehearsed` are the newest messages of the last hour, `unrouted` is how many of them no flow would take any more.
+    `rehearsed` is about the newest messages of the last hour; `unrouted` of them would no longer have a flow.
     """
 
     differences: tuple[Difference, ...]
@@ -71,5 +71,5 @@ def _flows(change: Change, deliveries: Sequence[Delivery], store: Store) -> list
 def _yielding(deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
     for number, each in enumerate(deliveries):
         if number % _BREAK == 0:
-            time.sleep(0)  # messages are taken in between
+            time.sleep(0)  # lets this process accept messages
         yield each

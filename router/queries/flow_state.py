@@ -1,4 +1,4 @@
-"""What an operator does to a Flex Flow as a whole: pause, resume, enable, disable, remove."""
+"""The actions of an operator on a Flex Flow: pause, resume, enable, disable, remove."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
@@ -15,10 +15,10 @@ class Switched:
     """A flow after a switch.
 
     Args:
-        flow: the flow as it is now, or as it was when it was removed.
-        changed: whether it was not so before.
-        meaning: what this means for its messages, in sentences; without the last full stop.
-        left: whether the flow is still there.
+        flow: the current flow, or the flow as it was when it was removed.
+        changed: whether the switch changed the flow.
+        meaning: the consequences for its messages, in sentences; without the last full stop.
+        left: whether the flow still exists.
     """
 
     flow: FlexFlow
@@ -41,7 +41,7 @@ def switch(flow: FlexFlow, which: Switch, store: Store, *, by: str, now: int) ->
 
     Raises:
         FlowConflict: it is enabled, and another enabled flow without language and match has its address.
-        FlowChanged: others change it all the time.
+        FlowChanged: it was changed by others during every attempt.
     """
     after = store.flows.update(flow.account_sid, flow.sid, lambda current: switched(current, which, now), by=by)
     if after is None:
@@ -52,14 +52,14 @@ def switch(flow: FlexFlow, which: Switch, store: Store, *, by: str, now: int) ->
 
 
 def remove(flow: FlexFlow, store: Store, *, by: str) -> Switched | None:
-    """Remove a flow that was read before; None if that has happened since."""
+    """Remove a flow that was read before; None if it has been removed since."""
     waiting = store.deliveries.waiting_conversations(flow.account_sid, flow.sid)
     removed = store.flows.remove(flow.account_sid, flow.sid, by=by)
     return Switched(removed, changed=True, meaning=f"It is removed. {_lost(waiting)}", left=False) if removed else None
 
 
 def losing(flow: FlexFlow, store: Store) -> str:
-    """Say what becomes of the messages that wait for a flow, if it is removed now; without the full stop."""
+    """Return what happens to the messages that wait for a flow if it is removed now; without the full stop."""
     return _lost(store.deliveries.waiting_conversations(flow.account_sid, flow.sid))
 
 

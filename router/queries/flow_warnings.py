@@ -18,7 +18,7 @@ from router.twilio_api.connections import Connections, addresses_of
 def around_address(written: FlexFlow, store: Store, around: Surroundings) -> list[Warned]:
     """Return the warnings about the settings, and about the enabled flows of a written flow's address.
 
-    An address that messages came to in the last 30 days, and that no flow takes any more, is one of them.
+    They include one about the address, if it received messages in the last 30 days and no flow takes them any more.
     """
     identities = tuple(dict.fromkeys((written.contact_identity, ALL)))
     others = [flow for entry in store.flows.entries(written.account_sid, identities) for flow in entry.flows]
@@ -49,7 +49,7 @@ def connected(settings: Settings) -> list[tuple[str, str]]:
 
 
 def unread(account_sid: str, flows: Iterable[FlexFlow], store: Store) -> str:
-    """Say which languages of some flows not all processes detect yet, as right after a change; "" if all do."""
+    """Return a sentence if some process cannot detect all languages of these flows yet, as after a change; else ""."""
     tags = tuple(dict.fromkeys(tag for flow in flows if flow.enabled for tag in flow.language if language_of(tag)))
     processes = store.processes.serving(account_sid) if tags else []
     reading = [each for each in processes if each.reads(tags)]
@@ -60,7 +60,7 @@ def unread(account_sid: str, flows: Iterable[FlexFlow], store: Store) -> str:
 
 
 def without_flow(addresses: Iterable[tuple[str, str]], account_sid: str, store: Store) -> list[Warned]:
-    """Return the warnings about addresses, of channel and identity, that lead here and that no flow takes."""
+    """Return the warnings about addresses (channel and identity) whose webhook leads here, and that no flow takes."""
     found = []
     for channel, identity in addresses:
         entries = store.flows.entries(account_sid, tuple(dict.fromkeys((identity, ALL))))

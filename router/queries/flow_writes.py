@@ -8,7 +8,7 @@ from router.store.flow_write import FlowWrite
 
 # Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200
-# The maximum number of flows that are written at once: the store needs some 35 ms, and does nothing else meanwhile.
+# The maximum number of flows that are written at once: it blocks the store for about 35 ms.
 _TOGETHER: Final = 2_000
 
 

@@ -1,4 +1,4 @@
-"""How well texts fit languages, for commands: they have no languages loaded, and load those that a text needs."""
+"""Computes how well texts fit languages, for commands: models are loaded only when a text needs them."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

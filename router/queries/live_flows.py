@@ -69,11 +69,11 @@ def compare(
     """Compare the records of Twilio with the router's flows.
 
     Args:
-        records: the FlexFlows, and then the addresses: of a flow that is in both, the second record is ignored.
+        records: the FlexFlows, then the addresses; for a flow that is in both, the second record is ignored.
         here: all flows of the account in the router.
         account_sid: the account.
         handlers: the handlers that its flows may name.
-        now: Unix seconds, the date of the changes.
+        now: the date of the changes, in Unix seconds.
     """
     current = {flow.sid: flow for flow in here}
     unique: dict[str, LiveRecord] = {}
@@ -144,8 +144,8 @@ def _flow(
 
 def _read_flex_flow(values: Mapping[str, Any], **more: Any) -> FlexFlow:
     nested = values.get("integration") or {}
-    given = dict(values) | {f"integration.{name}": value for name, value in nested.items()}
-    params = {each.wire: _text(given[each.key]) for each in FIELDS if each.key in given}
+    flat = dict(values) | {f"integration.{name}": value for name, value in nested.items()}
+    params = {each.wire: _text(flat[each.key]) for each in FIELDS if each.key in flat}
     return from_parameters(params, required=("ChannelType",), **more)
 
 

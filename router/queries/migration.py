@@ -1,4 +1,4 @@
-"""The way from one flow to another, contact by contact: the steps, what each means, and how far it is."""
+"""Migration from one flow to another, contact by contact: its phases, what each means, and its progress."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +19,14 @@ from router.store.proxied import Progress
 Phase: TypeAlias = Literal["none", "shadow", "share", "drain", "all"]
 
 _DRAIN: Final = 100
-# The shares for which a shadow counts contacts.
+# The percentages for which `shadow` counts contacts.
 SHARES: Final = (1, 10, 25, 50, 100)
-# Messages of the account that a shadow looks at, the newest ones.
+# The maximum number of the account's newest messages that `shadow` reads.
 SHADOW_MOST: Final = 100_000
-# What happens to the next messages.
+# For each phase, what happens to the next messages.
 NEXT: Final[Mapping[Phase, str]] = {
     "none": "No contact moves: the flow names no other flow in MigrateTo",
-    "shadow": "No contact moves. The sessions of Proxy are listed, so that it is known who may move",
+    "shadow": "No contact moves. The sessions of Proxy are listed, to find out which contacts may move",
     "share": (
         "New contacts among the share, and those that have been idle, move with their next message. All others stay "
         "with the old flow"
@@ -37,10 +37,10 @@ NEXT: Final[Mapping[Phase, str]] = {
         "for the old one"
     ),
 }
-# What one step back means.
+# For each phase, the effect of one step back.
 BACK: Final[Mapping[Phase, str]] = {
     "none": "There is no step to go back",
-    "shadow": "MigrateTo is taken out of the old flow",
+    "shadow": "MigrateTo is removed from the old flow",
     "share": "No further contact moves. Contacts that moved finish with the new flow",
     "drain": "No further contact moves. Contacts that moved finish with the new flow",
     "all": "The old flow is enabled again, and contacts move as in the drain",
@@ -49,7 +49,7 @@ BACK: Final[Mapping[Phase, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A flow, the one that takes over, and how far it is."""
+    """A migration: the old flow, the new flow, and the progress."""
 
     old: FlexFlow
     new: FlexFlow | None
@@ -79,17 +79,17 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The migrations of an account, and those that could begin: an old flow, and one that waits to take over."""
+    """The migrations of an account, and those that could begin: pairs of an old and a new flow."""
 
     ways: Sequence[Way]
     ready: Sequence[tuple[FlexFlow, FlexFlow]]
     more: bool
-    """Whether the account has more flows than were looked at."""
+    """Whether the account has more flows than were read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """Where the contacts of past messages would go: how many there are, how many by share, and in sessions now."""
+    """The contacts of past messages: their number, how many would move at each share, and how many are in sessions."""
 
     messages: int
     contacts: int
@@ -98,7 +98,7 @@ class Shadow:
 
 
 def way(old: FlexFlow, store: Store) -> Way:
-    """Say how far the migration of a flow is."""
+    """Return the state of the migration of a flow."""
     new = store.flows.get(old.account_sid, old.migrate_to) if old.migrate_to else None
     progress = store.proxied.progress(old.account_sid, old.sid)
     waiting = store.deliveries.waiting_conversations(old.account_sid, old.sid)
@@ -131,18 +131,18 @@ def _phase(old: FlexFlow, new: FlexFlow | None) -> Phase:
 
 
 def obstacle(old: FlexFlow, new: FlexFlow) -> str:
-    """Say why a flow cannot take over from another one; "" when it can, or has done so."""
+    """Return why a flow cannot take over from another one; "" if it can, or already has."""
     if has_succeeded(new, old):
         return ""
     if address_of(new) != address_of(old):
-        return f"{new.sid} is for {' '.join(address_of(new))}: it has to be of the address of {old.sid}"
+        return f"{new.sid} is for {' '.join(address_of(new))}: it must have the address of {old.sid}"
     if new.match != STANDBY or not new.enabled:
-        return f'{new.sid} has to be enabled and to have match = "{STANDBY}": it takes messages by this way only'
+        return f'{new.sid} must be enabled and have match = "{STANDBY}", so that only contacts that move reach it'
     return ""
 
 
 def start(old: FlexFlow, to: str, store: Store, *, by: str, now: int) -> Way:
-    """Name the flow that takes over; no contact moves by that. Raises RouterError when it cannot take over."""
+    """Name the flow that takes over; no contact moves yet. Raises RouterError if it cannot take over."""
     new = store.flows.get(old.account_sid, to)
     if new is None:
         raise RouterError(f"there is no flow {to}; write it first, for the same address and with match = {STANDBY!r}")
@@ -153,7 +153,7 @@ def start(old: FlexFlow, to: str, store: Store, *, by: str, now: int) -> Way:
 
 
 def share(old: FlexFlow, percent: int, store: Store, *, by: str, now: int) -> Way:
-    """Let so many per cent of the contacts move: of the new and idle ones, or of all with 100."""
+    """Let a percentage of the new and idle contacts move; with 100, all contacts."""
     if has_succeeded(_begun(old, store), old):
         raise RouterError(f"{old.sid} is disabled, as all contacts have moved: go one step back first")
     return _written(replace(old, migrate_percent=percent, date_updated=now), old, store, by=by)
@@ -162,11 +162,11 @@ def share(old: FlexFlow, percent: int, store: Store, *, by: str, now: int) -> Wa
 def everything(old: FlexFlow, store: Store, *, by: str, now: int, force: bool = False) -> Way:
     """Let the new flow take all messages of the address, also those that wait for the old one, which is disabled.
 
-    Raises RouterError, unless `force`, before the drain, and while contacts are, or may be, in a session; also if
-    one's message goes to Proxy at this very moment.
+    Unless `force`, raises RouterError before the drain, while contacts are or may be in a session, and while a message
+    is being sent to Proxy.
     """
-    new, is_now = _begun(old, store), way(old, store)
-    if not force and (reason := _not_yet(is_now)):
+    new, current = _begun(old, store), way(old, store)
+    if not force and (reason := _not_yet(current)):
         raise RouterError(reason)
     store.flows.write(
         [
@@ -177,19 +177,19 @@ def everything(old: FlexFlow, store: Store, *, by: str, now: int, force: bool = 
         ],
         by=by,
     )
-    return _again(old, store)
+    return _reread(old, store)
 
 
-def _not_yet(is_now: Way) -> str:
-    """Say why the old flow cannot be disabled yet; "" when it can."""
-    old, progress = is_now.old, is_now.progress
-    if is_now.phase != "drain":
+def _not_yet(current: Way) -> str:
+    """Return why the old flow cannot be disabled yet; "" if it can."""
+    old, progress = current.old, current.progress
+    if current.phase != "drain":
         return f"{old.sid} is not drained: let all contacts move first (`router migrate drain {old.sid}`)"
     if old.integration.type != "proxy":
         return ""
     split = "A contact in a session would have one agent in Proxy and another one in a Conversation"
     if progress.live is None:
-        return f"it is not known who is in a session of Proxy. {split}. Wait for a list of the sessions, or use --force"
+        return f"the sessions of Proxy are not known yet. {split}. Wait until they are listed, or use --force"
     if progress.live:
         return f"{progress.live:,} addresses are in a session of Proxy. {split}. Wait until they end, or use --force"
     if progress.settling:
@@ -202,9 +202,9 @@ def _not_yet(is_now: Way) -> str:
 
 def back(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
     """Go one step back; contacts that moved finish where they are."""
-    is_now = way(old, store)
-    if is_now.phase == "all" and is_now.new is not None:
-        new = is_now.new
+    current = way(old, store)
+    if current.phase == "all" and current.new is not None:
+        new = current.new
         store.flows.write(
             [
                 [
@@ -214,16 +214,16 @@ def back(old: FlexFlow, store: Store, *, by: str, now: int) -> Way:
             ],
             by=by,
         )
-        return _again(old, store)
-    if is_now.phase in {"share", "drain"}:
+        return _reread(old, store)
+    if current.phase in {"share", "drain"}:
         return _written(replace(old, migrate_percent=0, date_updated=now), old, store, by=by)
     return _written(replace(old, migrate_to="", migrate_percent=0, date_updated=now), old, store, by=by)
 
 
 def shadow(old: FlexFlow, store: Store, *, since: int, most: int = SHADOW_MOST) -> Shadow:
-    """Say where the contacts of the flow's messages since then, in ms since 1970, would go; nothing is changed.
+    """Count where the contacts of the flow's messages since then (ms since 1970) would go; nothing is changed.
 
-    The newest `most` messages of the account are looked at.
+    At most the newest `most` messages of the account are read.
     """
     messages, places, busy = 0, dict[str, float](), 0
     for delivery in islice(store.deliveries.newest(old.account_sid, after=since), most):
@@ -240,7 +240,7 @@ def shadow(old: FlexFlow, store: Store, *, since: int, most: int = SHADOW_MOST) 
 
 
 def shares_of(places: Sequence[float]) -> dict[int, int]:
-    """Count contacts by the shares that they are among; `places` are their percentiles."""
+    """Return for each share how many contacts it has; `places` are their hashes, from 0 to 100."""
     return {percent: sum(place < percent for place in places) for percent in SHARES}
 
 
@@ -256,5 +256,5 @@ def _written(after: FlexFlow, before: FlexFlow, store: Store, *, by: str) -> Way
     return way(after, store)
 
 
-def _again(old: FlexFlow, store: Store) -> Way:
+def _reread(old: FlexFlow, store: Store) -> Way:
     return way(store.flows.get(old.account_sid, old.sid) or old, store)

@@ -46,7 +46,7 @@ WINDOW_SECONDS: Final = 24 * 3600.0
 MOST: Final = 50_000
 # The delay after a failed recovery, in seconds; it grows with further failures.
 RETRY_SECONDS: Final = (60.0, 300.0, 900.0)
-# The lifetime of the lock of the process that does a recovery, unless renewed.
+# The lifetime of the lock of a recovery, unless renewed.
 TURN_SECONDS: Final = 120.0
 # The pause between two pages of records, to leave capacity for the account's other REST calls.
 PAGE: Final = 500
@@ -73,7 +73,7 @@ class Healer:
         report: called after each recovery that found something, and after each that failed.
     """
 
-    def __init__(  # noqa: PLR0913 - what it is made of
+    def __init__(  # noqa: PLR0913 - its dependencies
         self,
         settings: Settings,
         store: Store,
@@ -97,7 +97,7 @@ class Healer:
         self._unwritten: set[tuple[str, str]] = set()
         self._failed: dict[str, _Failed] = {}
 
-    # -- what the webhook view tells ---------------------------------------------------------------------------------
+    # -- called by the webhook view ----------------------------------------------------------------------------------
 
     def missed(self, account_sid: str) -> None:
         """Record that a genuine message has just been answered with 503."""
@@ -136,8 +136,10 @@ class Healer:
                 continue
             account = self._settings.account(sid)
             if account is not None:
-                with suppress(StoreUnavailable):  # in a Cluster that concerns this account; a later beat goes on
-                    self._look(account, gap)
+                with suppress(
+                    StoreUnavailable
+                ):  # in a Cluster only this account may be concerned; a later beat retries
+                    self._recover(account, gap)
 
     def _write_seen(self) -> None:
         by_account: dict[str, list[str]] = {}
@@ -163,8 +165,8 @@ class Healer:
 
     # -- one gap -----------------------------------------------------------------------------------------------------
 
-    def _look(self, account: Account, gap: Gap) -> None:
-        """Process one gap, if no other process does; a failure is retried later."""
+    def _recover(self, account: Account, gap: Gap) -> None:
+        """Recover one gap, unless another process does; a failure is retried later."""
         token = new_token()
         if not self._store.outages.take_turn(account.sid, token, TURN_SECONDS):
             return
@@ -189,8 +191,8 @@ class Healer:
     def heal(self, account: Account, gap: Gap, alive: Callable[[], bool]) -> Report:
         """Fetch the messages of a gap from Twilio and accept the missing ones, in their order, each once.
 
-        `alive` renews the lock meanwhile. Raises TwilioError when Twilio does not answer, StoreUnavailable when the
-        store does not; may be repeated safely.
+        `alive` renews the lock, and is called repeatedly. Raises TwilioError when Twilio does not answer,
+        StoreUnavailable when the store does not; may be repeated safely.
         """
         now = time.time()
         window = min(WINDOW_SECONDS, self._settings.delivered_hours * 3600) - MARGIN_SECONDS
@@ -244,7 +246,7 @@ class Healer:
         if not bases:
             return "ROUTER_PUBLIC_URL is not set, so it is not known which webhooks lead to this router"
         if found is None:
-            return f"Twilio's API does not say where webhooks of {channel_of(identity)} addresses lead"
+            return f"Twilio's API does not show the webhooks of {channel_of(identity)} addresses"
         channel, address = found
         if not address.leads_to(bases, channel):
             return "its webhook at Twilio does not lead to this router now"

@@ -1,4 +1,4 @@
-"""Which recorded messages a change of flows would move, before it is made."""
+"""Computes which recorded messages would go elsewhere after a change of flows."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -39,15 +39,15 @@ def rehearse(  # noqa: PLR0913 - two sets of flows, the messages, and the circum
     sticky_hours: float,
     to: str = "",
 ) -> Rehearsed:
-    """Route messages by the flows as they are, and as they would be.
+    """Route messages by the current flows and by the changed ones.
 
-    Both begin without any conversation, so a difference is caused by the change alone.
+    Both start without conversations, so only the change can cause a difference.
 
     Args:
         current: the flows of the account.
-        changed: the flows as they would be.
+        changed: the flows after the change.
         deliveries: its messages, the oldest first.
-        likelihood: says how well a text fits languages.
+        likelihood: computes how well a text fits languages.
         sticky_hours: how long a conversation may be idle.
         to: only messages to this address, in any form; "" for all.
     """

@@ -1,4 +1,4 @@
-"""The processes that accept messages with a store, on any machine: whether they have what a flow needs."""
+"""Checks whether the processes that use a store, on any machine, have what a flow needs."""
 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
@@ -18,12 +18,12 @@ def unready(store: Store, account_sid: str, flows: Iterable[FlexFlow]) -> str:
     served = [store.processes.served(name) for name in {each.serves for each in present}]
     if not present:
         return "no router runs with this store now: these flows receive messages when a router starts"
-    here = [whom for whom in served if account_sid in whom.accounts]
+    here = [served_by for served_by in served if account_sid in served_by.accounts]
     if not here:
-        known = listed(sorted({sid for whom in served for sid in whom.accounts}))
+        known = listed(sorted({sid for served_by in served for sid in served_by.accounts}))
         return f"the running router does not serve {account_sid}, so these flows get no message; it serves {known}"
     wanted = {flow.integration.handler for flow in flows if flow.enabled and flow.integration.type == "handler"}
-    lacking = sorted(name for name in wanted if not all(whom.has(name, account_sid) for whom in here))
+    lacking = sorted(name for name in wanted if not all(served_by.has(name, account_sid) for served_by in here))
     if not lacking:
         return ""
     return (
@@ -33,9 +33,9 @@ def unready(store: Store, account_sid: str, flows: Iterable[FlexFlow]) -> str:
 
 
 def as_running(settings: Settings, store: Store) -> Settings:
-    """Return the settings with the private networks of the running processes, which this terminal may not have set."""
+    """Return the settings with the private networks of the running processes, which may not be set in this terminal."""
     served = [store.processes.served(name) for name in {each.serves for each in store.processes.present()}]
-    networks = {ip_network(each) for whom in served for each in whom.networks}
+    networks = {ip_network(each) for served_by in served for each in served_by.networks}
     return settings.model_copy(update={"allowed_networks": tuple({*settings.allowed_networks, *networks})})
 
 

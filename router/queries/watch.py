@@ -1,4 +1,4 @@
-"""Watches the newest messages of some accounts: which ones are new, and which have changed since the last look."""
+"""Watches the newest messages of some accounts: which are new, and which have changed since the last call."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -10,7 +10,7 @@ from router.settings import Account
 from router.store import Store
 from router.store.deliveries import Delivery
 
-# The number of newest messages whose changes are watched, and of new messages that one look returns.
+# The number of newest messages whose changes are watched, and the maximum number of new messages in one result.
 WATCHED: Final = 500
 NEW_MOST: Final = 2000
 
@@ -18,7 +18,7 @@ NEW_MOST: Final = 2000
 class Watch:
     """Watches the newest messages of some accounts.
 
-    `skipped` is the number of new messages that the last look found but did not return.
+    `skipped` is the number of new messages that the last `look` found but did not return.
     """
 
     def __init__(self, store: Store, accounts: Sequence[Account]) -> None:
@@ -39,7 +39,7 @@ class Watch:
         return shown[-lines:] if lines else []
 
     def look(self) -> list[Delivery]:
-        """Return the messages that are new or have changed since the last look; the new ones last and in order."""
+        """Return the messages that are new or have changed since the last call; the new ones last and in order."""
         changed = []
         for key, marks in list(self._known.items()):
             now = self._store.deliveries.get(*key)
@@ -58,7 +58,7 @@ class Watch:
         return changed + sorted(new, key=_accepted)
 
     def _arrived(self, account_sid: str) -> Iterator[Delivery]:
-        """Walk an account's messages since the last call, from the newest; its first step marks all as seen."""
+        """Iterate over an account's messages since the last call, from the newest; the first step marks all as seen."""
         since, seen = self._since[account_sid], self._seen[account_sid]
         try:
             for each in self._store.deliveries.newest(account_sid, after=since):
@@ -73,7 +73,7 @@ class Watch:
             raise
 
     def _remember(self, account_sid: str, deliveries: Iterable[Delivery]) -> None:
-        """Watch these messages too, and stop to watch the oldest ones if there are too many."""
+        """Watch these messages too, and stop watching the oldest ones if there are too many."""
         for delivery in deliveries:
             self._known[delivery.account_sid, delivery.message_sid] = _marks(delivery)
         own = [key for key in self._known if key[0] == account_sid]
@@ -86,7 +86,7 @@ def _accepted(delivery: Delivery) -> int:
 
 
 def _marks(delivery: Delivery) -> tuple[object, ...]:
-    """Return the values whose change makes a new line; the state `sending` is too short to be shown."""
+    """Return the values whose change is reported; the state `sending` is too short to be shown."""
     state = "queued" if delivery.state == "sending" else delivery.state
     tries = len(delivery.history)
     return delivery.accepted_at, state, tries, delivery.round, delivery.error, delivery.duplicates

@@ -1,4 +1,4 @@
-"""Why a flow does not take a message that another one takes, or none."""
+"""Explains why a flow does not take a message."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from router.store import Store
 
 
 def why_not(answer: Mapping[str, Any], flex_flow_sid: str, store: Store) -> list[str]:
-    """Say why a flow does not take a message, in sentences; the first reason first.
+    """Return why a flow does not take a message, as sentences; the first reason first.
 
     Args:
-        answer: where the message goes, as `router.queries.deliveries.explain` said.
+        answer: where the message goes: the result of `router.queries.deliveries.explain`.
         flex_flow_sid: the flow.
         store: the store.
     """

@@ -88,8 +88,8 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
         (["set", PHONE, "--language", ""], f"no contact {PHONE}"),
         (["erase", PHONE, "--yes"], f"no contact {PHONE}"),
         (["erase", PHONE], "nothing was erased: the command cannot ask"),
-        (["show", "whatsapp:"], "CONTACT: 'whatsapp:' is no one's address, as +14155550100"),
-        (["erase", "*", "--yes"], "CONTACT: '*' is no one's address"),
+        (["show", "whatsapp:"], "CONTACT: 'whatsapp:' is not a person's address such as +14155550100"),
+        (["erase", "*", "--yes"], "CONTACT: '*' is not a person's address"),
         (["set", PHONE, "--preference", "xx-??"], "--preference: 'xx-??' is not a BCP 47 language tag"),
         (["set", PHONE, "--alias", "x" * 257], "--alias: at most 256 characters are allowed, not 257"),
         (

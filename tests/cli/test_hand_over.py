@@ -159,7 +159,7 @@ def _elsewhere(walk: HandedOver) -> None:
         (_live, "contacts are still in a session of Proxy"),
         (_unknown, "not known whether contacts are in a session"),
         (_back, "`router migrate all"),
-        (_interaction, "makes Interactions"),
+        (_interaction, "creates Interactions"),
         (_rule, "Twilio cannot choose between them"),
         (_service, "By hand: 1. `router flows pause"),
         (_elsewhere, "is not this router"),

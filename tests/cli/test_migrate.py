@@ -138,8 +138,8 @@ def test_a_shadow_counts_contacts_and_changes_nothing(walk: Walk) -> None:
     ("step", "says"),
     [
         (lambda walk: ("share", walk.old, "10"), "has no MigrateTo"),
-        (lambda walk: ("start", walk.old, "--to", walk.flows["Another number"].sid), "has to be of the address of"),
-        (lambda walk: ("start", walk.new, "--to", walk.old), 'to have match = "false"'),
+        (lambda walk: ("start", walk.old, "--to", walk.flows["Another number"].sid), "must have the address of"),
+        (lambda walk: ("start", walk.new, "--to", walk.old), 'have match = "false"'),
         (lambda walk: ("start", walk.old, "--to", "FO" + "9" * 32), "no flow FO999"),
     ],
 )
@@ -155,7 +155,7 @@ def test_the_end_waits_for_sessions_and_messages(walk: Walk) -> None:
     assert "is not drained" in walk.refused("all", walk.old)
     walk.receive("+15551110001")
     walk.say("drain", walk.old)
-    assert "it is not known who is in a session" in walk.refused("all", walk.old)
+    assert "the sessions of Proxy are not known yet" in walk.refused("all", walk.old)
     walk.store.proxied.put(ACCOUNT_SID, ["0" * 24], seconds=60)
     assert "1 addresses are in a session" in walk.refused("all", walk.old)
     walk.store.proxied.put(ACCOUNT_SID, (), seconds=60)

@@ -88,7 +88,7 @@ def test_everything_in_place_is_said_line_by_line(office: Office) -> None:
     said = found["resources"][1]["found"]
     assert "the trigger Incoming Conversation, auto-creation of its address is off" in said
     assert "REST API does not say" in found["opt-outs"][0]["found"]
-    assert "write STOP from a test phone" in found["opt-outs"][0]["advice"]
+    assert "send STOP from a test phone" in found["opt-outs"][0]["advice"]
     office.receive(Body="STOP", OptOutType="STOP")
     office.store.proxied.put(ACCOUNT_SID, (), seconds=60)
     found = office.check()
@@ -116,7 +116,7 @@ def test_what_is_missing_is_bad_with_what_to_do(office: Office) -> None:
     assert f"router connect {OURS}" in found["webhook"][0]["advice"]
     twilio.numbers.clear()
     assert "is not a number of" in office.check(status=1)["webhook"][0]["found"]
-    assert "has to be of the address" in office.check(to="Another number", status=1)["flows"][0]["found"]
+    assert "must have the address" in office.check(to="Another number", status=1)["flows"][0]["found"]
     refused = invoke("migrate", "check", office.sids["Proxy"], **office.environ)
     assert (refused.exit_code, "--to FO…" in refused.stderr) == (1, True)
 

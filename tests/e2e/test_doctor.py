@@ -211,10 +211,10 @@ def test_a_refusal_is_over_when_its_cause_is_repaired(clinic: Clinic) -> None:
 
     status, report = clinic.ask("--offline")
     assert (status, bad(report)) == (0, [])
-    assert "scheme. It is over: a message was accepted now" in found(report, "signatures")
+    assert "scheme. Repaired: a message was accepted now" in found(report, "signatures")
     (refusal,) = report["refusals"]
     assert refusal["over"] > refusal["at"]
-    assert "It is over: a later message was accepted" in clinic.read("--offline")[1]
+    assert "Repaired: a later message was accepted" in clinic.read("--offline")[1]
 
     assert clinic.send("/webhooks/sms", fields, f"https://127.0.0.1:{clinic.service.port}/webhooks/sms") == 403
     wait_until(lambda: len(clinic.refusals().newest()) > 1, what="it is recorded")
@@ -270,7 +270,7 @@ def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
         _, report = clinic.ask("--offline", ROUTER_TRUSTED_PROXIES="10.0.0.1", **environ)
         (check,) = [each for each in report["checks"] if each["found"].startswith("no ROUTER_PUBLIC_URL")]
         assert check["state"] == "look"
-        assert "a target can send its requests back as Twilio's" in check["advice"]
+        assert "a target can replay the router's requests as Twilio's" in check["advice"]
     finally:
         service.close()
 

@@ -89,7 +89,7 @@ def test_a_step_that_cannot_be_taken_changes_nothing(world: World, admin: Person
     other = world.flow(target.url("/new"), match="false")
     version = version_in(admin.get(page))
     refused = admin.post(page, {"do": "start", "version": version, "to": other.sid})
-    assert (refused.status, b"has to be of the address of" in refused.body) == (409, True)
+    assert (refused.status, b"must have the address of" in refused.body) == (409, True)
     step(admin, old, "start", to=new.sid)
     assert admin.post(page, {"do": "share", "version": version, "percent": "10"}).status == 409
     step(admin, old, "drain")

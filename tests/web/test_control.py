@@ -213,7 +213,7 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
     released = desk.cli("deliveries", "release", first).output
     assert (
         released
-        == f"{first}: it is released: it is now the last message of its conversation, behind 2 that came later\n"
+        == f"{first}: it is released: it is now the last message of its conversation, after 2 that arrived later\n"
     )
     assert desk.order() == [second, third, first]
     hurried = desk.cli("deliveries", "hurry", first).output

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["good", "look", "bad", "skipped"]
-"""Good; worth a look; to be repaired, for which the command exits with 1; or not checked, for the reason given."""
+"""Good; may need attention (look); must be repaired, so the command exits with 1 (bad); or not checked (skipped)."""
 
 
 @dataclass(frozen=True, slots=True)

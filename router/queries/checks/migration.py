@@ -1,4 +1,4 @@
-"""What a migration needs at Twilio: webhook, Messaging Service, opt-outs, sessions of Proxy, no auto-creation."""
+"""Checks what a migration needs at Twilio: webhook, Messaging Service, opt-outs, Proxy sessions, no auto-creation."""
 
 import time
 from collections.abc import Iterator
@@ -18,39 +18,39 @@ from router.twilio_api.account import TwilioApi
 from router.twilio_api.client import TwilioError
 from router.twilio_api.resources import Resources
 
-# The newest messages of the account in which opt-outs are looked for, and how far back.
+# The number of the account's newest messages that are searched for opt-outs, and their maximum age in seconds.
 _MESSAGES: Final = 5_000
 _SECONDS: Final = 30 * 86_400
 _NUMBER: Final = "sms"
-# Flows among which the doctor looks for migrations, and migrations that it looks into.
+# The maximum number of flows that the doctor reads to find migrations, and of migrations that it checks.
 _READ: Final = 10_000
 _FLOWS: Final = 10
 
 
-def checks(given: Settings, account: Account, pair: tuple[FlexFlow, FlexFlow], opened: Store) -> Iterator[Check]:
+def checks(settings: Settings, account: Account, pair: tuple[FlexFlow, FlexFlow], store: Store) -> Iterator[Check]:
     """Check everything that a migration from one flow to another one needs."""
     old, new = pair
     if reason := obstacle(old, new):
         yield Check("flows", "bad", reason, "write the flow again, as docs/leaving-proxy.md shows it")
     else:
         yield Check("flows", "good", f"{new.sid} can take over from {old.sid}")
-    api = Resources(given, account)
+    api = Resources(settings, account)
     for flow in (replace(old, migrate_to=new.sid), new):
-        found = list(resources.of_flow(flow, account, api, opened))
+        found = list(resources.of_flow(flow, account, api, store))
         yield from found
         if all(each.state == "good" for each in found):
             yield Check("resources", "good", f"{resources.named(flow)}: {_good(flow)}")
-    yield from around(given, account, old, opened)
+    yield from around(settings, account, old, store)
 
 
-def of_account(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
-    """Check what the migrations of an account need beside what their flows name."""
-    for old in overview(account.sid, opened, most=_READ).ways[:_FLOWS]:
-        yield from around(given, account, old.old, opened)
+def of_account(settings: Settings, account: Account, store: Store) -> Iterator[Check]:
+    """Check what the migrations of an account need, except the resources that their flows name."""
+    for old in overview(account.sid, store, most=_READ).ways[:_FLOWS]:
+        yield from around(settings, account, old.old, store)
 
 
 def _good(flow: FlexFlow) -> str:
-    """Return in words what is in order."""
+    """Return what is correct, in words."""
     facts = ["all resources that it names exist"]
     if flow.integration.type == "conversation":
         facts += ["its Studio flow has the trigger Incoming Conversation"] if flow.integration.flow_sid else []
@@ -58,24 +58,24 @@ def _good(flow: FlexFlow) -> str:
     return ", ".join(facts)
 
 
-def around(given: Settings, account: Account, old: FlexFlow, opened: Store) -> Iterator[Check]:
-    """Check the address, opt-outs and the sessions of Proxy."""
+def around(settings: Settings, account: Account, old: FlexFlow, store: Store) -> Iterator[Check]:
+    """Check the address, the opt-outs and the sessions of Proxy."""
     if old.channel_type == _NUMBER and old.contact_identity.startswith("+"):
         try:
-            yield from _number(given, account, old.contact_identity)
+            yield from _number(settings, account, old.contact_identity)
         except TwilioError as error:
             yield Check("webhook", "look", f"{old.contact_identity} could not be read: {error}", "try again later")
     else:
         found = f"{old.contact_identity}: its webhook and Messaging Service are looked up for numbers only"
         yield Check("webhook", "skipped", found, "look at its inbound webhook in Twilio's Console")
-    yield _opt_outs(old, opened)
+    yield _opt_outs(old, store)
     if old.integration.type == "proxy":
-        yield _sessions(old, opened)
+        yield _sessions(old, store)
 
 
-def _number(given: Settings, account: Account, number: str) -> Iterator[Check]:
-    """Look where a number's messages go, and which Messaging Service a Conversation answers through."""
-    api, bases = TwilioApi(given, account), public_bases(given)
+def _number(settings: Settings, account: Account, number: str) -> Iterator[Check]:
+    """Check where a number's messages go, and through which Messaging Service a Conversation answers."""
+    api, bases = TwilioApi(settings, account), public_bases(settings)
     address = api.number(number)
     if address is None:
         advice = "compare the flow's contact_identity with the numbers in the Console"
@@ -96,35 +96,35 @@ def _number(given: Settings, account: Account, number: str) -> Iterator[Check]:
         found = f"{number} is in {pools[0]}, which every Conversation names, so that answers come from it"
         yield Check("Messaging Service", "good", found)
     elif pools:
-        found = f"{number} is in {', '.join(pools)}: a Conversation names the one that the message came by"
+        found = f"{number} is in {', '.join(pools)}: a Conversation uses the one that received the message"
         yield Check("Messaging Service", "look", found, "leave the number in one of them")
     else:
-        default = Resources(given, account).default_messaging_service()
+        default = Resources(settings, account).default_messaging_service()
         through = f"the account's default one, {default}" if default else "none"
         found = f"{number} is in no Messaging Service: a Conversation uses {through}"
         advice = "watch which number the first answer comes from, or put the number into a Messaging Service"
         yield Check("Messaging Service", "look", found, advice)
 
 
-def _opt_outs(old: FlexFlow, opened: Store) -> Check:
+def _opt_outs(old: FlexFlow, store: Store) -> Check:
     """Report who handles opt-outs: Twilio's REST API does not show it, but recent messages may."""
-    since, typed = int((time.time() - _SECONDS) * 1000), 0
-    for delivery in islice(opened.deliveries.newest(old.account_sid, after=since), _MESSAGES):
+    since, with_opt_out = int((time.time() - _SECONDS) * 1000), 0
+    for delivery in islice(store.deliveries.newest(old.account_sid, after=since), _MESSAGES):
         if delivery.flow_sid == old.sid and delivery.raw:
-            typed += bool(Message.parse(Raw.unpack(delivery.raw).fields()).opt_out_type)
-    if typed:
-        return Check("opt-outs", "good", f"Twilio handles them: {typed} recent messages have an OptOutType")
+            with_opt_out += bool(Message.parse(Raw.unpack(delivery.raw).fields()).opt_out_type)
+    if with_opt_out:
+        return Check("opt-outs", "good", f"Twilio handles them: {with_opt_out} recent messages have an OptOutType")
     return Check(
         "opt-outs",
         "skipped",
         "not known: Twilio's REST API does not say who handles them, and no recent message has an OptOutType",
-        "write STOP from a test phone, before and after it has moved, and see that no further answer comes. The router "
-        "moves no contact by an opt-out, and hands it to the flow that the contact has",
+        "send STOP from a test phone, before and after it has moved, and check that no answer follows. The router "
+        "moves no contact because of an opt-out, and delivers it to the flow that the contact has",
     )
 
 
-def _sessions(old: FlexFlow, opened: Store) -> Check:
-    progress = opened.proxied.progress(old.account_sid, old.sid)
+def _sessions(old: FlexFlow, store: Store) -> Check:
+    progress = store.proxied.progress(old.account_sid, old.sid)
     if progress.live is not None:
         found = number(progress.live, "address", "es") if progress.live else "no address"
         return Check("sessions", "good", f"the sessions of Proxy are known: {found} in one now")

@@ -25,21 +25,21 @@ _FLOWS: Final = 10_000
 _SHOWN: Final = 10
 
 
-def public_bases(given: Settings) -> tuple[str, ...]:
+def public_bases(settings: Settings) -> tuple[str, ...]:
     """Return the base URLs that may be set at Twilio: the public URLs, and the address of the open tunnel."""
-    here = tunnel.read(given.data_dir)
-    return (*given.public_urls, *([here] if here else []))
+    here = tunnel.read(settings.data_dir)
+    return (*settings.public_urls, *([here] if here else []))
 
 
-def twilio(given: Settings, account: Account, opened: Store | None) -> Iterator[Check]:
+def twilio(settings: Settings, account: Account, store: Store | None) -> Iterator[Check]:
     """Check the credentials of an account, and the webhooks of its addresses at Twilio."""
     accepted = ""
     for n, token in enumerate(account.auth_tokens):
         try:
-            status = TwilioApi(given, account, token).status()
+            status = TwilioApi(settings, account, token).status()
         except TwilioError as error:
             if not error.unauthorized:
-                advice = "check this machine's way to the Internet, and ROUTER_TWILIO_API_URL if it is set"
+                advice = "check this machine's connection to the Internet, and ROUTER_TWILIO_API_URL if it is set"
                 yield Check("Twilio", "bad", str(error), advice)
                 return
             advice = "compare it with the Console; after a rotation put the new primary token first"
@@ -52,17 +52,17 @@ def twilio(given: Settings, account: Account, opened: Store | None) -> Iterator[
         advice = "" if state == "good" else "a suspended account receives no webhooks: see the Console"
         yield Check("Twilio", state, f"auth_token[{n}] of {account.sid} is accepted; the account is {status}", advice)
     if accepted:
-        yield from _addresses(given, account, TwilioApi(given, account, accepted), opened)
+        yield from _addresses(settings, account, TwilioApi(settings, account, accepted), store)
 
 
-def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store | None) -> Iterator[Check]:
+def _addresses(settings: Settings, account: Account, api: TwilioApi, store: Store | None) -> Iterator[Check]:
     try:
         found = [("sms", each) for each in api.numbers()]
     except TwilioError as error:
         yield Check("numbers", "bad", str(error), "try again later")
         return
-    if opened:
-        handed_over, found = _parted(given, account, found, opened)
+    if store:
+        handed_over, found = _split_handed_over(settings, account, found, store)
         yield from handed_over
     try:
         found += [("whatsapp", each) for each in api.senders()]
@@ -70,14 +70,14 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
         yield Check("numbers", "skipped", f"WhatsApp senders: {error}")
     elsewhere, here, unsafe = 0, 0, []
     own: list[tuple[str, str]] = []
-    ours = [shown(base) for base in public_bases(given)]
+    ours = [shown(base) for base in public_bases(settings)]
     for channel, address in found:
         wrong = _wrong(ours, address, channel)
         if not wrong:
             here += 1
             own += [] if address.by else [(channel, address.identity)]  # else a flow of its service may take it
             unsafe += [] if address.fallback_url else [address.identity]
-        elif opened and any(entry.flows for entry in opened.flows.entries(account.sid, [address.identity])):
+        elif store and any(entry.flows for entry in store.flows.entries(account.sid, [address.identity])):
             base = ours[0] if ours else "https://…"
             where = address.by or "the address"
             advice = f"set the inbound URL of {where} to {base}/webhooks/{channel} at Twilio"
@@ -85,8 +85,8 @@ def _addresses(given: Settings, account: Account, api: TwilioApi, opened: Store 
         else:
             elsewhere += 1
     yield Check("numbers", "good", f"{here} of {len(found)} addresses of {account.sid} point here")
-    if opened:
-        for each in without_flow(own, account.sid, opened)[:_SHOWN]:
+    if store:
+        for each in without_flow(own, account.sid, store)[:_SHOWN]:
             yield Check("numbers", "look", each.text, each.advice)
     if elsewhere:
         yield Check("numbers", "skipped", f"{elsewhere} point elsewhere, and have no flow")
@@ -103,16 +103,16 @@ def _without_fallback(unsafe: Sequence[str]) -> Iterator[Check]:
         yield Check("numbers", "look", f"no fallback URL: {which}", advice)
 
 
-def _parted(
-    given: Settings, account: Account, found: Sequence[tuple[str, Address]], opened: Store
+def _split_handed_over(
+    settings: Settings, account: Account, found: Sequence[tuple[str, Address]], store: Store
 ) -> tuple[list[Check], list[tuple[str, Address]]]:
     """Return a finding for each number that was handed over to Twilio (`router migrate hand-over`), and the others."""
-    api, checks, others = Resources(given, account), list[Check](), list[tuple[str, Address]]()
+    api, checks, others = Resources(settings, account), list[Check](), list[tuple[str, Address]]()
     for channel, address in found:
         try:
             is_handed_over = (
                 not (address.url or address.by)
-                and any(entry.flows for entry in opened.flows.entries(account.sid, [address.identity]))
+                and any(entry.flows for entry in store.flows.entries(account.sid, [address.identity]))
                 and api.is_handed_over(address.identity)
             )
         except TwilioError:
@@ -138,18 +138,18 @@ def _wrong(bases: Sequence[str], address: Address, channel: str) -> str:
     return f"its webhook{by} is {url.partition('?')[0]}"
 
 
-def targets(given: Settings, opened: Store) -> Iterator[Check]:
+def targets(settings: Settings, store: Store) -> Iterator[Check]:
     """Connect to the target of each enabled flow, with the same restrictions as a delivery; nothing is sent."""
     found: dict[str, FlexFlow] = {}
-    for account in given.accounts:
-        for n, flow in enumerate(opened.flows.walk(account.sid)):
+    for account in settings.accounts:
+        for n, flow in enumerate(store.flows.walk(account.sid)):
             if flow.enabled and n < _FLOWS:
                 found.setdefault(flow.target, flow)
-    dialer, end, good, left = make_dialer(given), time.monotonic() + _TARGETS_SECONDS, 0, 0
+    dialer, end, good, left = make_dialer(settings), time.monotonic() + _TARGETS_SECONDS, 0, 0
     for n, (name, flow) in enumerate(found.items()):
         if n >= _TARGETS or time.monotonic() > end:
             left += 1
-        elif problem := _problem(given, flow, dialer):
+        elif problem := _problem(settings, flow, dialer):
             advice = "its messages wait, or become undelivered: repair the target, or change the flow"
             yield Check("flows", "bad", f"{flow.sid} “{flow.friendly_name}”, {name}: {problem}", advice)
         else:
@@ -160,13 +160,13 @@ def targets(given: Settings, opened: Store) -> Iterator[Check]:
         yield Check("flows", "good", f"{good} target{'s' * (good != 1)} can be reached" if found else "no enabled flow")
 
 
-def _problem(given: Settings, flow: FlexFlow, dialer: Dialer) -> str:
+def _problem(settings: Settings, flow: FlexFlow, dialer: Dialer) -> str:
     kind = integration_type(flow.integration.type)
     try:
         if kind.targets == ("url",):
             dialer.dial(locate(flow.integration.url)).close()
         elif kind.redirects:
-            dialer.dial(locate(given.twilio_webhooks_url), trusted=True).close()
+            dialer.dial(locate(settings.twilio_webhooks_url), trusted=True).close()
     except (AttemptError, ValueError) as error:
         return str(error)
     return ""

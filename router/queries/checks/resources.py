@@ -19,7 +19,7 @@ from router.store.deliveries import Delivery
 from router.twilio_api.client import TwilioError
 from router.twilio_api.resources import CONVERSATION_TRIGGER, Resources
 
-# The maximum number of flows to check: each takes some requests.
+# The maximum number of flows to check: each takes several requests.
 _FLOWS: Final = 50
 _READ: Final = 10_000
 # How many messages of a flow are compared with their Conversations, among the newest messages of the account.
@@ -29,7 +29,7 @@ _MESSAGES_SECONDS: Final = 7 * 86_400
 # How far back reasons of failures are counted, and how many of them are shown.
 _TROUBLES_SECONDS: Final = 86_400
 _SHOWN: Final = 10
-# Shorter messages are not compared: a text as "ok" may come several times.
+# Shorter messages are not compared: a text such as "ok" may be sent several times.
 _LONG_ENOUGH: Final = 12
 # The maximum number of webhooks of a Conversation.
 _WEBHOOKS: Final = 5
@@ -37,74 +37,78 @@ _NOT_FOUND: Final = 404
 _CONVERSATION: Final = re.compile(r"\bCH[0-9a-fA-F]{32}\b")
 
 
-def flows(given: Settings, account: Account, opened: Store) -> Iterator[Check]:
+def flows(settings: Settings, account: Account, store: Store) -> Iterator[Check]:
     """Check the resources that the enabled flows of an account name, and the newest messages in Conversations."""
-    api, seen, looked = Resources(given, account), 0, dict[str, FlexFlow]()
-    for place, flow in enumerate(opened.flows.walk(account.sid)):
+    api, seen, checked = Resources(settings, account), 0, dict[str, FlexFlow]()
+    for place, flow in enumerate(store.flows.walk(account.sid)):
         if place >= _READ or seen >= _FLOWS:
             yield Check("resources", "skipped", f"further flows of {account.sid}: the first {seen} were checked")
             break
         kind = flow.integration.type
         if not flow.enabled or (kind not in {"task", "conversation"} and not flow.migrate_to):
             continue
-        seen, looked[flow.sid] = seen + 1, flow
-        found = list(of_flow(flow, account, api, opened))
+        seen, checked[flow.sid] = seen + 1, flow
+        found = list(of_flow(flow, account, api, store))
         yield from found
         if all(each.state == "good" for each in found):
             yield Check("resources", "good", f"{named(flow)}: all resources that it names exist")
-    yield from _troubles(account, looked, opened)
+    yield from _troubles(account, checked, store)
 
 
-def _troubles(account: Account, looked: Mapping[str, FlexFlow], opened: Store) -> Iterator[Check]:
+def _troubles(account: Account, checked: Mapping[str, FlexFlow], store: Store) -> Iterator[Check]:
     """Count the reasons why messages of these flows were not delivered or wait for a retry, in Twilio's words."""
     since, found = int((time.time() - _TROUBLES_SECONDS) * 1000), Counter[tuple[str, str, str]]()
-    for delivery in islice(opened.deliveries.newest(account.sid, after=since), _MESSAGES if looked else 0):
-        if delivery.flow_sid in looked and delivery.error and delivery.state in {"undelivered", "queued", "sending"}:
+    for delivery in islice(store.deliveries.newest(account.sid, after=since), _MESSAGES if checked else 0):
+        if delivery.flow_sid in checked and delivery.error and delivery.state in {"undelivered", "queued", "sending"}:
             state = "undelivered" if delivery.state == "undelivered" else "waiting"
             found[delivery.flow_sid, state, delivery.error] += 1
     for (sid, state, reason), count in found.most_common(_SHOWN):
         advice = f"see `router deliveries list --flow {sid}`"
         if state == "undelivered":
             advice = f"repair the cause, and then `router deliveries replay --flow {sid} --status undelivered`"
-        yield Check("deliveries", "look", f"{named(looked[sid])}: {number(count, 'message')} {state}: {reason}", advice)
+        yield Check(
+            "deliveries", "look", f"{named(checked[sid])}: {number(count, 'message')} {state}: {reason}", advice
+        )
 
 
-def of_flow(flow: FlexFlow, account: Account, api: Resources, opened: Store) -> Iterator[Check]:
-    """Check the resources that a flow names at Twilio; yields nothing if all of them exist."""
-    kind, what = flow.integration.type, flow.integration
+def of_flow(flow: FlexFlow, account: Account, api: Resources, store: Store) -> Iterator[Check]:
+    """Check the resources that a flow names at Twilio; yields only good findings, or none, if all of them exist."""
+    kind, integration = flow.integration.type, flow.integration
     if kind == "task":
-        yield from _needs(flow, f"workspace {what.workspace_sid}", lambda: api.workspace(what.workspace_sid))
-        where = f"workflow {what.workflow_sid} of {what.workspace_sid}"
-        yield from _needs(flow, where, lambda: api.workflow(what.workspace_sid, what.workflow_sid))
+        yield from _needs(
+            flow, f"workspace {integration.workspace_sid}", lambda: api.workspace(integration.workspace_sid)
+        )
+        workflow = f"workflow {integration.workflow_sid} of {integration.workspace_sid}"
+        yield from _needs(flow, workflow, lambda: api.workflow(integration.workspace_sid, integration.workflow_sid))
     elif kind == "conversation":
-        yield from _conversation(flow, api, opened)
+        yield from _conversation(flow, api, store)
     elif flow.migrate_to and kind == "proxy":
-        service = what.proxy_service_sid or account.proxy_service_sid or ""
+        service = integration.proxy_service_sid or account.proxy_service_sid or ""
         for check in _needs(flow, f"the sessions of Proxy service {service}", lambda: api.proxy_service(service)):
             yield Check(check.name, check.state, f"{check.found}: no contact moves", check.advice)
 
 
-def _conversation(flow: FlexFlow, api: Resources, opened: Store) -> Iterator[Check]:
-    what, service = flow.integration, flow.chat_service_sid
+def _conversation(flow: FlexFlow, api: Resources, store: Store) -> Iterator[Check]:
+    service = flow.chat_service_sid
     if service:
         yield from _needs(flow, f"chat service {service}", lambda: api.chat_service(service))
-    if what.flow_sid:
+    if flow.integration.flow_sid:
         yield from _studio(flow, api)
     if workspace := _workspace(flow):
         yield from _needs(flow, f"workspace {workspace} of Integration.Interaction", lambda: api.workspace(workspace))
     if may_auto_create(flow):
         yield from _auto_creation(flow, api)
-    for delivery, sid in _handed_over(flow, opened):
+    for delivery, sid in _handed_over(flow, store):
         yield from _compared(flow, delivery, sid, api)
 
 
 def may_auto_create(flow: FlexFlow) -> bool:
-    """Return whether Twilio could make Conversations for the flow's address by itself: it is one address."""
+    """Return whether Twilio could auto-create Conversations for the flow: its contact_identity is a single address."""
     return flow.contact_identity != "*" and not flow.contact_identity.startswith("MG")
 
 
 def _needs(flow: FlexFlow, what: str, read: Callable[[], object]) -> Iterator[Check]:
-    """Read a resource that the flow needs."""
+    """Check with `read` that a resource that the flow needs exists."""
     try:
         read()
     except TwilioError as error:
@@ -173,10 +177,10 @@ def _compared(flow: FlexFlow, delivery: Delivery, sid: str, api: Resources) -> I
         yield Check("resources", "look", f"{named(flow)}: {sid} has {webhooks} webhooks", advice)
 
 
-def _handed_over(flow: FlexFlow, opened: Store) -> Iterator[tuple[Delivery, str]]:
+def _handed_over(flow: FlexFlow, store: Store) -> Iterator[tuple[Delivery, str]]:
     """Return the newest messages of a flow that were delivered to a Conversation, each with the Conversation's SID."""
     since, found = int((time.time() - _MESSAGES_SECONDS) * 1000), 0
-    for place, delivery in enumerate(opened.deliveries.newest(flow.account_sid, after=since)):
+    for place, delivery in enumerate(store.deliveries.newest(flow.account_sid, after=since)):
         if place >= _MESSAGES or found >= _COMPARED:
             return
         if delivery.flow_sid != flow.sid or delivery.state != "delivered" or not (delivery.raw and delivery.history):
@@ -194,5 +198,5 @@ def _workspace(flow: FlexFlow) -> str:
 
 
 def named(flow: FlexFlow) -> str:
-    """Write a flow's SID and name."""
+    """Return a flow's SID and name."""
     return f"{flow.sid} “{flow.friendly_name}”"
