@@ -53,11 +53,15 @@ def intake(scene: Scene) -> list[Figure]:
         scene.stock.empty()
         return put_load(scene.router, options, PAUSED, rate=most * load)
 
-    # What a processor costs that was idle before: a view without a store has no batches that could shrink.
-    quarter = throughput(taken["bare Flask, our worker"]) / 4
+    # A view without a store, at the same parts of its own maximum: what machine and worker cost without a full load.
+    most_bare = throughput(taken["bare Flask, our worker"])
+
+    def bare_at(load: float) -> Sample:
+        return put_load(ours, options, PAUSED, rate=most_bare * load, unique=False)
+
     loads = alternate(
         {f"intake at {load:.0%}": partial(at, load) for load in (0.25, *_P99)}
-        | {"bare Flask, our worker, at 25%": partial(put_load, ours, options, PAUSED, rate=quarter, unique=False)},
+        | {f"bare Flask, our worker, at {load:.0%}": partial(bare_at, load) for load in (0.25, 0.75)},
         options,
     )
     return [
@@ -75,6 +79,9 @@ def intake(scene: Scene) -> list[Figure]:
         *(
             figure("intake", f"p99 at {load:.0%} load", "ms", _p99(loads[f"intake at {load:.0%}"]), at_most=at_most)
             for load, at_most in _P99.items()
+        ),
+        figure(
+            "intake", "p99 of bare Flask, our worker, at 75% load", "ms", _p99(loads["bare Flask, our worker, at 75%"])
         ),
         _others("intake", taken),
     ]
