@@ -1,4 +1,4 @@
-"""Web addresses: which flow stands for one, and who may embed it."""
+"""Web addresses: the flow and the languages of each."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from router.settings import Settings
 from router.sid import is_sid
 from router.store import Store
 
-# Accounts of addresses that are remembered, and accounts asked in one exchange with the store.
+# The maximum number of addresses whose account is cached.
 _REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
-    """A web address as a visitor finds it.
+    """A web address of a visitor.
 
-    `flow` stands for it; a `pinned` one takes all messages, as on its test page. `languages` are those of the enabled
-    flows that share the address.
+    `flow` is the flow whose SID the visitor's page uses; if it is `pinned`, as on its test page, it gets all messages.
+    `languages` are those of the enabled flows that share the address.
     """
 
     flow: FlexFlow
@@ -33,12 +33,12 @@ class WebAddress:
 
     @property
     def to(self) -> str:
-        """What messages are sent to."""
+        """The address that messages are sent to."""
         shared = self.flow.contact_identity.startswith(f"{WEB}:")
         return self.flow.contact_identity if shared else own_address(self.flow.sid)
 
     def resource(self) -> dict[str, Any]:
-        """Return what a visitor's browser gets."""
+        """Return the address as JSON for a visitor's browser."""
         chat = self.flow.web_chat
         return {
             "address": self.sid,
@@ -67,15 +67,15 @@ class Addresses:
         flow_sid = f"FO{sid[2:]}"
         known = self._accounts.get(flow_sid)
         for account_sid in [known] if known else [each.sid for each in self._settings.accounts]:
-            found = self._address(self._flows.get(account_sid, flow_sid))
-            if found is not None:
+            address = self._address(self._flows.get(account_sid, flow_sid))
+            if address is not None:
                 self._remember(flow_sid, account_sid)
-                return found
+                return address
         self._accounts.pop(flow_sid, None)
         return None
 
     def test_page(self, account_sid: str, flow_sid: str) -> WebAddress | None:
-        """Return what the test page of a flow talks to: that flow, whatever its conditions; None where it is closed."""
+        """Return the address of a flow's test page: that flow, whatever its conditions; None if the page is closed."""
         if self._settings.account(account_sid) is None or not is_sid(flow_sid, "FO"):
             return None
         flow = self._flows.get(account_sid, flow_sid)

@@ -1,4 +1,4 @@
-"""What an agent does in a web chat: writes into it."""
+"""Messages of agents in a web chat."""
 
 from typing import Final, Literal
 
@@ -13,7 +13,7 @@ _REFUSED: Final[dict[int, Answered]] = {-1: "gone", -2: "closed"}
 
 
 def answer(chat: Chat, body: str, author: str, store: Store, *, now: int) -> Answered:
-    """Write into a chat as an agent of this name; `now` is in ms since 1970. Return whether it was sent, or why not."""
+    """Send a message to a chat as the agent `author`; `now` is in ms since 1970. Return `sent`, or why it was not."""
     body = body.replace("\r\n", "\n").strip()
     if not body:
         return "empty"

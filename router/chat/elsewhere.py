@@ -1,4 +1,4 @@
-"""Whether a chat's agents work at Twilio: its Conversation is there, and what is written here does not reach them."""
+"""Finds the Conversation at Twilio of a chat whose agents work there: messages written here do not reach them."""
 
 from typing import Final
 
@@ -12,9 +12,9 @@ _API: Final = "https://conversations.twilio.com/v1"
 
 
 def place_at_twilio(chat: Chat, store: Store) -> str:
-    """Return the URL of the chat's Conversation at Twilio; "" where it has none, or has one no more.
+    """Return the URL of the chat's Conversation at Twilio; "" if it has none (any more).
 
-    A chat has one from its first message on, if its flow's integration type says so.
+    A chat has one from its first message on, if its flow's integration type keeps chats at Twilio.
     """
     flow = store.flows.get(chat.account_sid, chat.flow_sid) if chat.flow_sid else None
     if flow is None or not integration_type(flow.integration.type).chats_at_twilio:

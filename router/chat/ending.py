@@ -1,4 +1,4 @@
-"""The end of a chat, and the event that its integration then gets.
+"""Ends chats, and sends the event about it to the integration.
 
 It gets Twilio's `onConversationStateUpdated` if its flow asks for it. The event is delivered like a message of the
 chat: in the chat's lane, after all its messages, with retries. The store marks a chat as `untold` in the step that
@@ -27,14 +27,14 @@ EVENT: Final = "onConversationStateUpdated"
 
 
 class Ending:
-    """Ends chats, and tells their integrations."""
+    """Ends chats, and notifies their integrations."""
 
     def __init__(self, store: Store, intake: Intake) -> None:
         self._store = store
         self._intake = intake
 
     def end(self, chat: Chat, by: str) -> bool:
-        """End a chat as `visitor` or `agent`, and tell its integration; return False if it had ended before."""
+        """End a chat as `visitor` or `agent`, and notify its integration; return False if it had ended before."""
         if chat.state == "closed":
             return False
         values: dict[str, str | int | bool] = {"state": "closed", "closed_by": by}
@@ -43,12 +43,12 @@ class Ending:
         return ended
 
     def ended(self, account_sid: str, sid: str) -> None:
-        """Tell the integration of a chat that was just ended; if the store does not answer, the upkeep does it."""
+        """Notify the integration of a chat that was just ended; if the store does not answer, the upkeep does it."""
         with contextlib.suppress(StoreUnavailable):
             self.tell(account_sid, sid)
 
     def tell(self, account_sid: str, sid: str) -> None:
-        """Tell the integration of a chat's end, if it does not know; a repeated call tells it once.
+        """Notify the integration of a chat's end, if the chat is `untold`; a repeated call sends one event.
 
         Raises StoreUnavailable.
         """
@@ -68,16 +68,16 @@ def asks(flow: FlexFlow) -> bool:
 
 
 def _wants(flow: FlexFlow, chat: Chat) -> bool:
-    """Return whether a flow gets the event of a chat: not one that has moved to another address since."""
+    """Return whether a flow gets the event of a chat; not if it has moved to another address since."""
     kind = integration_type(flow.integration.type)
-    here = kind.takes_web and not kind.chats_at_twilio
-    return asks(flow) and here and flow.enabled and WebAddress(flow, ()).to == chat.address
+    local = kind.takes_web and not kind.chats_at_twilio
+    return asks(flow) and local and flow.enabled and WebAddress(flow, ()).to == chat.address
 
 
 def closed(chat: Chat, now_ms: int) -> tuple[Raw, Message]:
-    """Return the request that says that a chat was closed, and the message in it.
+    """Return the request of the event that a chat was closed, and the message in it.
 
-    `chat.untold` is the state before. The MessageSid is the event's own, always the same for a chat.
+    `chat.untold` is its state before. The MessageSid is the event's own, and always the same for a chat.
     """
     digits = blake2b(f"{chat.account_sid}\n{chat.sid}\nclosed".encode(), digest_size=16).hexdigest()
     own = {

@@ -1,4 +1,4 @@
-"""The events of a chat as the integration gets them: Twilio's, as `onMessageAdded`, with the fields of an SMS added.
+"""The events of a chat for the integration: Twilio's, such as `onMessageAdded`, with the fields of an SMS added.
 
 https://www.twilio.com/docs/conversations/conversations-webhooks#onmessageadded
 """
@@ -13,13 +13,13 @@ from router.store.chat_record import Chat, ChatMessage
 
 
 def message_sid(chat: Chat, client_message_id: str) -> str:
-    """Return the SID of a visitor's message. The same id gives the same SID: so the store finds repeated messages."""
+    """Return the SID of a visitor's message. The same id gives the same SID, so that the store detects duplicates."""
     named = f"{chat.account_sid}\n{chat.sid}\n{client_message_id}".encode("utf-8", "surrogatepass")
     return "IM" + blake2b(named, digest_size=16).hexdigest()
 
 
 def iso(milliseconds: int) -> str:
-    """Write a time as Conversations does, with milliseconds."""
+    """Format a time as Conversations does, with milliseconds."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
@@ -42,7 +42,7 @@ def request_of(chat: Chat, event: str, sid: str, own: Mapping[str, str]) -> tupl
     """Return the request for an event of a chat, and the message in it.
 
     Args:
-        chat: the chat, whose fields every event has.
+        chat: the chat; its fields are in every event.
         event: Twilio's name of the event.
         sid: the SID of the message, or the event's own SID.
         own: the fields that only this event has; empty ones are left out.
@@ -61,6 +61,6 @@ def request_of(chat: Chat, event: str, sid: str, own: Mapping[str, str]) -> tupl
         "ProfileName": chat.customer_name,
         "PreEngagementData": chat.pre_engagement_data,
     }
-    given = {name: value for name, value in params.items() if value}
-    raw = Raw(method="POST", content_type=f"{FORM}; charset=UTF-8", body=urlencode(given).encode())
+    fields = {name: value for name, value in params.items() if value}
+    raw = Raw(method="POST", content_type=f"{FORM}; charset=UTF-8", body=urlencode(fields).encode())
     return raw, Message.parse(raw.fields())

@@ -1,4 +1,4 @@
-"""What a visitor fills in before a chat, checked against the form of the address."""
+"""Checks a visitor's pre-chat form against the form fields of the address."""
 
 import json
 import re
@@ -12,8 +12,8 @@ _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 NAME: Final = "friendlyName"
 
 
-class BadForm(ValueError):  # noqa: N818 - named for what it says
-    """A form that cannot be taken; the text names the field."""
+class BadForm(ValueError):  # noqa: N818 - named for what happened
+    """An invalid form; the text names the field."""
 
 
 def answers(fields: Sequence[FormField], given: object) -> dict[str, str]:
@@ -50,6 +50,6 @@ def _check(each: FormField, value: str) -> None:
 
 
 def language_of(data: Mapping[str, Any]) -> str:
-    """Return the language that pre-engagement data name, "" for none."""
+    """Return the language in pre-engagement data, "" for none."""
     named = data.get("language", "")
     return named if isinstance(named, str) else ""

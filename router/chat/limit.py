@@ -1,4 +1,4 @@
-"""How often visitors may do something. These numbers limit what visitors can cost: docs/web-chat.md."""
+"""Rate limits and size limits of visitors, which limit their cost: docs/web-chat.md."""
 
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -7,7 +7,7 @@ from router.store.chats import Chats, digest
 
 _TEN_MINUTES: Final = 600
 _HOUR: Final = 3600
-# New chats at one address, from one network and from all networks: the second limits what a botnet can cost.
+# New chats at one address, from one network and from all networks: the second limits the cost of a botnet.
 SESSIONS: Final = (5, _TEN_MINUTES)
 SESSIONS_OF_ADDRESS: Final = (3000, _TEN_MINUTES)
 # Requests for a chat, new or existing: a page sends one each time it is loaded.
@@ -15,25 +15,25 @@ RESUMED: Final = (120, _TEN_MINUTES)
 # Messages of one chat, and of one network.
 MESSAGES: Final = (30, 60)
 MESSAGES_OF_NETWORK: Final = (300, _HOUR)
-# Other writes of one chat: what was read, the end, a new token.
+# Other writes of one chat: read marks, the end, a new token.
 SIGNALS: Final = (60, 60)
-# Signs of typing of one chat; more are ignored.
+# Typing indicators of one chat; more are ignored.
 TYPING: Final = (1, 3)
 # Reads of one chat: streams, polls, history, transcripts. A tab that polls asks 20 times a minute.
 READS: Final = (300, 60)
 
-# Bytes: Twilio's limit of a chat message, of the data of a form, and of a whole request.
+# Bytes: Twilio's limits for a chat message and for the data of a form, and ours for a request.
 BODY_MOST: Final = 32 * 1024
 DATA_MOST: Final = 16 * 1024
 REQUEST_MOST: Final = 64 * 1024
-# The same for a message: in JSON a byte of a text may take six bytes.
+# The limit for a request with a message: in JSON one byte of text may take six bytes.
 MESSAGE_REQUEST_MOST: Final = 200 * 1024
 
 
 def network_of(address: str) -> str:
     """Return the network that counts as one visitor: an IPv4 address or an IPv6 /64; "" for this machine.
 
-    A connection from this machine comes from a proxy or a tunnel. The visitor's own address is not known then, so all
+    A connection from this machine is from a proxy or a tunnel. Then the visitor's own address is unknown, and all
     visitors would count as one.
     """
     try:
@@ -47,20 +47,20 @@ def network_of(address: str) -> str:
 
 
 class Limits:
-    """Counts what visitors do. Each call returns the seconds to wait, 0 if the visitor may go on."""
+    """Counts visitors' actions. Each call returns the seconds to wait, 0 if the action is allowed."""
 
     def __init__(self, chats: Chats) -> None:
         self._chats = chats
 
     def session(self, account_sid: str, address: str, network: str) -> float:
-        """Count a chat that begins."""
+        """Count a new chat."""
         counts = [(f"sessions:{address}", *SESSIONS_OF_ADDRESS)]
         if network:
             counts.append((f"sessions:{address}:{digest(network)}", *SESSIONS))
         return self._chats.limit(account_sid, counts)
 
     def resumed(self, account_sid: str, address: str, network: str) -> float:
-        """Count a request for a chat, a new one or one to go on with."""
+        """Count a request to begin or resume a chat."""
         named = digest(network) if network else "here"
         most, seconds = RESUMED
         return self._chats.limit(
@@ -79,9 +79,9 @@ class Limits:
         return self._chats.limit(account_sid, [(f"reads:{conversation_sid}", *READS)])
 
     def typing(self, account_sid: str, conversation_sid: str) -> float:
-        """Count a sign of typing."""
+        """Count a typing indicator."""
         return self._chats.limit(account_sid, [(f"typing:{conversation_sid}", *TYPING)])
 
     def signal(self, account_sid: str, conversation_sid: str) -> float:
-        """Count something small that a page does."""
+        """Count another write: a read mark, the end, a new token."""
         return self._chats.limit(account_sid, [(f"signals:{conversation_sid}", *SIGNALS)])

@@ -1,4 +1,4 @@
-"""Chats as Twilio's resources show them: Conversations, their messages and participants, and WebChannels.
+"""Chats in the format of Twilio's resources: Conversations, their messages and participants, and WebChannels.
 
 https://www.twilio.com/docs/conversations/api
 """
@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from router.store.chat_record import Chat, ChatMessage, Participant
 
-# What Twilio's ISO 8601 durations look like, as `PT30M` or `P1DT2H`: years and months have no fixed length.
+# ISO 8601 durations as Twilio allows them, for example `PT30M` or `P1DT2H`: years and months have no fixed length.
 _DURATION: Final = re.compile(r"P(?:(\d{1,6})D)?(?:T(?:(\d{1,8})H)?(?:(\d{1,8})M)?(?:(\d{1,9})S)?)?")
 
 
 def seconds(text: str) -> int:
-    """Return the length of an ISO 8601 duration; raise ValueError for another text."""
+    """Return the seconds of an ISO 8601 duration; raise ValueError for any other text."""
     found = _DURATION.fullmatch(text)
     if not found or not any(found.groups()):
         raise ValueError(f"{text[:40]!r} is not an ISO 8601 duration, as PT10M or P1D")
@@ -23,17 +23,17 @@ def seconds(text: str) -> int:
 
 
 def date(milliseconds: int) -> str:
-    """Write a time to the second, as these resources do."""
+    """Format a time to the second, as these resources do."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def service_of(chat: Chat) -> str:
-    """Return the conversation service of a chat; that of its account where its flow names none."""
+    """Return the conversation service of a chat; the account's default one if its flow has none."""
     return chat.chat_service_sid or f"IS{chat.account_sid[2:]}"
 
 
 def conversation(chat: Chat, base: str) -> dict[str, Any]:
-    """Return a chat as a Conversation; `base` is the URL under which Conversations are, without a slash."""
+    """Return a chat as a Conversation; `base` is the URL before `/Conversations`."""
     url = f"{base}/Conversations/{chat.sid}"
     return {
         "sid": chat.sid,
@@ -54,7 +54,7 @@ def conversation(chat: Chat, base: str) -> dict[str, Any]:
 
 
 def timers(chat: Chat) -> dict[str, str]:
-    """Return when an idle chat is closed."""
+    """Return the time at which the chat is closed if it stays idle."""
     return {"date_closed": date(chat.updated + chat.idle)} if chat.idle and chat.state != "closed" else {}
 
 
@@ -137,7 +137,7 @@ def participant_conversation(chat: Chat, each: Participant, base: str) -> dict[s
 
 
 def web_channel(chat: Chat, base: str) -> dict[str, Any]:
-    """Return a chat as the older resource WebChannels does."""
+    """Return a chat in the format of the older resource WebChannels."""
     return {
         "sid": chat.sid,
         "account_sid": chat.account_sid,

@@ -1,4 +1,4 @@
-"""Takes a visitor's message: one step of the store adds it to the chat and to its conversation's lane, once."""
+"""Accepts a visitor's message: one step of the store adds it to the chat and to its conversation's lane, once."""
 
 import secrets
 import time
@@ -13,13 +13,13 @@ from router.store import Store
 from router.store.chat_record import Chat, ChatMessage
 from router.store.chat_write import Appended
 
-# How often a message is tried again with a new index, because another message of the chat came first.
+# How often a message is tried with a new index after a concurrent message of the chat took its index.
 _ROUNDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The result for a message; `refusal` says why the chat does not take it: `gone`, `closed`, `revoked`, else ""."""
+    """The result for a message; `refusal` is why the chat does not take it: `gone`, `closed`, `revoked`, else ""."""
 
     sid: str
     index: int = -1
@@ -29,7 +29,7 @@ class Sent:
 
 
 class Sending:
-    """Takes visitors' messages; `safe` raises StoreUnavailable if the store cannot keep messages now."""
+    """Accepts visitors' messages; `safe` raises StoreUnavailable if the store cannot keep messages now."""
 
     def __init__(self, store: Store, intake: Intake, safe: Callable[[float], None]) -> None:
         self._store = store
@@ -42,10 +42,10 @@ class Sending:
         Raises StoreUnavailable if it is not certain that the store has it; the call may be repeated.
 
         Args:
-            chat: its record, as the visitor's token allows.
+            chat: the record of the chat that the visitor's token is for.
             body: the text.
             client_message_id: the browser's id of the message: a repeated id is the same message. "" if it has no id.
-            language: the one that the visitor chose; "" for that of the chat.
+            language: the language that the visitor chose; "" for that of the chat.
         """
         arrived = time.monotonic()
         self._safe(arrived)
@@ -72,7 +72,7 @@ class Sending:
         raise StoreUnavailable("so many messages came at once that this one found no place; send it again")
 
     def _first(self, chat: Chat, sid: str) -> Sent:
-        """Find the message that came first, of which this one is a repetition."""
+        """Return the result for the first message with this SID, of which this one is a duplicate."""
         end = None
         while look := self._store.chats.look(chat.account_sid, chat.sid, "last" if end is None else "before", end or 0):
             for index, message in look.messages:

@@ -14,24 +14,24 @@ from router.sid import new_sid
 from router.store.chat_record import Chat
 from router.store.chats import Chats, digest
 
-# Characters of an identity that a website signs: with its prefix it is an address of at most 256.
+# The maximum length of an identity that a website signs: with its prefix it is an address of at most 256 characters.
 IDENTITY_MOST: Final = 200
-# Characters of a browser's own name: it opens the chat again, so it must not be guessable.
+# The minimum length of a browser's random id: it gives access to the chat, so it must not be guessable.
 CLIENT_LEAST: Final = 16
 _CLIENT_MOST: Final = 200
 _CUSTOMER: Final = "Customer"
-TITLE: Final = "Webchat widget"  # Twilio's own widget calls a chat so
+TITLE: Final = "Webchat widget"  # the name that Twilio's own widget gives to a chat
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
-    """A chat that may not begin; the text says why."""
+class Refused(Exception):  # noqa: N818 - an expected answer, not an error
+    """A chat that must not begin; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a browser asks for when a chat begins.
+    """A browser's request to begin a chat.
 
-    `origin` is that of the website, as the loader tells it; "" for the router's own pages.
+    `origin` is the website's origin, which the loader sends; "" for the router's own pages.
     """
 
     client_id: str = field(repr=False, default="")
@@ -45,7 +45,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A chat, and whether it was there before."""
+    """A chat, and whether it existed before."""
 
     chat: Chat
     resumed: bool
@@ -73,22 +73,22 @@ def check_identity(address: WebAddress, wish: Wish) -> str:
 
 
 def visitor_of(address: WebAddress, identity: str, client_id: str) -> str:
-    """Return the digest that finds a visitor's chat again, "" for a visitor without identity and client id."""
+    """Return the digest under which a visitor's chat is found again, "" for a visitor without identity or client id."""
     if not (identity or client_id):
         return ""
-    who = ("identity", identity) if identity else ("browser", client_id)
-    return digest(address.flow.sid, "pinned" if address.pinned else "", *who)
+    visitor = ("identity", identity) if identity else ("browser", client_id)
+    return digest(address.flow.sid, "pinned" if address.pinned else "", *visitor)
 
 
 def make(address: WebAddress, wish: Wish, identity: str, *, now_ms: int, idle_ms: int) -> Chat:
-    """Make the chat that a browser wishes; raise BadForm.
+    """Make the chat that a browser requested; raise BadForm.
 
     Args:
-        address: where.
-        wish: what the browser asks for.
+        address: the web address.
+        wish: the browser's request.
         identity: as `check_identity` returned it.
         now_ms: the time, in ms since 1970.
-        idle_ms: after how long the janitor closes an idle chat.
+        idle_ms: the time after which the janitor closes an idle chat.
     """
     form = answers(address.flow.web_chat.fields, wish.form)
     language = read_language(wish.language) or read_language(language_of(form)) or ""
@@ -135,16 +135,16 @@ def chat_of(address: WebAddress, *, identity: str, now_ms: int, idle_ms: int, **
 
 
 def begin(chats: Chats, chat: Chat, visitor: str, *, resume: bool) -> Begun | None:
-    """Write a chat, or find the open one of the visitor; None if that one has expired at this moment."""
-    what, sid = chats.begin(chat, visitor=visitor, resume=resume)
-    if what == "begun":
+    """Write a chat, or find the visitor's open one; None if that has expired in between."""
+    outcome, sid = chats.begin(chat, visitor=visitor, resume=resume)
+    if outcome == "begun":
         return Begun(replace(chat, sid=sid), resumed=False)
-    found = chats.get(chat.account_sid, sid)
-    return Begun(found, resumed=True) if found else None
+    existing = chats.get(chat.account_sid, sid)
+    return Begun(existing, resumed=True) if existing else None
 
 
 def read_language(text: str) -> str:
-    """Return a language tag in its usual form, "" for a text that is not a tag."""
+    """Return a language tag in canonical form, "" for a text that is not a tag."""
     try:
         return language_tag.canonical_tag(text.strip().replace("_", "-")) if text else ""
     except ValueError:
@@ -152,7 +152,7 @@ def read_language(text: str) -> str:
 
 
 def read_wish(body: dict[str, Any]) -> Wish:
-    """Read what a browser sent; raise ValueError that names the field."""
+    """Read a browser's request; raise a ValueError that names the field."""
     texts = {}
     for name, most in (
         ("client_id", _CLIENT_MOST),

@@ -1,4 +1,4 @@
-"""The open streams of one process, by chat."""
+"""The open event streams of one process, by chat."""
 
 from collections import deque
 from collections.abc import Callable
@@ -11,15 +11,16 @@ from router import metrics
 
 # A quarter of a process's connections (`worker_connections` in router/process/gunicorn_conf.py): half may be relays.
 STREAMS_MOST: Final = 250
-# Streams of one chat: a tab each. The oldest is ended for one more.
+# The maximum number of streams of one chat, one for each tab. A further one ends the oldest.
 OF_CHAT_MOST: Final = 4
-# Events that wait for a slow reader. Older ones are dropped: messages are not among them, but are read from the store.
+# The maximum number of events that wait for a slow reader; older ones are dropped. Messages are not lost by this: they
+# are read from the store.
 _WAITING_MOST: Final = 20
 _LOOK_SECONDS: Final = 0.25
 
 
 class Stream:
-    """One reader. `stale` says that the chat has to be read again; `events` are those that are not kept."""
+    """One reader. `stale` is whether the chat has to be read again; `events` are those that the store does not keep."""
 
     def __init__(self) -> None:
         self.woken = Event()
@@ -28,7 +29,7 @@ class Stream:
         self.events: deque[dict[str, Any]] = deque(maxlen=_WAITING_MOST)
 
     def end(self) -> None:
-        """Let it end soon."""
+        """Make the stream end soon."""
         self.ended = True
         self.woken.set()
 
@@ -43,7 +44,7 @@ class Streams:
         self._stopped = False
 
     def open(self, chat: str) -> Stream | None:
-        """Open a stream of a chat, named "<AccountSid>:<CH…>"; return None if all streams are in use."""
+        """Open a stream of the chat "<AccountSid>:<CH…>"; return None if all streams are in use."""
         if self._stopped or self._open >= self._most:
             return None
         stream = Stream()
@@ -56,7 +57,7 @@ class Streams:
         return stream
 
     def close(self, chat: str, stream: Stream) -> None:
-        """Forget a stream."""
+        """Remove a stream."""
         others = self._of.get(chat, [])
         if stream in others:
             others.remove(stream)
@@ -66,7 +67,7 @@ class Streams:
             self._of.pop(chat, None)
 
     def hear(self, chat: str, event: dict[str, Any]) -> None:
-        """Wake the streams of a chat."""
+        """Pass an event on to the streams of a chat."""
         for stream in self._of.get(chat, ()):
             if event.get("event") in {"typing", "changed"}:
                 stream.events.append(event)
@@ -75,21 +76,21 @@ class Streams:
             stream.woken.set()
 
     def wake(self) -> None:
-        """Wake all streams: something may have been missed."""
+        """Make all streams read their chats again, because events may have been missed."""
         for streams in self._of.values():
             for stream in streams:
                 stream.stale = True
                 stream.woken.set()
 
     def stop(self) -> None:
-        """End all streams, and open no others."""
+        """End all streams, and refuse new ones."""
         self._stopped = True
         for streams in self._of.values():
             for stream in streams:
                 stream.end()
 
     def watch(self, stopping: Callable[[], bool]) -> None:
-        """Stop as soon as the process does: a stream that is open would keep it from stopping."""
+        """Stop as soon as the process does, because an open stream would delay the process's stop."""
         while not stopping():
             gevent.sleep(_LOOK_SECONDS)
         self.stop()

@@ -1,7 +1,7 @@
-"""The visitor's token: a JWT that says which chat its bearer may read and write, for an hour.
+"""The visitor's token: a JWT that lets its bearer read and write one chat, for an hour.
 
 It is signed with a key that only the routers of one store have, and bound to the chat, its address, the website's
-origin and the chat's epoch, which changes when the chat is revoked. https://www.rfc-editor.org/rfc/rfc7519
+origin and the chat's epoch, which changes when the chat's tokens are revoked. https://www.rfc-editor.org/rfc/rfc7519
 """
 
 from collections.abc import Callable, Sequence
@@ -12,23 +12,23 @@ import jwt
 
 from router.sid import is_sid
 
-# How long a token is valid, in seconds; a page that is open refreshes it before.
+# How long a token is valid, in seconds; an open page renews it before.
 VALID_SECONDS: Final = 3600
-# How long after its end a token may still be exchanged for a new one: a laptop that slept over night.
+# How long an expired token may still be exchanged for a new one, for example after a laptop slept over night.
 LATE_SECONDS: Final = 24 * 3600
-# How long after the chat's begin tokens are renewed: then the visitor begins a new chat.
+# How long after the chat's first token its tokens are renewed; then the visitor begins a new chat.
 RENEWED_SECONDS: Final = 30 * 24 * 3600
 _ALGORITHM: Final = "HS256"
 _AUDIENCE: Final = "chat"
 
 
-class BadToken(Exception):  # noqa: N818 - named for what it says
+class BadToken(Exception):  # noqa: N818 - named for what happened
     """A token that is forged, damaged or expired; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What a token says. Times are in seconds since 1970; `began` is when the chat's first token was made."""
+    """The content of a token. Times are in seconds since 1970; `began` is the time of the chat's first token."""
 
     account_sid: str
     conversation_sid: str
@@ -49,7 +49,7 @@ class Tokens:
         self._asked = 0.0
 
     def write(self, visitor: Visitor, now: float) -> tuple[str, int]:
-        """Return a new token, and when it ends."""
+        """Return a new token, and the time at which it expires."""
         expires = int(now) + VALID_SECONDS
         claims = {
             "aud": _AUDIENCE,
@@ -66,7 +66,7 @@ class Tokens:
         return jwt.encode(claims, self._current(now)[0], algorithm=_ALGORITHM), expires
 
     def read(self, token: str, now: float, *, late: float = 0.0) -> Visitor:
-        """Return what a token says that ended at most `late` seconds ago; raise BadToken."""
+        """Return the content of a token that is valid, or expired at most `late` seconds ago; raise BadToken."""
         claims = self._claims(token, now)
         texts = [claims.get(name) for name in ("acc", "cnv", "sub", "adr", "org", "ep")]
         times = [claims.get(name) for name in ("beg", "exp")]
@@ -80,7 +80,7 @@ class Tokens:
         return visitor
 
     def _claims(self, token: str, now: float) -> dict[str, Any]:
-        """Check the signature; with the keys as they are now where those that are known do not fit."""
+        """Check the signature, first with the cached keys, then with the store's current ones."""
         options: Any = {"verify_exp": False, "verify_iat": False, "require": ["exp", "aud"]}
         error: Exception | None = None
         for keys in (self._current(now), None):
@@ -95,7 +95,7 @@ class Tokens:
                     raise BadToken("the token is damaged, or was not issued by this router") from failed
                 else:
                     return claims
-            if now - self._asked < ASK_SECONDS:  # so that forged tokens do not cost the store a call each
+            if now - self._asked < ASK_SECONDS:  # so that not every forged token costs a call to the store
                 break
         raise BadToken("the token was not issued by this router") from error
 
@@ -107,6 +107,6 @@ class Tokens:
         return self._known
 
 
-# How long the store's keys are believed, and after how many seconds they may be asked for again.
+# How long the store's keys are cached, and the minimum time between two reads of them.
 KNOWN_SECONDS: Final = 600.0
 ASK_SECONDS: Final = 5.0

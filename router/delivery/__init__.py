@@ -1,5 +1,5 @@
 """Delivers accepted messages in order, with retries; the delays are ROUTER_RETRY_DELAYS in `router.settings`.
 
 The package has the attempts, retries, slots of targets and late replies. It decides what is retried and when. It does
-not know HTTP towards Twilio's webhook (`router.web`), nor how a target is called (`router.integrations`).
+not contain the webhook view (`router.web`), nor the calls to targets (`router.integrations`).
 """

@@ -1,4 +1,4 @@
-"""One attempt: a message is sent to the target of its flow, within a time limit; each fault becomes an AttemptError."""
+"""One attempt: sends a message to the target of its flow, within a time limit; every error becomes an AttemptError."""
 
 import gevent
 
@@ -15,9 +15,9 @@ from router.value import value
 
 @value
 class AttemptReport:
-    """One attempt, for logs and metrics: durations in seconds, `settled` as the store said.
+    """One attempt, for logs and metrics: durations in seconds, `settled` as `Lanes.settle` returned it.
 
-    `reason` holds nothing of what a customer or a target wrote; `excerpt` does.
+    `reason` contains no text of a customer or a target; `excerpt` does.
     """
 
     lease: Lease
@@ -50,7 +50,7 @@ class Attempts:
         timeout.start()
         try:
             raw, message = lease.read()
-            # Where it is sent at once, accept.lua has said so.
+            # If this process has just accepted the message, accept.lua has recorded this already.
             if flow.migrate_to and flow.integration.type == "proxy" and lease.content is None:
                 self._announce(lease)
             attempt = Attempt(
@@ -64,7 +64,7 @@ class Attempts:
                 seconds=seconds,
                 lane=lease.lane,
                 age=lease.accepted_ago,
-                recovered=lease.answered,  # nothing may answer it, since it was accepted
+                recovered=lease.answered,  # must not be answered, from its acceptance on
             )
             return self._integrations.send(attempt)
         except AttemptError:
@@ -75,14 +75,14 @@ class Attempts:
             raise AttemptError(Failure.UNKNOWN, f"no answer within {seconds:.0f} s") from None
         except gevent.GreenletExit:
             raise
-        except BaseException as error:  # a fault, ours or a handler's, must not stop the lane: the attempt has failed
+        except BaseException as error:  # a bug, ours or a handler's, must not stop the lane: the attempt has failed
             logged = f"the router failed: {type(error).__name__}"
             raise AttemptError(Failure.FAILED, f"{logged}: {error}", logged=logged) from error
         finally:
             timeout.close()
 
     def _announce(self, lease: Lease) -> None:
-        """Say that the message may begin a session of Proxy: its contact stays until a list of sessions says more."""
+        """Record that the message may begin a session of Proxy: its contact stays until a list of sessions is newer."""
         try:
             self._store.proxied.sending(lease.account_sid, lease.lane, lease.flow_sid)
         except StoreUnavailable as error:

@@ -3,13 +3,13 @@
 A target belongs to an account: failures that one account causes at a host, by too many messages or a wrong URL, do not
 affect another account's flows to the same host. Only a host that cannot be connected to is down for all accounts.
 
-An attempt cannot be cancelled, so a slot may be in use for up to 22 s. Hence no account or target may take so many that
-none is left for the next one: an account gets another slot while it has less than three times the number of free slots,
-a target while it has less than the number of free slots, and at most a quarter of all. So one busy account has up to
-three quarters of the slots, two have three sevenths each, and so on: when further accounts become active, an account
-returns the slots above its limit message by message. (These are the dynamic thresholds of shared-memory switches:
-Choudhury and Hahne, 1998.) An account without any slot gets one even if all are taken, so that no account waits for
-another account's attempts to end.
+An attempt cannot be cancelled, so a slot may be in use for up to 22 s. Hence no account or target may take so many
+slots that none is left for the next one: an account gets another slot while it has less than three times the number of
+free slots, a target while it has less than the number of free slots, and at most a quarter of all. So one busy account
+has up to three quarters of the slots, two have three sevenths each, and so on: when further accounts become active, an
+account returns the slots above its limit, one with each message. (These are the dynamic thresholds of shared-memory
+switches: Choudhury and Hahne, 1998.) An account without any slot gets one even if all are taken, so that no account
+waits for another account's attempts to end.
 """
 
 from collections import Counter
@@ -27,10 +27,10 @@ ACCOUNT_FACTOR: Final = 3
 # Targets kept in memory; above this number, unused ones are dropped, oldest first. Targets with an open breaker are
 # passed to the store with each call of `claim`.
 REMEMBERED: Final = 2_000
-# The name of a handler's target begins with this. A handler may be what ends a process, so a handler's message is given
-# up when two processes that had claimed it were lost. So none is claimed that could not be sent at once.
+# The prefix of a handler's target. A handler may kill its process, so a handler's message is given up when two
+# processes that had claimed it were lost. So a handler's message is claimed only if it can be sent now.
 HANDLER: Final = "handler:"
-# A target that ends so many attempts during a sweep is fast: messages are claimed ahead of its slots.
+# A target is fast if this many of its attempts end during a sweep: messages are claimed ahead of its slots.
 AHEAD_FROM: Final = 16
 
 
@@ -46,9 +46,9 @@ NONE_WAIT: Final[Mapping[Target, int]] = {}
 
 @dataclass(slots=True)
 class _Breaker:
-    """Counts consecutive misses; while open, says when one attempt may be sent as a probe.
+    """Counts consecutive misses; while it is open, one attempt may be sent as a probe at `probe_at`.
 
-    `was_open`: whether it has been open since an attempt succeeded.
+    `was_open`: whether it has opened since the last success.
     """
 
     misses: int = 0
@@ -89,7 +89,7 @@ class _Breaker:
 class _Use:
     """The attempts in progress, those that ended since the last sweep, and the breaker.
 
-    `pace` is how many ended during a sweep lately: it follows a rise at once, and a fall by half with each sweep.
+    `pace` is how many ended during recent sweeps: it rises to the number of the last sweep, or halves with each sweep.
     """
 
     sending: int = 0
@@ -114,7 +114,7 @@ class _Use:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The free capacity of a process, as it will be when the store has answered.
+    """The free capacity of a process, as expected for the time when the store has answered.
 
     Args:
         free: how many slots are free.
@@ -139,10 +139,10 @@ class Room:
 
 
 class Targets:
-    """Slots of a process: `limit` at a time, and at most a quarter of them (but one) to one target.
+    """Slots of a process: `limit` in all, and for one target at most a quarter of them (but at least one).
 
     Each target has a breaker, which opens when the target refuses or does not answer. Each target name has one for all
-    accounts, which opens when no connection can be made. `shared` says that there are several accounts.
+    accounts, which opens when no connection can be made. `shared` is whether there are several accounts.
     """
 
     def __init__(self, limit: int, *, shared: bool) -> None:
@@ -176,7 +176,7 @@ class Targets:
         return True
 
     def give_back(self, target: Target) -> None:
-        """Release a slot; if it was a probe and nothing was sent, another probe is allowed at once."""
+        """Release a slot; if it was a probe and nothing was sent, another probe is allowed immediately."""
         self.sending -= 1
         self._accounts[target.account_sid] -= 1
         if not self._accounts[target.account_sid]:
@@ -188,7 +188,7 @@ class Targets:
                 use.breaker.give_back()
 
     def is_open(self, target: Target) -> bool:
-        """Return whether a breaker of the target is open; it holds a slot."""
+        """Return whether a breaker of the target, which holds a slot, is open."""
         return self._targets[target].breaker.open or self._names[target.name].breaker.open
 
     def is_owed(self, target: Target) -> bool:
@@ -204,11 +204,11 @@ class Targets:
             now: monotonic seconds.
             missed: whether it refused, or did not answer.
             unreachable: whether no connection could be made, which does not depend on the account.
-            succeeded: whether it took the message. An answer that is an error closes a breaker, but does not make a
-                target count as back.
+            succeeded: whether it accepted the message. An error answer closes a breaker, but is not a success.
 
         Returns:
-            What is back by this after a breaker was open: None, the target, or that of every account (`""`).
+            The target, if this is its first success since its breaker was open, else None; with the account `""` if
+            the breaker of its name was open, for every account.
 
         """
         of_name, of_target = self._names[target.name].breaker, self._targets[target].breaker
@@ -219,17 +219,17 @@ class Targets:
         return Target("", target.name) if name else target if own else None
 
     def begin_sweep(self) -> None:
-        """Count anew how many attempts end."""
+        """Begin a new count of the attempts that end."""
         for use in self._targets.values():
             use.begin_sweep()
 
     def room(self, now: float, waiting: Mapping[Target, int] = NONE_WAIT) -> Room:
         """Return the free capacity that a claim may use.
 
-        Attempts end while the store answers the claim. Their slots count as free: as many as ended during a sweep
-        lately. A fast target gets as many messages again, ahead of its slots, so that it does not idle until the next
-        claim is answered. A handler gets none for which no slot is free now. Messages that were claimed before and are
-        `waiting` for a slot come first.
+        Attempts end while the store answers the claim. So as many slots as became free in recent sweeps count as free.
+        A fast target gets the same number again, ahead of its slots, so that it is not idle until the next claim is
+        answered. A handler gets only as many as it has free slots now. Messages that were claimed before and are
+        `waiting` for a slot are subtracted.
         """
         counted = {each: use for each, use in self._targets.items() if not each.name.startswith(HANDLER)}
         soon = {each: waiting.get(each, 0) - use.ending for each, use in counted.items() if use.sending}
@@ -258,11 +258,11 @@ class Targets:
         names = {name for name, use in self._names.items() if use.breaker.open}
         if not names and not any(use.breaker.open for use in self._targets.values()):
             return []
-        found = (each for each, use in self._targets.items() if use.breaker.open or each.name in names)
-        return [(each.account_sid, each.name) for each in found]
+        targets = (each for each, use in self._targets.items() if use.breaker.open or each.name in names)
+        return [(each.account_sid, each.name) for each in targets]
 
     def _most(self, use: _Use, now: float) -> int:
-        """Return how many slots a target may have: its share or, with an open breaker, at most a probe more."""
+        """Return how many slots a target may have: its share, or one more for a probe if its breaker is open."""
         return use.sending + int(use.breaker.lets_through(now)) if use.breaker.open else self.share
 
     def _remembered(self, uses: dict[K, _Use], key: K) -> _Use:

@@ -1,7 +1,7 @@
-"""Shows visitors what is said in their chats' Conversations at Twilio: by agents, Studio flows and bots.
+"""Copies messages from the Conversations at Twilio into the visitors' chats: those of agents, Studio flows and bots.
 
-A webhook of the Conversation tells it at once. But messages of Studio's own widgets cause none, so after each message
-of a visitor the Conversation is read, too, for a while.
+A webhook of the Conversation announces each message immediately. But messages of Studio's own widgets cause no webhook.
+So after each message of a visitor the Conversation is also polled for a while.
 """
 
 import time
@@ -25,18 +25,19 @@ from router.store import Store
 from router.store.chat_record import Chat, ChatMessage
 from router.store.lanes import Lease
 
-# Seconds between two readings after a message of the visitor; then the last one again and again, for `READ_SECONDS`.
+# Seconds between two polls after a message of the visitor; the last value is repeated until `READ_SECONDS`.
 PAUSES: Final = (1.0, 1.0, 1.0, 2.0, 3.0, 7.0, 15.0)
 READ_SECONDS: Final = 600.0
-# Chats that one process reads, and readings at a time: Twilio's budget is the account's, and messages need it, too.
+# The maximum number of chats that one process polls, and of concurrent polls: Twilio's rate limit is per account, and
+# deliveries need it, too.
 CHATS: Final = 500
 AT_ONCE: Final = 5
-# One reading, everything included.
+# The time limit of one poll, everything included.
 SECONDS: Final = 10.0
 
 
 class ChatMirror:
-    """The readings of one process."""
+    """The polls of one process."""
 
     def __init__(
         self, store: Store, integrations: Integrations, settings: Settings, stopping: Callable[[], bool]
@@ -49,7 +50,7 @@ class ChatMirror:
         self._turns = BoundedSemaphore(AT_ONCE)
 
     def delivered(self, lease: Lease) -> None:
-        """Read a chat's Conversation for a while: a message of its visitor was added."""
+        """Poll a chat's Conversation for a while, after a message of its visitor was delivered to it."""
         flow = lease.flow
         if flow is None or flow.channel_type != WEB or not integration_type(flow.integration.type).chats_at_twilio:
             return
@@ -62,13 +63,13 @@ class ChatMirror:
             gevent.spawn(self._read_on, *key)
 
     def show(self, chat: Chat, message: AgentMessage) -> int:
-        """Show the visitor one message; return as chat_mirror.lua. Raises StoreUnavailable."""
+        """Append one message to the visitor's chat; return as chat_mirror.lua. Raises StoreUnavailable."""
         date = _ms(message.date)
         entry = ChatMessage(message.sid, message.author or "system", message.body, date, "agent")
         return self._store.chats.mirror(chat, entry)
 
     def changed(self, chat: Chat, sid: str, body: str | None) -> None:
-        """Show the visitor the new text of a message, or that it was removed (None). Raises StoreUnavailable."""
+        """Change the text of a message in the visitor's chat, or remove it (None). Raises StoreUnavailable."""
         if found := self._store.chats.find(chat, sid):
             index, message = found
             now = time.time_ns() // 1_000_000
@@ -81,13 +82,13 @@ class ChatMirror:
             self._store.chats.change(chat, values, event={"event": "state", "state": "closed", "by": "agent"})
 
     def conversation_of(self, chat: Chat) -> str:
-        """Return the SID of a chat's Conversation at Twilio, "" when it has none. Raises StoreUnavailable."""
+        """Return the SID of a chat's Conversation at Twilio, "" if it has none. Raises StoreUnavailable."""
         lane = conversation_id(chat.account_sid, WEB, chat.address, f"web:{chat.identity}")
         known = self._store.bindings.get(chat.account_sid, lane)
         return known.get("conversation", "") if known.get("chat") == chat.sid else ""
 
     def read(self, account_sid: str, chat_sid: str, *, state: bool) -> bool:
-        """Read a chat's Conversation once, with its state if wanted; say whether it goes on."""
+        """Poll a chat's Conversation once, with its state if wanted; return whether to continue polling."""
         chat, account = self._store.chats.get(account_sid, chat_sid), self._settings.account(account_sid)
         sid = self.conversation_of(chat) if chat else ""
         if chat is None or account is None or not sid:
@@ -119,7 +120,7 @@ class ChatMirror:
                     if not self.read(account_sid, chat_sid, state=turn >= len(PAUSES)):
                         return
                 except (AttemptError, StoreUnavailable):
-                    continue  # the next reading has it
+                    continue  # the next poll tries again
         finally:
             del self._since[key]
 

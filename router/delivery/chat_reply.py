@@ -1,6 +1,6 @@
-"""What an integration answers a web chat's message: appended to the chat, before the message is settled, once.
+"""Appends an integration's answer to the web chat, once, before the message is settled.
 
-A crash in between makes the message be delivered again, by its flow's RetryPolicy; the answer to that is not appended.
+After a crash in between, the message is delivered again, by its flow's RetryPolicy; that answer is not appended.
 """
 
 import secrets
@@ -17,20 +17,20 @@ from router.message.twiml import Twiml
 from router.store import Store
 from router.store.chat_record import ChatMessage
 
-# Kinds of ignored TwiML that are named.
+# The maximum number of ignored kinds of TwiML instructions named in a report.
 _NAMED: Final = 5
-# The author of what an integration answers: what Conversations calls one who is no participant.
+# The author of an integration's answer: Conversations' name for an author who is not a participant.
 AUTHOR: Final = "system"
 
 
 def append_reply(store: Store, message: Message, twiml: Twiml, until: Callable[[], bool]) -> str:
-    """Show the visitor an answer; return what became of it, in one sentence.
+    """Append an answer to the visitor's chat; return the result in one sentence.
 
     Args:
         store: the store.
-        message: the visitor's.
+        message: the visitor's message.
         twiml: the answer.
-        until: says whether to give up while the store does not answer.
+        until: returns whether to give up; called while the store does not answer.
 
     Raises StoreUnavailable, perhaps after the answer was appended; a repeated call does not append it again.
     """

@@ -1,7 +1,7 @@
-"""Leases that were claimed for free slots, which newer messages took before the claim was answered.
+"""Claimed leases without a slot: newer messages took the slots before the claim was answered.
 
-Each gets the next slot that its target gives back, or may have when another one gives it back. To release it instead
-would cost a settle now and a claim later.
+Each waits for a slot, which its own target or another one gives back. Releasing it instead would cost a settle now and
+a claim later.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from typing import Final
 from router.delivery.breaker import Target
 from router.store.lanes import Lease
 
-# Seconds for which a lease waits for a slot; another process may have one.
+# The maximum time for which a lease waits for a slot; then another process may claim it.
 WAIT_SECONDS: Final = 1.0
 
 
@@ -25,11 +25,11 @@ class Claimed:
         return {target: len(waiting) for target, waiting in self._leases.items()}
 
     def add(self, target: Target, lease: Lease, now: float) -> None:
-        """Let a lease wait."""
+        """Add a lease that waits from `now` on."""
         self._leases.setdefault(target, deque()).append((now, lease))
 
     def take(self, target: Target) -> Lease | None:
-        """Return the lease that has waited longest for a slot of the target, which is not waiting any more."""
+        """Remove and return the lease that has waited longest for a slot of the target."""
         waiting = self._leases.get(target)
         if waiting is None:
             return None
@@ -39,11 +39,11 @@ class Claimed:
         return lease
 
     def overdue(self, now: float) -> list[Lease]:
-        """Return the leases that have waited for too long, which are not waiting any more."""
-        found = []
+        """Remove and return the leases that have waited for too long."""
+        overdue = []
         for target, waiting in list(self._leases.items()):
             while waiting and now - waiting[0][0] >= WAIT_SECONDS:
-                found.append(waiting.popleft()[1])
+                overdue.append(waiting.popleft()[1])
             if not waiting:
                 del self._leases[target]
-        return found
+        return overdue

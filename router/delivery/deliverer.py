@@ -1,6 +1,6 @@
-"""Deliver: take a slot, let `attempt` send the head of a lane, settle how it went, go on with the next one.
+"""Deliver: take a slot, send the head of a lane (`attempt`), settle the result, continue with the next head.
 
-The process that accepted a message sends it at once, in a greenlet; the sweeper starts what else is due.
+The process that accepted a message sends it immediately, in a greenlet; the sweeper starts all other due messages.
 """
 
 import contextlib
@@ -34,19 +34,19 @@ from router.store.keys import bucket
 from router.store.lanes import Lease, Settlement, new_token
 from router.value import value
 
-# A head that has less than this left to be sent in is released, not sent.
+# A head with less than this left for its attempt is released, not sent.
 LEAST_SECONDS: Final = 0.5
-# How long a message waits whose flow this version cannot deliver to, and whose record does not say so.
+# How long a message waits if this version cannot deliver to its flow, and the flow's record does not show this.
 HELD_SECONDS: Final = 60.0
-# A settle whose call to the store is lost is repeated for this long: a late success still counts.
+# A settle that the store does not answer is repeated for this long: a late success still counts.
 SETTLE_SECONDS: Final = 60.0
-# Greenlets that wait for the next message, of some 20 KB each.
+# The number of idle greenlets kept for the next messages, about 20 KB each.
 _WAITING_MOST: Final = 64
 
 
 @value
 class _Ended:
-    """How a head's turn ended: how it is settled, and what came of the attempt, if there was one."""
+    """The result for a head: its settlement, and the attempt's answer or error, if there was an attempt."""
 
     settlement: Settlement
     answer: Answer | None = None
@@ -57,11 +57,11 @@ class _Ended:
 class Deliverer:
     """The attempts of one process.
 
-    `report` is told of every attempt, `late` of TwiML that no webhook waits for; `random_` returns a number in [0, 1).
-    `freed` is set when a slot comes free while `starved`: something due was left for want of one.
+    `report` is called for every attempt, `late` for TwiML that no webhook waits for; `random_` returns a number in
+    [0, 1). While `starved` (due messages are left because slots were missing), `freed` is set when a slot becomes free.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - its parts
         self,
         store: Store,
         integrations: Integrations,
@@ -100,7 +100,7 @@ class Deliverer:
         return target if self.targets.take(target, time.monotonic()) else None
 
     def give_back(self, target: Target) -> None:
-        """Give back a slot; what was claimed and waits for one is started, also where it is for another target."""
+        """Give back a slot; start claimed leases that may now have one, of this target or another one."""
         self.targets.give_back(target)
         for waiting, count in self.claimed.counts().items():
             for _ in range(count):
@@ -122,7 +122,7 @@ class Deliverer:
         self._crew.spawn(self._settle, lease, Settlement("release", delay=1.0 + self._random()), hand_over=False)
 
     def begin(self, lease: Lease) -> None:
-        """Start what was claimed; where the slot for it was taken meanwhile, let it wait for the next one."""
+        """Start a claimed lease; if its slot has been taken since, let it wait for the next one."""
         target = _target(lease)
         if self.targets.take(target, time.monotonic()):
             self.start(lease, target)
@@ -130,7 +130,7 @@ class Deliverer:
             self._wait_for_slot(lease, target)
 
     def decline_overdue(self, now: float) -> None:
-        """Release what was claimed and has waited too long for a slot; `now` is in monotonic seconds."""
+        """Release claimed leases that have waited too long for a slot; `now` is in monotonic seconds."""
         for lease in self.claimed.overdue(now):
             self.decline(lease)
 
@@ -161,17 +161,17 @@ class Deliverer:
             put_off = self._put_off(lease, left)
             ended = _Ended(put_off) if put_off else _unsent(lease) or self._attempt(lease, target, started, left)
             goes_on = put_off is None and self._goes_on(target)
-        except StoreUnavailable:  # nor could it be settled: the lease ends, and the message is claimed again
+        except StoreUnavailable:  # a settle would fail, too: the lease ends, and the message is claimed again
             return None
         finally:
             self._pass_on(target, to_claimed=goes_on)
         settled, following = self._settle(lease, ended.settlement, hand_over=goes_on)
         if put_off is None:
-            self._tell(lease, target, ended, settled, started)
+            self._publish(lease, target, ended, settled, started)
         return following
 
     def _pass_on(self, target: Target, *, to_claimed: bool) -> None:
-        """Give a slot to a claimed head that waits for one of the target, or back: settling needs none."""
+        """Pass a slot on to a claimed head that waits for this target, or give it back: settling needs no slot."""
         lease = self.claimed.take(target) if to_claimed and not self.targets.is_open(target) else None
         if lease is not None:
             self._crew.spawn(self._drain, lease, target)
@@ -182,33 +182,33 @@ class Deliverer:
             self.freed.set()
 
     def _wait_for_slot(self, lease: Lease, target: Target) -> None:
-        """Let a head wait for the next slot of its target, or, where this process stops, for another process."""
+        """Let a head wait for the next slot of its target; if this process is stopping, release it."""
         if self.stopping:
             self.decline(lease)
         else:
             self.claimed.add(target, lease, time.monotonic())
 
     def _attempt(self, lease: Lease, target: Target, started: float, left: float) -> _Ended:
-        """Send a head, and decide what follows; raise StoreUnavailable where an answer cannot be shown in its chat."""
+        """Send a head, and decide its settlement; raise StoreUnavailable if the answer cannot be added to its chat."""
         flow = lease.flow
-        assert flow is not None  # noqa: S101 - it would end as unrouted else
+        assert flow is not None  # noqa: S101 - otherwise it was settled as unrouted
         try:
             answer = self._attempts.send(lease, flow, min(left, self._settings.attempt_seconds))
         except AttemptError as error:
             now = time.monotonic()
-            self._note(target, error, now)
+            self._record(target, error, now)
             delays, jitter = self._settings.retry_delays, self._random()
             return _Ended(settling.failed(lease, flow, error, now - started, delays=delays, jitter=jitter), error=error)
         reading = read_answer(answer, flow, replayed=lease.round > 0)
         if flow.channel_type == WEB:
             reading = show(self._store, lease.read, reading, SETTLE_SECONDS)
         now = time.monotonic()
-        self._note(target, None, now)
+        self._record(target, None, now)
         promised = reading.twiml is not None and self.waiters.promise(lease.id)
         return _Ended(settling.delivered(lease, answer, reading, now - started, promised=promised), answer, reading)
 
-    def _note(self, target: Target, error: AttemptError | None, now: float) -> None:
-        """Tell the target's breaker how an attempt went, and let what waits for a target that is back be sent."""
+    def _record(self, target: Target, error: AttemptError | None, now: float) -> None:
+        """Report an attempt's outcome to the target's breaker; if the target is back, make its waiting lanes due."""
         if error is None:
             back = self.targets.report(target, now, missed=False, unreachable=False, succeeded=True)
         elif error.blameless:
@@ -220,8 +220,8 @@ class Deliverer:
             self._crew.spawn(self._hurry, back)
         metrics.BREAKERS.set(self.targets.opened)
 
-    def _tell(self, lease: Lease, target: Target, ended: _Ended, settled: str, started: float) -> None:
-        """Tell the views that wait for the message, the late replies, and the log."""
+    def _publish(self, lease: Lease, target: Target, ended: _Ended, settled: str, started: float) -> None:
+        """Pass the result on to the views that wait for the message, the late replies, and the log."""
         settlement, answer, error, reading = ended.settlement, ended.answer, ended.error, ended.reading
         twiml, flow = reading.twiml, lease.flow
         cookies = answer.set_cookie if answer and twiml else ()
@@ -244,12 +244,12 @@ class Deliverer:
         )
 
     def _put_off(self, lease: Lease, left: float) -> Settlement | None:
-        """Return how a head is released that is not sent by this lease, which lasts `left` s more; None if it is."""
+        """Return how to release a head that must not be sent with this lease, valid for `left` s; None to send it."""
         flow = lease.flow
         if left < LEAST_SECONDS or self.stopping:
             return Settlement("release")
         if flow is not None and flow.enabled and flow.undeliverable:
-            # Its record is of a version that could: it waits as in a paused flow, and is not given up.
+            # A version that can deliver to the flow wrote its record: the message waits as in a paused flow.
             return Settlement("release", delay=HELD_SECONDS)
         successor = self._successor(flow)
         return settling.passed_on(lease, successor) if successor else None
@@ -262,11 +262,11 @@ class Deliverer:
         return new if new and has_succeeded(new, flow) else None
 
     def _goes_on(self, target: Target) -> bool:
-        """Return whether the lane's next head is sent with the same slot."""
+        """Return whether the target may keep its slot for another message."""
         return not self.stopping and not self.targets.is_owed(target)
 
     def _settle(self, lease: Lease, settlement: Settlement, *, hand_over: bool) -> tuple[str, Lease | None]:
-        """Settle until the store has answered; the same tokens make a repeated call the same call."""
+        """Settle, and repeat it until the store answers: with the same tokens a repeated call has no further effect."""
         next_token = new_token() if hand_over else ""
         began, pause = time.monotonic(), 0.05
         while True:
@@ -279,21 +279,21 @@ class Deliverer:
                 pause = min(2 * pause, 1.0)
 
     def _hurry(self, back: Target) -> None:
-        """Let what waits for a retry at a target be sent now: the target is back."""
+        """Make lanes due now whose heads wait for a retry at a target that is back."""
         tags = [bucket(back.account_sid)] if back.account_sid else self._store.buckets
-        with contextlib.suppress(StoreUnavailable):  # then it is sent at its retry
+        with contextlib.suppress(StoreUnavailable):  # then they are due at their retries
             for tag in tags:
                 self._store.lanes.hurry_target(tag, back.account_sid, back.name)
 
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def stop(self, seconds: float) -> int:
-        """Take no more leases, wait for the attempts under way; return how many did not end within `seconds`."""
+        """Take no more leases, and wait for the attempts under way; return how many did not end within `seconds`."""
         self._stopping = True
         self.freed.set()
         self.decline_overdue(math.inf)
         end = time.monotonic() + seconds
-        while self._crew.busy and (left := end - time.monotonic()) > 0:  # a claim under way may still start some
+        while self._crew.busy and (left := end - time.monotonic()) > 0:  # a claim under way may still start attempts
             self._crew.join(left)
         return self._crew.busy
 
@@ -305,7 +305,7 @@ def _target_of(flow: FlexFlow) -> Target:
 def _target(lease: Lease) -> Target:
     """Return the target whose slot a head needs.
 
-    A head that will not be sent gets a target of its own, so that it does not use up the probe of a breaker.
+    A head that will not be sent uses the target `none`, so that it does not use up the probe of a breaker.
     """
     flow = lease.flow
     if flow is None or not flow.enabled or lease.age >= flow.validity_period:

@@ -27,7 +27,7 @@ from router.value import value
 # is sent within 2.5 s: early enough for Twilio to call the fallback URL.
 STORE_SECONDS: Final = 1.4
 # A message is routed by the cached flows, then by the stored flows, then by the stored contact; and again while the
-# contact is being changed concurrently. The result of the last round is used even if something changes meanwhile.
+# contact is being changed concurrently. The result of the last round is used in any case.
 ROUNDS: Final = 5
 # The value of the record's field for the owner of the right to answer, for a message that must not be answered.
 UNANSWERABLE: Final = "nobody"
@@ -85,10 +85,10 @@ class Intake:
     def take(self, arrival: Arrival) -> Taken:
         """Resolve the message to a flow, accept it into its conversation's lane, and start its delivery if it is next.
 
-        It is resolved again when the store reports that this process's cached flows are outdated, or that the contact's
+        It is resolved again if the store reports that this process's cached flows are outdated, or that the contact's
         history may change the result.
 
-        Raises StoreUnavailable when the message is not safe, or when that is unknown; a repeated call is safe.
+        Raises StoreUnavailable if the message is not safe, or if that is unknown; a repeated call is safe.
         """
         message = arrival.message
         self._replicas.check(message.account_sid)
@@ -110,7 +110,7 @@ class Intake:
         return taken
 
     def _accept(self, arrival: Arrival, token: str, route: Route, *, check: bool, final: bool) -> Taken:
-        """Accept a message with a route; deliver it at once if it is next in its lane and this process has a slot."""
+        """Accept a message with a route; send it now if it is next in its lane and this process has a slot."""
         flow, deliverer = route.flow, self._deliverer
         slot = (
             deliverer.reserve(flow)
@@ -140,7 +140,7 @@ class Intake:
                 deliverer.give_back(slot)
         return Taken(arrival, route, acceptance)
 
-    def _store_message(  # noqa: PLR0913 - the message, its route, and how the call goes
+    def _store_message(  # noqa: PLR0913 - the message, its route, and options of the call
         self, arrival: Arrival, token: str, route: Route, *, lease: bool, check: bool, final: bool
     ) -> Acceptance:
         message = arrival.message
@@ -190,7 +190,7 @@ class Intake:
         return acceptance
 
     def _lease(self, arrival: Arrival, token: str, flow: FlexFlow, language: str, started: float) -> Lease:
-        """Make the lease that `accept` granted; it includes the parsed message, which saves parsing it again."""
+        """Make the lease that `accept` granted, with the parsed message, so that it is not parsed again."""
         message = arrival.message
         return Lease(
             token=token,
@@ -212,7 +212,7 @@ class Intake:
         )
 
     def _first_route(self, arrival: Arrival, route: Route, flow_sid: str) -> Route:
-        """Return the route of the message that came first, of which this one is a duplicate."""
+        """Return the route of the message of which this one is a duplicate."""
         known = {flow.sid: flow for entry in route.entries for flow in entry.flows}
         flow = known.get(flow_sid)
         if flow is None and flow_sid:

@@ -49,7 +49,7 @@ class Replier:
         self._greenlets: set[gevent.Greenlet[..., None]] = set()
 
     def begin(self, lease: Lease, twiml: Twiml) -> None:
-        """Answer the sender of a delivered message, unless a webhook takes the right to answer, or there is none."""
+        """Answer the sender of a delivered message, unless a webhook takes the right to answer, or no answer is due."""
         if lease.answered or lease.round:  # recovered, or replayed
             return
         greenlet = gevent.spawn(self._reply, lease, twiml)
@@ -57,7 +57,7 @@ class Replier:
         greenlet.rawlink(self._greenlets.discard)
 
     def hurry(self) -> None:
-        """Stop waiting for webhooks: no request is open any more."""
+        """Stop waiting for webhooks, because no request is open any more."""
         self._hurry.set()
 
     def stop(self, seconds: float) -> None:
@@ -86,7 +86,7 @@ class Replier:
             return
         try:
             _, answer, _ = self._store.lanes.take_answer(lease.account_sid, lease.message_sid, lease.lane, "rest")
-        except StoreUnavailable:  # the right may have been granted: rather no answer than two
+        except StoreUnavailable:  # the right may have been granted to a webhook: no answer is better than two
             return
         if answer:
             self._note(lease, self._send(account, message, twiml))
@@ -119,4 +119,4 @@ class Replier:
         try:
             self._store.deliveries.note(lease.account_sid, lease.message_sid, outcome)
         except StoreUnavailable:
-            return  # the log has it
+            return  # `report` has logged it

@@ -1,4 +1,4 @@
-"""What a target's answer says to the customer, and what is kept of an answer that says nothing."""
+"""Reads a target's answer: TwiML for the customer, or an excerpt of an answer that cannot be used."""
 
 import time
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from router.value import value
 
 @value
 class Reading:
-    """What an answer is to Twilio: TwiML, or nothing; why not, and what is kept of it then.
+    """The TwiML of an answer; without TwiML, what is wrong with the answer, and an excerpt of it.
 
-    `shown` is what became of it in a web chat, "" on other channels.
+    `shown` is the result of adding it to a web chat, "" on other channels.
     """
 
     twiml: Twiml | None = None
@@ -31,9 +31,9 @@ NOTHING: Final = Reading()
 
 
 def read_answer(answer: Answer, flow: FlexFlow, *, replayed: bool) -> Reading:
-    """Read what the target says to the customer; nothing where the flow does not relay.
+    """Read the target's answer to the customer; NOTHING if the flow does not relay.
 
-    Nor for a replay, except of a web chat: its visitor still sees an answer that never came.
+    Also NOTHING for a replay, except in a web chat, whose visitor can still see the answer.
     """
     if flow.response != "relay" or (replayed and flow.channel_type != WEB):
         return NOTHING
@@ -50,7 +50,7 @@ def show(store: Store, read: Callable[[], tuple[Any, Message]], reading: Reading
         store: the store.
         read: returns the message that was answered.
         reading: the answer.
-        seconds: how long the store is tried; then StoreUnavailable is raised.
+        seconds: how long the call to the store is repeated; then StoreUnavailable is raised.
     """
     if reading.twiml is None:
         return reading

@@ -1,8 +1,8 @@
 """Messages that replicas must confirm (ROUTER_REDIS_REPLICAS).
 
 A message that is stored but not confirmed is not safe: Twilio gets a 503, and may give the message to another program.
-So the process takes it back, and the message is in doubt: listed, but not sent. `Intake.take` confirms it when a second
-webhook or recovery brings it again; an operator confirms it with a replay.
+So the process takes it back, and the message is in doubt: listed, but not sent. `Intake.take` confirms it when it is
+received again, by a second webhook or by recovery; an operator confirms it with a replay.
 """
 
 import time
@@ -32,7 +32,7 @@ class Replicas:
 
     def __init__(self, lanes: Lanes) -> None:
         self._lanes = lanes
-        # When replicas of a server were missing last, in monotonic seconds, by its name; nothing while they confirm.
+        # Servers whose replicas are missing, by name, with the time of the last check in monotonic seconds.
         self._asked: dict[str, float] = {}
 
     def check(self, account_sid: str) -> None:
@@ -48,20 +48,20 @@ class Replicas:
             raise StoreUnavailable("the store's replicas are missing; the message is not accepted")
 
     def confirm(self, written: Written) -> None:
-        """Allow the router to send a confirmed message that has no lease; until then it is held."""
+        """Allow the router to send a confirmed message that has no lease; until then it is not due."""
         if self._lanes.confirms:
             gevent.spawn(self._confirm, written)
 
     def take_back(self, written: Written, arrived: float) -> None:
         """Mark an unconfirmed message as in doubt, if possible before its 503 is sent."""
         now = time.monotonic()
-        with suppress(StoreUnavailable):  # whose messages are refused in any case while its server is unknown
+        with suppress(StoreUnavailable):  # while its server is unknown, the account's messages are refused in any case
             self._asked[self._lanes.place(written.account_sid)] = now
         greenlet = gevent.spawn(self._doubt, written, now + self._lanes.lease_seconds)
         greenlet.join(max(0.0, arrived + ANSWER_SECONDS - time.monotonic()))
 
     def _confirm(self, written: Written) -> None:
-        with suppress(StoreUnavailable):  # then the message is sent after the time of a lease
+        with suppress(StoreUnavailable):  # then the message is due when the time of a lease is over
             self._lanes.confirm(written)
 
     def _doubt(self, written: Written, until: float) -> None:

@@ -1,4 +1,4 @@
-"""Lists who is in a live session of Proxy, while flows are migrated: those contacts stay where they are.
+"""Lists the contacts in live sessions of Proxy while flows are migrated: these contacts must not move.
 
 One process at a time does it, for all accounts whose contacts may move. If Twilio does not send a list in time, the
 sessions count as unknown, and every contact stays.
@@ -19,12 +19,12 @@ from router.store import Store
 from router.store.lanes import new_token
 from router.store.proxied import SENDING_SECONDS
 
-# Between two lists.
+# The interval of the lists.
 LIST_SECONDS: Final = 10.0
-# How long a list counts after it was begun; more than that it must not take, either.
+# How long a list is valid after its reading began; reading it must take less.
 COUNTS_SECONDS: Final = 120.0
 TURN_SECONDS: Final = 60.0
-# What was sent while a list was read must count as sent for longer than the list does.
+# A message sent to Proxy while a list is read must be remembered for longer than the list is valid.
 assert SENDING_SECONDS > 2 * COUNTS_SECONDS  # noqa: S101 - of two constants
 
 
@@ -46,7 +46,7 @@ class SessionWatch:
                 self.round()
             except StoreUnavailable:
                 pass
-            except Exception as error:  # noqa: BLE001 - whatever it is, contacts stay, and the next round tries again
+            except Exception as error:  # noqa: BLE001 - on any error contacts stay, and the next round tries again
                 self._fault(f"sessions of Proxy: {type(error).__name__}: {error}")
             gevent.sleep(LIST_SECONDS)
 
@@ -67,7 +67,7 @@ class SessionWatch:
         if "" in named:
             return  # a flow without a service: its sessions cannot be listed, so its contacts stay
         try:
-            found = self._sessions.contacts(account, named)
+            contacts = self._sessions.contacts(account, named)
         except AttemptError as error:
             if self._failed.get(account_sid) != error.logged:
                 self._failed[account_sid] = error.logged
@@ -78,4 +78,4 @@ class SessionWatch:
         self._failed.pop(account_sid, None)
         left = COUNTS_SECONDS - (time.monotonic() - began)
         if left > 1:
-            self._store.proxied.put(account_sid, {contact_id(each) for each in found}, seconds=left)
+            self._store.proxied.put(account_sid, {contact_id(each) for each in contacts}, seconds=left)

@@ -1,4 +1,4 @@
-"""How a head is settled: pure functions from what came of it to what the store is told."""
+"""Pure functions that make the settlement of a head from the result of its attempt."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from router.store.lanes import Lease, Settlement
 
 
 def unsent(lease: Lease) -> Settlement | None:
-    """Return how a head ends that is not to be sent any more; None if it is to be sent."""
+    """Return the settlement of a head that must not be sent any more; None if it is to be sent."""
     flow = lease.flow
     if flow is None or not flow.enabled:
         return Settlement("unrouted", fields={"error": _unrouted(lease)})
@@ -23,14 +23,14 @@ def unsent(lease: Lease) -> Settlement | None:
 
 
 def passed_on(lease: Lease, successor: FlexFlow) -> Settlement:
-    """Let a message wait for the flow that has taken over from its own; it is still the head of its lane."""
+    """Return the settlement that moves a message to its flow's successor; it stays the head of its lane."""
     reason = f"{lease.flow_sid} was disabled at the end of its migration: the message goes to {successor.sid}"
     fields: dict[str, str | int] = {"flow": successor.sid, "failures": 0, "refusals": 0}
     return Settlement("release", fields=fields, history=f"{lease.attempts} passed-on - 0.000 {reason}")
 
 
 def delivered(lease: Lease, answer: Answer, reading: Reading, seconds: float, *, promised: bool) -> Settlement:
-    """Settle a success: its TwiML is kept; `promised` says that a view that waits has the right to answer with it."""
+    """Settle a success, and store its TwiML; `promised` is whether a waiting view has the right to answer with it."""
     fields = _kept(reading.excerpt)
     if reading.twiml is not None:
         fields["answer"] = reading.twiml.xml
@@ -42,13 +42,13 @@ def delivered(lease: Lease, answer: Answer, reading: Reading, seconds: float, *,
     return Settlement("delivered", fields=fields, history=history.rstrip())
 
 
-def failed(  # noqa: PLR0913 - the attempt, and what decides about it
+def failed(  # noqa: PLR0913 - the attempt, and the parameters of the decision
     lease: Lease, flow: FlexFlow, error: AttemptError, seconds: float, *, delays: Sequence[float], jitter: float
 ) -> Settlement:
     """Settle a failure as `retry.judge` decides."""
     tries = retry.Tries(lease.failures, lease.refusals, lease.age + seconds, lease.lost)
     verdict = retry.judge(error, flow, tries, delays=delays, jitter=jitter)
-    reason = verdict.reason.encode(errors="replace").decode()  # a handler may say what is no text
+    reason = verdict.reason.encode(errors="replace").decode()  # a handler's error may contain lone surrogates
     fields = _kept(error.excerpt)
     fields |= {"failures": verdict.failures, "refusals": verdict.refusals, "error": reason}
     if verdict.lost and flow.integration.type == "handler":
@@ -62,7 +62,7 @@ def failed(  # noqa: PLR0913 - the attempt, and what decides about it
 
 
 def logged(settlement: Settlement, error: AttemptError | None) -> str:
-    """Return why a message was not delivered, as the log may have it."""
+    """Return why a message was not delivered, without text that must not be logged."""
     reason = str((settlement.fields or {}).get("error", ""))
     if error is None:
         return reason
@@ -70,7 +70,7 @@ def logged(settlement: Settlement, error: AttemptError | None) -> str:
 
 
 def _kept(excerpt: Excerpt | None) -> dict[str, Any]:
-    """Write what came back instead of a good answer, as `Delivery.excerpt` reads it."""
+    """Return the field for the excerpt of an answer that cannot be used, as `Delivery.excerpt` reads it."""
     return {"said": f"{excerpt.type}\n{excerpt.text}".encode(errors="replace")} if excerpt else {}
 
 

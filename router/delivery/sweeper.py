@@ -1,7 +1,7 @@
-"""The sweeper: finds what is due, and starts it.
+"""The sweeper: finds due lanes, and starts their delivery.
 
-What waits for it: retries, leases of processes that died, lanes that were beyond a process's limit; never a healthy
-message. Each process has one, and there is no other worker.
+These are retries, leases of processes that died, and lanes for which a process had no slot; a healthy message never
+waits for the sweeper. Each process has one, and there is no other worker.
 """
 
 import random
@@ -19,52 +19,53 @@ from router.store import Store
 from router.store.keys import bucket
 from router.store.lanes import ANYWHERE, Claim, Room
 
-# Between two sweeps when nothing is left.
+# The pause between two sweeps if no due lane is left.
 SWEEP_SECONDS: Final = 0.5
-# The same when something is left: for slots that come free one by one, or many at a time where a target is fast.
+# The pause if due lanes are left, so that more than one slot is free at the next sweep.
 SWEEP_LEFT: Final = 0.005
-# After a sweep that claimed so many messages there is no pause: a call of `claim` for as many is cheap.
+# After a sweep that claimed this many messages there is no pause, because one call of `claim` for many is cheap.
 SWEEP_MANY: Final = 32
-# The same for the rest of an index where nothing can be sent, and the part of the time that looking there may take.
+# The minimum pause while the rest of an index is read where nothing can be sent, and the maximum share of the time for
+# this reading.
 SWEEP_LEAST: Final = 0.02
 SWEEP_PART: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found: `more` to look at in any case; something `left` that has no slot; how many it `claimed`."""
+    """A sweep's result: is there `more` of an index to read, are due lanes `left`, and how many heads it `claimed`."""
 
     more: bool = False
     left: bool = False
     claimed: int = 0
 
     def pause(self, seconds: float) -> float:
-        """Return for how long to wait after a sweep that took so many seconds."""
+        """Return how long to wait after a sweep that took `seconds`."""
         if self.left:
             return 0.0 if self.claimed >= SWEEP_MANY else SWEEP_LEFT
         return min(SWEEP_SECONDS, max(SWEEP_LEAST, seconds / SWEEP_PART))
 
 
 class Sweeper:
-    """Claims what is due into the free slots of a process; `fault` is told of what goes wrong."""
+    """Claims due lanes for the free slots of a process; `fault` is called with a description of each error."""
 
     def __init__(self, store: Store, deliverer: Deliverer, fault: Callable[[str], None]) -> None:
         self._store = store
         self._deliverer = deliverer
         self._fault = fault
-        self._places = dict.fromkeys(store.buckets, 0)  # where in each index to go on
-        self._cut: set[str] = set()  # buckets where what is before that place has to be looked at again
-        self._left: set[str] = set()  # buckets where the last claim left something for want of room
+        self._places = dict.fromkeys(store.buckets, 0)  # the place in each bucket's index to continue from
+        self._cut: set[str] = set()  # buckets whose index has to be read again before that place
+        self._left: set[str] = set()  # buckets where the last claim left due lanes because slots were missing
 
     def run(self) -> None:
-        """Claim what is due, until the process stops."""
+        """Claim due lanes until the process stops."""
         while not self._deliverer.stopping:
             started, swept = time.monotonic(), Swept()
             try:
                 swept = self.sweep()
             except StoreUnavailable:
                 pass
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other messages go on
+            except Exception as error:  # noqa: BLE001 - an error must not stop the other messages
                 self._fault(f"{type(error).__name__}: {error}")
             gevent.sleep(swept.pause(time.monotonic() - started))
             if not swept.more:
@@ -72,19 +73,19 @@ class Sweeper:
             self._deliverer.freed.clear()
 
     def sweep(self) -> Swept:
-        """Claim once from each bucket where something is due."""
+        """Claim once from each bucket with due lanes."""
         more, claimed, idle = False, 0, False
         self._deliverer.decline_overdue(time.monotonic())
-        # Where something was left, `claim` itself finds out whether it is due still: two calls less.
+        # Buckets where lanes were left are claimed without asking first whether any are due: this saves two calls.
         buckets = [*self._left, *self._store.lanes.due(tag for tag in self._places if tag not in self._left)]
-        random.shuffle(buckets)  # so that no bucket always comes last when slots are short
+        random.shuffle(buckets)  # so that the same bucket is not always last when slots are short
         for tag in buckets:
             if self._deliverer.stopping:
                 return Swept()
             place = self._places[tag]
             try:
                 claim = self._store.lanes.claim(tag, self._room(tag), place=place)
-            except StoreUnavailable:  # in a Cluster that concerns some buckets only
+            except StoreUnavailable:  # in a Cluster, other buckets may still answer
                 continue
             for lease in claim.leases:
                 self._deliverer.begin(lease)
@@ -100,22 +101,23 @@ class Sweeper:
         )
 
     def _goes_on(self, tag: str, place: int, claim: Claim) -> bool:
-        """Note where the next claim begins; say whether it has to come even if no slot comes free."""
+        """Set the place of the next claim; return whether to claim again even if no slot becomes free."""
         (self._left.add if claim.left else self._left.discard)(tag)
         if claim.left and (claim.place or place == ANYWHERE):
             self._cut.add(tag)
-        if claim.place:  # more of the index is left to look at
+        if claim.place:  # the rest of the index is still to be read
             self._places[tag] = claim.place
             return True
-        # A look that began later, or stopped early, skipped nothing before its place, but lanes there may be due by
-        # now: after the end of the index, look once more from its beginning. After that look the flows take turns.
+        # The end of the index is reached. If claims did not begin at its beginning, or left lanes, lanes before their
+        # places may be due now: read it again from the beginning. After that, the next claim begins at a random place,
+        # so that the flows take turns.
         again = tag in self._cut
         self._places[tag] = ANYWHERE if claim.left and not again else 0
         self._cut.discard(tag)
         return again
 
     def _room(self, tag: str) -> Room:
-        """Say what the process has room for, of a bucket's accounts."""
+        """Return the capacity that the process has for a bucket's accounts."""
         room = self._deliverer.targets.room(time.monotonic(), self._deliverer.claimed.counts())
         return Room(
             free=room.free,

@@ -8,10 +8,10 @@ import gevent
 from router.errors import StoreUnavailable
 from router.store import Store
 
-# How often a process asks for its turn; there is one every `store.upkeep.TURN_SECONDS`.
+# How often a process tries to get its turn; there is one turn every `store.upkeep.TURN_SECONDS`.
 LOOK_SECONDS: Final = 60.0
-# Between two steps, of about a millisecond each: upkeep takes a tenth of the store's time at most, and still drops
-# some 20,000 entries a second.
+# The pause between two steps, of about a millisecond each: upkeep takes a tenth of the store's time at most, and still
+# removes about 20,000 entries a second.
 PAUSE_SECONDS: Final = 0.01
 
 
@@ -27,7 +27,7 @@ def keep_up(
 
     Args:
         store: the store.
-        stopping: says whether the process is stopping; then the upkeep ends.
+        stopping: returns whether the process is stopping; then the upkeep ends.
         forgotten: called with the SID of an account that was removed from the store.
         untold: as in `store.upkeep.round`.
         fault: called with a description of each error.
@@ -42,6 +42,6 @@ def keep_up(
                 gevent.sleep(PAUSE_SECONDS)
         except StoreUnavailable:
             pass  # the next round does the rest
-        except Exception as error:  # noqa: BLE001 - a fault must not end the upkeep for good
+        except Exception as error:  # noqa: BLE001 - an error must not end the upkeep
             fault(f"{type(error).__name__}: {error}")
         gevent.sleep(LOOK_SECONDS)

@@ -22,13 +22,13 @@ class Waiter:
 
 
 class Waiters:
-    """The views of this process that wait, by message id. A duplicate waits beside the message that came first."""
+    """The waiting views of this process, by message id: those of a message and of its duplicates."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[Waiter]] = {}
 
     def wait(self, message_id: str) -> Waiter:
-        """Register a view; it ends its wait with `forget`."""
+        """Register a view; the caller unregisters it with `forget`."""
         waiter = Waiter()
         self._waiting.setdefault(message_id, []).append(waiter)
         return waiter
@@ -50,7 +50,7 @@ class Waiters:
         return bool(waiting)
 
     def tell(self, message_id: str, outcome: str, answer: bytes | None, cookies: tuple[str, ...]) -> None:
-        """Tell the views that wait for a message how its attempt ended."""
+        """Give the result of a message's attempt to the views that wait for it."""
         for waiter in self._waiting.get(message_id, ()):
             waiter.outcome, waiter.answer, waiter.cookies = outcome, answer, cookies
             waiter.done.set()
