@@ -95,7 +95,7 @@ def test_a_step_that_cannot_be_taken_changes_nothing(world: World, admin: Person
     step(admin, old, "drain")
     before, version = now(world, old), version_in(admin.get(page))
     refused = admin.post(page, {"do": "all", "version": version})
-    assert (refused.status, b"not known who is in a session of Proxy" in refused.body) == (409, True)
+    assert (refused.status, b"the sessions of Proxy are not known yet" in refused.body) == (409, True)
     for form in ({"do": "share", "percent": "100"}, {"do": "share", "percent": "-1"}, {"do": "explode"}, {}):
         assert admin.post(page, {"version": version, **form}).status == 400, form
     assert now(world, old) == before
