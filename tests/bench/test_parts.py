@@ -19,6 +19,7 @@ _EVERY_FIGURE = {
         "intake / bare Flask, our worker",
         "intake at 25%: processor time",
         "bare Flask, our worker, at 25%: processor time",
+        "bare Flask, our worker, at 75%: processor time",
         "intake at 50%: processor time",
         "intake at 75%: processor time",
         "intake at 90%: processor time",
