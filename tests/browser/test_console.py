@@ -252,6 +252,21 @@ def test_the_list_lives_and_rests(world: World, target: Target, new_page: Pages)
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
+def test_the_page_of_a_waiting_message_shows_its_delivery(world: World, target: Target, new_page: Pages) -> None:
+    """While a message waits, its page is up to date by itself, and has the buttons for a delivered one at the end."""
+    flow = world.flow(target.url("/up"), paused=True)
+    sid = world.text(flow).sid
+    page = sign_in(new_page(), world)
+    page.clock.install()
+    page.goto(f"{base(world)}{HERE}/messages/{sid}")
+    expect(page.get_by_text("is paused").first).to_be_visible()
+    world.change(flow, paused=False)
+    world.ends(sid)
+    passes(page, page.get_by_role("button", name="Send again"))
+    expect(page.locator("h1")).to_contain_text("delivered")
+    expect(page.get_by_role("heading", name="Attempt 1: delivered")).to_be_visible()
+
+
 def test_the_list_is_paused_and_rests_where_it_is_read(world: World, target: Target, new_page: Pages) -> None:
     """Paused, or scrolled down, its rows stay; a button counts the new messages and shows them."""
     flow = world.flow(target.url("/up"))
