@@ -27,7 +27,7 @@ from gunicorn.workers.base import Worker
 from router.errors import SettingsError
 from router.handling.launch import check
 from router.metric_files import NAME, MetricFiles, free_name
-from router.process.preload import load_languages, preload
+from router.process.preload import FOUND, load_languages, preload
 from router.process.refused_reload import tell
 from router.process.renewal import install
 from router.process.startup_check import failure
@@ -167,7 +167,7 @@ def on_starting(server: Arbiter) -> None:
             "`router tunnel`, or for the host that one of ROUTER_TRUSTED_PROXIES writes into X-Forwarded-Host, and "
             "answers all others 403. Set it to the base URL that is set at Twilio"
         )
-    preload(_settings, server.log.warning)
+    preload(_settings, server.log.warning, os.environ.pop(FOUND, ""))
 
 
 def when_ready(server: Arbiter) -> None:

@@ -2,7 +2,7 @@
 
 So all workers share them. It also says which flows lose their messages. That process must know neither Redis' client
 nor TLS: its workers patch them for gevent after the fork. So a forked child asks the store, and only says what it
-found. lingua knows no sockets.
+found. lingua knows no sockets. `router run`, whose own child has just asked the store, says it in the environment.
 """
 
 import contextlib
@@ -28,18 +28,29 @@ _LOOK: Final = 3.0
 _FLOWS: Final = 10_000
 _FAULTS: Final = 5
 
+# The variable in which `router run` gives gunicorn what it found; gunicorn removes it.
+FOUND: Final = "_FOUND_IN_STORE"
+
 _Found = Mapping[str, list[str]]
 
 
-def preload(settings: Settings, say: Callable[[str], None]) -> None:
-    """Load the models that are missing yet, and call `say` for each flow that loses its messages."""
-    found = _ask(lambda: _found(settings))
+def preload(settings: Settings, say: Callable[[str], None], told: str = "") -> None:
+    """Load the models that are missing yet, and call `say` for each flow that loses its messages.
+
+    `told` is what `found_in_store` returned elsewhere a moment ago; without it the store is asked.
+    """
+    found = json.loads(told) if told else _ask(lambda: _found(settings))
     _load(found, say)
     faults = found["faults"] if found else []
     for fault in faults[:_FAULTS]:
         say(fault)
     if faults[_FAULTS:]:
         say("there are more such flows: `router doctor` lists them")
+
+
+def found_in_store(settings: Settings) -> str:
+    """Return what `preload` has to know of the store; it imports the store's client."""
+    return json.dumps(_found(settings))
 
 
 def load_languages(settings: Settings, say: Callable[[str], None]) -> bool:

@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
+from router.process.preload import FOUND
 from router.store.client import Client
 from router.store.flows import FlowStore
 from router.store.processes import Processes
@@ -29,10 +30,10 @@ from tests.waiting import wait_until
 _PRELOAD = """
 import json, os, sys
 from router.process.fork import in_child
-from router.process.preload import _found, preload
+from router.process.preload import FOUND, _found, preload
 from router.settings import load
 said, settings = [], load(os.environ)
-preload(settings, said.append)
+preload(settings, said.append, os.environ.pop(FOUND, ""))
 lingua = sys.modules.get("router.language.detector")
 print(json.dumps({
     "said": said,
@@ -57,8 +58,9 @@ def _flow(number: int, *languages: str) -> FlexFlow:
     return replace(made, account_sid=ACCOUNT, language=languages, paused=True)
 
 
-def _preloaded(redis_url: str) -> dict[str, object]:
+def _preloaded(redis_url: str, found_in_store: str = "") -> dict[str, object]:
     environ = {"ROUTER_REDIS_URL": redis_url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
+    environ[FOUND] = found_in_store
     done = subprocess.run(
         [sys.executable, "-c", _PRELOAD], cwd=ROOT, env=clean_environ(**environ), check=True, capture_output=True
     )
@@ -94,6 +96,12 @@ def test_the_router_starts_without_its_store() -> None:
     found = _preloaded("redis://127.0.0.1:1")
     assert found["loaded"] is None
     assert "the store does not say which languages flows name" in str(found["said"])
+
+
+def test_what_router_run_has_found_is_not_asked_again() -> None:
+    """Gunicorn loads the languages, and logs the flows, that `router run` found in the store a moment before."""
+    found = _preloaded("redis://127.0.0.1:1", json.dumps({"languages": ["hi"], "faults": ["a flow is lost"]}))
+    assert (found["loaded"], found["said"]) == (["hi", "mr"], ["a flow is lost"])
 
 
 # Its models and their background load in a seventh of the time that those of a Cyrillic or Latin language take.

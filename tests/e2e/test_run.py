@@ -17,6 +17,7 @@ import pytest
 from router.cli.running import load_settings_for_cli
 from router.message.channel import CHANNELS
 from router.process.embedded import ask
+from router.process.preload import FOUND
 from router.store import connect
 from tests.e2e.commands import invoke
 from tests.e2e.running import ROUTER, RunningRouter, clean_environ, is_alive
@@ -309,11 +310,17 @@ def test_the_data_are_there_whatever_ended_the_router(run: Run) -> None:
 
 
 def test_a_gunicorn_that_is_killed_is_started_again(killed: RunningRouter) -> None:
-    """After `kill -9` of the master its processes stop by themselves, and a new master starts."""
+    """After `kill -9` of the master its processes stop by themselves; a new master starts, and asks the store."""
+
+    def told(pid: int) -> bool:
+        return FOUND.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+
     first = killed.children()["gunicorn"]
+    assert told(first), "`router run` has just asked the store"
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: killed.children().get("gunicorn", first) != first, what="there is another one")
     wait_until(lambda: killed.status_of("/readyz") == 200, what="the router is ready again", within=20)
+    assert not told(killed.children()["gunicorn"])
 
 
 _STOPPED_DURING_A_RESTART = """

@@ -24,6 +24,7 @@ from router.cli.running import recorded
 from router.errors import RouterError, SettingsError
 from router.process.embedded import EmbeddedValkey
 from router.process.fork import in_child
+from router.process.preload import FOUND
 from router.settings import Row, Settings, load, table
 
 # -P: a router.py in the current folder is not imported instead of ours. The application is that of wsgi.py.
@@ -196,6 +197,7 @@ def _supervised(
         start = replace(_prepare_flows(environ, made_up=made_up), tunnelled=bool(tunnel))
 
     def announce(alive: Callable[[], bool]) -> None:
+        environ.pop(FOUND, None)  # if gunicorn is restarted later, it asks the store itself
         wait_until_up(settings, alive)
         if alive():
             click.echo(banner(settings, start))
@@ -224,8 +226,10 @@ def _restore_orphans(settings: Settings, environ: dict[str, str]) -> None:
         click.echo(f"router: {error}", err=True)
 
 
-def _prepare_flows(environ: Mapping[str, str], *, made_up: bool) -> Start:
+def _prepare_flows(environ: dict[str, str], *, made_up: bool) -> Start:
     """Create the flows of the demo account, unless it has had flows; return the state of the flows.
+
+    What gunicorn would ask the store next is put into `environ`.
 
     A forked child calls the store, so that this process, which stays in memory, does not import the client of Redis.
     """
@@ -240,6 +244,7 @@ def _prepare_flows(environ: Mapping[str, str], *, made_up: bool) -> Start:
         line = in_child(found, seconds=_PATIENCE) or ""
     if line:
         state = json.loads(line)
+        environ[FOUND] = state["found"]
         return Start(made_up=made_up, seeded=state["seeded"], empty=tuple(state["empty"]), chat=state["chat"])
     if made_up:
         raise RouterError("the flows of the demo account could not be written")

@@ -12,6 +12,7 @@ from router.flow.flex_flow import FlexFlow
 from router.flow.resource import from_parameters
 from router.made_up import made_up_sid
 from router.message.channel import ALL, WEB
+from router.process.preload import found_in_store
 from router.settings import Settings, load
 from router.sid import new_sid
 from router.store import Store, connect
@@ -89,7 +90,8 @@ def _test_page(settings: Settings, store: Store) -> str:
 def report(environ: Mapping[str, str]) -> str:
     """Create the flows of the demo account, unless it has had flows; return the state of the flows as JSON.
 
-    Returns "", and prints why on stderr, if the store does not answer.
+    `found` in it is what gunicorn would ask the store next. Returns "", and prints why on stderr, if the store does not
+    answer.
     """
     try:
         settings = load(environ)
@@ -97,7 +99,8 @@ def report(environ: Mapping[str, str]) -> str:
         try:
             seeded = seed(settings, store)
             empty = [each.sid for each in settings.accounts if not store.flows.count(each.sid)]
-            return json.dumps({"seeded": seeded, "empty": empty, "chat": _test_page(settings, store)})
+            chat, found = _test_page(settings, store), found_in_store(settings)
+            return json.dumps({"seeded": seeded, "empty": empty, "chat": chat, "found": found})
         finally:
             store.close()
     except RouterError as error:
