@@ -1,10 +1,10 @@
-"""The handler of the demo: what `make run` answers with until a flow says otherwise."""
+"""The handler of the demo, which answers messages until the user sets up other flows."""
 
 from router.message.inbound import Message
 
 
 def handle(message: Message) -> str:
-    """Say back what the customer wrote."""
+    """Return a text that repeats the customer's message."""
     media = f"{message.num_media} attachment{'s' * (message.num_media > 1)}" if message.num_media else ""
     if not message.body:
         return f"You sent {media or 'an empty message'}."

@@ -1,5 +1,5 @@
-"""Why a signature does not match, and what Twilio does after an answer.
+"""Finds out why a signature does not match, and what Twilio does after an answer.
 
-Deviations between what Twilio signed and what arrived are single and named. All of it is only for people to read:
-nothing is ever accepted because of it, and nothing of it runs before a request is refused.
+Each deviation between the request that Twilio signed and the received one has a name. The results are only for people:
+no request is accepted because of them, and nothing here runs before a request is refused.
 """

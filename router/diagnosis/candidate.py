@@ -1,6 +1,6 @@
-"""The deviations that are tested when a signature did not match: a table, with a limit for each of them.
+"""The table of the deviations that are tested when a signature does not match, with a limit for each.
 
-A candidate is one signature to compute. There are at most `STEPS` candidates, whatever the request and the settings.
+A candidate is one signature to compute. There are at most `STEPS` candidates for any request and settings.
 Each row assumes one deviation. The last two rows assume two deviations: a wrong public base URL is the most frequent
 mistake, and it would hide a second one.
 """
@@ -40,7 +40,7 @@ _NEAR_KEYS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One signature to compute: what Twilio may have signed, and what is wrong in this case."""
+    """One signature to compute: what Twilio may have signed, and what is wrong if it did."""
 
     url: str
     form: bytes
@@ -102,14 +102,14 @@ class Case:
             yield from deviation_url.origins(base, self.refused.target, self.refused.seen)
 
 
-def _as_it_came(case: Case) -> Iterator[Candidate]:
+def _unchanged(case: Case) -> Iterator[Candidate]:
     """Assume that URL and form are unchanged; a body of which only the hash is signed may have been changed."""
     refused = case.refused
     body = refused.body if refused.method == "POST" else b""
     findings: tuple[Finding, ...] = ()
     if names_body_hash(refused.target) and not body_hash_matches(refused.target, body):
         found = "the signature matches, but bodySHA256 in the URL is not the hash of the received body"
-        advice = "a proxy changed the body (JSON written anew, line ends): let it pass on the body byte for byte"
+        advice = "a proxy changed the body (JSON serialized again, line ends): let it pass on the body byte for byte"
         findings = (Finding("body_hash", found, advice),)
     yield from case.urls(replace(url, findings=findings) for url in case.here)
 
@@ -165,9 +165,9 @@ def _base_and_key(case: Case) -> Iterator[Candidate]:
     return case.others(islice(chain(_own(case), others), _NEAR_KEYS), [*islice(case.bases(), _NEAR_BASES)])
 
 
-# Name of a deviation, the most signatures that are computed for it, and its candidates; the likeliest stand first.
+# The name of each deviation, its maximum number of signatures, and its candidates; the most likely come first.
 TABLE: Final[tuple[tuple[str, int, Callable[[Case], Iterator[Candidate]]], ...]] = (
-    ("nothing, or a body whose hash is in the URL", 24, _as_it_came),
+    ("nothing, or a body whose hash is in the URL", 24, _unchanged),
     ("another scheme, host or port", 800, lambda case: case.urls(case.bases())),
     ("another path before the path", 400, _prefixes),
     ("a slash at the path's end", 24, _at_each_base(deviation_url.slashes)),

@@ -1,6 +1,6 @@
 """Deviations of the form, the signature and the key between Twilio and the router; those of the URL are in `url`.
 
-A deviation is a value that Twilio may have signed instead of the received value, with what is wrong in this case.
+A deviation is a value that Twilio may have signed instead of the received value, with what is wrong if it did.
 `router.diagnosis.signature` computes the signatures. The deviations are yielded one at a time.
 
 https://www.twilio.com/docs/usage/security
@@ -20,7 +20,7 @@ from router.settings import Account
 T = TypeVar("T")
 Form = Sequence[tuple[str, str]]
 
-# Parameters that Twilio sends even if they are blank, so that their absence is noticed.
+# Parameters that Twilio sends even if they are empty: if one is missing, it was dropped.
 _PLACES: Final = tuple(f"{side}{part}" for side in ("To", "From") for part in ("Country", "State", "City", "Zip"))
 _WRITTEN: Final = ("Body", "ProfileName", "ButtonText")
 _PADDINGS: Final = (("", " "), (" ", ""), (" ", " "), ("", "  "), ("", "\n"), ("", "\r\n"))
@@ -31,7 +31,7 @@ _MISSING_MOST: Final = 3
 class Finding:
     """What is wrong, if this deviation happened.
 
-    `cause` is a word for programs, `found` says what is wrong, and `advice` what to change.
+    `cause` is a code for programs, `found` describes what is wrong, and `advice` what to change.
     """
 
     cause: str
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Deviation(Generic[T]):
-    """A value that Twilio may have signed, and what is wrong in this case; no findings for the received value."""
+    """A value that Twilio may have signed, and what is wrong if it did; the received value has no findings."""
 
     value: T
     findings: tuple[Finding, ...] = ()
@@ -51,7 +51,7 @@ class Deviation(Generic[T]):
 
 
 def encodings(raw: Raw, fields: Form) -> Iterator[Deviation[Form]]:
-    """Read the body of a POST in the ways in which a program between Twilio and the router may have misread it."""
+    """Undo the wrong decodings by which a program between Twilio and the router may have changed a POST."""
     text = raw.body.decode("utf-8", "replace")
     pairs = [pair.partition("=")[::2] for pair in text.split("&") if pair]
     untouched = "let every proxy and middleware pass on the body byte for byte, without parsing it"
@@ -108,7 +108,7 @@ def spaces(fields: Form) -> Iterator[Deviation[Form]]:
 
 
 def added(fields: Form) -> Iterator[Deviation[Form]]:
-    """Leave out one field after the other."""
+    """Leave out each field in turn."""
     advice = "find the proxy or the test that changes the form, and let it pass on the body unchanged"
     for n, (name, _) in enumerate(fields):
         found = f"Twilio signed the form without {name[:40]!r}: a program between Twilio and the router added it"
@@ -118,14 +118,14 @@ def added(fields: Form) -> Iterator[Deviation[Form]]:
 # -- the signature's header ----------------------------------------------------------------------------------------
 
 
-def signatures(given: str) -> Iterator[Deviation[str]]:
-    """List the possible values of X-Twilio-Signature before a proxy wrote it differently."""
+def signatures(received: str) -> Iterator[Deviation[str]]:
+    """List the values that X-Twilio-Signature may have had before a proxy changed it."""
     found = "X-Twilio-Signature was written differently (escaped, quoted or without its padding)"
     finding = Finding("signature_header", found, "let the proxy pass on Twilio's headers unchanged")
-    plain = unquote(given).strip().strip('"')
+    plain = unquote(received).strip().strip('"')
     padded = plain.rstrip("=") + "=" * (-len(plain.rstrip("=")) % 4)
     for other in dict.fromkeys((padded, padded.replace(" ", "+"), padded.replace("-", "+").replace("_", "/"))):
-        if other != given:
+        if other != received:
             yield Deviation(other, (finding,))
 
 
@@ -133,7 +133,7 @@ def signatures(given: str) -> Iterator[Deviation[str]]:
 
 
 def schemes(account: Account, header: str) -> Iterator[Deviation[Key]]:
-    """List the account's own keys with the digests that the request's headers do not allow them."""
+    """List the account's own keys with the digests that the request's headers exclude."""
     algorithms: tuple[Algorithm, ...] = ("sha1", "sha256")
     tokens = keys_for(account.auth_tokens, (), None)
     for key in (*tokens, *_shared(account)):
@@ -150,7 +150,7 @@ def schemes(account: Account, header: str) -> Iterator[Deviation[Key]]:
 
 
 def api_keys(account: Account) -> Iterator[Deviation[Key]]:
-    """List the secrets of an account's API keys, with which Twilio never signs."""
+    """List the secrets of an account's API keys; Twilio never signs with them."""
     for api_key in account.api_keys:
         found = f"the secret of API key {api_key.sid} signed"
         advice = (

@@ -1,6 +1,6 @@
 """The record of a refused request for the doctor: the signed data, limited in size.
 
-Creating a record is cheap. It is analysed only when the doctor runs: `router.diagnosis.signature`.
+Creating a record is cheap. `router.diagnosis.signature` analyses it, only when the doctor runs.
 """
 
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ from typing import Final
 
 from router.message.inbound import Raw
 
-# Bytes of one, its names included: SIGNED and the short ones below.
+# The maximum bytes of a record with its field names: SIGNED, and the short fields below.
 MOST: Final = 16 * 1024
-# Bytes of target and body together. A WhatsApp message of 1,000 characters in another script has some 7 KB.
+# The maximum bytes of target and body together. A WhatsApp message of 1,000 non-Latin characters has about 7 KB.
 SIGNED: Final = 11 * 1024
-# Twilio's are 28 or 44 characters, before a proxy escapes them.
+# Twilio's signatures have 28 or 44 characters, before a proxy escapes them.
 _SIGNATURE: Final = 200
 _SETTINGS: Final = 300
 _REASON: Final = 300
 _METHOD: Final = 20
 _CONTENT_TYPE: Final = 200
 _BASES, _BASE = 3, 300
-_HOSTS, _HOST = 6, 253  # a host name's characters at most: RFC 1035
+_HOSTS, _HOST = 6, 253  # the maximum length of a host name: RFC 1035
 _PORTS, _PORT = 3, 5
 _PREFIXES, _PREFIX = 6, 100
 
@@ -42,10 +42,10 @@ class Refused:
     """One refused request.
 
     `at` is in ms since 1970. `status` is the answer: 403, or 404 if its path is not a webhook. `bases` are the accepted
-    public base URLs, without credentials; if there was none, `doubt` is the reason, and `bases` has what the request
-    names. `length` is that of the received body. `whole` says whether all signed data is here; otherwise no signature
-    can be computed. `others` counts the requests of this account that the process refused since the record before,
-    without keeping a record.
+    public base URLs, without credentials; if there was none, `doubt` is the reason, and `bases` has those that the
+    request names. `length` is that of the received body. `whole` is whether all signed data is stored; otherwise no
+    signature can be computed. `others` counts the requests of this account that the process refused since its previous
+    record, and did not record.
     """
 
     at: int
@@ -66,19 +66,19 @@ class Refused:
 
     @property
     def raw(self) -> Raw:
-        """The request as it was received, if it is whole."""
+        """The request as it was received, if `whole`."""
         query = self.target.partition("#")[0].partition("?")[2].encode("latin-1", "replace")
         return Raw(self.method, self.content_type, query if self.method == "GET" else self.body)
 
     def fields(self) -> list[tuple[str, str]]:
-        """Decode the form; the last field may be cut."""
+        """Decode the form; the last field may be truncated."""
         try:
             return list(self.raw.fields())
         except ValueError:
             return []
 
 
-def keep(  # noqa: PLR0913 - what a request is made of
+def keep(  # noqa: PLR0913 - the parts of a request
     raw: Raw,
     target: str,
     *,
@@ -92,9 +92,9 @@ def keep(  # noqa: PLR0913 - what a request is made of
     doubt: str = "",
 ) -> Refused:
     """Return the record of a request, of at most `MOST` bytes."""
-    body = raw.body if raw.method == "POST" else b""  # a GET's is in the target
-    kept = target[:SIGNED]
-    room = SIGNED - len(kept)
+    body = raw.body if raw.method == "POST" else b""  # a GET has its parameters in the target
+    stored = target[:SIGNED]
+    room = SIGNED - len(stored)
     settings = signature_settings or ""
     return Refused(
         at=at,
@@ -102,7 +102,7 @@ def keep(  # noqa: PLR0913 - what a request is made of
         reason=reason[:_REASON],
         method=raw.method[:_METHOD],
         content_type=raw.content_type[:_CONTENT_TYPE],
-        target=kept,
+        target=stored,
         body=body[:room],
         length=len(raw.body),
         whole=len(target) <= SIGNED
@@ -121,9 +121,9 @@ def keep(  # noqa: PLR0913 - what a request is made of
     )
 
 
-def _names(given: Iterable[str], most: int, longest: int) -> tuple[str, ...]:
+def _names(names: Iterable[str], most: int, longest: int) -> tuple[str, ...]:
     """Return the first few names that can be part of a URL, without blanks and control characters."""
-    found = dict.fromkeys(each for each in given if 0 < len(each) <= longest and each.isascii())
+    found = dict.fromkeys(each for each in names if 0 < len(each) <= longest and each.isascii())
     return tuple(each for each in found if each.isprintable() and " " not in each)[:most]
 
 

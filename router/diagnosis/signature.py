@@ -23,9 +23,9 @@ _WEBHOOK: Final = re.compile(rf"(?P<prefix>/.+)/webhooks/(?:{'|'.join((*WEBHOOKS
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is wrong with a request, the surest finding first.
+    """What is wrong with a request, the most certain finding first.
 
-    `matched` says that the signature matches if all findings are true: then one of our keys signed the request. `url`
+    `matched` is whether the signature matches if all findings are true: then one of our keys signed the request. `url`
     is the URL that matched or should have matched, without its query and credentials. `steps` is the number of
     computed signatures.
     """
@@ -49,8 +49,8 @@ def diagnose(refused: Refused, accounts: Mapping[str, Account]) -> Diagnosis:
     for _, most, candidates in TABLE:
         for candidate in islice(candidates(case), most):
             steps += 1
-            given = candidate.signature.encode("utf-8", "surrogateescape")
-            if matches(candidate.url, candidate.form, given, candidate.key):
+            signature = candidate.signature.encode("utf-8", "surrogateescape")
+            if matches(candidate.url, candidate.form, signature, candidate.key):
                 missed = refused.status == _MISSED
                 wrong = (*_doubted(refused, candidate.url), *candidate.findings)
                 found = (*evident, *wrong) if missed else (*wrong, *evident)
@@ -67,18 +67,18 @@ _UNKNOWN_KEY: Final = Finding(
 )
 _SETTINGS: Final = Finding(
     "settings",
-    "the signature matches the present settings",
+    "the signature matches the current settings",
     "reload or restart the routers that run with other settings",
 )
 _TOO_LONG: Final = Finding(
     "too_long",
-    "the request is too long: only a part of it was kept, so its signature cannot be computed",
+    "the request is too long: only a part of it was kept, so its signature cannot be checked",
     "send a short message to the same address, and run `router doctor` again",
 )
 
 
 def _doubted(refused: Refused, url: str) -> Iterator[Finding]:
-    """Yield the finding that one of our keys signed for a host that is not accepted: the router's, or a target's."""
+    """Yield a finding if one of our keys signed for a host that is not accepted: the router's own, or a target's."""
     if refused.doubt:
         scheme, _, rest = shown(url).partition("://")
         base = f"{scheme}://{rest.partition('/')[0]}"
@@ -124,7 +124,7 @@ def _missed(refused: Refused) -> Finding:
         base = shown(refused.bases[0]) if refused.bases else "https://…"
         return Finding(
             "path_prefix",
-            f"the request came to {path}, but the router's webhooks are at /webhooks/… without {prefix} in front",
+            f"the request was sent to {path}, but the router's webhooks are at /webhooks/… without {prefix} in front",
             f"let the proxy remove {prefix}, and set ROUTER_PUBLIC_URL to the base that ends in {prefix}, as it is set "
             f"at Twilio; or set the webhook at Twilio to {base}{path.removeprefix(prefix)}",
         )
@@ -137,7 +137,7 @@ def _missed(refused: Refused) -> Finding:
 
 
 def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return one finding of each cause."""
+    """Return the first finding of each cause."""
     first: dict[str, Finding] = {}
     for finding in findings:
         first.setdefault(finding.cause, finding)
@@ -145,7 +145,7 @@ def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def shown(url: str) -> str:
-    """Return a URL without its query, which may hold a message, and without credentials."""
+    """Return a URL without its query, which may contain a message, and without credentials."""
     scheme, _, rest = url.partition("?")[0].partition("#")[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"[:300]

@@ -1,4 +1,4 @@
-"""What Twilio does after a webhook's answer: what it sends to the customer, or which error it logs.
+"""Determines what Twilio does after a webhook's answer: what it sends to the customer, or which error it logs.
 
 https://www.twilio.com/docs/messaging/twiml#twilios-request-to-your-application
 https://www.twilio.com/docs/api/errors
@@ -10,7 +10,7 @@ from typing import Final
 
 from router.message.twiml import MAX_BYTES, NotTwiml, Twiml, read
 
-# How many redirects Twilio follows: https://www.twilio.com/docs/api/errors/11215
+# The maximum number of redirects that Twilio follows: https://www.twilio.com/docs/api/errors/11215
 REDIRECTS: Final = 10
 ERRORS: Final = {
     11100: "invalid URL format",
@@ -32,7 +32,7 @@ ERRORS: Final = {
     12300: "invalid Content-Type",
     21617: "message body over 1600 characters",
 }
-"""Twilio's errors for webhooks, in its words; each has a page at https://www.twilio.com/docs/api/errors/<code>."""
+"""Twilio's errors for webhooks with its descriptions; each has a page at https://www.twilio.com/docs/api/errors/<code>."""
 
 _WARNINGS: Final = (12200, 21617)  # Twilio uses the answer nevertheless, and does not call the fallback URL
 _XML: Final = ("text/xml", "application/xml", "text/html")
@@ -52,8 +52,8 @@ class Answered:
         body: at most 256 KiB of the body.
         seconds: from the request to the end of the answer, redirects included.
         location: the Location of a redirect.
-        chunked: whether the body came in chunks.
-        redirects: how many redirects were followed.
+        chunked: whether the body was sent in chunks.
+        redirects: the number of redirects that were followed.
         code: the error that Twilio would log if there was no answer.
         reason: why there was no answer.
     """
@@ -112,7 +112,7 @@ class TwilioView:
 def view_of(answered: Answered) -> TwilioView:
     """Return what Twilio does after an answer; a status of 0 means that there was no answer.
 
-    A 4xx or 5xx is 11200 here, as in most accounts; Twilio's dictionary also has 11217 for it.
+    A 4xx or 5xx is 11200, as in most accounts; Twilio's error dictionary also has 11217 for it.
     """
     status = answered.status
     if not status:

@@ -1,7 +1,7 @@
-"""What may have happened to a URL between Twilio's signature and us: proxies, tunnels, and a public URL set wrongly.
+"""Deviations of the URL between Twilio's signature and the router: proxies, tunnels, and a wrong public URL.
 
-Each function yields URLs that Twilio may have signed for a request that came to `target` of the public `base`, one at a
-time, with one named deviation. The number of them is bounded, whatever the request says.
+Each function yields URLs that Twilio may have signed for a request to `target` of the public `base`, one at a time,
+with one named deviation. Their number is limited for any request.
 
 https://www.twilio.com/docs/usage/security
 https://help.twilio.com/articles/50535649249307
@@ -17,18 +17,18 @@ from router.diagnosis.deviation import Deviation, Finding
 from router.diagnosis.refused import Seen
 from router.message.signature import signed_urls
 
-# Ports that people's servers and tunnels listen on, and that a URL at Twilio may name.
+# Ports that servers and tunnels often use, and that a URL at Twilio may have.
 _PORTS: Final = ("443", "80", "8000", "8080", "8443", "3000", "5000")
-# Paths that proxies and hosts put in front, and take away before they pass a request on.
+# Prefixes of paths that proxies and hosting services often add in public, and remove before they pass a request on.
 _PREFIXES: Final = ("/api", "/twilio", "/router", "/prod", "/dev", "/staging", "/default", "/v1")
 _ESCAPE = re.compile(r"%[0-9a-fA-F]{2}")
-# Parts at the front of a path, and parameters of a query, that may have been added on the way.
+# The maximum number of a path's first segments, and of a query's parameters, that are tested as added on the way.
 _SEGMENTS: Final = 6
 _PARAMETERS: Final = 20
 
 
 def exact(base: str, target: str) -> Sequence[str]:
-    """List the URLs that Twilio may have signed if nothing happened; none for a base or a target that is no URL's."""
+    """List the URLs that Twilio may have signed if nothing was changed; none if base or target is not valid."""
     try:
         return signed_urls(base, target) if target.startswith("/") else (base + target,)
     except ValueError:
@@ -86,7 +86,7 @@ def _split(netloc: str) -> tuple[str, str]:
 
 
 def prefixes(base: str, target: str, seen: Seen) -> Iterator[Deviation[str]]:
-    """Put another path in front of the request's, or take the first parts of it away."""
+    """Add another prefix to the path, or remove its first segments."""
     origin, prefix = _cut(base)
     path, rest = _path(target)
     advice = "let the proxy pass the path on as it is, or set ROUTER_PUBLIC_URL with the path that is at Twilio"
@@ -103,10 +103,10 @@ def prefixes(base: str, target: str, seen: Seen) -> Iterator[Deviation[str]]:
 
 
 def slashes(base: str, target: str) -> Iterator[Deviation[str]]:
-    """Add a slash to the path's end, or take it away."""
+    """Add a slash at the end of the path, or remove it."""
     path, rest = _path(target)
     ends = path.endswith("/")
-    found = f"Twilio signed the path {'without' if ends else 'with'} a slash at its end; it came "
+    found = f"Twilio signed the path {'without' if ends else 'with'} a slash at its end; it was received "
     found += "with one" if ends else "without"
     advice = f"write the webhook at Twilio as {_cut(base)[1]}{path[:100]}, or let the proxy keep the path as it is"
     slashed = path.removesuffix("/") if ends else path + "/"
@@ -114,10 +114,10 @@ def slashes(base: str, target: str) -> Iterator[Deviation[str]]:
 
 
 def escapes(base: str, target: str) -> Iterator[Deviation[str]]:
-    """Write path and query with other escapes: the signature is over the URL byte for byte."""
+    """Change the escapes of path and query: the signature covers the bytes of the URL."""
     finding = Finding(
         "query_encoding",
-        "Twilio signed the URL with other escapes (%20 and +, %2F and /, letters' case) than those that came",
+        "Twilio signed the URL with other escapes (%20 and +, %2F and /, letters' case) than were received",
         "let the proxy pass path and query on byte for byte, or write the webhook at Twilio without escapes",
     )
     whole = target.partition("#")[0]
@@ -135,12 +135,12 @@ def escapes(base: str, target: str) -> Iterator[Deviation[str]]:
     )
     for other in dict.fromkeys(others):
         if other != whole:
-            # What is not ASCII any more was, as UTF-8, part of the URL: signed_urls takes it byte for byte.
+            # Characters that are no longer ASCII were UTF-8 in the URL, which signed_urls takes byte by byte.
             yield from _each(base, other.encode("utf-8", "surrogateescape").decode("latin-1"), finding)
 
 
 def queries(base: str, target: str) -> Iterator[Deviation[str]]:
-    """Take a parameter of the query away, or all of them; or add the bare `?` that was lost."""
+    """Remove one parameter of the query, or all of them; or add a bare `?` that may have been lost."""
     path, mark, query = target.partition("#")[0].partition("?")
     advice = "let the proxy pass the query on as it is"
     if not mark:
@@ -154,7 +154,7 @@ def queries(base: str, target: str) -> Iterator[Deviation[str]]:
     for n, pair in enumerate(pairs[:_PARAMETERS]):
         without = "&".join([*pairs[:n], *pairs[n + 1 :]])
         found = f"Twilio signed the URL without {pair.partition('=')[0][:40]!r} in its query: "
-        finding = Finding("query", found + "something on the way added it", advice)
+        finding = Finding("query", found + "a program between Twilio and the router added it", advice)
         yield from _each(base, f"{path}{'?' * bool(without)}{without}", finding)
 
 
@@ -171,6 +171,6 @@ def _cut(base: str) -> tuple[str, str]:
 
 
 def _path(target: str) -> tuple[str, str]:
-    """Return a target's path, and the rest of it without the fragment."""
+    """Return a target's path, and its query with the `?`."""
     path, mark, query = target.partition("#")[0].partition("?")
     return path, mark + query

@@ -1,8 +1,8 @@
 """Twilio's REST API, through Twilio's own client, for commands that people run.
 
-`client` is where the client is bound to Twilio and where its errors become ours; the other modules are what is asked
-of it: what an account has and received (`account`), its flows (`flows`), and where its webhooks go (`webhooks`).
-`connections` records which webhooks `router connect` has changed, `restored` which of their fields it restores.
+`client` restricts the client to Twilio's hosts and translates its errors. The other modules read and change resources:
+an account's addresses and messages (`account`), its flows (`flows`) and its webhooks (`webhooks`). `connections`
+records the webhooks that `router connect` has changed; `restored` determines which of their fields are restored.
 
 https://www.twilio.com/docs/usage/api
 """

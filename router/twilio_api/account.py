@@ -1,4 +1,4 @@
-"""What an account has, and what it received: its status, its addresses and their webhooks, its inbound messages."""
+"""Reads an account at Twilio: its status, its addresses and their webhooks, its inbound messages."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Any, Final
 
 from router.twilio_api.client import API, Rest
 
-# Records in one answer; Twilio gives 1,000 at most.
+# Records per page; Twilio's maximum is 1,000.
 _PAGE: Final = 500
-# Twilio lists messages by the time they were sent, which for inbound ones is about that of their creation.
+# Twilio lists messages by DateSent, which for inbound messages is close to DateCreated.
 _OUT_OF_ORDER: Final = timedelta(minutes=10)
-_SERVICES: Final = 50  # Messaging Services whose numbers are asked for, one call each
+_SERVICES: Final = 50  # the maximum number of Messaging Services whose numbers are read, with one call each
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """An address that customers write to, and where its webhooks go.
 
-    `by` says what decides that, where it is not the number itself: a Messaging Service or an application.
+    `by` is the Messaging Service or application that sets the URLs, "" if the number itself does.
     """
 
     identity: str
@@ -27,17 +27,17 @@ class Address:
     by: str = ""
 
     def leads_to(self, bases: Iterable[str], channel: str) -> bool:
-        """Return whether its inbound messages come to the webhook of a channel, or of all, below one of some bases."""
+        """Return whether its webhook is that of a channel, or of all channels, under one of the base URLs."""
         return _leads(self.url, bases, channel)
 
     def fallback_leads_to(self, bases: Iterable[str], channel: str) -> bool:
-        """Say the same of what Twilio calls when that fails."""
+        """Return the same for its fallback URL."""
         return _leads(self.fallback_url, bases, channel)
 
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """An inbound message as the Message resource has it; `fields` are those of its webhook, without media."""
+    """An inbound message from the Message resource; `fields` are those of its webhook, without media."""
 
     sid: str
     created: datetime
@@ -46,7 +46,7 @@ class Inbound:
 
 
 class TwilioApi(Rest):
-    """The API as one account that asks for what it has."""
+    """The API with the credentials of one account, for its addresses and messages."""
 
     def status(self) -> str:
         """Return the account's status: active, suspended or closed."""
@@ -54,9 +54,9 @@ class TwilioApi(Rest):
             return str(self.client.api.v2010.accounts(self.account_sid).fetch().status)
 
     def numbers(self) -> list[Address]:
-        """List the account's numbers, with the URLs that really count for each.
+        """List the account's numbers, with the URLs that Twilio uses for each.
 
-        A Messaging Service's URL comes before its numbers' own, and an application's before a number's.
+        The URLs of a Messaging Service or an application take precedence over those of a number.
         """
         with self.errors():
             own = self.client.incoming_phone_numbers.list(page_size=_PAGE)
@@ -64,7 +64,7 @@ class TwilioApi(Rest):
             return [services.get(each.phone_number) or self._of_number(each) for each in own]
 
     def number(self, number: str) -> Address | None:
-        """Find one of the account's numbers, with the URLs that count for it; None when it is not one of them."""
+        """Return one of the account's numbers with the URLs that Twilio uses; None if the account does not have it."""
         with self.errors():
             own = self.client.incoming_phone_numbers.list(phone_number=number, page_size=_PAGE)
             found = next((each for each in own if each.phone_number == number), None)
@@ -93,9 +93,9 @@ class TwilioApi(Rest):
             ]
 
     def inbound(self, since: datetime, to: str = "") -> Iterator[Inbound]:
-        """Walk the inbound messages created since, the newest first; `to` is an address as Twilio writes it.
+        """Yield the inbound messages created since then, the newest first; `to` is an address in Twilio's notation.
 
-        Twilio filters by the day (https://www.twilio.com/docs/messaging/api/message-resource), the rest is done here.
+        Twilio filters by day only: https://www.twilio.com/docs/messaging/api/message-resource
         """
         day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
         wanted = {"date_sent_after": day, "page_size": _PAGE} | ({"to": to} if to else {})
@@ -107,7 +107,7 @@ class TwilioApi(Rest):
                     yield self._inbound(message)
 
     def media(self, message_sid: str) -> list[tuple[str, str]]:
-        """Return the attachments of a message: URL, as a webhook gives it, and MIME type."""
+        """Return the attachments of a message: their URL as in a webhook, and their MIME type."""
         with self.errors():
             found = self.client.messages(message_sid).media.list()
             return [(API + str(each.uri).removesuffix(".json"), str(each.content_type)) for each in found]
@@ -116,7 +116,7 @@ class TwilioApi(Rest):
         found: dict[str, Address] = {}
         for service in self.client.messaging.v1.services.list(limit=_SERVICES):
             if service.use_inbound_webhook_on_number:
-                continue  # without that, a service that has no URL lets inbound messages fall
+                continue  # without this setting, a service without a URL drops inbound messages
             by = f"Messaging Service {service.sid}"
             for number in service.phone_numbers.list(page_size=_PAGE):
                 identity = str(number.phone_number)
@@ -132,7 +132,7 @@ class TwilioApi(Rest):
         return Address(str(number.phone_number), url or "", fallback or "", by)
 
     def _inbound(self, message: Any) -> Inbound:
-        given = {
+        values = {
             "SmsMessageSid": message.sid,
             "NumMedia": message.num_media,
             "SmsSid": message.sid,
@@ -146,22 +146,21 @@ class TwilioApi(Rest):
             "From": message.from_,
             "ApiVersion": message.api_version,
         }
-        # JSON can hold half of a character, as of an emoji that was cut; a form cannot.
-        whole = {
-            name: str(value).encode(errors="replace").decode() for name, value in given.items() if value is not None
-        }
-        fields = tuple(whole.items())
+        # JSON can contain a lone surrogate, as of a truncated emoji; a form cannot.
+        fields = tuple(
+            (name, str(value).encode(errors="replace").decode()) for name, value in values.items() if value is not None
+        )
         media = str(message.num_media or "0")
         return Inbound(str(message.sid), message.date_created, int(media) if media.isdecimal() else 0, fields)
 
 
 def _leads(url: str, bases: Iterable[str], channel: str) -> bool:
-    """Return whether a webhook's URL is one of ours; its query and its connection overrides do not matter."""
+    """Return whether a webhook's URL is one of ours, apart from its query and its connection overrides."""
     path = url.partition("#")[0].partition("?")[0]
     return any(path == f"{base}/webhooks/{name}" for base in bases for name in (channel, "message"))
 
 
 def _part(webhook: Any, name: str) -> str:
-    """Read a field of a sender's webhook, which the client gives as an object or as JSON."""
+    """Read a field of a sender's webhook, which the client returns as an object or as a dict."""
     value = webhook.get(name) if isinstance(webhook, dict) else getattr(webhook, name, None)
     return str(value or "")

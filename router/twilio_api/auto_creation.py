@@ -1,4 +1,4 @@
-"""Auto-creation: whether, and how, Twilio makes a Conversation for each new contact of an address by itself.
+"""Auto-creation: whether and how Twilio creates a Conversation for each new contact of an address.
 
 https://www.twilio.com/docs/conversations-classic/api/address-configuration-resource
 """
@@ -19,7 +19,7 @@ class AutoCreation(Rest):
     """The address configurations of an account. Every method raises `TwilioError`."""
 
     def fetch(self, address: str) -> Values | None:
-        """Read the auto-creation of an address; None when the account has no configuration of it."""
+        """Return the auto-creation of an address; None if the account has no configuration for it."""
         try:
             with self.errors():
                 found = self.client.conversations.v1.address_configurations(address).fetch()
@@ -31,18 +31,18 @@ class AutoCreation(Rest):
             raise
 
     def write(self, address: str, type_: str, values: Values) -> None:
-        """Change the auto-creation of an address, or make its configuration; `type_` is that of the address."""
-        given: dict[str, Any] = {f"auto_creation_{name}": value for name, value in values.items() if value}
-        given["auto_creation_enabled"] = values["enabled"] == "true"
+        """Change the auto-creation of an address, or create its configuration; `type_` is that of the address."""
+        fields: dict[str, Any] = {f"auto_creation_{name}": value for name, value in values.items() if value}
+        fields["auto_creation_enabled"] = values["enabled"] == "true"
         if values.get("webhook_url"):
-            given |= {"auto_creation_webhook_method": "POST", "auto_creation_webhook_filters": ["onMessageAdded"]}
+            fields |= {"auto_creation_webhook_method": "POST", "auto_creation_webhook_filters": ["onMessageAdded"]}
         known = self.fetch(address) is not None
         configurations = self.client.conversations.v1.address_configurations
         with self.errors():
             if known:
-                configurations(address).update(**given)
+                configurations(address).update(**fields)
             else:
-                configurations.create(type=type_, address=address, **given)
+                configurations.create(type=type_, address=address, **fields)
 
 
 def _text(value: Any) -> str:

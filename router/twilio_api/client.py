@@ -1,4 +1,4 @@
-"""The official client, bound to where credentials may go, and what it raises made one sentence."""
+"""Twilio's client, restricted to the hosts that may get credentials; its errors become `TwilioError`."""
 
 import json
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 from router.errors import RouterError
 from router.settings import Account, Settings
 
-# A person waits: longer than Twilio's slowest list, shorter than patience. The client itself has no limit.
+# A user waits for it; Twilio's slowest lists take less. The client itself has no timeout.
 SECONDS: Final = 15.0
 API: Final = "https://api.twilio.com"
 _REFUSED: Final = (401, 403)
-_CODES: Final = 10_000  # the least of Twilio's own: https://www.twilio.com/docs/api/errors
+_CODES: Final = 10_000  # the smallest of Twilio's own codes: https://www.twilio.com/docs/api/errors
 
 
 class TwilioError(RouterError):
-    """Twilio said no, or nothing; `status` is HTTP's, 0 when there was no answer, `code` Twilio's own, 0 for none."""
+    """Twilio refused or did not answer; `status` is the HTTP status, 0 for none; `code` is Twilio's, 0 for none."""
 
     def __init__(self, reason: str, status: int = 0, code: int = 0) -> None:
         super().__init__(reason)
@@ -31,13 +31,13 @@ class TwilioError(RouterError):
 
 
 class Rest:
-    """The API as one account: `client` is the official one, to be used inside of `errors`.
+    """The API with the credentials of one account; calls of `client` belong inside `errors`.
 
     Args:
-        settings: where it is.
+        settings: has the base URL.
         account: the account whose resources are read and changed.
-        token: the auth token, when it shall be another than the first.
-        seconds: how long Twilio may take to accept a connection, and between two pieces of an answer.
+        token: the auth token, by default the account's first.
+        seconds: the timeout for the connection and for each read.
     """
 
     def __init__(self, settings: Settings, account: Account, token: str = "", *, seconds: float = SECONDS) -> None:
@@ -45,33 +45,33 @@ class Rest:
         from twilio.rest import Client
 
         http = TwilioHttpClient(timeout=seconds)
-        http.session.trust_env = False  # no proxy out of the environment
+        http.session.trust_env = False  # no proxy from the environment
         self.account_sid = account.sid
         self.client: Any = Client(
             account.sid,
             token or account.auth_tokens[0],
             http_client=_Bound(http, settings.twilio_api_url),
-            environment={"TWILIO_REGION": ""},  # nothing of the environment but what the settings say
+            environment={"TWILIO_REGION": ""},  # nothing from the environment: the settings decide
         )
         self._base = settings.twilio_api_url or API
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Make one sentence of whatever the client raises: a `TwilioError`."""
+        """Translate all errors of the client to `TwilioError`."""
         from twilio.base.exceptions import TwilioException
 
         try:
             yield
         except TwilioException as error:
             raise self._refusal(error) from None
-        except OSError as error:  # what `requests` raises is one
+        except OSError as error:  # including those of `requests`
             raise TwilioError(f"Twilio's REST API at {self._base} cannot be reached: {_reason(error)}") from None
-        # An answer of another shape: a proxy's page.
+        # An unexpected answer, for example the page of a proxy.
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise TwilioError(f"{self._base} did not answer as Twilio's REST API does: {error!r}") from None
 
     def _refusal(self, error: Exception) -> TwilioError:
-        """Read status and message, which the client keeps in one place for a record and in another for a page."""
+        """Return the error with status and message, which the client stores differently for records and for pages."""
         page = error.args[1] if len(error.args) > 1 else None
         status = getattr(error, "status", 0) or getattr(page, "status_code", 0)
         if status in _REFUSED:
@@ -81,7 +81,7 @@ class Rest:
                 status,
             )
         message = getattr(error, "msg", "") or _message_of(page) or str(error)
-        code = getattr(error, "code", 0)  # for a page that is not Twilio's, the client repeats the status
+        code = getattr(error, "code", 0)  # for an answer that is not Twilio's, the client uses the status
         return TwilioError(
             f"Twilio's REST API answered {status}: {' '.join(message.split())[:200]}",
             status,
@@ -90,9 +90,9 @@ class Rest:
 
 
 class _Bound:
-    """Sends the client's requests, credentials and all, to Twilio only, or only to the one base that is set.
+    """Sends the client's requests, which have credentials, only to Twilio, or only to the base URL in the settings.
 
-    The address of a next page comes out of an answer, and the client would follow it anywhere.
+    The client would follow the URL of the next page, which is part of an answer, to any host.
     """
 
     is_async = False
@@ -102,7 +102,7 @@ class _Bound:
         self._base = base
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> Any:
-        """Send one request, its path and query kept."""
+        """Send one request; path and query do not change."""
         parts = urlsplit(url)
         if self._base:
             url = f"{self._base}{parts.path}{f'?{parts.query}' if parts.query else ''}"
@@ -112,7 +112,7 @@ class _Bound:
 
 
 def _message_of(page: Any) -> str:
-    """Return what a refused page says: Twilio's own sentence, or whatever a proxy wrote instead."""
+    """Return the message of an error answer: Twilio's, or the text of a proxy."""
     text = str(getattr(page, "text", ""))
     try:
         return str(json.loads(text)["message"])
@@ -121,7 +121,7 @@ def _message_of(page: Any) -> str:
 
 
 def _reason(error: OSError) -> str:
-    """Return the innermost sentence: the library wraps the reason several times, addresses of objects and all."""
+    """Return the message of the innermost error: the library wraps it several times, with addresses of objects."""
     inner: BaseException = error
     while inner.__cause__ or inner.__context__:
         inner = inner.__cause__ or inner.__context__ or inner

@@ -1,4 +1,4 @@
-"""The record of the connected webhooks, in the data directory: it is on disk before anything is changed at Twilio."""
+"""The record of the connected webhooks in the data directory; it is written before anything is changed at Twilio."""
 
 import contextlib
 import fcntl
@@ -31,7 +31,7 @@ class ConnectedWebhook:
         base: the public base URL that it points to.
         tunnel: whether that is the URL of a tunnel.
         before: its values before it was connected.
-        ours: all values that we have set, the newest last; the newest may not have reached Twilio.
+        ours: all values that we have set, oldest first; the last ones may not have reached Twilio.
         holder: the lock of the process that restores it; "" if it stays until `router disconnect`.
         at: when it was connected, in ms since 1970.
     """
@@ -49,7 +49,7 @@ class ConnectedWebhook:
 
     @property
     def key(self) -> tuple[Kind, str]:
-        """Its number, sender or service, which has at most one connection."""
+        """The kind and SID of its number, sender or service, which has at most one connection."""
         return self.kind, self.sid
 
 
@@ -69,7 +69,7 @@ def addresses_of(webhooks: Iterable[_Named]) -> list[tuple[str, str]]:
 
 
 class Connections:
-    """The record of the connected webhooks. The data directory need not exist as long as nothing is connected."""
+    """The record of the connected webhooks. The data directory need not exist while nothing is connected."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -171,7 +171,7 @@ class Connections:
 
 
 class Holder:
-    """A lock that this process holds: other processes see by it whether this one can still restore its webhooks."""
+    """A lock of this process: it shows other processes that this one still runs and will restore its webhooks."""
 
     def __init__(self, data_dir: Path) -> None:
         self.name = f"{_HOLDER}{os.getpid()}-{secrets.token_hex(4)}.lock"
@@ -182,7 +182,7 @@ class Holder:
         draft = self._path.with_suffix(".new")
         with _writing(self._path.parent):
             self._lock = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)  # before it has its name, or `tidy` would remove it
+            fcntl.flock(self._lock, fcntl.LOCK_EX)  # before it has its final name: `tidy` would remove it unlocked
             draft.replace(self._path)
         return self
 

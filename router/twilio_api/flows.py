@@ -1,4 +1,4 @@
-"""Reads what a live account has at Twilio, through the official client.
+"""Reads the flows and addresses of an account at Twilio, with the official client.
 
 https://www.twilio.com/docs/flex/developer/messaging/flow and
 https://www.twilio.com/docs/conversations-classic/api/address-configuration-resource
@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from router.twilio_api.client import Rest
 
-# Twilio's largest pages: as few requests as can be.
+# Twilio's maximum page sizes, for the fewest requests.
 _FLOWS_PAGE: Final = 1000
 _ADDRESSES_PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRecord:
-    """A record of Twilio: its `sid` (`FO…` or `IG…`), and its values by their names in JSON, as Twilio wrote them."""
+    """A record of Twilio: its `sid` (`FO…` or `IG…`), and its values by their names in JSON, unchanged."""
 
     sid: str
     values: dict[str, Any]
@@ -26,7 +26,7 @@ class LiveRecord:
 class LiveAccount(Rest):
     """The account at Twilio, or at the server that `ROUTER_TWILIO_API_URL` names.
 
-    Every method is a generator that fetches page after page, and raises `TwilioError` where a page does not come.
+    Every method is a generator that fetches page after page, and raises `TwilioError` if a page cannot be fetched.
     """
 
     def flex_flows(self) -> Iterator[LiveRecord]:

@@ -1,4 +1,4 @@
-"""What flows of tasks and Conversations name at Twilio: whether the account has it, and how it is set up.
+"""Reads the resources at Twilio that flows of tasks and Conversations name.
 
 https://www.twilio.com/docs/taskrouter/api, https://www.twilio.com/docs/conversations-classic/api and
 https://www.twilio.com/docs/studio/rest-api/v2/flow
@@ -12,13 +12,13 @@ from router.twilio_api.client import Rest
 
 _NEWEST: Final = 50
 _SESSIONS: Final = 100
-# The event of a Studio flow's trigger that a Conversation's webhook causes.
+# The event of a Studio flow's trigger for messages in Conversations.
 CONVERSATION_TRIGGER: Final = "incomingConversationMessage"
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationMessage:
-    """A message of a Conversation; `router_id` is the SID of the message that the router added as this one."""
+    """A message of a Conversation; `router_id` is the inbound MessageSid if the router added it, else ""."""
 
     author: str = field(repr=False)
     body: str = field(repr=False)
@@ -26,7 +26,7 @@ class ConversationMessage:
 
 
 class Resources(Rest):
-    """The resources of an account. Every method raises `TwilioError` when the account has no such resource."""
+    """The resources of an account. Every method raises `TwilioError` if the account has no such resource."""
 
     def workspace(self, sid: str) -> None:
         """Read a TaskRouter workspace."""
@@ -49,38 +49,38 @@ class Resources(Rest):
             self.client.proxy.v1.services(sid).fetch()
 
     def has_live_sessions(self, sid: str) -> bool:
-        """Return whether a Proxy service has a session that is not over."""
+        """Return whether a Proxy service has a session that has not ended."""
         with self.errors():
             sessions = self.client.proxy.v1.services(sid).sessions.stream(page_size=_SESSIONS)
             return any(str(each.status) not in {"closed", "failed"} for each in sessions)
 
     def triggers(self, sid: str) -> set[str]:
-        """Return the events that a Studio flow's trigger leads on."""
+        """Return the events of a Studio flow's trigger that are connected to a widget."""
         with self.errors():
             states: list[Any] = self.client.studio.v2.flows(sid).fetch().definition["states"]
             trigger: dict[str, Any] = next((each for each in states if each["type"] == "trigger"), {"transitions": []})
             return {str(each["event"]) for each in trigger["transitions"] if each.get("next")}
 
     def default_messaging_service(self) -> str:
-        """Return the Messaging Service of Conversations that name none; "" when the account has no such default."""
+        """Return the account's default Messaging Service for Conversations; "" if it has none."""
         with self.errors():
             return self.client.conversations.v1.configuration().fetch().default_messaging_service_sid or ""
 
     def is_handed_over(self, number: str) -> bool:
-        """Return whether Twilio makes the Conversations of a number by itself, and the number has no webhook."""
+        """Return whether Twilio auto-creates the Conversations of a number, and the number has no webhook."""
         with self.errors():
             found = self.client.incoming_phone_numbers.list(phone_number=number, limit=_NEWEST)
             own = [each for each in found if each.phone_number == number]
         return bool(own) and not (own[0].sms_url or own[0].sms_application_sid) and self.auto_creates(number)
 
     def auto_creates(self, address: str) -> bool:
-        """Return whether Twilio makes Conversations for an address by itself."""
+        """Return whether Twilio auto-creates Conversations for an address."""
         with self.errors():
             found = self.client.conversations.v1.address_configurations(address).fetch()
             return bool((found.auto_creation or {}).get("enabled"))
 
     def webhooks(self, service: str, sid: str) -> int:
-        """Count the webhooks of a Conversation."""
+        """Return the number of webhooks of a Conversation."""
         with self.errors():
             return len(self._conversation(service, sid).webhooks.list())
 

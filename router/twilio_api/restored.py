@@ -1,4 +1,4 @@
-"""The fields of a webhook that are restored when it is disconnected: those that still have our values."""
+"""Determines the fields to restore when a webhook is disconnected: those that still have our values."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 class Restored:
     """The fields of a webhook that were restored (`back`), and those that another person or program changed (`left`).
 
-    `gone` says that the account no longer has the number.
+    `gone` is whether the account no longer has the number.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Restored:
     gone: bool = False
 
     def __str__(self) -> str:
-        """Write it in one line."""
+        """Return it in one line."""
         if self.gone:
             return f"{self.name} no longer belongs to this account, so nothing was restored"
         parts = []
@@ -36,14 +36,14 @@ class Restored:
 def is_ours(place: Place, connection: ConnectedWebhook, field: str = "") -> bool:
     """Return whether a field, by default the inbound URL, still has a value that we wrote.
 
-    Connection overrides are not compared: Twilio may write them in another way.
+    Connection overrides are not compared: Twilio may format them differently.
     """
     field = field or FIELDS[place.kind][0]
     return any(plain(place.values[field]) == plain(ours[field]) for ours in connection.ours)
 
 
 def ours(place: Place, connection: ConnectedWebhook) -> list[str]:
-    """Return the fields that still have our values; a method counts only together with our URL."""
+    """Return the fields that still have our values; a method is ours only if its URL is."""
     return [
         field
         for url, others in _groups(place.kind)
@@ -54,7 +54,7 @@ def ours(place: Place, connection: ConnectedWebhook) -> list[str]:
 
 
 def before(place: Place, known: ConnectedWebhook) -> Values:
-    """Return the values of a place without ours: the previous ones, and those that others have written since."""
+    """Return the values of a place with ours replaced by the previous ones."""
     return {**place.values, **{field: known.before[field] for field in ours(place, known)}}
 
 

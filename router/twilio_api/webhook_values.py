@@ -1,4 +1,4 @@
-"""The values of a webhook at Twilio that point it to this router, and webhooks as people read them."""
+"""The values that point a webhook at Twilio to this router, and the description of webhooks for people."""
 
 import re
 from typing import Final
@@ -7,9 +7,9 @@ from router.message.channel import ALL, ANY, WEBHOOKS
 from router.printable import clean
 from router.twilio_api.webhooks import FIELDS, Kind, Place, Values
 
-# By default Twilio tries once more, and only if it could not connect. During a restart, or without its store, the
-# router answers 5xx within 2.5 s: Twilio is to try again after that too. It is not to try again after a timeout: the
-# router may have accepted the message. A relayed answer may take 10 s; all attempts together may take 15 s.
+# By default Twilio retries once, and only if it could not connect. During a restart, or without its store, the router
+# answers 5xx within 2.5 s: Twilio must retry then as well. It must not retry after a timeout, because the router may
+# have accepted the message. A relayed answer may take 10 s; all attempts together may take 15 s.
 # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 OVERRIDES: Final = "#rc=2&rp=ct,5xx&ct=3000&rt=12000"
 _PATHS: Final[dict[Kind, str]] = {
@@ -26,7 +26,7 @@ _A_ROUTERS: Final = re.compile(r"https?://[^/]+.*/webhooks/(sms|whatsapp|message
 def wanted(kind: Kind, base: str) -> Values:
     """Return the values that point a webhook to a public base URL.
 
-    The fallback is this router too: a second attempt may succeed, and a message that comes twice is delivered once.
+    The fallback is this router too: a second attempt may succeed, and a message received twice is delivered once.
     """
     url = base + _PATHS[kind]
     # Overrides are not documented for senders. The last field is a setting that would override the inbound URL.
@@ -39,14 +39,14 @@ def wanted(kind: Kind, base: str) -> Values:
 
 
 def to_paste(base: str) -> list[str]:
-    """Return, as lines, the webhooks to set at Twilio so that messages come to a public base URL."""
+    """Return, as lines, the webhooks to set at Twilio so that messages are sent to a public base URL."""
     urls = {name: f"{shown(base)}/webhooks/{channel}" for name, channel in _CHANNELS.items()}
     urls["SMS"] += OVERRIDES
     return [
         "  At Twilio, as the webhook for incoming messages, HTTP POST:",
         "",
         *(f"  {name:12} {url}" for name, url in urls.items()),
-        "  fallback     the same address again: a message that comes twice is delivered once",
+        "  fallback     the same address again: a message received twice is delivered once",
     ]
 
 
@@ -64,7 +64,7 @@ def leads_elsewhere(place: Place, base: str) -> bool:
 
 
 def described(values: Values) -> str:
-    """Write the fields of a webhook on one line."""
+    """Return the fields of a webhook in one line."""
     return ", ".join(f"{name} {shown(value)}" for name, value in values.items())
 
 

@@ -1,4 +1,4 @@
-"""Where Twilio sends an address's inbound messages: read, and changed.
+"""Reads and changes the webhooks of an account's addresses at Twilio.
 
 https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
 https://www.twilio.com/docs/messaging/api/service-resource
@@ -17,7 +17,7 @@ Values = Mapping[str, str]
 """Fields of a record by their names in JSON; null is "", and a boolean `true` or `false`."""
 
 FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {
-    # An application's URLs come before the number's own.
+    # The URLs of an application take precedence over the number's own.
     "number": ("sms_url", "sms_method", "sms_fallback_url", "sms_fallback_method", "sms_application_sid"),
     "service": (
         "inbound_request_url",
@@ -28,18 +28,18 @@ FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {
     ),
     "sender": ("callback_url", "callback_method", "fallback_url", "fallback_method"),
 }
-"""What decides where messages go: URL and method, fallback and method, and what comes before them."""
+"""The fields that decide where messages go: URL, method, fallback, its method, and the setting that overrides them."""
 _NOT_FOUND: Final = 404
 _PAGE: Final = 500
-_SERVICES: Final = 200  # Messaging Services whose numbers are asked for, one call each
+_SERVICES: Final = 200  # the maximum number of Messaging Services whose numbers are read, with one call each
 _SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A record that has an inbound webhook, and what it says now.
+    """A record that has an inbound webhook, with its current values.
 
-    `name` is how people know it: +1…, whatsapp:+1…, or MG….
+    `name` is its name for people: +1…, whatsapp:+1…, or MG….
     """
 
     kind: Kind
@@ -52,7 +52,7 @@ class Webhooks(Rest):
     """The inbound webhooks of an account. Every method raises `TwilioError`."""
 
     def number(self, number: str) -> Place:
-        """Find a number of the account; raise RouterError when it has none of that name."""
+        """Find a number of the account; raise RouterError if it does not have it."""
         with self.errors():
             found = self.client.incoming_phone_numbers.list(phone_number=number, limit=_SHOWN)
             for each in found:
@@ -63,7 +63,7 @@ class Webhooks(Rest):
         raise RouterError(f"{number} is not a number of {self.account_sid}; {known}")
 
     def sender(self, number: str) -> Place:
-        """Find a WhatsApp sender of the account by its number; raise RouterError when it has none of that name."""
+        """Find a WhatsApp sender by its number; raise RouterError if the account does not have it."""
         name = f"whatsapp:{number}"
         with self.errors():
             found = self.client.messaging.v2.channels_senders.list(channel="whatsapp", page_size=_PAGE)
@@ -77,14 +77,14 @@ class Webhooks(Rest):
         )
 
     def service(self, sid: str) -> Place:
-        """Find a Messaging Service; raise RouterError when the account has none of that SID."""
+        """Find a Messaging Service; raise RouterError if the account does not have it."""
         place = self.fetch("service", sid, sid)
         if place is None:
             raise RouterError(f"{sid} is not a Messaging Service of {self.account_sid}")
         return place
 
     def service_of(self, number: str) -> str:
-        """Return the SID of the Messaging Service whose webhook counts for a number; "" when its own counts."""
+        """Return the Messaging Service whose webhook Twilio uses for a number; "" if it uses the number's own."""
         with self.errors():
             for service in self.client.messaging.v1.services.list(limit=_SERVICES):
                 if not service.use_inbound_webhook_on_number:
@@ -94,9 +94,9 @@ class Webhooks(Rest):
         return ""
 
     def fetch(self, kind: Kind, sid: str, name: str) -> Place | None:
-        """Read a record again; None when the account has it no more, and only when Twilio itself says so.
+        """Read a record again; None only if Twilio reports that the account no longer has it.
 
-        What is on disk of it is forgotten then, so the 404 of a proxy, or a record of another shape, is an error.
+        The caller then deletes its data about the record; so a 404 of a proxy, or an unexpected answer, is an error.
         """
         try:
             with self.errors():
@@ -106,11 +106,11 @@ class Webhooks(Rest):
                 return None
             raise
         if place.sid != sid:
-            raise TwilioError(f"Twilio's REST API was asked for {sid}, and something else came back")
+            raise TwilioError(f"Twilio's REST API returned another record than {sid}")
         return place
 
     def change(self, kind: Kind, sid: str, values: Values) -> None:
-        """Change fields of a record; the others stay as they are."""
+        """Change fields of a record; the others do not change."""
         record = self._record(kind, sid)
         with self.errors():
             if kind == "sender":
@@ -128,7 +128,7 @@ class Webhooks(Rest):
 
 
 class _Webhook:
-    """What the client writes as JSON: the fields that change. Its own class would write null for all the others."""
+    """The changed fields, for the client to write as JSON; its own class would write null for all others."""
 
     def __init__(self, values: Values) -> None:
         self._values = values
@@ -143,7 +143,7 @@ def _place(kind: Kind, record: Any, name: str) -> Place:
 
 
 def _value(found: Any, field: str) -> Any:
-    """Read a field; the client gives a sender's webhook as an object or as JSON."""
+    """Read a field; the client returns a sender's webhook as an object or as a dict."""
     return found.get(field) if isinstance(found, dict) else getattr(found, field, None)
 
 

@@ -1,1 +1,1 @@
-"""The visitor's side of web chat: its API, its pages and its files. What they mean is in `router.chat`."""
+"""Web chat for visitors: the API, the pages and their files. The logic is in `router.chat`."""

@@ -1,4 +1,4 @@
-"""Puts web chat together: the visitor's API, the pages, and the resources for programs."""
+"""Assembles web chat: the visitor's API, the pages, and the REST resources."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ from router.web.conversations import conversations, messages, participants, web_
 from router.web.conversations.finding import Finder
 
 
-def blueprints(  # noqa: PLR0913, PLR0917 - what it is made of
+def blueprints(  # noqa: PLR0913, PLR0917 - its dependencies
     settings: Settings,
     store: Store,
     intake: Intake,
@@ -30,16 +30,16 @@ def blueprints(  # noqa: PLR0913, PLR0917 - what it is made of
     safe: Callable[[float], None],
     log: Any,
 ) -> tuple[Blueprint, ...]:
-    """Make the routes of web chat.
+    """Return the routes of web chat.
 
     Args:
-        settings: of the process.
-        store: where chats are kept.
+        settings: the settings.
+        store: stores the chats.
         intake: accepts visitors' messages.
         ending: ends chats.
-        streams: the open ones.
-        safe: raises StoreUnavailable where the store would not keep a message that arrived at this monotonic time.
-        log: the process's.
+        streams: the open event streams of this process.
+        safe: raises StoreUnavailable if the store would not keep a message that arrived at this monotonic time.
+        log: the logger of the process.
     """
     sending = Sending(store, intake, safe)
     finder = Finder(settings, store)

@@ -1,7 +1,7 @@
-"""The files of the widget, as they are sent: without comments, packed once, and under one hash of them all.
+"""The files of the widget as they are sent: minified, compressed once, and in a folder named by the hash of all files.
 
-The scripts are modules that import each other by their plain names, so all have the same folder, and a browser may keep
-them for ever.
+The scripts are modules that import each other by relative names, so all are in this folder, and browsers may cache them
+permanently.
 """
 
 import gzip
@@ -18,16 +18,16 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".json": "application/json",
 }
-# A sixth of the scripts are comments, and they would be a sixth of what visitors load. Whole lines only.
+# Comments that fill whole lines: they are a sixth of the scripts.
 _COMMENT: Final = re.compile(r"^[ \t]*(?://[^\n]*|/\*.*?\*/)[ \t]*\n", re.MULTILINE | re.DOTALL)
 _INDENT: Final = re.compile(r"^\s+", re.MULTILINE)
-# What CSS does not need white space beside.
+# Characters around which CSS needs no white space.
 _AROUND: Final = re.compile(r"\s*([{};,])\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file, plain and packed, and its type."""
+    """One file, plain and compressed, with its type."""
 
     content: bytes = field(repr=False)
     gzipped: bytes = field(repr=False)
@@ -44,7 +44,7 @@ class Files:
 
 def load(folder: Path = FOLDER) -> Files:
     """Read all files of the folder."""
-    found, whole = {}, sha256()
+    found, hashed = {}, sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in _TYPES:
             text = lean(path.read_text(encoding="utf-8"))
@@ -53,10 +53,10 @@ def load(folder: Path = FOLDER) -> Files:
             content = text.encode()
             name = path.relative_to(folder).as_posix()
             found[name] = File(content, gzip.compress(content, mtime=0), _TYPES[path.suffix])
-            whole.update(name.encode() + b"\0" + content)
-    return Files(found, whole.hexdigest()[:16])
+            hashed.update(name.encode() + b"\0" + content)
+    return Files(found, hashed.hexdigest()[:16])
 
 
 def lean(text: str) -> str:
-    """Leave out comments that have their lines for themselves, indentation and empty lines."""
+    """Remove comments that fill whole lines, indentation and empty lines."""
     return _INDENT.sub("", _COMMENT.sub("", text))

@@ -1,4 +1,4 @@
-"""What each request of a visitor goes through: JSON is read, the token is checked, errors are written without a login.
+"""Shared by all requests of visitors: reads JSON, checks the token, and writes errors that ask for no password.
 
 A visitor's browser must never ask for a password: these answers have no `WWW-Authenticate`.
 """
@@ -24,12 +24,12 @@ _CODES: Final = {400: 45745, 401: 20003, 403: 20403, 404: 20404, 408: 20001, 409
 
 
 def refusal(status: int, message: str) -> ApiError:
-    """Make an answer to a visitor's request that is refused."""
+    """Return the error for a visitor's request that is refused."""
     return ApiError(status, _CODES.get(status, 20001), message)
 
 
 class TooMuch(ApiError):  # noqa: N818 - it is an answer
-    """A limit that is reached; `seconds` is when to try again."""
+    """A limit is reached; the visitor may try again after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = max(1, math.ceil(seconds))
@@ -37,13 +37,13 @@ class TooMuch(ApiError):  # noqa: N818 - it is an answer
 
 
 def check_limit(seconds: float) -> None:
-    """Raise TooMuch where a limit says to wait."""
+    """Raise TooMuch if a limit requires to wait for so many seconds."""
     if seconds:
         raise TooMuch(seconds)
 
 
 def visitor_error(error: RouterError) -> Response:
-    """Write an error of a visitor's request."""
+    """Return the answer for an error of a visitor's request."""
     if isinstance(error, StoreUnavailable):
         error = ApiError(503, 20503, "The store does not answer, so this may not be saved; send the request again")
     elif isinstance(error, Refusal):
@@ -57,26 +57,26 @@ def visitor_error(error: RouterError) -> Response:
 
 
 def private(response: Response) -> Response:
-    """Keep a visitor's answer out of every cache."""
+    """Forbid caches to store a visitor's answer."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def answer(body: Mapping[str, Any] | None, status: int = 200) -> Response:
-    """Write an answer to a visitor."""
+    """Return an answer to a visitor; status 204 without a body."""
     if body is None:
         return private(Response(status=204))
     return private(Response(json.dumps(body), status, content_type="application/json"))
 
 
 def read_json(request: Request, most: int = REQUEST_MOST) -> dict[str, Any]:
-    """Read the JSON object of a request; no body is an empty one. Raises ApiError, Refusal."""
+    """Read the JSON object of a request; no body counts as an empty object. Raises ApiError, Refusal."""
     raw = read_body(request.environ, most)
     if not raw:
         return {}
     try:
         body = json.loads(raw.decode())
-        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        json.dumps(body, ensure_ascii=False).encode()  # raises for a lone surrogate
     except (ValueError, RecursionError):
         raise refusal(400, "The body is not valid JSON in UTF-8") from None
     if not isinstance(body, dict):
@@ -92,17 +92,17 @@ class Guard:
     store: Store
 
     def visitor(self, *, late: float = 0.0, token: str | None = None) -> Visitor:
-        """Return what the request's token says; raise ApiError 401."""
-        given = _bearer(request) if token is None else token
-        if not given:
+        """Return the visitor of the request's token; raise ApiError 401 if it is not valid."""
+        token = _bearer(request) if token is None else token
+        if not token:
             raise refusal(401, "No token: begin a chat at /chat/sessions")
         try:
-            return self.tokens.read(given, time.time(), late=late)
+            return self.tokens.read(token, time.time(), late=late)
         except BadToken as error:
             raise refusal(401, str(error).capitalize()) from None
 
     def chat(self, visitor: Visitor) -> Chat:
-        """Return the chat of a token; raise ApiError 403 where it was revoked, 404 where nothing is left of it."""
+        """Return the chat of a token; raise ApiError 403 if access was revoked, 404 if the chat no longer exists."""
         chat = self.store.chats.get(visitor.account_sid, visitor.conversation_sid)
         if chat is None:
             raise refusal(404, "The chat no longer exists")

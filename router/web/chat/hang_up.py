@@ -1,4 +1,4 @@
-"""Notices that a client has closed its connection, also while the router neither reads from it nor writes to it."""
+"""Detects that a client has closed its connection, even while the router neither reads from it nor writes to it."""
 
 import select
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, Final
 import gevent
 from gevent import monkey
 
-_READ: Final = 1  # gevent's number for "readable", which a closed connection is, too
+_READ: Final = 1  # gevent's number for "readable"; a closed connection is readable too
 _poll: Any = monkey.get_original("select", "poll")
 
 
@@ -25,7 +25,7 @@ def watch(connection: Any, gone: Callable[[], None]) -> Callable[[], None]:
     watcher = gevent.get_hub().loop.io(number, _READ)
 
     def readable() -> None:
-        # One look is enough: what else can be read is the client's next request, and stays readable.
+        # Checked once: any other data is the client's next request, which stays readable.
         watcher.stop()
         if _is_closed(number):
             gone()
@@ -41,4 +41,4 @@ def _is_closed(number: int) -> bool:
 
 
 def _nothing() -> None:
-    """End a watch that never began."""
+    """Stop a watch that was not started."""

@@ -1,7 +1,6 @@
 """The pages of web chat: Twilio's test page at `/chat`, the widget's frame, its loader and its files.
 
-Templates and files are in `templates` and `static`. Without JavaScript, `/chat` posts a plain
-form and shows itself anew.
+Without JavaScript, `/chat` is a plain HTML form that is posted and shown again.
 """
 
 import gzip
@@ -29,12 +28,12 @@ _POLICY: Final = (
     "form-action 'self'; base-uri 'none'; require-trusted-types-for 'script'"
 )
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
-# The loader's name has no hash, for it is written into websites: a change reaches them within minutes.
+# The loader's name has no hash, because websites refer to it: a change reaches them within minutes.
 _LOADER: Final = "widget.js"
 _LOADER_CACHE: Final = "public, max-age=300"
-# Characters of a website's origin that are shown.
+# The maximum number of characters of a website's origin that are shown.
 _ORIGIN_MOST: Final = 100
-# How long a page without JavaScript waits for an answer before it is shown again, and how often it looks.
+# Seconds that a page without JavaScript waits for an answer, and between two polls.
 _WAIT_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.2
 _FIELD: Final = "form."
@@ -42,7 +41,7 @@ _FIELD: Final = "form."
 
 @dataclass(slots=True)
 class _Plain:
-    """What the plain form shows: the chat so far, and what was typed and not taken."""
+    """The content of the plain form: the chat so far, and the input that was not accepted."""
 
     token: str = ""
     state: str = ""
@@ -54,7 +53,7 @@ class _Plain:
 
 
 def blueprint(api: VisitorApi) -> Blueprint:
-    """Make the routes of the pages."""
+    """Return the routes of the pages."""
     pages = Blueprint("chat_pages", __name__, url_prefix="/chat", template_folder="templates")
     words = Words()
     files = load()
@@ -95,7 +94,7 @@ def blueprint(api: VisitorApi) -> Blueprint:
         try:
             address = api.address(request.args, account="", flow="")
         except ApiError as unknown:
-            # A website whose address is gone says so in the visitor's language.
+            # The frame tells the visitor, in their language, that the address does not exist.
             return framed("", "*", unknown.status)
         return framed(address.sid, " ".join(("'self'", *address.flow.web_chat.allowed_origins)))
 
@@ -115,9 +114,9 @@ def blueprint(api: VisitorApi) -> Blueprint:
 
 
 def _embed(api: VisitorApi, origin: str) -> Response:
-    """Answer with the module that tells the loader whether the website may embed the chat, and its developer why not.
+    """Return the module that tells the loader whether the website may embed the chat, and logs the reason if not.
 
-    The rule is that of the frame's policy. For the router's own pages a browser sends no Origin.
+    The rule is that of the frame's policy. On the router's own pages a browser sends no Origin.
     """
     script = ""
     try:
@@ -129,20 +128,20 @@ def _embed(api: VisitorApi, origin: str) -> Response:
             )
             script = f"console.error({json.dumps(fault)});\nexport const forbidden = true;\n"
     except ApiError as unknown:
-        # The frame says so to the visitor, in their language.
+        # The frame shows the error to the visitor, in their language.
         script = f"console.error({json.dumps(f'The web chat cannot be used: {unknown.message}.')});\n"
     response = Response(script, content_type="text/javascript; charset=utf-8")
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Vary"] = "Origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # A website that is allowed later need not wait for that.
+    # A refusal is not cached, so that it ends as soon as the website is allowed.
     response.headers["Cache-Control"] = "no-store" if script else _LOADER_CACHE
     return response
 
 
-def _test_page(api: VisitorApi, given: Mapping[str, Any]) -> WebAddress:
+def _test_page(api: VisitorApi, values: Mapping[str, Any]) -> WebAddress:
     names = ("accountSid", "flexFlowSid")
-    return api.address({name: given.get(name) for name in names}, account=names[0], flow=names[1])
+    return api.address({name: values.get(name) for name in names}, account=names[0], flow=names[1])
 
 
 def _guarded(response: Response, ancestors: str) -> Response:
@@ -167,26 +166,26 @@ def _add_files(pages: Blueprint, files: Files) -> None:
         if found is None:
             raise ApiError(404, 20404, "There is no such file")
         response = _packed(found)
-        # While versions change, a page of one process may ask another.
+        # During an update, a page of one version may be answered by a process with another.
         response.headers["Cache-Control"] = _FOR_EVER if hashed == files.hashed else "no-store"
         return response
 
 
 def _packed(file: File) -> Response:
-    """Answer with a file, packed where the browser takes that."""
+    """Return a file, compressed if the browser accepts it."""
     takes = request.accept_encodings.quality("gzip") > 0
     response = Response(file.gzipped if takes else file.content, content_type=file.content_type)
     if takes:
         response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # The loader is for pages of other sites.
+    # Pages of other sites load the loader.
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return response
 
 
 def _post(api: VisitorApi, address: WebAddress) -> _Plain:
-    """Take a message from the plain form; begin a chat if the form has no token."""
+    """Accept a message from the plain form; begin a chat if the form has no token."""
     form = request.form
     body = form.get("body", "")
     filled = {name.removeprefix(_FIELD): text for name, text in form.items() if name.startswith(_FIELD)}
@@ -211,7 +210,7 @@ def _post(api: VisitorApi, address: WebAddress) -> _Plain:
 
 
 def _wait(api: VisitorApi, chat: Chat, index: int) -> None:
-    """Wait a little for an answer to a message."""
+    """Wait up to `_WAIT_SECONDS` for an answer to a message."""
     end = time.monotonic() + _WAIT_SECONDS
     while time.monotonic() < end:
         look = api.store.chats.look(chat.account_sid, chat.sid, "after", index)

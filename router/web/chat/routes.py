@@ -1,6 +1,6 @@
-"""The visitor's API: `/chat/address`, `/chat/sessions`, `/chat/messages`, `/chat/events` and what else a chat needs.
+"""The visitor's API: `/chat/address`, `/chat/sessions`, `/chat/messages`, `/chat/events` and others.
 
-JSON both ways, and a token in the place of a password. The widget is its only client in mind: docs/web-chat.md.
+Requests and answers are JSON, with a token instead of a password. It is made for the widget: docs/web-chat.md.
 """
 
 import time
@@ -26,11 +26,10 @@ from router.web.chat.visitor import PAGE, VisitorApi
 from router.web.errors import ApiError
 from router.web.request import Refusal
 
-# Messages that a page may ask for at once.
+# The maximum number of messages in one answer.
 _PAGE_MOST: Final = 100
 
-
-# What became of a request, by its path and by the status of the answer.
+# The outcome of a request in the log, by its path and the status of its answer.
 _OUTCOMES: Final = {
     "sessions": {201: "begun", 200: "resumed"},
     "messages": {201: "accepted", 200: "duplicate"},
@@ -38,15 +37,15 @@ _OUTCOMES: Final = {
 
 
 def blueprint(api: VisitorApi, log: Any) -> Blueprint:
-    """Make the routes of the visitor's API; `log` gets a line for each chat that begins, and each message."""
-    visitor = Blueprint("chat_visitor", __name__, url_prefix="/chat")
+    """Return the routes of the visitor's API; `log` gets a line for each new chat and each message."""
+    views = Blueprint("chat_visitor", __name__, url_prefix="/chat")
     for error in (ApiError, StoreUnavailable, Refusal):
-        visitor.register_error_handler(error, visitor_error)
-    _add_reading(visitor, api)
-    _add_writing(visitor, api)
-    visitor.before_request(_begin)
-    visitor.after_request(partial(_report, log))
-    return visitor
+        views.register_error_handler(error, visitor_error)
+    _add_reading(views, api)
+    _add_writing(views, api)
+    views.before_request(_begin)
+    views.after_request(partial(_report, log))
+    return views
 
 
 def _begin() -> None:
@@ -54,7 +53,7 @@ def _begin() -> None:
 
 
 def _report(log: Any, response: Response) -> Response:
-    """Write a line for each chat that begins, and each message: what became of it, and nothing of what it says."""
+    """Log each new chat and each message with its outcome, without its content."""
     name = request.path.rpartition("/")[2]
     if request.method == "POST" and name in _OUTCOMES:
         status = response.status_code
@@ -72,17 +71,17 @@ def _report(log: Any, response: Response) -> Response:
     return response
 
 
-def _add_reading(visitor: Blueprint, api: VisitorApi) -> None:
+def _add_reading(views: Blueprint, api: VisitorApi) -> None:
     def reader() -> Visitor:
-        who = api.guard.visitor()
-        check_limit(api.limits.reading(who.account_sid, who.conversation_sid))
-        return who
+        visitor = api.guard.visitor()
+        check_limit(api.limits.reading(visitor.account_sid, visitor.conversation_sid))
+        return visitor
 
-    @visitor.get("/address")
+    @views.get("/address")
     def address() -> Response:
         return answer(api.address(request.args, account="accountSid", flow="flexFlowSid").resource())
 
-    @visitor.get("/messages")
+    @views.get("/messages")
     def history() -> Response:
         chat = api.guard.chat(reader())
         limit = max(1, min(_whole("limit", PAGE), _PAGE_MOST))
@@ -91,13 +90,13 @@ def _add_reading(visitor: Blueprint, api: VisitorApi) -> None:
             raise refusal(404, "The chat no longer exists")
         return answer({"messages": messages_of(look.messages), "more": look.start > look.first})
 
-    @visitor.get("/events")
+    @views.get("/events")
     def stream() -> Response:
-        who = reader()
-        api.guard.chat(who)
-        return events(who, api.streams, api.store)
+        visitor = reader()
+        api.guard.chat(visitor)
+        return events(visitor, api.streams, api.store)
 
-    @visitor.get("/transcript.txt")
+    @views.get("/transcript.txt")
     def transcript() -> Response:
         chat = api.guard.chat(reader())
         response = Response(_transcript(api.store, chat), content_type="text/plain; charset=utf-8")
@@ -106,8 +105,8 @@ def _add_reading(visitor: Blueprint, api: VisitorApi) -> None:
         return private(response)
 
 
-def _add_writing(visitor: Blueprint, api: VisitorApi) -> None:
-    @visitor.post("/sessions")
+def _add_writing(views: Blueprint, api: VisitorApi) -> None:
+    @views.post("/sessions")
     def sessions() -> Response:
         body = read_json(request)
         address = api.address(body, account="account_sid", flow="flex_flow_sid")
@@ -116,7 +115,7 @@ def _add_writing(visitor: Blueprint, api: VisitorApi) -> None:
         token = api.token(begun.chat, address.sid)
         return answer(token | api.state(begun.chat), 200 if begun.resumed else 201)
 
-    @visitor.post("/messages")
+    @views.post("/messages")
     def send() -> Response:
         chat = api.guard.chat(api.guard.visitor())
         g.names = _names(chat)
@@ -126,39 +125,39 @@ def _add_writing(visitor: Blueprint, api: VisitorApi) -> None:
         found = {"sid": sent.sid, "index": sent.index, "date_created": iso(sent.date)}
         return answer(found, 200 if sent.repeated else 201)
 
-    _add_signals(visitor, api)
+    _add_signals(views, api)
 
-    @visitor.post("/token")
+    @views.post("/token")
     def token() -> Response:
-        who = api.guard.visitor(late=LATE_SECONDS)
-        chat = api.guard.chat(who)
-        address = api.addresses.find(who.address)
+        visitor = api.guard.visitor(late=LATE_SECONDS)
+        chat = api.guard.chat(visitor)
+        address = api.addresses.find(visitor.address)
         if address is None:
-            raise refusal(401, "The address is gone, or disabled")
+            raise refusal(401, "The address was removed or disabled")
         try:
-            check_origin(address, who.origin, api.own)
+            check_origin(address, visitor.origin, api.own)
         except Refused as error:
             raise refusal(401, f"{error}; begin again at /chat/sessions") from None
-        if chat.state == "closed" or time.time() - who.began > RENEWED_SECONDS:
+        if chat.state == "closed" or time.time() - visitor.began > RENEWED_SECONDS:
             raise refusal(401, "The chat is over; begin another one at /chat/sessions")
         check_limit(api.limits.signal(chat.account_sid, chat.sid))
-        return answer(api.token(chat, who.address, began=who.began))
+        return answer(api.token(chat, visitor.address, began=visitor.began))
 
 
-def _add_signals(visitor: Blueprint, api: VisitorApi) -> None:
+def _add_signals(views: Blueprint, api: VisitorApi) -> None:
     def chat() -> Chat:
-        who = api.guard.visitor()
-        check_limit(api.limits.signal(who.account_sid, who.conversation_sid))
-        return api.guard.chat(who)
+        visitor = api.guard.visitor()
+        check_limit(api.limits.signal(visitor.account_sid, visitor.conversation_sid))
+        return api.guard.chat(visitor)
 
-    @visitor.post("/typing")
+    @views.post("/typing")
     def typing() -> Response:
-        who = api.guard.visitor()
-        if not api.limits.typing(who.account_sid, who.conversation_sid):
-            api.store.chats.tell(api.guard.chat(who), {"event": "typing", "author": who.identity})
+        visitor = api.guard.visitor()
+        if not api.limits.typing(visitor.account_sid, visitor.conversation_sid):
+            api.store.chats.tell(api.guard.chat(visitor), {"event": "typing", "author": visitor.identity})
         return answer(None)
 
-    @visitor.post("/read")
+    @views.post("/read")
     def read() -> Response:
         found = chat()
         index = read_json(request).get("index")
@@ -171,7 +170,7 @@ def _add_signals(visitor: Blueprint, api: VisitorApi) -> None:
             api.store.chats.change(found, {"read_visitor": index, "read_visitor_at": now_ms}, active=False)
         return answer(None)
 
-    @visitor.post("/end")
+    @views.post("/end")
     def end() -> Response:
         api.ending.end(chat(), "visitor")
         return answer({"state": "closed"})

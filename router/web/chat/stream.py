@@ -1,6 +1,6 @@
-"""`GET /chat/events`: what happens in a chat, as server-sent events, or for a browser that polls as JSON.
+"""`GET /chat/events`: the events of a chat, as server-sent events or, for long polling, as JSON.
 
-Subscribe, then read from the cursor, then wait: in any other order a message could be missed in between.
+Subscribe, then read from the cursor, then wait: any other order could miss a message in between.
 """
 
 import time
@@ -23,15 +23,15 @@ from router.web.chat.guard import answer, private, refusal
 from router.web.chat.hang_up import watch
 from router.web.chat.view import message_of, messages_of, server_event
 
-# A proxy closes what is silent for longer: nginx after 60 s, others after 30 s.
+# Proxies close connections that are idle for longer: nginx after 60 s, others after 30 s.
 HEARTBEAT_SECONDS: Final = 15.0
-# A stream ends after about so long: then a rolling restart drains, and load spreads over the processes.
+# The approximate lifetime of a stream: rolling restarts drain within it, and load spreads over the processes.
 STREAM_SECONDS: Final = 300.0
 _JITTER: Final = 60.0
 # Maximum seconds of a long poll, and the seconds after which the client polls again.
 POLL_MOST: Final = 25.0
 RETRY_SECONDS: Final = 3
-# Between two attempts to read while the store does not answer.
+# Seconds between two attempts to read while the store does not answer.
 _AGAIN_SECONDS: Final = 2.0
 _FAR: Final = 2**53
 
@@ -70,7 +70,7 @@ def _open(streams: Streams, name: str) -> tuple[Stream, Callable[[], None]] | No
 
 
 class _Body:
-    """The events of a stream; the server closes it, also where it was never begun."""
+    """The body of a stream; the server closes it even if it was never iterated."""
 
     def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
         self._chunks = chunks
@@ -80,23 +80,23 @@ class _Body:
         return self._chunks
 
     def close(self) -> None:
-        """Forget the stream."""
+        """Close the stream."""
         self._close()
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a stream has sent so far."""
+    """The position of a stream: what it has sent so far."""
 
     cursor: int
     read: int = -1
     closed: bool = False
 
     def news(self, look: Look) -> Iterator[bytes]:
-        """Yield what is new in a chat."""
+        """Yield the new events of a chat."""
         for index, message in look.messages:
             yield server_event("message", message_of(index, message), index)
-        self.cursor = look.end - 1  # also where the browser's was from the future
+        self.cursor = look.end - 1  # also if the browser's cursor was beyond the last message
         if look.read_agent > self.read:
             self.read = look.read_agent
             yield server_event("read", {"index": self.read})
@@ -123,24 +123,24 @@ def _stream(stream: Stream, visitor: Visitor, store: Store, cursor: int) -> Iter
                 gevent.sleep(_AGAIN_SECONDS)
                 break
             if look is None or look.epoch != visitor.epoch:
-                return  # the next request says why
+                return  # the next request is answered with the reason
             yield from seen.news(look)
             stream.stale = stream.stale or look.end < look.next
         while stream.events:
             yield from _event(stream.events.popleft(), visitor, store, seen.cursor)
         if not stream.stale and not stream.woken.wait(HEARTBEAT_SECONDS):
-            stream.stale = True  # a hint may have been lost
+            stream.stale = True  # a notification may have been lost
             yield b": \n\n"
 
 
 def _event(event: dict[str, Any], visitor: Visitor, store: Store, cursor: int) -> Iterator[bytes]:
-    """Yield an event that is not kept: who types, or a message that was changed, with `body` null if it was removed."""
+    """Yield an event that is not stored: typing, or a changed message, whose `body` is null if it was removed."""
     name = str(event["event"])
-    shown = {key: value for key, value in event.items() if key != "event"}  # the event is that of other streams, too
+    shown = {key: value for key, value in event.items() if key != "event"}  # other streams share the event
     if name == "changed":
         index = int(event["index"])
         if index > cursor:
-            return  # it was not sent yet
+            return  # the message has not been sent yet
         with suppress(StoreUnavailable):
             look = store.chats.look(visitor.account_sid, visitor.conversation_sid, "after", index - 1, 1)
             body = look.messages[0][1].body if look and look.messages else None
@@ -190,7 +190,7 @@ def _news(look: Look) -> dict[str, Any]:
 
 
 def _cursor(text: str) -> int:
-    """Read an index; -1 for a text that is not a number. An index from the future counts as the last one."""
+    """Parse an index; -1 for a text that is not a number. An index beyond the last message counts as the last one."""
     digits = text.strip().removeprefix("-")
     if not digits.isascii() or not digits.isdecimal() or len(digits) > 15:  # noqa: PLR2004 - more than any chat has
         return -1

@@ -1,4 +1,4 @@
-"""What a visitor's browser is shown of a chat: JSON, and the events of a stream."""
+"""A chat as a visitor's browser gets it: as JSON, and as events of a stream."""
 
 import json
 from collections.abc import Iterable
@@ -27,6 +27,6 @@ def messages_of(messages: Iterable[tuple[int, ChatMessage]]) -> list[dict[str, A
 
 
 def server_event(name: str, body: dict[str, Any], id_: int | None = None) -> bytes:
-    """Write an event of a stream: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
+    """Return an event of a stream: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
     line = f"id: {id_}\n" if id_ is not None else ""
     return f"{line}event: {name}\ndata: {json.dumps(body)}\n\n".encode()

@@ -1,4 +1,4 @@
-"""What a visitor may do, for the API and for the page without JavaScript: find an address, begin a chat, write."""
+"""A visitor's actions, for the API and for the page without JavaScript: find an address, begin a chat, send."""
 
 import time
 from collections.abc import Mapping
@@ -35,16 +35,16 @@ from router.web.chat.view import messages_of
 from router.web.public import client_address
 from router.web.same_origin import own_origins
 
-# Messages that a page shows at first, and asks for at once.
+# The number of messages that a page shows at first and loads at a time.
 PAGE: Final = 20
 _ID_MOST: Final = 200
-# Control characters that have no place in a text.
+# Control characters that are removed from texts.
 _CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127))
 
 
 @dataclass(frozen=True, slots=True)
 class VisitorApi:
-    """The parts that the visitor's API is made of."""
+    """The dependencies of the visitor's API, and its actions."""
 
     settings: Settings
     store: Store
@@ -55,9 +55,9 @@ class VisitorApi:
     ending: Ending
     streams: Streams
 
-    def address(self, given: Mapping[str, Any], *, account: str, flow: str) -> WebAddress:
-        """Find the address that a request names; `account` and `flow` are its names for those of a test page."""
-        names = [given.get(name) or "" for name in ("address", account, flow)]
+    def address(self, values: Mapping[str, Any], *, account: str, flow: str) -> WebAddress:
+        """Find the address that a request names; `account` and `flow` are the keys for those of a test page."""
+        names = [values.get(name) or "" for name in ("address", account, flow)]
         if not all(isinstance(each, str) for each in names):
             raise refusal(400, "address: must be a string")
         sid, account_sid, flow_sid = names
@@ -67,7 +67,7 @@ class VisitorApi:
         return found
 
     def network(self) -> str:
-        """Return the network that the request comes from, as limits count it."""
+        """Return the client's network, which limits are counted for."""
         return network_of(client_address(request.environ, self.settings))
 
     def own(self) -> frozenset[str]:
@@ -75,7 +75,7 @@ class VisitorApi:
         return own_origins(request.environ, self.settings)
 
     def begin(self, address: WebAddress, body: dict[str, Any]) -> Begun:
-        """Begin a chat, or go on with the visitor's; raise ApiError."""
+        """Begin a chat, or resume the visitor's; raise ApiError."""
         network, account_sid = self.network(), address.flow.account_sid
         check_limit(self.limits.resumed(account_sid, address.sid, network))
         try:
@@ -86,7 +86,7 @@ class VisitorApi:
             visitor = visitor_of(address, identity, wish.client_id)
             resume = bool(visitor) and not wish.new
             if resume and (chat := self.store.chats.of_visitor(account_sid, visitor)):
-                return Begun(replace(chat, origin=wish.origin), resumed=True)  # the token is of this website
+                return Begun(replace(chat, origin=wish.origin), resumed=True)  # the token is for this website
             made = make(address, wish, identity, now_ms=time.time_ns() // 1_000_000, idle_ms=idle_ms)
         except Refused as error:
             raise refusal(403, str(error)) from None
@@ -95,11 +95,11 @@ class VisitorApi:
         check_limit(self.limits.session(account_sid, address.sid, network))
         begun = begin(self.store.chats, made, visitor, resume=resume)
         if begun is None:
-            raise StoreUnavailable("the chat has just gone")
+            raise StoreUnavailable("the chat was just removed")
         return begun
 
     def token(self, chat: Chat, address_sid: str, *, began: int | None = None) -> dict[str, Any]:
-        """Make the visitor's token of a chat."""
+        """Return a token of the visitor for a chat."""
         now = time.time()
         visitor = Visitor(
             account_sid=chat.account_sid,
@@ -114,7 +114,7 @@ class VisitorApi:
         return {"token": token, "expires": iso(expires * 1000)}
 
     def state(self, chat: Chat) -> dict[str, Any]:
-        """Return what a page shows of a chat at first."""
+        """Return the state of a chat that a page shows first."""
         look = self.store.chats.look(chat.account_sid, chat.sid, "last", most=PAGE)
         if look is None:
             raise refusal(404, "The chat no longer exists")
@@ -129,7 +129,7 @@ class VisitorApi:
         }
 
     def send(self, chat: Chat, body: object, client_message_id: object, language: object) -> Sent:
-        """Take a message; raise ApiError."""
+        """Accept a message; raise ApiError."""
         if not isinstance(body, str) or not (text := body.translate(_CONTROLS)).strip():
             raise refusal(400, "body: the text of the message is missing")
         if len(text.encode()) > BODY_MOST:

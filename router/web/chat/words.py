@@ -1,4 +1,4 @@
-"""The widget's words for pages that are written here: for visitors whose browser runs no scripts."""
+"""The widget's texts for pages rendered by the router, for visitors whose browser runs no scripts."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -21,22 +21,22 @@ class Words:
         self._tags = tuple(sorted(self._locales))
 
     def locale(self, wanted: Iterable[str]) -> str:
-        """Return the locale that fits the first of these tags that any fits; English when none does."""
+        """Return the locale for the first of these tags that has one; English if none does."""
         return next((found for tag in wanted if tag and (found := best(tag, self._tags))), _FALLBACK)
 
     def of(self, locale: str) -> Mapping[str, Any]:
-        """Return the words of a locale."""
+        """Return the texts of a locale."""
         words: Mapping[str, Any] = self._locales[locale]
         return words
 
 
 def direction(locale: str) -> str:
-    """Return which way a locale is written, as HTML says it."""
+    """Return the text direction of a locale for HTML."""
     return "rtl" if locale in _RIGHT_TO_LEFT else "ltr"
 
 
 def in_words(texts: Mapping[str, str], locale: str) -> str:
-    """Choose from texts by language as the widget does; "" if no text is given."""
+    """Choose a text by language as the widget does; "" if there are none."""
     tag = read(locale)
     wanted = (locale, tag.language if tag else "", _FALLBACK, *texts)
     return next((texts[each] for each in wanted if each in texts), "")

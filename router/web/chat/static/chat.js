@@ -1,23 +1,23 @@
-// One visitor's chat: its messages, what is still to be sent, and what the other side does.
+// The chat of a visitor: its messages, the unsent ones, and the events of the other side.
 
 import { Line, ask, call, pause } from "./router.js";
 
 const TRIES = 6;
 const TYPING = 6000;
-// The words for what the router refuses.
+// The text keys for errors of the router, by status.
 export const FAULTS = { 403: "forbidden", 404: "unavailable", 413: "long", 429: "waitStart" };
 export const LONGEST = 32 * 1024;
 
-/** A name of 128 random bits; crypto.randomUUID exists on https only. */
+/** An id of 128 random bits; crypto.randomUUID exists only on https. */
 const random = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 const highest = (messages) => Math.max(-1, ...messages.map(({ index }) => index));
 
 export class Chat {
   /**
-   * @param {object} start what every session begins with: the address or flow, origin, identity
-   * @param {object} kept what the browser keeps of it
-   * @param {object} ends changed(): draw again; tell(event, detail): for the host's page; form(): the router wants the
-   *   fields; restore(text): to be written anew; restart(): another tab began another chat
+   * @param {object} start the body that starts every session: address or flow, origin, identity
+   * @param {object} kept the chat's data in the browser's storage
+   * @param {object} ends callbacks: changed(): draw again; tell(event, detail): for the host's page; form(): the router
+   *   requires the fields; restore(text): unsent text; restart(): another tab began a new chat
    */
   constructor(start, kept, ends) {
     Object.assign(this, { start, kept, ends, state: "", up: true, form: {}, typed: 0 });
@@ -52,7 +52,7 @@ export class Chat {
 
   // -- the session ---------------------------------------------------------------------------------------------------
 
-  /** Go on with the chat that the browser has kept, if any. */
+  /** Resume the chat in the browser's storage, if any. */
   async resume() {
     if (!this.session) return this.flush();
     try {
@@ -71,7 +71,7 @@ export class Chat {
     this.flush();
   }
 
-  /** Begin a chat, or resume the one that the router still has for this browser. */
+  /** Begin a chat, or resume the chat that the router has for this browser. */
   async begin(form, fresh = false) {
     const body = { ...this.start, client_id: this.client, form, language: this.language, new: fresh };
     const { token, conversation_sid, messages, more, read, state } = await call("sessions", { body });
@@ -93,7 +93,7 @@ export class Chat {
     this.kept.set("session", session);
   }
 
-  /** The token is worth nothing any more: the next message asks for a session again. */
+  /** The token is no longer valid: the next message starts a new session. */
   forget() {
     this.hold(null);
     this.line.stop();
@@ -116,7 +116,7 @@ export class Chat {
     this.close();
   }
 
-  /** Call with the token; an old one is renewed, by this tab or by another. */
+  /** Call with the token; an expired one is renewed, by this tab or by another. */
   async ask(path, options, again = 2) {
     const { token, sid } = this.session ?? {};
     try {
@@ -136,11 +136,11 @@ export class Chat {
   call = async (path, options) => (await this.ask(path, options)).json();
   post = (path, body) => this.ask(path, { body }).catch(() => {});
 
-  // -- what comes ----------------------------------------------------------------------------------------------------
+  // -- incoming ------------------------------------------------------------------------------------------------------
 
   take(event, data, passed) {
     if (event === "message") {
-      // This tab may not have listened yet when another passed on the one before.
+      // This tab may have missed the previous message, if it was not listening yet when another tab passed it on.
       if (passed && data.index > this.cursor + 1) this.catchUp();
       this.add([data]);
     } else if (event === "snapshot") {
@@ -155,7 +155,7 @@ export class Chat {
       setTimeout(this.ends.changed, TYPING);
     } else if (event === "read") this.theirs = Math.max(this.theirs, data.index);
     else if (event === "seen") this.seen = Math.max(this.seen, data.index);
-    // The session comes with the event: what another tab has just kept may not be seen in this one yet.
+    // The event has the session, because storage written by another tab may not be visible in this one yet.
     else if (event === "session" && data.sid !== this.session?.sid) this.ends.restart(this.hold(data));
     if (data?.state === "closed") this.close();
     this.ends.changed();
@@ -186,7 +186,7 @@ export class Chat {
     this.ends.changed();
   }
 
-  // -- what goes -----------------------------------------------------------------------------------------------------
+  // -- outgoing ------------------------------------------------------------------------------------------------------
 
   send(body) {
     const message = { id: random(), body, date: new Date().toISOString() };
@@ -203,14 +203,14 @@ export class Chat {
     this.kept.set("waiting", others(this.kept.get("waiting")));
   }
 
-  /** Send again what was given up because the router was not reached, and wait no longer for the rest. */
+  /** Send again the messages that could not be sent, and end the pauses before the others. */
   resend(messages = this.waiting.filter(({ failed }) => failed === "unsent")) {
     for (const message of messages) Object.assign(message, { failed: "", tries: 0 });
     this.hurry?.();
     this.flush();
   }
 
-  /** Send what waits, one after another, in the order in which it was written. */
+  /** Send the waiting messages one after another, in their order. */
   async flush() {
     this.ends.changed();
     if (this.flushing) return;
@@ -239,7 +239,7 @@ export class Chat {
       if (!passing) this.forget();
       message.tries = (message.tries ?? 0) + 1;
       if (message.tries < TRIES) await pause(this, wait || 2 ** message.tries * 500);
-      // The later ones wait for this one: they would overtake it.
+      // Later messages fail with this one: otherwise they would overtake it.
       else for (const each of this.waiting) each.failed = "unsent";
     } else if (status === 409 || (status === 403 && this.session)) this.close();
     else if (status === 400 && !this.session) {
@@ -248,14 +248,14 @@ export class Chat {
     } else message.failed = FAULTS[status] ?? "failed";
   }
 
-  /** Tell the other side that the visitor types: at most once in three seconds. */
+  /** Tell the other side that the visitor is typing, at most once in three seconds. */
   types() {
     if (this.state !== "active" || Date.now() < this.typed + 3000) return;
     this.typed = Date.now();
     this.post("typing", {});
   }
 
-  /** The visitor has all messages before the eyes. */
+  /** All messages are visible to the visitor: mark them as read. */
   look() {
     const index = highest(this.messages.filter(({ own }) => !own));
     if (index <= this.seen || !this.session) return;

@@ -1,4 +1,4 @@
-// The chat's frame, or the test page: puts together the words, the form and the chat, and talks with the host's page.
+// The chat's frame, or the test page: connects texts, form and chat, and exchanges messages with the host's page.
 
 import { Chat, FAULTS, LONGEST } from "./chat.js";
 import { call, keep, pause } from "./router.js";
@@ -19,7 +19,7 @@ let trouble = "";
 const tell = (message) => host && parent.postMessage(message, host);
 const chosen = () => kept.get("language") || options.lang;
 
-// -- words and colours -------------------------------------------------------------------------------------------------
+// -- texts and colours -------------------------------------------------------------------------------------------------
 
 /** Choose from a text in several languages. */
 const inWords = (texts) => texts[locale] ?? texts[locale.slice(0, 2)] ?? texts.en ?? Object.values(texts)[0];
@@ -33,7 +33,7 @@ function colour() {
   for (const key in set) if (set[key]) root.style.setProperty(`--${key}`, set[key]);
   const { backgroundColor } = getComputedStyle($("new"));
   const [red, green, blue] = backgroundColor.match(/[\d.]+/g);
-  // Text on the accent is black or white, whichever can be read.
+  // Text on the accent colour is black or white, whichever has more contrast.
   const on = set["on-accent"] || (red * 0.3 + green * 0.59 + blue * 0.11 > 120 ? "#000" : "#fff");
   root.style.setProperty("--on-accent", on);
   tell({ colours: { accent: backgroundColor, "on-accent": on } });
@@ -76,7 +76,7 @@ function field({ name, type, required, max, label, options: choices }) {
   return make("label", {}, inWords(label) ?? name, required ? "" : ` (${t("optional")})`, input);
 }
 
-/** Ask for the fields, if there are any that the host's page has not filled in. */
+/** Show the form, unless it has no fields or the host's page has filled them in. */
 function ask() {
   asking = place.form.length > 0 && !("skipForm" in options && inputs().every((input) => input.checkValidity()));
   chat.form = entered();
@@ -106,7 +106,7 @@ async function begin(event) {
   }
 }
 
-// -- what is seen and done ---------------------------------------------------------------------------------------------
+// -- display and actions -----------------------------------------------------------------------------------------------
 
 function changed() {
   if (!draw) return;
@@ -148,7 +148,7 @@ function send(event) {
 
 async function download() {
   const href = URL.createObjectURL(await (await chat.ask("transcript.txt")).blob());
-  // The browser frees the text with the page.
+  // The object URL is released when the page is closed.
   make("a", { href, download: "chat.txt" }).click();
 }
 
@@ -208,9 +208,9 @@ function listen() {
   dark.addEventListener("change", colour);
 }
 
-// -- the beginning -----------------------------------------------------------------------------------------------------
+// -- start -------------------------------------------------------------------------------------------------------------
 
-/** Wait for the loader's greeting; later it opens and closes. */
+/** Wait for the loader's first message; later messages open and close the chat. */
 const greeting = () =>
   new Promise((resolve) => {
     addEventListener("message", ({ source, origin, data }) => {
@@ -239,7 +239,7 @@ async function find() {
 
 [place] = await Promise.all([find(), framed && greeting()]);
 const { identity, identityHash: identity_hash } = options;
-// Who signs in after another one in this browser sees nothing of the other's chat.
+// The storage is separate for each identity, so another user of this browser does not see this chat.
 kept = keep(`chat:${query} ${identity_hash ?? ""}`);
 chat = new Chat({ ...JSON.parse(start), origin: host ?? null, identity, identity_hash }, kept, {
   changed,

@@ -1,22 +1,22 @@
-// The router: its calls, and the line on which it tells what is new.
+// Calls of the router, and the connection on which it sends events.
 
 const HOME = new URL("../../", import.meta.url);
-// The router writes a comment each 15 s; a stream that is silent for longer than two of them is dead.
+// The router sends a comment every 15 s; a stream that is silent for more than two intervals is dead.
 const SILENCE = 40_000;
 const LONGEST = 30_000;
 
-/** The error that the router sent in place of an answer; status 0: it could not be reached. */
+/** An error answer of the router; status 0: it could not be reached. */
 class Refused extends Error {
   constructor(status, message, wait = 0) {
     super(message);
     this.status = status;
     this.wait = wait * 1000;
-    // The same call may succeed a little later.
+    // Whether the same call may succeed later.
     this.passing = !status || status === 408 || status === 429 || status >= 500;
   }
 }
 
-/** Ask the router; the answer is a Response. A JSON body makes it a POST. */
+/** Call the router; return the Response. With a body it is a POST of JSON. */
 export async function ask(path, { token, body, headers, signal = AbortSignal.timeout(SILENCE) } = {}) {
   const answer = await fetch(new URL(path, HOME), {
     method: body ? "POST" : "GET",
@@ -32,17 +32,17 @@ export async function ask(path, { token, body, headers, signal = AbortSignal.tim
   throw new Refused(answer.status, error.message, Number(answer.headers.get("Retry-After")));
 }
 
-/** Ask for JSON. */
+/** Call the router; return the JSON of the answer. */
 export const call = async (path, options) => (await ask(path, options)).json();
 
-/** Wait for about so long; `owner.hurry()` ends it. */
+/** Wait for this time ± 25 %; `owner.hurry()` ends it. */
 export const pause = (owner, milliseconds) =>
   new Promise((resolve) => {
     owner.hurry = resolve;
     setTimeout(resolve, milliseconds * (0.75 + Math.random() / 2));
   });
 
-/** What the browser keeps under a name; where its storage is blocked, this page does. */
+/** Storage under a name: in the browser or, if that is blocked, in the memory of this page. */
 export function keep(name) {
   let area = {};
   let blocked = true;
@@ -51,7 +51,7 @@ export function keep(name) {
     area = localStorage;
     blocked = false;
   } catch {
-    // `blocked` says so to the visitor.
+    // `blocked` shows a note to the visitor.
   }
   return {
     name,
@@ -61,22 +61,22 @@ export function keep(name) {
   };
 }
 
-/** One stream for all tabs of a browser; long polls where no stream works. */
+/** One stream for all tabs of a browser; long polling if streams do not work. */
 export class Line {
   /**
    * @param {string} name of the chat, the same in all tabs; "" for this tab alone
-   * @param {object} ends
+   * @param {object} ends callbacks
    *   open(signal, polls): the Response of /chat/events
-   *   take(name, data, passed): one event; `passed` when another tab passed it on
-   *   left(): another tab has the line, and may know already what this one does not
-   *   reached(up): whether the router is reached
-   *   lost(error): the router wants no more of this chat
+   *   take(name, data, passed): one event; `passed` if another tab passed it on
+   *   left(): another tab has taken the connection, and this one may have missed events
+   *   reached(up): whether the router can be reached
+   *   lost(error): the router refuses further requests of this chat
    */
   constructor(name, ends) {
     this.name = name;
     this.ends = ends;
     this.turn = 0;
-    // Where nothing is kept, each tab has a chat of its own.
+    // Without storage, each tab has its own chat.
     if (!name) return;
     this.tabs = new BroadcastChannel(name);
     this.tabs.onmessage = ({ data }) => ends.take(...data, true);
@@ -93,19 +93,19 @@ export class Line {
     this.cut();
   }
 
-  /** End what runs: the request, or the wait for the next. */
+  /** End the current request, or the pause before the next one. */
   cut() {
     this.leads = false;
     this.abort?.();
     this.hurry?.();
   }
 
-  /** Tell the other tabs something. */
+  /** Send an event to the other tabs. */
   tell(name, data) {
     this.tabs?.postMessage([name, data]);
   }
 
-  /** The page was shown, or the browser is online again: be sure that the line is alive, and in this tab. */
+  /** The page was shown, or the browser is online again: make sure that this tab has a working connection. */
   wake() {
     if (!this.on) return;
     this.failures = 0;
@@ -114,7 +114,7 @@ export class Line {
     this.hurry?.();
   }
 
-  /** Wait for the browser's one line, or take it from the tab that has it: the visitor looks at this one. */
+  /** Wait for the lock of the browser's one connection, or with `steal` take it from another tab. */
   queue(steal) {
     const turn = ++this.turn;
     const run = () => turn === this.turn && this.run(turn);
@@ -152,7 +152,7 @@ export class Line {
     }
   }
 
-  /** One request; returns the milliseconds until the next. */
+  /** Make one request; return the milliseconds until the next. */
   async once(turn) {
     const ending = new AbortController();
     const began = Date.now();
@@ -165,7 +165,7 @@ export class Line {
     this.last = began;
     const watch = setInterval(() => {
       if (Date.now() - this.last < SILENCE) return;
-      // Nothing came through the stream, so a proxy holds it back: poll instead.
+      // Nothing was received, so a proxy buffers the stream: poll instead.
       this.polls ||= this.last === began;
       ending.abort();
     }, 1000);
@@ -190,7 +190,7 @@ export class Line {
   }
 }
 
-/** Return a reader of an event stream: it takes pieces of text and calls back with each whole event. */
+/** Return a parser of an event stream: it takes pieces of text, and calls `event` for each complete event. */
 function parser(event) {
   let rest = "";
   return (piece) => {

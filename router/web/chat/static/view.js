@@ -1,11 +1,11 @@
-// What is seen: the words of a language, and the log of a chat.
+// The display: the texts of a language, and the log of a chat.
 
 export const LOCALES = [
   "en", "es", "pt-BR", "fr", "de", "it", "nl", "pl", "cs", "tr", "ru", "uk", "ar", "he", "fa", "hi", "id", "vi", "th",
   "zh-Hans", "zh-Hant", "ja", "ko",
 ];
 
-/** Return the locale of the first tag that has one: of its language, in its script. */
+/** Return the locale of the first tag that has one with the same language and script. */
 export function localeOf(tags) {
   const full = (tag) => new Intl.Locale(tag).maximize();
   for (const tag of tags) {
@@ -14,13 +14,13 @@ export function localeOf(tags) {
       const found = LOCALES.find((own) => full(own).language === language && full(own).script === script);
       if (found) return found;
     } catch {
-      // Not a language tag: the next one.
+      // Not a language tag: try the next one.
     }
   }
   return "en";
 }
 
-/** What a language calls itself. */
+/** Return a language's name in that language. */
 export const nameOf = (tag) => new Intl.DisplayNames([tag], { type: "language" }).of(tag);
 
 /** Load a locale; `texts` replace its own. Returns t(key, values). */
@@ -37,16 +37,16 @@ export async function words(locale, texts) {
 
 const LINK = /\bhttps?:\/\/[^\s<>"'`{}|\\^]+/gi;
 
-/** Return the text as nodes: links where it has web addresses, and else nothing but text. */
+/** Return the text as nodes: links for web addresses, and plain text for the rest. */
 export function linked(written) {
-  // What turns the direction of reading could show another address than the link has.
+  // Bidirectional control characters could make a link look like another address.
   const text = written.replace(/[\u202a-\u202e\u2066-\u2069]/g, "");
   const nodes = [];
   let end = 0;
   for (const found of text.matchAll(LINK)) {
     const href = found[0].replace(/[.,;:!?)\]*_~]+$/, "");
     const link = make("a", { href, target: "_blank", rel: "noopener noreferrer nofollow" }, href);
-    // A browser that cannot read the address leaves the host empty; a name before the host only misleads.
+    // The host is empty if the address is not valid; credentials before the host could mislead the reader.
     if (!link.hostname || link.username || link.password) continue;
     link.title = link.href;
     nodes.push(text.slice(end, found.index), link);
@@ -59,26 +59,26 @@ export function linked(written) {
 
 export const $ = (id) => document.getElementById(id);
 
-/** Make an element; children that are texts become text. */
+/** Make an element; strings among the children become text nodes. */
 export function make(name, properties, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
   return made;
 }
 
-/** Seconds in the words of a language. */
+/** Return a time in seconds, formatted for a locale. */
 export const seconds = (locale, milliseconds) => {
   const unit = { style: "unit", unit: "second", unitDisplay: "long" };
   return Math.ceil(milliseconds / 1000).toLocaleString(locale, unit);
 };
 
-/** Give a node other content, unless it says the same already. */
+/** Replace the content of a node, unless its text is the same. */
 function fill(node, content) {
   const made = make("div", {}, ...content);
   if (node.textContent !== made.textContent) node.replaceChildren(...made.childNodes);
 }
 
-/** Return a function that draws a chat in the words `t` of a locale. */
+/** Return a function that draws a chat with the texts `t` of a locale. */
 export function drawing(chat, t, locale) {
   const log = $("log");
   const first = log.children[1];
@@ -86,7 +86,7 @@ export function drawing(chat, t, locale) {
   const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
   const calendar = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
 
-  // Twilio's name for an author that has none.
+  // `system` is Twilio's name for messages without an author.
   const called = (author) => (author === "system" ? t("them") : author);
 
   function state(message, last) {
@@ -136,7 +136,7 @@ export function drawing(chat, t, locale) {
     else if (log.scrollTop < 40) log.scrollTop = log.scrollHeight - fromEnd;
   }
 
-  // What was said before is not read out.
+  // Screen readers do not read out the earlier messages.
   log.ariaLive = "off";
   while (first.nextSibling) first.nextSibling.remove();
   setTimeout(() => (log.ariaLive = "polite"));

@@ -1,11 +1,11 @@
-// The web chat's loader: a button, and a frame of the router's origin once it is needed (docs/web-chat.md).
+// The web chat's loader: a button, and an iframe of the router's origin when it is needed (docs/web-chat.md).
 (() => {
   const script = document.currentScript;
   const home = new URL("./", script.src);
   const listeners = {};
   let chat;
 
-  // The frame covers the page where there is no room beside it.
+  // On small screens the frame covers the page.
   const SMALL = "(max-width: 480px), (max-height: 520px)";
   const CSS = `
     :host { all: initial; position: fixed; z-index: 2147483000; inset: auto auto 20px auto; inset-inline-end: 20px; }
@@ -27,7 +27,7 @@
       :host iframe { position: fixed; inset: 0 !important; width: 100%; height: 100%; border: 0; border-radius: 0; }
       :host(.open) button { visibility: hidden; }
     }`;
-  // The button's name until the frame has loaded the words of its language.
+  // The button's label until the frame has loaded the texts of the language.
   const NAMES = {
     ar: "دردشة", fa: "گفتگو", he: "צ'אט", hi: "चैट", ja: "チャット", ko: "채팅", ru: "Чат", th: "แชท", tr: "Sohbet",
     uk: "Чат", vi: "Trò chuyện", zh: "聊天",
@@ -35,7 +35,7 @@
 
   const emit = (name, detail) => (listeners[name] ?? []).forEach((listener) => listener(detail));
 
-  // The host's storage may be blocked.
+  // Write to or read from storage, which may be blocked.
   function note(area, key, value) {
     try {
       return value ? window[area].setItem(key, value) : window[area].getItem(key);
@@ -141,7 +141,7 @@
     host.className = options.position ?? "";
     draw();
     if (note("localStorage", noted)) load();
-    // Where the website may not embed the chat, this says so to its developer, and there is no button.
+    // If the website may not embed the chat, this logs the reason for its developer, and there is no button.
     import(at("embed.js")).catch(() => ({})).then(({ forbidden }) => {
       if (chat?.host !== host) return;
       if (forbidden) return (chat = close());
@@ -153,7 +153,7 @@
     return { open, close, isOpen, host };
   }
 
-  /** Options: ours, or those of Twilio's React app. */
+  /** Accepts our options, or those of Twilio's React app. */
   function initWebchat(given = {}) {
     const options = { ...script.dataset, ...given };
     const form = {};
