@@ -1,6 +1,6 @@
-"""Many contacts who write to a flow that is migrated: how many move at which share, as the router decides it.
+"""A simulated migration: how many of many contacts move to the new flow at each MigratePercent.
 
-`python -m tests.core.crowd 1000000` does it for a million.
+`python -m tests.core.crowd 1000000` simulates a million contacts.
 """
 
 import sys
@@ -20,9 +20,9 @@ OURS, OLD, NEW = "+15551234567", "FO" + "a" * 32, "FO" + "b" * 32
 
 @dataclass(slots=True)
 class Moved:
-    """How many contacts moved at each share, and how many the shadow has said for each.
+    """How many contacts moved at each percentage, and how many the dry run predicted.
 
-    `turned` are the contacts who moved at a share, and not at a larger one.
+    `turned` counts the contacts who moved at one percentage but not at a larger one.
     """
 
     contacts: int
@@ -31,12 +31,12 @@ class Moved:
     turned: int = 0
 
     def errors(self) -> dict[int, float]:
-        """Return by how many per cent of all contacts each share is missed."""
+        """Return, for each percentage, the error of the number moved, in per cent of all contacts."""
         return {share: abs(100 * count / self.contacts - share) for share, count in self.by_share.items()}
 
 
 def entries(percent: int) -> Sequence[Entry]:
-    """Return what the address has while so many per cent move."""
+    """Return the address's entries while MigratePercent is `percent`."""
     given = {"ContactIdentity": OURS, "MigrateTo": NEW, "MigratePercent": str(percent), "IntegrationType": "proxy"}
     old = flow(given | {"Integration.ProxyServiceSid": "KS" + "1" * 32}, sid=OLD)
     new = flow({"IntegrationType": "conversation"}, sid=NEW, ContactIdentity=OURS, Match="false")
@@ -44,7 +44,7 @@ def entries(percent: int) -> Sequence[Entry]:
 
 
 def crowd(contacts: int) -> Moved:
-    """Let so many contacts write, each once while each share of them moves."""
+    """Route one message of each contact at each percentage, and count who moves."""
     known, found = {share: entries(share) for share in SHARES}, Moved(contacts, dict.fromkeys(SHARES, 0))
     places = []
     for number in range(contacts):

@@ -1,7 +1,7 @@
-"""Expressions made to hurt: drawn at random, tried, and measured. A process of its own, which may hang, bloat or crash.
+"""Draws random CEL expressions that try to hang, bloat or crash the process, evaluates them, and measures.
 
-It prints JSON: how many were drawn and could be saved, and the slowest evaluation (seconds of processor time) with its
-text. `python -m tests.core.expression_bombs SEED COUNT`
+It runs as a process of its own. It prints JSON: how many expressions could be saved, and the slowest
+evaluation (seconds of processor time) with its text. `python -m tests.core.expression_bombs SEED COUNT`
 """
 
 import json
@@ -46,13 +46,13 @@ _WORDS: Final = (
 
 
 class _Draw:
-    """Draws expressions: of any words, of fitting ones, and of those that grow as long as they may."""
+    """Draws expressions: random words, well-typed ones, and ones as long as a Match may be."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)  # noqa: S311 - repeatable is what it has to be
 
     def one(self) -> str:
-        """Draw an expression, of whatever shape."""
+        """Draw an expression of a random kind."""
         return self.chance.choice((self._soup, self._guarded, self._guarded, self._nested, self._chain))()
 
     def _soup(self) -> str:
@@ -108,11 +108,11 @@ def _messages() -> Iterator[dict[str, Any]]:
 
 
 def _check_reading(expression: Expression) -> None:
-    """What may be saved is judged by its words: the library has to read the same ones."""
+    """Fail unless the CEL library reads the same names in the expression as the check before saving did."""
     read = compile_source(expression.text).references()
     named = {*read["variables"], *(name for name in read["functions"] if name[0].isalpha())}
     if named != expression.names:
-        raise ValueError(f"{expression.text!r} asks for {named}, and {expression.names} was judged")
+        raise ValueError(f"{expression.text!r} uses {named}, but the check found {expression.names}")
 
 
 def _slowest(expression: Expression, messages: list[dict[str, Any]]) -> float:
@@ -129,7 +129,7 @@ def _slowest(expression: Expression, messages: list[dict[str, Any]]) -> float:
 
 
 def main(seed: int, count: int) -> None:
-    """Draw and measure, and print what was seen."""
+    """Draw and measure `count` expressions, and print the result."""
     draw = _Draw(seed)
     messages = list(_messages())
     saved = 0

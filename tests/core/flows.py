@@ -1,4 +1,4 @@
-"""Flex Flows for the tests of the core: one of each integration, made from forms as a client sends them."""
+"""Flex Flows for the core's tests: one of each integration type, made from forms as a client sends them."""
 
 import json
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ ADDRESSES = (
 
 @st.composite
 def forms(draw: st.DrawFn) -> dict[str, str]:
-    """Draw the parameters of a flow that can be saved, with any of the others beside those it needs."""
+    """Draw the parameters of a valid flow: those it requires and any of the optional ones."""
     channel_type, identity = draw(st.sampled_from(ADDRESSES))
     kind = draw(st.sampled_from(sorted({*INTEGRATIONS} - ({"proxy"} if channel_type == "web" else set()))))
     form = BASE | {"IntegrationType": kind, "ChannelType": channel_type, "ContactIdentity": identity}
@@ -91,11 +91,11 @@ def forms(draw: st.DrawFn) -> dict[str, str]:
 
 
 def flow(form: Mapping[str, str] | None = None, *, sid: str = FO, now: int = 1_700_000_000, **more: str) -> FlexFlow:
-    """Make a flow from a form; `more` are parameters without a dot in their names."""
+    """Make a flow from a form; `more` holds parameters without a dot in their names."""
     params = BASE | dict(form or {}) | more
     return from_parameters(params, account_sid=AC, current=None, handlers=HANDLERS, now=now, sid=sid)
 
 
 def change(current: FlexFlow, form: Mapping[str, str], *, now: int = 1_700_000_500) -> FlexFlow:
-    """Change a flow as a form says."""
+    """Return the flow changed by the parameters in a form."""
     return from_parameters(form, account_sid=AC, current=current, handlers=HANDLERS, now=now, sid="")

@@ -17,7 +17,7 @@ KEY = "an auth token of thirty-two chars"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One webhook: its fields in wire order, and what Message.parse must read in them."""
+    """One webhook: its fields in wire order, and the values that Message.parse must read from them."""
 
     label: str
     channel: str
@@ -26,17 +26,17 @@ class Sample:
 
     @property
     def body(self) -> bytes:
-        """The form as it is on the wire."""
+        """The form as it is sent."""
         return urlencode(self.fields).encode()
 
     def but(self, **changed: str | None) -> list[tuple[str, str]]:
-        """The same fields, with some changed, added, or (None) left out."""
+        """The same fields, with some changed, added, or left out (None)."""
         kept = [(name, changed.pop(name, value)) for name, value in self.fields]
         return [(name, value) for name, value in (*kept, *changed.items()) if value is not None]
 
 
 def _sample(label: str, channel: str, fields: dict[str, str], **reads: object) -> Sample:
-    """Put the fields that every webhook has around those of this one."""
+    """Add the fields that every webhook has to those of this one."""
     sid = fields.pop("MessageSid", SM)
     start = {"SmsMessageSid": sid, "NumMedia": fields.pop("NumMedia", "0")}
     end = {"SmsSid": sid, "SmsStatus": "received", "NumSegments": "1", "ReferralNumMedia": "0", "MessageSid": sid}
@@ -214,7 +214,7 @@ SAMPLES = (
     _sample("line", "line", {"From": "line:U4af4980629", "To": "line:Ub1234567", "Body": "こんにちは"}),
     _sample("custom", "custom", {"From": "apple:urn:mbid:AQAAY", "To": "apple:0a1b2c3d", "Body": "Hello"}),
 )
-"""What one inbound message looks like; `pytest.param` labels come from `label`."""
+"""One inbound message of each kind; `pytest.param` labels come from `label`."""
 
 STATUS_CALLBACK = (
     ("SmsSid", SM),
@@ -226,7 +226,7 @@ STATUS_CALLBACK = (
     ("From", "+15005550006"),
     ("ApiVersion", "2010-04-01"),
 )
-"""A report about a message that was sent."""
+"""A status callback about an outbound message."""
 
 CONVERSATIONS_EVENT = (
     ("EventType", "onMessageAdded"),
@@ -240,4 +240,4 @@ CONVERSATIONS_EVENT = (
     ("Source", "WHATSAPP"),
     ("RetryCount", "0"),
 )
-"""What Conversations posts; it is no inbound message."""
+"""A Conversations webhook event; it is not an inbound message."""

@@ -1,4 +1,4 @@
-"""Slots of a process: its limit, a target's share, and the breaker."""
+"""The delivery slots of a process: the limit of all, the share of one target, and the circuit breaker."""
 
 import pytest
 
@@ -8,7 +8,7 @@ ONE, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
 
 
 def target(name: str, account: str = ONE) -> Target:
-    """Name an account's target."""
+    """Name a target of an account."""
     return Target(account, name)
 
 
@@ -24,7 +24,7 @@ def report(  # noqa: PLR0913 - what may come of an attempt
     unreachable: bool = False,
     succeeded: bool = False,
 ) -> Target | None:
-    """Make an attempt, and say what came of it; return what is back by it."""
+    """Make an attempt and report its outcome; return the target that became available again by it."""
     assert targets.take(to, now)
     back = targets.report(to, now, missed=missed, unreachable=unreachable, succeeded=succeeded)
     targets.give_back(to)
@@ -32,27 +32,27 @@ def report(  # noqa: PLR0913 - what may come of an attempt
 
 
 def test_a_target_has_a_quarter_of_the_slots() -> None:
-    """One target cannot take more than a quarter, so a slow one leaves room for the others."""
+    """One target takes at most a quarter of the process's slots."""
     targets = Targets(8, shared=False)
     assert [targets.take(target("slow"), 0.0) for _ in range(3)] == [True, True, False]
     assert targets.room(0.0).targets == {target("slow"): (2, 2)}
     assert targets.take(target("other"), 0.0)
 
 
-def test_slow_targets_leave_room_for_another() -> None:
-    """Eight targets that take all they may, and answer none, leave slots for a ninth."""
+def test_eight_slow_targets_leave_a_slot_for_a_ninth() -> None:
+    """Eight targets that use all the slots they may leave at least one slot for a ninth target."""
     targets = Targets(256, shared=False)
     for number in range(8):
         while targets.take(target(f"slow {number}"), 0.0):
             pass
     assert targets.room(0.0).targets[target("slow 0")] == (64, 64)
     assert targets.take(target("quick"), 0.0)
-    assert targets.sending > 250, "and not many are kept for it"
+    assert targets.sending > 250, "few slots are reserved for it"
 
 
 @pytest.mark.parametrize("accounts", [1, 2, 4, 20, 300])
 def test_no_account_takes_the_slots_of_another(accounts: int) -> None:
-    """Whatever accounts with many slow targets take, another one's message is sent at once."""
+    """A message of a new account gets a slot at once, however many slots other accounts' slow targets use."""
     targets = Targets(256, shared=True)
     busy = [f"AC{number:032x}" for number in range(accounts)]
     for account in busy:
@@ -62,11 +62,11 @@ def test_no_account_takes_the_slots_of_another(accounts: int) -> None:
     has = targets.room(0.0).accounts
     assert targets.take(target("quick", OTHER), 0.0)
     assert has[busy[0]] == max(has.values()) == 192
-    assert targets.sending <= 256 + accounts, "beyond the limit, one for each"
+    assert targets.sending <= 256 + accounts, "at most one slot per account beyond the limit"
 
 
-def test_what_was_lent_goes_back_when_others_come() -> None:
-    """An account that has three quarters of the slots gives some up, message by message, until others have as many."""
+def test_an_account_gives_up_slots_until_a_second_account_has_as_many() -> None:
+    """An account with three quarters of the slots gives them up one by one until another account has as many."""
     targets = Targets(256, shared=True)
     lent = [target(f"busy {n}") for n in range(10) for _ in range(64) if targets.take(target(f"busy {n}"), 0.0)]
     assert len(lent) == 192
@@ -83,15 +83,15 @@ def test_what_was_lent_goes_back_when_others_come() -> None:
     assert len(lent) + len(theirs) > 210
 
 
-def test_an_account_alone_has_all_slots() -> None:
-    """Where there is no other account, none is kept waiting."""
+def test_the_only_account_may_use_all_slots() -> None:
+    """If only one account has messages, its targets get every slot."""
     targets = Targets(64, shared=False)
     for number in range(63):
         assert targets.take(target(f"target {number}"), 0.0)
 
 
 def test_the_limit_holds_over_all_targets() -> None:
-    """No more attempts than ROUTER_DELIVERIES run at a time."""
+    """A process never runs more than ROUTER_DELIVERIES attempts at a time over all its targets."""
     targets = Targets(4, shared=False)
     assert [targets.take(target(f"target {n}"), 0.0) for n in range(5)] == [True] * 4 + [False]
     targets.give_back(target("target 0"))
@@ -100,7 +100,7 @@ def test_the_limit_holds_over_all_targets() -> None:
 
 
 def test_the_breaker_opens_after_five_misses_in_a_row_and_lets_one_probe_through() -> None:
-    """A dead target gets one probe every five seconds, and all its share again once a probe is answered."""
+    """After five misses the breaker lets one probe through every five seconds, and closes when one is answered."""
     targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD)
@@ -114,8 +114,8 @@ def test_the_breaker_opens_after_five_misses_in_a_row_and_lets_one_probe_through
     assert targets.take(DEAD, PROBE_SECONDS)
 
 
-def test_one_accounts_misses_are_not_anothers() -> None:
-    """What a host refuses one account says nothing about what it answers to another."""
+def test_a_breaker_that_one_account_opened_is_closed_for_another() -> None:
+    """Misses of one account at a host do not open the breaker for another account at the same host."""
     targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD)
@@ -124,8 +124,8 @@ def test_one_accounts_misses_are_not_anothers() -> None:
     assert targets.take(target("dead", OTHER), 0.0)
 
 
-def test_a_host_that_cannot_be_connected_to_is_down_for_every_account() -> None:
-    """There one probe is made for all, and the first that connects opens it to all."""
+def test_a_host_that_refuses_connections_is_down_for_every_account() -> None:
+    """If a host cannot be connected to, all accounts share one breaker; the first connection closes it for all."""
     targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD, unreachable=True)
@@ -135,19 +135,19 @@ def test_a_host_that_cannot_be_connected_to_is_down_for_every_account() -> None:
     assert (room.shut_names, room.names) == ([], {"dead": 1})
     assert not targets.take(target("dead", OTHER), 0.0)
     report(targets, target("dead", OTHER), PROBE_SECONDS, missed=True)
-    assert targets.take(DEAD, PROBE_SECONDS), "it refused, but it can be connected to"
+    assert targets.take(DEAD, PROBE_SECONDS), "the attempt missed, but it did connect"
 
 
 def test_an_answer_between_misses_keeps_the_breaker_closed() -> None:
-    """Only misses in a row count."""
+    """An answer resets the count of misses: only five misses in a row open the breaker."""
     targets = Targets(8, shared=False)
     for missed in [True, True, True, True, False] * 3:
         report(targets, target("flaky"), missed=missed)
     assert not targets.opened
 
 
-def test_a_probe_that_sent_nothing_may_be_taken_again_at_once() -> None:
-    """A slot that was reserved and given back unused does not cost a healed target its next five seconds."""
+def test_a_probe_slot_given_back_unused_can_be_taken_again_at_once() -> None:
+    """A probe's slot that is given back without an attempt can be taken again without waiting five seconds."""
     for unreachable in (False, True):
         targets = Targets(8, shared=False)
         for _ in range(OPENS_AFTER):
@@ -157,11 +157,11 @@ def test_a_probe_that_sent_nothing_may_be_taken_again_at_once() -> None:
             assert not targets.take(DEAD, PROBE_SECONDS)
             targets.give_back(DEAD)
         report(targets, DEAD, PROBE_SECONDS, unreachable=unreachable)
-        assert not targets.take(DEAD, PROBE_SECONDS), "a probe that was not answered costs them"
+        assert not targets.take(DEAD, PROBE_SECONDS), "after an unanswered probe the five seconds begin anew"
 
 
-def test_no_more_targets_are_remembered_than_is_good_for_memory() -> None:
-    """Ever new dead targets do not make a process grow, nor forget those with an attempt under way."""
+def test_a_process_remembers_a_bounded_number_of_targets() -> None:
+    """A process remembers at most REMEMBERED targets, and never forgets one with an attempt in flight."""
     targets = Targets(8, shared=False)
     targets.take(DEAD, 0.0)
     for number in range(2 * REMEMBERED):
@@ -174,11 +174,11 @@ def test_no_more_targets_are_remembered_than_is_good_for_memory() -> None:
     assert targets.opened == sum(breaker.open for breaker in kept) > 0
 
 
-def test_a_target_is_back_with_the_first_success_after_a_breaker_was_open() -> None:
-    """An error as answer only closes the breaker. A success counts, once; for all accounts if none could connect."""
+def test_the_first_success_after_an_open_breaker_is_reported_once() -> None:
+    """The first success after an open breaker is reported, once; an error answer only closes the breaker."""
     targets = Targets(8, shared=False)
     later = PROBE_SECONDS
-    assert report(targets, DEAD, missed=False, succeeded=True) is None, "it was never away"
+    assert report(targets, DEAD, missed=False, succeeded=True) is None, "its breaker was never open"
     for _ in range(OPENS_AFTER):
         assert report(targets, DEAD) is None
     assert report(targets, DEAD, later, missed=False) is None, "it answers 500"
@@ -192,8 +192,8 @@ def test_a_target_is_back_with_the_first_success_after_a_breaker_was_open() -> N
     assert report(targets, DEAD, 2 * later, missed=False, succeeded=True) is None
 
 
-def test_a_claim_counts_on_the_slots_that_a_target_gives_back_meanwhile() -> None:
-    """As many as during a sweep lately, by half as many after each one, and no more than are in use."""
+def test_a_claim_adds_the_slots_that_the_last_sweep_saw_freed() -> None:
+    """A claim adds as many slots as a target freed in the last sweep, halved after each sweep, at most those in use."""
     targets, quick, slow = Targets(64, shared=True), target("quick"), target("slow", OTHER)
     for each in (quick, slow):
         for _ in range(16):
@@ -206,8 +206,8 @@ def test_a_claim_counts_on_the_slots_that_a_target_gives_back_meanwhile() -> Non
         targets.begin_sweep()
 
 
-def test_messages_are_claimed_ahead_of_the_slots_of_a_fast_target() -> None:
-    """As many again as come free, up to a target's share, less those that wait; a slower target gets none ahead."""
+def test_messages_are_claimed_ahead_for_a_fast_target_only() -> None:
+    """A claim takes more messages than free slots for a target that frees many slots; a slower target gets none."""
     targets, fast, slow = Targets(256, shared=True), target("fast"), target("slow", OTHER)
     for each in (fast, slow):
         for _ in range(64):
@@ -224,8 +224,8 @@ def test_messages_are_claimed_ahead_of_the_slots_of_a_fast_target() -> None:
     assert targets.room(0.0).targets[fast] == (-64, 64)
 
 
-def test_no_message_is_claimed_for_a_handler_that_has_no_slot_free() -> None:
-    """It would count as sent by a process that is lost, of which two are enough to give up a handler's message."""
+def test_no_message_is_claimed_ahead_for_a_handler() -> None:
+    """A handler's messages are never claimed ahead: two lost processes are enough to give up such a message."""
     targets, handler = Targets(256, shared=False), target("handler:orders")
     for _ in range(50):
         assert targets.take(handler, 0.0)
@@ -235,14 +235,14 @@ def test_no_message_is_claimed_for_a_handler_that_has_no_slot_free() -> None:
 
 
 def end_attempts(targets: Targets, of: Target, count: int) -> None:
-    """End attempts of a target, each of which is followed by the next one."""
+    """End `count` attempts to a target, each followed at once by the next one."""
     for _ in range(count):
         targets.give_back(of)
         assert targets.take(of, 0.0)
 
 
-def test_a_claim_leaves_slots_to_what_was_claimed_before() -> None:
-    """Messages that wait for a slot of a target come before those that a claim would add."""
+def test_a_claim_subtracts_the_messages_that_wait_for_a_slot() -> None:
+    """A claim leaves free the slots for the messages claimed before it that still wait for one."""
     targets, fast = Targets(64, shared=True), target("fast")
     assert targets.take(fast, 0.0)
     room = targets.room(0.0, {fast: 3})

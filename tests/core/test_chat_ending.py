@@ -1,4 +1,4 @@
-"""Which flows ask for the event of a chat's end, and what is in it."""
+"""Which flows want the event at the end of a web chat, and its fields."""
 
 from typing import Any
 
@@ -27,14 +27,14 @@ def flow(**more: Any) -> FlexFlow:
         ({"extra": {"webhook_filters": ["onMessageAdded"]}}, False),
     ],
 )
-def test_who_asks_for_the_end(more: dict[str, Any], wanted: bool) -> None:
-    """A flow asks by its own parameter, or by the filters of its address."""
+def test_which_flows_want_the_event_of_a_chats_end(more: dict[str, Any], wanted: bool) -> None:
+    """A flow gets the event by WebChat.StateEvents or by its address's webhook filters, and not by default."""
     assert asks(flow(**more)) is wanted
 
 
 @pytest.mark.parametrize(("by", "reason"), [("visitor", "API"), ("agent", "API"), ("janitor", "TIMER")])
-def test_the_event_of_an_end(by: str, reason: str) -> None:
-    """It has Twilio's fields, and a SID of its own that is always the same, so that it is accepted once."""
+def test_the_event_of_a_chats_end_has_twilios_fields(by: str, reason: str) -> None:
+    """The event has Twilio's fields, and the same SID each time it is made, so it is accepted only once."""
     chat = Chat(ACCOUNT, "CH" + "2" * 32, "closed", address="web:IG1", identity="ada", untold="inactive", closed_by=by)
     _, message = closed(chat, 1_500)
     _, again = closed(chat, 99_000)

@@ -1,4 +1,4 @@
-"""What CLUSTER SLOTS says, as nodes of different kinds say it."""
+"""Reading CLUSTER SLOTS answers of different kinds of nodes."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ ID = b"0" * 40
         pytest.param([b"?", 7000, ID], ("asked.example", 7000), id="nothing is known"),
     ],
 )
-def test_a_node_is_found_where_clients_reach_it(node: list[Any], address: tuple[str, int]) -> None:
-    """The host is what the node announces, its address, or the host that was asked."""
+def test_a_nodes_host_is_read_from_cluster_slots(node: list[Any], address: tuple[str, int]) -> None:
+    """A node's host is its endpoint, else its announced IP, else the host that was asked."""
     replica = [b"10.0.0.9", 7001, ID]
     assert list(ranges([[0, 99, node, replica], [100, 16383, replica]], "asked.example")) == [
         (0, 99, [address, ("10.0.0.9", 7001)]),

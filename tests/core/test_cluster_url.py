@@ -1,4 +1,4 @@
-"""`redis+cluster://`: the URLs of nodes that it stands for."""
+"""Reading `redis+cluster://` URLs."""
 
 import pytest
 from redis import ConnectionPool, SSLConnection
@@ -18,12 +18,12 @@ from router.settings import load
     ],
 )
 def test_hosts_are_read(url: str, seeds: list[tuple[str, int]]) -> None:
-    """One host or several, with a port or without; IPv6 addresses stand in brackets."""
+    """A cluster URL names one or more hosts, with or without a port; IPv6 addresses are in brackets."""
     assert list(ClusterUrl.parse(url).seeds) == seeds
 
 
-def test_every_node_is_spoken_to_as_the_url_says() -> None:
-    """User, password, TLS and options are the same for nodes that the URL does not name; the password is not shown."""
+def test_every_node_gets_the_user_tls_and_options_of_the_url() -> None:
+    """A node that the URL does not name gets the URL's user, password, TLS and options; repr hides the password."""
     url = ClusterUrl.parse("rediss+cluster://me:p%40ss%2F@a?ssl_ca_certs=/ca.pem&socket_keepalive=true")
     pool = ConnectionPool.from_url(url.of_node(("2001:db8::7", 7000)))
     assert pool.connection_class is SSLConnection
@@ -42,8 +42,8 @@ def test_every_node_is_spoken_to_as_the_url_says() -> None:
         ("redis+cluster://a/1", "names a database"),
     ],
 )
-def test_what_is_wrong_is_said_at_the_start(url: str, reason: str) -> None:
-    """The sentence says which part it is, and shows no password."""
+def test_an_invalid_cluster_url_is_refused_at_start(url: str, reason: str) -> None:
+    """The error for an invalid cluster URL names the wrong part and shows no password."""
     with pytest.raises(SettingsError, match=reason) as caught:
         load({"ROUTER_REDIS_URL": url, "TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "2" * 32})
     assert "cret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Greenlets that stay: each function runs once, in a greenlet that may have run another one before."""
+"""Crew runs functions in greenlets that it reuses."""
 
 from threading import Thread
 from typing import Any
@@ -11,7 +11,7 @@ from router.crew import Crew
 
 
 def test_a_greenlet_that_is_done_runs_the_next_function() -> None:
-    """As many greenlets are made as functions run at a time."""
+    """A greenlet that is done runs the next function: no more are made than functions run at once."""
     crew = Crew(8)
     seen: list[tuple[int, object]] = []
 
@@ -30,8 +30,8 @@ def test_a_greenlet_that_is_done_runs_the_next_function() -> None:
     assert crew.busy == 0
 
 
-def test_no_more_wait_than_were_wanted() -> None:
-    """After a crowd, the other greenlets end."""
+def test_a_crew_keeps_at_most_its_size_of_idle_greenlets() -> None:
+    """After five functions at once, a Crew of two keeps two idle greenlets, and the others end."""
     crew = Crew(2)
     seen: list[Any] = []
     for _ in range(5):
@@ -42,8 +42,8 @@ def test_no_more_wait_than_were_wanted() -> None:
     assert sum(not greenlet.dead for greenlet in seen) == 2
 
 
-def test_an_exception_is_printed_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """The greenlet goes on with the next function."""
+def test_an_exception_is_printed_and_the_greenlet_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception of a function is printed, and the next function still runs."""
     crew = Crew(1)
     seen: list[str] = []
     crew.spawn(lambda: 1 / 0)
@@ -54,8 +54,8 @@ def test_an_exception_is_printed_and_ends_nothing(capsys: pytest.CaptureFixture[
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_a_deadline_that_was_left_open_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """It comes while the greenlet waits, is printed, and the next function runs."""
+def test_a_timeout_that_a_function_left_running_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A gevent.Timeout that a function left running is printed, and the next function still runs."""
     crew = Crew(1)
     seen: list[str] = []
     crew.spawn(gevent.Timeout.start_new, 0.001)
@@ -68,7 +68,7 @@ def test_a_deadline_that_was_left_open_ends_nothing(capsys: pytest.CaptureFixtur
 
 
 def test_a_thread_has_greenlets_of_its_own() -> None:
-    """One that waits in the event loop of another thread cannot be switched to."""
+    """Each thread gets its own greenlets: an idle one of another thread's event loop cannot be switched to."""
     crew = Crew(4)
     seen: list[str] = []
     crew.spawn(seen.append, "here")
@@ -84,8 +84,8 @@ def test_a_thread_has_greenlets_of_its_own() -> None:
     assert seen == ["here", "there"]
 
 
-def test_waiting_for_the_end_has_a_limit() -> None:
-    """What still runs then is told by `busy`."""
+def test_join_returns_after_its_timeout() -> None:
+    """`join` returns after its timeout; `busy` then counts the functions that still run."""
     crew, never = Crew(1), Event()
     crew.spawn(never.wait)
     crew.join(0.01)

@@ -1,4 +1,4 @@
-"""The detector with real models: what texts fit, what fits none, and that nothing makes it fail."""
+"""The language detector with real models."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ OFFERED = ("en", "es")
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    """English and Spanish, with the background."""
+    """A detector for English and Spanish, with its background languages."""
     return load(needed(OFFERED))
 
 
@@ -36,35 +36,35 @@ def _best(detector: Detector, body: str, offered: tuple[str, ...] = OFFERED) -> 
         ("สวัสดีครับ ผมต้องการความช่วยเหลือ", OTHER),
     ],
 )
-def test_what_a_text_fits(detector: Detector, body: str, best: str) -> None:
-    """A text in an offered language fits that one; any other fits OTHER, also one in another script."""
+def test_a_text_fits_its_language_or_other(detector: Detector, body: str, best: str) -> None:
+    """A text in an offered language fits that language; any other text, also in another script, fits OTHER."""
     assert _best(detector, body) == best
 
 
-def test_nothing_is_said_of_nothing(detector: Detector) -> None:
-    """Without a telling word, or a model for any offered tag, the text is no evidence."""
+def test_no_likelihood_without_words_or_models(detector: Detector) -> None:
+    """There is no likelihood without an indicative word, or without a model for any offered language."""
     assert detector.likelihood("", OFFERED) is None
     assert detector.likelihood("grüezi mitenand", ("gsw",)) is None
     assert Detector(()).likelihood("Where is my order", OFFERED) is None
 
 
-def test_what_has_no_model_is_left_out(detector: Detector) -> None:
-    """Tags that lingua does not know, and those that are not loaded, are in no answer; the others are."""
+def test_a_tag_without_a_loaded_model_is_left_out(detector: Detector) -> None:
+    """A tag that lingua does not know, or that is not loaded, is left out; the other tags have a likelihood."""
     likelihood = detector.likelihood("Where is my order", ("en", "gsw", "lv"))
     assert likelihood is not None
     assert set(likelihood) == {"en", OTHER}
 
 
 def test_one_language_alone_is_compared_with_the_background(detector: Detector) -> None:
-    """An address that offers one language and has a default still tells who writes in another."""
+    """With one offered language, a text in it fits it, and a text in another language fits OTHER."""
     assert _best(detector, "Where is my order?", ("en",)) == "en"
     assert _best(detector, "Guten Tag, ich habe eine Frage", ("en",)) == OTHER
 
 
 @pytest.mark.parametrize("offered", [("hi",), ("ru",), ("uk", "ru"), ("ar",), ("en", "hi")], ids="-".join)
 @pytest.mark.parametrize("body", ["Where is my order?", "hello my friend", "thank you very much", "please call"])
-def test_english_is_no_other_script(offered: tuple[str, ...], body: str) -> None:
-    """English words are in the lists of all languages; where another script is offered, they say nothing for it."""
+def test_english_words_do_not_fit_a_language_of_another_script(offered: tuple[str, ...], body: str) -> None:
+    """English words fit English or OTHER, never an offered language of another script."""
     assert _best(load(needed(offered)), body, offered) == ("en" if "en" in offered else OTHER)
 
 
@@ -86,8 +86,8 @@ ALONE = {
 
 
 @pytest.mark.parametrize("tag", ALONE)
-def test_a_language_with_a_script_of_its_own_needs_no_other_beside_it(tag: str) -> None:
-    """Alone at its address its texts are read, and those of all other scripts fit OTHER, without model or thread."""
+def test_a_language_with_its_own_script_needs_no_model(tag: str) -> None:
+    """A language with a script of its own is told from all other scripts without a model or a thread."""
     assert needed([tag]) == frozenset()
     before = Detector(())
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -99,7 +99,7 @@ def test_a_language_with_a_script_of_its_own_needs_no_other_beside_it(tag: str) 
 
 
 def test_scripts_of_one_language_are_told_apart() -> None:
-    """Simplified and traditional characters are, regions of one script are not."""
+    """Simplified and traditional Chinese are told apart; British and American English are equally likely."""
     chinese = load(needed(("zh-Hans", "zh-Hant", "en")))
     assert _best(chinese, "请问你们几点开门", ("zh-Hans", "zh-Hant", "en")) == "zh-Hans"
     assert _best(chinese, "請問你們幾點開門", ("zh-Hans", "zh-Hant", "en")) == "zh-Hant"
@@ -108,13 +108,13 @@ def test_scripts_of_one_language_are_told_apart() -> None:
     assert regions["en-GB"] == regions["en-US"]
 
 
-def test_scripts() -> None:
-    """What both kinds of Chinese write alike says nothing."""
+def test_the_script_of_a_text() -> None:
+    """A text's script is named, except for Chinese characters that both scripts share, emoji and empty text."""
     assert [script_of(text) for text in ("привет", "hola", "你好", "👍", "")] == ["Cyrl", "Latn", "", "", ""]
 
 
-def test_nothing_is_loaded_for_nothing() -> None:
-    """A router whose flows name no language spends no memory; one more language brings its script's background."""
+def test_only_models_of_named_languages_are_loaded() -> None:
+    """Without a flow that names a language no model is loaded; a language brings the others of its script."""
     assert not needed(())
     assert needed(("xx", "gsw")) == frozenset()
     assert {"en", "es", "fr"} < needed(("es-MX",))
@@ -122,7 +122,7 @@ def test_nothing_is_loaded_for_nothing() -> None:
 
 
 @given(body=st.text(alphabet=st.characters(), max_size=400))
-def test_every_text_is_read(detector: Detector, body: str) -> None:
-    """Emoji, mixed scripts, NUL, lone surrogates: never an exception; likelihoods are probabilities above nothing."""
+def test_no_text_makes_the_detector_fail(detector: Detector, body: str) -> None:
+    """No text makes the detector fail (emoji, NUL, lone surrogates), and likelihoods are in (0, 1]."""
     likelihood = detector.likelihood(indicative_words(body), OFFERED)
     assert likelihood is None or all(0 < each <= 1 for each in likelihood.values())

@@ -1,4 +1,4 @@
-"""Why a signature does not match: the change on the way that explains it."""
+"""Why a signature does not match: which change on the way explains it."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Signed:
-    """What Twilio signed, in the way of its own library."""
+    """A request as Twilio's own library signs it."""
 
     url: str = BASE + TARGET
     fields: tuple[tuple[str, str], ...] = tuple(FIELDS.items())
@@ -50,12 +50,12 @@ class Signed:
 
     @property
     def signature(self) -> str:
-        """The header."""
+        """The value of X-Twilio-Signature."""
         return str(RequestValidator(self.secret).compute_signature(self.url, dict(self.fields), self.algorithm))
 
 
 def came(signed: Signed, **changes: object) -> Refused:
-    """Make the request as it came, unchanged but for `changes`; `body` and `method` are the raw request's."""
+    """Make the request as the router received it, with `changes`; `body` and `method` are the raw request's."""
     body: Any = changes.pop("body", urlencode(signed.fields).encode())
     method = str(changes.pop("method", "POST"))
     if method == "GET":
@@ -166,20 +166,20 @@ def diagnose(refused: Refused, accounts: Sequence[Account] = ACCOUNTS) -> Diagno
 
 
 def accepted(refused: Refused) -> bool:
-    """Say whether the router would take it, with the account's own keys."""
+    """Say whether the router would accept the request, with the account's own keys."""
     keys = keys_for(ACCOUNTS[0].auth_tokens, ACCOUNTS[0].shared_keys, refused.signature_settings)
     form = refused.fields() if refused.method == "POST" else ()
     return any(verify(signed_urls(base, refused.target), form, refused.signature, keys) for base in refused.bases)
 
 
 def causes(diagnosis: Diagnosis) -> list[str]:
-    """Return the causes that were named."""
+    """Return the causes that the diagnosis names."""
     return [finding.cause for finding in diagnosis.findings]
 
 
 @pytest.mark.parametrize("label", CASES)
-def test_a_broken_signature_is_named(label: str) -> None:
-    """The one change that breaks it is named, and nothing else; with a sentence, and what to do."""
+def test_the_cause_of_a_broken_signature_is_named(label: str) -> None:
+    """The diagnosis names exactly the one change that breaks the signature, with an explanation and advice."""
     refused, cause = CASES[label]
     assert cause == "body_hash" or not accepted(refused)
 
@@ -190,13 +190,13 @@ def test_a_broken_signature_is_named(label: str) -> None:
     assert all(finding.found and finding.advice for finding in diagnosis.findings)
 
 
-def test_the_cases_are_fifteen_kinds_and_more() -> None:
-    """The doctor knows at least fifteen different causes by recomputing alone."""
+def test_at_least_fifteen_causes_are_known() -> None:
+    """By recomputing signatures alone, the diagnosis knows at least fifteen causes."""
     assert len({cause for _, cause in CASES.values()}) >= 15
 
 
-def test_a_tunnel_differs_in_scheme_host_and_port_at_once() -> None:
-    """A public URL of a laptop behind a tunnel: all that differs is named, with the URL that would have matched."""
+def test_a_tunnels_url_is_found_though_scheme_and_host_differ() -> None:
+    """Behind a tunnel, the diagnosis names each part that differs, and the URL that matches."""
     diagnosis = diagnose(
         came(Signed("https://abc.ngrok.app/webhooks/sms"), bases=("http://localhost:8000",), seen=ON_NGROK)
     )
@@ -206,21 +206,21 @@ def test_a_tunnel_differs_in_scheme_host_and_port_at_once() -> None:
     assert "https://abc.ngrok.app" in diagnosis.findings[0].advice
 
 
-def test_a_changed_host_and_a_trimmed_text_are_found_together() -> None:
-    """One change of the URL and one of the form are found at once."""
+def test_a_changed_port_and_a_trimmed_body_are_found_together() -> None:
+    """One change of the URL and one of the form are found together."""
     signed = Signed(f"{BASE}:8443{TARGET}", fields=tuple((FIELDS | {"Body": "Hi "}).items()))
     assert causes(diagnose(came(signed, body=body(Body="Hi")))) == ["port", "spaces"]
 
 
 @pytest.mark.parametrize("secret", ["c" * 32, TOKEN.upper()])
 def test_an_old_token_is_suspected_when_nothing_matches(secret: str) -> None:
-    """A token that the settings do not have cannot be recomputed, so it is the last explanation."""
+    """If no recomputed signature matches, the diagnosis names an unknown key, such as an old auth token."""
     diagnosis = diagnose(came(Signed(secret=secret)))
     assert (diagnosis.matched, causes(diagnosis)) == (False, ["unknown_key"])
 
 
 def test_an_account_that_is_not_configured_is_named() -> None:
-    """A message of an account that is not in the settings; if one of our keys signed, its account is named."""
+    """A message of an account that is not configured is named; so is a configured account whose key signed it."""
     fields = tuple((FIELDS | {"AccountSid": "AC" + "9" * 32}).items())
     assert causes(diagnose(came(Signed(fields=fields, secret="c" * 32)))) == [
         "unknown_account",
@@ -230,27 +230,27 @@ def test_an_account_that_is_not_configured_is_named() -> None:
 
 
 def test_a_form_lost_in_a_redirect_is_named() -> None:
-    """A POST that a redirect turned into a GET brings no AccountSid."""
+    """A POST that a redirect turned into a GET without a form is named first."""
     refused = came(Signed(), method="GET", body=b"")
     assert causes(diagnose(refused))[0] == "form_lost"
 
 
 def test_a_request_without_signature_is_named() -> None:
-    """Without the header there is nothing to compute."""
+    """A request without the signature header is named, and no signature is found to match."""
     diagnosis = diagnose(came(Signed(), signature=""))
     assert (diagnosis.matched, causes(diagnosis)) == (False, ["no_signature"])
 
 
 @pytest.mark.parametrize("label", CASES)
-def test_a_diagnosis_discloses_nothing(label: str) -> None:
-    """No secret, no query and no word of the message is in what is kept."""
+def test_a_diagnosis_shows_no_secret_query_or_text(label: str) -> None:
+    """A diagnosis shows no secret, no query value and no word of the message."""
     said = repr(diagnose(CASES[label][0]))
     for hidden in (TOKEN, OTHERS_TOKEN, API_SECRET, SHARED_SECRET, "100%", "5550000002", "Ana", "secret-of-url"):
         assert hidden not in said
 
 
-def test_a_host_that_is_not_believed_is_named() -> None:
-    """A request that our key signed for such a host may be Twilio's or a target's: both are named, with advice."""
+def test_a_host_that_is_not_trusted_is_named_with_both_explanations() -> None:
+    """For a host that is not trusted, the advice covers both a wrong ROUTER_PUBLIC_URL and a target's own request."""
     doubt = "the host 'target.example' is not believed"
     signed = Signed(f"http://target.example{TARGET}")
     diagnosis = diagnose(came(signed, bases=("http://target.example",), doubt=doubt))
@@ -264,7 +264,7 @@ def test_a_host_that_is_not_believed_is_named() -> None:
 
 
 def test_credentials_of_a_public_url_are_not_shown() -> None:
-    """A base may hold a password, which no finding repeats."""
+    """A password in ROUTER_PUBLIC_URL is not in the diagnosis."""
     refused = came(
         Signed(f"http://router.example.com{TARGET}"), bases=("https://user:secret-of-url@router.example.com",)
     )
@@ -297,8 +297,8 @@ WORST: dict[str, Callable[[], Refused]] = {
 
 
 @pytest.mark.parametrize("label", WORST)
-def test_a_diagnosis_has_a_bound(label: str) -> None:
-    """Whatever is sent, and however many accounts and keys there are, no more than `STEPS` signatures are computed."""
+def test_a_diagnosis_computes_a_bounded_number_of_signatures(label: str) -> None:
+    """For any request, and any number of accounts and keys, a diagnosis computes at most STEPS signatures."""
     refused = WORST[label]()
     assert refused.whole
     with counted() as steps:
@@ -308,8 +308,8 @@ def test_a_diagnosis_has_a_bound(label: str) -> None:
     assert 0 < diagnosis.steps <= STEPS < 10_000
 
 
-def test_one_deviation_costs_little() -> None:
-    """A wrong scheme, the commonest mistake, is found with a few signatures."""
+def test_a_wrong_scheme_is_found_with_few_signatures() -> None:
+    """A wrong scheme, the most common mistake, is found with fewer than 20 signatures."""
     assert diagnose(CASES["http instead of https"][0]).steps < 20
 
 
@@ -324,8 +324,8 @@ def test_one_deviation_costs_little() -> None:
     ],
     ids=["body", "target", "query", "signature", "settings"],
 )
-def test_what_is_longer_than_its_record_is_not_guessed_at(make: Callable[[], Refused]) -> None:
-    """A request that is kept in part costs nothing, and the doctor says that it is too long to compute."""
+def test_a_request_that_was_not_kept_whole_is_not_recomputed(make: Callable[[], Refused]) -> None:
+    """For a request that was kept only in part no signature is computed, and the cause is `too_long`."""
     diagnosis = diagnose(make())
     assert (diagnosis.matched, diagnosis.steps) == (False, 0)
     assert causes(diagnosis)[-1] == "too_long"
@@ -337,7 +337,7 @@ def test_what_is_longer_than_its_record_is_not_guessed_at(make: Callable[[], Ref
     ids=["public URL without the prefix", "public URL with it", "two parts"],
 )
 def test_a_path_prefix_that_arrives_is_named(base: str, target: str) -> None:
-    """A proxy that does not remove its prefix leads to a 404, which is reported with the prefix."""
+    """A 404 because the proxy does not remove its path prefix is named with that prefix."""
     diagnosis = diagnose(came(Signed(BASE + target), status=404, bases=(base,), target=target))
     assert (diagnosis.matched, causes(diagnosis)) == (True, ["path_prefix"])
     (finding,) = diagnosis.findings
@@ -347,21 +347,21 @@ def test_a_path_prefix_that_arrives_is_named(base: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["/sms", "/webhooks/sms/", "/webhooks/telegram", "/"])
-def test_a_path_that_is_no_webhooks_is_named(target: str) -> None:
-    """A webhook at Twilio with an unknown path is reported with the known paths."""
+def test_a_signed_request_to_an_unknown_path_is_named(target: str) -> None:
+    """A signed request to an unknown path is named, and the advice shows the path of the webhooks."""
     diagnosis = diagnose(came(Signed(BASE + target), status=404, target=target))
     assert (diagnosis.matched, causes(diagnosis)) == (True, ["path"])
     assert "/webhooks/<channel>" in diagnosis.findings[0].advice
 
 
-def test_a_strangers_404_is_no_fault() -> None:
-    """A request to another path that none of our keys signed is not called Twilio's."""
+def test_an_unsigned_404_is_not_taken_for_twilios() -> None:
+    """A request to an unknown path that none of our keys signed does not count as Twilio's."""
     diagnosis = diagnose(came(Signed(secret="c" * 32), status=404, target="/x/webhooks/sms"))
     assert (diagnosis.matched, causes(diagnosis)) == (False, ["path_prefix", "unknown_key"])
 
 
-def test_what_matches_by_now_is_told() -> None:
-    """The settings were mended since: they match, and only routers that still run with other ones refuse it."""
+def test_a_refused_request_that_matches_now_points_to_the_settings() -> None:
+    """If the signature matches the present settings, the cause is `settings`: they were corrected since."""
     assert causes(diagnose(came(Signed()))) == ["settings"]
 
 
@@ -377,11 +377,11 @@ def test_what_matches_by_now_is_told() -> None:
         came(Signed(), signature_settings="=,,=,key"),
     ],
 )
-def test_rubbish_is_no_error(refused: Refused) -> None:
-    """Whatever a stranger sends, there is an answer."""
+def test_any_request_gets_a_diagnosis(refused: Refused) -> None:
+    """Any malformed URL, header or signature gets a diagnosis, not an exception."""
     assert diagnose(replace(refused, signature=refused.signature[:-2] + "??")).findings
 
 
-def test_the_form_is_read_as_parse_qsl_does() -> None:
-    """The samples above are what they claim: the standard library reads the same form from the body."""
+def test_the_sample_form_is_encoded_as_parse_qsl_reads_it() -> None:
+    """The samples are valid: the standard library reads the same fields from the body."""
     assert parse_qsl(body().decode(), keep_blank_values=True) == list(FIELDS.items())

@@ -19,7 +19,7 @@ from tests.core.flows import AC, BASE, FO, HANDLERS, INTEGRATIONS, VALUES, chang
 LONG = "x" * 257
 URL = {"IntegrationType": "external"} | INTEGRATIONS["external"]
 
-# For each parameter: a value that is taken, as what; and one that is refused, with a part of the reason.
+# For each parameter: a valid value and how it is saved; and an invalid one, with a part of the reason.
 TAKEN = [
     ("FriendlyName", "Süd 🌞", "Süd 🌞"),
     ("ChatServiceSid", "IS" + "Aa" * 16, "IS" + "Aa" * 16),
@@ -160,7 +160,7 @@ REFUSED = [
 
 
 def _form(wire: str, value: str) -> dict[str, str]:
-    """A form in which a parameter counts."""
+    """A form in which the parameter has an effect."""
     types, channels = next((each.types, each.channels) for each in FIELDS if each.wire == wire)
     kind = types[0] if types else "external"
     on = {"ChannelType": channels[0]} if channels else {}
@@ -169,15 +169,15 @@ def _form(wire: str, value: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("wire", "text", "value"), TAKEN, ids=[wire for wire, _, _ in TAKEN])
-def test_a_value_that_is_allowed_is_taken(wire: str, text: str, value: object) -> None:
-    """Each parameter takes a value of its kind and keeps it."""
+def test_a_valid_value_is_saved(wire: str, text: str, value: object) -> None:
+    """Each parameter accepts a valid value and keeps it in its canonical form."""
     attribute = next(each.attribute for each in FIELDS if each.wire == wire)
     assert value_of(flow(_form(wire, text)), attribute) == value
 
 
 @pytest.mark.parametrize(("wire", "text", "says"), REFUSED)
-def test_a_value_that_is_not_allowed_is_refused(wire: str, text: str, says: str) -> None:
-    """Each parameter refuses what is not of its kind, with its wire name and what is allowed."""
+def test_an_invalid_value_is_refused(wire: str, text: str, says: str) -> None:
+    """Each parameter refuses an invalid value; the error names the parameter and what is allowed."""
     with pytest.raises(InvalidFlow) as caught:
         flow(_form(wire, text))
     assert caught.value.parameter == wire
@@ -185,7 +185,7 @@ def test_a_value_that_is_not_allowed_is_refused(wire: str, text: str, says: str)
 
 
 def test_every_parameter_is_tested() -> None:
-    """A parameter that is added is added to the tables above, too."""
+    """Every parameter has a valid and an invalid value in the tables above."""
     wires = [each.wire for each in FIELDS]
     assert [wire for wire, _, _ in TAKEN] == wires
     assert {wire for wire, _, _ in REFUSED} == set(wires)
@@ -195,7 +195,7 @@ def test_every_parameter_is_tested() -> None:
 
 
 def test_the_table_and_the_classes_agree() -> None:
-    """Each row of FIELDS is an attribute with the same default, and there is no attribute without a row."""
+    """Each row of FIELDS is an attribute with the same default, and each attribute has a row."""
     own = {each.name: each for each in fields(FlexFlow)}
     places = {"": own} | {
         name: {each.name: each for each in fields(part)}
@@ -212,7 +212,7 @@ def test_the_table_and_the_classes_agree() -> None:
 
 
 def test_a_parameter_that_a_type_needs_is_used_by_it() -> None:
-    """An integration type that needs a parameter uses it, also where the parameter's `types` do not list the type."""
+    """An integration type uses each parameter that it requires, even if the parameter's `types` omit the type."""
     url = next(each for each in FIELDS if each.wire == "Integration.Url")
     needing = [each.name for each in INTEGRATION_TYPES.values() if "Integration.Url" in each.needs]
     assert replace(url, types=("conversation",)).types == ("conversation", *needing)
@@ -220,7 +220,7 @@ def test_a_parameter_that_a_type_needs_is_used_by_it() -> None:
 
 
 def test_the_default_retry_policies_are_in_the_help() -> None:
-    """The sentence about the default of RetryPolicy is right for every integration type."""
+    """The help of RetryPolicy names the right default for every integration type."""
     help_ = next(each.help for each in FIELDS if each.wire == "Integration.RetryPolicy")
     named, _, other = help_.partition("Default ")[2].partition(", else ")
     for name in INTEGRATION_TYPES:
@@ -228,7 +228,7 @@ def test_the_default_retry_policies_are_in_the_help() -> None:
 
 
 def test_parameters_of_twilio_have_twilios_names() -> None:
-    """The official library sends exactly the parameters that the table does not call ours."""
+    """Twilio's library sends exactly the parameters that FIELDS does not mark as ours."""
     sent: dict[str, object] = {}
 
     class Recorder:
@@ -261,8 +261,8 @@ def test_parameters_of_twilio_have_twilios_names() -> None:
 
 
 @pytest.mark.parametrize("wire", ["FriendlyName", "ChatServiceSid", "ChannelType"])
-def test_what_a_new_flow_must_have(wire: str) -> None:
-    """Twilio's three required parameters are required, and a change need not repeat them."""
+def test_a_new_flow_needs_twilios_required_parameters(wire: str) -> None:
+    """A new flow needs Twilio's three required parameters; a change may omit them."""
     params = {name: value for name, value in BASE.items() if name != wire}
     with pytest.raises(InvalidFlow, match=rf"^{wire}: is required"):
         from_parameters(params, account_sid=AC, current=None, handlers=HANDLERS, now=0, sid=FO)
@@ -272,8 +272,8 @@ def test_what_a_new_flow_must_have(wire: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "wire"), [(kind, wire) for kind, form in INTEGRATIONS.items() for wire in form], ids=str
 )
-def test_what_an_integration_must_have(kind: str, wire: str) -> None:
-    """Each type of integration names what it cannot do without."""
+def test_an_integration_type_needs_its_required_parameters(kind: str, wire: str) -> None:
+    """An integration without a parameter that its type requires is refused, naming the parameter."""
     form = {name: value for name, value in INTEGRATIONS[kind].items() if name != wire}
     with pytest.raises(InvalidFlow) as caught:
         flow({"IntegrationType": kind} | form)
@@ -290,27 +290,27 @@ def test_what_an_integration_must_have(kind: str, wire: str) -> None:
         pytest.param(INTEGRATIONS["handler"], "proxy", id="a handler, which must be asked for"),
     ],
 )
-def test_an_integration_type_that_is_left_out(form: Mapping[str, str], kind: str) -> None:
-    """By default the type depends on the Studio flow or the URL, else it is proxy."""
+def test_the_default_integration_type(form: Mapping[str, str], kind: str) -> None:
+    """Without IntegrationType, a flow is `studio` with a Studio flow, `external` with a URL, else `proxy`."""
     assert flow(form).integration.type == kind
 
 
-def test_a_change_keeps_the_type_unless_it_brings_another() -> None:
-    """A change that names no type keeps it, unless it brings a URL, which would else be without effect."""
+def test_a_change_keeps_the_integration_type_unless_it_brings_a_url() -> None:
+    """A change without IntegrationType keeps the type; with a URL the flow becomes `external`."""
     studio = flow(INTEGRATIONS["studio"])
     assert change(studio, {"Integration.RetryCount": "1"}).integration.type == "studio"
     external = change(studio, INTEGRATIONS["external"])
     assert (external.integration.type, external.integration.flow_sid) == ("external", "")
 
 
-def test_what_the_type_does_not_use_is_not_kept() -> None:
-    """A parameter of another type of integration is ignored, as Twilio ignores what it does not know."""
+def test_a_parameter_of_another_integration_type_is_ignored() -> None:
+    """A parameter of another integration type, or an unknown one, is ignored, as Twilio does."""
     made = flow({"IntegrationType": "proxy", "Integration.Timeout": "5", "Unknown": "1"})
     assert made == flow({"IntegrationType": "proxy"})
 
 
 def test_an_empty_parameter_is_its_default() -> None:
-    """An empty value takes a parameter back."""
+    """An empty value resets a parameter to its default."""
     paused = flow(Paused="true", Language="en", ContactIdentity="+15551234567", Response="relay")
     back = change(paused, {"Paused": "", "Language": "", "ContactIdentity": "", "Response": ""})
     assert (back.paused, back.language, back.contact_identity, back.response) == (False, (), "*", "accept")
@@ -327,8 +327,8 @@ def test_an_empty_parameter_is_its_default() -> None:
         ("handler", "relay", ("ct", "rt", "5xx")),
     ],
 )
-def test_defaults_of_a_type(kind: str, response: str, policy: tuple[str, ...]) -> None:
-    """How a flow answers and what it repeats are as DESIGN 3 and 4 say for its type, and follow a change of it."""
+def test_default_response_and_retry_policy_of_each_type(kind: str, response: str, policy: tuple[str, ...]) -> None:
+    """Response and RetryPolicy default to those of the integration type, for a new flow and when the type changes."""
     for made in (
         flow({"IntegrationType": kind} | INTEGRATIONS[kind]),
         change(flow(), {"IntegrationType": kind} | INTEGRATIONS[kind]),
@@ -336,8 +336,8 @@ def test_defaults_of_a_type(kind: str, response: str, policy: tuple[str, ...]) -
         assert (made.response, made.integration.retry_policy) == (response, policy)
 
 
-def test_what_was_chosen_survives_a_change_of_type() -> None:
-    """A Response or RetryPolicy that is not the type's own stays when the type changes."""
+def test_a_chosen_response_or_retry_policy_survives_a_change_of_type() -> None:
+    """A Response or RetryPolicy that differs from the type's default stays when the type changes."""
     made = flow({"Integration.RetryPolicy": "all"}, Response="relay")
     changed = change(made, INTEGRATIONS["external"])
     assert change(changed, {"IntegrationType": "proxy"}).integration.retry_policy == ("all",)
@@ -347,14 +347,14 @@ def test_what_was_chosen_survives_a_change_of_type() -> None:
 
 @pytest.mark.parametrize("kind", ["task", "handler", "conversation"])
 def test_redirect_needs_a_url(kind: str) -> None:
-    """Twilio can only be sent to where there is a URL."""
+    """Response=redirect is refused for an integration type without a URL."""
     assert flow(URL, Response="redirect").response == "redirect"
     with pytest.raises(InvalidFlow, match="redirect needs a URL"):
         flow({"IntegrationType": kind} | INTEGRATIONS[kind], Response="redirect")
 
 
-def test_a_handler_that_left_the_settings() -> None:
-    """Its flow can still be paused, but no other flow can be given it."""
+def test_a_flow_whose_handler_left_the_settings_can_still_be_paused() -> None:
+    """A flow whose handler left the settings can be paused; a new flow cannot name that handler."""
     handler = flow({"IntegrationType": "handler", "Integration.Handler": "echo"})
     changed = from_parameters({"Paused": "true"}, account_sid=AC, current=handler, handlers=(), now=1, sid="")
     assert changed.paused
@@ -388,13 +388,13 @@ def test_a_handler_that_left_the_settings() -> None:
     ],
 )
 def test_a_contact_identity_is_kept_in_its_canonical_form(channel_type: str, written: str, identity: str) -> None:
-    """However an address is written, its flow is found by the address as messages have it."""
+    """A flow's contact identity is stored in the form that messages have in `To`."""
     assert flow(ChannelType=channel_type, ContactIdentity=written).contact_identity == identity
 
 
 @given(forms())
 def test_a_record_reads_back(form: dict[str, str]) -> None:
-    """What is stored is the flow, whole, and one flow has one text."""
+    """A stored record reads back as the same flow, and writing that flow gives the same record."""
     made = flow(form)
     record = to_record(made)
     named = made.account_sid, made.sid
@@ -409,13 +409,13 @@ def test_a_record_reads_back(form: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("kind", INTEGRATIONS)
 def test_a_usual_record_is_small(kind: str) -> None:
-    """A usual flow takes at most 283 bytes, because what its key names and defaults are left out."""
+    """A typical flow's record takes at most 283 bytes, as it omits defaults and what its key says."""
     made = flow({"IntegrationType": kind} | INTEGRATIONS[kind], ContactIdentity="+15551234567")
     assert len(to_record(made, made.target).encode()) <= 283
 
 
-def test_the_store_can_tell_a_default() -> None:
-    """The store's script reads these of a record: a default is enabled, without language and match."""
+def test_the_record_has_the_fields_that_the_stores_script_reads() -> None:
+    """The record has the fields by which the store's script recognizes an address's default flow."""
     record = json.loads(to_record(flow(Enabled="false", Language="en", Match="true")))
     assert (record["enabled"], record["language"], record["match"]) == (False, ["en"], "true")
     assert not {"enabled", "language", "match"} & set(json.loads(to_record(flow())))
@@ -424,7 +424,7 @@ def test_the_store_can_tell_a_default() -> None:
 
 @given(forms())
 def test_a_resource_can_be_posted_back(form: dict[str, str]) -> None:
-    """What the JSON shows, sent as a form, changes nothing; it shows no secret."""
+    """A flow's JSON sent back as a form changes nothing, and it shows no secret."""
     made = flow(form)
     resource = to_resource(made, "https://router.example")
     shown = resource | {
@@ -446,7 +446,7 @@ def _written(value: object) -> str:
 
 
 def test_the_official_library_reads_the_resource() -> None:
-    """The JSON has the keys, dates and shapes that the official library expects."""
+    """Twilio's library reads the JSON's keys, dates and shapes."""
     resource = to_resource(flow(INTEGRATIONS["studio"]), "https://router.example")
     read = FlexFlowInstance(Client("AC" + "0" * 32, "token").flex_api.v1, resource)
     assert (read.sid, read.account_sid, read.enabled, read.channel_type) == (FO, AC, True, "sms")
@@ -468,16 +468,16 @@ def test_the_official_library_reads_the_resource() -> None:
     ],
 )
 def test_a_target_is_named_by_its_origin(form: Mapping[str, str], target: str) -> None:
-    """Flows that send to one place share one name for it, without a blank, which the store's scripts split at."""
+    """Flows that send to the same origin or handler have the same target name, which has no space."""
     assert flow(form).target == target
 
 
-def test_the_two_faces_of_a_flow() -> None:
-    """A flow and its address configuration have the same hexadecimal digits."""
+def test_a_flow_and_its_address_have_the_same_hexadecimal_digits() -> None:
+    """The SIDs of a flow and of its address configuration have the same hexadecimal digits."""
     assert address_sid(flow()) == "IG" + FO[2:]
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    """A flow may reach a log."""
+    """A flow's repr, which may reach a log, does not show the signing key."""
     assert "hush" not in repr(flow(URL | {"Integration.SigningKey": "hush"}))
     assert is_given(flow(URL | {"Integration.SigningKey": "hush"}), next(f for f in FIELDS if f.write_only))

@@ -45,7 +45,7 @@ def _kinds(changes: Iterable[Change]) -> list[str]:
 
 @given(st.lists(forms(), max_size=4))
 def test_an_export_loads_back_identically(drawn: list[dict[str, str]]) -> None:
-    """What is exported with its secrets is, loaded again, the same flows in the same order."""
+    """An export with secrets loads as the same flows in the same order."""
     flows = [flow(form | {"Language": "en"}, sid=f"FO{n:032x}") for n, form in enumerate(drawn)]
     text = export(flows, secrets=True)
     assert _flows(text) == flows
@@ -54,7 +54,7 @@ def test_an_export_loads_back_identically(drawn: list[dict[str, str]]) -> None:
 
 @given(st.lists(forms(), max_size=4))
 def test_an_export_changes_nothing_when_it_is_applied(drawn: list[dict[str, str]]) -> None:
-    """Without its secrets, and later, an export still is what there is: signing keys stay, dates do not matter."""
+    """Applying an export without secrets changes nothing: signing keys stay, and dates are not compared."""
     flows = [
         replace(flow(form | {"Language": "en"}, sid=f"FO{n:032x}"), extra={"type": "webhook"})
         for n, form in enumerate(drawn)
@@ -62,15 +62,15 @@ def test_an_export_changes_nothing_when_it_is_applied(drawn: list[dict[str, str]
     assert diff(flows, _load(export(flows), now=1_800_000_000), prune=True) == ()
 
 
-def test_an_export_shows_no_secret_unasked() -> None:
-    """Flow files are kept in repositories: a signing key is in one only when it was asked for."""
+def test_an_export_shows_secrets_only_on_request() -> None:
+    """An export contains a signing key only if `secrets` is asked for, as flow files are kept in repositories."""
     flows = _flows(SMS + KEY)
     assert "hush" not in export(flows)
     assert 'integration.signing_key = "hush"' in export(flows, secrets=True)
 
 
-def test_an_export_is_plain() -> None:
-    """It is as a person would write it: no defaults, one line for each parameter."""
+def test_an_export_omits_defaults() -> None:
+    """An export has one line for each parameter that is not at its default."""
     assert export(_flows(f'{SMS}sid = "{FO}"\nlanguage = ["en", "es"]\npaused = true\npriority = 2\n')) == (
         f'[[flow]]\nsid = "{FO}"\nfriendly_name = "Support"\nchannel_type = "sms"\ncontact_identity = "*"\n'
         'integration_type = "proxy"\nlanguage = ["en", "es"]\npriority = 2\npaused = true\n'
@@ -78,7 +78,7 @@ def test_an_export_is_plain() -> None:
 
 
 def test_values_may_be_written_as_toml_or_as_a_form() -> None:
-    """A list may be text with commas, a number or truth value in quotes, and `integration` a table."""
+    """A list may be comma separated text, a number or truth value may be quoted, `integration` may be a table."""
     toml = _flows(SMS + 'language = ["en", "es"]\npriority = 2\npaused = true\nintegration.retry_count = 1')
     form = _flows(SMS + 'language = "en,es"\npriority = "2"\npaused = "true"\n[flow.integration]\nretry_count = "1"')
     assert toml == form
@@ -86,12 +86,12 @@ def test_values_may_be_written_as_toml_or_as_a_form() -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n"])
 def test_a_file_may_be_empty(text: str) -> None:
-    """A file without flows is a set of none."""
+    """A file without flows is valid and has none."""
     assert _load(text) == ()
 
 
 def test_a_new_flow_is_given_a_sid_and_a_date() -> None:
-    """Without a sid a flow is new; the account may be repeated."""
+    """A flow without a sid gets a new SID and the present date; `account_sid` may be repeated in the file."""
     (made,) = _load(SMS + f'account_sid = "{AC}"')
     assert (made.flow.sid, made.flow.account_sid, made.flow.date_created) == (f"FO{1:032x}", AC, 1_700_000_000)
     assert made.given == {"friendly_name", "channel_type", "account_sid"}
@@ -123,7 +123,7 @@ def test_a_new_flow_is_given_a_sid_and_a_date() -> None:
     ],
 )
 def test_a_mistake_is_named(text: str, entry: int, field: str, says: str) -> None:
-    """A mistake is reported with file, entry, field and reason."""
+    """A mistake is reported with its file, entry, field and reason."""
     with pytest.raises(InvalidFlowFile) as caught:
         _load(text)
     (problem,) = caught.value.problems
@@ -132,7 +132,7 @@ def test_a_mistake_is_named(text: str, entry: int, field: str, says: str) -> Non
 
 
 def test_all_mistakes_are_named_at_once() -> None:
-    """The file is validated as a whole, so that it is corrected in one go."""
+    """All mistakes of a file are reported together."""
     with pytest.raises(InvalidFlowFile) as caught:
         _load(f'{SMS}paused = "maybe"\n{SMS}prority = 1\nvalidity_period = 1.5\n{SMS}')
     float_ = "must be a text, an integer, true or false, or a list of texts, not 1.5"
@@ -144,13 +144,13 @@ def test_all_mistakes_are_named_at_once() -> None:
 
 
 def test_an_address_may_have_more_flows_than_its_default() -> None:
-    """Disabled flows, flows of another channel, and those with a language or match do not collide."""
+    """Disabled flows, flows of another channel, and flows with a language or match do not conflict with a default."""
     whatsapp = '[[flow]]\nfriendly_name = "W"\nchannel_type = "whatsapp"\n'
     assert len(_load(f'{SMS}{SMS}enabled = false\n{SMS}language = "en"\n{SMS}match = "true"\n{whatsapp}')) == 5
 
 
 def test_the_same_file_again_changes_nothing() -> None:
-    """Flows without a sid are found again, although every load gives them another one."""
+    """Applying a file twice changes nothing: flows without a sid are recognized."""
     text = f'{SMS}{SMS}language = "en"\n{SMS}language = "es"\n'
     first = _load(text)
     assert _kinds(diff([], first)) == ["add", "add", "add"]
@@ -158,8 +158,8 @@ def test_the_same_file_again_changes_nothing() -> None:
     assert diff(stored, _load(text, now=1_800_000_000), prune=True) == ()
 
 
-def test_a_change_is_shown_by_its_fields() -> None:
-    """A change keeps SID and date of the flow, and says which parameters were and will be what."""
+def test_a_change_lists_each_parameters_old_and_new_value() -> None:
+    """A change keeps the flow's SID and creation date, and lists each changed parameter's old and new value."""
     (before,) = _flows(f'{SMS}sid = "{FO}"')
     text = f'{SMS}sid = "{FO}"\npaused = true\ncontact_identity = "+15551234567"\n{KEY}'
     (change,) = diff([before], _load(text, now=1_800_000_000))
@@ -173,22 +173,22 @@ def test_a_change_is_shown_by_its_fields() -> None:
 
 
 def test_a_renamed_flow_is_the_same_flow() -> None:
-    """Without a sid, a flow is found by its address and name, else by its address, language and match."""
+    """A flow without a sid and with a new name is recognized by its address, language and match."""
     stored = _flows(f'{SMS}sid = "{FO}"\n{SMS}language = "en"')
     renamed = f'[[flow]]\nfriendly_name = "Help"\nchannel_type = "sms"\n{SMS}language = "en"'
     (change,) = diff(stored, _load(renamed), prune=True)
     assert (change.kind, change.flow.sid, change.flow.friendly_name) == ("change", FO, "Help")
 
 
-def test_what_the_file_does_not_have_is_removed_only_when_asked() -> None:
-    """Without `prune` a file adds and changes."""
+def test_flows_missing_in_the_file_are_removed_only_with_prune() -> None:
+    """Flows that the file does not have are removed only with `prune`."""
     stored = _flows(f'{SMS}sid = "{FO}"')
     assert diff(stored, ()) == ()
     assert diff(stored, (), prune=True) == (Change(stored[0], None),)
 
 
-def test_a_signing_key_goes_only_with_its_type() -> None:
-    """A flow that becomes another type of integration loses its key; a key that is written replaces the old one."""
+def test_a_signing_key_is_lost_only_by_another_type_or_an_empty_value() -> None:
+    """A file that omits a signing key keeps it; another integration type or an empty value removes it."""
     stored = _flows(SMS + KEY)
     (kept,) = diff(stored, _load(SMS + 'integration.url = "https://example.org"'))
     assert kept.flow.integration.signing_key == "hush"
@@ -198,8 +198,8 @@ def test_a_signing_key_goes_only_with_its_type() -> None:
     assert removed.flow.integration.signing_key == ""
 
 
-def test_a_flow_that_stays_may_be_in_the_way() -> None:
-    """A default for an address that has another default is refused before anything is written, and named."""
+def test_a_second_default_for_an_address_is_refused_before_writing() -> None:
+    """A second default flow for an address is refused before anything is written, and names the first one."""
     stored = _flows(f'{SMS}sid = "{FO}"\n')
     text = f'{SMS}sid = "FO{"9" * 32}"'
     with pytest.raises(InvalidFlowFile, match=f"flow 1 'Support', contact_identity: .* match: {FO} 'Support'"):
@@ -207,8 +207,8 @@ def test_a_flow_that_stays_may_be_in_the_way() -> None:
     assert _kinds(diff(stored, _load(text), prune=True)) == ["remove", "add"]
 
 
-def test_changes_come_in_an_order_that_works() -> None:
-    """An address is left before another flow takes it, so each change can be written as it comes."""
+def test_a_flow_leaves_an_address_before_another_takes_it() -> None:
+    """Changes are ordered so that a flow leaves an address before another flow takes it."""
     stored = _flows(f'{SMS}sid = "{FO}"')
     text = f'{SMS}{SMS}sid = "{FO}"\ncontact_identity = "+15551234567"\n'
     changes = diff(stored, _load(text))
@@ -218,8 +218,8 @@ def test_changes_come_in_an_order_that_works() -> None:
     ]
 
 
-def test_changes_of_one_address_belong_together() -> None:
-    """What a flow leaves and what it comes to are written at once; other addresses are none of their business."""
+def test_changes_that_share_an_address_are_one_group() -> None:
+    """Changes that share an old or new address are written as one group; other addresses are separate groups."""
     stored = [flow(ContactIdentity=f"+1555000000{n}", sid=f"FO{n:032x}") for n in range(6)]
     one, two, three, gone, five, _ = stored
     changes = [
@@ -238,7 +238,7 @@ def test_changes_of_one_address_belong_together() -> None:
 
 
 def test_the_example_shows_every_channel_and_integration_type() -> None:
-    """config/flows.toml is valid, and has a whole flow of each channel and of each integration type."""
+    """config/flows.toml is valid and has a flow of each channel and of each integration type."""
     text = (CONFIG / "flows.toml").read_text(encoding="utf-8")
     flows = [each.flow for each in _load(text, account_sid="AC" + "0" * 32)]
     assert {each.channel_type for each in flows} == set(CHANNEL_TYPES)
@@ -246,7 +246,7 @@ def test_the_example_shows_every_channel_and_integration_type() -> None:
 
 
 def test_the_demo_has_a_flow_for_each_channel() -> None:
-    """The demo's flows give every message of every channel to the echo handler; a flow file could hold them."""
+    """The demo has one valid flow per channel, which sends every message to the echo handler."""
     numbers = count(1)
     flows = echo_flows(AC, now=1_700_000_000, new_sid=lambda: f"FO{next(numbers):032x}")
     assert [(each.channel_type, each.friendly_name) for each in flows] == [
@@ -258,8 +258,8 @@ def test_the_demo_has_a_flow_for_each_channel() -> None:
     assert [each.flow for each in _load(export(flows), handlers=("echo",))] == flows
 
 
-def test_every_value_that_is_wrong_is_said_at_once() -> None:
-    """All errors are reported at once, without those that only follow from another."""
+def test_every_invalid_value_of_an_entry_is_reported_at_once() -> None:
+    """All invalid values are reported together, without those that only follow from another."""
     text = """
 [[flow]]
 channel_type = "sms"

@@ -1,4 +1,4 @@
-"""Flows that do not work as intended have warnings; others have none."""
+"""Each flow that does not work as intended has a warning; other flows have none."""
 
 from dataclasses import replace
 from ipaddress import ip_network
@@ -83,7 +83,7 @@ WARNED = [
 
 @pytest.mark.parametrize(("reported", "says", "fault"), WARNED)
 def test_a_flow_that_does_not_work_as_intended_has_a_warning(reported: FlexFlow, says: str, *, fault: bool) -> None:
-    """One warning, with what is wrong and what to do; a fault where messages are lost or customers harmed."""
+    """A flow with a defect has one warning with advice; it is a fault if messages are lost or customers harmed."""
     (found,) = of_flow(reported, AROUND)
     assert says in found.text
     assert found.advice
@@ -92,14 +92,14 @@ def test_a_flow_that_does_not_work_as_intended_has_a_warning(reported: FlexFlow,
     assert of_flows([replace(reported, enabled=False)], AROUND) == []
 
 
-def test_messages_of_a_flow_that_nothing_delivers_wait() -> None:
-    """The store keeps them waiting, as in a paused flow: none is given up."""
+def test_messages_of_an_unknown_integration_type_wait() -> None:
+    """The record of a flow whose integration type this version does not know marks it as paused."""
     newer = replace(flow(), integration=Integration("fax"))
     assert [record.split(" ", 2)[1] for record in map(format_record, (flow(), newer))] == ["0", "1"]
 
 
-def test_nothing_is_told_of_a_flow_that_is_well() -> None:
-    """Another handler, an external target, a Proxy service of the account, the made-up account's echo."""
+def test_a_flow_without_a_defect_has_no_warning() -> None:
+    """A flow with a valid handler, target, Proxy service, address and language has no warning."""
     service = Surroundings(_settings(proxy_service_sid="KS" + "1" * 32), made_up="")
     assert of_flow(_handler("own"), AROUND) == []
     assert of_flow(flow(INTEGRATIONS["external"]), AROUND) == []
@@ -113,11 +113,11 @@ def test_nothing_is_told_of_a_flow_that_is_well() -> None:
     assert of_flow(_in("es,pt-BR,zh-Hant,nb,fil"), AROUND) == []
     allowed = AROUND.settings.model_copy(update={"allowed_networks": (ip_network("10.1.0.0/16"),)})
     assert of_flow(_to("http://10.1.2.3/x"), Surroundings(allowed, made_up="")) == []
-    assert of_flow(_to("https://internal.example/x"), AROUND) == [], "only a look-up can say"
+    assert of_flow(_to("https://internal.example/x"), AROUND) == [], "only a DNS look-up can tell"
 
 
-def test_flows_of_other_accounts_are_no_rivals() -> None:
-    """Two accounts may have the same address; the flow of one takes nothing away from the other's."""
+def test_two_accounts_flows_for_one_address_have_no_warning() -> None:
+    """Two accounts may each have a flow for the same address without a warning."""
     one = flow(INTEGRATIONS["external"] | {"Match": "true", "ContactIdentity": "*"})
     assert (
         of_flows([one, replace(one, sid="FO" + "9" * 32, account_sid=OTHER, match="", language=("es",))], AROUND) == []
@@ -137,8 +137,8 @@ def _said(flows: list[FlexFlow], others: list[FlexFlow] | None = None) -> list[s
     return [each.text for each in of_flows(flows, AROUND, others=flows if others is None else others)]
 
 
-def test_languages_without_a_default_are_told() -> None:
-    """Once for an address; not where a default, a Match that is always true, or a flow for `*` takes the rest."""
+def test_an_address_with_languages_and_no_default_flow_has_one_warning() -> None:
+    """Language flows without a default get one warning, unless a flow that is always true or for `*` takes the rest."""
     (text,) = _said(_group("es", "en"))
     assert text == (
         "is at an address with flows for es, en and without a default flow: messages in other languages are unrouted"
@@ -150,11 +150,11 @@ def test_languages_without_a_default_are_told() -> None:
     assert _said(flows, [*flows, star]) == []
     assert len(_said(flows, [*flows, replace(star, channel_type="whatsapp")])) == 1
     assert len(_said(flows, [*flows, replace(star, enabled=False)])) == 1
-    assert of_flows(flows, AROUND) == [], "not all flows are known"
+    assert of_flows(flows, AROUND) == [], "without `others`, whether a default exists is not known"
 
 
-def test_an_english_sibling_is_missed() -> None:
-    """Two languages beside a default: English may be taken for one of them, unless a flow names it."""
+def test_two_languages_without_english_have_a_warning() -> None:
+    """Two language flows and a default, none of which names English, have a warning."""
     (text,) = _said(_group("es", "pt", ""))
     assert text == (
         "is at an address whose flows name es, pt and not en: an English text may be taken for one of these"
@@ -172,15 +172,15 @@ def test_an_english_sibling_is_missed() -> None:
         ("https://a.example/b", ""),
     ],
 )
-def test_a_public_url_with_the_path_of_a_webhook_is_told(url: str, wanted: str) -> None:
-    """With what it should be, and without the password in it."""
+def test_a_public_url_with_a_webhook_path_has_a_warning(url: str, wanted: str) -> None:
+    """A ROUTER_PUBLIC_URL with the path of a webhook has a warning with the right URL and without its password."""
     found = of_settings(load({"ROUTER_PUBLIC_URL": url}))
     assert [wanted in each.advice for each in found] == ([True] if wanted else [])
     assert all(each.fault and "secret" not in each.full for each in found)
 
 
-def test_an_address_that_leads_here_without_a_flow_is_told() -> None:
-    """Unless an enabled flow of its channel has it, or takes every address."""
+def test_an_address_that_points_here_without_a_flow_has_a_warning() -> None:
+    """An address that points to this router has a warning unless an enabled flow of its channel takes it."""
     ours = [("sms", "+15005550050")]
     assert ["+15005550050 points to this router" in each.text for each in of_addresses(ours, [])] == [True]
     assert of_addresses(ours, [_at("+15005550050")]) == of_addresses(ours, [_at("*")]) == []

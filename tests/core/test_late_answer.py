@@ -1,4 +1,4 @@
-"""TwiML that came too late: which of it can still be carried out."""
+"""TwiML that comes too late to be the answer: which of it the router still carries out."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def _read(inner: str) -> LateAnswer:
     ],
 )
 def test_a_message_to_the_sender_is_sent(inner: str, expected: Outgoing) -> None:
-    """Text in either form and attachments, with the sender named or not."""
+    """A late <Message> to the sender is sent, with its text and its media."""
     assert _read(inner) == LateAnswer((expected,), ())
 
 
@@ -43,18 +43,18 @@ def test_a_message_to_the_sender_is_sent(inner: str, expected: Outgoing) -> None
         ("<Sms>Hola</Sms>", "<Sms>"),
     ],
 )
-def test_anything_else_is_said(inner: str, left_out: str) -> None:
-    """Other verbs, and messages to others, are not carried out, which is written down."""
+def test_other_verbs_and_recipients_are_left_out_and_listed(inner: str, left_out: str) -> None:
+    """Other verbs, and messages to or from another address, are not carried out but listed."""
     assert _read(inner) == LateAnswer((), (left_out,))
 
 
-def test_an_empty_message_is_nothing() -> None:
-    """A <Message> without text and attachment would be refused by Twilio."""
+def test_an_empty_message_is_not_sent() -> None:
+    """A <Message> without text and media is not sent, because Twilio would refuse it."""
     assert _read("<Message/><Message> </Message>") == LateAnswer((), ())
 
 
 def test_no_more_than_ten_are_sent() -> None:
-    """The messages above the limit are reported."""
+    """At most ten messages are sent, and the others are listed as left out."""
     late = _read("<Message>x</Message>" * (MOST + 5))
     assert len(late.messages) == MOST
     assert late.left_out == (f"all after {MOST} messages",)
@@ -64,8 +64,8 @@ def test_no_more_than_ten_are_sent() -> None:
     "declaration",
     ['<?xml version="1.0" encoding="us-ascii"?>', f'<?xml version="1.0" {" " * 250} encoding="no-such"?>'],
 )
-def test_what_a_document_says_of_its_encoding_is_not_believed_twice(declaration: str) -> None:
-    """TwiML that was taken for an answer is read in the same way when it comes late."""
+def test_a_wrong_encoding_declaration_does_not_change_a_late_answer(declaration: str) -> None:
+    """Late TwiML is read as UTF-8, whatever encoding its XML declaration names."""
     body = f"{declaration}<Response><Message>¡Sí!</Message></Response>".encode()
     twiml = twiml_of(Answer(200, "text/xml", body, "https://target.example"))
     assert twiml is not None

@@ -1,4 +1,4 @@
-"""One table for the words of many languages: each word is as frequent there as in its own lists."""
+"""The Lexicon holds the word lists of many languages in one table, with each word's frequency."""
 
 import math
 
@@ -12,13 +12,13 @@ LISTS = {"en": 0, "es": 500, "tl": 0, "uk": 500}
 
 @pytest.fixture(scope="module")
 def lexicon() -> Lexicon:
-    """Whole lists, and the beginnings of others."""
+    """A Lexicon of two whole lists and the beginnings of two others."""
     return Lexicon(LISTS)
 
 
 @pytest.mark.parametrize(("code", "name"), [("en", "en"), ("tl", "fil")])
 def test_a_word_is_as_frequent_as_in_its_list(lexicon: Lexicon, code: str, name: str) -> None:
-    """All words of a whole list have their own frequency, whichever other lists have them too."""
+    """Each word of a whole list has the frequency that its list gives it, although other lists have it too."""
     place = list(LISTS).index(code)
     words = wordfreq.top_n_list(name, 100_000, wordlist="small")
     assert len(words) > 20_000
@@ -29,7 +29,7 @@ def test_a_word_is_as_frequent_as_in_its_list(lexicon: Lexicon, code: str, name:
 
 
 def test_only_the_most_frequent_words_of_a_list_are_read(lexicon: Lexicon) -> None:
-    """The best 500 or so are there, others not."""
+    """With a limit of 500, about the 500 most frequent words of a list are read."""
     words = wordfreq.top_n_list("es", 2000, wordlist="small")
     known = [word for word in words if lexicon.levels([word])[1]]
     assert known[:500] == words[:500]
@@ -37,7 +37,7 @@ def test_only_the_most_frequent_words_of_a_list_are_read(lexicon: Lexicon) -> No
 
 
 def test_frequencies_of_words_are_added(lexicon: Lexicon) -> None:
-    """For each language by itself, also of more words than any text has; an unknown word adds nothing."""
+    """The levels of a text's words are added for each language; an unknown word adds 0, and 256 words count at most."""
     one, two, none = (lexicon.levels([word]) for word in ("hola", "the", "qwertzuiop"))
     assert none == (0, 0, 0, 0)
     assert lexicon.levels(["hola", "qwertzuiop", "the"]) == tuple(map(sum, zip(one, two, strict=True)))
@@ -45,15 +45,15 @@ def test_frequencies_of_words_are_added(lexicon: Lexicon) -> None:
     assert lexicon.levels(["the"] * 1000) == lexicon.levels(["the"] * 256)
 
 
-def test_words_of_different_letters_are_different() -> None:
-    """A heart and "d'" are the same bytes in memory, one in two bytes, one in one: the lists have only the heart."""
+def test_words_with_the_same_bytes_are_told_apart() -> None:
+    """A heart and "d'" have the same bytes in memory, and only the heart is found in French."""
     french = Lexicon({"fr": 0})
     assert french.levels(["❤"]) != (0,)
     assert french.levels(["d'"]) == (0,)
 
 
-def test_what_is_in_memory_stays() -> None:
-    """A whole list replaces its beginning, and nothing replaces a whole one; a language without a list has none."""
+def test_loading_a_list_keeps_a_longer_one() -> None:
+    """A whole list replaces its beginning but not the reverse; a language without a list is left out."""
     load({"bn": 100, "sn": 0})
     assert loaded().lists["bn"] == 100
     assert "sn" not in loaded().lists

@@ -1,4 +1,4 @@
-"""The log: which lines are written together, and which at once."""
+"""Which log lines are written together, and which at once."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from router.log import Lines
 
 
 class _File(io.StringIO):
-    """Notes what is written at once."""
+    """Records each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class _File(io.StringIO):
         return len(text)
 
     def events(self) -> list[list[str]]:
-        """Return the events, by what was written at once."""
+        """Return the events of each write."""
         return [[json.loads(line)["event"] for line in text.splitlines()] for text in self.writes]
 
 
@@ -31,7 +31,7 @@ def _lines() -> tuple[Lines, _File, list[Callable[[], None]]]:
 
 
 def test_lines_of_one_round_are_written_together() -> None:
-    """And each line once: what comes after the round waits for the next one."""
+    """The info lines of one event loop round are written together, each once."""
     log, file, round_ = _lines()
     log.info("one", message_sid="SM1", secret="no")
     log.info("two", reason=None, status=0, failure="")
@@ -47,8 +47,8 @@ def test_lines_of_one_round_are_written_together() -> None:
     assert second.keys() == {"timestamp", "level", "pid", "status", "event"}
 
 
-def test_a_line_is_json_whatever_it_says() -> None:
-    """Texts are escaped, and other values written as JSON has them; what it has not is shown as Python does."""
+def test_a_line_is_json_for_any_value() -> None:
+    """A line is ASCII JSON for any value; a value that JSON does not have is written as its repr."""
     log, file, round_ = _lines()
     given = {
         "reason": 'a "b"\n\\ •\ud800',
@@ -65,8 +65,8 @@ def test_a_line_is_json_whatever_it_says() -> None:
     assert file.writes[0].isascii()
 
 
-def test_what_needs_a_person_is_written_at_once() -> None:
-    """In its order, after the lines that wait; the round finds nothing left."""
+def test_a_warning_is_written_at_once_after_waiting_lines() -> None:
+    """A warning or error is written at once, after the lines that wait, and each line only once."""
     log, file, round_ = _lines()
     log.info("one")
     log.warning("two")
@@ -76,8 +76,8 @@ def test_what_needs_a_person_is_written_at_once() -> None:
     assert [event for written in file.events() for event in written] == ["one", "two", "three"]
 
 
-def test_nothing_waits_at_the_end() -> None:
-    """After `flush` there is no next round."""
+def test_after_flush_each_line_is_written_at_once() -> None:
+    """`flush` writes the lines that wait, and later lines are written at once."""
     log, file, round_ = _lines()
     log.info("one")
     log.flush()
@@ -86,8 +86,8 @@ def test_nothing_waits_at_the_end() -> None:
     assert len(round_) == 1
 
 
-def test_lines_of_several_processes_do_not_mix() -> None:
-    """What is written at once is whole lines, and no more than a pipe takes in one piece."""
+def test_each_write_is_whole_lines_that_fit_a_pipe() -> None:
+    """Each write is whole lines of at most PIPE_BUF bytes, so the lines of several processes do not mix."""
     log, file, round_ = _lines()
     for number in range(100):
         log.info("event", reason=f"{number} {'x' * 100}")
@@ -97,8 +97,8 @@ def test_lines_of_several_processes_do_not_mix() -> None:
     assert len(file.writes) < 10
 
 
-def test_a_log_that_cannot_be_written_stops_nothing() -> None:
-    """Where the disk is full, or the reader is gone, the message was still taken."""
+def test_a_full_disk_does_not_make_logging_fail() -> None:
+    """Logging to a full disk raises no exception."""
 
     class Full(_File):
         def write(self, text: str) -> int:

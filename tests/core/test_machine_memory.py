@@ -1,4 +1,4 @@
-"""How much memory there is for us: the machine's, or what a control group leaves of it."""
+"""How much memory the router may use: the machine's, or a control group's limit."""
 
 import os
 from pathlib import Path
@@ -48,7 +48,7 @@ MB = 2**20
     ],
 )
 def test_the_smallest_limit_counts(tmp_path: Path, files: dict[str, str], limit: int) -> None:
-    """A container's memory is what it may use, whatever the machine has."""
+    """The memory limit is the smallest of the machine's memory and the limits of its control groups."""
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

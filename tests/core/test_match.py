@@ -1,4 +1,4 @@
-"""A Match: the allowed expressions, their values, and the errors for their author."""
+"""A flow's Match: which expressions are allowed, what they return, and the errors for their author."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from router.errors import ExpressionError
 from router.match import FUNCTIONS, MOST, VARIABLES, compile_expression, try_expression
 from router.match.engine import compile_source, run
 
-# A Sunday: in Berlin it is 00:30 on the 30th of the summer's last hours, in Kathmandu 04:15.
+# A Saturday in UTC. In Berlin it is Sunday 00:30, in Kathmandu Sunday 04:15.
 NOW = datetime(2026, 10, 24, 22, 30, 15, 250_000, tzinfo=UTC)
 SMS = {name: variable.samples[0] for name, variable in VARIABLES.items()} | {"now": NOW}
 
@@ -124,40 +124,40 @@ REFUSED = [
 
 
 def said(more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known of a text message, but for some things."""
+    """Return the variables of a sample text message, with some replaced."""
     return {**SMS, **more}
 
 
 @pytest.mark.parametrize(("text", "more", "answer"), ANSWERS, ids=[text for text, _, _ in ANSWERS])
-def test_an_expression_answers(text: str, more: Mapping[str, Any], answer: bool) -> None:
-    """Each variable and function says what its documentation says, on real values."""
+def test_an_expression_returns_its_value(text: str, more: Mapping[str, Any], answer: bool) -> None:
+    """Each variable and function has the value that its documentation says."""
     assert try_expression(text).matches(said(more), 40.0) is answer
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED, ids=[text[:60] for text, _ in REFUSED])
 def test_an_expression_that_cannot_work_is_refused_with_the_place(text: str, reason: str) -> None:
-    """The error has the place and what to write, also in a branch that a short circuit skips."""
+    """An expression that cannot work is refused; the error has the place and the reason, also in a skipped branch."""
     with pytest.raises(ValueError, match=r"^(line|column) ") as raised:
         try_expression(text)
     assert str(raised.value).startswith(reason)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.name)
-def test_what_the_documentation_shows_works(function: Any) -> None:
-    """Each function's example can be written, with what it needs beside it."""
+def test_each_documented_function_example_is_valid(function: Any) -> None:
+    """Each function's example in the documentation can be saved."""
     guard = 'params["NumSegments"] != "" && params["Latitude"] != "" && '
     try_expression(f"{guard}({function.written}) == ({function.written})")
 
 
-def test_every_variable_can_be_asked() -> None:
-    """What the table lists is known, and of the type that the table says."""
+def test_every_variable_can_be_used() -> None:
+    """Each variable of the table can be used, with the type that the table gives."""
     kinds = {"string": '== ""', "int": "== 0", "timestamp": "== now", "map": '["Body"] == ""'}
     for name, variable in VARIABLES.items():
         assert try_expression(f"{name} {kinds[variable.type]} || true").names >= {name}
 
 
-def test_an_expression_says_what_it_asks_for() -> None:
-    """Language and country are computed only if needed, and only content moves conversations."""
+def test_an_expression_lists_what_it_uses() -> None:
+    """A compiled expression lists its names, fields and percentages, and whether it uses the message's content."""
     asked = compile_expression('country == "DE" && now.getHours("Europe/Berlin") > 8 && percent(12.5)')
     assert asked.names == {"country", "now", "getHours", "percent"}
     assert (asked.content, asked.shares, asked.fields) == (False, (12.5,), ())
@@ -168,12 +168,12 @@ def test_an_expression_says_what_it_asks_for() -> None:
 
 
 def test_the_same_text_is_compiled_once() -> None:
-    """A message costs an evaluation and no compilation."""
+    """The same text is compiled only once."""
     assert compile_expression('body == "once"') is compile_expression('body == "once"')
 
 
-def test_only_what_is_asked_for_is_looked_at() -> None:
-    """An expression over one field of a huge form does not read the rest of it."""
+def test_only_the_fields_that_an_expression_names_are_read() -> None:
+    """Evaluating an expression reads only the form fields that it names."""
 
     class Form(dict[str, str]):
         def items(self) -> Any:
@@ -182,8 +182,8 @@ def test_only_what_is_asked_for_is_looked_at() -> None:
     assert compile_expression('params["A"] == "1"').matches({"params": Form(A="1", B="2")}, 0.0)
 
 
-def test_a_long_text_is_seen_in_part() -> None:
-    """Of a text, the first 1600 characters count: what a Twilio message has at most."""
+def test_only_the_first_1600_characters_of_a_text_count() -> None:
+    """An expression sees only a text's first 1600 characters, the most that a Twilio message has."""
     long = "x" * 1600 + "STOP"
     assert not compile_expression('body.endsWith("STOP") || body.matches("STOP")').matches(said({"body": long}), 0.0)
     assert compile_expression("body.size() == 1600").matches(said({"body": long}), 0.0)
@@ -202,10 +202,10 @@ FAILING = [
 
 
 @pytest.mark.parametrize(("text", "more", "reason"), FAILING, ids=[text[:60] for text, _, _ in FAILING])
-def test_what_fails_for_a_message_is_an_error_that_shows_nothing_of_it(
+def test_a_failure_for_a_message_is_an_expression_error_without_its_text(
     text: str, more: Mapping[str, Any], reason: str
 ) -> None:
-    """Whatever fails at run time is an ExpressionError; its reason, which is logged, has no text of the customer."""
+    """A failure at run time is an ExpressionError whose reason, which is logged, has no text of the message."""
     expression = compile_expression(text)
     if not reason:
         assert expression.matches(said(more), 0.0)
@@ -216,14 +216,14 @@ def test_what_fails_for_a_message_is_an_error_that_shows_nothing_of_it(
 
 
 def test_a_variable_that_is_not_given_is_an_error() -> None:
-    """An expression is never answered from what is not known."""
+    """An expression that uses a variable without a value raises ExpressionError."""
     with pytest.raises(ExpressionError, match="body is not known"):
         compile_expression('body == ""').matches({}, 0.0)
 
 
 @pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit, gevent.GreenletExit, gevent.Timeout])
-def test_what_is_meant_for_the_process_passes_through(signal: type[BaseException]) -> None:
-    """The library swallows what a function raises; an interrupt, an exit or a time-out all the same arrives."""
+def test_an_exit_or_timeout_during_an_evaluation_is_raised(signal: type[BaseException]) -> None:
+    """KeyboardInterrupt, SystemExit, GreenletExit and Timeout are raised although the library catches exceptions."""
 
     def interrupted() -> bool:
         raise signal
@@ -234,17 +234,15 @@ def test_what_is_meant_for_the_process_passes_through(signal: type[BaseException
 
 
 class PanicException(BaseException):
-    """Stands for a panic of the library, whose class cannot be imported."""
+    """Stands in for the library's panic exception, which cannot be imported."""
 
 
 PanicException.__module__ = "pyo3_runtime"
 
 
 @pytest.mark.parametrize(("raised", "seen"), [(PanicException, ExpressionError), (gevent.Timeout, gevent.Timeout)])
-def test_a_panic_of_the_library_is_an_error_like_any_other(
-    raised: type[BaseException], seen: type[BaseException]
-) -> None:
-    """A panic is not an Exception, and would end the greenlet; other errors that are not an Exception are raised."""
+def test_a_panic_of_the_library_is_an_expression_error(raised: type[BaseException], seen: type[BaseException]) -> None:
+    """A panic of the library, a BaseException, becomes an ExpressionError; a Timeout stays a Timeout."""
 
     class Program:
         def execute(self, _: object) -> bool:
@@ -256,7 +254,7 @@ def test_a_panic_of_the_library_is_an_error_like_any_other(
 
 
 def test_the_library_logs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """What a function raises may name what the customer wrote: the library's own log is silent."""
+    """The library writes nothing to stdout or stderr when a function fails, as that may quote the message."""
 
     def fails(_: object) -> bool:
         raise ValueError("a secret")
@@ -266,8 +264,8 @@ def test_the_library_logs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_only_the_extension_is_loaded(tmp_path: Path) -> None:
-    """The library's package imports a terminal application, a third of a second and 28 MB: processes do without."""
+def test_the_librarys_command_line_is_not_imported(tmp_path: Path) -> None:
+    """Importing router.match does not import the library's command line, which costs 0.3 s and 28 MB."""
     code = "import sys, router.match; print(*{'typer', 'prompt_toolkit', 'rich', 'cel.cli'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.strip() == ""

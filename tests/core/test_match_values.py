@@ -1,4 +1,4 @@
-"""What a Match is asked with."""
+"""The variables that a Match is evaluated with."""
 
 import subprocess
 import sys
@@ -22,18 +22,18 @@ NAMES = tuple(VARIABLES)
 
 
 def message(theirs: str, ours: str = "+15005550006", **more: str) -> Message:
-    """Make a message from an address to another."""
+    """Make a message from one address to another."""
     fields = {"AccountSid": AC, "MessageSid": SM, "From": theirs, "To": ours, **more}
     return Message.parse(fields.items())
 
 
 def known(sent: Message) -> Mapping[str, Any]:
-    """Return all that is known of a message."""
+    """Return all variables of a message."""
     return variables(sent, names=NAMES, language="de", country="AT", now=NOW)
 
 
-def test_a_match_is_asked_with_what_the_message_says() -> None:
-    """Every variable of the table has its value, of its type; addresses are in their canonical form."""
+def test_each_variable_has_the_messages_value() -> None:
+    """Each variable has the message's value, with its type; addresses are in canonical form."""
     more = {"Body": "Hi", "NumMedia": "2", "ProfileName": "Ada", "ButtonPayload": "yes", "OptOutType": "STOP"}
     seen = dict(known(message("whatsapp:43 664 1234567", "whatsapp:+15005550006", **more)))
     params = seen.pop("params")
@@ -53,8 +53,8 @@ def test_a_match_is_asked_with_what_the_message_says() -> None:
     }
 
 
-def test_what_a_message_does_not_have_is_empty() -> None:
-    """An expression needs no guard for a field that did not come."""
+def test_a_missing_field_is_an_empty_variable() -> None:
+    """A variable whose field the message lacks is empty, or 0."""
     seen = known(message("+43664123456"))
     assert {seen[name] for name in ("body", "profile_name", "button_payload", "opt_out_type")} == {""}
     assert seen["num_media"] == 0
@@ -63,7 +63,7 @@ def test_what_a_message_does_not_have_is_empty() -> None:
 
 @pytest.mark.parametrize("share", [1, 10, 12.5, 50, 99])
 def test_percent_takes_about_so_many_contacts(share: float) -> None:
-    """Of 4,000 contacts, percent(n) is true for about n of a hundred: within four standard deviations."""
+    """Of 4,000 contacts, percent(n) is true for n %, within four standard deviations."""
     expression = compile_expression(f"percent({share})")
     count = 4000
     taken = sum(expression.matches({}, bucket(message(f"+4366{number:08}"))) for number in range(count))
@@ -72,7 +72,7 @@ def test_percent_takes_about_so_many_contacts(share: float) -> None:
 
 
 def test_percent_is_sticky() -> None:
-    """A contact stays on its side, however its address is written, and one share holds every smaller one."""
+    """percent(n) is the same for each message of a contact, and stays true for each larger n."""
     place = bucket(message("whatsapp:+436641234567", "whatsapp:+15005550006"))
     assert bucket(message("whatsapp:436641234567", "WhatsApp:+1 500 555 0006", Body="again")) == place
     assert 0 <= place < 100
@@ -82,7 +82,7 @@ def test_percent_is_sticky() -> None:
 
 
 def test_percent_is_the_same_in_every_process() -> None:
-    """It comes from the addresses alone: no process, start or hash seed moves a contact."""
+    """A contact's bucket is the same in another process."""
     code = (
         "from tests.core.test_match_values import bucket, message\n"
         "print([bucket(message(f'+4366{n:08}')) for n in range(9)])"
@@ -91,8 +91,8 @@ def test_percent_is_the_same_in_every_process() -> None:
     assert done.stdout.strip() == str([bucket(message(f"+4366{number:08}")) for number in range(9)])
 
 
-def test_addresses_are_drawn_for_apart() -> None:
-    """Who is in a canary at one address is no likelier to be in that of another."""
+def test_a_contacts_buckets_at_two_addresses_are_independent() -> None:
+    """A contact's buckets at two of our addresses are independent of each other."""
     pairs = [(bucket(message(f"+4366{n:08}")), bucket(message(f"+4366{n:08}", "+15005550007"))) for n in range(2000)]
     both = sum(first < 50 and second < 50 for first, second in pairs)
     assert 420 < both < 580
@@ -109,10 +109,10 @@ EXPRESSIONS = [
 
 @example("\ud800", "\ud800", 2**80, 0.0, EXPRESSIONS[0])
 @given(st.text(), st.text(max_size=5), st.integers(), st.floats(0, 99.99), st.sampled_from(EXPRESSIONS))
-def test_a_message_makes_an_expression_fail_in_one_way_only(
+def test_an_expression_returns_a_bool_or_raises_expression_error(
     body: str, param: str, media: int, place: float, text: str
 ) -> None:
-    """Whatever a message holds, an expression answers true, false or ExpressionError."""
+    """For any message an expression returns true or false, or raises ExpressionError."""
     seen = {**known(message("+43664123456")), "body": body, "params": {"A": param}, "num_media": media}
     with suppress(ExpressionError):
         assert compile_expression(text).matches(seen, place) in (True, False)

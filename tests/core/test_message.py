@@ -26,12 +26,12 @@ addresses = st.one_of(
 channels = st.sampled_from(WEBHOOKS)
 
 
-# --- Raw: the request as it came
+# --- Raw: the request as it was received
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
 def test_fields_of_samples(sample: Sample) -> None:
-    """A body gives back the fields that it was made of, in wire order."""
+    """A sample's body decodes to its fields, in the same order."""
     assert Raw("POST", FORM, sample.body).fields() == list(sample.fields)
 
 
@@ -39,23 +39,23 @@ def test_fields_of_samples(sample: Sample) -> None:
 @example(b"a&&b=&=c&%3d=%26&d=%e2%82&e=\xff&f=%zz;g")
 @example(b"From=whatsapp%3A%2B1555&a=%252B&b=%%2B&%3A=%2b")
 def test_fields_agree_with_parse_qsl(body: bytes) -> None:
-    """Our quick decoding is the standard library's, for any bytes."""
+    """Our fast decoder returns what the standard library's does, for any bytes."""
     expected = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
     assert Raw("POST", FORM, body).fields() == expected
 
 
 def test_a_request_is_read_once() -> None:
-    """Its fields, and the text that is signed of them, are made when they are first wanted, and kept."""
+    """A request's fields and its signed text are computed once and kept."""
     raw = Raw("POST", FORM, b"b=2&a=%C3%A9&a=1&b=2")
     assert raw.fields() is raw.fields()
     assert raw.signed_form() == signed_form(raw.fields()) == "a1aéb2".encode()
     assert raw.signed_form() is raw.signed_form()
-    assert raw == Raw("POST", FORM, raw.body), "what was read makes no difference"
+    assert raw == Raw("POST", FORM, raw.body), "what is cached does not count in a comparison"
     assert "é" not in repr(raw)
 
 
 def test_a_get_has_its_fields_in_the_query() -> None:
-    """A GET's query is its form, whatever content type it claims."""
+    """A GET's query is read as its form, whatever its content type."""
     assert Raw("GET", "text/plain", b"From=%2B1&To=").fields() == [("From", "+1"), ("To", "")]
 
 
@@ -71,14 +71,14 @@ def test_a_get_has_its_fields_in_the_query() -> None:
     ],
 )
 def test_only_a_form_has_fields(content_type: str, is_form: bool) -> None:
-    """No other body is read as a form, though it may look like one."""
+    """Only a body with the content type of a form has fields."""
     raw = Raw("POST", content_type, b"a=1")
     assert raw.is_form is is_form
     assert raw.fields() == ([("a", "1")] if is_form else [])
 
 
-def test_too_many_fields() -> None:
-    """The limit is counted before anything is decoded."""
+def test_more_than_500_fields_are_refused() -> None:
+    """A form with more than MAX_FIELDS fields is refused."""
     assert len(Raw("POST", FORM, b"&".join([b"a=1"] * MAX_FIELDS)).fields()) == MAX_FIELDS
     with pytest.raises(ValueError, match="more than 500 fields"):
         Raw("POST", FORM, b"&".join([b"a=1"] * (MAX_FIELDS + 1))).fields()
@@ -96,12 +96,12 @@ raws = st.builds(
 
 @given(raw=raws)
 def test_packing_loses_nothing(raw: Raw) -> None:
-    """What the store keeps is the request, byte for byte."""
+    """A packed request unpacks to the same request."""
     assert Raw.unpack(raw.pack()) == raw
 
 
 def test_packing_is_small() -> None:
-    """A usual SMS costs 13 bytes beyond its body and its idempotency token."""
+    """A typical packed SMS takes 13 bytes beyond its body and its idempotency token."""
     token = "5f1c9a34-9a0f-4a5e-8a53-3ad1f8f1d0a1"
     raw = Raw("POST", FORM, SMS.body, idempotency_token=token)
     assert len(raw.pack()) == 13 + len(SMS.body) + len(token)
@@ -109,7 +109,7 @@ def test_packing_is_small() -> None:
 
 @given(raw=raws, cut=st.integers(0), more=st.binary(min_size=1, max_size=9))
 def test_damage_is_noticed(raw: Raw, cut: int, more: bytes) -> None:
-    """A stored request that was cut or that grew is refused, never half read."""
+    """A packed request that was cut or extended is refused with ValueError."""
     packed = raw.pack()
     for damaged in (packed[: cut % len(packed)], packed + more):
         with pytest.raises(ValueError, match="stored request"):
@@ -121,22 +121,22 @@ def test_damage_is_noticed(raw: Raw, cut: int, more: bytes) -> None:
 @example(b"\x01\x00\x09" + bytes(10))
 @example(b"\x01\x00\x00\x00\x01" + bytes(8) + b"\xff")
 def test_noise_raises_value_error(noise: bytes) -> None:
-    """Whatever lies in the store, reading it fails in one way."""
+    """Unpacking any bytes either succeeds or raises ValueError."""
     for packed in (noise, b"\x01" + noise):
         with suppress(ValueError):
             assert Raw.unpack(packed).pack()
 
 
 def test_an_unknown_version_is_refused() -> None:
-    """A request that a later router stored is left alone."""
+    """A packed request of an unknown format version is refused."""
     packed = Raw("POST", FORM, b"a=1").pack()
     with pytest.raises(ValueError, match="version 1"):
         Raw.unpack(b"\x02" + packed[1:])
 
 
 @pytest.mark.parametrize("raw", [Raw("PUT", FORM, b""), Raw("POST", FORM, b"", cookie="c" * 65536)])
-def test_what_cannot_be_packed(raw: Raw) -> None:
-    """A method or a header that the format has no room for is refused when it is written."""
+def test_an_unknown_method_or_too_long_header_cannot_be_packed(raw: Raw) -> None:
+    """A request with another method than GET and POST, or a cookie of 64 KiB, cannot be packed."""
     with pytest.raises(ValueError, match=r"tuple|header"):
         raw.pack()
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_packed(raw: Raw) -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
 def test_parse_samples(sample: Sample) -> None:
-    """Every kind of message on every channel is read, and every field of it kept."""
+    """Each sample message is parsed with its channel and addresses, and all its fields are kept."""
     message = Message.parse(sample.fields)
     given = dict(sample.fields)
     assert (message.account_sid, message.channel) == (AC, sample.channel)
@@ -156,7 +156,7 @@ def test_parse_samples(sample: Sample) -> None:
 
 
 def test_media() -> None:
-    """Attachments come in order, with their types."""
+    """A message's media keep their order and content types."""
     mms = next(sample for sample in SAMPLES if sample.label == "mms")
     params = dict(mms.fields)
     assert Message.parse(mms.fields).media == (
@@ -167,14 +167,14 @@ def test_media() -> None:
 
 @pytest.mark.parametrize(("given", "read"), [("-1", 0), ("²", 0), ("1e9", 0), ("9" * 5000, 0), ("", 0), ("10", 10)])
 def test_num_media(given: str, read: int) -> None:
-    """An invalid number of media counts as none; the message is not lost."""
+    """An invalid NumMedia counts as 0, and the message is still parsed."""
     message = Message.parse(SMS.but(NumMedia=given))
     assert message.num_media == read
     assert message.media == ()
 
 
-def test_what_did_not_come_is_empty() -> None:
-    """The four fields of a message are enough."""
+def test_four_fields_are_enough_for_a_message() -> None:
+    """A message needs four fields; every other one is empty."""
     fields = [("AccountSid", AC), ("MessageSid", SM), ("From", "+14155550123"), ("To", "+15005550006")]
     message = Message.parse(fields)
     assert (message.body, message.messaging_service_sid, message.opt_out_type, message.error_code) == ("", "", "", "")
@@ -209,26 +209,26 @@ def test_what_did_not_come_is_empty() -> None:
     ],
 )
 def test_not_a_message(changed: dict[str, str | None], says: str) -> None:
-    """What lacks a message's marks is refused, with what is wrong."""
+    """A form without a message's required fields is refused, and the error names the field."""
     with pytest.raises(NotAMessage, match=says):
         Message.parse(SMS.but(**changed))
 
 
 def test_a_refusal_shows_no_address() -> None:
-    """The sentence may reach a log."""
+    """A refusal, which may be logged, shows no telephone number."""
     with pytest.raises(NotAMessage) as refused:
         Message.parse(SMS.but(From="whatsapp:+14155550123"))
     assert "5550" not in str(refused.value)
 
 
 def test_a_conversations_event_is_no_message() -> None:
-    """Conversations' webhooks, pointed here by mistake, are named for what they are."""
+    """A Conversations event is refused, and the error names its type."""
     with pytest.raises(NotAMessage, match=r"a Conversations event \('onMessageAdded'\)"):
         Message.parse(CONVERSATIONS_EVENT)
 
 
-def test_an_event_type_alone_is_no_reason() -> None:
-    """A message stays one, whatever parameters Twilio adds."""
+def test_a_message_with_an_event_type_is_a_message() -> None:
+    """A message with an EventType field is still parsed as a message."""
     assert Message.parse(SMS.but(EventType="new")).message_sid == SM
 
 
@@ -237,14 +237,14 @@ def test_an_event_type_alone_is_no_reason() -> None:
     ["AccountSid", "MessageSid", "From", "To", "MessagingServiceSid", "Body", "OptOutType", "SmsStatus", "ErrorCode"],
 )
 def test_routing_fields_come_once(name: str) -> None:
-    """Two readers must not see two messages in one request."""
+    """A routing field given twice is refused."""
     value = dict(SMS.fields).get(name, "1")
     with pytest.raises(NotAMessage, match=f"{name} is given twice"):
         Message.parse([*SMS.but(**{name: value}), (name, value)])
 
 
 def test_other_fields_may_come_twice() -> None:
-    """The first value of an unknown name counts."""
+    """Of another field given twice, the first value counts."""
     assert Message.parse([*SMS.fields, ("New", "first"), ("New", "second")]).params["New"] == "first"
 
 
@@ -259,19 +259,19 @@ def test_other_fields_may_come_twice() -> None:
     ],
 )
 def test_the_channel_is_that_of_the_address_written_to(from_: str, to: str, channel: str) -> None:
-    """A sender's bare address may be on any channel, and custom ones mix as they like."""
+    """A message's channel is that of its `To` address; a bare sender address may be on any channel."""
     assert Message.parse(SMS.but(From=from_, To=to)).channel == channel
 
 
 def test_a_message_shows_no_address_and_no_text() -> None:
-    """A message in a log or a traceback is harmless."""
+    """A message's repr, which may be logged, shows its SID but no number and no text."""
     shown = repr(Message.parse(SMS.fields))
     assert SM in shown
     assert not any(secret in shown for secret in ("4155550123", "5005550006", "Hola"))
 
 
 def test_a_message_cannot_be_changed() -> None:
-    """Two handlers of one message see the same; neither is it anything to pickle."""
+    """A message's parameters cannot be changed, and a message cannot be pickled."""
     message = Message.parse(SMS.fields)
     with pytest.raises(TypeError):
         message.params["Body"] = "x"  # type: ignore[index]
@@ -295,12 +295,12 @@ def test_a_message_cannot_be_changed() -> None:
     ],
 )
 def test_status_callbacks(changed: dict[str, str | None], is_callback: bool) -> None:
-    """Only a report about a sent message is one; a message without a status is a message."""
+    """Only a form with the status of a sent message is a status callback; one without a status is a message."""
     assert is_status_callback(dict(SMS.but(**changed))) is is_callback
 
 
 def test_the_status_callback_twilio_sends() -> None:
-    """It would pass for a message but for its status."""
+    """Twilio's status callback is recognized, although it has all the fields of a message."""
     assert is_status_callback(dict(STATUS_CALLBACK))
 
 
@@ -324,7 +324,7 @@ def test_the_status_callback_twilio_sends() -> None:
     ],
 )
 def test_channel_of(address: str, channel: str) -> None:
-    """The prefix says the channel; none is SMS, an unknown one is custom."""
+    """An address's prefix names its channel: no prefix is SMS, an unknown prefix is custom."""
     assert channel_of(address) == channel
 
 
@@ -363,27 +363,27 @@ def test_channel_of(address: str, channel: str) -> None:
     ],
 )
 def test_canonical(address: str, channel: str, written: str) -> None:
-    """One form for every spelling of an address."""
+    """Each spelling of an address has the same canonical form."""
     assert canonical(address, channel) == written
 
 
 @given(address=addresses, channel=channels)
 def test_canonical_is_stable(address: str, channel: str) -> None:
-    """The canonical form of a canonical form is itself."""
+    """The canonical form of a canonical address is the same address."""
     once = canonical(address, channel)
     assert canonical(once, channel) == once
 
 
 @given(sample=st.sampled_from(SAMPLES))
 def test_twilio_sends_canonical_addresses(sample: Sample) -> None:
-    """What Twilio writes is the canonical form already, so look-ups find what came."""
+    """The addresses in Twilio's webhooks are already canonical."""
     message = Message.parse(sample.fields)
     assert canonical(message.from_, message.channel) == message.from_
     assert message.contact_identity == message.to
 
 
 def test_conversation_id() -> None:
-    """A conversation is named by 96 bits, by its direction, and whatever the spelling."""
+    """A conversation's id is 96 bits of account, channel and both addresses in order, independent of their spelling."""
     name = conversation_id(AC, "whatsapp", "whatsapp:+14155238886", "whatsapp:+5215512345678")
     assert name == conversation_id(AC, "whatsapp", "WhatsApp:+1 415 523 8886", "5215512345678")
     assert len(bytes.fromhex(name)) == 12
@@ -414,13 +414,13 @@ def test_conversation_id() -> None:
     ],
 )
 def test_mask(address: str, masked: str) -> None:
-    """A log shows the channel, where about it is, and enough to tell two addresses apart."""
+    """A masked address shows its channel, its first and last characters, and nothing between."""
     assert mask(address) == masked
 
 
 @given(address=addresses)
 def test_a_mask_never_shows_more_than_half(address: str) -> None:
-    """At most five characters of an address, never more than half of it."""
+    """A mask shows at most five characters of an address and at most half of it, but at least one."""
     prefix, colon, rest = mask(address).rpartition(":")
     whole = address.strip().removeprefix(address.strip()[: len(prefix + colon)])
     shown = rest.replace("•••", "", 1)
@@ -429,13 +429,13 @@ def test_a_mask_never_shows_more_than_half(address: str) -> None:
 
 @given(fields=st.lists(st.tuples(texts, texts), max_size=6))
 def test_any_fields_are_read_or_refused(fields: list[tuple[str, str]]) -> None:
-    """No form, however odd, ends in another error than NotAMessage."""
+    """Parsing any form either succeeds or raises NotAMessage."""
     raw = Raw("POST", FORM, urlencode([*fields, *SMS.fields]).encode())
     with suppress(NotAMessage):
         assert Message.parse(raw.fields()).message_sid
 
 
-def test_a_text_of_the_users_code_shows_neither_secrets_nor_the_customer() -> None:
-    """Secrets and the address are replaced, the text is one line, and it is cut off after them."""
+def test_a_text_from_a_handler_is_masked_joined_and_cut() -> None:
+    """In a text from a handler secrets and the address are masked, lines are joined, and the rest is cut."""
     text = "no user +15550001111\nfor token hush hush"
     assert discreet(text, secrets=("hush",), address="+15550001111", most=29) == "no user +15•••11 for token ••"

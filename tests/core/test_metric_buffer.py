@@ -1,4 +1,4 @@
-"""Counts are kept in memory, and written once a second."""
+"""Metric counts are kept in memory and written once a second."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _NAMED = ("counter", "made", "made_total", (), (), "What is counted.")
 
 
 def _made() -> tuple[Buffer, list[Any]]:
-    """Return a buffer, and what it writes to."""
+    """Return a buffer and the list of values that it writes to."""
     written: list[Any] = []
 
     def make(*given: object, **named: object) -> Any:
@@ -21,7 +21,7 @@ def _made() -> tuple[Buffer, list[Any]]:
 
 
 def test_counts_are_written_together() -> None:
-    """What was counted can be read at once in the process, and by others after `write`, each count once."""
+    """The process sees a count at once, its file has it after `write`, and each count is written once."""
     buffer, written = _made()
     value = buffer(*_NAMED)
     for _ in range(3):
@@ -36,7 +36,7 @@ def test_counts_are_written_together() -> None:
 
 
 def test_a_gauge_has_what_was_set_last() -> None:
-    """What was added before does not count, what was added since does; and so on after a `write`."""
+    """A gauge has the value set last plus what was added since, also after a `write`."""
     buffer, written = _made()
     value = buffer(*_NAMED)
     value.inc(5)

@@ -1,4 +1,4 @@
-"""The folders in which processes gather their figures."""
+"""The folders to which processes write their metrics."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from router.metric_files import FOLDER, MetricFiles
 
 @pytest.fixture
 def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files."""
+    """An empty folder for temporary files, without a metrics folder in the environment."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv(FOLDER, "")  # so that its absence is what is restored
     monkeypatch.delenv(FOLDER)
@@ -27,7 +27,7 @@ def _ended() -> int:
 
 
 def test_only_folders_of_ended_processes_are_removed(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A router keeps its figures, whatever its version and however recently it began; those of a killed one go."""
+    """Only the metrics folder of an ended process is removed; a running one's and other folders stay."""
     living, dead, strange = (
         temp / f"router-metrics-{name}" for name in (f"{os.getppid()}-a", f"{_ended()}-b", "notes")
     )

@@ -1,10 +1,10 @@
-"""What is counted: never so much that the counting itself grows without end."""
+"""Metrics have a bounded number of series."""
 
 from router import metrics
 
 
 def test_a_thousand_flows_have_a_series_each() -> None:
-    """Expressions that fail are counted by flow; flows made and deleted by the thousand share one series."""
+    """Failed expressions have a series for each of the first 1000 flows; all further flows share one."""
     for number in range(1500):
         metrics.match_failed(f"FO{number % 1200:032x}")
     (family,) = metrics.MATCH_FAILED.collect()

@@ -1,4 +1,4 @@
-"""A flow that names a MigrateTo: which contacts are among its MigratePercent, and its warnings."""
+"""A flow with MigrateTo: which contacts move at its MigratePercent, and its warnings."""
 
 from collections import Counter
 from dataclasses import replace
@@ -20,14 +20,14 @@ TO = flow({"IntegrationType": "conversation"}, sid="FO" + "b" * 32, ContactIdent
 
 
 def old(percent: int, **more: str) -> FlexFlow:
-    """Make the flow that is migrated."""
+    """Make the flow that contacts move away from."""
     given = {"ContactIdentity": OURS, "MigrateTo": TO.sid, "MigratePercent": str(percent)} | more
     given |= {"IntegrationType": "proxy", "Integration.ProxyServiceSid": "KS" + "1" * 32}
     return flow(given, sid="FO" + "a" * 32)
 
 
 def message(number: int = 0, body: str = "Hola") -> Message:
-    """Make the message of one of many contacts."""
+    """Make a message of the contact with this number."""
     fields = {
         "AccountSid": AC,
         "MessageSid": f"SM{number:032x}",
@@ -39,12 +39,12 @@ def message(number: int = 0, body: str = "Hola") -> Message:
 
 
 def route(percent: int, number: int = 0, *, to: FlexFlow = TO, body: str = "Hola") -> Route:
-    """Resolve a message to the two flows."""
+    """Route a message over the old flow and the new one."""
     return resolve(message(number, body), [Entry(OURS, "1", (old(percent), to)), Entry("*", "", ())])
 
 
-def test_as_many_contacts_move_as_the_shadow_says_and_the_share_only_grows() -> None:
-    """Of 4,000 contacts each share moves within 1 % of all, none is turned back by a larger one."""
+def test_the_dry_run_predicts_who_moves_and_a_larger_percentage_moves_nobody_back() -> None:
+    """Of 4,000 contacts, each percentage moves as many as predicted, within 1 %, and a larger one moves none back."""
     found = crowd(4_000)
     assert found.by_share == found.shadow
     assert max(found.errors().values()) < 1.0
@@ -56,8 +56,8 @@ def test_as_many_contacts_move_as_the_shadow_says_and_the_share_only_grows() -> 
     assert not none.migration.share
 
 
-def test_the_choice_says_how_the_flow_gives_way() -> None:
-    """The old flow is chosen; the store moves the contact. 100 drains; the steps say where the contact is."""
+def test_the_route_carries_the_old_flow_and_its_migration() -> None:
+    """The route names the old flow and, for the store, the new flow, whether all contacts move, and the service."""
     found = route(100)
     assert found.flow is not None
     assert found.flow.sid == old(100).sid
@@ -78,7 +78,7 @@ def test_the_choice_says_how_the_flow_gives_way() -> None:
 
 @pytest.mark.parametrize("to", [replace(TO, enabled=False), replace(TO, channel_type="whatsapp"), None])
 def test_no_contact_moves_to_a_flow_that_cannot_take_over(to: FlexFlow | None) -> None:
-    """Disabled, of another channel, or not there: the old flow keeps its contacts, and steps and warnings say why."""
+    """No contact moves to a flow that is disabled, missing or of another channel, and a warning says so."""
     entries = [Entry(OURS, "1", tuple(filter(None, (old(100), to)))), Entry("*", "", ())]
     found = resolve(message(), entries)
     assert found.flow is not None
@@ -87,14 +87,14 @@ def test_no_contact_moves_to_a_flow_that_cannot_take_over(to: FlexFlow | None) -
     assert "no contact moves" in warned.text
 
 
-def test_a_flow_that_takes_over_is_no_mistake() -> None:
-    """Its Match is never true, which is what it is for: nothing is warned of."""
+def test_the_flow_that_takes_over_has_no_warning() -> None:
+    """A flow with Match "false" has no warning while another flow's MigrateTo names it."""
     assert of_flows([old(10), TO], AROUND) == []
     assert [each.flow for each in of_flows([replace(old(10), migrate_to=""), TO], AROUND)] == [TO]
 
 
 def test_an_explanation_respects_sessions() -> None:
-    """`router explain` says that the contact moves where it may, and that it stays where sessions are unknown."""
+    """A preview names the new flow if the contact may move, and the old one if not."""
     entries = [Entry(OURS, "1", (old(100), TO)), Entry("*", "", ())]
     stay = Assignment(old(100).sid, confident=False, at=1_000_000)
     for assignment in (None, stay):
@@ -108,7 +108,7 @@ def test_an_explanation_respects_sessions() -> None:
 
 
 def test_mixed_traffic_is_split_by_contact_and_not_by_message() -> None:
-    """Every message of a contact has the same share, whatever it says."""
+    """All messages of a contact have the same share, whatever their text."""
     for percent in (10, 50, 100):
         for number in range(50):
             found = Counter(

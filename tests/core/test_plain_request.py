@@ -1,4 +1,4 @@
-"""What the shorter way of the worker reads, gunicorn's own parser reads alike; everything else is left to gunicorn."""
+"""The worker's own fast parser reads a request as gunicorn's parser does, or leaves it to gunicorn."""
 
 from io import BytesIO
 from typing import Any
@@ -71,7 +71,7 @@ _TARGETS = (
 
 
 def _config() -> Config:
-    """The configuration that matters here, as router.process.gunicorn_conf has it."""
+    """Gunicorn's configuration, with the values of router.process.gunicorn_conf that matter here."""
     config = Config()
     for name, value in {"forwarded_allow_ips": "", "limit_request_fields": 64, "limit_request_line": 8190}.items():
         config.set(name, value)
@@ -83,7 +83,7 @@ _CONFIG = _config()
 
 @st.composite
 def _requests(draw: st.DrawFn) -> bytes:
-    """Nearly right requests: usual and odd headers, lengths that fit or not, and up to three bytes changed."""
+    """Draw nearly valid requests: typical and odd headers, right and wrong lengths, up to three bytes changed."""
     lines = [
         b" ".join(
             (
@@ -106,7 +106,7 @@ def _requests(draw: st.DrawFn) -> bytes:
 
 
 def _by_gunicorn(data: bytes) -> tuple[dict[str, Any], bytes, bool, bytes]:
-    """Read a request as gunicorn does: its environment, its body, whether it closes, and what is left."""
+    """Read a request with gunicorn; return its environment, its body, whether it closes, and the rest of the data."""
     parser = RequestParser(_CONFIG, iter([data]), ("192.0.2.1", 5000))
     request = next(parser)
     response, environ = create(request, None, ("192.0.2.1", 5000), ("127.0.0.1", 8000), _CONFIG)
@@ -116,8 +116,8 @@ def _by_gunicorn(data: bytes) -> tuple[dict[str, Any], bytes, bool, bytes]:
 
 @given(_requests())
 @example(b"POST /webhooks/sms HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
-def test_what_is_taken_is_read_as_gunicorn_reads_it(data: bytes) -> None:
-    """Environment, body and the end of the connection are the same; nothing that gunicorn refuses is taken."""
+def test_the_fast_parser_agrees_with_gunicorn(data: bytes) -> None:
+    """A request that the fast parser reads has the environment, body and `close` that gunicorn reads."""
     plain = plain_request(data, 64)
     if plain is None:
         return
@@ -146,7 +146,7 @@ _OF_THE_CONNECTION = {"SERVER_NAME", "SERVER_PORT", "SERVER_SOFTWARE", "REMOTE_A
     ids=["IPv4", "IPv6", "unix socket", "unix socket with colons"],
 )
 def test_connections_are_described_as_gunicorn_does(server: Any, client: Any, host: str | None) -> None:
-    """On a unix socket the server's name and port are those of the `Host`."""
+    """The variables of the connection are gunicorn's, also on a unix socket."""
     headers = b"" if host is None else b"Host: %s\r\n" % host.encode()
     parser = RequestParser(_CONFIG, iter([b"POST /webhooks/sms HTTP/1.1\r\n%s\r\n" % headers]), client)
     _, environ = create(next(parser), None, client, server, _CONFIG)
@@ -162,8 +162,8 @@ def _written(*headers: bytes, target: bytes = b"/webhooks/sms", body: bytes = _B
 @pytest.mark.parametrize(
     "header", [b"Connection: close", b"Connection: keep-alive", b"X-Empty:", b"X-Forwarded-For: ::1"]
 )
-def test_the_usual_is_taken(header: bytes) -> None:
-    """A webhook as Twilio and proxies send it."""
+def test_the_fast_parser_reads_a_typical_webhook(header: bytes) -> None:
+    """The fast parser reads a webhook as Twilio and proxies send it."""
     plain = plain_request(_written(header, target=b"/webhooks/sms?lang=es"), 64)
     assert plain is not None
     assert (plain.body, plain.missing) == (_BODY, 0)
@@ -179,8 +179,8 @@ def test_the_usual_is_taken(header: bytes) -> None:
         *(pytest.param(_written(each), id=repr(each[:24])) for each in _ODD[2:7] + _ODD[8:11] + _ODD[14:24]),
     ],
 )
-def test_what_is_in_doubt_is_left_to_gunicorn(data: bytes) -> None:
-    """Two readings of a request, by a proxy and by us, would let one be smuggled inside another."""
+def test_the_fast_parser_leaves_an_ambiguous_request_to_gunicorn(data: bytes) -> None:
+    """The fast parser leaves an ambiguous request to gunicorn, to prevent request smuggling."""
     assert plain_request(data, 64) is None
 
 
@@ -197,8 +197,8 @@ def test_what_is_in_doubt_is_left_to_gunicorn(data: bytes) -> None:
         ("http2_cleartext", "upgrade"),
     ],
 )
-def test_a_configuration_that_asks_for_more_leaves_all_to_gunicorn(name: str, value: Any) -> None:
-    """The operator's own gunicorn.conf.py keeps its meaning."""
+def test_an_operators_own_gunicorn_setting_disables_the_fast_parser(name: str, value: Any) -> None:
+    """A gunicorn setting that the fast parser does not support disables it."""
     config = _config()
     assert has_short_way(config)
     config.set(name, value)
@@ -206,7 +206,7 @@ def test_a_configuration_that_asks_for_more_leaves_all_to_gunicorn(name: str, va
 
 
 def test_a_body_may_come_later() -> None:
-    """Clients that send head and body apart: the missing length is returned."""
+    """For a body that is still incomplete, the number of missing bytes is returned."""
     data = _written()
     plain = plain_request(data[:-10], 64)
     assert plain is not None

@@ -1,4 +1,4 @@
-"""What the store says of itself, read: its version in any form."""
+"""What the store reports about its version, its disk and its replicas, and when the router refuses it."""
 
 import pytest
 
@@ -18,15 +18,15 @@ from router.store.durability import Finding, _appendfsync, _version, refusal, wa
     ],
 )
 def test_a_version_is_read_in_any_form(facts: dict[str, str], value: str, good: bool) -> None:
-    """Letters behind the number do no harm, and a version that is too old is refused."""
+    """A version with letters after the number is read, and one that is too old is refused."""
     found = _version(facts)
     assert (found.value, found.good, found.fatal) == (value, good, True)
     assert bool(refusal([found])) is not good
 
 
 @pytest.mark.parametrize("facts", [{"redis_version": "unstable"}, {"redis_version": ""}, {}, {"server_name": "valkey"}])
-def test_a_version_that_says_nothing_stops_nothing(facts: dict[str, str]) -> None:
-    """What cannot be found out is reported, and messages are accepted."""
+def test_an_unreadable_version_is_a_warning_only(facts: dict[str, str]) -> None:
+    """A store whose version cannot be read is used, with a warning."""
     found = _version(facts)
     assert not found.good
     assert not refusal([found])
@@ -34,7 +34,7 @@ def test_a_version_that_says_nothing_stops_nothing(facts: dict[str, str]) -> Non
 
 
 def test_a_missing_replica_is_no_refusal() -> None:
-    """Each message finds out by itself whether it was confirmed; only /readyz says that none would be."""
+    """A missing replica is neither a refusal nor a warning at start."""
     missing = Finding("replicas", "0 connected", good=False, advice="connect one", fatal=True)
     assert (refusal([missing]), warning([missing])) == ("", "")
 
@@ -49,8 +49,8 @@ def test_a_missing_replica_is_no_refusal() -> None:
         ("no", "appendfsync is no: set appendfsync always: a crash of the store's machine loses half a minute of"),
     ],
 )
-def test_what_a_crash_would_lose_is_said(value: str, says: str) -> None:
-    """A store that writes to the disk later than it answers is used, with a warning that says what is at risk."""
+def test_appendfsync_other_than_always_is_a_warning(value: str, says: str) -> None:
+    """A store that does not write to disk before it answers is used, with a warning of how much a crash loses."""
     found = _appendfsync({"appendfsync": value})
     assert not refusal([found])
     assert says in warning([found])

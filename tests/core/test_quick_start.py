@@ -1,4 +1,4 @@
-"""What a start imports: seconds of processor time before the first message, on a small machine."""
+"""What each kind of process imports, as imports take most of its start."""
 
 import subprocess
 import sys
@@ -16,15 +16,15 @@ def _imported_with(module: str, of: set[str] = _LARGE) -> list[str]:
 
 
 def test_the_parent_process_imports_little() -> None:
-    """The process that stays as long as `router run` runs imports neither the store's client nor what prints tables."""
+    """The parent process of `router run` imports neither the store's client nor what prints tables."""
     assert _imported_with("router.cli.run.run") == []
 
 
-def test_a_worker_imports_nothing_for_terminals() -> None:
-    """What prints for people, a hundred modules, is not part of a process that serves, nor are other clients."""
+def test_a_worker_imports_no_terminal_library_and_no_other_client() -> None:
+    """A worker imports neither terminal libraries nor HTTP clients that it does not use."""
     assert _imported_with("router.app") == ["asyncio", "flask", "gevent", "redis"]
 
 
 def test_the_process_of_handlers_imports_no_client() -> None:
-    """A handler is called when its process is there: what speaks HTTP would be a fifth of its start."""
+    """The process of handlers imports no HTTP client and no store client."""
     assert _imported_with("router.handling.child", {"flask", "gevent", "http.client", "redis"}) == ["gevent"]

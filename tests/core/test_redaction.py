@@ -1,4 +1,4 @@
-"""Redaction: redacted parameters of webhooks are valid, and have no personal data."""
+"""Redaction of webhook parameters: the result is valid and has no personal data."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tests.core.samples import SAMPLES, Sample
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
 def test_a_redacted_message_is_valid_and_has_no_personal_data(sample: Sample) -> None:
-    """It parses, on its channel and to its address; nothing that the customer is or wrote is in it."""
+    """A redacted message parses, keeps its channel, `To` and field names, and has no other address and no text."""
     form = Redaction().form(list(sample.fields))
     message = Message.parse(form)
     assert (message.channel, message.to) == (sample.channel, dict(sample.fields)["To"])
@@ -28,8 +28,8 @@ def test_a_redacted_message_is_valid_and_has_no_personal_data(sample: Sample) ->
             assert name in KEPT or name in ADDRESSES or value == "" or dict(form)[name] != value
 
 
-def test_conversations_stay_conversations() -> None:
-    """A customer is the same one on every line and channel; two are never one, and no two runs tell of each other."""
+def test_one_customer_stays_one_customer_after_redaction() -> None:
+    """After redaction a customer is the same on each channel, and two customers stay two."""
     redaction = Redaction()
 
     def lane(from_: str, to: str = "whatsapp:+14155238886") -> str:
@@ -59,12 +59,12 @@ def test_conversations_stay_conversations() -> None:
     ],
 )
 def test_an_address_becomes_one_of_its_kind(address: str, redacted: str) -> None:
-    """Its channel, its country and its length stay; the rest is a number, counted up."""
+    """A redacted address keeps its channel, country and length; the rest is a counter."""
     assert dict(Redaction().form([("From", address), ("To", "")]))["From"] == redacted
 
 
 def test_a_text_keeps_its_layout_and_nothing_else() -> None:
-    """Letters, figures and emoji are masked; JSON stays JSON; a URL is the same one wherever it comes."""
+    """Letters, digits and emoji are masked; JSON stays JSON; a URL is replaced by the same one each time."""
     given = [
         ("Body", "Olá, Zoë!\n+1 415 👍"),
         ("MediaUrl0", "https://api.twilio.com/ME1"),
@@ -93,8 +93,8 @@ _NAMES = st.sampled_from([
 
 
 @given(st.lists(st.tuples(_NAMES, _TELLING), max_size=8))
-def test_nothing_of_a_person_is_left_wherever_it_stands(more: list[tuple[str, str]]) -> None:
-    """Also in a parameter that is kept, in the name of one, and in JSON's names: it is masked."""
+def test_personal_data_in_any_parameter_name_or_value_is_masked(more: list[tuple[str, str]]) -> None:
+    """Personal data is masked in kept parameters, in parameter names and in JSON keys, too."""
     form = [("From", "whatsapp:+15557654321"), ("To", "whatsapp:+4930"), *more]
     left = json.dumps(Redaction().form(form), ensure_ascii=False)
     assert not [each for each in _PERSON if each in left]

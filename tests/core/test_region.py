@@ -1,4 +1,4 @@
-"""Which country an address is from, which languages are written there, and what a language tag says."""
+"""The country of an address, the languages of a country, and language tags."""
 
 import pytest
 from hypothesis import given
@@ -17,13 +17,13 @@ from router.language.country import country_of, languages_of
         ("+14155550123", "US"),
         ("+14165550123", "CA"),
         ("+17875550123", "PR"),
-        ("+15005550006", "US"),  # no real number, but a North American one
+        ("+15005550006", "US"),  # not a valid number, but a North American one
         ("+77011234567", "KZ"),
         ("+79161234567", "RU"),
         ("+44 7400 123456", "GB"),
-        ("whatsapp:US.13491208655302741918", "US"),  # a WhatsApp user who hides the number
+        ("whatsapp:US.13491208655302741918", "US"),  # a WhatsApp user with a hidden number
         ("whatsapp:US.ENT.13491208655302741918", "US"),
-        ("+80012345678", ""),  # freephone of the whole world
+        ("+80012345678", ""),  # an international freephone number
         ("+999123", ""),
         ("12345", ""),  # a short code
         ("messenger:1234567890", ""),
@@ -32,12 +32,12 @@ from router.language.country import country_of, languages_of
     ],
 )
 def test_the_country_of_an_address(address: str, country: str) -> None:
-    """A telephone number has one, on whatever channel; other identities have none."""
+    """A telephone number has a country on any channel; other identities have none."""
     assert country_of(address) == country
 
 
-def test_twilio_knows_better() -> None:
-    """FromCountry wins over the number, where it is a country."""
+def test_from_country_wins_over_the_number() -> None:
+    """FromCountry wins over the number's country if it is a country code."""
     assert country_of("+14155550123", "ca") == "CA"
     assert country_of("+14155550123", "") == "US"
     assert country_of("+14155550123", "not one") == "US"
@@ -45,13 +45,13 @@ def test_twilio_knows_better() -> None:
 
 @given(st.text(max_size=40))
 def test_every_address_is_read(address: str) -> None:
-    """Whatever Twilio sends as an address, nothing fails."""
+    """Any text as an address has a country or none, and raises no exception."""
     assert len(country_of(address)) in (0, 2)
     assert len(country_of("+" + address)) in (0, 2)
 
 
 def test_the_languages_of_a_country() -> None:
-    """People write in the official languages first, and shares add up to one."""
+    """A country's languages are ranked as people there use them, and their shares add up to one."""
     swiss = languages_of("CH")
     assert max(swiss, key=lambda tag: swiss[tag]) == "de"
     assert swiss["fr"] > swiss["en"]
@@ -78,12 +78,12 @@ def test_the_languages_of_a_country() -> None:
     ],
 )
 def test_the_best_tag(wanted: str, offered: tuple[str, ...], found: str) -> None:
-    """The same tag, else the same script and region, else the same language; never another one."""
+    """The best offered tag is the same one, else one of the same script and region, else of the same language."""
     assert language_tag.best(wanted, offered) == found
 
 
-def test_names_of_languages() -> None:
-    """In the language itself and in English, with and without the region, whatever the accents and letter case."""
+def test_a_language_is_named_in_itself_and_in_english() -> None:
+    """A language has its own name and its English one, with its region, in any case and without accents."""
     assert language_tag.folded("ESPAÑOL!") in language_tag.names("es-MX")
     assert language_tag.folded("spanish") in language_tag.names("es")
     assert language_tag.folded("Português (Brasil)") in language_tag.names("pt-BR")
@@ -104,6 +104,6 @@ def test_names_of_languages() -> None:
         ("português", ("pt-PT", "pt-BR"), "pt-PT"),
     ],
 )
-def test_what_people_call_a_language(written: str, offered: tuple[str, ...], found: str) -> None:
-    """The wider name, the name of the script or the region, and the name in Latin letters are names as well."""
+def test_a_language_is_found_by_script_region_or_wider_name(written: str, offered: tuple[str, ...], found: str) -> None:
+    """A language is also found by a wider name, its script's or region's name, or its name in another script."""
     assert next(tag for tag in offered if language_tag.folded(written) in language_tag.names(tag)) == found

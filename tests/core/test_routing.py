@@ -21,7 +21,7 @@ def _flow(digit: str, identity: str = OURS, channel_type: str = "whatsapp", **mo
 
 
 def _route(message: Message, *flows: FlexFlow) -> Route:
-    """Resolve with the entries that the store would give: those of the message's identities, in their order."""
+    """Resolve with the entries that the store returns: those of the message's identities, in their order."""
     return resolve(message, _entries(message, flows))
 
 
@@ -41,13 +41,13 @@ def _entries(message: Message, flows: Sequence[FlexFlow]) -> list[Entry]:
         pytest.param(replace(MESSAGE, to="WhatsApp: +1 555-123-4567"), (OURS, "*"), id="another spelling"),
     ],
 )
-def test_where_a_flow_is_looked_for(message: Message, expected: tuple[str, ...]) -> None:
-    """First the address written to, in its canonical form, then the Messaging Service, then every address."""
+def test_the_identities_that_a_flow_is_looked_up_by(message: Message, expected: tuple[str, ...]) -> None:
+    """A flow is looked up by the canonical `To` address, then the Messaging Service, then `*`."""
     assert identities(message) == expected
 
 
 def test_the_nearest_identity_wins() -> None:
-    """A flow for the address goes before one for the service, and that before one for every address."""
+    """A flow for the address wins over one for the Messaging Service, and that over one for `*`."""
     address, service, every = _flow("1"), _flow("2", SERVICE), _flow("3", "*")
     assert _route(SERVED, every, service, address).flow == address
     assert _route(SERVED, every, service).flow == service
@@ -56,15 +56,15 @@ def test_the_nearest_identity_wins() -> None:
 
 
 def test_priority_then_age_then_sid_decides() -> None:
-    """Among flows of one address the smallest Priority is first, then the oldest, then the smallest SID."""
+    """Of the flows of one address the smallest Priority wins, then the oldest, then the smallest SID."""
     late, early = replace(_flow("2"), date_created=20), replace(_flow("3"), date_created=10)
     assert _route(MESSAGE, late, early).flow == early
     assert _route(MESSAGE, late, replace(early, priority=1)).flow == late
     assert _route(MESSAGE, late, replace(early, date_created=20)).flow == late
 
 
-def test_flows_of_other_channels_are_named_only_where_nothing_is_found() -> None:
-    """An address may have a flow for each channel, which tells a reader nothing about a message that found its own."""
+def test_flows_of_other_channels_are_named_only_for_an_unrouted_message() -> None:
+    """The steps name the flows of other channels only if no flow takes the message."""
     other, every = _flow("1", channel_type="rcs", identity="*"), _flow("2", "*")
     assert _route(MESSAGE, other, every).flow == every
     assert not any(other.sid in step for step in _route(MESSAGE, other, every).steps)
@@ -80,7 +80,7 @@ def test_flows_of_other_channels_are_named_only_where_nothing_is_found() -> None
     ],
 )
 def test_a_flow_that_is_not_taken_is_named_with_the_reason(refused: FlexFlow, why: str) -> None:
-    """Steps name each flow that was looked at and not taken, so nothing that was saved is without effect unseen."""
+    """The steps name each flow that was not taken, with the reason."""
     every = _flow("2", "*")
     route = _route(MESSAGE, refused, every)
     assert route.flow == every
@@ -127,14 +127,14 @@ def test_a_flow_that_is_not_taken_is_named_with_the_reason(refused: FlexFlow, wh
         ),
     ],
 )
-def test_a_message_without_a_flow_says_why(message: Message, flows: list[FlexFlow], reason: str) -> None:
-    """The reason of an unrouted message says what is missing, or what would be nearest to taking it."""
+def test_an_unrouted_message_has_a_reason(message: Message, flows: list[FlexFlow], reason: str) -> None:
+    """The reason of an unrouted message says which flow is missing, or why the existing ones do not take it."""
     route = _route(message, *flows)
     assert (route.flow, route.reason) == (None, reason)
 
 
 def test_a_paused_flow_is_chosen() -> None:
-    """Paused means later: the message belongs to the flow and waits."""
+    """A paused flow is chosen, and the last step says that it is paused."""
     route = _route(MESSAGE, _flow("1", Paused="true"))
     assert route.flow is not None
     assert "paused" in route.steps[-1]
@@ -142,7 +142,7 @@ def test_a_paused_flow_is_chosen() -> None:
 
 
 def test_a_route_names_the_entries_it_came_from() -> None:
-    """Whatever could change the route is in it, and nothing else: entries that were not reached do not matter."""
+    """A route has exactly the entries that it depends on, with their versions."""
     address, service = _flow("1"), _flow("2", SERVICE)
     assert [entry.identity for entry in _route(SERVED, address, service).entries] == [OURS]
     assert [(entry.identity, entry.version) for entry in _route(SERVED, service).entries] == [
@@ -152,8 +152,8 @@ def test_a_route_names_the_entries_it_came_from() -> None:
     assert [entry.identity for entry in _route(SERVED).entries] == [OURS, SERVICE, "*"]
 
 
-def test_a_route_leaves_nothing_open_when_only_the_address_was_asked() -> None:
-    """Only where an enabled flow with a language or match shares the way is there anything for `accept` to weigh."""
+def test_a_route_has_a_choice_only_with_an_enabled_language_or_match() -> None:
+    """A route leaves a choice to `accept` only if an enabled flow of its entries has a Language or Match."""
     assert _route(MESSAGE, _flow("1")).choice is None
     assert _route(MESSAGE, _flow("1"), _flow("2", Language="sv")).choice is not None
     assert _route(MESSAGE, _flow("1"), _flow("2", Language="sv", Enabled="false")).choice is None
@@ -162,14 +162,14 @@ def test_a_route_leaves_nothing_open_when_only_the_address_was_asked() -> None:
 
 @pytest.mark.parametrize("flows", [[_flow("1")], [_flow("1", "*")]], ids=["address", "every address"])
 def test_the_steps_of_a_usual_route_are_short(flows: list[FlexFlow]) -> None:
-    """Steps are stored with every message: a usual route's take at most 150 bytes."""
+    """The steps of a typical route, stored with each message, take at most 150 bytes."""
     steps = _route(MESSAGE, *flows).steps
     assert flows[0].sid in steps[-1]
     assert len("\n".join(steps).encode()) <= 150
 
 
 def test_the_steps_of_a_crowded_address_are_short() -> None:
-    """If many flows were not taken for one reason, only their number is given."""
+    """Of many flows that were not taken for the same reason, the steps give only the number."""
     crowd = [replace(_flow("2", Language="sv"), sid=f"FO{n:032x}") for n in range(50)]
     route = _route(MESSAGE, _flow("1"), *crowd)
     assert any("50 flows not taken" in step for step in route.steps)
@@ -177,14 +177,14 @@ def test_the_steps_of_a_crowded_address_are_short() -> None:
 
 
 @given(st.permutations([_flow("1", Enabled="false"), _flow("2"), _flow("3", Language="sv"), _flow("4", "*")]))
-def test_the_order_of_the_store_does_not_matter(flows: list[FlexFlow]) -> None:
-    """A store gives the flows of an entry in any order; the route is the same."""
+def test_the_order_of_an_entrys_flows_does_not_matter(flows: list[FlexFlow]) -> None:
+    """The route is the same in whichever order the store returns an entry's flows."""
     route, sorted_ = _route(MESSAGE, *flows), _route(MESSAGE, *sorted(flows, key=lambda each: each.sid))
     assert route == replace(sorted_, entries=route.entries)
 
 
-def test_resolving_costs_next_to_nothing() -> None:
-    """Every message is resolved on its way in: with one flow in some microseconds, here bounded far above."""
+def test_resolving_with_one_flow_takes_less_than_50_microseconds() -> None:
+    """Resolving a message with one flow takes less than 50 µs."""
     entries = _entries(MESSAGE, [_flow("1")])
     best = min(timeit.repeat(lambda: resolve(MESSAGE, entries), number=200, repeat=20))
     assert best / 200 < 50e-6

@@ -1,4 +1,4 @@
-"""The rules of the routing: werkzeug's, which compile what builds URLs when it is needed."""
+"""QuickRule, a werkzeug routing rule that compiles its URL builders only when they are used."""
 
 import pytest
 from werkzeug.routing import Map, Rule
@@ -10,7 +10,7 @@ _RULE = "/v1/Deliveries/<sid>/<int:attempt>"
 
 @pytest.mark.parametrize("append_unknown", [True, False])
 def test_urls_are_built_as_by_werkzeug(append_unknown: bool) -> None:
-    """The first URL of a rule and those after it are the same as those of werkzeug's own rule."""
+    """QuickRule builds the same URLs as werkzeug's own rule, the first time and later."""
     quick, own = (Map([made(_RULE, endpoint="x")]).bind("example.com") for made in (QuickRule, Rule))
     for values in ({"sid": "SM/1", "attempt": 2}, {"sid": "é", "attempt": 3, "more": "?"}):
         built = [each.build("x", values, append_unknown=append_unknown) for each in (quick, quick, own)]
@@ -18,7 +18,7 @@ def test_urls_are_built_as_by_werkzeug(append_unknown: bool) -> None:
 
 
 def test_nothing_is_compiled_before_it_is_needed() -> None:
-    """To bind a rule compiles no function that builds its URLs; to match it needs none."""
+    """Binding and matching a QuickRule compile no URL builder; the first `build` does."""
     rule = QuickRule(_RULE, endpoint="x")
     adapter = Map([rule]).bind("example.com")
     first = rule._build

@@ -1,10 +1,10 @@
-"""Scrapes of /metrics need no password, so what they cost has a limit."""
+"""/metrics needs no password, so the processor time that scrapes may use is limited."""
 
 from router.web.health import SCRAPE_PART, SCRAPE_RESERVE, Scrapes
 
 
-def test_scrapes_use_a_part_of_a_process_and_no_more() -> None:
-    """A thousand scrapes in ten seconds, 0.3 s each, cost the reserve and a tenth of the time."""
+def test_many_scrapes_use_a_bounded_share_of_the_time() -> None:
+    """A thousand scrapes of 0.3 s in ten seconds use at most the reserve and SCRAPE_PART of the time."""
     used = now = 0.0
 
     def make() -> bytes:
@@ -21,8 +21,8 @@ def test_scrapes_use_a_part_of_a_process_and_no_more() -> None:
     assert scrapes.text() == f"{now:.2f}".encode()
 
 
-def test_a_prometheus_gets_what_is_true_now() -> None:
-    """One scrape each second is never answered with old text, however long it takes within a tenth of a second."""
+def test_one_scrape_a_second_is_always_fresh() -> None:
+    """One scrape per second that takes 0.1 s always gets a new text."""
     used = now = 0.0
 
     def make() -> bytes:

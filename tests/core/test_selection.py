@@ -1,4 +1,4 @@
-"""Flows that share an address: rules, languages, and what a conversation's own flow is weighed against."""
+"""Flows that share an address: rules, languages, and whether a message moves its conversation to another flow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from router.routing.resolve import Circumstance, Entry, Route, resolve
 from tests.core.flows import AC, flow
 
 OURS = "whatsapp:+15551234567"
-# A number of a country that says next to nothing of the languages that the flows below have.
+# A number of a country where the languages of the flows below are hardly spoken.
 MESSAGE = Message(AC, "SM" + "1" * 32, "whatsapp:+819012345678", OURS, "whatsapp")
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC).timestamp()
 
-# What a detector would say of texts.
+# The likelihoods that a detector would return for these texts.
 READ: Mapping[str, Mapping[str, float]] = {
     "Quiero saber dónde está mi pedido": {"es": 1.0, "pt": 1e-3, "en": 1e-4, OTHER: 1e-4},
     "Where is my order please": {"es": 1e-4, "pt": 1e-4, "en": 1.0, OTHER: 1e-4},
@@ -74,21 +74,21 @@ def _strength(route: Route) -> Strength:
     ],
 )
 def test_a_message_goes_to_the_flow_of_its_language(body: str, expected: FlexFlow, language: str) -> None:
-    """A clear text reaches its language's flow; a text in another language, or in none, goes to the default flow."""
+    """A clear text goes to its language's flow; a text in another language, or in none, to the default flow."""
     route = _route(_said(body), DEFAULT, *LANGUAGES)
     assert route.flow == expected
     assert route.language == language
 
 
-def test_without_a_default_what_is_not_decided_is_unrouted() -> None:
-    """The router does not guess: it keeps the message, and the reason says what is missing."""
+def test_without_a_default_flow_an_undecided_message_is_unrouted() -> None:
+    """Without a default flow, a message without a decided language is unrouted, and the reason says so."""
     route = _route(_said("ok"), *LANGUAGES)
     assert route.flow is None
     assert "no enabled one without Language and Match" in route.reason
 
 
 def test_a_rule_goes_before_a_language_and_the_default_is_last() -> None:
-    """A Match that is met takes the message, whatever its language; Priority decides, but never for the default."""
+    """A flow whose Match is met wins over a language flow unless its Priority is later; the default flow is last."""
     rule = _flow("4", Match='body.startsWith("Quiero")')
     spanish = _said("Quiero saber dónde está mi pedido")
     assert _route(spanish, replace(DEFAULT, priority=0), *LANGUAGES, rule).flow == rule
@@ -97,7 +97,7 @@ def test_a_rule_goes_before_a_language_and_the_default_is_last() -> None:
 
 
 def test_a_flow_with_both_needs_both() -> None:
-    """A flow that has Language and Match takes messages in that language which meet the rule."""
+    """A flow with Language and Match takes only messages in that language that meet the Match."""
     both = _flow("4", Language="es", Match="num_media > 0")
     spanish = _said("Quiero saber dónde está mi pedido")
     assert _route(spanish, DEFAULT, both).flow == DEFAULT
@@ -105,15 +105,15 @@ def test_a_flow_with_both_needs_both() -> None:
     assert _route(replace(_said("Where is my order please"), num_media=1), DEFAULT, both, ENGLISH).flow == ENGLISH
 
 
-def test_a_rule_may_ask_for_what_was_decided() -> None:
-    """`language` and `country` are there for rules: the language is one that the address's flows name."""
+def test_a_match_may_use_the_language_and_the_country() -> None:
+    """A Match may use the decided language, one that the address's flows name, and the country."""
     rule = _flow("4", Match='language == "es" && country == "JP"')
     assert _route(_said("Quiero saber dónde está mi pedido"), DEFAULT, SPANISH, rule).flow == rule
     assert _route(_said("Where is my order please"), DEFAULT, SPANISH, rule).flow == DEFAULT
 
 
-def test_a_rule_without_a_value_is_false_and_told() -> None:
-    """An expression that fails at run time takes nothing; the route says which, and why."""
+def test_a_match_that_fails_at_run_time_is_false_and_reported() -> None:
+    """A Match that fails at run time is false, and the route names its flow and says so."""
     failing = replace(_flow("4"), match="int(body) > 3")
     route = _route(_said("Where is my order please"), DEFAULT, failing)
     assert route.flow == DEFAULT
@@ -122,7 +122,7 @@ def test_a_rule_without_a_value_is_false_and_told() -> None:
 
 
 def test_a_stored_rule_that_does_not_compile_any_more_is_false() -> None:
-    """A record of an older version, or of a newer one, never stops a message."""
+    """A stored Match that does not compile is false, and the message goes to another flow."""
     route = _route(_said("x"), DEFAULT, replace(_flow("4"), match="nonsense(("))
     assert route.flow == DEFAULT
     assert route.failed
@@ -132,7 +132,7 @@ def test_a_stored_rule_that_does_not_compile_any_more_is_false() -> None:
 
 
 def test_evidence_adds_up() -> None:
-    """A word of two languages is decided by the number's country, a preference, or the webhook's URL."""
+    """A word of two languages is decided by the number's country, a preference, the history, or the webhook's URL."""
     undecided = _said("pedido")
     assert _route(replace(undecided, from_="whatsapp:+5511987654321"), DEFAULT, *LANGUAGES).flow == PORTUGUESE
     assert _route(replace(undecided, from_="whatsapp:+34600111222"), DEFAULT, *LANGUAGES).flow == SPANISH
@@ -142,15 +142,15 @@ def test_evidence_adds_up() -> None:
     assert _route(undecided, DEFAULT, *LANGUAGES, lang="es").flow == SPANISH
 
 
-def test_what_the_url_says_decides_where_the_text_does_not() -> None:
-    """A webhook whose URL names a language serves it, also without a text; a wrong tag says nothing."""
+def test_the_language_in_the_webhooks_url_decides_without_a_text() -> None:
+    """A language in the webhook's URL decides for a message without text; an invalid or other tag does not."""
     assert _route(_said(""), DEFAULT, *LANGUAGES, lang="es-MX").flow == SPANISH
     assert _route(_said(""), DEFAULT, *LANGUAGES, lang="xx-??").flow == DEFAULT
     assert _route(_said(""), DEFAULT, *LANGUAGES, lang="de").flow == DEFAULT
 
 
 def test_every_decision_says_its_evidence_and_what_would_change_it() -> None:
-    """The steps name what was weighed, and what the decision hangs on."""
+    """The steps name the evidence, what would change the decision, and the chosen flow."""
     route = _route(_said("Quiero saber dónde está mi pedido"), DEFAULT, *LANGUAGES)
     said = "\n".join(route.steps)
     assert "The text (28 letters) fits es" in said
@@ -158,8 +158,8 @@ def test_every_decision_says_its_evidence_and_what_would_change_it() -> None:
     assert f"Flow for {OURS}: {SPANISH.sid}" in said
 
 
-def test_an_address_with_one_flow_reads_nothing() -> None:
-    """Detection costs nothing where there is nothing to choose."""
+def test_an_address_with_one_flow_does_not_detect_the_language() -> None:
+    """At an address with one flow the language detector is not called."""
 
     def fail(text: str, offered: Sequence[str]) -> None:
         raise AssertionError(text, offered)
@@ -168,7 +168,7 @@ def test_an_address_with_one_flow_reads_nothing() -> None:
 
 
 def test_an_address_with_many_flows_does_not_block_the_process() -> None:
-    """With as many flows as an address may have, the process may do its other work before each of their rules."""
+    """With 500 flows at one address, `resolve` pauses before each Match, so other greenlets run."""
     flows = [_flow("1", Match=f"body.size() > {number}") for number in range(1600, 2100)]
     pauses: list[int] = []
     circumstance = Circumstance(NOON, likelihood=_likelihood, pause=lambda: pauses.append(1))
@@ -176,8 +176,8 @@ def test_an_address_with_many_flows_does_not_block_the_process() -> None:
     assert len(pauses) >= len(flows)
 
 
-def test_an_address_weighs_so_many_languages() -> None:
-    """Five hundred flows may name sixteen thousand: the first ones are weighed, in milliseconds, and remembered."""
+def test_an_address_weighs_a_bounded_number_of_languages() -> None:
+    """Of thousands of languages that an address's flows name, fewer than 300 are weighed."""
     regions = ["".join(letters) for letters in islice(product("ABCDEFGHIJKLMNOPQRSTUVWXYZ", repeat=2), 100)]
     tags = [",".join(f"{a}{b}-{region}" for a in "abcd" for b in "efghijkl") for region in regions]
     route = _route(_said("Quiero saber dónde está mi pedido"), DEFAULT, *(_flow("1", Language=each) for each in tags))
@@ -186,8 +186,8 @@ def test_an_address_weighs_so_many_languages() -> None:
 
 
 @pytest.mark.parametrize(("preference", "language"), [("pt-BR", ""), ("", "pt-BR"), ("pt", "es")])
-def test_what_was_chosen_wins_over_all_that_was_written(preference: str, language: str) -> None:
-    """Who chose Portuguese is served in it, also after months of Spanish and with a Spanish sentence."""
+def test_a_contacts_preference_wins_over_history_text_and_country(preference: str, language: str) -> None:
+    """A contact's preference or set language wins over the text, the history and the country."""
     known = Known("1", preference, language, learned={"es": 0.999, "pt": 0.001})
     spanish = replace(_said("Quiero saber dónde está mi pedido"), from_="whatsapp:+34600111222")
     route = _route(spanish, DEFAULT, *LANGUAGES, known=known)
@@ -209,8 +209,8 @@ def test_what_was_chosen_wins_over_all_that_was_written(preference: str, languag
         (_said("no hablo español"), ""),
     ],
 )
-def test_who_names_a_language_is_served_in_it(message: Message, tag: str) -> None:
-    """Where a flow allows it, a message that is a language's name sets the contact's preference, and moves them."""
+def test_a_message_that_names_a_language_sets_the_preference(message: Message, tag: str) -> None:
+    """With LanguageCommands, a message that is a language's name sets the preference and moves the conversation."""
     flows = (DEFAULT, replace(SPANISH, language_commands=True), ENGLISH, PORTUGUESE)
     route = _route(message, *flows)
     assert route.choice is not None
@@ -220,8 +220,8 @@ def test_who_names_a_language_is_served_in_it(message: Message, tag: str) -> Non
     assert _route(message, DEFAULT, *LANGUAGES).choice.preference == ""  # type: ignore[union-attr]  # off by default
 
 
-def test_a_language_that_is_named_is_heard_by_whichever_flow_takes_the_message() -> None:
-    """ESPAÑOL at night sets the preference, too, though the night's flow answers; an opt-out word sets none."""
+def test_a_language_command_sets_the_preference_whichever_flow_answers() -> None:
+    """A language command sets the preference although another flow takes the message; an opt-out sets none."""
     spanish = replace(SPANISH, language_commands=True)
     night = _flow("4", Match="now.getHours() < 24")
     route = _route(_said("ESPAÑOL"), DEFAULT, spanish, night)
@@ -237,16 +237,16 @@ def test_a_language_that_is_named_is_heard_by_whichever_flow_takes_the_message()
 
 
 @pytest.mark.parametrize("body", ["ok", "si", "1", "no", "https://example.com/x", "👍", "", "www.pedido.es"])
-def test_what_says_nothing_moves_no_conversation(body: str) -> None:
-    """Neither "ok", "si", "1" nor a link ever re-decides, not even with the number's country."""
+def test_a_text_without_language_moves_no_conversation(body: str) -> None:
+    """A text such as "ok", "si" or "1", a link or an emoji moves no conversation, also if the number has a country."""
     for message in (_said(body), replace(_said(body), from_="whatsapp:+34600111222")):
         route = _route(message, DEFAULT, *LANGUAGES)
         assert _strength(route) == Strength.SILENT
         assert route.choice.learned == {}  # type: ignore[union-attr]
 
 
-def test_a_decided_language_moves_only_what_is_not_firm() -> None:
-    """A clear text decides where the conversation is undecided, and for good; it does not leave a confident one."""
+def test_a_clear_text_decides_an_undecided_conversation_for_good() -> None:
+    """A clear text is DECIDED and confident, which moves undecided conversations only; another language is SILENT."""
     route = _route(_said("Quiero saber dónde está mi pedido"), DEFAULT, *LANGUAGES)
     assert route.choice is not None
     assert (route.choice.strength, route.choice.confident, route.choice.language) == (Strength.DECIDED, True, "es")
@@ -257,15 +257,15 @@ def test_a_decided_language_moves_only_what_is_not_firm() -> None:
 
 
 def test_a_clear_change_of_language_moves_where_the_address_allows_it() -> None:
-    """With LanguageChange on one of its flows, a long enough clear text leaves a confident conversation."""
+    """With LanguageChange on one flow, a clear text moves a confident conversation; one word does not."""
     allowing = (DEFAULT, replace(SPANISH, language_change=True), ENGLISH, PORTUGUESE)
     assert _strength(_route(_said("Where is my order please"), *allowing)) == Strength.CLEAR
     brazilian = replace(_said("pedido"), from_="whatsapp:+5511987654321")
     assert _strength(_route(brazilian, *allowing)) == Strength.DECIDED
 
 
-def test_who_chose_a_language_keeps_it_whatever_they_write() -> None:
-    """A clear text is weighed against what the contact prefers before it moves anything."""
+def test_a_preference_keeps_the_flow_though_the_text_is_clear() -> None:
+    """A contact with a preference stays with its flow, also when a clear text is in another language."""
     allowing = (DEFAULT, replace(SPANISH, language_change=True), ENGLISH, PORTUGUESE)
     english = _said("Where is my order please")
     alone = _route(english, *allowing).choice
@@ -287,8 +287,8 @@ def test_who_chose_a_language_keeps_it_whatever_they_write() -> None:
         ('now.getHours("Europe/Berlin") > 3', Strength.OUTRIGHT, True),
     ],
 )
-def test_which_rules_leave_a_conversation(match: str, strength: Strength, passing: bool) -> None:
-    """A Match about content moves a conversation, about the customer only new ones, about time only for a while."""
+def test_which_kinds_of_match_move_a_conversation(match: str, strength: Strength, passing: bool) -> None:
+    """A Match on content moves a conversation, one on the contact only new ones, one on time only for a while."""
     route = _route(_said("Where is my order please"), DEFAULT, _flow("4", Match=match))
     assert route.flow is not None
     assert route.flow.match == match
@@ -296,8 +296,8 @@ def test_which_rules_leave_a_conversation(match: str, strength: Strength, passin
     assert (route.choice.strength, route.choice.transient, route.choice.confident) == (strength, passing, True)
 
 
-def test_a_rule_that_needs_the_language_asks_who_the_contact_is() -> None:
-    """Two flows with one rule and a language each: what the contact prefers decides between them, not only the text."""
+def test_a_match_with_a_language_waits_for_the_contacts_preference() -> None:
+    """If flows differ only in Language, the contact's preference decides; without Language it need not be read."""
     spanish, english = (_flow(n, Language=tag, Match='body == "#"') for n, tag in (("4", "es"), ("5", "en")))
     from_spain = replace(_said("#"), from_="whatsapp:+34600111222")
     route = _route(from_spain, DEFAULT, spanish, english, lang="es")
@@ -310,8 +310,8 @@ def test_a_rule_that_needs_the_language_asks_who_the_contact_is() -> None:
     assert alone.choice.settled
 
 
-def test_a_canary_of_one_language_does_as_the_language_does() -> None:
-    """ESPAÑOL moves a confident conversation to a flow for a share of the Spanish ones, too; a sentence does not."""
+def test_a_language_flow_with_percent_moves_as_a_language_flow() -> None:
+    """A flow with Language and percent() moves a conversation as a flow with Language alone does."""
     canary = replace(_flow("4", Language="es", Match="percent(100)"), language_commands=True)
     named = _route(_said("ESPAÑOL"), DEFAULT, *LANGUAGES, canary)
     assert (named.flow, _strength(named)) == (canary, Strength.OUTRIGHT)
@@ -326,8 +326,8 @@ def test_a_canary_of_one_language_does_as_the_language_does() -> None:
 @pytest.mark.parametrize(
     "message", [_said("STOP"), _said("stop."), _said("Désabonner"), replace(_said("Bye"), opt_out_type="STOP")]
 )
-def test_an_opt_out_changes_no_route(message: Message) -> None:
-    """Words for opting out are no evidence, meet no rule that does not ask for them, and leave the conversation be."""
+def test_an_opt_out_message_goes_to_the_default_and_moves_nothing(message: Message) -> None:
+    """An opt-out goes to the default flow, is no evidence, and does not move the conversation."""
     greedy = _flow("4", Match="body.size() > 0")
     route = _route(message, DEFAULT, *LANGUAGES, greedy)
     assert route.flow == DEFAULT
@@ -336,7 +336,7 @@ def test_an_opt_out_changes_no_route(message: Message) -> None:
 
 
 def test_opt_outs_may_have_a_flow_of_their_own() -> None:
-    """A rule that asks for `opt_out_type` takes that message, and only that."""
+    """A flow whose Match uses `opt_out_type` takes opt-outs, and no other message."""
     leaving = _flow("4", Match='opt_out_type == "STOP"')
     route = _route(_said("STOP"), DEFAULT, *LANGUAGES, leaving)
     assert route.flow == leaving
@@ -345,8 +345,8 @@ def test_opt_outs_may_have_a_flow_of_their_own() -> None:
     assert _route(_said("Where is my order please"), DEFAULT, *LANGUAGES, leaving).flow == ENGLISH
 
 
-def test_candidates_are_what_a_conversation_may_stay_with() -> None:
-    """All enabled flows of the message's channel, with what becomes of a message there and how long one may be idle."""
+def test_the_candidates_are_the_enabled_flows_of_the_channel() -> None:
+    """The candidates are all enabled flows of the message's channel, and say which conversations never expire."""
     lasting = replace(ENGLISH, long_lived=True)
     ended = replace(PORTUGUESE, long_lived=True, janitor_enabled=True)
     disabled = replace(_flow("5", Language="fr"), enabled=False)
@@ -361,8 +361,8 @@ def test_candidates_are_what_a_conversation_may_stay_with() -> None:
     }
 
 
-def test_a_conversation_may_stay_with_any_flow_that_could_take_it() -> None:
-    """Those of `*` are candidates where no flow of the address takes the rest, and their change is noticed."""
+def test_flows_for_every_address_are_candidates_without_a_default() -> None:
+    """Flows for `*` are candidates only if the address has no enabled default flow."""
     anywhere = [replace(each, contact_identity="*") for each in (_flow("7"), _flow("8", Match='body == "#"'))]
     said = _said("Quiero saber dónde está mi pedido")
     for flows, expected in (

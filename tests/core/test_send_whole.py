@@ -1,4 +1,4 @@
-"""An answer is sent in one call, or in as many as the system needs."""
+"""`send_whole` sends an answer in one system call, or in as many as needed."""
 
 import socket
 from contextlib import closing
@@ -7,8 +7,8 @@ from threading import Thread
 from router.process.worker import send_whole
 
 
-def test_what_the_system_does_not_take_at_once_is_sent_too() -> None:
-    """The client reads a long answer in pieces, and gets it whole."""
+def test_an_answer_larger_than_the_socket_buffer_is_sent_whole() -> None:
+    """A client that reads slowly gets the whole of an answer that is larger than the socket's buffer."""
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

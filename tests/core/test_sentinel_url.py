@@ -1,16 +1,16 @@
-"""`redis+sentinel://`: the URLs of store and Sentinels that it stands for."""
+"""Reading `redis+sentinel://` URLs."""
 
 import pytest
 from redis import ConnectionPool, SSLConnection
 
 from router.sentinel_url import SentinelUrl
 
-# What redis-py takes from a URL; the rest are its own defaults.
+# The options that redis-py reads from a URL; all others are its own defaults.
 GIVEN = {"host", "port", "db", "username", "password", "ssl_ca_certs", "socket_keepalive"}
 
 
 def _read(url: str) -> tuple[dict[str, object], dict[str, object]]:
-    """Return what redis-py makes of the URLs of a server and of a Sentinel."""
+    """Return redis-py's options for the store's URL and for a Sentinel's."""
     parsed = SentinelUrl.parse(url)
     pools = [ConnectionPool.from_url(each) for each in (parsed.of_store("10.0.0.9", 6379), parsed.of_sentinel("s", 1))]
     store, sentinel = (
@@ -28,10 +28,8 @@ SENTINEL = {"host": "s", "port": 1, "db": 0}
 @pytest.mark.parametrize(
     ("url", "store", "sentinel"),
     [
-        pytest.param("redis+sentinel://a/main", SERVER, SENTINEL, id="nothing but where"),
-        pytest.param(
-            "redis+sentinel://a/main/5", SERVER | {"db": 5}, SENTINEL, id="a database, which a Sentinel has not"
-        ),
+        pytest.param("redis+sentinel://a/main", SERVER, SENTINEL, id="hosts only"),
+        pytest.param("redis+sentinel://a/main/5", SERVER | {"db": 5}, SENTINEL, id="a database, of the store alone"),
         pytest.param(
             "redis+sentinel://me:p%40ss%2F%25@a/main",
             SERVER | {"username": "me", "password": "p@ss/%"},
@@ -49,7 +47,7 @@ SENTINEL = {"host": "s", "port": 1, "db": 0}
             "redis+sentinel://a/main?sentinel_password=x",
             SERVER,
             SENTINEL | {"password": "x"},
-            id="a password of theirs",
+            id="a password of the Sentinels",
         ),
         pytest.param(
             "rediss+sentinel://a/main?ssl_ca_certs=%2Fca.pem&socket_keepalive=true",
@@ -71,13 +69,15 @@ SENTINEL = {"host": "s", "port": 1, "db": 0}
         ),
     ],
 )
-def test_each_gets_what_is_its_own(url: str, store: dict[str, object], sentinel: dict[str, object]) -> None:
-    """User, password, database and options are the store's; the Sentinels have a login and TLS of their own."""
+def test_the_store_and_the_sentinels_get_their_own_options(
+    url: str, store: dict[str, object], sentinel: dict[str, object]
+) -> None:
+    """User, password, database and options go to the store; the Sentinels have their own login and TLS."""
     assert _read(url) == (store, sentinel)
 
 
 def test_sentinels_are_listed_with_their_ports() -> None:
-    """Separated by commas, with 26379 where no port is given, and IPv6 in brackets."""
+    """Sentinels are separated by commas; the default port is 26379, and IPv6 addresses are in brackets."""
     url = SentinelUrl.parse("redis+sentinel://:secret@one,two:1234,[2001:db8::1]:26380,[::1]/my-main/0")
     assert url.sentinels == (("one", 26379), ("two", 1234), ("2001:db8::1", 26380), ("::1", 26379))
     assert url.service == "my-main"
@@ -100,8 +100,8 @@ def test_sentinels_are_listed_with_their_ports() -> None:
         ("redis+sentinel://u:pass#word@a/main", "not percent-encoded"),
     ],
 )
-def test_what_is_wrong_is_said_without_the_password(url: str, says: str) -> None:
-    """A URL that cannot be read stops the start with the reason, which has no part of a password in it."""
+def test_an_invalid_sentinel_url_is_refused_without_showing_the_password(url: str, says: str) -> None:
+    """The error for an invalid URL gives the reason and shows no part of the password."""
     with pytest.raises(ValueError, match=says) as caught:
         SentinelUrl.parse(url)
     assert "pass/" not in str(caught.value)

@@ -26,8 +26,8 @@ def _account(sid: str = AC, more: str = "") -> str:
     return f'[[account]]\nsid = "{sid}"\nauth_tokens = ["token"]\n{more}\n'
 
 
-def test_nothing_is_needed() -> None:
-    """Without any setting the defaults of the documentation hold, and there is no account."""
+def test_no_setting_is_required() -> None:
+    """Without any setting the main defaults hold, and there is no account."""
     settings = load({})
     assert settings.accounts == ()
     assert (settings.bind, settings.redis_url, settings.data_dir) == ("127.0.0.1:8000", None, Path("var"))
@@ -37,14 +37,14 @@ def test_nothing_is_needed() -> None:
 
 
 def test_one_account_from_the_environment() -> None:
-    """TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are all that one account needs."""
+    """TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN configure one account."""
     settings = load({"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": "token"})
     assert settings.account(AC) == Account(sid=AC, auth_tokens=("token",))
     assert settings.account(OTHER) is None
 
 
 def test_many_accounts_from_the_file(tmp_path: Path) -> None:
-    """Tables of the file give accounts their tokens, shared keys, API keys and Proxy service."""
+    """The file's tables give accounts their tokens, shared keys, API keys and Proxy service."""
     shared = '[[account.shared_keys]]\nid = "webhooks_sharedkey_1"\nalgorithm = "HMAC_SHA256"\nsecret = "s1"\n'
     key = f'[[account.api_keys]]\nsid = "SK{"2" * 32}"\nsecret = "{"s2" * 8}"\n'
     first = _account(more=f'proxy_service_sid = "KS{"3" * 32}"\n{shared}{key}')
@@ -56,16 +56,16 @@ def test_many_accounts_from_the_file(tmp_path: Path) -> None:
     assert account.proxy_service_sid == "KS" + "3" * 32
 
 
-def test_the_environment_wins(tmp_path: Path) -> None:
-    """A variable wins over the file, and one that is empty counts as not set."""
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """A variable wins over the file, and an empty one counts as not set."""
     environ = _file(tmp_path, 'lease_seconds = 20\ndeliveries = 8\npublic_url = "https://a.example/"\n')
     settings = load(environ | {"ROUTER_LEASE_SECONDS": "40", "ROUTER_DELIVERIES": ""})
     assert (settings.lease_seconds, settings.deliveries) == (40, 8)
     assert settings.public_urls == ("https://a.example",)
 
 
-def test_the_account_of_the_environment_comes_first(tmp_path: Path) -> None:
-    """An account named in both places keeps its table, with the environment's token before the table's."""
+def test_the_environments_token_comes_before_the_tables(tmp_path: Path) -> None:
+    """An account in both places keeps its table, and the environment's token comes before the table's."""
     environ = _file(tmp_path, _account(OTHER) + _account(more=f'proxy_service_sid = "KS{"3" * 32}"'))
     settings = load(environ | {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": "newer"})
     assert [each.sid for each in settings.accounts] == [AC, OTHER]
@@ -74,14 +74,14 @@ def test_the_account_of_the_environment_comes_first(tmp_path: Path) -> None:
 
 
 def test_a_switch_is_true_or_false(tmp_path: Path) -> None:
-    """In the environment it is the word, in any letter case; in the file the word or TOML's boolean."""
+    """A switch is `true` or `false` in any letter case; in the file it may also be TOML's boolean."""
     for text in ("allow_volatile_store = true", 'allow_volatile_store = "True"'):
         assert load(_file(tmp_path, text)).allow_volatile_store
         assert not load(_file(tmp_path, text) | {"ROUTER_ALLOW_VOLATILE_STORE": "false"}).allow_volatile_store
 
 
 def test_lists_are_comma_separated_in_the_environment() -> None:
-    """Blanks around a comma and a comma at the end do not matter."""
+    """Lists in the environment are comma separated; spaces and a comma at the end are ignored."""
     settings = load(
         {
             "ROUTER_PUBLIC_URL": "https://a.example, http://b.example:8080/base/",
@@ -96,7 +96,7 @@ def test_lists_are_comma_separated_in_the_environment() -> None:
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_a_secret_from_a_file(tmp_path: Path, end: str) -> None:
-    """NAME_FILE reads the secret from a file, without the line end that editors leave."""
+    """NAME_FILE reads a secret from a file, without the line end."""
     path = tmp_path / "secret"
     path.write_bytes(f"hush-hush-hush{end}".encode())
     environ = {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN_FILE": str(path), "ROUTER_ADMIN_PASSWORD_FILE": str(path)}
@@ -107,7 +107,7 @@ def test_a_secret_from_a_file(tmp_path: Path, end: str) -> None:
 
 
 def test_echo_is_built_in_and_may_be_replaced(tmp_path: Path) -> None:
-    """Every router has the handler `echo`; a handler of that name in the file takes its place."""
+    """The handler `echo` is built in, and a handler of that name in the file replaces it."""
     assert load({}).handlers == {"echo": HandlerSetting(path=ECHO)}
     own = load(_file(tmp_path, '[handlers]\necho = "shop:echo"\n'))
     assert own.handlers == {"echo": HandlerSetting(path="shop:echo")}
@@ -132,10 +132,12 @@ def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:
         pytest.param({"ROUTER_PORT": "80"}, "ROUTER_PORT", "no such setting", id="a port that is not Kubernetes'"),
         pytest.param({"ROUTER_HANDLERS": "x"}, "ROUTER_HANDLERS", "no such setting", id="only in the file"),
         pytest.param({"ROUTER_WORKERS": "many"}, "ROUTER_WORKERS", "'many'", id="not a number"),
-        pytest.param({"ROUTER_LEASE_SECONDS": "8.5"}, "ROUTER_LEASE_SECONDS", "9", id="lease too short for an attempt"),
+        pytest.param({"ROUTER_LEASE_SECONDS": "8.5"}, "ROUTER_LEASE_SECONDS", "9", id="lease shorter than an attempt"),
         pytest.param({"ROUTER_LEASE_SECONDS": "nan"}, "ROUTER_LEASE_SECONDS", "finite", id="not finite"),
-        pytest.param({"ROUTER_RELAY_SECONDS": "15"}, "ROUTER_RELAY_SECONDS", "less than 15", id="relay past Twilio"),
-        pytest.param({"ROUTER_DELIVERIES": "3"}, "ROUTER_DELIVERIES", "4", id="no quarter for a target"),
+        pytest.param(
+            {"ROUTER_RELAY_SECONDS": "15"}, "ROUTER_RELAY_SECONDS", "less than 15", id="relay longer than Twilio waits"
+        ),
+        pytest.param({"ROUTER_DELIVERIES": "3"}, "ROUTER_DELIVERIES", "4", id="too few deliveries"),
         pytest.param({"ROUTER_RETRY_DELAYS": ","}, "ROUTER_RETRY_DELAYS", "at least 1", id="no delay"),
         pytest.param({"ROUTER_RETRY_DELAYS": "1,x"}, "ROUTER_RETRY_DELAYS", "'x'", id="an invalid delay"),
         pytest.param({"ROUTER_REDIS_URL": "http://x"}, "ROUTER_REDIS_URL", "redis+sentinel://", id="not a store"),
@@ -161,8 +163,8 @@ def test_handlers_may_be_for_some_accounts(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_variable_is_named(environ: dict[str, str], name: str, says: str) -> None:
-    """A variable that is unknown or does not parse stops the start, with its name and the reason."""
+def test_an_invalid_variable_is_named(environ: dict[str, str], name: str, says: str) -> None:
+    """A variable that is unknown or invalid stops the start, with its name and the reason."""
     with pytest.raises(SettingsError) as caught:
         load(environ)
     assert caught.value.name == name
@@ -208,8 +210,8 @@ def test_a_wrong_variable_is_named(environ: dict[str, str], name: str, says: str
         pytest.param("= 1", "ROUTER_CONFIG", "not valid TOML", id="not TOML"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, text: str, name: str, says: str) -> None:
-    """A line of the file that is unknown or does not parse is named with its place and the reason."""
+def test_an_invalid_line_of_the_file_is_named(tmp_path: Path, text: str, name: str, says: str) -> None:
+    """An unknown or invalid line of the file stops the start, with its place and the reason."""
     with pytest.raises(SettingsError) as caught:
         load(_file(tmp_path, text))
     assert caught.value.name.startswith(name)
@@ -220,12 +222,12 @@ def test_a_wrong_line_is_named(tmp_path: Path, text: str, name: str, says: str) 
     ("name", "value"),
     [("PORT", "tcp://10.0.0.1:80"), ("SERVICE_HOST", "10.0.0.1"), ("PORT_8000_TCP_ADDR", "10.0.0.1")],
 )
-def test_variables_of_kubernetes_are_not_ours(name: str, value: str) -> None:
-    """A Kubernetes service named "router" gives every container variables that begin like ours."""
+def test_kubernetes_variables_of_a_service_named_router_are_ignored(name: str, value: str) -> None:
+    """The variables that Kubernetes adds for a service named "router" are ignored."""
     assert load({f"ROUTER_{name}": value}) == load({})
 
 
-SECRET = "s3cr3t-of-many-letters"  # what no text may show
+SECRET = "s3cr3t-of-many-letters"  # no text may show it
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ SECRET = "s3cr3t-of-many-letters"  # what no text may show
     ],
 )
 def test_errors_show_no_secret(environ: dict[str, str]) -> None:
-    """An error never shows a secret, also if the secret is in the wrong line."""
+    """An error shows no secret, also if the secret is in the wrong variable."""
     with pytest.raises(SettingsError) as caught:
         load(environ)
     assert SECRET not in str(caught.value)
@@ -250,7 +252,7 @@ def test_errors_show_no_secret(environ: dict[str, str]) -> None:
 
 @given(st.sampled_from(["sid", "auth_tokens", "shared_keys", "api_keys", "x"]), st.sampled_from([SECRET, [SECRET], 1]))
 def test_errors_of_accounts_show_no_secret(key: str, value: object) -> None:
-    """No text of an error holds what stands in an account's table."""
+    """An error about an account shows none of its values."""
     with pytest.raises(ValueError, match=r".") as caught:
         Settings.model_validate({"accounts": [{key: value}]})
     assert SECRET not in str(caught.value)
@@ -258,7 +260,7 @@ def test_errors_of_accounts_show_no_secret(key: str, value: object) -> None:
 
 @pytest.mark.parametrize("name", ["ROUTER_ADMIN_PASSWORD", "ROUTER_VIEWER_PASSWORD"])
 def test_a_short_password_is_refused(name: str) -> None:
-    """Nine characters can be guessed, ten are taken; the sentence is the same for each, and shows none."""
+    """A console password needs ten characters; the error is the same for each and does not show it."""
     said = set()
     for short in ("pa55", "pa55word!", "1 3 5 7 9"):
         with pytest.raises(SettingsError) as caught:
@@ -270,8 +272,8 @@ def test_a_short_password_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["admin_password", "viewer_password"])
-def test_a_passphrase_keeps_its_blanks(tmp_path: Path, name: str) -> None:
-    """Several words are a good password, from a variable and from the file; what hangs on at an end is a mistake."""
+def test_a_password_may_contain_spaces_inside(tmp_path: Path, name: str) -> None:
+    """A password may contain spaces, but no white space at its ends, tab or NUL."""
     words = "correct horse,  battery stäple"
     for environ in ({f"ROUTER_{name.upper()}": words}, _file(tmp_path, f'{name} = "{words}"')):
         assert getattr(load(environ), name) == words
@@ -281,7 +283,7 @@ def test_a_passphrase_keeps_its_blanks(tmp_path: Path, name: str) -> None:
 
 
 def test_a_short_secret_of_an_api_key_is_refused(tmp_path: Path) -> None:
-    """Fifteen characters can be guessed, sixteen are taken; the sentence names the account, and shows nothing."""
+    """An API key's secret needs 16 characters; the error names the account and does not show the secret."""
 
     def key(secret: str) -> dict[str, str]:
         return _file(tmp_path, _account(more=f'api_keys = [{{sid = "SK{"1" * 32}", secret = "{secret}"}}]'))
@@ -298,7 +300,7 @@ def test_a_short_secret_of_an_api_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_repr_shows_no_secret(tmp_path: Path) -> None:
-    """Settings may reach a log: their repr holds no token, key, password, or URL that may hold one."""
+    """The settings' repr, which may be logged, shows no token, key, password or URL with a password."""
     more = f'shared_keys = [{{id = "k", algorithm = "HMAC_SHA1", secret = "{SECRET}"}}]\n'
     more += f'api_keys = [{{sid = "SK{"1" * 32}", secret = "{SECRET}"}}]'
     environ = _file(tmp_path, _account(more=more))
@@ -317,7 +319,7 @@ def test_repr_shows_no_secret(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    """Each field has a row with a name, a type and a help text, and the row's default is the field's."""
+    """Each setting has a unique row with a type and a help text, and the row's default is the field's."""
     rows = table()
     assert all(row.help and row.type and (row.variable or row.key) for row in rows)
     assert len({(row.variable, row.key) for row in rows}) == len(rows)
@@ -330,7 +332,7 @@ def _listed(value: object) -> list[object]:
 
 
 def test_the_example_shows_every_setting(tmp_path: Path) -> None:
-    """config/router.toml loads as it is, loads with every `#` taken away, and then holds every setting there is."""
+    """config/router.toml loads, and with every `#` removed it shows each setting with its default."""
     text = (CONFIG / "router.toml").read_text(encoding="utf-8")
     assert load(_file(tmp_path, text)) == load({})
     bare = re.sub(r"^# (?=[a-z_]+ = |\[)|^#$", "", text, flags=re.MULTILINE)
@@ -348,8 +350,8 @@ def test_the_example_shows_every_setting(tmp_path: Path) -> None:
         assert ", ".join(words) == default
 
 
-def test_nothing_that_gevent_must_patch_first() -> None:
-    """Gunicorn's master reads the settings before any worker is patched: they bring in neither ssl nor urllib3."""
+def test_the_settings_import_nothing_that_gevent_must_patch() -> None:
+    """Importing the settings, which gunicorn's master does before gevent patches, imports neither ssl nor urllib3."""
     code = "import sys, router.settings; print(sorted({'ssl', 'urllib3', 'redis', 'flask'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

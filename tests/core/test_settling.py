@@ -1,4 +1,4 @@
-"""How a head is settled, by what came of it."""
+"""The settlement that follows from an attempt's outcome."""
 
 from dataclasses import replace
 
@@ -29,8 +29,8 @@ _LEASE = Lease(
 _ANSWER = Answer(200, "text/xml", b"<Response/>", "https://target.example/")
 
 
-def test_a_success_keeps_its_twiml_and_says_who_answers() -> None:
-    """The right to answer is the view's only where one waits; without TwiML there is none to take."""
+def test_a_success_keeps_its_twiml_or_an_excerpt() -> None:
+    """A success keeps its TwiML, else an excerpt, and `answered` only if the webhook is to answer."""
     reading = Reading(read(b"<Response/>"))
     given = delivered(_LEASE, _ANSWER, reading, 0.25, promised=True)
     assert given.outcome == "delivered"
@@ -45,7 +45,7 @@ def test_a_success_keeps_its_twiml_and_says_who_answers() -> None:
 
 
 def test_a_failure_is_counted_and_its_quotation_stays_out_of_the_log() -> None:
-    """What `retry.judge` says is written to the message; the log gets the reason without what a customer wrote."""
+    """A failure is counted and kept with what the target said; the log gets the reason without that text."""
     error = AttemptError(Failure.FAILED, "it said: Ana's secret", status=500, logged="it failed")
     settlement = failed(_LEASE, _FLOW, error, 0.5, delays=(1.0, 5.0), jitter=0.5)
     assert settlement.outcome == "retry"
@@ -56,8 +56,8 @@ def test_a_failure_is_counted_and_its_quotation_stays_out_of_the_log() -> None:
     assert "Ana" not in logged(settlement, error)
 
 
-def test_what_cannot_be_sent_any_more_is_not_sent() -> None:
-    """Its flow is gone or disabled, or its ValidityPeriod is over."""
+def test_a_message_without_enabled_flow_or_past_its_validity_is_not_sent() -> None:
+    """A message whose flow is gone or disabled, or whose ValidityPeriod is over, is not sent."""
     assert unsent(_LEASE) is None
     for lease, outcome in (
         (replace(_LEASE, flow=None), "unrouted"),

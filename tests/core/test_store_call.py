@@ -1,4 +1,4 @@
-"""A command on its way to the store, and its caller, who waits for the reply."""
+"""Call: a command to the store, whose caller waits for the reply."""
 
 import time
 
@@ -10,7 +10,7 @@ from router.store.client import Call
 
 
 def test_a_reply_may_come_before_its_caller_waits_or_later() -> None:
-    """Either way it is the caller's, and so is an error."""
+    """The caller gets the reply or the error, whether it comes before or after the caller waits."""
     early, late, wrong = (Call(b"", writes=False) for _ in range(3))
     early.answer(b"one")
     gevent.sleep(0)
@@ -22,22 +22,22 @@ def test_a_reply_may_come_before_its_caller_waits_or_later() -> None:
         wrong.result()
 
 
-def test_the_first_reply_counts() -> None:
-    """A connection that is lost says so to the callers that have no reply yet, and to no other."""
+def test_a_lost_connection_does_not_replace_a_reply() -> None:
+    """A lost connection does not replace a reply that has already come."""
     call = Call(b"", writes=False)
     call.answer(b"one")
     call.fail(StoreUnavailable("lost"))
     assert call.result() == b"one"
 
 
-def test_a_call_has_a_limit_if_wanted() -> None:
-    """Beyond it the store is unavailable."""
+def test_a_call_without_a_reply_in_time_raises_store_unavailable() -> None:
+    """`result` raises StoreUnavailable when its limit has passed."""
     with pytest.raises(StoreUnavailable, match="did not answer within"):
         Call(b"", writes=False).result(0.01)
 
 
-def test_a_deadline_of_the_callers_own_stays_that() -> None:
-    """And a reply that comes later wakes the caller nowhere else."""
+def test_the_callers_own_timeout_is_raised_unchanged() -> None:
+    """The caller's own gevent.Timeout is raised unchanged, and a later reply does not wake the caller."""
     for limit in (None, 10.0):
         call = Call(b"", writes=False)
         with pytest.raises(gevent.Timeout), gevent.Timeout(0.01):

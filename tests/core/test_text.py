@@ -1,4 +1,4 @@
-"""What of a body says something about its language, and which bodies ask not to be written to any more."""
+"""Which words of a body indicate its language, and which bodies are opt-outs."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from router.language.text import MOST_LETTERS, indicative_words, is_opt_out
         pytest.param("", "", id="nothing"),
         pytest.param("ok", "", id="ok"),
         pytest.param("Si", "", id="si"),
-        pytest.param("Hello!", "", id="a greeting of the whole world"),
+        pytest.param("Hello!", "", id="an international greeting"),
         pytest.param("1", "", id="a digit"),
         pytest.param("👍🏽", "", id="emoji"),
         pytest.param("https://example.com/hola/mundo?a=buenos+dias", "", id="a link"),
@@ -33,13 +33,13 @@ from router.language.text import MOST_LETTERS, indicative_words, is_opt_out
     ],
 )
 def test_words_that_indicate_a_language(body: str, reported: str) -> None:
-    """Words are; links, addresses, numbers, emoji and what everybody writes are not."""
+    """Words indicate a language; links, addresses, numbers, emoji and international words do not."""
     assert indicative_words(body) == reported
 
 
 @given(st.text(alphabet=st.characters(), max_size=3000))
-def test_every_body_is_read(body: str) -> None:
-    """No body fails, and no more is handed on than is worth looking at."""
+def test_no_body_raises_an_exception(body: str) -> None:
+    """No body raises an exception, and at most MOST_LETTERS letters are returned, without lone surrogates."""
     reported = indicative_words(body)
     assert len(reported) - reported.count(" ") <= MOST_LETTERS
     reported.encode()  # which lingua does: no lone surrogate is left
@@ -48,7 +48,7 @@ def test_every_body_is_read(body: str) -> None:
 
 @given(st.text(alphabet=st.sampled_from("aé\u0301नी'\u2019 .,@#/:-1_wW"), max_size=60))
 def test_a_number_at_the_end_changes_nothing(body: str) -> None:
-    """What is no word is left out in the same way, whether or not a look at the body says that there is some."""
+    """A number added at the end of a body does not change its indicative words."""
     assert indicative_words(body) == indicative_words(f"{body} 1")
 
 
@@ -56,7 +56,7 @@ def test_a_number_at_the_end_changes_nothing(body: str) -> None:
     "body", ["x" * 1600, "a." * 800, "_" * 1600, "@" * 1600, "1a" * 800, "hola " * 320, "字" * 1600]
 )
 def test_a_long_body_is_cut(body: str) -> None:
-    """Only its beginning is looked at: what a body says about its language, it says early."""
+    """At most MOST_LETTERS letters of a long body are returned."""
     reported = indicative_words(body)
     assert len(reported) - reported.count(" ") <= MOST_LETTERS
 
@@ -81,7 +81,7 @@ def test_a_long_body_is_cut(body: str) -> None:
     ],
 )
 def test_an_opt_out(body: str) -> None:
-    """Twilio's own words, and unambiguous ones of other languages, in any letter case, width and composition."""
+    """Twilio's opt-out words, and clear ones of other languages, count in any case, width and composition."""
     assert is_opt_out(body)
 
 
@@ -89,5 +89,5 @@ def test_an_opt_out(body: str) -> None:
     "body", ["", "stop it please", "don't stop", "cancelar", "the end", "STOP " * 100, "nonstop", "👍"]
 )
 def test_no_opt_out(body: str) -> None:
-    """A sentence with such a word is not an opt-out, nor is a word that may mean something else."""
+    """A sentence with an opt-out word is not an opt-out, nor is an ambiguous word."""
     assert not is_opt_out(body)

@@ -23,7 +23,7 @@ HELLO = DECLARATION + b"<Response><Message>Hello</Message></Response>"
 
 
 def relayed(body: bytes, content_type: str = "text/xml", status: int = 200, url: str = URL) -> bytes | None:
-    """What Twilio would be given of an answer."""
+    """Return the TwiML that Twilio gets for an answer, None for none."""
     try:
         twiml = twiml_of(Answer(status, content_type, body, url))
     except NotTwiml:
@@ -32,13 +32,13 @@ def relayed(body: bytes, content_type: str = "text/xml", status: int = 200, url:
 
 
 def parsed(twiml: bytes | None) -> ET.Element:
-    """Read what Twilio was given, as Twilio would."""
+    """Parse the TwiML that Twilio gets."""
     assert twiml is not None
     return ET.fromstring(twiml)  # noqa: S314 - what the router itself would send
 
 
-def test_the_same_answer_of_another_target_has_its_own_urls() -> None:
-    """A short answer is remembered with the URL that it came from, and its charset."""
+def test_a_cached_answer_depends_on_its_url_and_charset() -> None:
+    """The same body of another target, or with another charset, is read anew."""
     body = b"<Response><Redirect>next</Redirect></Response>"
     for _ in range(2):
         for host in ("a", "b"):
@@ -55,7 +55,7 @@ def test_the_same_answer_of_another_target_has_its_own_urls() -> None:
     ["text/xml", "application/xml", "text/html; charset=utf-8", "TEXT/XML;charset=UTF-8", "application/twiml+xml"],
 )
 def test_twiml_stays_as_it_is(content_type: str) -> None:
-    """Every content type in which Twilio reads TwiML; the bytes are the target's."""
+    """TwiML is relayed byte for byte, with every content type in which Twilio reads it."""
     assert relayed(HELLO, content_type) == HELLO
 
 
@@ -72,28 +72,28 @@ def test_twiml_stays_as_it_is(content_type: str) -> None:
     ],
     ids=["bare", "empty", "comment", "absolute-urls", "cdata", "byte-order-mark", "empty-urls"],
 )
-def test_nothing_to_change_changes_nothing(body: bytes) -> None:
-    """Space, comments, quotes and entities come through when no URL is relative."""
+def test_twiml_without_relative_urls_is_not_changed(body: bytes) -> None:
+    """White space, comments, quotes and entities stay unchanged if no URL is relative."""
     assert relayed(body) == body
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
-def test_every_2xx_answers(status: int) -> None:
-    """Twilio's own rule."""
+def test_every_2xx_is_relayed(status: int) -> None:
+    """TwiML with any 2xx status is relayed."""
     assert relayed(HELLO, status=status) == HELLO
 
 
 @pytest.mark.parametrize("status", [100, 199, 204, 301, 302, 400, 404, 500, 503])
-def test_no_other_status_answers(status: int) -> None:
-    """What a target says in an error, or behind a redirect, is not for the customer."""
+def test_no_other_status_is_relayed(status: int) -> None:
+    """An answer with another status is not relayed."""
     assert relayed(b"" if status == 204 else HELLO, status=status) is None
 
 
 @pytest.mark.parametrize(
     "content_type", ["", "application/json", "text/css", "image/png", ";", "text", "text/xml; charset=utf-7"]
 )
-def test_no_other_content_type_answers(content_type: str) -> None:
-    """Nothing is guessed from a body, and no charset beyond the four that the web uses."""
+def test_no_other_content_type_is_relayed(content_type: str) -> None:
+    """An answer of another content type or with an unsupported charset is not relayed."""
     assert relayed(HELLO, content_type) is None
 
 
@@ -115,8 +115,8 @@ def test_no_other_content_type_answers(content_type: str) -> None:
         '<?xml version="1.0" encoding="UTF-16"?><Response/>'.encode("utf-16"),
     ],
 )
-def test_what_is_no_twiml(body: bytes) -> None:
-    """Twilio would answer the customer with an error of its own; the empty answer is better."""
+def test_an_answer_that_is_not_twiml_is_not_relayed(body: bytes) -> None:
+    """An answer that is not a valid <Response> document is not relayed."""
     assert relayed(body) is None
 
 
@@ -149,16 +149,16 @@ REASONS = {
 
 
 @pytest.mark.parametrize(("answer", "reason"), REASONS.values(), ids=REASONS.keys())
-def test_why_an_answer_is_no_twiml(answer: Answer, reason: str) -> None:
-    """The reason quotes nothing of the answer, so that it can be logged."""
+def test_the_reason_why_an_answer_is_not_twiml(answer: Answer, reason: str) -> None:
+    """The reason why an answer is not TwiML quotes nothing of it, so it can be logged."""
     with pytest.raises(NotTwiml) as caught:
         twiml_of(answer)
     assert reason in str(caught.value)
     assert "Zo" not in str(caught.value)
 
 
-def test_what_is_kept_of_an_answer() -> None:
-    """Its type and its first 500 characters, whatever its charset; of pictures only the type; of nothing nothing."""
+def test_an_excerpt_has_the_type_and_500_characters() -> None:
+    """An excerpt has the answer's content type and its first 500 characters; of a picture only the type."""
     assert excerpt_of("text/html", "é".encode() * 600) == Excerpt("text/html", "é" * 500)
     assert excerpt_of("text/plain; charset=latin1", b"\xe9") == Excerpt("text/plain; charset=latin1", "é")
     assert excerpt_of("text/plain; charset=utf-7", b"a\xff") == Excerpt("text/plain; charset=utf-7", "a\ufffd")
@@ -172,7 +172,7 @@ def test_what_is_kept_of_an_answer() -> None:
 
 
 def test_64_kib_is_the_limit() -> None:
-    """To the byte, and for what we write as for what we read."""
+    """An answer of up to 64 KiB is relayed, and so is a text whose TwiML is at most that long."""
     padding = MAX_BYTES - len(b"<Response></Response>")
     assert relayed(b"<Response>" + b" " * padding + b"</Response>") is not None
     assert relayed(b"<Response>" + b" " * (padding + 1) + b"</Response>") is None
@@ -198,19 +198,19 @@ LEVELS = b"".join(b'<!ENTITY %c "%s">' % (n + 1, b"&%c;" % n * 10) for n in rang
     ids=["entity-bomb", "file", "network", "parameter-entity", "html", "behind-a-byte-order-mark"],
 )
 def test_a_doctype_is_refused(body: bytes) -> None:
-    """The parser never sees one, so there is no entity to expand or fetch, and no need of another parser."""
+    """TwiML with a DOCTYPE is not relayed."""
     assert relayed(body) is None
 
 
 def test_a_doctype_cannot_hide_in_a_charset() -> None:
-    """It is looked for in the text, not in the bytes; charsets in which they differ are not read at all."""
+    """A DOCTYPE that is hidden by UTF-7 is refused, too."""
     bomb = '<?xml version="1.0" encoding="UTF-7"?>+ADwAIQ-DOCTYPE r+AD4-<Response/>'
     assert relayed(bomb.encode()) is None
     assert relayed(bomb.encode(), "text/xml; charset=utf-7") is None
 
 
 def test_depth_is_bounded() -> None:
-    """Twenty thousand levels fit into 64 KiB; TwiML for messaging needs three."""
+    """TwiML nested 9,000 levels deep is not relayed."""
     assert relayed(b"<Response>" + b"<a>" * 9_000 + b"</a>" * 9_000 + b"</Response>") is None
 
 
@@ -230,7 +230,7 @@ def test_depth_is_bounded() -> None:
     ],
 )
 def test_relative_urls_become_absolute(url: str, absolute: str) -> None:
-    """Twilio would read them against the router; the target meant itself. All five places that hold one."""
+    """In all five places that hold a URL, a relative one becomes absolute against the target."""
     twiml = parsed(
         relayed(
             f'<Response><Message to="+1" action="{url}" statusCallback="{url}">Hi<Media>{url}</Media></Message>'
@@ -244,24 +244,24 @@ def test_relative_urls_become_absolute(url: str, absolute: str) -> None:
 
 
 def test_an_empty_redirect_is_the_target_itself() -> None:
-    """As an empty reference is, everywhere on the web."""
+    """An empty <Redirect> becomes the target's own URL."""
     assert parsed(relayed(b"<Response><Redirect/></Response>"))[0].text == URL
 
 
 def test_texts_that_look_like_urls_stay() -> None:
-    """Only the places that hold a URL are touched; the rest of the document keeps its text."""
+    """A text that looks like a URL is not changed."""
     twiml = parsed(relayed("<Response><Message><Body>/a é</Body></Message><Redirect>/b</Redirect></Response>".encode()))
     assert twiml[0][0].text == "/a é"
 
 
 def test_the_target_may_have_no_url() -> None:
-    """A handler's answer has nothing to be relative to; it stays as it is."""
+    """An answer without a URL, as a handler's, keeps its relative URLs."""
     body = b"<Response><Redirect>/next</Redirect></Response>"
     assert relayed(body, url="") == body
 
 
-def test_what_the_official_builder_writes() -> None:
-    """TwiML from Twilio's own helper library."""
+def test_twiml_of_twilios_builder_is_relayed() -> None:
+    """TwiML built with Twilio's library is relayed with absolute URLs."""
     response = MessagingResponse()
     response.message("Hello", action="/sent").media("logo.png")
     response.redirect("/next")
@@ -294,7 +294,7 @@ def test_what_the_official_builder_writes() -> None:
     ids=["declared", "content-type", "content-type-before-declaration", "byte-order-mark-before-content-type"],
 )
 def test_charsets_become_utf8(body: bytes, content_type: str) -> None:
-    """Byte order mark, Content-Type, declaration, in this order (RFC 7303); Twilio gets what says of itself UTF-8."""
+    """The charset is read from byte order mark, Content-Type, declaration, in this order (RFC 7303), and made UTF-8."""
     twiml = relayed(body, content_type)
     assert parsed(twiml)[0].text == "é"
     assert twiml is not None
@@ -306,7 +306,7 @@ def test_charsets_become_utf8(body: bytes, content_type: str) -> None:
 
 @given(text=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200))
 def test_text_becomes_a_message(text: str) -> None:
-    """Twilio sends a text/plain answer to the customer; so does the router, whatever the characters."""
+    """A text/plain answer becomes one <Message> with that text; a blank one is not relayed."""
     twiml = relayed(text.encode(), "text/plain; charset=utf-8")
     if not text.strip():
         assert twiml is None
@@ -326,27 +326,27 @@ def test_text_becomes_a_message(text: str) -> None:
     ],
     ids=["markup", "control-characters", "charset", "parameters"],
 )
-def test_what_text_becomes(body: bytes, content_type: str, text: str) -> None:
-    """Markup is text, and what XML cannot hold is left out."""
+def test_markup_in_a_text_is_text(body: bytes, content_type: str, text: str) -> None:
+    """Markup in a text/plain answer is text, and characters that XML does not allow are left out."""
     assert parsed(relayed(body, content_type))[0].text == text
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"\x00", b"\xff"], ids=["empty", "space", "control", "not-utf-8"])
-def test_text_that_says_nothing(body: bytes) -> None:
-    """No empty message is sent to a customer."""
+def test_a_blank_text_is_not_relayed(body: bytes) -> None:
+    """A text/plain answer that is blank or not in its charset is not relayed."""
     assert relayed(body, "text/plain") is None
 
 
 @given(body=st.binary(max_size=200), content_type=st.text(max_size=30), status=st.integers(100, 599))
-def test_garbage_is_no_answer_and_no_error(body: bytes, content_type: str, status: int) -> None:
-    """Whatever a target sends, the router has an answer."""
+def test_any_answer_is_relayed_as_twiml_or_not_at_all(body: bytes, content_type: str, status: int) -> None:
+    """Any answer of a target is relayed as a valid <Response> or not at all, without an exception."""
     for kind in (content_type, "text/xml; charset=" + content_type, "text/plain"):
         twiml = relayed(body, kind, status)
         assert twiml is None or parsed(twiml).tag == "Response"
 
 
-def test_a_declaration_without_end_is_no_work() -> None:
-    """A declaration that repeats itself is looked through once: a megabyte of it took half a minute."""
+def test_an_endless_xml_declaration_is_searched_in_linear_time() -> None:
+    """An XML declaration that never ends is searched in less than a second and not relayed."""
     endless = b"<?xml " + b" encoding='" * 100_000
     begun = time.process_time()
     assert _XML_DECLARATION.match(endless) is None
@@ -355,5 +355,5 @@ def test_a_declaration_without_end_is_no_work() -> None:
 
 
 def test_an_answer_shows_no_text() -> None:
-    """An answer in a log or a traceback is harmless."""
+    """An answer's repr does not show its body."""
     assert "Hello" not in repr(Answer(200, "text/xml", HELLO, URL))

@@ -1,4 +1,4 @@
-"""Flows that can never be chosen are found, and no others."""
+"""Finding the flows of an address that can never be chosen."""
 
 import pytest
 
@@ -11,7 +11,7 @@ PHRASE = 'body.matches("(?i)menu")'
 
 
 def flows(*forms: dict[str, str]) -> list[FlexFlow]:
-    """Make flows of one address, each younger than the one before; the first is called A."""
+    """Make flows of one address, each younger than the one before; the names are A, B, C."""
     identity = {"ContactIdentity": "+15005550006"}
     return [
         flow(identity | {"FriendlyName": chr(65 + place)} | form, sid=f"FO{place:032}", now=1_700_000_000 + place)
@@ -20,7 +20,7 @@ def flows(*forms: dict[str, str]) -> list[FlexFlow]:
 
 
 def found(*forms: dict[str, str]) -> dict[str, str]:
-    """Return the names of the flows that can never be chosen, and why."""
+    """Return the names of the flows that can never be chosen, with the reasons."""
     made = flows(*forms)
     names = {each.sid: each.friendly_name for each in made}
     return {names[sid]: why for sid, why in unreachable(reversed(made))}
@@ -43,7 +43,7 @@ REACHED = [
 
 @pytest.mark.parametrize("forms", REACHED)
 def test_a_flow_that_some_message_may_reach_is_not_warned_of(forms: tuple[dict[str, str], ...]) -> None:
-    """A warning that is wrong teaches people to pass over warnings."""
+    """A flow that some message may reach has no warning."""
     assert found(*forms) == {}
 
 
@@ -73,15 +73,15 @@ UNREACHED = [
 
 @pytest.mark.parametrize(("forms", "expected"), UNREACHED)
 def test_a_flow_that_no_message_reaches_is_found(forms: tuple[dict[str, str], ...], expected: dict[str, str]) -> None:
-    """The warning names the flow, and the flows that take its messages."""
+    """A flow that no message reaches has a warning that names the flows that take its messages."""
     seen = found(*forms)
     assert set(seen) == set(expected)
     for name, part in expected.items():
         assert part in seen[name]
 
 
-def test_a_stored_match_that_does_not_compile_any_more_is_said() -> None:
-    """A record of a newer or older version takes no messages; who looks at the flows sees it, and where it is wrong."""
+def test_a_stored_match_that_does_not_compile_has_a_warning() -> None:
+    """A flow whose stored Match does not compile has a warning with the place of the error."""
     (made,) = flows({"Match": PHRASE})
     text = to_record(made).replace("body.matches", "body.resembles")
     stored = from_record(text, made.account_sid, made.sid)

@@ -1,4 +1,4 @@
-"""URLs of the web."""
+"""Checking http(s) URLs and finding their origins."""
 
 import pytest
 
@@ -19,8 +19,8 @@ from router.url import is_http_url, origin
         "http://a:0",
     ],
 )
-def test_what_is_no_url_is_told(text: str) -> None:
-    """A URL has a scheme of the web, a host, a port that exists, and no white space."""
+def test_an_invalid_url_is_recognized(text: str) -> None:
+    """An http(s) URL has a scheme, a host, a valid port and no white space; other texts are none."""
     assert not is_http_url(text)
 
 
@@ -34,6 +34,6 @@ def test_what_is_no_url_is_told(text: str) -> None:
     ],
 )
 def test_an_origin_has_neither_path_nor_credentials(url: str, expected: str) -> None:
-    """Breakers, shares and metrics know a target by its origin."""
+    """A URL's origin has no path, credentials or default port, and an ASCII host in lower case."""
     assert is_http_url(url)
     assert origin(url) == expected

@@ -1,4 +1,4 @@
-"""Values that are made for every message."""
+"""The `value` decorator."""
 
 from dataclasses import field, replace
 
@@ -12,8 +12,8 @@ class _Sample:
     tags: tuple[str, ...] = ()
 
 
-def test_a_value_is_as_a_frozen_dataclass() -> None:
-    """It is compared and hashed by what it holds, copied with `replace`, and has no other attributes."""
+def test_a_value_behaves_like_a_frozen_dataclass() -> None:
+    """A value is compared and hashed by its fields, can be copied with `replace`, and has no `__dict__`."""
     one = _Sample("a", "b")
     assert one == _Sample(name="a", secret="b")
     assert {one: 1}[_Sample("a", "b")] == 1
