@@ -6,30 +6,10 @@ from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.integrations import Integrations
 from router.integrations.base import Attempt, AttemptError, Failure
-from router.message.twiml import Answer, Excerpt
+from router.message.twiml import Answer
 from router.settings import Settings
 from router.store import Store
 from router.store.lanes import Lease
-from router.value import value
-
-
-@value
-class AttemptReport:
-    """One attempt, for logs and metrics: durations in seconds, `settled` as `Lanes.settle` returned it.
-
-    `reason` contains no text of a customer or a target; `excerpt` does.
-    """
-
-    lease: Lease
-    target: str
-    integration_type: str
-    outcome: str
-    failure: str
-    status: int | None
-    reason: str
-    seconds: float
-    settled: str
-    excerpt: Excerpt | None = None
 
 
 class Attempts:

@@ -16,10 +16,11 @@ from gevent.event import Event
 from router import metrics
 from router.crew import Crew
 from router.delivery import settling
-from router.delivery.attempt import AttemptReport, Attempts
+from router.delivery.attempt import Attempts
 from router.delivery.breaker import Target, Targets
 from router.delivery.claimed import Claimed
 from router.delivery.reading import NOTHING, Reading, read_answer, show
+from router.delivery.report import AttemptReport
 from router.delivery.waiter import Waiters
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow

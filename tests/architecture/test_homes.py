@@ -15,6 +15,7 @@ HOMES = {
     "gevent": {
         "router.app",
         "router.crew",
+        "router.runtime",
         "router.chat",
         "router.delivery",
         "router.handling",
