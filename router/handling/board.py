@@ -1,4 +1,4 @@
-"""A page of memory on which a child writes what it does. Its worker reads it, also while the child is blocked."""
+"""A page of shared memory on which a child records its current call. Its worker reads it, even if the child blocks."""
 
 import mmap
 import os
@@ -14,7 +14,7 @@ _SIZE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a child does: the call whose code runs (0: none), since when (monotonic seconds), the last call begun."""
+    """The state of a child: the call whose code runs (0: none), since when (monotonic seconds), the last call begun."""
 
     running: int
     since: float
@@ -23,7 +23,7 @@ class Moment:
 
 def new_page() -> int:
     """Return the descriptor of an empty page, which is freed when its last descriptor is closed."""
-    # Not a file on disk: the kernel would write the page back from time to time, and the child would wait for it.
+    # Not a file on disk: the child would wait whenever the kernel writes the page back.
     descriptor = os.memfd_create("handlers") if hasattr(os, "memfd_create") else _unlinked_file()
     os.ftruncate(descriptor, _SIZE)
     return descriptor
@@ -41,15 +41,15 @@ class Board:
         self._page = mmap.mmap(descriptor, _SIZE)
 
     def switch(self, number: int, now: float) -> None:
-        """Note that the code of a call runs from now on; 0 if no call runs."""
+        """Record that the code of a call runs from now on; 0 if no call runs."""
         _RUNNING.pack_into(self._page, 0, number, now)
 
     def begin(self, number: int) -> None:
-        """Note that a call has begun; calls begin in the order of their numbers."""
+        """Record that a call has begun; calls begin in the order of their numbers."""
         _BEGUN.pack_into(self._page, _RUNNING.size, number)
 
     def read(self) -> Moment:
-        """Read what the child does now."""
+        """Read the state of the child."""
         return Moment(*_RUNNING.unpack_from(self._page), *_BEGUN.unpack_from(self._page, _RUNNING.size))
 
     def close(self) -> None:

@@ -28,12 +28,12 @@ from router.message.twiml import EMPTY_TWIML, MAX_BYTES
 
 # Characters that XML 1.0 does not allow: https://www.w3.org/TR/xml/#charsets
 _NOT_XML: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF))
-# The signals that a terminal or a service manager sends to all processes: only the worker decides when this one ends.
-_NOT_OURS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# The signals that a terminal or a service manager sends to all processes. They are ignored: the worker ends this one.
+_IGNORED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # Of -1000 to 1000: https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html
 _OOM_SCORE: Final = "500"
 _READ: Final = 64 * 1024
-_CALL: Final = "router call"  # in the spawn tree of greenlets: the number of the call that they belong to
+_CALL: Final = "router call"  # the spawn tree's local variable with the number of the call
 
 
 def start() -> None:
@@ -49,7 +49,7 @@ def start() -> None:
 
 def serve(link: Any, board: Board, paths: Mapping[str, str]) -> None:
     """Import the handlers, and call those that are requested on the socket."""
-    for number in _NOT_OURS:
+    for number in _IGNORED:
         # Not SIG_IGN: programs that a handler starts would inherit it.
         signal.signal(number, lambda *_: None)
     try:
@@ -73,7 +73,7 @@ class Child:
         self._writing = Semaphore()
 
     def trace(self, _event: str, switch: tuple[Any, Any]) -> None:
-        """Note which call's code runs from now on: `greenlet.settrace` calls this at every switch."""
+        """Record which call's code runs from now on: `greenlet.settrace` calls this at every switch."""
         tree = getattr(switch[1], "spawn_tree_locals", None)
         self._board.switch(tree.get(_CALL, 0) if tree else 0, time.monotonic())
 

@@ -52,7 +52,7 @@ class Reply:
 
     @property
     def words(self) -> list[str]:
-        """The words of a reply that is not an answer."""
+        """The texts of a reply that is not an answer."""
         return [str(word) for word in json.loads(self.body)]
 
 
@@ -67,33 +67,33 @@ class Request:
 
 
 def pack_request(request: Request) -> bytes:
-    """Write a request."""
+    """Pack a request."""
     name = request.name.encode()
     length = _CALL.size - _LENGTH.size + len(name) + len(request.raw)
     return b"".join((_CALL.pack(length, request.number, request.deadline, len(name)), name, request.raw))
 
 
 def read_request(frame: bytes) -> Request:
-    """Read what `pack_request` wrote."""
+    """Unpack a request."""
     _, number, deadline, length = _CALL.unpack_from(frame)
     begin = _CALL.size + length
     return Request(number, deadline, frame[_CALL.size : begin].decode(), frame[begin:])
 
 
 def pack_reply(number: int, kind: Kind, body: bytes = b"", words: tuple[str, ...] = ()) -> bytes:
-    """Write a reply with a body, or with these words."""
+    """Pack a reply with a body, or with these texts."""
     content = json.dumps(words).encode() if words else body
     return _REPLY.pack(_REPLY.size - _LENGTH.size + len(content), number, kind) + content
 
 
 def read_reply(frame: bytes) -> Reply:
-    """Read what `pack_reply` wrote."""
+    """Unpack a reply."""
     _, number, kind = _REPLY.unpack_from(frame)
     return Reply(number, Kind(kind), frame[_REPLY.size :])
 
 
 class Frames:
-    """Cuts a stream into frames."""
+    """Splits a stream into frames."""
 
     def __init__(self) -> None:
         self._rest = bytearray()

@@ -18,7 +18,7 @@ from router.lifeline import die_with_parent
 
 # Seconds for the import of the operator's modules; some load a model.
 PATIENCE: Final = 30.0
-# Seconds for the end of a child, in which its `atexit` functions run.
+# Seconds for a child to end, in which its `atexit` functions run.
 LEAVE: Final = 0.5
 # Variables of the router, which may be secrets or name files with secrets.
 _OURS: Final = ("ROUTER_", "TWILIO_AUTH_TOKEN", "PROMETHEUS_MULTIPROC_DIR")
@@ -95,7 +95,7 @@ def ended(process: Any) -> str:
 
 
 def check(paths: Mapping[str, str]) -> None:
-    """Check that the operator's handlers can be imported, in a child of its own.
+    """Check that the operator's handlers can be imported, in a separate child.
 
     Raises:
         SettingsError: a handler cannot be imported, or takes too long.

@@ -7,9 +7,9 @@ from typing import Final, Literal
 from router.handling.frame import Kind, Reply
 from router.handling.process import LostError, Process
 
-# For so many seconds a handler that has blocked the child is called in the ward.
+# How long a handler that has blocked the child is called in the ward, in seconds.
 ILL_SECONDS: Final = 600.0
-# A call that has not begun is moved to another process if it has so many seconds left.
+# A call that has not begun is moved to another process if it has at least this many seconds left.
 LEAST_SECONDS: Final = 0.5
 
 Place = Literal["main", "ward"]
@@ -24,7 +24,7 @@ class Pool:
         self._ill: dict[str, float] = {}
 
     def call(self, name: str, raw: bytes, seconds: float) -> Reply:
-        """Call a handler with a packed request, and return its reply within so many seconds.
+        """Call a handler with a packed request, and return its reply within `seconds`.
 
         Raises:
             LostError: there is no reply.
@@ -40,7 +40,7 @@ class Pool:
             except LostError as lost:
                 if lost.at_fault:
                     self._ill[name] = time.monotonic() + ILL_SECONDS
-                    self._process(place)  # the next message need not wait for it
+                    self._process(place)  # start its successor now, before the next message needs it
                 if lost.begun or deadline - time.monotonic() < LEAST_SECONDS:
                     raise
                 continue
@@ -49,7 +49,7 @@ class Pool:
             return reply
 
     def close(self) -> None:
-        """Let the children end."""
+        """End the children."""
         for process in self._processes.values():
             process.close()
 

@@ -16,10 +16,10 @@ from gevent.queue import SimpleQueue
 from router.handling.frame import Frames, Kind, Reply, Request, pack_request, read_reply
 from router.handling.launch import PATIENCE, Launched, ended, first_reply, kill, launch
 
-# The child interrupts a call so many seconds before the worker stops waiting for it, so that the handler can release
+# The child interrupts a call this many seconds before the worker stops waiting for it, so that the handler can release
 # its resources. A call that has not ended by then is blocking.
 GRACE: Final = 0.5
-# Code that runs for so many seconds without a switch of greenlets blocks the child.
+# Code that runs for this many seconds without a switch of greenlets blocks the child.
 STALL: Final = 1.0
 _UNREAD: Final = 0.05
 _READ: Final = 64 * 1024
@@ -114,7 +114,7 @@ class Process:
         number, call = next(self._numbers), Call(name, deadline - min(GRACE, left / 4), deadline)
         self._calls[number] = call
         self._writes.put(pack_request(Request(number, call.ends, name, raw)))
-        # The second wait is for a reply that came before the deadline, but that the worker has not read yet.
+        # The second wait is for a reply that was sent before the deadline, but that the worker has not read yet.
         _ = _wait(call.done, left) or _wait(call.done, _UNREAD)
         outcome = call.outcome or self._judge(number, call, launched)
         if isinstance(outcome, LostError):
@@ -128,7 +128,7 @@ class Process:
             gevent.spawn(self._end_soon)
 
     def close(self) -> None:
-        """Let the child end, and wait a moment for it."""
+        """End the child, and wait a short time for it."""
         self._finish(lambda _: LostError("was not waited for: the router stops", begun=True))
         if self._launched is not None:
             ended(self._launched.process)
@@ -154,7 +154,7 @@ class Process:
                 f"blocked for {_duration(now - moment.since)}; its process was replaced", begun=True, at_fault=True
             )
         holder = self._calls.get(moment.running)
-        if holder is None or holder.given_up < now:  # its caller has given up, so no other code would end it
+        if holder is None or holder.given_up < now:  # its caller has given up, so no other caller would kill the child
             self._kill(launched)
         return LostError("did not end in time: another one blocked their process", begun=begun)
 
@@ -163,7 +163,7 @@ class Process:
         self._lose_all(launched, "was interrupted: another one blocked their process, which was replaced")
 
     def _died(self, launched: Launched) -> None:
-        """Find the call that ended the child: the one that ran, or the only one in progress."""
+        """Blame the call that was running when the child ended, or the only one in progress; end all calls."""
         moment = launched.board.read()
         how = ended(launched.process)
         begun = [number for number in self._calls if number <= moment.begun]
@@ -195,7 +195,7 @@ class Process:
             self._launched.link.close()
             self._launched.board.close()
 
-    # -- what is said -------------------------------------------------------------------------------------------------
+    # -- communication with the child ---------------------------------------------------------------------------------
 
     def _live(self, paths: Mapping[str, str]) -> None:
         try:
@@ -207,7 +207,7 @@ class Process:
             self._ready.set()
         gevent.spawn(self._write, launched)
         frames = Frames()
-        with contextlib.suppress(OSError, ValueError, struct.error):  # a handler may write into any descriptor
+        with contextlib.suppress(OSError, ValueError, struct.error):  # a handler may have written into the socket
             while data := launched.link.recv(_READ):
                 for frame in frames.feed(data):
                     reply = read_reply(frame)
@@ -238,13 +238,13 @@ class Process:
         return launched
 
     def _write(self, launched: Launched) -> None:
-        with contextlib.suppress(OSError):  # it has ended, which the reader sees too
+        with contextlib.suppress(OSError):  # the child has ended, which the reader notices, too
             while (frame := self._writes.get()) and not self.over:
                 launched.link.sendall(frame)
 
 
 def _wait(event: Event, seconds: float) -> bool:
-    """Wait for an event; say whether it came before so many seconds, or the caller's own deadline, were over."""
+    """Wait for an event; return whether it was set within `seconds` and before the caller's own deadline."""
     with contextlib.suppress(gevent.Timeout):
         event.wait(max(0.0, seconds))
     return event.is_set()

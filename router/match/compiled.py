@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 512  # characters
 _KEPT: Final = 1024  # cached expressions: 10 KB each; half a megabyte for a malicious one
-# Steps of an evaluation, of a function call (to trim 1,600 characters takes 28 us) and of an instruction of a regular
-# expression (4 KiB of the slowest text take 13 us: function.py).
+# Steps of an evaluation, of a function call (trimming 1,600 characters takes 28 us) and of an instruction of a regular
+# expression (searching 4 KiB of the slowest text takes 13 us: function.py).
 _BASE: Final = 20
 _CALL: Final = 35
 _INSTRUCTION: Final = 13
@@ -48,7 +48,7 @@ class Expression:
         fields: the parameters of the webhook that it reads from `params`.
         shares: the arguments of `percent` in it.
         content: whether it uses the content of the message, not only its circumstances.
-        steps: an upper bound of its evaluation time, in microseconds or so.
+        steps: an upper bound of its evaluation time; a step is about a microsecond.
 
     """
 

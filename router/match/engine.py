@@ -1,4 +1,4 @@
-"""The CEL library, common-expression-language: imported without its terminal application; rewrites its errors.
+"""The CEL library, common-expression-language: imports it without its command line, and rewrites its errors.
 
 https://python-common-expression-language.readthedocs.io/
 """
@@ -37,7 +37,7 @@ _BY_VALUE: Final = {
 
 
 def _load() -> Any:
-    """Load the extension alone: its package imports what its command needs, 28 MB and a third of a second."""
+    """Load the extension alone: its package also imports its command line, 28 MB and a third of a second."""
     package = find_spec("cel")
     spec = PathFinder.find_spec("cel", package.submodule_search_locations) if package else None
     if spec is None or spec.loader is None:
@@ -67,8 +67,8 @@ def compile_source(source: str) -> "cel.Program":
 def run(program: "cel.Program", variables: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
     """Return the value of an expression; raise ExpressionError if the evaluation fails.
 
-    The library converts all exceptions of functions to its own errors. Those that are not an Exception, as a timeout,
-    are raised again. A panic of the library, which is not an Exception either, becomes an ExpressionError.
+    The library converts all exceptions of functions to its own errors. Those that are not an Exception, such as a
+    timeout, are raised again. A panic of the library, which is not an Exception either, becomes an ExpressionError.
     """
     raised: list[BaseException] = []
     failure: ExpressionError | None = None
@@ -100,7 +100,7 @@ def _watched(function: Callable[..., Any], raised: list[BaseException]) -> Calla
 
 
 def _only_panic(error: BaseException) -> None:
-    """Raise the error, unless it is a panic of the library; each PyO3 extension has its own class for panics."""
+    """Raise the error again, unless it is a panic of the library; each PyO3 extension has its own class for panics."""
     if (type(error).__module__, type(error).__name__) != ("pyo3_runtime", "PanicException"):
         raise error
 

@@ -18,21 +18,21 @@ import re2
 
 Function = Callable[..., Any]
 
-# The most characters of a message: https://www.twilio.com/docs/messaging/api/message-resource
+# The maximum length of a message: https://www.twilio.com/docs/messaging/api/message-resource
 SEEN: Final = 1600
-# The slowest pattern that was found takes 3.2 ns for each of its instructions and each byte of the text. So all
-# patterns of an expression take at most 4 ms, with 320 instructions (eight Cyrillic words in any letter case have 242)
-# and 4 KiB; usual ones take microseconds.
+# The slowest known pattern takes 3.2 ns for each of its instructions and each byte of the text. So all patterns of an
+# expression, with 320 instructions (eight Cyrillic words in any letter case have 242) and 4 KiB of text, take at most
+# 4 ms; usual ones take microseconds.
 _REGEX_SIZE: Final = 320
 _REGEX_TEXT: Final = 4096
 REGEXES: Final = 8
-_REGEX_MEMORY: Final = 256 * 1024  # bytes for all of them; beyond this RE2 drops its cache and continues
+_REGEX_MEMORY: Final = 256 * 1024  # bytes for all patterns; above this RE2 drops its cache and continues
 _ALL: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A function: an example, and its description."""
+    """A function: its name, an example, and its description."""
 
     name: str
     written: str
@@ -120,7 +120,7 @@ def regexes(patterns: Sequence[str]) -> tuple[dict[str, Function], int]:
             f"too large for a regular expression, {size} instructions where {_REGEX_SIZE} are allowed; use smaller "
             r"repetitions, fewer alternatives, and \p{Latin} instead of \p{L}"
         )
-    return {pattern: _found(each) for pattern, each in compiled.items()}, size
+    return {pattern: _search(each) for pattern, each in compiled.items()}, size
 
 
 def _regex(pattern: str, options: Any) -> Any:
@@ -130,14 +130,14 @@ def _regex(pattern: str, options: Any) -> Any:
         raise ValueError(f"not a regular expression that RE2 accepts: {_message(error)}") from None
 
 
-def _found(regex: Any) -> Function:
-    def found(text: str) -> bool:
+def _search(regex: Any) -> Function:
+    def search(text: str) -> bool:
         data = text.encode()
         if len(data) > _REGEX_TEXT:
             data = data[:_REGEX_TEXT].decode(errors="ignore").encode()
         return regex.search(data) is not None
 
-    return found
+    return search
 
 
 def share(text: str) -> float:
@@ -190,7 +190,7 @@ def _unary(name: str, takes: str, kinds: type | UnionType, function: Function) -
 
 
 def _lower_ascii(text: str) -> str:
-    return text.encode().lower().decode()  # of bytes, only ASCII's letters are changed
+    return text.encode().lower().decode()  # lower() of bytes changes ASCII letters only
 
 
 def _clock(name: str) -> Function:

@@ -1,6 +1,6 @@
 """The rules for the tokens of a Match: the allowed names and functions, and the arguments that must be literals.
 
-Arguments that would otherwise be looked up or compiled for each message (a time zone, a regular expression, a field's
+Arguments that would otherwise be resolved or compiled for each message (a time zone, a regular expression, a field's
 name, a share) must be literals. So they are checked when the expression is saved, in every branch.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from router.match.function import CLOCK, FUNCTIONS, REGEXES
 from router.match.token import Fault, Token
 
-# Each sum copies its texts: sixteen of the longest text are 25 KiB, which takes microseconds.
+# Each sum copies its texts: sixteen copies of the longest text are 25 KiB, which takes microseconds.
 _SUMS: Final = 16
 
 _KEYWORDS: Final = frozenset(("true", "false", "null", "in"))
@@ -30,7 +30,7 @@ _ADVICE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an expression uses. `fields`, `zones`, `patterns` and `shares` are the tokens of the arguments."""
+    """The names that an expression uses, and the tokens of its literal arguments, by kind."""
 
     variables: frozenset[str]
     functions: frozenset[str]
@@ -81,7 +81,7 @@ class _Use:
 
 
 def judge(tokens: Sequence[Token], variables: Collection[str]) -> Asked:
-    """Return what an expression uses; raise Fault for anything that a Match may not use."""
+    """Return the names and arguments that an expression uses; raise Fault for any that a Match must not use."""
     uses = [_use(tokens, place) for place, token in enumerate(tokens) if _is_name(token)]
     for use in uses:
         _check(use, variables)

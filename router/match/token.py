@@ -34,11 +34,11 @@ _ADVICE: Final = {
     "{": "maps are not available",
     "}": "maps are not available",
     "`": "names in backticks are not available",
-    **dict.fromkeys("“”„‘’", "write straight quotes"),  # noqa: RUF001 - the crooked ones
+    **dict.fromkeys("“”„‘’", "write straight quotes"),  # noqa: RUF001 - typographic quotes
 }
 
 
-class Fault(ValueError):  # noqa: N818 - named for what it is
+class Fault(ValueError):  # noqa: N818 - as a fault in a text, not of the program
     """An error in an expression, and its position, from 0."""
 
     def __init__(self, reason: str, at: int) -> None:
@@ -59,7 +59,7 @@ class Token:
 class Part:
     """A part of an expression that is itself an expression: from token `first` up to, but without, token `last`.
 
-    `truth`: it must be true or false, because it is beside `&&` or `||`, before `?`, or the whole answer.
+    `truth`: it must be true or false, because it is an operand of `&&` or `||`, before `?`, or the whole expression.
     """
 
     first: int
@@ -105,8 +105,8 @@ def _unexpected(text: str, at: int) -> str:
 def parts(tokens: Sequence[Token]) -> Iterator[Part]:
     """Split an expression at brackets, commas, `&&`, `||` and `? :`, the innermost parts first.
 
-    No other operator binds more loosely, so each part can be evaluated alone, also one that `&&` would skip. The calls
-    of functions are parts too.
+    No other operator binds more loosely, so each part can be evaluated alone, even if `&&` would skip it. Function
+    calls are parts, too.
     """
     opened = [-1]
     starts = [0]
@@ -140,7 +140,7 @@ def _is_called(tokens: Sequence[Token], name: int) -> bool:
 
 
 def where(text: str, at: int) -> str:
-    """Return a position in an expression for people, who count from 1."""
+    """Return a position in an expression as text; lines and columns are counted from 1."""
     line = text.count("\n", 0, at) + 1
     column = at - (text.rfind("\n", 0, at) + 1) + 1
     return f"line {line}, column {column}" if "\n" in text else f"column {column}"

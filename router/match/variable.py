@@ -1,4 +1,4 @@
-"""The variables of a Match: the one table from which rules, sample values and documentation are derived."""
+"""The variables of a Match: the table from which rules, sample values and documentation are derived."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

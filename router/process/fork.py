@@ -7,20 +7,20 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-_MOST: Final = 64 * 1024  # bytes of an answer, which a pipe takes at once
+_MOST: Final = 64 * 1024  # bytes of an answer: the capacity of a pipe
 
 
 def in_child(answer: Callable[[], str], *, seconds: float) -> str | None:
-    """Return what `answer` returns in a forked child, in one line; None where it ends without.
+    """Return the result of `answer` in a forked child, in one line; None if the child ends without one.
 
     Raises:
-        TimeoutError: it took longer than so many seconds, and was ended.
+        TimeoutError: it took longer than `seconds`, and was killed.
 
     """
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
-        gc.disable()  # it ends soon: what the collector looks at would only be copied
+        gc.disable()  # a collection would only copy shared pages: the child ends soon
         try:
             line = " ".join(answer().split()).encode(errors="replace")
             os.write(theirs, line[: _MOST - 1] + b"\n")

@@ -1,10 +1,10 @@
-"""How gunicorn serves the router: `gunicorn -c python:router.process.gunicorn_conf wsgi:app`.
+"""gunicorn's configuration: `gunicorn -c python:router.process.gunicorn_conf wsgi:app`.
 
-config/gunicorn.conf.py is a copy to edit: it takes everything from here, and what follows there wins.
+config/gunicorn.conf.py is for the operator to edit: it imports everything from here, and can override it.
 
-Address and number of processes are settings of the router (ROUTER_BIND, ROUTER_WORKERS); what stands here are the
-numbers that have to fit together, each with its origin. Nothing may be imported here that brings in urllib3 or redis:
-the workers are forked from this process, and gevent patches them only after the fork.
+Address and number of processes are settings of the router (ROUTER_BIND, ROUTER_WORKERS); this module has the numbers
+that depend on each other, each with its origin. It must not import a module that imports urllib3 or redis: the workers
+are forked from this process, and gevent patches them only after the fork.
 """
 
 import atexit
@@ -40,7 +40,7 @@ def _refuse(reason: object) -> NoReturn:
 
 
 def _load() -> Settings:
-    """Return the settings that the workers will have; raise SettingsError where no message could be taken with them."""
+    """Return the workers' settings; raise SettingsError if they could accept no message with them."""
     settings = load(os.environ)
     if not settings.redis_url:
         raise SettingsError(
@@ -55,7 +55,7 @@ def _load() -> Settings:
 
 
 def _check(settings: Settings) -> None:
-    """See that the handlers can be imported; workers leave that to processes of their own, when they need one."""
+    """Check that the handlers can be imported. Workers do not import them: their child processes do, on first use."""
     check({name: handler.path for name, handler in settings.handlers.items()})
 
 
@@ -66,7 +66,7 @@ except SettingsError as error:
 
 
 def _addresses(settings: Settings) -> list[str]:
-    """Return where to listen: the second address is for tunnels, and the application serves only webhooks at it."""
+    """Return the addresses to listen on: the second is for tunnels, and the application serves only webhooks there."""
     return [settings.bind, *([f"127.0.0.1:{settings.tunnel_port}"] if settings.tunnel_port else [])]
 
 
@@ -75,48 +75,48 @@ workers = _settings.workers
 
 # A slow target holds a greenlet, never a process.
 worker_class = "router.process.worker.Worker"
-# Loading before the fork would load before gevent's patch: every TLS connection then fails with a RecursionError.
+# True would import the application before gevent patches ssl: every TLS connection would fail with a RecursionError.
 preload_app = False
 
 # --- Deadlines: relay 10 s < attempt 22 s < lease 30 s < graceful stop 40 s ---
 
-# After TERM, until the processes are killed.
+# Seconds after TERM until the processes are killed.
 graceful_timeout = 40
-# Of these, how long a process waits for open connections: a relay's 10 s, and time to answer; the loop that waits adds
-# up to 2 s. The rest is what the router's own stop may take (23 s): an attempt's 22 s and the time to settle it.
+# The part of it for open connections: a relay's 10 s, and time to answer; gunicorn's loop adds up to 2 s. The rest is
+# for the router's own stop (23 s): an attempt's 22 s and the time to settle it.
 _CONNECTIONS_TIMEOUT = 14
-# Before another process is begun in the place of one that could not begin.
+# The pause after a process that could not start, before gunicorn starts another one.
 _AGAIN = 1.0
-# A process that says nothing for so long hangs. It says nothing while it settles after the connections are closed,
-# so this is more than graceful_timeout.
+# A process that sends no heartbeat for this long is killed. It sends none while it settles after the connections are
+# closed, so this is more than graceful_timeout.
 timeout = 60
-# Twilio and most proxies keep connections for their next webhook; idle ones delay a graceful stop by as much.
+# Twilio and most proxies reuse connections; idle ones delay a graceful stop by this long.
 keepalive = 5
 
 # --- Requests ---
 
-# A GET webhook carries the message in its request line, and WhatsApp allows 4,096 characters of up to 4 bytes, each
-# `%XX`: 48 KB. gunicorn's own maximum is 8,190 bytes, or none at all, and then a line without an end is read in
-# quadratic time; so its maximum is moved.
+# A GET webhook has the message in its request line, and WhatsApp allows 4,096 characters of up to 4 bytes, each `%XX`:
+# 48 KB. gunicorn's option allows 8,190 bytes, or no limit, with which an endless line is read in quadratic time; so
+# gunicorn's maximum of the option is raised.
 limit_request_line = 64 * 1024
 gunicorn.http.message.MAX_REQUEST_LINE = limit_request_line
-# Twilio sends some 15 headers, and proxies add as many.
+# Twilio sends about 15 headers, and proxies add as many.
 limit_request_fields = 64
-# Bytes of all headers together. gunicorn would read 512 KiB, 64 times the longest one, and it copies what it has with
-# every packet. It sets its bound on each request; the class has this one in its place.
+# Bytes of all headers together. gunicorn would read 512 KiB (64 of the longest header), and copies them again with
+# every packet. gunicorn sets this limit as an attribute of each request; the property replaces it.
 _HEADERS_MOST = 64 * 1024
 gunicorn.http.message.Message.max_buffer_headers = property(lambda _: _HEADERS_MOST, lambda _, __: None)
-# Chunks of one body. Proxies send some KiB in each; in chunks of one byte it would cost 30 times what it costs whole.
+# Chunks of one body. Proxies send several KiB in each; a body in chunks of one byte costs 30 times as much to read.
 _CHUNKS_MOST = 1024
 
 
 class _FewChunks(ChunkedReader):  # type: ignore[misc] # gunicorn ships no types
-    """Reads a body in chunks, and refuses it when there are very many."""
+    """Reads a chunked body, and refuses it if it has too many chunks."""
 
     _chunks = 0
 
     def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> Any:
-        """Begin the next chunk."""
+        """Count the chunk, and read its size."""
         self._chunks += 1
         if self._chunks > _CHUNKS_MOST:
             raise InvalidChunkSize(b"more than %d chunks" % _CHUNKS_MOST)
@@ -124,22 +124,22 @@ class _FewChunks(ChunkedReader):  # type: ignore[misc] # gunicorn ships no types
 
 
 gunicorn.http.message.ChunkedReader = _FewChunks
-# Only the router judges who may say X-Forwarded-* (ROUTER_TRUSTED_PROXIES).
+# The router itself decides whose X-Forwarded-* headers are trusted (ROUTER_TRUSTED_PROXIES).
 forwarded_allow_ips = ""
 # Connections of one process, waiting relays and idle keep-alives included.
 worker_connections = 1000
 
-# --- What is written, and where ---
+# --- Logs and files ---
 
-# The router writes one line per message; an access log would print the queries, which hold the message.
+# The router writes one line per message; an access log would contain the queries, which contain the message.
 accesslog = None
 # gunicorn would open a control socket in the home directory.
 control_socket_disable = True
 
-# Metrics of all processes are gathered through the files of a folder.
+# The processes share their metrics through files in a folder.
 _metrics = MetricFiles.prepare()
 atexit.register(_metrics.remove)
-# At the end of a process the collector would look at all that is loaded, for a fifth of a second, and find nothing.
+# Otherwise a garbage collection at the exit of a process takes a fifth of a second, for nothing.
 atexit.register(gc.freeze)
 
 
@@ -147,13 +147,13 @@ _QUERY = re.compile(r"\?[^\s'\"]+")
 
 
 def _without_query(record: logging.LogRecord) -> bool:
-    """Cut queries, which hold messages, out of what gunicorn says about a request that failed."""
+    """Remove queries, which contain messages, from gunicorn's log lines about failed requests."""
     record.msg, record.args = _QUERY.sub("?…", record.getMessage()), None
     return True
 
 
 def on_starting(server: Arbiter) -> None:
-    """Before the first fork, so that every process has it; what no process could serve with is said now, and once."""
+    """Check the settings and preload, once, before the first fork: gunicorn ends if no process could serve."""
     try:
         _check(_settings)
     except SettingsError as error:
@@ -173,7 +173,7 @@ def on_starting(server: Arbiter) -> None:
 def when_ready(server: Arbiter) -> None:
     """Make a reload with invalid settings change nothing: otherwise gunicorn would end, and the router with it.
 
-    Errors that only a worker finds, such as a handler that cannot be imported, are looked for in a separate process.
+    A separate process loads the application first, to find errors that otherwise only a worker would find.
     """
     _renew_languages(server)
     reload = server.handle_hup
@@ -192,7 +192,7 @@ def when_ready(server: Arbiter) -> None:
             server.log.error("not reloaded, the router keeps its old settings: %s", reason)
             tell(_settings, reason)
         else:
-            # gunicorn imports this module again, or executes a file that does: it has to be executed anew.
+            # gunicorn imports this module again, directly or by a file: then it must be executed again.
             sys.modules.pop(__name__, None)
             reload()
 
@@ -200,28 +200,28 @@ def when_ready(server: Arbiter) -> None:
 
 
 def on_reload(server: Arbiter) -> None:
-    """Before the workers of a reload (HUP) are forked, with new settings."""
+    """Preload for the new settings, before the workers of a reload (HUP) are forked."""
     preload(_settings, server.log.warning)
     _renew_languages(server)
 
 
 def _renew_languages(server: Arbiter) -> None:
-    """See to it that languages that flows name from now on are loaded, and workers replaced, without a reload."""
+    """When flows name further languages, load these and replace the workers, without a reload."""
     install(server, lambda: load_languages(_settings, server.log.warning))
 
 
 def pre_fork(server: Arbiter, worker: Worker) -> None:
-    """Name the process for its metrics: it goes on in the files of one that has ended."""
+    """Set the process's name for its metrics: it continues the files of a process that has ended."""
     worker.metrics_name = free_name({each.metrics_name for each in server.WORKERS.values()})
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    """See to it that one process that cannot begin does not end all others, once the router has served.
+    """Let only the first processes end gunicorn if they cannot start.
 
-    gunicorn ends on the exit status that says so. It is for the first processes: a later one, in the place of one that
-    was killed, finds the settings as they are by now, perhaps half edited.
+    gunicorn ends if a worker exits with WORKER_BOOT_ERROR. A later worker, which replaces one that was killed, reads
+    the settings as they are then, perhaps half edited: it must not end the whole router, so it gets another status.
     """
-    # Until it is loaded: there is next to nothing to collect, and a tenth of the time would go to looking.
+    # Until it is loaded: almost nothing could be collected, and a tenth of the time would be spent on it.
     gc.disable()
     os.environ[NAME] = worker.metrics_name
     if worker.age > _settings.workers:
@@ -229,30 +229,31 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """The application is loaded: start the sweeper, which runs until the process is to stop."""
-    # Only this process's copy: the master keeps the 40 s in which both steps have to be done.
+    """Start the router's greenlets in a worker that has loaded the application."""
+    # Only in this worker: the master keeps the 40 s, in which connections and the router's stop must both end.
     worker.cfg.set("graceful_timeout", _CONNECTIONS_TIMEOUT)
     router = _router(worker)
     if router is not None:
         router.start(lambda: worker.alive)
-    # What was loaded until now stays for good. The collector would look at all of it again and again, for tens of
-    # milliseconds in which no message is answered. It does not look even once: of 150,000 objects it would find 2,000.
+    # The objects loaded until now stay in use. Without the freeze each full collection would traverse them, for tens of
+    # milliseconds in which no message is answered. Not even one collection is worth it: of 150,000 objects it would
+    # free 2,000.
     gc.freeze()
-    # A message makes some hundred objects that have to be looked at, and nearly none of them is part of a cycle.
+    # A message creates about a hundred objects that the collector tracks, and almost none of them is part of a cycle.
     gc.set_threshold(20_000, 20, 50)
     gc.enable()
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
-    """The connections are closed: wait for the attempts in flight, settle them, release what has not begun.
+    """Stop the router after the connections are closed: wait for the attempts under way, and release other leases.
 
-    gunicorn calls this on every way out but SIGKILL and SIGABRT: TERM and recycling, INT and QUIT (which end the main
-    loop with a SystemExit from a greenlet), and a vanished master. Ctrl-C sends INT and the master's QUIT besides, so
-    a second SystemExit may arrive while this waits; it is not a reason to leave.
+    gunicorn calls this at every exit except by SIGKILL and SIGABRT: TERM and recycling, INT and QUIT (which end the
+    main loop with a SystemExit from a greenlet), and the loss of the master. Ctrl-C sends INT, and also the master's
+    QUIT, so a second SystemExit may arrive while this waits; it is ignored.
     """
     router = _router(worker)
     if router is None:
-        if not worker.booted and worker.alive:  # it could not begin, and the next one will not either
+        if not worker.booted and worker.alive:  # it could not start, and probably the next one cannot either
             time.sleep(_AGAIN)
         return
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
@@ -266,10 +267,10 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - guni
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Take a dead process's live gauges out of the metrics."""
+    """Remove the live gauges of a process that has ended from the metrics."""
     _metrics.end(worker.metrics_name)
 
 
 def _router(worker: Worker) -> Any:
-    """Return the running router of a worker, or None where the application was never loaded."""
+    """Return the running router of a worker, None if the application was not loaded."""
     return getattr(getattr(worker, "wsgi", None), "extensions", {}).get("router")

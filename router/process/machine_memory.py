@@ -1,4 +1,4 @@
-"""Returns the memory limit of this process: the machine's memory, or the limit of its control group (container)."""
+"""The memory limit of this process: the machine's memory, or the limit of its control group (container)."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def memory_limit(root: Path = Path("/")) -> int:
-    """Return the bytes of memory that are there for us; `root` is the root directory.
+    """Return the memory limit in bytes; `root` is the root directory.
 
     https://docs.kernel.org/admin-guide/cgroup-v2.html
     """
@@ -15,7 +15,7 @@ def memory_limit(root: Path = Path("/")) -> int:
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """Read the limits of our control groups, and of those they are in."""
+    """Read the limits of our control groups, and of their parents."""
     try:
         groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
@@ -30,7 +30,7 @@ def _of_groups(root: Path) -> Iterator[int]:
         else:
             continue
         group = top / path.strip("/")
-        # In a container the path may be the host's, of which only the top is mounted.
+        # In a container the path may be the host's, of which only the root is mounted.
         for folder in (group, *group.parents):
             if folder.is_relative_to(top):
                 try:

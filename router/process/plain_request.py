@@ -1,9 +1,9 @@
-"""Recognizes a plain webhook request: one that needs none of what HTTP allows beside it.
+"""Recognizes a plain webhook request: one that uses only the simplest part of HTTP.
 
-A regular expression recognizes it; it is no parser. A request that is in doubt is not plain, and gunicorn's own parser
-reads it. A plain request has only one reading, so both read it alike: tests/core/test_plain_request.py compares them.
-Not plain are, among others: another method or path, a `#`, a header twice, a header name with `_`, a byte in the head
-that is not printable ASCII, a transfer coding, `Expect`, `Upgrade`, and more bytes than Content-Length.
+This is a regular expression, not an HTTP parser. Any request that could be ambiguous is not plain, and gunicorn's own
+parser reads it. tests/core/test_plain_request.py checks that both read plain requests in the same way. Not plain are,
+among others: another method or path, a `#`, a repeated header, a header name with `_`, a byte in the head that is not
+printable ASCII, a transfer coding, `Expect`, `Upgrade`, and more bytes than Content-Length.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from router.value import value
 
-# Bytes of a head. Below gunicorn's own limits of one line and of one field, which therefore cannot be exceeded.
+# Maximum bytes of a head: less than gunicorn's limits for one line and one field, so that these need no check.
 HEAD_MOST: Final = 8000
 _HEAD: Final = re.compile(
     r"POST (/webhooks/[a-z]+)(?:\?([!-\"$-~]*))? HTTP/1\.([01])\r\n"
@@ -20,7 +20,7 @@ _HEAD: Final = re.compile(
 )
 _FIELD: Final = re.compile(r"([A-Za-z0-9-]+): *([ -~]*)\r\n")
 _LENGTH: Final = re.compile(r"[0-9]{1,7}")
-# Each changes how the rest is read, or asks the server for something.
+# Headers that change how the body is read, or that require an action of the server.
 _NOT_PLAIN: Final = frozenset(("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE", "HTTP_TRAILER", "HTTP_TE"))
 
 
@@ -28,8 +28,8 @@ _NOT_PLAIN: Final = frozenset(("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UP
 class PlainRequest:
     """A plain request.
 
-    `variables` are those of its WSGI environment that come from the request: PEP 3333. `missing` is how many bytes of
-    the body have not come yet; then `body` is what has.
+    `variables` are the variables of the WSGI environment (PEP 3333) that depend on the request. `missing` is how many
+    bytes of the body have not been received yet; `body` has the received ones.
     """
 
     variables: dict[str, str]
@@ -39,24 +39,24 @@ class PlainRequest:
 
 
 def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
-    """Read what came on a connection between two requests; None where that is not the whole head of a plain one.
+    """Read a plain request; None if the data does not begin with a complete head of one.
 
     Args:
-        data: the bytes.
-        fields_most: the most header fields that a request may have.
+        data: the bytes received since the last request.
+        fields_most: the maximum number of header fields.
     """
     head = _HEAD.match(data[:HEAD_MOST].decode("latin-1"))  # only ASCII matches
     if head is None:
         return None
     path, query, minor, block = head.groups("")
-    marked = head[2] is not None  # there is a query, perhaps an empty one
+    has_query = head[2] is not None  # also true for an empty one
     lines = _FIELD.findall(block)
     variables = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
         "PATH_INFO": path,
         "QUERY_STRING": query,
-        "RAW_URI": f"{path}?{query}" if marked else path,
+        "RAW_URI": f"{path}?{query}" if has_query else path,
         "SERVER_PROTOCOL": f"HTTP/1.{minor}",
     }
     fields = len(variables) + len(lines)
@@ -66,7 +66,7 @@ def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
     connection = variables.get("HTTP_CONNECTION", "").lower()
     if (
         len(lines) > fields_most
-        or len(variables) < fields  # a header came twice
+        or len(variables) < fields  # a header is repeated
         or not _LENGTH.fullmatch(length)
         or connection not in ("", "keep-alive", "close")
         or not _NOT_PLAIN.isdisjoint(variables)
@@ -74,20 +74,20 @@ def plain_request(data: bytes, fields_most: int) -> PlainRequest | None:
         return None
     body = data[head.end() :]
     missing = int(length) - len(body)
-    if missing < 0:  # the next request has come, too
+    if missing < 0:  # the next request has been received, too
         return None
     return PlainRequest(variables, body, missing, connection == "close" or (minor == "0" and not connection))
 
 
 def connection_variables(server: tuple[Any, ...] | str, client: tuple[Any, ...] | str, host: str) -> dict[str, str]:
-    """Return the variables of a request that come from its connection, as gunicorn makes them.
+    """Return the variables of a request that depend on its connection, as gunicorn makes them.
 
-    A unix socket has no port, and its clients no address: there the `Host` says what the server's name and port are.
+    A unix socket has no port, and its clients have no address: there the server's name and port are those in `Host`.
 
     Args:
-        server: the address of the listening socket, a path on a unix socket.
-        client: the address of the other end, "" on a unix socket.
-        host: the request's `Host`, "" without one; it counts on a unix socket only.
+        server: the address of the listening socket, a path for a unix socket.
+        client: the address of the client, "" on a unix socket.
+        host: the request's `Host`, "" without one; used on a unix socket only.
     """
     if isinstance(server, str):
         named = host if host and ":" not in server else server

@@ -1,8 +1,9 @@
-"""What the process that forks the workers does first: it loads the models of the languages that flows name.
+"""Loads the models of the languages that flows name, before the workers are forked, so that they share them.
 
-So all workers share them. It also says which flows lose their messages. That process must know neither Redis' client
-nor TLS: its workers patch them for gevent after the fork. So a forked child asks the store, and only says what it
-found. lingua knows no sockets. `router run`, whose own child has just asked the store, says it in the environment.
+It also warns about flows that lose their messages. The process that forks the workers must not import the Redis client
+or ssl, because gevent patches these in the workers after the fork. So a forked child reads the store and returns the
+result. lingua does not use sockets. `router run`, whose own child has just read the store, passes the result on in the
+environment.
 """
 
 import contextlib
@@ -20,76 +21,77 @@ from router.settings import Settings
 if TYPE_CHECKING:
     from router.store.at_start import StoreAtStart
 
-# The store is asked some twenty times, at most a second each; where it does not answer, it is given up at the first.
+# The time limit of the child: about twenty calls to the store of a second each at most, and it ends at the first call
+# that fails.
 _PATIENCE: Final = 5.0
-# Of these, for the flows that lose their messages: what was found by then is told, and the languages are never lost.
+# The part of it for the search for flows that lose their messages: then those found so far are returned.
 _LOOK: Final = 3.0
-# Flows of an account that are looked at, at most: reading them takes a second or so.
+# The maximum number of flows checked per account: reading them takes about a second.
 _FLOWS: Final = 10_000
 _FAULTS: Final = 5
 
-# The variable in which `router run` gives gunicorn what it found; gunicorn removes it.
+# The environment variable with which `router run` passes its result to gunicorn, which removes it.
 FOUND: Final = "_FOUND_IN_STORE"
 
-_Found = Mapping[str, list[str]]
+_Stored = Mapping[str, list[str]]
 
 
-def preload(settings: Settings, say: Callable[[str], None], told: str = "") -> None:
-    """Load the models that are missing yet, and call `say` for each flow that loses its messages.
+def preload(settings: Settings, warn: Callable[[str], None], found: str = "") -> None:
+    """Load the models that are not loaded yet, and call `warn` for each flow that loses its messages.
 
-    `told` is what `found_in_store` returned elsewhere a moment ago; without it the store is asked.
+    `found` is a result of `found_in_store` from a moment ago; without it the store is read.
     """
-    found = json.loads(told) if told else _ask(lambda: _found(settings))
-    _load(found, say)
-    faults = found["faults"] if found else []
+    stored = json.loads(found) if found else _read(lambda: _found(settings))
+    _load(stored, warn)
+    faults = stored["faults"] if stored else []
     for fault in faults[:_FAULTS]:
-        say(fault)
+        warn(fault)
     if faults[_FAULTS:]:
-        say("there are more such flows: `router doctor` lists them")
+        warn("there are more such flows: `router doctor` lists them")
 
 
 def found_in_store(settings: Settings) -> str:
-    """Return what `preload` has to know of the store; it imports the store's client."""
+    """Return the data that `preload` needs from the store, as JSON; it imports the store's client."""
     return json.dumps(_found(settings))
 
 
-def load_languages(settings: Settings, say: Callable[[str], None]) -> bool:
-    """Load the models that are missing yet; return whether there were any. Nothing where no flow names a language.
+def load_languages(settings: Settings, warn: Callable[[str], None]) -> bool:
+    """Load the models that are not loaded yet; return whether there were any.
 
-    Where the store does not say, `say` is called with what that means, and nothing is loaded.
+    If the store does not answer, `warn` is called, and nothing is loaded.
     """
-    return _load(_ask(lambda: {"languages": _store(settings).languages()}), say)
+    return _load(_read(lambda: {"languages": _store(settings).languages()}), warn)
 
 
-def _ask(question: Callable[[], _Found]) -> _Found | None:
-    """Return what a forked child finds in the store; None where the store does not answer in time."""
+def _read(query: Callable[[], _Stored]) -> _Stored | None:
+    """Return the result of a query that a forked child makes; None if the store does not answer in time."""
     line = None
     with contextlib.suppress(TimeoutError):
-        line = in_child(lambda: json.dumps(question()), seconds=_PATIENCE)
+        line = in_child(lambda: json.dumps(query()), seconds=_PATIENCE)
     return json.loads(line) if line else None
 
 
-def _load(found: _Found | None, say: Callable[[str], None]) -> bool:
-    if found is None:
-        say(
+def _load(stored: _Stored | None, warn: Callable[[str], None]) -> bool:
+    if stored is None:
+        warn(
             "the store does not say which languages flows name: until it does, the router detects languages without "
             "the text"
         )
         return False
-    if not found["languages"]:
+    if not stored["languages"]:
         return False
     from router.language import country, detector
     from router.language import tag as language_tag
 
-    # The first time takes 20 ms, and for preference commands up to 16 ms each: long in a worker.
+    # Fill caches: the first call takes 20 ms here, and up to 16 ms for each language's names, too long in a worker.
     country.country_of("+12025550100")
-    for code in found["languages"]:
+    for code in stored["languages"]:
         language_tag.names(code)
-    wanted = detector.needed(found["languages"])
+    wanted = detector.needed(stored["languages"])
     if not wanted - detector.shared().loaded:
         return False
     detector.load(wanted)
-    # The collector writes to whatever it looks at, and so would give each worker a copy of its own: 7 MB.
+    # The garbage collector writes to each object that it visits, and would so give each worker its own copy: 7 MB.
     gc.freeze()
     return True
 
@@ -100,18 +102,18 @@ def _store(settings: Settings) -> "StoreAtStart":
     return StoreAtStart(settings)
 
 
-def _found(settings: Settings) -> _Found:
+def _found(settings: Settings) -> _Stored:
     store = _store(settings)
     return {"languages": store.languages(), "faults": _faults(settings, store)}
 
 
 def _faults(settings: Settings, store: "StoreAtStart") -> list[str]:
-    """Say which enabled flows lose their messages, or harm customers; nothing where the store fails meanwhile."""
+    """Describe the enabled flows that lose their messages, or harm customers; [] if the store does not answer."""
     from router.flow.warned import of_settings
 
     try:
-        found = islice(_flow_faults(settings), _FAULTS + 1) if store.has_flows() else ()
-        return [*map(str, of_settings(settings)), *found]
+        of_flows = islice(_flow_faults(settings), _FAULTS + 1) if store.has_flows() else ()
+        return [*map(str, of_settings(settings)), *of_flows]
     except RouterError:
         return []
 

@@ -1,6 +1,6 @@
 """Keeps the process registered in the store while it accepts messages, and requests missing language models.
 
-Models are loaded by the process that forks the workers, so that all share them. It cannot ask the store; a worker can.
+The process that forks the workers loads the models, so that all share them. It cannot read the store, but a worker can.
 """
 
 import contextlib
@@ -18,22 +18,22 @@ from router.settings import Settings
 from router.store import Store
 from router.store.processes import EVERY, Process, Served
 
-# How often the store is asked which languages flows name: one call for each bucket of the accounts.
+# The interval at which the languages of flows are read: one call for each bucket of the accounts.
 _LOOK: Final = 1.0
-# How often the master is asked, at most: it has the store read, and loads models, in the meantime.
+# The minimum time between two requests to the master, which needs it to read the store and to load models.
 _AGAIN: Final = 3.0
-# Targets that do not answer that a process names, at most: some 10 KB.
+# The maximum number of targets with an open breaker in an entry: about 10 KB.
 _SHUT: Final = 100
 
 
 class Presence:
-    """Says what this process is, until it stops.
+    """Announces this process until it stops.
 
     Args:
-        settings: of the process.
-        store: where it says so.
-        languages: the codes of the languages whose models it has.
-        shut: returns the targets to which it sends only probes now, as `Process.shut` has them.
+        settings: the process's settings.
+        store: the store that has the entries.
+        languages: the codes of the languages whose models it has loaded.
+        shut: returns the targets with an open breaker, as in `Process.shut`.
     """
 
     def __init__(
@@ -56,24 +56,24 @@ class Presence:
         self._stopped = Event()
 
     def run(self) -> None:
-        """Say what this process is, again and again, and look for languages that it lacks; until `stop`."""
+        """Announce this process regularly, and request the models that it lacks for the languages of flows."""
         process = replace(self._process, master=os.getppid(), pid=os.getpid())
-        say = ask = 0.0
+        announce_at = request_at = 0.0
         while not self._stopped.is_set():
             now = time.monotonic()
             with contextlib.suppress(StoreUnavailable, OSError):
                 process = replace(process, shut=tuple(sorted(self._shut())[:_SHUT]))
-                if now >= say or process != self._announced:
+                if now >= announce_at or process != self._announced:
                     self._store.processes.announce(process, self._announced, self._serves)
-                    self._announced, say = process, now + EVERY
-                if now >= ask and not needed(self._store.languages.named()) <= self._languages:
-                    ask = now + _AGAIN
+                    self._announced, announce_at = process, now + EVERY
+                if now >= request_at and not needed(self._store.languages.named()) <= self._languages:
+                    request_at = now + _AGAIN
                     if os.getppid() == process.master:
                         os.kill(process.master, ASK)
             self._stopped.wait(_LOOK)
 
     def stop(self) -> None:
-        """Say no more, and that this process takes no more messages."""
+        """Stop announcing, and withdraw the entry."""
         self._stopped.set()
         if self._announced is not None:
             with contextlib.suppress(StoreUnavailable):

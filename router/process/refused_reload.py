@@ -1,6 +1,6 @@
-"""Tells `router reload` why the router goes on with the settings it has, through the store.
+"""Writes the reason of a refused reload into the store, where `router reload` reads it.
 
-The process that forks the workers must know neither Redis' client nor TLS, so a forked child writes it, as in preload.
+The process that forks the workers must not import the Redis client or ssl, so a forked child writes it, as in preload.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _SECONDS: Final = 5.0
 
 
 def tell(settings: Settings, reason: str) -> None:
-    """Write why a reload was refused; `settings` are those that the router goes on with."""
+    """Write why a reload was refused; `settings` are those that the router keeps."""
     master = os.getpid()
 
     def write() -> str:
@@ -24,5 +24,5 @@ def tell(settings: Settings, reason: str) -> None:
         connect(settings).processes.refuse_reload(machine(), master, reason)
         return ""
 
-    with contextlib.suppress(TimeoutError):  # the command waits in vain, and the log has it
+    with contextlib.suppress(TimeoutError):  # then the command times out, and only the log has the reason
         in_child(write, seconds=_SECONDS)

@@ -11,16 +11,16 @@ from typing import Any, Final
 
 from router.machine import ASK
 
-# Before a worker is begun again that could not begin, and before the store is asked again.
+# The pause before a worker that could not start is started again, and between two reads of the store.
 _PAUSE: Final = 3.0
 
 
 class Renewal:
-    """Replaces workers, a step at each look of the arbiter at its workers.
+    """Replaces workers, one step each time the arbiter manages its workers.
 
     Args:
         server: gunicorn's arbiter.
-        load: loads the models that are missing; returns whether there were any.
+        load: loads the missing models; returns whether there were any.
     """
 
     def __init__(self, server: Any, load: Callable[[], bool]) -> None:
@@ -31,16 +31,16 @@ class Renewal:
         self._old = 0  # workers up to this age have too few languages
         self._successor: int | None = None
         self._leaving: set[int] = set()
-        self._extra = 0  # workers beside those that the settings want
+        self._extra = 0  # workers above the number in the settings
 
     def ask(self) -> None:
-        """Note that a worker lacks a language."""
+        """Record that a worker lacks a language: the handler of the signal ASK."""
         self._asked = True
 
     def manage_workers(self) -> None:
-        """Do what is next, in the place of the arbiter's own look at its workers, which is part of it."""
+        """Take the next step, then call the arbiter's own method, which this replaces."""
         server = self._server
-        # Workers that are replaced at the moment ask as well, until they are.
+        # While workers are being replaced, the old ones still send requests: these are ignored.
         if self._asked and self._oldest() is None and time.monotonic() >= self._load_after:
             self._asked = False
             self._load_after = time.monotonic() + _PAUSE
@@ -75,7 +75,7 @@ class Renewal:
 
 
 def install(server: Any, load: Callable[[], bool]) -> None:
-    """Have an arbiter renew its workers when one of them asks; done again, it begins anew, as after a reload."""
+    """Make an arbiter renew its workers when one of them requests it; a second call, after a reload, starts afresh."""
     renewal = Renewal(server, load)
     server.manage_workers = renewal.manage_workers
     server.handle_urg = renewal.ask
@@ -83,5 +83,5 @@ def install(server: Any, load: Callable[[], bool]) -> None:
 
 
 def _takes_connections(worker: Any) -> bool:
-    """Return whether a worker has begun: it then writes the time since the machine's start, and first had the date."""
+    """Return whether a worker has started: its heartbeat file then has a monotonic time, and before that a date."""
     return bool(worker.tmp.last_update() <= time.monotonic())

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from router.errors import SettingsError
 from router.process.fork import in_child
 
-# A handler of the operator's may import a model; gunicorn gives a process that hangs its `timeout` of 60 s.
+# A handler may import a model, which takes time. gunicorn kills a process that hangs after its `timeout` of 60 s.
 _PATIENCE = 30.0
 
 
 def failure(start: Callable[[], object]) -> str:
-    """Return why `start` fails in a forked child that gevent has patched as it does a worker; "" where it does not."""
+    """Return why `start` fails in a forked child that gevent has patched like a worker; "" if it succeeds."""
     try:
         line = in_child(lambda: _try(start), seconds=_PATIENCE)
     except TimeoutError:
@@ -29,6 +29,6 @@ def _try(start: Callable[[], object]) -> str:
         start()
     except SettingsError as error:
         return str(error)
-    except BaseException as error:  # noqa: BLE001 - a module that ends the process is one that does not do, too
+    except BaseException as error:  # noqa: BLE001 - also a module that calls sys.exit
         return f"the application cannot be loaded ({type(error).__name__}: {error})"
     return ""

@@ -1,8 +1,8 @@
-"""gunicorn's gevent worker, with a shorter way for plain webhook requests.
+"""gunicorn's gevent worker, with a fast path for plain webhook requests.
 
-Each connection begins on the shorter way. The first request that is not plain (plain_request.py), or not complete after
-two reads, is handed over to gunicorn with all its bytes, and gunicorn serves the connection from then on. Where the
-configuration asks for anything that the shorter way does not do (TLS, an access log, hooks, trusted forwarders, HTTP/2,
+Each connection begins on the fast path. The first request that is not plain (plain_request.py), or not complete after
+two reads, is handed over to gunicorn with all its bytes, and gunicorn serves the connection from then on. If the
+configuration needs anything that the fast path does not do (TLS, an access log, hooks, trusted forwarders, HTTP/2,
 the PROXY protocol), gunicorn serves every connection.
 """
 
@@ -25,37 +25,37 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from router.process.plain_request import HEAD_MOST, PlainRequest, connection_variables, plain_request
 
-# One read: a whole request, and never more of a body than is handed over in one piece.
+# Bytes of one read, which usually returns a complete request.
 _READ: Final = 64 * 1024
-# How long the shorter way waits for the rest of a body, in seconds: clients that write head and body apart write the
-# body at once. gunicorn waits for slower ones.
+# How long the fast path waits for the rest of a body, in seconds: a client that sends head and body separately sends
+# the body immediately after the head. gunicorn waits for slower ones.
 _REST_SECONDS: Final = 0.05
-# How much of a body that was not read is discarded after the answer, and for how long.
+# The limits for discarding an unread body after the answer.
 _DISCARD_MOST: Final = 1024 * 1024
 _DISCARD_SECONDS: Final = 1.0
-# How often connections are looked for that wait too long for their next request, in seconds.
+# The interval of the search for connections that have been idle for too long, in seconds.
 _REAP_SECONDS: Final = 1.0
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
     """A worker process."""
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.alive: bool
-        self._short = has_short_way(self.cfg)
+        self._fast = has_fast_path(self.cfg)
         self._names: dict[Any, Any] = {}  # listening sockets -> their addresses
         self._idle: dict[Any, float] = {}  # connections between two requests -> since when, in monotonic seconds
 
     def init_process(self) -> None:
-        """Prepare what all requests share, and run: each look into gunicorn's configuration calls a method."""
+        """Cache values that all requests need, because each read of gunicorn's configuration calls a method; run."""
         self._base = base_environ(self.cfg) | {"wsgi.multithread": True, "wsgi.url_scheme": "http"}
         self._fields_most: int = self.cfg.limit_request_fields
         self._keepalive: int = self.cfg.keepalive
         super().init_process()
 
     def run(self) -> None:
-        """Serve until the process is to stop."""
+        """Serve until the process shall stop."""
         self._names = {each: each.getsockname() for each in self.sockets}
         gevent.spawn(self._reap)
         super().run()
@@ -64,33 +64,33 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         """Serve one connection to its end.
 
         A stop may close the listening socket after a connection was accepted, and before this is called for it. Such a
-        connection is served, too: the socket's address is known from the start.
+        connection is served, too, because the socket's address was read at the start.
         """
         listener = _Listener(self._names[listener])
-        if not self._short or isinstance(addr, bytes):  # an abstract unix socket of the client's
+        if not self._fast or isinstance(addr, bytes):  # bytes: the client has an abstract unix socket
             super().handle(listener, client, addr)
             return
-        given: bytes | None = None
+        unserved: bytes | None = None
         try:
             client.setblocking(1)
-            given = self._serve(listener.getsockname(), client, addr)
+            unserved = self._serve(listener.getsockname(), client, addr)
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
                 self.log.exception("Socket error processing request.")
         except (gevent.GreenletExit, SystemExit):
             pass
-        except BaseException as error:  # noqa: BLE001 - as gunicorn does: it logs it, and answers with 500
+        except BaseException as error:  # noqa: BLE001 - as gunicorn does: log it, and answer with 500
             self.handle_error(None, client, addr, error)
-        if given is None:
+        if unserved is None:
             util.close(client)
         else:
-            super().handle(listener, _Connection(client, given), addr)
+            super().handle(listener, _Connection(client, unserved), addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Serve one request as gunicorn does; where the connection ends with the answer, discard the rest of its body.
+        """Serve one request as gunicorn does; if the connection ends with the answer, discard the rest of its body.
 
-        A connection that is closed while the client still sends is reset, and then the client may not see the answer.
-        It also ends when the process has begun to stop during the request: gunicorn decides that before the request.
+        A connection that is closed while the client still sends is reset, and then the client may lose the answer.
+        The connection also ends if the process began to stop during the request: gunicorn checks this only before it.
         """
         try:
             super().handle_request(listener_name, req, sock, addr)
@@ -105,7 +105,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
             raise StopIteration
 
     def _serve(self, server: Any, client: Any, addr: Any) -> bytes | None:
-        """Serve plain requests; return the bytes of what is not one, None when the connection has ended."""
+        """Serve plain requests; return the bytes of the first other request, None if the connection has ended."""
         shared = self._base | {"gunicorn.socket": client} | connection_variables(server, addr, "")
         hub = gevent.get_hub()
         arrival = hub.loop.io(client.fileno(), 1)
@@ -119,7 +119,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         while True:
             self._idle[client] = time.monotonic()
             try:
-                wait()  # a look for a request before one has come costs as much as three waits
+                wait()  # a recv that finds no data yet costs as much as three waits
                 data: bytes = client.recv(_READ)
             finally:
                 self._idle.pop(client, None)
@@ -127,7 +127,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
                 return None
             request = plain_request(data, self._fields_most)
             if request is not None and request.missing:
-                with gevent.Timeout(_REST_SECONDS, exception=False):  # type: ignore[arg-type] # its stubs do not know it
+                with gevent.Timeout(_REST_SECONDS, exception=False):  # type: ignore[arg-type] # missing in its stubs
                     data += client.recv(request.missing)
                 request = plain_request(data, self._fields_most)
             if request is None or request.missing:
@@ -138,7 +138,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
                 return None
 
     def _answer(self, client: Any, request: PlainRequest, shared: dict[str, Any]) -> bool:
-        """Answer one request; say whether another may follow on its connection."""
+        """Answer one request; return whether another may follow on its connection."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
@@ -146,8 +146,8 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         goes_on = self.alive and not request.closes and bool(self._keepalive)
         answered: list[Any] = []
 
-        def start_response(*given: Any) -> None:
-            answered[:] = given
+        def start_response(*args: Any) -> None:
+            answered[:] = args
 
         environ = {**shared, **request.variables, "wsgi.input": BytesIO(request.body)}
         parts = self.wsgi(environ, start_response)
@@ -162,7 +162,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         return goes_on
 
     def _reap(self) -> None:
-        """End connections that wait too long for their next request: one greenlet, in place of a timer for each."""
+        """Close connections that are idle for too long: one greenlet instead of a timer for each connection."""
         while True:
             gevent.sleep(_REAP_SECONDS)
             before = time.monotonic() - self._keepalive
@@ -171,8 +171,8 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
                     client.shutdown(2)
 
 
-def has_short_way(config: Config) -> bool:
-    """Return whether the configuration leaves nothing to do for a plain request but to serve it."""
+def has_fast_path(config: Config) -> bool:
+    """Return whether the configuration allows the fast path."""
     return not any(
         (
             config.is_ssl,
@@ -196,18 +196,18 @@ def has_short_way(config: Config) -> bool:
 
 
 def send_whole(connection: Any, data: bytes) -> None:
-    """Send all of it, as `sendall` does, which under gevent asks the system for the size of its buffer each time."""
+    """Send all data. Unlike gevent's `sendall`, it does not call the system for the buffer size first."""
     sent = connection.send(data)
     if sent < len(data):
         connection.sendall(data[sent:])
 
 
-# Most answers of a second are the same; of others there are as many as have different lengths, or cookies.
+# Most answers within a second have the same head.
 @lru_cache(maxsize=16)
-def _head(  # noqa: PLR0913, PLR0917 - all that a head says
+def _head(  # noqa: PLR0913, PLR0917 - the parts of a head
     protocol: str, status: str, headers: tuple[tuple[str, str], ...], length: int, goes_on: bool, seconds: int
 ) -> bytes:
-    """Write the head of an answer as gunicorn does."""
+    """Format the head of an answer as gunicorn does."""
     lines = [
         f"{protocol} {status}",
         "Server: gunicorn",
@@ -230,7 +230,7 @@ def _head(  # noqa: PLR0913, PLR0917 - all that a head says
 
 
 class _Listener:
-    """Where a connection came in, which gunicorn asks a listening socket for."""
+    """Stands for the listening socket of a connection: gunicorn only needs its address."""
 
     def __init__(self, name: Any) -> None:
         self._name = name
@@ -241,16 +241,16 @@ class _Listener:
 
 
 class _Connection:
-    """A connection of which some bytes have been read already: it gives them first."""
+    """A connection from which some bytes have been read already: `recv` returns these first."""
 
-    def __init__(self, connection: Any, given: bytes) -> None:
+    def __init__(self, connection: Any, unserved: bytes) -> None:
         self._connection = connection
-        self._given = given
+        self._unserved = unserved
 
     def recv(self, most: int) -> bytes:
         """Read as a socket does."""
-        if self._given:
-            first, self._given = self._given[:most], self._given[most:]
+        if self._unserved:
+            first, self._unserved = self._unserved[:most], self._unserved[most:]
             return first
         received: bytes = self._connection.recv(most)
         return received

@@ -55,8 +55,8 @@ NOTHING_KNOWN: Final = Known()
 class Assignment:
     """The flow that a conversation stays with.
 
-    `confident` says whether the flow was chosen with enough certainty that only an explicit message moves the
-    conversation; `at` is when the last message came, in ms since 1970.
+    `confident`: the flow was chosen with such certainty that only an explicit message moves the conversation. `at` is
+    the time of the last message, in ms since 1970.
     """
 
     flow_sid: str
@@ -65,7 +65,7 @@ class Assignment:
     language: str = ""
 
     def is_active(self, idle_since: int, *, lasting: bool) -> bool:
-        """Return whether the conversation goes on: its last message is not older than `idle_since`, in ms."""
+        """Return whether the conversation is active: its last message is not older than `idle_since`, in ms."""
         return lasting or self.at >= idle_since
 
 
@@ -73,7 +73,7 @@ class Assignment:
 class Candidate:
     """A flow that a conversation may stay with.
 
-    `disposition` is `queue` or `redirected`. `lasting`: the conversation stays however long it is idle.
+    `disposition` is `queue` or `redirected`. `lasting`: the conversation stays without a limit of idle time.
     """
 
     flow_sid: str
@@ -90,7 +90,7 @@ class Migration:
         to: the flow that takes over.
         share: whether the contact is among the MigratePercent.
         drain: whether contacts that already have the flow move too; else only new and idle contacts do.
-        proxy: whether contacts stay that are in a Proxy session, or for whom this is not known.
+        proxy: whether contacts stay if they are, or may be, in a Proxy session.
         service: the Proxy service, "" for the account's own.
 
     """
@@ -111,7 +111,7 @@ class Choice:
         identities: the canonical addresses of the contact in the message, the one it was sent from first.
         ours: the address that the customer wrote to.
         language: the language of the message, "" if undecided.
-        strength: the strength of the choice, compared with the flow that the conversation has.
+        strength: how strong the evidence is against the flow that the conversation has.
         confident: whether the conversation is assigned confidently.
         candidates: the flows that the conversation may stay with.
         known: the version of the contact's languages on which the choice is based.
@@ -142,7 +142,7 @@ class Choice:
 def moves(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hours: float, may_move: bool) -> str:
     """Return the flow that a contact moves to with this message, by the rule of accept.lua; "" if it does not move.
 
-    `may_move` says that the contact is in no Proxy session, and that none of its messages is being delivered.
+    `may_move`: the contact is in no Proxy session, and none of its messages is being delivered.
     """
     move = choice.migration
     if move is None or not move.share or not may_move or choice.transient:
@@ -169,7 +169,7 @@ def keeps(assignment: Assignment | None, choice: Choice, *, now: int, sticky_hou
 
 
 def contact_id(identity: str) -> str:
-    """Return the id of an address in its canonical form: 24 hex digits, so that no key has a phone number in it."""
+    """Return the id of a canonical address: 24 hex digits, because keys must not contain phone numbers."""
     return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 

@@ -11,7 +11,7 @@ from router.routing.resolve import Circumstance, Entry, Likelihood, Route, ident
 
 @dataclass(slots=True)
 class _Contact:
-    """One contact in a rehearsal: its first address, and in `names` all its addresses."""
+    """One contact in a rehearsal: `identity` is its first address, `names` are all its addresses."""
 
     identity: str
     names: set[str] = field(default_factory=set)
@@ -38,7 +38,7 @@ class Rehearsal:
         self._contacts: dict[str, _Contact] = {}
 
     def take(self, message: Message, *, at: int, lang: str = "") -> Route:
-        """Return the route of a message that came at `at`, in ms since 1970; call it in the order of the messages."""
+        """Return the route of a message received at `at`, in ms since 1970; call it in the order of the messages."""
         entries = [Entry(name, "", tuple(self._flows.get(name, ()))) for name in identities(message)]
         circumstance = Circumstance(at / 1000, lang=lang, likelihood=self._likelihood)
         names = identities_of(message)
@@ -54,7 +54,7 @@ class Rehearsal:
         return route
 
     def _link(self, contact: _Contact, name: str) -> None:
-        """Do what store/scripts/contact_link.lua does: two contacts may turn out to be the same person."""
+        """Add an address to a contact, and merge the contact that has it already, as store/scripts/contact_link.lua."""
         other = self._contacts.setdefault(name, contact)
         if other is contact:
             contact.names.add(name)
@@ -73,7 +73,7 @@ class Rehearsal:
 
 
 def _learn(contact: _Contact, route: Route, choice: Choice, kept: Assignment | None, at: int) -> None:
-    """Keep what store/scripts/accept.lua keeps."""
+    """Update a contact as store/scripts/accept.lua does."""
     if choice.transient:
         contact.assignments.pop(choice.ours, None)
     elif route.flow is not None:

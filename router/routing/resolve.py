@@ -51,7 +51,7 @@ class Route:
         steps: the steps of the decision, in order, in sentences for people.
         reason: why no flow takes it; "" if a flow does.
         language: the language of the message, if a flow with conditions takes it; "" if undecided or not needed.
-        choice: what `accept` compares with the flow that the conversation has; None if no flow has conditions.
+        choice: the choice that `accept` compares with the conversation's flow; None if no flow has conditions.
         failed: the flows whose Match could not be evaluated, each with the reason.
 
     """
@@ -65,7 +65,7 @@ class Route:
     failed: tuple[tuple[str, str], ...] = ()
 
     def kept(self, flow_sid: str, language: str, *, moved: bool = False) -> "Route":
-        """Return the route of a message whose conversation stays with, or moves to, one of the choice's candidates."""
+        """Return the route for a conversation that stays with one of the choice's candidates, or moves to it."""
         flow = next((each for entry in self.entries for each in entry.flows if each.sid == flow_sid), self.flow)
         how = "The contact moves to" if moved else "The conversation stays with"
         step = f"{how} {flow_sid}{f' in {language}' if language else ''}"
@@ -73,7 +73,7 @@ class Route:
 
 
 def identities(message: Message) -> tuple[str, ...]:
-    """Return the contact identities that a message's flow may be found by; the first that has a flow wins."""
+    """Return the contact identities whose flows may take a message; the first that has such a flow decides."""
     if message.messaging_service_sid:
         return (message.contact_identity, message.messaging_service_sid, "*")
     return (message.contact_identity, "*")
@@ -82,9 +82,9 @@ def identities(message: Message) -> tuple[str, ...]:
 def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstance = CIRCUMSTANCE) -> Route:
     """Choose the flow of a message from the entries of its `identities`, in that order.
 
-    The first entry with a flow that takes the message decides. Flows with a Match or a Language are asked in the order
-    of Priority, a Match before a Language, then by age; the flow with neither takes all other messages. A paused flow
-    is chosen like any other: its messages wait.
+    The first entry with a flow that takes the message decides. Flows with a Match or a Language are checked in the
+    order of Priority, a Match before a Language, then by age; the flow with neither takes all other messages. A paused
+    flow is chosen like any other: its messages wait.
     """
     steps: list[str] = []
     selection: Selection | None = None
@@ -128,9 +128,9 @@ def resolve(message: Message, entries: Sequence[Entry], circumstance: Circumstan
 
 
 def pinned(flow_sid: str, entries: Sequence[Entry], why: str) -> Route | None:
-    """Return the route to a flow that the message is pinned to, whatever its conditions; None where it is disabled.
+    """Return the route to a flow that the message is pinned to, whatever its conditions; None if it is disabled.
 
-    `why` is the reason, to be read after the flow's SID.
+    `why` is the reason, a phrase after the flow's SID.
     """
     found = (flow for entry in entries for flow in entry.flows if flow.sid == flow_sid and flow.enabled)
     flow = next(found, None) if flow_sid else None
@@ -145,7 +145,7 @@ def _unknown() -> bool:
     return False
 
 
-def preview(  # noqa: PLR0913 - what `accept` knows, by keyword
+def preview(  # noqa: PLR0913 - the data that `accept` uses, by keyword
     message: Message,
     entries: Sequence[Entry],
     circumstance: Circumstance,
@@ -198,16 +198,16 @@ def disposition(flow: FlexFlow | None) -> Literal["queue", "unrouted", "redirect
 
 
 def facts(packed: bytes, route: Route, lang: str) -> dict[str, str | bytes]:
-    """Return the record of a message when it is accepted: the packed request, where it goes and why.
+    """Return the fields of a message's record at its acceptance: the packed request, and its flow with the reasons.
 
     `lang` is the language in the webhook's URL, which is not in the packed request.
     """
-    kept: dict[str, str | bytes] = {"raw": packed, "why": "\n".join(route.steps)}
+    fields: dict[str, str | bytes] = {"raw": packed, "why": "\n".join(route.steps)}
     if route.flow is not None:
-        kept["flow"] = route.flow.sid
+        fields["flow"] = route.flow.sid
     else:
-        kept["error"] = route.reason
-    return kept | {name: value for name, value in (("language", route.language), ("lang", lang)) if value}
+        fields["error"] = route.reason
+    return fields | {name: value for name, value in (("language", route.language), ("lang", lang)) if value}
 
 
 def _migration(flow: FlexFlow, entry: Entry, message: Message, steps: list[str]) -> Migration | None:
@@ -254,7 +254,7 @@ def _candidates(entries: Iterable[Entry], channel: str) -> tuple[Candidate, ...]
 
 
 def _rank(flow: FlexFlow) -> tuple[bool, int, bool, int, str]:
-    """Return the order of a flow among those of its address: the flow without conditions is always the last."""
+    """Return the sort key of a flow among those of its address: the flow without conditions is always the last."""
     return flow.is_default, flow.priority, not flow.match, flow.date_created, flow.sid
 
 

@@ -30,26 +30,26 @@ from router.value import value
 # The steps are stored with every message. They name at most this many flows for each reason, then only count them.
 _NAMED: Final = 6
 
-# The maximum number of languages compared for one address, which takes some 2 ms. 500 flows may name 16,000.
+# The maximum number of languages compared for one address, which takes about 2 ms. 500 flows may name 16,000.
 _OFFERED: Final = 256
 
 Likelihood = Callable[[str, Sequence[str]], Mapping[str, float] | None]
 
 
-def _silent(text: str, offered: Sequence[str]) -> None:  # noqa: ARG001 - a detector that knows nothing
+def _silent(text: str, offered: Sequence[str]) -> None:  # noqa: ARG001 - a detector without models
     return None
 
 
-def _go_on() -> None:
+def _no_pause() -> None:
     """Do nothing: there is no other work."""
 
 
 @value
 class Circumstance:
-    """What a route depends on besides the message and the flows.
+    """The inputs of a route besides the message and the flows.
 
     Args:
-        at: when the message came, in seconds since 1970.
+        at: the time of the message, in seconds since 1970.
         known: what is known about the contact's languages.
         lang: the language in the webhook's URL, "" for none.
         likelihood: returns how well a text fits languages, as `router.language.detector.Detector.likelihood`.
@@ -62,7 +62,7 @@ class Circumstance:
     known: Known = NOTHING_KNOWN
     lang: str = ""
     likelihood: Likelihood = _silent
-    pause: Callable[[], None] = _go_on
+    pause: Callable[[], None] = _no_pause
 
 
 CIRCUMSTANCE: Final = Circumstance(0.0)
@@ -79,9 +79,9 @@ class Selection:
         self._flows: Sequence[FlexFlow] = ()
         self._decision: Decision | None = None
         self._command = ""
-        self._by_rule = False  # whether the flow looked at last has a Match that is met
-        self._by_content = False  # and this Match uses the content of the message
-        self._by_clock = False  # and that asks for the hour
+        self._by_rule = False  # whether the flow checked last has a Match that is met
+        self._by_content = False  # whether this Match uses the content of the message
+        self._by_clock = False  # whether this Match uses the time
         self._read = False  # whether the text gives evidence of its language
         self._steps: list[str] = []
         self.failed: list[tuple[str, str]] = []
@@ -123,13 +123,13 @@ class Selection:
             expression = compile_expression(flow.match)
             if self._opt_out and "opt_out_type" not in expression.names:
                 return "its Match does not test opt_out_type"
-            asked = expression.names
+            names = expression.names
             values = dict(
                 variables(
                     self._message,
-                    names=asked,
-                    language=self.decision.language if "language" in asked else "",
-                    country=self._country if "country" in asked else "",
+                    names=names,
+                    language=self.decision.language if "language" in names else "",
+                    country=self._country if "country" in names else "",
                     now=datetime.fromtimestamp(self._circumstance.at, UTC),
                 )
             )
@@ -149,11 +149,11 @@ class Selection:
 
     @property
     def decision(self) -> Decision:
-        """The language of the message among those of the address; decided when it is first needed."""
+        """The language of the message among those of the address; decided on first use."""
         if self._decision is None:
             offered = _offered(self._flows)
             evidence = list(self._evidence(offered)) if offered else []
-            self._decision = decide(offered, evidence) if offered else _UNASKED
+            self._decision = decide(offered, evidence) if offered else _UNDECIDED
             self._steps += self._decision.steps
             if self._decision.others:
                 self._steps.append(f"What would change it: {self._decision.others}")
@@ -164,7 +164,7 @@ class Selection:
         if self._opt_out or not any(flow.language_commands for flow in flows):
             return ""
         message, offered = self._message, _offered(flows)
-        for tag in offered:  # the first time takes up to 16 ms for each
+        for tag in offered:  # loading a language's names takes up to 16 ms, so pause in between
             names(tag)
             self._circumstance.pause()
         return command(message.body, message.button_text, message.button_payload, offered)
@@ -173,17 +173,17 @@ class Selection:
         known = self._circumstance.known
         preferred = self._command or known.preference or known.language
         if best(preferred, offered):
-            # The only evidence: a text and earlier texts together would outweigh the contact's choice.
-            given: tuple[Evidence | None, ...] = (from_preference(preferred, offered),)
+            # No other evidence: the text and earlier texts together would outweigh the contact's choice.
+            evidence: tuple[Evidence | None, ...] = (from_preference(preferred, offered),)
         else:
-            given = (
+            evidence = (
                 from_parameter(self._circumstance.lang, offered),
                 from_preference(preferred, offered),
                 from_history(known.learned, offered),
                 self._text(offered) if self._words else None,
                 from_country(self._country, offered),
             )
-        return [each for each in given if each is not None]
+        return [each for each in evidence if each is not None]
 
     def _text(self, offered: Sequence[str]) -> Evidence | None:
         evidence = from_text(self._circumstance.likelihood(self._words, offered), letters(self._words), offered)
@@ -209,8 +209,8 @@ class Selection:
         return steps
 
     def choice(self, chosen: FlexFlow | None, candidates: tuple[Candidate, ...]) -> Choice:
-        """Return what `accept` compares with the flow that the conversation has."""
-        decision = self._decision or _UNASKED
+        """Return the choice that `accept` compares with the conversation's flow."""
+        decision = self._decision or _UNDECIDED
         conditional = chosen is not None and not chosen.is_default
         strength = self._strength(decision, chosen) if chosen and conditional else Strength.SILENT
         by_itself = self._decision is None or bool(self._command) or not self._by_rule
@@ -265,7 +265,7 @@ def not_taken(refused: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 # The decision if no flow of the address has a language.
-_UNASKED: Final = Decision("", 0.0, (), confident=False, clear=False, steps=(), others="")
+_UNDECIDED: Final = Decision("", 0.0, (), confident=False, clear=False, steps=(), others="")
 
 
 def letters(words: str) -> int:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.process.plain_request import HEAD_MOST, connection_variables, plain_request
-from router.process.worker import has_short_way
+from router.process.worker import has_fast_path
 
 _HEADERS = (
     b"Host: sms.example.com",
@@ -200,9 +200,9 @@ def test_the_fast_parser_leaves_an_ambiguous_request_to_gunicorn(data: bytes) ->
 def test_an_operators_own_gunicorn_setting_disables_the_fast_parser(name: str, value: Any) -> None:
     """A gunicorn setting that the fast parser does not support disables it."""
     config = _config()
-    assert has_short_way(config)
+    assert has_fast_path(config)
     config.set(name, value)
-    assert not has_short_way(config)
+    assert not has_fast_path(config)
 
 
 def test_a_body_may_come_later() -> None:
