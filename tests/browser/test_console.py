@@ -349,7 +349,7 @@ def test_the_console_behind_a_proxy_and_on_the_own_network(
     flags = {"https": ("__Host-router", True, "Lax"), "http": ("router_session", False, "Strict")}[scheme]
     assert (cookie["name"], cookie["secure"], cookie["sameSite"]) == flags
     assert (cookie["httpOnly"], cookie["path"], cookie["domain"]) == (True, "/", urlsplit(here).hostname)
-    expect(page.get_by_text("This page came over plain HTTP")).to_have_count(int(scheme == "http"))
+    expect(page.get_by_text("This page was sent over plain HTTP")).to_have_count(int(scheme == "http"))
     page.get_by_role("button", name="Show addresses").click()
     expect(page.get_by_role("button", name="Hide addresses")).to_be_visible()
     evil = page.context.new_page()

@@ -84,7 +84,7 @@ def test_a_message_is_told_from_its_arrival_to_its_answer(world: World, admin: P
             assert part in shown, part
         assert first in admin.get(f"{HERE}/messages/{second}").body.decode()
         failed = text_of(admin.get(f"{HERE}/messages/{lost}"))
-        assert "What came back" in failed
+        assert "Target's answer" in failed
         assert "<b>gone</b>" in failed
         reply = admin.post(f"{HERE}/messages/{second}/replay", {"route": "original"})
         assert "queued again" in text_of(admin.follow(reply))

@@ -105,7 +105,7 @@ def test_a_target_that_does_not_answer_is_told_by_all_processes(desk: Desk) -> N
         assert TARGET not in desk.page(path, TWO)
     assert f"its target {TARGET} does not answer" in desk.page(f"messages/{sid}")
     desk.announce(2, (ONE, TARGET))
-    assert "All targets that were used lately answer" not in desk.page("health")
+    assert "All recently used targets answer" not in desk.page("health")
 
 
 def test_an_overdue_conversation_is_the_accounts_own(desk: Desk) -> None:

@@ -111,7 +111,7 @@ def test_a_dry_run_says_what_would_be_different(world: World, target: Target, ad
     assert "2 conversations" in said
     world.change(other, match="body.startsWith('message')")
     said = text_of(admin.post(f"{HERE}/dead-letters/replay", first | {"route": "current"}))
-    assert "4 would go to another flow" in said
+    assert "4 would go to a different flow" in said
     world.change(flow, enabled=False)
     said = text_of(admin.post(f"{HERE}/dead-letters/replay", first))
     assert "4 would go to no flow" in said
@@ -170,7 +170,7 @@ def test_what_was_cancelled_is_not_replayed(world: World, admin: Person) -> None
     admin.post(f"{HERE}/messages/{sid}/control", {"do": "release"})
     cancelled = text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/control", {"do": "cancel"})))
     assert "it is cancelled" in cancelled
-    assert "routes it anew. Neither answers the customer" in cancelled
+    assert "routes it again. Neither answers the customer" in cancelled
     nothing = admin.get(f"{HERE}/dead-letters?from=%2B14155559999").body
     assert f'href="{HERE}/messages?status=undelivered&amp;error=cancelled"'.encode() in nothing
     assert sid.encode() in admin.get(f"{HERE}/messages?status=undelivered&error=cancelled").body

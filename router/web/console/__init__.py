@@ -1,12 +1,12 @@
 """The web console at /console/: pages for people who work with messages and addresses.
 
-Pages are rendered here and need no JavaScript: a list is a GET whose query is the filter, an action is a form that is
-posted and answered with 303. What they show and do comes from `router.queries`; no rule of routing, delivery or flows
-is written here. A page is a module with a `register`, its template, its link in templates/layout.html, and
-its name in `blueprint`, below.
+Pages are rendered on the server and need no JavaScript: a list is a GET whose query is the filter, an action is a
+posted form that is answered with 303. Data and actions come from `router.queries`; the console has no rules of routing,
+delivery or flows. A page consists of a module with a `register` function, a template, a link in templates/layout.html,
+and an entry in `blueprint`, below.
 
-Several people may sign in with one of two passwords. Named users (OpenID Connect, a proxy's header) would be another
-way to begin a session: `router.web.console.sign_in`.
+People sign in with one of two shared passwords. Named users (OpenID Connect, a proxy's header) would be another way to
+begin a session: `router.web.console.sign_in`.
 """
 
 from flask import Blueprint
@@ -34,7 +34,7 @@ from router.web.console.desk import Desk
 
 
 def blueprint(settings: Settings, store: Store, likelihood: Likelihood, ending: Ending) -> Blueprint:
-    """Make the console; without ROUTER_ADMIN_PASSWORD it has no pages."""
+    """Return the console; without ROUTER_ADMIN_PASSWORD it has no pages."""
     console = Blueprint("console", __name__, url_prefix="/console")
     if settings.admin_password is None:
         return console
@@ -42,7 +42,7 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood, ending: 
     guard.register(console, desk)
     static.register(console)
     sign_in.register(console, desk)
-    found = (messages, dead_letters, addresses, address_edit, migration, explain, contacts, chats, readings, overview)
-    for pages in found:
-        pages.register(console, desk)
+    modules = (messages, dead_letters, addresses, address_edit, migration, explain, contacts, chats, readings, overview)
+    for module in modules:
+        module.register(console, desk)
     return console

@@ -23,7 +23,7 @@ _FLAGS: Final = ("JanitorEnabled", "LongLived")
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     around = Surroundings.of(desk.settings)
     _register_new(console, desk, around)
     _register_edit(console, desk, around)
@@ -92,7 +92,7 @@ def _register_switch(console: Blueprint, desk: Desk) -> None:
             try:
                 desk.store.flows.put(typed.flow, replaces=flow, by=view().who)
             except FlowChanged:
-                raise Refused(409, "Not switched", "Another person changed the flow just now. Try again.") from None
+                raise Refused(409, "Not switched", "Another person has just changed the flow. Try again.") from None
         return see(f"addresses/{sid}", notice="saved")
 
 
@@ -118,7 +118,7 @@ def _handlers(desk: Desk) -> frozenset[str]:
 
 
 def _values() -> dict[str, str]:
-    """Return what was typed. A switch that is on comes twice: a hidden field says false, for when it is off."""
+    """Return the values of the form. The last value of a name counts: a checked box follows a hidden field `false`."""
     return {name: values[-1] for name, values in request.form.lists()}
 
 
@@ -130,10 +130,10 @@ def _is_preview() -> bool:
     return request.form.get("do") == "preview"
 
 
-def _answer(  # noqa: PLR0913 - what was typed, over what, and how it is shown
+def _answer(  # noqa: PLR0913 - the flow, the input, and how they are shown
     desk: Desk, flow: FlexFlow | None, typed: Typed, around: Surroundings, heading: str, *, stale: bool = False
 ) -> Response:
-    """Show the form again with what was typed: with what is wrong, what another person changed, or what it would do."""
+    """Show the form again with the input and its errors, another person's changes, or a preview."""
     foreseen = _preview(desk, Change(flow, typed.flow), around) if typed.flow else None
     status = 409 if stale else 200 if typed.flow else 400
     return _form(desk, flow, _values(), typed.errors, status=status, heading=heading, preview=foreseen, stale=stale)
@@ -143,7 +143,7 @@ def _preview(desk: Desk, change: Change, around: Surroundings) -> Preview:
     return preview(change, desk.store, desk.likelihood, around, now=time.time())
 
 
-def _form(  # noqa: PLR0913 - a flow, what was typed, and its errors
+def _form(  # noqa: PLR0913 - a flow, the input, and its errors
     desk: Desk,
     flow: FlexFlow | None,
     typed: Mapping[str, str],

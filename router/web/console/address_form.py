@@ -1,4 +1,4 @@
-"""The form of a flow: sections and fields are made from the table of parameters; errors stand beside their fields."""
+"""The form of a flow: sections and fields come from the table of parameters; errors are shown beside their fields."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ from router.message.channel import WEB
 from router.sid import new_sid
 from router.web.errors import flow_code
 
-# What stands together on the page; every other parameter comes under the last heading.
+# The sections of the page with their parameters; the last section has all other parameters.
 _SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Name and address", ("FriendlyName", "ChannelType", "ContactIdentity", "ChatServiceSid")),
     ("Integration", ("IntegrationType", "Integration.")),
@@ -40,13 +40,13 @@ _WORD: Final = re.compile("[A-Z]+[a-z]*")
 _SPELT: Final = {"url": "URL", "sid": "SID", "twiml": "TwiML"}
 _TALL: Final = ("Match", "FallbackTwiml", "WebChat.Form", "WebChat.Greeting", "WebChat.AllowedOrigins")
 _TALL_ENDS: Final = ("Attributes", "Interaction")
-# Parameters whose default depends on the type: left empty, they follow it.
+# Parameters whose default depends on the integration type, and which are shown empty while they have it.
 _OF_THE_TYPE: Final = ("Response", "Integration.RetryPolicy")
-# Values that a form of the page may have: three times FallbackTwiml's.
+# The maximum number of characters of a value: three times the maximum of FallbackTwiml.
 _MOST: Final = 200_000
-# What stands in for a required value that is wrong, to find what else is.
+# Replacements for required values that are wrong, to find the other errors.
 _STAND_INS: Final = {"FriendlyName": "-", "ContactIdentity": "*"}
-# A new flow as the console suggests it; Twilio recommends the Channel Janitor for new flows.
+# The suggested values of a new flow; Twilio recommends the Channel Janitor for new flows.
 SUGGESTED: Final = {
     "ChannelType": "sms",
     "ContactIdentity": "",
@@ -57,7 +57,7 @@ SUGGESTED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One field of the page. `shape` is how it is drawn; `classes` say for which types it is shown."""
+    """One field of the page. `shape` is its kind of input; `classes` are the types for which it is shown."""
 
     name: str
     label: str
@@ -72,28 +72,28 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What was typed: the flow that it makes, or None with what is wrong, by parameter."""
+    """The parsed form: its flow, or None and the errors by parameter."""
 
     flow: FlexFlow | None
     errors: Mapping[str, str]
 
 
 def version_of(flow: FlexFlow) -> str:
-    """Return a text that any change of the flow changes, by which a form knows that it is out of date."""
+    """Return a hash of the flow, with which a form detects that the flow has changed since."""
     return hashlib.sha256(to_record(flow).encode()).hexdigest()[:24]
 
 
 def read_typed(
     form: Mapping[str, str], *, account_sid: str, current: FlexFlow | None, handlers: Collection[str]
 ) -> Typed:
-    """Make a flow of a form, or change one; find everything that is wrong in it."""
+    """Convert a form to a new flow, or to a changed `current`; find all errors."""
     names = {each.wire: each for each in FIELDS if each.wire in form}
     params = {
         name: form[name][:_MOST].replace("\r\n", "\n").strip()
         for name, each in names.items()
-        if form[name] or not each.write_only  # what was written and cannot be shown is kept
+        if form[name] or not each.write_only  # an empty write-only field keeps its value
     }
-    # Every address is meant only where `*` is written; a web flow makes itself an address.
+    # An empty address does not mean all addresses, as `*` does; a web flow generates its own.
     required = REQUIRED if form.get("ChannelType") == WEB else (*REQUIRED, "ContactIdentity")
     errors: dict[str, str] = {}
     while True:
@@ -111,7 +111,7 @@ def read_typed(
             if error.parameter in errors:
                 return Typed(None, errors)
             errors[error.parameter] = reason_of(error)
-            # The others are read without it, so that all errors are shown at once.
+            # Parse again without it, so that all errors are shown together.
             params.pop(error.parameter, None)
             if error.parameter in _STAND_INS:
                 params[error.parameter] = _STAND_INS[error.parameter]
@@ -120,14 +120,14 @@ def read_typed(
 
 
 def reason_of(error: InvalidFlow) -> str:
-    """Write what is wrong with a parameter, with Twilio's code."""
+    """Return what is wrong with a parameter, with Twilio's code."""
     return f"{error.reason[:1].upper()}{error.reason[1:]} ({flow_code(error)})"
 
 
 def sections(
     flow: FlexFlow | None, form: Mapping[str, str], errors: Mapping[str, str], handlers: Collection[str]
 ) -> list[tuple[str, list[Input]]]:
-    """Return the page's sections: with what was typed, else with the flow's values, else with what is suggested."""
+    """Return the sections of the page, with the input, else the flow's values, else the suggested ones."""
     left = {each.wire: each for each in FIELDS}
     found = []
     for heading, beginnings in _SECTIONS:
@@ -152,7 +152,7 @@ def _input(
         shape, options = "choice", tuple(sorted(handlers))
     hint = each.help
     if each.write_only:
-        hint += ". It is never shown; left empty, it stays as it is"
+        hint += ". It is never shown; leave it empty to keep it"
     return Input(
         name=each.wire,
         label=_LABELS.get(each.wire) or _words(each.wire.rpartition(".")[2]),
@@ -167,7 +167,7 @@ def _input(
 
 
 def _words(name: str) -> str:
-    """Write a parameter's name in words, as `Retry count`."""
+    """Return a parameter's name in words, for example `Retry count`."""
     words = _WORD.findall(name)
     text = " ".join([words[0], *(word.lower() for word in words[1:])])
     for word, right in _SPELT.items():

@@ -18,13 +18,13 @@ from router.web.console.guard import Refused
 from router.web.console.page import page
 
 SIZE: Final = 50
-# Flows that one page of the list looks at.
+# The maximum number of flows that are read for one page of the list.
 _LOOKS: Final = 5000
 _STATES: Final = ("enabled", "disabled", "paused")
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store = desk.store
     around = Surroundings.of(desk.settings)
 
@@ -77,7 +77,7 @@ def register(console: Blueprint, desk: Desk) -> None:
 
 
 def state_of(flow: FlexFlow) -> str:
-    """Return the state of a flow in a word."""
+    """Return the state of a flow in one word."""
     return "disabled" if not flow.enabled else "paused" if flow.paused else "enabled"
 
 
@@ -93,7 +93,7 @@ def _takes(flow: FlexFlow, filters: dict[str, str]) -> bool:
 
 
 def find_flow(desk: Desk, sid: str) -> FlexFlow:
-    """Return a flow of the account; raise `Refused` where there is none."""
+    """Return a flow of the account; raise `Refused` if it does not exist."""
     flow = desk.store.flows.get(view().sid, sid) if is_sid(sid, "FO") else None
     if flow is None:
         raise Refused(404, "No such address", f"This account has no flow {sid[:40]!r}; it may have been deleted.")
@@ -101,7 +101,7 @@ def find_flow(desk: Desk, sid: str) -> FlexFlow:
 
 
 def _facts(flow: FlexFlow) -> list[tuple[str, str]]:
-    """Return what a flow has, beside what every page of it shows."""
+    """Return the parameters that are set in a flow, with their values."""
     facts = []
     for each in FIELDS:
         if is_given(flow, each) and each.used_by(flow.integration.type, flow.channel_type):
@@ -116,7 +116,7 @@ def _facts(flow: FlexFlow) -> list[tuple[str, str]]:
 
 
 def _curl(flow: FlexFlow) -> str:
-    """Return the REST call that makes the same flow."""
+    """Return a curl command that creates the same flow."""
     lines = [f"curl -X POST {view().base}/v1/FlexFlows -u $TWILIO_ACCOUNT_SID:$TWILIO_AUTH_TOKEN"]
     for each in FIELDS:
         if (each.required or is_given(flow, each)) and not each.write_only:

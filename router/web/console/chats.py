@@ -1,4 +1,4 @@
-"""Web chats: the list, one chat with its messages, answering and ending it."""
+"""Web chats: the list, and one chat with its messages; answer it, end it."""
 
 from itertools import islice
 from typing import Any, Final
@@ -19,18 +19,16 @@ _SHOWN: Final = 100
 _WRONG: Final = {
     "empty": "Write something first.",
     "long": "The answer is too long for a chat: 32 KB at most.",
-    "closed": "The chat has ended meanwhile, so the visitor would not see the answer.",
+    "closed": "The chat has ended in the meantime, so the visitor would not see the answer.",
     "gone": "The chat has expired.",
     "elsewhere": "This chat lives in a Conversation at Twilio: answer it there, for example in Flex. An answer from "
     "here would not reach its agents or its Studio flow.",
 }
-
-
 _STATUS: Final = {"empty": 400, "long": 400}
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store = desk.store
 
     @console.get("/<account_sid>/chats")

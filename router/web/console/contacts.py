@@ -1,4 +1,4 @@
-"""Contacts: what is stored about one; changes, and erasure."""
+"""Contacts: the stored data of a contact, its changes, and its erasure."""
 
 import time
 from typing import Final
@@ -18,7 +18,7 @@ _MOST: Final = 256
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store = desk.store
 
     @console.get("/<account_sid>/contacts")
@@ -28,12 +28,12 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.post("/<account_sid>/contacts")
     def change_one() -> Response:
         identity = request.form.get("identity", "").strip()[:_MOST]
-        given = {name: request.form[name].strip() for name in _CHANGES if name in request.form}
+        values = {name: request.form[name].strip() for name in _CHANGES if name in request.form}
         try:
-            change(identity, read_change(given), view().sid, store)
+            change(identity, read_change(values), view().sid, store)
         except (InvalidContact, InvalidFlow) as error:
-            return _show(desk, identity, wrong={error.parameter: error.reason}, typed=given, status=400)
-        store.changes.note(view().sid, view().who, "changed a contact", **_what(given))
+            return _show(desk, identity, wrong={error.parameter: error.reason}, typed=values, status=400)
+        store.changes.note(view().sid, view().who, "changed a contact", **_what(values))
         return see("contacts", identity=identity, notice="contact")
 
     @console.post("/<account_sid>/contacts/erase")
@@ -46,14 +46,14 @@ def register(console: Blueprint, desk: Desk) -> None:
             erasure = erase(identity_of(identity), view().sid, store)
         except InvalidContact as error:
             raise Refused(404, "No such contact", str(error)) from None
-        # The address is not noted: it is what was to be forgotten.
+        # The log does not name the address, because it was erased.
         store.changes.note(view().sid, view().who, "erased a contact", messages=erasure.messages)
         if erasure.waiting:
             raise Refused(
                 409,
-                "Not all of it yet",
-                f"{erasure.waiting} of the contact's messages are on their way and are delivered first; "
-                f"{erasure.messages} others are erased. Erase the contact again when they are done.",
+                "Not completely erased",
+                f"{erasure.waiting} of the contact's messages must be delivered first; "
+                f"{erasure.messages} others are erased. Erase the contact again when they are delivered.",
             )
         return see("contacts", notice="erased")
 
@@ -86,6 +86,6 @@ def _show(
     )
 
 
-def _what(given: dict[str, str]) -> dict[str, str]:
-    """Return what was changed, without whose it is."""
-    return {name: text for name, text in given.items() if text and name not in {"Alias", "Address"}}
+def _what(values: dict[str, str]) -> dict[str, str]:
+    """Return the changed values for the log, without the customer's addresses."""
+    return {name: text for name, text in values.items() if text and name not in {"Alias", "Address"}}

@@ -18,14 +18,14 @@ from router.web.console.guard import Refused
 from router.web.console.messages import names, read_filters, read_time, read_wanted, row
 from router.web.console.page import page
 
-# Messages that the groups are made of, and that are listed, at most.
+# The maximum numbers of messages that are grouped, listed, and selected.
 _LOOKS: Final = 5000
 _ROWS: Final = 100
 _SELECTED: Final = 1000
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store = desk.store
 
     @console.get("/<account_sid>/dead-letters")
@@ -107,8 +107,8 @@ def register(console: Blueprint, desk: Desk) -> None:
         return see("dead-letters/job", notice="stopping")
 
 
-def _filters(given: Mapping[str, str]) -> dict[str, str]:
-    filters = read_filters(given)
+def _filters(values: Mapping[str, str]) -> dict[str, str]:
+    filters = read_filters(values)
     return filters if filters["status"] in DEAD else filters | {"status": ""}
 
 
@@ -120,10 +120,10 @@ def _found(desk: Desk, filters: dict[str, str], until: int, wrong: list[str]) ->
 
 
 def _chosen(desk: Desk, filters: dict[str, str], until: int, sids: list[str]) -> tuple[list[Delivery], bool]:
-    """Return the messages that are meant, the oldest first, and whether there are more than one replay takes."""
+    """Return the messages to replay, the oldest first, and whether more match than one replay takes."""
     if sids:
-        given = (desk.store.deliveries.get(view().sid, sid) for sid in sids)
-        found = sorted((each for each in given if each and each.state in DEAD), key=lambda each: each.accepted_at)
+        selected = (desk.store.deliveries.get(view().sid, sid) for sid in sids)
+        found = sorted((each for each in selected if each and each.state in DEAD), key=lambda each: each.accepted_at)
         return found, False
     wrong: list[str] = []
     found = list(islice(_found(desk, filters, until, wrong), MOST + 1))
@@ -133,26 +133,26 @@ def _chosen(desk: Desk, filters: dict[str, str], until: int, sids: list[str]) ->
 
 
 def _sids() -> list[str]:
-    given = [sid for sid in request.form.getlist("sid") if is_sid(sid, "SM", "MM", "IM")]
-    if request.form.get("which") == "selected" and not given:
+    selected = [sid for sid in request.form.getlist("sid") if is_sid(sid, "SM", "MM", "IM")]
+    if request.form.get("which") == "selected" and not selected:
         raise Refused(400, "Nothing selected", "Select messages first, or replay all that match. Nothing was changed.")
-    return list(dict.fromkeys(given))[:_SELECTED] if request.form.get("which") == "selected" else []
+    return list(dict.fromkeys(selected))[:_SELECTED] if request.form.get("which") == "selected" else []
 
 
 def _until() -> int:
     text = request.form.get("until", "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):  # noqa: PLR2004 - digits of any time there is
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):  # noqa: PLR2004 - digits of any time in ms
         raise Refused(
-            400, "The form is incomplete", "It does not say up to which time messages are meant. Nothing was changed."
+            400, "The form is incomplete", "The time up to which messages are replayed is missing. Nothing was changed."
         )
     return min(int(text), now_ms())
 
 
 def _rate(text: str) -> int:
-    known = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - digits of any rate there is
+    known = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - digits of any allowed rate
     return min(max(int(text), 1), RATE_MOST) if known else RATE
 
 
 def _left(job: BulkReplay) -> int:
-    """Return the seconds that the rest takes at the rate."""
+    """Return the seconds that the rest of a replay takes at its rate."""
     return (job.total - job.looked_at) // job.rate

@@ -1,4 +1,4 @@
-"""What every page needs: the process's settings and store (`Desk`), and the signed-in person (`View`)."""
+"""The context of all pages: the settings and the store (`Desk`), and the signed-in person (`View`)."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from router.store.sessions import Session
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What the pages need of the process."""
+    """The parts of the process that the pages use."""
 
     settings: Settings
     store: Store
@@ -25,11 +25,11 @@ class Desk:
     ending: Ending
 
     def of(self, account: Account) -> Settings:
-        """Return the settings as one account may see them: without the others."""
-        alone = self.settings.model_copy(update={"accounts": (account,)})
-        alone.__dict__.pop("by_sid", None)
-        alone.__dict__.pop("by_api_key", None)
-        return alone
+        """Return the settings without the other accounts, for the pages of one account."""
+        own = self.settings.model_copy(update={"accounts": (account,)})
+        own.__dict__.pop("by_sid", None)
+        own.__dict__.pop("by_api_key", None)
+        return own
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class View:
 
     Args:
         base: the base URL at which the browser sees the router.
-        session: the session, and with it the role.
+        session: the session, which has the role.
         id_: the session's id, from the cookie.
-        account: the account that the page is about; None for pages of no account.
-        accounts: how many accounts there are.
-        now: in seconds since 1970.
+        account: the account of the page; None for pages without an account.
+        accounts: the number of accounts.
+        now: the time in seconds since 1970.
     """
 
     base: str
@@ -54,27 +54,27 @@ class View:
 
     @property
     def is_admin(self) -> bool:
-        """Return whether this person may change anything."""
+        """Whether this person may make changes."""
         return self.session.role == "admin"
 
     @property
     def reveals(self) -> bool:
-        """Return whether addresses are shown in full."""
+        """Whether addresses are shown in full."""
         return self.session.revealed_until > self.now
 
     @property
     def who(self) -> str:
-        """Return the name for the change log."""
+        """The name of this person in the change log."""
         return f"console {self.session.role}"
 
     @property
     def sid(self) -> str:
-        """Return the account's SID."""
-        assert self.account is not None  # noqa: S101 - guard.py has found it for every page of an account
+        """The account's SID."""
+        assert self.account is not None  # noqa: S101 - guard.py sets it for every page of an account
         return self.account.sid
 
     def to(self, path: str = "", **query: str | float) -> str:
-        """Return the path of a page of the account, as `to("messages", status="queued")`."""
+        """Return the path of a page of the account, for example `to("messages", status="queued")`."""
         return link(self.base, f"{self.sid}/{path}" if self.account else path, query)
 
 
@@ -86,17 +86,17 @@ def view() -> View:
 
 def link(base: str, path: str, query: Mapping[str, Any] | None = None) -> str:
     """Return the path of a page below /console/, for the browser; the base may have a path of its own."""
-    given = {name: value for name, value in (query or {}).items() if value not in ("", None)}
-    return f"{urlsplit(base).path}/console/{path}{f'?{urlencode(given, doseq=True)}' if given else ''}"
+    filled = {name: value for name, value in (query or {}).items() if value not in ("", None)}
+    return f"{urlsplit(base).path}/console/{path}{f'?{urlencode(filled, doseq=True)}' if filled else ''}"
 
 
 def see(path: str = "", **query: str | float) -> Response:
-    """Answer an action: lead the browser to a page of the account, so that a reload repeats nothing."""
+    """Answer an action: redirect the browser to a page of the account, so that a reload does not repeat the action."""
     response = redirect(view().to(path, **query), 303)
-    assert isinstance(response, Response)  # noqa: S101 - Flask's own; its type says the base class
+    assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
     return response
 
 
 def now_ms() -> int:
-    """Return the time in ms since 1970."""
+    """Return the current time in ms since 1970."""
     return int(time.time() * 1000)

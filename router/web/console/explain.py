@@ -18,12 +18,12 @@ from router.web.request import LANG_MOST
 _GIVEN: Final = ("to", "from", "lang", "at", "body", "params", "flow")
 _MOST: Final = 4000  # characters of a value
 _PARAMETERS: Final = 100
-# Flows among which the presets look for an address of each channel.
+# The maximum number of flows that are searched for an address of each channel.
 _FLOWS: Final = 100
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
 
     @console.get("/<account_sid>/explain")
     def explained() -> Response:
@@ -56,7 +56,7 @@ def register(console: Blueprint, desk: Desk) -> None:
 
 
 def _presets(desk: Desk) -> list[tuple[str, dict[str, str]]]:
-    """Return a message for each channel, to an address that the account has there, else to a made-up one."""
+    """Return an example message for each channel, to the account's address on the channel, else to a made-up one."""
     flows = islice(desk.store.flows.walk(view().sid), _FLOWS)
     ours = {flow.channel_type: flow.contact_identity for flow in flows if flow.contact_identity != "*"}
     found = [
@@ -84,7 +84,7 @@ def _customer(to: str) -> str:
 
 
 def _of_message(desk: Desk, sid: str) -> dict[str, str]:
-    """Return what came in a message; its sender only where addresses are shown."""
+    """Return the values of a stored message; its sender only if addresses are shown in full."""
     delivery = desk.store.deliveries.get(view().sid, sid[:40])
     if delivery is None or not delivery.raw:
         return {}

@@ -1,4 +1,4 @@
-"""Checks host, origin, session and role of every request, before any page is made."""
+"""Checks host, origin, session and role of every request before it is handled."""
 
 import time
 from typing import Any, Final
@@ -13,17 +13,17 @@ from router.web.console.desk import Desk, View, link
 from router.web.console.page import HEADERS, page
 from router.web.public import doubt, page_base
 
-# With TLS the browser keeps this cookie for this host only; over plain HTTP it would refuse it.
+# The prefix __Host- binds the cookie to this host; browsers refuse it over plain HTTP.
 SECURE_COOKIE: Final = "__Host-router"
 PLAIN_COOKIE: Final = "router_session"
-# Pages that are shown to anyone, and actions that viewers may do.
+# Pages that need no session, and actions that viewers may take.
 _OPEN: Final = frozenset(("console.file", "console.sign_in", "console.sign_in_with"))
 _FOR_VIEWERS: Final = frozenset(("console.sign_in_with", "console.sign_out"))
 _LOCAL: Final = ("http://localhost", "http://127.", "http://[::1]")
 
 
 class Refused(RouterError):  # noqa: N818 - it is an answer
-    """A page that says why something was not done, with the HTTP status."""
+    """An action or page is refused: the HTTP status, a heading and the reason."""
 
     def __init__(self, status: int, heading: str, reason: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class Refused(RouterError):  # noqa: N818 - it is an answer
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Check every request, and give every answer its headers."""
+    """Check every request, and add the headers to every answer."""
 
     @console.url_value_preprocessor
     def take_account(_endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -58,7 +58,7 @@ def register(console: Blueprint, desk: Desk) -> None:
 
     @console.errorhandler(StoreUnavailable)
     def wait(error: StoreUnavailable) -> Response:
-        # Sessions cannot be checked while the store is away, so the page holds only what this request brought.
+        # Sessions cannot be checked without the store, so the page has only the values of this request.
         typed = [] if request.endpoint in _OPEN else list(request.form.items(multi=True))
         response = page("store_away.html", 503, reason=str(error), action=_path(), typed=typed)
         response.headers["Retry-After"] = "5"
@@ -102,7 +102,7 @@ def cookie_name(base: str) -> str:
 def _to_sign_in(base: str, *, was_in: bool) -> Response:
     wanted = _path() if request.method == "GET" else ""
     response = redirect(link(base, "sign-in", {"next": wanted, "ended": "1" if was_in else ""}), 303)
-    assert isinstance(response, Response)  # noqa: S101 - Flask's own; its type says the base class
+    assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
     return response
 
 

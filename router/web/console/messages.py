@@ -30,19 +30,19 @@ from router.web.console.guard import Refused
 from router.web.console.page import page, parts
 
 SIZE: Final = 50
-# Flows that are looked at for a target, and messages on each side for neighbours.
+# The maximum number of flows searched for a target; of messages searched on each side of a message, and shown.
 _FLOWS: Final = 5000
 _AROUND: Final = 300
 _NEIGHBOURS: Final = 4
 _LANE: Final = 20
-# Held messages are queued; a page shows and finds them by a word of their own.
+# Held messages have the state `queued`; pages show and filter them as a state.
 HELD: Final = "held"
 SHOWN_STATES: Final = (*STATES, HELD)
 FILTERS: Final = ("status", "from", "to", "flow", "channel", "language", "target", "error", "after", "before")
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store = desk.store
 
     @console.get("/<account_sid>/messages")
@@ -115,23 +115,23 @@ def register(console: Blueprint, desk: Desk) -> None:
 
     @console.post("/<account_sid>/messages/<sid>/control")
     def control(sid: str) -> Response:
-        wish = request.form.get("do", "")
-        if wish not in ACTIONS:
-            reason = f"{wish[:40]!r} is not one of {', '.join(ACTIONS)}. Nothing was changed."
+        action = request.form.get("do", "")
+        if action not in ACTIONS:
+            reason = f"{action[:40]!r} is not one of {', '.join(ACTIONS)}. Nothing was changed."
             raise Refused(400, "No such action", reason)
-        done = ACTIONS[wish](_find(store, sid), store, by=view().who)
+        done = ACTIONS[action](_find(store, sid), store, by=view().who)
         if done.changed:
-            note(store, [(view().sid, sid)], DONE_AS[wish], by=view().who)
+            note(store, [(view().sid, sid)], DONE_AS[action], by=view().who)
         return see(f"messages/{sid}", result=done.outcome, done="1" if done.done else "")
 
 
-def read_filters(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the filters that a query names, cut to a length that no value exceeds."""
-    return {name: given.get(name, "").strip()[:256] for name in FILTERS}
+def read_filters(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters of a query, truncated to a length that no valid value exceeds."""
+    return {name: values.get(name, "").strip()[:256] for name in FILTERS}
 
 
 def read_wanted(filters: Mapping[str, str], store: Store) -> tuple[Wanted, list[str]]:
-    """Return the filter of a query, and what is wrong with it."""
+    """Return the filter of a query, and its errors."""
     wrong = []
     status = filters["status"]
     if status and status not in SHOWN_STATES:
@@ -158,7 +158,7 @@ def read_wanted(filters: Mapping[str, str], store: Store) -> tuple[Wanted, list[
 
 
 def read_time(filters: Mapping[str, str], name: str, wrong: list[str]) -> int:
-    """Return a time of a query in ms since 1970, 0 for none; say what is wrong with it."""
+    """Return a time of a query in ms since 1970, 0 for none; append an error to `wrong`."""
     text = filters[name]
     if not text:
         return 0
@@ -166,13 +166,13 @@ def read_time(filters: Mapping[str, str], name: str, wrong: list[str]) -> int:
         moment = dt.datetime.fromisoformat(text)
         return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        wrong.append(f"{name.capitalize()} is a time in UTC, as 2026-05-31T22:00, not {text[:40]!r}.")
+        wrong.append(f"{name.capitalize()} must be a time in UTC such as 2026-05-31T22:00, not {text[:40]!r}.")
         return 0
 
 
 def _place(text: str, wrong: list[str]) -> Place | None:
     time, _, sid = text.partition("-")
-    if text and not (time.isascii() and time.isdecimal() and len(time) < 16 and is_sid(sid, "SM", "MM", "IM")):  # noqa: PLR2004 - digits of any time there is
+    if text and not (time.isascii() and time.isdecimal() and len(time) < 16 and is_sid(sid, "SM", "MM", "IM")):  # noqa: PLR2004 - digits of any time in ms
         wrong.append("This page does not exist; the first page is shown.")
         return None
     return (int(time), sid) if text else None
@@ -186,7 +186,7 @@ def _find(store: Store, sid: str) -> Delivery:
 
 
 def row(delivery: Delivery) -> dict[str, Any]:
-    """Return what lists show of a message."""
+    """Return the values of a message that lists show."""
     message = Message.parse(Raw.unpack(delivery.raw).fields()) if delivery.raw else None
     return {
         "sid": delivery.message_sid,
@@ -212,7 +212,7 @@ def names(sids: Iterable[str], store: Store) -> dict[str, str]:
 
 
 def names_in(lines: Iterable[str], store: Store) -> dict[str, str]:
-    """Return the names of the flows that steps of a route name."""
+    """Return the names of the flows in the steps of a route."""
     return names((sid for line in lines for _, sid in parts(line) if is_sid(sid, "FO")), store)
 
 

@@ -1,4 +1,4 @@
-"""Migrations: from one flow of an address to another one, as from Proxy to Conversations, step by step and back."""
+"""Migrations: from one flow of an address to another one, such as from Proxy to Conversations, step by step."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from router.web.console.desk import Desk, now_ms, see, view
 from router.web.console.guard import Refused
 from router.web.console.page import page
 
-# Flows that the list looks at, and messages of the account that a page counts contacts of: the newest of a day.
+# The maximum number of flows that the list reads, and of the last day's messages in which a page counts contacts.
 _LOOKS: Final = 5000
 _MESSAGES: Final = 2000
 _DAY: Final = 86_400_000
@@ -28,7 +28,7 @@ Step = Callable[[FlexFlow, Store, str, int], Way]
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store = desk.store
 
     @console.get("/<account_sid>/migration")
@@ -39,14 +39,14 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.get("/<account_sid>/migration/<sid>")
     def migrating(sid: str) -> Response:
         old = find_flow(desk, sid)
-        is_now = migration.way(old, store)
+        current = migration.way(old, store)
         return page(
             "migration.html",
-            way=is_now,
-            next=NEXT[is_now.phase],
-            back=BACK[is_now.phase],
-            shadow=migration.shadow(old, store, since=now_ms() - _DAY, most=_MESSAGES) if is_now.new else None,
-            version=_version(is_now),
+            way=current,
+            next=NEXT[current.phase],
+            back=BACK[current.phase],
+            shadow=migration.shadow(old, store, since=now_ms() - _DAY, most=_MESSAGES) if current.new else None,
+            version=_version(current),
             offered=request.args.get("to", "")[:34],
             changes=list(islice(store.changes.newest(view().sid, flex_flow_sid=sid), 10)),
         )
@@ -61,14 +61,14 @@ def register(console: Blueprint, desk: Desk) -> None:
                 409,
                 "Changed in the meantime",
                 "Another person changed the migration or one of its flows since you opened the page. Nothing was "
-                "changed: open the page again and look at what is different.",
+                "changed: open the page again and check the changes.",
             )
         try:
             _STEPS[what](old, store, view().who, int(time.time()))
         except (Refused, StoreUnavailable):
             raise
         except RouterError as error:  # a step that cannot be taken now, or another person's change just now
-            raise Refused(409, "The step is not taken", f"{error}. Nothing was changed.") from None
+            raise Refused(409, "The step was not taken", f"{error}. Nothing was changed.") from None
         return see(f"migration/{sid}", notice="step")
 
 
@@ -103,5 +103,5 @@ _STEPS: Final[Mapping[str, Step]] = {"start": _start, "share": _share, "drain": 
 
 
 def _version(way: Way) -> str:
-    """Return a text that any change of the two flows changes."""
+    """Return a hash of the two flows, which any change of them changes."""
     return "-".join(version_of(each) for each in (way.old, way.new) if each)

@@ -1,4 +1,4 @@
-"""The overview: what needs attention, by the checks of `router doctor`, and figures of the last hour."""
+"""The overview: the checks of `router doctor` that need attention, and figures of the last hour."""
 
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -14,22 +14,22 @@ from router.web.console.desk import Desk, link, now_ms, see, view
 from router.web.console.page import page
 
 _ACCOUNTS = 200
-# How long addresses are shown in full, in seconds.
+# Seconds for which addresses are shown in full.
 _REVEALED = 600
-# Seconds for which refused requests are shown.
+# The maximum age of refused requests that are counted, in ms.
 _REFUSED_MS = 3_600_000
 _MARKS = {"bad": 0, "look": 1}
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store = desk.store
 
     @console.get("/")
     def first() -> Response:
         sid = next((account.sid for account in desk.settings.accounts), "")
         response = redirect(link(view().base, f"{sid}/" if sid else "accounts"), 303)
-        assert isinstance(response, Response)  # noqa: S101 - Flask's own; its type says the base class
+        assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
         return response
 
     @console.get("/accounts")
@@ -42,7 +42,7 @@ def register(console: Blueprint, desk: Desk) -> None:
     @console.get("/<account_sid>/")
     def overview() -> Response:
         account = view().account
-        assert account is not None  # noqa: S101 - guard.py has found it
+        assert account is not None  # noqa: S101 - guard.py sets it
         found = [*_checks(desk.of(account), store), *_refused(desk, account.sid)]
         return page(
             "overview.html",
@@ -55,10 +55,10 @@ def register(console: Blueprint, desk: Desk) -> None:
 
     @console.post("/<account_sid>/reveal")
     def reveal() -> Response:
-        shall = request.form.get("reveal") == "1"
-        if shall:
+        revealed = request.form.get("reveal") == "1"
+        if revealed:
             store.changes.note(view().sid, view().who, "revealed addresses", minutes=_REVEALED // 60)
-        store.sessions.reveal(view().session, until=view().now + _REVEALED if shall else 0)
+        store.sessions.reveal(view().session, until=view().now + _REVEALED if revealed else 0)
         path, _, query = request.form.get("back", "").partition("?")
         return see(path, **dict(parse_qsl(query)))
 
@@ -68,7 +68,7 @@ def register(console: Blueprint, desk: Desk) -> None:
 
 
 def _refused(desk: Desk, account_sid: str) -> Iterator[Check]:
-    """Look at requests that were refused lately."""
+    """Count the requests that were refused recently."""
     others = desk.settings.by_sid.keys() - {account_sid}
     newest = desk.store.refusals.newest(after=now_ms() - _REFUSED_MS)
     refused = sum(dict(each.fields()).get("AccountSid") not in others for each in newest)
@@ -80,7 +80,7 @@ def _refused(desk: Desk, account_sid: str) -> Iterator[Check]:
 
 
 def _checks(settings: Settings, store: Store) -> Iterator[Check]:
-    """Look at everything that the store knows; what another account has is not looked at."""
+    """Run the checks that need only the store; the settings have only the account of the page."""
     try:
         yield from chain(
             stored.store(store),

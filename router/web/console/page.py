@@ -1,4 +1,4 @@
-"""Renders the templates. All values are escaped, so what customers write is never markup."""
+"""Renders the templates. All values are escaped, so customers' texts are never markup."""
 
 import datetime as dt
 import re
@@ -13,8 +13,8 @@ from router.printable import ago, clean
 from router.web.console import static
 from router.web.console.desk import View, link
 
-# Sent with every answer of the console: nothing inline, nothing from elsewhere, no frame, no form to elsewhere. The
-# referrer stays inside: with `no-referrer` Chromium sends `Origin: null` with the page's own forms.
+# Sent with every answer of the console: no inline scripts or styles, nothing from other origins, no frames. Not
+# `no-referrer`, because Chromium then sends `Origin: null` with the page's own forms.
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -24,9 +24,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Robots-Tag": "noindex",
 }
-
-
-# What a page says after an action that led to it, by what stands in its query.
+# The notice on a page after an action, by the value of `notice` in its query.
 _NOTICES: Final[Mapping[str, str]] = {
     "replayed": "The message is queued again.",
     "created": "The flow is created.",
@@ -42,28 +40,28 @@ _NOTICES: Final[Mapping[str, str]] = {
 
 
 def _environment() -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=PackageLoader("router.web.console"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(
+    environment.filters.update(
         clean=clean, lines=lambda text: clean(text, lines=True), iso=iso, mask=mask, parts=parts, value=value
     )
-    found.globals.update(static=static.path, ago=ago)
-    return found
+    environment.globals.update(static=static.path, ago=ago)
+    return environment
 
 
 def iso(ms: float) -> str:
-    """Write a time in ms since 1970."""
+    """Return a time in ms since 1970 as ISO 8601."""
     return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def value(given: object) -> str:
-    """Write a value as flow files do."""
-    return str(given).lower() if isinstance(given, bool) else str(given)
+def value(raw: object) -> str:
+    """Return a value as flow files write it."""
+    return str(raw).lower() if isinstance(raw, bool) else str(raw)
 
 
 def parts(text: str) -> list[tuple[str, str]]:
@@ -77,14 +75,14 @@ _ENVIRONMENT: Final = _environment()
 
 
 def _here(view: View | None) -> str:
-    """Return path and query of a page below the account's, to come back to it after an action."""
+    """Return path and query of a page of the account, for the way back after an action."""
     path = request.path.partition(f"/{view.sid}/")[2] if view and view.account else ""
     query = request.query_string.decode("latin-1")
     return path + (f"?{query}" if query else "")
 
 
 def page(template: str, status: int = 200, **values: Any) -> Response:
-    """Render a page for the person who is signed in, or for a stranger."""
+    """Render a page for the signed-in person, or for a visitor who is not signed in."""
     view: View | None = g.get("console")
     base = view.base if view else str(g.get("base", ""))
     text = _ENVIRONMENT.get_template(template).render(

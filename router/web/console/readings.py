@@ -1,4 +1,4 @@
-"""Pages that change nothing: refused requests, health, changes and settings."""
+"""Read-only pages: refused requests, health, changes and settings."""
 
 import re
 from itertools import islice
@@ -14,7 +14,7 @@ from router.web.console.desk import Desk, now_ms, view
 from router.web.console.messages import names
 from router.web.console.page import page
 
-# How far back refused requests are kept, in ms; computing why one was refused takes some 20 ms.
+# The maximum age of refused requests in ms, and their number: the diagnosis of each takes about 20 ms.
 _REFUSED: Final = 12 * 3_600_000
 _REPORTS: Final = 10
 _CHANGES: Final = 50
@@ -23,7 +23,7 @@ _ENTRY: Final = re.compile("[0-9]{1,19}-[0-9]{1,19}")
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
     store, settings = desk.store, desk.settings
 
     @console.get("/<account_sid>/signatures")
@@ -61,7 +61,7 @@ def register(console: Blueprint, desk: Desk) -> None:
 
 
 def _rows(settings: Settings, account_sid: str) -> list[tuple[str, str, str]]:
-    """Return the settings with their values, a secret only as set or not; of the accounts only this one."""
+    """Return the settings and this account with their values; of a secret only whether it is set."""
     account = settings.by_sid[account_sid]
     rows = [
         ("account.sid", account.sid, "This account"),

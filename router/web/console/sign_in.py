@@ -1,4 +1,4 @@
-"""Signing in with one of two passwords, and signing out. The store has the sessions."""
+"""Sign-in with one of two passwords, and sign-out. The sessions are in the store."""
 
 import hmac
 import time
@@ -11,11 +11,11 @@ from router.web.console.guard import Refused, cookie_name
 from router.web.console.page import page
 from router.web.public import client_address
 
-_MOST = 4096  # bytes of the form: of strangers, no more is read
+_MOST = 4096  # the maximum bytes of the form: anyone may send it
 
 
 def register(console: Blueprint, desk: Desk) -> None:
-    """Make the routes."""
+    """Add the routes."""
 
     @console.get("/sign-in")
     def sign_in() -> Response:
@@ -37,7 +37,7 @@ def register(console: Blueprint, desk: Desk) -> None:
         id_ = desk.store.sessions.begin(role, password, now=time.time())
         response = _redirect(_next() or link(g.base, ""))
         secure = g.base.startswith("https:")
-        # Strict over plain HTTP, where a browser may not say which site sent a request.
+        # Strict over plain HTTP, where browsers may omit Sec-Fetch-Site and Origin.
         response.set_cookie(
             cookie_name(g.base), id_, secure=secure, httponly=True, samesite="Lax" if secure else "Strict", path="/"
         )
@@ -76,14 +76,14 @@ def _form(status: int = 200, *, wrong: str = "", ended: bool = False) -> Respons
 
 
 def _next() -> str:
-    """Return the page that was asked for before signing in: a path of the console, and nothing else."""
+    """Return the page to show after sign-in: only a path of the console is accepted."""
     wanted = request.values.get("next", "")
     parts = urlsplit(wanted)
-    ours = link(g.base, "")
-    return wanted if not parts.scheme and not parts.netloc and wanted.startswith(ours) and "\\" not in wanted else ""
+    console = link(g.base, "")
+    return wanted if not parts.scheme and not parts.netloc and wanted.startswith(console) and "\\" not in wanted else ""
 
 
 def _redirect(path: str) -> Response:
     response = redirect(path, 303)
-    assert isinstance(response, Response)  # noqa: S101 - Flask's own; its type says the base class
+    assert isinstance(response, Response)  # noqa: S101 - Flask's class; the annotation has its base class
     return response

@@ -1,4 +1,4 @@
-"""Stylesheet, script and icon. Their names hold a digest of their content, so browsers may keep them for ever."""
+"""Stylesheet, script and icon. Their names have a digest of their content, so browsers may cache them permanently."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class _File:
 
 
 def _by_type() -> bytes:
-    """Return the rules that show the fields of an integration type once it is chosen."""
+    """Return the CSS rules that show the fields of the selected integration type."""
     return "".join(
         f'form:has([name="IntegrationType"] option[value="{name}"]:checked) .{name} {{ display: block; }}\n'
         for name in INTEGRATION_TYPES
@@ -53,7 +53,7 @@ def path(name: str) -> str:
 
 
 def register(console: Blueprint) -> None:
-    """Serve the files; they need no sign-in, as they are the same for everyone."""
+    """Serve the files; they need no sign-in."""
 
     @console.get("/static/<name>")
     def file(name: str) -> Response:

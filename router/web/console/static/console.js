@@ -1,11 +1,11 @@
-// What the pages gain with JavaScript: live regions, the browser's own time zone, copying, keys. Without it all works.
+// Optional features of the pages: live regions, the browser's time zone, copy buttons, keyboard shortcuts.
 "use strict";
 
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 // -- live regions ------------------------------------------------------------------------------------------------
-// A region with data-live="2" is fetched again every 2 s while anyone looks: not while the page is hidden, rows are
-// selected, something in the region has the focus or is hovered with a button down, or a dialog is open.
+// A region with data-live="2" is fetched again every 2 s, except while the page is hidden, a mouse button is down, rows
+// or text are selected, the region has the focus or an open <details>, or a dialog is open.
 
 let holding = false;
 addEventListener("pointerdown", () => { holding = true; });
@@ -22,7 +22,7 @@ async function refresh(region, number) {
   if (response.status === 304 || busy(region)) return;
   if (!response.ok) throw new Error(response.status);
   const fresh = $$("[data-live]", new DOMParser().parseFromString(await response.text(), "text/html"))[number];
-  if (!fresh) { location.reload(); return; } // it is live no more, as a replay that is done
+  if (!fresh) { location.reload(); return; } // the region is no longer live, for example after the end of a replay
   region.dataset.mark = response.headers.get("ETag") || "";
   if (bars.get(region)?.rests(fresh)) return;
   show(region, fresh);
@@ -35,8 +35,8 @@ function show(region, fresh) {
   tell(region);
 }
 
-// A list with data-rows="messages" can be paused, and rests while someone has scrolled down in it: what comes meanwhile
-// is counted in a button, which shows it.
+// A list with data-rows="messages" can be paused, and pauses while it is scrolled down: a button counts the new rows,
+// and shows them.
 const bars = new Map();
 const keysOf = (root) => $$("tr[data-key]", root).map((each) => each.dataset.key);
 
