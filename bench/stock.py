@@ -13,7 +13,8 @@ from bench.webhook import ACCOUNT, IDEMPOTENCY, PUBLIC_URL, TOKEN, Stream, conta
 from router.delivery.intake import Arrival, Intake
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow, Integration, own_address
-from router.message.inbound import FORM, Message, Raw
+from router.message.inbound import Message
+from router.message.raw import FORM, Raw
 from router.routing.resolve import facts, identities, resolve
 from router.settings import load
 from router.store import Store, connect

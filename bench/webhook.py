@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 from router.cli.send.inbound import fields
-from router.message.inbound import FORM
+from router.message.raw import FORM
 from router.message.signature import Key, sign
 
 ACCOUNT: Final = "AC" + "5e" * 16

@@ -19,7 +19,8 @@ from router.delivery.intake import Arrival, Intake
 from router.errors import StoreUnavailable
 from router.flow.flex_flow import FlexFlow
 from router.flow.integration_type import integration_type
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.store import Store
 from router.store.chat_record import Chat
 

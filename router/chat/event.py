@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from urllib.parse import urlencode
 
-from router.message.inbound import FORM, Message, Raw
+from router.message.inbound import Message
+from router.message.raw import FORM, Raw
 from router.store.chat_record import Chat, ChatMessage
 
 

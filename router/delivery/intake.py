@@ -14,7 +14,8 @@ from router.delivery.replicas import Replicas
 from router.delivery.yielder import Yielder
 from router.errors import StoreUnavailable, StoreUnconfirmed
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import Message, Raw, conversation_id
+from router.message.inbound import Message, conversation_id
+from router.message.raw import Raw
 from router.routing.contact import NOTHING_KNOWN, Choice
 from router.routing.resolve import Circumstance, Likelihood, Route, disposition, facts, identities, pinned, resolve
 from router.store import Store

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Final, Generic, TypeVar
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
-from router.message.inbound import Raw
+from router.message.raw import Raw
 from router.message.signature import Algorithm, Key, keys_for
 from router.settings import Account
 

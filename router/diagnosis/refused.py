@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from router.message.inbound import Raw
+from router.message.raw import Raw
 
 # The maximum bytes of a record with its field names: SIGNED, and the short fields below.
 MOST: Final = 16 * 1024

@@ -23,7 +23,8 @@ from router.errors import Undeliverable
 from router.handling.board import Board
 from router.handling.frame import Frames, Kind, Request, pack_reply, read_request
 from router.handling.loading import Handle, UnusableError, frames_of, load
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.message.twiml import EMPTY_TWIML, MAX_BYTES
 
 # Characters that XML 1.0 does not allow: https://www.w3.org/TR/xml/#charsets

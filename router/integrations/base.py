@@ -9,7 +9,8 @@ from typing import Protocol, runtime_checkable
 
 from router.errors import RouterError
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.message.twiml import Answer, Excerpt
 from router.settings import Account
 from router.value import value

@@ -19,7 +19,7 @@ from router.integrations.connection import BODY_LIMIT, Connection, NoAnswerError
 from router.integrations.dialer import Dialer
 from router.integrations.idle_connections import IdleConnections
 from router.integrations.location import Location, locate
-from router.message.inbound import FORM
+from router.message.raw import FORM
 from router.message.signature import Key, keys_for, sign_form, sign_time
 from router.message.twiml import Answer, excerpt_of
 from router.settings import Account

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain, islice
 from typing import Final, TypeVar
 
-from router.message.inbound import Raw
+from router.message.raw import Raw
 
 T = TypeVar("T")
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from router.delivery.yielder import Yielder
 from router.message.address import canonical, channel_of
-from router.message.inbound import Message, Raw, conversation_id
+from router.message.inbound import Message, conversation_id
+from router.message.raw import Raw
 from router.message.twiml import NOT_TWIML, Excerpt
 from router.queries.flow_warnings import unread
 from router.routing.contact import NOTHING_KNOWN, contact_id, identities_of

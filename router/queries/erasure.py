@@ -11,7 +11,8 @@ from typing import Final
 
 from router.message.address import channel_of
 from router.message.channel import WEB
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.routing.contact import identities_of
 from router.store import Store
 from router.store.chat_record import Chat

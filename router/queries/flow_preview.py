@@ -11,7 +11,8 @@ from router.flow.diff import Change, Difference, applied, differences
 from router.flow.flex_flow import FlexFlow
 from router.flow.warned import Warned
 from router.flow.warning import Surroundings, of_flows, sharing
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.queries.rehearsed import Rehearsed, rehearse
 from router.routing.resolve import Likelihood, identities
 from router.store import Store

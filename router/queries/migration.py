@@ -10,7 +10,8 @@ from router.flow.file import address_of
 from router.flow.flex_flow import FlexFlow
 from router.flow.succession import STANDBY, has_succeeded
 from router.match.values import bucket
-from router.message.inbound import Message, Raw, conversation_id
+from router.message.inbound import Message, conversation_id
+from router.message.raw import Raw
 from router.routing.contact import contact_id, identities_of
 from router.store import Store
 from router.store.flow_write import FlowWrite

@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 
 from router.delivery.intake import Arrival, Intake
 from router.errors import NotAMessage
-from router.message.inbound import FORM, Message, Raw
+from router.message.inbound import Message
+from router.message.raw import FORM, Raw
 from router.queries.deliveries import route_of
 from router.routing.resolve import Likelihood, Route
 from router.store import Store

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from router.flow.flex_flow import FlexFlow
 from router.message.address import canonical, channel_of
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.routing.rehearsal import Rehearsal
 from router.routing.resolve import Likelihood, Route
 from router.store.deliveries import Delivery

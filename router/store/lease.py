@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.routing.contact import Known
 from router.store.flow_write import parse_record
 from router.store.script import Word

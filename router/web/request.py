@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import gevent
 
 from router.errors import RouterError
-from router.message.inbound import MAX_FIELDS, Raw
+from router.message.raw import MAX_FIELDS, Raw
 from router.message.signature import names_body_hash
 from router.settings import Settings
 from router.value import value

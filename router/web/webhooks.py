@@ -14,9 +14,10 @@ from router.delivery.intake import Arrival, Intake, Taken, within_budget
 from router.errors import NotAMessage, StoreUnavailable
 from router.integrations import Integrations
 from router.message.channel import ANY, WEB, WEBHOOKS
-from router.message.inbound import Message, Raw, is_status_callback
+from router.message.inbound import Message, is_status_callback
 from router.message.masking import mask
 from router.message.owner import owners
+from router.message.raw import Raw
 from router.message.signature import Key, body_hash_matches, keys_for, names_body_hash, signed_urls, verify_form
 from router.message.twiml import EMPTY_TWIML
 from router.queries.outage import Healer

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from click.testing import Result
 
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.store.lanes import new_token
 from tests.e2e.commands import invoke
 from tests.valkey import ValkeyServer

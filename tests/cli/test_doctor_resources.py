@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 import pytest
 
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import FORM, Raw, conversation_id
+from router.message.inbound import conversation_id
+from router.message.raw import FORM, Raw
 from router.queries.checks import Check
 from router.queries.checks.resources import flows
 from router.settings import Settings

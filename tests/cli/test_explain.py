@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import Result
 
-from router.message.inbound import FORM, Message, Raw, conversation_id
+from router.message.inbound import Message, conversation_id
+from router.message.raw import FORM, Raw
 from router.store import connect
 from router.store.lanes import new_token
 from tests.core.samples import AC

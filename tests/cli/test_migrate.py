@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from router.errors import RouterError
-from router.message.inbound import FORM, Message, Raw, conversation_id
+from router.message.inbound import Message, conversation_id
+from router.message.raw import FORM, Raw
 from router.queries.migration import everything
 from router.routing.resolve import Circumstance, identities, resolve
 from router.store import Store, connect

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from router.message.inbound import FORM, Raw, conversation_id
+from router.message.inbound import conversation_id
+from router.message.raw import FORM, Raw
 from router.queries.checks.migration import of_account
 from router.store import Store, connect
 from router.store.lanes import new_token

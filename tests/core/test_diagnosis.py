@@ -13,7 +13,7 @@ from router.diagnosis.candidate import STEPS
 from router.diagnosis.refused import Refused, Seen, keep
 from router.diagnosis.signature import Diagnosis
 from router.diagnosis.signature import diagnose as diagnose_over
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.message.signature import keys_for, signed_urls, verify
 from router.settings import Account, ApiKey, SharedKey
 from tests.steps import counted

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from router.errors import NotAMessage
 from router.message.address import canonical, channel_of
 from router.message.channel import WEBHOOKS
-from router.message.inbound import FORM, MAX_FIELDS, Media, Message, Raw, conversation_id, is_status_callback
+from router.message.inbound import Media, Message, conversation_id, is_status_callback
 from router.message.masking import discreet, mask
+from router.message.raw import FORM, MAX_FIELDS, Raw
 from router.message.signature import signed_form
 from tests.core.samples import AC, CONVERSATIONS_EVENT, MG, SAMPLES, SM, SMS, STATUS_CALLBACK, Sample
 

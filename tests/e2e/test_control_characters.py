@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import pytest
 
 from router.diagnosis.refused import Seen, keep
-from router.message.inbound import FORM, Message, Raw, conversation_id
+from router.message.inbound import Message, conversation_id
+from router.message.raw import FORM, Raw
 from router.store import connect
 from router.store.client import Client
 from router.store.lanes import new_token

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.store import connect
 from router.store.lanes import new_token
 from tests.e2e.world import Gate, Reply, World, sign

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from router.cli import main
 from router.flow.flex_flow import FlexFlow, Integration
-from router.message.inbound import Raw
+from router.message.raw import Raw
 from router.store.client import Client
 from router.store.deliveries import DeliveryLog
 from router.store.flows import FlowStore

@@ -14,7 +14,8 @@ from router.integrations import Integrations, build
 from router.integrations.base import Attempt
 from router.integrations.dialer import Dialer, make_dialer
 from router.integrations.resolver import AddressInfo, Resolver
-from router.message.inbound import FORM, Message, Raw
+from router.message.inbound import Message
+from router.message.raw import FORM, Raw
 from router.settings import Account, HandlerSetting, Settings, load
 from tests.integrations.target import CERTIFICATE
 

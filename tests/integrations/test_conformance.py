@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from router.flow.flex_flow import FlexFlow
 from router.flow.integration_type import INTEGRATION_TYPES
 from router.integrations import Integrations
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.settings import Settings
 from tests.integrations.sending import (
     ACCOUNT_SID,

@@ -8,7 +8,7 @@ from twilio.request_validator import RequestValidator
 from router.integrations import Failure, Integrations
 from router.integrations.base import AttemptError
 from router.integrations.http import retry_after
-from router.message.inbound import Raw
+from router.message.raw import Raw
 from router.message.twiml import Excerpt
 from router.settings import Settings
 from tests.integrations.sending import (

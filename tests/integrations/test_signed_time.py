@@ -11,7 +11,7 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from router.integrations import Integrations
-from router.message.inbound import Raw
+from router.message.raw import Raw
 from router.message.signature import Key, sign_time
 from router.settings import Settings
 from tests.integrations.sending import FIELDS, STUDIO_SID, TOKEN, attempt, flow

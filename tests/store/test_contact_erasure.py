@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.diagnosis.refused import Seen, keep
-from router.message.inbound import FORM, Message, Raw, conversation_id
+from router.message.inbound import Message, conversation_id
+from router.message.raw import FORM, Raw
 from router.queries.erasure import Erasure, erase
 from router.routing.contact import Candidate, Choice, Strength, contact_id, identities_of
 from router.store import Store, connect

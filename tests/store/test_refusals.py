@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from router.diagnosis.refused import MOST, Refused, Seen, keep
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.store.client import Client
 from router.store.refusals import ACCOUNTS, EACH, SECONDS, Refusals
 from tests.valkey import ValkeyServer

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import pytest
 
 from router.language.detector import shared
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.queries.bulk_replay import BulkReplayer
 from router.queries.control import CANCELLED
 from router.store.keys import AccountKeys

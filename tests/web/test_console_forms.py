@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from router.flow.flex_flow import FIELDS
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.store.lanes import new_token
 from tests.e2e.service import parameters
 from tests.valkey import ValkeyServer

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.settings import load
 from router.store.keys import bucket
 from router.store.lanes import new_token

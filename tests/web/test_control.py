@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import Result
 
-from router.message.inbound import FORM, Raw
+from router.message.raw import FORM, Raw
 from router.queries.control import REPLAY_DOES_NOT_ANSWER
 from router.store.lanes import Room, Settlement, new_token
 from tests.e2e.commands import invoke

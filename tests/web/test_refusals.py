@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from router.message.inbound import Raw
+from router.message.raw import Raw
 from tests.core.samples import AC, CONVERSATIONS_EVENT
 from tests.e2e.service import ACCOUNT, BASE, TOKEN
 from tests.e2e.world import FORM, Reply, World, sign

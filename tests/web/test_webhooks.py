@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from router.message.inbound import Raw
+from router.message.raw import Raw
 from tests.core.samples import AC, SAMPLES, STATUS_CALLBACK, Sample
 from tests.e2e.service import ACCOUNT, BASE, TOKEN
 from tests.e2e.world import EMPTY, FORM, World, sign

@@ -30,7 +30,8 @@ from router.cli.output import (
 )
 from router.diagnosis.twilio_view import spoken
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.queries.deliveries import Wanted, describe, newest, waiting_for
 from router.store.deliveries import Delivery
 

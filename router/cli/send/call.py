@@ -13,7 +13,7 @@ import click
 from router.cli.http import exchange
 from router.cli.send.signing import Fields, Method, Signing
 from router.diagnosis.twilio_view import REDIRECTS, Answered
-from router.message.inbound import FORM
+from router.message.raw import FORM
 from router.message.signature import url_to_sign
 from router.url import is_http_url
 

@@ -12,7 +12,8 @@ from router.cli.send.redaction import KEPT, Redaction
 from router.cli.send.traffic import Recorded, write
 from router.errors import RouterError
 from router.message.channel import WEBHOOKS
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.queries.deliveries import Wanted, newest
 from router.store.deliveries import Delivery
 

@@ -23,7 +23,8 @@ import click
 
 from router.cli.send.signing import Fields, Method
 from router.errors import NotAMessage, RouterError
-from router.message.inbound import MAX_FIELDS, Message
+from router.message.inbound import Message
+from router.message.raw import MAX_FIELDS
 from router.printable import to_json
 
 # A webhook's body is at most 128 KiB; as JSON it may be six times as long.

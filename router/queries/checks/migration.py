@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Final
 
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.printable import number
 from router.queries.checks import Check, resources
 from router.queries.checks.outside import public_bases

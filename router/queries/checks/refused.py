@@ -14,8 +14,9 @@ from router.diagnosis.deviation import Finding
 from router.diagnosis.refused import Refused
 from router.diagnosis.signature import diagnose
 from router.message.address import canonical, channel_of
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
 from router.message.masking import mask
+from router.message.raw import Raw
 from router.printable import ago, clean
 from router.queries.checks import Check
 from router.settings import Settings

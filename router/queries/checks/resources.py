@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Final
 
 from router.flow.flex_flow import FlexFlow
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.printable import number
 from router.queries.checks import Check
 from router.queries.deliveries import attempt_of

@@ -7,7 +7,8 @@ from flask import Blueprint, Response, request
 
 from router.errors import NotAMessage
 from router.message.channel import ALL
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.queries.deliveries import explain
 from router.queries.why_not import why_not
 from router.web.console.desk import Desk, view

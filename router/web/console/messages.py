@@ -9,7 +9,8 @@ from typing import Any, Final
 from flask import Blueprint, Response, request
 
 from router.message.channel import CHANNELS
-from router.message.inbound import Message, Raw
+from router.message.inbound import Message
+from router.message.raw import Raw
 from router.queries.control import ACTIONS, DONE_AS, note
 from router.queries.deliveries import (
     NOT_REPLAYED,
