@@ -1,4 +1,4 @@
-"""The application in this process, listening as it does under gunicorn: at its own port, and at the one for tunnels."""
+"""The application in this process, listening at its own port and at the port for tunnels, as under gunicorn."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.ports import free_port
 
 @dataclass(frozen=True)
 class LocalRouter:
-    """Where its configuration is, and where it listens."""
+    """The path of its configuration, and its ports."""
 
     config: Path
     port: int
@@ -24,7 +24,7 @@ class LocalRouter:
 
 @contextmanager
 def serving(folder: Path, redis_url: str) -> Iterator[LocalRouter]:
-    """Serve with one account, whose public address is this machine's own."""
+    """Serve one account, with this machine as public URL."""
     port = free_port()
     router = LocalRouter(folder / "router.toml", port, port + 1)
     router.config.write_text(

@@ -1,4 +1,4 @@
-"""`router connect` and `router disconnect`: a webhook points here and back, and is never left worse than it was."""
+"""`router connect` points a webhook at the router, and `router disconnect` restores it."""
 
 import json
 import stat
@@ -29,7 +29,7 @@ def _router(_session_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def desk(_router: LocalRouter, tmp_path: Path) -> Iterator[Desk]:
-    """A desk with nothing connected, and a data directory of its own."""
+    """A desk with nothing connected and its own data directory."""
     with open_desk(_router.config, _router.port, tmp_path) as desk:
         yield desk
 
@@ -38,7 +38,7 @@ def desk(_router: LocalRouter, tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_a_number_is_connected_and_restored(desk: Desk) -> None:
-    """URL, fallback, methods and application are as they were; the old values are shown, and private on disk."""
+    """`disconnect` restores a number's URL, fallback, methods and application; the record of them has mode 0600."""
     connected = desk.type("connect", NUMBER, "--detach")
     assert (connected.exit_code, desk.says) == (0, desk.here), connected.output
     for value in FIRST:
@@ -57,7 +57,7 @@ def test_a_number_is_connected_and_restored(desk: Desk) -> None:
 
 
 def test_a_dry_run_changes_nothing(desk: Desk) -> None:
-    """It shows the same, and neither Twilio nor the disk knows of it."""
+    """`connect --dry-run` shows the new URL and changes neither Twilio nor the disk."""
     shown = desk.type("connect", NUMBER, "--dry-run")
     assert shown.exit_code == 0
     assert desk.here[0] in shown.output
@@ -65,7 +65,7 @@ def test_a_dry_run_changes_nothing(desk: Desk) -> None:
 
 
 def test_a_messaging_service_is_connected_and_restored(desk: Desk) -> None:
-    """Its inbound URL leads to the webhook for all channels, and counts for its numbers; null is null again."""
+    """`connect` points a Messaging Service and its numbers at /webhooks/message; `disconnect` restores it."""
     service = desk.twilio.service(SERVICE, None, NUMBER)
     before = dict(service)
     assert desk.type("connect", "--messaging-service", SERVICE, "--detach").exit_code == 0
@@ -79,7 +79,7 @@ def test_a_messaging_service_is_connected_and_restored(desk: Desk) -> None:
 
 
 def test_a_whatsapp_sender_is_connected_and_restored(desk: Desk) -> None:
-    """Only what leads messages here is sent to Twilio; the sender's status callback and profile are not touched."""
+    """`connect` and `disconnect` send Twilio only the webhook fields of a WhatsApp sender that they change."""
     sender = desk.twilio.sender(NUMBER, "https://old.example.com/", fallback_url="https://old.example.com/fb")
     before = dict(sender, webhook=dict(sender["webhook"]))
     assert desk.type("connect", NUMBER, "--whatsapp", "--detach").exit_code == 0
@@ -91,8 +91,8 @@ def test_a_whatsapp_sender_is_connected_and_restored(desk: Desk) -> None:
     assert all(update.keys() == {"webhook"} and update["webhook"].keys() <= fields for _, update in desk.twilio.updates)
 
 
-def test_connected_twice_it_still_knows_what_was_first(desk: Desk) -> None:
-    """The second time our own address is found there, and what was before that is what comes back."""
+def test_after_connecting_twice_the_first_values_are_restored(desk: Desk) -> None:
+    """After a second `connect`, `disconnect` restores the values from before the first."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     assert desk.type("disconnect").exit_code == 0
@@ -100,7 +100,7 @@ def test_connected_twice_it_still_knows_what_was_first(desk: Desk) -> None:
 
 
 def test_a_password_in_a_webhook_is_restored_and_never_shown(desk: Desk) -> None:
-    """A URL may hold one: it is on disk for its owner, and on no screen."""
+    """A password in a webhook's URL is restored, and no command shows it."""
     old = "https://somebody:a-password@old.example.com/x"
     desk.number["sms_url"] = old
     for words in (["connect", NUMBER, "--detach"], ["disconnect", "--list", "--json"], ["disconnect", "--list"]):
@@ -121,20 +121,18 @@ NEW, NEW_AP = "https://new.example.com/", "AP" + "2" * 32
 @pytest.mark.parametrize(
     ("changed", "then"),
     [
-        pytest.param(
-            {"sms_url": NEW}, (NEW, "POST", FIRST[2], "POST", ""), id="the URL, which an application would hide"
-        ),
+        pytest.param({"sms_url": NEW}, (NEW, "POST", FIRST[2], "POST", ""), id="the URL"),
         pytest.param({"sms_fallback_url": NEW}, (OLD, "GET", NEW, "POST", FIRST[4]), id="the fallback"),
         pytest.param({"sms_application_sid": NEW_AP}, (OLD, "GET", FIRST[2], "POST", NEW_AP), id="the application"),
         pytest.param({"sms_method": "GET"}, FIRST, id="the method, to what it was"),
-        pytest.param(dict(zip(SMS, FIRST, strict=True)), FIRST, id="all, as if a crash had come before the change"),
+        pytest.param(dict(zip(SMS, FIRST, strict=True)), FIRST, id="all, as after a crash before the change"),
         pytest.param({"sms_url": OLD, "sms_method": "GET"}, (*FIRST[:4], ""), id="the URL, to what it was"),
     ],
 )
-def test_what_another_person_has_changed_is_not_restored(
+def test_a_field_that_another_person_changed_is_not_restored(
     desk: Desk, changed: dict[str, str], then: tuple[str, ...]
 ) -> None:
-    """Field by field: our values are restored, other values stay and are reported."""
+    """`disconnect` restores each field that has our value; what another person changed stays and is reported."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     desk.number.update(changed)
     back = desk.type("disconnect")
@@ -143,8 +141,8 @@ def test_what_another_person_has_changed_is_not_restored(
         assert f"{value}" in back.output.partition("; not restored: ")[2]
 
 
-def test_a_number_that_is_sold_is_forgotten(desk: Desk) -> None:
-    """There is nothing to put back, and nothing is connected any more."""
+def test_a_number_that_left_the_account_is_removed_from_the_record(desk: Desk) -> None:
+    """`disconnect` of a number that left the account succeeds, and the number is no longer recorded."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     desk.twilio.numbers.clear()
     back = desk.type("disconnect")
@@ -152,8 +150,8 @@ def test_a_number_that_is_sold_is_forgotten(desk: Desk) -> None:
     assert "no longer belongs to this account" in back.output
 
 
-def test_a_number_that_leads_to_another_router_is_taken_over_only_with_yes(desk: Desk) -> None:
-    """Two routers and one number: the second one asks, and puts back the first one's address."""
+def test_a_number_of_another_router_is_connected_only_with_yes(desk: Desk) -> None:
+    """`connect` refuses a number that points to another router without --yes; `disconnect` restores that URL."""
     theirs = "https://other-router.example.com/webhooks/sms#rc=2"
     desk.number.update(sms_url=theirs, sms_application_sid="")
     refused = desk.type("connect", NUMBER, "--detach")
@@ -165,8 +163,8 @@ def test_a_number_that_leads_to_another_router_is_taken_over_only_with_yes(desk:
     assert desk.number["sms_url"] == theirs
 
 
-def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(desk: Desk) -> None:
-    """A person changed the webhook after it was connected: in the end their value is restored."""
+def test_a_number_changed_since_it_was_connected_needs_yes(desk: Desk) -> None:
+    """`connect` of a number changed since needs --yes; `disconnect` then restores the other person's value."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     desk.number["sms_url"] = NEW
     refused = desk.type("connect", NUMBER, "--detach")
@@ -206,12 +204,14 @@ def test_a_number_that_was_changed_since_is_not_connected_again_without_asking(d
         ),
         pytest.param([NUMBER], {"ROUTER_PUBLIC_URL": ""}, "open a tunnel with `router tunnel`", id="no public address"),
         pytest.param(
-            [NUMBER], {"ROUTER_DATA_DIR": "/proc"}, "cannot be saved in /proc", id="a disk that takes nothing"
+            [NUMBER], {"ROUTER_DATA_DIR": "/proc"}, "cannot be saved in /proc", id="a disk that cannot be written"
         ),
     ],
 )
-def test_what_is_wrong_is_one_sentence(desk: Desk, words: list[str], environ: dict[str, str], says: str) -> None:
-    """The error is one sentence, the exit status is 1, and the number is unchanged."""
+def test_a_connect_that_fails_prints_one_sentence(
+    desk: Desk, words: list[str], environ: dict[str, str], says: str
+) -> None:
+    """A `connect` that fails ends with one sentence and exit status 1, and changes nothing at Twilio."""
     if environ.get("ROUTER_PUBLIC_URL") == "":
         config = desk.folder / "router.toml"
         text = Path(desk.environ["ROUTER_CONFIG"]).read_text()
@@ -227,8 +227,8 @@ def test_what_is_wrong_is_one_sentence(desk: Desk, words: list[str], environ: di
 
 
 @pytest.mark.parametrize("words", [[], ["12"], ["+1555x"], ["--messaging-service", NUMBER], [ACCOUNT]])
-def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: list[str]) -> None:
-    """The form of a number shows what it is; Twilio is not asked."""
+def test_an_invalid_number_is_refused_before_twilio_is_asked(desk: Desk, words: list[str]) -> None:
+    """`connect` with something that is not a number is wrong usage: exit status 2 without a request to Twilio."""
     ended = desk.type("connect", *words)
     assert (ended.exit_code, desk.twilio.requests) == (2, [])
 
@@ -241,8 +241,10 @@ def test_what_is_no_number_is_said_before_anything_is_done(desk: Desk, words: li
         (b"200 OK", b"<html>Welcome</html>", "a program other than this router answers"),
     ],
 )
-def test_a_page_in_the_routers_place_is_reported(desk: Desk, status: bytes, page: bytes, says: str) -> None:
-    """It would answer Twilio too: the number is not pointed there."""
+def test_a_page_of_another_program_at_the_public_url_is_reported(
+    desk: Desk, status: bytes, page: bytes, says: str
+) -> None:
+    """If another program answers at the public URL, `connect` says which, and changes nothing."""
     head = b"HTTP/1.1 %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % (status, len(page))
     with Target() as target:
         target.script["/webhooks/message"] = lambda caller: bool(caller.send(head + page)) and False
@@ -251,8 +253,8 @@ def test_a_page_in_the_routers_place_is_reported(desk: Desk, status: bytes, page
     assert says in ended.output
 
 
-def test_a_change_by_another_person_while_we_ask_is_not_overwritten(desk: Desk) -> None:
-    """What was shown is what is replaced, or nothing is."""
+def test_a_change_between_the_question_and_the_write_is_not_overwritten(desk: Desk) -> None:
+    """A webhook that changed after it was shown is not overwritten: connecting raises an error."""
     settings = load(desk.environ)
     connector, account = Connector(settings), settings.accounts[0]
     places = connector.find(account, [("number", NUMBER)])
@@ -262,16 +264,16 @@ def test_a_change_by_another_person_while_we_ask_is_not_overwritten(desk: Desk) 
     assert (desk.number["sms_url"], desk.twilio.updates) == (NEW, [])
 
 
-def test_what_was_before_is_on_disk_before_it_is_changed(desk: Desk) -> None:
-    """When Twilio gets the new address, the previous one is already on disk."""
+def test_the_previous_values_are_on_disk_before_twilio_is_changed(desk: Desk) -> None:
+    """The previous values are on disk before Twilio gets the new ones."""
     seen: list[str] = []
     desk.twilio.before_update = lambda: seen.extend(each["before"]["sms_url"] for each in desk.record)
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     assert seen == [OLD]
 
 
-def test_a_number_whose_service_decides_is_not_connected_in_vain(desk: Desk) -> None:
-    """Twilio calls the service's webhook, not the number's: the error says what to do; both may be connected."""
+def test_a_number_whose_messaging_service_has_a_webhook_is_refused(desk: Desk) -> None:
+    """`connect` refuses a number if its Messaging Service's webhook wins, and says how to connect both."""
     desk.twilio.service(SERVICE, "https://service.example.com/", NUMBER)
     refused = desk.type("connect", NUMBER, "--detach")
     assert (refused.exit_code, desk.says) == (1, FIRST)
@@ -282,7 +284,7 @@ def test_a_number_whose_service_decides_is_not_connected_in_vain(desk: Desk) -> 
 
 
 def test_a_change_that_twilio_refuses_leaves_all_as_it_was(desk: Desk) -> None:
-    """One of two cannot be changed: neither is, and nothing is on record."""
+    """If Twilio refuses one of two changes, neither is made, and nothing is recorded."""
     service = desk.twilio.service(SERVICE, "https://service.example.com/")
     desk.twilio.updates_answered = 500
     ended = desk.type("connect", NUMBER, "--messaging-service", SERVICE, "--detach")
@@ -291,8 +293,8 @@ def test_a_change_that_twilio_refuses_leaves_all_as_it_was(desk: Desk) -> None:
     assert service["inbound_request_url"] == "https://service.example.com/"
 
 
-def test_a_change_whose_answer_is_lost_is_looked_after(desk: Desk) -> None:
-    """Twilio did it and the connection broke: it is found to be done, and can be put back."""
+def test_a_change_whose_answer_is_lost_counts_as_made(desk: Desk) -> None:
+    """A change that Twilio made though its answer was lost counts as made, and `disconnect` reverses it."""
     desk.twilio.updates_answered = 0
     connected = desk.type("connect", NUMBER, "--detach")
     assert (connected.exit_code, desk.says) == (0, desk.here), connected.output
@@ -301,8 +303,8 @@ def test_a_change_whose_answer_is_lost_is_looked_after(desk: Desk) -> None:
     assert desk.says == FIRST
 
 
-def test_what_cannot_be_restored_now_stays_on_record(desk: Desk) -> None:
-    """Without a network the exit status is 1, and another attempt succeeds."""
+def test_a_number_that_could_not_be_restored_stays_recorded(desk: Desk) -> None:
+    """A `disconnect` that cannot reach Twilio fails, and a second one restores the number."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     failed = desk.type("disconnect", ROUTER_TWILIO_API_URL="http://127.0.0.1:9")
     assert (failed.exit_code, desk.says) == (1, desk.here)
@@ -322,8 +324,8 @@ def test_what_cannot_be_restored_now_stays_on_record(desk: Desk) -> None:
     ],
     ids=["a page", "JSON", "an error", "an empty record", "deep JSON"],
 )
-def test_what_is_not_twilio_does_not_make_us_forget(desk: Desk, status: int, body: bytes) -> None:
-    """Only Twilio itself can say that a number is gone: what it was before is not thrown away for a proxy's page."""
+def test_a_proxys_answer_does_not_remove_a_number_from_the_record(desk: Desk, status: int, body: bytes) -> None:
+    """An answer that is not Twilio's, as a proxy's 404, does not remove a number from the record."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     with Target() as proxy:
         proxy.script[f"/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers/PN{0:032x}.json"] = answer(
@@ -340,7 +342,7 @@ def test_what_is_not_twilio_does_not_make_us_forget(desk: Desk, status: int, bod
     "damage", [b"", b"{", b"[]", b'{"connections": [{}]}', b'{"connections": [{"kind": "x"}]}', b"\xff"]
 )
 def test_a_damaged_record_is_kept_aside(desk: Desk, damage: bytes) -> None:
-    """Nothing is changed, the damaged file is kept, and the next command begins with an empty record."""
+    """With a damaged record `connect` changes nothing and keeps the file; the next `connect` starts an empty one."""
     (desk.folder / NAME).write_bytes(damage)
     ended = desk.type("connect", NUMBER, "--detach")
     assert (ended.exit_code, desk.says, desk.twilio.updates) == (1, FIRST, [])
@@ -350,8 +352,8 @@ def test_a_damaged_record_is_kept_aside(desk: Desk, damage: bytes) -> None:
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
 
 
-def test_what_leads_to_a_tunnel_is_restored_when_the_tunnel_is_gone(desk: Desk) -> None:
-    """After a crash of the tunnel the next start restores the number, detached or not."""
+def test_a_number_of_a_crashed_tunnel_is_restored_by_left_behind(desk: Desk) -> None:
+    """`disconnect --left-behind` restores numbers whose tunnel is gone, and no others."""
     with TunnelRecord(desk.folder) as record, Holder(desk.folder):
         record.publish(desk.base)
         assert desk.type("connect", NUMBER, "--detach").exit_code == 0
@@ -363,15 +365,15 @@ def test_what_leads_to_a_tunnel_is_restored_when_the_tunnel_is_gone(desk: Desk) 
 
 
 def test_the_demos_account_cannot_be_connected(desk: Desk) -> None:
-    """Twilio does not know the demo account: the error says what to do."""
+    """`connect` refuses the demo's account without a request to Twilio, and says what to set."""
     (desk.folder / "demo.toml").write_text(f'[[account]]\nsid = "{ACCOUNT}"\nauth_tokens = ["{TOKEN}"]\n')
     ended = desk.type("connect", NUMBER, "--detach")
     assert (ended.exit_code, desk.twilio.requests) == (1, [])
     assert "which Twilio does not know: set TWILIO_ACCOUNT_SID" in ended.output
 
 
-def test_what_is_not_connected_is_not_disconnected(desk: Desk) -> None:
-    """An unknown name is an error, which lists the connected ones."""
+def test_disconnecting_an_unknown_number_lists_the_connected_ones(desk: Desk) -> None:
+    """`disconnect` of a number that is not connected fails, lists the connected ones, and restores nothing."""
     assert desk.type("connect", NUMBER, "--detach").exit_code == 0
     ended = desk.type("disconnect", OTHER)
     assert (ended.exit_code, desk.says) == (1, desk.here)

@@ -1,4 +1,4 @@
-"""The law of connections: nothing of ours is left at Twilio and nothing of others is lost, whatever happens."""
+"""Property test of connections: after any failures, Twilio has no value of ours and all values of others."""
 
 import itertools
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.e2e.twilio_rest import TwilioRest
 
 BASES = ("https://one.example.app", "https://two.example.app")
 URL, METHOD, FALLBACK, FALLBACK_METHOD, APPLICATION = SMS
-# What Twilio answers to a change: done; refused; done, and the answer is lost.
+# Twilio's answer to a change: 200; 500, refused; 0, made but the answer is lost.
 ANSWERS = st.sampled_from([200, 500, 0])
 STEPS = st.one_of(
     st.tuples(st.just("connect"), st.sampled_from(BASES), ANSWERS),
@@ -34,7 +34,7 @@ STEPS = st.one_of(
 
 @pytest.fixture(scope="module")
 def twilio() -> Iterator[TwilioRest]:
-    """A Twilio whose number is set anew for each example."""
+    """A Twilio whose number each example sets anew."""
     with TwilioRest(ACCOUNT, TOKEN) as twilio:
         yield twilio
 
@@ -44,8 +44,10 @@ def twilio() -> Iterator[TwilioRest]:
 @example(steps=[("connect", BASES[0], 200), ("crash", BASES[1], 200), ("move", BASES[1], 0)])
 @example(steps=[("connect", BASES[0], 200), ("other", FALLBACK, 200), ("move", BASES[1], 200)])
 @given(steps=st.lists(STEPS, max_size=7))
-def test_the_law(twilio: TwilioRest, tmp_path: Path, steps: list[tuple[str, str, int]]) -> None:
-    """After any order of steps, refusals and crashes, restoring ends with what others wrote last."""
+def test_restoring_ends_with_the_values_that_others_wrote_last(
+    twilio: TwilioRest, tmp_path: Path, steps: list[tuple[str, str, int]]
+) -> None:
+    """After any sequence of steps, refusals and crashes, `restore` ends with the values that others wrote last."""
     twilio.numbers.clear()
     number = twilio.number("+15550000001", **dict(zip(SMS, FIRST, strict=True)))
     theirs = {URL: FIRST[0], FALLBACK: FIRST[2]}
@@ -73,7 +75,7 @@ def test_the_law(twilio: TwilioRest, tmp_path: Path, steps: list[tuple[str, str,
                 return
             elif verb == "move":
                 connector.move(known, what)
-            elif verb == "crash":  # the record is written, and Twilio was not told any more
+            elif verb == "crash":  # the record is written, but Twilio's webhook is not
                 record.put(replace(known, base=what, ours=(*known.ours, wanted("number", what))))
             else:
                 connector.restore(known)

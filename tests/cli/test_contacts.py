@@ -1,4 +1,4 @@
-"""`router contacts`: the same as the resource of contacts, on the command line."""
+"""`router contacts`: the REST resource of contacts on the command line."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
 
 @pytest.fixture
 def contacts(rest: Rest, tmp_path: Path) -> Contacts:
-    """Run a `router contacts` command over the same store, for the first of three accounts unless it says another."""
+    """Run a `router contacts` command over the application's store, by default for the first account."""
 
     def run(*args: str, account: str = ONE) -> Result:
         config = str(tmp_path / "router.toml")
@@ -38,7 +38,7 @@ def contacts(rest: Rest, tmp_path: Path) -> Contacts:
 
 
 def receive(rest: Rest, number: int, *, waits: bool = False) -> None:
-    """Let a message arrive, to which no flow belongs, or which waits."""
+    """Accept a message that is unrouted, or queued if `waits`."""
     body = f"AccountSid={ONE}&MessageSid=SM{number:032x}&From={quote(PHONE)}&To={quote(OURS)}&Body=Meinetwegen"
     rest.store.lanes.accept(
         token=new_token(),
@@ -52,8 +52,8 @@ def receive(rest: Rest, number: int, *, waits: bool = False) -> None:
     )
 
 
-def test_what_is_set_is_shown(rest: Rest, contacts: Contacts) -> None:
-    """Languages, aliases and conversations; as JSON word for word what the resource says, without its URL."""
+def test_show_prints_what_set_changed(rest: Rest, contacts: Contacts) -> None:
+    """`show` prints languages, aliases and conversations; its JSON is the REST resource's without the URL."""
     flow = rest.create(ChannelType="whatsapp", ContactIdentity=OURS, Language="es", FriendlyName="Apoyo")["sid"]
     done = contacts("set", "WhatsApp:34 600 111 222", "--language", "ca", "--alias", USER_ID, "--alias", "line:U1")
     assert done.exit_code == 0, done.output
@@ -71,7 +71,7 @@ def test_what_is_set_is_shown(rest: Rest, contacts: Contacts) -> None:
 
 
 def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
-    """One with an address of ours, or all of them."""
+    """`close --to` closes the conversation with one of our addresses, and `close` all of them."""
     for number, ours in enumerate((OURS, OURS + "2", OURS + "3")):
         flow = rest.create(number, ChannelType="whatsapp", ContactIdentity=ours)["sid"]
         contacts("set", PHONE, "--to", ours, "--flow", flow)
@@ -101,7 +101,7 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
     ],
 )
 def test_an_error_is_one_line(contacts: Contacts, words: list[str], said: str) -> None:
-    """In the words of the command line, on stderr, with exit status 1; nothing is changed."""
+    """An error is one line on stderr with exit status 1."""
     result = contacts(*words)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"router: {said}")
@@ -117,13 +117,13 @@ def test_an_error_is_one_line(contacts: Contacts, words: list[str], said: str) -
         ["set", PHONE, "--to", OURS, "--flow", "FO1"],
     ],
 )
-def test_what_is_no_command_is_a_mistake_in_usage(contacts: Contacts, words: list[str]) -> None:
-    """Exit status 2, before anything is asked of the store."""
+def test_wrong_arguments_are_exit_status_2(contacts: Contacts, words: list[str]) -> None:
+    """Missing or incomplete arguments are wrong usage: exit status 2."""
     assert contacts(*words).exit_code == 2
 
 
 def test_a_contact_is_erased(rest: Rest, contacts: Contacts) -> None:
-    """The contact is erased with the content of its messages; a second time there is no contact."""
+    """`erase` removes the contact and the bodies of its messages; a second `erase` fails."""
     contacts("set", PHONE, "--language", "es", "--alias", USER_ID)
     receive(rest, 1)
     result = contacts("erase", USER_ID, "--yes")
@@ -133,7 +133,7 @@ def test_a_contact_is_erased(rest: Rest, contacts: Contacts) -> None:
 
 
 def test_a_message_that_waits_keeps_the_contact(rest: Rest, contacts: Contacts) -> None:
-    """What can be erased is; exit status 1, and the sentence says how to go on."""
+    """While a message waits, `erase` erases the others, keeps the contact and fails with advice."""
     contacts("set", PHONE, "--language", "es")
     receive(rest, 1)
     receive(rest, 2, waits=True)
@@ -144,8 +144,8 @@ def test_a_message_that_waits_keeps_the_contact(rest: Rest, contacts: Contacts) 
     assert contacts("show", PHONE).exit_code == 0
 
 
-def test_the_account_is_named_where_there_are_several(rest: Rest, contacts: Contacts) -> None:
-    """A contact is one account's, and the same person another contact of another account."""
+def test_with_several_accounts_the_account_must_be_named(rest: Rest, contacts: Contacts) -> None:
+    """With several accounts --account is required, and a contact belongs to one account."""
     refused = contacts("show", PHONE, account="")
     assert refused.exit_code == 1
     assert "Name one with --account" in refused.stderr

@@ -1,4 +1,4 @@
-"""What `router doctor` says of tasks, Conversations and migrations, against a local Twilio."""
+"""What `router doctor` reports about tasks, Conversations and migrations, with a local Twilio."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,19 +27,19 @@ BODY = "I ordered two, and one came"
 
 @dataclass
 class Clinic:
-    """A store, a Twilio, and the doctor."""
+    """A store, a local Twilio, and the doctor's checks."""
 
     twilio: LocalTwilio
     store: Store
     made: Settings
 
     def asked(self, *written: FlexFlow) -> list[Check]:
-        """Write flows and return the findings."""
+        """Write flows and return the checks."""
         self.store.flows.put_all([(each, None) for each in written])
         return list(flows(self.made, self.made.accounts[0], self.store))
 
     def deliver(self, to: FlexFlow, note: str) -> None:
-        """Let a message have been delivered with a note."""
+        """Store a message as delivered to a flow, with a note in its history."""
         fields = {"AccountSid": ACCOUNT_SID, "MessageSid": SID, "From": THEIRS, "To": OURS, "Body": BODY}
         raw = Raw("POST", FORM, urlencode(fields).encode()).pack()
         self.store.lanes.accept(
@@ -53,7 +53,7 @@ class Clinic:
 
 @pytest.fixture
 def clinic(valkey: ValkeyServer) -> Iterator[Clinic]:
-    """A Twilio with everything that the flows name."""
+    """A Twilio with all resources that the flows name."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.tasks.workspaces[WORKSPACE] = {WORKFLOW}
         twilio.conversations.studio_flows[STUDIO_SID] = {"incomingConversationMessage"}
@@ -64,7 +64,7 @@ def clinic(valkey: ValkeyServer) -> Iterator[Clinic]:
 
 
 def to_task(**more: Any) -> FlexFlow:
-    """Make a flow to the workspace."""
+    """Make a flow that creates tasks in the workspace."""
     return flow("task", **{"workspace_sid": WORKSPACE, "workflow_sid": WORKFLOW} | more)
 
 
@@ -75,8 +75,8 @@ def to_conversation(**more: Any) -> FlexFlow:
 
 
 @pytest.mark.parametrize("to", [to_task(), to_conversation()], ids=["task", "conversation"])
-def test_what_is_there_is_good(clinic: Clinic, to: FlexFlow) -> None:
-    """Workspace, workflow, chat service, Studio flow and its trigger: one good line for the flow."""
+def test_a_flow_whose_resources_exist_is_good(clinic: Clinic, to: FlexFlow) -> None:
+    """A flow whose workspace, workflow, chat service and Studio flow exist has one good check."""
     (check,) = clinic.asked(to)
     assert (check.state, check.found.endswith("all resources that it names exist")) == ("good", True)
 
@@ -91,22 +91,22 @@ def test_what_is_there_is_good(clinic: Clinic, to: FlexFlow) -> None:
         (replace(to_conversation(), chat_service_sid="IS" + "9" * 32), "no chat service IS999"),
     ],
 )
-def test_what_is_not_of_the_account_is_reported(clinic: Clinic, to: FlexFlow, says: str) -> None:
-    """A SID that was deleted, or is of another account, is named, before a message finds out."""
+def test_a_resource_that_is_not_in_the_account_is_reported(clinic: Clinic, to: FlexFlow, says: str) -> None:
+    """A flow that names a resource that its account does not have is bad, and the check names the SID."""
     found = [check for check in clinic.asked(to) if says in check.found]
     assert [check.state for check in found] == ["bad"]
     assert "another account" in found[0].advice
 
 
 def test_a_studio_flow_for_another_trigger_is_reported(clinic: Clinic) -> None:
-    """A flow made for Proxy or a number's webhook does nothing for a Conversation."""
+    """A Studio flow without the trigger for Conversations is bad."""
     clinic.twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
     (check,) = clinic.asked(to_conversation())
     assert (check.state, "only for incomingMessage" in check.found) == ("bad", True)
 
 
 def test_auto_creation_at_the_same_address_is_reported(clinic: Clinic) -> None:
-    """Twilio and the router would both make a Conversation; switched off, or without a configuration, it is good."""
+    """Auto-creation at an address with a conversation flow is reported; switched off, it is good."""
     clinic.twilio.conversations.auto_creation["+15551230002"] = True
     assert "both Twilio and the router create a Conversation" in clinic.asked(to_conversation())[0].found
     clinic.twilio.conversations.auto_creation["+15551230002"] = False
@@ -115,14 +115,14 @@ def test_auto_creation_at_the_same_address_is_reported(clinic: Clinic) -> None:
 
 
 def test_credentials_without_rights_are_reported(clinic: Clinic) -> None:
-    """A 403 is reported with the resource that could not be read, also without messages."""
+    """A 403 is reported with the resource that Twilio refused."""
     clinic.twilio.fault = lambda name: problem(403, 20403, "Forbidden") if name == "GET Workspaces" else None
     (check,) = [each for each in clinic.asked(to_task()) if each.state != "good"]
     assert (check.state, f"Twilio refused access to workspace {WORKSPACE}" in check.found) == ("bad", True)
 
 
 def test_a_proxy_service_that_cannot_be_read_moves_no_contact(clinic: Clinic) -> None:
-    """The old flow of a migration: its sessions have to be known."""
+    """A migrating flow whose Proxy service cannot be read is bad, as its sessions must be known."""
     old = replace(flow("proxy", proxy_service_sid=SERVICE), migrate_to="FO" + "8" * 32)
     (check,) = clinic.asked(old)
     assert (check.state, check.found.endswith("no contact moves")) == ("bad", True)
@@ -141,7 +141,7 @@ def test_a_proxy_service_that_cannot_be_read_moves_no_contact(clinic: Clinic) ->
     ],
 )
 def test_a_message_is_compared_with_its_conversation(clinic: Clinic, captured: bool, added: bool, says: str) -> None:
-    """The doctor says who added a message, Twilio or the router, and which Capture the account needs."""
+    """The doctor says whether Twilio, the router, both or neither added a message, and if Capture must change."""
     to = to_conversation()
     conversation = clinic.twilio.conversations.make(THEIRS, OURS)
     if captured:
@@ -158,7 +158,7 @@ def test_a_message_is_compared_with_its_conversation(clinic: Clinic, captured: b
 
 
 def test_five_webhooks_are_reported(clinic: Clinic) -> None:
-    """A Conversation with all the webhooks that Twilio allows is worth a look."""
+    """A Conversation with five webhooks, the most that Twilio allows, is reported."""
     to = to_conversation()
     conversation = clinic.twilio.conversations.make(THEIRS, OURS)
     clinic.twilio.conversations.receive(THEIRS, OURS, BODY)

@@ -1,4 +1,4 @@
-"""`router explain`: where a message would go, and what a flow file would do to the messages that came."""
+"""`router explain`: where a message would go, and what a flow file would change for recent messages."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ ORDERS = external(OURS, "https://example.com/orders", match="\"body.startsWith('
 
 @pytest.fixture
 def offline(redis_url: str, tmp_path: Path) -> Cli:
-    """Run a command over a store with one flow and some messages, with no router."""
+    """Run a command over a store with one flow and four messages, without a router."""
     settings = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path / "var")}
     settings |= {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": TOKEN}
     store = connect(sending.settings(ROUTER_REDIS_URL=redis_url))
@@ -60,7 +60,7 @@ def offline(redis_url: str, tmp_path: Path) -> Cli:
 
 
 def test_messages_that_would_move_are_listed(offline: Cli) -> None:
-    """Spanish ones go to the new flow, and "ok" with its conversation; the rest stays, and nothing is applied."""
+    """`explain --flows` lists the messages that the file would route to another flow, and applies nothing."""
     result = offline("explain", "--since", "1h", "--flows", "-", given=SPANISH)
     assert result.exit_code == 1, result.output
     assert "2 of 4 messages would go elsewhere; nothing was changed." in result.output
@@ -69,7 +69,7 @@ def test_messages_that_would_move_are_listed(offline: Cli) -> None:
 
 
 def test_json_has_every_step(offline: Cli) -> None:
-    """JSON names both flows and how each came about."""
+    """With --json each moved message has both flows and the new route's steps."""
     result = offline("explain", "--since", "1h", "--flows", "-", "--json", given=ORDERS)
     found = json.loads(result.output)
     assert (result.exit_code, found["messages"], found["without_body"]) == (1, 4, 0)
@@ -82,8 +82,8 @@ def test_json_has_every_step(offline: Cli) -> None:
     assert moved["after"]["steps"]
 
 
-def test_prune_shows_what_would_be_unrouted(offline: Cli) -> None:
-    """With --prune the flows that the file does not have are gone, and so is the way of their messages."""
+def test_prune_counts_messages_of_removed_flows_as_moved(offline: Cli) -> None:
+    """With --prune, messages of flows that the file does not have count as moved."""
     result = offline(
         "explain", "--since", "1h", "--flows", "-", "--prune", given=external(OTHER, "https://example.com")
     )
@@ -104,15 +104,15 @@ def test_prune_shows_what_would_be_unrouted(offline: Cli) -> None:
         (("--since", "1h", "--flows", "-"), "[[flow]]\n", 1, "friendly_name"),
     ],
 )
-def test_wrong_arguments_are_reported(offline: Cli, args: tuple[str, ...], given: str, code: int, said: str) -> None:
-    """Each wrong way to ask is one sentence; a file that could not be applied is refused as `flows apply` does."""
+def test_explain_says_what_to_change(offline: Cli, args: tuple[str, ...], given: str, code: int, said: str) -> None:
+    """Wrong arguments, an invalid file, or no messages are each reported with one sentence."""
     result = offline("explain", *args, given=given)
     assert result.exit_code == code, result.output
     assert said in result.output
 
 
 def test_the_flows_of_a_step_are_named(offline: Cli) -> None:
-    """The explanation names the flows beside their SIDs, and the language."""
+    """The explanation names flows by their FriendlyName, and the language."""
     assert offline("flows", "apply", "-", given=SPANISH + ORDERS).exit_code == 0
     result = offline("explain", "--to", OURS, "--from", "+34600111222", "--body", "Quiero saber dónde está mi pedido")
     assert result.exit_code == 0, result.output

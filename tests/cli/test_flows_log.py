@@ -1,4 +1,4 @@
-"""`router flows log`: what was done to flows, on the command line and by REST alike."""
+"""`router flows log`: the changes of flows by the command line and by REST."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -40,13 +40,13 @@ def flows(rest: Rest, tmp_path: Path) -> Callable[..., Result]:
 
 
 def test_the_log_names_who_and_what(rest: Rest, flows: Callable[..., Result]) -> None:
-    """Changes by a file and by the API stand in one list, the newest first, without secrets."""
+    """The log lists changes by a file and by REST, the newest first, with who made them and without secrets."""
     assert flows("log").output == "No flow was changed yet.\n"
     assert flows("apply", "-", "--account", ONE, given=FILE).exit_code == 0
     (sid,) = rest.listed("/v1/FlexFlows")
     rest.call("POST", f"/v1/FlexFlows/{sid}", {"Enabled": "false"}, user=KEY, token=KEY_SECRET)
     other = rest.create(user=TWO)["sid"]
-    rest.store.changes.note(ONE, "router deliveries hold", "held", message="SM" + "1" * 32)  # not a flow: left out
+    rest.store.changes.note(ONE, "router deliveries hold", "held", message="SM" + "1" * 32)  # not a change of a flow
     heading, *lines = flows("log").output.splitlines()
     assert heading.split() == ["SID", "AGE", "DONE", "BY", "WHAT"]
     assert [line.split()[0] for line in lines] == [other, sid, sid]
@@ -60,7 +60,7 @@ def test_the_log_names_who_and_what(rest: Rest, flows: Callable[..., Result]) ->
 
 
 def test_the_log_can_be_narrowed(rest: Rest, flows: Callable[..., Result]) -> None:
-    """One flow, one account, the newest few, or since a time; a wrong SID is an error."""
+    """The log can be limited to a flow, an account, a number of entries or a time; an invalid SID is an error."""
     sids = [rest.create(number, user=user)["sid"] for number in (1, 2) for user in (ONE, TWO)]
 
     def logged(*args: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`router flows web`: an address for a website's chat, in one command."""
+"""`router flows web` makes the flow for a website's chat."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ auth_tokens = ["{account.auth_tokens[0]}"]
 
 
 def flows(valkey: ValkeyServer) -> list[FlexFlow]:
-    """Return the flows that there are."""
+    """Return all flows of the store."""
     store = FlowStore(Client(valkey.url))
     try:
         return store.page(ACCOUNT_SID, 0, 10)
@@ -39,8 +39,8 @@ def flows(valkey: ValkeyServer) -> list[FlexFlow]:
         store.close()
 
 
-def test_an_address_for_a_website(cli: Cli, valkey: ValkeyServer) -> None:
-    """It says the test page and the line for the website; the janitor closes idle chats."""
+def test_a_web_flow_is_made_and_its_pages_are_shown(cli: Cli, valkey: ValkeyServer) -> None:
+    """`flows web` makes a web flow that closes idle chats, and prints its test page and the website's snippet."""
     made = cli("flows", "web", "https://example.com/chat", "--origin", "https://shop.example", "--name", "Shop")
     assert made.exit_code == 0, made.output
     (flow,) = flows(valkey)
@@ -53,8 +53,8 @@ def test_an_address_for_a_website(cli: Cli, valkey: ValkeyServer) -> None:
     assert f'data-address="IG{flow.sid[2:]}"' in shown
 
 
-def test_a_handler_takes_the_messages(cli: Cli, valkey: ValkeyServer) -> None:
-    """What is no URL is a handler of the settings; another name, or a wrong origin, makes nothing."""
+def test_a_target_that_is_no_url_is_a_handler(cli: Cli, valkey: ValkeyServer) -> None:
+    """A target that is not a URL is a handler; an unknown handler or an invalid origin makes no flow."""
     assert cli("flows", "web", "echo").exit_code == 0
     for wrong in (("ecko",), ("echo", "--origin", "shop.example")):
         refused = cli("flows", "web", *wrong)

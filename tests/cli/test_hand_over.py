@@ -1,4 +1,4 @@
-"""`router migrate hand-over`, against a local Twilio: auto-creation in place of the router, and back."""
+"""`router migrate hand-over` lets Twilio's auto-creation replace the router, and back, with a local Twilio."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ HERE = f"{BASE}/webhooks/sms"
 
 
 class HandedOver(Walk):
-    """A migration that is at its end, with its Twilio."""
+    """A migration in its last step, with its Twilio."""
 
     def __init__(self, redis_url: str, folder: Path, twilio: LocalTwilio) -> None:
         super().__init__(redis_url, folder)
@@ -41,21 +41,21 @@ class HandedOver(Walk):
         return found
 
     def hand_over(self, *args: str, status: int = 0) -> str:
-        """Run the command; return what it says."""
+        """Run the command and return its output."""
         result = invoke("migrate", "hand-over", self.old, "--wait", "0", *args, **self.environ)
         assert result.exit_code == status, result.output
         return str(result.output)
 
     @property
     def at_twilio(self) -> tuple[bool, str]:
-        """Whether the address has auto-creation, and where the number's webhook leads."""
+        """Whether the address has auto-creation, and the number's webhook."""
         enabled = self.twilio.conversations.auto_creation.get(OURS, False)
         return enabled, str(self.twilio.numbers[0]["sms_url"]).partition("#")[0]
 
 
 @pytest.fixture
 def walk(redis_url: str, tmp_path: Path) -> Iterator[HandedOver]:
-    """A number that leads here, whose contacts have all moved."""
+    """A number that points here and whose contacts have all moved."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.number(OURS, HERE)
         twilio.conversations.studio_flows[STUDIO_SID] = {"incomingConversationMessage"}
@@ -65,8 +65,8 @@ def walk(redis_url: str, tmp_path: Path) -> Iterator[HandedOver]:
         walk.store.close()
 
 
-def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
-    """Without --yes nothing is written; then auto-creation and webhook change as shown; --undo reverses both."""
+def test_hand_over_is_shown_done_and_undone(walk: HandedOver) -> None:
+    """Without --yes `hand-over` shows its changes and writes nothing; --yes makes them and --undo reverses them."""
     assert "all of this is set already" in walk.hand_over("--undo")
     shown = walk.hand_over()
     assert f"address configuration of {OURS}: enabled false → true" in shown
@@ -94,7 +94,7 @@ def test_it_is_shown_then_done_and_taken_back(walk: HandedOver) -> None:
 
 
 def test_the_webhook_is_restored_as_it_was(walk: HandedOver) -> None:
-    """Its query comes back with --undo, also after a hand-over that was repeated; a URL with a password is not kept."""
+    """--undo restores the webhook with its query, also after a repeated hand-over; one with a password is refused."""
     number = walk.twilio.numbers[0]
     number["sms_url"] = f"{HERE}?lang=es"
     walk.twilio.updates_answered = 500
@@ -110,8 +110,8 @@ def test_the_webhook_is_restored_as_it_was(walk: HandedOver) -> None:
     assert dict(walk.flow(walk.new).extra) == {}
 
 
-def test_a_failure_in_the_middle_is_repeated(walk: HandedOver) -> None:
-    """Twilio refuses the second change: the flow stays paused, so nothing is lost or doubled, and --yes finishes."""
+def test_a_failed_hand_over_keeps_the_flow_paused_and_can_be_repeated(walk: HandedOver) -> None:
+    """If Twilio refuses the second change, the flow stays paused, and a second --yes finishes."""
     walk.twilio.updates_answered = 500
     said = walk.hand_over("--yes", status=1)
     assert "stays paused and its messages wait" in said
@@ -165,8 +165,8 @@ def _elsewhere(walk: HandedOver) -> None:
         (_elsewhere, "is not this router"),
     ],
 )
-def test_what_would_not_be_safe_is_refused(walk: HandedOver, cause: Callable[[HandedOver], None], says: str) -> None:
-    """Contacts in Proxy or not known, a step too early, what auto-creation cannot do, a webhook that others share."""
+def test_an_unsafe_hand_over_is_refused(walk: HandedOver, cause: Callable[[HandedOver], None], says: str) -> None:
+    """`hand-over` is refused, and changes nothing, for live or unknown sessions and other unsafe states."""
     cause(walk)
     before = walk.at_twilio
     assert says in walk.hand_over("--yes", status=1)

@@ -1,4 +1,4 @@
-"""`router flows import` and `router flows diff`, from a Twilio on loopback that the official client talks to."""
+"""`router flows import` and `router flows diff`, with a local Twilio that the official client calls."""
 
 import json
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ AC, TOKEN = "AC" + "7" * 32, "5e" * 16
 
 @pytest.fixture
 def twilio() -> Iterator[TwilioRest]:
-    """A Twilio that has nothing yet."""
+    """A Twilio without flows and addresses."""
     with TwilioRest(AC, TOKEN) as rest:
         yield rest
 
 
 @pytest.fixture
 def environ(redis_url: str, tmp_path: Path, twilio: TwilioRest) -> dict[str, str]:
-    """An empty store, and that Twilio."""
+    """The settings for an empty store and that Twilio."""
     return {
         "ROUTER_REDIS_URL": redis_url,
         "ROUTER_DATA_DIR": str(tmp_path / "var"),
@@ -38,12 +38,12 @@ def environ(redis_url: str, tmp_path: Path, twilio: TwilioRest) -> dict[str, str
 
 @pytest.fixture
 def cli(environ: dict[str, str]) -> Cli:
-    """Run a command against both."""
+    """Run a command with these settings."""
     return lambda *args, given="", **more: invoke(*args, given=given, **environ | more)
 
 
 def flows(cli: Cli) -> dict[str, dict[str, Any]]:
-    """Return the flows that are here, by their names."""
+    """Return the store's flows by name."""
     listed = json.loads(cli("flows", "list", "--limit", "10000", "--json").output)
     return {flow["friendly_name"]: flow for flow in listed}
 
@@ -51,8 +51,8 @@ def flows(cli: Cli) -> dict[str, dict[str, Any]]:
 # -- what becomes of each record --------------------------------------------------------------------------------------
 
 
-def test_a_live_account_is_taken_over_as_it_is(cli: Cli, twilio: TwilioRest) -> None:
-    """Every kind of FlexFlow keeps its SID, its date and its values; afterwards there is no drift."""
+def test_import_keeps_each_flexflows_values(cli: Cli, twilio: TwilioRest) -> None:
+    """`import` keeps each FlexFlow's SID, dates and values; afterwards `diff --live` finds no difference."""
     task = {"workspace_sid": "WS" + "1" * 32, "workflow_sid": "WW" + "1" * 32, "channel": "chat", "timeout": 60}
     twilio.flex_flows += [
         flex_flow(1),
@@ -77,7 +77,7 @@ def test_a_live_account_is_taken_over_as_it_is(cli: Cli, twilio: TwilioRest) -> 
 
 
 def test_an_address_configuration_becomes_a_flow(cli: Cli, twilio: TwilioRest) -> None:
-    """The kinds of auto-creation become what the REST resource makes of them; the SID keeps its digits."""
+    """`import` makes a flow of each address configuration, with the same digits in its SID and its webhook filters."""
     events = ["onMessageAdded", "onConversationRemoved"]
     webhook = {"type": "webhook", "webhook_url": "https://a.example/x", "webhook_method": "GET"}
     twilio.addresses += [
@@ -104,8 +104,8 @@ def test_an_address_configuration_becomes_a_flow(cli: Cli, twilio: TwilioRest) -
     assert "address.webhook_filters" in cli("flows", "diff", "--live").output
 
 
-def test_what_twilio_does_not_know_of_a_flow_stays(cli: Cli, twilio: TwilioRest) -> None:
-    """A flow that was paused and tuned here takes over what changes at Twilio, and stays paused and tuned."""
+def test_a_second_import_keeps_the_parameters_that_twilio_lacks(cli: Cli, twilio: TwilioRest) -> None:
+    """A second `import` takes over Twilio's changes and keeps the parameters that only the router has."""
     twilio.flex_flows.append(flex_flow(1))
     cli("flows", "import")
     cli("flows", "apply", "-", given=cli("flows", "export").output + "paused = true\nvalidity_period = 60\n")
@@ -136,10 +136,10 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("record", "sentence"), LEFT_OUT.values(), ids=LEFT_OUT)
-def test_what_cannot_be_here_is_named_and_the_rest_is_imported(
+def test_a_record_that_cannot_be_imported_is_named_and_the_rest_imported(
     cli: Cli, twilio: TwilioRest, record: dict[str, Any], sentence: str
 ) -> None:
-    """Each is shown with its reason, by the dry run already; a script learns by the exit status that one is missing."""
+    """A record that cannot be imported is named with the reason, and exit status 1; the others are imported."""
     twilio.flex_flows += [flex_flow(1), record]
     for command in (("flows", "import", "--dry-run"), ("flows", "import"), ("flows", "diff", "--live")):
         result = cli(*command)
@@ -150,8 +150,8 @@ def test_what_cannot_be_here_is_named_and_the_rest_is_imported(
     assert list(flows(cli)) == ["Flow 1"]
 
 
-def test_an_address_that_a_flow_here_has_is_not_taken_from_it(cli: Cli, twilio: TwilioRest) -> None:
-    """A flow that was made here keeps its address; the one of Twilio is left out, by name of what is in its way."""
+def test_import_leaves_out_a_flow_whose_address_is_taken_here(cli: Cli, twilio: TwilioRest) -> None:
+    """A flow of Twilio whose address an enabled flow here has is left out, and the error names that flow."""
     own = 'friendly_name = "Own"\nchannel_type = "sms"\ncontact_identity = "+15550000001"\n'
     cli("flows", "apply", "-", given=f"[[flow]]\n{own}integration.url = 'https://a.example'\n")
     twilio.flex_flows.append(flex_flow(1))
@@ -162,7 +162,7 @@ def test_an_address_that_a_flow_here_has_is_not_taken_from_it(cli: Cli, twilio: 
 
 
 def test_both_faces_of_one_record_are_one_flow(cli: Cli, twilio: TwilioRest) -> None:
-    """Another router shows each record twice, as FO and as IG: it is imported once, as the FlexFlow."""
+    """A record that Twilio lists as FlexFlow and as address with the same digits is imported once."""
     twilio.flex_flows.append(flex_flow(1))
     twilio.addresses.append(address(1))
     assert "1 to add" in cli("flows", "import").output
@@ -173,7 +173,7 @@ def test_both_faces_of_one_record_are_one_flow(cli: Cli, twilio: TwilioRest) -> 
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(cli: Cli, twilio: TwilioRest) -> None:
-    """The difference comes before anything is written."""
+    """`import --dry-run` shows the changes and writes nothing."""
     twilio.flex_flows.append(flex_flow(1))
     result = cli("flows", "import", "--dry-run")
     assert result.exit_code == 0
@@ -183,7 +183,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(cli: Cli, twilio: TwilioR
 
 
 def test_a_program_reads_json(cli: Cli, twilio: TwilioRest) -> None:
-    """It reads the changes and whether they were written; it needs --yes to write; nothing new is an empty list."""
+    """`import --json` needs --yes or --dry-run, and reports the changes and whether they were written."""
     twilio.flex_flows.append(flex_flow(1))
     assert cli("flows", "import", "--json").exit_code == 2
     for option, written in (("--dry-run", False), ("--yes", True)):
@@ -197,7 +197,7 @@ def test_a_program_reads_json(cli: Cli, twilio: TwilioRest) -> None:
 
 
 def test_imported_twice_it_changes_nothing_more(cli: Cli, twilio: TwilioRest) -> None:
-    """The second time it says so, and the list of changes says who made the first."""
+    """A second `import` changes nothing and says so; the log names the import."""
     twilio.flex_flows.append(flex_flow(1))
     cli("flows", "import", "--yes")
     assert "Nothing to change: Twilio has 1 flows and addresses." in cli("flows", "import", "--yes").output
@@ -206,7 +206,7 @@ def test_imported_twice_it_changes_nothing_more(cli: Cli, twilio: TwilioRest) ->
 
 
 def test_all_pages_are_read_from_the_base_that_is_set(cli: Cli, twilio: TwilioRest) -> None:
-    """Page after page, though Twilio's links name Twilio's own host: credentials go to the set base only."""
+    """`import` reads all pages from ROUTER_TWILIO_API_URL, though Twilio's links name another host."""
     twilio.most = 7
     twilio.flex_flows += [flex_flow(number) for number in range(1, 31)]
     twilio.addresses += [address(number) for number in range(31, 46)]
@@ -217,8 +217,8 @@ def test_all_pages_are_read_from_the_base_that_is_set(cli: Cli, twilio: TwilioRe
     ] * 3
 
 
-def test_a_page_that_does_not_come_leaves_everything_as_it_was(cli: Cli, twilio: TwilioRest) -> None:
-    """Nothing is written before the last page was read: one sentence, exit status 1."""
+def test_import_writes_nothing_if_a_page_cannot_be_read(cli: Cli, twilio: TwilioRest) -> None:
+    """If a page cannot be read, `import` writes nothing, and prints one sentence with exit status 1."""
     twilio.most = 2
     twilio.flex_flows += [flex_flow(number) for number in range(1, 6)]
     twilio.refuse[2] = 500
@@ -251,8 +251,8 @@ def test_a_page_that_does_not_come_leaves_everything_as_it_was(cli: Cli, twilio:
         ),
     ],
 )
-def test_a_twilio_that_refuses_is_one_sentence(cli: Cli, more: dict[str, str], sentence: str) -> None:
-    """It says what to do, with neither traceback nor secret; `diff` exits with another status than for drift."""
+def test_a_refused_or_unreachable_twilio_is_one_sentence(cli: Cli, more: dict[str, str], sentence: str) -> None:
+    """If Twilio refuses or cannot be reached, `import` prints one sentence and `diff` exits with status 2."""
     result = cli("flows", "import", **more)
     assert result.exit_code == 1
     assert result.output.startswith(sentence)
@@ -261,7 +261,7 @@ def test_a_twilio_that_refuses_is_one_sentence(cli: Cli, more: dict[str, str], s
 
 
 def test_a_twilio_that_hangs_is_given_up(environ: dict[str, str], twilio: TwilioRest) -> None:
-    """The official client has no time-out of its own; ours ends the wait."""
+    """A request to a Twilio that does not answer ends after our time limit."""
     twilio.released.clear()
     settings = load(environ)
     with pytest.raises(TwilioError, match=r"cannot be reached: .*timed out"):
@@ -269,7 +269,7 @@ def test_a_twilio_that_hangs_is_given_up(environ: dict[str, str], twilio: Twilio
 
 
 def test_credentials_never_follow_a_link_away_from_twilio(environ: dict[str, str]) -> None:
-    """A next page on another host is refused before anything is sent there."""
+    """A link to a host that is not Twilio's is refused before a request is sent."""
     settings = load({name: value for name, value in environ.items() if name != "ROUTER_TWILIO_API_URL"})
     client = LiveAccount(settings, settings.accounts[0]).client
     for url in ("https://twilio.com.example/x", "http://flex-api.twilio.com/x", "https://eviltwilio.com/x"):
@@ -281,7 +281,7 @@ def test_credentials_never_follow_a_link_away_from_twilio(environ: dict[str, str
 
 
 def test_drift_is_reported_for_people_and_programs(cli: Cli, twilio: TwilioRest) -> None:
-    """Additions, changes and removals at Twilio since the import are shown separately."""
+    """`diff --live` shows what was added, changed and removed at Twilio since the import, also as JSON."""
     twilio.flex_flows += [flex_flow(number) for number in (1, 2, 3)]
     cli("flows", "import")
     twilio.flex_flows[:] = [flex_flow(2, friendly_name="New name"), flex_flow(3), flex_flow(4)]
@@ -301,8 +301,8 @@ def test_drift_is_reported_for_people_and_programs(cli: Cli, twilio: TwilioRest)
     assert [each["friendly_name"] for each in drift["only_here"]] == ["Flow 1"]
 
 
-def test_flows_that_twilio_has_no_form_for_are_no_drift(cli: Cli) -> None:
-    """A proxy flow, and one with a language, are what the router is for."""
+def test_flows_that_twilio_cannot_have_are_no_difference(cli: Cli) -> None:
+    """`diff --live` ignores flows that Twilio cannot have, as of type proxy or with a language."""
     proxy = '[[flow]]\nfriendly_name = "Proxy"\nchannel_type = "sms"\n'
     spanish = proxy.replace("Proxy", "Spanish") + 'language = ["es"]\nintegration.url = "https://a.example"\n'
     cli("flows", "apply", "-", given=proxy + spanish)
@@ -311,7 +311,7 @@ def test_flows_that_twilio_has_no_form_for_are_no_drift(cli: Cli) -> None:
 
 
 def test_a_file_is_compared_as_apply_would(cli: Cli, twilio: TwilioRest, tmp_path: Path) -> None:
-    """`diff FILE` says what `apply --prune` would do, exits as diff(1) does, and writes nothing."""
+    """`diff FILE` shows what `apply --prune` would change, exits as diff(1) does, and writes nothing."""
     twilio.flex_flows += [flex_flow(1), flex_flow(2)]
     cli("flows", "import")
     file = tmp_path / "flows.toml"

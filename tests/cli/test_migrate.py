@@ -1,4 +1,4 @@
-"""`router migrate` over a store, step by step and back."""
+"""`router migrate` over a store, through all steps and back."""
 
 import json
 import secrets
@@ -48,7 +48,7 @@ match = "false"
 
 
 class Walk:
-    """The commands, and messages that arrive between them."""
+    """The migrate commands, and messages that arrive between them."""
 
     def __init__(self, redis_url: str, folder: Path) -> None:
         self.environ = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(folder)}
@@ -59,19 +59,19 @@ class Walk:
         self.old, self.new = self.flows["Proxy"].sid, self.flows["Conversations"].sid
 
     def say(self, *args: str) -> Any:
-        """Run a step and return what it says, as JSON."""
+        """Run a step and return its JSON."""
         result = invoke("migrate", *args, "--json", **self.environ)
         assert result.exit_code == 0, result.output
         return json.loads(result.output)
 
     def refused(self, *args: str) -> str:
-        """Run a step that is refused, and return why."""
+        """Run a step that is refused and return its error."""
         result = invoke("migrate", *args, **self.environ)
         assert result.exit_code == 1, result.output
         return str(result.stderr)
 
     def receive(self, theirs: str) -> str:
-        """Let a message arrive as the webhook takes it; return the flow that takes it."""
+        """Accept a message as the webhook does and return its flow's SID."""
         fields = {"AccountSid": ACCOUNT_SID, "MessageSid": f"SM{secrets.token_hex(16)}", "From": theirs, "To": OURS}
         message = Message.parse(fields.items())
         route = resolve(message, self.store.flows.entries(ACCOUNT_SID, identities(message)), Circumstance(0.0))
@@ -93,8 +93,8 @@ def walk(redis_url: str, tmp_path: Path) -> Iterator[Walk]:
     walk.store.close()
 
 
-def test_every_step_there_and_back(walk: Walk) -> None:
-    """Each step says its phase, its counts and what happens next; messages go where it says."""
+def test_every_step_forward_and_back(walk: Walk) -> None:
+    """Each step reports its phase and counts, and messages go to the flow of that phase, forward and back."""
     assert walk.say("status", walk.old)["phase"] == "none"
     begun = walk.say("start", walk.old, "--to", walk.new)
     assert (begun["phase"], begun["migrate_to"], begun["contacts_in_live_sessions"]) == ("shadow", walk.new, None)
@@ -121,7 +121,7 @@ def test_every_step_there_and_back(walk: Walk) -> None:
 
 
 def test_a_shadow_counts_contacts_and_changes_nothing(walk: Walk) -> None:
-    """Messages and contacts of the flow, how many would move at each share, and how many may not now."""
+    """`shadow` counts messages, contacts, those in a session, and how many would move at each percentage."""
     walk.say("start", walk.old, "--to", walk.new)
     for number in range(20):
         for _ in range(2):
@@ -144,14 +144,14 @@ def test_a_shadow_counts_contacts_and_changes_nothing(walk: Walk) -> None:
         (lambda walk: ("start", walk.old, "--to", "FO" + "9" * 32), "no flow FO999"),
     ],
 )
-def test_a_step_that_cannot_be_is_refused(walk: Walk, step: Callable[[Walk], tuple[str, ...]], says: str) -> None:
-    """The sentence says what is wrong, and nothing is changed."""
+def test_an_impossible_step_is_refused(walk: Walk, step: Callable[[Walk], tuple[str, ...]], says: str) -> None:
+    """A step that is not possible is refused with the reason and changes nothing."""
     assert says in walk.refused(*step(walk))
     assert walk.say("status", walk.old)["phase"] == "none"
 
 
-def test_the_end_waits_for_sessions_and_messages(walk: Walk) -> None:
-    """`all` is refused before the drain, and while sessions live, are not known, or may just have begun."""
+def test_all_is_refused_while_sessions_may_be_live(walk: Walk) -> None:
+    """`all` is refused before the drain, and while Proxy sessions are live, unknown or may just have begun."""
     walk.say("start", walk.old, "--to", walk.new)
     assert "is not drained" in walk.refused("all", walk.old)
     walk.receive("+15551110001")
@@ -168,17 +168,17 @@ def test_the_end_waits_for_sessions_and_messages(walk: Walk) -> None:
 
 
 class Overtaken(Proxied):
-    """Says how a migration goes; then a message goes to Proxy, before the caller does anything."""
+    """Returns a migration's progress and then sends a message to Proxy, before the caller continues."""
 
     def progress(self, account_sid: str, flow_sid: str) -> Progress:
-        """Return how it goes, as it was before the message."""
+        """Return the progress from before the message."""
         known = super().progress(account_sid, flow_sid)
         self.sending(account_sid, "0" * 24, flow_sid)
         return known
 
 
 def test_a_message_that_goes_to_proxy_while_all_is_being_written_stops_it(walk: Walk) -> None:
-    """Between the check and the write a session may begin: nothing is written, and the sentence says how to go on."""
+    """If a message goes to Proxy between the check and the write, `all` writes nothing and says when to retry."""
     walk.say("start", walk.old, "--to", walk.new)
     walk.say("drain", walk.old)
     walk.store.proxied.put(ACCOUNT_SID, (), seconds=60)

@@ -1,4 +1,4 @@
-"""`router migrate check`, against a local Twilio: what a migration needs, and what cannot be known."""
+"""`router migrate check` with a local Twilio: what a migration needs, and what cannot be known."""
 
 import json
 import secrets
@@ -27,7 +27,7 @@ WRITTEN = FLOWS.replace('"conversation"\n', f'"conversation"\nintegration.flow_s
 
 @dataclass
 class Office:
-    """Two flows of one address, their Twilio with everything in place, and the command."""
+    """Two flows of one address, a Twilio with all they need, and the command."""
 
     twilio: LocalTwilio
     store: Store
@@ -47,7 +47,7 @@ class Office:
         return found
 
     def receive(self, **more: str) -> None:
-        """Let a message have arrived for the old flow."""
+        """Store a message for the old flow."""
         sid = f"SM{secrets.token_hex(16)}"
         fields = {"AccountSid": ACCOUNT_SID, "MessageSid": sid, "From": "+15551110001", "To": OURS} | more
         self.store.lanes.accept(
@@ -59,7 +59,7 @@ class Office:
 
 @pytest.fixture
 def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    """A number with a webhook that leads here, in one Messaging Service."""
+    """A number whose webhook points here, in one Messaging Service."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as twilio:
         twilio.sessions.services.add(PROXY_SERVICE)
         twilio.conversations.studio_flows[STUDIO_SID] = {"incomingConversationMessage"}
@@ -75,8 +75,8 @@ def office(redis_url: str, tmp_path: Path) -> Iterator[Office]:
         office.store.close()
 
 
-def test_everything_in_place_is_said_line_by_line(office: Office) -> None:
-    """Flows, resources, trigger, auto-creation, webhook and Messaging Service are good; the rest is said as unknown."""
+def test_a_complete_set_up_is_reported_line_by_line(office: Office) -> None:
+    """Flows, resources, webhook and Messaging Service are good; what Twilio does not tell is reported as unknown."""
     found = office.check()
     assert {name: [each["state"] for each in checks] for name, checks in found.items()} == {
         "flows": ["good"],
@@ -100,8 +100,8 @@ def test_everything_in_place_is_said_line_by_line(office: Office) -> None:
     assert (office.twilio.writes(), office.twilio.updates) == ([], [])
 
 
-def test_what_is_missing_is_bad_with_what_to_do(office: Office) -> None:
-    """Wrong trigger, auto-creation, webhook elsewhere, a number that no account has, a flow that cannot take over."""
+def test_each_missing_part_is_bad_and_named(office: Office) -> None:
+    """A wrong trigger, auto-creation, another webhook, a missing number or an unfit new flow is reported as bad."""
     twilio = office.twilio
     twilio.conversations.studio_flows[STUDIO_SID] = {"incomingMessage"}
     twilio.conversations.auto_creation[OURS] = True
@@ -123,7 +123,7 @@ def test_what_is_missing_is_bad_with_what_to_do(office: Office) -> None:
 
 
 def test_a_number_without_a_messaging_service_is_reported(office: Office) -> None:
-    """Which service a Conversation uses then; a number in two; and the doctor says the same of a begun migration."""
+    """A number in no Messaging Service, or in two, is reported; the doctor checks the same for a begun migration."""
     office.twilio.service_numbers[SERVICE].clear()
     office.twilio.conversations.default_service = "MG" + "9" * 32
     found = office.check()["Messaging Service"][0]

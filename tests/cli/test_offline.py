@@ -1,4 +1,4 @@
-"""The commands without a running router: flows in a store, errors if something is missing, and output."""
+"""The commands without a running router: flows in a store, errors, and output."""
 
 import json
 import os
@@ -31,7 +31,7 @@ URL = {"integration.url": "https://a.example/x"}
 
 @pytest.fixture
 def offline(redis_url: str, tmp_path: Path) -> Cli:
-    """Run a command over an empty store, with no router."""
+    """Run a command over an empty store, without a router."""
     settings = {"ROUTER_REDIS_URL": redis_url, "ROUTER_DATA_DIR": str(tmp_path / "var")}
     settings |= {"TWILIO_ACCOUNT_SID": AC, "TWILIO_AUTH_TOKEN": TOKEN}
     return lambda *args, given="": invoke(*args, given=given, **settings)
@@ -41,7 +41,7 @@ def offline(redis_url: str, tmp_path: Path) -> Cli:
 
 
 def test_a_file_applied_twice_changes_nothing_more(offline: Cli) -> None:
-    """The flows are added and shown; the same file, and what `export` prints, then change nothing."""
+    """Applying the same file again, or the output of `export`, changes nothing."""
     given = FLOWS.replace('"handler"', '"proxy"').replace('integration.handler = "echo"\n', "")
     first = offline("flows", "apply", "-", given=given)
     assert first.exit_code == 0, first.output
@@ -55,7 +55,7 @@ def test_a_file_applied_twice_changes_nothing_more(offline: Cli) -> None:
 
 
 def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> None:
-    """A changed field is shown with both values."""
+    """A changed field is shown with both values, and --dry-run changes nothing."""
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
     given = external("+15005550006", "https://b.example/x", enabled="false")
     for _ in range(2):
@@ -88,7 +88,7 @@ def test_what_changes_is_shown_and_a_dry_run_changes_nothing(offline: Cli) -> No
     ],
 )
 def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences: list[str]) -> None:
-    """A file is applied as a whole or not at all; an error names file, entry, field and reason."""
+    """A file with an error is not applied at all; the error names file, entry, field and reason."""
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
     before = offline("flows", "export").output
     result = offline("flows", "apply", "-", given=given)
@@ -105,8 +105,8 @@ def test_an_error_in_a_file_changes_nothing(offline: Cli, given: str, sentences:
         pytest.param(TASK, "    ! makes TaskRouter tasks without a Flex Interaction: Flex UI shows ", id="task"),
     ],
 )
-def test_a_flow_that_would_deliver_nothing_has_a_warning(offline: Cli, more: dict[str, str], said: str) -> None:
-    """It is written as wanted, and the diff says under it what will not work, and what to do."""
+def test_apply_prints_a_flows_warning_under_it(offline: Cli, more: dict[str, str], said: str) -> None:
+    """`apply` writes a flow that will not work as intended, and prints a warning under it."""
     given = "".join(f'{key} = "{value}"\n' for key, value in (SMS | more).items())
     result = offline("flows", "apply", "-", given=f"[[flow]]\n{given}")
     assert result.exit_code == 0, result.output
@@ -114,8 +114,8 @@ def test_a_flow_that_would_deliver_nothing_has_a_warning(offline: Cli, more: dic
     assert "! Flows with warnings: 1; see the lines with !\n! no router runs" in result.output
 
 
-def test_a_handler_that_the_settings_lack_is_reported_wherever_flows_are(redis_url: str, tmp_path: Path) -> None:
-    """Taken out of the settings while a flow names it: the list, a flow file that has it, and the doctor say so."""
+def test_a_missing_handler_is_reported_by_list_apply_and_doctor(redis_url: str, tmp_path: Path) -> None:
+    """`flows list`, `flows apply` and `doctor` report a flow whose handler is no longer in the settings."""
     config = tmp_path / "router.toml"
     environ = {"ROUTER_REDIS_URL": redis_url, "ROUTER_CONFIG": str(config), "ROUTER_DATA_DIR": str(tmp_path)}
     account = f'[[account]]\nsid = "{AC}"\nauth_tokens = ["{TOKEN}"]\n'
@@ -137,12 +137,12 @@ def test_a_handler_that_the_settings_lack_is_reported_wherever_flows_are(redis_u
 
 
 def test_every_integration_type_has_a_sender() -> None:
-    """No type is offered that nothing delivers to."""
+    """Each integration type has a sender."""
     assert set(INTEGRATION_TYPES) == set(integrations(settings())._senders)
 
 
 def test_a_program_reads_what_apply_does(offline: Cli) -> None:
-    """With --json there are the changes with their values, and whether they were made; the command asks nothing."""
+    """`apply --json` needs --yes or --dry-run, and reports the changes and whether they were written."""
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
     given = external("+15005550006", "https://b.example/x")
     assert offline("flows", "apply", "-", "--json", given=given).exit_code == 2
@@ -159,7 +159,7 @@ def test_a_program_reads_what_apply_does(offline: Cli) -> None:
 
 
 def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> None:
-    """The error names file, flow, key and column, and what to write instead; nothing changes."""
+    """An invalid Match is refused with file, flow, column and what to write instead, and nothing is written."""
     given = external("+15005550006", "https://a.example/x", match="'chanel == \"sms\"'")
     result = offline("flows", "apply", "-", given=given)
     assert result.exit_code == 1
@@ -170,7 +170,7 @@ def test_a_match_that_cannot_work_is_refused_with_its_place(offline: Cli) -> Non
 
 
 def test_flows_that_no_message_reaches_are_warned_of(offline: Cli) -> None:
-    """It is printed before the command asks, also in a dry run, for unchanged flows too, and in JSON."""
+    """`apply` warns of a flow that no message reaches, with --dry-run and --json, too."""
     ours = "+15005550006"
     given = external(ours, "https://a.example/x", match="'body == \"menu\"'", priority="5")
     assert "! sms" not in offline("flows", "apply", "-", given=given).output
@@ -185,7 +185,7 @@ def test_flows_that_no_message_reaches_are_warned_of(offline: Cli) -> None:
 
 @pytest.mark.parametrize("stopped", ["enabled = false", "paused = true"])
 def test_a_flow_whose_handler_is_gone_can_be_stopped_by_its_file(offline: Cli, stopped: str) -> None:
-    """Paused or disabled it sends nothing, so the file is taken; a flow that would send names what is wrong."""
+    """A flow whose handler is missing can be applied paused or disabled, and is refused otherwise."""
     flow = FLOWS.split("[[flow]]")[1].replace('"echo"', '"gone"')
     refused = offline("flows", "apply", "-", given=f"[[flow]]{flow}")
     assert (refused.exit_code, "integration.handler" in refused.stderr) == (1, True)
@@ -194,8 +194,8 @@ def test_a_flow_whose_handler_is_gone_can_be_stopped_by_its_file(offline: Cli, s
     assert "names the handler 'gone'" in applied.output
 
 
-def test_new_flows_are_asked_in_the_order_of_the_file(offline: Cli) -> None:
-    """Of flows with the same Priority the first of the file takes a message that several would take."""
+def test_new_flows_are_tried_in_the_order_of_the_file(offline: Cli) -> None:
+    """New flows get SIDs in the order of the file, which decides between flows of equal Priority."""
     names = [f"Flow {n}" for n in range(12)]
     url, rule = "https://a.example/x", "'num_media >= 0'"
     given = "".join(
@@ -207,7 +207,7 @@ def test_new_flows_are_asked_in_the_order_of_the_file(offline: Cli) -> None:
 
 
 def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
-    """Flows that the file does not have stay, unless they are to be removed; in a pipe that needs --yes."""
+    """Flows that the file does not have are removed only with --prune, and without a terminal only with --yes."""
     both = external("+15005550006", "https://a.example/x") + external("+15005550007", "https://a.example/x")
     offline("flows", "apply", "-", given=both)
     one = external("+15005550006", "https://a.example/x")
@@ -222,7 +222,7 @@ def test_only_prune_removes_and_only_with_yes(offline: Cli) -> None:
 
 
 def test_flows_may_exchange_their_addresses(offline: Cli) -> None:
-    """One apply lets two flows change places, and another one take the place of a flow that is removed."""
+    """One `apply` may exchange the addresses of two flows, or replace a flow by a new one at its address."""
     numbers = ["+15005550001", "+15005550002"]
     flows = [external(number, "https://a.example/x", sid=f'"FO{n:032x}"') for n, number in enumerate(numbers)]
     offline("flows", "apply", "-", given="".join(flows))
@@ -236,8 +236,8 @@ def test_flows_may_exchange_their_addresses(offline: Cli) -> None:
     assert [each["sid"] for each in json.loads(offline("flows", "list", "--json").output)] == [f"FO{9:032x}"]
 
 
-def test_a_thousand_flows_are_a_moment(offline: Cli) -> None:
-    """Many flows are written a few hundred at a time, and the diff stays short enough to read."""
+def test_a_thousand_flows_can_be_applied_and_the_diff_is_cut(offline: Cli) -> None:
+    """`apply` writes a thousand flows, and shows the first hundred changes."""
     given = "".join(external(f"+1500555{number:04d}", "https://a.example/x") for number in range(1000))
     result = offline("flows", "apply", "-", given=given)
     assert result.exit_code == 0, result.output
@@ -249,8 +249,8 @@ def test_a_thousand_flows_are_a_moment(offline: Cli) -> None:
 # --- all of them ---
 
 
-def test_without_an_address_it_writes_to_that_of_a_flow(offline: Cli) -> None:
-    """An address that has a flow of the channel is chosen, and shown, although no router listens here."""
+def test_simulate_without_to_writes_to_a_flows_address(offline: Cli) -> None:
+    """`simulate` without --to writes to the address of the channel's flow."""
     offline("flows", "apply", "-", given=external("+15005550099", "https://a.example/x"))
     with Target() as webhook:
         shown = offline("simulate", "sms", "--url", webhook.url()).output
@@ -265,7 +265,7 @@ def test_without_an_address_it_writes_to_that_of_a_flow(offline: Cli) -> None:
     ],
 )
 def test_an_empty_list_says_what_to_do_next(offline: Cli, command: list[str], next_: str) -> None:
-    """A new user reads what to do next; a program gets an empty list."""
+    """An empty list says what to do next; with --json it is an empty list."""
     assert next_ in offline(*command).output
     assert json.loads(offline(*command, "--json").output) == []
 
@@ -283,7 +283,7 @@ def test_an_empty_list_says_what_to_do_next(offline: Cli, command: list[str], ne
     ],
 )
 def test_without_a_router_one_sentence_says_what_to_do(tmp_path: Path, command: list[str]) -> None:
-    """Nothing runs and no store is named: exit status 1 and how to start, no traceback."""
+    """Without a router and a store, a command prints one sentence that names `router run`, with exit status 1."""
     result = invoke(*command, ROUTER_DATA_DIR=str(tmp_path))
     assert result.exit_code == 1
     [line] = result.stderr.splitlines()
@@ -291,8 +291,8 @@ def test_without_a_router_one_sentence_says_what_to_do(tmp_path: Path, command: 
     assert "`router run`" in line
 
 
-def test_a_store_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
-    """A store that does not answer is named as the reason, within its second."""
+def test_an_unreachable_store_is_one_sentence(tmp_path: Path) -> None:
+    """A store that does not answer is reported with one sentence and exit status 1."""
     gone = f"unix://{tmp_path}/valkey.sock"
     result = invoke("flows", "list", ROUTER_REDIS_URL=gone, TWILIO_ACCOUNT_SID=AC, TWILIO_AUTH_TOKEN=TOKEN)
     assert result.exit_code == 1
@@ -314,7 +314,7 @@ def test_a_store_that_is_gone_is_a_sentence(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_exit_status_2(offline: Cli, command: list[str]) -> None:
-    """A wrong command has another exit status than a failed one."""
+    """Wrong usage has exit status 2."""
     result = offline(*command)
     assert result.exit_code == 2
     assert "Error: " in result.stderr
@@ -335,15 +335,15 @@ def test_wrong_usage_is_exit_status_2(offline: Cli, command: list[str]) -> None:
     ],
     ids=" ".join,
 )
-def test_help_teaches_with_an_example(command: list[str]) -> None:
-    """`--help` shows a line to type, and leaves no command without a summary."""
+def test_help_shows_an_example(command: list[str]) -> None:
+    """`--help` of each command shows an example line."""
     shown = invoke(*command, "--help").output
     assert f"\n    router {' '.join(command)} " in shown
     assert command[0] in COMMANDS
 
 
 def test_every_command_that_lists_has_json() -> None:
-    """Whatever a command tells, a program can read; but for those that serve, set up, or print a file."""
+    """Each command has --json, except those that serve, set up, or print a file."""
 
     def walk(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
         if not isinstance(command, click.Group):
@@ -390,7 +390,7 @@ def test_every_command_that_lists_has_json() -> None:
     ],
 )
 def test_twiml_is_shown_as_the_customer_gets_it(twiml: bytes, lines: list[str] | None) -> None:
-    """What Twilio would send, do, or not understand."""
+    """TwiML is shown as the texts that Twilio would send, the verbs, or as not understood."""
     assert spoken(twiml) == lines
 
 
@@ -398,19 +398,19 @@ def test_twiml_is_shown_as_the_customer_gets_it(twiml: bytes, lines: list[str] |
     ("seconds", "said"), [(0.2, "now"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (90000, "1 d")]
 )
 def test_an_age_is_short(seconds: float, said: str) -> None:
-    """One unit says how long ago it was."""
+    """An age is shown in one unit."""
     assert age(1_000_000, 1000 + seconds) == said
     assert ago(1_000_000, 1000 + seconds) == (said if said == "now" else f"{said} ago")
 
 
-def test_joined_emoji_stay_whole() -> None:
-    """Only what could steer a terminal is replaced, not what shapes letters."""
+def test_control_characters_are_replaced_but_joiners_stay() -> None:
+    """Control characters are replaced in output; joiners of emoji and letters stay."""
     family = "👩\u200d👧"
     assert clean(f"{family}\x07\r\n\tک\u200cم") == f"{family}\N{REPLACEMENT CHARACTER} ⏎  ک\u200cم"
 
 
 def test_the_list_says_which_messages_a_flow_takes(offline: Cli) -> None:
-    """Of flows that share an address, the list shows the language and the condition of each."""
+    """`flows list` shows each flow's language and Match."""
     given = external("+15005550006", "https://a.example/x", match="'body == \"menu\"'", language='["es"]')
     assert "Done." in offline("flows", "apply", "-", given=given).output
     assert '(es)  if body == "menu"' in " ".join(offline("flows", "list").output.split("\n"))
@@ -420,7 +420,7 @@ def test_the_list_says_which_messages_a_flow_takes(offline: Cli) -> None:
 
 
 def test_a_flow_is_named_by_the_beginning_of_its_sid(offline: Cli) -> None:
-    """Commands accept the short SIDs of a narrow list; several matching flows, or none, are an error."""
+    """Commands accept the beginning of a flow's SID, if it is that of exactly one flow."""
     one, two = "FO3f2a9c1b" + "0" * 24, "FO3f2a9c1c" + "0" * 24
     for sid, address in ((one, "+15005550006"), (two, "+15005550007")):
         given = external(address, "https://a.example/x", sid=f'"{sid}"')
@@ -435,7 +435,7 @@ def test_a_flow_is_named_by_the_beginning_of_its_sid(offline: Cli) -> None:
 
 
 def test_a_narrow_screen_shows_the_name_of_a_flow(offline: Cli, redis_url: str) -> None:
-    """80 columns hold the name, the address and where it goes to, and the beginning of the SID."""
+    """On 80 columns `flows list` shows a flow's short SID, name, address and target."""
     sid = "FO3f2a9c1b" + "0" * 24
     given = external("+15005550006", "https://support.example.com/inbound", sid=f'"{sid}"').replace(
         "To +15005550006", "Spanish support"
@@ -459,8 +459,8 @@ def test_a_narrow_screen_shows_the_name_of_a_flow(offline: Cli, redis_url: str) 
 # --- which address, and when ---
 
 
-def test_without_an_address_it_asks_when_there_are_several(offline: Cli) -> None:
-    """Flows of one other address: that one. Of several: which? One that takes every address: the demo's, as before."""
+def test_simulate_without_to_refuses_several_addresses(offline: Cli) -> None:
+    """`simulate` without --to is refused if the flows have several addresses, unless one flow takes every address."""
     one, other = (external(f"+1500555009{n}", "https://a.example/x") for n in (1, 2))
     offline("flows", "apply", "-", given=one + other)
     with Target() as webhook:
@@ -481,7 +481,7 @@ def test_without_an_address_it_asks_when_there_are_several(offline: Cli) -> None
 def test_where_a_message_would_go_at_another_time(
     offline: Cli, command: list[str], when: str, status: int, said: str
 ) -> None:
-    """Opening hours can be tried before they begin: --at sets the time of the message, and nothing is sent."""
+    """`explain --at` and `simulate --at` show the route at another time, and send nothing."""
     match = '\'now.getHours("UTC") >= 9 && now.getHours("UTC") < 17\''
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x", match=match))
     result = offline(*command, "--at", when)

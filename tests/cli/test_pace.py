@@ -1,4 +1,4 @@
-"""Sending many items at their times: conversations keep their order and do not wait for each other."""
+"""Sending many items at their times, in order within each conversation and in parallel between them."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -10,12 +10,12 @@ from tests.waiting import wait_until
 
 
 def paced(items: Iterable[tuple[float, str]], send: Callable[[str], None], at_once: int = 8) -> None:
-    """Send words, whose first letter is their conversation."""
+    """Send words; the first letter of a word is its conversation."""
     send_paced(items, send, lambda word: word[0], at_once)
 
 
 def test_a_conversation_keeps_its_order_and_does_not_wait_for_others() -> None:
-    """While the first of one conversation is not done, its next wait, and those of another go."""
+    """Items of one conversation are sent in order, and those of another do not wait for them."""
     gate, sent = threading.Event(), list[str]()
 
     def send(word: str) -> None:
@@ -30,8 +30,8 @@ def test_a_conversation_keeps_its_order_and_does_not_wait_for_others() -> None:
     assert [word for word in sent if word[0] == "a"] == ["a1", "a2", "a3"]
 
 
-def test_nothing_goes_before_its_time() -> None:
-    """A later time is waited for, and what is sent is not kept up by that wait."""
+def test_an_item_is_not_sent_before_its_time() -> None:
+    """An item is not sent before its time, and does not delay the items before it."""
     done = threading.Event()
     sent: list[str] = []
 
@@ -50,8 +50,8 @@ def test_nothing_goes_before_its_time() -> None:
     assert sent == ["a"]
 
 
-def test_what_a_sender_raises_ends_it() -> None:
-    """The rest is not sent, and the error is raised."""
+def test_an_error_while_sending_stops_the_rest() -> None:
+    """An exception while sending is raised, and no further item is sent."""
     sent: list[str] = []
 
     def send(word: str) -> None:
@@ -63,8 +63,8 @@ def test_what_a_sender_raises_ends_it() -> None:
     assert sent == ["a1"]
 
 
-def test_no_more_are_under_way_than_wanted() -> None:
-    """Ten conversations, three at once."""
+def test_at_most_at_once_items_are_sent_in_parallel() -> None:
+    """With `at_once=3`, three of ten conversations send at a time."""
     lock, inside, most, opened = threading.Lock(), [0], [0], threading.Event()
 
     def send(_: str) -> None:

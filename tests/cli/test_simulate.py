@@ -1,4 +1,4 @@
-"""`router simulate` against webhooks that are not ours: every shape, every key, any number, and what is wrong."""
+"""`router simulate` against webhooks of other servers: every shape, key and count, and errors."""
 
 import re
 import time
@@ -25,7 +25,7 @@ def webhook() -> Iterator[Target]:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Run a command where no router is."""
+    """Run a command without a router."""
     return without_router(tmp_path)
 
 
@@ -36,7 +36,7 @@ def cli(tmp_path: Path) -> Cli:
     ("channel", "shape"), [(channel, each.name) for each in SHAPES.values() for channel in each.channels]
 )
 def test_every_shape_is_a_message_that_twilio_signs(cli: Cli, webhook: Target, channel: str, shape: str) -> None:
-    """Each shape on each channel it exists on arrives whole, signed as Twilio's library wants, and parses."""
+    """Each shape on each of its channels is signed as by Twilio's library and parses as a message."""
     url = webhook.url(f"/{channel}/{shape}?a=1")
     result = cli("simulate", channel, "--shape", shape, "--url", url)
     assert result.exit_code == 0, result.output
@@ -70,8 +70,10 @@ def test_every_shape_is_a_message_that_twilio_signs(cli: Cli, webhook: Target, c
         pytest.param("referral", {"ReferralNumMedia": "1", "ReferralSourceType": "ad"}, id="referral"),
     ],
 )
-def test_whatsapp_says_what_kind_it_is(cli: Cli, webhook: Target, shape: str, expected: dict[str, str]) -> None:
-    """What depends on the shape is as Twilio has it; an id that hides the number comes without one."""
+def test_each_whatsapp_shape_has_twilios_fields(
+    cli: Cli, webhook: Target, shape: str, expected: dict[str, str]
+) -> None:
+    """Each WhatsApp shape has Twilio's fields for it; an id that hides the number comes without WaId."""
     cli("simulate", "whatsapp", "--shape", shape, "--url", webhook.url(f"/kind/{shape}"))
     given = form(webhook.requests[-1])
     assert expected.items() <= given.items()
@@ -79,7 +81,7 @@ def test_whatsapp_says_what_kind_it_is(cli: Cli, webhook: Target, shape: str, ex
 
 
 def test_shapes_and_parameters_are_put_together(cli: Cli, webhook: Target) -> None:
-    """Several shapes make one message; explicit options take precedence over a shape."""
+    """Several shapes make one message, and explicit options override a shape's values."""
     arguments = [
         "--shape",
         "reply",
@@ -115,7 +117,7 @@ def test_shapes_and_parameters_are_put_together(cli: Cli, webhook: Target) -> No
 def test_any_configured_key_signs(  # noqa: PLR0913, PLR0917 - a case and where it is tried
     cli: Cli, webhook: Target, key: str, secret: str, algorithm: str, method: str
 ) -> None:
-    """Tokens by their place, shared keys by their id, with the header that names key and scheme."""
+    """--key signs with any auth token or shared key, whose header names the key and the algorithm."""
     cli("simulate", "sms", "--url", webhook.url("/keys"), "--key", key, "--method", method, "--body", "¿Dónde? 100% &")
     request = webhook.requests[-1]
     named = request.header("X-Twilio-Webhooks-Signature-Settings")
@@ -124,14 +126,14 @@ def test_any_configured_key_signs(  # noqa: PLR0913, PLR0917 - a case and where 
 
 
 @pytest.mark.parametrize("how", [each for each in TAMPERS if each not in {"account", "scheme"}])
-def test_what_is_tampered_with_fails_twilios_validator(cli: Cli, webhook: Target, how: str) -> None:
-    """A webhook that takes it is at fault: exit status 1."""
+def test_a_tampered_request_fails_twilios_validator(cli: Cli, webhook: Target, how: str) -> None:
+    """A request with --tamper fails Twilio's validator, and a webhook that accepts it gives exit status 1."""
     assert cli("simulate", "sms", "--url", webhook.url("/broken"), "--tamper", how).exit_code == 1
     assert not is_signed(webhook, webhook.requests[-1], "a" * 32)
 
 
 def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -> None:
-    """40 messages at 200 a second take 0.2 s, and each customer's arrive in order."""
+    """40 messages at --rate 200 take at least 0.2 s, and each customer's arrive in order."""
     began = time.monotonic()
     arguments = ["--count", "40", "--contacts", "4", "--rate", "200", "--body", "n"]
     result = cli("simulate", "sms", "--url", webhook.url("/rate"), *arguments)
@@ -153,7 +155,9 @@ def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -
     ("arguments", "sentence"),
     [
         pytest.param(
-            ["sms", "--shape", "reply"], "reply does not exist on sms, only on whatsapp", id="no such shape there"
+            ["sms", "--shape", "reply"],
+            "reply does not exist on sms, only on whatsapp",
+            id="no such shape of the channel",
         ),
         pytest.param(["sms", "--shape", "poem"], "'poem' is not one of 'text',", id="no such shape"),
         pytest.param(
@@ -167,8 +171,8 @@ def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -
         pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
     ],
 )
-def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: str) -> None:
-    """Exit status 2, a sentence with what there is, and nothing is sent."""
+def test_an_invalid_argument_is_exit_status_2(cli: Cli, arguments: list[str], sentence: str) -> None:
+    """An invalid argument is exit status 2 with a sentence that names the valid ones."""
     result = cli("simulate", *arguments)
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.split())
@@ -188,15 +192,15 @@ def test_what_cannot_be_meant_is_said(cli: Cli, arguments: list[str], sentence: 
     ],
 )
 def test_without_a_server_there_is_one_sentence_for_any_number_of_messages(cli: Cli, url: str, sentence: str) -> None:
-    """The first one that cannot be sent ends it: exit status 1."""
+    """If the first of many messages cannot be sent, `simulate` prints one sentence and ends with exit status 1."""
     result = cli("simulate", "sms", "--count", "1000", "--contacts", "50", "--rate", "1000", "--url", url)
     assert result.exit_code == 1
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-def test_one_who_never_answers_is_left(cli: Cli, webhook: Target) -> None:
-    """After as long as Twilio waits it is error 11205."""
+def test_simulate_stops_waiting_for_a_webhook_that_never_answers(cli: Cli, webhook: Target) -> None:
+    """`simulate` waits for an answer as long as Twilio does, and then reports error 11205."""
     webhook.script["/hang"] = hang
     result = cli("simulate", "sms", "--url", webhook.url("/hang#rt=100"))
     assert result.exit_code == 1

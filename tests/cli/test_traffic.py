@@ -1,4 +1,4 @@
-"""The file of recorded messages: lines are read back, and damaged ones reported."""
+"""The file of recorded messages."""
 
 import json
 import re
@@ -19,19 +19,19 @@ AT = 1_763_717_400.123
 
 
 def record(sample: Sample, at: float = AT) -> Recorded:
-    """Write a sample as a recording has it."""
+    """Record a sample."""
     return Recorded(at, sample.channel, "POST", list(sample.fields))
 
 
 def written(path: Path, *records: Recorded | str) -> Path:
-    """Make a file of records, or of lines as they are."""
+    """Make a file of records or of raw lines."""
     path.write_text("".join(each if isinstance(each, str) else each.line() for each in records))
     return path
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
-def test_every_kind_of_message_survives(tmp_path: Path, sample: Sample) -> None:
-    """What is written on a line is read from it, parameter by parameter, blank ones and their order included."""
+def test_every_kind_of_message_is_read_back(tmp_path: Path, sample: Sample) -> None:
+    """Each sample is read back with all parameters in order, its channel, method and time."""
     [found] = read(written(tmp_path / "a.jsonl", record(sample)))
     assert (found.form, found.channel, found.method) == (list(sample.fields), sample.channel, "POST")
     assert found.at == pytest.approx(AT, abs=0.001)
@@ -39,8 +39,8 @@ def test_every_kind_of_message_survives(tmp_path: Path, sample: Sample) -> None:
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=20))
-def test_any_parameters_survive(more: list[tuple[str, str]]) -> None:
-    """Also names that come several times, whose values stay in order, and any text at all."""
+def test_any_parameters_are_read_back(more: list[tuple[str, str]]) -> None:
+    """Any parameter names and values are read back, and the values of a repeated name keep their order."""
     known = {name for name, _ in SMS.fields}
     form = [*SMS.fields, *((name, value) for name, value in more if name not in known)]
     line = Recorded(AT, "sms", "GET", form).line()
@@ -50,8 +50,8 @@ def test_any_parameters_survive(more: list[tuple[str, str]]) -> None:
         assert [value for key, value in found.form if key == name] == [value for key, value in form if key == name]
 
 
-def test_it_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
-    """Mode 0600, and a file that exists is left as it is."""
+def test_the_file_has_mode_0600_and_is_never_overwritten(tmp_path: Path) -> None:
+    """The file has mode 0600, and an existing file is not overwritten."""
     path = tmp_path / "a.jsonl"
     write(path, [record(SMS).line()])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -60,8 +60,8 @@ def test_it_is_its_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
     assert len(read(path)) == 1
 
 
-def test_a_full_disk_is_said(tmp_path: Path) -> None:
-    """One sentence with the reason, here of a limit on the length of files."""
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """A file that cannot be written is a RouterError with the reason."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
@@ -82,7 +82,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
         pytest.param("[]", "not a recorded webhook", id="another kind of JSON"),
         pytest.param('{"sid": "SM1"}', "not a recorded webhook", id="the output of simulate --json"),
         pytest.param('{"parameters": {"Body": 1}}', "parameter 'Body' is not a text", id="a number"),
-        pytest.param('{"parameters": {"Body": "\\ud83d"}}', "parameter 'Body' is not a text", id="half a sign"),
+        pytest.param('{"parameters": {"Body": "\\ud83d"}}', "parameter 'Body' is not a text", id="a lone surrogate"),
         pytest.param('{"parameters": {"Body": "Hi"}}', "not an inbound message: AccountSid is not", id="no message"),
         pytest.param(record(SMS).line().replace("POST", "PUT"), "method is 'PUT', not POST or GET", id="a method"),
         pytest.param(
@@ -102,7 +102,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
-    """File, line and reason, and nothing is taken of the whole file."""
+    """A damaged line makes the whole file unreadable; the error names file, line and reason."""
     path = written(tmp_path / "a.jsonl", record(SMS), "\n", line.strip() + "\n")
     with pytest.raises(RouterError) as error:
         read(path)
@@ -110,8 +110,8 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str, sentence: str) -> No
     assert sentence in str(error.value)
 
 
-def test_a_file_that_cannot_be_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not there, a folder, too large."""
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is missing, a folder or too large is a RouterError with the reason."""
     path = written(tmp_path / "a.jsonl", record(SMS))
     with pytest.raises(RouterError, match=r"absent.jsonl cannot be read: No such file or directory"):
         read(tmp_path / "absent.jsonl")

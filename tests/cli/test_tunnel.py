@@ -1,4 +1,4 @@
-"""`router tunnel`: what goes wrong, and how the router and connected numbers follow a tunnel."""
+"""`router tunnel`: errors, and how the router and connected numbers follow a tunnel."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def router(_session_valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def desk(router: LocalRouter) -> Iterator[Desk]:
-    """A desk at it, in its own data directory, where the tests leave nothing connected."""
+    """A desk with the router's own data directory, in which each test leaves nothing connected."""
     with open_desk(router.config, router.port, router.config.parent / "var") as desk:
         yield desk
 
@@ -38,8 +38,8 @@ def agent() -> Iterator[NgrokAgent]:
         yield agent
 
 
-def test_without_any_tunnel_it_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No agent, no pyngrok: the exit status is 1, and what to do is in the sentence."""
+def test_without_ngrok_and_pyngrok_tunnel_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an ngrok agent and pyngrok, `tunnel` fails and says what to install."""
     monkeypatch.setattr("router.cli.connect.ngrok.find_spec", lambda _: None)
     ended = desk.type("tunnel")
     assert ended.exit_code == 1
@@ -65,8 +65,8 @@ def test_without_any_tunnel_it_says_what_to_install(desk: Desk, monkeypatch: pyt
         ),
     ],
 )
-def test_what_ngrok_says_is_reported(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
-    """The page that answers in the router's place, or why there is no tunnel: the exit status is 1."""
+def test_an_error_of_ngrok_is_reported(desk: Desk, agent: NgrokAgent, page: str, refuse: str, says: str) -> None:
+    """An error page or a refusal of ngrok is reported with exit status 1, and no tunnel is left."""
     agent.page, agent.refuse = page, refuse
     ended = desk.type("tunnel", "--ngrok-api", agent.url, "--patience", "0")
     assert ended.exit_code == 1
@@ -87,17 +87,17 @@ def test_what_ngrok_says_is_reported(desk: Desk, agent: NgrokAgent, page: str, r
         pytest.param(["--connect", "x"], {}, 2, "is not a number such as", id="no number"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
+def test_a_tunnel_that_fails_says_why(
     desk: Desk, words: list[str], environ: dict[str, str], status: int, says: str
 ) -> None:
-    """It says what is wrong; the exit status is not 0."""
+    """A `tunnel` that fails says why, with exit status 1, or 2 for wrong usage."""
     ended = desk.type("tunnel", "--patience", "0", *words, **environ)
     assert ended.exit_code == status
     assert says in ended.output
 
 
-def test_the_program_is_ngrok_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pyngrok brings a command of the same name, whose end would not be that of the agent: it is passed over."""
+def test_pyngroks_command_is_not_taken_for_ngrok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `ngrok` command that pyngrok installs is not taken for ngrok itself."""
     programs = {"brought": "#!/usr/bin/python\nfrom pyngrok.ngrok import main\n", "real": "#!/bin/sh\n"}
     for folder, text in programs.items():
         (tmp_path / folder).mkdir()
@@ -110,15 +110,15 @@ def test_the_program_is_ngrok_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_number_that_cannot_be_connected_ends_the_tunnel(desk: Desk, agent: NgrokAgent) -> None:
-    """Who asked for both gets both or neither."""
+    """If --connect fails, `tunnel` ends with exit status 1 and no tunnel is recorded."""
     ended = desk.type("tunnel", "--ngrok-api", agent.url, "--connect", "+15550000008")
     assert ended.exit_code == 1
     assert "+15550000008 is not a number of" in ended.output
     assert tunnel.read(desk.folder) == ""
 
 
-def test_a_named_tunnel_is_gone_when_nothing_comes_through(desk: Desk, router: LocalRouter) -> None:
-    """One lost request is tolerated; after two in a row the tunnel counts as lost."""
+def test_a_given_tunnel_is_lost_after_two_failed_requests(desk: Desk, router: LocalRouter) -> None:
+    """A tunnel given by its URL counts as lost after two failed requests in a row."""
     (account,) = load({"ROUTER_CONFIG": str(router.config)}).accounts
     up = GivenTunnel(desk.base, account, every=0)
     assert [up.look(), up.look(), up.look()] == [desk.base] * 3
@@ -131,7 +131,7 @@ def test_a_named_tunnel_is_gone_when_nothing_comes_through(desk: Desk, router: L
 def test_a_number_that_could_not_be_moved_is_moved_later(
     desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twilio is away when the address changes: the number follows as soon as it answers again."""
+    """If Twilio fails when a tunnel's URL changes, the number gets the new URL at a later look."""
     monkeypatch.setattr("router.cli.connect.follow._MOVE_AGAIN", 0.0)
     bases = [desk.base]
 
@@ -156,7 +156,7 @@ def test_a_number_that_could_not_be_moved_is_moved_later(
         follower.look()
         assert desk.says == leading_to("http://moved.example.com")
 
-        record.publish("http://late.example.com")  # which a `router connect` has read a moment too early
+        record.publish("http://late.example.com")  # as if `router connect` had read the record too early
         assert desk.type("connect", NUMBER, "--detach", "--no-check").exit_code == 0
         assert desk.says == leading_to("http://late.example.com")
         follower.look()

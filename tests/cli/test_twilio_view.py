@@ -1,4 +1,4 @@
-"""What Twilio does after a webhook's answer, as `router simulate` shows it: what it sends, logs and calls next."""
+"""How `router simulate` shows what Twilio does with an answer: what it sends, logs and calls next."""
 
 import json
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from tests.integrations.target import Behaviour, Target, answer, drip, send
 
 @pytest.fixture(scope="module")
 def webhook() -> Iterator[Target]:
-    """A webhook."""
+    """A webhook that is not the router's."""
     with Target() as server:
         yield server
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Run a command where no router is."""
+    """Run a command without a router."""
     return without_router(tmp_path)
 
 
@@ -54,7 +54,7 @@ def cli(tmp_path: Path) -> Cli:
             send(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
             11770,
             "sent in chunks",
-            id="nothing in chunks",
+            id="empty and chunked",
         ),
         pytest.param(answer(body=b"<html/>"), 12102, "its root is <html>", id="another root"),
         pytest.param(
@@ -79,12 +79,12 @@ def cli(tmp_path: Path) -> Cli:
             send(b"HTTP/1.1 302 Found\r\nLocation: ?again\r\nContent-Length: 0\r\n\r\n"),
             11215,
             "more than 10",
-            id="a circle",
+            id="a redirect loop",
         ),
     ],
 )
 def test_twilios_view_is_shown(cli: Cli, webhook: Target, behaviour: Behaviour, code: int | None, said: str) -> None:
-    """What Twilio would send, or the error in its debugger and whether it calls the fallback; the same in JSON."""
+    """`simulate` shows what Twilio would send, or its error and whether it calls the fallback; --json has the same."""
     webhook.script["/view"] = behaviour
     shown = cli("simulate", "sms", "--url", webhook.url("/view"))
     twilio = json.loads(cli("simulate", "sms", "--url", webhook.url("/view"), "--json").output)["twilio"]
@@ -95,7 +95,7 @@ def test_twilios_view_is_shown(cli: Cli, webhook: Target, behaviour: Behaviour, 
 
 
 def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> None:
-    """After 307 the form goes along, after 302 it is lost; each request is signed for its own URL."""
+    """After 307 the form is sent again, after 302 it is not; each request is signed for its own URL."""
     for status in (307, 302):
         webhook.script["/from"] = send(f"HTTP/1.1 {status} X\r\nLocation: /to\r\nContent-Length: 0\r\n\r\n".encode())
         result = cli("simulate", "sms", "--url", webhook.url("/from"))
@@ -107,7 +107,7 @@ def test_a_redirect_is_followed_as_twilio_does(cli: Cli, webhook: Target) -> Non
 
 
 def test_connection_overrides_are_neither_signed_nor_sent(cli: Cli, webhook: Target) -> None:
-    """A webhook's URL may be given as it is set at Twilio, with a fragment; Twilio's retries are not played."""
+    """Connection overrides in --url are not signed or sent, and Twilio's retries are not simulated."""
     webhook.script["/overrides"] = answer(503)
     cli("simulate", "sms", "--url", webhook.url("/overrides#rc=2&rp=ct,5xx"))
     [request] = [each for each in webhook.requests if each.target == "/overrides"]
@@ -115,7 +115,7 @@ def test_connection_overrides_are_neither_signed_nor_sent(cli: Cli, webhook: Tar
 
 
 def test_an_answer_that_never_ends_is_no_answer(webhook: Target) -> None:
-    """The time limit is for the whole answer: one that drips is given up, with the error that Twilio would log."""
+    """An answer that comes too slowly is given up when its time limit has passed, with Twilio's error 11205."""
     webhook.script["/drip"] = drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")
     with pytest.raises(NoAnswer, match=r"did not answer within 0\.2 s") as raised:
         exchange("GET", webhook.url("/drip"), read=0.2)

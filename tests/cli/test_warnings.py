@@ -22,7 +22,7 @@ URL = "https://example.com/in"
 
 
 class Desk:
-    """A store, the application over it, and the commands over the same."""
+    """A store, the application over it, and the commands with the same store."""
 
     def __init__(self, rest: Rest, folder: Path) -> None:
         self.rest, self.folder = rest, folder
@@ -38,20 +38,20 @@ class Desk:
         )
 
     def applied(self, file: str) -> tuple[str, list[str]]:
-        """Apply a file; return the output, and the warnings in JSON of a second apply."""
+        """Apply a file; return the output, and the JSON warnings of a second dry run."""
         said = self.cli("flows", "apply", "-", "--account", ONE, given=file)
         assert said.exit_code == 0, said.output + said.stderr
         reported = self.cli("flows", "apply", "-", "--account", ONE, "--json", "--dry-run", given=file)
         return said.output, [each["warning"] for each in json.loads(reported.output)["warnings"]]
 
     def by_rest(self) -> list[str]:
-        """Write each flow again by REST; return all warnings."""
+        """Update each flow by REST and return all warnings."""
         sids = self.rest.listed("/v1/FlexFlows")
         replies = [self.rest.call("POST", f"/v1/FlexFlows/{sid}", {"FriendlyName": f"F {sid}"}) for sid in sids]
         return [warning for reply in replies for warning in reply.json["warnings"]]
 
     def doctor(self) -> list[dict[str, Any]]:
-        """Return what the doctor finds."""
+        """Return the doctor's checks."""
         checks: list[dict[str, Any]] = json.loads(self.cli("doctor", "--offline", "--json").output)["checks"]
         return checks
 
@@ -70,7 +70,7 @@ def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
 
 
 def _speaking(*languages: str) -> str:
-    """Write a file with a flow of one address for each language, "" for the default."""
+    """Write a file with one flow for each language at one address, "" for the default."""
     flows = [external(OURS, URL, **({"language": f'["{tag}"]'} if tag else {})) for tag in languages]
     return "".join(each.replace('"To', f'"{number} To') for number, each in enumerate(flows))
 
@@ -86,7 +86,7 @@ def _speaking(*languages: str) -> str:
     ],
 )
 def test_a_warning_is_reported_everywhere(desk: Desk, file: str, says: str) -> None:
-    """One text for each of them, by apply, by apply as JSON, by REST and by the doctor."""
+    """Each warning is in the output of `apply`, in its JSON, in REST `warnings` and in `doctor`."""
     said, reported = desk.applied(file)
     assert says in said
     assert any(says in each for each in reported)
@@ -97,7 +97,7 @@ def test_a_warning_is_reported_everywhere(desk: Desk, file: str, says: str) -> N
 
 
 def test_a_private_network_that_the_running_router_allows_is_no_warning(desk: Desk) -> None:
-    """The terminal need not name the networks that the router was started with."""
+    """A command does not warn of a private target that the running router's settings allow."""
     serves = Served((ONE,), {}, ("10.0.0.0/8",))
     process = Process("m", "host", 1, 1, "127.0.0.1:8000", (), serves.name())
     desk.rest.store.processes.announce(process, None, serves)
@@ -107,7 +107,7 @@ def test_a_private_network_that_the_running_router_allows_is_no_warning(desk: De
 
 
 def test_flows_without_faults_have_no_warnings(desk: Desk) -> None:
-    """Two languages, English among them, and a default."""
+    """Two language flows, one of them English, and a default flow have no warning."""
     said, reported = desk.applied(_speaking("es", "en", ""))
     assert "!" not in said.replace("! no router runs with this store", "")
     assert (reported, desk.by_rest()) == ([], [])
@@ -115,7 +115,7 @@ def test_flows_without_faults_have_no_warnings(desk: Desk) -> None:
 
 
 def test_a_public_url_with_the_path_of_a_webhook_is_reported_everywhere(valkey: ValkeyServer, tmp_path: Path) -> None:
-    """No flow would get a message."""
+    """A ROUTER_PUBLIC_URL with the path of a webhook is reported by `apply`, its JSON, REST and `doctor`."""
     says = f"the public URL {BASE}/webhooks/sms ends with the path of a webhook"
     with _desk(valkey, tmp_path, f"{BASE}/webhooks/sms") as desk:
         said, reported = desk.applied(external(OURS, URL))
@@ -130,8 +130,8 @@ def test_a_public_url_with_the_path_of_a_webhook_is_reported_everywhere(valkey: 
         assert [each["state"] for each in desk.doctor() if says in each["found"]] == ["bad"]
 
 
-def test_an_address_that_leads_here_without_a_flow_is_reported(desk: Desk) -> None:
-    """A number that was connected, by apply and doctor; one that messages came to and that a change left, by REST."""
+def test_an_address_that_points_here_without_a_flow_is_reported(desk: Desk) -> None:
+    """A connected number without a flow is reported by `apply` and `doctor`, an address that lost its flow by REST."""
     (desk.folder / "var").mkdir()
     webhook = dict.fromkeys(FIELDS["number"], "")
     Connections(desk.folder / "var").put(
