@@ -1,4 +1,4 @@
-"""The accounts of the web tests, beside the one of `tests.e2e.service`, and how Twilio signs for them."""
+"""The accounts of the web tests beside the one of `tests.e2e.service`, and Twilio's signature for them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -30,5 +30,5 @@ auth_tokens = ["{SUBACCOUNT_TOKEN}"]
 
 
 def signature(url: str, fields: Sequence[tuple[str, str]], *, key: str = TOKEN) -> str:
-    """Sign a URL and a form whose names may be repeated, with the official library."""
+    """Sign a URL and a form, whose names may be repeated, with Twilio's library."""
     return str(RequestValidator(key).compute_signature(url, MultiDict(fields)))

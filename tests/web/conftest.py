@@ -13,12 +13,12 @@ from tests.web.rest import Rest, rest_over
 
 @pytest.fixture(scope="module", autouse=True)
 def _as_without_authorities(no_authorities: None) -> None:
-    """Make applications quickly."""
+    """Make applications without reading the system's certificate authorities."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One router with a console for all of this file; nothing routes to anywhere unless a test says so."""
+    """One router with a console for a whole file, without flows."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, config=CONSOLE + CONFIG)
     yield world
@@ -28,7 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def admin(world: World) -> Person:
-    """A person at the console who may do everything."""
+    """A person signed in to the console as admin."""
     return signed_in(world)
 
 
@@ -40,5 +40,5 @@ def _rest_of_the_file(_session_valkey: ValkeyServer, tmp_path_factory: pytest.Te
 
 @pytest.fixture
 def rest(_rest_of_the_file: Rest, valkey: ValkeyServer) -> Rest:  # noqa: ARG001 - it empties the store
-    """The application of all tests of this file, over an empty store: making it anew would take each test 40 ms."""
+    """The file's one application over an empty store; a new one for each test would take 40 ms."""
     return _rest_of_the_file

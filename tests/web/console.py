@@ -1,4 +1,4 @@
-"""A person at the console, without a browser: keeps the cookie, and sends what a browser would send."""
+"""A person at the console without a browser: keeps the cookie and sends the headers of a browser."""
 
 import html
 import re
@@ -21,7 +21,7 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 @dataclass
 class Person:
-    """One browser profile: its cookie, and the headers that it sends with each request."""
+    """One browser profile: its cookie, and the headers of each request."""
 
     world: World
     cookie: str = ""
@@ -33,12 +33,12 @@ class Person:
         return self._send("GET", path, b"", headers)
 
     def post(self, path: str, form: Mapping[str, str | list[str]] | None = None, **headers: str) -> Reply:
-        """Send a form of a page, as a browser does: the page's own origin with it; a list is a name given twice."""
+        """Send a form as a browser does, with the header of a same-origin page; a list is a name given twice."""
         given = {"Sec-Fetch-Site": "same-origin"} if "Sec_Fetch_Site" not in headers and not self.headers else {}
         return self._send("POST", path, urlencode(form or {}, doseq=True).encode(), given | headers)
 
     def follow(self, reply: Reply) -> Reply:
-        """Open the page that an action leads to."""
+        """Open the page that an action redirects to."""
         assert reply.status == 303, (reply.status, reply.body)
         parts = urlsplit(reply.headers["Location"])
         return self.get(parts.path + (f"?{parts.query}" if parts.query else ""))
@@ -67,7 +67,7 @@ def signed_in(world: World, password: str = PASSWORD) -> Person:
 
 
 def signed_in_browser(app: Flask) -> FlaskClient:
-    """Return a browser, of an application without a server between, that has just signed in as admin."""
+    """Return a test client of an application that has signed in as admin."""
     browser = app.test_client()
     signed = browser.post("/console/sign-in", base_url=BASE, data={"password": PASSWORD}, headers=SAME_ORIGIN)
     assert signed.status_code == 303, signed.text
@@ -75,13 +75,13 @@ def signed_in_browser(app: Flask) -> FlaskClient:
 
 
 def text_of(reply: Reply) -> str:
-    """Return what a page says, without its markup."""
+    """Return a page's text without its markup."""
     assert reply.status == 200, (reply.status, reply.body)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", reply.body.decode())).split())
 
 
 def form_of(reply: Reply) -> dict[str, str]:
-    """Read what a browser would send of a page's last form."""
+    """Return the fields that a browser would send for a page's last form."""
     form = re.findall(r'<form[^>]* method="post".*?</form>', reply.body.decode(), re.DOTALL)[-1]
     values: dict[str, str] = {}
     for tag, attributes in re.findall(r"<(input|textarea|select)\b([^>]*)>", form):

@@ -1,4 +1,4 @@
-"""One way to each documented answer of the resources of web chats, at both places where Conversations are."""
+"""A request for each documented answer of the web chat resources, at both paths of Conversations."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -17,7 +17,7 @@ def address(world: World) -> str:
 
 
 def chat(world: World, **more: str) -> str:
-    """Begin a chat; return its SID."""
+    """Start a chat and return its SID."""
     form = {"AddressSid": address(world), "Identity": "ada", "PreEngagementData": '{"friendlyName": "Ada"}'}
     reply = world.rest("POST", "/v2/WebChats", form | more)
     assert reply.status == 201, reply.body
@@ -25,13 +25,13 @@ def chat(world: World, **more: str) -> str:
 
 
 def channel(world: World, **more: str) -> Reply:
-    """Begin a chat by the older resource."""
+    """Start a chat by the older resource, WebChannels."""
     names = {"Identity": "ada", "CustomerFriendlyName": "Ada", "ChatFriendlyName": "Chat"}
     return world.rest("POST", "/v1/WebChannels", names | {"FlexFlowSid": address(world)} | more)
 
 
 def places(world: World) -> dict[str, str]:
-    """Name a chat that there is, with one of everything in it, by a path's parameters."""
+    """Make a chat with one of each subresource, and return the SIDs by path parameter."""
     sid = chat(world)
     one = f"/v1/Conversations/{sid}"
     written = world.rest("POST", f"{one}/Messages", {"Body": "Hello", "Attributes": '{"a": 1}'}).json
@@ -49,7 +49,7 @@ def places(world: World) -> dict[str, str]:
 
 
 def _twice_named(world: World, path: str) -> Reply:
-    """Give a chat the name of another one."""
+    """Give a chat the UniqueName of another chat."""
     return world.rest("POST", path, {"UniqueName": places(world)["ConversationSid"][2:]})
 
 

@@ -1,4 +1,4 @@
-"""The REST resources without a server between: three accounts, all in one bucket of the store."""
+"""The REST resources without a server: three accounts, all in one bucket of the store."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ class Reply:
 
     @property
     def error(self) -> tuple[int, int, str]:
-        """HTTP status, Twilio's code and the message of an error in Twilio's form."""
+        """The HTTP status, Twilio's code and the message of an error in Twilio's form."""
         assert self.json.keys() == {"code", "message", "more_info", "status"}
         assert self.json["status"] == self.status
         assert self.json["more_info"] == f"https://www.twilio.com/docs/errors/{self.json['code']}"
@@ -80,7 +80,7 @@ class Rest:
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send a request as an account; `path` may be an absolute URL of a list."""
+        """Send a request as an account; `path` may be a URL from a list."""
         auth = (user, TOKENS[user] if token is None else token)
         response = self.app.test_client().open(
             path.removeprefix(BASE), method=method, data=form, auth=auth, headers=headers
@@ -88,14 +88,14 @@ class Rest:
         return Reply(response.status_code, response.headers, response.get_json(silent=True))
 
     def create(self, number: int = 1, *, user: str = ONE, **more: str) -> dict[str, Any]:
-        """Create a flow for an address of its own."""
+        """Create a flow with an address of its own."""
         reply = self.call("POST", "/v1/FlexFlows", flow_form(number, **more), user=user)
         assert reply.status == 201, reply.json
         created: dict[str, Any] = reply.json
         return created
 
     def pages(self, path: str, *, user: str = ONE) -> Iterator[dict[str, Any]]:
-        """Follow a list from page to page."""
+        """Follow a list's next_page_url from page to page."""
         link: str | None = path
         while link:
             reply = self.call("GET", link, user=user)
@@ -108,14 +108,14 @@ class Rest:
         return [each["sid"] for page in self.pages(path, user=user) for each in page[page["meta"]["key"]]]
 
     def written(self) -> dict[bytes, bytes]:
-        """Return all that the store holds."""
+        """Return all keys and values of the store."""
         client = self.store.changes._client
         keys = client.call("KEYS", "*")
         return dict(zip(keys, client.calls([("DUMP", key) for key in keys]), strict=True))
 
 
 def flow_form(number: int = 1, **more: str) -> dict[str, str]:
-    """Write the form of an SMS flow for address `number`; a name in `more` has `__` for its dot."""
+    """Return the form of an SMS flow for address `number`; a name in `more` has `__` for its dot."""
     return {
         "FriendlyName": f"Flow {number}",
         "ChatServiceSid": IS,
@@ -128,7 +128,7 @@ def flow_form(number: int = 1, **more: str) -> dict[str, str]:
 def rest_over(
     valkey: ValkeyServer, folder: Path, *, more: str = "", base: str = BASE, **environ: str
 ) -> Iterator[Rest]:
-    """Make the application over a store; `more` is TOML behind its accounts, `base` its public URL."""
+    """Make the application over a store; `more` is TOML added after the accounts, `base` the public URL."""
     config = folder / "router.toml"
     config.write_text(_CONFIG.replace(BASE, base) + more, encoding="utf-8")
     app = create_app({"ROUTER_CONFIG": str(config), "ROUTER_REDIS_URL": valkey.url, **environ})

@@ -1,4 +1,4 @@
-"""`/v1/Configuration/Addresses`: the same records as Flex Flows, by their other face."""
+"""`/v1/Configuration/Addresses` shows the same records as Flex Flows, as address configurations."""
 
 from urllib.parse import quote
 
@@ -30,7 +30,7 @@ def create(rest: Rest, **form: str) -> dict[str, object]:
 
 
 def test_an_address_is_shown_as_twilio_shows_it(rest: Rest) -> None:
-    """Every property of Twilio's; of `auto_creation` the keys of its type."""
+    """An address configuration has all of Twilio's properties, and in `auto_creation` those of its type."""
     created = create(
         rest,
         FriendlyName="Office",
@@ -64,7 +64,7 @@ def test_an_address_is_shown_as_twilio_shows_it(rest: Rest) -> None:
 
 
 def test_an_address_and_a_flow_are_one_record(rest: Rest) -> None:
-    """IG<hex> and FO<hex> are the same thing: what one face makes, changes or removes is so on the other."""
+    """IG<hex> and FO<hex> are one record: a change or removal of one is a change or removal of the other."""
     sid = str(
         create(rest, AutoCreation__Enabled="True", AutoCreation__Type="studio", AutoCreation__StudioFlowSid=FW)["sid"]
     )
@@ -81,7 +81,7 @@ def test_an_address_and_a_flow_are_one_record(rest: Rest) -> None:
 
 @pytest.mark.parametrize(("type_", "address", "channel_type"), EVERY)
 def test_every_type_has_its_channel(rest: Rest, type_: str, address: str, channel_type: str) -> None:
-    """Twilio's types come back as they went in, also those that are custom channels for a flow."""
+    """Each of Twilio's types has a channel, is returned unchanged, and can be filtered by."""
     created = create(rest, Type=type_, Address=address)
     assert (created["type"], created["address"]) == (type_, address)
     assert rest.call("GET", f"{FLOWS}/FO{str(created['sid'])[2:]}").json["channel_type"] == channel_type
@@ -93,7 +93,7 @@ def test_every_type_has_its_channel(rest: Rest, type_: str, address: str, channe
 
 @pytest.mark.parametrize("written", ["whatsapp:+15550000001", "whatsapp%3A%2B15550000001", "WhatsApp:15550000001"])
 def test_an_address_is_found_however_it_is_written(rest: Rest, written: str) -> None:
-    """The address may stand for the SID in fetch, update and delete, percent-encoded or in another form."""
+    """Fetch, update and delete accept the address in place of the SID, percent-encoded or in another spelling."""
     created = create(rest, Type="whatsapp", Address="whatsapp:+1 555 000 0001")
     assert rest.call("GET", f"{ADDRESSES}/{written}").json == created
     assert rest.call("POST", f"{ADDRESSES}/{written}", {"FriendlyName": "x"}).json["friendly_name"] == "x"
@@ -101,16 +101,16 @@ def test_an_address_is_found_however_it_is_written(rest: Rest, written: str) -> 
     assert rest.call("DELETE", f"{ADDRESSES}/{written}").error[:2] == (404, 20404)
 
 
-def test_nothing_is_captured_until_it_is_enabled(rest: Rest) -> None:
-    """An address without AutoCreation.Enabled is disabled: its messages go where they went before."""
+def test_an_address_is_disabled_unless_it_is_enabled(rest: Rest) -> None:
+    """An address configuration without AutoCreation.Enabled is disabled."""
     created = create(rest)
     assert created["auto_creation"] == {"enabled": False, "type": "default", "conversation_service_sid": None}
     enabled = rest.call("POST", f"{ADDRESSES}/{created['sid']}", {"AutoCreation.Enabled": "TRUE"}).json
     assert enabled["auto_creation"]["enabled"] is True
 
 
-def test_what_a_flow_cannot_say_is_kept(rest: Rest) -> None:
-    """Method, filters, country, type survive a change of the flow; all else of a flow survives one of the address."""
+def test_a_change_of_the_flow_keeps_the_addresss_own_values_and_back(rest: Rest) -> None:
+    """A change of the flow keeps method, filters, country and type; a change of the address keeps the flow's values."""
     form = {
         "Type": "email",
         "Address": "support@example.com",
@@ -147,8 +147,8 @@ def test_what_a_flow_cannot_say_is_kept(rest: Rest) -> None:
     assert stored.integration.signing_key == "key"
 
 
-def test_a_flow_of_ours_stays_what_it_is(rest: Rest) -> None:
-    """`default` is how a proxy flow is shown; writing that back does not make it something else."""
+def test_writing_default_back_keeps_a_proxy_flow(rest: Rest) -> None:
+    """A proxy flow is shown as `default`, and writing `default` back keeps it a proxy flow."""
     flow = rest.create(IntegrationType="proxy", Integration__ProxyServiceSid=KS)
     path = f"{ADDRESSES}/IG{flow['sid'][2:]}"
     assert rest.call("GET", path).json["auto_creation"]["type"] == "default"
@@ -161,8 +161,8 @@ def test_a_flow_of_ours_stays_what_it_is(rest: Rest) -> None:
     assert rest.call("GET", f"{FLOWS}/{flow['sid']}").json["integration_type"] == "conversation"
 
 
-def test_only_default_flows_have_this_face(rest: Rest) -> None:
-    """A flow for a language is not an address; its address shows the default flow, the enabled one of several."""
+def test_only_default_flows_are_addresses(rest: Rest) -> None:
+    """A flow with a language is no address; an address shows its enabled default flow."""
     french = rest.create(Language="fr")
     rest.create(Enabled="false")
     default = rest.create()
@@ -173,7 +173,7 @@ def test_only_default_flows_have_this_face(rest: Rest) -> None:
 
 
 def test_an_address_is_configured_once(rest: Rest) -> None:
-    """A second configuration is 409 and 20409, though the first is disabled; nothing is written."""
+    """A second configuration of an address is 409 (20409), also if the first is disabled, and writes nothing."""
     created = create(rest)
     before = rest.written()
     form = {"Type": "sms", "Address": "+1 555 000 0001"}
@@ -187,7 +187,7 @@ def test_an_address_is_configured_once(rest: Rest) -> None:
 
 
 def test_pages_hold_fifty(rest: Rest) -> None:
-    """A larger PageSize is read as 50: the official libraries ask for as many as the caller wants in all."""
+    """A PageSize above 50 is read as 50, because Twilio's libraries send the number of all wanted records."""
     sids = ["IG" + rest.create(number)["sid"][2:] for number in range(51)][::-1]
     pages = list(rest.pages(f"{ADDRESSES}?PageSize=1000&Type=sms"))
     assert [page["meta"]["page_size"] for page in pages] == [50, 50]
@@ -216,8 +216,8 @@ def test_pages_hold_fifty(rest: Rest) -> None:
         ("AutoCreation.StudioRetryCount", "many", "integer"),
     ],
 )
-def test_a_wrong_parameter_is_refused_by_its_name_here(rest: Rest, name: str, value: str | None, says: str) -> None:
-    """400 and 20001 in the words of this resource, and nothing is written."""
+def test_an_invalid_parameter_is_refused_by_its_name(rest: Rest, name: str, value: str | None, says: str) -> None:
+    """An invalid parameter is 400 (20001) with its name in this resource, and nothing is written."""
     form = {"Type": "sms", "Address": "+15550000001", name: value}
     status, code, message = rest.call("POST", ADDRESSES, {key: text for key, text in form.items() if text}).error
     assert (status, code) == (400, 20001)
@@ -228,7 +228,7 @@ def test_a_wrong_parameter_is_refused_by_its_name_here(rest: Rest, name: str, va
 
 @pytest.mark.parametrize(("type_", "needs"), [("webhook", "WebhookUrl"), ("studio", "StudioFlowSid")])
 def test_a_type_needs_its_target(rest: Rest, type_: str, needs: str) -> None:
-    """What is missing is called as it is called here."""
+    """A type without its required parameter is 400, and the message has that parameter's name in this resource."""
     form = {"Type": "sms", "Address": "+15550000001", "AutoCreation.Type": type_}
     assert rest.call("POST", ADDRESSES, form).error == (
         400,
@@ -237,15 +237,15 @@ def test_a_type_needs_its_target(rest: Rest, type_: str, needs: str) -> None:
     )
 
 
-def test_a_type_that_nobody_has_is_no_filter(rest: Rest) -> None:
-    """A list of an unknown type is 400, not all addresses."""
+def test_a_list_of_an_unknown_type_is_refused(rest: Rest) -> None:
+    """A list filtered by an unknown type is 400."""
     assert rest.call("GET", f"{ADDRESSES}?Type=fax").error[:2] == (400, 20001)
 
 
 @pytest.mark.parametrize(
     "name", ["IG" + "1" * 32, "IG1", "FO" + "1" * 32, "+15559999999", "whatsapp:", "a/b", "%7B5%7D"]
 )
-def test_what_is_not_there_is_404(rest: Rest, name: str) -> None:
-    """A SID or an address that does not exist."""
+def test_an_unknown_address_is_404(rest: Rest, name: str) -> None:
+    """GET, POST and DELETE of an unknown SID or address are 404."""
     for method in ("GET", "POST", "DELETE"):
         assert rest.call(method, f"{ADDRESSES}/{name}").error[:2] == (404, 20404)

@@ -1,4 +1,4 @@
-"""How a message is answered: acknowledged, relayed, redirected; and what its duplicates are told."""
+"""How a webhook is answered: acknowledged, relayed or redirected; and the answers to duplicates."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ from tests.waiting import wait_until
 
 FALLBACK = twiml("we will be back")
 HELLO = twiml("hello")
-# Twilio calls the fallback URL with the same message and with the error that the first call ended in.
+# Twilio calls the fallback URL with the same message and the error of the first call.
 UNREACHED = {"ErrorCode": "11200", "ErrorUrl": "https://router.example.com/webhooks/sms"}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Two processes over one store, with time enough to wait for a relayed answer even where the machine is busy."""
+    """Two processes over one store that wait long enough for a relayed answer on a busy machine."""
     valkey = ValkeyServer()
     folder = tmp_path_factory.mktemp("world")
     config = '[handlers]\necho = "router.demo:handle"'
@@ -32,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A process that waits 0.3 s for a relayed answer, and ends attempts after 2 s."""
+    """A process that waits 0.3 s for a relayed answer and ends attempts after 2 s."""
     valkey = ValkeyServer()
     folder = tmp_path_factory.mktemp("hurried")
     world = World(folder, valkey, ROUTER_LEASE_SECONDS="10", ROUTER_RELAY_SECONDS="0.3")
@@ -43,7 +43,7 @@ def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target of the test's own."""
+    """A target for this test alone."""
     with Target() as running:
         yield running
 
@@ -52,7 +52,7 @@ def target() -> Iterator[Target]:
 
 
 def test_accept_does_not_wait(world: World, target: Target) -> None:
-    """The empty TwiML goes out while the target still works; what the target answers is not used."""
+    """An `accept` flow answers empty TwiML while the target still works, and the target's answer is not used."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     reply = world.text(world.flow(target.url("/hook"), response="accept"))
     assert (reply.status, reply.body) == (200, EMPTY)
@@ -64,7 +64,7 @@ def test_accept_does_not_wait(world: World, target: Target) -> None:
 
 
 def test_a_target_receives_the_message_as_twilio_sent_it(world: World, target: Target) -> None:
-    """Byte for byte, with a signature for the target's own URL that the official validator accepts."""
+    """A target gets the form, cookie and idempotency token that Twilio sent, signed for the target's own URL."""
     flow = world.flow(target.url("/hook?x=%41&y"))
     fields = world.fields(flow, Body="Ünïcode & 100 % + \n", Unknown="kept")
     reply = world.post(fields, Cookie="session=1", I_Twilio_Idempotency_Token="the-token")
@@ -96,7 +96,7 @@ def test_a_target_receives_the_message_as_twilio_sent_it(world: World, target: T
     ],
 )
 def test_what_the_target_answers_is_relayed(world: World, target: Target, behaviour: Behaviour, body: bytes) -> None:
-    """TwiML as it is, text as a message, everything else as the empty answer; the message is delivered all the same."""
+    """TwiML is relayed unchanged, text as a message, all else as empty TwiML; the message is delivered in each case."""
     target.script["/hook"] = behaviour
     reply = world.text(world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
     assert (reply.status, reply.body) == (200, body)
@@ -109,7 +109,7 @@ def test_what_the_target_answers_is_relayed(world: World, target: Target, behavi
 
 
 def test_an_answer_that_is_no_twiml_is_kept(world: World, target: Target) -> None:
-    """Delivered, but nothing for Twilio: the delivery says so with the answer's beginning, the log with its type."""
+    """The delivery keeps an answer that is not TwiML and the reason; the log has its type, not its text."""
     target.script["/hook"] = in_turn(
         answer(body=b'{"customer": "Zoe"}', content_type="application/json"), answer(body=HELLO)
     )
@@ -126,8 +126,8 @@ def test_an_answer_that_is_no_twiml_is_kept(world: World, target: Target) -> Non
     assert not {"reason", "content_type"} & line.keys()
 
 
-def test_where_no_answer_is_wanted_none_is_kept(world: World, target: Target) -> None:
-    """A flow that does not relay may be answered anything; what a failure says is kept of it, too."""
+def test_an_accept_flow_keeps_only_the_answer_of_a_failure(world: World, target: Target) -> None:
+    """A flow that does not relay keeps no answer of a success, but the answer of a failure."""
     target.script["/hook"] = in_turn(answer(body=b"done", content_type="application/json"), answer(404, b"Who is Zoe?"))
     flow = world.flow(target.url("/hook"), response="accept")
     good, bad = (world.ends(world.text(flow).sid) for _ in range(2))
@@ -137,21 +137,21 @@ def test_where_no_answer_is_wanted_none_is_kept(world: World, target: Target) ->
 
 
 def test_the_targets_cookie_is_relayed(world: World, target: Target) -> None:
-    """Twilio keeps a cookie for each pair of addresses: the target's goes to Twilio as it is."""
+    """The target's Set-Cookie is relayed to Twilio unchanged."""
     target.script["/hook"] = answer(body=HELLO, set_cookie="session=abc; Path=/; HttpOnly")
     reply = world.text(world.flow(target.url("/hook")))
     assert reply.headers["Set-Cookie"] == "session=abc; Path=/; HttpOnly"
 
 
 def test_relative_urls_are_the_targets(world: World, target: Target) -> None:
-    """A relative URL in TwiML is relative to the target, where Twilio would take it for the router's."""
+    """A relative URL in relayed TwiML becomes absolute against the target."""
     target.script["/one/hook"] = answer(body=b"<Response><Redirect>../two</Redirect></Response>")
     reply = world.text(world.flow(target.url("/one/hook")))
     assert target.url("/two").encode() in reply.body
 
 
-def test_a_slow_target_gets_the_fallback_answered(hurried: World, target: Target) -> None:
-    """What comes too late is no answer: Twilio has FallbackTwiml in time, and the delivery records the TwiML."""
+def test_a_slow_targets_answer_is_replaced_by_fallback_twiml(hurried: World, target: Target) -> None:
+    """If the target is too slow, Twilio gets FallbackTwiml in time, and the delivery records the late TwiML."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     reply = hurried.text(hurried.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
     assert (reply.status, reply.body) == (200, FALLBACK)
@@ -163,7 +163,7 @@ def test_a_slow_target_gets_the_fallback_answered(hurried: World, target: Target
 
 
 def test_without_a_fallback_the_answer_is_empty(hurried: World, target: Target) -> None:
-    """A flow that says no FallbackTwiml says nothing."""
+    """Without FallbackTwiml Twilio gets empty TwiML when the target is too slow."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     reply = hurried.text(hurried.flow(target.url("/hook")))
     assert (reply.status, reply.body) == (200, EMPTY)
@@ -179,10 +179,10 @@ def test_without_a_fallback_the_answer_is_empty(hurried: World, target: Target) 
         pytest.param(answer(404), "undelivered", id="permanent"),
     ],
 )
-def test_a_failing_target_gets_the_fallback_answered_at_once(
+def test_after_a_failed_attempt_fallback_twiml_is_answered_at_once(
     world: World, target: Target, behaviour: Behaviour, state: str
 ) -> None:
-    """The view does not wait for a retry; what a retry answers is recorded and not said."""
+    """After a failed attempt Twilio gets FallbackTwiml at once; a retry's answer is only recorded."""
     target.script["/hook"] = behaviour
     reply = world.text(world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
     assert (reply.status, reply.body) == (200, FALLBACK)
@@ -192,8 +192,8 @@ def test_a_failing_target_gets_the_fallback_answered_at_once(
     assert delivery["answer"] == (HELLO.decode() if state == "delivered" else None)
 
 
-def test_behind_a_retry_nobody_waits(world: World, target: Target) -> None:
-    """While the lane waits for a retry its next message gets the fallback at once, and is delivered in its turn."""
+def test_a_message_behind_a_retry_is_answered_with_the_fallback_at_once(world: World, target: Target) -> None:
+    """While a lane waits for a retry, its next message gets FallbackTwiml at once and is delivered in its turn."""
     target.script["/hook"] = in_turn(answer(503, retry_after="1"), answer(body=HELLO))
     flow, theirs = world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()), world.address()
     first = world.text(flow, theirs)
@@ -206,8 +206,8 @@ def test_behind_a_retry_nobody_waits(world: World, target: Target) -> None:
 
 
 @pytest.mark.parametrize("process", [0, 1], ids=["same-process", "other-process"])
-def test_behind_a_message_that_is_being_sent_one_waits(world: World, target: Target, process: int) -> None:
-    """A message whose predecessor is on its way waits for its turn, and gets its own answer."""
+def test_a_message_behind_one_being_sent_waits_for_its_own_answer(world: World, target: Target, process: int) -> None:
+    """A message whose predecessor is being sent waits for its turn and gets its own answer."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     flow, theirs = world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()), world.address()
     with world.sending(lambda: world.text(flow, theirs)) as (first,):
@@ -220,7 +220,7 @@ def test_behind_a_message_that_is_being_sent_one_waits(world: World, target: Tar
 
 
 def test_the_flow_of_a_waiting_message_may_stop_relaying(world: World, target: Target) -> None:
-    """A queued message goes to its flow as it is now: where that is `accept`, the target's answer goes to no one."""
+    """If the flow of a waiting message becomes `accept`, the message gets empty TwiML."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     flow, theirs = world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()), world.address()
     with world.sending(lambda: world.text(flow, theirs)) as (first,):
@@ -234,7 +234,7 @@ def test_the_flow_of_a_waiting_message_may_stop_relaying(world: World, target: T
 
 
 def test_a_handler_answers_too(world: World) -> None:
-    """A Python function's answer is relayed like any other; one that is not in the settings gets the fallback."""
+    """A handler's answer is relayed; a flow whose handler is not in the settings gets FallbackTwiml."""
     echo, missing = (Integration("handler", handler=name) for name in ("echo", "missing"))
     assert b"<Message>You wrote: Hola</Message>" in world.text(world.flow(integration=echo), Body="Hola").body
     reply = world.text(world.flow(integration=missing, fallback_twiml=FALLBACK.decode()))
@@ -246,7 +246,7 @@ def test_a_handler_answers_too(world: World) -> None:
 
 
 def test_redirect_lets_twilio_call_the_target(world: World, target: Target) -> None:
-    """The answer is a `<Redirect>` to the target; it is kept as `redirected`; a duplicate is told the same."""
+    """A `redirect` flow answers <Redirect> to the target, also to a duplicate, and the target gets no request."""
     flow = world.flow(target.url("/hook?a=1&b=2"), response="redirect")
     url = target.url("/hook?a=1&amp;b=2")
     fields = world.fields(flow)
@@ -258,8 +258,8 @@ def test_redirect_lets_twilio_call_the_target(world: World, target: Target) -> N
     assert target.requests == []
 
 
-def test_redirect_knows_where_proxy_and_studio_are(world: World) -> None:
-    """Twilio is redirected to the address that the router would have sent to."""
+def test_redirect_to_studio_names_twilios_url(world: World) -> None:
+    """A `redirect` flow to Studio redirects to the URL at Twilio that the router would have called."""
     integration = Integration("studio", flow_sid="FW" + "a" * 32)
     reply = world.text(world.flow(integration=integration, response="redirect"))
     url = f"https://webhooks.twilio.com/v1/Accounts/{ACCOUNT}/Flows/{integration.flow_sid}"
@@ -267,7 +267,7 @@ def test_redirect_knows_where_proxy_and_studio_are(world: World) -> None:
 
 
 def test_a_duplicate_in_flight_is_not_redirected(world: World, target: Target) -> None:
-    """A message that is on its way stays with the router though its flow became `redirect`: else it comes twice."""
+    """A duplicate of a message in flight is not redirected, though the flow became `redirect`."""
     target.script["/hook"] = gate = Gate(answer())
     flow = world.flow(target.url("/hook"), response="accept")
     fields = world.fields(flow)
@@ -297,7 +297,7 @@ def test_a_duplicate_in_flight_is_not_redirected(world: World, target: Target) -
 def test_a_duplicate_gets_the_first_answer(
     world: World, target: Target, more: dict[str, str], same: bool, process: int
 ) -> None:
-    """After delivery: the first answer again, unless Twilio said that it could not use it; and no second delivery."""
+    """A duplicate gets the first answer, or empty TwiML if Twilio could not use it, and is not delivered again."""
     target.script["/hook"] = in_turn(answer(body=HELLO), answer(body=twiml("again")))
     fields = world.fields(world.flow(target.url("/hook")))
     assert world.post(fields).body == HELLO
@@ -308,12 +308,12 @@ def test_a_duplicate_gets_the_first_answer(
     assert len(target.requests) == 1
 
 
-def test_a_recorded_request_is_worth_nothing_when_its_record_has_expired(world: World, target: Target) -> None:
-    """The same signed request, sent again much later, gets an empty answer, is not delivered, and is counted."""
+def test_a_request_replayed_after_its_record_expired_is_not_delivered(world: World, target: Target) -> None:
+    """A signed request sent again after its record expired gets empty TwiML, is not delivered, and is counted."""
     target.script["/hook"] = answer(body=HELLO)
     fields = world.fields(world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
     assert world.post(fields).body == HELLO
-    assert world.call("DEL", world.record(fields["MessageSid"])) == 1  # as the store does, a day later
+    assert world.call("DEL", world.record(fields["MessageSid"])) == 1  # as the store does after a day
     for process in (0, 1):
         before = world.metric("router_webhooks_total", process=process, answer="expired")
         again = world.post(fields, process=process)
@@ -325,14 +325,14 @@ def test_a_recorded_request_is_worth_nothing_when_its_record_has_expired(world: 
 
 
 @pytest.mark.parametrize("code", ["11750", "12100", "12300"])
-def test_a_first_call_is_answered_whatever_went_wrong_before(world: World, target: Target, code: str) -> None:
-    """Where only the fallback URL is ours, a message whose first call ended elsewhere is as new as any."""
+def test_a_first_request_with_an_error_code_is_answered_normally(world: World, target: Target, code: str) -> None:
+    """A message's first request is answered normally, though its ErrorCode says that another URL failed."""
     target.script["/hook"] = answer(body=HELLO)
     assert world.text(world.flow(target.url("/hook")), ErrorCode=code).body == HELLO
 
 
 def test_twenty_at_once_are_one_delivery(world: World, target: Target) -> None:
-    """While the first is on its way, duplicates at two processes wait for it, and all get the same TwiML."""
+    """Of 20 equal requests at two processes one is delivered, and all get its TwiML."""
     target.script["/hook"] = gate = Gate(in_turn(answer(body=HELLO), answer(body=twiml("again"))))
     fields = world.fields(world.flow(target.url("/hook")))
     sends = [lambda process=process: world.post(fields, process=process) for process in (0, 1) for _ in range(10)]
@@ -348,7 +348,7 @@ def test_twenty_at_once_are_one_delivery(world: World, target: Target) -> None:
 
 
 def test_twenty_at_once_are_one_acceptance(world: World, target: Target) -> None:
-    """Duplicates of an `accept` flow's message are acknowledged at once, while the first is on its way."""
+    """20 equal requests to an `accept` flow are acknowledged at once and delivered once."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     fields = world.fields(world.flow(target.url("/hook"), response="accept"))
     sends = [lambda process=process: world.post(fields, process=process) for process in (0, 1) for _ in range(10)]
@@ -359,8 +359,8 @@ def test_twenty_at_once_are_one_acceptance(world: World, target: Target) -> None
     assert len(target.requests) == 1
 
 
-def test_a_duplicate_of_what_failed_gets_the_fallback_again(world: World, target: Target) -> None:
-    """The first answer was FallbackTwiml: a Twilio that did not hear it is told the same, and not nothing."""
+def test_a_duplicate_of_a_failed_message_gets_fallback_twiml_again(world: World, target: Target) -> None:
+    """A duplicate of a message that failed gets FallbackTwiml again."""
     target.script["/hook"] = answer(404)
     fields = world.fields(world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
     assert world.post(fields).body == FALLBACK
@@ -369,8 +369,8 @@ def test_a_duplicate_of_what_failed_gets_the_fallback_again(world: World, target
     assert len(target.requests) == 1
 
 
-def test_a_duplicate_of_what_waits_for_a_retry_does_not_wait(world: World, target: Target) -> None:
-    """Between two attempts a duplicate gets the fallback at once, as the first did."""
+def test_a_duplicate_of_a_message_between_retries_does_not_wait(world: World, target: Target) -> None:
+    """A duplicate of a message that waits for a retry gets FallbackTwiml at once."""
     target.script["/hook"] = in_turn(answer(503, retry_after="1"), answer(body=HELLO))
     fields = world.fields(world.flow(target.url("/hook"), fallback_twiml=FALLBACK.decode()))
     assert world.post(fields).body == FALLBACK
@@ -381,7 +381,7 @@ def test_a_duplicate_of_what_waits_for_a_retry_does_not_wait(world: World, targe
 
 
 def test_a_duplicate_of_an_unrouted_message_stays_unrouted(world: World, target: Target) -> None:
-    """A flow that was made meanwhile does not take a duplicate: the message is replayed by people, and once."""
+    """A duplicate of an unrouted message stays unrouted, though a flow takes its address now."""
     fields = world.fields(ours := world.address())
     assert world.post(fields).body == EMPTY
     world.flow(target.url("/hook"), contact_identity=ours)
@@ -391,8 +391,8 @@ def test_a_duplicate_of_an_unrouted_message_stays_unrouted(world: World, target:
     assert target.requests == []
 
 
-def test_the_same_sid_of_another_body_is_a_duplicate(world: World, target: Target) -> None:
-    """AccountSid and MessageSid say what a message is; what came first is what is delivered."""
+def test_the_same_sid_with_another_body_is_a_duplicate(world: World, target: Target) -> None:
+    """A request with a known MessageSid and another body is a duplicate: the first body is delivered."""
     fields = world.fields(world.flow(target.url("/hook")))
     world.post(fields | {"Body": "first"})
     world.post(fields | {"Body": "second", "From": world.address()})

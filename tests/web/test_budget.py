@@ -1,4 +1,4 @@
-"""What a stranger's request costs before its signature or password is known: memory and steps, never seconds."""
+"""What an unauthenticated request costs in memory and steps."""
 
 import io
 import sys
@@ -24,7 +24,7 @@ from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, ONE, TOKENS, Rest, rest_over
 
 KIB: Final = 1024
-# A request line of 64 KiB, read and answered: some 30 bytes of memory for each of its bytes.
+# A request line of 64 KiB takes about 30 bytes of memory for each of its bytes.
 SMALL: Final = 2048 * KIB
 FIELDS: Final = {"AccountSid": ONE, "MessageSid": "SM" + "1" * 32, "MessageStatus": "delivered"}
 FORGED: Final = {"HTTP_X_TWILIO_SIGNATURE": "A" * 27 + "="}
@@ -33,7 +33,7 @@ ACCOUNTS: Final = "".join(f'[[account]]\nsid = "AC{n:032x}"\nauth_tokens = ["{n:
 
 
 def request(method: str, target: str, body: bytes = b"", **headers: str) -> dict[str, Any]:
-    """Write a request as a WSGI server hands it over."""
+    """Make a request's WSGI environment."""
     path, _, query = target.partition("?")
     given = {"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": FORM} if body else {}
     return {
@@ -54,7 +54,7 @@ def request(method: str, target: str, body: bytes = b"", **headers: str) -> dict
 
 
 def sent(rest: Rest, environ: Mapping[str, Any]) -> tuple[int, int]:
-    """Send a request, and let what follows its answer happen; return the status, and the bytes that it took at most."""
+    """Send a request and wait for its background work; return the status and the peak memory in bytes."""
     status: list[str] = []
 
     def start(line: str, *_: object) -> Callable[[bytes], object]:
@@ -74,14 +74,14 @@ def sent(rest: Rest, environ: Mapping[str, Any]) -> tuple[int, int]:
 
 @pytest.fixture
 def rest(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Rest]:
-    """The application over an empty store, ready: the first request loads what all use."""
+    """The application over an empty store, after a first request that loads what all requests use."""
     with rest_over(valkey, tmp_path) as made:
         sent(made, request("GET", "/healthz"))
         yield made
 
 
 def form(*more: bytes) -> bytes:
-    """Write a form of an account of ours."""
+    """Return the form of an account of ours."""
     return b"&".join((urlencode(FIELDS).encode(), *more))
 
 
@@ -145,7 +145,7 @@ REQUESTS: dict[str, tuple[Callable[[], dict[str, Any]], int]] = {
 
 @pytest.mark.parametrize("label", REQUESTS)
 def test_a_strangers_request_takes_little_memory(rest: Rest, label: str) -> None:
-    """Whatever a stranger sends, a few times its own size is all that it takes, its record for the doctor included."""
+    """Any unauthenticated request takes at most 2 MiB of memory, its record for the doctor included."""
     make, wanted = REQUESTS[label]
     status, most = sent(rest, make())
     assert (status, most < SMALL) == (wanted, True), f"{most / KIB:,.0f} KiB"
@@ -153,7 +153,7 @@ def test_a_strangers_request_takes_little_memory(rest: Rest, label: str) -> None
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_forged_message_takes_what_a_signed_one_takes(rest: Rest, method: str) -> None:
-    """The largest message that is allowed, all of it escaped: without a signature it takes no more than with one."""
+    """The largest allowed message takes about as much memory with a wrong signature as with the right one."""
     fields = FIELDS | {"Body": "\N{EURO SIGN}" * (14_000 if method == "POST" else 7_000)}
     body = urlencode(fields)
     target = "/webhooks/sms" if method == "POST" else f"/webhooks/sms?{body}"
@@ -179,10 +179,10 @@ def test_a_forged_message_takes_what_a_signed_one_takes(rest: Rest, method: str)
     ],
     ids=["no form", "form", "no signature's length", "no signature"],
 )
-def test_a_request_is_checked_a_few_times(
+def test_a_forged_request_computes_a_bounded_number_of_signatures(
     valkey: ValkeyServer, tmp_path: Path, make: Callable[[], dict[str, Any]], most: int
 ) -> None:
-    """However many accounts there are, the keys of a few are tried: an account's tokens over the public URL's forms."""
+    """For a forged request only a few accounts' keys are tried, however many accounts there are."""
     with rest_over(valkey, tmp_path, more=ACCOUNTS) as rest:
         sent(rest, request("GET", "/healthz"))
         with counted() as steps:
@@ -192,19 +192,19 @@ def test_a_request_is_checked_a_few_times(
 
 
 def test_a_flood_is_written_in_a_few_records_a_second(valkey: ValkeyServer, tmp_path: Path) -> None:
-    """A flood in the names of many accounts leaves one record for each of a few, in the second in which it comes."""
+    """Forged requests in the names of 300 accounts leave only a few records."""
     with rest_over(valkey, tmp_path, more=ACCOUNTS) as rest:
         for number in [*range(MANY), *range(MANY)]:
             body = urlencode(FIELDS | {"AccountSid": f"AC{number:032x}"}).encode()
             b"".join(rest.app(request("POST", "/webhooks/sms", body, **FORGED), lambda *_: len))
         gevent.sleep(0.1)
         kept = rest.store.refusals.newest()
-    assert 0 < len(kept) <= 1 + WAITING  # the first is written at once
+    assert 0 < len(kept) <= 1 + WAITING  # the first one is written at once
     assert all(each.others <= 1 for each in kept)
 
 
 def settings(number: int) -> Settings:
-    """Make settings of so many accounts, each with three API keys."""
+    """Make settings of `number` accounts, each with three API keys."""
     return Settings(
         accounts=tuple(
             Account(
@@ -219,7 +219,7 @@ def settings(number: int) -> Settings:
 
 @pytest.mark.parametrize("user", ["AC" + "0" * 32, "SK" + "0" * 32, "AC" + "f" * 32, "SK" + "f" * 32, ""])
 def test_a_wrong_password_costs_the_same_in_any_settings(user: str) -> None:
-    """One account or a thousand, known or unknown: the steps are the same, for accounts and keys are looked up."""
+    """A wrong password costs as many steps with one account as with a thousand, whatever the user name."""
     basic = b64encode(f"{user}:{'x' * 32}".encode()).decode()
 
     def cost(given: Settings) -> int:
@@ -232,7 +232,7 @@ def test_a_wrong_password_costs_the_same_in_any_settings(user: str) -> None:
                 attempt()
             return steps.lines
 
-        attempt()  # the first one makes the tables
-        return min(lines() for _ in range(3))  # others' finalizers may run meanwhile
+        attempt()  # the first attempt makes the tables
+        return min(lines() for _ in range(3))  # finalizers of other objects may run meanwhile
 
     assert cost(settings(1)) == cost(settings(1000))

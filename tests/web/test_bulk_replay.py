@@ -1,4 +1,4 @@
-"""Replays of many messages, by the one who does them, over a store and without processes."""
+"""Replays of many messages by BulkReplayer, over a store and without processes."""
 
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ MANY, RATE = 200, 500
 
 
 def dead(rest: Rest) -> list[str]:
-    """Write messages of one conversation that are undelivered; return their SIDs."""
+    """Write MANY undelivered messages of one conversation and return their SIDs."""
     flow = rest.create(IntegrationType="external", Integration__Url="https://example.com/in")["sid"]
     sids = []
     for number in range(1, MANY + 1):
@@ -40,7 +40,7 @@ def scripts(rest: Rest) -> int:
 
 @pytest.mark.parametrize("current", [False, True])
 def test_many_are_put_back_in_steps_at_the_rate(rest: Rest, current: bool) -> None:
-    """In order, once each, with who began it on record; the store is called for steps, and the rate is kept."""
+    """Many messages are queued again in order, once each, in few store calls, at the rate, with who began it."""
     sids, replays, pauses = dead(rest), rest.store.bulk_replays, list[float]()
     given = {"by": "console admin", "current": current, "rate": RATE, "wanted": "all", "now": 1}
     assert replays.begin(ONE, [(sid, 0) for sid in sids], **given)  # type: ignore[arg-type]  # one dict of several types
@@ -53,7 +53,7 @@ def test_many_are_put_back_in_steps_at_the_rate(rest: Rest, current: bool) -> No
     lane = rest.store.changes._client.call("LRANGE", f"{AccountKeys(ONE).lanes}{LANE}", 0, -1)
     assert [id_.decode().partition(":")[2] for id_ in lane] == sids
     assert scripts(rest) - before < (2 * MANY if current else MANY / 5)
-    # The pauses last no time here, so that each one is as long as all the steps before it were to take.
+    # The pauses take no time here, so each pause is as long as all steps so far should have taken.
     assert max(pauses) >= 0.9 * (MANY - RATE / 20) / RATE
     (action,) = rest.call("GET", f"/v1/Deliveries/{sids[-1]}").json["actions"][-1:]
     assert (action["action"], action["by"]) == ("replayed", "console admin")

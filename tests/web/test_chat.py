@@ -1,4 +1,4 @@
-"""Web chat from both ends: a visitor's browser, and the integration that answers."""
+"""Web chat from both ends: a visitor's browser and the integration that answers."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ CONFIG = '[handlers]\necho = "router.demo:handle"\n'
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Two processes over one store, so that every wake-up crosses from one to the other."""
+    """Two processes over one store, so that each event goes from one process to the other."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, processes=2, config=CONFIG)
     yield world
@@ -30,13 +30,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A webhook of the test's own."""
+    """A webhook for this test alone."""
     with Target() as running:
         yield running
 
 
 def test_a_visitor_talks_with_a_handler(world: World) -> None:
-    """A message is acknowledged when it is kept, delivered like any other, and its answer reaches the visitor."""
+    """A visitor's message is acknowledged, delivered to the handler, and the visitor gets its answer."""
     visitor = Visitor(world, web_flow(world))
     assert visitor.begin().status == 201
     sent = visitor.say("Hello")
@@ -51,7 +51,7 @@ def test_a_visitor_talks_with_a_handler(world: World) -> None:
 
 
 def test_a_webhook_gets_what_twilio_sends(world: World, target: Target) -> None:
-    """An external flow gets a signed onMessageAdded, with what a webhook of an SMS has beside it."""
+    """An external flow gets a signed onMessageAdded with Twilio's fields and those of an SMS."""
     target.script["/hook"] = answer(200, twiml("Welcome"), "text/xml")
     visitor = Visitor(world, web_flow(world, target.url("/hook")), form={"friendlyName": "Ada", "order": "17"})
     visitor.begin(language="es")
@@ -81,8 +81,8 @@ def test_a_webhook_gets_what_twilio_sends(world: World, target: Target) -> None:
     assert request.header("I-Twilio-Idempotency-Token") == sid
 
 
-def test_the_same_message_again_is_the_same_message(world: World) -> None:
-    """A browser that heard no answer sends again with its id: the first answer, and no second delivery."""
+def test_a_message_sent_twice_with_one_id_is_delivered_once(world: World) -> None:
+    """A message that a browser sends again with its id gets the first answer and is not delivered again."""
     visitor = Visitor(world, web_flow(world))
     visitor.begin()
     first = visitor.say("once", "id 1")
@@ -103,8 +103,8 @@ def test_the_same_message_again_is_the_same_message(world: World) -> None:
     assert not any("once" in str(line.values()) for line in lines)
 
 
-def test_a_stream_tells_what_happens(world: World) -> None:
-    """A stream resumes after the last event seen, and hears what another process accepts at once."""
+def test_a_stream_resumes_and_gets_events_of_another_process(world: World) -> None:
+    """A stream resumes after the last event and gets what another process accepts."""
     visitor = Visitor(world, web_flow(world))
     visitor.begin()
     visitor.say("one")
@@ -118,7 +118,7 @@ def test_a_stream_tells_what_happens(world: World) -> None:
 
 
 def test_a_visitor_goes_on_with_the_chat(world: World) -> None:
-    """A page that is loaded again shows the chat as it was; a new chat is begun where the visitor wants one."""
+    """A page loaded again shows the same chat; `new` starts another one."""
     visitor = Visitor(world, web_flow(world))
     visitor.begin()
     visitor.say("one")
@@ -135,7 +135,7 @@ def test_a_visitor_goes_on_with_the_chat(world: World) -> None:
 
 
 def test_messages_of_two_processes_keep_their_order(world: World, target: Target) -> None:
-    """The list that the visitor sees and the order of delivery are one, whichever process takes a message."""
+    """A visitor's messages to two processes are shown and delivered in the order in which they were sent."""
     visitor = Visitor(world, web_flow(world, target.url("/hook")))
     visitor.begin()
     texts = [f"{number}" for number in range(20)]
@@ -149,7 +149,7 @@ def test_messages_of_two_processes_keep_their_order(world: World, target: Target
 
 
 def test_without_javascript_the_page_posts_a_form(world: World) -> None:
-    """The test page is a plain form as well: what is sent and answered is on the page that comes back."""
+    """Without JavaScript the test page posts a form and shows the message and its answer."""
     flow = web_flow(world)
     page = world.send("GET", f"/chat?accountSid={ACCOUNT}&flexFlowSid={flow.sid}", b"", {})
     assert page.status == 200
@@ -160,8 +160,8 @@ def test_without_javascript_the_page_posts_a_form(world: World) -> None:
     assert b"You wrote: &lt;b&gt;" in shown.body
 
 
-def test_a_command_speaks_as_a_visitor(world: World, target: Target) -> None:
-    """`router simulate web` begins a chat at an address, says something and shows the answer and the delivery."""
+def test_simulate_web_sends_a_chat_message(world: World, target: Target) -> None:
+    """`simulate web` starts a chat, sends a message, and shows the answer and the delivery."""
     target.script["/hook"] = answer(200, twiml("Buenos días"), "text/xml")
     flow = web_flow(world, target.url("/hook"), form='[{"name":"email","type":"email","required":true}]')
     config = {"ROUTER_CONFIG": str(world.services[0].folder / "router.toml")}
@@ -182,8 +182,8 @@ def test_a_command_speaks_as_a_visitor(world: World, target: Target) -> None:
     assert flow.sid in explained.output
 
 
-def test_the_language_that_a_visitor_chose_routes(world: World, target: Target) -> None:
-    """Of flows that share a web address: the widget's language, or one in the form, is the channel's word."""
+def test_a_visitors_language_selects_the_flow(world: World, target: Target) -> None:
+    """Of flows that share a web address, the widget's language or the form's selects the flow."""
     shared = f"web:shop-{world.sid()}"
     for tag in ("es", "en"):
         target.script[f"/{tag}"] = answer(200, twiml(f"in {tag}"), "text/xml")
@@ -205,7 +205,7 @@ def test_the_language_that_a_visitor_chose_routes(world: World, target: Target) 
 
 
 def test_the_test_page_pins_its_flow(world: World, target: Target) -> None:
-    """Whatever the languages of the address say, the page talks to the flow that its URL names."""
+    """The test page talks to the flow in its URL, whatever the language of the message."""
     shared = f"web:shop-{world.sid()}"
     target.script["/es"] = answer(200, twiml("in es"), "text/xml")
     web_flow(world, target.url("/en"), contact_identity=shared)
@@ -218,7 +218,7 @@ def test_the_test_page_pins_its_flow(world: World, target: Target) -> None:
 
 
 def test_the_messages_of_a_paused_flow_wait(world: World) -> None:
-    """A chat goes on while its flow is paused: its messages are kept, and delivered in order when the flow goes on."""
+    """Messages to a paused flow wait, and are delivered in order when it is resumed."""
     flow = web_flow(world, paused=True)
     visitor = Visitor(world, flow)
     visitor.begin()
@@ -235,16 +235,16 @@ def test_the_messages_of_a_paused_flow_wait(world: World) -> None:
         ({"Integration.Url": "https://a.example", "Response": "redirect"}, "Response: redirect needs a webhook"),
     ],
 )
-def test_what_a_web_flow_cannot_be(world: World, form: dict[str, str], says: str) -> None:
-    """Refused when it is written."""
+def test_an_impossible_web_flow_is_refused(world: World, form: dict[str, str], says: str) -> None:
+    """A web flow to Proxy, or one that redirects without a webhook of Twilio, is 400."""
     flow = {"FriendlyName": "A", "ChatServiceSid": "IS" + "1" * 32, "ChannelType": "web"}
     refused = world.rest("POST", "/v1/FlexFlows", flow | form)
     assert refused.status == 400
     assert refused.json["message"].startswith(says)
 
 
-def test_a_webhook_brings_no_chat_message(world: World) -> None:
-    """What is signed for /webhooks/web, or comes to a web address as a webhook, is refused."""
+def test_a_webhook_to_a_web_address_is_refused(world: World) -> None:
+    """A signed webhook to a web address, or a message to /webhooks/web, is refused."""
     flow = web_flow(world)
     fields = world.fields(flow.contact_identity, "web:ada")
     assert world.post(fields, "/webhooks/message").status == 400

@@ -1,4 +1,4 @@
-"""Web chats whose flow is a Studio flow, a Conversation or a task: they live at Twilio, behind the visitor's API."""
+"""Web chats of flows to Studio, a Conversation or a task: they are at Twilio, behind the visitor's API."""
 
 import json
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ STUDIO, WORKSPACE, WORKFLOW = "FW" + "1" * 32, "WS" + "2" * 32, "WW" + "3" * 32
 
 @pytest.fixture(scope="module")
 def twilio() -> Iterator[LocalTwilio]:
-    """The account's Twilio."""
+    """A local Twilio with the account."""
     with LocalTwilio(ACCOUNT, TOKEN) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, twilio: LocalTwilio) -> Iterator[World]:
-    """One process that reaches that Twilio."""
+    """One process that uses this Twilio."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, ROUTER_TWILIO_API_URL=twilio.url)
     yield world
@@ -35,7 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, twilio: LocalTwilio) -> Iter
 
 
 class Talk:
-    """A visitor, and the Conversation at Twilio."""
+    """A visitor, and the chat's Conversation at Twilio."""
 
     def __init__(self, world: World, twilio: LocalTwilio, flow: FlexFlow) -> None:
         self.world, self.twilio = world, twilio
@@ -46,19 +46,19 @@ class Talk:
 
     @property
     def conversation(self) -> dict[str, Any]:
-        """The Conversation of the chat."""
+        """The Conversation of the chat, empty if there is none."""
         name = f"router-chat-{self.chat}"
         found = [each for each in list(self.twilio.conversations.found.values()) if each["unique_name"] == name]
         return found[0] if found else {}
 
     def say(self, body: str) -> None:
-        """Let the visitor write, and wait until it is at Twilio."""
+        """Send a visitor's message and wait until it is at Twilio."""
         sid = self.visitor.say(body).json["sid"]
         assert self.world.ends(sid)["status"] == "delivered"
         assert self.conversation["messages"][-1]["body"] == body
 
     def agent(self, body: str, *, tells: bool = True) -> dict[str, str]:
-        """Let an agent write, whose message causes a webhook or, as Studio's own, none; return the webhook's fields."""
+        """Add an agent's message, with a webhook or (as Studio) without; return the webhook's fields."""
         form = {"Author": "agent" if tells else "Studio", "Body": body}
         message = self.twilio.conversations._say(self.conversation, form, webhooks=False)
         fields = self.event("onMessageAdded", Author=form["Author"], Body=body, MessageSid=str(message["sid"]))
@@ -67,21 +67,21 @@ class Talk:
         return fields
 
     def event(self, kind: str, **fields: str) -> dict[str, str]:
-        """Write a webhook of the Conversation."""
+        """Make the fields of a webhook of the Conversation."""
         return {"EventType": kind, "AccountSid": ACCOUNT, "ConversationSid": self.conversation["sid"], **fields}
 
     def post(self, fields: dict[str, str], chat: str | None = None) -> int:
-        """Send a webhook, signed as Twilio does; return the status."""
+        """Send a webhook signed as by Twilio; return the status."""
         return self.world.post(fields, f"/webhooks/web?chat={self.chat if chat is None else chat}").status
 
 
 def studio(world: World) -> FlexFlow:
-    """Write a web flow to a Studio flow."""
+    """Write a web flow to the Studio flow."""
     return web_flow(world, integration=Integration("studio", flow_sid=STUDIO))
 
 
 def test_a_visitor_talks_with_studio_and_an_agent(world: World, twilio: LocalTwilio) -> None:
-    """Studio starts with the first message; what it and the agent say is shown once, by webhook or by reading."""
+    """Studio starts with the first message; each message of Studio and of the agent is shown once."""
     talk = Talk(world, twilio, studio(world))
     talk.say("Hello")
     (member,) = talk.conversation["participants"]
@@ -101,7 +101,7 @@ def test_a_visitor_talks_with_studio_and_an_agent(world: World, twilio: LocalTwi
 
 
 def test_a_visitor_talks_with_the_agent_of_a_task(world: World, twilio: LocalTwilio) -> None:
-    """The task names the Conversation; what the agent says there is shown, and both ends of the chat are one end."""
+    """A task names the Conversation; the agent's messages there are shown, and the visitor's end closes it."""
     twilio.tasks.workspaces[WORKSPACE] = {WORKFLOW}
     task = Integration("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW)
     talk = Talk(world, twilio, web_flow(world, integration=task))
@@ -118,8 +118,8 @@ def test_a_visitor_talks_with_the_agent_of_a_task(world: World, twilio: LocalTwi
     wait_until(lambda: talk.conversation["state"] == "closed", what="the Conversation is closed")
 
 
-def test_the_routers_own_messages_come_back_and_are_not_shown_again(world: World, twilio: LocalTwilio) -> None:
-    """Twilio tells the router of what the router wrote: that is known by its SID, and by the visitor's identity."""
+def test_twilios_webhook_about_the_routers_own_message_is_ignored(world: World, twilio: LocalTwilio) -> None:
+    """Twilio's webhook about a message that the router wrote does not show it again."""
     talk = Talk(world, twilio, web_flow(world, integration=Integration("conversation")))
     talk.say("Hello")
     own = talk.conversation["messages"][-1]
@@ -129,8 +129,10 @@ def test_the_routers_own_messages_come_back_and_are_not_shown_again(world: World
     talk.visitor.sees("Hello")
 
 
-def test_an_agents_message_that_agents_would_not_see_is_refused(world: World, twilio: LocalTwilio) -> None:
-    """Posted to the router's REST it is 409 and says where to post it; a greeting before the first message is shown."""
+def test_an_agents_message_to_the_routers_rest_is_refused_once_the_chat_is_at_twilio(
+    world: World, twilio: LocalTwilio
+) -> None:
+    """Once a chat is at Twilio, an agent's message to the router's REST is 409 and says where to post it."""
     talk = Talk(world, twilio, studio(world))
     path, form = f"/v1/Conversations/{talk.chat}/Messages", {"Author": "agent", "Body": "Welcome"}
     assert world.rest("POST", path, form).status == 201
@@ -141,8 +143,8 @@ def test_an_agents_message_that_agents_would_not_see_is_refused(world: World, tw
     talk.visitor.sees("Welcome", "Hello")
 
 
-def test_what_is_changed_and_removed_at_twilio_is_so_for_the_visitor(world: World, twilio: LocalTwilio) -> None:
-    """An agent's message and the visitor's own; what the chat does not have changes nothing."""
+def test_messages_changed_or_removed_at_twilio_change_for_the_visitor(world: World, twilio: LocalTwilio) -> None:
+    """A message changed or removed at Twilio changes for the visitor; unknown messages are ignored."""
     talk = Talk(world, twilio, studio(world))
     talk.say("My card is 4242")
     own = talk.conversation["messages"][-1]
@@ -159,7 +161,7 @@ def test_what_is_changed_and_removed_at_twilio_is_so_for_the_visitor(world: Worl
 
 
 def test_a_chat_ends_on_both_sides(world: World, twilio: LocalTwilio) -> None:
-    """Closed by an agent the visitor sees it ended; ended by the visitor the Conversation is closed."""
+    """A chat closed at Twilio is closed for the visitor, and the reverse."""
     talk = Talk(world, twilio, studio(world))
     talk.say("Hello")
     assert talk.post(talk.event("onConversationStateUpdated", StateTo="inactive")) == 204
@@ -173,7 +175,7 @@ def test_a_chat_ends_on_both_sides(world: World, twilio: LocalTwilio) -> None:
 
 
 def test_only_events_of_its_own_conversation_are_taken(world: World, twilio: LocalTwilio) -> None:
-    """Unsigned: 403. Another chat, another Conversation, no chat, another event: 400; nothing is shown."""
+    """A webhook without signature is 403, and one of another chat, Conversation or kind is 400; none is shown."""
     talk, other = (Talk(world, twilio, studio(world)) for _ in range(2))
     talk.say("Hello")
     other.say("Hello")

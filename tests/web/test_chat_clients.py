@@ -1,4 +1,4 @@
-"""Twilio's own client libraries with web chats, with nothing but their base URL changed."""
+"""Twilio's client libraries with web chats, with only their base URL changed."""
 
 import json
 import os
@@ -24,7 +24,7 @@ IS = "IS" + "1" * 32
 
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    """One live router, with the echo handler."""
+    """One live router with the echo handler."""
     valkey = ValkeyServer()
     config = '[handlers]\necho = "router.demo:handle"\n'
     service = Local(tmp_path_factory.mktemp("clients"), valkey.url, config=config)
@@ -48,7 +48,7 @@ def _basic() -> str:
 
 
 def begun(router: Local, address: str, **more: Any) -> Any:
-    """Begin a chat as Twilio's own web chat server does."""
+    """Start a chat as Twilio's own web chat server does."""
     return client(router).flex_api.v2.web_channels.create(
         address_sid=address,
         ui_version="1.0.0",
@@ -60,7 +60,7 @@ def begun(router: Local, address: str, **more: Any) -> Any:
 
 
 def test_a_chat_as_twilios_server_begins_it(router: Local, address: str) -> None:
-    """WebChats, then the visitor's question and a welcome: the question goes to the integration, whose answer comes."""
+    """The Python library starts a chat, adds a welcome and the visitor's question, and reads the handler's answer."""
     made = begun(router, address)
     chat = client(router).conversations.v1.conversations(made.conversation_sid)
     chat.messages.create(author="Concierge", body="Welcome")
@@ -80,7 +80,7 @@ def test_a_chat_as_twilios_server_begins_it(router: Local, address: str) -> None
 
 
 def test_messages_in_pages(router: Local, address: str) -> None:
-    """The clients follow next_page_url as it is, in both orders, also under a service."""
+    """The library reads messages page by page in both orders, also under a service."""
     made = begun(router, address)
     chat = client(router).conversations.v1.services(IS).conversations(made.conversation_sid)
     sent = [chat.messages.create(author="agent", body=str(number)).index for number in range(5)]
@@ -94,7 +94,7 @@ def test_messages_in_pages(router: Local, address: str) -> None:
 
 
 def test_a_conversation_is_changed_closed_and_deleted(router: Local, address: str) -> None:
-    """What agents' programs do with a chat: name it, mark it read, close it for good, delete it."""
+    """The library names a chat, changes messages and participants, closes it, and deletes it."""
     made = begun(router, address, identity="ada@example.com")
     conversations = client(router).conversations.v1.conversations
     chat = conversations(made.conversation_sid)
@@ -134,8 +134,8 @@ def test_a_conversation_is_changed_closed_and_deleted(router: Local, address: st
     assert "lives at Twilio" in caught.value.msg
 
 
-def test_web_channels(router: Local, address: str) -> None:
-    """The older resource shows the same record."""
+def test_web_channels_show_the_same_chat(router: Local, address: str) -> None:
+    """WebChannels creates, updates, lists and deletes the same record as Conversations."""
     channels = client(router).flex_api.v1.web_channel
     flow = f"FO{address[2:]}"
     made = channels.create(flow, "visitor-1", "Ada", "Support", chat_unique_name="one")
@@ -160,16 +160,18 @@ def test_web_channels(router: Local, address: str) -> None:
         ({"Identity": "x" * 201}, 400, 20001),
     ],
 )
-def test_what_web_chats_refuses(router: Local, address: str, form: dict[str, str], status: int, code: int) -> None:
-    """Each mistake has Twilio's code, and nothing is made."""
+def test_an_invalid_web_chat_is_refused_with_twilios_code(
+    router: Local, address: str, form: dict[str, str], status: int, code: int
+) -> None:
+    """Each mistake in a request to WebChats has Twilio's status and code."""
     body = urlencode(({"AddressSid": address} if form else {}) | form).encode()
     headers = {"Authorization": _basic(), "Content-Type": "application/x-www-form-urlencoded"}
     answered, _, content = router.request("POST", "/v2/WebChats", body, headers)
     assert (answered, json.loads(content)["code"]) == (status, code)
 
 
-def test_node_does_the_same(router: Local, address: str, node_modules: Path) -> None:
-    """The official Node library begins a chat, reads and writes it in pages, and closes it."""
+def test_the_node_library_does_the_same(router: Local, address: str, node_modules: Path) -> None:
+    """Twilio's Node library starts a chat, reads and writes it in pages, and closes it."""
     environ = os.environ | {
         "NODE_PATH": str(node_modules),
         "BASE": router.base,

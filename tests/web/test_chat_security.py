@@ -27,7 +27,7 @@ SHOP = "https://shop.example"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One router behind a proxy that says where a visitor comes from."""
+    """One router behind a proxy that forwards the visitor's address."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, config=CONFIG)
     yield world
@@ -44,7 +44,7 @@ def visitor(world: World) -> Visitor:
 
 
 def kept(world: World) -> set[bytes]:
-    """The keys that a chat or a message would add to; what limits count is not among them. Earlier ones may end."""
+    """Return the keys that a chat or a message would add; counters of limits are left out, and old keys may expire."""
     kinds = ("chat:*", "chats:*", "chat_[imnv]*", "message:*", "lane:*", "log:*", "contact:*")
     return {key for kind in kinds for key in world.call("KEYS", kind)}
 
@@ -53,25 +53,25 @@ def kept(world: World) -> set[bytes]:
 
 
 def key(world: World) -> str:
-    """The key that tokens are signed with."""
+    """Return the key that signs tokens."""
     return str(world.call("LINDEX", "chat_keys:{0}", 0).decode().partition(" ")[2])
 
 
 def claims(visitor: Visitor) -> dict[str, object]:
-    """What the visitor's token says."""
+    """Return the claims of the visitor's token."""
     middle = visitor.token.split(".")[1]
     found: dict[str, object] = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
     return found
 
 
 def written(world: World, visitor: Visitor, algorithm: str = "HS256", **changes: Any) -> str:
-    """Sign another token than the router would."""
+    """Sign a token with other claims or another algorithm."""
     signed_with = "" if algorithm == "none" else key(world)
     return jwt.encode(claims(visitor) | changes, signed_with, algorithm=algorithm)
 
 
-def test_what_is_no_token_of_ours(world: World, visitor: Visitor) -> None:
-    """Forged, damaged, unsigned, of another use or expired: 401, a sentence, no login, and nothing is written."""
+def test_an_invalid_token_is_401(world: World, visitor: Visitor) -> None:
+    """A forged, damaged, unsigned, foreign or expired token is 401 without a login prompt, and nothing is written."""
     good, before = visitor.token, kept(world)
     wrong = [
         "",
@@ -102,7 +102,7 @@ def test_what_is_no_token_of_ours(world: World, visitor: Visitor) -> None:
 
 
 def test_a_token_opens_its_own_chat_only(world: World, visitor: Visitor) -> None:
-    """A token is of one chat; one of another account's, or of a chat that is gone, finds nothing."""
+    """A token shows only its own chat; one with another account or an unknown chat is 404."""
     other = Visitor(world, web_flow(world))
     other.begin()
     other.say("a secret")
@@ -114,7 +114,7 @@ def test_a_token_opens_its_own_chat_only(world: World, visitor: Visitor) -> None
 
 
 def test_a_token_is_renewed(world: World, visitor: Visitor) -> None:
-    """A valid one, or one that ended in the last 24 hours, is exchanged; no older one, and none of a closed chat."""
+    """A token is renewed until 24 hours after it expired, unless its chat is closed or too old."""
     now, good = int(time.time()), visitor.token
     for ended in (now + 60, now - 60, now - 86_000):
         visitor.token = written(world, visitor, exp=ended)
@@ -132,8 +132,8 @@ def test_a_token_is_renewed(world: World, visitor: Visitor) -> None:
     assert visitor.ask("POST", "/chat/token", {}).status == 401
 
 
-def test_a_revoked_token_counts_no_more(world: World, visitor: Visitor) -> None:
-    """Removing the visitor's participant ends the access at once: messages, streams that are open, and renewal."""
+def test_removing_the_participant_revokes_the_token(world: World, visitor: Visitor) -> None:
+    """Removing the visitor's participant ends open streams at once, and messages and renewal are 403."""
     chat = f"/v1/Conversations/{visitor.began['conversation_sid']}"
     with visitor.stream() as events:
         assert world.rest("DELETE", f"{chat}/Participants/{visitor.began['identity']}").status == 204
@@ -147,7 +147,7 @@ def test_a_revoked_token_counts_no_more(world: World, visitor: Visitor) -> None:
 
 
 def test_the_keys_of_tokens_are_replaced(world: World, visitor: Visitor) -> None:
-    """A new key signs what is new, and what the old one signed still counts."""
+    """After a new signing key was added, tokens that the old key signed are still valid."""
     old = world.call("LINDEX", "chat_keys:{0}", 0)
     world.call("LSET", "chat_keys:{0}", 0, b"1 " + old.partition(b" ")[2])
     world.services[0].stop()
@@ -161,7 +161,7 @@ def test_the_keys_of_tokens_are_replaced(world: World, visitor: Visitor) -> None
 
 
 def test_only_allowed_websites_embed_a_chat(world: World) -> None:
-    """The frame's policy, and the start of a chat: exact origins, one label for a wildcard, and the router's own."""
+    """Only allowed origins and the router's own may frame and start a chat; a wildcard stands for one label."""
     chat = WebChat(allowed_origins=(SHOP, "https://*.shop.example"))
     visitor = Visitor(world, web_flow(world, web_chat=chat))
     policy = visitor.ask("GET", f"/chat/frame?address={visitor.address}").headers["Content-Security-Policy"]
@@ -186,7 +186,7 @@ def test_only_allowed_websites_embed_a_chat(world: World) -> None:
 
 
 def test_the_loader_is_told_whether_the_website_may_embed_the_chat(world: World) -> None:
-    """A module, by the rule of the frame's policy: empty where it may, else what the browser's console shows."""
+    """/chat/embed.js is empty for an allowed website, and an error module for any other."""
     visitor = Visitor(world, web_flow(world, web_chat=WebChat(allowed_origins=(SHOP, "https://*.shop.example"))))
     path = f"/chat/embed.js?address={visitor.address}"
     for headers in ({"Origin": SHOP}, {"Origin": "https://a.shop.example"}, {}):
@@ -211,8 +211,8 @@ def test_the_loader_is_told_whether_the_website_may_embed_the_chat(world: World)
     assert b"forbidden" not in unknown.body
 
 
-def test_a_website_that_is_allowed_no_more(world: World) -> None:
-    """A token of a website that was taken off the list is not renewed."""
+def test_a_token_of_a_website_no_longer_allowed_is_not_renewed(world: World) -> None:
+    """A token of a website that is no longer allowed is not renewed."""
     flow = web_flow(world, web_chat=WebChat(allowed_origins=(SHOP,)))
     visitor = Visitor(world, flow)
     visitor.begin(origin=SHOP)
@@ -222,7 +222,7 @@ def test_a_website_that_is_allowed_no_more(world: World) -> None:
 
 
 def test_a_signed_visitor_moves_from_website_to_website(world: World) -> None:
-    """The chat is the same, and the token is of the website where it is gone on with."""
+    """A visitor with a signed identity continues a chat on another website, and the token is then that website's."""
     other = "https://help.example"
     chat = WebChat(allowed_origins=(SHOP, other), identity_secret="hush")
     flow = web_flow(world, web_chat=chat)
@@ -235,7 +235,7 @@ def test_a_signed_visitor_moves_from_website_to_website(world: World) -> None:
 
 
 def test_a_closed_test_page(world: World) -> None:
-    """With TestPage=false the page is not there, and only websites begin chats."""
+    """With TestPage=false the test page is 404, and only allowed websites start chats."""
     flow = web_flow(world, test_page=False, web_chat=WebChat(allowed_origins=(SHOP,)))
     visitor = Visitor(world, flow)
     assert visitor.ask("GET", f"/chat?accountSid={ACCOUNT}&flexFlowSid={flow.sid}").status == 404
@@ -246,7 +246,7 @@ def test_a_closed_test_page(world: World) -> None:
 
 
 def test_signed_identities(world: World) -> None:
-    """Where an address demands them, no chat begins or goes on without; a wrong one is refused everywhere."""
+    """With RequireIdentity a chat starts only with a signed identity; a wrong signature is always 403."""
     secret = WebChat(identity_secret="hush")
     signed = {"identity": "ada", "identity_hash": hmac.new(b"hush", b"ada", "sha256").hexdigest()}
     visitor = Visitor(world, web_flow(world, web_chat=replace(secret, require_identity=True)))
@@ -270,8 +270,8 @@ def test_signed_identities(world: World) -> None:
 # -- bad input --------------------------------------------------------------------------------------------------------
 
 
-def test_an_address_that_is_not_there(world: World) -> None:
-    """Unknown, disabled, of another channel, or with another account's SID: 404, and nothing is made."""
+def test_an_unknown_address_is_404(world: World) -> None:
+    """An address that is unknown, disabled, of another channel or account is 404, and no chat is made."""
     disabled, sms = web_flow(world, enabled=False), world.flow("https://a.example")
     before = kept(world)
     stranger = Visitor(world, disabled)
@@ -307,8 +307,8 @@ def test_an_address_that_is_not_there(world: World) -> None:
         ({"new": "yes"}, 400, "new: "),
     ],
 )
-def test_a_start_that_is_wrong(world: World, body: object, status: int, says: str) -> None:
-    """A sentence names the field, and no chat is made."""
+def test_an_invalid_start_is_refused_with_the_field(world: World, body: object, status: int, says: str) -> None:
+    """An invalid start is refused with a sentence that names the field, and no chat is made."""
     form = [
         {"name": "friendlyName", "required": True},
         {"name": "email", "type": "email"},
@@ -323,8 +323,8 @@ def test_a_start_that_is_wrong(world: World, body: object, status: int, says: st
     assert says in reply.json["message"]
 
 
-def test_messages_that_are_wrong(world: World, visitor: Visitor) -> None:
-    """Nothing, 33 KB, another type, another state: the right status, a sentence, and nothing is made of them."""
+def test_an_invalid_message_is_refused(world: World, visitor: Visitor) -> None:
+    """An empty, too large or malformed message is refused, and nothing is written."""
     before = kept(world)
     for body in ("", " \n", None, 7, ["x"]):
         assert visitor.ask("POST", "/chat/messages", {"body": body}).status == 400, body
@@ -341,8 +341,8 @@ def test_messages_that_are_wrong(world: World, visitor: Visitor) -> None:
     assert visitor.say("after the end").status == 409
 
 
-def test_a_script_is_a_text(world: World) -> None:
-    """What looks like HTML comes back as it was written, escaped on pages."""
+def test_html_in_a_message_is_text(world: World) -> None:
+    """HTML in a message is returned as text, and escaped on pages."""
     script = '<script>alert("x")</script>'
     visitor = Visitor(world, web_flow(world), form={"friendlyName": script})
     visitor.begin()
@@ -354,8 +354,8 @@ def test_a_script_is_a_text(world: World) -> None:
     assert b"<script>alert" not in page.body
 
 
-def test_cursors_from_nowhere(visitor: Visitor) -> None:
-    """A cursor from the future is the last message; one that is no number is the beginning."""
+def test_invalid_cursors(visitor: Visitor) -> None:
+    """A cursor past the end means the last message, and one that is not a number the beginning."""
     visitor.say("one", "1")
     visitor.sees("one", "You wrote: one")
     for cursor in (7, 10**14):
@@ -377,11 +377,8 @@ def test_cursors_from_nowhere(visitor: Visitor) -> None:
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_too_many_chats_of_one_network(world: World) -> None:
-    """Five in ten minutes, by IPv4 address or IPv6 /64; more are 429 with the time to wait, and make nothing.
-
-    Other networks begin theirs.
-    """
+def test_a_network_starts_five_chats_in_ten_minutes(world: World) -> None:
+    """An IPv4 address or IPv6 /64 starts five chats in ten minutes; more are 429 with Retry-After and make nothing."""
     visitor = Visitor(world, web_flow(world))
 
     def begin(address: str) -> int:
@@ -403,8 +400,8 @@ def test_too_many_chats_of_one_network(world: World) -> None:
     assert begin("2001:db8:0:1::1") == 201
 
 
-def test_too_many_messages(visitor: Visitor) -> None:
-    """Thirty a minute in a chat: then 429 with the time to wait, and the text was not taken."""
+def test_a_chat_takes_thirty_messages_a_minute(visitor: Visitor) -> None:
+    """A chat takes thirty messages a minute; further ones are 429 with Retry-After and are not kept."""
     statuses = [visitor.say(str(number)).status for number in range(31)]
     assert statuses == [201] * 30 + [429]
     reply = visitor.say("one more")
@@ -414,7 +411,7 @@ def test_too_many_messages(visitor: Visitor) -> None:
 
 
 def test_the_other_limits(world: World, visitor: Visitor) -> None:
-    """Of an address for all networks, of a network for all chats, of reads and signals: 429, and when to try again."""
+    """Each other limit (of an address, a network, reads, signals) is 429 with Retry-After, and nothing is written."""
     network, chat = "203.0.113.77", visitor.began["conversation_sid"]
 
     def ask(method: str, path: str, body: Any = None) -> int:

@@ -1,4 +1,4 @@
-"""What a chat has beside messages: reading, typing, its end, its history; and its streams, in a crowd and at a stop."""
+"""What a chat has beside messages: read marks, typing, its end, its history, and its streams."""
 
 import signal
 import socket
@@ -52,14 +52,14 @@ def agent(world: World, visitor: Visitor, body: str) -> None:
 
 
 def test_an_agents_message_is_the_visitors_only(world: World, visitor: Visitor) -> None:
-    """What an agent writes appears in the chat, and is no message for the integration."""
+    """An agent's message is shown to the visitor and is not delivered to the integration."""
     visitor.sees("Hello", "Hello Ada")
     listed = world.rest("GET", f"/v1/Deliveries?From=web:{visitor.began['identity']}").json["deliveries"]
     assert [each["body"] for each in listed] == ["Hello"]
 
 
 def test_what_each_side_has_read(world: World, visitor: Visitor) -> None:
-    """Marks only go forward, and not past the last message; the visitor hears of the agent's."""
+    """Read marks only increase, and not past the last message; the visitor gets the agent's mark."""
     who = f"/v1/Conversations/{visitor.began['conversation_sid']}/Participants"
     for index, shown in ((0, 0), (1, 1), (0, 1), (700, 1)):
         assert visitor.ask("POST", "/chat/read", {"index": index}).status == 204
@@ -73,8 +73,8 @@ def test_what_each_side_has_read(world: World, visitor: Visitor) -> None:
     assert visitor.news(1)["read"] == 1
 
 
-def test_typing_is_not_told_to_who_types(world: World, visitor: Visitor) -> None:
-    """A sign of typing is no event for the visitor's own tabs; the agent's is, and the next message."""
+def test_typing_of_the_visitor_is_no_event_for_the_visitor(world: World, visitor: Visitor) -> None:
+    """The visitor's typing is no event for the visitor's own tabs; the agent's is."""
     who = f"/v1/Conversations/{visitor.began['conversation_sid']}/Participants"
     world.rest("POST", who, {"Identity": "agent"})
     with visitor.stream(after=1) as events:
@@ -87,7 +87,7 @@ def test_typing_is_not_told_to_who_types(world: World, visitor: Visitor) -> None
 
 
 def test_a_visitor_ends_the_chat(world: World, visitor: Visitor) -> None:
-    """Every tab hears it; nothing can be added, what was said can still be read, and the next start is a new chat."""
+    """A chat that the visitor ends is closed in each tab and takes no message; a new start makes a new chat."""
     with visitor.stream(after=1) as events:
         visitor.process = 1
         assert visitor.ask("POST", "/chat/end", {}).json == {"state": "closed"}
@@ -105,7 +105,7 @@ def test_a_visitor_ends_the_chat(world: World, visitor: Visitor) -> None:
 
 
 def test_the_integration_is_told_of_the_end(world: World) -> None:
-    """A flow that asks for it gets a signed onConversationStateUpdated, after all messages, with retries, once."""
+    """A flow with StateEvents gets one signed onConversationStateUpdated, after all messages."""
     with Target({"/told": in_turn(answer(500), answer(200)), "/silent": answer(200)}) as target:
         chat = WebChat(state_events=True)
         reported = Visitor(world, web_flow(world, target.url("/told"), web_chat=chat, response="accept"))
@@ -138,7 +138,7 @@ def test_the_integration_is_told_of_the_end(world: World) -> None:
 
 
 def idle_since(world: World, visitor: Visitor, seconds: float) -> None:
-    """Let a chat's last activity be so long ago."""
+    """Set a chat's last activity to so many seconds ago."""
     keys, sid = AccountKeys(ACCOUNT), visitor.began["conversation_sid"]
     at = int((time.time() - seconds) * 1000)
     world.call("HSET", keys.own_chats + sid, "updated", at)
@@ -146,12 +146,12 @@ def idle_since(world: World, visitor: Visitor, seconds: float) -> None:
 
 
 def told_of(target: Target, path: str) -> list[Request]:
-    """Return what arrived at a path."""
+    """Return the requests to a path."""
     return [each for each in list(target.requests) if each.target == path]
 
 
 def test_an_inactive_chat_goes_on(world: World, visitor: Visitor) -> None:
-    """The visitor of a chat that a program marks as inactive notices nothing; the next message makes it active."""
+    """A chat that a program marks as inactive is active for the visitor, and its next message makes it active."""
     path = f"/v1/Conversations/{visitor.began['conversation_sid']}"
     assert world.rest("POST", path, {"State": "inactive"}).json["state"] == "inactive"
     assert visitor.news()["state"] == visitor.begin().json["state"] == "active"
@@ -160,7 +160,7 @@ def test_an_inactive_chat_goes_on(world: World, visitor: Visitor) -> None:
 
 
 def test_a_message_is_changed_and_removed(world: World, visitor: Visitor) -> None:
-    """Open streams of every process hear it, and it is gone from what a page reads, and from the transcript."""
+    """A changed or removed message changes in all streams, in what a page reads, and in the transcript."""
     hello, reply = visitor.news()["messages"]
     path = f"/v1/Conversations/{visitor.began['conversation_sid']}/Messages"
     visitor.process = 1
@@ -181,7 +181,7 @@ def test_a_message_is_changed_and_removed(world: World, visitor: Visitor) -> Non
 
 
 def test_the_transcript_is_a_file(visitor: Visitor) -> None:
-    """Plain text to download, a line for each message."""
+    """The transcript is a plain text download with one line for each message."""
     reply = visitor.ask("GET", "/chat/transcript.txt")
     assert reply.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert reply.headers["Content-Disposition"].startswith("attachment")
@@ -189,7 +189,7 @@ def test_the_transcript_is_a_file(visitor: Visitor) -> None:
 
 
 def test_history_comes_in_pages(world: World, visitor: Visitor) -> None:
-    """A page shows the last messages, and asks for those before."""
+    """A page gets the last 20 messages, and can ask for those before."""
     for number in range(30):
         agent(world, visitor, str(number))
     began = visitor.begin().json
@@ -203,7 +203,7 @@ def test_history_comes_in_pages(world: World, visitor: Visitor) -> None:
 
 
 def test_a_long_poll_waits_for_a_message(world: World, visitor: Visitor) -> None:
-    """A browser that polls gets what is new at once, from either process."""
+    """A long poll returns a message of another process as soon as it comes."""
     with ThreadPoolExecutor(1) as pool:
         polled = pool.submit(visitor.news, 1, 20)
         began = time.monotonic()
@@ -213,7 +213,7 @@ def test_a_long_poll_waits_for_a_message(world: World, visitor: Visitor) -> None
 
 
 def test_a_chat_has_four_streams(visitor: Visitor) -> None:
-    """One more ends the oldest: a browser whose connections broke unnoticed is not locked out."""
+    """A fifth stream of a chat ends its oldest."""
     with ExitStack() as stack:
         streams = [stack.enter_context(visitor.stream(after=1)) for _ in range(OF_CHAT_MOST + 1)]
         with pytest.raises(EOFError):
@@ -223,9 +223,9 @@ def test_a_chat_has_four_streams(visitor: Visitor) -> None:
 
 
 def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
-    """Beyond a quarter of a process's connections a browser polls; relays and other requests go on.
+    """When streams use a quarter of a process's connections, a further one gets JSON to poll with.
 
-    Streams and long polls whose browsers go away leave their room at once to those who come back.
+    Streams and long polls whose browsers leave give their places back.
     """
     crowd = [Visitor(world, web_flow(world, response="accept"), process=1) for _ in range(STREAMS_MOST // 4 + 1)]
     for each in crowd:
@@ -240,7 +240,7 @@ def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
         assert set(kinds) == {"text/event-stream"}
         full = stack.enter_context(crowd[-1].stream()).response
         assert full.headers.get_content_type() == "application/json"
-        assert crowd[0].say("still taken").status == 201  # a message of crowd[-1] would end its long poll
+        assert crowd[0].say("still taken").status == 201  # one from crowd[-1] would end its long poll
         assert world.metric("router_chat_streams", process=1) == STREAMS_MOST
         waiting.close()
         wait_until(
@@ -250,17 +250,19 @@ def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
 
 
 def polling(visitor: Visitor) -> socket.socket:
-    """Begin a long poll, and do not wait for its answer."""
+    """Start a long poll without waiting for its answer."""
     asked = f"GET /chat/events?wait=25 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {visitor.token}\r\n\r\n"
     connection = socket.create_connection(("127.0.0.1", visitor.world.services[visitor.process].port))
     connection.sendall(asked.encode())
     return connection
 
 
-def test_a_stop_with_open_streams_is_quick(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """TERM ends the streams and their connections at once: none keeps the process until its keep-alive ends (5 s).
+def test_a_stop_ends_open_streams_and_a_start_closes_idle_chats(
+    tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]
+) -> None:
+    """TERM ends open streams at once, before their keep-alive of 5 s.
 
-    The upkeep of a process that starts closes idle chats, and tells their integration.
+    A process that starts closes idle chats and tells their integration.
     """
     world = World(tmp_path, spare_valkey(), config=CONFIG)
     try:

@@ -1,4 +1,4 @@
-"""Twilio's own client libraries against a live router, with nothing but their base URL changed."""
+"""Twilio's client libraries with a live router, with only their base URL changed."""
 
 import datetime as dt
 import json
@@ -23,15 +23,15 @@ NODE = Path(__file__).parents[1] / "node"
 
 
 class Local(Service):
-    """A router whose public base is where it listens, as on a developer's machine."""
+    """A router whose public URL is the address where it listens, as on a developer's machine."""
 
     @property
     def base(self) -> str:
-        """What the clients are pointed at."""
+        """The base URL for the clients."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start with the port as it was chosen."""
+        """Start with its own port in the public URL."""
         self._environ["ROUTER_PUBLIC_URL"] = self.base
         super().start()
 
@@ -52,7 +52,7 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
 
 
 def client(router: Local, token: str = TOKEN) -> Any:
-    """Make the official client as a script does, and change its base URLs."""
+    """Make Twilio's client as a script does, with the router as base URL."""
     made = Client(ACCOUNT, token)
     made.flex_api.base_url = router.base
     made.conversations.base_url = router.base
@@ -60,7 +60,7 @@ def client(router: Local, token: str = TOKEN) -> Any:
 
 
 def test_python_makes_changes_and_removes_a_flow(router: Local) -> None:
-    """Create, fetch, update and delete, with every property as the library has it."""
+    """The Python library creates, fetches, updates and deletes a flow, and reads its properties."""
     flows = client(router).flex_api.v1.flex_flow
     created = flows.create(
         friendly_name="Büro & Co 🌞",
@@ -95,7 +95,7 @@ def test_python_makes_changes_and_removes_a_flow(router: Local) -> None:
 
 
 def test_python_lists_flows_page_by_page(router: Local) -> None:
-    """120 flows in pages that the router links, each once; limits, filter and the way back work."""
+    """The Python library lists 120 flows once each in pages, with limit, filter and the previous page."""
     flows = client(router).flex_api.v1.flex_flow
     found = flows.list(page_size=50)
     assert [each.friendly_name for each in found] == [f"Flow {number}" for number in reversed(range(FLOWS))]
@@ -127,7 +127,7 @@ def test_python_lists_flows_page_by_page(router: Local) -> None:
 def test_python_raises_its_own_exception(
     router: Local, arguments: dict[str, Any], status: int, code: int, says: str
 ) -> None:
-    """An error arrives as the library's exception, with status, code and a sentence that names the parameter."""
+    """The Python library raises its own exception with status, code and the parameter's name."""
     flow = {
         "friendly_name": "x",
         "chat_service_sid": IS,
@@ -141,14 +141,14 @@ def test_python_raises_its_own_exception(
 
 
 def test_python_is_refused_with_a_wrong_token(router: Local) -> None:
-    """A wrong token is 401 and 20003 for the library, too."""
+    """With a wrong token the Python library raises 401 (20003)."""
     with pytest.raises(TwilioRestException) as caught:
         client(router, "wrong").flex_api.v1.flex_flow("FO" + "1" * 32).fetch()
     assert (caught.value.status, caught.value.code) == (401, 20003)
 
 
 def test_python_configures_addresses(router: Local) -> None:
-    """Create, fetch by SID and by address, update, list with a type, delete."""
+    """The Python library creates, fetches, updates, lists and deletes an address configuration."""
     addresses = client(router).conversations.v1.address_configurations
     created = addresses.create(
         type="rcs",
@@ -178,8 +178,8 @@ def test_python_configures_addresses(router: Local) -> None:
     assert caught.value.status == 404
 
 
-def test_node_does_the_same(router: Local, node_modules: Path) -> None:
-    """The official Node library: paging, create, fetch, update, remove, errors as its own exception, addresses."""
+def test_the_node_library_does_the_same(router: Local, node_modules: Path) -> None:
+    """Twilio's Node library creates, lists, updates and deletes flows and addresses, and raises its own errors."""
     environ = os.environ | {"NODE_PATH": str(node_modules), "BASE": router.base, "ACCOUNT": ACCOUNT, "TOKEN": TOKEN}
     ran = subprocess.run(
         [shutil.which("node") or "node", NODE / "rest.js"],
@@ -219,7 +219,7 @@ def test_node_does_the_same(router: Local, node_modules: Path) -> None:
 
 
 def test_twilios_curl_works_as_printed(router: Local) -> None:
-    """The request of "Create a Flex Flow" on Twilio's page, byte for byte as curl sends it, but for the host."""
+    """The curl request that Twilio's page shows for a new Flex Flow makes the flow."""
     body = (
         "ChannelType=web&Enabled=True&IntegrationType=studio&FriendlyName=Flex%20Web%20Channel%20Flow"
         f"&Integration.FlowSid={FW}&ChatServiceSid={IS}"

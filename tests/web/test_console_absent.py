@@ -4,8 +4,8 @@ from tests.valkey import ValkeyServer
 from tests.web.rest import BASE, ONE, rest_over
 
 
-def test_no_password_no_console(valkey: ValkeyServer, tmp_path: Path) -> None:
-    """Without ROUTER_ADMIN_PASSWORD every path below /console/ is 404, and no password is compared."""
+def test_without_an_admin_password_the_console_is_404(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """Without ROUTER_ADMIN_PASSWORD every path below /console/ is 404, sign-in included."""
     with rest_over(valkey, tmp_path) as rest:
         browser = rest.app.test_client()
         for path in ("", "sign-in", f"{ONE}/", "static/console.css"):

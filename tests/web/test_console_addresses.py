@@ -12,7 +12,7 @@ from tests.web.console import HERE, READING, Person, form_of, signed_in, text_of
 
 
 def flow_of(world: World, sid: str, account: str = ACCOUNT) -> FlexFlow:
-    """Read a flow that must be there."""
+    """Read a flow that must exist."""
     with world.flows() as flows:
         flow = flows.get(account, sid)
     assert flow is not None
@@ -20,12 +20,12 @@ def flow_of(world: World, sid: str, account: str = ACCOUNT) -> FlexFlow:
 
 
 def make(admin: Person, given: Mapping[str, str | list[str]]) -> Reply:
-    """Fill in the form of a new address, and send it."""
+    """Fill in and send the form of a new address."""
     return admin.post(f"{HERE}/addresses/new", {**form_of(admin.get(f"{HERE}/addresses/new")), **given})
 
 
 def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person) -> None:
-    """What was typed is what is stored; the janitor is preselected; what the form cannot show stays as it is."""
+    """The form stores what was typed, with the janitor on by default, and keeps values that it does not show."""
     address = world.address()
     given: dict[str, str | list[str]] = {
         "FriendlyName": "Soporte",
@@ -35,7 +35,7 @@ def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person)
         "Integration.Url": "https://example.com/inbound",
         "Integration.SigningKey": "a secret of the target",
         "Language": "es, PT-br",
-        "Enabled": ["false", "true"],  # as a browser sends a switch that is on
+        "Enabled": ["false", "true"],  # as a browser sends a checked switch
         "Paused": "false",
     }
     reply = make(admin, given)
@@ -62,7 +62,7 @@ def test_an_address_is_made_and_changed_by_its_form(world: World, admin: Person)
 
 
 def test_the_list_names_the_target_of_every_integration_type(world: World, admin: Person) -> None:
-    """A URL, a handler or a SID, whichever attribute the type has for it."""
+    """The list shows each flow's target: its URL, handler or SID."""
     targets = {
         "proxy": {"Integration.ProxyServiceSid": "KS" + "7" * 32},
         "studio": {"Integration.FlowSid": "FW" + "7" * 32},
@@ -78,8 +78,8 @@ def test_the_list_names_the_target_of_every_integration_type(world: World, admin
         assert f"{kind} {next(iter(given.values()))}" in text_of(admin.get(f"{HERE}/addresses?q=To+{kind}"))
 
 
-def test_everything_that_is_wrong_is_said_beside_its_field(world: World, admin: Person) -> None:
-    """With Twilio's code; what was typed stays, and nothing is made."""
+def test_each_error_is_shown_beside_its_field(world: World, admin: Person) -> None:
+    """Each invalid field shows its error with Twilio's code, typed values stay, and no flow is made."""
     before = world.call("ZCARD", f"flows:{{5}}:{ACCOUNT}")
     wrong = {
         "FriendlyName": "x" * 257,
@@ -109,7 +109,7 @@ def test_everything_that_is_wrong_is_said_beside_its_field(world: World, admin: 
 
 
 def test_two_people_cannot_overwrite_each_other(world: World, admin: Person) -> None:
-    """A form that is out of date is shown again, beside what changed; saving it then is meant."""
+    """A form that is out of date is 409 with the other person's change; saving it again stores it."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Ours")
     mine = form_of(admin.get(f"{HERE}/addresses/{flow.sid}/edit")) | {"FriendlyName": "Mine"}
     theirs = world.change(flow, friendly_name="Theirs", priority=7)
@@ -123,7 +123,7 @@ def test_two_people_cannot_overwrite_each_other(world: World, admin: Person) -> 
 
 
 def test_a_change_is_previewed_over_the_last_hour(world: World, admin: Person) -> None:
-    """Before it is saved the form says which messages would have gone elsewhere, warns, and changes nothing."""
+    """A preview shows which of the last hour's messages would go elsewhere, and changes nothing."""
     english = world.flow("http://127.0.0.1:9/", friendly_name="English", paused=True)
     for n in range(3):
         world.text(english, Body=f"order {n}")
@@ -139,7 +139,7 @@ def test_a_change_is_previewed_over_the_last_hour(world: World, admin: Person) -
 
 
 def test_the_switches_say_what_they_do(world: World, admin: Person) -> None:
-    """Each is one form; enabled and paused as `router flows` has them, janitor and long-lived beside them."""
+    """Each switch changes one property and the page says which; a conflict is 409, an unknown switch 400."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Switched")
 
     def switch(which: str) -> str:
@@ -161,7 +161,7 @@ def test_the_switches_say_what_they_do(world: World, admin: Person) -> None:
 
 
 def test_deleting_says_what_would_be_left_unrouted(world: World, admin: Person) -> None:
-    """The page before it counts; the flow is gone after it, and its page says so."""
+    """Before a flow is deleted the page counts the messages that would be unrouted; after it the flow is 404."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Leaving", paused=True)
     world.text(flow)
     page = admin.get(f"{HERE}/addresses/{flow.sid}/delete")
@@ -175,7 +175,7 @@ def test_deleting_says_what_would_be_left_unrouted(world: World, admin: Person) 
 
 
 def test_the_list_is_searched(world: World, admin: Person) -> None:
-    """By name, address, SID of either face, language, channel, integration and state."""
+    """The list is searched by name, address, SID, language, integration and state."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Findable thing", language=("gsw",), paused=True)
     hidden = world.flow(integration=Integration("handler", handler="echo"), friendly_name="Other thing")
     for query in (
@@ -195,7 +195,7 @@ def test_the_list_is_searched(world: World, admin: Person) -> None:
 
 
 def test_the_same_is_written_as_code(world: World, admin: Person) -> None:
-    """A flow file and a curl command are there to copy, with quotes that a shell reads back."""
+    """A flow's page shows it as flow file and as curl command, quoted for a shell, without secrets."""
     flow = world.flow("https://example.com/in", friendly_name="It's ours")
     page = html.unescape(admin.get(f"{HERE}/addresses/{flow.sid}").body.decode())
     assert f'sid = "{flow.sid}"' in page
@@ -203,8 +203,8 @@ def test_the_same_is_written_as_code(world: World, admin: Person) -> None:
     assert "5" * 32 + "'" not in page
 
 
-def test_a_flow_of_another_account_is_not_there(world: World, admin: Person) -> None:
-    """Neither shown nor changed, under whatever account's address it is asked for; and not at all by a viewer."""
+def test_a_flow_is_not_found_under_another_account(world: World, admin: Person) -> None:
+    """A flow is 404 under another account's pages; a viewer's changes are 403."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Mine alone")
     other = f"/console/{CONFIG.partition('sid = ')[2][1:35]}"
     assert b"Mine alone" not in admin.get(f"{other}/addresses").body
@@ -215,8 +215,8 @@ def test_a_flow_of_another_account_is_not_there(world: World, admin: Person) -> 
     assert flow_of(world, flow.sid) == flow
 
 
-def test_an_address_without_a_flow_is_told_on_its_page(world: World, admin: Person) -> None:
-    """Where messages came to it, and its only flow is disabled: the warning is about no flow, and is shown."""
+def test_an_address_without_an_enabled_flow_has_a_warning_on_its_page(world: World, admin: Person) -> None:
+    """A disabled flow's page warns if messages came to its address and no enabled flow takes them."""
     flow = world.flow("https://example.com/in", enabled=False)
     path = f"{HERE}/addresses/{flow.sid}"
     assert "leads here" not in text_of(admin.get(path))

@@ -1,4 +1,4 @@
-"""Customers in the console: their chats, and what is known of a contact."""
+"""Customers in the console: their chats and their contacts."""
 
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ HOSTILE = "<script>alert(1)</script> \u202e"
 
 
 def begin(world: World) -> tuple[str, str]:
-    """Begin a chat at an address of its own, and write in it as its visitor; return the flow's SID and the chat's."""
+    """Start a chat at its own address and write as its visitor; return the SIDs of flow and chat."""
     flow = world.flow(
         "http://127.0.0.1:9/", channel_type="web", contact_identity=f"web:{world.sid('IG')}", friendly_name="Shop"
     )
@@ -24,13 +24,13 @@ def begin(world: World) -> tuple[str, str]:
 
 
 def said(world: World, sid: str) -> list[tuple[str, str]]:
-    """Return author and text of a chat's messages."""
+    """Return the author and text of each message of a chat."""
     found = world.rest("GET", f"/v1/Conversations/{sid}/Messages").json["messages"]
     return [(each["author"], each["body"]) for each in found]
 
 
 def test_a_chat_is_read_answered_and_ended(world: World, admin: Person) -> None:
-    """The open ones are listed, those that wait first; an answer reaches the visitor; ending is told, and noted."""
+    """An agent reads, answers and ends a chat in the console; waiting chats are marked, and changes logged."""
     flow_sid, sid = begin(world)
     listed = text_of(admin.get(f"{HERE}/chats"))
     assert "Ana <b> active waits for an answer" in listed
@@ -56,8 +56,8 @@ def test_a_chat_is_read_answered_and_ended(world: World, admin: Person) -> None:
     assert f"accountSid={ACCOUNT}".encode() in admin.get(f"{HERE}/addresses/{flow_sid}").body
 
 
-def test_what_cannot_be_sent_stays_in_the_form(world: World, admin: Person) -> None:
-    """An empty or endless answer is refused and kept; a viewer reads and does not write; another chat is none."""
+def test_an_invalid_answer_to_a_chat_is_refused(world: World, admin: Person) -> None:
+    """An empty or too long answer is 400 and shown again; a viewer's is 403, and an unknown chat 404."""
     _, sid = begin(world)
     before = said(world, sid)
     assert admin.post(f"{HERE}/chats/{sid}/answer", {"body": "  "}).status == 400
@@ -77,12 +77,12 @@ def test_what_cannot_be_sent_stays_in_the_form(world: World, admin: Person) -> N
 
 
 def shown(admin: Person, identity: str) -> str:
-    """Open a contact's page, and return what it says."""
+    """Return the text of a contact's page."""
     return text_of(admin.get(f"{HERE}/contacts?{urlencode({'identity': identity})}"))
 
 
 def test_a_contact_is_found_changed_and_erased(world: World, admin: Person) -> None:
-    """Language, alias and conversation are set and shown; erasing wants the address typed, and leaves no trace."""
+    """A contact's language, alias and conversation can be set; erasing needs the address typed and logs no number."""
     flow = world.flow("http://127.0.0.1:9/", language=("es",), paused=True)
     who, also = "+14155559911", "+14155559922"
     assert "Nothing is stored about this address" in shown(admin, who)
@@ -105,8 +105,8 @@ def test_a_contact_is_found_changed_and_erased(world: World, admin: Person) -> N
     assert who[1:].encode() not in changes
 
 
-def test_what_cannot_be_set_says_why(world: World, admin: Person) -> None:
-    """The reason stands beside its field, what was typed stays, and nothing is changed; a viewer sets nothing."""
+def test_an_invalid_value_of_a_contact_is_refused_with_the_reason(world: World, admin: Person) -> None:
+    """An invalid value shows its reason and changes nothing; a viewer's change is 403."""
     who = "+14155559933"
     admin.post(f"{HERE}/contacts", {"identity": who, "Language": "fr"})
     for name, wrong in (("Language", "<b>"), ("Preference", "en,fr"), ("Alias", "*"), ("FlexFlowSid", "FO1")):

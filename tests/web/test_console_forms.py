@@ -1,4 +1,4 @@
-"""Every page and every form of the console, found in the application itself, with what no browser would send."""
+"""Every page and form of the console, found in the application itself, with input that no browser would send."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -61,15 +61,15 @@ NAMES = (
     ),
     *("at", "why", "message", "lang", "ended", "next", *(each.wire for each in FIELDS)),
 )
-# These begin and end sessions, and are tried in test_console_people.py.
+# These start and end sessions; test_console_people.py tests them.
 SESSIONS = ("console.sign_in", "console.sign_in_with", "console.sign_out", "console.file", "console.first")
 
-# Forms that do something without any field.
+# Forms without a field that still act.
 BUTTONS = ("/delete", "/end", "/stop", "/reveal", "/replay")
 
 
 class Desk:
-    """A signed-in browser, and a flow, a message and a chat of each of two accounts."""
+    """A signed-in browser, with a flow, a message and a chat for each of two accounts."""
 
     def __init__(self, rest: Rest) -> None:
         self.rest = rest
@@ -91,7 +91,7 @@ class Desk:
         return {"addresses": flow, "migration": flow, "messages": fields["MessageSid"], "chats": chat}
 
     def rules(self, method: str) -> list[str]:
-        """Return the paths of all pages, or of all forms, as Flask writes them."""
+        """Return the paths of all pages (GET) or forms (POST), as Flask writes them."""
         found = [
             each.rule
             for each in self.rest.app.url_map.iter_rules()
@@ -101,12 +101,12 @@ class Desk:
         return [each for each in found if "<path:" not in each]
 
     def path(self, rule: str, of: str = ONE) -> str:
-        """Fill in a path: with the SIDs of an account, below the pages of the first one."""
+        """Fill in a path below the first account with the SIDs of an account."""
         kind = next((each for each in self.sids[of] if f"/{each}/<sid>" in rule), "")
         return rule.replace("<account_sid>", ONE).replace("<sid>", self.sids[of].get(kind, "none"))
 
     def state(self) -> dict[bytes, bytes]:
-        """Return all that the store holds, but for sessions."""
+        """Return all that the store holds, except sessions and clocks."""
         return {key: value for key, value in self.rest.written().items() if not key.startswith((b"session", b"clock"))}
 
 
@@ -117,8 +117,8 @@ def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
         yield Desk(rest)
 
 
-def test_no_page_fails_whatever_its_query_is(desk: Desk) -> None:
-    """Each value in each parameter: the page says what is wrong, changes nothing, and shows no markup of a query."""
+def test_no_query_makes_a_page_fail(desk: Desk) -> None:
+    """With any value in each query parameter a page answers, changes nothing, and shows no markup of the query."""
     before = desk.state()
     for rule, value in product(desk.rules("GET"), VALUES):
         reply = desk.browser.get(desk.path(rule), base_url=BASE, query_string=dict.fromkeys(NAMES, value))
@@ -127,8 +127,8 @@ def test_no_page_fails_whatever_its_query_is(desk: Desk) -> None:
     assert desk.state() == before
 
 
-def test_no_form_fails_whatever_is_in_it(desk: Desk) -> None:
-    """Each value in each field of every form: an answer for a person, and no markup of what was typed."""
+def test_no_input_makes_a_form_fail(desk: Desk) -> None:
+    """With any value in each field a form answers, and shows no markup of the input."""
     rules = sorted(desk.rules("POST"), key=lambda rule: rule.endswith("/delete"))
     for rule, value in product(rules, VALUES):
         data = urlencode(dict.fromkeys(NAMES, value))
@@ -137,8 +137,8 @@ def test_no_form_fails_whatever_is_in_it(desk: Desk) -> None:
         assert SCRIPT not in reply.text, rule
 
 
-def test_an_empty_form_and_an_endless_one_change_nothing(desk: Desk) -> None:
-    """Without a field, and with more than a form may have; forms that are one button only are left out."""
+def test_an_empty_or_too_large_form_changes_nothing(desk: Desk) -> None:
+    """A form without fields, or of 3 MB, changes nothing, except forms that are only a button."""
     before = desk.state()
     for rule in desk.rules("POST"):
         if rule.endswith(BUTTONS):
@@ -149,8 +149,8 @@ def test_an_empty_form_and_an_endless_one_change_nothing(desk: Desk) -> None:
     assert desk.state() == before
 
 
-def test_what_another_account_has_is_not_there(desk: Desk) -> None:
-    """Under the first account's pages, no page and no form knows a SID of the second one; nothing is changed."""
+def test_a_sid_of_another_account_is_404_on_every_page(desk: Desk) -> None:
+    """A SID of another account is 404 on every page and form, and nothing is changed."""
     before = desk.state()
     for method in ("GET", "POST"):
         for rule in (each for each in desk.rules(method) if "<sid>" in each):

@@ -9,8 +9,8 @@ from tests.web.console import HERE, READING, Person, signed_in, text_of
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202egnp.exe {{ 7*7 }}"
 
 
-def test_the_list_is_filtered_by_its_address(world: World, admin: Person) -> None:
-    """Each filter is in the URL; what matches is listed, and how far the page looked is said."""
+def test_the_list_is_filtered_by_its_url(world: World, admin: Person) -> None:
+    """Each filter of the list is a query parameter; an invalid one shows an error on the page."""
     with Target({"/fine": answer(body=twiml("ok")), "/bad": answer(404, b"no such hook")}) as target:
         fine = world.flow(target.url("/fine"), friendly_name="Fine")
         bad = world.flow(integration=Integration("external", url=target.url("/bad"), retry_count=0))
@@ -48,7 +48,7 @@ def test_the_list_is_filtered_by_its_address(world: World, admin: Person) -> Non
 
 
 def test_addresses_are_masked_until_they_are_revealed(world: World, admin: Person) -> None:
-    """For ten minutes in this session only; that it was done is on record, and the page comes back where it was."""
+    """Addresses are masked until this session reveals them, which is logged; other sessions still see masks."""
     sid = world.text("+15550009998", "+14155557788", Body="who am I").sid
     other = signed_in(world, READING)
     for path in ("messages", f"messages/{sid}"):
@@ -63,8 +63,8 @@ def test_addresses_are_masked_until_they_are_revealed(world: World, admin: Perso
     assert b"4155557788" not in admin.get(f"{HERE}/messages").body
 
 
-def test_a_message_is_told_from_its_arrival_to_its_answer(world: World, admin: Person) -> None:
-    """Every step of why, every attempt with what came back, what was answered, and its neighbours."""
+def test_a_messages_page_shows_route_attempts_answer_and_neighbours(world: World, admin: Person) -> None:
+    """A message's page shows its route, attempts, answers and its conversation, and can replay it."""
     script = {"/": answer(body=twiml("We are on it")), "/no": answer(410, b"<b>gone</b>")}
     with Target(script) as target:
         flow = world.flow(target.url("/"), friendly_name="Orders & more")
@@ -96,7 +96,7 @@ def test_a_message_is_told_from_its_arrival_to_its_answer(world: World, admin: P
 
 
 def test_what_cannot_be_replayed_says_why(world: World, admin: Person) -> None:
-    """A message that waits already is not put back twice, and one that no flow takes stays where it is."""
+    """A replay of a queued message, or of one without a flow, is refused with the reason."""
     waiting = world.flow("http://127.0.0.1:9/", paused=True, friendly_name="Overnight")
     sid = world.text(waiting).sid
     refused = text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/replay")))
@@ -107,7 +107,7 @@ def test_what_cannot_be_replayed_says_why(world: World, admin: Person) -> None:
 
 
 def test_hostile_text_is_text(world: World, admin: Person) -> None:
-    """Markup, templates and marks of direction, in a message, a flow and a query, are shown and never interpreted."""
+    """Markup, templates and direction marks in a message, a flow or a query are shown as text."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name=HOSTILE[:80].replace("\u202e", ""), paused=True)
     sid = world.text(flow, Body=HOSTILE, ProfileName=HOSTILE).sid
     hostile = quote(HOSTILE)
@@ -130,8 +130,8 @@ def test_hostile_text_is_text(world: World, admin: Person) -> None:
     assert "&lt;script&gt;alert(1)" in admin.get(f"{HERE}/messages/{sid}").body.decode()
 
 
-def test_a_message_that_has_not_come_is_explained(world: World, admin: Person) -> None:
-    """With every step, and why another flow does not take it; what is no message is said to be none."""
+def test_a_made_up_message_is_explained(world: World, admin: Person) -> None:
+    """The explain page shows where a made-up message goes, and why another flow does not take it."""
     taken = world.flow("http://127.0.0.1:9/", friendly_name="Taken by this")
     elsewhere = world.flow("http://127.0.0.1:9/")
     query = {"to": taken.contact_identity, "body": "hi", "flow": elsewhere.sid}
@@ -142,20 +142,20 @@ def test_a_message_that_has_not_come_is_explained(world: World, admin: Person) -
     assert "No flow takes it" in text_of(admin.get(f"{HERE}/explain?to=%2B15550004321"))
     presets = admin.get(f"{HERE}/explain").body.decode()
     assert all(f">{each.title}</a>" in presets for each in ALL.values())
-    assert quote(elsewhere.contact_identity) in presets, "an example is written to an address that the account has"
+    assert quote(elsewhere.contact_identity) in presets, "the examples use an address of the account"
     wrong = admin.get(f"{HERE}/explain?{urlencode(query | {'at': 'soon'})}")
     assert b'role="alert"' in wrong.body
 
 
 def test_refused_requests_are_explained(world: World, admin: Person) -> None:
-    """What the doctor says of a signature that does not match is on the page."""
+    """The signatures page shows the diagnosis of a refused request."""
     fields = world.fields("+15550001234")
     assert world.send("POST", "/webhooks/sms", urlencode(fields).encode(), {"X-Twilio-Signature": "bm8="}).status == 403
     assert "none of your keys" in text_of(admin.get(f"{HERE}/signatures"))
 
 
-def test_a_live_list_costs_nothing_while_nothing_happens(world: World, admin: Person) -> None:
-    """A page that asks again is told that nothing changed, until something has."""
+def test_a_live_list_is_304_until_something_changes(world: World, admin: Person) -> None:
+    """A live list is 304 until a message arrives."""
     page = admin.get(f"{HERE}/messages")
     mark = {"X-Live": "1", "If-None-Match": page.headers["ETag"]}
     assert admin.get(f"{HERE}/messages", **mark).status == 304
@@ -166,8 +166,8 @@ def test_a_live_list_costs_nothing_while_nothing_happens(world: World, admin: Pe
     assert len(fresh.body) < 60_000
 
 
-def test_a_form_survives_an_absent_store(world: World, admin: Person) -> None:
-    """The page says that the store does not answer and keeps what was typed, to be sent again; then it works."""
+def test_a_form_that_the_store_did_not_take_can_be_sent_again(world: World, admin: Person) -> None:
+    """If the store does not answer, a form is 503 and its page can send it again."""
     back = {"reveal": "0", "back": "messages?error=<b>&x=1"}
     world.valkey.pause()
     try:

@@ -1,4 +1,4 @@
-"""Migrations in the console: what is shown, each step there and back, and who may take one."""
+"""Migrations in the console: each step forward and back, and who may take it."""
 
 import re
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ PAGE = f"{HERE}/migration"
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    """Where the flows lead."""
+    """The target of both flows."""
     with Target({"/old": answer(), "/new": answer()}) as running:
         yield running
 
 
 def pair(world: World, target: Target, **more: Any) -> tuple[FlexFlow, FlexFlow]:
-    """Write the old flow, and the one that stands by."""
+    """Write the old flow and the new one."""
     old = world.flow(target.url("/old"), friendly_name="Old <b>one</b>", response="accept", **more)
     address = old.contact_identity
     return old, world.flow(target.url("/new"), friendly_name="New one", contact_identity=address, match="false")
 
 
 def now(world: World, flow: FlexFlow) -> FlexFlow:
-    """Read a flow that must be there."""
+    """Read a flow that must exist."""
     with world.flows() as flows:
         found = flows.get(ACCOUNT, flow.sid)
     assert found is not None
@@ -39,20 +39,20 @@ def now(world: World, flow: FlexFlow) -> FlexFlow:
 
 
 def version_in(reply: Reply) -> str:
-    """Return the version of the migration that a page was made of."""
+    """Return the migration's version from a page."""
     found = re.search(r'name="version" value="([^"]+)"', reply.body.decode())
     assert found is not None
     return found[1]
 
 
 def step(admin: Person, old: FlexFlow, do: str, **form: str) -> str:
-    """Take a step, as the form of the page does; return what the page says then."""
+    """Send the form of a step; return the text of the page after it."""
     version = version_in(admin.get(f"{PAGE}/{old.sid}"))
     return text_of(admin.follow(admin.post(f"{PAGE}/{old.sid}", {"do": do, "version": version, **form})))
 
 
-def test_every_step_there_and_back(world: World, admin: Person, target: Target) -> None:
-    """Each step is a form that says what follows; the page counts contacts, and the change log has every step."""
+def test_every_step_forward_and_back(world: World, admin: Person, target: Target) -> None:
+    """Each step forward and back is a form; the page counts contacts, and each step is logged."""
     old, new = pair(world, target)
     listed = admin.get(PAGE)
     assert f"{old.sid}?to={new.sid}" in listed.body.decode()
@@ -83,7 +83,7 @@ def test_every_step_there_and_back(world: World, admin: Person, target: Target) 
 
 
 def test_a_step_that_cannot_be_taken_changes_nothing(world: World, admin: Person, target: Target) -> None:
-    """The answer says why: sessions that are not known, a share or step that is none, another person's change."""
+    """A step that is impossible, invalid or out of date is refused with the reason and changes nothing."""
     old, new = pair(world, target, integration=Integration("proxy", proxy_service_sid="KS" + "1" * 32))
     page = f"{PAGE}/{old.sid}"
     other = world.flow(target.url("/new"), match="false")
@@ -103,7 +103,7 @@ def test_a_step_that_cannot_be_taken_changes_nothing(world: World, admin: Person
 
 
 def test_a_viewer_reads_and_another_account_sees_nothing(world: World, admin: Person, target: Target) -> None:
-    """A viewer's page has no form and a step of a viewer is refused; the flow of another account is not there."""
+    """A viewer has no form and may not take a step; under another account the flow is 404."""
     old, new = pair(world, target)
     step(admin, old, "start", to=new.sid)
     viewer = signed_in(world, READING)

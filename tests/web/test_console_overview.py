@@ -1,4 +1,4 @@
-"""The overview and the page of the processes, over a store in which all that they show is written by the test."""
+"""The overview and the health page, over a store that the test fills."""
 
 import html
 import re
@@ -23,7 +23,7 @@ TARGET = "https://crm.example.com"
 
 
 class Desk:
-    """A signed-in browser, and messages and processes that are written into the store."""
+    """A signed-in browser, and messages and processes written into the store."""
 
     def __init__(self, rest: Rest, settings: Path) -> None:
         self.rest = rest
@@ -32,13 +32,13 @@ class Desk:
         self._count = 0
 
     def flow(self, account: str = ONE) -> str:
-        """Make a flow to the target; return its SID."""
+        """Make a flow to the target and return its SID."""
         self._count += 1
         more = {"IntegrationType": "external", "Integration__Url": f"{TARGET}/in"}
         return str(self.rest.create(self._count, user=account, **more)["sid"])
 
     def queue(self, flow_sid: str, account: str = ONE) -> str:
-        """Let a message wait for a flow, in a conversation of its own; return its SID."""
+        """Queue a message in a conversation of its own, unrouted without a flow; return its SID."""
         self._count += 1
         fields = parameters(self._count, "+15557654321", AccountSid=account)
         self.rest.store.lanes.accept(
@@ -49,16 +49,16 @@ class Desk:
         return fields["MessageSid"]
 
     def announce(self, pid: int, *shut: tuple[str, str]) -> None:
-        """Let a process say that it is there, and to which targets it does not send."""
+        """Announce a process, and the targets whose breakers are open in it."""
         process = Process("m", "host", 1, pid, "127.0.0.1:8000", (), self.served.name(), shut)
         self.rest.store.processes.announce(process, None, self.served)
 
     def page(self, path: str = "", account: str = ONE) -> str:
-        """Return what a page says."""
+        """Return a page's text."""
         return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", self.source(path, account))).split())
 
     def source(self, path: str = "", account: str = ONE) -> str:
-        """Return a page."""
+        """Return a page's HTML."""
         reply = self.browser.get(f"/console/{account}/{path}", base_url=BASE)
         assert reply.status_code == 200, reply.text
         return reply.text
@@ -71,8 +71,8 @@ def desk(valkey: ValkeyServer, tmp_path: Path) -> Iterator[Desk]:
         yield Desk(rest, tmp_path / "router.toml")
 
 
-def test_what_needs_attention_comes_first(desk: Desk) -> None:
-    """Dead and held messages, each with its number and a link to them; the figures are the account's own."""
+def test_the_overview_lists_held_undelivered_and_unrouted_messages(desk: Desk) -> None:
+    """The overview counts and links the account's held, undelivered and unrouted messages."""
     flow = desk.flow()
     held, cancelled = desk.queue(flow), desk.queue(flow)
     desk.queue("")
@@ -93,8 +93,8 @@ def test_what_needs_attention_comes_first(desk: Desk) -> None:
     assert TWO not in desk.source().replace("switch", "")
 
 
-def test_a_target_that_does_not_answer_is_told_by_all_processes(desk: Desk) -> None:
-    """Any process's page says how many of them send nothing there; of another account's targets nothing is said."""
+def test_a_target_that_does_not_answer_is_shown_by_every_process(desk: Desk) -> None:
+    """A page of any process says how many processes see an account's target as down, and names no other account's."""
     sid = desk.queue(desk.flow())
     desk.announce(1, (ONE, TARGET), (TWO, "https://of-two.example.com"))
     desk.announce(2)
@@ -109,7 +109,7 @@ def test_a_target_that_does_not_answer_is_told_by_all_processes(desk: Desk) -> N
 
 
 def test_an_overdue_conversation_is_the_accounts_own(desk: Desk) -> None:
-    """The one that is due longest is looked for among the account's, whatever waits for others beside it."""
+    """The overview shows how long the account's own oldest conversation is overdue, not another account's."""
     own, others = desk.flow(), desk.flow(TWO)
     desk.queue(others, TWO)
     call = desk.rest.store.changes._client.call

@@ -9,13 +9,13 @@ from tests.web.console import HERE, PASSWORD, READING, Person, signed_in, text_o
 
 @pytest.fixture(autouse=True)
 def forgive(world: World) -> None:
-    """Forget the attempts of the tests before: all of them come from one address."""
+    """Forget the sign-in attempts of earlier tests, which come from the same address."""
     for key in world.call("KEYS", "attempts:*"):
         world.call("DEL", key)
 
 
-def test_a_password_opens_the_console_and_nothing_else_does(world: World) -> None:
-    """Who is not signed in is led to the form, with the way back; a wrong password is refused."""
+def test_the_console_needs_a_password(world: World) -> None:
+    """A page without a session leads to sign-in and then back; a wrong password is refused."""
     stranger = Person(world)
     reply = stranger.get(f"{HERE}/messages?status=queued")
     assert reply.status == 303
@@ -34,13 +34,13 @@ def test_a_password_opens_the_console_and_nothing_else_does(world: World) -> Non
 @pytest.mark.parametrize(
     "elsewhere", ["https://evil.example/", "//evil.example/console/", "/\\evil.example", "/v1/", "x"]
 )
-def test_signing_in_leads_to_a_page_of_the_console(world: World, elsewhere: str) -> None:
-    """A link to the form cannot lead anywhere else afterwards."""
+def test_signing_in_never_redirects_to_another_site(world: World, elsewhere: str) -> None:
+    """After sign-in, a `next` outside the console leads to the console's start page."""
     assert Person(world).sign_in(next=elsewhere).headers["Location"] == "/console/"
 
 
 def test_wrong_passwords_are_slowed(world: World) -> None:
-    """After ten in a minute not even the right one is compared; it works again when the minute is over."""
+    """After ten wrong passwords in a minute each attempt is 429 until the minute is over."""
     guesser = Person(world)
     assert [guesser.sign_in(f"guess {n}").status for n in range(11)] == [403] * 10 + [429]
     reply = guesser.sign_in(PASSWORD)
@@ -53,7 +53,7 @@ def test_wrong_passwords_are_slowed(world: World) -> None:
 
 
 def test_the_cookie_is_for_this_host_only(world: World) -> None:
-    """Over TLS it has the prefix that no other host can set; over plain HTTP it is strict, and the page warns."""
+    """Over TLS the cookie has the __Host- prefix; over plain HTTP it is SameSite=Strict and the page warns."""
     behind = Person(world, headers={"Host": "router.example.com", "Origin": BASE})
     cookie = behind.sign_in().headers["Set-Cookie"]
     assert cookie.startswith("__Host-router=")
@@ -67,8 +67,8 @@ def test_the_cookie_is_for_this_host_only(world: World) -> None:
     assert b"plain HTTP" not in signed_in(world).get(f"{HERE}/").body
 
 
-def test_a_session_is_known_by_its_digest_only(world: World) -> None:
-    """The store holds neither the id of the cookie nor a password."""
+def test_the_store_has_neither_session_ids_nor_passwords(world: World) -> None:
+    """The store holds neither the cookie's session id nor a password."""
     person = signed_in(world)
     id_ = person.cookie.partition("=")[2]
     keys = [key for key in world.call("KEYS", "session:*") if b"sessions" not in key]
@@ -79,7 +79,7 @@ def test_a_session_is_known_by_its_digest_only(world: World) -> None:
 
 
 def test_signing_out_ends_the_session(world: World) -> None:
-    """Whoever has kept the cookie gets nowhere with it; other sessions go on."""
+    """After signing out the session's cookie is no longer valid; other sessions are."""
     leaving, staying = signed_in(world), signed_in(world)
     kept = leaving.cookie
     assert leaving.post("/console/sign-out").status == 303
@@ -89,7 +89,7 @@ def test_signing_out_ends_the_session(world: World) -> None:
 
 
 def test_signing_out_everywhere_ends_all_sessions(world: World) -> None:
-    """The admin can end all of them, a viewer cannot; it is noted, and signing in again works."""
+    """The admin, but not a viewer, can end all sessions, which is logged."""
     admin, viewer = signed_in(world), signed_in(world, READING)
     assert viewer.post("/console/sign-out", {"everywhere": "1"}).status == 403
     assert admin.post("/console/sign-out", {"everywhere": "1"}).status == 303
@@ -98,8 +98,8 @@ def test_signing_out_everywhere_ends_all_sessions(world: World) -> None:
     assert "signed out everywhere" in text_of(again.get(f"{HERE}/changes"))
 
 
-def test_a_session_has_an_end(world: World) -> None:
-    """After seven days it is over however much it was used; an expired one is led back to its page."""
+def test_a_session_ends_after_seven_days(world: World) -> None:
+    """A session ends after seven days, and the next page leads to sign-in."""
     person = signed_in(world)
     for each in world.call("KEYS", "session:{0}:*"):
         created = int(world.call("HGET", each, "created"))
@@ -122,15 +122,15 @@ def test_a_session_has_an_end(world: World) -> None:
         ({"Origin": BASE}, 303),
     ],
 )
-def test_only_pages_of_the_router_may_act(world: World, headers: dict[str, str], status: int) -> None:
-    """A form that another site's page sends changes nothing, with the cookie or without."""
+def test_a_form_from_another_site_is_403(world: World, headers: dict[str, str], status: int) -> None:
+    """A form without the headers of a same-origin page is 403."""
     person = signed_in(world)
     person.headers = headers
     assert person.post(f"{HERE}/reveal", {"reveal": "1"}).status == status
 
 
-def test_another_name_of_this_machine_is_refused(world: World) -> None:
-    """A page whose own name leads here (DNS rebinding) sees nothing, not even the form."""
+def test_a_host_name_that_is_not_trusted_is_403(world: World) -> None:
+    """A request with a host name that is not trusted (DNS rebinding) is 403, the sign-in form included."""
     person = signed_in(world)
     person.headers = {"Host": "rebound.example:8000"}
     for path in ("/console/sign-in", f"{HERE}/"):
@@ -140,18 +140,18 @@ def test_another_name_of_this_machine_is_refused(world: World) -> None:
 
 
 def test_a_viewer_reads_and_changes_nothing(world: World) -> None:
-    """All pages open; every action is refused, and the pages do not offer any."""
+    """A viewer can open the pages, which offer no action but signing out; actions are 403."""
     viewer = signed_in(world, READING)
     for path in ("", "messages", "changes", "settings", "health", "explain", "signatures"):
         page = viewer.get(f"{HERE}/{path}")
         assert page.status == 200
-        assert page.body.count(b'method="post"') == 1, path  # signing out
+        assert page.body.count(b'method="post"') == 1, path  # the form for signing out
     for path in (f"{HERE}/reveal", f"{HERE}/messages/{world.sid()}/replay"):
         assert viewer.post(path).status == 403
 
 
 def test_accounts_see_nothing_of_each_other(world: World) -> None:
-    """A page of one account is about it alone; what it has not, and accounts that are none, are not found."""
+    """The pages of one account show nothing of another; its messages and unknown accounts are 404."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Umbrella")
     sent = world.text(flow, Body="about parasols")
     admin = signed_in(world)
@@ -169,8 +169,8 @@ def test_accounts_see_nothing_of_each_other(world: World) -> None:
     assert AC in listed
 
 
-def test_every_answer_is_guarded(world: World) -> None:
-    """Pages, refusals and files have the headers: nothing inline, no frame, nothing kept in a cache but the files."""
+def test_every_answer_has_security_headers(world: World) -> None:
+    """Each page, error and file has the security headers, and only files may be cached."""
     person = signed_in(world)
     page = person.get(f"{HERE}/")
     style = page.body.decode().partition('rel="stylesheet" href="')[2].partition('"')[0]
@@ -191,8 +191,8 @@ def test_every_answer_is_guarded(world: World) -> None:
     assert person.get("/console/static/console.css").status == 404
 
 
-def test_secrets_are_only_called_set(world: World) -> None:
-    """The settings page shows no password, token or store URL."""
+def test_the_settings_page_shows_no_secret(world: World) -> None:
+    """The settings page says that a secret is set, and shows no password, token or store URL."""
     page = signed_in(world).get(f"/console/{AC}/settings")
     said = text_of(page)
     assert "ROUTER_ADMIN_PASSWORD set" in said
