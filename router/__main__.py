@@ -1,4 +1,4 @@
-"""`python -m router`: the command line, for where the script `router` is not on the path."""
+"""`python -m router`: the command line, if the script `router` is not on the path."""
 
 from router.cli import main
 

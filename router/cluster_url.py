@@ -1,8 +1,8 @@
-"""Where a Cluster is: `redis+cluster://user:password@host:6379,host:6379?option=value`.
+"""The URL of a Cluster: `redis+cluster://user:password@host:6379,host:6379?option=value`.
 
-The hosts are nodes of the Cluster that are asked for the others, or the one configuration endpoint of a managed
-service. With `rediss+cluster` all nodes are spoken to over TLS. User and password are the same on all nodes; options
-are redis-py's, as `ssl_ca_certs`.
+The hosts are nodes of the Cluster, which know the others, or the configuration endpoint of a managed service. With
+`rediss+cluster` all connections use TLS. User and password are the same on all nodes; options are redis-py's, for
+example `ssl_ca_certs`.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _PORT: Final = 6379
 
 @dataclass(frozen=True, slots=True)
 class ClusterUrl:
-    """A Cluster, and how its nodes are connected to; `seeds` are the hosts that the URL names."""
+    """A parsed URL of a Cluster; `seeds` are its hosts."""
 
     seeds: tuple[Address, ...]
     _scheme: str

@@ -1,7 +1,7 @@
-"""Greenlets that stay, for what is done for every message.
+"""A pool of greenlets, for work that is done for every message.
 
-A new greenlet costs some 30 µs of processor time, for Python maps memory for its frames and unmaps it at the end. One
-that has been waiting costs 5 µs.
+A new greenlet costs about 30 µs of processor time, because Python maps memory for its frames and unmaps it at the end.
+Reusing one costs 5 µs.
 """
 
 import sys
@@ -14,10 +14,10 @@ from gevent.event import Event
 
 
 class Crew:
-    """Runs functions in greenlets, each of which waits for another function when it is done with one.
+    """Runs functions in greenlets. A greenlet that has finished waits for another function.
 
     Args:
-        most: how many wait at most.
+        most: the maximum number of waiting greenlets.
     """
 
     def __init__(self, most: int) -> None:
@@ -27,17 +27,17 @@ class Crew:
         self.busy = 0  # functions that run, or are about to
 
     def spawn(self, function: Callable[..., Any], *args: Any, **more: Any) -> None:
-        """Run a function in the next round of the event loop. An exception is printed, as of any greenlet."""
+        """Run a function in the next round of the event loop. An exception is printed, as for any greenlet."""
         self.busy += 1
         job = partial(function, *args, **more)
         hub = gevent.get_hub()
-        if self._waiting and self._waiting[-1].parent is hub:  # else it is another thread's
+        if self._waiting and self._waiting[-1].parent is hub:  # otherwise it belongs to another thread
             hub.loop.run_callback(self._waiting.pop().switch, job)
         else:
             gevent.spawn(self._work, job)
 
     def join(self, seconds: float) -> None:
-        """Wait until nothing runs, for so long at most."""
+        """Wait until no function runs, `seconds` at most."""
         if self.busy:
             self._free.clear()
             self._free.wait(seconds)
@@ -47,22 +47,22 @@ class Crew:
         while job is not None:
             try:
                 job()
-            except Exception:  # noqa: BLE001 - as gevent does for a greenlet that ends with one
+            except Exception:  # noqa: BLE001 - print it, as gevent does for any greenlet
                 hub.handle_error(own, *sys.exc_info())
             finally:
                 self.busy -= 1
                 if not self.busy:
                     self._free.set()
-            job = None  # and with it what it holds
+            job = None  # release the function and its arguments
             if len(self._waiting) < self._most:
                 self._waiting.append(own)
                 job = _next(hub, own)
 
 
 def _next(hub: Any, own: Any) -> Any:
-    """Wait for the next function. A deadline that the last one has left open ends nothing here."""
+    """Wait for the next function. A timeout that the last one has not cancelled is printed, and ignored."""
     while True:
         try:
             return hub.switch()
-        except (Exception, gevent.Timeout):  # noqa: BLE001 - it is printed, and the next function still comes
+        except (Exception, gevent.Timeout):  # noqa: BLE001 - print it, and continue to wait
             hub.handle_error(own, *sys.exc_info())

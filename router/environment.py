@@ -1,6 +1,6 @@
-"""The sources of settings: variables, the TOML file that ROUTER_CONFIG names, and files that hold one secret each.
+"""The sources of settings: variables, the TOML file that ROUTER_CONFIG names, and files that contain one secret each.
 
-This module does not interpret settings; it reads their names, and gives the environment precedence over the file.
+This module does not interpret values. It checks names, and gives the environment precedence over the file.
 """
 
 import re
@@ -24,20 +24,20 @@ _KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://\S+")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The values that were given, by key, and for each the name under which the operator wrote it."""
+    """The values of the given settings, by key, and the name that the operator used for each."""
 
     values: Mapping[str, Any]
     names: Mapping[str, str]
 
 
 def read(environ: Mapping[str, str], keys: Collection[str], tables: Collection[str]) -> Given:
-    """Read the settings that are given.
+    """Read the given settings.
 
-    An empty variable counts as not set: compose files pass on an unset variable as an empty one.
+    An empty variable counts as not set, because compose files pass an unset variable as an empty one.
 
     Args:
         environ: the variables of the process.
-        keys: the settings as they are written in the file; with the prefix and in capitals, as variables.
+        keys: the settings by their names in the file; variables have the prefix and capitals.
         tables: the settings that only the file may have.
 
     Raises:
@@ -67,7 +67,7 @@ def read(environ: Mapping[str, str], keys: Collection[str], tables: Collection[s
 def pick(source: Mapping[str, Any], name: str, where: str = "") -> Any:
     """Return the value of `name`, or the content of the file that `name_file` (or `NAME_FILE`) names, or None.
 
-    Raises SettingsError when both are given, or the file cannot be read; it names the setting, and shows no content.
+    Raises SettingsError if both are given, or the file cannot be read; it names the setting, and shows no content.
     """
     file_name = name + ("_FILE" if name.isupper() else "_file")
     value, path = (None if source.get(each) == "" else source.get(each) for each in (name, file_name))
@@ -114,7 +114,7 @@ def with_account_of(environ: Mapping[str, str], tables: Any) -> Any:
 
 
 def listed(value: Any) -> Any:
-    """Split a list at its commas, as the environment writes it; other values than texts are returned unchanged."""
+    """Split a comma-separated list, as variables have it; values that are not strings are returned unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 

@@ -1,8 +1,8 @@
-"""What can go wrong, one class for each thing that some caller treats differently."""
+"""The errors, one class for each that some caller treats differently."""
 
 
 class RouterError(Exception):
-    """Something the router says in one sentence, without a traceback."""
+    """An error that is reported in one sentence, without a traceback."""
 
 
 class SettingsError(RouterError):
@@ -14,8 +14,8 @@ class SettingsError(RouterError):
         self.reason = reason
 
 
-class InvalidFlow(RouterError):  # noqa: N818 - named for what it says, as in `except InvalidFlow`
-    """A Flex Flow that cannot be saved: which parameter, and what is allowed."""
+class InvalidFlow(RouterError):  # noqa: N818 - named for what happened, as in `except InvalidFlow`
+    """A Flex Flow that cannot be saved: the parameter, and the allowed values."""
 
     def __init__(self, parameter: str, reason: str) -> None:
         super().__init__(f"{parameter}: {reason}")
@@ -24,7 +24,7 @@ class InvalidFlow(RouterError):  # noqa: N818 - named for what it says, as in `e
 
 
 class FlowConflict(InvalidFlow):
-    """A Flex Flow that collides with another one on the same address."""
+    """A Flex Flow that conflicts with another one of the same address."""
 
 
 class NotAMessage(RouterError):  # noqa: N818
@@ -32,25 +32,25 @@ class NotAMessage(RouterError):  # noqa: N818
 
 
 class StoreUnavailable(RouterError):  # noqa: N818
-    """The store did not answer in time, or refused to write; nothing may be acknowledged."""
+    """The store did not answer in time, or refused to write; no message may be acknowledged."""
 
 
 class StoreRefused(StoreUnavailable):
-    """The store refused a command (out of memory, read-only, a replica short)."""
+    """The store refused a command (out of memory, read-only, too few replicas)."""
 
 
 class StoreUnconfirmed(StoreRefused):
-    """The store wrote, but fewer replicas than wanted have confirmed it."""
+    """The store wrote, but fewer replicas than required have confirmed it."""
 
 
 class Undeliverable(RouterError):  # noqa: N818
-    """Raised by a handler: this message can never be delivered; it is not tried again."""
+    """Raised by a handler: this message can never be delivered, and is not retried."""
 
 
 class ExpressionError(RouterError):
-    """A Match that has no answer for a message, which it then does not take; the reason holds nothing of the message.
+    """A Match that fails for a message, so that its flow does not take it; the reason contains no text of the message.
 
-    `by_value`: because of what the message says, and not of the types of things.
+    `by_value`: whether it fails because of a value in the message, and not because of wrong types.
     """
 
     def __init__(self, reason: str, *, by_value: bool = False) -> None:

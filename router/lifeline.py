@@ -11,7 +11,7 @@ _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
-    """Return a `preexec_fn` by which the child gets a signal when this process is killed, where that can be (Linux)."""
+    """Return a `preexec_fn` that lets the child get a signal when this process is killed; None except on Linux."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
@@ -19,7 +19,7 @@ def die_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], Non
 
     def arm() -> None:
         prctl(_PR_SET_PDEATHSIG, number)
-        if os.getppid() != parent:  # it was killed before we were armed
+        if os.getppid() != parent:  # the parent was killed before prctl was called
             os._exit(1)
 
     return arm

@@ -1,7 +1,7 @@
 """One wide line for each message received and each attempt: an allow-list of fields, no bodies, no tokens.
 
-What a line holds is masked where it is made, by message/masking.py: `from` and `to` in web/webhooks.py, the reason of
-a message that is refused in message/inbound.py, and the exceptions of handlers in integrations/handler.py.
+Values are masked by message/masking.py before they are passed to this module: `from` and `to` in web/webhooks.py, the
+reason for a refused message in message/inbound.py, and the exceptions of handlers in integrations/handler.py.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any, Final, TextIO
 
 from router.printable import printable
 
-# Nothing else is ever written: a field that is not listed is dropped, so that a slip does not disclose anything.
+# Other fields are dropped, so that a programming mistake does not disclose anything.
 FIELDS: Final = frozenset({
     "accepted", "account_sid", "answer", "attempt", "channel", "content_type", "conversation_sid", "error_code",
     "event", "failure", "failures", "flex_flow_sid", "frames", "from", "integration_type", "kept", "key", "language",
@@ -26,7 +26,7 @@ FIELDS: Final = frozenset({
 })  # fmt: skip
 
 _encode = json.JSONEncoder(default=repr, separators=(",", ":")).encode
-# How most values of a line are written, as `_encode` writes them; it costs as much as all else of a line.
+# The encoder of texts, with the same result as `_encode`; encoding texts is half the cost of a line.
 _text: Final = json.encoder.encode_basestring_ascii
 _WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {str: _text, int: int.__repr__, float: float.__repr__}
 
@@ -34,14 +34,14 @@ _WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {str: _text, int: int.__r
 class Lines:
     """JSON lines in a file.
 
-    Lines of the level `info`, two for each message that is delivered, wait for the end of the event loop's round and
-    are written together, so a process that is killed may lose those of its last round. Any other line is written at
-    once, after those that wait.
+    Lines of the level `info`, two for each delivered message, are buffered until the end of the event loop's round and
+    written together, so a process that is killed may lose those of its last round. Any other line is written
+    immediately, after the buffered ones.
 
     Args:
-        file: what is written to, as standard error.
-        pid: of this process.
-        later: calls a function at the end of the round; None if each line is written at once.
+        file: the output, for example standard error.
+        pid: this process's id.
+        later: calls a function at the end of the round; None to write each line immediately.
     """
 
     def __init__(self, file: TextIO, pid: int, later: Callable[[Callable[[], None]], object] | None = None) -> None:
@@ -51,7 +51,7 @@ class Lines:
         self._waiting: list[str] = []
 
     def info(self, event: str, **fields: Any) -> None:
-        """Write a line soon."""
+        """Write a line at the end of the round."""
         self._waiting.append(self._json("info", event, fields))
         if self._later is None:
             self._write()
@@ -59,15 +59,15 @@ class Lines:
             self._later(self._write)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """Write a line about what may need a person."""
+        """Write a line about an event that may need a person."""
         self._at_once("warning", event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """Write a line about what needs a person."""
+        """Write a line about an event that needs a person."""
         self._at_once("error", event, fields)
 
     def flush(self) -> None:
-        """Write what waits, and from now on each line at once: the event loop ends."""
+        """Write the buffered lines, and from now on each line immediately, because the event loop ends."""
         self._later = None
         self._write()
 
@@ -76,7 +76,7 @@ class Lines:
         self._write()
 
     def _json(self, level: str, event: str, fields: Mapping[str, Any]) -> str:
-        """Write a line as JSON, of the same fields as `_line` makes it."""
+        """Return a line as JSON, with the same fields as `_line`."""
         parts = [f'{{"timestamp":"{_now()}","level":"{level}","pid":{self._pid}']
         for name, value in fields.items():
             if value is not None and value != "" and name in FIELDS:
@@ -85,9 +85,9 @@ class Lines:
         return ",".join(parts)
 
     def _write(self) -> None:
-        """Write what waits. What is written at once fits a pipe: another process's lines do not come in between."""
+        """Write the buffered lines, in pieces that a pipe takes atomically, so that lines of processes do not mix."""
         waiting, self._waiting = self._waiting, []
-        with suppress(OSError):  # the disk is full, or no process reads the pipe: no message is refused for it
+        with suppress(OSError):  # a full disk, or a closed pipe, must not make messages fail
             part = ""
             for line in waiting:
                 if len(part) + len(line) > PIPE_BUF:
@@ -102,7 +102,7 @@ class _Terminal:
     """Lines for people."""
 
     def __init__(self, pid: int) -> None:
-        import structlog  # and with it rich: 100 modules, for a terminal only
+        import structlog  # with rich it has 100 modules, needed for a terminal only
 
         log = structlog.wrap_logger(
             structlog.WriteLogger(sys.stderr),
@@ -112,21 +112,21 @@ class _Terminal:
         self.info, self.warning, self.error = log.info, log.warning, log.error
 
     def flush(self) -> None:
-        """Each line is written at once."""
+        """Do nothing: each line is written immediately."""
 
 
 def make_log(*, pid: int, later: Callable[[Callable[[], None]], object] | None = None) -> Any:
-    """Make the log of a process: JSON lines on standard error, or text for people when that is a terminal.
+    """Make the log of a process: JSON lines on standard error, or text for people if that is a terminal.
 
     Args:
-        pid: of the process.
-        later: as `Lines` takes it.
+        pid: the process's id.
+        later: as for `Lines`.
     """
     return _Terminal(pid) if sys.stderr.isatty() else Lines(sys.stderr, pid, later)
 
 
 def _line(level: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the line, of the fields that are listed and not empty."""
+    """Return a line with the listed fields that are not empty."""
     listed = {name: value for name, value in fields.items() if value is not None and value != "" and name in FIELDS}
     return {"timestamp": _now(), "level": level} | listed
 
@@ -142,5 +142,5 @@ def _second(since_1970: int) -> str:
 
 
 def _shown(line: dict[str, Any]) -> dict[str, Any]:
-    """Keep what strangers wrote from steering the terminal; JSON escapes it by itself."""
+    """Remove control characters from texts, which may be from outside; in JSON they are escaped."""
     return {name: printable(value) if isinstance(value, str) else value for name, value in line.items()}

@@ -1,4 +1,4 @@
-"""Which machine this is, as far as process ids mean the same there, and how its processes call each other."""
+"""The identity of this machine (its PID namespace), and the signal that workers send to their master."""
 
 import platform
 import signal
@@ -10,7 +10,7 @@ ASK: Final = signal.SIGURG
 
 
 def machine() -> str:
-    """Return a text that is the same for all processes that know each other's ids, and only for them."""
+    """Return a text that is the same for all processes of one PID namespace, and different for all others."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
@@ -19,5 +19,5 @@ def machine() -> str:
 
 
 def host() -> str:
-    """Return the machine's name, for people."""
+    """Return the machine's name, to show it to people."""
     return platform.node() or "this machine"

@@ -1,4 +1,4 @@
-"""The account that `router run` makes up for a data directory when it is given none: whose flows may echo."""
+"""The account that `router run` generates for a data directory if none is configured: its flows may echo."""
 
 import tomllib
 from pathlib import Path

@@ -1,41 +1,41 @@
-"""Counts in the process's memory, written to the files of the metrics once a second.
+"""Buffers metrics in the process's memory, and writes them to their files once a second.
 
-A count of prometheus-client takes a lock, asks for the process id and writes to the file; a message that is delivered
-is counted nine times.
+For each count prometheus-client takes a lock, reads the process id and writes to the file; a delivered message has nine
+counts.
 """
 
 from typing import Any, Final
 
-# How often the files are written, in seconds: what a killed process loses of its counts.
+# The interval of the writes, in seconds: a killed process loses the counts of at most this time.
 WRITE_SECONDS: Final = 1.0
 
 
 class Buffer:
     """The values of one process.
 
-    It takes the place of prometheus-client's `ValueClass`. The greenlets of a process share it; threads must not.
+    It replaces prometheus-client's `ValueClass`. The greenlets of a process share it; threads must not.
 
     Args:
-        written: makes the values that are written to: prometheus-client's own class.
+        written: prometheus-client's own class, whose values write to the files.
     """
 
     def __init__(self, written: Any) -> None:
         self._written = written
         self._changed: list[_Value] = []
 
-    def __call__(self, *given: Any, **named: Any) -> "_Value":
-        """Make a value, as prometheus-client's metrics do."""
-        return _Value(self._written(*given, **named), self._changed)
+    def __call__(self, *args: Any, **kwargs: Any) -> "_Value":
+        """Make a value; prometheus-client's metrics call this."""
+        return _Value(self._written(*args, **kwargs), self._changed)
 
     def write(self) -> None:
-        """Write what has changed since the last time."""
+        """Write the values that have changed since the last write."""
         for value in self._changed:
             value.write()
         self._changed.clear()
 
 
 class _Value:
-    """One value: what was set and added since it was written last."""
+    """One value: the value set, and the sum added, since the last write."""
 
     __slots__ = ("_added", "_changed", "_is_changed", "_set", "_written")
 

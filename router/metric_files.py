@@ -1,9 +1,9 @@
-"""The files through which the figures of all processes are gathered; prometheus-client writes and reads them.
+"""The files through which the processes share their metrics; prometheus-client writes and reads them.
 
-It names files after the process that writes them, and a dead process's counts still count. So that files do not become
-more with every process that ends, processes are numbered: one that takes a dead one's place goes on in its files.
+It names files after the process that writes them, and the counts of a process that has ended must be kept. So that the
+number of files does not grow, processes are numbered: one that replaces an ended process continues its files.
 
-gunicorn's configuration uses this; nothing of prometheus-client may be imported before the fork.
+gunicorn's configuration uses this module, so it must not import prometheus-client, which is imported after the fork.
 """
 
 import fcntl
@@ -16,9 +16,9 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-# Read by prometheus-client when it is imported.
+# The variable that prometheus-client reads when it is imported.
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-# What a process's files are named after; read by `router.metrics`.
+# The variable with the name in a process's files; `router.metrics` reads it.
 NAME: Final = "PROMETHEUS_MULTIPROC_NAME"
 _PREFIX: Final = "router-metrics-"
 
@@ -27,7 +27,7 @@ _PREFIX: Final = "router-metrics-"
 class MetricFiles:
     """The folder of one gunicorn master and its workers.
 
-    They share a lock on it while at least one of them lives, so that files left by a killed one can be recognized.
+    They share a lock on it while at least one of them runs, so that a folder left by killed ones can be recognized.
     """
 
     folder: Path
@@ -35,10 +35,10 @@ class MetricFiles:
 
     @classmethod
     def prepare(cls) -> "MetricFiles":
-        """Use the folder that the environment names, or make one, and remove folders without a live writer.
+        """Use the folder that the environment names, or create one, and remove old folders without a running process.
 
-        A folder of our own bears the master's process id, so that no forked process removes it. Called again by a
-        reload, it finds the same folder.
+        The name of a created folder contains the master's process id, so that no forked process removes it. When a
+        reload calls this again, it returns the same folder.
         """
         given = os.environ.get(FOLDER)
         if not given:
@@ -54,29 +54,29 @@ class MetricFiles:
         return cls(folder, lock)
 
     def remove(self) -> None:
-        """Remove a folder that this process has made."""
+        """Remove the folder, if this process has created it."""
         if self.folder.name.startswith(f"{_PREFIX}{os.getpid()}-"):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def end(self, name: str) -> None:
-        """Take out the gauges of a process that ended, as `mark_process_dead` of prometheus-client does."""
+        """Remove the live gauges of an ended process, as `mark_process_dead` of prometheus-client does."""
         for file in self.folder.glob(f"gauge_live*_{name}.db"):
             file.unlink(missing_ok=True)
 
 
 def free_name(taken: Collection[str]) -> str:
-    """Return the first name for a worker of this master that none of its living ones has."""
+    """Return the first name for a worker of this master that no running worker has."""
     return next(name for number in count() if (name := f"{os.getpid()}-{number}") not in taken)
 
 
 def _remove_left_behind() -> None:
-    """Remove folders of masters that were killed: no process has their id, and none of their workers is left."""
+    """Remove folders of killed masters: no process has their id, and none of their workers is running."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if _is_running(folder.name.removeprefix(_PREFIX).partition("-")[0]):
-            continue  # also a master that has just made its folder, or one of an older version, which takes no lock
+            continue  # also if a master has just created it, or is of an older version, which takes no lock
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:  # another user's, or gone
+        except OSError:  # it belongs to another user, or is gone
             continue
         try:
             if _locked(lock) and os.fstat(lock).st_uid == os.geteuid():
@@ -90,7 +90,7 @@ def _is_running(pid: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
-    except (OSError, ValueError, OverflowError):  # another user's, or a name that is not ours
+    except (OSError, ValueError, OverflowError):  # another user's folder, or a name of another program
         return True
     return True
 

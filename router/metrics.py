@@ -1,9 +1,9 @@
-"""What the router counts and times, for Prometheus. With several workers the figures are added up at scrape time.
+"""The router's metrics, for Prometheus. The values of several workers are added up at scrape time.
 
-A worker counts in its memory, and writes the files that the others read once a second (`write`).
+A worker counts in its memory, and once a second writes its values to files that the other workers read (`write`).
 
-A metric is also in `ALL`, from which docs/operations.md is made. Figures that are read from the store at scrape time
-are in `router.web.figures`.
+Add each metric to `ALL`, from which docs/operations.md is generated. Metrics that are read from the store at scrape
+time are in `router.web.figures`.
 """
 
 import os
@@ -16,7 +16,8 @@ from router.metric_buffer import Buffer
 from router.metric_files import NAME
 
 _buffer: Buffer | None = None
-# Under gunicorn a process's files are named after its number (metric_files.py), but those of a process forked from it.
+# Under gunicorn a process's files are named after its number (metric_files.py). Processes forked from it must not use
+# that name.
 if _name := os.environ.pop(NAME, None):
     _pid = os.getpid()
     _buffer = Buffer(
@@ -33,7 +34,7 @@ def write() -> None:
         _buffer.write()
 
 
-# Around the deadlines that matter: 2.5 s for a 503, 10 s for a relayed answer, 15 s for Twilio, 22 s for an attempt.
+# They include the deadlines: 2.5 s for a 503, 10 s for a relayed answer, 15 s for Twilio, 22 s for an attempt.
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 22)
 
 WEBHOOKS: Final = Counter(
@@ -95,7 +96,7 @@ ALL: Final = (
 
 @lru_cache(maxsize=1024)
 def webhooks(channel: str, answer: str) -> Counter:
-    """Return the counter of one channel and answer; `labels` looks it up under a lock each time."""
+    """Return the counter of one channel and answer; cached, because `labels` takes a lock."""
     return WEBHOOKS.labels(channel, answer)
 
 
@@ -105,19 +106,20 @@ def signatures(account_sid: str, key: str) -> Counter:
     return SIGNATURES.labels(account_sid, key)
 
 
-# Flows and targets that have a series each; beyond, they share one: a process keeps a series for as long as it lives.
+# The maximum number of flows, and of targets, with a series of their own; all others share one. A process never drops
+# a series.
 _NAMED: Final = 1000
 _flows: Final[set[str]] = set()
 _targets: Final[set[str]] = set()
 
 
 def match_failed(flow_sid: str) -> None:
-    """Count an expression without a value, by its flow: a thousand of them, and then all others together."""
+    """Count a failed evaluation of a Match, by flow (`_NAMED`)."""
     MATCH_FAILED.labels(_named(flow_sid, _flows)).inc()
 
 
 def attempted(integration_type: str, target: str, outcome: str, failure: str, seconds: float) -> None:
-    """Count and time an attempt, by its target: a thousand of them, and then all others together."""
+    """Count and time an attempt, by target (`_NAMED`)."""
     _attempts(integration_type, _named(target, _targets), outcome, failure).inc()
     _attempted(integration_type).observe(seconds)
 

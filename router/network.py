@@ -1,4 +1,4 @@
-"""Which network addresses may be connected to."""
+"""Decides which network addresses the router may connect to."""
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -8,11 +8,11 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 # IPv6 global unicast addresses are assigned from 2000::/3 only (RFC 4291, section 2.4); all others are treated as
-# private. The standard library calls some of them global (fec0::/10, 64:ff9b:1::/48).
+# private. For the standard library some of these are global (fec0::/10, 64:ff9b:1::/48).
 _UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
 _COMPATIBLE: Final = IPv6Network("::/96")  # RFC 4291, section 2.5.5.1; deprecated, but some systems still route it
-# Global in some versions of the standard library, but never a public server: protocol assignments (RFC 6890), 6to4
+# Global for some versions of the standard library, but never a public server: protocol assignments (RFC 6890), 6to4
 # relays (RFC 7526), documentation (RFC 9637).
 _NOT_SERVERS: Final = (ip_network("192.0.0.0/24"), ip_network("192.88.99.0/24"), ip_network("3fff::/20"))
 
@@ -30,9 +30,9 @@ def unwrapped(address: Address) -> Address:
 def may_connect(text: str, allowed: Iterable[Network], is_own: Callable[[str], bool]) -> bool:
     """Return whether the address is public and not this machine's, or in one of the `allowed` networks.
 
-    `text` is an address as `getaddrinfo` gives it, perhaps with a zone (`fe80::1%eth0`). Both the address and the
-    embedded IPv4 address are looked up in `allowed`; only the embedded one has to be public, and neither may belong to
-    this machine (`is_own`).
+    `text` is an address as `getaddrinfo` returns it, perhaps with a zone (`fe80::1%eth0`). It is permitted if it or its
+    embedded IPv4 address is in `allowed`. Otherwise the embedded one must be public, and neither may belong to this
+    machine (`is_own`).
     """
     outer = ip_address(text.partition("%")[0])
     address = unwrapped(outer)

@@ -33,12 +33,12 @@ from router.store.lanes import Lease
 from router.tunnel_address import TunnelWatch
 from router.web.webhooks import WebhookView
 
-# How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. With what gunicorn
-# waits for connections (router/process/gunicorn_conf.py) it stays below the graceful stop's 40 s.
+# How long a stopping process waits for its attempts: an attempt's 22 s and the time to settle it. Together with
+# gunicorn's wait for connections (router/process/gunicorn_conf.py) it is less than the graceful stop's 40 s.
 STOP_SECONDS = 23.0
-# What late answers may take at the end when the attempts took all of that.
+# The minimum time for late answers, if the attempts used all of STOP_SECONDS.
 LATE_SECONDS = 2.0
-# How often the store is asked what it promises: its settings can be changed while it runs.
+# The interval of the checks of the store's guarantees: its settings can change while it runs.
 WATCH_SECONDS = 10.0
 
 
@@ -74,7 +74,7 @@ class Router:
         self.bulk = BulkReplayer(self.store, self.likelihood, settings.by_sid, gevent.sleep, self.fault)
 
     def start(self, alive: Callable[[], bool]) -> None:
-        """Start all background work; `alive` returns false when the process is to stop."""
+        """Start all background work; `alive` returns False when the process shall stop."""
         self.deliverer.alive = alive
         gevent.spawn(self.sweeper.run)
         gevent.spawn(self._watch_store)
@@ -95,14 +95,14 @@ class Router:
         )
 
     def fault(self, reason: str) -> None:
-        """Log an error that is not that of one message."""
+        """Log an error that does not concern a single message."""
         self.log.error("fault", reason=reason)
 
     def _stopping(self) -> bool:
         return self.deliverer.stopping
 
     def _bases(self) -> tuple[str, ...]:
-        """Return the public bases that lead here now: those of the settings, and the tunnel's."""
+        """Return the current public base URLs: those of the settings, and the tunnel's."""
         opened = self.tunnel.url()
         return (*self.settings.public_urls, *([opened] if opened else []))
 
@@ -121,7 +121,7 @@ class Router:
         """Accept no messages while the store could lose them, and log what the store does not guarantee."""
         before = ""
         while not self.deliverer.stopping:
-            with contextlib.suppress(StoreUnavailable):  # which the webhook finds out by itself
+            with contextlib.suppress(StoreUnavailable):  # webhooks find this out by their own calls
                 findings = self.store.promise.findings()
                 self.webhook.refusing = refusal(findings)
                 now = "; ".join(filter(None, (self.webhook.refusing, warning(findings))))
@@ -131,13 +131,13 @@ class Router:
             gevent.sleep(WATCH_SECONDS)
 
     def _heal_outages(self) -> None:
-        """Note signs of life, and fetch what was missed while there were none."""
+        """Write heartbeats, and recover the messages that were missed while there were none."""
         while not self.deliverer.stopping:
             try:
                 self.healer.beat()
-            except StoreUnavailable:  # the silence is what a later beat finds
+            except StoreUnavailable:  # a later heartbeat finds the gap
                 pass
-            except Exception as error:  # noqa: BLE001 - whatever it is, messages are taken and the beat goes on
+            except Exception as error:  # noqa: BLE001 - an error must stop neither messages nor heartbeats
                 self.fault(f"recovery: {type(error).__name__}: {error}")
             gevent.sleep(BEAT_SECONDS)
 
@@ -151,7 +151,7 @@ class Router:
         self.log.warning("account", account_sid=account_sid, reason=reason)
 
     def stop(self) -> None:
-        """Take no more leases, and wait for the attempts in flight to be settled, and for late answers to be sent."""
+        """Take no more leases, and wait until attempts under way are settled and late answers are sent."""
         end = time.monotonic() + STOP_SECONDS
         self.presence.stop()
         self.replier.hurry()

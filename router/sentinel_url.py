@@ -1,9 +1,9 @@
-"""Where a store with Sentinels is: `redis+sentinel://user:password@host:26379,host:26379/service/0?option=value`.
+"""The URL of a store with Sentinels: `redis+sentinel://user:password@host:26379,host:26379/service/0?option=value`.
 
-It is the form that other programs for redis-py use. With `rediss+sentinel` store and Sentinels are reached over TLS.
-User, password and database are the store's. Options set what differs for the Sentinels: `sentinel_username`,
-`sentinel_password`, and `sentinel_ssl` (`true` or `false`) where only one of the two has TLS. All other options are
-redis-py's, as `ssl_ca_certs`; those for TLS apply to the Sentinels as well.
+Other programs with redis-py use the same form. With `rediss+sentinel` store and Sentinels use TLS. User, password and
+database are the store's. Options for the Sentinels are `sentinel_username`, `sentinel_password`, and `sentinel_ssl`
+(`true` or `false`) if only one of the two uses TLS. All other options are redis-py's, for example `ssl_ca_certs`; those
+for TLS also apply to the Sentinels.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _OURS: Final = ("sentinel_username", "sentinel_password", "sentinel_ssl")
 
 @dataclass(frozen=True, slots=True)
 class SentinelUrl:
-    """A store that Sentinels know, and how both are connected to; `sentinels` are (host, port)."""
+    """A parsed URL of a store with Sentinels; `sentinels` are (host, port)."""
 
     sentinels: tuple[tuple[str, int], ...]
     service: str

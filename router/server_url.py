@@ -1,4 +1,4 @@
-"""The parts of a store's URL that names several hosts: `scheme://user:password@host:port,host:port/…?option=value`.
+"""Splits and builds store URLs with several hosts: `scheme://user:password@host:port,host:port/…?option=value`.
 
 No error shows a part of a password.
 """
@@ -21,11 +21,11 @@ def split(url: str) -> tuple[str, str, list[str], str, str]:
 
 
 def address(text: str, *, port: int, what: str) -> Address:
-    """Return the host and port of `host`, `host:port` or `[IPv6]:port`; `port` is the default, `what` names it."""
+    """Return host and port of `host`, `host:port` or `[IPv6]:port`; `port` is the default, `what` is for the error."""
     try:
         parts = urlsplit(f"//{text}")
         host, number = parts.hostname, parts.port or port
-    except ValueError:  # whose reason may show a part of a password
+    except ValueError:  # its text may contain a part of a password
         raise ValueError("has an invalid port, or a password that is not percent-encoded") from None
     if not host:
         raise ValueError(f"has a {what} without a host")
@@ -33,7 +33,7 @@ def address(text: str, *, port: int, what: str) -> Address:
 
 
 def userinfo(user: str, password: str) -> str:
-    """Return the credentials as a URL has them, "" for none."""
+    """Return the credentials for a URL, "" for none."""
     return f"{quote(user, safe='')}:{quote(password, safe='')}" if user or password else ""
 
 
@@ -48,6 +48,6 @@ def server_url(
 
 
 def name(server: Address) -> str:
-    """Write a server as `host:port`, with brackets around an IPv6 address."""
+    """Return a server as `host:port`, with brackets around an IPv6 address."""
     host, port = server
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

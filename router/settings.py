@@ -41,12 +41,12 @@ from router.errors import SettingsError
 from router.sid import is_sid
 from router.url import is_http_url
 
-# An attempt ends this long before its lease does, everything included (lanes.md): without it the order may be lost.
+# An attempt ends this long before its lease does, everything included (docs/lanes.md): this guarantees the order.
 LEASE_MARGIN: Final = 8.0
 # Twilio waits 15 s for an answer: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 TWILIO_WAITS: Final = 15.0
-# Valid credentials are accepted however many guesses were made (router/web/auth.py): they must not be guessable.
-_KEY_LEAST: Final = 16  # characters of a key that a program made; Twilio's have 32
+# Rate limits do not apply to valid credentials (router/web/auth.py), so these must not be guessable.
+_KEY_LEAST: Final = 16  # characters of a generated key; Twilio's have 32
 _PASSWORD_LEAST: Final = 10
 _REDIS_SCHEMES: Final = ("redis", "rediss", "unix", *sentinel_url.SCHEMES, *cluster_url.SCHEMES)
 _HANDLER_NAME: Final = r"[a-z0-9_-]+"
@@ -61,7 +61,7 @@ class Kind(str):
 
 def _sid(prefix: str) -> AfterValidator:
     def check(value: str) -> str:
-        if not is_sid(value, prefix):  # the value is left out: it may be a token in the wrong line
+        if not is_sid(value, prefix):  # without the value, which may be a token in the wrong line
             raise ValueError(f"not a SID of this kind, which is {prefix} and 32 hexadecimal digits")
         return value
 
@@ -104,7 +104,7 @@ def _bind(value: str) -> str:
 
 def _at_least(least: int, advice: str) -> AfterValidator:
     def check(value: str) -> str:
-        if len(value) < least:  # the error has neither the value nor its length
+        if len(value) < least:  # the error shows neither the value nor its length
             raise ValueError(f"has fewer than {least} characters, so it can be guessed: {advice}")
         return value
 
@@ -126,7 +126,7 @@ Switch = Annotated[bool, BeforeValidator(_switch)]
 AccountSid = Annotated[str, _sid("AC")]
 BaseUrl = Annotated[str, AfterValidator(base_url_of)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(lambda value: ip_network(str(value)))]
-Duration = Annotated[float, Field(ge=0, le=10**8, allow_inf_nan=False)]  # 10**8: some three years in seconds
+Duration = Annotated[float, Field(ge=0, le=10**8, allow_inf_nan=False)]  # 10**8: about three years in seconds
 
 
 class _Table(BaseModel):
@@ -142,7 +142,7 @@ class _Table(BaseModel):
 
 
 class SharedKey(_Table):
-    """A key that Twilio signs with instead of the auth token. The settings name its algorithm, never a request."""
+    """A key that Twilio signs with instead of the auth token. Its algorithm is a setting, never read from a request."""
 
     id: Annotated[str, Kind("text"), Field(min_length=1)] = Field(description="Twilio's id, `webhooks_sharedkey_…`")
     algorithm: Annotated[Literal["HMAC_SHA1", "HMAC_SHA256"], Kind("`HMAC_SHA256` or `HMAC_SHA1`")] = Field(
@@ -254,7 +254,7 @@ class Settings(_Table):
     )
     public_urls: Annotated[tuple[BaseUrl, ...], BeforeValidator(listed), Kind("list of URLs")] = Field(
         default=(),
-        repr=False,  # a URL given to Twilio may hold a password
+        repr=False,  # a URL given to Twilio may contain a password
         description="The base URLs at which Twilio reaches the router, exactly as they are set at Twilio. Without one, "
         "the router accepts signatures only for localhost, for the address of `router tunnel`, and for the host that "
         "a trusted proxy names",
@@ -356,7 +356,7 @@ class Settings(_Table):
 
     @property
     def attempt_seconds(self) -> float:
-        """How long one attempt may take, everything included."""
+        """The time limit of one attempt, everything included."""
         return self.lease_seconds - LEASE_MARGIN
 
     @cached_property
@@ -385,7 +385,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
     Raises:
         SettingsError: an unknown name, a file that cannot be read, or a value that does not parse. It names
-            the setting as its owner wrote it, and never shows a secret.
+            the setting as the operator wrote it, and never shows a secret.
     """
     given = read(environ, [key for key in _ATTRIBUTES if key not in _TABLES], _TABLES)
     values = {_ATTRIBUTES[key]: value for key, value in given.values.items()}
@@ -398,7 +398,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def _refusal(error: ValidationError, given: Given, accounts: Any) -> SettingsError:
     """Return the error, with the setting's name as the operator wrote it. Values of secrets are left out."""
-    # Unknown names are reported first: for a misspelt name, "missing" would be the less helpful error.
+    # Unknown names are reported first, because for a misspelt name the error "missing" would be less helpful.
     first, *_ = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     attribute, *rest = (str(part) for part in first["loc"])
     key = _KEYS.get(attribute, attribute)
@@ -432,7 +432,7 @@ def _reason(error: Any, *, shown: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A setting as the documentation lists it. `variable` is "" for a setting that only the file may have."""
+    """A setting in the documentation. `variable` is "" for a setting that only the file may have."""
 
     variable: str
     key: str
@@ -441,7 +441,7 @@ class Row:
     help: str
 
 
-# In the file and the environment a list is named for one of its items.
+# In the file and the environment a list has the name of one item.
 _KEYS: Final = {"accounts": "account", "public_urls": "public_url"}
 _ATTRIBUTES: Final = {_KEYS.get(attribute, attribute): attribute for attribute in Settings.model_fields}
 _TABLES: Final = ("account", "handlers")
@@ -454,7 +454,7 @@ _FIRST_ROWS: Final = (
 
 
 def table() -> list[Row]:
-    """Return all settings as the documentation lists them; those that only the file may have come last."""
+    """Return all settings for the documentation; those that only the file may have are last."""
     rows = [*_FIRST_ROWS]
     for attribute, key in ((name, _KEYS.get(name, name)) for name in Settings.model_fields):
         if key not in _TABLES:

@@ -1,4 +1,4 @@
-"""SIDs: two letters that say what it is, and 32 hexadecimal digits.
+"""SIDs: two letters for the kind of resource, and 32 hexadecimal digits.
 
 https://www.twilio.com/docs/glossary/what-is-a-sid
 """
@@ -10,10 +10,10 @@ _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
 
 def is_sid(value: str, *prefixes: str) -> bool:
-    """Return whether `value` is a SID, and one of `prefixes` when any are given."""
+    """Return whether `value` is a SID, with one of `prefixes` if any are given."""
     return _SID.fullmatch(value) is not None and (not prefixes or value[:2] in prefixes)
 
 
 def new_sid(prefix: str) -> str:
-    """Make a random SID, as `new_sid("FO")`."""
+    """Make a random SID, for example `new_sid("FO")`."""
     return prefix + secrets.token_hex(16)

@@ -17,7 +17,7 @@ from typing import Final, Self
 from router.errors import RouterError
 
 NAME: Final = "tunnel.json"
-# How long a worker may trust a tunnel whose process was killed. A change, or a regular end, is detected at once.
+# How long a worker may trust a tunnel whose process was killed. A change, or a regular end, is detected immediately.
 _TRUST_SECONDS: Final = 1.0
 _LONGEST: Final = 2048
 
@@ -25,7 +25,7 @@ _LONGEST: Final = 2048
 class TunnelRecord:
     """The file as seen by its writer; while this context is open, there is no other writer.
 
-    `chat` says whether web chat is served through the tunnel, too.
+    `chat` is whether web chat is served through the tunnel, too.
 
     Raises:
         RouterError: the data directory cannot be written to, or another process has a tunnel here.
@@ -83,7 +83,7 @@ class TunnelRecord:
 class TunnelWatch:
     """The file as seen by a worker: a check costs one `stat`; it is read after a change, and every `_TRUST_SECONDS`.
 
-    `clock` gives seconds, from any origin.
+    `clock` returns monotonic seconds.
     """
 
     def __init__(self, data_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -96,8 +96,8 @@ class TunnelWatch:
 
     def url(self) -> str:
         """Return the tunnel's base URL, "" without a tunnel."""
-        # It is on the path of every message: a `stat` of what is not there raises an error, which costs as much again,
-        # and Path costs more.
+        # Every message calls this, and usually there is no file: access() is cheaper than a stat() that raises, and
+        # Path is slower than os.
         if not os.access(self._path, os.F_OK):
             self._seen = None
             return ""
@@ -130,7 +130,7 @@ def _read(data_dir: Path) -> tuple[str, bool]:
             with path.open("rb") as file:
                 if not _is_held(file.fileno()):
                     if os.fstat(file.fileno()).st_ino != path.stat().st_ino:
-                        continue  # it was replaced while we looked
+                        continue  # the file was replaced after it was opened
                     return "", False
                 written = json.loads(file.read(_LONGEST))
                 url = written["url"]

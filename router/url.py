@@ -1,4 +1,4 @@
-"""URLs of the web, checked and taken apart the same way everywhere."""
+"""Checks and splits http and https URLs."""
 
 from functools import lru_cache
 from typing import Final
@@ -8,7 +8,7 @@ PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_http_url(text: str) -> bool:
-    """Return whether a text is an absolute http or https URL: with a host, a port that exists, and no white space."""
+    """Return whether a text is an absolute http or https URL: with a host, a valid port, and no white space."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in PORTS and parts.hostname and parts.port != 0
@@ -19,7 +19,7 @@ def is_http_url(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def origin(url: str) -> str:
-    """Return the origin of an http or https URL, without the scheme's own port: `https://example.com:8443`.
+    """Return the origin of an http or https URL, without the scheme's default port: `https://example.com:8443`.
 
     https://www.rfc-editor.org/rfc/rfc6454#section-4
     """

@@ -1,8 +1,8 @@
-"""Values that are made for every message.
+"""A decorator for immutable values that are created for every message.
 
-A frozen dataclass sets each attribute through a function: one of 18 fields takes 2.7 µs, and 0.3 µs if it is not
-frozen. A message makes some twenty of them. So these are frozen for the type checker only, which the checks before
-each commit run; everything else about them is as in a frozen dataclass.
+A frozen dataclass sets each attribute through a function: creating one with 18 fields takes 2.7 µs, without `frozen`
+0.3 µs. A message creates about twenty. So these are frozen for the type checker only, which runs before each commit; in
+all other respects they are like frozen dataclasses.
 """
 
 from dataclasses import dataclass, field

@@ -38,17 +38,17 @@ class AttemptError(RouterError):
     Args:
         failure: the kind of failure, on which the retry decision depends.
         reason: one sentence for people, without secrets, bodies or addresses of customers.
-        status: the HTTP status, when there was one.
+        status: the HTTP status, if there was one.
         retry_after: the delay in seconds that the target requested (`Retry-After`), never negative.
         unreachable: whether no connection was made (name, connect, TLS), independently of the account.
         logged: the reason without quoted text, for the log, if `reason` may quote the customer.
         excerpt: the content of an error answer.
-        lost: whether the process crashed on this message; it is given up the second time.
-        blameless: whether the process crashed on another message. Neither this message nor its target is at fault.
+        lost: whether this message crashed the handlers' process; it is given up the second time.
+        blameless: whether another message crashed it. Neither this message nor its target is at fault.
 
     """
 
-    def __init__(  # noqa: PLR0913 - each is named at the call
+    def __init__(  # noqa: PLR0913 - keyword arguments
         self,
         failure: Failure,
         reason: str,
@@ -75,11 +75,11 @@ class AttemptError(RouterError):
 
 @value
 class Attempt:
-    """One try at delivering one message.
+    """One attempt to deliver one message.
 
-    `number` counts from 1 and restarts with a replay. `language` is a BCP 47 tag, empty when not known. `seconds` is
-    the time limit. `lane` is the id of the conversation, `age` how many seconds ago the message was accepted; a
-    `recovered` one came to Twilio earlier than that.
+    `number` counts from 1 and restarts with a replay. `language` is a BCP 47 tag, empty if unknown. `seconds` is the
+    time limit. `lane` is the id of the conversation, `age` the seconds since the message was accepted; Twilio received
+    a `recovered` one earlier than that.
     """
 
     account: Account
@@ -96,7 +96,7 @@ class Attempt:
 
     @property
     def repeats(self) -> bool:
-        """Return whether an earlier attempt, or what a crash left of one, may have delivered the message."""
+        """Return whether an earlier attempt, even an interrupted one, may have delivered the message."""
         return self.number > 1 or self.replay
 
 
@@ -106,7 +106,7 @@ class Sender(Protocol):
     def send(self, attempt: Attempt) -> Answer:
         """Deliver the message once and return what the target answered.
 
-        The caller bounds the call with one `gevent.Timeout`. A sender that is interrupted by it releases its resources
+        The caller limits the call with one `gevent.Timeout`. A sender that is interrupted by it releases its resources
         and raises `AttemptError`: only the sender knows whether anything was sent (`UNKNOWN`) or not (`REFUSED`).
 
         Raises:
@@ -121,14 +121,14 @@ class HasUrl(Sender, Protocol):
     """A sender whose target has a URL that Twilio itself can call: `redirects` in `router.flow.integration_type`."""
 
     def url(self, account: Account, flow: FlexFlow) -> str:
-        """Return the URL; raise `AttemptError` when flow and account do not name a target."""
+        """Return the URL; raise `AttemptError` if neither the flow nor the account names a target."""
         ...
 
 
 @runtime_checkable
 class HasClose(Sender, Protocol):
-    """A sender that holds something which has to be ended, such as processes."""
+    """A sender with resources that must be closed, such as processes."""
 
     def close(self) -> None:
-        """End what the sender holds."""
+        """Close the sender's resources."""
         ...

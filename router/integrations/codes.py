@@ -1,4 +1,4 @@
-"""What Twilio's error codes mean for a message that the router hands over by REST.
+"""The meaning of Twilio's error codes for messages that the router delivers by REST.
 
 https://www.twilio.com/docs/api/errors
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-# Codes that are looked for by name.
+# Codes that other modules check.
 NAME_TAKEN: Final = 50353
 PAIR_BOUND: Final = 50416
 PAIRS_BOUND: Final = (PAIR_BOUND, 80102)
@@ -52,7 +52,7 @@ SENTENCES: Final[Mapping[int, str]] = MappingProxyType(
 
 
 def sentence(code: int, status: int) -> str:
-    """Return what an error code means; of one that is not in the table, what its HTTP status says."""
+    """Return what an error code means; for a code that is not in the table, what its HTTP status means."""
     known = SENTENCES.get(code)
     if known is None and status == 401:  # noqa: PLR2004
         known = SENTENCES[20003]

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection: sends a request and reads the answer, up to a size limit.
 
 It uses the socket directly, with Node.js's parser (llhttp, as httptools), for speed: per request, under gevent, urllib3
-takes 150 µs of processor time, http.client 75, geventhttpclient 55, this module 20. The extra functions of a general
-client (redirects, proxies, cookies, retries, decoding) are not wanted here.
+takes 150 µs of processor time, http.client 75, geventhttpclient 55, this module 20. The further functions of a general
+client (redirects, proxies, cookies, retries, decoding) must not be used here.
 """
 
 import select
@@ -17,31 +17,30 @@ from gevent import Timeout, get_hub, monkey
 # The longest body that is read. Twilio accepts TwiML up to 64 KB (https://www.twilio.com/docs/api/errors/11750).
 BODY_LIMIT: Final = 64 * 1024
 HEAD_LIMIT: Final = 64 * 1024
-# A connection that has been idle for longer is not used again. Common servers close idle connections after 2 s
-# (gunicorn) or 5 s (Node.js); the outcome of a request written at that moment is unknown, which is worse than the cost
-# of a new connection.
+# A connection that has been idle for longer is not reused. Common servers close idle connections after 2 s (gunicorn)
+# or 5 s (Node.js); the outcome of a request written at that moment is unknown, which is worse than the cost of a new
+# connection.
 IDLE_SECONDS: Final = 1.5
-# Longer than any attempt: under gevent the caller's deadline ends a read; this timeout is for plain threads.
+# Longer than any attempt: under gevent the caller's deadline ends a read; this timeout is for threads without gevent.
 READ_SECONDS: Final = 30.0
 
 _FINAL: Final = 200  # the first status that is not interim
 
 
 class NothingSentError(Exception):
-    """Not one byte of the request could be sent."""
+    """No byte of the request could be sent."""
 
 
 class NoAnswerError(Exception):
-    """The request was sent, at least in part, but no response head was received; the text says why."""
+    """The request was sent, at least in part, but no response head was received; the text is the reason."""
 
 
 class Response:
     """An answer, as far as it was received; also the parser's callback object.
 
-    `has_head` says that the head is complete: then the outcome is known. `complete` says that the whole body was
-    received, too, with at most `BODY_LIMIT` bytes; otherwise `body` is partial and must not be used. `surplus` says
-    that data followed the answer, or that the connection ended unannounced. Header names are in lower case; repeated
-    headers are kept separately.
+    `has_head`: the head is complete, so the outcome is known. `complete`: the whole body was received, too, with at
+    most `BODY_LIMIT` bytes; otherwise `body` is partial and must not be used. `surplus`: data followed the answer, or
+    the connection ended unannounced. Header names are in lower case; repeated headers are kept separately.
     """
 
     __slots__ = ("_chunks", "_parser", "complete", "has_head", "headers", "keep_alive", "size", "status", "surplus")
@@ -67,7 +66,7 @@ class Response:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
 
     def feed(self, data: bytes) -> None:
-        """Parse received data; raise NoAnswerError when it is not HTTP."""
+        """Parse received data; raise NoAnswerError if it is not HTTP."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -83,7 +82,7 @@ class Response:
         self.surplus = True
 
     def release(self) -> None:
-        """Drop the parser, which refers back to this object: a reference cycle per message burdens the collector."""
+        """Drop the parser, which refers to this object: only the garbage collector would free the reference cycle."""
         del self._parser
 
     # Parser callbacks.
@@ -128,20 +127,20 @@ class Connection:
     def __init__(self, connected: socket.socket) -> None:
         connected.settimeout(READ_SECONDS)
         self._socket = connected
-        # Watches for the answer, where it can be waited for without a look for it first: not with TLS, which may have
-        # read it already, and only under gevent.
+        # Waits for the answer without polling first. Only under gevent, and not with TLS, which may have read and
+        # buffered it already.
         plain = monkey.is_module_patched("socket") and not isinstance(connected, ssl.SSLSocket)
         self._arrival: Any = get_hub().loop.io(connected.fileno(), 1) if plain else None
         self._idle_since = 0.0
-        # The system's own poll: gevent's goes through the event loop and takes a hundred times as long.
+        # The original poll: gevent's uses the event loop and takes a hundred times as long.
         self._poll: select.poll = monkey.get_original("select", "poll")()
         self._poll.register(connected, select.POLLIN)
 
     def exchange(self, request: bytes) -> Response:
         """Send a request and read its answer; afterwards the connection is `closed`, or reusable.
 
-        The head is enough for an answer: if the body breaks off, exceeds the deadline or is too long, the answer is
-        returned without being `complete`. A `gevent.Timeout` during the exchange counts as a broken connection.
+        The head is enough for an answer: if the body is interrupted, exceeds the deadline or is too long, the answer is
+        returned, but not `complete`. A `gevent.Timeout` during the exchange counts as a broken connection.
 
         Raises:
             NothingSentError: the connection was dead before the first byte; the request may use another connection.
@@ -185,7 +184,7 @@ class Connection:
         self._socket.close()
 
     def _send(self, request: bytes) -> bool:
-        """Write the request; say whether all of it was sent."""
+        """Write the request; return whether all of it was sent."""
         sent = 0
         try:
             sent = self._socket.send(request)

@@ -1,8 +1,8 @@
 """A Conversation at Twilio: the message starts one, or joins the one that its pair of addresses is bound to.
 
-A bound pair is captured: Twilio adds each further message to the Conversation itself, and calls the number's webhook
-all the same. So the router adds what came before the pair was bound, and stands aside for what comes later. Each step
-may be repeated: what an earlier attempt has written is found first.
+A bound pair is captured: Twilio adds each further message to the Conversation itself, but still calls the number's
+webhook. So the router adds only messages from before the binding. Each step may be repeated: it first looks for the
+result of an earlier attempt.
 
 https://www.twilio.com/docs/conversations-classic/inbound-autocreation
 """
@@ -23,12 +23,12 @@ from router.integrations.web_conversation import WebConversation
 from router.message.channel import WEB
 from router.message.twiml import Answer
 
-# Whether Twilio captured a message is looked up when it was accepted before the pair was bound, or within so many
-# seconds after: its webhook may have been on the way for 15 s, and clocks differ.
+# If a message was accepted before the pair was bound, or up to this long after it, Twilio may not have captured it, so
+# the router checks: a webhook may have been under way for 15 s, and clocks differ.
 DOUBTFUL_SECONDS: Final = 60.0
-# How long `Capture=always` believes that a pair is still bound without asking.
+# How long `Capture=always` relies on a pair's binding without checking it.
 TRUSTED_SECONDS: Final = 600.0
-# Conversations that one message may have started, each after the one before was closed: it was replayed.
+# The maximum number of Conversations that one message may start, by replays after the previous one was closed.
 NAMES: Final = 5
 _SID: Final = re.compile(r"CH[0-9a-fA-F]{32}")
 
@@ -39,8 +39,8 @@ class Conversation:
 
     Args:
         rest: Twilio's REST API.
-        memory: keeps which conversation has which.
-        sticky_hours: how long one with a janitor may be idle.
+        memory: stores the Conversation of each conversation.
+        sticky_hours: how long a Conversation with a janitor may be idle.
         chats: adds the messages of web chats.
         clock: Unix seconds.
 
@@ -65,7 +65,7 @@ class Conversation:
         bound = steps.bound()
         if bound is None:
             if sid and attempt.flow.capture != "never" and (note := self._seen(steps, known)):
-                return _answer(note)  # the Conversation took it, and was closed since
+                return _answer(note)  # the Conversation has the message, and was closed since
             return self._start(steps)
         if sid != bound.sid:
             known = self._adopted(steps, bound)
@@ -81,7 +81,7 @@ class Conversation:
         except AttemptError as error:
             if error.failure is not Failure.UNKNOWN:
                 raise
-            # It is looked for before it is repeated, so it may be repeated also where the flow is one of Studio.
+            # A repeated attempt first looks for the result, so it may be repeated, even for a flow of type studio.
             raise AttemptError(Failure.FAILED, error.reason, retry_after=error.retry_after) from error
         return replace(answer, note=_listed(answer.note, noted))
 
@@ -91,11 +91,11 @@ class Conversation:
         adding = attempt.flow.capture == "never" or attempt.replay or self._is_doubtful(attempt, known)
         note = self._seen(steps, known) if adding or attempt.repeats else ""
         if adding and not note:
-            note = f"added {steps.say(sid)} to {sid}"
+            note = f"added {steps.add_message(sid)} to {sid}"
         return _answer(_listed(note or f"captured by {sid}", self._interact(steps, known)))
 
     def _start(self, steps: Steps) -> Answer:
-        """Start a Conversation: webhook, then binding, then message, so that none of its messages misses one."""
+        """Start a Conversation: first the webhook, then the binding, then the message, so that no message is missed."""
         attempt = steps.attempt
         sid, is_new = self._created(steps)
         steps.attach(sid, look=not is_new)
@@ -111,11 +111,11 @@ class Conversation:
         known = {"conversation": sid, "bound": str(self.clock()), "ours": "1"}
         remember(self.memory, attempt, **known)
         note = self._seen(steps, known) if attempt.repeats else ""
-        note = note or f"started {sid}, added {steps.say(sid)}"
+        note = note or f"started {sid}, added {steps.add_message(sid)}"
         return _answer(_listed(note, self._interact(steps, known)))
 
     def _created(self, steps: Steps) -> tuple[str, bool]:
-        """Return a Conversation of the message's own, and whether it was made just now."""
+        """Return a Conversation that is named after the message, and whether it was created just now."""
         attempt = steps.attempt
         name = f"router-{attempt.lane}-{attempt.message.message_sid}"
         for number in range(1, NAMES + 1):
@@ -131,7 +131,7 @@ class Conversation:
         raise AttemptError(Failure.PERMANENT, f"the message has started {NAMES} Conversations, and all are closed")
 
     def _join(self, steps: Steps, sid: str, error: RestError) -> Answer:
-        """Use the Conversation of another program that the pair is bound to."""
+        """Use the Conversation that the pair is bound to already, for example by another program."""
         bound = steps.bound()
         if bound is None:
             where = f"{sid}, which is not in the flow's chat service" if sid else "a Conversation that cannot be found"
@@ -142,20 +142,20 @@ class Conversation:
         return self._go_on(steps, self._adopted(steps, bound))
 
     def _adopted(self, steps: Steps, bound: Bound) -> dict[str, str]:
-        """Keep a Conversation that was found, and not remembered."""
+        """Store a Conversation that was found at Twilio; return its values."""
         attempt = steps.attempt
         known = {"conversation": bound.sid, "bound": str(self.clock())}
         if bound.unique_name.startswith(f"router-{attempt.lane}-{attempt.message.message_sid}") and attempt.repeats:
-            known["ours"] = "1"  # a crash came between its binding and its being remembered
+            known["ours"] = "1"  # the router bound it, and crashed before it stored it
         remember(self.memory, attempt, **known)
         return known
 
     def _is_doubtful(self, attempt: Attempt, known: dict[str, str]) -> bool:
-        """Return whether the pair may not have been bound yet when the message came."""
+        """Return whether the pair may not have been bound yet when Twilio received the message."""
         return attempt.recovered or self.clock() - attempt.age <= float(known.get("bound", 0)) + DOUBTFUL_SECONDS
 
     def _seen(self, steps: Steps, known: dict[str, str]) -> str:
-        """Say that the Conversation has the message already, by the router or by Twilio; "" when it has not."""
+        """Return a note if the Conversation has the message already, added by the router or by Twilio; else ""."""
         attempt, sid = steps.attempt, known["conversation"]
         claimed = [each for each in known.get("claimed", "").split(",") if each]
         found = steps.seen(sid, self.clock() - attempt.age, claimed)
@@ -170,12 +170,12 @@ class Conversation:
         return f"captured by {sid}"
 
     def _interact(self, steps: Steps, known: dict[str, str]) -> str:
-        """Ask Flex for an Interaction, once for a Conversation of ours; say so."""
+        """Request an Interaction from Flex, once for each Conversation that the router made; return a note, or ""."""
         attempt, sid = steps.attempt, known["conversation"]
         state = known.get("interaction", "")
         if not attempt.flow.integration.interaction or known.get("ours") != "1" or state not in {"", "asked"}:
             return ""
-        if state == "asked":  # and no answer came
+        if state == "asked":  # an earlier attempt requested it, and got no answer
             workspace = steps.routing_workspace()
             if not workspace or steps.has_task(workspace, sid):
                 self._keep_interaction(steps, known, "found" if workspace else "unanswered")

@@ -1,4 +1,4 @@
-"""The single requests of which a message's way into a Conversation is made.
+"""The requests to Twilio that add a message to a Conversation.
 
 https://www.twilio.com/docs/conversations-classic/api and
 https://www.twilio.com/docs/flex/developer/conversations/interactions-api
@@ -18,13 +18,14 @@ from router.message.channel import ALL
 from router.message.inbound import Message
 from router.sid import is_sid
 
-# The newest messages of a Conversation among which one is looked for.
+# The number of newest messages of a Conversation that are searched for a message.
 NEWEST: Final = 50
-# Twilio's shortest `Timers.Closed`, in minutes.
+# Twilio's minimum for `Timers.Closed`, in minutes.
 _CLOSED_LEAST: Final = 10
-# A message that Twilio captured is dated within so many seconds of when its webhook was accepted.
+# The maximum difference between the date of a message that Twilio captured and the acceptance of its webhook, in
+# seconds.
 _APART: Final = 30.0
-# A header without which Twilio calls no webhook and starts no Studio flow for a message that was made by REST.
+# Without this header Twilio calls no webhook and starts no Studio flow for a message that is created by REST.
 _WITH_WEBHOOKS: Final = "X-Twilio-Webhook-Enabled: true"
 
 
@@ -38,7 +39,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A message that a Conversation has: `ours` says whether the router added it, or else Twilio."""
+    """A message of a Conversation; `ours` is whether the router added it, and not Twilio."""
 
     sid: str
     ours: bool
@@ -66,7 +67,7 @@ class Steps:
         return None
 
     def create(self, unique_name: str, sticky_hours: float) -> str:
-        """Make a Conversation; its name makes that once, however often it is repeated."""
+        """Create a Conversation, once: Twilio refuses a repeated call, because unique names are unique."""
         attempt, message, flow = self.attempt, self.attempt.message, self.attempt.flow
         services = (message.messaging_service_sid, flow.contact_identity)
         pinned = next((each for each in services if is_sid(each, "MG")), "")
@@ -81,20 +82,23 @@ class Steps:
         return self._sid(self._post(self._conversations, form), "Conversation")
 
     def find(self, name: str) -> str:
-        """Return the SID of a Conversation that is not closed, by its unique name; "" when there is none."""
+        """Return the SID of a Conversation that is not closed, by its unique name; "" if there is none."""
         try:
-            found = self._get(f"{self._conversations}/{name}")
+            conversation = self._get(f"{self._conversations}/{name}")
         except RestError as error:
             if error.status != NOT_FOUND:
                 raise
             return ""
-        return "" if found.text("state") == "closed" else found.text("sid")
+        return "" if conversation.text("state") == "closed" else conversation.text("sid")
 
     def attach(self, sid: str, *, look: bool) -> None:
-        """Let the Conversation's messages go to the flow's Studio flow or webhook, if it has one."""
+        """Connect the Conversation to the flow's Studio flow or webhook, if it has one.
+
+        With `look`, it is first checked whether an earlier attempt has done it.
+        """
         integration = self.attempt.flow.integration
         if integration.type == "task" or not (integration.flow_sid or integration.url):
-            return  # a task's agents answer; a target that the flow had with another type does not count
+            return  # agents answer a task; its flow may still have the target of a former type
         if integration.flow_sid:
             wanted = {"Target": "studio", "Configuration.FlowSid": integration.flow_sid}
             self._attach(sid, ("flow_sid", integration.flow_sid), wanted, look=look)
@@ -102,7 +106,7 @@ class Steps:
             self.attach_webhook(sid, integration.url, ("onMessageAdded",), look=look)
 
     def attach_webhook(self, sid: str, url: str, events: Sequence[str], *, look: bool) -> None:
-        """Let events of the Conversation go to a URL."""
+        """Send events of the Conversation to a URL."""
         wanted = [
             ("Target", "webhook"),
             ("Configuration.Url", url),
@@ -121,7 +125,7 @@ class Steps:
         self._post(url, wanted)
 
     def join(self, sid: str) -> None:
-        """Let a web chat's visitor take part in the Conversation."""
+        """Add a web chat's visitor to the Conversation as a participant."""
         self._post(f"{self._conversations}/{sid}/Participants", {"Identity": self._author})
 
     def has(self, sid: str) -> bool:
@@ -138,15 +142,15 @@ class Steps:
         self._post(f"{self._conversations}/{sid}/Participants", form)
 
     def drop(self, sid: str) -> None:
-        """Remove a Conversation that turned out to be unneeded, unless it has a participant by now."""
+        """Remove a Conversation that is not needed after all, unless it has a participant."""
         if not self._get(f"{self._conversations}/{sid}/Participants").rows("participants"):
             deadline(self.attempt, self.started)
             self.rest.delete(self.attempt.account, f"{self._conversations}/{sid}")
 
     def seen(self, sid: str, accepted: float, claimed: Sequence[str]) -> Seen | None:
-        """Look for the message in a Conversation.
+        """Search the Conversation for the message.
 
-        `accepted` is in Unix seconds. `claimed` are messages that Twilio captured, each with the message that it is:
+        `accepted` is in Unix seconds. `claimed` are messages that Twilio captured, each with the router's message:
         `IM…=SM…`.
         """
         message, capture = self.attempt.message, self.attempt.flow.capture
@@ -169,14 +173,14 @@ class Steps:
             ):
                 continue
             same = row.get("author") == message.from_ and str(row.get("body") or "") == message.body
-            # When a replayed or recovered message came to Twilio is not known.
+            # It is unknown when Twilio received a replayed or recovered message.
             near = abs(_seconds(row.get("date_created"), accepted) - accepted) <= _APART
             if same and (near or self.attempt.replay or self.attempt.recovered):
                 return Seen(im, ours=False)
         return None
 
-    def say(self, sid: str) -> str:
-        """Add the message to the Conversation, as its sender's; return its SID there."""
+    def add_message(self, sid: str) -> str:
+        """Add the message to the Conversation, with its sender as the author; return its SID there."""
         message = self.attempt.message
         accepted = datetime.fromtimestamp(time.time() - self.attempt.age, UTC)
         attributes = {"routerMessageId": message.message_sid}
@@ -190,7 +194,7 @@ class Steps:
         return self._sid(made, "message")
 
     def interact(self, sid: str) -> str:
-        """Ask Flex for an Interaction of the Conversation; return its SID."""
+        """Create a Flex Interaction for the Conversation; return its SID."""
         channel = self.attempt.message.channel
         given = {
             # https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions
@@ -202,19 +206,19 @@ class Steps:
         return self._sid(self._post(f"{FLEX}/v1/Interactions", form), "Interaction")
 
     def routing_workspace(self) -> str:
-        """Return the workspace that the flow's Interaction routes to, "" when it names none."""
+        """Return the workspace that the flow's Interaction names for its routing, "" for none."""
         properties = json.loads(self.attempt.flow.integration.interaction).get("properties")
         workspace = properties.get("workspace_sid") if isinstance(properties, dict) else ""
         return workspace if isinstance(workspace, str) and is_sid(workspace, "WS") else ""
 
     def has_task(self, workspace: str, sid: str) -> bool:
-        """Return whether an Interaction has made a task for the Conversation already."""
+        """Return whether an Interaction has already created a task for the Conversation."""
         page = self._get(
             f"{TASKROUTER}/v1/Workspaces/{workspace}/Tasks", EvaluateTaskAttributes=f"conversationSid == '{sid}'"
         )
         return any(sid in str(row.get("attributes")) for row in page.rows("tasks"))
 
-    # -- how --------------------------------------------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------------------------------------------
 
     @property
     def _author(self) -> str:
@@ -245,7 +249,7 @@ class Steps:
 
 
 def _text(message: Message) -> str:
-    """Write what a customer sent as text: a Conversation takes no media by URL, and no message without any."""
+    """Return the customer's message as text: a Conversation accepts neither media by URL nor an empty message."""
     lines = [message.body] if message.body else []
     lines += [media.url for media in message.media]
     params = message.params
@@ -259,12 +263,12 @@ def _media(message: Message) -> list[dict[str, str]]:
 
 
 def router_id(attributes: object) -> str:
-    """Return the SID of the message that the router has added with these attributes; "" when it did not."""
+    """Return the MessageSid in the attributes of a message that the router added; "" for any other message."""
     try:
-        found = json.loads(str(attributes or "{}"))
+        parsed = json.loads(str(attributes or "{}"))
     except ValueError:
         return ""
-    return str(found.get("routerMessageId") or "") if isinstance(found, dict) else ""
+    return str(parsed.get("routerMessageId") or "") if isinstance(parsed, dict) else ""
 
 
 def _seconds(date: object, otherwise: float) -> float:
@@ -275,5 +279,5 @@ def _seconds(date: object, otherwise: float) -> float:
 
 
 def _whole(text: str) -> str:
-    # Half of a character, as of an emoji that was cut, is no text in a form.
+    # A lone surrogate, for example of an emoji that was cut, cannot be encoded.
     return text.encode(errors="replace").decode()

@@ -2,8 +2,8 @@
 
 The name is resolved once, each address is checked, and the connection is made to the checked address: a different
 answer to a later look-up (DNS rebinding) has no effect. TLS and the `Host` header use the name. A message that is
-blocked here was not processed by any target, so the result is `REFUSED`: the message waits while its ValidityPeriod
-lasts, and is delivered once the operator allows the network, or corrects the name or the flow.
+blocked here was not processed by any target, so the result is `REFUSED`: the message waits during its ValidityPeriod,
+and is delivered once the operator allows the network, or corrects the name or the flow.
 """
 
 import socket
@@ -32,11 +32,11 @@ class Dialer:
     """Makes connections.
 
     Attributes:
-        allowed: networks beside the public Internet that may be connected to.
-        own: hosts and ports that are the router's own, or equivalent in a signature; blocked, against loops.
-        resolver: looks names up.
+        allowed: permitted networks besides the public Internet.
+        own: the router's own hosts and ports, and those that a signature does not distinguish; blocked, against loops.
+        resolver: resolves names.
         tls: the context for verifying certificates.
-        is_own: says whether an address belongs to this machine.
+        is_own: returns whether an address belongs to this machine.
 
     """
 
@@ -47,7 +47,7 @@ class Dialer:
     is_own: Callable[[str], bool] = is_own
 
     def dial(self, location: Location, *, account_sid: str = "", trusted: bool = False) -> socket.socket:
-        """Connect to a target of the account, with TLS when its scheme asks for it.
+        """Connect to a target of the account, with TLS if its scheme is https.
 
         A `trusted` location is one that the operator has configured; its addresses are not checked.
 
@@ -95,7 +95,7 @@ def make_dialer(settings: Settings, tls: ssl.SSLContext | None = None) -> Dialer
     """Build the dialer from the settings; `tls` is for targets with a certificate that the system does not trust."""
     own = set()
     for url in (*settings.public_urls, f"http://{settings.bind}"):
-        with suppress(ValueError):  # a bind without a host, as `:8000`
+        with suppress(ValueError):  # a bind address without a host, such as `:8000`
             location = locate(url)
             # Signatures over the URL without its port are accepted, too, as in Twilio's libraries (`signed_urls`): a
             # target at that URL could replay requests to this router.

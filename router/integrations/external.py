@@ -13,7 +13,7 @@ from router.settings import Account
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """Forwards to `Integration.Url`, signed with `Integration.SigningKey` where the flow has one.
+    """Forwards to `Integration.Url`, signed with `Integration.SigningKey` if the flow has one.
 
     With a separate signing key, the receiver can verify without knowing the account's auth token. If there are two
     keys, the receiver may have either one, which allows key rotation.

@@ -37,7 +37,7 @@ class Handler:
     def send(self, attempt: Attempt) -> Answer:
         """Call the handler; see `Sender.send`.
 
-        `Undeliverable` is permanent, any other exception is a failure, and the outcome of a handler that was ended is
+        `Undeliverable` is permanent, any other exception is a failure, and the outcome of an interrupted handler is
         unknown.
         """
         name = attempt.flow.integration.handler

@@ -1,4 +1,4 @@
-"""Forwarding a message over HTTP: what `proxy`, `studio` and `external` have in common.
+"""Forwards messages over HTTP, for `proxy`, `studio` and `external`.
 
 The body is forwarded byte for byte as Twilio sent it, and signed for the target's URL. Redirects are never followed,
 and the proxy settings of the environment are ignored.
@@ -27,7 +27,7 @@ from router.settings import Account
 # The user agent of Twilio's own requests, which Twilio's hosts expect.
 TWILIO_AGENT: Final = "TwilioProxy/1.1"
 
-# Statuses which say that nothing was processed, and statuses that ask for a retry.
+# Statuses which mean that nothing was processed, and statuses that are retried.
 REFUSALS: Final = frozenset((429, 503))
 FAILURES: Final = frozenset((408, 425))
 FORBIDDEN: Final = 403
@@ -74,7 +74,7 @@ class Http:
             either: whether the second key is also tried at a host that is not Twilio's.
 
         Raises:
-            AttemptError: as `Sender.send` says.
+            AttemptError: as for `Sender.send`.
 
         """
         try:
@@ -100,7 +100,7 @@ class Http:
         """Post a form to a URL under a base that the operator has set; the router's own request, not a message.
 
         Raises:
-            AttemptError: as `Sender.send` says; every status but 2xx is one.
+            AttemptError: as for `Sender.send`; also for every status except 2xx.
 
         """
         location, response = self.request("POST", url, form, authorization=authorization)
@@ -110,10 +110,10 @@ class Http:
     def request(
         self, method: str, url: str, form: bytes = b"", *, authorization: str, headers: Sequence[str] = ()
     ) -> tuple[Location, Response]:
-        """Send a request of the router's own to a base that the operator has set; return its answer, whatever it says.
+        """Send a request of the router's own to a base that the operator has set; return the answer of any status.
 
         Raises:
-            AttemptError: there is no answer (`REFUSED` where nothing was sent, else `UNKNOWN`).
+            AttemptError: there is no answer (`REFUSED` if nothing was sent, else `UNKNOWN`).
 
         """
         location = locate(url)
@@ -183,7 +183,7 @@ def retry_after(value: str, now: float) -> float | None:
 
 
 def _signed_parts(location: Location, attempt: Attempt) -> tuple[Location, bytes]:
-    """Return what is signed: URL and form or, for a body that is not a form, a URL that contains its hash."""
+    """Return the signed parts: URL and form or, for a body that is not a form, a URL that contains its hash."""
     raw = attempt.raw
     if raw.is_form:
         return location, raw.signed_form()
@@ -193,7 +193,7 @@ def _signed_parts(location: Location, attempt: Attempt) -> tuple[Location, bytes
 
 
 def _head(attempt: Attempt, location: Location, signature: str, timed: str) -> bytes:
-    """Write the head; `timed` is the `X-Router-Signature`, "" towards Twilio."""
+    """Return the head of the request; `timed` is the `X-Router-Signature`, "" for requests to Twilio."""
     raw = attempt.raw
     lines = [
         f"POST {location.path} HTTP/1.1",
@@ -255,7 +255,7 @@ def _judge(location: Location, response: Response) -> None:
 
 
 def _answer(location: Location, response: Response) -> Answer:
-    """Return the target's answer; an incomplete body, or one compressed without request, is left out."""
+    """Return the target's answer, without a body that is incomplete, or compressed although not requested."""
     flaw = ""
     if not response.complete:
         flaw = f"it is over {BODY_LIMIT // 1024} KiB" if response.size > BODY_LIMIT else "it did not come whole"

@@ -1,4 +1,4 @@
-"""The idle connections to targets, kept to be used again."""
+"""The pool of idle connections to targets."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -6,7 +6,7 @@ from typing import Final
 
 from router.integrations.connection import IDLE_SECONDS, Connection
 
-# Idle connections kept for one target: its share of the attempts of a process (ROUTER_DELIVERIES / 4).
+# The maximum number of idle connections of one target: its share of a process's attempts (ROUTER_DELIVERIES / 4).
 IDLE_PER_TARGET: Final = 64
 
 
@@ -14,8 +14,8 @@ class IdleConnections:
     """The idle connections of one process, by target.
 
     A connection that the target has closed or sent data on, or that has been idle for `IDLE_SECONDS`, is not reused.
-    One race remains: the target may close the connection while a request is on its way. It cannot be known whether the
-    request was read, so its outcome is unknown: RFC 9110, section 9.2.2, for a POST.
+    One race remains: the target may close the connection while a request is being sent. Whether the request was read is
+    then unknown, and so is its outcome: RFC 9110, section 9.2.2, for a POST.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,7 +37,7 @@ class IdleConnections:
         return None
 
     def give(self, key: Hashable, connection: Connection) -> None:
-        """Keep a connection for the next request, if it is reusable."""
+        """Put a connection into the pool, if it is reusable."""
         if connection.closed:
             return
         waiting = self._idle.setdefault(key, [])

@@ -1,6 +1,6 @@
-"""What an integration remembers of a conversation: the task or the Conversation that it has at Twilio.
+"""The values that an integration stores for a conversation: its task or its Conversation at Twilio.
 
-It is a memory only: what is forgotten is looked for at Twilio.
+This is only a cache: if a value is missing, the integration searches for the resource at Twilio.
 """
 
 from collections.abc import Mapping
@@ -11,30 +11,30 @@ from router.integrations.base import Attempt, AttemptError, Failure
 
 
 class Memory(Protocol):
-    """Keeps a few short texts for each conversation, which only the holder of its lease reads and writes."""
+    """Stores a few text values for each conversation; only the holder of its lease reads and writes them."""
 
     def get(self, account_sid: str, lane: str) -> dict[str, str]:
-        """Return what is kept of a conversation, nothing when there is nothing; raise StoreUnavailable."""
+        """Return the values of a conversation, {} if there are none; raise StoreUnavailable."""
         ...
 
     def put(self, account_sid: str, lane: str, known: Mapping[str, str]) -> None:
-        """Keep this instead; raise StoreUnavailable."""
+        """Replace the values of a conversation; raise StoreUnavailable."""
         ...
 
 
 class Forgetful:
-    """The memory of a process that delivers nothing."""
+    """The memory of a process that makes no deliveries: it stores nothing."""
 
     def get(self, account_sid: str, lane: str) -> dict[str, str]:  # noqa: ARG002 - as the store's
-        """Return nothing."""
+        """Return {}."""
         return {}
 
     def put(self, account_sid: str, lane: str, known: Mapping[str, str]) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
 
 def recall(memory: Memory, attempt: Attempt) -> dict[str, str]:
-    """Return what is kept of an attempt's conversation; raise AttemptError when the store does not answer."""
+    """Return the values of an attempt's conversation; raise AttemptError if the store does not answer."""
     try:
         return memory.get(attempt.account.sid, attempt.lane)
     except StoreUnavailable as error:
@@ -42,9 +42,9 @@ def recall(memory: Memory, attempt: Attempt) -> dict[str, str]:
 
 
 def remember(memory: Memory, attempt: Attempt, **known: str) -> None:
-    """Keep something of an attempt's conversation; raise AttemptError when the store does not answer.
+    """Replace the values of an attempt's conversation; raise AttemptError if the store does not answer.
 
-    What was written at Twilio is found by the next attempt.
+    Then the next attempt finds at Twilio what this one has written.
     """
     try:
         memory.put(attempt.account.sid, attempt.lane, known)

@@ -15,7 +15,7 @@ from router.settings import Account
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Forwards to the Proxy service that the flow names, or else the account's own."""
+    """Forwards to the Proxy service that the flow names, else to the account's default one."""
 
     http: Http
 
@@ -25,7 +25,7 @@ class Proxy:
         return self.http.forward(attempt, url, keys=auth_tokens(attempt.account), trusted=True)
 
     def url(self, account: Account, flow: FlexFlow) -> str:
-        """Return the Proxy service's webhook; raise `AttemptError` when neither flow nor account names a service."""
+        """Return the Proxy service's webhook; raise `AttemptError` if neither flow nor account names a service."""
         service = flow.integration.proxy_service_sid or account.proxy_service_sid
         if not service:
             reason = "neither Integration.ProxyServiceSid of the flow nor proxy_service_sid of the account is set"

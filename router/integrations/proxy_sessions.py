@@ -1,7 +1,7 @@
-"""Who is in a live session of a Proxy service.
+"""Lists the participants of a Proxy service's live sessions.
 
-Proxy lists sessions, and the participants of one session; it finds neither by address. So all live sessions are listed
-again and again, and the participants of a session are read once.
+Proxy lists sessions, and the participants of one session, but cannot search by address. So all live sessions are listed
+regularly, and the participants of a session are read once.
 
 https://www.twilio.com/docs/proxy/api/session and https://www.twilio.com/docs/proxy/api/participant
 """
@@ -18,18 +18,18 @@ from router.settings import Account
 
 _PAGE: Final = 100
 _OVER: Final = ("closed", "failed")
-# Participants that a session has at most.
+# The maximum number of participants of a session.
 _COMPLETE: Final = 2
-# Requests at a time: Proxy is rate limited, and messages use it too.
+# Concurrent requests: Proxy is rate limited, and messages use it, too.
 _AT_ONCE: Final = 8
-# One request, everything included.
+# The time limit of one request, everything included.
 _SECONDS: Final = 15.0
-# A service with more sessions is not listed: its contacts stay.
+# The maximum number of sessions. If a service has more, they are not listed, and its contacts stay.
 _MOST: Final = 200_000
 
 
 class ProxySessions:
-    """The live sessions of Proxy services; remembers who is in which."""
+    """The live sessions of Proxy services; caches the participants of each."""
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
@@ -37,9 +37,9 @@ class ProxySessions:
         self._known: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def contacts(self, account: Account, services: set[str]) -> set[str]:
-        """Return the addresses, in canonical form, of all who are in a live session of these services.
+        """Return the canonical addresses of all participants of live sessions of these services.
 
-        Raises AttemptError when a page or a session cannot be read: then nothing is known.
+        Raises AttemptError if a page or a session cannot be read.
         """
         live = [(service, sid) for service in sorted(services) for sid in self._live(account, service)]
         before = self._known.get(account.sid, {})
@@ -53,7 +53,7 @@ class ProxySessions:
                 unread.append(pool.spawn(self._read, account, service, sid, now))
         for greenlet in unread:
             greenlet.get()
-        # Those who are in a new session come into it one by one: it is read again until they are complete.
+        # Participants are added to a new session one by one, so it is read again until it has both.
         self._known[account.sid] = {sid: people for sid, people in now.items() if len(people) >= _COMPLETE}
         return {each for people in now.values() for each in people}
 

@@ -1,4 +1,4 @@
-"""Resolves names in such a way that names with dead name servers do not delay the others.
+"""Resolves names. A name whose name servers do not answer does not delay other names.
 
 gevent's own resolver has ten threads, and `getaddrinfo` for a dead domain blocks one for ten seconds or more: ten such
 look-ups stall every connection of the process. Here concurrent requests for a name share one look-up, failures are
@@ -49,7 +49,7 @@ class Resolver:
     """The look-ups of one process.
 
     Args:
-        lookup: asks for the addresses of a host and port; runs in a native thread and may block.
+        lookup: returns the addresses of a host and port; runs in a native thread and may block.
         clock: monotonic seconds.
 
     """
@@ -79,7 +79,7 @@ class Resolver:
         failed = self._failed.get(key)
         if failed is not None and now < failed[0]:
             raise AttemptError(Failure.REFUSED, failed[1], unreachable=True)
-        found = self._fly(key, now, account_sid)
+        found = self._joined(key, now, account_sid)
         if isinstance(found, str):
             if len(self._failed) >= REMEMBERED:
                 self._failed = {name: kept for name, kept in self._failed.items() if kept[0] > now}
@@ -88,13 +88,13 @@ class Resolver:
         self._failed.pop(key, None)
         return found
 
-    def _fly(self, key: tuple[str, int], now: float, account_sid: str) -> list[AddressInfo] | str:
-        """Join the look-up of this name in progress, or start one; a str says why there is no address."""
+    def _joined(self, key: tuple[str, int], now: float, account_sid: str) -> list[AddressInfo] | str:
+        """Wait for the look-up of this name in progress, or start one; a str is the reason why there is no address."""
         pool = self._pool
         if pool is None:
             pool = self._pool = ThreadPool(THREADS_MOST)
         if pool.hub is not get_hub():
-            # Called from a plain thread, not the one that the greenlets share: only this thread blocks.
+            # Called from another thread than that of the greenlets: only this thread blocks.
             return self._look_up(key)
         since, flight = self._flights.get(key, (now, None))
         if flight is None:
@@ -122,7 +122,7 @@ class Resolver:
             del self._under_way[account_sid]
 
     def _look_up(self, key: tuple[str, int]) -> list[AddressInfo] | str:
-        # Returned, not raised: gevent prints what a pool's thread raises.
+        # The reason is returned, not raised, because gevent prints exceptions of a pool's thread.
         try:
             return self._lookup(*key) or f"{key[0]}: the name has no address"
         except OSError as error:

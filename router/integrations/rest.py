@@ -1,7 +1,7 @@
 """Twilio's REST API, for integrations that write resources instead of forwarding the message.
 
-A write whose outcome is unknown may have been carried out. So a sender that writes looks first whenever its attempt
-`repeats` an earlier one, and the next attempt is put off until what was written can be found.
+A write whose outcome is unknown may have succeeded. So if an attempt `repeats` an earlier one, the sender first
+searches for the result, and the next attempt is delayed until Twilio's lists contain it.
 """
 
 import json
@@ -24,23 +24,23 @@ CONVERSATIONS: Final = "https://conversations.twilio.com"
 FLEX: Final = "https://flex-api.twilio.com"
 PROXY: Final = "https://proxy.twilio.com"
 
-# Seconds between a write without an answer and the look for it: TaskRouter does not document how far its lists lag.
+# Seconds between a write without an answer and the search for it: TaskRouter does not document the delay of its lists.
 LOOK_AFTER: Final = 5.0
-# The part of an attempt's time in which requests are begun.
+# The part of an attempt's time after which no request is begun any more.
 _PART: Final = 0.8
 UNAUTHORIZED: Final = 401
 NOT_FOUND: Final = 404
 PRECONDITION: Final = 412
 
 
-# A form; a list of pairs where a name is repeated.
+# A form; a list of pairs if a name is repeated.
 Form: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 class RestError(AttemptError):
-    """Twilio said no; `code` is its own, 0 for none, and `text` its message, which may hold addresses."""
+    """Twilio answered with an error: its `code`, 0 for none, and its message `text`, which may contain addresses."""
 
-    def __init__(  # noqa: PLR0913 - each is named at the call
+    def __init__(  # noqa: PLR0913 - keyword arguments
         self,
         failure: Failure,
         reason: str,
@@ -58,7 +58,7 @@ class RestError(AttemptError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A record, or a page of records, as Twilio's JSON has it."""
+    """A record, or a page of records, in Twilio's JSON."""
 
     status: int
     record: Mapping[str, Any] = field(repr=False)
@@ -70,7 +70,7 @@ class Reply:
 
     @property
     def following(self) -> dict[str, str]:
-        """The query of the next page, whose host and path are not believed; nothing after the last one."""
+        """The query of the next page, {} after the last one. The URL's host and path are ignored, as untrusted."""
         meta = self.record.get("meta")
         url = str(meta.get("next_page_url") or "") if isinstance(meta, dict) else ""
         return dict(parse_qsl(urlsplit(url).query))
@@ -92,7 +92,7 @@ class Rest:
         """Read a record or a page.
 
         Raises:
-            RestError: Twilio said no.
+            RestError: Twilio answered with an error.
             AttemptError: there is no answer. Nothing was written, so the message may wait.
 
         """
@@ -108,14 +108,14 @@ class Rest:
         """Write a record.
 
         Raises:
-            RestError: Twilio said no.
+            RestError: Twilio answered with an error.
             AttemptError: there is no answer.
 
         """
         return self._call(account, "POST", url, urlencode(form).encode(), headers)
 
     def delete(self, account: Account, url: str) -> None:
-        """Remove a record; one that is gone already is no error. Raises as `post` does."""
+        """Remove a record; it is no error if it does not exist. Raises as `post` does."""
         try:
             self._call(account, "DELETE", url)
         except RestError as error:
@@ -127,7 +127,7 @@ class Rest:
             url = self.api_url.rstrip("/") + "/" + url.partition("://")[2].partition("/")[2]
         if not account.auth_tokens:
             raise AttemptError(Failure.PERMANENT, f"account {account.sid} has no auth token for Twilio's REST API")
-        for token in account.auth_tokens[:2]:  # after a rotation at Twilio the next one counts
+        for token in account.auth_tokens[:2]:  # after a rotation at Twilio the second one is valid
             basic = b64encode(f"{account.sid}:{token}".encode()).decode()
             try:
                 _, response = self.http.request(method, url, form, authorization=f"Basic {basic}", headers=headers)
@@ -141,7 +141,7 @@ class Rest:
 
 
 def _judged(url: str, response: Response) -> Reply:
-    """Read an answer; raise for one that is no success, or that did not come whole."""
+    """Parse an answer; raise if it is not a success, or is incomplete."""
     status = response.status
     what = _named(url)
     if not response.complete:
@@ -186,12 +186,12 @@ def _error(what: str, response: Response, record: Mapping[str, Any]) -> RestErro
 
 
 def _named(url: str) -> str:
-    """Name a resource for people: its path, without the base and without a customer's address."""
+    """Return the name of a resource for people: its path, without the base and the query, which may have an address."""
     path = url.partition("://")[2].partition("/")[2]
     return f"Twilio's /{path}"
 
 
 def deadline(attempt: Attempt, started: float) -> None:
-    """Raise when most of an attempt's time is over: nothing more is begun then."""
+    """Raise if most of an attempt's time is over, so that no further request is begun."""
     if time.monotonic() - started > _PART * attempt.seconds:
         raise AttemptError(Failure.REFUSED, "Twilio is slow: the attempt's time ended between two requests")

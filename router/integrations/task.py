@@ -1,9 +1,9 @@
 """A TaskRouter task: for your own agent desktop, and for lists of customers to call back.
 
-A web chat lives in a Conversation at Twilio: the message is added to it first, and the task names it.
+A web chat is in a Conversation at Twilio: the message is added to it first, and the task's attributes have its SID.
 
-TaskRouter has no idempotency key. So each task has the message's SID in its attributes (`routerMessageId`), and before
-anything is repeated the router looks for it.
+TaskRouter has no idempotency key. So each task has the message's SID in its attributes (`routerMessageId`), and the
+router searches for it before it repeats a request.
 
 https://www.twilio.com/docs/taskrouter/api/task
 """
@@ -24,24 +24,24 @@ from router.message.channel import WEB
 from router.message.inbound import Message
 from router.message.twiml import Answer
 
-# A task in one of these is still of use to its conversation; the others are `completed` and `canceled`.
+# The states of an open task, which further messages of its conversation use; the others are `completed` and `canceled`.
 OPEN: Final = ("pending", "reserved", "assigned", "wrapping")
-# The newest messages of a task that its attributes name: a replay of one of them changes nothing.
+# The number of newest messages in a task's attributes: a replay of one of them changes nothing.
 NAMED: Final = 10
-# Characters of a message's field that a task's attributes may quote.
+# The maximum length of a message's field in a task's attributes.
 QUOTED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Makes a task for a conversation's first message, and lets it count the others; or makes one for each message."""
+    """Creates a task for a conversation's first message, which counts the others; or one for each message."""
 
     rest: Rest
     memory: Memory
     chats: WebConversation
 
     def send(self, attempt: Attempt) -> Answer:
-        """Make a task, or update the conversation's open one; see `Sender.send`."""
+        """Create a task, or update the conversation's open one; see `Sender.send`."""
         if attempt.message.channel != WEB:
             return self._count(attempt)
         added = self.chats.send(Steps(self.rest, attempt, time.monotonic()))
@@ -64,11 +64,11 @@ class Task:
         return self._create(attempt, keep=per_conversation)
 
     def _made(self, attempt: Attempt) -> Reply | None:
-        """Look for the task that an earlier attempt made for the message."""
+        """Search for the task that an earlier attempt created for the message."""
         wanted = f"routerMessageId == '{attempt.message.message_sid}'"
         page = self.rest.get(attempt.account, _tasks(attempt), EvaluateTaskAttributes=wanted)
         for row in page.rows("tasks"):
-            # An index that does not know the attribute yet must not make other tasks ours.
+            # Check the attribute: an index that lacks it must not make other tasks match.
             if _attributes(row).get("routerMessageId") == attempt.message.message_sid:
                 return Reply(page.status, row)
         return None
@@ -95,13 +95,13 @@ class Task:
         remember(self.memory, attempt, **self._chat(attempt), task=made.text("sid"), workspace=workspace)
 
     def _chat(self, attempt: Attempt) -> dict[str, str]:
-        """Return what is remembered of the Conversation of a web chat; nothing on other channels."""
+        """Return the stored values of a web chat's Conversation; {} on other channels."""
         if attempt.message.channel != WEB:
             return {}
         return {key: value for key, value in recall(self.memory, attempt).items() if key not in {"task", "workspace"}}
 
     def _update(self, attempt: Attempt, sid: str) -> Answer | None:
-        """Let the conversation's task count the message; None when it is no open task any more."""
+        """Count the message in the conversation's task; None if the task is not open any more."""
         url, message_sid = f"{_tasks(attempt)}/{sid}", attempt.message.message_sid
         for _ in range(2):
             try:
@@ -134,12 +134,12 @@ def make_sender(parts: Parts) -> Sender:
 
 
 def first_attributes(attempt: Attempt, conversation: str = "") -> dict[str, Any]:
-    """Return the attributes of a new task: what desktops expect, and over that the flow's own.
+    """Return the attributes of a new task: those that desktops expect, overridden by the flow's own.
 
     `conversation` is the SID of the Conversation at Twilio that the message is in, "" if it is in none.
 
-    A value of the flow's own that is exactly `{{Body}}`, or another parameter of the webhook in such braces, is
-    replaced by what the message has.
+    If a value of the flow's own is exactly `{{Body}}`, or another parameter of the webhook in such braces, it is
+    replaced by the message's value.
     """
     message, flow = attempt.message, attempt.flow
     name = message.profile_name or message.from_
@@ -160,7 +160,7 @@ def first_attributes(attempt: Attempt, conversation: str = "") -> dict[str, Any]
         given["conversationSid"] = conversation
     own = json.loads(flow.integration.task_attributes) if flow.integration.task_attributes else {}
     given |= {key: _filled(value, message) for key, value in own.items()}
-    # What the router looks for comes last.
+    # The attributes that the router searches for are set last, so that the flow cannot override them.
     given["router"] = {"lane": attempt.lane, "flow": flow.sid}
     given["routerMessageId"] = message.message_sid
     return _counted(given, message.message_sid)
@@ -175,7 +175,7 @@ def _filled(value: Any, message: Message) -> Any:
 
 
 def _counted(attributes: Mapping[str, Any], message_sid: str) -> dict[str, Any]:
-    """Return attributes with one message more."""
+    """Return attributes that count one more message."""
     count = attributes.get("messageCount")
     return dict(attributes) | {
         "lastMessageSid": message_sid,
@@ -190,16 +190,16 @@ def _named(attributes: Mapping[str, Any]) -> list[Any]:
 
 
 def _attributes(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a task's attributes; nothing when another program has made something else of them."""
+    """Read a task's attributes; {} if another program has replaced them by anything but an object."""
     try:
-        found = json.loads(str(record.get("attributes") or ""))
+        parsed = json.loads(str(record.get("attributes") or ""))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    # Half of a character, as of an emoji that was cut, is no text in a form.
+    # A lone surrogate, for example of an emoji that was cut, cannot be encoded.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace").decode()
 
 

@@ -1,7 +1,8 @@
-"""A web chat's Conversation at Twilio: what Studio flows and Flex's agents work with, behind the visitor's API.
+"""A web chat's Conversation at Twilio, in which Studio flows and Flex's agents work.
 
-No address is bound there, so Twilio captures nothing: the router adds each message of the visitor. The messages of
-agents, Studio and bots come by a webhook of the Conversation and by reading it (router.delivery.chat_mirror).
+No address is bound to it, so Twilio captures no message: the router adds each message of the visitor. The router
+receives the messages of agents, Studio and bots by a webhook of the Conversation and by polling it
+(router.delivery.chat_mirror).
 """
 
 from collections.abc import Mapping
@@ -16,19 +17,19 @@ from router.integrations.rest import CONVERSATIONS, NOT_FOUND, Rest, RestError
 from router.message.twiml import EMPTY_TWIML, Answer
 from router.settings import Account
 
-# What the Conversation tells the router, once it has happened.
+# The events for which the Conversation's webhook calls the router.
 EVENTS: Final = ("onMessageAdded", "onMessageUpdated", "onMessageRemoved", "onConversationStateUpdated")
-# Conversations that one chat may have, each after the one before was deleted.
+# The maximum number of Conversations of one chat, each created after the previous one was deleted.
 _NAMES: Final = 5
-# Messages that are read at once, the newest ones.
+# The number of newest messages that are read.
 _NEWEST: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class WebConversation:
-    """Adds visitors' messages; `base` is the router's own public base, "" where it has none.
+    """Adds visitors' messages; `base` is the router's own public base, "" if it has none.
 
-    What it remembers of a chat are `conversation` and `chat`, the SIDs there and here; callers may add more.
+    For each chat it stores `conversation` and `chat`, the SIDs at Twilio and here; callers may add more values.
     """
 
     rest: Rest
@@ -37,7 +38,7 @@ class WebConversation:
     sticky_hours: float
 
     def send(self, steps: Steps) -> Answer:
-        """Add the message to the chat's Conversation, which is made with the first one; see `Sender.send`."""
+        """Add the message to the chat's Conversation, which the first message creates; see `Sender.send`."""
         attempt = steps.attempt
         chat = attempt.message.conversation_sid
         known = recall(self.memory, attempt)
@@ -48,9 +49,9 @@ class WebConversation:
             remember(self.memory, attempt, **known)
         note = f"{sid} has it already" if attempt.repeats and steps.has(sid) else ""
         try:
-            note = note or f"added {steps.say(sid)} to {sid}"
+            note = note or f"added {steps.add_message(sid)} to {sid}"
         except RestError as error:
-            if error.status == NOT_FOUND:  # deleted by hand: the next attempt makes another one
+            if error.status == NOT_FOUND:  # deleted by hand: the next attempt creates another one
                 remember(self.memory, attempt)
                 raise AttemptError(
                     Failure.FAILED, f"{sid} is gone; another one is made", status=error.status
@@ -59,7 +60,7 @@ class WebConversation:
         return Answer(200, "text/xml", EMPTY_TWIML, "", note=note)
 
     def _made(self, steps: Steps, chat: str) -> str:
-        """Make the Conversation, or find the one that an earlier attempt made, with everything in its place."""
+        """Create the Conversation with participant and webhooks, or complete one that an earlier attempt created."""
         for number in range(1, _NAMES + 1):
             name = f"router-chat-{chat}{f'-{number}' if number > 1 else ''}"
             try:
@@ -118,7 +119,7 @@ def read_state(rest: Rest, account: Account, service: str, sid: str) -> str:
 
 
 def close(rest: Rest, account: Account, service: str, sid: str) -> None:
-    """Close a Conversation: its visitor has ended the chat. Raises as `Rest.post` does."""
+    """Close a Conversation whose visitor has ended the chat. Raises as `Rest.post` does."""
     rest.post(account, _url(service, sid), {"State": "closed"})
 
 
