@@ -152,11 +152,14 @@ class Router:
 
     def stop(self) -> None:
         """Take no more leases, and wait until attempts under way are settled and late answers are sent."""
-        end = time.monotonic() + STOP_SECONDS
+        began = time.monotonic()
+        end = began + STOP_SECONDS
         self.presence.stop()
         self.replier.hurry()
         self.deliverer.stop(STOP_SECONDS)
         self.replier.stop(max(LATE_SECONDS, end - time.monotonic()))
+        with contextlib.suppress(StoreUnavailable):  # the missing heartbeat is a gap then
+            self.healer.stop(time.monotonic() - began)
         self.integrations.close()
         self.store.close()
         metrics.write()

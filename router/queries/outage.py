@@ -1,8 +1,8 @@
 """Automatic recovery after an outage: fetches the missed messages from Twilio's REST API and accepts them.
 
-Three events indicate that messages may have been missed: this router answered 503, no router served the account for
-some time, or a signature matches again after some that did not. Each is stored as a gap. When a gap is so old that
-Twilio has given up on its messages, one process fetches them from Twilio.
+Messages may have been missed if this router answered 503, if no router served the account for some time, if the only
+one was restarted, or if a signature matches again after some that did not. Each such period is stored as a gap. When a
+gap is so old that Twilio has given up on its messages, one process fetches them from Twilio.
 
 A message is accepted only if no other program can have handled it: at Twilio, the address's webhook URL is this
 router's, and its fallback URL is this router's, too, or empty. All others are only reported.
@@ -10,6 +10,7 @@ router's, and its fallback URL is this router's, too, or empty. All others are o
 https://www.twilio.com/docs/messaging/api/message-resource
 """
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,7 @@ from typing import Any, Final
 from router import metrics
 from router.delivery.intake import Intake
 from router.errors import RouterError, StoreUnavailable
+from router.machine import machine
 from router.message.address import canonical, channel_of
 from router.queries.recovery import Lost, accept, lost
 from router.routing.resolve import Likelihood
@@ -125,7 +127,7 @@ class Healer:
         Raises StoreUnavailable while the store is unavailable: the missing heartbeat then becomes a gap.
         """
         self._write_seen()
-        gaps = self._store.outages.beat(self._served, silence=SILENCE_SECONDS)
+        gaps = self._store.outages.beat(self._served, master=_master(), silence=SILENCE_SECONDS)
         self._write_missed()
         if not self._settings.recover:
             return
@@ -140,6 +142,10 @@ class Healer:
                     StoreUnavailable
                 ):  # in a Cluster only this account may be concerned; a later beat retries
                     self._recover(account, gap)
+
+    def stop(self, seconds_ago: float) -> None:
+        """Record that this process stopped accepting messages some time ago; call it after the last `beat`."""
+        self._store.outages.stop(self._served, master=_master(), seconds_ago=seconds_ago)
 
     def _write_seen(self) -> None:
         by_account: dict[str, list[str]] = {}
@@ -253,3 +259,8 @@ class Healer:
         if address.fallback_url and not address.fallback_leads_to(bases, channel):
             return "its fallback URL leads elsewhere, where the message may have been handled"
         return ""
+
+
+def _master() -> str:
+    """Name the master process that forked this one."""
+    return f"{machine()} {os.getppid()}"

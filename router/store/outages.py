@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -56,24 +56,42 @@ class Outages:
     def __init__(self, client: Client, *, keep_seconds: float) -> None:
         self._client = client
         self._keep_seconds = int(keep_seconds)
+        self._begun: set[str] = set()  # buckets that had this process's first heartbeat
 
-    def beat(self, account_sids: Iterable[str], *, silence: float) -> dict[str, Gap]:
-        """Write a heartbeat for these accounts; return their gaps. A pause of over `silence` seconds is a gap, too."""
-        by_bucket: dict[str, list[str]] = defaultdict(list)
-        for sid in account_sids:
-            by_bucket[bucket(sid)].append(sid)
-        beats = []
-        for tag, sids in by_bucket.items():
+    def beat(self, account_sids: Iterable[str], *, master: str, silence: float) -> dict[str, Gap]:
+        """Write a heartbeat for these accounts; return their gaps.
+
+        A pause of over `silence` seconds is a gap, and so is the time since the last process stopped. `master` names
+        the master process: while it replaces its workers, connections wait, and nothing is missed.
+        """
+        beats, tags = [], []
+        for tag, sids in _in_chunks(account_sids):
             keys = [AccountKeys(tag).alive, AccountKeys(tag).gaps]
-            chunks = [sids[first : first + _CHUNK] for first in range(0, len(sids), _CHUNK)]
-            beats += [script("outage_beat", keys, [int(silence * 1000), *some]) for some in chunks]
+            beats.append(
+                script("outage_beat", keys, [int(silence * 1000), "" if tag in self._begun else master, *sids])
+            )
+            tags.append(tag)
         gaps: dict[str, Gap] = {}
-        for reply in self._client.answers(beats):
+        begun: set[str] = set()
+        for tag, reply in zip(tags, self._client.answers(beats), strict=True):
             if isinstance(reply, StoreUnavailable):
                 continue  # without a heartbeat, these accounts have a gap later
+            begun.add(tag)
             for sid, gap in zip(reply[1::2], reply[2::2], strict=True):
                 gaps[sid.decode()] = Gap(*map(int, gap.decode().split()))
+        self._begun |= begun
         return gaps
+
+    def stop(self, account_sids: Iterable[str], *, master: str, seconds_ago: float) -> None:
+        """Record that this process stopped accepting messages of these accounts some time ago.
+
+        If no other process serves them, the first heartbeat under another master makes a gap of the time in between.
+        """
+        chunks = _in_chunks(account_sids)
+        arguments: list[Word] = [int(seconds_ago * 1000), master]
+        self._client.answers(
+            [script("outage_stop", [AccountKeys(tag).alive], [*arguments, *sids]) for tag, sids in chunks]
+        )
 
     def extend(self, account_sid: str, from_: float, to: float) -> None:
         """Add to the account's gap the period between two times, in seconds since 1970."""
@@ -139,3 +157,13 @@ class Outages:
         """Return the reports of the last recoveries, the newest first."""
         found = self._client.call("LRANGE", AccountKeys(account_sid).recovered, 0, -1)
         return [Report(**json.loads(each)) for each in found]
+
+
+def _in_chunks(account_sids: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the accounts of each bucket, at most `_CHUNK` at a time."""
+    by_bucket: dict[str, list[str]] = defaultdict(list)
+    for sid in account_sids:
+        by_bucket[bucket(sid)].append(sid)
+    for tag, sids in by_bucket.items():
+        for first in range(0, len(sids), _CHUNK):
+            yield tag, sids[first : first + _CHUNK]

@@ -1,8 +1,10 @@
 """Outages heal: what Twilio received meanwhile is fetched and accepted, where no other program can have handled it."""
 
+import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,14 @@ from router.flow.flex_flow import FlexFlow, Integration
 from router.queries.outage import Healer
 from router.settings import Settings, load
 from router.store import Store, connect
+from router.store.client import Client
+from router.store.keys import AccountKeys
 from router.store.lanes import Written, new_token
 from router.store.outages import Gap, Report
-from tests.e2e.service import ACCOUNT, OURS, TOKEN, sid
+from tests.e2e.service import ACCOUNT, OURS, TOKEN, Service, sid
 from tests.e2e.twilio_rest import TwilioRest
 from tests.valkey import ValkeyServer
+from tests.waiting import wait_until
 
 BASE = "https://sms.example.com"
 HERE = f"{BASE}/webhooks/sms"
@@ -212,7 +217,7 @@ def test_a_gap_is_looked_into_once_by_one_process(ward: Ward) -> None:
     assert ward.kept() == [sid(1)]
     assert ward.reported == [{"account_sid": ACCOUNT, "accepted": 1, "left": {}}]
     assert [each.accepted for each in ward.store.outages.reports(ACCOUNT)] == [1]
-    assert ward.store.outages.beat([ACCOUNT], silence=12) == {}
+    assert ward.store.outages.beat([ACCOUNT], master="here", silence=12) == {}
 
 
 def test_a_young_gap_waits(ward: Ward) -> None:
@@ -230,7 +235,7 @@ def test_when_twilio_is_away_the_gap_stays(ward: Ward) -> None:
     ward.beat()
     ward.beat()
     assert [each["failures"] for each in ward.reported] == [1]  # the second beat waits
-    assert ward.store.outages.beat([ACCOUNT], silence=12) == {ACCOUNT: ward.gap}
+    assert ward.store.outages.beat([ACCOUNT], master="here", silence=12) == {ACCOUNT: ward.gap}
 
 
 def test_it_can_be_turned_off(ward: Ward) -> None:
@@ -245,7 +250,7 @@ def test_a_503_is_a_gap(ward: Ward) -> None:
     """Messages that were answered 503 are fetched, however short the store was away."""
     ward.healer.missed(ACCOUNT)
     ward.healer.beat()
-    assert list(ward.store.outages.beat([ACCOUNT], silence=12)) == [ACCOUNT]
+    assert list(ward.store.outages.beat([ACCOUNT], master="here", silence=12)) == [ACCOUNT]
 
 
 def test_refusals_are_a_gap_once_a_signature_matches(ward: Ward) -> None:
@@ -253,12 +258,40 @@ def test_refusals_are_a_gap_once_a_signature_matches(ward: Ward) -> None:
     ward.healer.refused(ACCOUNT)
     ward.healer.refused("AC" + "f" * 32)
     ward.healer.beat()
-    assert ward.store.outages.beat([ACCOUNT], silence=12) == {}
+    assert ward.store.outages.beat([ACCOUNT], master="here", silence=12) == {}
     ward.healer.matched(ACCOUNT, OURS)
     ward.healer.beat()
-    assert list(ward.store.outages.beat([ACCOUNT], silence=12)) == [ACCOUNT]
-    ward.store.outages.close(ACCOUNT, ward.store.outages.beat([ACCOUNT], silence=12)[ACCOUNT])
+    assert list(ward.store.outages.beat([ACCOUNT], master="here", silence=12)) == [ACCOUNT]
+    ward.store.outages.close(ACCOUNT, ward.store.outages.beat([ACCOUNT], master="here", silence=12)[ACCOUNT])
     ward.healer.refused(ACCOUNT)
     ward.healer.matched(ACCOUNT, OURS)
     ward.healer.beat()
-    assert ward.store.outages.beat([ACCOUNT], silence=12) == {}
+    assert ward.store.outages.beat([ACCOUNT], master="here", silence=12) == {}
+
+
+def test_a_restart_is_a_gap_and_a_reload_is_none(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """What Twilio could not deliver while the only router was restarted is looked for; a reload loses nothing."""
+    client, keys = Client(valkey.url), AccountKeys(ACCOUNT)
+
+    def began(before: Any = None) -> Any:
+        """Wait for a heartbeat after another one; return it."""
+        wait_until(lambda: client.call("HGET", keys.alive, ACCOUNT) != before, what="a heartbeat")
+        return client.call("HGET", keys.alive, ACCOUNT)
+
+    service = Service(tmp_path, valkey.url, workers=1)
+    try:
+        at = began()
+        [worker] = service.workers()
+        assert service.process is not None
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: worker not in service.workers() and service.workers(), what="the worker is replaced")
+        began(at)
+        assert client.call("HGETALL", keys.gaps) == []
+        assert service.stop() == 0
+        service.start()
+        gap = wait_until(lambda: client.call("HGET", keys.gaps, ACCOUNT), what="a gap is written")
+        from_, to = map(int, gap.split())
+        assert from_ < to
+    finally:
+        service.close()
+        client.close()

@@ -80,7 +80,7 @@ def test_each_account_is_on_its_node(cluster: Cluster, store: Store) -> None:
 
 def test_what_walks_all_buckets_asks_all_nodes(store: Store) -> None:
     """Heartbeats, upkeep, languages, refused requests and the list of processes work over many nodes."""
-    assert store.outages.beat([ONE, TWO, THREE], silence=12) == {}
+    assert store.outages.beat([ONE, TWO, THREE], master="here", silence=12) == {}
     assert set(store.upkeep.round()) == {""}
     assert store.languages.named() == frozenset()
     assert store.refusals.newest() == []

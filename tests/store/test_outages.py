@@ -8,6 +8,7 @@ from router.store.client import Client
 from router.store.outages import Gap, Outages, Report
 from tests.valkey import ValkeyServer
 
+HERE, NEXT = "machine 1", "machine 2"
 ONE, OTHER = "AC" + "1" * 32, "AC" + "2" * 32
 
 
@@ -35,35 +36,58 @@ def _silent(client: Client, account: str, seconds: int) -> int:
 
 def test_a_first_start_has_no_gap(outages: Outages) -> None:
     """The time before an account was in the settings is no outage."""
-    assert outages.beat([ONE, OTHER], silence=12) == {}
-    assert outages.beat([ONE, OTHER], silence=12) == {}
+    assert outages.beat([ONE, OTHER], master=HERE, silence=12) == {}
+    assert outages.beat([ONE, OTHER], master=HERE, silence=12) == {}
 
 
 def test_silence_is_a_gap(client: Client, outages: Outages) -> None:
     """A gap lasts from the last sign of life to the next one, and only for the account that was silent."""
-    outages.beat([ONE, OTHER], silence=12)
+    outages.beat([ONE, OTHER], master=HERE, silence=12)
     last = _silent(client, ONE, 60)
-    found = outages.beat([ONE, OTHER], silence=12)
+    found = outages.beat([ONE, OTHER], master=HERE, silence=12)
     assert list(found) == [ONE]
     assert found[ONE].from_ == last
     assert 58_000 < found[ONE].to - last < 90_000
+
+
+def test_a_restart_is_a_gap(client: Client, outages: Outages) -> None:
+    """A router that starts after the last one stopped finds a gap from the stop to its start, once."""
+    outages.beat([ONE, OTHER], master=HERE, silence=12)
+    outages.stop([ONE], master=HERE, seconds_ago=2)
+    found = Outages(client, keep_seconds=3600).beat([ONE, OTHER], master=NEXT, silence=12)
+    assert list(found) == [ONE]
+    assert 2_000 <= found[ONE].to - found[ONE].from_ < 30_000
+    assert outages.close(ONE, found[ONE])
+    assert Outages(client, keep_seconds=3600).beat([ONE, OTHER], master=NEXT, silence=12) == {}
+
+
+@pytest.mark.parametrize("others", [[NEXT], [HERE], []], ids=["another router", "another process", "a reload"])
+def test_a_stop_is_no_gap_while_others_accept(client: Client, outages: Outages, others: list[str]) -> None:
+    """If another process goes on, or this router only replaces its processes, nothing was missed."""
+    going_on = [(Outages(client, keep_seconds=3600), name) for name in others]
+    for each, name in (*going_on, (outages, HERE)):
+        assert each.beat([ONE], master=name, silence=12) == {}
+    outages.stop([ONE], master=HERE, seconds_ago=2)
+    for each, name in going_on or [(Outages(client, keep_seconds=3600), HERE)]:
+        assert each.beat([ONE], master=name, silence=12) == {}
+    assert Outages(client, keep_seconds=3600).beat([ONE], master=NEXT, silence=12) == {}
 
 
 def test_gaps_are_merged(outages: Outages) -> None:
     """Two outages that nothing has looked into yet are one gap."""
     outages.extend(ONE, 1000.0, 1001.0)
     outages.extend(ONE, 990.0, 995.0)
-    assert outages.beat([ONE], silence=12) == {ONE: Gap(990_000, 1_001_000)}
+    assert outages.beat([ONE], master=HERE, silence=12) == {ONE: Gap(990_000, 1_001_000)}
 
 
 def test_a_gap_that_has_grown_is_not_closed(outages: Outages) -> None:
     """What was missed while one process looked is looked into afterwards."""
     outages.extend(ONE, 1000.0, 1001.0)
-    seen = outages.beat([ONE], silence=12)[ONE]
+    seen = outages.beat([ONE], master=HERE, silence=12)[ONE]
     outages.extend(ONE, 1002.0, 1003.0)
     assert not outages.close(ONE, seen)
-    assert outages.close(ONE, outages.beat([ONE], silence=12)[ONE])
-    assert outages.beat([ONE], silence=12) == {}
+    assert outages.close(ONE, outages.beat([ONE], master=HERE, silence=12)[ONE])
+    assert outages.beat([ONE], master=HERE, silence=12) == {}
 
 
 def test_one_process_looks(outages: Outages) -> None:

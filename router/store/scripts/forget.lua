@@ -25,7 +25,7 @@ for i = 8, #KEYS do
 end
 if ARGV[5] == '1' then
   redis.call('HDEL', KEYS[4], sid)
-  redis.call('HDEL', KEYS[6], sid)
+  redis.call('HDEL', KEYS[6], sid, sid .. ' stopped')
   redis.call('HDEL', KEYS[7], sid)
   redis.call('HDEL', KEYS[1], sid)
   if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('UNLINK', KEYS[5]) end
