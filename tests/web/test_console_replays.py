@@ -28,13 +28,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target with a path that refuses and one that takes."""
+    """A target with a path that refuses and a path that accepts."""
     with Target({"/bad": answer(404, b"no such hook"), "/good": answer()}) as running:
         yield running
 
 
 def dead(world: World, target: Target, count: int, conversations: int) -> tuple[FlexFlow, list[str]]:
-    """Make messages that are undelivered, of a flow whose target has been mended since."""
+    """Make undelivered messages of a flow whose target has since been corrected."""
     flow = world.flow(integration=Integration("external", url=target.url("/bad"), retry_count=0))
     customers = [world.address() for _ in range(conversations)]
     sids = [world.text(flow, customers[n % conversations]).sid for n in range(count)]
@@ -45,7 +45,7 @@ def dead(world: World, target: Target, count: int, conversations: int) -> tuple[
 
 
 def begin(admin: Person, query: str, **given: str) -> dict[str, str]:
-    """Open the dead letters of a filter, ask for a dry run of all of them, and return its form."""
+    """Ask for a dry run of all dead letters of a filter, and return its form."""
     first = form_of(admin.get(f"{HERE}/dead-letters?{query}")) | {"which": "all"} | given
     dry = admin.post(f"{HERE}/dead-letters/replay", first)
     assert dry.status == 200, dry.body
@@ -59,13 +59,15 @@ def results(world: World) -> dict[str, str]:
 
 
 def finish(world: World, state: str = "done") -> dict[str, str]:
-    """Wait until the replay has come to its end."""
+    """Wait until the replay has this state."""
     wait_until(lambda: results(world).get("state") == state, what=f"the replay is {state}", within=30)
     return results(world)
 
 
-def test_a_replay_outlives_its_process_and_repeats_nothing(world: World, target: Target, admin: Person) -> None:
-    """All that match are sent again once each and in order, with both processes killed in the middle."""
+def test_a_bulk_replay_survives_killed_processes_and_repeats_nothing(
+    world: World, target: Target, admin: Person
+) -> None:
+    """A bulk replay sends each matching message once, in order, though both processes are killed meanwhile."""
     flow, sids = dead(world, target, 40, 4)
     page = text_of(admin.get(f"{HERE}/dead-letters?flow={flow.sid}"))
     assert "40 4 undelivered" in page
@@ -85,7 +87,7 @@ def test_a_replay_outlives_its_process_and_repeats_nothing(world: World, target:
     assert results(world)["state"] == "running"
     for service in world.services:
         service.start()
-    world.call("DEL", KEYS.bulk_turn)  # the killed process's turn ends by itself after 15 s
+    world.call("DEL", KEYS.bulk_turn)  # the killed process's turn would expire after 15 s
     ended = finish(world)
     assert (ended["queued"], ended.get("busy")) == ("40", None)
     assert [world.ends(sid)["replays"] for sid in sids] == [1] * 40
@@ -102,7 +104,7 @@ def test_a_replay_outlives_its_process_and_repeats_nothing(world: World, target:
 
 
 def test_a_dry_run_says_what_would_be_different(world: World, target: Target, admin: Person) -> None:
-    """How many, in how many conversations, and how many would now go elsewhere or nowhere; it changes nothing."""
+    """A dry run counts messages, conversations, and those that would go elsewhere or nowhere; it changes nothing."""
     flow, sids = dead(world, target, 4, 2)
     other = world.flow(target.url("/good"), contact_identity=flow.contact_identity, match=f"from == {flow.sid!r}")
     first = form_of(admin.get(f"{HERE}/dead-letters?flow={flow.sid}")) | {"which": "all"}
@@ -119,7 +121,7 @@ def test_a_dry_run_says_what_would_be_different(world: World, target: Target, ad
 
 
 def test_selected_ones_are_replayed_and_a_replay_can_be_stopped(world: World, target: Target, admin: Person) -> None:
-    """Only the selected messages are meant; a stopped replay keeps the rest as it was."""
+    """Only selected messages are replayed; a replay that is stopped leaves the rest undelivered."""
     flow, sids = dead(world, target, 6, 3)
     form = form_of(admin.get(f"{HERE}/dead-letters?flow={flow.sid}")) | {"which": "selected", "sid": sids[2]}
     form["from"] = "+14155551234"
@@ -153,15 +155,15 @@ def test_selected_ones_are_replayed_and_a_replay_can_be_stopped(world: World, ta
         ({"rate": "99999", "status": "delivered"}, 200),
     ],
 )
-def test_a_form_that_makes_no_sense_does_nothing(admin: Person, given: dict[str, str], status: int) -> None:
-    """Each is answered with what is wrong, or with a dry run."""
+def test_an_invalid_replay_form_is_refused_or_a_dry_run(admin: Person, given: dict[str, str], status: int) -> None:
+    """An invalid form is 400 or 409, or gets a dry run, and its markup is not shown."""
     reply = admin.post(f"{HERE}/dead-letters/replay", {"until": "9" * 13, "which": "all"} | given)
     assert reply.status == status, reply.body
     assert b"<script>" not in reply.body.replace(b'<script src="', b"")
 
 
 def test_what_was_cancelled_is_not_replayed(world: World, admin: Person) -> None:
-    """An operator's decision is not undone by a replay of all; and a viewer begins none."""
+    """A cancelled message is not among the dead letters of a bulk replay; a viewer may not replay."""
     waiting = world.flow("http://127.0.0.1:9/", paused=True)
     sid = world.text(waiting).sid
     said = text_of(admin.follow(admin.post(f"{HERE}/messages/{sid}/control", {"do": "hold"})))

@@ -1,4 +1,4 @@
-"""`/v1/Contacts/{identity}`: what is known of a contact, and setting, closing and erasing it."""
+"""`/v1/Contacts/{identity}`: fetching, setting, closing and erasing a contact."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -19,7 +19,7 @@ NOTHING: Final[dict[str, Any]] = {"language": None, "preference": None, "learned
 
 
 def path(identity: str = PHONE) -> str:
-    """Return where a contact is."""
+    """Return a contact's path."""
     return f"/v1/Contacts/{quote(identity, safe='')}"
 
 
@@ -29,7 +29,7 @@ def post(rest: Rest, identity: str = PHONE, **form: Any) -> Reply:
 
 
 def shown(rest: Rest, identity: str = PHONE) -> dict[str, Any]:
-    """Return a contact that is known."""
+    """Fetch a contact that exists."""
     reply = rest.call("GET", path(identity))
     assert reply.status == 200, reply.json
     found: dict[str, Any] = reply.json
@@ -37,19 +37,19 @@ def shown(rest: Rest, identity: str = PHONE) -> dict[str, Any]:
 
 
 def statuses(rest: Rest) -> dict[str, str]:
-    """Return the status of each conversation of a contact."""
+    """Return the status of each of a contact's conversations, by address."""
     return {each["address"]: each["status"] for each in shown(rest)["conversations"]}
 
 
 def whatsapp(rest: Rest, number: int = 1, ours: str = OURS, **more: str) -> str:
-    """Make a flow of an address, and return its SID."""
+    """Make a WhatsApp flow and return its SID."""
     form = {"ChannelType": "whatsapp", "ContactIdentity": ours, "Language": "es"} | more
     sid: str = rest.create(number, **form)["sid"]
     return sid
 
 
 def accept(rest: Rest, flow: str, *, ours: str = OURS, **more: Any) -> Acceptance:
-    """Let a message arrive that says nothing of where it belongs, and that today's flows give to `flow`."""
+    """Accept a message without evidence of its own, which today's flows route to `flow`."""
     choice: dict[str, Any] = {"strength": Strength.SILENT, "confident": False, "language": "es"} | more
     return rest.store.lanes.accept(
         token=new_token(),
@@ -68,8 +68,8 @@ def accept(rest: Rest, flow: str, *, ours: str = OURS, **more: Any) -> Acceptanc
 # -- fetch ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_is_shown_in_twilios_style(rest: Rest) -> None:
-    """All of a contact: addresses, languages, conversations with the newest first; null where nothing is known."""
+def test_a_contact_has_all_its_properties(rest: Rest) -> None:
+    """A contact's JSON has its addresses, languages and conversations, and null for what is not known."""
     flow = whatsapp(rest)
     accept(rest, flow, strength=Strength.DECIDED, confident=True, learned={"es": 0.91234, "other": 0.08766})
     post(rest, Preference="pt-br", Language="ES", Alias=USER_ID)
@@ -109,7 +109,7 @@ def test_what_is_known_is_shown_in_twilios_style(rest: Rest) -> None:
     ],
 )
 def test_an_address_may_be_written_in_any_form(rest: Rest, written: str) -> None:
-    """Percent-encoded or not, with or without plus, with the punctuation that people write."""
+    """A contact's address may be percent-encoded, lack the plus, or have punctuation."""
     post(rest, Language="es")
     assert rest.call("GET", f"/v1/Contacts/{written}").json["identity"] == PHONE
     assert rest.call("POST", f"/v1/Contacts/{written}", {"Language": "ca"}).json["language"] == "ca"
@@ -118,7 +118,7 @@ def test_an_address_may_be_written_in_any_form(rest: Rest, written: str) -> None
 
 @pytest.mark.parametrize("identity", ["https://a.example//b", "a/b", "messenger:1?2", "line:U1#é", "%41"])
 def test_an_address_may_have_any_characters(rest: Rest, identity: str) -> None:
-    """What a URL gives a meaning to is percent-encoded, and the resource's own URL is."""
+    """An address with characters that URLs reserve works when percent-encoded, as in the resource's own URL."""
     made = post(rest, identity, Language="es")
     assert (made.status, made.json["identity"]) == (200, identity)
     assert rest.call("GET", made.json["url"]).json == made.json
@@ -140,8 +140,8 @@ HOSTILE: Final = [
 
 
 @pytest.mark.parametrize("identity", [PHONE, *HOSTILE])
-def test_who_is_not_known_is_404(rest: Rest, identity: str) -> None:
-    """Fetching, closing, forgetting, changing nothing and erasing: none of them creates a contact."""
+def test_an_unknown_contact_is_404_and_not_created(rest: Rest, identity: str) -> None:
+    """Fetching, erasing, closing or an empty update of an unknown contact is 404 and creates nothing."""
     before = rest.written()
     for reply in (rest.call("GET", path(identity)), rest.call("DELETE", path(identity))):
         assert reply.error == (404, 20404, f"The requested resource /v1/Contacts/{identity} was not found")
@@ -154,8 +154,8 @@ def test_who_is_not_known_is_404(rest: Rest, identity: str) -> None:
 # -- set --------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_named_stays(rest: Rest) -> None:
-    """An update changes what it names; an empty language is forgotten."""
+def test_an_update_changes_only_what_it_names(rest: Rest) -> None:
+    """An update changes only the parameters it names; an empty language is removed."""
     post(rest, Language="ca", Preference="es")
     assert (shown(rest)["language"], shown(rest)["preference"]) == ("ca", "es")
     post(rest, Preference="eu")
@@ -166,7 +166,7 @@ def test_what_is_not_named_stays(rest: Rest) -> None:
 
 
 def test_a_preference_decides_the_next_message_anew(rest: Rest) -> None:
-    """It ends all stays of the contact; forgetting it, or setting what we know ourselves, ends none."""
+    """Setting a preference ends the contact's conversations; removing it, or setting Language, ends none."""
     flows = {ours: whatsapp(rest, number, ours) for number, ours in enumerate((OURS, ALSO_OURS))}
     for ours, flow in flows.items():
         accept(rest, flow, ours=ours, strength=Strength.DECIDED, confident=True)
@@ -207,8 +207,8 @@ BAD: Final = {
 
 
 @pytest.mark.parametrize(("form", "message"), BAD.values(), ids=BAD)
-def test_what_cannot_be_is_400_and_changes_nothing(rest: Rest, form: dict[str, Any], message: str) -> None:
-    """The message begins with the parameter, and says what is allowed; what is right beside it is not done either."""
+def test_an_invalid_parameter_is_400_and_changes_nothing(rest: Rest, form: dict[str, Any], message: str) -> None:
+    """An invalid parameter is 400, named in the message; the valid ones beside it change nothing either."""
     before = rest.written()
     status, code, said = rest.call("POST", path(), {"Preference": "es", "Alias": OTHER} | form).error
     assert (status, code, said[: len(message)]) == (400, 20001, message)
@@ -217,8 +217,8 @@ def test_what_cannot_be_is_400_and_changes_nothing(rest: Rest, form: dict[str, A
 
 
 @pytest.mark.parametrize("identity", HOSTILE)
-def test_what_is_no_ones_address_is_400(rest: Rest, identity: str) -> None:
-    """Nothing is set for an address that cannot exist."""
+def test_setting_an_impossible_address_is_400(rest: Rest, identity: str) -> None:
+    """An update of an address that cannot exist is 400 and writes nothing."""
     before = rest.written()
     status, code, said = rest.call("POST", path(identity), {"Language": "es"}).error
     assert (status, code) == (400, 20001)
@@ -229,8 +229,8 @@ def test_what_is_no_ones_address_is_400(rest: Rest, identity: str) -> None:
 # -- one person -------------------------------------------------------------------------------------------------------
 
 
-def test_an_alias_is_the_same_person(rest: Rest) -> None:
-    """Whichever address is asked for: one contact, one URL; several aliases in one parameter or in several."""
+def test_an_alias_is_the_same_contact(rest: Rest) -> None:
+    """Each alias leads to the same contact and URL; aliases come in one parameter or several."""
     post(rest, Language="es", Alias=f"{USER_ID}, messenger:7")
     post(rest, "messenger:7", Preference="ca", Alias=[OTHER, "+34600111222"])
     for identity in (PHONE, USER_ID, "messenger:7", OTHER, "+34600111222"):
@@ -243,7 +243,7 @@ def test_an_alias_is_the_same_person(rest: Rest) -> None:
 
 
 def test_two_contacts_become_one(rest: Rest) -> None:
-    """An alias that has a contact of its own brings what the other lacks, and its own aliases."""
+    """An alias that is a contact itself is merged: its values fill the gaps, and its aliases are added."""
     post(rest, OTHER, Language="ca", Preference="eu", Alias=USER_ID)
     post(rest, Language="es")
     joined = post(rest, Alias=OTHER).json
@@ -251,8 +251,8 @@ def test_two_contacts_become_one(rest: Rest) -> None:
     assert shown(rest, USER_ID) == joined
 
 
-def test_an_alias_of_somebody_else_is_409(rest: Rest) -> None:
-    """It is not taken from them, and the answer says whose it is, and what to do."""
+def test_an_alias_of_another_contact_is_409(rest: Rest) -> None:
+    """An alias of another contact is 409, which names that contact and the way to merge, and writes nothing."""
     post(rest, OTHER, Alias=USER_ID)
     before = rest.written()
     expected = f"Alias: {USER_ID} is known as {OTHER}: name that one, and the two contacts become one"
@@ -260,16 +260,16 @@ def test_an_alias_of_somebody_else_is_409(rest: Rest) -> None:
     assert rest.written() == before
 
 
-def test_a_contact_has_so_many_aliases(rest: Rest) -> None:
-    """Up to the limit, also one by one; those it has do not count twice."""
+def test_a_contact_has_a_limited_number_of_aliases(rest: Rest) -> None:
+    """A contact has at most ALIASES_MOST aliases; naming one again is allowed."""
     aliases = [f"messenger:{number}" for number in range(ALIASES_MOST)]
     assert len(post(rest, Alias=",".join(aliases)).json["aliases"]) == ALIASES_MOST
     assert post(rest, Alias=aliases[0]).status == 200
     assert post(rest, Alias="line:U1").error[:2] == (400, 20001)
 
 
-def test_what_was_set_is_not_forgotten_by_itself(rest: Rest) -> None:
-    """A language, a preference, an alias and a long-lived conversation are kept until erased, any other one is not."""
+def test_values_that_were_set_do_not_expire(rest: Rest) -> None:
+    """A set language, preference, alias or long-lived conversation does not expire; another conversation does."""
     lasting = whatsapp(rest, LongLived="true")
     passing = whatsapp(rest, 2, ALSO_OURS)
     forms = {
@@ -291,7 +291,7 @@ def test_what_was_set_is_not_forgotten_by_itself(rest: Rest) -> None:
 
 
 def test_a_conversation_goes_to_the_flow_that_is_set(rest: Rest) -> None:
-    """From the next message on, for sure; other conversations stay where they are."""
+    """A conversation that was given a flow goes there from the next message on; others stay with theirs."""
     chosen, other = whatsapp(rest, Language="es,ca"), whatsapp(rest, 2)
     accept(rest, other, strength=Strength.DECIDED, confident=True)
     accept(rest, other, ours=ALSO_OURS)
@@ -315,7 +315,7 @@ SMS: Final = {"ChannelType": "sms", "ContactIdentity": "*"}
     ],
 )
 def test_a_flow_that_does_not_take_the_conversation_is_400(rest: Rest, more: dict[str, Any], reason: str) -> None:
-    """It has to be enabled, of the address and of its channel: a conversation would not stay with it."""
+    """A flow that is disabled, or of another address or channel, cannot be given a conversation (400)."""
     whatsapp(rest, 2, Language="")
     flow = whatsapp(rest, **more)
     assert post(rest, Address=OURS, FlexFlowSid=flow).error[2].startswith(f"FlexFlowSid: {flow} {reason}")
@@ -323,21 +323,21 @@ def test_a_flow_that_does_not_take_the_conversation_is_400(rest: Rest, more: dic
 
 @pytest.mark.parametrize("taking", ["*", "MG" + "1" * 32])
 def test_a_flow_for_several_addresses_may_take_what_no_other_does(rest: Rest, taking: str) -> None:
-    """Of every address, or of a Messaging Service, where the address has no flow that takes the rest."""
+    """A flow for `*` or a Messaging Service may be given a conversation if the address has no default flow."""
     whatsapp(rest, 2)
     flow = whatsapp(rest, ContactIdentity=taking)
     assert post(rest, Address="whatsapp:15551230001", FlexFlowSid=flow).status == 200
     assert statuses(rest) == {OURS: "active"}
 
 
-def test_another_accounts_flow_is_not_there(rest: Rest) -> None:
-    """The answer is the same as for a flow that does not exist."""
+def test_another_accounts_flow_is_refused_as_unknown(rest: Rest) -> None:
+    """Another account's flow is refused in the same words as one that does not exist."""
     theirs = rest.create(1, user=TWO, ChannelType="whatsapp", ContactIdentity=OURS)["sid"]
     assert post(rest, Address=OURS, FlexFlowSid=theirs).error[2] == f"FlexFlowSid: there is no Flex Flow {theirs}"
 
 
 def test_conversations_are_closed(rest: Rest) -> None:
-    """One, or all: the next message is decided anew, and what is known of the contact stays."""
+    """Closing ends one conversation or all, the next message is routed anew, and the contact's language stays."""
     flows = {ours: whatsapp(rest, number, ours) for number, ours in enumerate((OURS, ALSO_OURS))}
     for ours, flow in flows.items():
         accept(rest, flow, ours=ours, strength=Strength.DECIDED, confident=True)
@@ -351,7 +351,7 @@ def test_conversations_are_closed(rest: Rest) -> None:
 
 @pytest.mark.parametrize("change", [{"Enabled": "false"}, {"ContactIdentity": "whatsapp:+15551239999"}, None])
 def test_a_conversation_whose_flow_is_gone_is_inactive(rest: Rest, change: dict[str, str] | None) -> None:
-    """Disabled, moved to another address, deleted: the next message will not stay with it."""
+    """A conversation is inactive when its flow is disabled, deleted or moved to another address."""
     flow = whatsapp(rest)
     post(rest, Address=OURS, FlexFlowSid=flow)
     assert rest.call("POST" if change else "DELETE", f"/v1/FlexFlows/{flow}", change).status in (200, 204)
@@ -359,7 +359,7 @@ def test_a_conversation_whose_flow_is_gone_is_inactive(rest: Rest, change: dict[
 
 
 def test_a_conversation_that_is_idle_is_inactive(rest: Rest) -> None:
-    """After ROUTER_STICKY_HOURS, unless its flow keeps conversations for good."""
+    """A conversation is inactive after ROUTER_STICKY_HOURS, unless its flow is long-lived."""
     passing, lasting = whatsapp(rest), whatsapp(rest, 2, ALSO_OURS, LongLived="true")
     post(rest, Address=OURS, FlexFlowSid=passing)
     post(rest, Address=ALSO_OURS, FlexFlowSid=lasting)
@@ -374,7 +374,7 @@ def test_a_conversation_that_is_idle_is_inactive(rest: Rest) -> None:
 
 
 def text(rest: Rest, number: int, ours: str, body: str) -> str:
-    """Receive a message, and return its SID."""
+    """Receive a signed message and return its SID."""
     sid = f"SM{number:032x}"
     fields = {"AccountSid": ONE, "MessageSid": sid, "From": PHONE, "To": ours, "Body": body, "WaId": "34600111222"}
     signature = RequestValidator(TOKENS[ONE]).compute_signature(f"{BASE}/webhooks/whatsapp", fields)
@@ -385,7 +385,7 @@ def text(rest: Rest, number: int, ours: str, body: str) -> str:
 
 
 def test_what_is_set_decides_where_the_next_message_goes(rest: Rest) -> None:
-    """A preference by what the flows offer, a conversation by its flow; closed, the message decides alone again."""
+    """The next message goes by the preference, by the flow that was set, or, once closed, by the preference again."""
     handler: dict[str, Any] = {"IntegrationType": "handler", "Integration.Handler": "one"}
     french, rest_of_them = whatsapp(rest, Language="fr", **handler), whatsapp(rest, 2, Language="", **handler)
     post(rest, Preference="fr-CA")
@@ -398,8 +398,8 @@ def test_what_is_set_decides_where_the_next_message_goes(rest: Rest) -> None:
     assert (shown(rest)["preference"], statuses(rest)) == ("fr-CA", {OURS: "active"})
 
 
-def test_who_writes_to_an_address_with_one_flow_is_no_contact(rest: Rest) -> None:
-    """Nothing is kept of them beside the message; erasing finds that."""
+def test_a_sender_to_an_address_with_one_flow_is_not_kept_as_a_contact(rest: Rest) -> None:
+    """A sender to an address with one flow is no contact (404); erasing still clears the message's body."""
     whatsapp(rest, Language="", IntegrationType="handler", Integration__Handler="one")
     sid = text(rest, 1, OURS, "Meinetwegen")
     assert rest.call("GET", path()).status == 404
@@ -407,8 +407,8 @@ def test_who_writes_to_an_address_with_one_flow_is_no_contact(rest: Rest) -> Non
     assert rest.call("GET", f"/v1/Deliveries/{sid}").json["body"] is None
 
 
-def test_an_erased_contact_is_gone_and_its_messages_say_nothing(rest: Rest) -> None:
-    """What became of them is still told, with nulls for what was said; they cannot be sent again."""
+def test_erasing_removes_the_contact_and_its_messages_content(rest: Rest) -> None:
+    """After erasing, the contact is 404 and its messages have no content and cannot be replayed (410)."""
     rest.create(ChannelType="whatsapp", ContactIdentity=OURS, IntegrationType="handler", Integration__Handler="one")
     post(rest, Language="es")
     delivered, unrouted = text(rest, 1, OURS, "Meinetwegen"), text(rest, 2, ALSO_OURS, "Meinetwegen")
@@ -429,7 +429,7 @@ def test_an_erased_contact_is_gone_and_its_messages_say_nothing(rest: Rest) -> N
 
 
 def test_messages_that_are_not_done_are_delivered_first(rest: Rest) -> None:
-    """409 says how many; the contact stays until they are done, and then the same request erases the rest."""
+    """Erasing with messages that wait is 409 and erases only the others; once they are delivered it is 204."""
     flow = whatsapp(rest, Language="", IntegrationType="handler", Integration__Handler="one", Paused="true")
     done, waiting = text(rest, 1, ALSO_OURS, "Eins"), text(rest, 2, OURS, "Zwei")
     post(rest, Language="es")

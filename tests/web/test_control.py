@@ -1,4 +1,4 @@
-"""What an operator does to messages that wait, by REST and on the command line alike; nothing is sent here."""
+"""What an operator does to waiting messages, by REST and on the command line; nothing is sent here."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ LANE = "a" * 24
 
 
 class Desk:
-    """The application over an empty store, one flow, and messages that wait for it in one conversation."""
+    """The application over an empty store, one flow, and messages of one conversation that wait for it."""
 
     def __init__(self, rest: Rest, config: Path) -> None:
         self.rest, self.config = rest, config
@@ -28,7 +28,7 @@ class Desk:
         self._count = 0
 
     def queue(self, count: int = 1, theirs: str = "+15557654321") -> list[str]:
-        """Let messages come; return their SIDs."""
+        """Queue messages and return their SIDs."""
         sids = []
         for _ in range(count):
             self._count += 1
@@ -42,21 +42,21 @@ class Desk:
         return sids
 
     def end(self, outcome: str, **more: float) -> str:
-        """Let the conversation's head be tried, and end so; return its SID."""
+        """Claim the conversation's head and settle it so; return its SID."""
         (lease,) = self.lanes.claim(ONE[-2:], Room(1)).leases
         self.lanes.settle(lease, Settlement(outcome, **more), next_token="")  # type: ignore[arg-type]
         return lease.message_sid
 
     def update(self, sid: str, user: str = ONE, **form: str) -> Reply:
-        """Change a delivery by REST."""
+        """Update a delivery by REST."""
         return self.rest.call("POST", f"/v1/Deliveries/{sid}", form, user=user)
 
     def fetch(self, sid: str) -> dict[str, Any]:
-        """Return what REST says of a delivery."""
+        """Return a delivery's JSON."""
         return dict(self.rest.call("GET", f"/v1/Deliveries/{sid}").json)
 
     def order(self) -> list[str]:
-        """Return the conversation's messages, in order."""
+        """Return the SIDs of the conversation's messages in order."""
         ids = self.rest.store.changes._client.call("LRANGE", f"lane:{{{ONE[-2:]}}}:{LANE}", 0, -1)
         return [id_.decode()[35:] for id_ in ids]
 
@@ -67,7 +67,7 @@ class Desk:
 
 @pytest.fixture
 def desk(rest: Rest) -> Desk:
-    """A desk of the test's own."""
+    """A desk for this test alone."""
     return Desk(rest, rest.config)
 
 
@@ -75,7 +75,7 @@ def desk(rest: Rest) -> Desk:
 
 
 def test_a_held_message_lets_its_conversation_go_on(desk: Desk) -> None:
-    """Held=true: it is queued and held, and the next one is sent; Held=false: it joins the tail."""
+    """Held=true keeps a message queued while the next ones are sent; Held=false puts it behind them."""
     first, second, third = desk.queue(3)
     for _ in range(2):
         held = desk.update(first, Held="true")
@@ -97,7 +97,7 @@ def test_a_held_message_lets_its_conversation_go_on(desk: Desk) -> None:
 @pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("status", ["canceled", "cancelled"])
 def test_a_cancelled_message_is_undelivered(desk: Desk, status: str, held: bool) -> None:
-    """In either spelling, and held or not: undelivered with the reason; it can be sent again by its SID."""
+    """A cancelled message is undelivered with the reason `cancelled`, and can be replayed by its SID."""
     first, second = desk.queue(2)
     if held:
         desk.update(first, Held="true")
@@ -112,7 +112,7 @@ def test_a_cancelled_message_is_undelivered(desk: Desk, status: str, held: bool)
 
 
 def test_a_message_that_is_sent_now_does_not_wait_for_its_retry(desk: Desk) -> None:
-    """Status=sending: the conversation is due at once, its first message before the one that was named."""
+    """Status=sending makes the conversation due at once, in order; a held or delivered message is 409."""
     first, second = desk.queue(2)
     desk.end("retry", delay=300.0)
     assert desk.lanes.claim(ONE[-2:], Room(1)).leases == []
@@ -124,15 +124,15 @@ def test_a_message_that_is_sent_now_does_not_wait_for_its_retry(desk: Desk) -> N
 
 
 def test_a_message_of_a_paused_flow_cannot_be_hurried(desk: Desk) -> None:
-    """The answer names the flow that has to be resumed."""
+    """Status=sending for a message of a paused flow is 409 and names the flow."""
     (sid,) = desk.queue()
     desk.rest.call("POST", f"/v1/FlexFlows/{desk.flow}", {"Paused": "true"})
     status, _, why = desk.update(sid, Status="sending").error
     assert (status, desk.flow in why) == (409, True)
 
 
-def test_what_is_being_sent_cannot_be_stopped(desk: Desk) -> None:
-    """An attempt under way may have arrived: hold and cancel are 409, and say when to try again."""
+def test_a_message_being_sent_cannot_be_held_or_cancelled(desk: Desk) -> None:
+    """Hold and cancel of a message that is being sent are 409."""
     (sid,) = desk.queue()
     desk.lanes.claim(ONE[-2:], Room(1))
     for form in ({"Held": "true"}, {"Status": "canceled"}):
@@ -145,26 +145,26 @@ def test_what_is_being_sent_cannot_be_stopped(desk: Desk) -> None:
     "form",
     [{}, {"Held": "perhaps"}, {"Status": "held"}, {"Status": "queued", "Held": "true"}, {"Status": "undelivered"}],
 )
-def test_an_update_says_one_thing(desk: Desk, form: dict[str, str]) -> None:
-    """What is neither Status nor Held, or both, or no value of theirs, is 400 and changes nothing."""
+def test_an_update_needs_exactly_one_of_status_and_held(desk: Desk, form: dict[str, str]) -> None:
+    """An update without Status and Held, with both, or with an invalid value is 400 and changes nothing."""
     (sid,) = desk.queue()
     assert desk.update(sid, **form).error[:2] == (400, 20001)
     assert desk.fetch(sid)["held"] is False
 
 
-def test_another_account_changes_nothing(desk: Desk) -> None:
-    """A message of another account is 404, whatever is wanted of it."""
+def test_another_accounts_message_is_404(desk: Desk) -> None:
+    """A message of another account is 404 for every update."""
     (sid,) = desk.queue()
     for form in ({"Held": "true"}, {"Status": "canceled"}, {"Status": "sending"}):
         assert desk.update(sid, TWO, **form).error[:2] == (404, 20404)
     assert desk.fetch(sid)["status"] == "queued"
 
 
-def test_who_did_what_to_a_message_is_on_record(desk: Desk) -> None:
-    """Hold, release, hurry, cancel and replay: with the message and in the change log, by REST and by commands."""
+def test_each_action_on_a_message_is_recorded_with_its_author(desk: Desk) -> None:
+    """Each hold, release, hurry, cancel and replay is recorded with its author on the message and in the log."""
     (sid,) = desk.queue()
     desk.cli("deliveries", "hold", sid)
-    assert desk.update(sid, Held="true").status == 200  # it is held already, so nothing is written
+    assert desk.update(sid, Held="true").status == 200  # already held: no record
     for form in ({"Held": "false"}, {"Status": "sending"}, {"Status": "canceled"}, {"Status": "queued"}):
         assert desk.update(sid, **form).status == 200
     assert desk.update(sid, Status="queued").status == 409
@@ -185,7 +185,7 @@ def test_who_did_what_to_a_message_is_on_record(desk: Desk) -> None:
 
 
 def test_many_messages_are_one_line_of_the_change_log(desk: Desk) -> None:
-    """A command that changes many notes how many there were; each message has its own record."""
+    """A command for many messages is one entry in the change log, and each message has its own record."""
     sids = desk.queue(3)
     desk.cli("deliveries", "hold", "--since", "1h", "--yes")
     (noted,) = (each for each in desk.rest.store.changes.newest(ONE, others=True) if not each.flex_flow_sid)
@@ -197,7 +197,7 @@ def test_many_messages_are_one_line_of_the_change_log(desk: Desk) -> None:
 
 
 def test_the_commands_say_what_they_did(desk: Desk) -> None:
-    """Each says what became of the message, and of its conversation; what cannot be done is exit status 1."""
+    """Each command prints what became of the message; if nothing could be changed, exit status 1."""
     first, second, third = desk.queue(3)
     held = desk.cli("deliveries", "hold", first).output
     assert held.startswith(f"{first}: it is held until you release it; its conversation goes on without it\n")
@@ -229,7 +229,7 @@ def test_the_commands_say_what_they_did(desk: Desk) -> None:
 
 
 def test_many_messages_are_counted_first(desk: Desk) -> None:
-    """A filter with a time chooses them; cancel needs --yes where there is no terminal."""
+    """A command with a filter prints the number of messages first; cancel needs --yes without a terminal."""
     ours, theirs = desk.queue(3), desk.queue(2, "+15557654322")
     asked = desk.cli("deliveries", "cancel", "--from", "+15557654322", "--since", "1h")
     assert (asked.exit_code, "2 messages: 2 queued" in asked.output, "add --yes" in asked.stderr) == (1, True, True)
@@ -242,11 +242,11 @@ def test_many_messages_are_counted_first(desk: Desk) -> None:
     assert "No message to hold" in desk.cli("deliveries", "hold", "--since", "1h").output
     assert "3 of 3 done" in desk.cli("deliveries", "release", "--since", "1h").output
     assert desk.order() == ours
-    assert desk.cli("deliveries", "hurry", "--flow", desk.flow).exit_code == 2, "how far back to go is missing"
+    assert desk.cli("deliveries", "hurry", "--flow", desk.flow).exit_code == 2, "--since is missing"
 
 
 def test_a_replay_chooses_and_counts_and_says_what_it_does_not_do(desk: Desk) -> None:
-    """--from, --to, --flow and --status choose, a count comes first, and what was cancelled stays so."""
+    """`replay` selects by its options, prints the number first, and leaves out cancelled messages."""
     first, second, third, fourth = [*desk.queue(3), *desk.queue(1, "+15557654322")]
     for outcome in ("undelivered", "undelivered", "delivered", "undelivered"):
         desk.end(outcome)
@@ -269,7 +269,7 @@ def test_a_replay_chooses_and_counts_and_says_what_it_does_not_do(desk: Desk) ->
 
 
 def test_flows_are_switched_by_their_short_sid(desk: Desk) -> None:
-    """pause, resume, disable, enable: each says what it means for the messages; the change is in the flow's history."""
+    """pause, resume, disable and enable accept a short SID, and print what it means for the messages."""
     desk.queue(2)
     short = desk.flow[:10]
     for command, said, paused, enabled in (
@@ -290,7 +290,7 @@ def test_flows_are_switched_by_their_short_sid(desk: Desk) -> None:
 
 
 def test_a_flow_is_removed_only_with_a_yes(desk: Desk) -> None:
-    """Where there is no terminal --yes is needed; the command prints how many conversations waited for the flow."""
+    """Without a terminal `flows remove` needs --yes; it prints how many conversations wait for the flow."""
     desk.queue(2)
     refused = desk.cli("flows", "remove", desk.flow)
     assert (refused.exit_code, "add --yes" in refused.stderr) == (1, True)
@@ -301,7 +301,7 @@ def test_a_flow_is_removed_only_with_a_yes(desk: Desk) -> None:
 
 
 def test_a_flow_that_cannot_be_enabled_says_why(desk: Desk) -> None:
-    """Another enabled flow has its address: exit status 1, and the other one's SID."""
+    """`flows enable` fails with the SID of another enabled flow at the same address."""
     desk.cli("flows", "disable", desk.flow)
     other = desk.rest.create(IntegrationType="external", Integration__Url="https://example.com/in")["sid"]
     refused = desk.cli("flows", "enable", desk.flow)

@@ -1,4 +1,4 @@
-"""Flows that share an address, over real processes: rules, languages, and conversations that stay where they are."""
+"""Flows that share an address, over real processes: rules, languages, and conversations that keep their flow."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +19,7 @@ _NUMBERS = count(100)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Two routers of one process each over one store: no message may need the process that had the one before."""
+    """Two routers of one process each over one store: consecutive messages go to different processes."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, processes=2, config=CONFIG)
     yield world
@@ -29,13 +29,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    """A target that answers each flow at a path of its own."""
+    """A target with its own path for each flow."""
     with Target() as running:
         yield running
 
 
 class Desk:
-    """An address with flows for two languages, a rule and the rest."""
+    """An address with flows for two languages, and a default flow."""
 
     def __init__(self, world: World, target: Target, **more: bool) -> None:
         self.world, self.target = world, target
@@ -45,30 +45,30 @@ class Desk:
         self.rest = self.flow("rest")
 
     def flow(self, name: str, **more: Any) -> FlexFlow:
-        """Add a flow for the address; it relays, so that an answer means that the message has been there."""
+        """Add a relaying flow for the address, so that an answer means that the message arrived."""
         path = f"/{name}-{next(_NUMBERS)}"
         self.target.script[path] = answer(200)
         return self.world.flow(self.target.url(path), contact_identity=self.ours, **more)
 
     def path(self, flow: FlexFlow) -> str:
-        """Return where at the target a flow's messages arrive."""
+        """Return the flow's path at the target."""
         return f"/{flow.integration.url.rpartition('/')[2]}"
 
     def says(self, body: str, *, lang: str = "", process: int = 0, **fields: str) -> Reply:
-        """Let the customer write."""
+        """Send a customer's message."""
         path = f"/webhooks/sms?lang={lang}" if lang else "/webhooks/sms"
         reply = self.world.post(self.world.fields(self.ours, self.theirs, Body=body, **fields), path, process=process)
         assert reply.status == 200
         return reply
 
     def goes(self, body: str, *, lang: str = "", process: int = 0, **fields: str) -> str | None:
-        """Let the customer write, and return the SID of the flow that the message went to."""
+        """Send a customer's message and return the SID of its flow."""
         sid = self.says(body, lang=lang, process=process, **fields).sid
         went: str | None = self.world.ends(sid)["flex_flow_sid"]
         return went
 
     def explained(self, body: str, lang: str = "") -> dict[str, object]:
-        """Ask where a message of the customer would go."""
+        """Return what /v1/Routes answers for a customer's message."""
         form = {"To": self.ours, "From": self.theirs, "Body": body, "lang": lang, "FromCountry": "JP"}
         found: dict[str, object] = self.world.rest("POST", "/v1/Routes", form).json
         return found
@@ -76,12 +76,12 @@ class Desk:
 
 @pytest.fixture
 def desk(world: World, target: Target) -> Desk:
-    """An address of its own, and a customer."""
+    """An address and a customer for this test alone."""
     return Desk(world, target)
 
 
 def test_a_conversation_keeps_its_flow_on_every_process(desk: Desk) -> None:
-    """After one message in Spanish, "ok", "1" and a link go there too, whichever process takes them, in Spanish."""
+    """After one Spanish message, "ok", "1" and a link go to the Spanish flow on either process."""
     assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
     for body, process in (("ok", 1), ("1", 0), ("https://example.com", 1), ("", 0)):
         assert desk.goes(body, process=process, FromCountry="JP") == desk.spanish.sid
@@ -94,38 +94,38 @@ def test_a_conversation_keeps_its_flow_on_every_process(desk: Desk) -> None:
 
 
 def test_another_customer_is_decided_apart(desk: Desk) -> None:
-    """What one customer's conversation stays with is nothing to the next one's."""
+    """One customer's conversation does not affect another customer's routing."""
     assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
     desk.theirs = desk.world.address()
     assert desk.goes("ok", FromCountry="JP") == desk.rest.sid
 
 
-def test_a_disabled_flow_lets_its_conversations_go(desk: Desk) -> None:
-    """The first message after a flow was disabled goes elsewhere, on every process."""
+def test_a_conversation_leaves_a_flow_that_is_disabled(desk: Desk) -> None:
+    """The first message after a flow was disabled goes to another flow."""
     assert desk.goes("Hola", lang="fr", process=1, FromCountry="JP") == desk.french.sid
     assert desk.goes("ok", process=1, FromCountry="JP") == desk.french.sid
     desk.world.change(desk.french, enabled=False)
     assert desk.goes("ok", process=1, FromCountry="JP") == desk.rest.sid
 
 
-def test_what_the_customer_says_may_end_it(desk: Desk) -> None:
-    """A rule about the text moves the conversation, and it stays there."""
+def test_a_match_on_the_text_moves_the_conversation(desk: Desk) -> None:
+    """A Match on the text moves a conversation to its flow, and it stays there."""
     assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
     sales = desk.flow("sales", match='body.startsWith("#")')
     assert desk.goes("#42", process=1, FromCountry="JP") == sales.sid
     assert desk.goes("ok", FromCountry="JP") == sales.sid
 
 
-def test_an_opt_out_passes_by(desk: Desk) -> None:
-    """STOP goes to the flow for opt-outs, and the conversation is where it was."""
+def test_an_opt_out_does_not_move_the_conversation(desk: Desk) -> None:
+    """An opt-out goes to its own flow, and the conversation keeps its flow."""
     leaving = desk.flow("leaving", match='opt_out_type == "STOP"')
     assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
     assert desk.goes("STOP", FromCountry="JP") == leaving.sid
     assert desk.goes("ok", process=1, FromCountry="JP") == desk.spanish.sid
 
 
-def test_who_names_a_language_is_served_in_it_everywhere(world: World, target: Target) -> None:
-    """ESPAÑOL moves the conversation and is remembered: at another address the first message is decided by it."""
+def test_a_language_command_moves_the_conversation_and_counts_at_other_addresses(world: World, target: Target) -> None:
+    """A language command moves the conversation, and decides the first message to another address."""
     desk = Desk(world, target, language_commands=True)
     assert desk.goes("Bonjour", lang="fr", FromCountry="JP") == desk.french.sid
     assert desk.goes("ESPAÑOL", FromCountry="JP") == desk.spanish.sid
@@ -135,8 +135,8 @@ def test_who_names_a_language_is_served_in_it_everywhere(world: World, target: T
     assert other.goes("ok", process=1, FromCountry="JP") == other.spanish.sid
 
 
-def test_a_conversation_is_told_without_a_trace(desk: Desk) -> None:
-    """`/v1/Routes` says what `accept` would do, sees what the conversation stays with, and changes nothing."""
+def test_routes_respects_the_conversation_and_changes_nothing(desk: Desk) -> None:
+    """`/v1/Routes` names the flow that the conversation stays with, and changes nothing."""
     assert desk.explained("ok")["flex_flow_sid"] == desk.rest.sid
     assert desk.explained("Hola", lang="es")["flex_flow_sid"] == desk.spanish.sid
     assert desk.explained("ok")["flex_flow_sid"] == desk.rest.sid
@@ -146,7 +146,7 @@ def test_a_conversation_is_told_without_a_trace(desk: Desk) -> None:
 
 
 def test_messages_of_one_conversation_keep_their_order_when_it_moves(desk: Desk) -> None:
-    """A conversation is one lane, whichever flow has it: a message never overtakes the one before."""
+    """When a conversation moves to another flow, its messages are still sent in order."""
     desk.goes("Hola", lang="es", FromCountry="JP")
     paused = desk.world.change(desk.spanish, paused=True)
     first = desk.says("ok", FromCountry="JP").sid
@@ -157,11 +157,11 @@ def test_messages_of_one_conversation_keep_their_order_when_it_moves(desk: Desk)
     assert desk.world.ends(second, within=20)["flex_flow_sid"] == rule.sid
     assert desk.world.delivery(first)["status"] == "delivered"
     at = [request.target for request in desk.target.requests]
-    wait_until(lambda: at[-1].startswith("/rule"), what="the second arrived last")
+    wait_until(lambda: at[-1].startswith("/rule"), what="the second message arrived last")
 
 
-def test_a_rule_that_fails_is_counted(desk: Desk) -> None:
-    """A Match without a value for a message is false, shown on the delivery, and counted by flow."""
+def test_a_match_that_fails_is_false_shown_and_counted(desk: Desk) -> None:
+    """A Match that fails for a message is false, shown on the delivery, and counted by flow."""
     failing = desk.flow("failing", match="int(body) > 3")
     sid = desk.says("not a number", FromCountry="JP").sid
     delivery = desk.world.ends(sid)
@@ -171,7 +171,7 @@ def test_a_rule_that_fails_is_counted(desk: Desk) -> None:
 
 
 def test_a_duplicate_is_answered_by_the_flow_that_took_the_message(world: World, target: Target) -> None:
-    """Where a conversation stays with another flow than the text alone would choose, so do its duplicates."""
+    """A duplicate gets the FallbackTwiml of the message's flow, not of the flow that its text alone selects."""
     desk = Desk(world, target)
     world.change(desk.rest, response="accept")
     assert desk.goes("Hola", lang="es", FromCountry="JP") == desk.spanish.sid
@@ -183,8 +183,8 @@ def test_a_duplicate_is_answered_by_the_flow_that_took_the_message(world: World,
     assert world.post(fields, process=1).body == twiml("Un momento")
 
 
-def test_a_kept_flow_is_asked_at_once_whatever_the_text_alone_would_choose(world: World, target: Target) -> None:
-    """Its answer is relayed where no flow, a paused or a redirecting one would have taken the message."""
+def test_a_kept_flows_answer_is_relayed_whatever_the_default_flow_does(world: World, target: Target) -> None:
+    """The answer of a conversation's flow is relayed, whether the default flow is disabled, paused or redirects."""
     desk = Desk(world, target)
     target.script[desk.path(desk.spanish)] = answer(200, twiml("Hola"))
     assert desk.says("Hola", lang="es", FromCountry="JP").body == twiml("Hola")

@@ -1,4 +1,4 @@
-"""`/v1/Deliveries` and `/v1/Routes`: what became of messages, sending them again, and where one would go."""
+"""`/v1/Deliveries` and `/v1/Routes`: messages and their outcome, replays, and where a message would go."""
 
 import datetime as dt
 import re
@@ -19,13 +19,13 @@ from tests.web.accounts import SAMPLES_TOKEN, SUBACCOUNT, SUBACCOUNT_TOKEN
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target of the test's own."""
+    """A target for this test alone."""
     with Target() as running:
         yield running
 
 
 def listed(world: World, **filters: str | int) -> list[str]:
-    """Return the SIDs of all pages of a list, newest first, following the links."""
+    """Return the SIDs of all pages of a list, newest first."""
     sids: list[str] = []
     link: str | None = f"{BASE}/v1/Deliveries?{urlencode(filters)}"
     while link:
@@ -42,8 +42,8 @@ def listed(world: World, **filters: str | int) -> list[str]:
 # -- fetch and list ---------------------------------------------------------------------------------------------------
 
 
-def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) -> None:
-    """One resource holds the message, its route, its attempts and its end, in Twilio's style."""
+def test_a_delivery_has_message_route_attempts_and_outcome(world: World, target: Target) -> None:
+    """A delivery's JSON has the message, its route, its attempts and its outcome."""
     flow = world.flow(target.url("/hook"), response="accept")
     sid = world.text(flow, "+15550001111", Body="Hola").sid
     delivery = world.ends(sid)
@@ -82,7 +82,7 @@ def test_a_delivery_says_what_became_of_a_message(world: World, target: Target) 
 
 
 def test_a_waiting_delivery_says_what_it_waits_for(world: World) -> None:
-    """A paused flow, and the message before it in its conversation."""
+    """`waiting_for` names a paused flow and the message before it in its conversation."""
     flow, theirs = world.flow("https://a.example/x", paused=True, response="accept"), world.address()
     first, second = (world.text(flow, theirs).sid for _ in range(2))
     paused = f"{flow.sid} is paused, so its messages wait"
@@ -94,7 +94,7 @@ def test_a_waiting_delivery_says_what_it_waits_for(world: World) -> None:
 
 
 def test_a_failed_attempt_says_when_the_next_one_is(world: World, target: Target) -> None:
-    """A message that was tried says in how many seconds it is tried again."""
+    """`waiting_for` of a message that failed says in how many seconds it is retried."""
     target.script["/hook"] = answer(429, Retry_After="100")
     sid = world.text(world.flow(target.url("/hook"), response="accept")).sid
     wait_until(lambda: world.delivery(sid)["history"], what="it was tried")
@@ -105,7 +105,7 @@ def test_a_failed_attempt_says_when_the_next_one_is(world: World, target: Target
 
 
 def test_filters_find_what_they_say(world: World, target: Target) -> None:
-    """Each filter alone, and all together; addresses in any form that people write."""
+    """Each filter works alone and together with others; addresses may be in any spelling."""
     theirs, others = world.address(), world.address()
     flow = world.flow(target.url("/hook"), response="accept")
     taken = [world.text(flow, theirs).sid for _ in range(2)] + [world.text(flow, others).sid]
@@ -124,7 +124,7 @@ def test_filters_find_what_they_say(world: World, target: Target) -> None:
 
 
 def test_dates_bound_a_list(world: World) -> None:
-    """DateCreatedAfter is the first moment that counts, DateCreatedBefore the first that does not."""
+    """DateCreatedAfter includes its moment, DateCreatedBefore does not."""
     theirs = world.address()
     sids = [world.text(world.address(), theirs).sid for _ in range(3)]
     for place, sid in enumerate(sids):
@@ -138,14 +138,14 @@ def test_dates_bound_a_list(world: World) -> None:
 
 
 def _accept_at(world: World, sid: str, moment: int) -> None:
-    """Make a message as old as if it had been accepted at that moment, in ms since 1970."""
+    """Set when a message was accepted, in ms since 1970."""
     world.call("HSET", world.record(sid), "at", moment)
     world.call("ZADD", AccountKeys(ACCOUNT).log, moment, f"{ACCOUNT}:{sid}")
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 50])
 def test_pages_show_each_delivery_once(world: World, size: int) -> None:
-    """Page after page, nothing is left out or shown twice: not even of messages accepted in the same millisecond."""
+    """Paging shows each delivery exactly once, also those accepted in the same millisecond."""
     theirs = world.address()
     sids = [world.text(world.address(), theirs).sid for _ in range(7)]
     for place, sid in enumerate(sids):
@@ -154,8 +154,8 @@ def test_pages_show_each_delivery_once(world: World, size: int) -> None:
     assert sorted(found) == sorted(sids)
 
 
-def test_a_page_says_where_it_is(world: World) -> None:
-    """Twilio's meta: absolute URLs on the public base, which keep the filters."""
+def test_a_pages_meta_has_absolute_urls_with_the_filters(world: World) -> None:
+    """A page's `meta` has absolute URLs on the public base, with the filters."""
     theirs = world.address()
     for _ in range(3):
         world.text(world.address(), theirs)
@@ -183,8 +183,8 @@ def test_a_page_says_where_it_is(world: World) -> None:
         "PageToken=%D9%A3",
     ],
 )
-def test_what_is_no_filter_is_400(world: World, query: str) -> None:
-    """A value that cannot be meant is refused in Twilio's words, never ignored."""
+def test_an_invalid_filter_is_400(world: World, query: str) -> None:
+    """An invalid filter or page is 400 and named in the message."""
     reply = world.rest("GET", f"/v1/Deliveries?{query}")
     assert reply.status == 400
     assert_twilio_error(reply, 20007 if query == "PageSize=1001" else 20001)
@@ -192,7 +192,7 @@ def test_what_is_no_filter_is_400(world: World, query: str) -> None:
 
 
 def assert_twilio_error(reply: Reply, code: int) -> None:
-    """Check the body that the official clients read."""
+    """Check that an error has Twilio's body."""
     error = reply.json
     assert set(error) == {"code", "message", "more_info", "status"}
     assert (error["code"], error["status"]) == (code, reply.status)
@@ -207,8 +207,8 @@ def assert_twilio_error(reply: Reply, code: int) -> None:
     ("user", "secret"),
     [("", ""), (ACCOUNT, ""), (ACCOUNT, "wrong"), (AC, TOKEN), ("AC" + "3" * 32, TOKEN), (TOKEN, ACCOUNT), ("ä", "ö")],
 )
-def test_nobody_reads_without_credentials(world: World, user: str, secret: str) -> None:
-    """Without an account's SID and one of its tokens: 401, always in the same words."""
+def test_wrong_credentials_are_401(world: World, user: str, secret: str) -> None:
+    """A request without an account's SID and one of its tokens is 401."""
     reply = world.rest("GET", "/v1/Deliveries", user=user, secret=secret)
     assert reply.status == 401
     assert_twilio_error(reply, 20003)
@@ -225,12 +225,12 @@ def test_nobody_reads_without_credentials(world: World, user: str, secret: str) 
     ],
 )
 def test_every_path_asks_for_credentials(world: World, method: str, path: str) -> None:
-    """There is no path that forgot to ask."""
+    """Each path is 401 without credentials."""
     assert world.send(method, path, b"", {}).status == 401
 
 
-def test_another_accounts_message_is_not_there(world: World) -> None:
-    """What belongs to one account is 404 for all others: it is not found, not listed and not replayed."""
+def test_another_accounts_message_is_404(world: World) -> None:
+    """Another account's message is 404 for fetch and replay, and is not listed."""
     fields = world.fields(world.address(), AccountSid=SUBACCOUNT)
     body = urlencode(fields).encode()
     signature = sign("/webhooks/sms", fields, key=SUBACCOUNT_TOKEN)
@@ -249,8 +249,8 @@ def test_another_accounts_message_is_not_there(world: World) -> None:
 
 
 @pytest.mark.parametrize("sid", ["SM" + "0" * 32, "SM1", "IM" + "0" * 32, "*", "%00", "{5}"])
-def test_a_message_that_never_came_is_404(world: World, sid: str) -> None:
-    """An unknown SID and what is no SID are not found."""
+def test_an_unknown_message_is_404(world: World, sid: str) -> None:
+    """An unknown or invalid SID is 404."""
     reply = world.rest("GET", f"/v1/Deliveries/{sid}")
     assert reply.status == 404
     assert_twilio_error(reply, 20404)
@@ -260,12 +260,12 @@ def test_a_message_that_never_came_is_404(world: World, sid: str) -> None:
 
 
 def replay(world: World, sid: str, **form: str) -> Reply:
-    """Send a message again."""
+    """Replay a message by REST."""
     return world.rest("POST", f"/v1/Deliveries/{sid}", {"Status": "queued"} | form)
 
 
 def test_a_delivered_message_is_sent_again(world: World, target: Target) -> None:
-    """To its flow, as a replay, with the same idempotency token and the same bytes; attempts begin again."""
+    """A replay sends the same bytes and idempotency token, marked as a replay, as attempt 1."""
     flow = world.flow(target.url("/hook"))
     sid = world.text(flow).sid
     world.ends(sid)
@@ -281,8 +281,8 @@ def test_a_delivered_message_is_sent_again(world: World, target: Target) -> None
     assert len(world.delivery(sid)["history"]) == 2
 
 
-def test_what_was_undelivered_is_sent_again(world: World, target: Target) -> None:
-    """After the target was mended, and the first attempt's error is gone."""
+def test_an_undelivered_message_can_be_replayed(world: World, target: Target) -> None:
+    """An undelivered message can be replayed, and its error is then gone."""
     target.script["/hook"] = answer(404)
     sid = world.text(world.flow(target.url("/hook"), response="accept")).sid
     assert world.ends(sid)["status"] == "undelivered"
@@ -293,7 +293,7 @@ def test_what_was_undelivered_is_sent_again(world: World, target: Target) -> Non
 
 
 def test_unrouted_messages_are_sent_in_order(world: World, target: Target) -> None:
-    """They go by today's flows, in the order in which they are asked for, and behind what already waits."""
+    """Unrouted messages are replayed by today's flows, in the order of the replays."""
     ours, theirs = world.address(), world.address()
     sids = [world.text(ours, theirs).sid for _ in range(3)]
     for sid in sids:
@@ -312,7 +312,7 @@ def test_unrouted_messages_are_sent_in_order(world: World, target: Target) -> No
     ("route", "path"), [("original", "/old"), ("current", "/new"), ("Current", "/new"), ("", "/old")]
 )
 def test_a_replay_goes_by_the_old_flow_or_by_todays(world: World, target: Target, route: str, path: str) -> None:
-    """Route=original, which is the default, is the flow that had the message; Route=current the one that has it now."""
+    """Route=original (the default) replays to the message's flow, Route=current to today's."""
     flow = world.flow(target.url("/old"), response="accept")
     sid = world.text(flow).sid
     world.ends(sid)
@@ -323,8 +323,8 @@ def test_a_replay_goes_by_the_old_flow_or_by_todays(world: World, target: Target
     wait_until(lambda: len(arrived(target, path)) == before + 1, what="it arrives")
 
 
-def test_a_message_on_its_way_is_409(world: World, target: Target) -> None:
-    """What is queued or being sent cannot be sent again."""
+def test_a_replay_of_a_queued_message_is_409(world: World, target: Target) -> None:
+    """A replay of a message that is queued or being sent is 409."""
     target.script["/hook"] = gate = Gate(answer())
     flow, theirs = world.flow(target.url("/hook"), response="accept"), world.address()
     first, second = world.text(flow, theirs).sid, world.text(flow, theirs).sid
@@ -340,7 +340,7 @@ def test_a_message_on_its_way_is_409(world: World, target: Target) -> None:
 
 
 def test_a_message_whose_body_has_expired_is_410(world: World) -> None:
-    """What is left of it can be read, and not sent."""
+    """A replay of a message whose body has expired is 410; it can still be fetched."""
     sid = world.text(world.address()).sid
     world.call("HDEL", world.record(sid), "raw")
     for route in ("original", "current"):
@@ -351,7 +351,7 @@ def test_a_message_whose_body_has_expired_is_410(world: World) -> None:
 
 
 def test_a_message_that_has_expired_is_404_and_not_listed(world: World) -> None:
-    """When its record is gone, a list that still knows its SID leaves it out."""
+    """A message whose record has expired is 404 and not listed."""
     theirs = world.address()
     sid, kept = (world.text(world.address(), theirs).sid for _ in range(2))
     world.call("DEL", world.record(sid))
@@ -362,8 +362,8 @@ def test_a_message_that_has_expired_is_404_and_not_listed(world: World) -> None:
 @pytest.mark.parametrize(
     "form", [{"Status": "delivered"}, {"Status": ""}, {"Status": "queued", "Route": "sideways"}, {"Route": "current"}]
 )
-def test_nothing_else_can_be_done_to_a_delivery(world: World, form: dict[str, str]) -> None:
-    """Any other update is 400, and changes nothing."""
+def test_an_invalid_update_of_a_delivery_is_400(world: World, form: dict[str, str]) -> None:
+    """An invalid update is 400 and changes nothing."""
     sid = world.text(world.address()).sid
     reply = world.rest("POST", f"/v1/Deliveries/{sid}", form)
     assert reply.status == 400
@@ -374,8 +374,8 @@ def test_nothing_else_can_be_done_to_a_delivery(world: World, form: dict[str, st
 # -- routes -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_route_is_told_without_a_trace(world: World, target: Target) -> None:
-    """Where a message would go, and every step of why; neither the store nor the target notices."""
+def test_routes_explains_a_route_and_changes_nothing(world: World, target: Target) -> None:
+    """`/v1/Routes` answers a message's flow and each step, and neither writes nor sends anything."""
     flow = world.flow(target.url("/hook"), friendly_name="Support", paused=True)
     keys = world.keys()
     reply = world.rest("POST", "/v1/Routes", {"From": "+15550000009", "To": flow.contact_identity})
@@ -394,12 +394,12 @@ def test_a_route_is_told_without_a_trace(world: World, target: Target) -> None:
         "reason": None,
         "steps": [f"Flow for {flow.contact_identity}: {flow.sid}, which is paused"],
     }
-    assert world.keys() <= keys, "a message or a contact would add some"
+    assert world.keys() <= keys, "a message or a contact would add keys"
     assert target.requests == []
 
 
-def test_a_route_to_nobody_says_why(world: World) -> None:
-    """No flow: null, with the reason that the message would have been kept with."""
+def test_routes_without_a_flow_has_a_reason(world: World) -> None:
+    """Without a flow `/v1/Routes` answers null and the reason."""
     ours = world.address()
     disabled = world.flow("https://example.com/", contact_identity=ours, enabled=False)
     reported = world.rest("POST", "/v1/Routes", {"From": "+15550000009", "To": ours}).json
@@ -408,16 +408,16 @@ def test_a_route_to_nobody_says_why(world: World) -> None:
     assert reported["steps"]
 
 
-def test_a_route_of_no_message_is_400(world: World) -> None:
-    """Parameters that no message could have are refused with their reason."""
+def test_routes_for_an_impossible_message_is_400(world: World) -> None:
+    """`/v1/Routes` with parameters that no message has is 400."""
     for form in ({}, {"From": "whatsapp:+15550000009", "To": "messenger:1"}, {"From": "+1555", "To": ""}):
         reply = world.rest("POST", "/v1/Routes", form)
         assert reply.status == 400
         assert_twilio_error(reply, 20001)
 
 
-def test_a_route_is_asked_for_the_account_that_asks(world: World) -> None:
-    """An AccountSid among the parameters is not believed."""
+def test_routes_ignores_account_sid(world: World) -> None:
+    """`/v1/Routes` answers for the authenticated account, whatever AccountSid says."""
     flow = world.flow(integration=Integration("proxy"))
     form = {"From": "+15550000009", "To": flow.contact_identity, "AccountSid": ACCOUNT}
     reported = world.rest("POST", "/v1/Routes", form, user=SUBACCOUNT, secret=SUBACCOUNT_TOKEN).json
@@ -434,8 +434,8 @@ def test_a_route_is_asked_for_the_account_that_asks(world: World) -> None:
         ("GET", "/", 404),
     ],
 )
-def test_what_is_not_there_is_said_as_twilio_says_it(world: World, method: str, path: str, status: int) -> None:
-    """Unknown paths and methods get Twilio's error body too."""
+def test_an_unknown_path_or_method_has_twilios_error_body(world: World, method: str, path: str, status: int) -> None:
+    """An unknown path or method has Twilio's error body."""
     reply = world.rest(method, path)
     assert reply.status == status
     assert_twilio_error(reply, {404: 20404, 405: 20004}[status])

@@ -1,4 +1,4 @@
-"""Changes of Flex Flows: none is lost, each is on record, and no secret is."""
+"""Changes of Flex Flows: none is lost, each is recorded, and no secret is."""
 
 import datetime as dt
 import json
@@ -14,7 +14,7 @@ FLOWS = "/v1/FlexFlows"
 
 
 def test_concurrent_updates_lose_nothing(rest: Rest) -> None:
-    """Updates that meet are decided again on what the other one wrote, and each one is on record."""
+    """Concurrent updates of a flow are all applied, and each is recorded."""
     sid = rest.create()["sid"]
     forms = [
         {"FriendlyName": "new"}, {"ChatServiceSid": "IS" + "6" * 32}, {"LongLived": "true"}, {"Paused": "true"},
@@ -32,7 +32,7 @@ def test_concurrent_updates_lose_nothing(rest: Rest) -> None:
 
 
 def test_concurrent_creates_leave_one_default(rest: Rest) -> None:
-    """Of many flows made at once for one address, one is, and the others are told which."""
+    """Of flows created at once for one address one succeeds, and the others are 409."""
     assert sorted(_at_once(rest, FLOWS, [flow_form()] * 10)) == [201] + [409] * 9
     assert len(rest.listed(FLOWS)) == 1
 
@@ -42,13 +42,13 @@ def _at_once(rest: Rest, path: str, forms: list[dict[str, str]]) -> list[int]:
     return [post.get(timeout=10).status for post in posts]
 
 
-def test_every_change_is_on_record(rest: Rest) -> None:
-    """Who, when, and which values changed, the newest first and page by page, also when the flow is gone."""
+def test_every_change_is_recorded(rest: Rest) -> None:
+    """Each change is recorded with who, when and the values, newest first, also after the flow is deleted."""
     sid = rest.create()["sid"]
     rest.create(2)
     changed = {"Enabled": "false", "Language": "fr,de"}
     rest.call("POST", f"{FLOWS}/{sid}", changed, user=KEY, token=KEY_SECRET)
-    rest.call("POST", f"{FLOWS}/{sid}", changed)  # nothing new: nothing to record
+    rest.call("POST", f"{FLOWS}/{sid}", changed)  # no change: no record
     rest.call("POST", f"/v1/FlexFlows/{sid}", {"Enabled": "nonsense"})
     rest.call("DELETE", f"{FLOWS}/{sid}")
     changes = [change for page in rest.pages(f"{FLOWS}/{sid}/Changes?PageSize=2") for change in page["changes"]]
@@ -66,8 +66,8 @@ def test_every_change_is_on_record(rest: Rest) -> None:
     assert dt.datetime.fromisoformat(changes[0]["date_created"]) <= dt.datetime.now(dt.UTC)
 
 
-def test_a_secret_is_never_on_record(rest: Rest) -> None:
-    """That a signing key changed is known, and never which it was; no resource shows it either."""
+def test_a_secret_is_never_recorded(rest: Rest) -> None:
+    """A change of a signing key is recorded without its value, and no resource shows it."""
     url = {"Integration.Url": "https://example.com"}
     sid = rest.call("POST", FLOWS, flow_form() | url | {"Integration.SigningKey": "first-secret"}).json["sid"]
     replies = [rest.call("POST", f"{FLOWS}/{sid}", {"Integration.SigningKey": key}) for key in ("second-secret", "")]
@@ -81,8 +81,8 @@ def test_a_secret_is_never_on_record(rest: Rest) -> None:
         assert secret not in str(kept)
 
 
-def test_a_long_text_is_shortened_on_record(rest: Rest) -> None:
-    """A FallbackTwiml of 64 KiB does not fill the list of changes."""
+def test_a_long_value_is_shortened_in_the_record(rest: Rest) -> None:
+    """A long FallbackTwiml is cut to 200 characters in the record."""
     twiml = f"<Response><Message>{'x' * 60_000}</Message></Response>"
     sid = rest.create(FallbackTwiml=twiml)["sid"]
     (change,) = rest.call("GET", f"{FLOWS}/{sid}/Changes").json["changes"]
@@ -90,7 +90,7 @@ def test_a_long_text_is_shortened_on_record(rest: Rest) -> None:
 
 
 def test_a_flow_that_an_older_version_wrote_can_be_changed(rest: Rest) -> None:
-    """The same flow in other bytes is the same flow; one that differs is a change by another writer."""
+    """The same flow in other bytes is no conflict; a flow that differs is."""
     sid = rest.create()["sid"]
     key, client = AccountKeys(ONE).own_flows + sid, rest.store.changes._client
     head, _, record = client.call("GET", key).decode().rpartition(" {")
@@ -108,8 +108,8 @@ def test_a_flow_that_an_older_version_wrote_can_be_changed(rest: Rest) -> None:
     assert rest.call("DELETE", f"{FLOWS}/{sid}").status == 204
 
 
-def test_the_base_is_the_requests_own(rest: Rest) -> None:
-    """Links are on the base that is configured, whatever host a request names: a client sends its token there."""
+def test_links_are_on_the_configured_base(rest: Rest) -> None:
+    """Links are on the configured public base, whatever host the request names."""
     rest.create(user=THREE)
     reply = rest.call("GET", FLOWS, user=THREE, headers={"Host": "evil.example"})
     assert reply.json["meta"]["url"].startswith(BASE)

@@ -1,4 +1,4 @@
-"""Lists of Flex Flows: pages that stay right, names that are found, and what many flows cost."""
+"""Lists of Flex Flows: paging, the filter by name, and what many flows cost."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -18,14 +18,14 @@ from tests.web.rest import BASE, ONE, TWO, Rest, flow_form, rest_over
 FLOWS = "/v1/FlexFlows"
 
 
-def test_a_list_goes_on_where_it_was(rest: Rest) -> None:
-    """Flows added and removed between two pages move nothing: each that stays is seen once, the newest first."""
+def test_paging_is_stable_while_flows_are_added_and_removed(rest: Rest) -> None:
+    """Flows added or removed between two pages neither repeat nor hide another flow."""
     flows = [rest.create(number)["sid"] for number in range(1, 12)]
     pages = rest.pages(f"{FLOWS}?PageSize=3")
     seen = [each["sid"] for each in next(pages)["flex_flows"]]
     assert seen == flows[:-4:-1]
     rest.create(50)
-    for gone in (seen[-1], flows[3]):  # the one that the next page goes on from, and one that is still to come
+    for gone in (seen[-1], flows[3]):  # the last one shown, and one on a later page
         rest.call("DELETE", f"{FLOWS}/{gone}")
     for page in pages:
         seen += [each["sid"] for each in page["flex_flows"]]
@@ -34,7 +34,7 @@ def test_a_list_goes_on_where_it_was(rest: Rest) -> None:
 
 
 def test_a_page_is_bounded_in_bytes(rest: Rest) -> None:
-    """Of flows with 60 KB each a page shows as many as make a megabyte, and leads to the others."""
+    """A page of large flows ends at about one megabyte and links to the next."""
     twiml = f"<Response><Message>{'x' * 60_000}</Message></Response>"
     flows = [rest.create(number, FallbackTwiml=twiml)["sid"] for number in range(1, 41)]
     pages = list(rest.pages(f"{FLOWS}?PageSize=1000"))
@@ -44,7 +44,7 @@ def test_a_page_is_bounded_in_bytes(rest: Rest) -> None:
 
 
 def test_pages_lead_back(rest: Rest) -> None:
-    """`previous_page_url` leads to the page before, to the first one at last; `meta` says where one is."""
+    """`previous_page_url` leads back page by page to the first, and `meta` is Twilio's."""
     flows = [rest.create(number)["sid"] for number in range(1, 8)][::-1]
     pages = list(rest.pages(f"{FLOWS}?PageSize=3"))
     assert [len(page["flex_flows"]) for page in pages] == [3, 3, 1]
@@ -69,7 +69,7 @@ def test_pages_lead_back(rest: Rest) -> None:
 
 
 def test_a_page_may_be_named_by_its_number(rest: Rest) -> None:
-    """Without a token, pages are counted from the newest flow, with and without a filter."""
+    """Without a token `Page` counts from the newest flow; a page past the end is 400."""
     flows = [rest.create(number, FriendlyName="same")["sid"] for number in range(1, 8)][::-1]
     for query in ("", "&FriendlyName=same"):
         page = rest.call("GET", f"{FLOWS}?PageSize=3&Page=1{query}").json
@@ -95,8 +95,8 @@ def test_a_page_may_be_named_by_its_number(rest: Rest) -> None:
         ("Page=1", 20001),
     ],
 )
-def test_a_page_that_cannot_be(rest: Rest, query: str, code: int) -> None:
-    """400 that names the parameter and what is allowed."""
+def test_an_invalid_page_is_400(rest: Rest, query: str, code: int) -> None:
+    """An invalid Page or PageSize is 400 and named in the message."""
     rest.create()
     status, found, message = rest.call("GET", f"{FLOWS}?{query}").error
     assert (status, found) == (400, code)
@@ -104,7 +104,7 @@ def test_a_page_that_cannot_be(rest: Rest, query: str, code: int) -> None:
 
 
 def test_a_forged_page_token_is_refused(rest: Rest) -> None:
-    """A token is good for the list, the filter and the account that it was given out for, and for nothing else."""
+    """A page token is valid only for its own list, filter and account."""
     for user in (ONE, TWO):
         for number in range(3):
             rest.create(number, user=user, FriendlyName="same")
@@ -129,7 +129,7 @@ def test_a_forged_page_token_is_refused(rest: Rest) -> None:
 
 
 def test_flows_are_found_by_their_friendly_name(rest: Rest) -> None:
-    """The filter is exact, follows renamed and removed flows, and tells names apart that the index does not."""
+    """The FriendlyName filter is exact, also for names that share an index key, and follows changes."""
     one, two = _names_in_one_key()
     first, second, third = (
         rest.create(number, FriendlyName=name)["sid"] for number, name in enumerate((one, two, one))
@@ -158,9 +158,9 @@ def _names_in_one_key() -> tuple[str, str]:
 def test_many_flows_are_small_and_pages_of_them_cheap(
     spare_valkey: Callable[..., ValkeyServer], tmp_path: Path
 ) -> None:
-    """A flow costs at most 1 KB of store, index and all; a page reads no more of them than it shows, or has the name.
+    """Each of 10,500 flows takes at most 1 KB of store, without the bounded list of changes.
 
-    What does not grow with the flows, the trimmed list of changes, is left out.
+    A page reads few more records than it shows.
     """
     with rest_over(spare_valkey(appendonly="no"), tmp_path) as rest:
         _fill_and_look(rest, many=10_500)

@@ -1,4 +1,4 @@
-"""`/v1/FlexFlows`, without a server between: what it takes, refuses, lists and remembers."""
+"""`/v1/FlexFlows` without a server: what it accepts, refuses and stores."""
 
 import re
 from dataclasses import replace
@@ -21,7 +21,7 @@ FLOWS = "/v1/FlexFlows"
 
 
 def test_a_flow_is_shown_as_twilio_shows_it(rest: Rest) -> None:
-    """Every property of Twilio's is there with its name and form, ours beside them; the URL is on our own base."""
+    """A flow's JSON has all of Twilio's properties in Twilio's form, ours, and a URL on the public base."""
     created = rest.create(IntegrationType="studio", Integration__FlowSid=FW, Enabled="True")
     assert created.pop("warnings") == []
     sid, date = created["sid"], created["date_created"]
@@ -77,7 +77,7 @@ EVERY = {
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_integration_keeps_its_parameters(rest: Rest, kind: str) -> None:
-    """What the dotted parameters say comes back in `integration`, in snake case and with its type."""
+    """The Integration.* parameters of each type are returned in `integration`, in snake case and with their type."""
     reply = rest.call("POST", FLOWS, flow_form() | EVERY[kind] | {"IntegrationType": kind})
     assert reply.status == 201, reply.json
     integration = reply.json["integration"]
@@ -87,7 +87,7 @@ def test_every_integration_keeps_its_parameters(rest: Rest, kind: str) -> None:
 
 
 def test_an_update_changes_what_is_given_and_nothing_else(rest: Rest) -> None:
-    """Parameters are optional in an update; a letter case of booleans does not matter; unknown ones are ignored."""
+    """An update changes only the given parameters; booleans may be in any case, unknown parameters are ignored."""
     before = rest.create(IntegrationType="studio", Integration__FlowSid=FW, LongLived="TRUE")
     reply = rest.call(
         "POST", f"{FLOWS}/{before['sid']}", {"Enabled": "fAlSe", "Integration.RetryCount": "0", "Colour": "red"}
@@ -100,7 +100,7 @@ def test_an_update_changes_what_is_given_and_nothing_else(rest: Rest) -> None:
 
 
 def test_a_match_that_cannot_work_is_refused_with_the_place(rest: Rest) -> None:
-    """400 says where it is wrong, also in a branch that a short circuit hides; nothing is written."""
+    """An invalid Match is 400 with its column, also in a branch that is skipped; nothing is written."""
     params = {"FriendlyName": "A", "ChatServiceSid": IS, "ChannelType": "sms"}
     match = 'channel == "rcs" && now.getHours("Mars/Olympus") > 8'
     status, code, message = rest.call("POST", FLOWS, params | {"Match": match}).error
@@ -109,8 +109,8 @@ def test_a_match_that_cannot_work_is_refused_with_the_place(rest: Rest) -> None:
     assert rest.listed(FLOWS) == []
 
 
-def test_a_write_says_where_its_language_is_not_read_yet(rest: Rest) -> None:
-    """How many of the account's processes read texts in it, while the others load it; nothing once all do."""
+def test_a_write_warns_while_a_process_has_not_loaded_the_language(rest: Rest) -> None:
+    """A write warns how many processes read the flow's language already, until all do."""
     serves = Served.of(Settings.model_validate({"accounts": [{"sid": ONE, "auth_tokens": ["a"]}]}))
     some, all_ = (tuple(sorted(needed(tags))) for tags in (("es",), ("es", "uk")))
     one, other = (Process("m", "host", 1, pid, "127.0.0.1:8000", some, serves.name()) for pid in (1, 2))
@@ -126,7 +126,7 @@ def test_a_write_says_where_its_language_is_not_read_yet(rest: Rest) -> None:
 
 
 def test_a_write_warns_of_flows_that_take_no_message_now(rest: Rest) -> None:
-    """Saved as wanted, and said: who takes their messages first, until it does not any more."""
+    """A write that leaves a flow without messages is saved with a warning that names the flow which takes them."""
     ours, menu = "+15550000009", 'body.lowerAscii() == "menu"'
     there: Any = {"ContactIdentity": ours, "Match": menu, "Integration__Url": "https://a.example/"}
     first = rest.create(FriendlyName="A", **there)
@@ -143,7 +143,7 @@ def test_a_write_warns_of_flows_that_take_no_message_now(rest: Rest) -> None:
 
 
 def test_a_flow_is_deleted_once(rest: Rest) -> None:
-    """204 without a body; after that, 404 for everything but the list of its changes."""
+    """A deleted flow is 404 and not listed; deleting it again is 404."""
     sid = rest.create()["sid"]
     assert rest.call("DELETE", f"{FLOWS}/{sid}").status == 204
     for method in ("DELETE", "GET", "POST"):
@@ -187,8 +187,8 @@ def _form(name: str, value: str | None) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("name", "value", "says"), REFUSED)
-def test_a_wrong_parameter_is_refused_by_name(rest: Rest, name: str, value: str | None, says: str) -> None:
-    """400 and 45210, which parameter, what is allowed; nothing is half-written, neither by a create nor an update."""
+def test_an_invalid_parameter_is_refused_by_its_name(rest: Rest, name: str, value: str | None, says: str) -> None:
+    """An invalid parameter is 400 (45210) with its name and what is allowed; create and update write nothing."""
     status, code, message = rest.call("POST", FLOWS, _form(name, value)).error
     assert (status, code) == (400, 45210)
     assert says in message
@@ -204,7 +204,7 @@ def test_a_wrong_parameter_is_refused_by_name(rest: Rest, name: str, value: str 
 
 
 def test_a_handler_is_refused_to_the_other_accounts(rest: Rest) -> None:
-    """A handler that the operator listed for one account is unknown to another, as one that does not exist is."""
+    """A handler that is listed for one account is refused for another, whose error does not name it."""
     form = flow_form(IntegrationType="handler", Integration__Handler="one")
     assert rest.call("POST", FLOWS, form).status == 201
     refused = rest.call("POST", FLOWS, form, user=TWO)
@@ -213,7 +213,7 @@ def test_a_handler_is_refused_to_the_other_accounts(rest: Rest) -> None:
 
 
 def test_one_default_for_a_channel_and_address(rest: Rest) -> None:
-    """A second enabled flow without language and match is 409 and 45212, by create or update; others may share."""
+    """A second enabled default flow of an address is 409 (45212); other flows may share the address."""
     first = rest.create()
     before = rest.written()
     status, code, message = rest.call("POST", FLOWS, flow_form()).error
@@ -234,8 +234,8 @@ def test_one_default_for_a_channel_and_address(rest: Rest) -> None:
     assert rest.call("POST", f"{FLOWS}/{second['sid']}", {"Enabled": "true"}).status == 200
 
 
-def test_an_address_has_a_limit(rest: Rest) -> None:
-    """A flow too many on one address is refused: routing a message reads them all."""
+def test_an_address_has_at_most_address_most_flows(rest: Rest) -> None:
+    """A flow beyond ADDRESS_MOST at one address is 400, because routing reads all of them."""
     flows = [
         _made(number, ContactIdentity="+15550000001", Priority=str(number), Language="fr")
         for number in range(ADDRESS_MOST)
@@ -248,7 +248,7 @@ def test_an_address_has_a_limit(rest: Rest) -> None:
 
 
 def test_the_conditions_of_an_address_have_a_budget(rest: Rest) -> None:
-    """A Match that is one too many for a message's time is refused with the figures, for this address only."""
+    """A Match that exceeds the budget of its address is 400 with the figures; at another address it is accepted."""
     slow = 'body.matches("(?i)[a-f]{130}x")'
     flows = [_made(number, ContactIdentity="+15550000001", Match=slow) for number in range(27)]
     rest.store.flows.put_all([(flow, None) for flow in flows])
@@ -266,14 +266,14 @@ def _made(number: int, **more: str) -> Any:
 
 
 @pytest.mark.parametrize("sid", ["FO1", "FO" + "g" * 32, "IG" + "1" * 32, "FO" + "1" * 32, "..", "%00"])
-def test_what_is_not_there_is_404(rest: Rest, sid: str) -> None:
-    """A SID of another form is 404, like one that does not exist."""
+def test_an_unknown_flow_is_404(rest: Rest, sid: str) -> None:
+    """A SID that is unknown or malformed is 404."""
     for method in ("GET", "POST", "DELETE"):
         assert rest.call(method, f"{FLOWS}/{sid}").error[:2] == (404, 20404)
 
 
-def test_methods_that_twilio_has_not(rest: Rest) -> None:
-    """PUT and PATCH are 405 and 20004, with what is allowed; an unknown path is 404 in Twilio's words."""
+def test_other_methods_are_405(rest: Rest) -> None:
+    """A method that Twilio does not have is 405 (20004) with Allow; an unknown path is 404."""
     sid = rest.create()["sid"]
     for method, path in (("PUT", FLOWS), ("DELETE", FLOWS), ("PATCH", f"{FLOWS}/{sid}")):
         refused = rest.call(method, path)
@@ -284,7 +284,7 @@ def test_methods_that_twilio_has_not(rest: Rest) -> None:
 
 
 def test_a_form_has_a_limit(rest: Rest) -> None:
-    """The longest FallbackTwiml fits however it is encoded; a form of megabytes is 413 and not read to its end."""
+    """The longest FallbackTwiml is accepted; a form of over a megabyte is 413."""
     twiml = f"<Response><Message>{'é' * 32_000}</Message></Response>"
     assert rest.create(FallbackTwiml=twiml)["fallback_twiml"] == twiml
     assert rest.call("POST", FLOWS, flow_form(Colour="x" * 2**20)).error[:2] == (413, 20413)
@@ -292,19 +292,19 @@ def test_a_form_has_a_limit(rest: Rest) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
 def test_another_body_than_a_form_is_415(rest: Rest, content_type: str) -> None:
-    """JSON would be read as an empty form: an update that changes nothing, answered 200."""
+    """A body that is not a form is 415; an empty body and multipart forms are accepted."""
     sid = rest.create()["sid"]
     for path in (f"{FLOWS}/{sid}", FLOWS, f"/v1/Configuration/Addresses/IG{sid[2:]}", "/v1/Routes"):
         reply = rest.call("POST", path, '{"FriendlyName": "x"}', headers={"Content-Type": content_type})
         assert reply.error[:2] == (415, 20001)
         assert "application/x-www-form-urlencoded" in reply.error[2]
-    assert rest.call("POST", f"{FLOWS}/{sid}").status == 200  # no body at all: nothing to change
+    assert rest.call("POST", f"{FLOWS}/{sid}").status == 200  # no body: nothing to change
     form = rest.call("POST", f"{FLOWS}/{sid}", {"FriendlyName": "y"}, headers={"Content-Type": "multipart/form-data"})
     assert (form.status, form.json["friendly_name"]) == (200, "y")
 
 
 def test_a_parameter_has_one_value(rest: Rest) -> None:
-    """Two values of one parameter are refused by its name, for either could be meant; the same one twice is one."""
+    """A parameter given twice with different values is 400; the same value twice is accepted."""
     sid = rest.create()["sid"]
     for path, name, code in ((f"{FLOWS}/{sid}", "FriendlyName", 45210), (FLOWS, "ChatServiceSid", 45210)):
         twice = {name: ["a", "b"]}
@@ -319,8 +319,8 @@ def test_a_parameter_has_one_value(rest: Rest) -> None:
 @pytest.mark.parametrize(
     "body", ["&&&==", "FriendlyName=%00", "FriendlyName=%ff%fe&ChatServiceSid", '{"FriendlyName": "x"}']
 )
-def test_what_is_no_form_is_refused(rest: Rest, body: str) -> None:
-    """Broken encoding, JSON and noise are 400 like any form that lacks what is required."""
+def test_a_malformed_form_is_400(rest: Rest, body: str) -> None:
+    """A malformed form is 400 and writes nothing."""
     reply = rest.call("POST", FLOWS, body, headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert reply.error[:2] == (400, 45210)
     assert rest.written() == {}

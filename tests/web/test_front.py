@@ -1,4 +1,4 @@
-"""The webhooks are served before Flask; Flask's own route gives the same answers."""
+"""Webhooks are served before Flask; Flask's own route would give the same answers."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +17,7 @@ _FIELDS = parameters(1, "+15551230000")
 
 @pytest.fixture
 def app(redis_url: str) -> Flask:
-    """The application, over an empty store."""
+    """The application over an empty store."""
     return create_app(
         {
             "TWILIO_ACCOUNT_SID": ACCOUNT,
@@ -56,14 +56,14 @@ def _answer(application: Any, method: str, path: str, body: bytes, headers: dict
 def test_the_front_answers_as_flask_does(
     app: Flask, method: str, path: str, body: str, headers: dict[str, str]
 ) -> None:
-    """Status, headers and body are the same for messages, for refusals of every kind, and for what is not a webhook."""
+    """For messages, refusals and other paths, the fast route answers with Flask's status, headers and body."""
     front = _answer(app.wsgi_app, method, path, body.encode(), dict(headers))
     flask = _answer(lambda *given: Flask.wsgi_app(app, *given), method, path, body.encode(), dict(headers))
     assert front == flask
 
 
 def test_a_view_that_fails_is_answered_as_flask_does(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
-    """An error of ours is logged with its frames, and answered with 500."""
+    """An exception in the webhook view is logged and answered with 500, as by Flask."""
     app.extensions["router"].webhook._answerer = None
     headers = {"X-Twilio-Signature": sign("/webhooks/sms", _FIELDS)}
     body = urlencode(_FIELDS).encode()

@@ -1,4 +1,4 @@
-"""Handlers behind a running router: what one of them does, the intake and the others never feel."""
+"""Handlers behind a running router: a handler that blocks or fails does not affect webhooks or other handlers."""
 
 import re
 import signal
@@ -21,7 +21,7 @@ NAMES = ("pid", "blocks", "raises", "holds")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A router of one process, whose attempts last 2 s and whose relays 0.3 s."""
+    """A router of one process with attempts of 2 s and relays of 0.3 s."""
     valkey = ValkeyServer()
     config = "[handlers]\n" + "".join(f'{name} = "{PATH}:{name}"\n' for name in NAMES)
     folder = tmp_path_factory.mktemp("world")
@@ -35,7 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target of the test's own."""
+    """A target for this test alone."""
     with Target() as running:
         yield running
 
@@ -49,8 +49,8 @@ def _children(world: World) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{worker}/task/{worker}/children").read_text().split()]
 
 
-def test_a_handler_that_blocks_stops_nobody_else(world: World, target: Target) -> None:
-    """While a handler blocks, every webhook is answered and other handlers answer; then the message is given up."""
+def test_a_handler_that_blocks_does_not_stop_webhooks_or_other_handlers(world: World, target: Target) -> None:
+    """While a handler blocks, webhooks and other handlers answer; after two lost processes its message is given up."""
     blocking = world.text(_flow(world, "blocks", retry_count=20))
     assert world.delivery(blocking.sid)["status"] == "sending"
     flow, pid = world.flow(target.url("/hook"), response="accept"), _flow(world, "pid")
@@ -69,8 +69,8 @@ def test_a_handler_that_blocks_stops_nobody_else(world: World, target: Target) -
     assert world.ends(answered.sid)["status"] == "delivered"
 
 
-def test_what_a_handler_raises(world: World) -> None:
-    """The delivery keeps the exception with its last frames; the log has the frames, and nothing that it quotes."""
+def test_an_exception_of_a_handler_is_kept_and_logged_without_its_text(world: World) -> None:
+    """The delivery keeps a handler's exception with its frames; the log has the frames without the exception's text."""
     sid = world.text(_flow(world, "raises", retry_count=0), "+15551239876", Body="the customer").sid
     delivery = world.ends(sid)
     assert delivery["error"].startswith(f"handler {PATH}:raises raised ValueError: +15•••76")
@@ -84,7 +84,7 @@ def test_what_a_handler_raises(world: World) -> None:
 
 
 def test_a_stop_waits_for_a_handler(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """TERM lets a handler that is under way end, settles it, and leaves no process behind."""
+    """TERM waits until a running handler ends, settles its message, and leaves no process."""
     config = f'[handlers]\nholds = "{PATH}:holds"\n'
     world = World(
         tmp_path,

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics`: alive, able to take messages, and every figure that was promised."""
+"""`/healthz`, `/readyz` and `/metrics`."""
 
 import re
 from collections.abc import Callable
@@ -34,8 +34,8 @@ PROMISED: Final = {
 
 
 @pytest.mark.parametrize("what", PROMISED)
-def test_every_figure_is_there(world: World, what: str) -> None:
-    """Each promised family is in /metrics, with its labels, and has a sentence."""
+def test_every_promised_metric_is_there(world: World, what: str) -> None:
+    """Each promised metric is in /metrics with its labels and a help text."""
     with Target() as target:
         world.ends(world.text(world.flow(target.url("/hook"))).sid)
         world.text(world.address())
@@ -47,8 +47,8 @@ def test_every_figure_is_there(world: World, what: str) -> None:
     assert set().union(*(sample.labels for sample in family.samples)) == labels
 
 
-def test_figures_of_the_queue_come_from_the_store(world: World) -> None:
-    """How many messages wait, are unrouted or undelivered, as they are at this moment and not as they were counted."""
+def test_queue_metrics_are_the_stores_present_counts(world: World) -> None:
+    """The metrics of queued, unrouted and undelivered messages are the present counts of the store."""
     with Target({"/hook": answer(404)}) as target:
         waiting = world.flow(target.url("/hook"), paused=True)
         before = {name: world.metric(name, account_sid=ACCOUNT) for name in _KEPT}
@@ -71,8 +71,8 @@ def _changes(world: World, before: dict[str, float]) -> dict[str, float]:
     return {name: world.metric(name, account_sid=ACCOUNT) - value for name, value in before.items()}
 
 
-def test_every_figure_is_documented(world: World) -> None:
-    """Whatever /metrics shows of the router is in the table of docs/operations.md."""
+def test_every_metric_is_documented(world: World) -> None:
+    """Each metric of the router in /metrics is in the table of docs/operations.md."""
     text = world.send("GET", "/metrics", b"", {}).body.decode()
     families = [each for each in text_string_to_metric_families(text) if each.name.startswith("router_")]
     names = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
@@ -81,8 +81,8 @@ def test_every_figure_is_documented(world: World) -> None:
     assert len(names) > 12
 
 
-def test_the_oldest_message_is_told_by_account_and_target(world: World) -> None:
-    """One that is tried again and again grows older, though never due for long; held or paused it does not count."""
+def test_the_oldest_messages_age_is_a_metric_by_account_and_target(world: World) -> None:
+    """A retried message grows older in the metrics of its account and target; a held or paused one does not count."""
     with Target({"/hook": answer(503, Retry_After="5000")}) as target:
         flow, origin = world.flow(target.url("/hook"), response="accept"), target.url("").rstrip("/")
         sid = world.text(flow).sid
@@ -107,7 +107,7 @@ def test_the_oldest_message_is_told_by_account_and_target(world: World) -> None:
 
 
 def test_slots_and_views_are_figures_of_now(world: World) -> None:
-    """While three messages are on their way three slots are in use and three views wait, and afterwards none."""
+    """While three messages are being sent, three slots are in use and three views wait; afterwards none."""
 
     def shows(number: int) -> bool:
         return world.metric("router_slots_in_use") == number == world.metric("router_views_waiting")
@@ -125,7 +125,7 @@ def test_slots_and_views_are_figures_of_now(world: World) -> None:
 
 
 def test_attempts_are_counted_by_target_and_outcome(world: World) -> None:
-    """A failed attempt and the one that followed are told apart; the target is an origin, without path or query."""
+    """Attempts are counted by outcome, failure and the target's origin, without path or query."""
     with Target() as target:
         target.script["/hook"] = in_turn(answer(503), answer())
         world.ends(world.text(world.flow(target.url("/hook?secret=1"), response="accept")).sid)
@@ -149,14 +149,14 @@ def test_attempts_are_counted_by_target_and_outcome(world: World) -> None:
     ],
 )
 def test_every_answer_is_counted(world: World, answered: str, send: Callable[[World], Reply]) -> None:
-    """Each webhook adds one to the figure of its channel and answer."""
+    """Each webhook is counted by channel and answer."""
     before = world.metric("router_webhooks_total", channel="sms", answer=answered)
     send(world)
     assert world.metric("router_webhooks_total", channel="sms", answer=answered) == before + 1
 
 
-def test_an_unknown_channel_makes_no_figure_of_its_own(world: World) -> None:
-    """Requests for unknown paths do not make the metrics grow."""
+def test_an_unknown_channel_is_counted_as_unknown(world: World) -> None:
+    """Webhooks for unknown channels are all counted as `unknown`."""
     world.send("POST", "/webhooks/one-of-many", b"", {})
     text = world.send("GET", "/metrics", b"", {}).body
     assert b"one-of-many" not in text
@@ -164,7 +164,7 @@ def test_an_unknown_channel_makes_no_figure_of_its_own(world: World) -> None:
 
 
 def test_health_needs_no_password_and_tells_no_secret(world: World) -> None:
-    """The three paths answer without credentials, with nothing but figures and findings."""
+    """The three paths answer without credentials and show no telephone number."""
     alive, ready, metrics = (world.send("GET", path, b"", {}) for path in ("/healthz", "/readyz", "/metrics"))
     assert (alive.status, alive.body) == (200, b"ok\n")
     assert (ready.status, ready.json["ready"]) == (200, True)

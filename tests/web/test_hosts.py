@@ -1,4 +1,4 @@
-"""Which hosts are believed to be the router's own where no public URL is set; every other one may be a target's."""
+"""Which host names are trusted as the router's own without a public URL; any other may be a target's."""
 
 import base64
 import itertools
@@ -33,7 +33,7 @@ def router(redis_url: str, tmp_path: Path) -> Make:
 
 
 def send(client: FlaskClient, base: str, peer: str = STRANGER, **headers: str) -> tuple[int, str]:
-    """Send what our own key signed for a base, under its host unless `headers` say another; return the answer."""
+    """Send a message signed for a base, with the base's host unless `headers` say another; return the answer."""
     fields = parameters(next(NUMBERS), "+15550000002")
     signature = RequestValidator(TOKEN).compute_signature(f"{base}/webhooks/sms", fields)
     given = {"Host": base.partition("://")[2]} | {name.replace("_", "-"): value for name, value in headers.items()}
@@ -47,7 +47,7 @@ def send(client: FlaskClient, base: str, peer: str = STRANGER, **headers: str) -
 
 
 def listed(client: FlaskClient, host: str, **options: Any) -> tuple[int, Any]:
-    """Ask for a list with the account's credentials."""
+    """List flows with the account's credentials."""
     basic = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
     answer = client.get("/v1/FlexFlows", headers={"Authorization": f"Basic {basic}", "Host": host} | options)
     return answer.status_code, answer.get_json()
@@ -65,8 +65,8 @@ def listed(client: FlaskClient, host: str, **options: Any) -> tuple[int, Any]:
         "[::1]:8000",
     ],
 )
-def test_a_loopback_name_is_believed(router: Make, host: str) -> None:
-    """What is sent to this machine by name is signed for that name, and lists are there."""
+def test_a_loopback_host_is_trusted(router: Make, host: str) -> None:
+    """A loopback host name is trusted: its webhooks verify, and list URLs use it."""
     client = router()
     assert send(client, f"http://{host}")[0] == 200
     assert listed(client, host)[1]["meta"]["url"].startswith(f"http://{host}/v1/FlexFlows")
@@ -93,8 +93,8 @@ def test_a_loopback_name_is_believed(router: Make, host: str) -> None:
         "",
     ],
 )
-def test_no_other_host_is_believed(router: Make, host: str) -> None:
-    """A request that our own key signed for another host, as a target has them, is refused; nothing of it is kept."""
+def test_no_other_host_is_trusted(router: Make, host: str) -> None:
+    """A webhook signed by our key for another host, as a target could have it, is 403; so are lists."""
     client = router()
     assert send(client, f"http://{host}") == (403, "Forbidden")
     status, body = listed(client, host)
@@ -103,21 +103,21 @@ def test_no_other_host_is_believed(router: Make, host: str) -> None:
 
 
 def test_a_target_forges_no_message(router: Make) -> None:
-    """A signature joins URL, names and values without a mark, so a URL may end in the fields of another message."""
+    """A target cannot turn a request that the router signed for it into a forged webhook."""
     base = "http://target.example/webhooks/sms"
     sent = parameters(next(NUMBERS), "+15550000002")
     forged = parameters(next(NUMBERS), "+15559999999", Body="forged")
     url = base + "".join(name + value for name, value in sorted(forged.items())) + "zz"
     forged["zz"] = "".join(name + value for name, value in sorted(sent.items()))
-    signature = RequestValidator(TOKEN).compute_signature(url, sent)  # what the router sends to a flow's URL
+    signature = RequestValidator(TOKEN).compute_signature(url, sent)  # as the router signs requests to a flow's URL
     assert RequestValidator(TOKEN).validate(base, forged, signature)
     headers = {"X-Twilio-Signature": signature, "Host": "target.example"}
     assert router().post("/webhooks/sms", data=forged, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize("peer", [PROXY, f"::ffff:{PROXY}"], ids=["IPv4", "IPv4 on a socket for both"])
-def test_a_trusted_proxy_that_overwrites_the_host_is_believed(router: Make, peer: str) -> None:
-    """Its X-Forwarded-Host and its X-Forwarded-Proto are what Twilio signed, whatever the Host header is."""
+def test_a_trusted_proxys_forwarded_host_is_trusted(router: Make, peer: str) -> None:
+    """A trusted proxy's X-Forwarded-Host and X-Forwarded-Proto are the signed base, whatever Host says."""
     client = router(**TRUSTED)
     said = {"X_Forwarded_Host": "router.example.com", "X_Forwarded_Proto": "https"}
     assert send(client, "https://router.example.com", peer, Host="upstream", **said)[0] == 200
@@ -133,14 +133,14 @@ def test_a_trusted_proxy_that_overwrites_the_host_is_believed(router: Make, peer
         pytest.param("", {"X_Forwarded_Host": "target.example"}, id="a unix socket has no address to trust"),
     ],
 )
-def test_what_else_proxies_say_is_not_believed(router: Make, peer: str, headers: dict[str, str]) -> None:
-    """Only one host, from a trusted proxy, counts."""
+def test_other_forwarded_hosts_are_not_trusted(router: Make, peer: str, headers: dict[str, str]) -> None:
+    """X-Forwarded-Host counts only with exactly one host and from a trusted proxy."""
     client = router(**TRUSTED)
     assert send(client, "http://target.example", peer, **{"Host": "upstream"} | headers) == (403, "Forbidden")
 
 
-def test_the_tunnel_is_believed_beside_no_other(router: Make, tmp_path: Path) -> None:
-    """With an open tunnel its own base counts, and still no host that a request names."""
+def test_with_a_tunnel_only_its_base_is_trusted(router: Make, tmp_path: Path) -> None:
+    """With an open tunnel its base is trusted, and no other host."""
     client = router()
     with TunnelRecord(tmp_path) as record:
         record.publish("https://first.example.app")
@@ -148,8 +148,8 @@ def test_the_tunnel_is_believed_beside_no_other(router: Make, tmp_path: Path) ->
         assert send(client, "http://target.example") == (403, "Forbidden")
 
 
-def test_a_public_url_leaves_the_host_no_say(router: Make) -> None:
-    """With ROUTER_PUBLIC_URL neither Host nor X-Forwarded-Host changes what must have been signed."""
+def test_with_a_public_url_no_host_header_counts(router: Make) -> None:
+    """With ROUTER_PUBLIC_URL neither Host nor X-Forwarded-Host changes the base that must be signed."""
     client = router(ROUTER_PUBLIC_URL="https://router.example.com", **TRUSTED)
     assert send(client, "https://router.example.com", Host="anything")[0] == 200
     assert send(client, "http://target.example", PROXY, X_Forwarded_Host="target.example") == (403, "Forbidden")
@@ -158,10 +158,10 @@ def test_a_public_url_leaves_the_host_no_say(router: Make) -> None:
 @pytest.mark.parametrize(
     ("trusted", "advice"), [({}, ""), (TRUSTED, ", or let the proxy overwrite X-Forwarded-Host with its own")]
 )
-def test_the_log_is_told_why(
+def test_the_log_says_which_host_was_not_trusted(
     router: Make, trusted: dict[str, str], advice: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The caller learns nothing; the log says which host it was, and what to set."""
+    """The answer is only 403; the log names the host and what to set."""
     client = router(**trusted)
     assert send(client, "http://target.example", PROXY) == (403, "Forbidden")
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
@@ -170,8 +170,8 @@ def test_the_log_is_told_why(
     assert reason.partition(" at Twilio")[2] == advice
 
 
-def test_the_document_is_at_the_server_it_came_from(router: Make) -> None:
-    """The OpenAPI document needs no password, and names no host that is not believed."""
+def test_the_openapi_document_names_only_a_trusted_host(router: Make) -> None:
+    """The OpenAPI document names its server only if the host is trusted, else `/`."""
     client = router()
     for host, server in (("localhost:8000", "http://localhost:8000"), ("target.example", "/")):
         answer = client.get("/v1/openapi.json", headers={"Host": host}).get_json()

@@ -1,4 +1,4 @@
-"""Three accounts, every endpoint: none sees, lists, changes or infers what is another's; and who is let in at all."""
+"""Three accounts at each endpoint: none sees, lists, changes or infers what belongs to another; and credentials."""
 
 import re
 from base64 import b64encode
@@ -13,7 +13,7 @@ from tests.web.rest import BASE, IS, KEY, KEY_SECRET, ONE, RETIRED, THREE, TOKEN
 MESSAGE = "SM" + "4" * 32
 CONTACT = "+15559990000"
 ADDRESS = "+15550000001"
-# Every rule of the REST resources, and how to call it for one thing of an account's: method, path, form.
+# Each rule of the REST resources, and the path and form of a call for one resource of an account.
 CALLS: dict[str, tuple[str, dict[str, str] | None] | None] = {
     "GET /v1/FlexFlows": None,
     "POST /v1/FlexFlows": None,
@@ -37,7 +37,7 @@ CALLS: dict[str, tuple[str, dict[str, str] | None] | None] = {
     "POST /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", {"Status": "closed"}),
     "DELETE /v1/Contacts/<path:identity>": ("/v1/Contacts/{contact}", None),
 }
-# The same for a chat, which has two paths.
+# The same for chats, which have two paths.
 _CHAT: dict[str, tuple[str, dict[str, str] | None] | None] = {
     "GET {}/Conversations": None,
     "POST {}/Conversations": None,
@@ -83,7 +83,7 @@ LISTS = {
 
 
 def receive(rest: Rest, user: str) -> None:
-    """Let an account receive a message that no flow takes, with the same SID as the other accounts'."""
+    """Receive an unrouted message with the same SID for each account."""
     fields = {"AccountSid": user, "MessageSid": MESSAGE, "From": CONTACT, "To": "+15558880000", "Body": user}
     signature = RequestValidator(TOKENS[user]).compute_signature(f"{BASE}/webhooks/sms", fields)
     reply = rest.app.test_client().post(
@@ -96,7 +96,7 @@ def receive(rest: Rest, user: str) -> None:
 
 
 def chat(rest: Rest, user: str) -> dict[str, str]:
-    """Let a visitor begin a chat of an account, and an agent write; return the SIDs that there are then."""
+    """Start an account's chat with an agent's message; return the SIDs."""
     form = flow_form(2, ChannelType="web", IntegrationType="external", Integration__Url="https://a.example/chat")
     del form["ContactIdentity"]
     flow = rest.call("POST", "/v1/FlexFlows", form, user=user)
@@ -115,20 +115,20 @@ def chat(rest: Rest, user: str) -> dict[str, str]:
     }
 
 
-def test_every_endpoint_is_walked(rest: Rest) -> None:
-    """An endpoint that is added is added to the table of this file."""
+def test_every_endpoint_is_in_the_table(rest: Rest) -> None:
+    """Each endpoint of the application is in this file's table."""
     rules = {
         f"{method} {rule.rule}"
         for rule in rest.app.url_map.iter_rules()
-        if re.match(r"/v\d", rule.rule) and rule.rule != "/v1/openapi.json"  # the same for everybody
+        if re.match(r"/v\d", rule.rule) and rule.rule != "/v1/openapi.json"  # public
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert rules == set(CALLS)
 
 
 @pytest.mark.parametrize(("owner", "other"), [(ONE, TWO), (TWO, ONE), (ONE, THREE), (THREE, TWO)])
-def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> None:
-    """Another account's SID is answered word for word as one that does not exist, and nothing happens to it."""
+def test_another_accounts_sid_is_answered_as_unknown(rest: Rest, owner: str, other: str) -> None:
+    """Another account's SID gets the same 404, word for word, as an unknown one, and nothing is changed."""
     flow = rest.create(user=owner)["sid"]
     receive(rest, owner)
     assert rest.call("POST", f"/v1/Contacts/{CONTACT}", {"Language": "es"}, user=owner).status == 200
@@ -161,8 +161,8 @@ def test_what_is_anothers_is_not_there(rest: Rest, owner: str, other: str) -> No
             )
 
 
-def test_lists_show_ones_own(rest: Rest) -> None:
-    """Each account lists its own things, though all three have the same addresses, names and message SIDs."""
+def test_lists_show_only_the_accounts_own(rest: Rest) -> None:
+    """Each account lists only its own, though all three have the same addresses, names and message SIDs."""
     flows = {user: rest.create(user=user)["sid"] for user in (ONE, TWO, THREE)}
     for user in flows:
         receive(rest, user)
@@ -181,8 +181,8 @@ def test_lists_show_ones_own(rest: Rest) -> None:
         assert not any(sid in str(route) for other, sid in flows.items() if other != user)
 
 
-def test_lists_show_ones_own_chats(rest: Rest) -> None:
-    """Each account lists the chats of its own visitors."""
+def test_lists_show_only_the_accounts_own_chats(rest: Rest) -> None:
+    """Each account lists only the chats of its own visitors."""
     chats = {user: chat(rest, user)["chat"] for user in (ONE, TWO, THREE)}
     for user, sid in chats.items():
         for path in ("/v1/Conversations", f"/v1/Services/{IS}/Conversations", "/v1/WebChannels"):
@@ -190,7 +190,7 @@ def test_lists_show_ones_own_chats(rest: Rest) -> None:
 
 
 def test_another_accounts_address_is_no_conflict(rest: Rest) -> None:
-    """A create does not show that another account has an address; nor can an account be named in the form."""
+    """An address that another account has is no conflict, and AccountSid in a form is ignored."""
     for user in (ONE, TWO, THREE):
         created = rest.call("POST", "/v1/FlexFlows", flow_form(AccountSid=ONE), user=user)
         assert (created.status, created.json["account_sid"]) == (201, user)
@@ -198,8 +198,8 @@ def test_another_accounts_address_is_no_conflict(rest: Rest) -> None:
         assert rest.call("POST", "/v1/Configuration/Addresses", form, user=user).json["account_sid"] == user
 
 
-def test_a_contact_is_known_to_the_account_that_it_writes_to(rest: Rest) -> None:
-    """The same person is another contact for each account; no flow of another account can be set, and none is told."""
+def test_a_contact_belongs_to_one_account(rest: Rest) -> None:
+    """The same address is another contact for each account, and cannot be given another account's flow."""
     flow = rest.create(user=TWO)["sid"]
     for user, tag in ((ONE, "es"), (TWO, "ca"), (THREE, "eu")):
         assert rest.call("POST", f"/v1/Contacts/{CONTACT}", {"Language": tag}, user=user).json["account_sid"] == user
@@ -214,8 +214,8 @@ def test_a_contact_is_known_to_the_account_that_it_writes_to(rest: Rest) -> None
 
 
 @pytest.mark.parametrize(("user", "token"), [(ONE, TOKENS[ONE]), (ONE, RETIRED), (KEY, KEY_SECRET), (TWO, TOKENS[TWO])])
-def test_who_is_let_in(rest: Rest, user: str, token: str) -> None:
-    """An account with any of its tokens, an API key with its secret; a key stands for its account."""
+def test_valid_credentials_are_accepted(rest: Rest, user: str, token: str) -> None:
+    """An account with any of its tokens, or an API key with its secret, is accepted."""
     receive(rest, ONE if user == KEY else user)
     page = rest.call("GET", "/v1/Deliveries", user=user, token=token)
     assert page.json["deliveries"][0]["account_sid"] == (ONE if user == KEY else user)
@@ -249,11 +249,11 @@ def test_who_is_let_in(rest: Rest, user: str, token: str) -> None:
         ("ü", "ü"),
     ],
 )
-def test_who_is_not(rest: Rest, authorization: str | tuple[str, str] | None) -> None:
-    """Every endpoint says 401, 20003 and one sentence, the same for an account that does not exist."""
+def test_invalid_credentials_are_401(rest: Rest, authorization: str | tuple[str, str] | None) -> None:
+    """Invalid credentials are 401 (20003) with the same body at each endpoint, known account or not."""
     for number, rule in enumerate(CALLS):
         if number % 15 == 0:
-            rest.valkey.flush()  # after twenty wrong ones they are told to wait
+            rest.valkey.flush()  # the limit is twenty wrong attempts
         method, _, path = rule.partition(" ")
         _refused(rest, method, path, authorization)
 
@@ -274,10 +274,10 @@ def _refused(rest: Rest, method: str, path: str, authorization: str | tuple[str,
     }
 
 
-def test_guesses_are_slowed_and_nobody_is_locked_out(rest: Rest) -> None:
-    """After twenty wrong ones within a minute an address is told to wait; right credentials are let in all the same.
+def test_wrong_credentials_are_limited_by_client_address(rest: Rest) -> None:
+    """After twenty wrong credentials in a minute a client address gets 429, but right credentials are still accepted.
 
-    An address is what a trusted proxy says it is; other clients' headers do not count.
+    The client address comes from a trusted proxy only; an IPv6 subnet is one client.
     """
 
     def guess(forwarded: str, proxy: str = "10.0.0.1") -> int:
@@ -297,7 +297,7 @@ def test_guesses_are_slowed_and_nobody_is_locked_out(rest: Rest) -> None:
     assert [guess("198.51.100.1") for _ in range(MOST + 1)] == [401] * MOST + [429]
     assert guess("198.51.100.2") == 401
     assert [guess(f"198.51.100.{n}", "192.0.2.1") for n in range(MOST + 1)][-1] == 429
-    assert [guess(f"2001:db8::{n:x}") for n in range(MOST + 1)][-1] == 429  # one subnet, one client
+    assert [guess(f"2001:db8::{n:x}") for n in range(MOST + 1)][-1] == 429  # one subnet is one client
     allowed = rest.app.test_client().get(
         "/v1/FlexFlows",
         auth=(ONE, TOKENS[ONE]),
@@ -307,8 +307,8 @@ def test_guesses_are_slowed_and_nobody_is_locked_out(rest: Rest) -> None:
     assert allowed.status_code == 200
 
 
-def test_guesses_from_everywhere_are_slowed(rest: Rest) -> None:
-    """A thousand addresses that guess once each are one attacker; a request without credentials is no guess."""
+def test_wrong_credentials_from_many_addresses_are_limited(rest: Rest) -> None:
+    """Too many wrong credentials over all addresses are 429; a request without credentials is not counted."""
     for number in range(MOST_OF_ALL + 1):
         rest.store.failures.count(f"10.{number // 250}.{number % 250}.1")
     assert rest.call("GET", "/v1/FlexFlows", token="wrong").status == 429

@@ -1,4 +1,4 @@
-"""TwiML that comes after Twilio stopped waiting: sent by REST, once, or not at all."""
+"""TwiML that comes after Twilio stopped waiting is sent by REST, once or not at all."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ CREATED = "SM" + "c" * 32
 
 @pytest.fixture(scope="module")
 def twilio() -> Iterator[Target]:
-    """Twilio's REST API, as far as a message can be sent by it."""
+    """Twilio's REST API for sending messages."""
     with Target() as running:
         running.script[MESSAGES] = answer(201, f'{{"sid": "{CREATED}"}}'.encode(), Content_Type="application/json")
         yield running
@@ -27,7 +27,7 @@ def twilio() -> Iterator[Target]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, twilio: Target) -> Iterator[World]:
-    """A router that waits for an answer for a third of a second."""
+    """A router that waits 0.3 s for an answer."""
     valkey = ValkeyServer()
     config = f'relay_seconds = 0.3\nlate_answer_seconds = 20\ntwilio_api_url = "{twilio.url("")}"\n'
     world = World(tmp_path_factory.mktemp("world"), valkey, config=config)
@@ -38,19 +38,19 @@ def world(tmp_path_factory: pytest.TempPathFactory, twilio: Target) -> Iterator[
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target of the test's own."""
+    """A target for this test alone."""
     with Target() as running:
         yield running
 
 
 def _replied(world: World, sid: str) -> str:
-    """Wait until it is written down what became of a late answer."""
+    """Wait until the outcome of a late answer is recorded, and return it."""
     wait_until(lambda: world.delivery(sid)["late_answer"], what="the late answer is recorded")
     return str(world.delivery(sid)["late_answer"])
 
 
 def test_a_late_answer_is_sent_by_rest(world: World, target: Target, twilio: Target) -> None:
-    """Twilio gets the empty answer in time, the sender the target's message after all, from our address, once."""
+    """A late answer is sent once by REST from our address to the sender, and a duplicate does not send it again."""
     gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
     flow = world.flow(target.url("/hook"))
     reply = world.text(flow, "+15550001111")
@@ -74,7 +74,7 @@ def test_a_late_answer_is_sent_by_rest(world: World, target: Target, twilio: Tar
 
 
 def test_an_answer_in_time_is_not_sent_again(world: World, target: Target, twilio: Target) -> None:
-    """Only the webhook has the right to answer."""
+    """An answer that the webhook relayed in time is not sent by REST."""
     before = len(twilio.requests)
     target.script["/hook"] = answer(200, twiml("Hola"), Content_Type="text/xml")
     reply = world.text(world.flow(target.url("/hook")))
@@ -84,8 +84,10 @@ def test_an_answer_in_time_is_not_sent_again(world: World, target: Target, twili
     assert len(twilio.requests) == before
 
 
-def test_what_is_not_sent_is_said(world: World, target: Target, twilio: Target) -> None:
-    """An opt-out is never answered; other verbs than <Message> are not carried out."""
+def test_a_late_answer_that_is_not_sent_is_recorded_with_the_reason(
+    world: World, target: Target, twilio: Target
+) -> None:
+    """A late answer to an opt-out, or with another verb than <Message>, is not sent, and the reason is recorded."""
     before = len(twilio.requests)
     bye, elsewhere = twiml("Bye"), b"<Response><Redirect>https://a.example</Redirect></Response>"
     gates = [Gate(answer(200, body, Content_Type="text/xml")) for body in (bye, bye, elsewhere)]
@@ -100,8 +102,8 @@ def test_what_is_not_sent_is_said(world: World, target: Target, twilio: Target) 
     assert len(twilio.requests) == before
 
 
-def test_what_twilio_refuses_is_said(world: World, target: Target, twilio: Target) -> None:
-    """The record tells why the sender never got the answer; it is not tried again."""
+def test_a_late_answer_that_twilio_refuses_is_recorded(world: World, target: Target, twilio: Target) -> None:
+    """A late answer that Twilio refuses is recorded with the reason."""
     usual = twilio.script[MESSAGES]
     twilio.script[MESSAGES] = answer(400, b'{"code": 21610}', Content_Type="application/json")
     try:
@@ -115,7 +117,7 @@ def test_what_twilio_refuses_is_said(world: World, target: Target, twilio: Targe
 
 
 def test_many_late_answers_take_turns(world: World, target: Target, twilio: Target) -> None:
-    """However many come at once, Twilio is asked for a few at a time, and each is sent."""
+    """Of many late answers at most AT_ONCE are sent at a time, and each is sent."""
     usual = twilio.script[MESSAGES]
     api = twilio.script[MESSAGES] = Gate(usual)
     gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
@@ -132,8 +134,8 @@ def test_many_late_answers_take_turns(world: World, target: Target, twilio: Targ
     assert api.most == AT_ONCE
 
 
-def test_a_stopping_router_sends_what_waits(world: World, target: Target) -> None:
-    """A graceful stop does not lose a late answer."""
+def test_a_graceful_stop_sends_waiting_late_answers(world: World, target: Target) -> None:
+    """A graceful stop still sends a late answer that waits."""
     gate = target.script["/hook"] = Gate(answer(200, twiml("Hola"), Content_Type="text/xml"))
     reply = world.text(world.flow(target.url("/hook")))
     gate.open()

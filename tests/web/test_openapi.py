@@ -1,4 +1,4 @@
-"""`/v1/openapi.json`, against the running service: it describes what there is, and what it describes is so."""
+"""`/v1/openapi.json` describes exactly the endpoints and answers of the running service."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
@@ -25,7 +25,7 @@ Case: TypeAlias = Callable[[World], Reply]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A router whose store a test may end."""
+    """A router whose store a test may kill."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, config=CONFIG)
     yield world
@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def flow(world: World, **more: str) -> dict[str, str]:
-    """Write the form of a flow for an address that is not used yet."""
+    """Return the form of a flow for an unused address."""
     form = {"FriendlyName": "A", "ChatServiceSid": IS, "ChannelType": "sms", "ContactIdentity": world.address()}
     return form | {"IntegrationType": "studio", "Integration.FlowSid": FW} | more
 
@@ -51,13 +51,13 @@ def created(world: World, **more: str) -> dict[str, Any]:
 
 
 def made(world: World, face: str = FLOWS, **more: str) -> str:
-    """Create a flow, and return the path of one of its faces."""
+    """Create a flow and return its path as flow or as address."""
     sid = created(world, **more)["sid"]
     return f"{FLOWS}/{sid}" if face == FLOWS else f"{ADDRESSES}/IG{sid[2:]}"
 
 
 def unrouted(world: World, *, expired: bool = False, flow: bool = False) -> str:
-    """Send a message to an address without a flow, and return the path of its delivery."""
+    """Send a message to an address without a flow; return the path of its delivery."""
     ours = world.address()
     sid = world.text(ours).sid
     if expired:
@@ -68,14 +68,14 @@ def unrouted(world: World, *, expired: bool = False, flow: bool = False) -> str:
 
 
 def taken_address(world: World) -> Reply:
-    """Enable a flow on an address that has an enabled one."""
+    """Enable a flow at an address that has an enabled one."""
     ours = created(world)["contact_identity"]
     path = made(world, ADDRESSES, ContactIdentity=ours, Enabled="false")
     return world.rest("POST", path, {"AutoCreation.Enabled": "true"})
 
 
 def filled(world: World, path: str) -> Reply:
-    """Fetch a list that is not empty."""
+    """Fetch a list with several entries."""
     created(world, **{"Integration.RetryPolicy": "ct", "Language": "es,pt-BR", "ContactIdentity": "*"})
     path_of_one = made(world, ADDRESSES)
     world.rest("POST", path_of_one, {"AutoCreation.Type": "webhook", "AutoCreation.WebhookUrl": "https://a.example"})
@@ -103,7 +103,7 @@ def contact(world: World, *, conversation: bool = False) -> Reply:
 
 
 def waiting_message(world: World) -> Reply:
-    """Erase a contact whose message waits."""
+    """Erase a contact with a waiting message."""
     theirs = world.address()
     world.text(created(world, Paused="true")["contact_identity"], theirs)
     return world.rest("DELETE", f"{CONTACTS}/{theirs}")
@@ -185,12 +185,12 @@ CASES: Final[dict[tuple[str, int], Case]] = {
     ("ready", 200): lambda w: w.send("GET", "/readyz", b"", {}),
     ("measure", 200): lambda w: w.send("GET", "/metrics", b"", {}),
 }
-# Answers that every resource which asks for credentials has alike; and readiness without a store. They are seen below.
+# Answers that all resources with credentials share, and readiness without a store; tests below cover them.
 SHARED: Final = {"401", "403", "413", "429", "503", "default"}
 
 
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
-    """Return the operations of the document by their names: method, path, and what is said of each."""
+    """Return the document's operations by name: method, path and description."""
     return {
         operation["operationId"]: (method.upper(), path, operation)
         for path, methods in DOCUMENT["paths"].items()
@@ -203,7 +203,7 @@ GUARDED: Final = {name: each for name, each in operations().items() if "security
 
 
 def check(name: str, reply: Reply) -> None:
-    """Check an answer against what the document says of it."""
+    """Check an answer against its description in the document."""
     described = operations()[name][2]["responses"][str(reply.status)]
     if "content" not in described:
         assert reply.body == b""
@@ -215,12 +215,12 @@ def check(name: str, reply: Reply) -> None:
 
 
 def validator(schema: dict[str, Any]) -> Draft202012Validator:
-    """Make a validator of a schema that may refer to others of the document."""
+    """Make a validator of a schema that may refer to the document's other schemas."""
     return Draft202012Validator(schema | {"components": DOCUMENT["components"]})
 
 
 def asked(world: World, name: str, **more: str) -> Reply:
-    """Send the shortest request of an operation, with a form where it takes one."""
+    """Send a minimal request of an operation, with a form if it takes one."""
     method, path, _ = operations()[name]
     nobodys = {"FlexFlowSid": f"FO{NOBODY}", "MessageSid": f"SM{NOBODY}", "Address": f"IG{NOBODY}", "Identity": "+1555"}
     nobodys |= {"ConversationSid": f"CH{NOBODY}", "ParticipantSid": f"MB{NOBODY}", "WebhookSid": f"WH{NOBODY}"}
@@ -230,7 +230,7 @@ def asked(world: World, name: str, **more: str) -> Reply:
 
 
 def sendable(world: World) -> dict[str, str]:
-    """Write a form that has what any resource requires: each passes over what it does not know."""
+    """Return a form with what every resource requires; each ignores what it does not know."""
     chat = {"AddressSid": f"IG{NOBODY}", "FlexFlowSid": f"FO{NOBODY}", "Identity": "ada"}
     chat |= {"CustomerFriendlyName": "Ada", "ChatFriendlyName": "Chat"}
     sms = {"Type": "sms", "Address": world.address(), "From": "+15551", "To": "+15552"}
@@ -240,8 +240,8 @@ def sendable(world: World) -> dict[str, str]:
 # -- what the document promises ---------------------------------------------------------------------------------------
 
 
-def test_it_is_a_document() -> None:
-    """OpenAPI 3.1: its schemas are JSON Schema, names are unique, and a path's parameters are those in the path."""
+def test_the_document_is_valid_openapi() -> None:
+    """The document is OpenAPI 3.1 with valid schemas, unique names, and each path's own parameters."""
     assert DOCUMENT["openapi"].startswith("3.1.")
     for schema in DOCUMENT["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
@@ -252,15 +252,15 @@ def test_it_is_a_document() -> None:
         ]
 
 
-def test_it_is_served_with_the_base_that_was_asked(world: World) -> None:
-    """Without credentials, on the public base, and the same as the code says."""
+def test_the_document_is_public_and_names_the_base(world: World) -> None:
+    """The document is served without credentials, with the public base as its server."""
     reply = world.send("GET", "/v1/openapi.json", b"", {})
     assert reply.json == DOCUMENT
     assert reply.json["servers"] == [{"url": BASE}]
 
 
 def test_every_resource_is_described(world: World) -> None:
-    """A path or method that is added to the service and not to the document fails here, and so does the contrary."""
+    """The document describes exactly the paths and methods that the service has."""
     app = create_app({"ROUTER_REDIS_URL": world.valkey.url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "1"})
     app.extensions["router"].store.close()
     health = {"/healthz", "/readyz", "/metrics"}
@@ -277,8 +277,8 @@ def test_every_resource_is_described(world: World) -> None:
     assert described == served
 
 
-def test_every_documented_answer_is_tried() -> None:
-    """The table above has a way to each status of each operation."""
+def test_every_documented_answer_has_a_case() -> None:
+    """CASES has a request for each documented status of each operation."""
     documented = {
         (name, int(status))
         for name, (_, _, operation) in operations().items()
@@ -290,7 +290,7 @@ def test_every_documented_answer_is_tried() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}")
 def test_an_answer_is_as_documented(world: World, case: tuple[str, int]) -> None:
-    """The status can be had, and the body is what its schema says: nothing is missing, and nothing is untold."""
+    """Each documented status occurs, and its body matches the documented schema."""
     name, status = case
     reply = CASES[case](world)
     assert reply.status == status, reply.body
@@ -298,8 +298,8 @@ def test_an_answer_is_as_documented(world: World, case: tuple[str, int]) -> None
 
 
 @pytest.mark.parametrize("name", GUARDED)
-def test_credentials_are_asked_for_as_documented(world: World, name: str) -> None:
-    """Without them, 401."""
+def test_without_credentials_each_operation_is_401_as_documented(world: World, name: str) -> None:
+    """Without credentials each guarded operation is 401, as documented."""
     method, path, _ = GUARDED[name]
     reply = world.send(method, path.replace("{", "").replace("}", ""), b"", {})
     assert reply.status == 401
@@ -308,7 +308,7 @@ def test_credentials_are_asked_for_as_documented(world: World, name: str) -> Non
 
 @pytest.mark.parametrize("name", [name for name, each in GUARDED.items() if each[0] != "GET"])
 def test_another_sites_page_is_refused_as_documented(world: World, name: str) -> None:
-    """A change that a browser makes for it: 403."""
+    """A change that another site's page sends is 403, as documented."""
     method, path, _ = GUARDED[name]
     reply = world.send(method, path.replace("{", "").replace("}", ""), b"", {"Sec-Fetch-Site": "cross-site"})
     assert reply.status == 403
@@ -317,7 +317,7 @@ def test_another_sites_page_is_refused_as_documented(world: World, name: str) ->
 
 @pytest.mark.parametrize("name", [name for name, each in GUARDED.items() if "requestBody" in each[2]])
 def test_a_form_that_is_too_large_is_refused_as_documented(world: World, name: str) -> None:
-    """More than 512 KiB: 413."""
+    """A form of more than 512 KiB is 413, as documented."""
     _, path, _ = GUARDED[name]
     places = {"FlexFlowSid": made(world).rpartition("/")[2]} | openapi_chat.places(world)
     if "Conversations" not in path:
@@ -329,7 +329,7 @@ def test_a_form_that_is_too_large_is_refused_as_documented(world: World, name: s
 
 
 def refused() -> Iterator[tuple[str, str]]:
-    """Yield, for each parameter of a flow, a value that its schema does not allow, where it allows not everything."""
+    """Yield values of a flow's parameters that their schemas do not allow."""
     for name, schema in DOCUMENT["components"]["schemas"]["FlexFlowCreate"]["properties"].items():
         if "enum" in schema or "pattern" in schema or schema["type"] == "boolean":
             yield name, "maybe"
@@ -342,7 +342,7 @@ def refused() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "value"), list(refused()), ids=lambda text: text[:40])
 def test_what_a_schema_does_not_allow_is_400(world: World, name: str, value: str) -> None:
-    """The bounds in the document are those of the service, which names the parameter."""
+    """A value outside a documented schema is 400, naming the parameter."""
     reply = world.rest("POST", FLOWS, flow(world) | {name: value})
     assert (reply.status, reply.json["code"]) == (400, 45210)
     assert reply.json["message"].startswith(f"{name}: ")
@@ -353,7 +353,7 @@ def test_what_a_schema_does_not_allow_is_400(world: World, name: str, value: str
     [(FLOWS, "FlexFlowCreate"), (ADDRESSES, "AddressConfigurationCreate"), ("/v1/Routes", "RouteCreate")],
 )
 def test_what_a_schema_requires_is_required(world: World, path: str, schema: str) -> None:
-    """A form without one of these is refused; a form with these alone is taken."""
+    """A form without a documented required parameter is 400; with only these it is accepted."""
     whole = sendable(world)
     required = {name: whole[name] for name in DOCUMENT["components"]["schemas"][schema]["required"]}
     for name in required:
@@ -363,7 +363,7 @@ def test_what_a_schema_requires_is_required(world: World, path: str, schema: str
 
 
 def test_too_many_wrong_credentials_are_refused_as_documented(world: World) -> None:
-    """429 for every operation, once there were too many."""
+    """After too many wrong credentials each operation is 429, as documented."""
     for _ in range(21):
         asked(world, "listFlexFlows", secret="wrong")
     for name in GUARDED:
@@ -372,8 +372,8 @@ def test_too_many_wrong_credentials_are_refused_as_documented(world: World) -> N
         check(name, reply)
 
 
-def test_without_its_store_every_operation_says_so_as_documented(world: World) -> None:
-    """503, of readiness too."""
+def test_without_the_store_every_operation_is_503_as_documented(world: World) -> None:
+    """Without the store each operation, and readiness, is 503, as documented."""
     made(world)
     world.valkey.kill()
     try:

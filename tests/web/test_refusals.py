@@ -1,4 +1,4 @@
-"""What the webhook refuses, in which order it looks, and that nothing of it is kept."""
+"""What the webhook refuses, in which order it checks, and that it stores nothing of it."""
 
 import hashlib
 import socket
@@ -27,25 +27,25 @@ class Request:
 
 
 def valid(world: World, path: str = "/webhooks/sms", **fields: str) -> Request:
-    """Make a request that would be taken."""
+    """Make a request that would be accepted."""
     form = world.fields(world.address(), **fields)
     return Request("POST", path, urlencode(form).encode(), {"X-Twilio-Signature": sign(path, form)})
 
 
 def signed(path: str, fields: Sequence[tuple[str, str]], *, key: str = TOKEN) -> Request:
-    """Sign fields that are no message, or that repeat a name."""
+    """Sign fields that are not a message, or that repeat a name."""
     headers = {"X-Twilio-Signature": signature(BASE + path, fields, key=key)}
     return Request("POST", path, urlencode(fields).encode(), headers)
 
 
 def hashed(body: bytes, of: bytes, content_type: str, name: str = "bodySHA256") -> Request:
-    """Make a request with a body that is not a form, and with the hash of another one perhaps."""
+    """Make a request with a body that is not a form, and the hash of `of` in its URL."""
     path = f"/webhooks/sms?{name}={hashlib.sha256(of).hexdigest()}"
     return Request("POST", path, body, {"X-Twilio-Signature": sign(path), "Content-Type": content_type})
 
 
 def refused(world: World, request: Request) -> Reply:
-    """Send what must not be taken: the store is as before."""
+    """Send a request that must be refused, and check that the store has no new key."""
     keys = world.keys()
     reply = world.send(request.method, request.target, request.body, request.headers)
     assert world.keys() <= keys
@@ -54,7 +54,7 @@ def refused(world: World, request: Request) -> Reply:
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"])
 def test_another_method_is_405(world: World, method: str) -> None:
-    """Only POST and GET are a webhook's methods; the others are refused even with a valid signature."""
+    """A method other than POST and GET is 405, even with a valid signature."""
     reply = refused(world, replace(valid(world), method=method))
     assert reply.status == 405
 
@@ -76,21 +76,21 @@ def test_another_method_is_405(world: World, method: str) -> None:
     ],
 )
 def test_what_is_too_large_is_413(world: World, make: Callable[[World], Request], why: bytes) -> None:
-    """Over 128 KiB or 500 fields is refused, before its type, its signature and its sense are looked at."""
+    """A body over 128 KiB or 500 fields is 413, also without a valid type or signature."""
     reply = refused(world, make(world))
     assert reply.status == 413
     assert why in reply.body
 
 
-def test_a_body_of_128_kib_is_taken(world: World) -> None:
-    """The limit itself is allowed."""
+def test_a_body_of_128_kib_is_accepted(world: World) -> None:
+    """A body of exactly 128 KiB is accepted."""
     fields = world.fields(world.address(), Body="")
     fields["Body"] = "x" * (128 * 1024 - len(urlencode(fields)))
     assert world.post(fields).status == 200
 
 
-def test_500_fields_are_taken(world: World) -> None:
-    """The limit itself is allowed."""
+def test_500_fields_are_accepted(world: World) -> None:
+    """A form of exactly 500 fields is accepted."""
     fields = world.fields(world.address())
     fields |= {f"Field{n}": "" for n in range(500 - len(fields))}
     assert world.post(fields).status == 200
@@ -98,7 +98,7 @@ def test_500_fields_are_taken(world: World) -> None:
 
 @pytest.mark.parametrize(("size", "status"), [(1000, 403), (128 * 1024, 403), (128 * 1024 + 1, 413)])
 def test_a_body_in_chunks_is_measured_too(world: World, size: int, status: int) -> None:
-    """A body without an announced length is read up to the limit, and no further."""
+    """A chunked body over 128 KiB is 413."""
     chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size)
     headers = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": "wrong"}
     assert status_of(world, chunk, headers) == status
@@ -106,7 +106,7 @@ def test_a_body_in_chunks_is_measured_too(world: World, size: int, status: int) 
 
 @pytest.mark.parametrize(("size", "status"), [(1, 400), (128, 403)])
 def test_a_body_comes_in_a_thousand_chunks_at_most(world: World, size: int, status: int) -> None:
-    """128 KiB in chunks of one byte are refused before they are read; in chunks of 128 bytes they are read."""
+    """A body of 128,000 chunks of one byte is 400; one of 1,000 chunks is read."""
     chunks = b"%x\r\n%s\r\n" % (size, b"x" * size) * (128 * 1000 // size) + b"0\r\n\r\n"
     headers = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": "wrong"}
     assert status_of(world, chunks, headers) == status
@@ -118,13 +118,13 @@ def test_a_body_comes_in_a_thousand_chunks_at_most(world: World, size: int, stat
     ids=["usual", "large", "many", "together too large", "one too large"],
 )
 def test_headers_have_a_bound(world: World, number: int, size: int, status: int) -> None:
-    """64 headers, 8 KiB each and 64 KiB together are read; more is refused before anything is looked at."""
+    """More than 64 headers, one over 8 KiB or 64 KiB in all are 431."""
     headers = {f"X-Header-{n}": "x" * size for n in range(number)} | {"Content-Length": "0"}
     assert status_of(world, b"", headers) == status
 
 
 def status_of(world: World, body: bytes, headers: Mapping[str, str]) -> int:
-    """Send a body as it is, without a length, and return the status of the answer."""
+    """Send a body as it is, without its length; return the status."""
     head = "POST /webhooks/sms HTTP/1.1\r\nHost: router.example.com\r\nConnection: close\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in ({"Content-Type": FORM} | dict(headers)).items())
     with socket.create_connection(("127.0.0.1", world.services[0].port), timeout=10) as connection:
@@ -133,8 +133,8 @@ def status_of(world: World, body: bytes, headers: Mapping[str, str]) -> int:
     return int(status.split()[1])
 
 
-def test_chunks_are_taken_like_any_body(world: World) -> None:
-    """A message that comes in chunks is a message."""
+def test_a_chunked_message_is_accepted(world: World) -> None:
+    """A signed message in chunks is accepted and stored whole."""
     fields = world.fields(world.address())
     body = urlencode(fields).encode()
     chunks = b"%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (10, body[:10], len(body) - 10, body[10:])
@@ -145,7 +145,7 @@ def test_chunks_are_taken_like_any_body(world: World) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
 def test_what_is_not_a_form_is_415(world: World, content_type: str) -> None:
-    """Neither a form nor a body whose hash is in the URL: refused before the signature is looked at."""
+    """A body that is not a form, without its hash in the URL, is 415."""
     request = valid(world)
     assert refused(world, replace(request, headers={**request.headers, "Content-Type": content_type})).status == 415
 
@@ -204,7 +204,7 @@ def _with_settings(world: World, settings: str, *, key: str = SHARED_SECRET, alg
 
 @pytest.mark.parametrize("label", FORBIDDEN)
 def test_what_twilio_did_not_sign_is_403(world: World, label: str) -> None:
-    """Whatever is wrong with a signature, the answer is one and the same, and nothing is stored."""
+    """Each request with an invalid signature gets the same 403, and nothing is stored."""
     reply = refused(world, FORBIDDEN[label](world))
     reported = {name: value for name, value in reply.headers.items() if name != "Date"}
     assert (reply.status, reply.body) == (403, b"Forbidden")
@@ -255,8 +255,8 @@ _MESSAGE: Final = (("AccountSid", ACCOUNT), ("From", "+15550000002"), ("To", "+1
         pytest.param(hashed(b"{}", b"{}", "application/json"), "AccountSid", id="json"),
     ],
 )
-def test_what_is_no_message_is_400(world: World, request_: Request, why: str) -> None:
-    """What Twilio signed and is not an inbound message is refused with its reason, and not stored."""
+def test_a_signed_request_that_is_no_message_is_400(world: World, request_: Request, why: str) -> None:
+    """A signed request that is not an inbound message is 400 with the reason, and is not stored."""
     reply = refused(world, request_)
     assert reply.status == 400
     assert why in reply.body.decode()
@@ -264,5 +264,5 @@ def test_what_is_no_message_is_400(world: World, request_: Request, why: str) ->
 
 @pytest.mark.parametrize("path", ["/webhooks/telegram", "/webhooks/SMS", "/webhooks/", "/webhooks", "/webhooks/sms/"])
 def test_an_unknown_channel_is_404(world: World, path: str) -> None:
-    """There are six channels and `message`, spelled as they are."""
+    """A path of an unknown channel is 404."""
     assert refused(world, valid(world, path)).status == 404

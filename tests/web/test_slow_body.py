@@ -1,4 +1,4 @@
-"""A body that does not come: its connection is not held for longer than a body takes."""
+"""A request whose body does not come is given up."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from tests.e2e.world import FORM
 
 
 class Slow:
-    """A connection whose client sends what it announced later than the router waits."""
+    """A connection whose client sends the body later than the router waits."""
 
     def __init__(self, fails: Callable[[], None] | None = None) -> None:
         self._fails = fails
 
     def read(self, size: int) -> bytes:
-        """Read as gunicorn does: until all of it is there."""
+        """Read as gunicorn does, until all is there."""
         if self._fails:
             self._fails()
         gevent.sleep(3600)
@@ -34,8 +34,8 @@ def _broken() -> None:
 def test_a_body_that_does_not_come_is_given_up(
     monkeypatch: pytest.MonkeyPatch, body: Slow, status: int, length: str
 ) -> None:
-    """A slow one is 408 once the time is over, a broken one 400 at once; the router does not wait for the rest."""
-    monkeypatch.setattr(request, "BODY_SECONDS", 0.05)  # the time is all that differs: five seconds are too long here
+    """A body that does not come in time is 408, and a broken connection 400."""
+    monkeypatch.setattr(request, "BODY_SECONDS", 0.05)  # instead of five seconds
     environ = {
         "REQUEST_METHOD": "POST",
         "RAW_URI": "/webhooks/sms",

@@ -1,4 +1,4 @@
-"""A store that hangs, is dead, full, alone or forgetful: no 200 without safety, 503 in time, and back by itself."""
+"""A store that hangs, is dead or full, or lacks its replica: 503 in time, no 200 without safety, and recovery."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +12,13 @@ from tests.ports import free_port
 from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
-# Twilio calls the fallback URL after a 503, and only if there is time: DESIGN 3.
+# Seconds. Twilio calls the fallback URL after a 503, and only while there is time left: DESIGN 3.
 REFUSED_WITHIN = 2.5
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A router over a store that every test leaves as it found it: running, empty of queued messages, with room."""
+    """A router over a store that each test leaves running, with room and without queued messages."""
     valkey = ValkeyServer()
     world = World(tmp_path_factory.mktemp("world"), valkey, ROUTER_LEASE_SECONDS="14")
     yield world
@@ -28,15 +28,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    """A target of the test's own."""
+    """A target for this test alone."""
     with Target() as running:
         yield running
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 @pytest.mark.parametrize("how", ["paused", "killed"])
-def test_without_its_store_the_router_says_503_in_time(world: World, target: Target, how: str, warm: bool) -> None:
-    """Twenty messages at once are all refused within 2.5 s; when it is back they are taken, and delivered once."""
+def test_without_its_store_the_webhook_is_503_in_time(world: World, target: Target, how: str, warm: bool) -> None:
+    """Without its store 20 messages are 503 within 2.5 s; when it is back they are accepted and delivered once."""
     flow = world.flow(target.url("/hook"), response="accept")
     if warm:
         world.ends(world.text(flow).sid)
@@ -54,18 +54,18 @@ def test_without_its_store_the_router_says_503_in_time(world: World, target: Tar
     assert max(reply.seconds for reply in replies) < REFUSED_WITHIN
     assert (ready.status, ready.json["ready"], alive.status) == (503, False, 200)
     if how == "killed":
-        assert len(target.requests) == before, "what was refused was delivered"
+        assert len(target.requests) == before, "a refused message was delivered"
     wait_until(lambda: world.text(flow).status == 200, what="messages are taken again", within=3)
     for fields in messages:
         assert world.post(fields | {"ErrorCode": "11200"}).status == 200
-    world.pass_time(14)  # a hanging store has taken messages whose webhooks had already ended: they are leased
+    world.pass_time(14)  # the paused store accepted messages after their webhooks had ended: their leases must expire
     for fields in messages:
         assert world.ends(fields["MessageSid"])["status"] == "delivered"
-    assert len(set(arrived(target))) == len(arrived(target)), "a message that was refused and taken again came twice"
+    assert len(set(arrived(target))) == len(arrived(target)), "a message arrived twice"
 
 
-def test_store_up_is_a_figure(world: World) -> None:
-    """/metrics answers without the store, and says that it is away."""
+def test_metrics_answer_without_the_store(world: World) -> None:
+    """/metrics answers without the store, and router_store_up is then 0."""
     assert world.metric("router_store_up") == 1
     world.valkey.pause()
     try:
@@ -78,7 +78,7 @@ def test_store_up_is_a_figure(world: World) -> None:
 
 
 def test_an_attempt_outlives_the_store(world: World, target: Target) -> None:
-    """A message that was sent while the store went away is settled when it is back, and not sent twice."""
+    """A message whose store died during its attempt is settled when the store is back, and sent only once."""
     target.script["/hook"] = gate = Gate(answer())
     reply = world.text(world.flow(target.url("/hook"), response="accept"))
     gate.wait_for(1)
@@ -86,15 +86,15 @@ def test_an_attempt_outlives_the_store(world: World, target: Target) -> None:
     try:
         gate.open()
         wait_until(lambda: gate.inside == 0, what="the target has answered")
-        assert world.text(world.address()).status == 503  # and with that, the settle was tried and failed
+        assert world.text(world.address()).status == 503  # by now the settle has been tried and has failed
     finally:
         world.valkey.start()
     assert world.ends(reply.sid)["attempts"] == 1
     assert arrived(target) == [reply.sid]
 
 
-def test_a_full_store_takes_nothing_and_can_be_drained(world: World, target: Target) -> None:
-    """New messages are refused with 503; those that were taken are delivered, in order, and make room."""
+def test_a_full_store_refuses_messages_and_delivers_accepted_ones(world: World, target: Target) -> None:
+    """With a full store new messages are 503, and accepted ones are delivered in order."""
     target.script["/hook"] = gate = Gate(answer())
     flow, theirs = world.flow(target.url("/hook"), response="accept"), world.address()
     taken = [world.text(flow, theirs).sid for _ in range(5)]
@@ -115,8 +115,8 @@ def test_a_full_store_takes_nothing_and_can_be_drained(world: World, target: Tar
     assert world.text(flow, theirs).status == 200
 
 
-def test_a_full_store_can_be_drained_by_the_sweeper(world: World, target: Target) -> None:
-    """Retries go on while the store is full, a message that cannot be delivered is buried, and lists can be read."""
+def test_with_a_full_store_waiting_messages_are_still_settled(world: World, target: Target) -> None:
+    """With a full store the sweeper still settles waiting messages, and lists can be read."""
     target.script["/hook"] = gate = Gate(answer(404))
     flow = world.flow(target.url("/hook"), paused=True)
     sids = [world.text(flow).sid for _ in range(3)]
@@ -140,8 +140,10 @@ def test_a_full_store_can_be_drained_by_the_sweeper(world: World, target: Target
         ("appendfsync", "everysec", "always", 200),
     ],
 )
-def test_readyz_says_what_the_store_promises(world: World, name: str, bad: str, good: str, ready: int) -> None:
-    """An evicting store is refused, one that is a second late is named; the advice says which setting to change."""
+def test_readyz_reports_a_store_that_may_lose_messages(
+    world: World, name: str, bad: str, good: str, ready: int
+) -> None:
+    """/readyz is 503 for an evicting store and 200 with appendfsync everysec, with the setting to change."""
     world.valkey.command(f"CONFIG SET {name} {bad}")
     try:
         reply = world.send("GET", "/readyz", b"", {})
@@ -156,10 +158,10 @@ def test_readyz_says_what_the_store_promises(world: World, name: str, bad: str, 
     }
 
 
-def test_without_its_replica_a_store_promises_nothing(
+def test_without_its_replica_messages_are_503_and_not_delivered(
     tmp_path: Path, spare_valkey: Callable[..., ValkeyServer], target: Target
 ) -> None:
-    """Where a replica must confirm, messages are refused while there is none, and then not delivered."""
+    """With redis_replicas = 1 and no replica, messages are 503 and not delivered until one is connected."""
     port = str(free_port())
     valkey = spare_valkey(port=port, bind="127.0.0.1", repl_diskless_sync_delay="0", repl_timeout="5")
     world = World(tmp_path, valkey, config="redis_replicas = 1", ROUTER_LEASE_SECONDS="14")
@@ -179,10 +181,10 @@ def test_without_its_replica_a_store_promises_nothing(
         delivery = world.delivery(fields["MessageSid"])
         assert (delivery["status"], delivery["in_doubt"]) == ("undelivered", True)
         assert "Twilio was answered 503" in delivery["error"]
-        assert target.requests == [], "a message that was refused was delivered"
+        assert target.requests == [], "a refused message was delivered"
         another = world.text(flow)
         assert another.status == 503
-        assert not world.kept(another.sid), "while replicas are missing nothing is written"
+        assert not world.kept(another.sid), "without its replica nothing may be written"
         replica = spare_valkey()
         assert replica.command(f"REPLICAOF 127.0.0.1 {port}") == "+OK"
         wait_until(lambda: world.send("GET", "/readyz", b"", {}).status == 200, what="a replica is connected")
@@ -196,7 +198,7 @@ def test_without_its_replica_a_store_promises_nothing(
         replica.kill()
         wait_until(lambda: world.text(flow).status == 503, what="nothing is taken again", within=5)
         world.change(paused, paused=False)
-        # What was taken goes out all the same: that it was sent need not be on the replica, that it came has been.
+        # Accepted messages are still delivered: a replica confirmed their acceptance, and need not confirm the outcome.
         wait_until(lambda: arrived(target, "/waiting") == sids, what="what waits is delivered", within=5)
     finally:
         world.close()

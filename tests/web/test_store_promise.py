@@ -1,4 +1,4 @@
-"""A store that would lose messages is given none; what it does not promise is said."""
+"""A router refuses a store that would lose messages, and reports what a store does not promise."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ def _sends(service: Service, number: int) -> int:
 def test_a_store_that_loses_messages_is_refused(
     tmp_path: Path, spare_valkey: Spare, setting: str, bad: str, good: str
 ) -> None:
-    """A 200 means safe: from the first message on it is 503, as is /readyz, until the store's settings are mended."""
+    """With a store that evicts, or has no append-only file, messages and /readyz are 503 until it is corrected."""
     valkey = spare_valkey(**{setting: bad})
     service = Service(tmp_path, valkey.url, workers=1)
     try:
@@ -42,7 +42,7 @@ def test_a_store_that_loses_messages_is_refused(
 
 
 def test_a_store_that_comes_back_without_its_file_is_refused(tmp_path: Path, spare_valkey: Spare) -> None:
-    """A store that was restarted with other settings gets no acknowledged message, not even the first one."""
+    """After the store restarted without its append-only file, each message is 503, the first included."""
     valkey = spare_valkey()
     service = Service(tmp_path, valkey.url, workers=1)
     try:
@@ -56,7 +56,7 @@ def test_a_store_that_comes_back_without_its_file_is_refused(tmp_path: Path, spa
 
 
 def test_a_volatile_store_may_be_allowed(tmp_path: Path, spare_valkey: Spare) -> None:
-    """With ROUTER_ALLOW_VOLATILE_STORE messages are taken; the log and /readyz say what that is worth."""
+    """With ROUTER_ALLOW_VOLATILE_STORE messages are accepted; log and /readyz say that they may be lost."""
     service = Service(tmp_path, spare_valkey(appendonly="no").url, workers=1, ROUTER_ALLOW_VOLATILE_STORE="true")
     try:
         assert _sends(service, 1) == 200
@@ -75,8 +75,10 @@ def test_a_volatile_store_may_be_allowed(tmp_path: Path, spare_valkey: Spare) ->
         ("ACL SETUSER default -config", "appendfsync is unknown (the store does not show its settings)"),
     ],
 )
-def test_what_a_store_does_not_promise_is_said(tmp_path: Path, spare_valkey: Spare, command: str, says: str) -> None:
-    """Messages are taken, and the log says from the start what is at risk; a managed store is believed as to INFO."""
+def test_a_store_with_weaker_promises_is_used_with_a_warning(
+    tmp_path: Path, spare_valkey: Spare, command: str, says: str
+) -> None:
+    """With appendfsync no, or hidden settings, messages are accepted, and the log says what is at risk."""
     valkey = spare_valkey()
     assert valkey.command(command) == "+OK"
     service = Service(tmp_path, valkey.url, workers=1)
@@ -88,8 +90,8 @@ def test_what_a_store_does_not_promise_is_said(tmp_path: Path, spare_valkey: Spa
         service.close()
 
 
-def test_a_store_that_hides_its_settings_is_told_by_its_info(tmp_path: Path, spare_valkey: Spare) -> None:
-    """Where CONFIG is forbidden, a missing append-only file and an evicting policy are found all the same."""
+def test_a_store_without_config_is_judged_by_its_info(tmp_path: Path, spare_valkey: Spare) -> None:
+    """If CONFIG is forbidden, a missing append-only file and an evicting policy are found in INFO."""
     valkey = spare_valkey(appendonly="no", maxmemory_policy="allkeys-lru")
     assert valkey.command("ACL SETUSER default -config") == "+OK"
     service = Service(tmp_path, valkey.url, workers=1)

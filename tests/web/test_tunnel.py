@@ -1,4 +1,4 @@
-"""The public base that a tunnel gives: believed by the running router while the tunnel is there, and not longer."""
+"""A tunnel's URL is trusted by the running router while the tunnel is open."""
 
 import base64
 import itertools
@@ -36,7 +36,7 @@ def client(redis_url: str, tmp_path: Path) -> Client:
 
 
 def post(client: FlaskClient, base: str, host: str = "") -> int:
-    """Send a message that Twilio signed for a base; return the status."""
+    """Send a message signed for a base; return the status."""
     fields = parameters(next(NUMBERS), "+15550000002")
     signature = RequestValidator(TOKEN).compute_signature(f"{base}/webhooks/sms", fields)
     headers = {"X-Twilio-Signature": signature, "Host": host or base.partition("://")[2]}
@@ -44,7 +44,7 @@ def post(client: FlaskClient, base: str, host: str = "") -> int:
 
 
 def listed_at(client: FlaskClient, host: str) -> str:
-    """Return the URL that a list of the REST API says it is at."""
+    """Return the URL that a REST list gives for itself."""
     basic = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
     answer = client.get("/v1/FlexFlows", headers={"Authorization": f"Basic {basic}", "Host": host})
     return str(answer.get_json()["meta"]["url"])
@@ -52,7 +52,7 @@ def listed_at(client: FlaskClient, host: str) -> str:
 
 @pytest.mark.parametrize("configured", [{}, {"ROUTER_PUBLIC_URL": SET}], ids=["no public URL", "a public URL"])
 def test_the_running_router_follows_the_tunnel(client: Client, tmp_path: Path, configured: dict[str, str]) -> None:
-    """A signature over the tunnel's address counts from the moment it is told, and no longer when it has changed."""
+    """A signature over the tunnel's URL verifies as soon as it is published, and not after it has changed."""
     router = client(**configured)
     assert post(router, FIRST) == 403
     with TunnelRecord(tmp_path) as record:
@@ -65,7 +65,7 @@ def test_the_running_router_follows_the_tunnel(client: Client, tmp_path: Path, c
 
 
 def test_a_set_public_url_counts_beside_the_tunnel(client: Client, tmp_path: Path) -> None:
-    """What the operator has set stays valid, and lists name the base that the request came in on."""
+    """ROUTER_PUBLIC_URL stays valid beside a tunnel, and lists name the base that the request used."""
     router = client(ROUTER_PUBLIC_URL=SET)
     with TunnelRecord(tmp_path) as record:
         record.publish(FIRST)
@@ -76,7 +76,7 @@ def test_a_set_public_url_counts_beside_the_tunnel(client: Client, tmp_path: Pat
 
 
 def test_without_a_public_url_the_own_host_counts_beside_the_tunnel(client: Client, tmp_path: Path) -> None:
-    """What is sent to this machine's own address is still signed for that address, as `router simulate` does."""
+    """Without a public URL a signature over a loopback name verifies beside a tunnel, as `router simulate` signs."""
     router = client()
     with TunnelRecord(tmp_path) as record:
         record.publish(FIRST)
@@ -84,15 +84,15 @@ def test_without_a_public_url_the_own_host_counts_beside_the_tunnel(client: Clie
         assert listed_at(router, FIRST.partition("://")[2]).startswith(FIRST)
 
 
-def test_what_a_crash_left_behind_is_not_believed(client: Client, tmp_path: Path) -> None:
-    """A file without a lock is no tunnel: its address may belong to another user of ngrok by now."""
+def test_a_tunnel_file_without_its_lock_is_ignored(client: Client, tmp_path: Path) -> None:
+    """A tunnel's file without its lock, left by a crash, is ignored."""
     (tmp_path / NAME).write_text(json.dumps({"url": FIRST, "process": 1}))
     assert read(tmp_path) == ""
     assert post(client(), FIRST) == 403
 
 
-def test_a_killed_tunnel_is_believed_for_a_second_at_most(tmp_path: Path) -> None:
-    """The lock goes with the process; a worker that has looked lately looks again after a second."""
+def test_a_killed_tunnel_is_trusted_for_a_second_at_most(tmp_path: Path) -> None:
+    """A killed tunnel's URL is no longer trusted after one second."""
     now = 100.0
     watch = TunnelWatch(tmp_path, lambda: now)
     record = TunnelRecord(tmp_path)
@@ -106,7 +106,7 @@ def test_a_killed_tunnel_is_believed_for_a_second_at_most(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 2048, "{}", '{"url": 1}', '{"url": "ftp://x"}'])
 def test_a_damaged_file_is_no_tunnel(tmp_path: Path, text: str) -> None:
-    """Whatever the file says, the webhook goes on."""
+    """A damaged tunnel file counts as no tunnel."""
     with TunnelRecord(tmp_path) as record:
         record.publish(FIRST)
         (tmp_path / NAME).write_text(text)
@@ -114,7 +114,7 @@ def test_a_damaged_file_is_no_tunnel(tmp_path: Path, text: str) -> None:
 
 
 def test_there_is_one_tunnel_at_a_time(tmp_path: Path) -> None:
-    """A second one is refused with where the first one is; the file is for its owner's eyes only."""
+    """A second tunnel is refused with the first one's URL; the file has mode 0600."""
     with TunnelRecord(tmp_path) as record:
         record.publish(FIRST)
         assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
@@ -124,7 +124,7 @@ def test_there_is_one_tunnel_at_a_time(tmp_path: Path) -> None:
 
 
 def test_only_webhooks_are_served_at_the_port_for_tunnels(client: Client) -> None:
-    """The port where a connection arrived decides, and the router's own port serves everything as before."""
+    """The port for tunnels serves only webhooks; the router's own port serves everything."""
     router = client(ROUTER_TUNNEL_PORT="8001")
     for path, status in (("/healthz", 404), ("/v1/FlexFlows", 404), ("/webhooks/sms", 403)):
         assert router.get(path, environ_overrides={"SERVER_PORT": "8001"}).status_code == status
@@ -133,7 +133,7 @@ def test_only_webhooks_are_served_at_the_port_for_tunnels(client: Client) -> Non
 
 
 def test_web_chat_is_served_at_the_port_for_tunnels_on_request(client: Client, tmp_path: Path) -> None:
-    """`router tunnel --chat` opens the visitor's side, and nothing else, for as long as it runs."""
+    """While `router tunnel --chat` runs, the port for tunnels also serves the visitor's side of web chat."""
     router = client(ROUTER_TUNNEL_PORT="8001")
 
     def statuses() -> list[bool]:
@@ -151,6 +151,6 @@ def test_web_chat_is_served_at_the_port_for_tunnels_on_request(client: Client, t
 
 
 def test_a_tunnel_has_a_port_of_its_own() -> None:
-    """The router's own port would be closed to everything but webhooks."""
+    """ROUTER_TUNNEL_PORT may not be the port of ROUTER_BIND."""
     with pytest.raises(SettingsError, match="ROUTER_TUNNEL_PORT: is the port of ROUTER_BIND"):
         load({"ROUTER_BIND": "0.0.0.0:8001", "ROUTER_TUNNEL_PORT": "8001"})

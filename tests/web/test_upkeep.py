@@ -1,4 +1,4 @@
-"""What a running router keeps from growing: the indexes of its store, and the files of its metrics."""
+"""A running router keeps its store's indexes and its metrics files small."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 
 def test_a_router_trims_what_has_expired(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """Thousands of index entries that an earlier router has left behind are gone soon after the start."""
+    """After its start a router removes thousands of expired index entries."""
     valkey = spare_valkey()
     client, log = Client(valkey.url), AccountKeys(ACCOUNT).log
     client.calls([("ZADD", log, number, f"{ACCOUNT}:SM{number}") for number in range(5000)])
@@ -30,7 +30,7 @@ def test_a_router_trims_what_has_expired(tmp_path: Path, spare_valkey: Callable[
 
 
 def test_dead_processes_leave_no_metric_files(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """However many processes were killed, there are the files of those that run, and every count still counts."""
+    """The metrics files of killed processes are removed, and their counts are kept."""
     folder, temp = tmp_path / "service", tmp_path / "temp"
     folder.mkdir()
     temp.mkdir()
@@ -45,8 +45,8 @@ def test_dead_processes_leave_no_metric_files(tmp_path: Path, spare_valkey: Call
             os.kill(pid, signal.SIGKILL)
             wait_until(partial(_replaced, service, pid), what="another one has begun")
         assert files[0] == files[-1], files
-        assert len(files[0]) == 3, "of counters, of gauges, of histograms"
-        # A master that is killed cannot remove them; the next one does.
+        assert len(files[0]) == 3, "one each for counters, gauges and histograms"
+        # A killed master cannot remove its folder; the next master does.
         service.kill()
         (left,) = temp.glob("router-metrics-*")
         service.start()
@@ -57,7 +57,7 @@ def test_dead_processes_leave_no_metric_files(tmp_path: Path, spare_valkey: Call
 
 
 def test_the_operators_folder_begins_empty(tmp_path: Path, spare_valkey: Callable[..., ValkeyServer]) -> None:
-    """What an ended router has left in the folder that PROMETHEUS_MULTIPROC_DIR names is removed at the next start."""
+    """At start the router empties the folder that PROMETHEUS_MULTIPROC_DIR names."""
     folder, metrics = tmp_path / "service", tmp_path / "metrics"
     folder.mkdir()
     metrics.mkdir()
@@ -68,7 +68,7 @@ def test_the_operators_folder_begins_empty(tmp_path: Path, spare_valkey: Callabl
             assert _taken(service, 1)
             assert len(list(metrics.glob("*.db"))) == 3
             service.stop()
-            assert _written(metrics) == 1, "a process that ends writes what it has counted"
+            assert _written(metrics) == 1, "a process that ends writes its counts"
             service.start()
     finally:
         service.close()

@@ -1,4 +1,4 @@
-"""What the webhook takes, and what it writes down about it."""
+"""What the webhook accepts, and what it stores and logs."""
 
 import hashlib
 import json
@@ -25,8 +25,8 @@ from tests.web.accounts import (
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
 @pytest.mark.parametrize("path", ["/webhooks/<channel>", "/webhooks/message", "/webhooks/<channel>?a=%41+b&c"])
-def test_every_message_is_taken_and_kept_byte_for_byte(world: World, sample: Sample, path: str) -> None:
-    """Each channel's message is taken at its own webhook and at the one for all, and its bytes are kept."""
+def test_every_message_is_accepted_and_stored_byte_for_byte(world: World, sample: Sample, path: str) -> None:
+    """Each channel's message is accepted at its own path and at /webhooks/message, and stored byte for byte."""
     path = path.replace("<channel>", sample.channel)
     fields = sample.but(MessageSid=(sid := world.sid(sample.fields[0][1][:2])))
     body = urlencode(fields).encode()
@@ -45,7 +45,7 @@ def test_every_message_is_taken_and_kept_byte_for_byte(world: World, sample: Sam
 
 @pytest.mark.parametrize("letters", [700, 4096])
 def test_a_long_message_may_come_by_get(world: World, letters: int) -> None:
-    """A GET's query is the form body: 700 Cyrillic letters (an SMS), and 4,096 (WhatsApp's longest), arrive whole."""
+    """A GET with 700 or 4,096 Cyrillic letters in its query is accepted and stored whole."""
     fields = world.fields(world.address(), Body="Ж" * letters)
     query = urlencode(fields)
     target = f"/webhooks/sms?{query}"
@@ -63,21 +63,21 @@ def test_a_long_message_may_come_by_get(world: World, letters: int) -> None:
     ["what is bodySHA256?", "bodySHA256=" + "0" * 64, "a&bodySHA256=" + "0" * 64],
     ids=["word", "pair", "second"],
 )
-def test_a_get_may_be_about_body_hashes(world: World, text: str) -> None:
-    """A customer may write `bodySHA256`: only a parameter of that name is the hash of a body."""
+def test_a_get_whose_text_mentions_body_sha256_is_accepted(world: World, text: str) -> None:
+    """A GET whose message text contains `bodySHA256` is accepted."""
     target = f"/webhooks/sms?{urlencode(world.fields(world.address(), Body=text))}"
     assert world.send("GET", target, b"", {"X-Twilio-Signature": sign(target)}).status == 200
 
 
 def test_a_form_may_bring_its_hash(world: World) -> None:
-    """A form at a URL with bodySHA256 is taken when the hash is that of its raw bytes."""
+    """A form at a URL with the form's own bodySHA256 is accepted."""
     body = urlencode(fields := world.fields(world.address())).encode()
     path = f"/webhooks/sms?bodySHA256={hashlib.sha256(body).hexdigest()}"
     assert world.send("POST", path, body, {"X-Twilio-Signature": sign(path, fields)}).status == 200
 
 
 def test_the_acknowledgement_is_exactly_this(world: World) -> None:
-    """200, the empty TwiML as text/xml, with its length, no cookie, and nothing that our server adds but its name."""
+    """The acknowledgement is 200 with empty TwiML, type and length, and no other header of ours."""
     reply = world.text(world.address())
     headers = {name: value for name, value in reply.headers.items() if name not in ("Date", "Server", "Connection")}
     assert reply.status == 200
@@ -86,7 +86,7 @@ def test_the_acknowledgement_is_exactly_this(world: World) -> None:
 
 
 def test_a_status_callback_is_counted_and_not_kept(world: World) -> None:
-    """What became of a message that was sent is answered 200 and counted, and leaves nothing in the store."""
+    """A status callback is answered 200, counted, and not stored."""
     before, keys = world.metric("router_webhooks_total", answer="status_callback"), world.call("DBSIZE")
     headers = {"X-Twilio-Signature": signature(f"{BASE}/webhooks/sms", STATUS_CALLBACK, key=SAMPLES_TOKEN)}
     reply = world.send("POST", "/webhooks/sms", urlencode(STATUS_CALLBACK).encode(), headers)
@@ -95,8 +95,8 @@ def test_a_status_callback_is_counted_and_not_kept(world: World) -> None:
     assert world.call("DBSIZE") == keys
 
 
-def test_a_message_for_nobody_is_kept_with_its_reason(world: World) -> None:
-    """Without a flow for its address a message is answered 200, and is `unrouted` with a sentence that says why."""
+def test_a_message_without_a_flow_is_unrouted_with_its_reason(world: World) -> None:
+    """A message to an address without a flow is answered 200 and kept as unrouted with the reason."""
     reply = world.text(ours := world.address())
     assert (reply.status, reply.body) == (200, EMPTY)
     delivery = world.delivery(reply.sid)
@@ -120,7 +120,7 @@ def test_a_message_for_nobody_is_kept_with_its_reason(world: World) -> None:
 def test_every_key_of_the_account_signs_and_is_counted(  # noqa: PLR0913, PLR0917 - one row of the table
     world: World, account: str, key: str, algorithm: str, settings: str, label: str
 ) -> None:
-    """On one URL: auth tokens, old and new, shared keys and a subaccount's own token; which one matched is counted."""
+    """Each auth token and shared key of an account verifies, and which one matched is counted."""
     before = world.metric("router_signatures_total", account_sid=account, key=label)
     fields = world.fields(world.address(), AccountSid=account)
     headers = {"X-Twilio-Signature": sign("/webhooks/sms", fields, key=key, algorithm=algorithm)}
@@ -134,8 +134,8 @@ def test_every_key_of_the_account_signs_and_is_counted(  # noqa: PLR0913, PLR091
 # -- what is written down ---------------------------------------------------------------------------------------------
 
 
-def test_the_log_tells_nothing_about_anybody(world: World) -> None:
-    """No body, token, signature, cookie, profile name or whole address is logged, whatever the answer was."""
+def test_the_log_has_no_personal_data_and_no_secrets(world: World) -> None:
+    """The log has no body, token, signature, cookie, profile name or whole address, whatever the answer was."""
     secrets = ["Schlüsselübergabe", "Agnieszka", "4915112345678", "whatsapp:+4915112345678", "cookie-secret"]
     with Target() as target:
         flow = world.flow(
@@ -177,8 +177,8 @@ def test_the_log_tells_nothing_about_anybody(world: World) -> None:
     assert [secret for secret in secrets if secret in decoded] == []
 
 
-def test_one_line_says_all_about_a_message(world: World) -> None:
-    """Each webhook and each attempt is one line, with the names that people search for."""
+def test_each_webhook_and_attempt_is_one_log_line(world: World) -> None:
+    """Each webhook and each attempt is one log line with its outcome and SIDs."""
     with Target() as target:
         flow = world.flow(target.url("/hook"), response="accept")
         sid = world.text(flow, "+15551234567").sid
@@ -191,8 +191,8 @@ def test_one_line_says_all_about_a_message(world: World) -> None:
     assert attempt["flex_flow_sid"] == webhook["flex_flow_sid"] == flow.sid
 
 
-def test_a_line_has_the_level_of_what_happened(world: World) -> None:
-    """A message that is given up is an error, a refused one a warning: a search by level finds what needs a person."""
+def test_a_message_that_is_given_up_is_logged_as_an_error(world: World) -> None:
+    """The attempt that makes a message undelivered is logged as an error, its webhook as info."""
     with Target({"/hook": answer(404)}) as target:
         flow = world.flow(target.url("/hook"), response="accept")
         sid = world.text(flow, "+15551234568").sid

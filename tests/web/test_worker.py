@@ -1,4 +1,4 @@
-"""Requests as they come over a socket: the worker's shorter way and gunicorn's own give the same answers."""
+"""Requests over a socket: the worker's fast path and gunicorn's own give the same answers."""
 
 import re
 import socket
@@ -50,8 +50,8 @@ def _answer(connection: socket.socket) -> bytes:
     return re.sub(rb"Date: [^\r]+", b"Date:", text)
 
 
-def test_both_ways_give_the_same_bytes(world: World, connection: socket.socket) -> None:
-    """The second request has a header that the shorter way leaves to gunicorn, which then keeps the connection."""
+def test_the_fast_path_and_gunicorn_answer_with_the_same_bytes(world: World, connection: socket.socket) -> None:
+    """On one connection the fast path and gunicorn's own path give the same bytes."""
     connection.sendall(_request(world))
     shorter = _answer(connection)
     connection.sendall(_request(world, "X_Odd: 1"))
@@ -66,7 +66,7 @@ def test_both_ways_give_the_same_bytes(world: World, connection: socket.socket) 
     [
         ("Accept: */*", "1.1", False),
         ("Connection: close", "1.1", True),
-        ("Connection: close", "1.0", True),  # as nginx asks, where it is not told otherwise
+        ("Connection: close", "1.0", True),  # nginx's default
         ("Accept: */*", "1.0", True),
         ("Connection: keep-alive", "1.0", False),
     ],
@@ -75,7 +75,7 @@ def test_both_ways_give_the_same_bytes(world: World, connection: socket.socket) 
 def test_a_connection_ends_when_the_client_says_so(  # noqa: PLR0913, PLR0917 - a table
     world: World, connection: socket.socket, header: str, version: str, closes: bool, odd: tuple[str, ...]
 ) -> None:
-    """By its header, and by the version's default."""
+    """A connection is closed or kept as its Connection header or HTTP version says."""
     connection.sendall(_request(world, header, *odd, version=version))
     assert (b"\r\nConnection: close\r\n" in _answer(connection)) is closes
     if closes:
@@ -85,8 +85,8 @@ def test_a_connection_ends_when_the_client_says_so(  # noqa: PLR0913, PLR0917 - 
         assert _answer(connection).startswith(b"HTTP/1.1 200")
 
 
-def test_two_requests_at_once_get_two_answers(world: World, connection: socket.socket) -> None:
-    """Pipelined, in their order."""
+def test_two_pipelined_requests_get_two_answers_in_order(world: World, connection: socket.socket) -> None:
+    """Two pipelined requests get two answers in their order."""
     connection.sendall(_request(world) + _request(world, Body="").replace(b"MessageSid=", b"MessageSid=x"))
     text = b""
     while not text.endswith(b"Forbidden"):
@@ -98,12 +98,12 @@ def test_two_requests_at_once_get_two_answers(world: World, connection: socket.s
 
 @pytest.mark.parametrize("cut", [3, 60, -5])
 def test_a_request_may_come_in_pieces(world: World, connection: socket.socket, cut: int) -> None:
-    """In the middle of the request line, of the head, and of the body, as slowly as gunicorn allows."""
+    """A request that comes in two pieces, cut anywhere, is answered once it is whole."""
     request = _request(world)
     before = world.metric("router_webhooks_total", channel="sms", answer="unrouted")
     connection.sendall(request[:cut])
     connection.settimeout(0.3)
-    with pytest.raises(TimeoutError):  # nothing comes before the rest is there
+    with pytest.raises(TimeoutError):  # no answer before the request is whole
         connection.recv(1)
     connection.settimeout(10)
     connection.sendall(request[cut:])
@@ -111,8 +111,8 @@ def test_a_request_may_come_in_pieces(world: World, connection: socket.socket, c
     assert world.metric("router_webhooks_total", channel="sms", answer="unrouted") == before + 1
 
 
-def test_a_connection_without_a_request_is_ended(world: World, connection: socket.socket) -> None:
-    """Before and after a first one; Twilio and proxies keep connections for five seconds."""
+def test_an_idle_connection_is_closed(world: World, connection: socket.socket) -> None:
+    """A connection without a request is closed, before a first request and after one."""
     with closing(socket.create_connection(("127.0.0.1", world.services[0].port), timeout=10)) as silent:
         connection.sendall(_request(world))
         _answer(connection)
@@ -120,8 +120,8 @@ def test_a_connection_without_a_request_is_ended(world: World, connection: socke
         assert silent.recv(1) == b""
 
 
-def test_a_client_that_goes_leaves_the_router_alone(world: World, connection: socket.socket) -> None:
-    """In the middle of a request, with a reset; the next one is served."""
+def test_a_client_that_resets_its_connection_does_no_harm(world: World, connection: socket.socket) -> None:
+    """After a client reset its connection in the middle of a request, the next request is served."""
     connection.sendall(_request(world)[:-5])
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.close()
@@ -130,8 +130,8 @@ def test_a_client_that_goes_leaves_the_router_alone(world: World, connection: so
     wait_until(lambda: world.delivery(sent.sid)["status"] == "unrouted", what="it is kept")
 
 
-def test_who_sends_too_much_sees_the_answer(connection: socket.socket) -> None:
-    """A connection that ends with the answer takes what the client still sends: it is not reset."""
+def test_a_client_that_sends_too_much_gets_the_413(connection: socket.socket) -> None:
+    """A client that still sends its too large body gets the 413, and no connection reset."""
     length = 1024 * 1024
     connection.sendall(
         b"POST /webhooks/sms HTTP/1.1\r\nHost: router\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % length

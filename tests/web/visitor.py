@@ -1,4 +1,4 @@
-"""A visitor of a web chat: a browser's requests, and what it sees."""
+"""A visitor of a web chat: a browser's requests and what it shows."""
 
 import http.client
 import itertools
@@ -16,7 +16,7 @@ _NUMBERS: Final = itertools.count(1)
 
 
 def web_flow(world: World, url: str = "", *, form: str = "", **more: Any) -> FlexFlow:
-    """Write a web flow with an address of its own: to `url`, else to the handler `echo`."""
+    """Write a web flow with its own address, to `url` or to the handler `echo`."""
     sid = world.sid("FO")
     flow = FlexFlow(
         sid=sid,
@@ -37,7 +37,7 @@ def web_flow(world: World, url: str = "", *, form: str = "", **more: Any) -> Fle
 
 
 class Visitor:
-    """One browser."""
+    """One browser of a visitor."""
 
     def __init__(self, world: World, flow: FlexFlow, *, process: int = 0, **more: Any) -> None:
         self.world = world
@@ -49,7 +49,7 @@ class Visitor:
         self._more = more
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        """Send a request of the visitor's API, with the token."""
+        """Send a request to the visitor's API with the token."""
         given = {"Content-Type": "application/json"} | headers
         if self.token:
             given["Authorization"] = f"Bearer {self.token}"
@@ -57,7 +57,7 @@ class Visitor:
         return self.world.send(method, path, content, given, process=self.process)
 
     def begin(self, **more: Any) -> Reply:
-        """Begin a chat, or go on with it."""
+        """Start a chat, or continue it."""
         self.token = ""
         asked = {"address": self.address, "client_id": self.client_id} | self._more | more
         reply = self.ask("POST", "/chat/sessions", asked)
@@ -72,17 +72,17 @@ class Visitor:
         return self.ask("POST", "/chat/messages", {"client_message_id": id_, "body": body} | more)
 
     def news(self, after: int = -1, wait: int = 0) -> dict[str, Any]:
-        """Ask what is new."""
+        """Return what is new after a message index."""
         reply = self.ask("GET", f"/chat/events?wait={wait}&after={after}")
         assert reply.status == 200, reply.body
         return dict(reply.json)
 
     def bodies(self) -> list[str]:
-        """Return the texts of the chat, the oldest first."""
+        """Return the texts of the chat, oldest first."""
         return [each["body"] for each in self.news()["messages"]]
 
     def sees(self, *bodies: str, within: float = 10.0) -> None:
-        """Wait until the chat has exactly these texts, in this order."""
+        """Wait until the chat has exactly these texts in this order."""
         wait_until(lambda: self.bodies() == list(bodies), what=f"the visitor sees {bodies}", within=within)
 
     @contextmanager
@@ -98,13 +98,13 @@ class Visitor:
 
 
 class Events:
-    """An open stream."""
+    """An open event stream."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.response = response
 
     def next(self) -> tuple[str, dict[str, Any], int | None]:
-        """Wait for the next event: its name, what it says, and its id."""
+        """Wait for the next event; return its name, data and id."""
         name, body, id_ = "", {}, None
         while line := self.response.readline():
             field, _, value = line.decode().rstrip("\n").partition(": ")
