@@ -29,7 +29,7 @@ _PAGE_MOST: Final = 50
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:
-    """Make the routes of address configurations."""
+    """Return the routes of address configurations."""
     addresses = Blueprint("addresses", __name__, url_prefix="/v1/Configuration/Addresses")
 
     @addresses.get("")
@@ -74,7 +74,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
 def _refuse(error: InvalidFlow) -> Response:
     """Answer with this resource's parameter names; its own error codes are not documented: docs/rest-api.md."""
     if isinstance(error, FlowConflict):
-        reason = "the address has a configuration or an enabled flow already; fetch it by its address, and update it"
+        reason = "the address already has a configuration or an enabled flow; fetch it by its address, and update it"
         return error_response(ApiError(409, 20409, f"Address: {reason}"))
     return error_response(ApiError(400, 20001, str(error)))
 

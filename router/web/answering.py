@@ -1,4 +1,4 @@
-"""Answer Twilio for a stored message: at once, or with the target's answer if it arrives in time."""
+"""Answers Twilio for a stored message: immediately, or with the target's answer if it arrives in time."""
 
 import time
 from typing import Final
@@ -16,17 +16,17 @@ from router.settings import Settings
 from router.store.lanes import Acceptance, Lanes
 from router.web.reply import Reply
 
-# Half of `worker_connections` in router/process/gunicorn_conf.py: the other half keeps taking messages.
+# Half of `worker_connections` in router/process/gunicorn_conf.py: the other half continues to accept messages.
 WAITING_MOST: Final = 500
-# How often a view polls the store for a message that another process delivers: after 0.1 s, then with longer pauses.
+# Seconds between two polls of the store for a message that another process delivers: the first, and the longest.
 ASK_FIRST: Final = 0.1
 ASK_MOST: Final = 1.0
-# How long a view waits beyond its deadline for the settle of an answer that the deliverer reserved for it.
+# Seconds that a view waits beyond its deadline to settle an answer that the deliverer reserved for it.
 PROMISE_SECONDS: Final = 2.0
 
 
 class Answerer:
-    """Answers webhooks, some of which wait."""
+    """Answers webhooks; some of them wait for the target."""
 
     def __init__(self, settings: Settings, lanes: Lanes, integrations: Integrations) -> None:
         self._settings = settings
@@ -34,19 +34,19 @@ class Answerer:
         self._integrations = integrations
         self._waiting = 0
 
-    def answer(  # noqa: PLR0911 - each way to answer is one return
+    def answer(  # noqa: PLR0911 - one return for each case
         self, taken: Taken, waiter: Waiter
     ) -> Reply:
-        """Answer for a stored message: at once, or with the target's answer if it arrives in time."""
+        """Return the answer for a stored message: immediately, or with the target's answer if it arrives in time."""
         message, acceptance = taken.arrival.message, taken.acceptance
-        if acceptance.kind == "duplicate" and _wants_nothing(message.error_code):
+        if acceptance.kind == "duplicate" and _was_unusable(message.error_code):
             return Reply(EMPTY_TWIML)
         flow = taken.route.flow
         if acceptance.kind == "duplicate" and acceptance.state not in ("queued", "sending"):
             return self._repeat(taken)
         if flow is None:
             return Reply(EMPTY_TWIML)
-        if flow.response == "redirect" and acceptance.kind != "duplicate":  # of one that was queued before
+        if flow.response == "redirect" and acceptance.kind != "duplicate":  # a duplicate was already queued
             return Reply(self._redirect(message, flow))
         if flow.response != "relay":
             return Reply(EMPTY_TWIML)
@@ -115,7 +115,7 @@ class Answerer:
         return f'<?xml version="1.0" encoding="UTF-8"?><Response><Redirect>{escape(url)}</Redirect></Response>'.encode()
 
 
-def _wants_nothing(error_code: str) -> bool:
+def _was_unusable(error_code: str) -> bool:
     """Return whether Twilio could not use the first answer: 11750 is too large, 12xxx is wrong TwiML."""
     return error_code == "11750" or (len(error_code) == 5 and error_code.startswith("12"))  # noqa: PLR2004
 

@@ -1,8 +1,8 @@
 """Authentication: HTTP Basic with account SID and auth token, or with API key SID and secret.
 
 The rate limit never blocks valid credentials: they are checked before it. Only failed attempts are counted, in the
-store, for all processes together; above a limit they are answered with 429. The limit reduces load; it is not needed
-against guessing, since an auth token has 128 random bits.
+store, for all processes together; above a limit they are answered with 429. The limit reduces load. It is not needed
+against guessing, because an auth token has 128 random bits.
 
 https://www.twilio.com/docs/iam/api-keys
 """
@@ -23,7 +23,7 @@ from router.web.errors import ApiError, error_response, forbidden
 from router.web.public import client_address, doubt, public_bases
 
 # Compared when the user name is unknown, so that the response time does not reveal which accounts exist.
-_NOBODYS: Final = ("0" * 32,)
+_UNKNOWN: Final = ("0" * 32,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Unauthenticated(ApiError):  # noqa: N818 - it is an answer
 def identify(request: Request, settings: Settings) -> Caller:
     """Return the authenticated client; raise `Unauthenticated`.
 
-    Raises `ApiError` 403: before the credentials are checked, for a change that a page of another site requests; after
-    it, for an untrusted host: the answer's URLs would lead there, and the client would send its credentials.
+    Raises `ApiError` 403 for a change that a page of another site requests, before the credentials are checked; and
+    after that for an untrusted host, because the client would send its credentials to the URLs in the answer.
     """
     if reason := same_origin.refusal(request.environ, settings, page=False):
         raise forbidden(reason)
@@ -56,9 +56,9 @@ def identify(request: Request, settings: Settings) -> Caller:
 
 
 def _authenticated(request: Request, settings: Settings) -> Caller:
-    given = _given(request)
-    if given is not None and given.type == "basic":
-        user, password = given.username or "", (given.password or "").encode()
+    sent = _credentials(request)
+    if sent is not None and sent.type == "basic":
+        user, password = sent.username or "", (sent.password or "").encode()
         account, secrets = _secrets(user, settings)
         # Every secret is compared, in constant time, so that the response time does not reveal which one matched.
         if sum(hmac.compare_digest(secret.encode(), password) for secret in secrets) and account is not None:
@@ -66,15 +66,15 @@ def _authenticated(request: Request, settings: Settings) -> Caller:
     raise Unauthenticated
 
 
-def _given(request: Request) -> Authorization | None:
+def _credentials(request: Request) -> Authorization | None:
     try:
         return request.authorization
-    except ValueError:  # bytes that are no text
+    except ValueError:  # the header is not valid UTF-8
         return None
 
 
 def authenticate(request: Request, settings: Settings) -> Account:
-    """Return the account that the request is made for; raise `Unauthenticated`."""
+    """Return the account of the authenticated client; raise `Unauthenticated`."""
     return identify(request, settings).account
 
 
@@ -84,14 +84,14 @@ def _secrets(user: str, settings: Settings) -> tuple[Account | None, tuple[str, 
     if found := settings.by_api_key.get(user):
         account, key = found
         return account, (key.secret,)
-    return None, _NOBODYS
+    return None, _UNKNOWN
 
 
 def refusal(settings: Settings, failures: Failures) -> Callable[[Unauthenticated], Response]:
-    """Make the answer to wrong credentials: 401, or 429 with Retry-After after too many failures."""
+    """Return the error handler for wrong credentials: 401, or 429 with Retry-After after too many failures."""
 
     def refuse(error: Unauthenticated) -> Response:
-        if _given(request) is None:  # no credentials were sent: not a failed login
+        if _credentials(request) is None:  # no credentials were sent: not a failed login
             return error_response(error)
         try:
             seconds = failures.count(client_address(request.environ, settings))

@@ -21,7 +21,7 @@ _ONCE: Final = ("Language", "Preference", "Address", "FlexFlowSid", "Status")  #
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:
-    """Make the routes of contacts."""
+    """Return the routes of contacts."""
     contacts = Blueprint("contacts", __name__, url_prefix="/v1/Contacts")
 
     def resource(contact: Contact | None) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         url = f"{base_url(request, settings)}/v1/Contacts/{quote(contact.identity, safe='')}"
         return describe(contact, store, now=time.time()) | {"url": url}
 
-    # merge_slashes: an address may have two slashes side by side, as a URL has.
+    # merge_slashes: an address may have two slashes in a row, as in a URL.
     @contacts.get("/<path:identity>", merge_slashes=False)
     def fetch(identity: str) -> Response:
         account = authenticate(request, settings)
@@ -50,7 +50,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
         return no_content()
 
     contacts.register_error_handler(InvalidContact, _refuse)
-    contacts.register_error_handler(InvalidFlow, _refuse)  # a parameter that is given twice
+    contacts.register_error_handler(InvalidFlow, _refuse)  # a parameter with two values
     return contacts
 
 
@@ -65,8 +65,8 @@ def _erase(identity: str, account_sid: str, store: Store) -> None:
         raise ApiError(
             409,
             20409,
-            f"Not done yet, and delivered first: {erasure.waiting} of the contact's messages. Erased: "
-            f"{erasure.messages} others. The contact stays until then: try again",
+            f"{erasure.waiting} of the contact's messages must be delivered first, so the contact was kept. Erased: "
+            f"{erasure.messages} other messages. Try again later",
         )
 
 

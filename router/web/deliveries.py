@@ -24,7 +24,7 @@ from router.web.request import LANG_MOST
 
 
 def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Blueprint:
-    """Make the routes of deliveries and routes."""
+    """Return the routes of deliveries and routes."""
     deliveries = Blueprint("deliveries", __name__, url_prefix="/v1")
 
     @deliveries.get("/Deliveries")
@@ -58,7 +58,7 @@ def blueprint(settings: Settings, store: Store, likelihood: Likelihood) -> Bluep
     return deliveries
 
 
-# What an update does, by its Status, besides a replay; Twilio's own messages are canceled in that spelling.
+# The actions of an update by its Status, except a replay; `canceled` is Twilio's spelling.
 _BY_STATUS: Final = {"sending": "hurry", "canceled": "cancel", "cancelled": "cancel"}
 _BY_HELD: Final = {"true": "hold", "false": "release"}
 
@@ -66,7 +66,7 @@ _BY_HELD: Final = {"true": "hold", "false": "release"}
 def _update(caller: Caller, delivery: Delivery, form: Mapping[str, str], store: Store, likelihood: Likelihood) -> None:
     status, held = form.get("Status", ""), form.get("Held", "").lower()
     if bool(status) == bool(held):
-        raise ApiError(400, 20001, "Status or Held must say what to do, one of them: docs/rest-api.md")
+        raise ApiError(400, 20001, "either Status or Held is required, not both: docs/rest-api.md")
     if status == "queued":
         _replay(caller, delivery, form, store, likelihood)
         return
@@ -126,7 +126,7 @@ def _page(account: Account, store: Store, settings: Settings) -> dict[str, Any]:
 
 
 def _last_seen(cursor: str) -> tuple[int, str] | None:
-    """Read a page's cursor: time and SID of the last delivery on the page before."""
+    """Parse a page's cursor: time and SID of the last delivery on the previous page."""
     time, _, sid = cursor.partition("-")
     return (int(time), sid) if cursor else None
 
@@ -157,7 +157,7 @@ def _time(filters: Mapping[str, str], name: str) -> int:
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise ApiError(400, 20001, f"{name} must be an ISO 8601 time, as 2026-05-31T22:00:00Z") from None
+        raise ApiError(400, 20001, f"{name} must be an ISO 8601 time such as 2026-05-31T22:00:00Z") from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1000)
 
 

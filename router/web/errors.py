@@ -7,7 +7,7 @@ from router.errors import FlowConflict, InvalidFlow, RouterError
 
 
 class ApiError(RouterError):
-    """An error answer of the REST resources: HTTP status, Twilio's code, one sentence."""
+    """An error answer of the REST resources: HTTP status, Twilio's code, and a message."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -17,38 +17,38 @@ class ApiError(RouterError):
 
 
 def not_found(path: str) -> ApiError:
-    """Make the answer for a resource that does not exist, or belongs to another account."""
+    """Return the error for a resource that does not exist or belongs to another account."""
     return ApiError(404, 20404, f"The requested resource {path} was not found")
 
 
 def forbidden(reason: str) -> ApiError:
-    """Make the answer for a request refused independently of its credentials: for its host, or its origin."""
+    """Return the error for a request that is refused because of its host or its origin."""
     return ApiError(403, 20403, reason)
 
 
 def invalid(parameter: str, reason: str) -> ApiError:
-    """Make the answer for a parameter that has no error code of its own."""
+    """Return the error for a parameter without its own error code."""
     return ApiError(400, 20001, f"{parameter}: {reason}")
 
 
 def flow_code(error: InvalidFlow) -> int:
-    """Return Twilio's code for what is wrong with a Flex Flow: both mean "Flex Flow creation failed".
+    """Return Twilio's code for an invalid Flex Flow; both codes mean "Flex Flow creation failed".
 
-    45210 is for what is missing or invalid, 45212 for what collides with another flow.
+    45210 is for missing or invalid values, 45212 for a conflict with another flow.
     """
     return 45212 if isinstance(error, FlowConflict) else 45210
 
 
 def flow_response(error: InvalidFlow) -> Response:
-    """Write what is wrong with a Flex Flow.
+    """Return the answer for an invalid Flex Flow.
 
-    Which HTTP status Twilio gives is not documented. Ours are 400 and 409: docs/rest-api.md.
+    Twilio does not document its HTTP status. Ours are 400 and 409: docs/rest-api.md.
     """
     return error_response(ApiError(409 if isinstance(error, FlowConflict) else 400, flow_code(error), str(error)))
 
 
 def http_response(error: HTTPException) -> Response:
-    """Write werkzeug's own errors (no such path, no such method) as Twilio writes them."""
+    """Return the answer for werkzeug's errors (unknown path, wrong method) in Twilio's format."""
     status = error.code or 500
     codes = {404: 20404, 405: 20004, 413: 20413}
     if status == 404:  # noqa: PLR2004 - the same body as for a missing resource
@@ -59,12 +59,12 @@ def http_response(error: HTTPException) -> Response:
 
 
 def changed_response(error: RouterError) -> Response:
-    """Write that too many clients are changing the flow at the same time."""
+    """Return the answer if too many clients change a flow at the same time."""
     return error_response(ApiError(409, 20409, str(error)))
 
 
 def error_response(error: ApiError) -> Response:
-    """Write an error as Twilio does."""
+    """Return an error in Twilio's format."""
     body = {
         "code": error.code,
         "message": error.message,

@@ -1,4 +1,4 @@
-"""The metrics that are read from the store at each scrape: the messages that wait, and those that need a person."""
+"""The metrics that are read from the store at each scrape: waiting, held, undelivered and unrouted messages."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from router.settings import Settings
 from router.store import Store
 from router.store.keys import bucket
 
-# Targets that have a figure of their own, those first whose messages are oldest: each one is a series in Prometheus.
+# The maximum number of targets with their own figure, by the age of their messages: each is a series in Prometheus.
 TARGETS_MOST: Final = 100
 
 _T = TypeVar("_T")
@@ -21,14 +21,14 @@ _Samples: TypeAlias = Mapping[tuple[str, ...], float]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A gauge: its name, what it says, and its labels."""
+    """A gauge: its name, its description, and its labels."""
 
     name: str
     help: str
     labels: tuple[str, ...] = ()
 
     def family(self, samples: _Samples) -> GaugeMetricFamily:
-        """Write it for Prometheus."""
+        """Return it with its values, for Prometheus."""
         family = GaugeMetricFamily(self.name, self.help, labels=self.labels)
         for values, value in samples.items():
             family.add_metric(values, value)
@@ -36,7 +36,7 @@ class Figure:
 
 
 UP: Final = Figure(
-    "router_store_up", "Whether the store answered this scrape. If it did not, it is the only one of these."
+    "router_store_up", "Whether the store answered this scrape. If not, all other metrics from the store are missing."
 )
 NODE_UP: Final = Figure(
     "router_store_node_up",
@@ -83,7 +83,7 @@ class StoreFigures(Collector):
         self._store = store
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield nothing but `router_store_up 0` when the store does not answer."""
+        """Yield all figures; only `router_store_up 0` if the store does not answer."""
         try:
             found = self._read()
         except StoreUnavailable:
@@ -95,7 +95,7 @@ class StoreFigures(Collector):
     def _each(
         self, names: Iterable[str], read: Callable[[str], _T], gone: dict[str, StoreUnavailable]
     ) -> dict[str, _T]:
-        """Read something of each account or bucket, except on nodes that are `gone`: those that fail come to them."""
+        """Read a value for each account or bucket, except on `gone` nodes; add nodes that do not answer to them."""
         found = {}
         for name in names:
             place = self._store.promise.place(name)

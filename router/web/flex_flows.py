@@ -26,7 +26,7 @@ from router.web.paging import base_url, json_response, no_content, page_body, re
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:
-    """Make the routes of Flex Flows."""
+    """Return the routes of Flex Flows."""
     flex_flows = Blueprint("flex_flows", __name__, url_prefix="/v1/FlexFlows")
     around = Surroundings.of(settings)
 
@@ -74,7 +74,7 @@ def blueprint(settings: Settings, store: Store) -> Blueprint:
 
 
 def _warnings(written: FlexFlow, around: Surroundings, store: Store) -> list[str]:
-    """Return the warnings about the flows of the flow's address; none if the store is unavailable by now."""
+    """Return the warnings about the flows of the flow's address; none if the store has become unavailable."""
     try:
         found = around_address(written, store, around)
         behind = unread(written.account_sid, [written], store)

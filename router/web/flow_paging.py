@@ -14,7 +14,7 @@ from router.web.paging import PAGE_BYTES, PageRequest, seal, unseal
 
 # Flows read for one filtered page. If fewer match, the page is shorter and links to the next one.
 LOOKS: Final = 5_000
-_OLDER, _NEWER = "N", "P"  # what a cursor begins with: for a next page, for a previous one
+_OLDER, _NEWER = "N", "P"  # the first character of a cursor: of a next page, of a previous page
 
 _Wanted: TypeAlias = Callable[[FlexFlow], bool] | None
 
@@ -28,7 +28,7 @@ class FlowPage:
     previous: str
 
 
-def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flows are in it
+def read_flow_page(  # noqa: PLR0913 - the page, its list, and the filter
     store: FlowStore,
     account: Account,
     asked: PageRequest,
@@ -38,10 +38,10 @@ def read_flow_page(  # noqa: PLR0913 - which page, of which list, and which flow
     channel: str = "",
     wanted: _Wanted = None,
 ) -> FlowPage:
-    """Read the page of a PageToken, or without one the page of that number.
+    """Read the page of a PageToken or, without a token, the page of a number.
 
     Args:
-        store: where the flows are.
+        store: the flows.
         account: the owner of the flows.
         asked: number, size and token.
         scope: identifies the list and its filters: a token is valid only for its own list.

@@ -1,4 +1,4 @@
-"""The form of a REST request: each parameter once."""
+"""Reads the form of a REST request, and refuses parameters with several values."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -15,8 +15,8 @@ _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 def read_form(request: Request, once: Iterable[str]) -> MultiDict[str, str]:
     """Return the form of a POST.
 
-    Other content types are refused: Flask would parse them as an empty form, and an update with JSON would change
-    nothing but be answered with 200.
+    Other content types are refused: Flask would parse them as an empty form, so an update with JSON would change
+    nothing and be answered with 200.
 
     Args:
         request: the request; without a body its form is empty.

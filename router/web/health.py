@@ -16,18 +16,18 @@ from router.settings import Settings
 from router.store import Store
 from router.web.figures import StoreFigures
 
-# /metrics needs no password, and with thousands of accounts a scrape costs a good part of a second. So scrapes may use
-# this part of a process's time, after a reserve of so many seconds; a scrape beyond that gets the last one's text.
+# /metrics needs no password, and with thousands of accounts a scrape takes a large part of a second. So scrapes may use
+# only this part of a process's time, after a reserve of so many seconds; further scrapes get the previous text.
 SCRAPE_PART: Final = 0.1
 SCRAPE_RESERVE: Final = 1.0
 
 
 class Scrapes:
-    """Limits what scrapes cost: a leaky bucket of processor seconds in front of what makes the text.
+    """Limits the cost of scrapes with a leaky bucket of processor seconds.
 
     Args:
-        make: makes the text.
-        clock: returns the time that the process has used, and the time of day, in seconds.
+        make: renders the metrics.
+        clock: returns the processor time of this process, and the current time, in seconds.
     """
 
     def __init__(self, make: Callable[[], bytes], clock: Callable[[], tuple[float, float]]) -> None:
@@ -37,7 +37,7 @@ class Scrapes:
         self._used = self._since = 0.0
 
     def text(self) -> bytes:
-        """Return the metrics of now, or of the last scrape while the reserve is used up."""
+        """Return the current metrics, or those of the last scrape while the reserve is used up."""
         used, now = self._clock()
         self._used = max(0.0, self._used - (now - self._since) * SCRAPE_PART)
         self._since = now
@@ -48,7 +48,7 @@ class Scrapes:
 
 
 def blueprint(settings: Settings, store: Store) -> Blueprint:
-    """Make the routes of health and metrics. They disclose no address and no body, and need no password."""
+    """Return the routes of health and metrics. They disclose no address and no body, and need no password."""
     health = Blueprint("health", __name__)
 
     @health.get("/healthz")

@@ -57,7 +57,7 @@ def _number(parameters: Mapping[str, str], name: str, default: int, least: int) 
 
 
 def seal(account: Account, scope: str, cursor: str) -> str:
-    """Write a signed PageToken, valid only for the list `scope` of this account."""
+    """Return a signed PageToken, valid only for the list `scope` of this account."""
     return f"{cursor}.{_seal(account.auth_tokens[0], scope, cursor)}" if cursor else ""
 
 
@@ -67,7 +67,7 @@ def unseal(account: Account, scope: str, token: str) -> str:
     if token and not any(
         hmac.compare_digest(_seal(key, scope, cursor).encode(), sealed.encode()) for key in account.auth_tokens
     ):
-        raise invalid("PageToken", "is not one that this list gave out, with these filters")
+        raise invalid("PageToken", "was not issued for this list with these filters")
     return cursor
 
 
@@ -76,18 +76,18 @@ def _seal(key: str, scope: str, cursor: str) -> str:
 
 
 def json_response(body: Mapping[str, Any], status: int = 200) -> Response:
-    """Write a resource."""
+    """Return a resource as JSON."""
     return Response(json.dumps(body), status, content_type="application/json")
 
 
 def no_content() -> Response:
-    """Write the answer to a DELETE."""
+    """Return the answer to a DELETE."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response
 
 
-def page_body(  # noqa: PLR0913 - what a page of Twilio's says
+def page_body(  # noqa: PLR0913 - the parts of a page
     key: str,
     items: list[dict[str, Any]],
     asked: PageRequest,
@@ -97,7 +97,7 @@ def page_body(  # noqa: PLR0913 - what a page of Twilio's says
     next_token: str,
     previous_token: str,
 ) -> dict[str, Any]:
-    """Write a page; an empty token means that there is no such page."""
+    """Return a page in Twilio's format; an empty token means that there is no such page."""
 
     def link(number: int, token: str) -> str:
         query = {**filters, "PageSize": asked.size, "Page": number} | ({"PageToken": token} if token else {})

@@ -15,7 +15,7 @@ from router.settings import Settings
 from router.tunnel_address import TunnelWatch
 
 _TUNNEL: Final = "router.web.tunnel_address"
-# A name or an address with an optional port; no characters that a URL parser could read as credentials or as a path.
+# A name or an address with an optional port; without characters that a URL parser could take for credentials or a path.
 _HOST: Final = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _SHOWN: Final = 100  # characters shown of an untrusted host
 # The paths that are public through a tunnel.
@@ -54,10 +54,10 @@ def _is_open(path: str, watch: TunnelWatch) -> bool:
 
 
 def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, ...]:
-    """Return the base URLs that the request may have been sent to, the likeliest first; empty for an untrusted host.
+    """Return the base URLs that the request may have been sent to, the most likely first; empty for an untrusted host.
 
-    The configured ones and the tunnel's, those of the request's own host first. Without a configured one, the request's
-    own base (see `own_base`): https://help.twilio.com/articles/50535649249307.
+    These are the configured ones and the tunnel's, those of the request's own host first; without configured ones, the
+    request's own base (see `own_base`): https://help.twilio.com/articles/50535649249307.
     """
     host, tunnel = str(environ.get("HTTP_HOST", "")), str(environ.get(_TUNNEL, ""))
     if tunnel and not settings.public_urls and _host(tunnel) == host:
@@ -72,14 +72,14 @@ def public_bases(environ: Mapping[str, Any], settings: Settings) -> tuple[str, .
 
 
 def own_base(environ: Mapping[str, Any], settings: Settings) -> str:
-    """Return the base URL that the request itself names, "" when it is not trusted.
+    """Return the base URL that the request itself names; "" if it is not trusted.
 
-    Trusted are a loopback name, and a single host in X-Forwarded-Host from a trusted proxy.
+    A loopback name is trusted, and a single host in the X-Forwarded-Host of a trusted proxy.
     """
     host, proxied = _stated_host(environ, settings)
-    believed = _HOST.fullmatch(host) and (proxied or _is_loopback(host))
+    trusted = _HOST.fullmatch(host) and (proxied or _is_loopback(host))
     scheme = _scheme(environ, settings)
-    return f"{scheme}://{host}" if believed and scheme in ("http", "https") else ""
+    return f"{scheme}://{host}" if trusted and scheme in ("http", "https") else ""
 
 
 def claimed_base(environ: Mapping[str, Any], settings: Settings) -> str:
@@ -89,10 +89,10 @@ def claimed_base(environ: Mapping[str, Any], settings: Settings) -> str:
 
 
 def page_base(environ: Mapping[str, Any], settings: Settings) -> str:
-    """Return the base URL at which a browser sees our pages, "" for a host that is none of ours.
+    """Return the base URL at which a browser sees our pages; "" for another host.
 
-    Beside the public bases and loopback these are the host of ROUTER_BIND and any address without a name: a page of
-    another site can let its own name lead here (DNS rebinding), but the browser then sends that name as the host.
+    Besides the public bases and loopback, the host of ROUTER_BIND and all IP addresses are accepted: a page of another
+    site can point its own name to this router (DNS rebinding), but the browser then sends that name as the host.
     """
     host = str(environ.get("HTTP_HOST", ""))
     for base in (*settings.public_urls, str(environ.get(_TUNNEL, ""))):
@@ -107,18 +107,20 @@ def page_base(environ: Mapping[str, Any], settings: Settings) -> str:
 
 
 def doubt(environ: Mapping[str, Any], settings: Settings) -> str:
-    """Say why the request has no public base, and what to do."""
+    """Return why the request has no public base, and what to do."""
     host, _ = _stated_host(environ, settings)
     if not host:
         return "no Host"
     proxy = "" if not _is_proxied(environ, settings) else ", or let the proxy overwrite X-Forwarded-Host with its own"
-    return f"the host {host[:_SHOWN]!r} is not believed: set ROUTER_PUBLIC_URL to the base that is at Twilio{proxy}"
+    return (
+        f"the host {host[:_SHOWN]!r} is not trusted: set ROUTER_PUBLIC_URL to the base URL that is set at Twilio{proxy}"
+    )
 
 
 def client_address(environ: Mapping[str, Any], settings: Settings) -> str:
-    """Return the client's address: as a trusted proxy states it, else the connection's; "" on a unix socket.
+    """Return the client's address: that from a trusted proxy, else the connection's; "" on a unix socket.
 
-    It is used for counting only, not for access, so it does not depend on a configured public URL.
+    It is used only to count, not to grant access, so it does not depend on a configured public URL.
     """
     if _is_proxied(environ, settings):
         return _last(environ, "HTTP_X_FORWARDED_FOR") or str(environ.get("REMOTE_ADDR", ""))
@@ -130,7 +132,7 @@ def _host(base: str) -> str:
 
 
 def _stated_host(environ: Mapping[str, Any], settings: Settings) -> tuple[str, bool]:
-    """Return the host of the request, and whether a trusted proxy says it.
+    """Return the host of the request, and whether it is from a trusted proxy.
 
     A proxy that appends to its client's X-Forwarded-Host produces a list, which is not accepted as a host.
     """
@@ -144,7 +146,7 @@ def _scheme(environ: Mapping[str, Any], settings: Settings) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    """Return whether a host that `_HOST` matches is this machine's own: RFC 6761, section 6.3, for the names."""
+    """Return whether a host is a loopback address or name (RFC 6761, section 6.3)."""
     match = _HOST.fullmatch(host)
     name = match["name"].lower() if match else ""
     if name == "localhost" or name.endswith(".localhost"):
@@ -161,7 +163,7 @@ def _is_ip(name: str) -> bool:
 
 
 def _last(environ: Mapping[str, Any], name: str) -> str:
-    """Return the value that the nearest proxy wrote: a proxy appends to the header that it received."""
+    """Return the value of the nearest proxy: each proxy appends to the header that it received."""
     return str(environ.get(name, "")).rpartition(",")[2].strip()
 
 

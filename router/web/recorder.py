@@ -1,8 +1,8 @@
 """Records refused requests for the doctor: at most one per second and account, for at most `WAITING` accounts.
 
-Only a bounded part of a request is kept and nothing is computed from it here, so a flood of requests costs little. The
-record is written after the answer, in a separate greenlet. Of the requests of one second, the first one with a
-signature is kept, otherwise the first one; the others are only counted.
+Only a limited part of a request is stored, and nothing is computed here, so a flood of requests costs little. A record
+is written after the answer, in a separate greenlet. Of the requests of one second, the first one with a signature is
+recorded, or else the first one; the others are only counted.
 """
 
 import time
@@ -19,22 +19,22 @@ from router.settings import Settings
 from router.store.refusals import Refusals
 from router.web.request import Received
 
-# Between two records of one account, by one process.
+# Seconds between two records of an account by one process.
 PAUSE: Final = 1.0
-# Accounts with a record to be written; records of further accounts are dropped in that second.
+# The maximum number of accounts with a record to be written; those of further accounts are dropped in that second.
 WAITING: Final = 8
 # The common headers in which proxies pass on the requested host and scheme.
 _HOSTS: Final = ("HTTP_HOST", "HTTP_X_FORWARDED_HOST", "HTTP_X_ORIGINAL_HOST")
 _PORTS: Final = ("HTTP_X_FORWARDED_PORT",)
 _PREFIXES: Final = ("HTTP_X_FORWARDED_PREFIX", "HTTP_X_SCRIPT_NAME")
-_HEADER: Final = 1000  # characters of such a header that are read, and names in it
+_HEADER: Final = 1000  # the maximum characters that are read of such a header, and the maximum values
 _NAMES: Final = 3
 
 
 class Recorder:
     """Records the refused requests of one process.
 
-    `pause` is called between two rounds of writing, with seconds.
+    `pause` is called with the seconds to wait between two rounds of writing.
     """
 
     def __init__(self, settings: Settings, refusals: Refusals, pause: Callable[[float], None] = gevent.sleep) -> None:

@@ -1,4 +1,4 @@
-"""The answer to a webhook: written without Flask's response object, which costs more than all else of an answer."""
+"""The answer to a webhook, without Flask's response object, which takes more time than the rest of an answer."""
 
 from dataclasses import field
 from typing import Final
@@ -15,7 +15,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 @value
 class Reply:
-    """A whole answer; `headers` are those beside type and length."""
+    """A complete answer; `headers` are those besides Content-Type and Content-Length."""
 
     body: bytes = field(repr=False)
     status: int = 200
@@ -23,7 +23,7 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     def write(self, start_response: StartResponse) -> list[bytes]:
-        """Give the answer to a WSGI server."""
+        """Return the answer to a WSGI server."""
         length = str(len(self.body))
         start_response(
             _STATUS[self.status], [("Content-Type", self.content_type), ("Content-Length", length), *self.headers]
@@ -31,12 +31,12 @@ class Reply:
         return [self.body]
 
     def response(self) -> Response:
-        """Write it for Flask."""
+        """Return it as Flask's response."""
         response = Response(self.body, self.status, content_type=self.content_type)
         for name, text in self.headers:
             response.headers.add(name, text)
         return response
 
 
-# As Flask writes them.
+# The status lines, in Flask's format.
 _STATUS: Final = {status: f"{status} {phrase.upper()}" for status, phrase in HTTP_STATUS_CODES.items()}

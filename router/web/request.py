@@ -15,11 +15,11 @@ from router.settings import Settings
 from router.value import value
 from router.web.public import claimed_base, doubt, public_bases
 
-# A message is at most 1,600 characters and some forty parameters; 128 KiB and 500 fields are generous.
+# A message has at most 1,600 characters and about forty parameters: 128 KiB and 500 fields are ample.
 BODY_MOST: Final = 128 * 1024
-# Twilio sends the body together with the head. A slower client occupies one of a thousand connections.
+# Twilio sends body and headers together. A slow client occupies one of a thousand connections.
 BODY_SECONDS: Final = 5.0
-# The longest language tag in use has some 35 characters: RFC 5646, section 4.4.1.
+# The longest language tags in use have about 35 characters: RFC 5646, section 4.4.1.
 LANG_MOST: Final = 64
 
 
@@ -58,13 +58,13 @@ def receive(environ: Mapping[str, Any], settings: Settings) -> Received:
     """Read a webhook. Raises `Refusal` with 405, 413 or 415."""
     method = environ["REQUEST_METHOD"]
     if method not in ("POST", "GET"):
-        raise Refusal(405, f"{method} is not a webhook's method")
-    # The werkzeug test client and gunicorn both give the target as it came; REQUEST_URI is other servers' name for it.
+        raise Refusal(405, f"{method} is not allowed; webhooks are POST or GET")
+    # The undecoded target is RAW_URI in werkzeug's test client and gunicorn, and REQUEST_URI in other servers.
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     body = target.partition("?")[2].encode("latin-1", "replace") if method == "GET" else read_body(environ)
     if len(body) > BODY_MOST:
         raise Refusal(413, f"over {BODY_MOST} bytes")
-    if target.count("&") >= MAX_FIELDS:  # what follows reads all of them
+    if target.count("&") >= MAX_FIELDS:  # the code below parses all of them
         raise Refusal(413, f"a query of more than {MAX_FIELDS} fields")
     raw = Raw(
         method=method,
@@ -101,7 +101,7 @@ def _lang(target: str) -> str:
 
 
 def read_body(environ: Mapping[str, Any], most: int = BODY_MOST) -> bytes:
-    """Read a body of about `most` bytes; raise `Refusal` for a longer one, and one that does not come in time."""
+    """Read a body of at most `most` bytes; raise `Refusal` for a longer one, and if it does not arrive in time."""
     length = environ.get("CONTENT_LENGTH")
     try:
         wanted = min(int(length), most + 1) if length else most + 1
@@ -123,7 +123,7 @@ def _read_in_time(body: Any, wanted: int) -> bytes:
         with gevent.Timeout(BODY_SECONDS):
             read: bytes = body.read(wanted)
     except gevent.Timeout:
-        raise Refusal(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
+        raise Refusal(408, f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
     except Exception as error:  # the server's errors for malformed chunks or a broken connection
         raise Refusal(400, f"the body could not be read ({type(error).__name__})") from error
     return read

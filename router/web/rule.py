@@ -1,4 +1,4 @@
-"""Routing rules that cost little at the start of the application."""
+"""Routing rules that do not slow down the start of the application."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ from werkzeug.routing import Rule
 
 
 class QuickRule(Rule):
-    """A rule that compiles the functions that build its URLs when the first URL is built.
+    """A rule that compiles its functions for building URLs only when a URL is built.
 
-    werkzeug compiles two functions for each rule at the start. That was half of the time to make the application, and
-    we build none of these URLs.
+    werkzeug compiles two functions for each rule at the start. That took half of the time to create the application,
+    which builds none of these URLs.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
@@ -24,6 +24,6 @@ class QuickRule(Rule):
 
 
 class QuickFlask(Flask):
-    """An application with such rules."""
+    """A Flask application with such rules."""
 
     url_rule_class = QuickRule

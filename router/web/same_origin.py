@@ -1,7 +1,7 @@
-"""Protection against cross-site request forgery: a browser adds its saved password to requests of any site's page.
+"""Protection against cross-site request forgery: a browser adds saved credentials to requests from any site's page.
 
-There are no CSRF tokens: the browser states the origin of a request, in `Sec-Fetch-Site` towards https and localhost,
-and in `Origin` everywhere. The rule is that of Go's `http.CrossOriginProtection`, and of OWASP's cheat sheet:
+There are no CSRF tokens: the browser states where a request comes from, in `Sec-Fetch-Site` for https and localhost,
+and in `Origin` always. The rule is that of Go's `http.CrossOriginProtection`, and of OWASP's cheat sheet:
 https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
 """
 
@@ -18,16 +18,16 @@ _SHOWN: Final = 100
 
 
 def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool, base: str = "") -> str:
-    """Return why a request may not change anything, "" when it may, or when it is a read.
+    """Return why a request is refused; "" if it may make changes, or is read-only.
 
-    Not used for requests that Twilio signs: there only the signature counts.
+    Not used for requests that Twilio signs, for which only the signature counts.
 
     Args:
         environ: the request.
-        settings: with the public bases.
-        page: whether only our own pages send such requests. Otherwise requests without an origin are allowed, as
-            programs send them, and `none`, which means the user or an extension; no page can send either.
-        base: where a browser sees our pages, in addition to the public bases (`router.web.public.page_base`).
+        settings: the settings, which have the public bases.
+        page: whether only our own pages send such requests. Otherwise requests without an origin (from programs) and
+            with `none` (from the user or an extension) are allowed as well; no page can send either.
+        base: a base URL of our pages, in addition to the public ones (`router.web.public.page_base`).
     """
     if environ["REQUEST_METHOD"] in _SAFE:
         return ""
@@ -35,16 +35,16 @@ def refusal(environ: Mapping[str, Any], settings: Settings, *, page: bool, base:
     if site is not None:
         if site == "same-origin" or (site == "none" and not page):
             return ""
-        return f"Sec-Fetch-Site is {site[:_SHOWN]!r}: a page of another site made the browser send this"
+        return f"Sec-Fetch-Site is {site[:_SHOWN]!r}: a page of another site sent this"
     if origin is not None:
         if origin in own_origins(environ, settings, base):
             return ""
-        return f"Origin is {origin[:_SHOWN]!r}, not the router's: a page of another site made the browser send this"
-    return "neither Sec-Fetch-Site nor Origin says which page sent this" if page else ""
+        return f"Origin is {origin[:_SHOWN]!r}, not the router's: a page of another site sent this"
+    return "the headers Sec-Fetch-Site and Origin are missing, so it is not known which page sent this" if page else ""
 
 
 def own_origins(environ: Mapping[str, Any], settings: Settings, *also: str) -> frozenset[str]:
-    """Return the origins of the router's own pages, and those of some more bases."""
+    """Return the origins of the router's own pages, and of the bases in `also`."""
     return frozenset(_origins((*public_bases(environ, settings), own_base(environ, settings), *also)))
 
 

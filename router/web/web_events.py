@@ -1,4 +1,4 @@
-"""POST /webhooks/web: what Twilio tells of the Conversations of web chats that live there, and of nothing else.
+"""POST /webhooks/web: events of the Conversations at Twilio that belong to web chats.
 
 https://www.twilio.com/docs/conversations-classic/conversations-webhooks
 """
@@ -21,12 +21,12 @@ _PLAIN: Final = "text/plain; charset=utf-8"
 
 
 def blueprint(view: WebhookView, store: Store, mirror: ChatMirror) -> Blueprint:
-    """Make the route; other methods are the webhooks' own to refuse."""
+    """Return the route; the blueprint of the webhooks refuses other methods."""
     events = Blueprint("web_events", __name__, url_prefix="/webhooks")
 
     def event() -> Response:
         try:
-            _hear(*view.verified(request.environ), store, mirror)
+            _mirror_event(*view.verified(request.environ), store, mirror)
         except Refusal as refusal:
             text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for all
             return Response(text, refusal.status, content_type=_PLAIN)
@@ -38,7 +38,7 @@ def blueprint(view: WebhookView, store: Store, mirror: ChatMirror) -> Blueprint:
     return events
 
 
-def _hear(received: Received, account_sid: str, store: Store, mirror: ChatMirror) -> None:
+def _mirror_event(received: Received, account_sid: str, store: Store, mirror: ChatMirror) -> None:
     fields = dict(received.fields)
     named = parse_qs(urlsplit(received.target).query).get("chat", [""])[0]
     chat = store.chats.get(account_sid, named) if is_sid(named, "CH") else None
@@ -50,19 +50,19 @@ def _hear(received: Received, account_sid: str, store: Store, mirror: ChatMirror
         for message in agent_messages([_row(fields)], chat.identity):
             mirror.show(chat, message)
     elif event in {"onMessageUpdated", "onMessageRemoved"}:
-        # A message of the visitor has another SID at Twilio; its attributes name the one here.
-        named = router_id(fields.get("Attributes")) or fields.get("MessageSid", "")
-        mirror.changed(chat, named, fields.get("Body", "") if event == "onMessageUpdated" else None)
+        # A message of the visitor has another SID at Twilio; its attributes have the SID here.
+        sid_here = router_id(fields.get("Attributes")) or fields.get("MessageSid", "")
+        mirror.changed(chat, sid_here, fields.get("Body", "") if event == "onMessageUpdated" else None)
     elif event == "onConversationStateUpdated":
         if fields.get("StateTo") == "closed":
             mirror.ended(chat)
     else:
-        raise Refusal(400, f"not an event that is listened to: {str(event)[:40]!r}")
+        raise Refusal(400, f"not an event that the router subscribes to: {str(event)[:40]!r}")
 
 
 def _row(fields: dict[str, str]) -> dict[str, str]:
-    """Write a webhook's message as the resource has it."""
-    named = {"sid": "MessageSid", "author": "Author", "body": "Body", "attributes": "Attributes"}
-    return {name: fields.get(field, "") for name, field in named.items()} | {
+    """Return the message of a webhook in the format of the resource."""
+    parameters = {"sid": "MessageSid", "author": "Author", "body": "Body", "attributes": "Attributes"}
+    return {name: fields.get(field, "") for name, field in parameters.items()} | {
         "date_created": fields.get("DateCreated", "")
     }

@@ -46,7 +46,7 @@ class Line:
 class WebhookView:
     """The webhook view and its dependencies."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+    def __init__(  # noqa: PLR0913, PLR0917 - its dependencies
         self,
         settings: Settings,
         store: Store,
@@ -78,7 +78,7 @@ class WebhookView:
             if refusal.status == 404:  # noqa: PLR2004 - no such channel: answered like any other unknown path
                 self._record_missed(environ)
             text = "Forbidden" if refusal.status == 403 else refusal.reason  # noqa: PLR2004 - one answer for every failure
-            # A 405 has to say what is allowed: RFC 9110, section 15.5.6.
+            # A 405 must name the allowed methods: RFC 9110, section 15.5.6.
             allow = (("Allow", "GET, POST"),) if refusal.status == 405 else ()  # noqa: PLR2004
             reply = Reply(text.encode(), refusal.status, TEXT, allow)
         self._write(line, reply.status)
@@ -156,7 +156,7 @@ class WebhookView:
         """Raise StoreUnavailable if the store's settings do not keep messages safe.
 
         An unsafe store is checked again for each message, so that messages are accepted as soon as its settings are
-        corrected. A new connection is checked, too: the store may have been restarted with other settings, or failed
+        corrected. A new connection is checked as well: the store may have been restarted with other settings, or failed
         over to another server. That can happen during an accept, so this is called before and after it.
         """
         connection = self._promise.connection
@@ -204,7 +204,7 @@ class WebhookView:
 
 
 def blueprint(view: WebhookView) -> Blueprint:
-    """Make the routes of the webhooks, for what `front` leaves. HEAD and OPTIONS reach the view, which refuses them."""
+    """Return the routes of webhooks that `front` does not serve; the view refuses HEAD and OPTIONS."""
     webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
     def webhook(channel: str) -> Response:
@@ -239,7 +239,7 @@ def _parse(received: Received, channel: str) -> Message:
     except NotAMessage as error:
         raise Refusal(400, str(error)) from error
     if message.channel == WEB:
-        raise Refusal(400, "a web chat's message comes through /chat, not through a webhook")
+        raise Refusal(400, "messages of web chats are sent to /chat, not to a webhook")
     if channel not in ("message", message.channel):
         raise Refusal(400, f"a message of the channel {message.channel}, sent to the webhook of {channel}")
     return message

@@ -251,7 +251,7 @@ def test_a_diagnosis_shows_no_secret_query_or_text(label: str) -> None:
 
 def test_a_host_that_is_not_trusted_is_named_with_both_explanations() -> None:
     """For a host that is not trusted, the advice covers both a wrong ROUTER_PUBLIC_URL and a target's own request."""
-    doubt = "the host 'target.example' is not believed"
+    doubt = "the host 'target.example' is not trusted"
     signed = Signed(f"http://target.example{TARGET}")
     diagnosis = diagnose(came(signed, bases=("http://target.example",), doubt=doubt))
     assert (diagnosis.matched, causes(diagnosis)) == (True, ["host"])

@@ -265,7 +265,7 @@ def test_a_missing_public_url_is_found(clinic: Clinic, tmp_path: Path) -> None:
 
         assert (status, bad(report)) == (1, ["settings", "signatures"])
         assert "the router answers every webhook of Twilio 403" in found(report, "settings")
-        assert "the host 'target.example' is not believed" in report["refusals"][0]["reason"]
+        assert "the host 'target.example' is not trusted" in report["refusals"][0]["reason"]
         assert [finding["cause"] for finding in report["refusals"][0]["findings"]] == ["host"]
         _, report = clinic.ask("--offline", ROUTER_TRUSTED_PROXIES="10.0.0.1", **environ)
         (check,) = [each for each in report["checks"] if each["found"].startswith("no ROUTER_PUBLIC_URL")]

@@ -131,7 +131,7 @@ def test_a_conversation_is_changed_closed_and_deleted(router: Local, address: st
     with pytest.raises(TwilioRestException) as caught:
         chat.fetch()
     assert caught.value.status == 404
-    assert "lives at Twilio" in caught.value.msg
+    assert "Conversations at Twilio are at" in caught.value.msg
 
 
 def test_web_channels_show_the_same_chat(router: Local, address: str) -> None:

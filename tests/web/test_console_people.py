@@ -136,7 +136,7 @@ def test_a_host_name_that_is_not_trusted_is_403(world: World) -> None:
     for path in ("/console/sign-in", f"{HERE}/"):
         reply = person.get(path)
         assert reply.status == 403
-        assert b"not believed" in reply.body
+        assert b"is not trusted" in reply.body
 
 
 def test_a_viewer_reads_and_changes_nothing(world: World) -> None:

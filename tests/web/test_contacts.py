@@ -435,7 +435,9 @@ def test_messages_that_are_not_done_are_delivered_first(rest: Rest) -> None:
     post(rest, Language="es")
     refused = rest.call("DELETE", path()).error
     assert refused[:2] == (409, 20409)
-    assert refused[2].startswith("Not done yet, and delivered first: 1 of the contact's messages. Erased: 1 others")
+    assert refused[2].startswith(
+        "1 of the contact's messages must be delivered first, so the contact was kept. Erased: 1 other messages"
+    )
     assert rest.call("GET", f"/v1/Deliveries/{done}").json["body"] is None
     assert rest.call("GET", f"/v1/Deliveries/{waiting}").json["body"] == "Zwei"
     assert shown(rest)["language"] == "es"

@@ -166,7 +166,7 @@ def test_the_log_says_which_host_was_not_trusted(
     assert send(client, "http://target.example", PROXY) == (403, "Forbidden")
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     (reason,) = [line["reason"] for line in lines if line["event"] == "webhook"]
-    assert reason.startswith("the host 'target.example' is not believed: set ROUTER_PUBLIC_URL to the base")
+    assert reason.startswith("the host 'target.example' is not trusted: set ROUTER_PUBLIC_URL to the base")
     assert reason.partition(" at Twilio")[2] == advice
 
 

@@ -1,4 +1,4 @@
-"""`/v1/Conversations`, and the same under `/v1/Services/{IS…}`: the chats that live here.
+"""`/v1/Conversations`, and the same under `/v1/Services/{IS…}`: the chats of this router.
 
 https://www.twilio.com/docs/conversations/api/conversation-resource
 """
@@ -24,7 +24,7 @@ PREFIXES: Final = ("/v1", "/v1/Services/<service>")
 
 
 def add_rule(blueprint: Blueprint, rule: str, method: str, view: Callable[..., Response]) -> None:
-    """Route a view of Conversations at both of its places; it gets the service, "" for none."""
+    """Route a view of Conversations under both prefixes; it gets the service, "" for none."""
     for prefix in PREFIXES:
         defaults = {} if "<service>" in prefix else {"service": ""}
         name = f"{method} {prefix}{rule}".replace(".", "")
@@ -32,7 +32,7 @@ def add_rule(blueprint: Blueprint, rule: str, method: str, view: Callable[..., R
 
 
 def blueprint(finder: Finder, ending: Ending) -> Blueprint:
-    """Make the routes of Conversations."""
+    """Return the routes of Conversations."""
     conversations = Blueprint("conversations", __name__)
 
     def page(service: str) -> Response:
@@ -70,7 +70,7 @@ def blueprint(finder: Finder, ending: Ending) -> Blueprint:
 
 
 def _create(finder: Finder, asked: Asked) -> Chat:
-    """Create a chat that has no visitor: agents and bots may write into it."""
+    """Create a chat without a visitor, to which agents and bots may write."""
     now = now_ms()
     chat = Chat(
         account_sid=asked.account.sid,
@@ -83,7 +83,7 @@ def _create(finder: Finder, asked: Asked) -> Chat:
     what, sid = finder.store.chats.begin(chat)
     if what == "taken":
         raise _taken(chat.unique_name, sid)
-    return _again(finder, chat)
+    return _reread(finder, chat)
 
 
 def _change(finder: Finder, chat: Chat) -> Chat:
@@ -95,20 +95,20 @@ def _change(finder: Finder, chat: Chat) -> Chat:
         raise _taken(str(values["unique_name"]), "another chat")
     if result == "closed":
         raise ApiError(400, 50438, "State: a closed chat cannot be opened again; begin another one")
-    return _again(finder, chat)
+    return _reread(finder, chat)
 
 
-def _again(finder: Finder, chat: Chat) -> Chat:
-    """Read a chat as it is after a change."""
+def _reread(finder: Finder, chat: Chat) -> Chat:
+    """Return a chat as it is after a change."""
     return finder.store.chats.get(chat.account_sid, chat.sid) or chat
 
 
 def _taken(name: str, sid: str) -> ApiError:
-    return ApiError(409, 50353, f"UniqueName: {name!r} is the name of {sid}, which is open")
+    return ApiError(409, 50353, f"UniqueName: {name!r} is already the name of {sid}, which is open")
 
 
 def _values(form: Any) -> dict[str, Any]:
-    """Read what a conversation may be created with, or changed."""
+    """Parse the parameters with which a conversation is created or changed."""
     values: dict[str, Any] = {}
     for name, field in (("FriendlyName", "friendly_name"), ("UniqueName", "unique_name")):
         if name in form:
@@ -131,7 +131,7 @@ def _duration(form: Any, name: str) -> str:
     text: str = form[name]
     try:
         if text and seconds(text) < 60:  # noqa: PLR2004 - a minute
-            raise invalid(name, "is at least a minute, PT1M")
+            raise invalid(name, "must be at least a minute, PT1M")
     except ValueError as error:
         raise invalid(name, str(error)) from None
     return text
@@ -167,7 +167,7 @@ def _of_participant(finder: Finder, asked: Asked) -> dict[str, Any]:
     start = wanted.number * wanted.size
     found = finder.store.chats.of_identity(asked.account.sid, identity, start, wanted.size + 1)
     if not identity:
-        raise invalid("Identity", "is required; an Address has no web chats")
+        raise invalid("Identity", "is required; web chats have no Address")
     shown = [
         (chat, each)
         for chat in found[: wanted.size]

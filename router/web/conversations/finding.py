@@ -1,4 +1,4 @@
-"""What the resources of chats share: whose they are, where they are, and how one is found."""
+"""Shared by the resources of chats: authentication, URLs, and finding a chat."""
 
 import json
 import time
@@ -38,7 +38,7 @@ class Finder:
     store: Store
 
     def asked(self, service: str) -> Asked:
-        """Authenticate a request, as every REST resource does."""
+        """Authenticate a request, and return its account, service and base URL."""
         account = identify(request, self.settings).account
         if service and not is_sid(service, "IS"):
             raise ApiError(404, 20404, f"There is no conversation service {service[:40]!r}")
@@ -54,22 +54,22 @@ class Finder:
                 404,
                 20404,
                 f"The requested resource {request.path} was not found: this router has no chat {name[:40]!r}. "
-                "Ask conversations.twilio.com for a conversation that lives at Twilio",
+                "Conversations at Twilio are at conversations.twilio.com",
             )
         return found
 
     def is_of(self, asked: Asked, chat: Chat) -> bool:
-        """Return whether a chat is of the service in the path."""
+        """Return whether a chat belongs to the service in the path, if there is one."""
         return not asked.service or service_of(chat) == asked.service
 
 
 def now_ms() -> int:
-    """Return the time in ms since 1970."""
+    """Return the current time in ms since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def read_attributes(form: Any, name: str = "Attributes") -> str | None:
-    """Read attributes, JSON as text; None where they are not given."""
+    """Return attributes, which are JSON as text; None if the form has none."""
     text = form.get(name)
     if text is None:
         return None
@@ -83,7 +83,7 @@ def read_attributes(form: Any, name: str = "Attributes") -> str | None:
 
 
 def read_text(form: Any, name: str, most: int = NAME_MOST) -> str:
-    """Read a text of one line, "" where it is not given."""
+    """Return a text of one line; "" if the form does not have it."""
     text: str = form.get(name, "")
     if len(text) > most:
         raise invalid(name, f"at most {most} characters are allowed, not {len(text)}")

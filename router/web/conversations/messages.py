@@ -1,4 +1,4 @@
-"""`/v1/Conversations/{CH…}/Messages`: what was said in a chat; what an agent says is written here.
+"""`/v1/Conversations/{CH…}/Messages`: the messages of a chat; agents send theirs here.
 
 https://www.twilio.com/docs/conversations/api/conversation-message-resource
 """
@@ -27,7 +27,7 @@ _FILES: Final = ("MediaSid", "ContentSid")
 
 
 def blueprint(finder: Finder, sending: Sending) -> Blueprint:
-    """Make the routes of messages."""
+    """Return the routes of messages."""
     messages = Blueprint("conversation_messages", __name__)
 
     def page(service: str, name: str) -> Response:
@@ -69,12 +69,12 @@ def blueprint(finder: Finder, sending: Sending) -> Blueprint:
 
 
 def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessage]:
-    """Append an agent's message; the visitor's own, as a web chat server sends it, is accepted as the visitor's."""
+    """Append an agent's message, or accept a visitor's message from a web chat server."""
     form = read_form(request, _ONCE)
     body, attributes = _body(form), _attributes(form) or "{}"
     author = read_text(form, "Author") or _SYSTEM
-    fires = request.headers.get("X-Twilio-Webhook-Enabled", "").lower() == "true"
-    if fires and chat.address and author == chat.identity:
+    calls_webhooks = request.headers.get("X-Twilio-Webhook-Enabled", "").lower() == "true"
+    if calls_webhooks and chat.address and author == chat.identity:
         sent = sending.send(chat, body, "")
         if sent.refusal:
             raise _refused(sent.refusal)
@@ -83,7 +83,7 @@ def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessa
         raise ApiError(
             409,
             20409,
-            f"{chat.sid} lives in a Conversation at Twilio, whose agents and Studio flow would not see this message. "
+            f"{chat.sid} is a Conversation at Twilio, whose agents and Studio flow would not see this message. "
             f"Post it to {place}/Messages: the router shows it to the visitor",
         )
     participant_sid = next((each.sid for each in participants(chat) if each.identity == author), "")
@@ -98,7 +98,7 @@ def _write(finder: Finder, sending: Sending, chat: Chat) -> tuple[int, ChatMessa
 
 
 def _changed(current: ChatMessage) -> ChatMessage:
-    """Change a message as the form says. Parameters that are not in the form keep their values."""
+    """Return a message with the changes of the form. Parameters that are not in the form keep their values."""
     form = read_form(request, _ONCE)
     attributes = _attributes(form)
     return replace(

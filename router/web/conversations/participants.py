@@ -1,4 +1,4 @@
-"""`/v1/Conversations/{CH…}/Participants` and `/Webhooks`: who takes part in a chat, and what its flow calls.
+"""`/v1/Conversations/{CH…}/Participants` and `/Webhooks`: the participants of a chat, and the webhook of its flow.
 
 https://www.twilio.com/docs/conversations/api/conversation-participant-resource
 """
@@ -20,12 +20,12 @@ from router.web.form import read_form
 from router.web.paging import json_response, no_content, page_body, read_page
 
 _ONCE: Final = ("Identity", "Attributes", "LastReadMessageIndex", "Typing", "MessagingBinding.Address")
-# Beside the visitor: the record of a chat is read with each request of its visitor.
+# Without the visitor. Limited because each request of the visitor reads the chat's record.
 _MOST: Final = 50
 
 
 def blueprint(finder: Finder) -> Blueprint:
-    """Make the routes of participants and webhooks."""
+    """Return the routes of participants and webhooks."""
     made = Blueprint("conversation_participants", __name__)
     _add_participants(made, finder)
     _add_webhooks(made, finder)
@@ -80,14 +80,14 @@ def _find(chat: Chat, who: str) -> Participant:
 def _create(finder: Finder, chat: Chat) -> Participant:
     form = read_form(request, _ONCE)
     if form.get("MessagingBinding.Address"):
-        raise invalid("MessagingBinding.Address", "a web chat has participants with an Identity only")
+        raise invalid("MessagingBinding.Address", "the participants of a web chat have only an Identity")
     identity = read_text(form, "Identity", IDENTITY_MOST)
     if not identity:
         raise invalid("Identity", "is required")
     if any(each.identity == identity for each in participants(chat)):
-        raise ApiError(409, 50433, f"Identity: {identity!r} takes part in {chat.sid} already")
+        raise ApiError(409, 50433, f"Identity: {identity!r} already takes part in {chat.sid}")
     if len(chat.participants) >= _MOST:
-        raise ApiError(400, 50439, f"at most {_MOST} participants are allowed beside the visitor")
+        raise ApiError(400, 50439, f"at most {_MOST} participants are allowed besides the visitor")
     now = now_ms()
     new = Participant(new_sid("MB"), identity, read_attributes(form) or "{}", created=now, updated=now)
     finder.store.chats.put_participant(chat, new)
@@ -139,7 +139,7 @@ def _add_webhooks(made: Blueprint, finder: Finder) -> None:
 
 
 def _webhooks(finder: Finder, asked: Asked, chat: Chat) -> list[dict[str, Any]]:
-    """Return the webhook of a chat's flow as that of the chat."""
+    """Return the webhook of a chat's flow, as a resource of the chat."""
     flow = finder.store.routing.get(chat.account_sid, chat.flow_sid) if chat.flow_sid else None
     if flow is None or not flow.integration.url:
         return []

@@ -1,4 +1,4 @@
-"""`POST /v2/WebChats` and `/v1/WebChannels`: a program begins a chat, as Twilio's own web chat server does.
+"""`POST /v2/WebChats` and `/v1/WebChannels`: begin a chat from a server, as Twilio's web chat server does.
 
 https://www.twilio.com/docs/flex/developer/conversations/webchat
 """
@@ -39,7 +39,7 @@ _CUSTOMER: Final = "Customer"
 
 
 def blueprint(finder: Finder, ending: Ending) -> Blueprint:
-    """Make the routes of WebChats and WebChannels."""
+    """Return the routes of WebChats and WebChannels."""
     chats = Blueprint("web_chats", __name__)
 
     @chats.post("/v2/WebChats")
@@ -108,7 +108,7 @@ def _add_channels(chats: Blueprint, finder: Finder, ending: Ending) -> None:
 
 
 def _some(finder: Finder, asked: Asked, most: int, cursor: str) -> list[tuple[float, Chat]]:
-    """Read some chats, by their last activity, from a cursor on."""
+    """Return at most `most` chats by their last activity, the newest first, after a cursor."""
     found = []
     for at, chat in finder.store.chats.newest(asked.account.sid, before=float(cursor) if cursor else None):
         if finder.is_of(asked, chat):
@@ -119,7 +119,7 @@ def _some(finder: Finder, asked: Asked, most: int, cursor: str) -> list[tuple[fl
 
 
 def _flow(finder: Finder, asked: Asked, sid: str) -> FlexFlow:
-    """Return the flow of an address, by either of its faces; raise ApiError as Twilio's codes say."""
+    """Return the flow of an address by its IG… or FO… SID; raise ApiError with Twilio's codes."""
     if not is_sid(sid, "IG", "FO"):
         raise ApiError(400, 45745, "AddressSid: is missing, or not IG (or FO) and 32 hexadecimal digits")
     flow = finder.store.routing.get(asked.account.sid, f"FO{sid[2:]}")
@@ -134,8 +134,8 @@ def _flow(finder: Finder, asked: Asked, sid: str) -> FlexFlow:
 
 def _begin(finder: Finder, flow: FlexFlow, form: Any) -> Chat:
     data = _data(form, "PreEngagementData")
-    given = json.loads(data) if data else {}
-    known = given if isinstance(given, dict) else {}
+    parsed = json.loads(data) if data else {}
+    known = parsed if isinstance(parsed, dict) else {}
     identity = read_text(form, "Identity", IDENTITY_MOST)
     customer = read_text(form, "CustomerFriendlyName")
     chat = chat_of(
@@ -157,7 +157,7 @@ def _begin(finder: Finder, flow: FlexFlow, form: Any) -> Chat:
 
 
 def _data(form: Any, name: str) -> str:
-    """Read data of an engagement, JSON as text."""
+    """Return the data of an engagement, which is JSON as text."""
     text: str = form.get(name, "")
     if len(text.encode()) > DATA_MOST:
         raise ApiError(400, 45731, f"{name}: at most {DATA_MOST} bytes are allowed")

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of the REST resources, at `/v1/openapi.json`.
 
-A resource has its operations here, and its bodies and answers in `schema`; web chat has both in `chat`. Parameters of a
+The operations are here, and their bodies and answers in `schema`; those of web chat are in `chat`. The parameters of a
 flow are derived from router.flow.parameter.
 
 https://spec.openapis.org/oas/v3.1.1.html
@@ -24,17 +24,17 @@ from router.web.public import public_bases
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _MEANINGS: Final = {
-    200: "As asked",
+    200: "Done",
     201: "Created",
     204: "Deleted",
     400: "A parameter is missing or not allowed; the message begins with its name",
     401: "No credentials, or wrong ones",
-    403: "Another site's page made a browser send it, or its host is not believed",
-    404: "There is none, or it is another account's",
-    409: "It collides with another one, or with what is being done to it",
+    403: "A page of another site sent it, or its host is not trusted",
+    404: "It does not exist, or belongs to another account",
+    409: "It conflicts with another resource, or with an operation in progress",
     410: "Its body has expired",
     413: "The form is too large",
-    429: "Too many wrong credentials; Retry-After says when to try again",
+    429: "Too many wrong credentials; Retry-After has the seconds to wait",
     503: "The store does not answer",
 }
 _GUARDED: Final = (401, 403, 429, 503)  # errors of every resource that requires credentials
@@ -46,10 +46,10 @@ _DELIVERY_FILTERS: Final[dict[str, Schema]] = {
     "From": TEXT,
     "To": TEXT,
     "FlexFlowSid": sid("FO"),
-    "DateCreatedAfter": TEXT | {"description": "ISO 8601, the first moment that counts"},
-    "DateCreatedBefore": TEXT | {"description": "ISO 8601, the first moment that does not"},
+    "DateCreatedAfter": TEXT | {"description": "ISO 8601, inclusive"},
+    "DateCreatedBefore": TEXT | {"description": "ISO 8601, exclusive"},
 }
-# A path's parameters, by their names in it.
+# The parameters of paths, by name.
 _PLACES: Final[dict[str, Schema]] = {
     "FlexFlowSid": sid("FO"),
     "Address": TEXT | {"description": "`IG…`, or the address itself in any form"},
@@ -75,7 +75,7 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     },
     "/v1/FlexFlows/{FlexFlowSid}/Changes": {
         "get": Operation(
-            "listChanges", "List what was done to a Flex Flow, the newest first", (200, "ChangePage"), (400, 404),
+            "listChanges", "List the changes of a Flex Flow, the newest first", (200, "ChangePage"), (400, 404),
             query=paged(),
         ),
     },
@@ -99,30 +99,30 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
     },
     "/v1/Deliveries": {
         "get": Operation(
-            "listDeliveries", "List messages and what became of them, the newest first", (200, "DeliveryPage"), (400,),
+            "listDeliveries", "List messages and their deliveries, the newest first", (200, "DeliveryPage"), (400,),
             query=paged(_DELIVERY_FILTERS),
         ),
     },
     "/v1/Deliveries/{MessageSid}": {
-        "get": Operation("fetchDelivery", "Fetch what became of a message", (200, "Delivery"), (404,)),
+        "get": Operation("fetchDelivery", "Fetch a message and its delivery", (200, "Delivery"), (404,)),
         "post": Operation(
-            "updateDelivery", "Send a message again, now, not yet, or not at all", (200, "Delivery"),
+            "updateDelivery", "Replay, hurry, hold, release or cancel a message", (200, "Delivery"),
             (400, 404, 409, 410), form="DeliveryUpdate",
         ),
     },
     "/v1/Routes": {
         "post": Operation(
-            "explainRoute", "Say where a message would go, and why", (200, "Route"), (400,), form="RouteCreate"
+            "explainRoute", "Explain where a message would go", (200, "Route"), (400,), form="RouteCreate"
         ),
     },
     "/v1/Contacts/{Identity}": {
-        "get": Operation("fetchContact", "Fetch what is known of a contact", (200, "Contact"), (404,)),
+        "get": Operation("fetchContact", "Fetch a contact", (200, "Contact"), (404,)),
         "post": Operation(
-            "updateContact", "Set what is known of a contact, move or close conversations", (200, "Contact"),
+            "updateContact", "Change a contact, move or close its conversations", (200, "Contact"),
             (400, 404, 409), form="ContactUpdate",
         ),
         "delete": Operation(
-            "eraseContact", "Erase a contact, and what its messages said; 409 while some are not done yet", (204, ""),
+            "eraseContact", "Erase a contact and its messages' content; 409 while some wait for delivery", (204, ""),
             (404, 409),
         ),
     },
@@ -131,19 +131,19 @@ OPERATIONS: Final[dict[str, dict[str, Operation]]] = {
         "get": Operation("describe", "This document", (200, _JSON), guarded=False),
     },
     "/healthz": {
-        "get": Operation("live", "Say that the process is alive", (200, "text/plain"), guarded=False),
+        "get": Operation("live", "Check that the process is alive", (200, "text/plain"), guarded=False),
     },
     "/readyz": {
-        "get": Operation("ready", "Say whether messages can be taken", (200, "Readiness"), (503,), guarded=False),
+        "get": Operation("ready", "Check that messages can be accepted", (200, "Readiness"), (503,), guarded=False),
     },
     "/metrics": {
-        "get": Operation("measure", "Figures for Prometheus", (200, "text/plain"), guarded=False),
+        "get": Operation("measure", "Metrics for Prometheus", (200, "text/plain"), guarded=False),
     },
 }  # fmt: skip
 
 
 def blueprint(settings: Settings) -> Blueprint:
-    """Make the route of the document. It contains no customer data, and needs no password."""
+    """Return the route of the document, which contains no customer data and needs no password."""
     openapi = Blueprint("openapi", __name__)
 
     @openapi.get("/v1/openapi.json")
@@ -154,13 +154,13 @@ def blueprint(settings: Settings) -> Blueprint:
 
 
 def document(base: str) -> dict[str, Any]:
-    """Return the document; `base` is where the resources are: a public base, or `/`, the server that it came from."""
+    """Return the document; `base` is the base URL of the resources: a public base, or `/` for the same server."""
     return {
         "openapi": "3.1.1",
         "info": {
             "title": "Twilio message router",
             "version": version("twilio-message-router"),
-            "description": "Flex Flows and addresses as Twilio's own API has them, and what became of messages.",
+            "description": "Flex Flows and addresses as in Twilio's API, and the messages with their deliveries.",
         },
         "servers": [{"url": base}],
         "security": [{"basic": []}],
@@ -194,9 +194,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.guarded:
         errors += (*_GUARDED, *((413,) if operation.form else ()))
     # Readiness is the only resource whose error has the same schema as its success.
-    unwell = answer if not operation.guarded else "Error"
+    error_schema = answer if not operation.guarded else "Error"
     responses: dict[str, Any] = {str(status): _response(status, answer)}
-    responses |= {str(each): _response(each, unwell) for each in sorted(errors)}
+    responses |= {str(each): _response(each, error_schema) for each in sorted(errors)}
     if operation.guarded:
         responses["default"] = {"description": "Any other error", "content": {_JSON: {"schema": ref("Error")}}}
     described: dict[str, Any] = {

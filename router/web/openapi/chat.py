@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document on web chats: WebChats, WebChannels and Conversations, at both of their places."""
+"""The part of the OpenAPI document on web chats: WebChats, WebChannels, and Conversations under both prefixes."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -114,7 +114,7 @@ def _form(properties: Mapping[str, Schema], *required: str) -> Schema:
 
 
 _NAMES: Final = {"ChatFriendlyName": TEXT, "CustomerFriendlyName": TEXT, "PreEngagementData": _JSON, "Identity": TEXT}
-_DURATION: Final = TEXT | {"description": "ISO 8601 duration, as PT10M"}
+_DURATION: Final = TEXT | {"description": "ISO 8601 duration such as PT10M"}
 _CHANGES: Final = {
     "FriendlyName": TEXT,
     "UniqueName": TEXT,
@@ -161,7 +161,7 @@ PLACES: Final[dict[str, Schema]] = {
 
 
 def _conversations(prefix: str, of: str) -> dict[str, dict[str, Operation]]:
-    """Return the operations of Conversations at one of their places; `of` is in their names."""
+    """Return the operations of Conversations under one prefix; `of` is a part of their names."""
     one = f"{prefix}/Conversations/{{ConversationSid}}"
     order = {"Order": one_of(("asc", "desc"))}
     return {
@@ -185,7 +185,7 @@ def _conversations(prefix: str, of: str) -> dict[str, dict[str, Operation]]:
         },
         f"{one}/Messages": {
             "get": Operation(
-                f"list{of}ChatMessages", "List what was said", (200, "ChatMessagePage"), (400, 404),
+                f"list{of}ChatMessages", "List the messages of a chat", (200, "ChatMessagePage"), (400, 404),
                 query=paged(order, most=100),
             ),
             "post": Operation(
@@ -202,7 +202,7 @@ def _conversations(prefix: str, of: str) -> dict[str, dict[str, Operation]]:
         },
         f"{one}/Participants": {
             "get": Operation(
-                f"list{of}Participants", "List who takes part, the visitor first", (200, "ParticipantPage"),
+                f"list{of}Participants", "List the participants, the visitor first", (200, "ParticipantPage"),
                 (400, 404), query=paged(most=100),
             ),
             "post": Operation(
@@ -213,7 +213,7 @@ def _conversations(prefix: str, of: str) -> dict[str, dict[str, Operation]]:
         f"{one}/Participants/{{ParticipantSid}}": {
             "get": Operation(f"fetch{of}Participant", "Fetch a participant", (200, "Participant"), (404,)),
             "post": Operation(
-                f"update{of}Participant", "Say what a participant has read", (200, "Participant"), (400, 404),
+                f"update{of}Participant", "Change a participant", (200, "Participant"), (400, 404),
                 form="ParticipantUpdate",
             ),
             "delete": Operation(
@@ -222,7 +222,7 @@ def _conversations(prefix: str, of: str) -> dict[str, dict[str, Operation]]:
         },
         f"{one}/Webhooks": {
             "get": Operation(
-                f"list{of}Webhooks", "List what is called: the webhook of the chat's flow", (200, "WebhookPage"),
+                f"list{of}Webhooks", "List the webhook of the chat's flow", (200, "WebhookPage"),
                 (400, 404), query=paged(most=100),
             ),
         },

@@ -13,29 +13,29 @@ COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 FLAG: Final[Schema] = {"type": "boolean"}
 TEXTS: Final[Schema] = {"type": "array", "items": TEXT}
 URL: Final[Schema] = {"type": "string", "format": "uri"}
-# To the second, in UTC, as Twilio writes it.
+# With seconds, in UTC, in Twilio's format.
 DATE: Final[Schema] = {"type": "string", "pattern": "^[0-9-]{10}T[0-9:]{8}Z$", "examples": ["2026-05-31T22:00:00Z"]}
 
 
 def sid(prefix: str) -> Schema:
-    """Return the schema of a SID; `prefix` is one, or several as `SM|MM`."""
+    """Return the schema of a SID; `prefix` is one prefix, or several: `SM|MM`."""
     kind = f"({prefix})" if "|" in prefix else prefix
     return {"type": "string", "pattern": f"^{kind}[0-9a-fA-F]{{32}}$"}
 
 
 def one_of(values: Iterable[str]) -> Schema:
-    """Return the schema of one of a few words."""
+    """Return the schema of an enumeration."""
     return {"type": "string", "enum": list(values)}
 
 
 def or_null(schema: Schema) -> Schema:
-    """Return a schema that takes null, too."""
+    """Return a schema that also allows null."""
     more = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
     return schema | {"type": [schema["type"], "null"]} | more
 
 
 def ref(name: str) -> Schema:
-    """Refer to a schema of `components`."""
+    """Return a reference to a schema of `components`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -47,7 +47,7 @@ def exactly(properties: Mapping[str, Schema], *, optional: tuple[str, ...] = (),
 
 
 def page(key: str, item: str) -> Schema:
-    """Return the schema of a page of a list; `key` is where its items are, `item` their schema's name."""
+    """Return the schema of a page of a list; `key` is the key of its items, `item` the name of their schema."""
     link = or_null(URL)
     meta = exactly(
         {
@@ -64,5 +64,5 @@ def page(key: str, item: str) -> Schema:
 
 
 def taken(kind: Kind) -> Schema:
-    """Return the schema of a value of this kind in a form, where a list is a text."""
+    """Return the schema of a value of this kind in a form, in which a list is a string."""
     return TEXT | {"description": kind.expects} if kind.schema["type"] == "array" else kind.schema

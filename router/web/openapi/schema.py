@@ -55,9 +55,9 @@ def _flow(**more: Schema) -> Schema:
             own[each.key] = schema
         elif place:
             nested[place] |= {} if each.write_only else {name: schema}
-        else:  # a text that was not given is null
+        else:  # an empty text is null
             own[name] = or_null(schema) if each.default == "" and not isinstance(each.kind, Choice) else schema
-    what = {"integration": "Of these, what its type has", "web_chat": "Only on `web`"}
+    what = {"integration": "The properties of its type", "web_chat": "Only on `web`"}
     parts = {
         place: exactly(fields, optional=tuple(fields), description=what[place]) for place, fields in nested.items()
     }
@@ -112,7 +112,7 @@ def _address() -> Schema:
     )
 
 
-_PAST: Final[Schema] = {"description": "Null where there was none; a secret only says that it changed"}
+_PAST: Final[Schema] = {"description": "Null if it had no value; of a secret only that it changed"}
 _CHANGE: Final = exactly(
     {
         "id": TEXT,
@@ -128,7 +128,7 @@ _ATTEMPT: Final = exactly(
     {
         "attempt": or_null(COUNT),
         "outcome": TEXT_OR_NULL | {"description": "`delivered`, or how it failed"},
-        "status": or_null(COUNT) | {"description": "HTTP's, of the target's answer"},
+        "status": or_null(COUNT) | {"description": "The HTTP status of the target's answer"},
         "seconds": {"type": ["number", "null"]},
         "reason": TEXT_OR_NULL,
     }
@@ -161,37 +161,37 @@ _DELIVERY: Final = exactly(
         "in_doubt": FLAG,
         "error": TEXT_OR_NULL,
         "history": {"type": "array", "items": _ATTEMPT},
-        "actions": {"type": "array", "items": _ACTION, "description": "What people did to it, the newest ones"},
+        "actions": {"type": "array", "items": _ACTION, "description": "The newest actions of operators"},
         "answer": TEXT_OR_NULL,
-        "late_answer": TEXT_OR_NULL | {"description": "What became of an answer that came too late for the webhook"},
+        "late_answer": TEXT_OR_NULL | {"description": "What was done with an answer that was too late for the webhook"},
         "target_said": or_null(exactly({"type": TEXT, "text": TEXT}))
         | {
-            "description": "What the last attempt got instead of a good answer: its Content-Type and first 500 "
+            "description": "The last answer that was an error: its Content-Type and first 500 "
             "characters, or `traceback` and the last frames of a handler's exception"
         },
         "answered_by": TEXT_OR_NULL,
         "date_created": DATE,
         "url": URL,
-        "waiting_for": TEXTS | {"description": "Only of a message that is fetched by its SID: why it is not sent yet"},
+        "waiting_for": TEXTS | {"description": "Why it is not sent yet; only if it is fetched by its SID"},
     },
     optional=("waiting_for",),
-    description="What came with the message is null when its body has expired",
+    description="The values of the message are null when its body has expired",
 )
 _DELIVERY_FORM: Final[Schema] = {
     "type": "object",
-    "description": "Status or Held, one of them",
+    "description": "Either Status or Held",
     "properties": {
         "Status": one_of(("queued", "sending", "canceled", "cancelled"))
         | {
-            "description": "`queued` sends a message again that is done; the customer is not answered. `sending` sends "
-            "one now that waits for a retry. `canceled` gives up one that waits: it is undelivered"
+            "description": "`queued` sends a finished message again; the customer is not answered. `sending` sends one "
+            "that waits for a retry now. `canceled` gives up a waiting one: it becomes undelivered"
         },
         "Held": FLAG
         | {
             "description": "`true` keeps a queued message from being sent; its conversation goes on without it. "
             "`false` puts it at the end of its conversation"
         },
-        "Route": one_of(("original", "current")) | {"default": "original", "description": "Of a message sent again"},
+        "Route": one_of(("original", "current")) | {"default": "original", "description": "With Status=queued"},
     },
 }
 _ROUTE: Final = exactly(
@@ -205,7 +205,7 @@ _ROUTE: Final = exactly(
         "response": or_null(one_of(RESPONSES)),
         "paused": or_null(FLAG),
         "language": TEXT_OR_NULL,
-        "kept": FLAG | {"description": "Whether because the conversation stays with its flow"},
+        "kept": FLAG | {"description": "Whether it goes there because its conversation is assigned to the flow"},
         "reason": TEXT_OR_NULL,
         "steps": TEXTS,
     }
@@ -214,18 +214,18 @@ _ROUTE_FORM: Final[Schema] = {
     "type": "object",
     "description": "The parameters of an inbound message, as Twilio's webhook has them",
     "properties": dict.fromkeys(("From", "To", "Body", "MessagingServiceSid"), TEXT)
-    | {"lang": TEXT | {"description": "The language that the webhook's URL names, as in `/webhooks/sms?lang=es`"}},
+    | {"lang": TEXT | {"description": "The language in the webhook's URL: `/webhooks/sms?lang=es`"}},
     "required": ["From", "To"],
     "additionalProperties": TEXT,
 }
-_TAG: Final[Schema] = {"description": "A BCP 47 language tag; empty forgets it"}
+_TAG: Final[Schema] = {"description": "A BCP 47 language tag; empty removes it"}
 _CONVERSATION: Final = exactly(
     {
         "address": TEXT | {"description": "The address of yours that the contact wrote to"},
         "flex_flow_sid": sid("FO"),
         "language": TEXT_OR_NULL,
         "confident": FLAG | {"description": "Whether only an explicit message moves the conversation"},
-        "status": one_of(("active", "inactive")) | {"description": "Whether the next message goes there by itself"},
+        "status": one_of(("active", "inactive")) | {"description": "Whether the next message goes to this flow"},
         "date_updated": DATE,
     }
 )
@@ -239,7 +239,7 @@ _CONTACT: Final = exactly(
         "learned": {
             "type": ["object", "null"],
             "additionalProperties": {"type": "number", "minimum": 0, "maximum": 1},
-            "description": "The share of each language, by what the contact wrote so far",
+            "description": "The share of each language in the contact's texts so far",
         },
         "conversations": {"type": "array", "items": _CONVERSATION},
         "url": URL,
@@ -251,8 +251,8 @@ _CONTACT_FORM: Final[Schema] = {
         "Language": TEXT | _TAG,
         "Preference": TEXT | _TAG,
         "Alias": TEXT | {"description": "Addresses of the same person, separated by commas"},
-        "Address": ADDRESS.schema | {"description": "The address of yours whose conversation is meant"},
-        "FlexFlowSid": sid("FO") | {"description": "Where the conversation with Address goes from now on"},
+        "Address": ADDRESS.schema | {"description": "Your address in the conversation"},
+        "FlexFlowSid": sid("FO") | {"description": "The flow that takes the conversation with Address from now on"},
         "Status": CLOSED.schema | {"description": "Ends the conversation with Address, or all of them"},
     },
 }
@@ -261,16 +261,19 @@ _READINESS: Final = exactly(
     {
         "ready": FLAG,
         "store": {
-            "oneOf": [{"type": "object", "additionalProperties": _FINDING}, TEXT | {"description": "why it is away"}]
+            "oneOf": [
+                {"type": "object", "additionalProperties": _FINDING},
+                TEXT | {"description": "Why it does not answer"},
+            ]
         },
     }
 )
 _ERROR: Final = exactly(
     {
-        "code": {"type": "integer", "description": "Twilio's: https://www.twilio.com/docs/api/errors"},
+        "code": {"type": "integer", "description": "Twilio's error code: https://www.twilio.com/docs/api/errors"},
         "message": TEXT,
         "more_info": URL,
-        "status": {"type": "integer", "description": "That of HTTP"},
+        "status": {"type": "integer", "description": "The HTTP status"},
     }
 )
 
@@ -279,7 +282,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "FlexFlow": _flow(),
     "FlexFlowWritten": _flow(
         warnings=TEXTS
-        | {"description": "What may keep the enabled flows of its address from doing what is meant, and what to do"}
+        | {"description": "Why the enabled flows of its address may not work as intended, and what to do"}
     ),
     "FlexFlowCreate": _flow_form(new=True),
     "FlexFlowUpdate": _flow_form(new=False),
