@@ -103,7 +103,7 @@ def nginx() -> str:
     """Return Debian's nginx; where it is not installed these tests are left out, but never in CI."""
     path = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if path is None:
-        missing = "nginx is not installed; on Debian: apt-get install --no-install-recommends nginx-light"
+        missing = "nginx is not installed; on Debian: apt-get install --no-install-recommends nginx"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
