@@ -17,7 +17,7 @@ PARTS = ("intake", "e2e", "relay", "flat", "backlog", "memory", "console", "cont
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("parts", nargs=-1, type=click.Choice((*PARTS, "all")), metavar=f"[{'|'.join(PARTS)}|all]…")
 @click.option("--rounds", type=click.IntRange(1), default=5, help="How often each measurement is taken. [5]")
-@click.option("--seconds", type=click.FloatRange(0.1), default=4.0, help="How long one takes. [4]")
+@click.option("--seconds", type=click.FloatRange(0.01), default=4.0, help="How long one takes. [4]")
 @click.option("--connections", type=click.IntRange(2, 500), default=64, help="Half of them are in use at a time. [64]")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes of each candidate. [1]")
 @click.option(

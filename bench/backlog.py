@@ -113,7 +113,7 @@ def _drained(scene: Scene, side: _Side, port: int, intake: float) -> list[Figure
     return [
         figure("backlog", f"{name}: begun after", "s", [arrived.first - began]),
         figure("backlog", name, "messages/s", [rate]),
-        figure("backlog", f"{name} / intake", "x", [rate / intake], at_least=1.5),
+        figure("backlog", f"{name} / intake", "x", [rate / max(intake, 1e-9)], at_least=1.5),
         figure("backlog", f"{name}: processor time", "µs each", [1e6 * spent]),
         figure("backlog", f"{name}: store calls", "", [(side.stock.script_calls() - calls) / arrived.total]),
         *(

@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from typing import Any, Final
 
 from bench.candidate import start_router
-from bench.measure import put_load, throughput
+from bench.measure import put_load, ratios
 from bench.report import Figure, figure
 from bench.scene import Scene
 from bench.server import Server
@@ -60,9 +60,11 @@ def chat(scene: Scene) -> list[Figure]:
         figure("chat", "private memory of a stream", "KB", [max(0.0, each / 1e3)], at_most=40),
         figure("chat", "delay to the stream, p50", "ms", [1000 * delays[len(delays) // 2]]),
         figure("chat", "delay to the stream, p99", "ms", [1000 * delays[len(delays) * 99 // 100]], at_most=100),
-        figure("chat", "intake of SMS beside the streams", "x", [throughput(busy) / throughput(alone)], at_least=0.8),
+        figure("chat", "intake of SMS beside the streams", "x", ratios(busy, alone), at_least=0.8),
         # What the workers spend on a message, which other programs on the machine hardly change.
-        figure("chat", "the same, by worker time", "x", [alone[0].processor / busy[0].processor], at_least=0.8),
+        figure(
+            "chat", "the same, by worker time", "x", [alone[0].processor / max(busy[0].processor, 1e-9)], at_least=0.8
+        ),
     ]
 
 

@@ -69,7 +69,7 @@ def control(scene: Scene) -> list[Figure]:
         few, *more = (f"{what}, {side.size:,} flows" for side in sides)
         figures.append(figure("control", few, "ms", [1000 * each.measured.p50 for each in taken[few]]))
         for many in more:
-            slower = [1 / ratio for ratio in ratios(taken[many], taken[few])]
+            slower = ratios(taken[few], taken[many])
             figures.append(figure("control", f"{many}: time", "x", slower, at_most=_FLAT))
     others = [each.others for samples in taken.values() for each in samples]
     figures.append(figure("control", "kept busy by others", "cores", others))

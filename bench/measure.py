@@ -167,7 +167,7 @@ def put_through(router: Server, target: Server, options: Options) -> Sample:
         raise RouterError(f"{measured.sent} messages were accepted and {arrived.total} arrived")
     return Sample(
         measured,
-        throughput=arrived.between / (measured.ended - measured.began),
+        throughput=arrived.between / max(measured.ended - measured.began, 1e-9),
         processor=watch.seconds() / max(1, measured.sent),
         others=watch.others(),
         tail=max(0.0, arrived.last - measured.ended),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.bench.command import bench
 
-_TINY = ("--rounds=1", "--seconds=0.1", "--connections=4", "--flows=20", "--queued=20", "--repeats=0", "--streams=5")
+_TINY = ("--rounds=1", "--seconds=0.02", "--connections=4", "--flows=20", "--queued=20", "--repeats=0", "--streams=5")
 _EVERY_FIGURE = {
     "intake": {
         "bare Flask",
