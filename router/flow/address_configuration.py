@@ -31,7 +31,7 @@ NAMES: Final = {
     "AutoCreation.StudioFlowSid": "Integration.FlowSid",
     "AutoCreation.StudioRetryCount": "Integration.RetryCount",
 }
-# What a form has once, beside WebhookFilters, which it may have several times.
+# The parameters that a form may have once; WebhookFilters may be repeated.
 ONCE: Final = (*NAMES, "Type", "AddressCountry", "AutoCreation.Type", "AutoCreation.WebhookMethod")
 _OURS: Final = {flow: address for address, flow in NAMES.items()} | {"ChannelType": "Type"}
 CREATION: Final = Choice(("webhook", "studio", "default"))
@@ -126,7 +126,7 @@ def from_form(  # noqa: PLR0913 - as router.flow.resource.from_parameters
         if given["ChannelType"] == "custom" and kind != "custom":
             extra["type"] = kind
     else:
-        given.pop("ContactIdentity", None)  # an address configuration never moves
+        given.pop("ContactIdentity", None)  # the address of a configuration cannot be changed
     if current is None or "Enabled" in given:
         given["Enabled"] = given.get("Enabled") or "false"
     given |= _integration_type(form, current)
@@ -164,7 +164,7 @@ def _integration_type(form: Mapping[str, str], current: FlexFlow | None) -> dict
 
 
 def _extra(form: Mapping[str, str], filters: Sequence[str], current: FlexFlow | None) -> dict[str, Any]:
-    """Return the parameters that a flow does not have, with the given changes; empty values are removed."""
+    """Return the values for the flow's `extra`, with the changes of the form; empty values are removed."""
     extra = dict(current.extra) if current else {}
     given: dict[str, Any] = {}
     if "AutoCreation.WebhookMethod" in form:

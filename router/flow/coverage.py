@@ -11,7 +11,7 @@ from router.language.detector import code_of
 
 ALL: Final = "*"
 """The contact identity of a flow that takes the messages of every address without one of its own."""
-# With so many languages, a text in another language is often taken for one of them.
+# From this number of languages on, a text in another language is often taken for one of them.
 _SEVERAL: Final = 2
 
 
@@ -19,11 +19,11 @@ def uncovered(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterat
     """Find addresses with flows for languages, where messages in other languages have no flow.
 
     Args:
-        flows: of one account, any addresses.
-        others: flows of the account among which are those of the address `*`, which take the rest.
+        flows: flows of one account, of any addresses.
+        others: flows of the account, with all of the address `*`, which take the remaining messages.
 
     Returns:
-        The first flow of each such address, and what is wrong.
+        The first flow of each such address, and the problem.
 
     """
     open_channels = _open_channels(others)
@@ -37,8 +37,8 @@ def uncovered(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterat
 def sibling_missing(flows: Iterable[FlexFlow], others: Collection[FlexFlow]) -> Iterator[tuple[FlexFlow, str]]:
     """Find addresses with several languages, and a default flow, where no flow names English.
 
-    The router compares only the languages that flows name, so it easily takes an English text, which is for the default
-    flow, for one of the other languages. The arguments and results are those of `uncovered`.
+    The router compares only languages that flows name, so it often takes an English text, which is for the default
+    flow, for one of these languages. The arguments and results are those of `uncovered`.
     """
     open_channels = _open_channels(others)
     for group in _by_address(flows):
@@ -59,7 +59,7 @@ def without_flow(addresses: Iterable[tuple[str, str]], flows: Collection[FlexFlo
 
 
 def _open_channels(flows: Iterable[FlexFlow]) -> set[str]:
-    """Return the channels of which a flow for `*` takes what the flows of an address leave."""
+    """Return the channels with a flow for `*` that takes the messages that the flows of an address do not take."""
     return {flow.channel_type for flow in flows if flow.enabled and flow.contact_identity == ALL and _any(flow)}
 
 

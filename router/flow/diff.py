@@ -13,7 +13,7 @@ _GETTERS: Final = tuple((each, attrgetter(each.attribute)) for each in FIELDS)
 
 
 class Difference(NamedTuple):
-    """What differs in a flow: its key in a flow file, and the values before and after, which are hidden of a secret."""
+    """One difference: the key in a flow file, and the values before and after, which are hidden for a secret."""
 
     key: str
     before: Any
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
 
 def differences(before: FlexFlow | None, after: FlexFlow | None) -> Iterator[Difference]:
-    """Yield the differences; for a flow that is added or removed, its values that are not the default."""
+    """Yield the differences; for an added or removed flow, its values that are not the default."""
     only = None if before and after else before or after
     for each, get in _GETTERS:
         was, is_ = get(before) if before else None, get(after) if after else None
@@ -72,7 +72,7 @@ def change(before: FlexFlow | None, after: FlexFlow) -> Change | None:
 
 
 def applied(current: Iterable[FlexFlow], changes: Iterable[Change]) -> list[FlexFlow]:
-    """Return the flows as they would be after changes."""
+    """Return the flows after the changes."""
     flows = {flow.sid: flow for flow in current}
     for each in changes:
         if each.before:
@@ -85,18 +85,18 @@ def applied(current: Iterable[FlexFlow], changes: Iterable[Change]) -> list[Flex
 def diff(current: Iterable[FlexFlow], wanted: Sequence[FileFlow], *, prune: bool = False) -> tuple[Change, ...]:
     """Compare the flows of an account with those of a file.
 
-    A flow of the file that has a `sid` is that flow. One that has none is the flow of its address with its friendly
-    name and its language and match, or else with one of these: so the same file may be applied again and again, and a
-    flow be renamed. Removals come first, then what leaves an address or is disabled, so that changes made in this
-    order are not in each other's way.
+    An entry of the file with a `sid` is that flow. Without a `sid` it is the flow of its address with the same friendly
+    name, language and match, or else with one of these: so the same file can be applied repeatedly, and a flow can be
+    renamed. Removals are first, then flows that leave an address or are disabled, so that changes made in this order do
+    not conflict.
 
     Args:
         current: all flows of the account.
-        wanted: the file, as `flow_file.load` read it.
-        prune: whether flows that the file does not have are removed.
+        wanted: the file's flows, from `router.flow.file.load`.
+        prune: whether flows that are not in the file are removed.
 
     Raises:
-        InvalidFlowFile: a flow of the file would share an address with a flow that stays as it is.
+        InvalidFlowFile: a flow of the file would share an address with a flow that is not changed.
     """
     left = {flow.sid: flow for flow in current}
     pairs = _pair(left, wanted)
@@ -120,8 +120,8 @@ def in_order(changes: Iterable[Change]) -> tuple[Change, ...]:
 def in_groups(changes: Sequence[Change]) -> list[list[Change]]:
     """Group the changes that must be made at once, each group in the order of the changes.
 
-    These are the changes of one address, and of addresses between which a flow moves: otherwise a message could meet
-    only a part of them.
+    These are the changes of one address, and of addresses between which a flow moves: otherwise a message could be
+    routed by a part of them only.
     """
     roots: dict[str, str] = {}
 
@@ -141,7 +141,7 @@ def in_groups(changes: Sequence[Change]) -> list[list[Change]]:
 
 
 def _pair(left: dict[str, FlexFlow], wanted: Sequence[FileFlow]) -> dict[int, FlexFlow]:
-    """Find the current flow of each entry, by the surest evidence first; remove the flows found from `left`."""
+    """Find the current flow of each entry, the most reliable criterion first; remove these flows from `left`."""
     pairs: dict[int, FlexFlow] = {}
     for each in wanted:
         if "sid" in each.given and each.flow.sid in left:

@@ -1,6 +1,6 @@
 """Flow files: converts TOML to Flex Flows and back.
 
-A file holds one `[[flow]]` table for each flow, with the names of the JSON resource; missing keys have their defaults.
+A file has one `[[flow]]` table for each flow, with the names of the JSON resource; missing keys have their defaults.
 """
 
 import json
@@ -21,10 +21,10 @@ REQUIRED: Final = ("FriendlyName", "ChannelType")
 
 _FIELDS: Final = {each.key: each for each in FIELDS}
 _KEYS: Final = {each.wire: each.key for each in FIELDS}
-# The parameters that are written for every flow, also with their default.
+# The parameters that are written for every flow, even if they have their default.
 ALWAYS: Final = ("FriendlyName", "ChannelType", "ContactIdentity", "IntegrationType")
 _OWN_KEYS: Final = ("sid", "account_sid")
-# The tables in a flow's own, each with one of its keys; and the keys whose value may be written as TOML or as JSON.
+# The tables within a flow's table, each with one of its keys; and the keys whose value may be TOML or JSON.
 _TABLES: Final = {"integration": "url", "web_chat": "language"}
 _JSON: Final = ("web_chat.form", "web_chat.greeting")
 
@@ -44,13 +44,13 @@ class Problem:
     label: str = ""
 
     def __str__(self) -> str:
-        """Return it in one line, as `flows.toml, flow 2 'Support', contact_identity: …`."""
+        """Return it in one line, for example `flows.toml, flow 2 'Support', contact_identity: …`."""
         label = f" {self.label!r}" if self.label else ""
         parts = (self.file, f"flow {self.entry}{label}" if self.entry else "", self.field)
         return f"{', '.join(part for part in parts if part)}: {self.reason}"
 
 
-class InvalidFlowFile(RouterError):  # noqa: N818 - named for what it says
+class InvalidFlowFile(RouterError):  # noqa: N818 - named for what happened
     """A flow file that cannot be applied, with all its errors."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -60,7 +60,7 @@ class InvalidFlowFile(RouterError):  # noqa: N818 - named for what it says
 
 @dataclass(frozen=True, slots=True)
 class FileFlow:
-    """A flow of a file: its number (from 1), and the keys that the file has. Without a `sid` it has a new one."""
+    """A flow of a file: its number (from 1), and the keys in the file. Without a `sid` it has a new one."""
 
     file: str
     entry: int
@@ -102,7 +102,7 @@ def load(  # noqa: PLR0913 - pure: time, names and SIDs are keyword arguments
         flat, wrong = _flat(table)
         wrong += _wrong_sids(flat, account_sid)
         flow, invalid = _flow(flat, account_sid=account_sid, handlers=handlers, now=now, new_sid=new_sid)
-        # What is missing may be missing because its key is wrong.
+        # A required value may be missing because its key is misspelt: then only the wrong key is reported.
         wrong += [(key, reason) for key, reason in invalid if key in flat or not wrong]
         if flow and not wrong:
             wrong = _unused(flow, flat)
@@ -119,11 +119,11 @@ def load(  # noqa: PLR0913 - pure: time, names and SIDs are keyword arguments
 def _flow(
     flat: Mapping[str, str], *, account_sid: str, handlers: Collection[str], now: int, new_sid: Callable[[], str]
 ) -> tuple[FlexFlow | None, list[tuple[str, str]]]:
-    """Create a flow from an entry's keys; an invalid value is noted, and the others are checked without it."""
+    """Create a flow from an entry's keys; an invalid value is recorded, and the others are checked without it."""
     params = {_FIELDS[key].wire: text for key, text in flat.items() if key in _FIELDS}
     sid, wrong = flat.get("sid") or new_sid(), dict[str, str]()
     if flat.get("enabled") == "false" or flat.get("paused") == "true":
-        # It sends nothing: a flow whose handler was taken out of the settings can be stopped by its file.
+        # A disabled or paused flow sends nothing, so its handler need not be in the settings any more.
         handlers = {*handlers, flat.get("integration.handler", "")}
     while True:
         try:
@@ -222,7 +222,7 @@ def address_of(flow: FlexFlow) -> tuple[str, str]:
 
 
 def taken_by(flow: FlexFlow, owner: str) -> str:
-    """Return the error that another flow has the address."""
+    """Return the error message that another flow has the address."""
     return (
         f"{flow.contact_identity} already has an enabled {flow.channel_type} flow without language and match: {owner}. "
         "Disable one of them, or give it a language or a match"
@@ -230,10 +230,10 @@ def taken_by(flow: FlexFlow, owner: str) -> str:
 
 
 def export(flows: Iterable[FlexFlow], *, secrets: bool = False) -> str:
-    """Write flows as TOML, from which `load` reads the same flows.
+    """Return flows as TOML, from which `load` reads the same flows.
 
-    Dates are left out, and signing keys too, unless `secrets` is set: applied without its key, a flow keeps the key
-    that it has.
+    Dates are left out, and also signing keys, unless `secrets` is set: if a file without a key is applied, the flow
+    keeps its key.
     """
     return "\n".join(_table(flow, secrets=secrets) for flow in flows)
 

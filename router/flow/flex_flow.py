@@ -69,7 +69,7 @@ class Integration:
 
     @property
     def target(self) -> str:
-        """What names its target: a URL, a SID or a handler; "" if it has none, or the account's own."""
+        """The name of its target: a URL, a SID or a handler; "" if it has none, or uses the account's default."""
         for each in integration_type(self.type).targets:
             if name := getattr(self, each):
                 return str(name)
@@ -143,7 +143,7 @@ class FlexFlow:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether a conversation stays with it however long it is idle."""
+        """Whether a conversation stays with it without a limit of idle time."""
         return self.long_lived and not self.janitor_enabled
 
     @property

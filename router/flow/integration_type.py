@@ -1,9 +1,9 @@
 """The table of the integration types.
 
-A new integration type is a row here, and a module of the same name in router/integrations. config/flows.toml has a
-whole flow of each type for operators to copy, as a test checks. Parameters that only one type uses are rows of
-router/flow/parameter.py. A parameter that it shares with another type, as Integration.Url, is in its `needs`, or names
-the type in its `types`; otherwise flows of the type lose the value.
+A new integration type is a row here, and a module of the same name in router/integrations. config/flows.toml must have
+a complete flow of each type for operators to copy, which a test checks. Parameters that only one type uses are rows of
+router/flow/parameter.py. A parameter that it shares with another type, such as Integration.Url, must be in its `needs`,
+or have the type in its `types`; otherwise flows of the type lose the value.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class IntegrationType:
             or the router first looks for the result of the first attempt.
         redirects: whether its target has a URL that Twilio itself can call.
         takes_web: whether this version can deliver web chats to it.
-        chats_at_twilio: whether a web chat of it lives in a Conversation at Twilio, where its agents answer; else it
-            lives in the router.
-        separate: each of its targets has its own circuit breaker and its own share of the deliveries; else all flows
-            of the type have one target, which is Twilio.
+        chats_at_twilio: whether its web chats are in Conversations at Twilio, where agents answer them; otherwise they
+            are in the router.
+        separate: whether each of its targets has its own circuit breaker and its own share of the deliveries; otherwise
+            all flows of the type have one target, which is Twilio.
     """
 
     name: str
@@ -80,5 +80,5 @@ _UNKNOWN: Final = IntegrationType("")
 
 
 def integration_type(name: str) -> IntegrationType:
-    """Return a type by its name; for a type of a newer version, one in which all is false."""
+    """Return a type by its name; for an unknown type, of a newer version, one whose values are all false."""
     return INTEGRATION_TYPES.get(name, _UNKNOWN)

@@ -1,8 +1,8 @@
-"""The kinds of values that a form parameter may have: how each is written, and what is allowed.
+"""The kinds of values that a form parameter may have: the format of each, and the allowed values.
 
-`parse` takes the text of a parameter and returns its value; it raises ValueError with what is allowed. `expects` says
-the same in the documentation, `schema` in the OpenAPI document. Control characters are refused unless a kind says
-otherwise.
+`parse` converts the text of a parameter to its value; it raises a ValueError that describes the allowed values.
+`expects` describes them in the documentation, `schema` in the OpenAPI document. Control characters are not allowed,
+except in kinds that document it.
 
 https://json-schema.org/draft/2020-12
 """
@@ -22,13 +22,13 @@ from router.url import is_http_url
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_SHOWN: Final = 60  # characters of a wrong value that its error shows
+_SHOWN: Final = 60  # the maximum length of an invalid value in its error
 
 _TWIML_MOST: Final = 64 * 1024  # bytes: https://www.twilio.com/docs/messaging/twiml
 
 
 class Kind(Protocol):
-    """How a value is written, and which are allowed."""
+    """The format of a value, and the allowed values."""
 
     @property
     def expects(self) -> str:
@@ -39,12 +39,12 @@ class Kind(Protocol):
         """The JSON Schema of its values, as JSON shows them."""
 
     def parse(self, text: str) -> Any:
-        """Return the value that `text`, never empty, stands for; raise ValueError that says what is allowed."""
+        """Return the value of `text`, which is never empty; raise a ValueError that describes the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of at most `most` characters; of several lines only where `lines` says so."""
+    """Text of at most `most` characters; `lines`: it may have several lines."""
 
     most: int
     lines: bool = False
@@ -142,7 +142,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Some of a few words, separated by commas, each once, in the order of `values`."""
+    """Some of a few words, separated by commas; the value has each once, in the order of `values`."""
 
     values: Sequence[str]
 
@@ -169,7 +169,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An integer in a range, its ends included."""
+    """An integer from `least` to `most`, inclusive."""
 
     least: int
     most: int
@@ -193,7 +193,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """True or false, in any letter case: the official libraries write them in lower case, Twilio's pages not always."""
+    """True or false, in any letter case: the official libraries use lower case, Twilio's pages not always."""
 
     @property
     def expects(self) -> str:
@@ -266,7 +266,7 @@ class Languages:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A condition on messages, in CEL, which compiles and works for sample messages; it may have several lines."""
+    """A condition on messages, in CEL, which compiles and can be evaluated for samples; it may have several lines."""
 
     most: int = MOST
 
@@ -288,7 +288,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """A JSON object; kept as it is written."""
+    """A JSON object; its text is not changed."""
 
     most: int  # characters
 
@@ -320,7 +320,7 @@ def _refuse_constant(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Twiml:
-    """TwiML: an XML document whose root is `<Response>`, without a document type and its own entities."""
+    """TwiML: an XML document whose root is `<Response>`, without a document type."""
 
     most: int = _TWIML_MOST
 

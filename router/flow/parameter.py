@@ -1,7 +1,7 @@
-"""The parameters of a Flex Flow: the one table from which forms, JSON, flow files and documentation are derived.
+"""The parameters of a Flex Flow: the table from which forms, JSON, flow files and documentation are derived.
 
 A new parameter is a row of `FIELDS`, and an attribute in router/flow/flex_flow.py (router/flow/web_chat.py for a
-`WebChat.` one). REST, OpenAPI, commands, the console and comparisons follow by themselves; `make docs` adds it to
+`WebChat.` one). REST, OpenAPI, commands, the console and comparisons need no change; `make docs` adds it to
 docs/flex-flows.md. Add it to config/flows.toml if operators should see it in an example.
 
 https://www.twilio.com/docs/flex/developer/messaging/flow
@@ -34,15 +34,15 @@ RETRY_WORDS: Final = ("ct", "rt", "4xx", "5xx", "all")
 RESPONSES: Final = ("accept", "relay", "redirect")
 CAPTURES: Final = ("auto", "always", "never")
 
-# Of types that repeat attempts with an unknown outcome (`rt`), and of those that do not.
+# The default policies of types that repeat attempts with an unknown outcome (`rt`), and of those that do not.
 _RETRIES: Final = ("ct", "rt", "5xx")
 _RETRIES_SURE: Final = ("ct", "5xx")
-_TWO_WEEKS: Final = 1_209_600  # seconds, a task's longest Timeout; a message is kept for no longer either
+_TWO_WEEKS: Final = 1_209_600  # seconds: the maximum Timeout of a task, and the maximum ValidityPeriod
 _INT_MAX: Final = 2**31 - 1
 
 
 def _named(what: str, *, is_true: bool = True) -> str:
-    """Name the integration types of which something is true, or is not, for a sentence."""
+    """Return the names of the integration types for which an attribute is true, or false, as text."""
     *others, last = [f"`{each.name}`" for each in INTEGRATION_TYPES.values() if getattr(each, what) is is_true]
     return f"{', '.join(others)} and {last}"
 
@@ -62,14 +62,14 @@ class Field:
     """One parameter of a flow.
 
     Args:
-        wire: its name in a form, as `Integration.FlowSid`.
-        attribute: its name in `FlexFlow`, as `integration.flow_sid`.
-        kind: which values it may have, and how they are written.
-        default: its value where it is not given. Never change a default: records leave out parameters with it.
+        wire: its name in a form, such as `Integration.FlowSid`.
+        attribute: its name in `FlexFlow`, such as `integration.flow_sid`.
+        kind: its allowed values, and their format.
+        default: its value if it is not given. Never change a default: records leave out parameters with their default.
         help: one sentence for the documentation.
         required: whether a flow cannot be created without it.
         ours: whether only this router has it, and Twilio does not.
-        write_only: whether the API takes it and never shows it.
+        write_only: whether the API accepts it and never shows it.
         types: the integration types that use it; empty for all. Types that need it are added.
         channels: the channel types that use it; empty for all.
     """

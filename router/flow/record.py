@@ -1,7 +1,7 @@
-"""Flex Flows as the store keeps them: JSON without what their key names, and without parameters that have a default.
+"""The stored form of Flex Flows: JSON without the SIDs, which are in the key, and without defaults.
 
-Names that nearly every flow has are shorter there, and what follows from the rest is left out: millions of flows are to
-fit into a store.
+Frequent names are shortened, and values that follow from others are left out, so that millions of flows fit into a
+store.
 """
 
 import json
@@ -16,9 +16,9 @@ from router.flow.web_chat import WebChat
 
 
 def to_record(flow: FlexFlow, base: str = "") -> str:
-    """Return the flow's record: JSON without its SIDs and what has its default; equal flows have equal records.
+    """Return the flow's record: JSON without its SIDs and defaults; equal flows have equal records.
 
-    `base` is what the reader knows, too: the URL of the integration is stored without it.
+    The URL of the integration is stored without the prefix `base`, which the reader must know.
     """
     integration = {
         name: value for name, default in _INTEGRATION if (value := getattr(flow.integration, name)) != default
@@ -42,9 +42,9 @@ def to_record(flow: FlexFlow, base: str = "") -> str:
 
 
 def from_record(record: str, account_sid: str, sid: str, base: str = "") -> FlexFlow:
-    """Read what `to_record` wrote with the same `base`; parameters that a newer version added are ignored.
+    """Read a record that `to_record` made with the same `base`; parameters of a newer version are ignored.
 
-    Flows are read far more often than they change, so the flows that were read last are cached, except very long ones.
+    Flows are read much more often than they change, so the last ones are cached, except very long ones.
     """
     return (_read_once if len(record) <= _REMEMBERED else _read)(record, account_sid, sid, base)
 
@@ -80,11 +80,11 @@ def _only(given: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _integration(values: tuple[tuple[str, Any], ...]) -> Integration:
-    """Make an integration; the flows of many addresses often have the same."""
+    """Make an integration; cached, because flows of many addresses often have the same one."""
     return Integration(**dict(values))
 
 
-# Names of parameters that a record has in place of longer ones.
+# The short names of parameters in a record.
 _SHORT: Final = {
     "friendly_name": "name",
     "chat_service_sid": "service",
@@ -96,14 +96,14 @@ _SHORT: Final = {
 }
 _LONG: Final = {short: name for name, short in _SHORT.items()}
 _decode: Final = json.JSONDecoder().decode
-# Characters of the longest record that is cached: 4,096 such records take 16 MB.
+# The maximum length of a record that is cached: 4,096 such records take 16 MB.
 _REMEMBERED: Final = 4096
-# JSON has lists where a flow, which has to be hashable, has tuples.
+# JSON has lists for these attributes; a flow, which must be hashable, has tuples.
 _LISTS: Final = frozenset(each.attribute for each in FIELDS if isinstance(each.default, tuple))
 _LISTS_OF_INTEGRATION: Final = frozenset(
     each.removeprefix("integration.") for each in _LISTS if each.startswith("integration.")
 )
-# What the key of a record names: 95 bytes of some 430.
+# The attributes that are in a record's key: 95 bytes of about 430.
 _NAMED: Final = frozenset(("sid", "account_sid"))
 _FLOW: Final = tuple(
     (each.name, each.default) for each in fields(FlexFlow) if each.name != "extra" and each.name not in _NAMED

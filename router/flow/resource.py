@@ -64,7 +64,7 @@ def from_parameters(  # noqa: PLR0913 - pure: time, names and SID are keyword ar
         if not values[wire]:
             raise InvalidFlow(wire, f"is required when IntegrationType is {kind}")
     handler = values["Integration.Handler"]
-    # The handler may have been removed from the settings since: pausing the flow must still be possible.
+    # If the handler has been removed from the settings since, it must still be possible to pause the flow.
     if kind == "handler" and handler not in handlers and (current is None or handler != current.integration.handler):
         known = ", ".join(sorted(handlers)) or "they have no handlers"
         raise InvalidFlow("Integration.Handler", f"{handler!r} is not a handler in the router's settings ({known})")
@@ -103,7 +103,7 @@ def _parse(each: Field, text: str) -> Any:
 def _integration_type(params: Mapping[str, str], given: Mapping[str, Any], current: FlexFlow | None) -> str:
     if params.get("IntegrationType"):
         return str(given["IntegrationType"])
-    if current and current.integration.type == "conversation":  # it may have either of them
+    if current and current.integration.type == "conversation":  # it may have a FlowSid or a Url
         return "conversation"
     if params.get("Integration.FlowSid"):
         return "studio"
@@ -134,7 +134,7 @@ def _check_conversation(values: Mapping[str, Any], kind: str) -> None:
 
 
 def _contact_identity(written: str, channel_type: str) -> str:
-    """Return the canonical form; raise InvalidFlow for an address of another channel, which would get no message."""
+    """Return the canonical form; raise InvalidFlow for an address of another channel, which would match no message."""
     identity = canonical(written, channel_type)
     if not identity:
         raise InvalidFlow("ContactIdentity", "is empty; write * for every address")

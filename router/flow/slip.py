@@ -16,7 +16,7 @@ _PREFIXES: Final = {name: f"{each.prefix}:".lstrip(":") for name, each in ALL.it
 
 
 def address_slip(flow: FlexFlow) -> str:
-    """Return why no message can come to a flow's address, with a suggestion; "" if the address is valid."""
+    """Return why a flow's address cannot receive a message, with a suggestion; "" if the address is valid."""
     prefix, address = _PREFIXES.get(flow.channel_type), flow.contact_identity
     if prefix is None or address == "*" or is_sid(address, "MG"):
         return ""

@@ -1,4 +1,4 @@
-"""The end of a migration: the old flow is disabled, and the flow that it names in MigrateTo takes its messages."""
+"""The end of a migration: the old flow is disabled, and the flow in its MigrateTo takes its messages."""
 
 from typing import Final
 

@@ -24,17 +24,17 @@ class _Asked:
 
     @property
     def turn(self) -> tuple[bool, int, bool, int, str]:
-        """Its place in the order in which `router.routing.resolve` asks the flows."""
+        """The sort key of the order in which `router.routing.resolve` checks the flows."""
         flow = self.flow
         return flow.is_default, flow.priority, not flow.match, flow.date_created, flow.sid
 
     @property
     def takes_opt_outs(self) -> bool:
-        """A Match takes opt-out words only where it asks for them."""
+        """Whether it takes opt-out words: a Match does only if it uses `opt_out_type`."""
         return not self.expression or "opt_out_type" in self.expression.names
 
     def is_met_wherever(self, other: "_Asked") -> bool:
-        """Return whether every message that meets the other one meets it too, except opt-out words."""
+        """Return whether every message that meets the other flow's Match meets this one's, except opt-out words."""
         same = self.expression and other.expression and self.expression.words == other.expression.words
         return bool(self.answer or same)
 
@@ -43,7 +43,7 @@ def unreachable(flows: Iterable[FlexFlow]) -> list[tuple[str, str]]:
     """Find the enabled flows that can never be chosen among those of their address.
 
     Args:
-        flows: of one account, of any addresses and channels.
+        flows: flows of one account, of any addresses and channels.
 
     Returns: the SID of each, and the reason.
 
@@ -116,7 +116,7 @@ def _answer(flow: FlexFlow, expression: Expression) -> bool | None:
         known["to"] = flow.contact_identity
     if expression.names & VARIABLES.keys() - known.keys():
         return None
-    # Between two of the shares that it names, it is the same for all contacts.
+    # Between two of its shares, the answer is the same for all contacts.
     buckets = {0.0, *(share for share in expression.shares if share < _ALL)}
     answers = {_is_met(expression, known, bucket) for bucket in buckets}
     return answers.pop() if len(answers) == 1 else None

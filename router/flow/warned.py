@@ -20,8 +20,8 @@ class Warned:
 
     Args:
         flow: the flow; None if the warning is not about one flow.
-        text: what is wrong, as the end of a sentence that begins with the flow's name.
-        advice: what to do.
+        text: the problem, as the end of a sentence that begins with the flow's name.
+        advice: the action to take.
         fault: whether messages are lost or customers harmed, so that it must be corrected.
         among_others: whether other flows of the address are the cause.
     """
@@ -34,16 +34,16 @@ class Warned:
 
     @property
     def full(self) -> str:
-        """The flow's name and SID, what is wrong, and what to do."""
+        """The flow's name and SID, the problem, and the advice."""
         return f"{self.flow.friendly_name!r} ({self.flow.sid}) {self}" if self.flow else str(self)
 
     def __str__(self) -> str:
-        """Return what is wrong, and what to do."""
+        """Return the problem, and the advice."""
         return f"{self.text}{'' if self.text.endswith('?') else '.'} {self.advice[:1].upper()}{self.advice[1:]}"
 
 
 def of_settings(settings: Settings) -> list[Warned]:
-    """Return the warnings about settings that keep messages from all flows."""
+    """Return the warnings about settings with which no flow gets messages."""
     shown = [origin(url) + urlsplit(url).path for url in settings.public_urls]
     return [
         Warned(

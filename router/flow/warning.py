@@ -27,7 +27,7 @@ class Surroundings:
     """The configuration, apart from the flow, on which the warnings depend.
 
     Args:
-        settings: the router's.
+        settings: the router's settings.
         made_up: the SID of the account that `router run` generated, "" if there is no such account.
     """
 
@@ -46,7 +46,7 @@ def of_flow(flow: FlexFlow, around: Surroundings) -> list[Warned]:
 
 
 def migrating(flows: Iterable[FlexFlow]) -> list[Warned]:
-    """Return the warnings about enabled flows that name a MigrateTo to which no contact can move."""
+    """Return the warnings about enabled flows with a MigrateTo to which no contact can move."""
     known = {flow.sid: flow for flow in flows}
     found = []
     for flow in known.values():
@@ -65,7 +65,7 @@ def of_flows(
 ) -> list[Warned]:
     """Return the warnings about the enabled ones of some flows, including unreachable flows.
 
-    `others` has, of the same accounts, all flows of these addresses and those of the address `*`. Without `others`,
+    `others` are all flows of the same accounts with these addresses, or with the address `*`. Without `others`,
     messages that no flow of an address takes are not reported.
     """
     enabled = {flow.sid: flow for flow in flows if flow.enabled}
@@ -118,7 +118,7 @@ def _left(flows: Collection[FlexFlow], others: Collection[FlexFlow]) -> Iterator
 
 
 def sharing(flows: Iterable[FlexFlow], written: Collection[FlexFlow]) -> list[FlexFlow]:
-    """Return the flows that have the address of one that was written."""
+    """Return the flows that share an address with a written flow."""
     addresses = {address_of(flow) for flow in written}
     return [flow for flow in flows if address_of(flow) in addresses]
 
@@ -161,7 +161,7 @@ def _integration(flow: FlexFlow, around: Surroundings) -> Iterator[Warned]:
 
 
 def _private(url: str, settings: Settings) -> str:
-    """Return the address in a URL if the router may not connect to it; "" if it may, or if only DNS can tell."""
+    """Return the address in a URL if the router may not connect to it; "" if it may, or if the host is a name."""
     host = urlsplit(url).hostname or ""
     address = "127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host
     try:

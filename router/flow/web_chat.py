@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from router.language.tag import canonical_tag
 
-# Fields of a form, and characters of one of its answers: with 20 of them it stays within Twilio's 16 KB of data.
+# The maximum number of a form's fields, and length of an answer: 20 answers fit into Twilio's limit of 16 KB.
 FIELDS_MOST: Final = 20
 ANSWER_MOST: Final = 2000
 _OPTIONS_MOST: Final = 100
@@ -26,7 +26,7 @@ _ORIGIN: Final = re.compile(r"https?://(\*\.)?([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-
 
 @dataclass(frozen=True, slots=True)
 class WebChat:
-    """The settings of a web address. `form` and `greeting` are JSON, "" where not given."""
+    """The settings of a web address. `form` and `greeting` are JSON, "" if not given."""
 
     allowed_origins: tuple[str, ...] = ()
     require_identity: bool = False
@@ -57,7 +57,7 @@ class WebChat:
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Self:
-        """Read what `record` returned, of this version or of a newer one."""
+        """Read a result of `record`, of this version or of a newer one."""
         known = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
         if "allowed_origins" in known:
             known["allowed_origins"] = tuple(known["allowed_origins"])
@@ -86,7 +86,7 @@ class FormField:
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """Read a field from JSON; raise ValueError that says what is wrong."""
+        """Read a field from JSON; raise a ValueError that describes the problem."""
         if not isinstance(value, dict) or not _NAME.fullmatch(str(value.get("name", ""))):
             raise ValueError("each field is an object with a name of letters, digits and _")
         name = value["name"]
@@ -112,13 +112,13 @@ class FormField:
         return ANSWER_MOST if kind == "textarea" else 200
 
     def resource(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return it for JSON."""
         own = {"name": self.name, "type": self.type, "label": dict(self.label), "required": self.required}
         return own | {"options": list(self.options), "max": self.max}
 
 
 def read_texts(value: object, what: str) -> dict[str, str]:
-    """Read texts by language from JSON; raise ValueError that says what is wrong."""
+    """Read texts by language from JSON; raise a ValueError that describes the problem."""
     if not isinstance(value, dict) or len(value) > _LANGUAGES_MOST:
         raise ValueError(f"{what} is an object of texts by language, as {{'en': 'Name'}}")
     if not all(_is_text(text) for text in value.values()):

@@ -186,7 +186,7 @@ def _error(what: str, response: Response, record: Mapping[str, Any]) -> RestErro
 
 
 def _named(url: str) -> str:
-    """Return the name of a resource for people: its path, without the base and the query, which may have an address."""
+    """Return the name of a resource for people: its path. `url` has no query, which may contain an address."""
     path = url.partition("://")[2].partition("/")[2]
     return f"Twilio's /{path}"
 

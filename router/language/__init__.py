@@ -1,5 +1,5 @@
-"""The language of a message: tags, countries, words, n-grams, and the evidence that combines them.
+"""Detects the language of a message: tags, countries, words, n-grams, and the weighing of this evidence.
 
-It knows texts and language tags, never flows, contacts or the store. No input or output, except that models are read
-from their packages when they are loaded.
+This package handles texts and language tags; it does not know flows, contacts or the store. It does no input or output,
+except that it reads models from their packages.
 """

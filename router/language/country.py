@@ -1,6 +1,6 @@
 """The country of a customer's number, and the languages that people speak there.
 
-Both tables come from others: Google's libphonenumber and Unicode's CLDR
+The data is from Google's libphonenumber and from Unicode's CLDR
 (https://www.unicode.org/cldr/charts/latest/supplemental/territory_language_information.html).
 """
 
@@ -11,20 +11,20 @@ from typing import Final
 
 from router.language.tag import read
 
-# How much a language counts in a country for each of its speakers. CLDR counts who can speak a language, second ones
-# too (45 % of the Swiss speak English); people write to a business in an official one.
+# The weight of a language's speakers in a country, by the language's status. CLDR also counts speakers of second
+# languages (45 % of the Swiss speak English), but people write to a business in an official language.
 _WEIGHTS: Final = {"official": 1.0, "de_facto_official": 1.0, "official_regional": 0.5}
 _WEIGHT: Final = 0.1
 _LONGEST_CODE: Final = 3
 
 
 def country_of(address: str, from_country: str = "") -> str:
-    """Return the ISO 3166-1 country of a customer's address, "" when it is unknown.
+    """Return the ISO 3166-1 country of a customer's address, "" if it is unknown.
 
     Args:
-        address: the address in any form; only a telephone number has a country, and a WhatsApp user id that begins
-            with one (`whatsapp:US.13491…`, `whatsapp:US.ENT.13491…`).
-        from_country: Twilio's FromCountry, which it knows better where a number was ported.
+        address: the address in any form; telephone numbers have a country, and WhatsApp user ids that begin with one
+            (`whatsapp:US.13491…`, `whatsapp:US.ENT.13491…`).
+        from_country: Twilio's FromCountry, which is also correct for ported numbers.
 
     """
     if len(from_country) == 2 and from_country.isascii() and from_country.isalpha():  # noqa: PLR2004 - ISO 3166-1 alpha-2
@@ -44,7 +44,7 @@ def _country_of_number(number: str) -> str:
         return countries[0]
     if not countries:
         return ""
-    # Asking costs 25 to 120 us.
+    # This call takes 25 to 120 us.
     return _asked(number) or countries[0]
 
 
@@ -60,9 +60,9 @@ def _asked(number: str) -> str:
 
 @lru_cache(maxsize=512)
 def languages_of(country: str) -> Mapping[str, float]:
-    """Return the languages people of a country would write in, as CLDR names them (`de`, `zh-Hant`), and their shares.
+    """Return the languages in which people of a country probably write, by CLDR's tags (`de`, `zh-Hant`), with shares.
 
-    The shares add up to 1. A country without data has none.
+    The sum of the shares is 1. The result is empty for a country without data.
     """
     from babel.core import get_global
 
@@ -78,10 +78,10 @@ def languages_of(country: str) -> Mapping[str, float]:
 
 @lru_cache(maxsize=1)
 def _codes() -> Mapping[str, tuple[str, ...]]:
-    """Return the countries of each calling code. The library is imported by the first number that needs it: 20 ms."""
+    """Return the countries of each calling code. The library is imported on first use, which takes 20 ms."""
     import phonenumbers
 
-    # Calling codes that are no country's (800, 870 …) stand under 001.
+    # 001 stands for calling codes without a country (800, 870 …).
     return {
         str(code): tuple(region for region in regions if region != "001")
         for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()

@@ -1,13 +1,13 @@
-"""How well a text fits languages, by its words and by lingua's n-gram models; also whether it fits none of them.
+"""Computes how well a text fits languages, by its words and by lingua's n-gram models, or that it fits none of them.
 
 Both methods only compare languages with each other. So each text is also compared with background languages of the
-same script; a text that fits one of those best is in none of the offered languages. Words are looked at first: in a
-sentence they are nearly always enough, at a tenth of the n-grams' time.
+same script; a text that fits one of those best is in none of the offered languages. Words are checked first: for a
+sentence they are nearly always enough, in a tenth of the n-grams' time.
 
-Models are loaded by the process that forks the workers (`router.process`), once, and shared by all: lingua keeps
-them outside of Python's heap, where no reference count ever writes. It must not start threads there, which would be
-missing after the fork: it does so to preload, for its low accuracy mode, for a single language, and for its methods
-named parallel. None of them is used. Detection holds the interpreter's lock.
+The process that forks the workers loads the models (`router.process`), once, and the workers share them: lingua stores
+them outside of Python's heap, without reference counts that would be written. lingua must not start threads in that
+process, because these do not exist after a fork. It does so to preload, in its low accuracy mode, for a single
+language, and in its methods named parallel; so none of them is used. Detection holds Python's global lock.
 """
 
 import math
@@ -23,7 +23,7 @@ from router.language import tag as language_tag
 from router.language.evidence import OTHER
 from router.language.text import script_of
 
-# The background, by lingua's sets of languages that share a script; the other scripts tell their language themselves.
+# The background languages, by lingua's sets of languages that share a script; other scripts identify their language.
 # Chosen by measurement (docs/languages.md): most texts in any further language are nearest to one of these.
 BACKGROUND: Final[Mapping[str, tuple[str, ...]]] = {
     "latin": ("en", "es", "fr", "de", "it", "pt", "tl", "sv", "yo"),
@@ -31,10 +31,10 @@ BACKGROUND: Final[Mapping[str, tuple[str, ...]]] = {
     "arabic": ("ar", "fa", "ur"),
     "devanagari": ("hi", "mr"),
 }
-# Compared with a language that is alone at an address and has its script to itself, as Japanese: lingua, asked for one
-# language alone, starts threads. By its letters no text can be in both, so that no model is looked at.
+# The second language for an address with a single language that has its own script, such as Japanese: with one language
+# only, lingua starts threads. No text fits both scripts, so no model is used.
 _BESIDE: Final = ("el", "th")
-# Languages of which only the most frequent words are known, so many of each: enough to know a sentence by.
+# Languages of which only this number of the most frequent words is loaded: enough to recognize a sentence.
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "latin": (
         *(
@@ -64,34 +64,35 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "devanagari": (),
 }
 WORDS_MOST: Final = 6000
-# lingua's confidences are the better founded the longer a text is. To the power of the number of letters to this one
-# they are probabilities: the best of 0 to 0.8 on the training half of `make bench PART=language`, as all below.
+# lingua's confidences are more reliable for longer texts. Raised to the power letters ** _POWER they are probabilities.
+# This value was the best of 0 to 0.8 on the training half of `make bench PART=language`, like those below.
 _POWER: Final = 0.3
-# How often, in a text of one letter, a language is right that is ruled out; it falls with the root of the letters.
+# How often a language that is ruled out is right in a text of one letter; it falls with the square root of the letters.
 _RULED_OUT: Final = 0.03
-# N-grams are read to a text's end only where so many letters of it leave a doubt: time is proportional to the letters.
+# N-grams of this many letters are compared first, and those of the rest only if the result is uncertain: the time is
+# proportional to the letters.
 _FIRST_LETTERS: Final = 16
 _FIRST_DOUBT: Final = 0.003
-# N-grams are looked at only where words leave this doubt. Of short texts they hardly change a decision with more of it;
-# of long ones they find those in languages that are not offered.
+# N-grams are used only if the words leave at least this uncertainty. For short texts they hardly change a decision that
+# is more uncertain; for long texts they detect languages that are not offered.
 _DOUBT: Final = 0.01
 _SHORT_DOUBT: Final = 0.03
 _SHORT: Final = 24  # letters
-# How many other languages are as good as equally likely, where none that is offered is.
+# The effective number of other languages that share the probability of OTHER.
 _OTHERS: Final = 10
-# A script that is not a tag's own: people write Russian with Latin letters too.
+# The weight of a script that is not the tag's own: some people write Russian with Latin letters.
 _OTHER_SCRIPT: Final = 0.02
 _LEAST: Final = 1e-4
-# Texts repeat themselves ("hola", a button's). An entry is some 3 KB.
+# The size of the cache: texts are often repeated ("hola", a button's text). An entry is about 3 KB.
 _REMEMBERED: Final = 1024
 _PLANS: Final = 256
 
 
 class Detector:
-    """Says how well texts fit languages whose models are in memory, or that their script tells.
+    """Computes how well texts fit languages whose models are loaded, or that are identified by their script.
 
     Args:
-        loaded: their codes in ISO 639-1.
+        loaded: the ISO 639-1 codes of the loaded models.
 
     """
 
@@ -101,10 +102,10 @@ class Detector:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._likelihood)
 
     def likelihood(self, text: str, offered: Sequence[str]) -> Mapping[str, float] | None:
-        """Return how well a text fits each offered tag, and OTHER; None when the text does not show it.
+        """Return how well a text fits each offered tag, and OTHER; None if the text is no evidence.
 
-        A tag without a model in memory is left out, but for those that their script tells. The text is what
-        `indicative_words` returns.
+        Tags without a loaded model are left out, except those that are identified by their script. The text is a result
+        of `indicative_words`.
         """
         return self._remembered(text, tuple(offered)) if text else None
 
@@ -125,12 +126,12 @@ class Detector:
 
 
 class _Plan:
-    """What is compared for one set of offered tags.
+    """The comparison for one set of offered tags.
 
     Args:
-        codes: the language of each tag, in ISO 639-1.
-        compared: the languages whose n-gram models are compared: those, and the background.
-        worded: the languages whose words are, where their lists are in memory.
+        codes: the ISO 639-1 code of each tag.
+        compared: the languages whose n-gram models are compared: those of the tags, and the background.
+        worded: the languages whose words are compared, if their lists are loaded.
 
     """
 
@@ -143,10 +144,10 @@ class _Plan:
         languages = [language for language in map(language_of, compared) if language]
         self._detector = LanguageDetectorBuilder.from_languages(*languages).build()
         self._languages = frozenset(codes.values())
-        # Where words are known of every language that shares its letters with others, they may be enough.
+        # Words may be enough if there are lists of all languages that share their script with others.
         self._words_do = listed.keys() >= {code for code in codes.values() if _background([code])}
         spoken = list(codes.values())
-        # Tags of one language that are written in several scripts: the text's script tells them apart.
+        # Tags of one language in several scripts, which are distinguished by the text's script.
         self._scripts = {
             tag: parts.script
             for tag, code in codes.items()
@@ -161,12 +162,12 @@ class _Plan:
             for tag, own in self._scripts.items():
                 if own != script:
                     likelihood[tag] *= _OTHER_SCRIPT
-        # Of all languages that are not offered. None found: a script that no language is written in.
+        # The likelihood of all languages that are not offered. Nothing was found if no language uses the text's script.
         likelihood[OTHER] = max((1 - sum(found.values())) / _OTHERS, _LEAST) if found else 1.0
         return MappingProxyType(likelihood)
 
     def _probabilities(self, weights: Mapping[str, float], text: str) -> dict[str, float]:
-        """Return the probabilities of the offered languages that have a weight, of which none is nothing."""
+        """Return the probabilities of the offered languages that have a weight; none of them is 0."""
         if not weights:
             return {}
         floor = _RULED_OUT / math.sqrt(len(text) - text.count(" "))
@@ -174,7 +175,7 @@ class _Plan:
         return {code: scale * weights[code] + floor for code in self._languages if code in weights}
 
     def _weights(self, text: str) -> dict[str, float]:
-        """Return how well a text fits languages, compared with each other; nothing if it can be in none."""
+        """Return how well a text fits languages, compared with each other; {} if it fits none."""
         words = self._by_words(text)
         doubt = _SHORT_DOUBT if len(text) <= _SHORT else _DOUBT
         if words and self._words_do and sum(words.values()) < 1 / (1 - doubt):
@@ -186,7 +187,7 @@ class _Plan:
         return self._by_letters(text, words)
 
     def _by_words(self, text: str) -> dict[str, float]:
-        """Return how well the words fit the languages that have a list, the best 1; nothing where no word is known."""
+        """Return how well the words fit the languages that have a list, 1 for the best; {} if no word is in a list."""
         all_levels = self._lexicon.levels(text.lower().split())
         levels = [all_levels[place] for place in self._places]
         most = max(levels, default=0)
@@ -202,7 +203,7 @@ class _Plan:
         if most <= 0:
             return {}
         power = (len(text) - text.count(" ")) ** _POWER
-        # A language without a list has the words of an average one, one without a model the letters of the best.
+        # A language without a list gets the average weight of the words, one without a model the best confidence.
         average = sum(words.values()) / len(words) if words else 1.0
         weights = dict(words)
         for value in values:
@@ -212,7 +213,7 @@ class _Plan:
 
 
 def _until(text: str, letters: int) -> str:
-    """Return the whole words that begin in the first letters of a text."""
+    """Return the complete words that begin within the first `letters` characters of a text."""
     end = text.find(" ", letters)
     return text[:end] if end > 0 else text
 
@@ -220,16 +221,16 @@ def _until(text: str, letters: int) -> str:
 def needed(tags: Iterable[str]) -> frozenset[str]:
     """Return the ISO 639-1 codes of the languages to load for these tags, with their background.
 
-    None for no tag, nor for languages that have their script to themselves.
+    Languages with their own script need no model.
     """
     known = frozenset(filter(None, map(code_of, tags))) - _by_script()
     return known | _background(known)
 
 
 def load(languages: Iterable[str]) -> Detector:
-    """Load the models and words of these languages (codes, as `needed` gives them), where they are not yet in memory.
+    """Load the models and words of these languages (codes from `needed`) that are not loaded yet.
 
-    It takes some 0.1 s and 25 MB for each, once for all processes that are forked afterwards.
+    It takes about 0.1 s and 25 MB for each, once for all processes that are forked afterwards.
     """
     codes = frozenset(languages)
     _LOADED.update(codes)
@@ -237,7 +238,7 @@ def load(languages: Iterable[str]) -> Detector:
     for script, (word, _) in _SCRIPTS.items():
         known = [language for language in map(language_of, sorted(codes)) if language]
         members = [language for language in known if language in _members(script)]
-        if len(members) > 1:  # lingua starts threads for one alone
+        if len(members) > 1:  # for a single language, lingua starts threads
             LanguageDetectorBuilder.from_languages(*members).build().compute_language_confidence_values(word)
             lists |= dict.fromkeys(WORDS[script], WORDS_MOST) | {_CODES[language]: 0 for language in members}
     lexicon.load(lists)
@@ -245,13 +246,13 @@ def load(languages: Iterable[str]) -> Detector:
 
 
 def shared() -> Detector:
-    """Return a detector for what this process, or the one that it was forked from, has loaded."""
+    """Return a detector for the models that this process, or the one that it was forked from, has loaded."""
     return Detector(_LOADED)
 
 
 @lru_cache(maxsize=1024)
 def language_of(tag: str) -> Language | None:
-    """Return lingua's language of a BCP 47 tag, None when it has no model for it."""
+    """Return lingua's language of a BCP 47 tag, None if it has no model for it."""
     parts = language_tag.read(tag)
     if parts is None:
         return None
@@ -264,7 +265,7 @@ def language_of(tag: str) -> Language | None:
 
 
 def code_of(tag: str) -> str:
-    """Return the ISO 639-1 code of a tag's language, "" when there is no model for it."""
+    """Return the ISO 639-1 code of a tag's language, "" if there is no model for it."""
     language = language_of(tag)
     return _CODES[language] if language else ""
 
@@ -292,9 +293,9 @@ def _members(script: str) -> frozenset[Language | None]:
 
 
 _CODES: Final = {language: _code(language) for language in Language.all()}
-# lingua keeps models for the whole process, and does not say which.
+# The loaded models: lingua caches them for the whole process, but has no method that returns which.
 _LOADED: Final[set[str]] = set()
-# A word of five letters, without any that only some of the languages have: for it each model is looked up, and loaded.
+# For each script a word of five letters that all its languages have: detecting it loads all their models.
 _SCRIPTS: Final = {
     "latin": ("aroma", Language.all_with_latin_script),
     "cyrillic": ("карта", Language.all_with_cyrillic_script),
@@ -305,5 +306,5 @@ _SCRIPTS: Final = {
 
 @lru_cache(maxsize=1)
 def _by_script() -> frozenset[str]:
-    """Return the languages with a script to themselves, as Japanese and Thai: it tells their texts, without a model."""
+    """Return the languages with their own script, such as Japanese and Thai, which identifies them without a model."""
     return frozenset(code for code in _CODES.values() if not _scripts([code]))

@@ -1,7 +1,8 @@
-"""Which language a message is in: evidence of several kinds, weighed together as probabilities.
+"""Decides the language of a message from evidence of several kinds, combined as probabilities.
 
-Each piece of evidence says how likely it is for each language that an address offers, and for any other one; they are
-multiplied (Bayes), so that several weak ones make a strong one, and a strong one need not be first in line.
+Each piece of evidence has a likelihood for each language that an address offers, and for all others together. The
+likelihoods are multiplied (Bayes), so several weak pieces of evidence make a strong one, and their order does not
+matter.
 """
 
 import math
@@ -16,40 +17,41 @@ from router.language.tag import best, says_region
 OTHER: Final = "other"
 """Stands for every language that the address does not offer."""
 
-# How often a customer writes in a language that the address does not offer, at least.
+# The minimum prior probability that a customer writes in a language that the address does not offer.
 _OTHER_LEAST: Final = 0.05
-# Below this probability the default flow takes the message: a wrong flow is worse than the default. Of single words, 96
-# of 100 that are decided are right then, 98 with the number's country, of word pairs 99 (`make bench PART=language`).
+# Below this probability the default flow takes the message, because a wrong flow is worse than the default. With it, 96
+# of 100 decisions about single words are right, 98 with the number's country, 99 for word pairs
+# (`make bench PART=language`).
 FLOOR: Final = 0.8
 # From this probability on, the conversation keeps the language: 99 of 100 single words with a country are right.
 CONFIDENT: Final = 0.95
-# From this probability of the text alone, in so many letters, a conversation's language may change: of word pairs, 997
-# of 1,000 are right.
+# From this probability of the text alone, with at least this many letters, a conversation's language may change: 997 of
+# 1,000 word pairs are right.
 CLEAR: Final = 0.99
 CLEAR_LETTERS: Final = 12
 # How often the language in the webhook's URL, or the one that the contact chose, is wrong.
 _SAID_WRONG: Final = {"parameter": 0.02, "preference": 0.0005}
-# Where there is evidence of these kinds, the country of the number does not count.
+# If there is evidence of these kinds, the country of the number is ignored.
 _BEYOND_COUNTRY: Final = frozenset(("parameter", "preference", "history"))
-# How often a customer's number is of a country whose languages say nothing: `make bench PART=language` has 15 %.
+# How often the number's country gives no hint of the customer's language: `make bench PART=language` has 15 %.
 _ELSEWHERE: Final = 0.15
-# How often a customer goes on in another language.
+# How often a customer changes to another language.
 _SWITCH: Final = 0.02
-# How often a text in a language that is not known is in one certain such language.
+# How often a text in a language without a model is in one particular such language.
 _UNKNOWN: Final = 0.05
-# A region that another tag of the language names itself: `pt-BR` for a customer in Portugal.
+# The weight of a tag that names another region: `pt-BR` for a customer in Portugal.
 _OTHER_REGION: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One reason to believe in a language.
+    """One piece of evidence for a language.
 
     Args:
         source: `parameter`, `preference`, `contact`, `history`, `text` or `country`.
-        sentence: what it says, for a person.
-        likelihood: how well it fits each offered tag, and OTHER; only the ratios count.
-        letters: of a text, how many letters the detector looked at.
+        sentence: its description for people.
+        likelihood: how well it fits each offered tag, and OTHER; only the ratios matter.
+        letters: for a text, how many letters the detector used.
 
     """
 
@@ -61,16 +63,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the evidence comes to.
+    """The result of weighing the evidence.
 
     Args:
-        language: an offered tag; "" where none is probable enough, or the message is in another language.
-        probability: of the language, or of the most probable one where none is decided.
+        language: an offered tag; "" if none is probable enough, or the message is in another language.
+        probability: of the language, or of the most probable one if none is decided.
         shares: all tags and OTHER with their probabilities, most probable first.
-        confident: sure enough that a conversation keeps it.
-        clear: the text alone says so, and is long enough: it may change a conversation's language.
+        confident: whether it is certain enough that a conversation keeps it.
+        clear: whether the text alone decides it, and is long enough: then it may change a conversation's language.
         steps: the evidence and its weight, in sentences.
-        others: what would have changed it, in a sentence.
+        others: evidence that would have changed it, in a sentence.
 
     """
 
@@ -86,8 +88,8 @@ class Decision:
 def decide(offered: Sequence[str], evidence: Sequence[Evidence]) -> Decision:
     """Weigh the evidence for the languages that an address offers (BCP 47 tags).
 
-    The country of the number does not count where the channel or the contact says which language it is; nor again where
-    an earlier message's decision, which it was part of, does.
+    The country of the number is ignored if there is a parameter or a preference, and also if there is a history, which
+    the country has already influenced.
     """
     if any(each.source in _BEYOND_COUNTRY for each in evidence):
         evidence = [each for each in evidence if each.source != "country"]
@@ -135,7 +137,7 @@ def _posterior(offered: Sequence[str], evidence: Sequence[Evidence]) -> dict[str
 def _prior(offered: Sequence[str]) -> dict[str, float]:
     """Return the probabilities before any evidence: equal for each offered language and for all others together.
 
-    An address that names Spanish only has another language's customers as well: those of its default flow.
+    An address that names only Spanish also has customers with other languages: those of its default flow.
     """
     other = max(_OTHER_LEAST, 1 / (len(offered) + 1))
     return dict.fromkeys(offered, (1 - other) / len(offered)) | {OTHER: other}
@@ -147,7 +149,7 @@ def _decided(shares: Sequence[tuple[str, float]]) -> str:
 
 
 def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str) -> str:
-    """Say which single pieces of evidence, when left out, would change the decision."""
+    """Describe the pieces of evidence without which the decision would be different."""
     changes = []
     for left_out in evidence:
         rest = _posterior(offered, [each for each in evidence if each is not left_out])
@@ -163,10 +165,10 @@ def _others(offered: Sequence[str], evidence: Sequence[Evidence], language: str)
 
 
 def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Sequence[str]) -> Evidence | None:
-    """Make evidence of what the detector says about a text of so many letters; None when it says nothing.
+    """Make evidence from the detector's result for a text of this many letters; None if there is no result.
 
-    An offered tag that it does not know is less likely than any language that is not offered: such a text goes to the
-    default, unless something else speaks for that tag.
+    An offered tag without a model is less likely than OTHER: such a text goes to the default flow, unless there is
+    other evidence for that tag.
     """
     if not likelihood:
         return None
@@ -179,7 +181,7 @@ def from_text(likelihood: Mapping[str, float] | None, letters: int, offered: Seq
 
 
 def from_country(country: str, offered: Sequence[str]) -> Evidence | None:
-    """Make evidence of the languages of the country of the customer's number; None for a country without data."""
+    """Make evidence from the languages of the number's country; None for a country without data."""
     spoken = languages_of(country)
     if not spoken:
         return None
@@ -188,14 +190,14 @@ def from_country(country: str, offered: Sequence[str]) -> Evidence | None:
         fitting = _fitting(name, country, offered)
         for tag, part in fitting.items() or {OTHER: 1.0}.items():
             fits[tag] += share * part
-    # OTHER's share is of all the languages it stands for; the prior knows that already.
+    # OTHER's share is the sum of all its languages; the prior already takes their number into account.
     even = _ELSEWHERE / len(fits)
     likelihood = {tag: (1 - _ELSEWHERE) * share + even for tag, share in fits.items()}
     return Evidence("country", f"The country of the number ({country}) fits {_listed(likelihood)}", likelihood)
 
 
 def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float]:
-    """Return the offered tags that a country's language may be met with, and how well each does."""
+    """Return the offered tags that fit a country's language, and how well each fits."""
     spoken = language_tag.read(name)
     if spoken is None:
         return {}
@@ -231,9 +233,9 @@ def _evidence(source: str, sentence: str, value: str, offered: Sequence[str]) ->
 
 
 def from_history(shares: Mapping[str, float], offered: Sequence[str]) -> Evidence | None:
-    """Make evidence of the shares that an earlier message of this contact came to; None when there are none.
+    """Make evidence from the shares after this contact's earlier messages; None if there are none.
 
-    The customer may have gone on in another language, so that nothing earlier is certain.
+    The customer may have changed to another language, so no earlier evidence is certain.
     """
     if not shares:
         return None
@@ -242,16 +244,17 @@ def from_history(shares: Mapping[str, float], offered: Sequence[str]) -> Evidenc
     unknown = shares.get(OTHER, 0.0) / len(tags)
     before = {tag: shares.get(tag, unknown) for tag in tags}
     total = sum(before.values()) or 1.0
-    # Prior and shares cancel but for what the evidence said.
+    # Divided by the prior, the shares are the likelihood of the earlier evidence.
     likelihood = {tag: (1 - _SWITCH) * before[tag] / total / prior[tag] + _SWITCH for tag in tags}
     return Evidence("history", f"Earlier messages fit {_listed(before)}", likelihood)
 
 
 def command(body: str, button_text: str, button_payload: str, offered: Sequence[str]) -> str:
-    """Return the offered tag that a preference command names, "" when the message is none.
+    """Return the offered tag that a preference command names, "" if the message is not a command.
 
-    A command is a message that is nothing but a language's name, in itself or in English (`ESPAÑOL`, `German`), or a
-    button whose text is that, or whose payload is that, a tag that is no usual word, or `language:` and a tag.
+    A command is a message that consists of a language's name, in that language or in English (`ESPAÑOL`, `German`); or
+    a button whose text or payload is such a name, or whose payload is a tag that is not a usual word, or `language:`
+    and a tag.
     """
     tags = tuple(offered)
     payload = button_payload.strip()
@@ -267,19 +270,19 @@ def command(body: str, button_text: str, button_payload: str, offered: Sequence[
 
 
 _LONGEST_NAME: Final = 40
-# Tags that buttons have for another reason: Norwegian is no "no", Japanese no "ja", Danish no "da", Sinhala no "si".
+# Tags that are also usual texts of buttons, so they are not commands: "no" (Norwegian), "ja" (Japanese), "da", "si".
 _NO_TAGS: Final = frozenset(("no", "ja", "da", "si", "ne", "nej", "is", "it", "id", "hi", "so", "to", "my", "or", "am"))
 
 
 def _listed(shares: Mapping[str, float]) -> str:
-    """Write the best two of some shares: `es 97 %, pt 2 %`."""
+    """Format the best two of some shares: `es 97 %, pt 2 %`."""
     total = sum(shares.values()) or 1.0
     first = sorted(shares.items(), key=lambda share: -share[1])[:2]
     return ", ".join(f"{_name(tag)} {_percent(share / total)}" for tag, share in first)
 
 
 def _percent(share: float) -> str:
-    """Write a probability; never as 0 % or 100 %, because no language is certain or excluded."""
+    """Format a probability; never as 0 % or 100 %, because no language is certain or excluded."""
     return "over 99 %" if share > 0.99 else "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"  # noqa: PLR2004
 
 

@@ -1,10 +1,10 @@
-"""How frequent words are in languages: the lists of the wordfreq project, some 30,000 words of each language.
+"""The frequencies of words in languages: the lists of the wordfreq project, about 30,000 words of each language.
 
 https://github.com/rspeer/wordfreq
 
-Few words tell a language as well as lingua's n-grams do, many tell it better, and in a tenth of the time. All lists are
-in one table, so that a word is looked up once for all languages. The process that forks the workers makes the table,
-and they share it: reading writes nothing, because the table has no Python objects whose references would be counted.
+A few words identify a language as well as lingua's n-grams do, many words do it better, and in a tenth of the time. All
+lists are in one table, so that a word is looked up once for all languages. The process that forks the workers makes the
+table, and the workers share it: reading it writes nothing, because it contains no Python objects with reference counts.
 """
 
 import math
@@ -14,31 +14,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-# Lists are of other codes than lingua's models: Filipino is Tagalog, and Croatian and Bosnian are one list.
+# Languages whose list has another code: Tagalog has that of Filipino, Croatian and Bosnian share one.
 _LISTS: Final = {"tl": "fil", "hr": "sh", "bs": "sh"}
-# Lists of languages with another script also have English words, which say nothing for these languages.
+# Lists of languages with another script also contain English words, which are no evidence for these languages.
 _NOT_LATIN: Final = frozenset(
     ["ar", "bg", "bn", "el", "fa", "he", "hi", "ja", "ko", "mk", "ru", "ta", "uk", "ur", "zh"]
 )
 _LAST_LATIN: Final = "\u024f"
-# A word that a list does not have is taken to be as rare as this, in centibels: once in three million words. The lists
-# end at once in a million.
+# The assumed frequency of a word that a list does not have, in centibels: one in three million words. The lists end at
+# one in a million.
 _MISSING: Final = 650
-# Centibels of one level: the most frequent words come out at 250, which fits into a byte.
+# Centibels of one level: the most frequent words have level 250, which fits into a byte.
 _STEP: Final = 2.2
 # One level as a difference of natural logarithms.
 LEVEL: Final = _STEP * math.log(10) / 100
 # The levels of a word are numbers of 16 bits in one large integer, so that one addition adds those of all languages.
 _BITS: Final = 16
-# Words that are added at most: so that no sum of levels needs more than these bits.
+# The maximum number of words that are added, so that no sum of levels needs more bits.
 _MOST_WORDS: Final = 256
 
 
 class Lexicon:
     """The words of some lists, and how frequent each is in each list.
 
-    A hash table of arrays: the hash of a word leads to a place of the index, the index to a row. Where the place has
-    another word's row, the next place is looked at. Words are equal if their 64 bits of hash are.
+    A hash table in arrays, with linear probing: the hash of a word is a place in the index, which has the number of a
+    row. Words count as equal if their 64-bit hashes are equal.
 
     Args:
         lists: the languages (ISO 639-1), and how many of the most frequent words of each; 0 for all.
@@ -53,7 +53,7 @@ class Lexicon:
         self._unpack = struct.Struct(f"<{len(lists)}H").unpack
         levels = [list(_levels(code, most)) for code, most in lists.items()]
         most = 1 + sum(len(words) for each in levels for _, words in each)
-        # At least half of the places are empty, so that searches are short. Row 0 is no word's.
+        # At least half of the places are empty, so that searches are short. Row 0 stands for an empty place.
         self._mask = mask = (1 << (2 * most).bit_length()) - 1
         self._index = index = array("I", bytes(4 * (mask + 1)))
         self._hashes = hashes = array("q", bytes(8 * most))
@@ -76,7 +76,7 @@ class Lexicon:
         del hashes[count:], rows[count * width :]
 
     def levels(self, words: Sequence[str]) -> tuple[int, ...]:
-        """Return how frequent these words are together in each of the lists, in levels; the lists have lower case."""
+        """Return for each list the sum of the words' frequencies, in levels; words must be in lower case."""
         total = 0
         index, hashes, rows, mask, width = self._index, self._hashes, self._rows, self._mask, self._width
         for word in words[:_MOST_WORDS]:
@@ -104,14 +104,14 @@ def _levels(code: str, most: int) -> Iterator[tuple[int, list[str]]]:
         yield max(1, round((_MISSING - centibels) / _STEP)), words
 
 
-# The lexicon in memory, as lingua keeps its models for the whole process.
+# The loaded lexicon, for the whole process, like lingua's models.
 _LOADED: Final = [Lexicon({})]
 
 
 def load(lists: Mapping[str, int]) -> None:
-    """Load the lists of languages (ISO 639-1), with at most so many of the most frequent words; 0 for all.
+    """Load the lists of languages (ISO 639-1), with a maximum number of the most frequent words; 0 for all.
 
-    A language without a list is passed over, and what is in memory stays. Thirty lists take some 0.4 s and 45 MB.
+    Languages without a list are skipped, and loaded lists stay. Thirty lists take about 0.4 s and 45 MB.
     """
     import wordfreq
 
@@ -125,5 +125,5 @@ def load(lists: Mapping[str, int]) -> None:
 
 
 def loaded() -> Lexicon:
-    """Return the lists that are in memory."""
+    """Return the loaded lists."""
     return _LOADED[0]

@@ -1,4 +1,4 @@
-"""What a BCP 47 language tag says: its language, script and region, what people call it, and which tag fits another.
+"""BCP 47 language tags: language, script and region, the names that people use, and which tag fits another one.
 
 https://www.rfc-editor.org/rfc/rfc5646
 """
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from babel import Locale
 
-# Tags for one language that CLDR keeps under another: https://cldr.unicode.org/translation/language-names
+# Codes for which CLDR uses another one: https://cldr.unicode.org/translation/language-names
 _ALIASES: Final = {"no": "nb", "fil": "tl", "iw": "he", "in": "id", "ji": "yi", "cmn": "zh", "mo": "ro"}
-# What is called by a wider name, too: who writes Bokmål or Nynorsk calls it Norwegian.
+# Languages that also have a more general name: Bokmål and Nynorsk are also called Norwegian.
 _WIDER: Final = {"nb": ("no",), "nn": ("no",)}
 # RFC 5646, section 2.1, without grandfathered tags and extensions: language, script, region, variants.
 _LANGUAGE = re.compile(
@@ -25,10 +25,10 @@ _LANGUAGE = re.compile(
     r"(?P<rest>(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-x(?:-[a-z0-9]{1,8})+)?)",
     re.IGNORECASE,
 )
-_MOST: Final = 64  # characters of a tag that comes from outside
+_MOST: Final = 64  # the maximum length of a tag from outside
 
 
-# CLDR is read when a language is first named: that takes 25 ms, and most starts and commands need none of it.
+# CLDR is read on first use: this takes 25 ms, and most starts and commands do not need it.
 @lru_cache(maxsize=1)
 def _likely() -> Mapping[str, Any]:
     from babel.core import get_global
@@ -45,7 +45,7 @@ def _english() -> "Locale":
 
 @lru_cache(maxsize=1)
 def _longer() -> Mapping[str, str]:
-    """Return the codes of three letters for a language that has one of two: `spa`, `ger`."""
+    """Return the two-letter codes by the three-letter codes of the same languages, such as `spa` and `ger`."""
     from babel.core import get_global
 
     aliases = get_global("language_aliases").items()
@@ -54,7 +54,7 @@ def _longer() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag's parts; what it does not say, and CLDR does not consider likely either, is ""."""
+    """A tag's parts; "" for one that the tag does not have and for which CLDR has no likely value."""
 
     text: str
     language: str
@@ -63,7 +63,7 @@ class Tag:
 
 
 def canonical_tag(tag: str) -> str:
-    """Return a tag in its usual letter case (`pt-BR`, `zh-Hant-TW`); raise ValueError for what is not a tag."""
+    """Return a tag in its usual letter case (`pt-BR`, `zh-Hant-TW`); raise ValueError for any other text."""
     found = _LANGUAGE.fullmatch(tag)
     if not found:
         raise ValueError(f"{tag[:_MOST]!r} is not a BCP 47 language tag, as en, pt-BR or zh-Hant")
@@ -73,9 +73,9 @@ def canonical_tag(tag: str) -> str:
 
 @lru_cache(maxsize=1024)
 def read(text: str) -> Tag | None:
-    """Read a tag as people and channels write it (`es`, `pt_BR`, `zh-hant`); None for what is none.
+    """Read a tag in any usual form (`es`, `pt_BR`, `zh-hant`); None for any other text.
 
-    `script` and `region` are the tag's own, or else the likely ones: `zh-TW` is written in Hant, `pt` comes from BR.
+    `script` and `region` are the tag's own, or else the likely ones: Hant for `zh-TW`, BR for `pt`.
     """
     text = text.strip()
     if len(text) > _MOST:
@@ -104,10 +104,10 @@ def says_region(tag: Tag) -> bool:
 
 @lru_cache(maxsize=4096)
 def best(wanted: str, offered: Sequence[str]) -> str:
-    """Return the offered tag that fits the wanted one best, "" when none is of its language.
+    """Return the offered tag that fits the wanted one best, "" if none has its language.
 
-    The same tag, else the one of the same script and region, of the same script, of the same language; of several, the
-    first.
+    The same tag fits best, then one with the same script and region, then the same script, then the same language; of
+    several equal ones, the first.
     """
     tag = read(wanted)
     if tag is None:
@@ -122,7 +122,7 @@ def _nearness(wanted: Tag, tag: Tag) -> tuple[bool, bool, bool]:
 
 @lru_cache(maxsize=1024)
 def names(tag: str) -> frozenset[str]:
-    """Return what people call a language, folded as `folded` does: in itself and in English, with and without region.
+    """Return the names of a language, folded (`folded`): in that language and in English, with and without region.
 
     Reading a language's names for the first time takes 2 to 16 ms.
     """
@@ -132,9 +132,9 @@ def names(tag: str) -> frozenset[str]:
     if parts is None:
         return frozenset()
     language = parts.language
-    # Some write their language in Latin letters that has others, too: `srpski`.
+    # Some people use Latin letters for a language with another script: `srpski`.
     texts = (tag.replace("-", "_"), language, f"{language}_Latn", *_WIDER.get(language, ()))
-    # A script or a region may have a name of its own: `繁體中文`, Traditional Chinese, Brazilian Portuguese.
+    # A script or region may give a special name: `繁體中文`, Traditional Chinese, Brazilian Portuguese.
     keys = (language, f"{language}_{parts.script}", f"{language}_{parts.region}" if says_region(parts) else "")
     found = set()
     for text in texts:
@@ -148,13 +148,13 @@ def names(tag: str) -> frozenset[str]:
 
 
 def folded(text: str) -> str:
-    """Write a text without letter case, accents and punctuation, so that `ESPANOL` is `Español`."""
+    """Return a text without letter case, accents and punctuation, so that `ESPANOL` equals `Español`."""
     text = unicodedata.normalize("NFKD", text.casefold())
     letters = ("".join(character for character in text if not unicodedata.combining(character))).strip()
     return " ".join("".join(each if each.isalnum() else " " for each in letters).split())
 
 
-# What people call their own language, where that could be a tag: five to eight letters without accents.
+# Languages' own names that could be tags: five to eight letters without accents.
 _OWN_NAMES: Final = {
     "dansk": "da", "deutsch": "de", "espanol": "es", "francais": "fr", "hrvatski": "hr", "italiano": "it",
     "magyar": "hu", "norsk": "nb", "polski": "pl", "srpski": "sr", "suomi": "fi", "svenska": "sv",
@@ -162,9 +162,9 @@ _OWN_NAMES: Final = {
 
 
 def meant(tag: str) -> str:
-    """Return the tag that is probably meant by one whose language is a name or a longer code: `spanish`, `ger-AT`.
+    """Return the tag that is probably meant if a tag begins with a name or a longer code: `spanish`, `ger-AT`.
 
-    "" when the tag begins with the usual code of a language.
+    Returns "" if the tag begins with the usual code of a language.
     """
     language, *rest = tag.lower().split("-")
     code = _codes_by_name().get(language) or _OWN_NAMES.get(language) or _longer().get(language, "")
@@ -173,6 +173,6 @@ def meant(tag: str) -> str:
 
 @lru_cache(maxsize=1)
 def _codes_by_name() -> dict[str, str]:
-    """Return the codes of languages by their names in English, where one could be a tag."""
+    """Return the codes of languages by their English names, for names that could be tags."""
     named = {folded(name): code for code, name in _english().languages.items() if code.isalpha()}
     return {name: code for name, code in named.items() if _LANGUAGE.fullmatch(name) and len(name) > len(code)}

@@ -1,9 +1,9 @@
 """Twilio's webhook format: the inbound message, channels, addresses, signatures, TwiML.
 
-A channel is a row of `channel`, which says what else it needs. `masking`: how logs and the console shorten addresses
-and remove secrets.
+A channel is a row of `channel`, which describes what else a new one needs. `masking` shortens addresses and removes
+secrets for logs and the console.
 
-Changes when Twilio changes its webhook. The package does no I/O: it uses no clock, socket, store or setting.
+This package changes when Twilio changes its webhook. It does no I/O: it uses no clock, socket, store or setting.
 """
 
 from router.message.inbound import Message

@@ -29,13 +29,13 @@ def channel_of(address: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def canonical(address: str, channel: str) -> str:
-    """Write an address in the one form in which flows and conversations are keyed.
+    """Return an address in its canonical form, the key of flows and conversations.
 
-    It is trimmed, its prefix is in lower case, and a bare one gains the prefix of its channel. A telephone number
-    loses the punctuation people write, and gains its `+`: always on WhatsApp, whose ids are numbers without it; on SMS
-    with 9 to 15 digits, for one with 3 to 8 is a short code. Everything else keeps its letters as they are. `*` (every
-    address) and a Messaging Service's SID stay, and `whatsapp:*` is `*` on WhatsApp. An address with the prefix of
-    another channel keeps it, except on web, where any text may be an address.
+    It is trimmed, its prefix is in lower case, and a bare address gets the prefix of its channel. The punctuation of a
+    telephone number is removed, and a `+` added: always on WhatsApp, whose ids are numbers without it; on SMS for 9 to
+    15 digits, because a number of 3 to 8 digits is a short code. Other letters keep their case. `*` (every address) and
+    a Messaging Service's SID stay, and `whatsapp:*` is `*` on WhatsApp. An address with the prefix of another channel
+    keeps it, except on web, where any text may be an address.
     """
     address = address.strip()
     if address == "*" or is_sid(address, "MG"):
@@ -44,13 +44,13 @@ def canonical(address: str, channel: str) -> str:
     if prefixed and channel == WEB and prefixed[1].lower() != WEB:
         prefixed = None
     prefix, rest = (prefixed[1].lower(), prefixed[2].strip()) if prefixed else (_PREFIXES.get(channel, ""), address)
-    if rest == "*" and prefix == _PREFIXES.get(channel):  # that of another channel takes nothing, as any such address
+    if rest == "*" and prefix == _PREFIXES.get(channel):  # with another channel's prefix it matches no message
         return rest
     if prefix == "whatsapp":
         rest = _number(rest, _WHATSAPP_ID)
     elif (not prefix and channel == "sms") or (
         prefix == "rcs" and rest.startswith("+")
-    ):  # rcs: else it may be an agent's id
+    ):  # rcs: without a `+` it may be an agent's id
         rest = _number(rest, _LONG_NUMBER)
     return f"{prefix}:{rest}" if prefix and rest else rest
 

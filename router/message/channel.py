@@ -19,12 +19,12 @@ class Channel:
     Args:
         name: as in `ChannelType` and in the path of the webhook.
         title: its name for people.
-        prefix: of its addresses, without the colon; "" for telephone numbers.
+        prefix: the prefix of its addresses, without the colon; "" for telephone numbers.
         types: its types in Twilio's Conversations address configuration; the first is written, all are read.
-        customer: a made-up customer's address; numbers are of the kind that is reserved for fiction.
-        ours: a made-up address of a business: Twilio's magic test number, its WhatsApp sandbox.
-        webhook: Twilio calls a webhook for its messages; a website's chat comes through the visitor's API instead.
-        telephone: the addresses of businesses on it are telephone numbers.
+        customer: a sample customer's address; numbers are of a range that is reserved for fiction.
+        ours: a sample address of a business: Twilio's magic test number, its WhatsApp sandbox.
+        webhook: whether Twilio calls a webhook for its messages; web chat uses the visitor's API instead.
+        telephone: whether the addresses of businesses on it are telephone numbers.
     """
 
     name: str
@@ -79,6 +79,6 @@ ANY: Final = "message"
 
 
 def webhook_paths() -> str:
-    """Return the paths of the webhooks, for a sentence: `/webhooks/sms, …/whatsapp, … and …/message`."""
+    """Return the paths of the webhooks as text: `/webhooks/sms, …/whatsapp, … and …/message`."""
     first, *others = WEBHOOKS
     return f"/webhooks/{first}, {', '.join(f'…/{each}' for each in others)} and …/{ANY}"

@@ -29,7 +29,7 @@ _NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One attachment: where Twilio keeps it, and its MIME type."""
+    """One attachment: its URL at Twilio, and its MIME type."""
 
     url: str
     content_type: str
@@ -39,8 +39,8 @@ class Media:
 class Message:
     """One inbound message. Addresses and texts are as Twilio sent them; missing ones are "".
 
-    `params` holds every field, known or not, by its name. `error_code` is set only in a call to the fallback URL: the
-    error that the call to the first URL ended in. Only the SIDs and the channel are in the repr, which may reach a log.
+    `params` has all fields by name, known or not. `error_code` is set only in a call to the fallback URL: the error of
+    the call to the primary URL. Only the SIDs and the channel are in the repr, which may be logged.
     """
 
     account_sid: str
@@ -59,8 +59,8 @@ class Message:
     def parse(cls, fields: Collection[tuple[str, str]]) -> Self:
         """Read the decoded fields of a webhook.
 
-        Raises NotAMessage, with the reason, if they are not those of one inbound message from one address to another
-        of the same channel.
+        Raises NotAMessage, with the reason, if they are not the fields of an inbound message from one address to
+        another one of the same channel.
         """
         params = dict(fields)
         if len(params) != len(fields):
@@ -104,7 +104,7 @@ class Message:
 
     @property
     def profile_name(self) -> str:
-        """WhatsApp and web: the name the sender goes by."""
+        """WhatsApp and web: the sender's display name."""
         return self.params.get("ProfileName", "")
 
     @property
@@ -124,7 +124,7 @@ class Message:
 
     @property
     def external_user_id(self) -> str:
-        """WhatsApp: the sender's business-scoped id, as `whatsapp:US.…`; Twilio's pages name the field in two ways."""
+        """WhatsApp: the sender's business-scoped id, such as `whatsapp:US.…`; Twilio's pages have both field names."""
         return self.params.get("ExternalUserId") or self.params.get("ExternalUserIdentifier", "")
 
     @property
@@ -172,15 +172,15 @@ def _channel_between(from_: str, to: str) -> str:
 def is_status_callback(params: Mapping[str, str]) -> bool:
     """Return whether this is a status callback of a sent message, not an inbound message.
 
-    An inbound message has no `SmsStatus`, or `received` (`receiving` while its media is still on the way).
+    An inbound message has no `SmsStatus`, or `received` (`receiving` while its media is still being received).
     """
     status = params.get("SmsStatus") or params.get("MessageStatus")
     return bool(status) and status not in ("received", "receiving")
 
 
-@lru_cache(maxsize=1024)  # several ask for that of one message
+@lru_cache(maxsize=1024)  # called several times for each message
 def conversation_id(account_sid: str, channel: str, ours: str, theirs: str) -> str:
-    """Name a conversation: 24 hex digits, the same for any spelling of the two addresses."""
+    """Return the id of a conversation: 24 hex digits, the same for any spelling of the two addresses."""
     parts = (account_sid, channel, canonical(ours, channel), canonical(theirs, channel))
-    # No part holds a line feed (Message.parse refuses control characters), so no two conversations are joined alike.
+    # No part contains a line feed (Message.parse refuses control characters), so different parts give different texts.
     return blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -9,7 +9,7 @@ from typing import Final
 from router.message.address import canonical
 from router.message.twiml import Twiml
 
-# Messages of one answer that are sent at most.
+# The maximum number of messages of one answer that are sent.
 MOST: Final = 10
 
 
@@ -30,7 +30,7 @@ class LateAnswer:
 
 
 def late_answer(twiml: Twiml, sender: str, ours: str, channel: str) -> LateAnswer:
-    """Choose what of an answer can be sent to `sender`, from `ours`, afterwards."""
+    """Select the messages of an answer that can be sent to `sender`, from `ours`, by REST."""
     messages: list[Outgoing] = []
     left_out: list[str] = []
     for verb in twiml.verbs:

@@ -10,7 +10,7 @@ _IN_THE_MIDDLE: Final = 10  # characters; five characters of a shorter address w
 
 
 def mask(address: str) -> str:
-    """Mask an address: its channel's prefix, and of the rest at most three characters and the last two."""
+    """Mask an address: keep its channel's prefix, and of the rest at most the first three and last two characters."""
     prefix, _, rest = address.strip().partition(":")
     if prefix.lower() not in _PREFIXES:  # an unknown prefix may be personal data
         prefix, rest = "", address.strip()
@@ -19,13 +19,13 @@ def mask(address: str) -> str:
 
 
 def discreet(text: str, *, secrets: Iterable[str], address: str, most: int) -> str:
-    """Shorten a text of the user's own code, as of an exception, so that logs and deliveries may show it.
+    """Shorten a text from the user's own code, such as an exception's, so that logs and deliveries may show it.
 
     Args:
-        text: what is shortened to one line.
+        text: the text, which is shortened to one line.
         secrets: each is replaced by `•••`.
-        address: a customer's, which is masked.
-        most: characters that are kept.
+        address: the customer's address, which is masked.
+        most: the maximum length of the result.
     """
     for secret in secrets:
         text = text.replace(secret, "•••")

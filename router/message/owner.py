@@ -9,7 +9,7 @@ from router.message.raw import Raw
 
 T = TypeVar("T")
 
-# Accounts whose keys are tried for a body that is not a form, and SIDs in it that are looked up.
+# The maximum number of accounts whose keys are tried for a body that is not a form.
 MOST: Final = 4
 _NAMED: Final = 32
 _SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
@@ -19,8 +19,8 @@ _SID_IN_BODY: Final = re.compile(_SID.pattern.encode())
 def owners(raw: Raw, fields: Iterable[tuple[str, str]], target: str, accounts: Mapping[str, T]) -> tuple[T, ...]:
     """Return the accounts whose keys may have signed a request; empty if it names an account not in `accounts`.
 
-    A form has an AccountSid. Another body may name its account anywhere, or nowhere: then these are the accounts that
-    URL and body name, and after them the first in the settings, `MOST` together.
+    A form has an AccountSid. Another body may contain the SID of its account anywhere, or nowhere. Then the result is
+    the accounts whose SIDs are in URL or body, followed by the first ones in the settings, `MOST` together.
     """
     if raw.is_form:
         sid = next((value for name, value in fields if name == "AccountSid"), "")

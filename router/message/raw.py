@@ -25,11 +25,11 @@ _HEAD: Final = struct.Struct(">BBBHHHI")
 
 @value
 class Raw:
-    """The request as it came, which is stored, and forwarded byte for byte.
+    """The unchanged request, which is stored, and forwarded byte for byte.
 
     `body` is the query string for a GET. `cookie` is Twilio's, one for each pair of addresses. `idempotency_token` is
-    the `I-Twilio-Idempotency-Token` header. Missing headers are "". What is read of it is read once: a message is
-    verified, parsed, and signed for its target.
+    the `I-Twilio-Idempotency-Token` header. Missing headers are "". Decoded fields are cached, because they are needed
+    to verify the message, to parse it, and to sign it for its target.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Raw:
         return fields
 
     def signed_form(self) -> bytes:
-        """Write the fields as Twilio signs those of a POST; raise as `fields` does."""
+        """Return the fields in the form in which Twilio signs those of a POST; raise as `fields` does."""
         signed = self._signed
         if signed is None:
             signed = signed_form(self.fields())
@@ -70,7 +70,7 @@ class Raw:
         if self.body.count(b"&") >= MAX_FIELDS:
             raise ValueError(f"a form of more than {MAX_FIELDS} fields")
         fields = []
-        # parse_qsl is exact and too slow for the intake path: most fields have nothing to decode.
+        # parse_qsl would be exact, but too slow for the intake path: most fields have nothing to decode.
         for pair in self.body.decode("utf-8", "replace").replace("+", " ").split("&"):
             name, _, text = pair.partition("=")
             if "%" in pair:
@@ -83,7 +83,7 @@ class Raw:
         return fields
 
     def pack(self) -> bytes:
-        """Write it compactly, for the store. Raises ValueError for a method or a header that cannot be kept."""
+        """Pack it for the store. Raises ValueError for a method or a header that cannot be stored."""
         kind = _CONTENT_TYPES.index(self.content_type) if self.content_type in _CONTENT_TYPES else 0
         content_type = b"" if kind else self.content_type.encode()
         cookie, token = self.cookie.encode(), self.idempotency_token.encode()
@@ -103,7 +103,7 @@ class Raw:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """Read what `pack` wrote. Raises ValueError when it is damaged, or of a version we do not know."""
+        """Unpack it. Raises ValueError if it is damaged, or of an unknown version."""
         if len(packed) < _HEAD.size or packed[0] != _VERSION:
             raise ValueError(f"not a stored request of version {_VERSION}: {packed[:8]!r}")
         _, method, kind, *lengths = _HEAD.unpack_from(packed)

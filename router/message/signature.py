@@ -1,7 +1,6 @@
-"""How Twilio signs its webhooks: an HMAC over the URL and the form, or over a URL that holds a hash of the body.
+"""Twilio's webhook signatures: an HMAC over the URL and the form, or over a URL that contains a hash of the body.
 
-Nothing here reads a request, a setting or a clock: what was signed, and the keys that may have signed it, come in as
-arguments.
+All functions are pure: the signed data and the keys are arguments.
 
 https://www.twilio.com/docs/usage/security
 https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys
@@ -22,9 +21,9 @@ Algorithm = Literal["sha1", "sha256"]
 
 _ALGORITHMS: Final[dict[str, Algorithm]] = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-# Characters of a signature: Base64 of a digest of 20 or of 32 bytes.
+# The length of a signature: Base64 of a digest of 20 or 32 bytes.
 _LENGTHS: Final[dict[Algorithm, int]] = {"sha1": 28, "sha256": 44}
-# Twilio's header that names a shared key has some 80 characters.
+# The maximum length of the header that names a shared key; Twilio's has about 80 characters.
 _SETTINGS_MOST: Final = 500
 _BODY_HASH: Final = "bodySHA256"
 _BASE = re.compile(
@@ -40,7 +39,7 @@ _AUTHORITY = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?", re.IGN
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A secret that signs, and the algorithm it signs with.
+    """A secret for signatures, and its algorithm.
 
     `label` identifies the key in metrics (`auth_token[0]`, or the shared key's id), and is not secret.
     """
@@ -51,11 +50,11 @@ class Key:
 
 
 class SharedKeyRecord(Protocol):
-    """One of Twilio's shared keys, as the settings have it."""
+    """One of Twilio's shared keys, in the settings."""
 
     @property
     def id(self) -> str:
-        """Twilio's id, as `webhooks_sharedkey_…`."""
+        """Twilio's id, such as `webhooks_sharedkey_…`."""
 
     @property
     def algorithm(self) -> str:
@@ -69,13 +68,12 @@ class SharedKeyRecord(Protocol):
 def keys_for(
     auth_tokens: Sequence[str], shared_keys: Iterable[SharedKeyRecord], settings_header: str | None
 ) -> tuple[Key, ...]:
-    """Choose the keys of one account that may have signed a request, in the order to try them.
+    """Return the keys of one account that may have signed a request, in the order to try them.
 
-    `settings_header` is the request's `X-Twilio-Webhooks-Signature-Settings`, as `key=<id>,algorithm=HMAC_SHA256`.
-    Without it an auth token signed (always with SHA-1); with it only the shared key that it names, so both schemes
-    may be in use on one URL. The header chooses a key, never an algorithm: one that names another algorithm than
-    our record of the key, or a key we do not have, or says anything twice, or is longer than any of Twilio's, leaves no
-    key at all.
+    `settings_header` is the request's `X-Twilio-Webhooks-Signature-Settings`, `key=<id>,algorithm=HMAC_SHA256`. Without
+    it an auth token signed, always with SHA-1; with it only the shared key that it names, so one URL may use both
+    schemes. The header selects a key, never an algorithm. There is no key if it names another algorithm than the
+    settings, or an unknown key, or has a repeated value, or is longer than Twilio's.
     """
     if not settings_header:
         return _token_keys(tuple(auth_tokens))
@@ -100,23 +98,23 @@ def _token_keys(auth_tokens: tuple[str, ...]) -> tuple[Key, ...]:
 def sign(url: str, params: Iterable[tuple[str, str]], key: Key) -> str:
     """Make the `X-Twilio-Signature` of a request.
 
-    `params` are the decoded fields of a form body, in any order; none for a GET and for any other kind of body.
-    Names are put in byte order; the values of a repeated name are put in order too and repeated values count once,
-    which is what the official libraries do and Twilio documents nowhere.
+    `params` are the decoded fields of a form body, in any order; none for a GET and for any other kind of body. They
+    are sorted by name in byte order, the values of a repeated name are sorted, too, and repeated values count once.
+    Twilio does not document the latter two, but the official libraries do the same.
     """
     return sign_form(url, signed_form(params), key)
 
 
 def sign_form(url: str, form: bytes, key: Key) -> str:
-    """Make the `X-Twilio-Signature` of a request whose form `signed_form` has written."""
+    """Make the `X-Twilio-Signature` of a request; `form` is a result of `signed_form`."""
     return _sign(_bytes(url) + form, key).decode("ascii")
 
 
 def sign_time(signature: str, seconds: int, keys: Iterable[Key]) -> str:
-    """Make the `X-Router-Signature` of a request: when it was signed, and by each key a signature over that.
+    """Make the `X-Router-Signature` of a request: the time of signing, and a signature over it by each key.
 
-    It is written as Stripe's, `t=<seconds>,v1=<hex>`; each `v1` is an HMAC-SHA256 over `<seconds>.<signature>`. The
-    `signature` is the request's `X-Twilio-Signature`, which covers URL and form and has no time.
+    Its format is Stripe's, `t=<seconds>,v1=<hex>`; each `v1` is an HMAC-SHA256 over `<seconds>.<signature>`. The
+    `signature` is the request's `X-Twilio-Signature`, which covers URL and form, but no time.
     """
     signed = f"{seconds}.{signature}".encode()
     return ",".join([f"t={seconds}", *(f"v1={hmac.digest(key.secret, signed, 'sha256').hex()}" for key in keys)])
@@ -125,39 +123,39 @@ def sign_time(signature: str, seconds: int, keys: Iterable[Key]) -> str:
 def verify(urls: Sequence[str], params: Iterable[tuple[str, str]], signature: str, keys: Sequence[Key]) -> Key | None:
     """Find the key that made `signature` over one of `urls` and the form's fields; None if no key matches.
 
-    `urls` are the forms the signed URL may have, from `signed_urls`, the likeliest first. Each comparison takes the
-    same time wherever the texts differ. Nothing is computed for a signature whose length no key of these makes.
+    `urls` are the forms the signed URL may have, from `signed_urls`, the likeliest first. Comparisons take constant
+    time. Nothing is computed if no key makes signatures of this length.
     """
     return verify_form(urls, partial(signed_form, params), signature, keys)
 
 
 def verify_form(urls: Sequence[str], form: Callable[[], bytes], signature: str, keys: Sequence[Key]) -> Key | None:
-    """Find the key that made `signature`, as `verify` does; `form` writes the fields as `signed_form` does."""
-    given = _bytes(signature)
-    keys = [key for key in keys if len(given) == _LENGTHS[key.algorithm]]
-    written = form() if keys else b""
+    """Find the key that made `signature`, as `verify` does; `form` returns a result of `signed_form`."""
+    expected = _bytes(signature)
+    keys = [key for key in keys if len(expected) == _LENGTHS[key.algorithm]]
+    form_bytes = form() if keys else b""
     for url in urls:
         for key in keys:
-            if matches(url, written, given, key):
+            if matches(url, form_bytes, expected, key):
                 return key
     return None
 
 
 def matches(url: str, form: bytes, signature: bytes, key: Key) -> bool:
-    """Return whether `key` made `signature` over a URL and a form, which `signed_form` has written: one HMAC."""
+    """Return whether `key` made `signature` over a URL and a form, from `signed_form`; this computes one HMAC."""
     return hmac.compare_digest(_sign(_bytes(url) + form, key), signature)
 
 
 def signed_urls(base: str, raw_target: str) -> tuple[str, ...]:
-    """List the URLs that Twilio may have signed for one request, the likeliest first.
+    """Return the URLs that Twilio may have signed for one request, the likeliest first.
 
-    `base` is the public address, as `https://example.com` or `https://example.com:8443/prefix`; `raw_target` the
-    request's target byte for byte, as WSGI servers give it (latin-1). Twilio drops credentials and keeps the port
-    when it signs for messaging; its libraries also try the URL without the port, with the default port, and with
-    credentials. A fragment (connection overrides) is never signed.
+    `base` is the public address, for example `https://example.com` or `https://example.com:8443/prefix`; `raw_target`
+    the request's target byte for byte, as from WSGI servers (latin-1). For messaging, Twilio signs without credentials
+    and with the port; its libraries also try the URL without the port, with the default port, and with credentials. A
+    fragment (connection overrides) is never signed.
 
-    Raises ValueError when the target does not start with a single `/` or is not latin-1, or when the base is not an
-    http(s) URL.
+    Raises ValueError if the target does not start with a single `/` or is not latin-1, or if the base is not an http(s)
+    URL.
     """
     if raw_target[:1] != "/" or raw_target[1:2] == "/":
         raise ValueError(f"the request target must start with a single '/', not {raw_target[:40]!r}")
@@ -168,19 +166,19 @@ def signed_urls(base: str, raw_target: str) -> tuple[str, ...]:
 
 
 def url_to_sign(url: str) -> str:
-    """Write the URL of a request that we send the way Twilio signs it: no credentials, no fragment."""
+    """Return the URL of an outbound request in the form in which Twilio signs it: no credentials, no fragment."""
     return _AUTHORITY.sub(r"\g<scheme>", url.partition("#")[0], count=1)
 
 
 def names_body_hash(url: str) -> bool:
-    """Return whether the URL's query holds `bodySHA256`, as Twilio adds when the body is not a form."""
+    """Return whether the URL's query has `bodySHA256`, which Twilio adds if the body is not a form."""
     return bool(_body_hashes(url))
 
 
 def body_hash_matches(url: str, body: bytes) -> bool:
     """Return whether `bodySHA256` in the URL's query is the SHA-256 of the raw body, in hex.
 
-    A URL that names no hash matches no body. Every hash counts where there are several.
+    A URL without a hash matches no body. If there are several, each must match.
     """
     hashes = _body_hashes(url)
     actual = hashlib.sha256(body).hexdigest()
@@ -199,16 +197,16 @@ def _sign(signed: bytes, key: Key) -> bytes:
 
 
 def signed_form(params: Iterable[tuple[str, str]]) -> bytes:
-    """Write the fields of a form in the way in which Twilio signs them, behind the URL."""
-    # Pairs sort by name first and by value next, and str sorts by code point, which is the order of UTF-8 bytes.
+    """Return the fields of a form in the format in which Twilio signs them, after the URL."""
+    # Pairs are sorted by name, then by value; str is sorted by code point, which is the order of UTF-8 bytes.
     return _bytes("".join(chain.from_iterable(sorted(set(params)))))
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")  # undoes what signed_urls did to bytes that are not UTF-8
+    return text.encode("utf-8", "surrogateescape")  # restores bytes that were not UTF-8 in signed_urls
 
 
-@lru_cache(maxsize=64)  # the few public bases; bounded, for a base may come from a Host header
+@lru_cache(maxsize=64)  # the few public bases; limited, because a base may be from a Host header
 def _prefixes(base: str) -> tuple[str, ...]:
     match = _BASE.fullmatch(base.partition("#")[0])
     if match is None:

@@ -34,8 +34,8 @@ _CODECS: Final = {
 }
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 _TOO_LONG: Final = f"it is over {MAX_BYTES // 1024} KiB"
-_MAX_DEPTH: Final = 16  # TwiML for messaging is three deep; what writes XML recurses
-_KNOWN_MOST: Final = 1024  # bytes of an answer that is remembered with what was read of it
+_MAX_DEPTH: Final = 16  # TwiML for messaging has three levels; the XML serializer is recursive
+_KNOWN_MOST: Final = 1024  # the maximum size of an answer whose result is cached
 _URL_ATTRIBUTES: Final = ("action", "statusCallback")
 # https://www.twilio.com/docs/messaging/twiml/message and …/redirect
 _ATTRIBUTES: Final = {
@@ -91,7 +91,7 @@ def excerpt_of(content_type: str, body: bytes) -> Excerpt | None:
     if not body or kind in {"image", "audio", "video", "font"}:
         return Excerpt(content_type[:_TYPE_MOST], "") if content_type else None
     codec = _CODECS.get((charset or "utf-8").lower(), "utf-8")
-    # Four bytes at most make a character.
+    # A character has at most four bytes.
     text = body[: 4 * EXCERPT_MOST].decode(codec, "replace")
     return Excerpt(content_type[:_TYPE_MOST], text[:EXCERPT_MOST])
 
@@ -133,7 +133,7 @@ class Twiml:
         return tuple(_unknown(self.response))
 
 
-class NotTwiml(ValueError):  # noqa: N818 - named for what it says
+class NotTwiml(ValueError):  # noqa: N818 - named for what happened
     """A document that is not TwiML. The reason does not quote its text; `code` is the error that Twilio logs."""
 
     def __init__(self, reason: str, code: int) -> None:
@@ -142,7 +142,7 @@ class NotTwiml(ValueError):  # noqa: N818 - named for what it says
 
 
 def read(document: bytes) -> Twiml:
-    """Read TwiML as it was sent.
+    """Parse TwiML.
 
     Raises:
         NotTwiml: it does not parse (12100), or its root is not `<Response>` (12102).
@@ -152,7 +152,7 @@ def read(document: bytes) -> Twiml:
 
 def _parse(document: bytes, encoding: str | None = None) -> ET.Element:
     """Parse a document; `encoding` overrides its own declaration."""
-    if b"<!DOCTYPE" in document:  # TwiML has none, and without it there are no entities to expand or fetch
+    if b"<!DOCTYPE" in document:  # TwiML has none, and without it no entities can be expanded or fetched
         raise NotTwiml("it has a DOCTYPE", 12100)
     try:
         root = ET.fromstring(document, ET.XMLParser(encoding=encoding))  # noqa: S314 - no DOCTYPE, so no entities
@@ -247,13 +247,13 @@ def _from_xml(body: bytes, charset: str | None, url: str) -> Twiml:
     return Twiml(body, root)
 
 
-# Most answers of many targets are the same few: the empty one, "thank you", "we are closed".
+# Many targets send the same few answers: the empty one, "thank you", "we are closed".
 _known = lru_cache(maxsize=64)(_from_xml)
 
 
 def _codec(charset: str | None) -> str:
     """Return the codec of a charset; raise NotTwiml for an unsupported charset."""
-    codec = _CODECS.get((charset or "utf-8").lower())  # not codecs.lookup, which remembers every name it is asked for
+    codec = _CODECS.get((charset or "utf-8").lower())  # not codecs.lookup, which caches every name
     if codec is None:
         raise NotTwiml(f"its charset is not supported: {str(charset)[:_TYPE_MOST]!r}", 12300)
     return codec
@@ -271,7 +271,7 @@ def _make_absolute(root: ET.Element, base: str) -> bool:
     changed = False
     for element in root.iter():
         text = (element.text or "").strip()
-        # An empty <Redirect> is the document's own URL; anything else that is empty is nothing.
+        # An empty <Redirect> means the document's own URL; an empty <Media> means nothing.
         if element.tag == "Redirect" or (element.tag == "Media" and text):
             absolute = _absolute(text, base)
             if absolute != text:
