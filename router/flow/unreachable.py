@@ -15,7 +15,7 @@ _ALL: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Checked:
     """A flow, and the answer of its Match for every message: None if it depends on the message, True without Match."""
 
     flow: FlexFlow
@@ -33,7 +33,7 @@ class _Asked:
         """Whether it takes opt-out words: a Match does only if it uses `opt_out_type`."""
         return not self.expression or "opt_out_type" in self.expression.names
 
-    def is_met_wherever(self, other: "_Asked") -> bool:
+    def is_met_wherever(self, other: "_Checked") -> bool:
         """Return whether every message that meets the other flow's Match meets this one's, except opt-out words."""
         same = self.expression and other.expression and self.expression.words == other.expression.words
         return bool(self.answer or same)
@@ -62,7 +62,7 @@ def takes_all(flow: FlexFlow) -> bool:
 
 def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
     taking_over = {flow.migrate_to for flow in flows}
-    asked: list[_Asked] = []
+    checked: list[_Checked] = []
     for flow in flows:
         try:
             expression = compile_expression(flow.match) if flow.match else None
@@ -78,15 +78,15 @@ def _of_address(flows: Sequence[FlexFlow]) -> Iterator[tuple[str, str]]:
                 "takes no message: its Match is never true, and no flow of its address names it in MigrateTo",
             )
             continue
-        asked.append(_Asked(flow, expression, answer))
-    asked.sort(key=lambda each: each.turn)
-    for place, each in enumerate(asked):
-        before = _before(each, asked[:place])
+        checked.append(_Checked(flow, expression, answer))
+    checked.sort(key=lambda each: each.turn)
+    for place, each in enumerate(checked):
+        before = _before(each, checked[:place])
         if before:
             yield each.flow.sid, _reason(each, before)
 
 
-def _reason(each: _Asked, before: Sequence[_Asked]) -> str:
+def _reason(each: _Checked, before: Sequence[_Checked]) -> str:
     names = " and ".join(f"{other.flow.friendly_name!r} ({other.flow.sid})" for other in before)
     take = "take" if len(before) > 1 else "takes"
     if each.takes_opt_outs and not all(other.takes_opt_outs for other in before):
@@ -94,7 +94,7 @@ def _reason(each: _Asked, before: Sequence[_Asked]) -> str:
     return f"takes no message: {names} {take} them first"
 
 
-def _before(each: _Asked, earlier: Sequence[_Asked]) -> list[_Asked]:
+def _before(each: _Checked, earlier: Sequence[_Checked]) -> list[_Checked]:
     """Return the earlier flows that together take all messages of a flow; empty if some messages are left for it."""
     wanted = set(each.flow.language)
     taking = []

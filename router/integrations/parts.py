@@ -1,4 +1,4 @@
-"""What the senders of a process are made of; the module of each integration type makes its own in `make_sender`."""
+"""The parts that senders share; the module of each integration type makes its sender in `make_sender`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from router.settings import HandlerSetting, Settings
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What senders share.
+    """The parts that senders share.
 
     Args:
         settings: the process's settings.
         handlers: the handlers that flows may name.
         http: forwards messages to webhooks.
         rest: calls Twilio's REST API.
-        memory: keeps what conversations have at Twilio.
-        chats: keeps web chats in Conversations.
+        memory: stores each conversation's task or Conversation at Twilio.
+        chats: adds the messages of web chats to their Conversations.
 
     """
 

@@ -109,7 +109,7 @@ def _encodes(character: str, encoding: str) -> bool:
 # English: Twilio's own keywords, https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out (and "OPT-OUT",
 # "REMOVE" and the French ones by https://www.twilio.com/docs/proxy/opt-out-keywords and
 # https://docs.aws.amazon.com/sms-voice/latest/userguide/opt-out-list-keywords.html). Of other languages, only words
-# that have no other meaning when they are alone in a message: "cancelar" may mean an appointment, so it is not included.
+# that have no other meaning when they are alone in a message: "cancelar" may mean an appointment, so it is left out.
 _OPT_OUT: Final = frozenset(
     """
     stop stopall unsubscribe cancel end quit revoke optout opt-out remove

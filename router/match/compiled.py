@@ -111,33 +111,33 @@ def build(text: str) -> Expression:
     if len(text) > MOST:
         raise Fault(f"at most {MOST} characters are allowed, not {len(text)}", MOST)
     tokens = tokenize(text)
-    asked = judge(tokens, tuple(VARIABLES))
+    uses = judge(tokens, tuple(VARIABLES))
     program = compile_source(text)
     if (rewritten := _rewritten(text, tokens)) != text:
         program = compile_source(rewritten)
-    for token in asked.zones:
+    for token in uses.zones:
         with _fault_at(token):
             zone(_literal(token))
     searches: dict[str, Function] = {}
     size = 0
-    patterns = [_literal(token) for token in asked.patterns]
-    for count, token in enumerate(asked.patterns, 1):
+    patterns = [_literal(token) for token in uses.patterns]
+    for count, token in enumerate(uses.patterns, 1):
         with _fault_at(token):
             searches, size = regexes(patterns[:count])
     shares = []
-    for token in asked.shares:
+    for token in uses.shares:
         with _fault_at(token):
             shares.append(share(token.text))
     return Expression(
         text=text,
-        names=asked.variables | asked.functions,
+        names=uses.variables | uses.functions,
         words=tuple(token.text for token in tokens),
-        fields=tuple(_literal(token) for token in asked.fields),
+        fields=tuple(_literal(token) for token in uses.fields),
         shares=tuple(shares),
-        content=any(VARIABLES[name].content for name in asked.variables),
+        content=any(VARIABLES[name].content for name in uses.variables),
         steps=_BASE + len(tokens) + _CALL * sum(token.text == "(" for token in tokens) + _INSTRUCTION * size,
         _program=program,
-        _functions=functions(asked.functions, searches),
+        _functions=functions(uses.functions, searches),
     )
 
 

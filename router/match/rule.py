@@ -29,7 +29,7 @@ _ADVICE: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Uses:
     """The names that an expression uses, and the tokens of its literal arguments, by kind."""
 
     variables: frozenset[str]
@@ -80,7 +80,7 @@ class _Use:
         raise Fault(f"{self.name.text}() takes a literal, as {example}", self.name.at)
 
 
-def judge(tokens: Sequence[Token], variables: Collection[str]) -> Asked:
+def judge(tokens: Sequence[Token], variables: Collection[str]) -> Uses:
     """Return the names and arguments that an expression uses; raise Fault for any that a Match must not use."""
     uses = [_use(tokens, place) for place, token in enumerate(tokens) if _is_name(token)]
     for use in uses:
@@ -94,7 +94,7 @@ def judge(tokens: Sequence[Token], variables: Collection[str]) -> Asked:
     patterns = _arguments(called, "matches", "text", 'body.matches("(?i)menu")', method=True)
     if len(patterns) > REGEXES:
         raise Fault(f"more than {REGEXES} regular expressions; join them with |", patterns[REGEXES].at)
-    return Asked(
+    return Uses(
         variables=frozenset(use.name.text for use in uses if use.is_variable),
         functions=frozenset(use.name.text for use in called),
         fields=tuple(use.field() for use in uses if use.is_variable and use.name.text == "params"),

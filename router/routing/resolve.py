@@ -43,7 +43,7 @@ class Entry:
 
 @value
 class Route:
-    """Where a message goes, and why.
+    """The flow of a message, and the reasons.
 
     Args:
         flow: the flow that takes it; None if no flow does.

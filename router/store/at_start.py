@@ -1,6 +1,6 @@
 """The data that a starting router reads from the store before it forks its workers.
 
-A short-lived process reads it. It imports only these few modules, which takes a third of the time of the whole store.
+A short-lived process reads it. It imports only these few modules, in a third of the time of the complete store.
 """
 
 from router.errors import StoreUnavailable

@@ -52,7 +52,7 @@ class Proxied:
         return True
 
     def wanted(self, tags: Iterable[str], now: float) -> dict[str, set[str]]:
-        """Return the accounts of some buckets whose sessions are wanted, with Proxy services, "" for the default."""
+        """Return the accounts whose sessions shall be listed, with Proxy services, "" for the default."""
         keys = [AccountKeys(tag).proxied_wanted for tag in tags]
         wanted: dict[str, set[str]] = {}
         for key, found in zip(keys, self._client.answers([("HGETALL", key) for key in keys]), strict=True):

@@ -6,7 +6,7 @@
 --include lane_end
 --
 -- KEYS 1 due:{b}
--- ARGV 1 token   2 free slots: most leases wanted   3 lease in ms   4 retention in ms of the buried
+-- ARGV 1 token   2 free slots: the maximum number of leases   3 lease in ms   4 retention in ms of buried messages
 --      5 how many leases may end without a result before a message is buried   6 the same if the target is a handler
 --      7 the place in the index to begin at, 0 for its beginning, -1 for a random one   8 how many due sets are read
 --      9 JSON: the slots that the caller uses and may still use, as router.store.lease.Room
@@ -64,7 +64,7 @@ end
 
 if place < 0 then
   -- A random place, most often near the end: due sets that came due last have their turn soon, and older ones are
-  -- claimed in any case, because most looks begin at the beginning.
+  -- claimed in any case, because other claims begin at the beginning.
   local random = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) / 2 ^ 32
   place = math.floor(redis.call('ZCARD', due) * random ^ 0.25)
 end
