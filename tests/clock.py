@@ -1,4 +1,4 @@
-"""A hand on the store's clocks: the two that it keeps for the lanes, and TIME as they see it."""
+"""Control over the store's clocks: the two that it keeps for the lanes, and its TIME as they see it."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -7,12 +7,12 @@ Call = Callable[..., Any]
 
 
 def key(tag: str) -> str:
-    """Name the key of a bucket's clocks."""
+    """Return the key of a bucket's clocks."""
     return f"clock:{{{tag}}}"
 
 
 def read(call: Call, tag: str) -> tuple[float, float, float]:
-    """Return the lease clock, the due clock, and the store's TIME when they were written, in ms."""
+    """Return the lease clock, the due clock, and the store's TIME at their last write, in ms."""
     text = call("GET", key(tag))
     if text is None:
         seconds, micros = call("TIME")
@@ -22,15 +22,15 @@ def read(call: Call, tag: str) -> tuple[float, float, float]:
 
 
 def parse(text: str | bytes) -> tuple[float, float, float]:
-    """Return what `read` does, of the content of the key."""
+    """Return the same as `read`, from the key's value."""
     lease, due, last = text.split()
     return float(lease), float(due), float(last)
 
 
 def pass_time(call: Call, tag: str, seconds: float) -> None:
-    """Let it be later in a bucket, for leases, for what waits, and for ages.
+    """Let time pass in a bucket, for leases, for what waits, and for ages.
 
-    Nothing may be on its way, for the clock of who holds a lease stands still.
+    No message may be in flight, because the clock of a lease's holder stands still.
     """
     lease, due, last = read(call, tag)
     call("SET", key(tag), f"{lease + 1000 * seconds:.3f} {due + 1000 * seconds:.3f} {last:.3f}")
@@ -54,9 +54,9 @@ end
 
 
 def step(call: Call, tag: str, seconds: float) -> None:
-    """Let the store's TIME be set: forward by so many seconds, or back.
+    """Simulate that the store's TIME was set forward or back by so many seconds.
 
-    It stays as it is, and all that was written by it is put back by as much, or forward.
+    TIME itself stays, and all that was written with it is moved the other way.
     """
     lease, due, last = (value - 1000 * seconds * moves for value, moves in zip(read(call, tag), (0, 1, 1), strict=True))
     call("EVAL", _STEP, 0, int(1000 * seconds), f"{{{tag}}}")

@@ -1,4 +1,4 @@
-"""A real Cluster for tests: three primaries with a replica each, to be killed, paused, and given slots."""
+"""A real Cluster for tests: three primaries with a replica each, which tests may kill, pause and give slots."""
 
 import contextlib
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from tests.valkey import ValkeyServer
 from tests.waiting import wait_until
 
 PRIMARIES: Final = 3
-# After so many ms without a sign of life a node is replaced. Operators have 5 to 15 seconds.
+# After so many ms without an answer a node is replaced. In production it is 5 to 15 seconds.
 NODE_TIMEOUT: Final = "600"
 
 
 class Node:
-    """One server of the Cluster, and a connection to it alone."""
+    """One node of the Cluster, and a connection to this node alone."""
 
     def __init__(self, **options: str) -> None:
         self.port = free_port()
-        self.bus = self.port + 1  # which is free, too
+        self.bus = self.port + 1  # free as well, by `free_port`
         self.server = ValkeyServer(
             port=str(self.port),
             cluster_port=str(self.bus),
@@ -48,12 +48,12 @@ class Node:
         return self._client.call(*words)
 
     def info(self, section: str) -> dict[str, str]:
-        """Return what INFO, or CLUSTER INFO for `cluster`, says."""
+        """Return a section of INFO, or CLUSTER INFO for `cluster`."""
         text = self.call("CLUSTER", "INFO") if section == "cluster" else self.call("INFO", section)
         return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
 
     def close(self) -> None:
-        """End it."""
+        """Stop the node."""
         self._client.close()
         self.server.close()
 
@@ -86,15 +86,15 @@ class Cluster:
         self.wait_for_replicas()
 
     def admit(self, node: Node) -> None:
-        """Let a node know the user; it forgets users when it starts."""
+        """Create the user on a node, which forgets its users when it starts."""
         node.call("ACL", "SETUSER", store_user.NAME, "reset", "on", *store_user.rules())
 
     def wait_for_replicas(self) -> None:
-        """Wait until every replica has all that its primary has."""
+        """Wait until each replica is connected to its primary."""
         self._wait(lambda node: node.info("replication").get("master_link_status", "up") == "up", "replicas follow")
 
     def owner(self, account_sid: str) -> Node:
-        """Return the node that has an account now, as the others see it."""
+        """Return the node that has an account's slot now, as the other nodes see it."""
         slot = slot_of(account_sid)
         for node in self.nodes:
             with contextlib.suppress(StoreUnavailable):
@@ -104,7 +104,7 @@ class Cluster:
         raise AssertionError(f"no node has slot {slot}")
 
     def move(self, slot: int, source: Node, target: Node, *, between: Callable[[], object] = lambda: None) -> int:
-        """Move a slot with its keys, one by one, as `redis-cli --cluster reshard` does; return how many there were."""
+        """Move a slot with its keys, one by one, as `redis-cli --cluster reshard` does; return the number of keys."""
         target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
         moved = 0
@@ -117,13 +117,13 @@ class Cluster:
         return moved
 
     def flush(self) -> None:
-        """Forget every key."""
+        """Delete all keys."""
         for node in self.nodes:
             if node.info("replication")["role"] == "master":
                 node.call("FLUSHALL", "SYNC")
 
     def close(self) -> None:
-        """End all nodes."""
+        """Stop all nodes."""
         for node in self.nodes:
             node.close()
 
@@ -132,12 +132,12 @@ class Cluster:
 
 
 def slot_of(account_sid: str) -> int:
-    """Return the slot that an account's keys have."""
+    """Return the slot of an account's keys."""
     return key_slot(AccountKeys(account_sid).due.encode())
 
 
 def accounts_of(number: int, count: int = 1) -> list[str]:
-    """Return made-up accounts whose slots the primary of this number has at the beginning."""
+    """Return made-up accounts whose slots belong to the primary of this number at first."""
     found = (f"AC{1:030x}{tag:02x}" for tag in range(256))
     return [sid for sid in found if slot_of(sid) * PRIMARIES // REDIS_CLUSTER_HASH_SLOTS == number][:count]
 

@@ -1,4 +1,4 @@
-"""What the tests share: a real Valkey for each pytest worker, and bounds on what is left to chance."""
+"""What all tests share: a real Valkey for each pytest worker, and fixed bounds for property tests."""
 
 import gc
 import os
@@ -11,8 +11,8 @@ import pytest
 
 from tests.valkey import ValkeyServer
 
-# The files that take longest begin first: one of them at the end would run alone. Files that keep the cores busy and
-# files that mostly wait alternate, so that a test does not reach its time limit because the cores are busy.
+# The longest files run first: at the end, one of them would run alone. Files that keep the cores busy and files that
+# mostly wait alternate, so that no test reaches its time limit because the cores are busy.
 _LONG = (
     "tests/e2e/test_run.py",
     "tests/bench/test_parts.py",
@@ -35,36 +35,36 @@ _LONG = (
 )
 _NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
 
-# The suite is the same on every run; HYPOTHESIS_PROFILE=search looks further, by hand.
+# The suite tries the same examples in every run; HYPOTHESIS_PROFILE=search, by hand, tries many more.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=100)
-# What has been tried in full elsewhere in the same run.
+# For tests that run with all examples elsewhere in the same run.
 hypothesis.settings.register_profile("short", deadline=None, derandomize=True, database=None, max_examples=10)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
-# A shell's background job ignores SIGINT, and what the tests start would ignore it, too: many are ended by Ctrl-C.
+# A shell's background job ignores SIGINT, and processes that tests start and end by SIGINT would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What is loaded and collected stays until the end: the collector would look at all of it again and again.
+# Imported modules and collected tests live until the end; the garbage collector need not check them again and again.
 gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Have the collector look only at what the tests make."""
+    """Let the garbage collector check only what the tests make."""
     gc.freeze()
     gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take longest first; what is in them, and all else, keeps its order."""
+    """Run the longest files first; the order within and after them stays."""
     order = {name: place for place, name in enumerate(_LONG)}
     items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
 
 
 @pytest.fixture(scope="session")
 def _session_valkey() -> Iterator[ValkeyServer]:
-    """One server for each pytest worker; a test takes `valkey`, which is empty."""
+    """One server for each pytest worker; a test uses `valkey`, which is empty."""
     server = ValkeyServer()
     yield server
     server.close()
@@ -72,20 +72,20 @@ def _session_valkey() -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 def valkey(_session_valkey: ValkeyServer) -> ValkeyServer:
-    """An empty store, shared with the worker's other tests: not to be killed, paused or filled."""
+    """An empty store, shared with the worker's other tests: it may not be killed, paused or filled."""
     _session_valkey.flush()
     return _session_valkey
 
 
 @pytest.fixture
 def redis_url(valkey: ValkeyServer) -> str:
-    """Where redis-py finds the empty store."""
+    """The URL of the empty store."""
     return valkey.url
 
 
 @pytest.fixture
 def spare_valkey() -> Iterator[Callable[..., ValkeyServer]]:
-    """A maker of stores for this test alone, which may be killed, paused, filled: `spare_valkey(maxmemory="4mb")`."""
+    """A maker of stores for this test alone, which may be killed, paused or filled: `spare_valkey(maxmemory="4mb")`."""
     servers: list[ValkeyServer] = []
 
     def make(**options: str) -> ValkeyServer:
@@ -99,7 +99,7 @@ def spare_valkey() -> Iterator[Callable[..., ValkeyServer]]:
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """The folder for NODE_PATH with the official Node clients; `make test` installs it where npm is."""
+    """The folder for NODE_PATH with Twilio's Node library; `make test` installs it if npm is there."""
     if not _NODE_MODULES.is_dir():
         if os.environ.get("CI"):
             pytest.fail("the Node clients are not installed, and CI may not leave their tests out; run `make test`")
@@ -109,9 +109,9 @@ def node_modules() -> Path:
 
 @pytest.fixture(scope="module")
 def no_authorities() -> Iterator[None]:
-    """No certificate authority is trusted: each application, each set of senders would take 30 ms to read the system's.
+    """Trust no certificate authority, as reading the system's takes each application and set of senders 30 ms.
 
-    Of one module only: what installs packages needs them.
+    It is for one module only, because installing packages needs them.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", os.devnull)

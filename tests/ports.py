@@ -4,14 +4,14 @@ import random
 import socket
 from contextlib import closing
 
-# Below those that Linux gives to outgoing connections (32768 and up), of which the tests have thousands: one of them
-# could have a port between the moment that it is chosen and the moment that a server listens there.
+# Below the ports of outgoing connections (32768 and up), of which the tests have thousands: one of those could take a
+# port after it was chosen and before a server listens on it.
 _FIRST, _LAST = 10_000, 32_000
-_CHOICE = random.SystemRandom()  # several processes choose at the same time
+_CHOICE = random.SystemRandom()  # several processes choose at once
 
 
 def free_port() -> int:
-    """Return a port that no server listens on, nor on the next one, which `router run` gives to tunnels."""
+    """Return a port that is free, as is the next one, which `router run` uses for tunnels."""
     while True:
         port = _CHOICE.randrange(_FIRST, _LAST, 2)
         try:

@@ -1,4 +1,4 @@
-"""A real Sentinel for tests, which may hang, end, and be told another master."""
+"""A real Sentinel for tests, which may hang, stop, and be given another master."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ class SentinelServer:
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the Sentinel, and wait until it answers."""
         with (self._folder / f"sentinel-{self.port}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [valkey_binary(), self._config, "--sentinel"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -46,19 +46,19 @@ class SentinelServer:
         wait_until(self._answers, what="the Sentinel answers")
 
     def command(self, words: str) -> str:
-        """Say one inline command and return the first line of its answer."""
+        """Send one inline command and return the first line of its answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(words.encode() + b"\r\n")
             with connection.makefile("rb") as answer:
                 return answer.readline().decode().strip()
 
     def name(self, master: int) -> None:
-        """Let it name another master, without a failover."""
+        """Give the Sentinel another master, without a failover."""
         assert self.command("SENTINEL REMOVE main") == "+OK"
         assert self.command(f"SENTINEL MONITOR main 127.0.0.1 {master} 1") == "+OK"
 
     def pause(self) -> None:
-        """Let it hang: it accepts connections and answers nothing until `resume`."""
+        """Suspend the process: it accepts connections and answers nothing until `resume`."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -66,12 +66,12 @@ class SentinelServer:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it: connections are refused."""
+        """Kill the process: connections are refused."""
         self._process.kill()
         self._process.wait()
 
     def _answers(self) -> bool:
         assert self._process.poll() is None, (self._folder / f"sentinel-{self.port}.log").read_text()[-2000:]
         with contextlib.suppress(OSError):
-            return self.command("PING")[:1] in {"+", "-"}  # an error where it wants a password
+            return self.command("PING")[:1] in {"+", "-"}  # an error if it requires a password
         return False

@@ -1,4 +1,4 @@
-"""Counts what work costs in steps, which are the same on every machine, instead of seconds."""
+"""Counts the cost of work in steps, which are the same on every machine, instead of seconds."""
 
 import hmac
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Steps:
-    """Lines of Python that were run, and HMACs that were computed."""
+    """Lines of Python that ran, and HMACs that were computed."""
 
     lines: int = 0
     hmacs: int = 0
@@ -19,7 +19,7 @@ class Steps:
 
 @contextmanager
 def counted() -> Iterator[Steps]:
-    """Count the steps of this thread for as long as the context is open."""
+    """Count the steps of this thread while the context is open."""
     steps = Steps()
 
     def call(frame: FrameType, _: str, __: object) -> Any:

@@ -1,4 +1,4 @@
-"""The user that the documentation gives to the router in its store."""
+"""The store's user for the router, as the documentation defines it."""
 
 import re
 from pathlib import Path
@@ -17,5 +17,5 @@ def rules() -> list[str]:
 
 
 def commands() -> set[str]:
-    """Return the commands that it may use, without their subcommands."""
+    """Return the commands that the user may use, without subcommands."""
     return {word[1:].partition("|")[0] for word in rules() if word.startswith("+")}

@@ -1,4 +1,4 @@
-"""TLS before a server that has none."""
+"""TLS in front of a server without it."""
 
 import contextlib
 import select
@@ -12,7 +12,7 @@ from tests.integrations.target import CERTIFICATE
 
 @contextlib.contextmanager
 def tls_before(port: int) -> Iterator[int]:
-    """Serve TLS before a port of loopback, as a proxy does: the Valkey of the tests has none."""
+    """Serve TLS in front of a loopback port, as a proxy does, because the tests' Valkey has no TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -30,7 +30,7 @@ def tls_before(port: int) -> Iterator[int]:
                 socket.create_connection(("127.0.0.1", port)) as inner,
             ):
                 while True:
-                    # What TLS has read already is not in the socket any more.
+                    # Data that TLS has already read is no longer in the socket.
                     ready = [outer] if outer.pending() else select.select([outer, inner], [], [])[0]
                     for each, other in ((outer, inner), (inner, outer)):
                         if each in ready:

@@ -1,4 +1,4 @@
-"""A real Valkey for tests, with the configuration that the product ships: every write on disk, nothing evicted."""
+"""A real Valkey for tests, with the product's configuration: every write on disk, nothing evicted."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from router.process.embedded import CONFIG, ask, valkey_binary
 from tests.waiting import wait_until
 
-# The stores of a whole run need 1 GB at most, where nothing is deleted.
+# All stores of a whole run need at most 1 GB.
 _ROOM: Final = 4 << 30
 
 
@@ -47,12 +47,12 @@ class ValkeyServer:
 
     @property
     def pid(self) -> int:
-        """The process that serves now."""
+        """The process id of the server."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start the server over whatever its folder holds, and wait until it answers."""
+        """Start the server with the data in its folder, and wait until it answers."""
         with (self.folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [valkey_binary(), self._config, "--dir", self.folder, "--unixsocket", self.socket_path, *self._options],
@@ -64,18 +64,18 @@ class ValkeyServer:
         wait_until(self._answers, what="Valkey answers")
 
     def set(self, name: str, value: str) -> None:
-        """Choose what another setting of valkey.conf shall be from the next start on."""
+        """Set another setting of valkey.conf, from the next start on."""
         self._options += [f"--{name}", value]
 
     def kill(self) -> None:
-        """End the process with SIGKILL, as a crash would; `start` brings it back with what was on disk."""
+        """Kill the process with SIGKILL, as a crash would; `start` restarts it with the data on disk."""
         self.resume()
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def pause(self) -> None:
-        """Let the server hang: it accepts connections and answers nothing until `resume`."""
+        """Suspend the process: it accepts connections and answers nothing until `resume`."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -84,12 +84,12 @@ class ValkeyServer:
             os.kill(self.pid, signal.SIGCONT)
 
     def command(self, words: str) -> str:
-        """Say one inline command, as `CONFIG SET maxmemory 8mb`, and return the first line of its answer."""
+        """Send one inline command, as `CONFIG SET maxmemory 8mb`; return the first line of its answer."""
         return ask(self.socket_path, words, within=10)
 
     def flush(self) -> None:
-        """Forget every key and counter. Scripts stay: each connection loads them, and compiling them takes 5 ms."""
-        # Over one connection, at once: a test or an example of a law begins with it, thousands of times.
+        """Delete all keys and counters. Scripts stay, as compiling them for a new connection takes 5 ms."""
+        # In one round trip: tests and examples of property tests begin with it, thousands of times.
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             connection.connect(str(self.socket_path))
@@ -98,7 +98,7 @@ class ValkeyServer:
                 assert [answer.readline() for _ in range(2)] == [b"+OK\r\n"] * 2
 
     def close(self) -> None:
-        """End the server and remove its folder."""
+        """Stop the server and remove its folder."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Waiting for a condition: bounded, and never longer than it takes."""
+"""Waiting for a condition, with a time limit."""
 
 import time
 from collections.abc import Callable
@@ -6,17 +6,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Seconds between two looks. Many a look is a request to the router, and costs both cores what they need for what is
-# waited for: who has waited long looks less often.
+# Seconds between two checks. Many checks are requests to the router, which take processor time from what is waited
+# for, so the longer the wait, the rarer the checks.
 _LOOK, _LONGEST = 0.01, 0.05
 _SHARE = 8  # of the time waited so far
 
 
 def wait_until(condition: Callable[[], T], *, what: str, within: float = 30.0) -> T:
-    """Return what `condition` returns as soon as that is true.
+    """Return the value of `condition` as soon as it is true.
 
     Args:
-        condition: looked at again and again.
+        condition: called again and again.
         what: a clause for the failure, as "the store answers".
         within: seconds after which the test fails.
     """

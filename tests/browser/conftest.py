@@ -1,4 +1,4 @@
-"""The browser: one Chromium for each pytest worker, and a fresh profile for each test."""
+"""The browser: one Chromium for each pytest worker, with a new profile for each test."""
 
 import os
 import shutil
@@ -28,8 +28,8 @@ _FEATURES: Final = (
     "PreconnectToSearch",
     "ThirdPartyStoragePartitioning",
 )
-# Chromium asks Google for updates and lists at every start; the tests' machine may have no way out. Names that tests
-# give the router lead to this machine.
+# At each start Chromium downloads updates and lists, and the tests' machine may have no Internet access. The host
+# names that tests give to the router resolve to this machine.
 _QUIET: Final = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -45,7 +45,7 @@ _QUIET: Final = (
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium; where it is not installed these tests are left out, but never in CI."""
+    """Debian's Chromium; without it these tests are skipped, except in CI, where they fail."""
     path = shutil.which("chromium")
     if path is None:
         missing = "chromium is not installed; on Debian: apt-get install --no-install-recommends chromium"
@@ -60,9 +60,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """A maker of pages, each in a profile of its own; Playwright's options, as `new_page(java_script_enabled=False)`.
+    """A maker of pages, each in its own profile, with Playwright's options: `new_page(java_script_enabled=False)`.
 
-    A page that breaks its Content-Security-Policy, or whose script fails, fails the test.
+    A page that violates its Content-Security-Policy, or whose script fails, fails the test.
     """
     contexts, faults = [], list[str]()
 
@@ -86,5 +86,5 @@ def new_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="session")
 def axe(node_modules: Path) -> str:
-    """The source of axe-core, which finds what keeps people with disabilities out; `page.evaluate` takes it."""
+    """The source of axe-core, which checks accessibility, for `page.evaluate`."""
     return (node_modules / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

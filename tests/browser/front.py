@@ -1,4 +1,4 @@
-"""What stands between a browser and the router: a proxy that ends TLS, or a port that leads on under another name."""
+"""What is between a browser and the router: a proxy that terminates TLS, or a port forwarded under another name."""
 
 import asyncio
 import contextlib
@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 from typing import Final
 
-# With its key; of a name that no browser asks for, so the test has to overlook that.
+# With its key. It is for another host name, so tests have to ignore certificate errors.
 CERTIFICATE: Final = Path(__file__).parents[1] / "integrations" / "target.pem"
 
 
 class Front:
-    """Listens on a port of its own and passes connections on to the port `to`; with `tls`, browsers come by https."""
+    """Listens on its own port and forwards connections to the port `to`; with `tls` it terminates TLS."""
 
     def __init__(self, *, tls: bool) -> None:
         self.to = 0
@@ -28,7 +28,7 @@ class Front:
         assert listening.wait(5)
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._loop.close()

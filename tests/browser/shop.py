@@ -1,4 +1,4 @@
-"""A website that embeds the chat: another origin than the router's, with a strict policy."""
+"""A website that embeds the chat, on another origin than the router's and with a strict policy."""
 
 import html
 import threading
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-# What docs/web-chat.md asks of a website, and nothing else.
+# Exactly the policy that docs/web-chat.md requires of a website.
 POLICY: Final = "default-src 'none'; script-src {router}; frame-src {router}"
 PAGE: Final = """<!doctype html>
 <html lang="{lang}" dir="{dir}">
@@ -20,17 +20,17 @@ PAGE: Final = """<!doctype html>
 
 
 class Shop:
-    """The website; `page` adds one of its pages and returns its URL."""
+    """The website; `page` adds a page and returns its URL."""
 
     def __init__(self, router: str, port: int) -> None:
         self.router = router
-        # Another origin than the router's, of the same site; and one of another site, where Chromium's private
-        # windows, and those of Playwright, let a frame store nothing.
+        # An origin of the router's site, and one of another site. On the latter, Chromium's private windows and
+        # Playwright's let a frame store nothing.
         self.origin, self.foreign = (f"http://{host}:{port}" for host in ("127.0.0.1", "localhost"))
         self.pages: dict[str, str] = {}
 
     def page(self, address: str, *, lang: str = "en", foreign: bool = False, **attributes: str) -> str:
-        """Add a page that embeds the chat of an address; attributes as `data_lang="es"`."""
+        """Add a page that embeds an address's chat; attributes as `data_lang="es"`."""
         given = ({"data-address": address} if address else {}) | {
             name.replace("_", "-"): value for name, value in attributes.items()
         }
@@ -43,7 +43,7 @@ class Shop:
 
 @contextmanager
 def serving(router: str) -> Iterator[Shop]:
-    """Serve the website until the end."""
+    """Serve the website."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -24,7 +24,7 @@ THE_OTHER = "whatsapp:+14155238887"
 
 @pytest.fixture(scope="module")
 def fronts() -> Iterator[dict[str, Front]]:
-    """Two more ways to the router, by base URL: a proxy that ends TLS, and plain http at a name of the network."""
+    """Two further ways to the router, by base URL: through a proxy with TLS, and by plain HTTP at a network name."""
     tls, plain = Front(tls=True), Front(tls=False)
     yield {f"https://router.example.com:{tls.port}": tls, f"http://router.lan:{plain.port}": plain}
     tls.close()
@@ -45,18 +45,18 @@ def world(tmp_path_factory: pytest.TempPathFactory, fronts: dict[str, Front]) ->
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    """A target that answers, and one that is down."""
+    """A target with one path that answers and one that fails."""
     with Target({"/up": answer(body=twiml("We are on it")), "/down": answer(500, b"down")}) as running:
         yield running
 
 
 def base(world: World, host: str = "localhost") -> str:
-    """Return where a browser finds the router."""
+    """Return the router's URL for a browser."""
     return f"http://{host}:{world.services[0].port}"
 
 
 def sign_in(page: Page, world: World, at: str = "") -> Page:
-    """Open the console and give its password, with the keyboard only."""
+    """Open the console and sign in with the keyboard only."""
     page.goto(f"{at or base(world)}/console/")
     expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.type(PASSWORD)
@@ -66,13 +66,15 @@ def sign_in(page: Page, world: World, at: str = "") -> Page:
 
 
 def whatsapp(world: World, ours: str, theirs: str, body: str) -> str:
-    """Send a WhatsApp message, and return its SID once it has ended."""
+    """Send a WhatsApp message; return its SID once its delivery has ended."""
     reply = world.post(world.fields(ours, theirs, Body=body), path="/webhooks/whatsapp")
     return str(world.ends(reply.sid)["sid"])
 
 
-def test_every_page_is_for_everyone(world: World, target: Target, new_page: Pages, axe: str) -> None:
-    """No page keeps anyone out (axe), overflows at 320 px, is heavier than 40 KB, or runs what a customer wrote."""
+def test_every_page_is_accessible_narrow_small_and_safe(
+    world: World, target: Target, new_page: Pages, axe: str
+) -> None:
+    """Each page passes axe, fits 320 px, has less than 40 KB with its files, and runs no script of a customer."""
     flow = world.flow(target.url("/up"), friendly_name=HOSTILE.replace("\u202e", ""))
     sid = world.ends(world.text(flow, "+14155550111", Body=HOSTILE, ProfileName=HOSTILE).sid)["sid"]
     down = world.flow(integration=Integration("external", url=target.url("/down"), retry_count=0))
@@ -130,14 +132,14 @@ def test_every_page_is_for_everyone(world: World, target: Target, new_page: Page
 
 
 def goes_to(world: World, message: dict[str, str]) -> str | None:
-    """Ask where a message would go now; None while not all processes read the languages of its flows."""
+    """Return the flow of a message by /v1/Routes; None while some process does not read its languages yet."""
     found = world.rest("POST", "/v1/Routes", message).json
     route: str | None = found["flex_flow_sid"]
     return None if any("so far" in step for step in found["steps"]) else route
 
 
 def violations(page: Page) -> list[Any]:
-    """Return what axe finds on a page."""
+    """Return what axe reports for a page."""
     found = page.evaluate("axe.run().then(found => found.violations.map(each => [each.id, each.nodes[0].html]))")
     assert isinstance(found, list)
     return found
@@ -146,7 +148,7 @@ def violations(page: Page) -> list[Any]:
 def test_a_lost_message_is_found_and_sent_again_without_javascript(
     world: World, target: Target, new_page: Pages
 ) -> None:
-    """Where is the message of +34…? It is found by its sender, its way is told, and it is sent again."""
+    """Without JavaScript a message is found by its sender, its addresses are shown, and it is sent again."""
     world.flow(target.url("/up"), contact_identity=WHATSAPP, channel_type="whatsapp")
     sid = whatsapp(world, WHATSAPP, "whatsapp:+34600111222", "¿Dónde está mi pedido?")
     page = sign_in(new_page(java_script_enabled=False), world)
@@ -168,8 +170,8 @@ def test_a_lost_message_is_found_and_sent_again_without_javascript(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def test_a_spanish_sender_is_set_up_beside_the_english_one(world: World, target: Target, new_page: Pages) -> None:
-    """With the keyboard alone: copied, given its language, previewed, saved; the next message goes to it."""
+def test_a_flow_is_copied_and_given_a_language_by_keyboard(world: World, target: Target, new_page: Pages) -> None:
+    """With the keyboard alone a flow is copied, given a language, previewed and saved, and gets the next message."""
     english = world.flow(
         target.url("/up"), friendly_name="Support", contact_identity=THE_OTHER, channel_type="whatsapp"
     )
@@ -207,8 +209,8 @@ def test_a_spanish_sender_is_set_up_beside_the_english_one(world: World, target:
     expect(page.get_by_role("link", name="Soporte").first).to_be_visible()
 
 
-def test_a_target_was_down(world: World, target: Target, new_page: Pages) -> None:
-    """The overview says it, the dead letters group it, a dry run counts it, and the replay is watched to its end."""
+def test_dead_letters_of_a_failed_target_are_replayed(world: World, target: Target, new_page: Pages) -> None:
+    """The dead letters of a failed target are grouped, counted by a dry run, and replayed with visible progress."""
     flow = world.flow(integration=Integration("external", url=target.url("/down"), retry_count=0))
     sids = [world.text(flow, f"+1415556{n % 7:04d}", Body=f"invoice {n}").sid for n in range(60)]
     for sid in sids:
@@ -225,15 +227,15 @@ def test_a_target_was_down(world: World, target: Target, new_page: Pages) -> Non
     expect(page.get_by_text("in 7 conversations")).to_be_visible()
     page.get_by_label("Messages per second").fill("60")
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("60 of 60")).to_be_visible(timeout=15_000)  # the page looks by itself
+    expect(page.get_by_text("60 of 60")).to_be_visible(timeout=15_000)  # the page updates itself
     expect(page.locator("h1")).to_contain_text("Replay of 60 messages")
     for sid in sids:
         assert world.ends(sid)["status"] == "delivered"
     assert len([sid for sid in arrived(target, "/up") if sid in sids]) == 60
 
 
-def test_the_list_lives_and_rests(world: World, target: Target, new_page: Pages) -> None:
-    """A new message appears by itself; keys lead to the search, to a page's action and to the help."""
+def test_the_list_updates_itself_and_keys_lead_to_actions(world: World, target: Target, new_page: Pages) -> None:
+    """A new message appears in the list by itself; keys lead to the search, a page's action and the help."""
     flow = world.flow(target.url("/up"))
     page = sign_in(new_page(), world)
     page.goto(f"{base(world)}{HERE}/messages")
@@ -267,8 +269,8 @@ def test_the_page_of_a_waiting_message_shows_its_delivery(world: World, target: 
     expect(page.get_by_role("heading", name="Attempt 1: delivered")).to_be_visible()
 
 
-def test_the_list_is_paused_and_rests_where_it_is_read(world: World, target: Target, new_page: Pages) -> None:
-    """Paused, or scrolled down, its rows stay; a button counts the new messages and shows them."""
+def test_a_paused_or_scrolled_list_keeps_its_rows(world: World, target: Target, new_page: Pages) -> None:
+    """While the list is paused or scrolled its rows stay; a button counts the new messages and shows them."""
     flow = world.flow(target.url("/up"))
     for number in range(30):
         world.text(flow, Body=f"row {number}")
@@ -304,7 +306,7 @@ def test_the_list_is_paused_and_rests_where_it_is_read(world: World, target: Tar
 
 
 def passes(page: Page, shown: Locator) -> None:
-    """Let the page's time pass until something is shown; between two steps the browser has its requests answered."""
+    """Advance the page's clock until an element is visible, letting the browser handle answers between steps."""
 
     def step() -> bool:
         page.clock.run_for(4000)
@@ -313,8 +315,8 @@ def passes(page: Page, shown: Locator) -> None:
     wait_until(step, what="time has passed", within=20)
 
 
-def test_another_site_cannot_act(world: World, new_page: Pages) -> None:
-    """A form that a page of another site sends with the browser's cookies changes nothing; an ended session asks."""
+def test_a_form_on_another_site_changes_nothing(world: World, new_page: Pages) -> None:
+    """A form on another site changes nothing despite the session's cookie; an ended session needs the password."""
     page = sign_in(new_page(), world)
     evil = page.context.new_page()
     evil.goto(f"{base(world, '127.0.0.1')}/healthz")
@@ -338,10 +340,10 @@ def test_another_site_cannot_act(world: World, new_page: Pages) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
-def test_the_console_behind_a_proxy_and_on_the_own_network(
+def test_the_console_over_tls_and_over_plain_http(
     world: World, fronts: dict[str, Front], new_page: Pages, scheme: str
 ) -> None:
-    """Over TLS the cookie is for this host and https only; over plain http, at a name, it works too, and warns."""
+    """Over TLS the cookie is Secure with the __Host- prefix; over plain HTTP the console works too, with a warning."""
     (here,) = (each for each in fronts if each.startswith(f"{scheme}:"))
     page = new_page(ignore_https_errors=True)
     sign_in(page, world, here)

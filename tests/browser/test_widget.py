@@ -1,4 +1,4 @@
-"""The chat widget in a real browser, on a website of another origin, over a real router."""
+"""The chat widget in a real browser, on a website of another origin, with a real router."""
 
 import gzip
 import hmac
@@ -32,7 +32,7 @@ FORM: Final = """[
     {"name": "friendlyName", "type": "text", "label": {"en": "Name", "es": "Nombre"}, "required": true},
     {"name": "email", "type": "email", "label": {"en": "Email", "es": "Correo"}}
 ]"""
-# As TwiML, and as it is shown: markup and dangerous addresses are text, the direction of reading is not turned.
+# A text as TwiML, and as it is shown: markup and unsafe URLs are text, and direction marks are removed.
 HOSTILE: Final = (
     "&lt;img src=x onerror=alert(1)&gt; javascript:alert(2) \u202ehttps://shop.example/a?b=(1). http://u:p@x.example"
 )
@@ -41,7 +41,7 @@ SHOWN: Final = "<img src=x onerror=alert(1)> javascript:alert(2) https://shop.ex
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A router for all of these tests, over a store of its own."""
+    """A router for all tests of this file, over its own store."""
     valkey = ValkeyServer()
     made = World(tmp_path_factory.mktemp("widget"), valkey, config=HANDLERS)
     yield made
@@ -51,13 +51,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def shop(world: World) -> Iterator[Shop]:
-    """A website."""
+    """A website that embeds the chat."""
     with serving(f"http://127.0.0.1:{world.services[0].port}") as site:
         yield site
 
 
 def address(world: World, shop: Shop, url: str = "", chat: dict[str, Any] | None = None, **more: Any) -> str:
-    """Make an address that the website may embed: to `url`, else to the handler `echo`; return its SID."""
+    """Make a web address that the website may embed, to `url` or to the handler `echo`; return its SID."""
     made = web_flow(world, url, web_chat=WebChat(allowed_origins=(shop.origin, shop.foreign), **(chat or {})), **more)
     return f"IG{made.sid[2:]}"
 
@@ -68,7 +68,7 @@ def signed(identity: str) -> str:
 
 
 def opened(page: Page, url: str) -> FrameLocator:
-    """Visit a page of the website, open the chat, and return its frame."""
+    """Open a page of the website and its chat; return the chat's frame."""
     page.goto(url)
     page.get_by_role("button", name="chat").click()
     return page.frame_locator("iframe")
@@ -81,12 +81,12 @@ def say(chat: FrameLocator, text: str) -> None:
 
 
 def shows(chat: FrameLocator, *wanted: str) -> None:
-    """Wait until exactly these messages are shown, in this order."""
+    """Wait until exactly these messages are shown in this order."""
     expect(chat.locator("#log div.text")).to_have_text(list(wanted), timeout=15_000)
 
 
 def passes(page: Page, shown: Locator) -> None:
-    """Let the page's time pass until something is shown; between two steps the browser has its requests answered."""
+    """Advance the page's clock until an element is visible, letting the browser handle answers between steps."""
 
     def step() -> bool:
         page.clock.run_for(10_000)
@@ -96,20 +96,20 @@ def passes(page: Page, shown: Locator) -> None:
 
 
 def session(page: Page) -> tuple[str, dict[str, str]]:
-    """Return what the browser keeps of the chat: the key, the conversation's SID and the token."""
+    """Return what the browser stores of the chat: the key, and the conversation's SID and token."""
     key = page.frames[1].evaluate("Object.keys(localStorage).find((key) => key.endsWith(':session'))")
     return key, json.loads(page.frames[1].evaluate("(key) => localStorage[key]", key))
 
 
 def faults(page: Page, axe: str, frame: int = 1) -> list[str]:
-    """Return what axe finds in a frame; 0 is the website's page."""
+    """Return what axe reports in a frame; frame 0 is the website's page."""
     page.frames[frame].evaluate(axe)
     found = page.frames[frame].evaluate("axe.run()")
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found["violations"]]
 
 
 def test_a_visitor_talks_in_two_languages(world: World, shop: Shop, new_page: Callable[..., Page], axe: str) -> None:
-    """On a website with a strict policy, by keyboard alone, a handler and a webhook answer, each in its language."""
+    """On a website with a strict policy a visitor chats by keyboard, in two languages, with a handler and a webhook."""
     gate = Gate(answer(body=twiml(HOSTILE)))
     with Target({"/es": gate}) as target:
         shared: dict[str, Any] = {
@@ -167,8 +167,8 @@ def test_a_visitor_talks_in_two_languages(world: World, shop: Shop, new_page: Ca
         assert faults(page, axe, 0) == []
 
 
-def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """An answer is lost, the router is killed in the middle of a message, the network goes, the page is loaded anew."""
+def test_no_message_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """After a lost answer, a killed router, a lost network or a reload each message is shown exactly once."""
     (service,) = world.services
     page = new_page()
     chat = opened(page, shop.page(address(world, shop)))
@@ -211,8 +211,8 @@ def test_nothing_is_lost_or_doubled(world: World, shop: Shop, new_page: Callable
     shows(page.frame_locator("iframe"), *before)
 
 
-def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """Where streams are held back the widget polls; a text that cannot be sent is kept. It covers a narrow window."""
+def test_the_widget_polls_where_streams_are_blocked(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """Where streams are blocked the widget polls; an unsent text is kept; a narrow window is covered by the chat."""
     page = new_page(viewport={"width": 360, "height": 640})
     page.clock.install()
     page.route("**/chat/events", lambda _: None)
@@ -244,8 +244,8 @@ def test_polls_where_no_stream_comes_through(world: World, shop: Shop, new_page:
     wait_until(lambda: not page.evaluate("document.body.inert"), what="the website can be used again")
 
 
-def test_two_tabs_are_one_chat(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """Two tabs show the same, over one stream, which the other takes over when a tab is closed."""
+def test_two_tabs_share_one_chat_and_one_stream(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """Two tabs show the same chat over one stream; when a tab is closed the other one continues."""
     first = new_page()
     url = shop.page(address(world, shop))
     streams = 0
@@ -275,7 +275,7 @@ def test_two_tabs_are_one_chat(world: World, shop: Shop, new_page: Callable[...,
 def test_what_an_agent_and_the_visitor_see_of_each_other(
     world: World, shop: Shop, new_page: Callable[..., Page]
 ) -> None:
-    """An agent's message, what each has read, the transcript, the end in all tabs, and a new chat after it."""
+    """All tabs show the agent's messages, changes, read mark and typing; the visitor can download and end the chat."""
     page = new_page()
     url = shop.page(address(world, shop), data_form_friendly_name="Ana", data_skip_form="")
     chat = opened(page, url)
@@ -325,8 +325,10 @@ def test_what_an_agent_and_the_visitor_see_of_each_other(
         shows(tab, "again", "You wrote: again")
 
 
-def test_old_tokens_and_limits(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """An expired token is renewed, one too old for that resumes the chat, and a limit is told and keeps the text."""
+def test_an_expired_token_is_renewed_and_a_limit_keeps_the_text(
+    world: World, shop: Shop, new_page: Callable[..., Page]
+) -> None:
+    """An expired token is renewed, a very old one resumes the chat, and a text beyond the limit is kept."""
     page = new_page()
     url = shop.page(address(world, shop))
     chat = opened(page, url)
@@ -365,7 +367,7 @@ def test_old_tokens_and_limits(world: World, shop: Shop, new_page: Callable[...,
 
 
 def test_signed_visitors_of_one_browser(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """Who signs in after another one in the same browser gets a chat of their own; each finds theirs again."""
+    """Each signed visitor in one browser gets their own chat, and finds it again; a wrong signature is refused."""
     ig = address(world, shop, chat={"require_identity": True, "identity_secret": SECRET})
     page = new_page()
     ana, bea = (shop.page(ig, data_identity=who, data_identity_hash=signed(who)) for who in ("ana", "bea"))
@@ -381,10 +383,8 @@ def test_signed_visitors_of_one_browser(world: World, shop: Shop, new_page: Call
     expect(page.frame_locator("iframe").get_by_text("This chat may not be used on this site.")).to_be_visible()
 
 
-def test_a_page_of_another_site_with_the_official_options(
-    world: World, shop: Shop, new_page: Callable[..., Page]
-) -> None:
-    """Where the browser stores nothing the chat works and says so; initWebchat takes the React app's options."""
+def test_a_page_of_another_site_with_twilios_options(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """If the browser stores nothing the chat works and says so; initWebchat takes the options of Twilio's React app."""
     page = new_page()
     page.goto(shop.page("", foreign=True))
     page.wait_for_function("window.Twilio")
@@ -417,8 +417,10 @@ def test_a_page_of_another_site_with_the_official_options(
     expect(chat.get_by_text("This chat is not available.")).to_be_visible()
 
 
-def test_a_website_that_may_not_embed_the_chat(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """It shows no button, begins no chat, and stays usable; the browser's console says why and what to change."""
+def test_a_website_that_may_not_embed_the_chat_shows_no_button(
+    world: World, shop: Shop, new_page: Callable[..., Page]
+) -> None:
+    """A website that may not embed the chat shows no button and starts no chat; the browser's console says why."""
     allowed = web_flow(world, web_chat=WebChat(allowed_origins=(shop.origin,)))
     page = new_page(viewport={"width": 400, "height": 600})
     asked: list[str] = []
@@ -436,8 +438,8 @@ def test_a_website_that_may_not_embed_the_chat(world: World, shop: Shop, new_pag
     ]
 
 
-def test_a_website_opens_the_chat_at_once(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
-    """`open` may be called before the router has said that the website may embed the chat; also where it does not."""
+def test_open_works_without_the_answer_of_embed_js(world: World, shop: Shop, new_page: Callable[..., Page]) -> None:
+    """`open` works although the router has not answered whether the website may embed the chat."""
     page = new_page()
     page.route("**/embed.js?*", lambda route: route.abort())
     page.goto(shop.page(""))
@@ -448,7 +450,7 @@ def test_a_website_opens_the_chat_at_once(world: World, shop: Shop, new_page: Ca
 def test_the_test_page_with_and_without_javascript(
     world: World, shop: Shop, new_page: Callable[..., Page], axe: str
 ) -> None:
-    """The test page pins its flow, whose language would not take the message; without JavaScript it posts a form."""
+    """The test page talks to its own flow in any language; without JavaScript it posts a form."""
     flow = web_flow(world, language=("en",), form=FORM)
     url = f"{shop.router}/chat?accountSid={ACCOUNT}&flexFlowSid={flow.sid}&lang=ar"
     page = new_page(locale="ar", viewport={"width": 800, "height": 600})
@@ -473,8 +475,8 @@ def test_the_test_page_with_and_without_javascript(
     expect(plain.get_by_label("Nombre")).to_have_count(0)
 
 
-def test_pages_and_files_as_they_are_sent(world: World, shop: Shop) -> None:
-    """Files are packed and kept for ever under their hash; the frame names who may embed it, the page keeps a text."""
+def test_files_are_compressed_and_cached_and_the_page_keeps_a_refused_text(world: World, shop: Shop) -> None:
+    """Files are compressed and cached by hash; the frame's policy lists the websites; a refused form keeps its text."""
     ig = address(world, shop, chat={"form": FORM})
 
     def get(path: str, **headers: str) -> Reply:

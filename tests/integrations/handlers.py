@@ -1,4 +1,4 @@
-"""Handlers of every kind, for the tests: what is asked of one is the message's text."""
+"""Handlers of every kind for the tests; the message's text selects what a handler does."""
 
 import itertools
 import json
@@ -44,7 +44,7 @@ ERRORS: Final[dict[str, Callable[[Message], BaseException]]] = {
     "a long text": lambda _: ValueError("x" * 10_000),
     "no text": lambda _: ValueError("\ud800"),
 }
-# Blocks all greenlets, as a computation does, and leaves the core to other tests.
+# Blocks all greenlets, as a computation does, without using processor time.
 _sleep = monkey.get_original("time", "sleep")
 _called = itertools.count(1)
 _three = Event()
@@ -65,25 +65,25 @@ def _deeper(message: Message) -> str:
 
 
 def pid(_: Message) -> str:
-    """Say in which process it runs."""
+    """Return the id of the handler's process."""
     return str(os.getpid())
 
 
 def surroundings(_: Message) -> str:
-    """Say what its process has: variables, open files beside the standard ones, and how soon it goes without memory."""
+    """Return the process's environment variables, further open files, and OOM score as JSON."""
     files = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if int(each.name) > 2 and each.exists()]
     oom = Path("/proc/self/oom_score_adj").read_text(encoding="ascii")
     return json.dumps({"environ": dict(os.environ), "files": files, "oom": oom})
 
 
 def waits(_: Message) -> str:
-    """Wait in a cooperative way."""
+    """Wait with gevent."""
     gevent.sleep(60)
     return "late"
 
 
 def meets(_: Message) -> str:
-    """Wait until three of these are under way."""
+    """Wait until three calls of this handler run at the same time."""
     if next(_called) % 3 == 0:
         _three.set()
     _three.wait()
@@ -91,13 +91,13 @@ def meets(_: Message) -> str:
 
 
 def blocks(_: Message) -> str:
-    """Never end, and let no other greenlet run."""
+    """Block forever, so that no other greenlet runs."""
     while True:
         _sleep(0.01)
 
 
 def spawns(_: Message) -> str:
-    """Block in a greenlet of its own making, and let no other thread run either."""
+    """Block in a greenlet of its own, so that no other thread runs either."""
 
     def spin() -> None:
         while True:
@@ -108,14 +108,14 @@ def spawns(_: Message) -> str:
 
 
 def holds(message: Message) -> str:
-    """Block until the file exists that the text names."""
+    """Block until the file that the text names exists."""
     while not Path(message.body).exists():
         _sleep(0.01)
     return "held"
 
 
 def swallows(_: Message) -> str:
-    """Go on, whatever happens."""
+    """Catch every exception and go on."""
     swallowed = 0
     while True:
         try:
@@ -125,7 +125,7 @@ def swallows(_: Message) -> str:
 
 
 def exits(message: Message) -> str:
-    """End its process, in the way that the text says."""
+    """End the process, in the way that the text names."""
     if message.body == "exit":
         os._exit(3)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -133,7 +133,7 @@ def exits(message: Message) -> str:
 
 
 def garbles(_: Message) -> str:
-    """Write into the socket to its worker."""
+    """Write garbage into the socket to the worker."""
     for each in Path("/proc/self/fd").iterdir():
         if each.exists() and str(each.readlink()).startswith("socket:"):
             os.write(int(each.name), b"\0\0\0\x09garbage!\xff")
@@ -141,7 +141,7 @@ def garbles(_: Message) -> str:
 
 
 def leaves(message: Message) -> str:
-    """Start a program that goes on, write its process id to the file that the text names, and block."""
+    """Start a program that keeps running, write its process id to the file that the text names, and block."""
     program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path(message.body).write_text(str(program.pid), encoding="utf-8")
     return blocks(message)

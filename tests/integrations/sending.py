@@ -1,4 +1,4 @@
-"""What the tests send, and the dialers that they send with."""
+"""The messages that the tests send, and the dialers that they send with."""
 
 import ssl
 from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ def settings(webhooks_url: str = "https://webhooks.twilio.com", **environ: str) 
 
 
 def account(made: Settings) -> Account:
-    """Return the one account, with a token to come."""
+    """Return the account, with a second auth token."""
     return made.accounts[0].model_copy(update={"auth_tokens": (TOKEN, NEXT_TOKEN)})
 
 
@@ -70,24 +70,24 @@ def flow(kind: str, **integration: Any) -> FlexFlow:
 
 
 def attempt(made: Settings, to: FlexFlow, raw: Raw = RAW, **changes: Any) -> Attempt:
-    """Make the first attempt at delivering a message; `changes` are fields of Attempt."""
+    """Make a first attempt at delivering a message; `changes` are fields of Attempt."""
     message = Message.parse(raw.fields() or FIELDS)
     made_attempt = Attempt(account=account(made), flow=to, message=message, raw=raw, number=1)
     return replace(made_attempt, **changes)
 
 
 def message_of(body: str) -> Raw:
-    """Write the request of a message with another text."""
+    """Return the request of the message with another text."""
     return replace(RAW, body=urlencode(dict(FIELDS) | {"Body": body}).encode())
 
 
 def integrations(made: Settings, handlers: Mapping[str, HandlerSetting] | None = None, **names: str) -> Integrations:
-    """Build the senders; `names` resolve as said here (`target_test="127.0.0.1"`), and no others do."""
+    """Build the senders; only the host names in `names` resolve (`target_test="127.0.0.1"`)."""
     return build(made, handlers or {}, dialer=dialer(made, **names))
 
 
 def dialer(made: Settings, **names: str) -> Dialer:
-    """Make the dialer, with name servers of our own and trust in the certificate of target.test."""
+    """Make a dialer with these name servers and trust in the certificate of target.test."""
 
     def lookup(host: str, port: int) -> list[AddressInfo]:
         addresses = names.get(host.replace(".", "_"))
@@ -99,14 +99,14 @@ def dialer(made: Settings, **names: str) -> Dialer:
 
 
 def meanwhile(condition: Callable[[], object], within: float = 10.0) -> None:
-    """Let greenlets run until the condition holds; as `wait_until`, which stops them where nothing is patched."""
+    """Let greenlets run until the condition holds, as `wait_until` does where gevent has patched everything."""
     with gevent.Timeout(within):
         while not condition():
             gevent.sleep(0.002)
 
 
 def info(address: str, port: int) -> AddressInfo:
-    """Write an address as getaddrinfo does."""
+    """Return an address in the form of getaddrinfo."""
     if ":" in address:
         return (AF_INET6, SOCK_STREAM, 6, "", (address, port, 0, 0))
     return (AF_INET, SOCK_STREAM, 6, "", (address, port))

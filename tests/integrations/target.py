@@ -1,4 +1,4 @@
-"""A target that answers: a real server on a real socket, which does on each path what the test says."""
+"""A target: a real server on a real socket that answers each path as the test says."""
 
 import contextlib
 import socket
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Final, Self
 
 CERTIFICATE: Final = Path(__file__).with_name("target.pem")
-"""Certificate and key of target.test, which no system trusts."""
+"""Certificate and key of target.test, signed by no trusted authority."""
 
-_PACE: Final = 0.01  # seconds between the bytes of one who drips
-_TLS: Final = b"\x16"  # how TLS begins
+_PACE: Final = 0.01  # seconds between two writes of `drip`
+_TLS: Final = b"\x16"  # the first byte of a TLS connection
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it arrived; `headers` in the order they came, `connection` counts from 1."""
+    """A request as it arrived: `headers` in their order, `connection` counted from 1."""
 
     method: str
     target: str
@@ -29,21 +29,21 @@ class Request:
     connection: int
 
     def header(self, name: str) -> str | None:
-        """Return the header, which must not be there twice."""
+        """Return a header's value; a header given twice fails the test."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) < 2, f"{name} came {len(values)} times"
         return values[0] if values else None
 
 
 class Caller:
-    """The client's end, as a behaviour sees it."""
+    """The client's connection, as a behaviour uses it."""
 
     def __init__(self, connection: socket.socket, stopping: threading.Event) -> None:
         self.socket = connection
         self.stopping = stopping
 
     def send(self, data: bytes) -> bool:
-        """Send and say whether the client is still there."""
+        """Send data; return whether the client is still connected."""
         try:
             self.socket.sendall(data)
         except OSError:
@@ -57,7 +57,7 @@ class Caller:
                 pass
 
 
-# Answers one request; says whether the connection is kept for another one.
+# Answers one request; returns whether the connection stays open for another one.
 Behaviour = Callable[[Caller], bool]
 
 
@@ -71,7 +71,7 @@ def answer(
 
 
 def send(data: bytes, *, keep: bool = False) -> Behaviour:
-    """Send exactly these bytes, and close unless `keep`."""
+    """Send exactly these bytes; close the connection unless `keep`."""
 
     def behave(caller: Caller) -> bool:
         return caller.send(data) and keep
@@ -80,7 +80,7 @@ def send(data: bytes, *, keep: bool = False) -> Behaviour:
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """Do one after the other, a request each; the last one for all that follow."""
+    """Use one behaviour per request, in this order; the last one for all further requests."""
     left = list(behaviours)
 
     def behave(caller: Caller) -> bool:
@@ -90,7 +90,7 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
 
 
 def drip(data: bytes, then: bytes) -> Behaviour:
-    """Send `data`, and then `then` again and again, a byte at a time."""
+    """Send `data`, then `then` again and again, one byte at a time."""
 
     def behave(caller: Caller) -> bool:
         going = caller.send(data)
@@ -102,7 +102,7 @@ def drip(data: bytes, then: bytes) -> Behaviour:
 
 
 def flood(head: bytes, size: int) -> Behaviour:
-    """Send `head` and `size` bytes of body, or as much of it as the client takes."""
+    """Send `head` and up to `size` bytes of body, as much as the client reads."""
 
     def behave(caller: Caller) -> bool:
         block = b"x" * 65536
@@ -115,18 +115,18 @@ def flood(head: bytes, size: int) -> Behaviour:
 
 
 def hang(caller: Caller) -> bool:
-    """Take the request and never answer."""
+    """Read the request and never answer."""
     caller.wait_for_end()
     return False
 
 
 def close(caller: Caller) -> bool:  # noqa: ARG001
-    """Take the request and hang up."""
+    """Read the request and close the connection."""
     return False
 
 
 def reset(caller: Caller) -> bool:
-    """Take the request and break the connection."""
+    """Read the request and reset the connection."""
     caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return False
 
@@ -157,7 +157,7 @@ class Target:
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}{path}"
 
     def hang_up(self) -> None:
-        """Close every connection from this side."""
+        """Close every connection from the target's side."""
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""What every integration that forwards over HTTP promises to its target; one suite for all of them."""
+"""What each integration that forwards over HTTP sends to its target; one suite for all."""
 
 import hashlib
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from tests.integrations.target import Request, Target, answer
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One integration that forwards: the flow that leads to a target, and the path that is called there."""
+    """An integration that forwards: its flow, and the path called at the target."""
 
     flow: Callable[[Target], FlexFlow]
     path: str
@@ -87,7 +87,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def _params(body: bytes) -> MultiDict[str, str]:
-    return MultiDict(parse_qsl(body.decode(), keep_blank_values=True))  # as Flask gives them to the validator
+    return MultiDict(parse_qsl(body.decode(), keep_blank_values=True))  # as Flask passes them to the validator
 
 
 def _url(received: Request, target: Target) -> str:
@@ -96,8 +96,10 @@ def _url(received: Request, target: Target) -> str:
 
 
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS.keys())
-def test_bytes_and_signature(case: Case, body: bytes, senders: Integrations, made: Settings, target: Target) -> None:
-    """The target receives the identical bytes, with a signature over its own URL that Twilio's validator accepts."""
+def test_the_target_gets_the_same_bytes_with_its_own_signature(
+    case: Case, body: bytes, senders: Integrations, made: Settings, target: Target
+) -> None:
+    """The target gets the identical body, with a signature for its own URL that Twilio's validator accepts."""
     senders.send(attempt(made, case.flow(target), Raw("POST", FORM, body)))
     (received,) = target.requests
     assert (received.method, received.target, received.body) == ("POST", case.path, body)
@@ -105,8 +107,10 @@ def test_bytes_and_signature(case: Case, body: bytes, senders: Integrations, mad
     assert validator.validate(_url(received, target), _params(body), received.header("X-Twilio-Signature"))
 
 
-def test_headers(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
-    """The target receives these headers and no others: nothing of the original host, signature or proxies."""
+def test_the_target_gets_exactly_these_headers(
+    case: Case, senders: Integrations, made: Settings, target: Target
+) -> None:
+    """The target gets exactly these headers, without the webhook's host, signature or proxy headers."""
     content_type = "application/x-www-form-urlencoded; charset=UTF-8"
     raw = Raw("POST", content_type, RAW.body, cookie="a=b; c=d", idempotency_token="a-token")
     senders.send(attempt(made, case.flow(target), raw, number=3))
@@ -133,8 +137,10 @@ def test_headers(case: Case, senders: Integrations, made: Settings, target: Targ
     assert dict(received.headers) == expected
 
 
-def test_idempotency(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
-    """Without a token of Twilio's the MessageSid is the idempotency token, the same in every attempt and replay."""
+def test_the_idempotency_token_is_the_same_in_each_attempt(
+    case: Case, senders: Integrations, made: Settings, target: Target
+) -> None:
+    """Without Twilio's token the MessageSid is the idempotency token, the same in each attempt and replay."""
     raw = Raw("POST", FORM, RAW.body)
     for number, replay in ((1, False), (2, False), (1, True)):
         senders.send(attempt(made, case.flow(target), raw, number=number, replay=replay, language="es-MX"))
@@ -143,8 +149,8 @@ def test_idempotency(case: Case, senders: Integrations, made: Settings, target: 
     assert {received.header("X-Router-Language") for received in target.requests} == {"es-MX"}
 
 
-def test_get(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
-    """A GET's query becomes the form body, signed as one."""
+def test_a_get_is_forwarded_as_a_signed_form(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
+    """A message that came by GET is sent as a signed POST with its query as the form."""
     senders.send(attempt(made, case.flow(target), Raw("GET", "", RAW.body)))
     (received,) = target.requests
     assert (received.method, received.body, received.header("Content-Type")) == ("POST", RAW.body, FORM)
@@ -152,8 +158,10 @@ def test_get(case: Case, senders: Integrations, made: Settings, target: Target) 
     assert RequestValidator(case.secret).validate(_url(received, target), _params(RAW.body), signature)
 
 
-def test_other_body(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
-    """A body that is no form goes with its hash in the URL, which alone is signed, as Twilio does it."""
+def test_a_body_that_is_no_form_is_sent_with_its_hash(
+    case: Case, senders: Integrations, made: Settings, target: Target
+) -> None:
+    """A body that is not a form is sent with its hash in the URL, and only the URL is signed, as Twilio does."""
     body = b'{"Body": "Hola"}'
     senders.send(attempt(made, case.flow(target), Raw("POST", "application/json", body)))
     (received,) = target.requests
@@ -164,8 +172,10 @@ def test_other_body(case: Case, senders: Integrations, made: Settings, target: T
     assert RequestValidator(case.secret).validate(_url(received, target), body.decode(), signature)
 
 
-def test_answer(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
-    """The answer comes back as the target gave it, with its cookies and the URL that its own URLs are relative to."""
+def test_the_targets_answer_is_returned_unchanged(
+    case: Case, senders: Integrations, made: Settings, target: Target
+) -> None:
+    """The target's answer is returned unchanged, with its cookies and its URL."""
     body = b"<Response><Message>Hola</Message></Response>"
     target.script[case.path.partition("?")[0]] = answer(201, body, "application/xml", set_cookie="a=b; Path=/")
     got = senders.send(attempt(made, case.flow(target)))
@@ -174,17 +184,17 @@ def test_answer(case: Case, senders: Integrations, made: Settings, target: Targe
     assert got.url == _url(target.requests[0], target)
 
 
-def test_reuse(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
-    """One connection carries many messages."""
+def test_one_connection_is_reused(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
+    """Consecutive messages to a target use one connection."""
     for _ in range(3):
         senders.send(attempt(made, case.flow(target)))
     assert [received.connection for received in target.requests] == [1, 1, 1]
 
 
-def test_proxies_of_the_environment(
+def test_proxy_variables_are_ignored(
     case: Case, senders: Integrations, made: Settings, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The environment's proxies are not asked."""
+    """Proxy variables of the environment are ignored."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert senders.send(attempt(made, case.flow(target))).status == 200
@@ -192,6 +202,6 @@ def test_proxies_of_the_environment(
 
 @pytest.mark.parametrize("kind", INTEGRATION_TYPES)
 def test_a_type_redirects_if_its_sender_has_a_url(senders: Integrations, made: Settings, kind: str) -> None:
-    """The table of the types says of which ones Twilio can be redirected to the target; the senders agree with it."""
+    """An integration type is marked as able to redirect exactly if its sender has a URL."""
     given = flow(kind, flow_sid=STUDIO_SID, url="https://target.test/hook", proxy_service_sid=PROXY_SID)
     assert bool(senders.url(made.accounts[0], given)) == INTEGRATION_TYPES[kind].redirects

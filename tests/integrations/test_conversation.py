@@ -1,4 +1,4 @@
-"""The `conversation` integration, against a local Twilio."""
+"""The `conversation` integration with a local Twilio."""
 
 import json
 from collections.abc import Iterator
@@ -36,24 +36,24 @@ def to_conversation(capture: str = "auto", *, janitor: bool = False, **more: Any
 
 
 def later(desk: Desk) -> None:
-    """Let an hour pass since the pair was bound."""
+    """Set the time at which each pair was bound back by an hour."""
     for known in desk.kept.found.values():
         known["bound"] = str(float(known["bound"]) - 3600)
 
 
 def hear(desk: Desk, to: FlexFlow, body: str, **changes: Any) -> Attempt:
-    """Let a customer write: Twilio captures the message if it does, and calls the webhook."""
+    """Let a customer write: Twilio may capture the message and then calls the webhook; return the attempt."""
     desk.twilio.conversations.receive(THEIRS, OURS, body)
     return desk.attempt(to, body, **changes)
 
 
 def said(desk: Desk) -> list[str]:
-    """Return what the customer said in all conversations."""
+    """Return the customer's messages in all Conversations."""
     return desk.twilio.conversations.said(THEIRS)
 
 
-def test_a_conversation_starts_with_everything_in_its_place(desk: Desk) -> None:
-    """Webhook before binding before message; timers, attributes, the message's own SID, Studio, an Interaction."""
+def test_a_new_conversation_is_created_in_order_with_all_its_parts(desk: Desk) -> None:
+    """A new Conversation gets timers, attributes, webhook, participant, message and Interaction, in this order."""
     to = to_conversation(janitor=True, flow_sid=STUDIO_SID, interaction=ROUTING)
     note = desk.send(hear(desk, to, "Hola", language="es"))
     (found,) = desk.twilio.conversations.found.values()
@@ -74,15 +74,15 @@ def test_a_conversation_starts_with_everything_in_its_place(desk: Desk) -> None:
 
 
 def test_the_messaging_service_of_the_message_is_pinned(desk: Desk) -> None:
-    """A reply comes from the number that the customer wrote to, through the service that its message came by."""
+    """The participant is created with the Messaging Service that the message came by."""
     given = desk.attempt(to_conversation())
     service = "MG" + "3" * 32
     desk.send(replace(given, message=replace(given.message, messaging_service_sid=service)))
     assert desk.twilio.forms[1]["MessagingServiceSid"] == service
 
 
-def test_a_webhook_of_ones_own_is_attached(desk: Desk) -> None:
-    """With Integration.Url the Conversation's messages go there; with neither, nothing is attached."""
+def test_integration_url_is_attached_as_a_webhook(desk: Desk) -> None:
+    """With Integration.Url the Conversation has a webhook to it for new messages."""
     desk.send(hear(desk, to_conversation(url="https://bot.example/in"), "Hola"))
     (found,) = desk.twilio.conversations.found.values()
     (webhook,) = found["webhooks"]
@@ -93,8 +93,8 @@ def test_a_webhook_of_ones_own_is_attached(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("capture", ["auto", "always"])
-def test_the_router_stands_aside_once_twilio_captures_the_pair(desk: Desk, capture: str) -> None:
-    """A captured message is said once, by Twilio; the delivery says by which Conversation."""
+def test_a_captured_message_is_not_added_again(desk: Desk, capture: str) -> None:
+    """Once Twilio captures a pair's messages the router adds none, and the delivery names the Conversation."""
     to = to_conversation(capture)
     desk.send(hear(desk, to, "one"))
     notes = [desk.send(hear(desk, to, "two"))]
@@ -105,8 +105,8 @@ def test_the_router_stands_aside_once_twilio_captures_the_pair(desk: Desk, captu
     assert said(desk) == ["one", "two", "three", "four"]
 
 
-def test_always_asks_once_in_ten_minutes_only(desk: Desk) -> None:
-    """`Capture=always` believes its memory: no request for most messages."""
+def test_always_sends_no_request_soon_after_a_look_up(desk: Desk) -> None:
+    """With Capture=always a message soon after a look-up causes no request to Twilio."""
     to = to_conversation("always")
     desk.send(hear(desk, to, "one"))
     later(desk)
@@ -117,7 +117,7 @@ def test_always_asks_once_in_ten_minutes_only(desk: Desk) -> None:
 
 
 def test_never_adds_every_message(desk: Desk) -> None:
-    """Where an account does not capture, `Capture=never` adds each message, and each once over replays."""
+    """With Capture=never each message is added, and only once over replays."""
     to = to_conversation("never")
     sent = [desk.attempt(to, body) for body in ("one", "two", "two")]
     for each in [*sent, *(replace(each, replay=True) for each in sent)]:
@@ -126,8 +126,8 @@ def test_never_adds_every_message(desk: Desk) -> None:
     assert len(desk.twilio.conversations.found) == 1
 
 
-def test_what_came_before_the_pair_was_bound_is_added(desk: Desk) -> None:
-    """Two messages in a row: the second was received before the first one's Conversation captured anything."""
+def test_a_message_from_before_the_binding_is_added(desk: Desk) -> None:
+    """A message that came before its pair was bound is added, although the next one is captured."""
     to = to_conversation()
     first, second = hear(desk, to, "ok"), hear(desk, to, "ok")
     desk.send(first)
@@ -139,7 +139,7 @@ def test_what_came_before_the_pair_was_bound_is_added(desk: Desk) -> None:
 
 @pytest.mark.parametrize("how", ["closed", "removed", "deleted"])
 def test_an_ended_conversation_frees_the_pair(desk: Desk, how: str) -> None:
-    """Closed, deleted by hand, or its participant removed: the next message starts another Conversation."""
+    """After a Conversation is closed or deleted, or its participant removed, the next message starts another one."""
     to = to_conversation()
     desk.send(hear(desk, to, "one"))
     later(desk)
@@ -157,8 +157,8 @@ def test_an_ended_conversation_frees_the_pair(desk: Desk, how: str) -> None:
     assert bound["sid"] != found["sid"]
 
 
-def test_a_message_that_was_captured_before_the_closing_is_not_said_again(desk: Desk) -> None:
-    """Twilio captures it, an agent closes the Conversation, and only then the router looks."""
+def test_a_message_captured_before_the_closing_is_not_added_again(desk: Desk) -> None:
+    """A message that Twilio captured before an agent closed the Conversation is not added again."""
     to = to_conversation()
     desk.send(hear(desk, to, "one"))
     later(desk)
@@ -170,7 +170,7 @@ def test_a_message_that_was_captured_before_the_closing_is_not_said_again(desk: 
 
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_a_pair_that_another_program_has_bound_is_used(desk: Desk, state: str) -> None:
-    """The Conversation is found by the participant's address; it captured the message, and gets no Interaction."""
+    """A Conversation that another program bound to the pair is used, and gets no Interaction."""
     other = desk.twilio.conversations.make(THEIRS, OURS, state=state)
     note = desk.send(hear(desk, to_conversation(interaction=ROUTING), "Hola"))
     assert note == f"captured by {other['sid']}"
@@ -180,8 +180,8 @@ def test_a_pair_that_another_program_has_bound_is_used(desk: Desk, state: str) -
 
 @pytest.mark.parametrize("how", [{"recovered": True}, {"replay": True}])
 @pytest.mark.parametrize("captured", [True, False])
-def test_a_message_of_earlier_is_looked_for(desk: Desk, how: dict[str, Any], captured: bool) -> None:
-    """Fetched after an outage, or replayed: whether Twilio captured it is seen in the Conversation."""
+def test_a_recovered_or_replayed_message_is_looked_up(desk: Desk, how: dict[str, Any], captured: bool) -> None:
+    """A recovered or replayed message is added only if the Conversation does not have it."""
     to = to_conversation()
     desk.send(hear(desk, to, "one"))
     later(desk)
@@ -192,8 +192,8 @@ def test_a_message_of_earlier_is_looked_for(desk: Desk, how: dict[str, Any], cap
     assert said(desk) == ["one", "two"]
 
 
-def test_a_binding_that_is_found_late_is_used_all_the_same(desk: Desk) -> None:
-    """The look-up does not know the pair yet: 50416 names its Conversation, and the one just made is removed."""
+def test_a_binding_found_by_error_50416_is_used(desk: Desk) -> None:
+    """If binding fails with 50416, the Conversation that it names is used and the new one is removed."""
     other = desk.twilio.conversations.make(THEIRS, OURS)
     answers: Iterator[Answered] = iter([(200, {"conversations": [], "meta": {}}, {})])
     desk.twilio.fault = lambda name: next(answers, None) if name == "GET ParticipantConversations" else None
@@ -202,8 +202,8 @@ def test_a_binding_that_is_found_late_is_used_all_the_same(desk: Desk) -> None:
     assert said(desk) == ["Hola"]
 
 
-def test_a_pair_that_is_bound_in_another_service_is_told(desk: Desk) -> None:
-    """The reason names the Conversation and says what to do."""
+def test_a_pair_bound_in_another_service_is_a_permanent_failure(desk: Desk) -> None:
+    """A pair that is bound in another service is a permanent failure that names the Conversation."""
     other = desk.twilio.conversations.make(THEIRS, OURS, service="IS" + "1" * 32)
     with pytest.raises(AttemptError, match=f"bound to {other['sid']}.* close it.*50416") as raised:
         desk.send(hear(desk, to_conversation(), "Hola"))
@@ -214,8 +214,10 @@ def test_a_pair_that_is_bound_in_another_service_is_told(desk: Desk) -> None:
 @pytest.mark.parametrize("lost", [True, False])
 @pytest.mark.parametrize("request_number", range(9))
 @pytest.mark.parametrize("captures", [True, False])
-def test_a_crash_at_any_request_says_nothing_twice(desk: Desk, lost: bool, request_number: int, captures: bool) -> None:
-    """A kill, or a write without an answer, at each step: afterwards all is there once, with the messages after it."""
+def test_a_crash_at_any_request_adds_no_message_twice(
+    desk: Desk, lost: bool, request_number: int, captures: bool
+) -> None:
+    """After a crash or a lost answer at any request, each message, webhook and Interaction exists once."""
     to = to_conversation("auto" if captures else "never", flow_sid=STUDIO_SID, interaction=ROUTING)
     (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
     first = hear(desk, to, "one")
@@ -229,8 +231,8 @@ def test_a_crash_at_any_request_says_nothing_twice(desk: Desk, lost: bool, reque
 
 
 @pytest.mark.parametrize("write", range(4))
-def test_a_store_that_does_not_keep_it_says_nothing_twice(desk: Desk, write: int) -> None:
-    """The memory is lost at each moment: what is at Twilio is found there."""
+def test_a_failed_write_to_the_store_adds_no_message_twice(desk: Desk, write: int) -> None:
+    """If the store does not keep what was done, it is found at Twilio, and nothing is done twice."""
     desk.kept.failing = {write}
     to = to_conversation(flow_sid=STUDIO_SID, interaction=ROUTING)
     desk.persist(hear(desk, to, "one"))
@@ -246,8 +248,8 @@ EVENT = st.one_of(
 )
 
 
-def test_whatever_happens_each_message_is_said_once(desk: Desk) -> None:
-    """Any order of messages, crashes, closings and time: every message is in one Conversation, once."""
+def test_after_any_sequence_of_events_each_message_is_added_once(desk: Desk) -> None:
+    """After any sequence of messages, crashes, closings and time, each message is in one Conversation once."""
 
     @tuned(max_examples=40)
     @drawn(st.lists(EVENT, max_size=6), st.sampled_from(["auto", "never"]))
@@ -275,10 +277,10 @@ def test_whatever_happens_each_message_is_said_once(desk: Desk) -> None:
 @pytest.mark.parametrize("kind", ["studio", "conversation"])
 @pytest.mark.parametrize("lost", [True, False])
 @pytest.mark.parametrize("request_number", range(7))
-def test_a_crash_at_any_request_says_nothing_of_a_web_chat_twice(
+def test_a_crash_at_any_request_of_a_web_chat_adds_no_message_twice(
     desk: Desk, kind: str, lost: bool, request_number: int
 ) -> None:
-    """A visitor's messages are in one Conversation, once, with one participant and each webhook once."""
+    """After a crash at any request, a web chat's messages, participant and webhooks exist once, in one Conversation."""
     to = replace(flow(kind, flow_sid=STUDIO_SID), channel_type="web")
     (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
     for body in ("one", "two"):
@@ -290,7 +292,7 @@ def test_a_crash_at_any_request_says_nothing_of_a_web_chat_twice(
 
 
 def test_a_web_chats_conversation_that_was_deleted_is_made_again(desk: Desk) -> None:
-    """The attempt fails once, and the next one makes another Conversation."""
+    """If a web chat's Conversation was deleted, the attempt fails and the next one makes another."""
     to = replace(flow("conversation"), channel_type="web")
     desk.persist(desk.of_chat(to, "one"))
     desk.twilio.conversations.found.clear()
@@ -300,7 +302,7 @@ def test_a_web_chats_conversation_that_was_deleted_is_made_again(desk: Desk) -> 
 
 
 def test_an_unanswered_interaction_without_a_workspace_is_not_repeated(desk: Desk) -> None:
-    """It cannot be looked for, so it is not asked for again, and the delivery says so."""
+    """An unanswered Interaction without a workspace, which cannot be looked up, is not requested again."""
     to = to_conversation(interaction=json.dumps({"properties": {"queue_sid": "WQ"}}))
     desk.twilio.lost = {4}
     failures = desk.persist(hear(desk, to, "Hola"))
@@ -310,7 +312,7 @@ def test_an_unanswered_interaction_without_a_workspace_is_not_repeated(desk: Des
 
 
 def test_an_interaction_that_flex_refuses_is_asked_for_again_with_the_replay(desk: Desk) -> None:
-    """The message is in the Conversation, the delivery says what is wrong, and the replay only asks Flex."""
+    """A refused Interaction is a permanent failure; the replay requests it again and adds no message."""
     given = hear(desk, to_conversation(interaction="{}"), "Hola")
     with pytest.raises(AttemptError, match=r"45004.*Integration\.Interaction") as raised:
         desk.send(given)
@@ -320,8 +322,8 @@ def test_an_interaction_that_flex_refuses_is_asked_for_again_with_the_replay(des
     assert len(desk.twilio.conversations.interactions) == 1
 
 
-def test_five_webhooks_are_told(desk: Desk) -> None:
-    """50361 says that one has to be removed, and nothing was bound."""
+def test_a_conversation_with_five_webhooks_is_a_permanent_failure(desk: Desk) -> None:
+    """Error 50361 (five webhooks) is a permanent failure with that reason, and the pair is not bound."""
     desk.twilio.fault = lambda name: problem(400, 50361, "…") if name == "POST Webhooks" else None
     with pytest.raises(AttemptError, match="has five webhooks already") as raised:
         desk.send(hear(desk, to_conversation(flow_sid=STUDIO_SID), "Hola"))
@@ -330,7 +332,7 @@ def test_five_webhooks_are_told(desk: Desk) -> None:
 
 
 def test_refusals_wait_and_permanent_errors_do_not(desk: Desk) -> None:
-    """429 is a refusal with Twilio's Retry-After; a chat service of another account is permanent."""
+    """429 is a refusal with Twilio's Retry-After; a chat service of another account is a permanent failure."""
     desk.twilio.fault = lambda _: busy(3)
     with pytest.raises(AttemptError) as raised:
         desk.send(hear(desk, to_conversation(), "Hola"))
@@ -342,8 +344,8 @@ def test_refusals_wait_and_permanent_errors_do_not(desk: Desk) -> None:
     assert raised.value.failure is Failure.PERMANENT
 
 
-def test_media_and_places_are_said_as_text(desk: Desk) -> None:
-    """A Conversation takes no media by URL: the URLs are in the text and the attributes; no message is empty."""
+def test_media_and_locations_are_added_as_text(desk: Desk) -> None:
+    """Media URLs and locations are added as text; a message without either gets a placeholder text."""
     fields = {"NumMedia": "1", "MediaUrl0": "https://api.twilio.com/ME1", "MediaContentType0": "image/png"}
     for number, params in enumerate((fields, {"Latitude": "1.5", "Longitude": "2", "Label": "Home"}, {})):
         given = desk.attempt(to_conversation("never"), "")

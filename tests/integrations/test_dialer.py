@@ -1,4 +1,4 @@
-"""The dialer: which addresses may be connected to, and under which name."""
+"""The dialer: which addresses a sender may connect to, and under which host name."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.integrations.target import Target
 
 @pytest.fixture
 def secure() -> Iterator[Target]:
-    """A target with TLS, as target.test."""
+    """A target with TLS and the certificate of target.test."""
     with Target(tls=True) as running:
         yield running
 
@@ -37,39 +37,39 @@ HOSTS = ("127.0.0.1", "2130706433", "0x7f.1", "127.1", "0177.0.0.1", "[::ffff:12
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_private_address(host: str, target: Target) -> None:
-    """No connection is made to a private address, in any notation, and the message waits."""
+def test_a_private_address_is_refused_in_any_notation(host: str, target: Target) -> None:
+    """A private address is refused in any notation, without a connection."""
     made = _guarded(target)
     senders = build(made, {})
     assert "ROUTER_ALLOWED_NETWORKS" in _refusal(senders, made, target.url(host=host))
     assert target.connections == 0
 
 
-def test_private_name(target: Target) -> None:
-    """A name that resolves to a private address leads nowhere."""
+def test_a_name_with_a_private_address_is_refused(target: Target) -> None:
+    """A name that resolves to private addresses is refused, without a connection."""
     made = _guarded(target)
     senders = integrations(made, target_test="127.0.0.1 10.0.0.1 ::1")
     assert "ROUTER_ALLOWED_NETWORKS" in _refusal(senders, made, target.url(host="target.test"))
     assert target.connections == 0
 
 
-def test_each_address_is_judged(target: Target) -> None:
-    """Of several addresses only those that may be connected to are tried."""
+def test_only_the_allowed_addresses_of_a_name_are_tried(target: Target) -> None:
+    """Of a name's addresses only the allowed ones are tried."""
     made = _guarded(target, ROUTER_ALLOWED_NETWORKS="127.0.0.2/32")
     senders = integrations(made, target_test="127.0.0.1 127.0.0.2")
     assert "cannot be connected to" in _refusal(senders, made, target.url(host="target.test"))
     assert target.connections == 0
 
 
-def test_next_address(made: Settings, target: Target) -> None:
-    """When one address takes no connection, the next one is tried."""
+def test_the_next_address_is_tried(made: Settings, target: Target) -> None:
+    """If one address of a name accepts no connection, the next one is tried."""
     senders = integrations(made, target_test="127.0.0.2 127.0.0.1")
     assert senders.send(attempt(made, flow("external", url=target.url(host="target.test")))).status == 200
     senders.close()
 
 
-def test_rebinding(target: Target) -> None:
-    """The address that was judged is the one connected to: the name is asked for once a connection."""
+def test_a_name_is_resolved_once_per_connection(target: Target) -> None:
+    """The address that was judged is the one connected to, as the name is resolved once per connection."""
     made = _guarded(target, ROUTER_ALLOWED_NETWORKS="127.0.0.2/32")
     answers = ["127.0.0.2", "127.0.0.1"]
 
@@ -81,8 +81,8 @@ def test_rebinding(target: Target) -> None:
     assert (answers, target.connections) == (["127.0.0.1"], 0)
 
 
-def test_trusted_base(target: Target) -> None:
-    """The base that the operator has set is not judged, for the integrations that use it and for no other."""
+def test_the_operators_base_url_is_not_judged(target: Target) -> None:
+    """A base URL set by the operator may be private, for the integrations that use it and no others."""
     made = _guarded(target)
     senders = integrations(made)
     assert senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID))).status == 200
@@ -91,16 +91,16 @@ def test_trusted_base(target: Target) -> None:
     senders.close()
 
 
-def test_own_public_address(target: Target) -> None:
-    """A name that leads to a public address of this machine leads nowhere, until the operator names that address."""
+def test_a_name_with_a_public_address_of_this_machine_is_refused(target: Target) -> None:
+    """A name that resolves to a public address of this machine is refused."""
     made = _guarded(target)
     dialer_of_8 = replace(dialer(made, target_test="8.8.8.8"), is_own=lambda address: address == "8.8.8.8")
     senders = build(made, {}, dialer=dialer_of_8)
     assert "on the router's own machine" in _refusal(senders, made, target.url(host="target.test"))
 
 
-def test_own_base(target: Target) -> None:
-    """The router does not deliver to itself, by its public name or by the address it listens on."""
+def test_the_router_does_not_deliver_to_itself(target: Target) -> None:
+    """A target at the router's public URL or at its own listening address is refused."""
     made = settings(ROUTER_PUBLIC_URL=f"https://me.test,{target.url()}prefix", ROUTER_BIND="127.0.0.9:8000")
     senders = integrations(made, me_test="127.0.0.1")
     for url in (target.url("/webhooks/sms"), "https://ME.test/other", "http://127.0.0.9:8000/"):
@@ -108,21 +108,21 @@ def test_own_base(target: Target) -> None:
     assert target.connections == 0
 
 
-def test_own_base_without_its_port() -> None:
-    """The host of a public base is no target at the scheme's own port: a signature for it counts as the base's."""
+def test_the_public_host_is_refused_at_the_default_port_too() -> None:
+    """The public URL's host is refused at the scheme's default port too, and allowed at another."""
     made = settings(ROUTER_PUBLIC_URL="https://me.test:8443")
     senders = integrations(made, me_test="127.0.0.1")
     assert "is the router itself" in _refusal(senders, made, "https://me.test/webhooks/sms")
     assert "cannot be connected to" in _refusal(senders, made, "https://me.test:1/webhooks/sms")
 
 
-def test_unknown_name(made: Settings) -> None:
-    """A name that does not exist is refused: nothing was processed, and it may exist later."""
+def test_an_unknown_name_is_refused(made: Settings) -> None:
+    """A name that does not exist is a refusal."""
     assert "cannot be resolved" in _refusal(integrations(made), made, "http://nowhere.test/")
 
 
-def test_tls(made: Settings, secure: Target) -> None:
-    """TLS and Host go by name, whatever address the name has."""
+def test_tls_and_host_header_use_the_name(made: Settings, secure: Target) -> None:
+    """TLS server name and Host header are the target's name, and the connection is reused."""
     senders = integrations(made, target_test="127.0.0.1")
     url = secure.url("/hook", host="target.test")
     for _ in range(2):
@@ -133,8 +133,8 @@ def test_tls(made: Settings, secure: Target) -> None:
     senders.close()
 
 
-def test_wrong_certificates(made: Settings, secure: Target, target: Target) -> None:
-    """A certificate of another name or unknown authority is refused, and so is a target that does not speak TLS."""
+def test_an_invalid_certificate_is_refused(made: Settings, secure: Target, target: Target) -> None:
+    """A certificate of another name or an unknown authority is refused, as is a target without TLS."""
     senders = integrations(made, target_test="127.0.0.1", other_test="127.0.0.1")
     assert "valid certificate" in _refusal(senders, made, secure.url(host="other.test"))
     strict = build(made, {}, dialer=make_dialer(made))

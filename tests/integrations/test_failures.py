@@ -1,4 +1,4 @@
-"""What a target can do wrong, and what an attempt then reports."""
+"""The ways in which a target fails, and what the attempt reports."""
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ STUDIO = f"/v1/Accounts/{FIELDS[0][1]}/Flows/{STUDIO_SID}"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the target does, and what is reported: a failure, or an answer with this status and body."""
+    """A target's behaviour, and the reported failure, or the status and body of the answer."""
 
     behaviour: Behaviour
     failure: Failure | None = None
@@ -55,7 +55,7 @@ CASES = {
     "503": Case(answer(503), Failure.REFUSED, 503),
     "504": Case(answer(504), Failure.FAILED, 504),
     "599": Case(answer(599), Failure.FAILED, 599),
-    "a status that is none": Case(answer(777), Failure.UNKNOWN, None),
+    "an invalid status": Case(answer(777), Failure.UNKNOWN, None),
     "no answer": Case(close, Failure.UNKNOWN, None),
     "a reset": Case(reset, Failure.UNKNOWN, None),
     "garbage": Case(send(b"\x16\x03\x01\x02\x00garbage\r\n\r\n"), Failure.UNKNOWN, None),
@@ -78,14 +78,14 @@ CASES = {
     "two answers": Case(send((_OK + b"Content-Length: 2\r\n\r\nok") * 2), body=b"ok"),
     "an answer and garbage": Case(send(_OK + b"Content-Length: 2\r\n\r\nok\x00\x01"), body=b"ok"),
     "a body of 64 KiB": Case(answer(body=_FULL), body=_FULL),
-    # From here on the head said 2xx: the message is delivered, and only what there was to relay is lost.
+    # The following heads say 2xx: the message is delivered, and only the body is lost.
     "a body over 64 KiB": Case(answer(body=_FULL + b"x")),
     "a gigabyte": Case(flood(_OK + b"Content-Length: 1073741824\r\n\r\n", _GIGABYTE)),
     "a gigabyte without a length": Case(flood(_OK + b"\r\n", _GIGABYTE)),
     "a body cut short": Case(send(_OK + b"Content-Length: 5\r\n\r\nab")),
     "a body with broken chunks": Case(send(_OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab")),
     "a body compressed unasked": Case(answer(body=b"\x1f\x8b", content_encoding="gzip")),
-    # And here 5xx: as good as whole.
+    # A 5xx counts although its body is incomplete.
     "a failure cut short": Case(send(b"HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\nab"), Failure.FAILED, 500),
 }
 
@@ -97,8 +97,10 @@ def _error(senders: Integrations, made: Settings, **external: str) -> AttemptErr
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_answers(case: Case, senders: Integrations, made: Settings, target: Target) -> None:
-    """Whatever the target answers, the attempt ends as the table says, and the next one is served as ever."""
+def test_each_behaviour_is_reported_as_in_the_table(
+    case: Case, senders: Integrations, made: Settings, target: Target
+) -> None:
+    """Each behaviour of the target is reported as CASES says, and the next attempt succeeds."""
     target.script["/hook"] = case.behaviour
     to = flow("external", url=target.url("/hook", host="target.test"))
     if case.failure is None:
@@ -107,13 +109,13 @@ def test_answers(case: Case, senders: Integrations, made: Settings, target: Targ
     else:
         error = _error(senders, made, url=to.integration.url)
         assert (error.failure, error.status) == (case.failure, case.status)
-        assert not error.unreachable, "what was answered after connecting counts against the account's target only"
+        assert not error.unreachable, "after connecting, a failure counts only for the account's target"
     assert len(target.requests) == 1
     assert senders.send(attempt(made, flow("external", url=target.url("/fine")))).body == b"<Response/>"
 
 
 def test_a_redirect_says_why(senders: Integrations, made: Settings, target: Target) -> None:
-    """The reason says that redirects are not followed, why, and what to do; where it leads to is kept, not logged."""
+    """A redirect is not followed: the reason says what to do, and only the excerpt has the Location."""
     target.script["/"] = answer(302, b"Moved", "text/plain", location="/elsewhere?token=secret")
     with pytest.raises(AttemptError) as caught:
         senders.send(attempt(made, flow("external", url=target.url())))
@@ -124,8 +126,10 @@ def test_a_redirect_says_why(senders: Integrations, made: Settings, target: Targ
     assert caught.value.excerpt == Excerpt("text/plain", "Location: /elsewhere?token=secret\n\nMoved")
 
 
-def test_what_a_target_said_is_kept(senders: Integrations, made: Settings, target: Target) -> None:
-    """An answer that is no success is kept, its first 500 characters with their type, and is in no reason."""
+def test_the_excerpt_of_a_failed_answer_is_not_in_the_reason(
+    senders: Integrations, made: Settings, target: Target
+) -> None:
+    """The first 500 characters of a failed answer are kept as its excerpt, and are not in the reason."""
     target.script["/"] = answer(404, b"<p>No such customer</p>" * 50, "text/html")
     with pytest.raises(AttemptError) as caught:
         senders.send(attempt(made, flow("external", url=target.url())))
@@ -147,22 +151,22 @@ FLAWS = {
 
 
 @pytest.mark.parametrize(("behaviour", "flaw"), FLAWS.values(), ids=FLAWS.keys())
-def test_a_body_that_is_left_out(
+def test_an_unusable_body_is_left_out_with_the_reason(
     senders: Integrations, made: Settings, target: Target, behaviour: Behaviour, flaw: str
 ) -> None:
-    """The message is delivered, and the answer says why there is no body."""
+    """With an unusable body the message is delivered, and the answer says why the body is missing."""
     target.script["/"] = behaviour
     got = senders.send(attempt(made, flow("external", url=target.url())))
     assert (got.status, got.body, got.flaw) == (200, b"", flaw)
 
 
-def test_nobody_listens(senders: Integrations, made: Settings) -> None:
-    """A target that takes no connection has refused."""
+def test_a_port_without_a_server_is_a_refusal(senders: Integrations, made: Settings) -> None:
+    """A port on which no server listens is a refusal, and the host counts as unreachable."""
     with Target() as gone:
         url = gone.url()
     error = _error(senders, made, url=url)
     assert error.failure is Failure.REFUSED
-    assert error.unreachable, "which counts against the host for every account"
+    assert error.unreachable, "counts for the host, for every account"
     assert "Connection refused" in error.reason
 
 
@@ -180,21 +184,23 @@ RETRY_AFTER = {
 
 @pytest.mark.parametrize(("value", "seconds"), RETRY_AFTER.values(), ids=RETRY_AFTER.keys())
 def test_retry_after(value: str, seconds: float | None) -> None:
-    """`Retry-After` is read as seconds or as a date, and otherwise ignored."""
+    """Retry-After is read as seconds or as a date, and is otherwise ignored."""
     noon = 1795262400.0
     assert retry_after(value, noon) == seconds
 
 
 def test_retry_after_is_reported(senders: Integrations, made: Settings, target: Target) -> None:
-    """A target that asks to be left alone for a while is quoted."""
+    """A target's Retry-After is reported with the failure."""
     target.script["/hook"] = answer(503, retry_after="3")
     assert _error(senders, made, url=target.url("/hook")).retry_after == 3.0
     target.script["/hook"] = answer(500)
     assert _error(senders, made, url=target.url("/hook")).retry_after is None
 
 
-def test_rotated_token(senders: Integrations, made: Settings, target: Target) -> None:
-    """When one of Twilio's hosts answers 403, the message goes once more, with the account's next token."""
+def test_after_a_403_of_twilio_the_next_auth_token_is_tried(
+    senders: Integrations, made: Settings, target: Target
+) -> None:
+    """After a 403 from a host of Twilio the message is sent once more, signed with the next auth token."""
     target.script[STUDIO] = in_turn(answer(403), answer(200))
     assert senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID))).status == 200
     signatures = [received.header("X-Twilio-Signature") for received in target.requests]
@@ -207,8 +213,8 @@ def test_rotated_token(senders: Integrations, made: Settings, target: Target) ->
     assert target.requests[0].body == target.requests[1].body
 
 
-def test_no_token_is_right(senders: Integrations, made: Settings, target: Target) -> None:
-    """A second 403 buries the message; a host that is not Twilio's is not asked twice."""
+def test_a_second_403_is_permanent(senders: Integrations, made: Settings, target: Target) -> None:
+    """A second 403 is a permanent failure; a host that is not Twilio's is called only once."""
     target.script[STUDIO] = answer(403)
     with pytest.raises(AttemptError) as caught:
         senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID)))
@@ -218,8 +224,8 @@ def test_no_token_is_right(senders: Integrations, made: Settings, target: Target
     assert len(target.requests) == 3
 
 
-def test_rotated_signing_key(senders: Integrations, made: Settings, target: Target) -> None:
-    """Of a flow's two signing keys the second one is tried when the first is answered 403; one key is tried once."""
+def test_after_a_403_the_second_signing_key_is_tried(senders: Integrations, made: Settings, target: Target) -> None:
+    """After a 403 the flow's second signing key is tried, if it has one."""
     target.script["/hook"] = in_turn(answer(403), answer(200), answer(403))
     url = target.url("/hook", host="target.test")
     assert senders.send(attempt(made, flow("external", url=url, signing_key="old,new"))).status == 200
@@ -234,16 +240,18 @@ def test_rotated_signing_key(senders: Integrations, made: Settings, target: Targ
     assert (caught.value.failure, len(target.requests)) == (Failure.PERMANENT, 3)
 
 
-def test_a_403_cut_short(senders: Integrations, made: Settings, target: Target) -> None:
-    """A 403 whose body does not come is not sent with the next token: there may be no time left for a second answer."""
+def test_after_an_incomplete_403_no_other_token_is_tried(senders: Integrations, made: Settings, target: Target) -> None:
+    """After a 403 with an incomplete body the next auth token is not tried, as no time may be left."""
     target.script[STUDIO] = send(b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nab")
     with pytest.raises(AttemptError) as caught:
         senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID)))
     assert (caught.value.failure, caught.value.status, len(target.requests)) == (Failure.PERMANENT, 403, 1)
 
 
-def test_cannot_be_sent(senders: Integrations, made: Settings, target: Target) -> None:
-    """What a flow or an account lacks is permanent, and said by name; nothing is sent."""
+def test_a_flow_or_account_that_lacks_something_fails_permanently(
+    senders: Integrations, made: Settings, target: Target
+) -> None:
+    """What a flow or account lacks is a permanent failure that names it, and nothing is sent."""
     trial = attempt(made, flow("external", url=target.url()))
     bare = trial.account.model_copy(update={"auth_tokens": (), "proxy_service_sid": None})
     trials = {
@@ -260,8 +268,10 @@ def test_cannot_be_sent(senders: Integrations, made: Settings, target: Target) -
     assert target.requests == []
 
 
-def test_closed_while_idle(senders: Integrations, made: Settings, target: Target) -> None:
-    """A connection that the target closed while it was idle is noticed before it is used."""
+def test_an_idle_connection_closed_by_the_target_is_not_used(
+    senders: Integrations, made: Settings, target: Target
+) -> None:
+    """A connection that the target closed while it was idle is replaced before use."""
     to = flow("external", url=target.url())
     senders.send(attempt(made, to))
     target.hang_up()
@@ -271,20 +281,20 @@ def test_closed_while_idle(senders: Integrations, made: Settings, target: Target
     assert [received.connection for received in target.requests] == [1, 2]
 
 
-def test_dead_at_the_first_byte(senders: Integrations, made: Settings, target: Target) -> None:
-    """A reused connection that takes not one byte is replaced: nothing was sent, so nothing can be sent twice."""
+def test_a_connection_that_accepts_no_byte_is_replaced(senders: Integrations, made: Settings, target: Target) -> None:
+    """A reused connection that accepts not one byte is replaced, and the message is sent once."""
     to = flow("external", url=target.url())
     senders.send(attempt(made, to))
     (idle,) = senders.http._pool._idle[(f"http://127.0.0.1:{target.port}", False)]
-    idle._socket.shutdown(1)  # writing fails from now on; the other side may still speak
+    idle._socket.shutdown(1)  # writes fail from now on
     wait_until(lambda: idle._poll.poll(0), what="the target closes too")
-    idle._poll.unregister(idle._socket)  # as if its end had not arrived yet
+    idle._poll.unregister(idle._socket)  # as if its close had not arrived yet
     senders.send(attempt(made, to))
     assert [received.connection for received in target.requests] == [1, 2]
 
 
-def test_large_body_refused_early(senders: Integrations, made: Settings, target: Target) -> None:
-    """An answer that comes before the request was read counts, though the rest of the request was not read."""
+def test_an_answer_before_the_end_of_the_request_counts(senders: Integrations, made: Settings, target: Target) -> None:
+    """An answer that comes before the whole request was read counts."""
     target.script["/hook"] = answer(413)
     body = RAW.body + b"&Extra=" + b"x" * 120_000
     with pytest.raises(AttemptError) as caught:

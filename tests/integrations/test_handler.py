@@ -1,4 +1,4 @@
-"""Handlers: what they may return, raise and be."""
+"""Handlers: their results, exceptions and imports."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ PATH = "tests.integrations.handlers"
 
 @pytest.fixture(scope="module")
 def senders() -> Iterator[Integrations]:
-    """The senders of a process, with handlers that return and raise what the message asks for."""
+    """A process's senders, with handlers that return or raise what the message names."""
     names = {
         "returns": HandlerSetting(path=f"{PATH}:returns"),
         "raises": HandlerSetting(path=f"{PATH}:raises"),
@@ -37,7 +37,7 @@ def senders() -> Iterator[Integrations]:
 
 
 def _send(senders: Integrations, body: str, name: str = "returns") -> bytes:
-    """Have a message handled, and return the TwiML that Twilio gets of it (empty: the empty answer)."""
+    """Send a message to a handler; return the TwiML for Twilio, empty for none."""
     answer = senders.send(attempt(MADE, flow("handler", handler=name), message_of(body)))
     assert answer.status == 200
     twiml = twiml_of(answer)
@@ -60,19 +60,19 @@ RESULTS = {
 
 
 @pytest.mark.parametrize(("asked", "expected"), RESULTS.items(), ids=RESULTS.keys())
-def test_results(senders: Integrations, asked: str, expected: bytes) -> None:
-    """Text becomes a `<Message>`, TwiML stays as it is."""
+def test_text_becomes_a_message_and_twiml_stays(senders: Integrations, asked: str, expected: bytes) -> None:
+    """A handler's text becomes a <Message>, and its TwiML stays unchanged."""
     assert expected in _send(senders, asked)
 
 
 @pytest.mark.parametrize("asked", ["none", "empty"])
-def test_nothing_to_say(senders: Integrations, asked: str) -> None:
-    """None and empty text are the empty answer, and the message is delivered."""
+def test_none_and_empty_text_are_the_empty_answer(senders: Integrations, asked: str) -> None:
+    """If a handler returns None or empty text, the message is delivered with the empty answer."""
     assert _send(senders, asked) in {b"", EMPTY_TWIML}
 
 
-def test_too_much_to_say(senders: Integrations) -> None:
-    """What is beyond TwiML's limit is passed on as such, however long it is."""
+def test_a_too_long_result_is_cut_beyond_the_limit(senders: Integrations) -> None:
+    """A result beyond TwiML's limit is cut one byte after it, so it is recognized as too long."""
     to = flow("handler", handler="returns")
     answer = senders.send(attempt(MADE, to, message_of("more than an answer can be")))
     assert len(answer.body) == MAX_BYTES + 1
@@ -92,8 +92,8 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("asked", "expected"), FAILURES.items(), ids=FAILURES.keys())
-def test_failures(senders: Integrations, asked: str, expected: tuple[Failure, str, str]) -> None:
-    """Undeliverable is permanent, exceptions are failures; no reason and no log line quotes the customer."""
+def test_exceptions_of_a_handler(senders: Integrations, asked: str, expected: tuple[Failure, str, str]) -> None:
+    """Undeliverable is permanent, another exception a failure; no reason or log quotes a secret or the customer."""
     error = _error(senders, asked, "raises")
     logged = re.sub(r"tests/integrations/handlers.py:\d+ in _deeper", "LAST", error.logged)
     assert (error.failure, error.reason, logged) == (
@@ -103,8 +103,8 @@ def test_failures(senders: Integrations, asked: str, expected: tuple[Failure, st
     )
 
 
-def test_frames(senders: Integrations) -> None:
-    """What a handler raised is kept with its last frames, by file and line, without the router's own."""
+def test_an_exceptions_last_frames_are_kept(senders: Integrations) -> None:
+    """An exception's frames in the handler's own code are kept, by file and line."""
     said = _error(senders, "an exception", "raises").excerpt
     assert said is not None
     assert said.type == TRACEBACK
@@ -115,20 +115,20 @@ def test_frames(senders: Integrations) -> None:
 
 
 def test_a_wrong_type(senders: Integrations) -> None:
-    """A handler that returns what it may not is permanent: it would do so again."""
+    """A result of another type than str, TwiML or None is a permanent failure."""
     error = _error(senders, "a wrong type")
     assert error.failure is Failure.PERMANENT
     assert error.reason == f"handler {PATH}:returns returned int; it may return str, TwiML or None"
 
 
-def test_accounts(senders: Integrations) -> None:
-    """A handler for some accounts is called for no other."""
+def test_a_handler_for_some_accounts_is_not_called_for_others(senders: Integrations) -> None:
+    """A handler for some accounts is refused for any other."""
     assert _send(senders, "text", "ours")
     assert _error(senders, "text", "theirs").reason == f"handler 'theirs' is not for account {ACCOUNT_SID}"
 
 
-def test_unknown_name(senders: Integrations) -> None:
-    """A flow that names a handler which the settings no longer have is permanent, and says so."""
+def test_a_handler_missing_in_the_settings_is_permanent(senders: Integrations) -> None:
+    """A handler that the settings do not have is a permanent failure that names it."""
     error = _error(senders, "text", "gone")
     assert (error.failure, error.reason) == (Failure.PERMANENT, "no handler is called 'gone' in the settings")
 
@@ -147,8 +147,10 @@ MODULES = {
 
 
 @pytest.mark.parametrize(("module", "reason"), MODULES.values(), ids=MODULES.keys())
-def test_imports(module: str | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler that cannot be imported is said in one sentence, which names it, its file and its line."""
+def test_a_handler_that_cannot_be_imported_is_one_sentence(
+    module: str | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler that cannot be imported is reported in one sentence with its name, file and line."""
     if module is not None:
         (tmp_path / "mine.py").write_text(module)
     monkeypatch.chdir(tmp_path)
@@ -159,8 +161,8 @@ def test_imports(module: str | None, reason: str, tmp_path: Path, monkeypatch: p
     assert re.sub(r"in /\S+ \(", "in PREFIX (", said) == f"handlers.mine: 'mine:handle' cannot be imported: {reason}"
 
 
-def test_what_is_no_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is none of a function is refused, and so is a module that ends the process."""
+def test_a_handler_must_be_a_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that is not a function is refused, and so is a module that ends the process."""
     (tmp_path / "mine.py").write_text("handle = 7")
     (tmp_path / "ends.py").write_text("import os\nos._exit(3)")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -170,8 +172,8 @@ def test_what_is_no_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         check({"ends": "ends:handle"})
 
 
-def test_demo(senders: Integrations) -> None:
-    """The demo's echo handler is found by its path and says back what was written."""
+def test_the_demos_echo_handler_can_be_called(senders: Integrations) -> None:
+    """The demo's echo handler is imported by its path and answers with the message's text."""
     answer = senders.send(attempt(MADE, flow("handler", handler="echo")))
     assert "¿qué tal? &amp; más" in answer.body.decode()
 
@@ -185,6 +187,6 @@ ECHOES: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize(("fields", "expected"), ECHOES.values(), ids=ECHOES.keys())
-def test_echo(fields: dict[str, str], expected: str) -> None:
-    """The echo says what there was: text, attachments, or nothing."""
+def test_the_echo_names_text_and_attachments(fields: dict[str, str], expected: str) -> None:
+    """The echo's text names the message's text and the number of attachments, or says that it is empty."""
     assert handle(Message.parse({**dict(FIELDS), "Body": "", **fields}.items())) == expected

@@ -1,4 +1,4 @@
-"""The processes of handlers: a handler that fails does not affect other handlers."""
+"""The handlers' processes: a handler that fails does not affect other handlers."""
 
 import os
 import re
@@ -36,41 +36,41 @@ NAMES = (
     "leaves",
     "returns",
 )
-# Seconds for attempts that are to be ended, and for those that are not.
+# Seconds for attempts that reach their deadline, and for those that do not.
 SOON = 1.2
 LONG = 60.0
 
 
 @pytest.fixture
 def senders() -> Iterator[Integrations]:
-    """The senders of a process, whose handlers have no process yet."""
+    """A worker's senders, whose handlers have no process yet."""
     made = integrations(MADE, {name: HandlerSetting(path=f"{PATH}:{name}") for name in NAMES} | _KEEPS)
     yield made
     made.close()
 
 
 class Sent:
-    """A message on its way to a handler."""
+    """A message that is being handled."""
 
     def __init__(self, senders: Integrations, name: str, body: str, seconds: float) -> None:
         made = attempt(MADE, flow("handler", handler=name), message_of(body), seconds=seconds)
         self._greenlet = gevent.spawn(_outcome, lambda: senders.send(made))
 
     def text(self) -> str:
-        """Return what the handler answered."""
+        """Return the text of the handler's answer."""
         found = self._greenlet.get(timeout=30)
         assert isinstance(found, Answer), found
         return _text(found)
 
     def error(self) -> AttemptError:
-        """Return why there is no answer."""
+        """Return the error of the attempt."""
         found = self._greenlet.get(timeout=30)
         assert isinstance(found, AttemptError), found
         return found
 
     @property
     def under_way(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the attempt has not ended."""
         return not self._greenlet.ready()
 
 
@@ -94,29 +94,29 @@ def _pid(senders: Integrations) -> int:
     return int(_send(senders, "pid").text())
 
 
-def test_a_handler_runs_elsewhere(senders: Integrations) -> None:
-    """One process serves message after message, and it is not the worker."""
+def test_handlers_run_in_one_other_process(senders: Integrations) -> None:
+    """Handlers run in one process that is not the worker, message after message."""
     first = _pid(senders)
     assert first != os.getpid()
     assert _pid(senders) == first
 
 
 def test_a_process_is_small(senders: Integrations) -> None:
-    """Beside a worker of some 55 MB there is room for two of them, and for what handlers import, in 120 MB."""
+    """A handlers' process has less than 25 MB of private memory."""
     rollup = Path(f"/proc/{_pid(senders)}/smaps_rollup").read_text()
     private = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_"))
     assert private < 25 * 1024
 
 
 def test_handlers_wait_at_the_same_time(senders: Integrations) -> None:
-    """What waits in a cooperative way waits beside others: three that wait for each other all end."""
+    """Three handlers that wait for each other with gevent all end."""
     met = [_send(senders, "meets") for _ in range(3)]
     assert [each.text() for each in met] == ["met"] * 3
 
 
 @pytest.mark.parametrize("name", ["blocks", "spawns"])
-def test_a_handler_that_blocks(senders: Integrations, name: str) -> None:
-    """At its deadline its process is killed and replaced; the reason names it, and it is the one that is to blame."""
+def test_a_handler_that_blocks_is_killed_at_its_deadline(senders: Integrations, name: str) -> None:
+    """A handler that blocks is killed with its process at the deadline, and its attempt is counted as lost."""
     before = _pid(senders)
     error = _send(senders, name, seconds=SOON).error()
     assert (error.failure, error.lost, error.blameless) == (Failure.UNKNOWN, True, False)
@@ -126,16 +126,16 @@ def test_a_handler_that_blocks(senders: Integrations, name: str) -> None:
     meanwhile(lambda: not is_alive(before))
 
 
-def test_a_process_ends_with_what_a_handler_started(senders: Integrations, tmp_path: Path) -> None:
-    """A program that a handler has started does not go on when its process is killed."""
+def test_programs_started_by_a_handler_end_with_its_process(senders: Integrations, tmp_path: Path) -> None:
+    """A program that a handler started is ended when the handler's process is killed."""
     file = tmp_path / "pid"
     assert _send(senders, "leaves", str(file), seconds=2).error().lost
     program = int(file.read_text())
     meanwhile(lambda: not is_alive(program))
 
 
-def test_others_in_the_process_of_one_that_blocks(senders: Integrations) -> None:
-    """Those that were under way are lost without fault, and those that had not begun are answered all the same."""
+def test_other_messages_in_a_blocked_process_are_not_to_blame(senders: Integrations) -> None:
+    """When a blocked process is killed, running messages are interrupted without blame, waiting ones are answered."""
     _pid(senders)
     waiting = _send(senders, "waits")
     blocking = _send(senders, "blocks", seconds=SOON)
@@ -147,8 +147,8 @@ def test_others_in_the_process_of_one_that_blocks(senders: Integrations) -> None
     assert error.reason.startswith(f"handler {PATH}:waits was interrupted: another one blocked their process")
 
 
-def test_one_whose_deadline_comes_while_another_blocks(senders: Integrations, tmp_path: Path) -> None:
-    """It is lost without fault, and the one that blocks goes on until its own deadline."""
+def test_a_deadline_reached_behind_a_blocking_handler_is_a_refusal(senders: Integrations, tmp_path: Path) -> None:
+    """A message whose deadline comes while another blocks the process is refused without blame; the other goes on."""
     _pid(senders)
     held = _send(senders, "holds", str(tmp_path / "go on"))
     behind, waiting = _send(senders, "returns", "text", seconds=SOON), _send(senders, "waits", seconds=SOON)
@@ -160,8 +160,8 @@ def test_one_whose_deadline_comes_while_another_blocks(senders: Integrations, tm
     assert held.text() == "held"
 
 
-def test_a_handler_that_blocks_is_called_apart(senders: Integrations, tmp_path: Path) -> None:
-    """Once a handler holds the process, others have another one, also while it holds it, and also the next time."""
+def test_a_handler_that_blocked_gets_a_process_of_its_own(senders: Integrations, tmp_path: Path) -> None:
+    """Once a handler has blocked, other handlers get another process, then and the next time."""
     first = _pid(senders)
     held = _send(senders, "holds", str(tmp_path / "go on"))
     meanwhile(lambda: _pid_within(senders, SOON) not in {first, 0})
@@ -179,7 +179,7 @@ def test_a_handler_that_blocks_is_called_apart(senders: Integrations, tmp_path: 
 
 
 def test_two_handlers_that_block_share_a_process(senders: Integrations, tmp_path: Path) -> None:
-    """Whatever else holds the process is called apart with the first: never are there more than two for good."""
+    """A second handler that blocks shares the first one's process, so two processes remain."""
     held = {}
     pids = [_pid(senders)]
     for name in ("holds", "keeps"):
@@ -202,7 +202,7 @@ def _pid_within(senders: Integrations, seconds: float) -> int:
 
 
 def test_a_handler_that_swallows_its_deadline(senders: Integrations) -> None:
-    """A bare `except:` wins nothing: the process is replaced. What is under way in it beside may end first."""
+    """A handler that catches its Timeout is counted as lost, and its process is replaced; others may end first."""
     before = _pid(senders)
     others = [_send(senders, "meets"), _send(senders, "meets")]
     error = _send(senders, "swallows", seconds=SOON).error()
@@ -212,8 +212,8 @@ def test_a_handler_that_swallows_its_deadline(senders: Integrations) -> None:
     assert all(each.under_way for each in others)
 
 
-def test_a_handler_that_ends_in_time(senders: Integrations) -> None:
-    """One that waits past its deadline is ended in its process, which goes on."""
+def test_a_handler_that_waits_is_ended_at_its_deadline(senders: Integrations) -> None:
+    """A handler that waits with gevent is ended at its deadline, and its process goes on."""
     before = _pid(senders)
     error = _send(senders, "waits", seconds=SOON).error()
     assert (error.failure, error.lost, error.reason) == (
@@ -226,7 +226,7 @@ def test_a_handler_that_ends_in_time(senders: Integrations) -> None:
 
 @pytest.mark.parametrize(("body", "how"), [("exit", "exit status 3"), ("kill", "SIGKILL")])
 def test_a_handler_that_ends_its_process(senders: Integrations, body: str, how: str) -> None:
-    """Only that message fails: the process is replaced, and the other messages under way are repeated."""
+    """When a handler ends its process, its attempt is lost, others are interrupted without blame, a new one starts."""
     before = _pid(senders)
     waiting = _send(senders, "waits")
     error = _send(senders, "exits", body).error()
@@ -236,23 +236,23 @@ def test_a_handler_that_ends_its_process(senders: Integrations, body: str, how: 
     assert _pid(senders) != before
 
 
-def test_a_handler_that_writes_to_the_worker(senders: Integrations) -> None:
-    """What is no reply ends the process, and not the worker."""
+def test_garbage_from_a_handlers_process_replaces_it(senders: Integrations) -> None:
+    """A process that writes garbage to the worker is replaced, and the worker goes on."""
     before = _pid(senders)
     assert _send(senders, "garbles").error().failure is Failure.UNKNOWN
     assert _pid(senders) != before
 
 
-def test_a_process_that_is_stopped(senders: Integrations) -> None:
-    """A process that does nothing any more, though no handler holds it, is replaced at the deadline of any message."""
+def test_a_stopped_process_is_replaced(senders: Integrations) -> None:
+    """A process that was stopped is replaced at a message's deadline, without blame for the message."""
     before = _pid(senders)
     os.kill(before, signal.SIGSTOP)
     assert _send(senders, "returns", "text", seconds=SOON).error().blameless
     assert _pid(senders) != before
 
 
-def test_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler's process has the variables of its operator and none of the router's, and one socket: to its worker."""
+def test_a_handlers_process_has_none_of_the_routers_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler's process has the operator's variables, none of the router's, and one socket to its worker."""
     for name in ("TWILIO_AUTH_TOKEN", "TWILIO_AUTH_TOKEN_FILE", "ROUTER_ADMIN_PASSWORD", "ROUTER_REDIS_URL", "MINE"):
         monkeypatch.setenv(name, "a value")
     made = integrations(MADE, {"surroundings": HandlerSetting(path=f"{PATH}:surroundings")})
@@ -285,7 +285,7 @@ gevent.sleep(60)
 
 @pytest.mark.parametrize("how", ["idle", "blocked"])
 def test_a_process_ends_with_its_worker(how: str) -> None:
-    """`kill -9` of the worker leaves no handler behind, not even one that blocks."""
+    """After `kill -9` of the worker its handlers' process ends, also while a handler blocks."""
     with subprocess.Popen([sys.executable, "-c", _WORKER, how], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         child = int(worker.stdout.readline().split("Message>")[1].rstrip("</"))

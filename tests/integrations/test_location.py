@@ -1,10 +1,10 @@
-"""A target's URL: what is dialled, requested, signed and counted."""
+"""A target's URL: what is connected to, requested, signed and counted."""
 
 import pytest
 
 from router.integrations.location import Location, locate
 
-# What is written, and of it: the URL as requested and signed, the Host header, the path, the target's name.
+# A flow's URL, and from it: the URL as requested and signed, the Host header, the path, the target's name.
 URLS = {
     "no path": ("https://a.test", "https://a.test/", "a.test", "/", "https://a.test"),
     "no path, a query": ("https://a.test?x=1", "https://a.test/?x=1", "a.test", "/?x=1", "https://a.test"),
@@ -27,8 +27,8 @@ URLS = {
 
 
 @pytest.mark.parametrize(("written", "url", "netloc", "path", "origin"), URLS.values(), ids=URLS.keys())
-def test_urls(written: str, url: str, netloc: str, path: str, origin: str) -> None:
-    """A URL stays as it was written, but for what cannot be requested or is not signed."""
+def test_a_url_is_requested_and_signed_as_written(written: str, url: str, netloc: str, path: str, origin: str) -> None:
+    """A URL is requested and signed as written, except for what cannot be requested or is not signed."""
     found: Location = locate(written)
     assert (found.url, found.netloc, found.path, found.origin) == (url, netloc, path, origin)
 
@@ -36,7 +36,7 @@ def test_urls(written: str, url: str, netloc: str, path: str, origin: str) -> No
 @pytest.mark.parametrize(
     "url", ["", "a.test/b", "ftp://a.test/", "https://", "https:///b", "https://a.test:99999/", "//a"]
 )
-def test_no_url(url: str) -> None:
-    """What is no absolute http or https URL is refused."""
+def test_an_invalid_url_is_refused(url: str) -> None:
+    """A text that is not an absolute http(s) URL is refused."""
     with pytest.raises(ValueError, match=r"URL|[Pp]ort"):
         locate(url)

@@ -1,4 +1,4 @@
-"""The local Twilio, which the router's senders are tested with, answers as Twilio's own Python client expects."""
+"""The local Twilio of the tests answers as Twilio's Python client expects."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ THEIRS, OURS = "+15551230001", "+15551230002"
 
 @pytest.fixture
 def twilio() -> Iterator[LocalTwilio]:
-    """A Twilio with a workspace."""
+    """A local Twilio with a workspace."""
     with LocalTwilio(ACCOUNT_SID, TOKEN) as running:
         running.tasks.workspaces[WORKSPACE] = {WORKFLOW}
         yield running
@@ -25,13 +25,13 @@ def twilio() -> Iterator[LocalTwilio]:
 
 @pytest.fixture
 def client(twilio: LocalTwilio) -> Any:
-    """The official client, with the base URL that is set."""
+    """Twilio's client with the local Twilio as base URL."""
     made = settings(ROUTER_TWILIO_API_URL=twilio.url)
     return Rest(made, made.accounts[0]).client
 
 
-def test_tasks(client: Any) -> None:
-    """Create, list by attributes, fetch, update with If-Match, and 412 as its exception."""
+def test_the_client_creates_lists_and_updates_tasks(client: Any) -> None:
+    """The client creates, lists and updates tasks, and raises 412 for a wrong If-Match."""
     tasks = client.taskrouter.v1.workspaces(WORKSPACE).tasks
     made = tasks.create(attributes=json.dumps({"routerMessageId": "SM1"}), workflow_sid=WORKFLOW, task_channel="sms")
     assert (made.assignment_status, made.task_channel_unique_name, made.timeout) == ("pending", "sms", 86_400)
@@ -43,8 +43,8 @@ def test_tasks(client: Any) -> None:
     assert (raised.value.status, raised.value.code) == (412, 20412)
 
 
-def test_conversations(client: Any, twilio: LocalTwilio) -> None:
-    """Create, conflicts of names and bindings, webhooks up to five, messages both ways, closing, deletion."""
+def test_the_client_uses_conversations(client: Any, twilio: LocalTwilio) -> None:
+    """The client creates, binds, lists, closes and deletes Conversations, and raises Twilio's errors."""
     api = client.conversations.v1.services(SERVICE)
     made = api.conversations.create(unique_name="router-1", x_twilio_webhook_enabled="true")
     assert api.conversations("router-1").fetch().sid == made.sid
@@ -76,8 +76,8 @@ def test_conversations(client: Any, twilio: LocalTwilio) -> None:
     assert api.conversations(other.sid).delete()
 
 
-def test_interactions_and_sessions(client: Any, twilio: LocalTwilio) -> None:
-    """An Interaction makes the task that it routes; sessions page, and name their participants."""
+def test_the_client_uses_interactions_and_sessions(client: Any, twilio: LocalTwilio) -> None:
+    """An Interaction makes its task, and Proxy sessions are listed in pages with their participants."""
     routing = {"properties": {"workspace_sid": WORKSPACE}}
     channel = {"type": "sms", "properties": {"media_channel_sid": "CH1"}}
     assert client.flex_api.v1.interaction.create(channel=channel, routing=routing).sid.startswith("KD")
@@ -89,8 +89,8 @@ def test_interactions_and_sessions(client: Any, twilio: LocalTwilio) -> None:
     assert sessions(sids[0]).participants.list()[0].identifier == "+15550000000"
 
 
-def test_too_many_requests(client: Any, twilio: LocalTwilio) -> None:
-    """429 is its exception, with Twilio's code."""
+def test_the_client_raises_429(client: Any, twilio: LocalTwilio) -> None:
+    """429 is the client's exception with Twilio's code."""
     twilio.fault = lambda _: busy()
     with pytest.raises(TwilioRestException) as raised:
         client.conversations.v1.conversations.create()

@@ -1,4 +1,4 @@
-"""Who is in a live session of Proxy, against a local Twilio and a real store."""
+"""Which contacts are in a live session of Proxy, with a local Twilio and a real store."""
 
 import secrets
 from collections.abc import Iterator
@@ -32,15 +32,15 @@ class Watch:
     faults: list[str]
 
     def watcher(self) -> SessionWatch:
-        """Make another process."""
+        """Make the watch of another process."""
         return SessionWatch(self.store, self.made, ProxySessions(self.senders.rest), self.faults.append)
 
     def may_move(self, theirs: str) -> bool:
-        """Say whether a contact may move."""
+        """Return whether a contact may move to the new flow."""
         return self.store.proxied.may_move(ACCOUNT_SID, [contact_id(theirs)], LANE)
 
     def want(self, service: str = SERVICE) -> None:
-        """Let a message come whose flow is migrated."""
+        """Accept a message whose flow is migrated."""
         move = Migration("FO1", "FO2", share=False, drain=False, proxy=True, service=service)
         choice = Choice((OURS,), OURS, "", Strength.SILENT, confident=False, candidates=(), migration=move)
         self.store.lanes.accept(
@@ -62,14 +62,14 @@ def watch(valkey: ValkeyServer) -> Iterator[Watch]:
 
 
 def test_nothing_is_asked_before_a_flow_is_migrated(watch: Watch) -> None:
-    """Without a flow that is migrated Twilio is not asked; what is not known is no leave to move."""
+    """Without a migrated flow Twilio is not asked, and no contact may move."""
     watch.watcher().round()
     assert watch.twilio.log == []
     assert not watch.may_move("+15551")
 
 
-def test_who_is_in_a_live_session_stays(watch: Watch) -> None:
-    """All pages, all wanted services, every channel; closed sessions do not count."""
+def test_a_contact_in_a_live_session_may_not_move(watch: Watch) -> None:
+    """Contacts in live sessions of any wanted service, page and channel may not move; all others may."""
     watch.twilio.sessions.page = 2
     people = [f"+1555{number:07d}" for number in range(5)]
     for theirs in people:
@@ -82,11 +82,11 @@ def test_who_is_in_a_live_session_stays(watch: Watch) -> None:
     assert not any(watch.may_move(each) for each in [*people, "whatsapp:+15551112222"])
     assert watch.may_move("+15559")
     assert watch.may_move("+15550000099")
-    assert watch.store.proxied.progress(ACCOUNT_SID, "FO1").live == 7  # and the agent
+    assert watch.store.proxied.progress(ACCOUNT_SID, "FO1").live == 7  # six contacts and the agent
 
 
 def test_a_session_is_read_once_and_a_closed_one_frees_its_contact(watch: Watch) -> None:
-    """The second list asks for the sessions only; what was closed, or came, is known by it."""
+    """A session's participants are read once; when the session is closed its contact may move."""
     sid = watch.twilio.sessions.open(SERVICE, "+15551", OURS)
     watch.want()
     process = watch.watcher()
@@ -101,7 +101,7 @@ def test_a_session_is_read_once_and_a_closed_one_frees_its_contact(watch: Watch)
 
 
 def test_one_process_lists_at_a_time(watch: Watch) -> None:
-    """The second process leaves it to the first one."""
+    """While one process has listed the sessions, a second one does not."""
     watch.want()
     watch.watcher().round()
     before = len(watch.twilio.log)
@@ -109,8 +109,8 @@ def test_one_process_lists_at_a_time(watch: Watch) -> None:
     assert len(watch.twilio.log) == before
 
 
-def test_a_list_that_cannot_be_had_moves_no_contact(watch: Watch) -> None:
-    """Refused, or of a service of another account: told once, and no contact moves."""
+def test_if_sessions_cannot_be_listed_no_contact_moves(watch: Watch) -> None:
+    """If Twilio refuses to list sessions, no contact may move, and the fault is reported once."""
     watch.want()
     watch.twilio.fault = lambda _: busy()
     process = watch.watcher()
@@ -122,7 +122,7 @@ def test_a_list_that_cannot_be_had_moves_no_contact(watch: Watch) -> None:
 
 
 def test_a_service_that_is_not_known_moves_no_contact(watch: Watch) -> None:
-    """A flow without a Proxy service, of an account that has none either."""
+    """Without a Proxy service of the flow or account no contact may move, and Twilio is not asked."""
     watch.want("")
     watch.watcher().round()
     assert not watch.may_move("+15551")

@@ -1,4 +1,4 @@
-"""Looking names up: once at a time, for a limited time, in threads of our own."""
+"""Looking up names: each name once at a time, for a limited time, in threads of our own."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ from tests.integrations.sending import info, meanwhile
 
 
 class Names:
-    """Name servers and a clock of our own: `dead` names take until `release`, other names not known fail."""
+    """Name servers and a clock: `dead` names block until `release`, unknown names fail."""
 
     def __init__(self) -> None:
         self.known: dict[str, str] = {}
@@ -23,7 +23,7 @@ class Names:
         self._read, self._write = os.pipe()
 
     def lookup(self, host: str, port: int) -> list[AddressInfo]:
-        """Answer as getaddrinfo does."""
+        """Answer in the form of getaddrinfo."""
         self.asked.append(host)
         if host.startswith("dead"):
             os.read(self._read, 1)
@@ -33,18 +33,18 @@ class Names:
         return [info(self.known[host], port)]
 
     def release(self) -> None:
-        """Let every dead name have its end."""
+        """Let all dead names be answered."""
         os.write(self._write, b"x" * THREADS_MOST)
 
     def close(self) -> None:
-        """End."""
+        """Close the pipe."""
         os.close(self._read)
         os.close(self._write)
 
 
 @pytest.fixture
 def names() -> Iterator[Names]:
-    """Name servers."""
+    """Name servers without names."""
     made = Names()
     yield made
     made.close()
@@ -52,7 +52,7 @@ def names() -> Iterator[Names]:
 
 @pytest.fixture
 def resolver(names: Names) -> Resolver:
-    """A resolver that asks them."""
+    """A resolver that uses these name servers."""
     return Resolver(names.lookup, lambda: names.now)
 
 
@@ -67,14 +67,14 @@ def _refusal(act: Callable[[], object]) -> str:
 def _begin(
     resolver: Resolver, names: Names, *hosts: str, account_sid: str = ""
 ) -> "list[gevent.Greenlet[..., list[AddressInfo]]]":
-    """Begin looking names up, and return when the name servers have been asked for all of them."""
+    """Start look-ups, and return when the name servers have been asked for each name."""
     begun = [gevent.spawn(resolver.resolve, host, 80, account_sid=account_sid) for host in hosts]
     meanwhile(lambda: set(hosts) <= set(names.asked))
     return begun
 
 
-def test_found(resolver: Resolver, names: Names) -> None:
-    """A name is looked up for every new connection, so that a change is seen at once."""
+def test_a_name_is_looked_up_for_each_connection(resolver: Resolver, names: Names) -> None:
+    """A name is looked up for each new connection, so that a change is used at once."""
     names.known["a.test"] = "192.0.2.1"
     assert resolver.resolve("a.test", 80) == [info("192.0.2.1", 80)]
     names.known["a.test"] = "192.0.2.2"
@@ -82,7 +82,7 @@ def test_found(resolver: Resolver, names: Names) -> None:
 
 
 def test_failure_is_remembered_for_a_moment(resolver: Resolver, names: Names) -> None:
-    """A name that failed is not asked for again for two seconds, and then it is."""
+    """A name that failed is not looked up again for two seconds."""
     for _ in range(3):
         assert "cannot be resolved" in _refusal(lambda: resolver.resolve("a.test", 80))
     assert names.asked == ["a.test"]
@@ -91,8 +91,8 @@ def test_failure_is_remembered_for_a_moment(resolver: Resolver, names: Names) ->
     assert resolver.resolve("a.test", 80)
 
 
-def test_joined(resolver: Resolver, names: Names) -> None:
-    """Whoever asks for a name that is being looked up waits for that look-up."""
+def test_simultaneous_look_ups_of_a_name_are_one(resolver: Resolver, names: Names) -> None:
+    """Twenty simultaneous requests for a name are one look-up."""
     names.known["dead.test"] = "192.0.2.1"
     begun = _begin(resolver, names, *["dead.test"] * 20)
     names.release()
@@ -100,8 +100,8 @@ def test_joined(resolver: Resolver, names: Names) -> None:
     assert names.asked == ["dead.test"]
 
 
-def test_time_limit(resolver: Resolver, names: Names) -> None:
-    """No message waits for a look-up that has taken five seconds; while it lasts no second one begins."""
+def test_a_look_up_is_refused_after_five_seconds(resolver: Resolver, names: Names) -> None:
+    """A look-up is refused after five seconds, and no second one starts while it lasts."""
     begun = _begin(resolver, names, "dead.test")
     names.now += LOOKUP_SECONDS
     assert "no name server answered" in _refusal(lambda: resolver.resolve("dead.test", 80))
@@ -113,7 +113,7 @@ def test_time_limit(resolver: Resolver, names: Names) -> None:
 
 
 def test_an_account_has_half_of_the_threads(resolver: Resolver, names: Names) -> None:
-    """One whose name servers are silent is refused a further name, but no other account, and not Twilio's names."""
+    """An account with many silent name servers is refused further names; other accounts and Twilio's names are not."""
     names.known |= dict.fromkeys(("a.test", "quick.test", "twilio.test"), "192.0.2.1")
     begun = _begin(resolver, names, *(f"dead{number}.test" for number in range(THREADS // 2)), account_sid="ACone")
     assert "too many names" in _refusal(lambda: resolver.resolve("a.test", 80, account_sid="ACone"))
@@ -125,14 +125,12 @@ def test_an_account_has_half_of_the_threads(resolver: Resolver, names: Names) ->
     assert resolver.resolve("twilio.test", 80)
     names.release()
     gevent.joinall(begun, timeout=10, raise_error=False)
-    assert resolver.resolve("a.test", 80, account_sid="ACone"), (
-        "that says nothing about the name, and is not remembered"
-    )
+    assert resolver.resolve("a.test", 80, account_sid="ACone"), "the refusal is not remembered for the name"
     assert not resolver._under_way
 
 
-def test_an_account_without_a_look_up_begins_one_whatever_others_have(resolver: Resolver, names: Names) -> None:
-    """Where many accounts' name servers are silent, one that has none under way is not refused."""
+def test_an_account_without_a_running_look_up_may_start_one(resolver: Resolver, names: Names) -> None:
+    """Each account may start one look-up although others wait for theirs, until THREADS_MOST run."""
     begun = []
     for number in range(THREADS_MOST):
         begun += _begin(resolver, names, f"dead{number}.test", account_sid=f"AC{number}")
@@ -141,8 +139,8 @@ def test_an_account_without_a_look_up_begins_one_whatever_others_have(resolver: 
     gevent.joinall(begun, timeout=10)
 
 
-def test_other_thread(resolver: Resolver, names: Names) -> None:
-    """A plain thread beside the one that greenlets share can look names up too."""
+def test_another_thread_can_look_up_names(resolver: Resolver, names: Names) -> None:
+    """A plain thread beside gevent's can look up names."""
     names.known["a.test"] = "192.0.2.1"
     resolver.resolve("a.test", 80)
     found: list[list[AddressInfo]] = []
@@ -152,10 +150,10 @@ def test_other_thread(resolver: Resolver, names: Names) -> None:
     assert found == [[info("192.0.2.1", 80)]]
 
 
-ODD = {"a label too long": "a" * 64 + ".test", "an empty label": "a..test", "a null": "a\0.test", "a blank": "a b.test"}
+ODD = {"a label too long": "a" * 64 + ".test", "an empty label": "a..test", "a null": "a\0.test", "a space": "a b.test"}
 
 
 @pytest.mark.parametrize("host", ODD.values(), ids=ODD.keys())
-def test_no_name(host: str) -> None:
-    """What the system's resolver cannot even ask for is refused like a name that is not there."""
+def test_an_impossible_name_is_refused(host: str) -> None:
+    """A name that the system's resolver cannot look up is refused."""
     assert _refusal(lambda: Resolver().resolve(host, 80))

@@ -1,4 +1,4 @@
-"""The time beside the signature: what the documentation tells receivers to check, run against what they receive."""
+"""X-Router-Signature: the check that docs/flex-flows.md shows to receivers, run on real requests."""
 
 import re
 import time
@@ -23,7 +23,7 @@ Check = Callable[[str, Mapping[str, str], Mapping[str, str], tuple[str, ...]], b
 
 @pytest.fixture
 def is_the_routers() -> Check:
-    """The function that the documentation shows, as a reader would copy it."""
+    """The function in the documentation, as a reader copies it."""
     found = re.findall(r"```python\n(.*?)```", _DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     (code,) = (each for each in found if "def is_the_routers" in each)
     names: dict[str, Any] = {}
@@ -37,10 +37,10 @@ def is_the_routers() -> Check:
     [("", (TOKEN,)), ("one", ("one",)), ("old,new", ("old",)), ("old,new", ("old", "new"))],
     ids=["the auth token", "a signing key", "the first of two", "both of two"],
 )
-def test_a_receiver_can_refuse_what_is_old(
+def test_the_documented_check_accepts_only_the_sent_request(
     senders: Integrations, made: Settings, target: Target, is_the_routers: Check, keys: tuple[str, tuple[str, ...]]
 ) -> None:
-    """What was sent just now passes; the same with another time, form, URL or key does not."""
+    """The documented check accepts a fresh request, and refuses it with another time, form, URL or key."""
     (key, receivers), url, form = keys, target.url("/hook", host="target.test"), dict(FIELDS)
     senders.send(attempt(made, flow("external", url=url, signing_key=key)))
     headers = dict(target.requests[0].headers)
@@ -55,8 +55,8 @@ def test_a_receiver_can_refuse_what_is_old(
     assert not is_the_routers(url, form, headers, ("wrong",))
 
 
-def test_what_is_old_is_refused(is_the_routers: Check) -> None:
-    """A recorded request is worth nothing after five minutes, although its signature is right."""
+def test_the_documented_check_refuses_old_requests(is_the_routers: Check) -> None:
+    """The documented check refuses a request that is more than five minutes old, or in the future."""
     url, form = "https://target.test/hook", dict(FIELDS)
     signature = RequestValidator("key").compute_signature(url, form)
     for age, passes in ((0, True), (290, True), (310, False), (-310, False)):
@@ -65,8 +65,10 @@ def test_what_is_old_is_refused(is_the_routers: Check) -> None:
         assert is_the_routers(url, form, headers, ("key",)) == passes
 
 
-def test_each_attempt_has_its_own_time(senders: Integrations, made: Settings, target: Target) -> None:
-    """Also for a body that is not a form; and Twilio's own hosts get no header that they do not know."""
+def test_each_attempt_to_an_external_target_is_signed_with_its_time(
+    senders: Integrations, made: Settings, target: Target
+) -> None:
+    """Each attempt to an external target has X-Router-Signature, also without a form; Twilio's hosts do not get it."""
     url = target.url("/hook", host="target.test")
     for number in (1, 2):
         trial = attempt(made, flow("external", url=url), Raw("POST", "application/json", b"{}"))

@@ -1,4 +1,4 @@
-"""The `task` integration, against a local Twilio."""
+"""The `task` integration with a local Twilio."""
 
 import json
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ def desk() -> Iterator[Desk]:
 
 
 def to_task(**more: Any) -> FlexFlow:
-    """Make a flow to the workspace."""
+    """Make a flow that creates tasks in the workspace."""
     return flow("task", workspace_sid=WORKSPACE, workflow_sid=WORKFLOW, **more)
 
 
-def test_a_task_has_what_desktops_expect_under_the_flows_own(desk: Desk) -> None:
-    """Names, addresses, language and SIDs; the flow's JSON wins, fills in fields, and cannot hide the router's own."""
+def test_a_task_has_default_attributes_and_the_flows_own(desk: Desk) -> None:
+    """A task has the default attributes; the flow's own win, but cannot replace the router's."""
     own = {"name": "VIP", "said": "{{Body}}", "routerMessageId": "mine", "skills": ["es"]}
     to = to_task(task_attributes=json.dumps(own), channel="sms", timeout=3600, priority=5)
     assert desk.send(desk.attempt(to, "Hola 👋", language="es-MX")) == f"made task WT{0:032x}"
@@ -51,7 +51,7 @@ def test_a_task_has_what_desktops_expect_under_the_flows_own(desk: Desk) -> None
 
 
 def to_chat(**more: Any) -> FlexFlow:
-    """Make a web flow to the workspace; it was a Studio flow before, whose target it still names."""
+    """Make a web flow that creates tasks; it still names a Studio flow from before."""
     return replace(to_task(flow_sid="FW" + "5" * 32, **more), channel_type="web")
 
 
@@ -60,7 +60,7 @@ def to_chat(**more: Any) -> FlexFlow:
 def test_a_crash_at_any_request_of_a_web_chat_makes_one_task_of_one_conversation(
     desk: Desk, lost: bool, request_number: int
 ) -> None:
-    """Each message is in the Conversation once, its one task counts each and names it; no Studio flow is started."""
+    """After a crash at any request a web chat has one Conversation and one task that counts each message once."""
     (desk.twilio.lost if lost else desk.twilio.unsent).add(request_number)
     for body in ("one", "two"):
         desk.persist(desk.of_chat(to_chat(), body))
@@ -73,7 +73,7 @@ def test_a_crash_at_any_request_of_a_web_chat_makes_one_task_of_one_conversation
 
 
 def test_a_visitors_next_chat_has_a_task_of_its_own(desk: Desk) -> None:
-    """The open task of the last chat names that chat's Conversation, so it does not count for the next one."""
+    """A visitor's next chat gets its own task, though the last chat's is still open."""
     for chat in ("a", "b"):
         desk.send(desk.of_chat(to_chat(), chat=chat))
         desk.send(desk.of_chat(to_chat(), chat=chat))
@@ -82,7 +82,7 @@ def test_a_visitors_next_chat_has_a_task_of_its_own(desk: Desk) -> None:
 
 
 def test_each_message_of_a_web_chat_is_a_task_where_the_flow_says_so(desk: Desk) -> None:
-    """With TaskPerConversation=false each task names the chat's one Conversation."""
+    """With TaskPerConversation=false each message of a web chat makes a task that names its one Conversation."""
     to = to_chat(task_per_conversation=False)
     for body in ("one", "two"):
         desk.send(desk.of_chat(to, body))
@@ -91,7 +91,7 @@ def test_each_message_of_a_web_chat_is_a_task_where_the_flow_says_so(desk: Desk)
 
 
 def test_a_refused_task_leaves_the_message_in_the_conversation_once(desk: Desk) -> None:
-    """The message was added, the task not yet made: the next attempt only makes the task."""
+    """If the task is refused after the message was added, the next attempt only makes the task."""
     given = desk.of_chat(to_chat(), "one")
     desk.twilio.fault = lambda request: busy(1) if request == "POST Tasks" else None
     with pytest.raises(AttemptError, match="too many requests") as raised:
@@ -106,7 +106,7 @@ def test_a_refused_task_leaves_the_message_in_the_conversation_once(desk: Desk) 
 
 @pytest.mark.parametrize("code", SENTENCES)
 def test_every_known_code_has_its_sentence_on_the_delivery(desk: Desk, code: int) -> None:
-    """The reason has status, code and what it means, and nothing of what Twilio wrote, which may quote an address."""
+    """A known error code has its sentence in the reason, which quotes nothing of Twilio's answer."""
     desk.twilio.fault = lambda _: problem(400, code, "the address +15551230001")
     with pytest.raises(AttemptError) as raised:
         desk.send(desk.attempt(to_task()))
@@ -115,7 +115,7 @@ def test_every_known_code_has_its_sentence_on_the_delivery(desk: Desk, code: int
 
 
 def test_a_conversation_has_one_open_task_which_counts_its_messages(desk: Desk) -> None:
-    """The second message updates the first one's task; once that is completed, the third makes another."""
+    """A conversation's messages are counted in its open task; after that is completed, the next one makes another."""
     to = to_task()
     for body in ("one", "two"):
         desk.send(desk.attempt(to, body))
@@ -126,7 +126,7 @@ def test_a_conversation_has_one_open_task_which_counts_its_messages(desk: Desk) 
 
 
 def test_each_message_is_a_task_where_the_flow_says_so(desk: Desk) -> None:
-    """With TaskPerConversation=false there are as many tasks as messages."""
+    """With TaskPerConversation=false each message makes a task."""
     for _ in range(3):
         desk.send(desk.attempt(to_task(task_per_conversation=False)))
     assert [each["messageCount"] for each in desk.tasks] == [1, 1, 1]
@@ -134,7 +134,7 @@ def test_each_message_is_a_task_where_the_flow_says_so(desk: Desk) -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_task_that_another_program_changes_is_read_again_once(desk: Desk, times: int) -> None:
-    """If-Match protects what was written meanwhile: after 412 the task is read again, and then it is a failure."""
+    """After one 412 the task is read again and updated; a second 412 is a failure."""
     to, raced = to_task(), iter(range(times))
     desk.send(desk.attempt(to))
     (task,) = desk.twilio.tasks.tasks.values()
@@ -162,7 +162,7 @@ def test_a_task_that_another_program_changes_is_read_again_once(desk: Desk, time
 def test_an_unanswered_request_makes_no_second_task(
     desk: Desk, per_conversation: bool, already: int, lost: bool, request_number: int
 ) -> None:
-    """Whichever request is not answered, carried out or not, the next attempt ends with each message counted once."""
+    """If any request gets no answer, the next attempt makes no second task and counts each message once."""
     to = to_task(task_per_conversation=per_conversation)
     for _ in range(already):
         desk.send(desk.attempt(to))
@@ -175,7 +175,7 @@ def test_an_unanswered_request_makes_no_second_task(
 
 
 def test_a_task_is_found_although_the_store_forgot_it(desk: Desk) -> None:
-    """The task is made, and the store does not keep it: the next attempt finds it, and the next message updates it."""
+    """A task that the store did not keep is found at Twilio by the next attempt."""
     desk.kept.failing = {0}
     to = to_task()
     given = desk.attempt(to)
@@ -186,8 +186,8 @@ def test_a_task_is_found_although_the_store_forgot_it(desk: Desk) -> None:
     assert [each["messageCount"] for each in desk.tasks] == [2]
 
 
-def test_a_replay_says_nothing_twice(desk: Desk) -> None:
-    """Replayed, a message is found in its task's attributes, whether it made the task or was counted by it."""
+def test_a_replay_counts_no_message_twice(desk: Desk) -> None:
+    """A replayed message is recognized in its task's attributes and not counted again."""
     to = to_task()
     first, second = desk.attempt(to), desk.attempt(to)
     for each in (first, second):
@@ -210,8 +210,8 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_twilio_refuses_is_told_with_its_code(desk: Desk, name: str) -> None:
-    """Each kind of refusal is of its kind of failure, with a reason in words and what Twilio said beside it."""
+def test_each_refusal_of_twilio_has_its_failure_and_reason(desk: Desk, name: str) -> None:
+    """Each error of Twilio has its kind of failure, a reason with the code, and an excerpt."""
     answered, failure, reason = REFUSALS[name]
     desk.twilio.fault = lambda _: answered
     with pytest.raises(AttemptError) as raised:
@@ -224,13 +224,13 @@ def test_what_twilio_refuses_is_told_with_its_code(desk: Desk, name: str) -> Non
 
 
 def test_the_next_auth_token_counts_after_a_rotation(desk: Desk) -> None:
-    """A 401 is answered by the account's second token, once."""
+    """After a 401 the account's second auth token is tried."""
     desk.twilio.tokens = {"the-token-to-come"}
     assert desk.send(desk.attempt(to_task())).startswith("made task")
 
 
 def test_many_refusals_in_a_row_lose_nothing(desk: Desk) -> None:
-    """After 20 answers of 429 the task is made, once."""
+    """After 20 times 429 the task is made, once."""
     given = desk.attempt(to_task())
     desk.twilio.fault = lambda _: busy()
     for number in range(1, 21):

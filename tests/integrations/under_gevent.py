@@ -1,4 +1,4 @@
-"""Deadlines, and what one slow thing must not do to the others. Run by test_under_gevent.py, in a patched process."""
+"""Deadlines, and slow targets beside others. Run by test_under_gevent.py in a patched process."""
 
 import os
 import socket
@@ -19,18 +19,20 @@ from tests.integrations.target import Caller, Target, drip, hang
 
 assert monkey.is_module_patched("socket"), "run test_under_gevent.py"
 
-SOON = 0.15  # seconds for attempts that are to be ended
+SOON = 0.15  # seconds until an attempt's deadline
 
 
 def _ended(act: Callable[[], object]) -> AttemptError:
-    """Let the deadline fall due during `act`, and return what it reports."""
+    """Let the deadline pass during `act`, and return the reported error."""
     with gevent.Timeout(SOON), pytest.raises(AttemptError) as caught:
         act()
     return caught.value
 
 
-def test_no_answer_in_time(senders: Integrations, made: Settings, target: Target) -> None:
-    """An attempt that the deadline ends after the request went out is unknown, and its connection is closed."""
+def test_a_deadline_after_the_request_was_sent_is_unknown(
+    senders: Integrations, made: Settings, target: Target
+) -> None:
+    """An attempt that the deadline ends after the request was sent is unknown, and its connection is closed."""
     gone = []
 
     def wait(caller: Caller) -> bool:
@@ -44,23 +46,23 @@ def test_no_answer_in_time(senders: Integrations, made: Settings, target: Target
     meanwhile(lambda: gone)
 
 
-def test_dripping_head(senders: Integrations, made: Settings, target: Target) -> None:
-    """A head that drips past the deadline is unknown: each byte in time is no answer in time."""
+def test_a_head_that_drips_past_the_deadline_is_unknown(senders: Integrations, made: Settings, target: Target) -> None:
+    """An attempt whose answer's head is still dripping at the deadline is unknown."""
     target.script["/"] = drip(b"HTTP/1.1 200 OK\r\nX: ", b"x")
     error = _ended(lambda: senders.send(attempt(made, flow("external", url=target.url()))))
     assert error.failure is Failure.UNKNOWN
 
 
-def test_dripping_body(senders: Integrations, made: Settings, target: Target) -> None:
-    """A body that drips past the deadline is left out: the head has said that the message is delivered."""
+def test_a_body_that_drips_past_the_deadline_is_left_out(senders: Integrations, made: Settings, target: Target) -> None:
+    """If a 2xx answer's body is still dripping at the deadline, the message is delivered without the body."""
     target.script["/"] = drip(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 60000\r\n\r\n", b"x")
     with gevent.Timeout(SOON):
         answer = senders.send(attempt(made, flow("external", url=target.url())))
     assert (answer.status, answer.content_type, answer.body) == (200, "", b"")
 
 
-def test_dripping_403(senders: Integrations, made: Settings, target: Target) -> None:
-    """A 403 whose body drips past the deadline is the attempt's end: no second request that nothing would end."""
+def test_after_a_dripping_403_no_other_token_is_tried(senders: Integrations, made: Settings, target: Target) -> None:
+    """A 403 whose body is still dripping at the deadline ends the attempt without a second request."""
     path = f"/v1/Accounts/{ACCOUNT_SID}/Flows/{STUDIO_SID}"
     target.script[path] = drip(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 60000\r\n\r\n", b"x")
     error = _ended(lambda: senders.send(attempt(made, flow("studio", flow_sid=STUDIO_SID))))
@@ -70,7 +72,7 @@ def test_dripping_403(senders: Integrations, made: Settings, target: Target) -> 
 
 @pytest.fixture
 def deaf() -> Iterator[int]:
-    """A port whose queue of connections is full: one more gets no answer at all."""
+    """A port whose connection queue is full, so that a further connection gets no answer."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         port: int = listener.getsockname()[1]
@@ -81,21 +83,23 @@ def deaf() -> Iterator[int]:
         yield port
 
 
-def test_no_connection_in_time(senders: Integrations, made: Settings, deaf: int) -> None:
-    """An attempt that the deadline ends while it connects is refused: nothing was sent."""
+def test_a_deadline_while_connecting_is_a_refusal(senders: Integrations, made: Settings, deaf: int) -> None:
+    """An attempt that the deadline ends while it connects is a refusal."""
     to = flow("external", url=f"http://127.0.0.1:{deaf}/")
     assert _ended(lambda: senders.send(attempt(made, to))).failure is Failure.REFUSED
 
 
-def test_no_tls_in_time(senders: Integrations, made: Settings) -> None:
-    """An attempt that the deadline ends before TLS is up is refused: nothing was sent."""
+def test_a_deadline_during_the_tls_handshake_is_a_refusal(senders: Integrations, made: Settings) -> None:
+    """An attempt that the deadline ends during the TLS handshake is a refusal."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         to = flow("external", url=f"https://127.0.0.1:{silent.getsockname()[1]}/")
         assert _ended(lambda: senders.send(attempt(made, to))).failure is Failure.REFUSED
 
 
-def test_hanging_targets(senders: Integrations, made: Settings, target: Target) -> None:
-    """Fifty attempts at a target that hangs hold up none at another."""
+def test_fifty_attempts_at_a_hanging_target_do_not_delay_another(
+    senders: Integrations, made: Settings, target: Target
+) -> None:
+    """Fifty attempts at a hanging target do not delay one at another target."""
     target.script["/"] = hang
     to = flow("external", url=target.url())
     stuck = [gevent.spawn(senders.send, attempt(made, to)) for _ in range(50)]
@@ -105,15 +109,15 @@ def test_hanging_targets(senders: Integrations, made: Settings, target: Target) 
     gevent.killall(stuck)
 
 
-def test_dead_names(made: Settings, target: Target) -> None:
-    """Look-ups of ten dead names, and ten of the same one, hold up no living name; that one is looked up once."""
+def test_look_ups_of_dead_names_do_not_delay_another(made: Settings, target: Target) -> None:
+    """Look-ups of dead names do not delay another name's, and equal names are looked up once."""
     read, write = os.pipe()
     asked = []
 
     def lookup(host: str, port: int) -> list[AddressInfo]:
         asked.append(host)
         if host != "target.test":
-            os.read(read, 1)  # blocks the native thread, as getaddrinfo does
+            os.read(read, 1)  # blocks the native thread as getaddrinfo does
             raise OSError(-3, "Temporary failure in name resolution")
         return [info("127.0.0.1", port)]
 
@@ -135,8 +139,8 @@ def test_dead_names(made: Settings, target: Target) -> None:
     senders.close()
 
 
-def test_name_not_resolved_in_time(made: Settings) -> None:
-    """An attempt that the deadline ends while a name is looked up is refused."""
+def test_a_deadline_during_a_look_up_is_a_refusal(made: Settings) -> None:
+    """An attempt that the deadline ends during a look-up is a refusal."""
     read, write = os.pipe()
 
     def lookup(host: str, port: int) -> list[AddressInfo]:
@@ -152,8 +156,8 @@ def test_name_not_resolved_in_time(made: Settings) -> None:
     os.close(write)
 
 
-def test_killed(senders: Integrations, made: Settings, target: Target) -> None:
-    """A greenlet that is killed in the middle of an attempt leaves no connection behind."""
+def test_a_killed_greenlet_leaves_no_connection(senders: Integrations, made: Settings, target: Target) -> None:
+    """A greenlet that is killed during an attempt leaves no open connection."""
     target.script["/"] = hang
     sending = gevent.spawn(senders.send, attempt(made, flow("external", url=target.url())))
     meanwhile(lambda: target.requests)
