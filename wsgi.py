@@ -1,4 +1,4 @@
-"""What gunicorn serves: `gunicorn -c config/gunicorn.conf.py wsgi:app`."""
+"""The WSGI application: `gunicorn -c config/gunicorn.conf.py wsgi:app`."""
 
 from router.app import create_app
 

@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench` in the project's folder: measures the named parts, or all of them."""
+"""`make bench`, or `python -m bench` in the project's folder: runs the named parts of the benchmark, or all."""
 
 import sys
 from pathlib import Path
@@ -16,8 +16,8 @@ PARTS = ("intake", "e2e", "relay", "flat", "backlog", "memory", "console", "cont
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("parts", nargs=-1, type=click.Choice((*PARTS, "all")), metavar=f"[{'|'.join(PARTS)}|all]…")
-@click.option("--rounds", type=click.IntRange(1), default=5, help="How often each measurement is taken. [5]")
-@click.option("--seconds", type=click.FloatRange(0.01), default=4.0, help="How long one takes. [4]")
+@click.option("--rounds", type=click.IntRange(1), default=5, help="Number of rounds. [5]")
+@click.option("--seconds", type=click.FloatRange(0.01), default=4.0, help="Seconds of each measurement. [4]")
 @click.option("--connections", type=click.IntRange(2, 500), default=64, help="Half of them are in use at a time. [64]")
 @click.option("--workers", type=click.IntRange(1), default=1, help="Processes of each candidate. [1]")
 @click.option(
@@ -28,9 +28,9 @@ PARTS = ("intake", "e2e", "relay", "flat", "backlog", "memory", "console", "cont
 )
 @click.option("--queued", type=click.IntRange(1), default=100_000, help="Messages in a full store. [100000]")
 @click.option("--streams", type=click.IntRange(1, 2500), default=1000, help="Open web chats. [1000]")
-@click.option("--repeats", type=click.IntRange(0), default=2, help="How often one that was disturbed is repeated. [2]")
+@click.option("--repeats", type=click.IntRange(0), default=2, help="Repetitions of a disturbed measurement. [2]")
 @click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path("var"), help="On the disk to be measured. [var]"
+    "--data-dir", type=click.Path(path_type=Path), default=Path("var"), help="A folder on the disk to measure. [var]"
 )
 @click.option(
     "--store",
@@ -40,7 +40,7 @@ PARTS = ("intake", "e2e", "relay", "flat", "backlog", "memory", "console", "cont
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="For language: a folder of labelled texts, as language-models of github.com/pemistahl/lingua-rs.",
+    help="For language: a folder of labelled texts such as language-models of github.com/pemistahl/lingua-rs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 def bench(  # noqa: PLR0913 - one for each option
@@ -59,14 +59,14 @@ def bench(  # noqa: PLR0913 - one for each option
     data: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure the router beside what one would write without it.
+    """Measure the router, and compare it with simple alternatives.
 
-    Everything runs on this machine's loopback and is ended and removed afterwards: a Valkey that syncs every write
-    to disk, a fast target, and candidates with as many processes each, which take turns. Figures are medians over the
-    rounds. docs/bench.md explains them.
+    Everything runs on the loopback interface of this machine and is removed afterwards: a Valkey that syncs every
+    write to disk, a fast target, and the candidates, which have the same number of processes and are measured in turn.
+    Figures are medians over the rounds. docs/bench.md explains them.
 
     \b
-      make bench                                      everything but language; some twenty minutes
+      make bench                                      everything except language; about twenty minutes
       make bench PART=intake OPTIONS="--rounds 3"     one part
       make bench PART=language OPTIONS="--data lingua-rs/language-models"
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
@@ -90,7 +90,7 @@ def bench(  # noqa: PLR0913 - one for each option
                 click.echo(name, err=True)
                 figures += part.PARTS[name](scene)
         if part.without_express():
-            left_out.append("Express: node, or what `npm ci` in tests/node installs, is missing")
+            left_out.append("Express: node is missing, or the packages that `npm ci` in tests/node installs")
     if "language" in wanted and data is None:
         left_out.append("language: no --data")
     elif "language" in wanted and data is not None:

@@ -1,9 +1,9 @@
-"""`make bench PART=backlog`: what a long queue behind a target that is down costs others, and how fast it is sent then.
+"""`make bench PART=backlog`: how a long queue for a target that is down slows other messages, and how fast it drains.
 
 Two stores have a router each: in one a fiftieth of `--queued` messages wait, in the other all of them. Their target
-refuses connections. While the routers deliver other messages, these are compared. Then the target of the long queue
-serves, and the queue is timed until its last message has arrived. Meanwhile messages come due that failed before: some
-at the target of the queue, through another flow, and some at another target.
+refuses connections. Both routers deliver other messages, whose throughput is compared. Then the target of the long
+queue starts, and the time until its last message arrives is measured. During this, messages that failed before become
+due: some for the same target, through another flow, and some for another target.
 """
 
 import socket
@@ -22,15 +22,15 @@ from bench.stock import RETRIED, RETRIED_THERE, WAITING
 from bench.webhook import Stream
 from router.errors import RouterError
 
-# The short queue is so many times shorter.
+# The long queue divided by the short one.
 _SHORTER: Final = 50
 _FLOWS: Final = 10
-# Messages at each of two targets that come due while the queue is sent: the first after a second, and the last after
-# so many times what one measurement takes.
+# The number of messages for each of two targets that become due while the queue drains: the first after a second, the
+# last after this many times the seconds of a measurement.
 _RETRIES: Final = 100
 _RETRIED_OVER: Final = 5
-# Seconds within which the queue begins to move once its target serves, messages a second that it moves by then, and
-# seconds that a retry may be late: what is slower has stopped.
+# Limits beyond which the benchmark fails: seconds until the queue begins to drain, its messages per second, and the
+# seconds by which a retry may be late.
 _BEGINS: Final = 60.0
 _SLOWEST: Final = 500
 _MISSED: Final = 60.0
@@ -52,29 +52,29 @@ class _Side:
         self.router = start_router(scene.servers, self.stock.url, scene.options.workers)
 
     def others(self) -> Sample:
-        """Have other messages delivered."""
+        """Measure the delivery of other messages."""
         return put_through(self.router, self._scene.target, self._scene.options)
 
     def end(self) -> None:
-        """End the router, and drop the connections."""
+        """Stop the router, and close the connections."""
         self._scene.servers.end(self.router)
         self.stock.close()
 
 
 def backlog(scene: Scene) -> list[Figure]:
-    """Other messages beside a short and a long queue; and the long one, when its target is back."""
+    """Measure other messages next to a short and a long queue, and then how the long one drains."""
     down, queued = socket.socket(), scene.options.queued
-    down.bind(("127.0.0.1", 0))  # it does not listen: connections are refused, and the port is taken
+    down.bind(("127.0.0.1", 0))  # bound without listening: connections are refused, and the port stays reserved
     port: int = down.getsockname()[1]
-    few, many = (_Side(scene, count, f"http://127.0.0.1:{port}") for count in (max(1, queued // _SHORTER), queued))
-    taken = alternate({"intake": scene.intake, few.name: few.others, many.name: many.others}, scene.options)
-    few.end()
+    short, long = (_Side(scene, count, f"http://127.0.0.1:{port}") for count in (max(1, queued // _SHORTER), queued))
+    taken = alternate({"intake": scene.intake, short.name: short.others, long.name: long.others}, scene.options)
+    short.end()
     figures = [
         figure("backlog", "intake", "messages/s", [each.throughput for each in taken["intake"]]),
-        figure("backlog", f"{few.name}: others", "messages/s", [each.throughput for each in taken[few.name]]),
-        figure("backlog", f"{many.name}: others", "x", ratios(taken[many.name], taken[few.name]), at_least=0.95),
+        figure("backlog", f"{short.name}: others", "messages/s", [each.throughput for each in taken[short.name]]),
+        figure("backlog", f"{long.name}: others", "x", ratios(taken[long.name], taken[short.name]), at_least=0.95),
     ]
-    for name in (few.name, many.name):
+    for name in (short.name, long.name):
         figures += [
             figure("backlog", f"{name}: p99", "ms", [1000 * each.measured.p99 for each in taken[name]]),
             figure("backlog", f"{name}: processor time", "µs each", [1e6 * each.processor for each in taken[name]]),
@@ -82,16 +82,16 @@ def backlog(scene: Scene) -> list[Figure]:
     others = [each.others for samples in taken.values() for each in samples]
     figures.append(figure("backlog", "kept busy by others", "cores", others))
     down.close()
-    figures += _drained(scene, many, port, throughput(taken["intake"]))
-    many.end()
+    figures += _drained(scene, long, port, throughput(taken["intake"]))
+    long.end()
     return figures
 
 
 def _drained(scene: Scene, side: _Side, port: int, intake: float) -> list[Figure]:
-    """Let the target serve, and time the queue."""
+    """Start the target, and measure how the queue drains."""
     watch, calls, began = Watch(side.router.workers()), side.stock.script_calls(), time.perf_counter()
     target = start_target(scene.servers, port)
-    _wait(lambda: arrivals(target).total > 0, _BEGINS, "the queue does not move")
+    _wait(lambda: arrivals(target).total > 0, _BEGINS, "the queue did not begin to drain")
     ask(scene.target, "/reset")
     step = scene.options.seconds * _RETRIED_OVER / _RETRIES
     delays = [1 + number * step for number in range(_RETRIES)]
@@ -105,7 +105,7 @@ def _drained(scene: Scene, side: _Side, port: int, intake: float) -> list[Figure
         progress(min(wanted, total := arrivals(target).total))
         return total >= wanted
 
-    _wait(all_arrived, _BEGINS + side.count / _SLOWEST, "the queue is not sent")
+    _wait(all_arrived, _BEGINS + side.count / _SLOWEST, "the queue did not drain")
     arrived = arrivals(target)
     rate = arrived.total / max(arrived.last - arrived.first, 1e-9)
     spent, others = watch.seconds() / arrived.total, watch.others()
@@ -125,12 +125,12 @@ def _drained(scene: Scene, side: _Side, port: int, intake: float) -> list[Figure
 
 
 def _late(target: Server, due: list[float]) -> list[float]:
-    """Return by how much retries were late, in the order in which they came due."""
+    """Return the delays of the retries in seconds, in the order in which they became due."""
 
     def came() -> list[float]:
         return [float(each) for each in ask(target, "/retried").split()]
 
-    _wait(lambda: len(came()) >= len(due), _MISSED, "not all retries have come")
+    _wait(lambda: len(came()) >= len(due), _MISSED, "not all retries arrived")
     return [there - then for there, then in zip(sorted(came()), due, strict=True)]
 
 
@@ -138,5 +138,5 @@ def _wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise RouterError(f"{what}, for {seconds:.0f} s now")
+            raise RouterError(f"{what} within {seconds:.0f} s")
         time.sleep(0.05)

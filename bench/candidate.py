@@ -1,4 +1,4 @@
-"""What is measured: the router, and what it is compared with, each behind the same server with as many processes."""
+"""Starts the candidates: the router and what it is compared with, all with the same number of processes."""
 
 import shutil
 import sys
@@ -10,13 +10,13 @@ from bench.server import PROJECT, Server, Servers
 from bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN
 
 _RIVALS: Final = Path(__file__).parent / "rivals"
-# What a rival would run in; the rest of the configuration is the router's.
+# gunicorn's default gevent worker, for the alternatives; the rest of the configuration is the router's.
 _STOCK_WORKER: Final = "--worker-class=gevent"
 _NODE_MODULES: Final = PROJECT / "tests" / "node" / "node_modules"
 
 
 def start_target(servers: Servers, port: int | None = None) -> Server:
-    """Start a target that messages are forwarded to, on any port or on this one."""
+    """Start a target to which messages are forwarded, on this port or on any."""
     command = [sys.executable, "-m", "bench.target", "{port}"]
     return servers.start("target", command, {"PYTHONPATH": str(PROJECT)}, port=port)
 
@@ -34,12 +34,12 @@ def start_bare(servers: Servers, store_url: str, workers: int, *, our_worker: bo
 
 
 def start_plain(servers: Servers, store_url: str, workers: int) -> Server:
-    """Start plain Flask, which verifies, looks up and forwards, in gunicorn's own gevent worker."""
+    """Start plain Flask, which verifies, looks up the target and forwards, in gunicorn's own gevent worker."""
     return servers.start("plain", _gunicorn(_RIVALS, "plain:app", _STOCK_WORKER), _environ(store_url, workers))
 
 
 def start_express(servers: Servers, target: Server, workers: int) -> Server | None:
-    """Start Express, which verifies and forwards; None where node or its packages are not installed."""
+    """Start Express, which verifies and forwards; None if node or its packages are not installed."""
     node = shutil.which("node")
     if node is None or without_express():
         return None
@@ -55,17 +55,17 @@ def start_express(servers: Servers, target: Server, workers: int) -> Server | No
 
 
 def without_express() -> bool:
-    """Say whether Express has to be left out."""
+    """Return whether Express cannot be measured, because node or its packages are missing."""
     return shutil.which("node") is None or not all((_NODE_MODULES / name).is_dir() for name in ("express", "twilio"))
 
 
 def command_environ(store_url: str) -> dict[str, str]:
-    """Return the settings of a command that reaches the store."""
+    """Return the environment of a command that uses the store."""
     return {"ROUTER_REDIS_URL": store_url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN}
 
 
 def target_url(target: Server) -> str:
-    """Return where the target takes messages."""
+    """Return the URL of the target for messages."""
     return f"http://127.0.0.1:{target.port}/inbound"
 
 

@@ -1,7 +1,7 @@
-"""The part `chat`: open streams of web chat visitors, what they cost, and how soon a message reaches them.
+"""The part `chat`: open streams of web chat visitors, their cost, and the delay of a message to them.
 
-Streams are a quarter of a process's connections at most, so the router has as many processes as the streams need, and
-one more: the kernel spreads connections unevenly.
+A process uses at most a quarter of its connections for streams, so the router gets as many processes as the streams
+need, and one more, because the kernel distributes connections unevenly.
 """
 
 import json
@@ -39,13 +39,13 @@ class _Chat:
 
 
 def chat(scene: Scene) -> list[Figure]:
-    """Open streams: their memory, the delay of a message, and what they cost the intake of SMS."""
+    """Measure open streams: their memory, the delay of a message, and their effect on the intake of SMS."""
     streams = scene.options.streams
     workers = max(scene.options.workers, -(-streams // STREAMS_MOST) + 1)
     scene.stock.empty()
     address = scene.stock.put_web_flow()
     router = start_router(scene.servers, scene.url, workers)
-    put_load(router, scene.options, PAUSED)  # so that both that count find caches filled
+    put_load(router, scene.options, PAUSED)  # warms the caches for both measurements
     alone = [put_load(router, scene.options, PAUSED)]
     chats = _begin(router, address, streams)
     before = sum(router.private_bytes())
@@ -61,7 +61,7 @@ def chat(scene: Scene) -> list[Figure]:
         figure("chat", "delay to the stream, p50", "ms", [1000 * delays[len(delays) // 2]]),
         figure("chat", "delay to the stream, p99", "ms", [1000 * delays[len(delays) * 99 // 100]], at_most=100),
         figure("chat", "intake of SMS beside the streams", "x", ratios(busy, alone), at_least=0.8),
-        # What the workers spend on a message, which other programs on the machine hardly change.
+        # The workers' processor time for a message, which other programs on the machine hardly affect.
         figure(
             "chat", "the same, by worker time", "x", [alone[0].processor / max(busy[0].processor, 1e-9)], at_least=0.8
         ),
@@ -90,14 +90,14 @@ def _post(connection: HTTPConnection, path: str, body: dict[str, Any], token: st
 
 @contextmanager
 def _opened(router: Server, chats: Sequence[_Chat]) -> Iterator[list[socket.socket]]:
-    """Open a stream for each chat; one that found a process full is tried again, at another one."""
+    """Open a stream for each chat; one that a full process refused is retried, to reach another process."""
     opened: list[socket.socket] = []
     try:
         for each in chats:
             end = time.monotonic() + _PATIENCE
             while (found := _stream(router, each)) is None:
                 if time.monotonic() > end:
-                    raise RouterError("the processes have no room for the streams")
+                    raise RouterError("the processes refuse more streams")
             opened.append(found)
         yield opened
     finally:
@@ -121,7 +121,7 @@ def _stream(router: Server, chat: _Chat) -> socket.socket | None:
 
 
 def _write(router: Server, chats: Sequence[_Chat], sockets: Sequence[socket.socket]) -> list[float]:
-    """Write a message to each chat; return the seconds from writing to its stream's event."""
+    """Send a message to each chat; return the seconds until its stream's event."""
     sent: dict[int, float] = {}
     delays: dict[int, float] = {}
     reader = threading.Thread(target=_listen, args=(sockets, sent, delays), daemon=True)

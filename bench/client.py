@@ -1,4 +1,4 @@
-"""A client of the REST resources, as a script of an operator's is one: Python's own, over kept connections."""
+"""A client of the REST resources such as an operator's script would be: http.client with persistent connections."""
 
 import http.client
 import itertools
@@ -23,21 +23,21 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: a POST where it has a form."""
+    """One request: a POST if it has a form, else a GET."""
 
     path: str
     form: tuple[tuple[str, str], ...] = ()
 
 
 class Client:
-    """One connection, kept."""
+    """A client with one persistent connection."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
         self._headers = {"Authorization": f"Basic {b64encode(f'{ACCOUNT}:{TOKEN}'.encode()).decode()}"}
 
     def send(self, call: Call) -> None:
-        """Make a call and read its answer; raise `RouterError` for another one than 200 or 201."""
+        """Make a call and read its answer; raise `RouterError` for a status other than 200 or 201."""
         if call.form:
             headers = self._headers | {"Content-Type": _FORM}
             self._connection.request("POST", call.path, urlencode(call.form), headers)
@@ -49,18 +49,18 @@ class Client:
             raise RouterError(f"{call.path} was answered {answer.status}: {body[:300].decode(errors='replace')}")
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         self._connection.close()
 
 
-def one_after_the_other(port: int, calls: Iterator[Call], *, seconds: float, warm: float) -> Measured:
-    """Make calls over one connection, each after the answer to the one before, and time them.
+def in_sequence(port: int, calls: Iterator[Call], *, seconds: float, warm: float) -> Measured:
+    """Make calls over one connection, each after the previous answer, and measure them.
 
     Args:
-        port: of the router.
-        calls: without end.
-        seconds: how long to measure.
-        warm: seconds before that, which do not count.
+        port: the router's port.
+        calls: an endless iteration.
+        seconds: the time to measure.
+        warm: the seconds of warm-up before that.
     """
     client = Client(port)
     begin = time.perf_counter() + warm
@@ -101,11 +101,11 @@ class Crowd:
         """Make all calls; return the seconds it took.
 
         Args:
-            calls: what to send.
-            progress: is called now and then with the number of calls done.
+            calls: the calls.
+            progress: is called about every second with the number of calls done.
 
         Raises:
-            RouterError: one was answered otherwise than with 200 or 201, or not at all.
+            RouterError: a call was not answered with 200 or 201.
         """
         shared = iter(calls)
         begun = time.perf_counter()
@@ -138,7 +138,7 @@ class Crowd:
 
 
 def post(server: Server, request: bytes) -> None:
-    """Send a complete request to a server; raise `RouterError` for another answer than 200."""
+    """Send a complete request to a server; raise `RouterError` for a status other than 200."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=_PATIENCE) as connection:
         connection.sendall(request)
         answer = connection.recv(_READ)

@@ -1,7 +1,7 @@
-"""`make bench PART=cluster`: durable intake over three nodes of a Cluster against one server, many accounts.
+"""`make bench PART=cluster`: durable intake with three nodes of a Cluster and with one server, for many accounts.
 
-All of it runs on this machine, so what limits it are its cores. So the processor time of the store for a message is
-measured, too: it says what a node of a machine of its own takes.
+Everything runs on this machine, so its cores are the limit. Therefore the store's processor time for a message is
+measured as well: it shows the load that a node on its own machine could take.
 """
 
 import time
@@ -31,7 +31,7 @@ _SPENT: Final = ("used_cpu_sys:", "used_cpu_user:")
 
 
 class _Side:
-    """A store of one or of several servers, and a router over it that serves many accounts."""
+    """A store of one or several servers, and a router with this store that serves many accounts."""
 
     def __init__(self, scene: Scene, servers: Sequence[Server], url: str) -> None:
         self.url = url
@@ -45,7 +45,7 @@ class _Side:
         self.spent: list[float] = []
 
     def intake(self) -> Sample:
-        """Have messages of all accounts taken and kept, and note the stores' processor time for each."""
+        """Measure the intake of messages of all accounts, and record the stores' processor time for each."""
         for server in self._servers:
             server.call("FLUSHALL", "SYNC")
         flows = FlowStore(open_client(self.url, call_seconds=30.0))
@@ -59,7 +59,7 @@ class _Side:
         return sample
 
     def close(self) -> None:
-        """Drop the connections."""
+        """Close the connections."""
         for server in self._servers:
             server.close()
 
@@ -69,7 +69,7 @@ class _Side:
 
 
 def cluster(scene: Scene) -> list[Figure]:
-    """Intake of many accounts over one server, and over three nodes."""
+    """Measure the intake of many accounts with one server and with three nodes."""
     single = _start(scene, "single")
     buses = [str(free_port()) for _ in range(_NODES)]
     nodes = [_start(scene, "node", "--cluster-enabled", "yes", "--cluster-port", bus) for bus in buses]
@@ -100,13 +100,13 @@ def _micros(samples: Sequence[Sample]) -> list[float]:
 
 
 def _start(scene: Scene, name: str, *options: str) -> Server:
-    """Start a server that is configured as `router run` configures its own, on a port of this machine."""
+    """Start a server with the configuration of `router run`, on a TCP port of this machine."""
     command = [str(valkey_binary()), str(CONFIG), "--port", "{port}", "--bind", "127.0.0.1", "--dir", "."]
     return scene.servers.start(name, [*command, *options], {}, question=b"PING\r\n")
 
 
 def _join(nodes: Sequence[Server], buses: Sequence[str]) -> None:
-    """Make a Cluster of empty nodes, each with as many slots; they talk to each other over the ports of `buses`."""
+    """Form a Cluster of empty nodes with equal numbers of slots; `buses` are the ports of their cluster bus."""
     clients = [Client(f"redis://127.0.0.1:{node.port}") for node in nodes]
     for number, client in enumerate(clients):
         begin, end = (place * REDIS_CLUSTER_HASH_SLOTS // len(nodes) for place in (number, number + 1))
@@ -114,12 +114,12 @@ def _join(nodes: Sequence[Server], buses: Sequence[str]) -> None:
         client.call("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         if number:
             clients[0].call("CLUSTER", "MEET", "127.0.0.1", nodes[number].port, buses[number])
-    _wait(lambda: all(_is_whole(client, len(nodes)) for client in clients))
+    _wait(lambda: all(_is_complete(client, len(nodes)) for client in clients))
     for client in clients:
         client.close()
 
 
-def _is_whole(client: Client, nodes: int) -> bool:
+def _is_complete(client: Client, nodes: int) -> bool:
     info: Mapping[str, str] = dict(
         line.split(":", 1) for line in client.call("CLUSTER", "INFO").decode().splitlines() if ":" in line
     )
@@ -130,5 +130,5 @@ def _wait(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > end:
-            raise TimeoutError("the nodes do not make a Cluster")
+            raise TimeoutError("the nodes did not form a Cluster in time")
         time.sleep(0.05)

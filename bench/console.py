@@ -1,4 +1,4 @@
-"""What the console costs the router while it takes messages: unwatched, and with five people who watch the list."""
+"""The part `console`: its cost while the router accepts messages, unused and with five people who watch the list."""
 
 import http.client
 import threading
@@ -18,14 +18,14 @@ from bench.webhook import ACCOUNT
 
 _PASSWORD: Final = "a password of the benchmark"  # noqa: S105 - of a router that lives for seconds
 _WATCHERS: Final = 5
-# Messages a second: a live list is to stay readable, and cheap, at so many.
+# Messages per second at which a live list must stay readable and cheap.
 _RATE: Final = 500.0
-# How often a page with a live list asks, in seconds: data-live in router/web/console/templates/messages.html.
+# Seconds between two requests of a live list: data-live in router/web/console/templates/messages.html.
 _PAUSE: Final = 3.0
 
 
 def console(scene: Scene) -> list[Figure]:
-    """Processor time for a message: without a console, with one that is not watched, and with five who watch it."""
+    """Measure the processor time of a message: without a console, with an unused one, and with five viewers."""
     options = scene.options
     router = start_router(scene.servers, scene.url, options.workers, ROUTER_ADMIN_PASSWORD=_PASSWORD)
 
@@ -47,7 +47,7 @@ def console(scene: Scene) -> list[Figure]:
     others = [sample.others for samples in taken.values() for sample in samples]
 
     def more(name: str) -> list[float]:
-        """Return what it costs more, in percent of a core."""
+        """Return the additional cost in percent of a core."""
         pairs = zip(spent[name], spent["no console"], strict=True)
         return [(each - without) * _RATE / 1e4 for each, without in pairs]
 
@@ -62,7 +62,7 @@ def console(scene: Scene) -> list[Figure]:
 
 @contextmanager
 def _watching(router: Server) -> Iterator[None]:
-    """Have some people look at the live list, each as a browser does."""
+    """Simulate browsers that show the live list."""
     done = threading.Event()
     watchers = [threading.Thread(target=_watch, args=(router.port, done), daemon=True) for _ in range(_WATCHERS)]
     for each in watchers:

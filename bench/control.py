@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from bench.candidate import command_environ, start_router
-from bench.client import Call, Crowd, one_after_the_other
+from bench.client import Call, Crowd, in_sequence
 from bench.measure import Sample, alternate, ratios
 from bench.processor import Watch
 from bench.progress import Progress
@@ -24,18 +24,18 @@ from bench.stock import MADE, PAUSED, Stock, flow, form
 from router.errors import RouterError
 from router.flow.file import export
 
-# The stores that are compared have a hundredth of `--flows`, as many, and ten times as many: 1,000 to a million.
+# The sizes of the compared stores, as fractions of `--flows`: a hundredth, one and ten, so 1,000 to a million flows.
 _SIZES: Final = ((1, 100), (1, 1), (10, 1))
 _FLAT: Final = 1.05  # DESIGN 6.5: within 5 %
 _FLOW_BYTES: Final = 1024  # DESIGN 6.6
 _WORKERS: Final = 2
-# Coprime to any number of flows in use, so that no two fetches in a row are of neighbours.
+# Coprime to all numbers of flows in use, so that successive fetches are not of neighbours.
 _STRIDE: Final = 7_919
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """A store with `size` flows, each of which takes `flow_bytes`, and a router over it."""
+    """A store with `size` flows of `flow_bytes` each, and a router with this store."""
 
     size: int
     stock: Stock
@@ -44,7 +44,7 @@ class _Side:
     made: Iterator[int]
 
     def calls(self, what: str) -> Iterator[Call]:
-        """Make calls of one kind, without end."""
+        """Return an endless iteration of calls of one kind."""
         if what == "create":
             return (_create(number) for number in self.made)
         if what == "fetch":
@@ -57,7 +57,7 @@ _KINDS: Final = ("create", "fetch", "first page of a list")
 
 
 def control(scene: Scene) -> list[Figure]:
-    """Create, fetch and list with few and many flows; and how long very many take through the API, and by `apply`."""
+    """Measure create, fetch and list with few and many flows, and the time to create many by the API and by `apply`."""
     count = scene.options.flows
     sides = [_side(scene, max(10, count * times // over)) for times, over in _SIZES]
     measurements = {
@@ -77,7 +77,7 @@ def control(scene: Scene) -> list[Figure]:
         name = f"store, for a flow of {side.size:,}, beside the list of changes"
         figures.append(figure("control", name, "bytes", [side.flow_bytes], at_most=_FLOW_BYTES))
     smallest, *larger = sides
-    for side in larger:  # from here on one store is enough, emptied before each use
+    for side in larger:  # the rest uses one store, emptied before each measurement
         side.stock.close()
         scene.servers.end(side.router)
     return [*figures, *_through_the_api(scene, smallest, count), *_applied(scene, smallest.stock, count)]
@@ -102,9 +102,7 @@ def _side(scene: Scene, size: int) -> _Side:
 
 def _measure(scene: Scene, side: _Side, what: str) -> Sample:
     options, watch = scene.options, Watch(side.router.workers())
-    measured = one_after_the_other(
-        side.router.port, side.calls(what), seconds=options.seconds / 2, warm=options.warm / 2
-    )
+    measured = in_sequence(side.router.port, side.calls(what), seconds=options.seconds / 2, warm=options.warm / 2)
     return Sample(measured, measured.rate, watch.seconds() / max(1, measured.sent), watch.others())
 
 
@@ -153,7 +151,7 @@ def _apply(file: Path, environ: dict[str, str], *, prune: bool) -> float:
 
 def _check(stock: Stock, wanted: int) -> None:
     if (found := stock.flows()) != wanted:
-        raise RouterError(f"{wanted:,} flows should be there, and {found:,} are")
+        raise RouterError(f"{found:,} flows exist instead of {wanted:,}")
 
 
 def _rate(name: str, count: int, seconds: float) -> list[Figure]:

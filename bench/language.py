@@ -1,4 +1,4 @@
-"""How well languages are detected: by the text alone, with the country of the number, and from two messages."""
+"""The part `language`: the quality of detection by the text alone, with the number's country, and by two messages."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from typing import Final
 from lingua import LanguageDetectorBuilder
 
 from bench.report import Figure, figure
-from bench.text import KINDS, Text, strangers, texts
+from bench.text import KINDS, Text, not_offered, texts
 from router.language import detector as models
 from router.language.detector import Detector
 from router.language.evidence import FLOOR, OTHER, Decision, decide, from_country, from_history, from_text
@@ -22,7 +22,7 @@ TENS: Final = {
     "scripts": ("ar", "zh", "ja", "ko", "hi", "el", "he", "th", "uk", "fa"),
 }
 PAIR: Final = ("en", "es")
-# What lingua itself reaches in ten languages, and so is wanted of the router at least.
+# The accuracy of lingua itself with ten languages, which the router must reach at least.
 _ALONE: Final = dict(zip(KINDS, (82.0, 94.0, 99.0), strict=True))
 _WITH_COUNTRY: Final = 92.0  # of single words
 _SECOND: Final = 97.0
@@ -43,7 +43,7 @@ def language(folder: Path) -> list[Figure]:
             figures += _part(f"{name}, {kind}", kind, found, offered, detector)
     detector = models.load(models.needed(PAIR))
     for kind in KINDS:
-        foreign = [(each.language, _decide(each, PAIR, detector)) for each in strangers(folder, PAIR, kind)]
+        foreign = [(each.language, _decide(each, PAIR, detector)) for each in not_offered(folder, PAIR, kind)]
         wrong = sum(bool(decision.language) for _, decision in foreign) / len(foreign)
         figures.append(figure(f"not offered, {kind}", f"to a flow for {' or '.join(PAIR)}", "%", [100 * wrong]))
     return [*figures, *_memory()]
@@ -75,13 +75,13 @@ def _decide(
 
 
 def _right(outcomes: Sequence[Outcome]) -> float:
-    """Return how often the most probable of the offered languages is the right one."""
+    """Return how often the most probable of the offered languages is correct, in percent."""
     first = [next(tag for tag, _ in decision.shares if tag != OTHER) for _, decision in outcomes]
     return 100 * sum(tag == code for tag, (code, _) in zip(first, outcomes, strict=True)) / len(outcomes)
 
 
 def _decided(part: str, name: str, outcomes: Sequence[Outcome]) -> Iterator[Figure]:
-    """Yield how many get a language, how many of these the right one, and how many at 99 % right."""
+    """Yield the share of decided texts, of correct ones among them, and of those decided at 99 % precision."""
     decided = [(code, decision) for code, decision in outcomes if decision.language]
     right = sum(code == decision.language for code, decision in decided)
     yield figure(part, f"{name}: decided, at {FLOOR:.0%}", "%", [100 * len(decided) / len(outcomes)])
@@ -101,7 +101,7 @@ def _decided(part: str, name: str, outcomes: Sequence[Outcome]) -> Iterator[Figu
 
 
 def _second(part: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Iterator[Figure]:
-    """Yield where conversations are after two messages: a confident decision stays, another goes on with the second."""
+    """Yield the results after two messages: a confident decision is kept, another is made again with the second."""
     ends = []
     for first, second in zip(found[::2], found[1::2], strict=False):
         if first.language == second.language:
@@ -115,26 +115,26 @@ def _second(part: str, found: Sequence[Text], offered: Sequence[str], detector: 
 
 
 def _lingua(found: Sequence[Text], offered: Sequence[str]) -> float:
-    """Return how often lingua's own answer is right, with the offered languages and no others."""
+    """Return how often lingua is correct when restricted to the offered languages, in percent."""
     detector = LanguageDetectorBuilder.from_languages(*filter(None, map(models.language_of, offered))).build()
     right = sum(detector.detect_language_of(each.text) == models.language_of(each.language) for each in found)
     return 100 * right / len(found)
 
 
 def _time(part: str, found: Sequence[Text], offered: Sequence[str], detector: Detector) -> Figure:
-    """Measure the processor time of a text not seen before: what is telling in it, and how well that fits."""
-    anew = Detector(detector.loaded)
-    anew.likelihood(indicative_words(found[0].text), offered)
+    """Measure the processor time for a new text: its indicative words and their likelihood."""
+    fresh = Detector(detector.loaded)
+    fresh.likelihood(indicative_words(found[0].text), offered)
     taken = []
     for each in found[1 :: max(1, len(found) // _TIMED)]:
         started = time.thread_time()
-        anew.likelihood(indicative_words(each.text), offered)
+        fresh.likelihood(indicative_words(each.text), offered)
         taken.append(1e6 * (time.thread_time() - started))
     return figure(part, "a detection", "µs", taken, at_most=60)
 
 
 def _memory() -> Iterator[Figure]:
-    """Yield what models cost: the process that loads them, and workers forked from it that have used them."""
+    """Yield the memory of models: in the process that loads them, and in forked workers that have used them."""
     for name, offered in {"2 languages": PAIR, "10 languages": TENS["ten"]}.items():
         command = [sys.executable, "-m", "bench.language_memory", *offered]
         found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603 - our own

@@ -1,6 +1,6 @@
-"""Loads the models of some languages, forks workers that use them, and says in JSON what each of them costs.
+"""Loads the models of some languages, forks workers that use them, and prints the memory of each as JSON.
 
-A process of its own, because what is once loaded stays. `python -m bench.language_memory en es`
+A separate process, because loaded models are not freed: `python -m bench.language_memory en es`
 """
 
 import json
@@ -17,7 +17,7 @@ _TEXTS = 2000
 
 
 def main(offered: Sequence[str]) -> None:
-    """Load, fork, use, and print what was seen, in MB."""
+    """Load the models, fork the workers, and print their memory in MB."""
     before = _private()
     started = time.perf_counter()
     detector = models.load(models.needed(offered))

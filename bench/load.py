@@ -1,7 +1,7 @@
-"""The load generator: `python -m bench.load` reads a `Load` as JSON, and writes what it measured.
+"""The load generator: `python -m bench.load` reads a `Load` as JSON, and writes `Measured` as JSON.
 
-A process of its own over raw sockets, so that the one core it shares with store and target goes to them: a request
-costs it some 25 µs, which is what `busy` in the result watches over.
+A separate process with raw sockets, because it shares a core with store and target: a request takes it about 25 µs,
+and `busy` in the result shows its share of the core.
 """
 
 import json
@@ -19,21 +19,21 @@ from bench.webhook import PUBLIC_URL, Stream
 from bench.wire import message_length
 
 _READ: Final = 65536
-# Connections for each request on its way. A connection rests while others are used, as one of Twilio's does: a request
-# that is there before the server looks for it lets gunicorn serve one connection and never turn to the others, which
-# makes a bare view look half as fast again, at a p99 a hundred times as long.
+# Connections for each concurrent request. A connection pauses while others are used, as with Twilio. Otherwise the next
+# request is there before the server polls, so gunicorn serves one connection and starves the others: a bare view then
+# appears half as fast again, with a p99 a hundred times as long.
 _SPARE: Final = 2
-# A server that sends nothing for so long has stopped answering.
+# Seconds of silence after which a server counts as dead.
 _SILENCE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send, and how.
+    """The load to generate.
 
-    `messages` are prepared; they are sent until the `seconds` are over, after `warm` seconds that do not count, at most
-    `at_once` at a time. With a `rate` (a second) each is sent at its time, else as soon as another is answered. Once
-    all are sent the measurement is over, or, when `repeat` is set, begins with the first again.
+    `messages` are prepared and sent for `seconds` after `warm` seconds of warm-up, at most `at_once` at a time. With a
+    `rate` (per second) each is sent at its time, else as soon as another is answered. When all are sent, the
+    measurement ends or, with `repeat`, continues with the first.
     """
 
     port: int
@@ -47,23 +47,23 @@ class Load:
 
     @classmethod
     def from_json(cls, text: str) -> "Load":
-        """Read what `to_json` wrote."""
-        given = json.loads(text)
-        return cls(**given | {"stream": Stream(**given["stream"])})
+        """Parse the output of `to_json`."""
+        values = json.loads(text)
+        return cls(**values | {"stream": Stream(**values["stream"])})
 
     def to_json(self) -> str:
-        """Write it for the process that does it."""
+        """Return it as JSON, for the process of the load generator."""
         return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of a `Load`: answers a second, and latencies in seconds.
+    """The results of a `Load`: answers per second, and latencies in seconds.
 
-    With a rate, a latency counts from when the request should have been sent, so that a server that stalls cannot hide
-    the requests that it kept from being sent. `sent` counts all requests, those of the warm-up too; `failed` those not
-    answered with a 200, `failure` the first of them. What counts was answered between `began` and `ended`, which are
-    times of `time.perf_counter`. `busy` is the share of a core that the generator needed.
+    With a rate, a latency counts from the time at which the request should have been sent, so that a stalled server
+    does not hide the requests that it delayed. `sent` counts all requests, including the warm-up; `failed` those not
+    answered with 200, and `failure` is the first of these answers. Rate and latencies are of answers between `began`
+    and `ended`, times of `time.perf_counter`. `busy` is the share of a core that the generator used.
     """
 
     rate: float
@@ -77,13 +77,13 @@ class Measured:
     ended: float
 
     @classmethod
-    def from_mapping(cls, given: Mapping[str, Any]) -> "Measured":
-        """Read the JSON that the process wrote."""
-        return cls(**given)
+    def from_mapping(cls, values: Mapping[str, Any]) -> "Measured":
+        """Convert the JSON of the process."""
+        return cls(**values)
 
 
 class _Connection:
-    """One kept connection, and the request that is on its way."""
+    """A persistent connection, and its request in progress."""
 
     __slots__ = ("buffer", "due", "socket")
 
@@ -98,7 +98,7 @@ class _Connection:
         self.socket.sendall(request)
 
     def receive(self) -> bytes:
-        """Return the answer once it is whole; raise ConnectionError when it never will be."""
+        """Return the answer when it is complete, else b""; raise ConnectionError if the connection was closed."""
         received = self.socket.recv(_READ)
         if not received:
             raise ConnectionError("the server closed the connection")
@@ -111,7 +111,7 @@ class _Connection:
 
 
 class _Run:
-    """One measurement under way."""
+    """A measurement in progress."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -122,7 +122,7 @@ class _Run:
         self._poll = select.epoll()
         for number in self._connections:
             self._poll.register(number, select.EPOLLIN)
-        self._idle = deque(connections)  # the one that has rested longest is used next
+        self._idle = deque(connections)  # the one that has been idle longest is used next
         self._latencies: list[float] = []
         self._sent = 0
         self._failed = 0
@@ -156,7 +156,7 @@ class _Run:
         )
 
     def _send_what_is_due(self) -> bool:
-        """Send while there is a connection and a request that is due; say whether there will be more."""
+        """Send the requests that are due, within `at_once`; return whether there will be more."""
         while True:
             now = time.perf_counter()
             due = self._next if self._load.rate else now
@@ -177,7 +177,7 @@ class _Run:
         return len(self._connections) - len(self._idle)
 
     def _wait(self) -> list[tuple[int, int]]:
-        # epoll counts in milliseconds; select, which can wait for an epoll, in microseconds.
+        # epoll has a resolution of milliseconds; select, which can wait for an epoll, of microseconds.
         room = self._under_way() < self._load.at_once
         pause = max(0.0, self._next - time.perf_counter()) if self._load.rate and room else _SILENCE
         select.select([self._poll], [], [], pause)

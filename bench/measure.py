@@ -1,4 +1,4 @@
-"""Measures one thing after the other, again and again, so that what disturbs the machine disturbs all of them."""
+"""Measures the candidates in turn, in several rounds, so that disturbances of the machine affect all of them."""
 
 import http.client
 import json
@@ -20,23 +20,23 @@ from bench.stock import ACCEPT
 from bench.webhook import Stream
 from router.errors import RouterError
 
-# Messages prepared for each second of a measurement: more than one router takes.
+# Messages prepared for each second of a measurement: more than a router accepts.
 _PREPARED: Final = 6_000
-# How many messages may be under way where they are sent at a rate. A process takes 1,000 connections.
+# The maximum number of concurrent messages with a rate. A process accepts 1,000 connections.
 _OPEN: Final = 256
-# Messages that a candidate which remembers none is sent over and over.
+# The number of messages that are sent repeatedly to a candidate that stores none.
 _REPEATED: Final = 2_000
 _DRAINED: Final = 60.0
-# Cores that others may keep busy before a measurement counts as disturbed.
+# The cores that other programs may keep busy; above that, a measurement counts as disturbed.
 _CALM: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much is measured: rounds, seconds of each measurement, connections, processes of each candidate.
+    """The extent of the benchmark: rounds, seconds of each measurement, connections, processes of each candidate.
 
-    `flows` and `queued` are what the store is filled with where that is measured, `streams` how many web chats are
-    open. A measurement that others on the machine disturbed is repeated up to `repeats` times, and the calmest counts.
+    `flows` and `queued` are the numbers of flows and messages in a full store, `streams` that of open web chats. A
+    measurement that other programs disturbed is repeated up to `repeats` times, and the least disturbed one counts.
     """
 
     rounds: int = 5
@@ -50,15 +50,15 @@ class Options:
 
     @property
     def warm(self) -> float:
-        """Seconds before each measurement that do not count."""
+        """The seconds of warm-up before each measurement."""
         return min(1.0, self.seconds / 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement: what came of the load, and the messages a second that arrived where they should.
+    """One measurement: the results of the load, and the messages per second that arrived.
 
-    `processor` is what the server's workers spent on a message, in seconds; `others` how many cores others kept busy.
+    `processor` is the workers' processor time for a message, in seconds; `others` the cores that other programs used.
     """
 
     measured: Measured
@@ -72,7 +72,7 @@ Measurement = Callable[[], Sample]
 
 
 def alternate(names: Mapping[str, Measurement], options: Options) -> dict[str, list[Sample]]:
-    """Take every measurement once in each round; each round begins with another of them."""
+    """Run every measurement once in each round; each round starts with a different one."""
     taken: dict[str, list[Sample]] = {name: [] for name in names}
     order = list(names)
     for number in range(options.rounds):
@@ -91,8 +91,8 @@ def _calmest(measurement: Measurement, repeats: int) -> Sample:
 
 
 def ratios(over: Sequence[Sample], under: Sequence[Sample]) -> list[float]:
-    """Return, round by round, how the throughput of one candidate compares with another's."""
-    return [one.throughput / max(other.throughput, 1e-9) for one, other in zip(over, under, strict=True)]
+    """Return for each round the throughput of one candidate divided by another's."""
+    return [top.throughput / max(bottom.throughput, 1e-9) for top, bottom in zip(over, under, strict=True)]
 
 
 def throughput(samples: Sequence[Sample]) -> float:
@@ -100,7 +100,7 @@ def throughput(samples: Sequence[Sample]) -> float:
     return statistics.median(sample.throughput for sample in samples)
 
 
-def put_load(  # noqa: PLR0913 - whom, how much and what, by name
+def put_load(  # noqa: PLR0913 - the server and the kind of load
     server: Server,
     options: Options,
     block: int,
@@ -110,13 +110,13 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
     unique: bool = True,
     accounts: int = 1,
 ) -> Sample:
-    """Send messages to the addresses of a block, as many as the server takes or `rate` a second.
+    """Send messages to the addresses of a block, as many as the server accepts or `rate` per second.
 
-    Those that a router is sent are `unique`: another message with the same SID would be a duplicate. With a `rate`,
-    hundreds may be under way: else a server that is late for a moment would be sent less, as if Twilio waited for it.
+    Messages for a router are `unique`: another message with the same SID would be a duplicate. With a `rate`, hundreds
+    may be in progress: with fewer, a server that stalls would be sent fewer messages, but Twilio does not wait.
 
     Raises:
-        RouterError: something else than a 200 was answered, so that the figures would mean nothing.
+        RouterError: an answer was not 200, so the figures would be meaningless.
     """
     seconds = options.seconds + options.warm
     load = Load(
@@ -148,9 +148,9 @@ def put_load(  # noqa: PLR0913 - whom, how much and what, by name
 
 
 def put_through(router: Server, target: Server, options: Options) -> Sample:
-    """Send messages that are answered at once and delivered then, and count them where they arrive.
+    """Send messages that are answered immediately and then delivered, and count them at the target.
 
-    The throughput is the target's while the load was on; `tail` is how long after it the last message arrived.
+    The throughput is that of the target during the load; `tail` is the time after it until the last message arrived.
 
     Raises:
         RouterError: messages are not delivered within a minute.
@@ -176,7 +176,7 @@ def put_through(router: Server, target: Server, options: Options) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """How many messages a target got, how many of them between two times; when it got the first and the last one."""
+    """The messages that a target received: all, those between two times, and the times of the first and the last."""
 
     total: int
     between: int
@@ -185,13 +185,13 @@ class Arrivals:
 
 
 def arrivals(target: Server, began: float = 0.0, ended: float = 0.0) -> Arrivals:
-    """Ask a target what it got; times are those of `time.perf_counter`."""
+    """Return the arrivals at a target; times are of `time.perf_counter`."""
     total, between, first, last = ask(target, f"/{began}/{ended}").split()
     return Arrivals(int(total), int(between), float(first), float(last))
 
 
 def ask(target: Server, path: str) -> str:
-    """Return what a target answers to a GET."""
+    """Send a GET to a target, and return its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""The parts of the benchmark: each sets its own scene, measures, and returns its figures."""
+"""The parts of the benchmark: each one prepares its stores and servers, measures, and returns its figures."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -28,14 +28,14 @@ from bench.webhook import FORM_BYTES, Stream
 
 _RATE: Final = "messages/s"
 Taken = Mapping[str, Sequence[Sample]]
-# The longest p99 wanted, in ms, by the part of the greatest load.
+# The maximum p99 in ms, by the fraction of the maximum load.
 _P99: Final = {0.5: 20.0, 0.75: 50.0, 0.9: 150.0}
-# Flat: within 5 %.
+# The least throughput that counts as unchanged: within 5 %.
 _FLAT: Final = 0.95
 
 
 def intake(scene: Scene) -> list[Figure]:
-    """Durable intake against a view that only parses the form, and its latency at parts of its maximum."""
+    """Measure durable intake and a view that only parses the form, and the latency at fractions of the maximum load."""
     options = scene.options
     bare = start_bare(scene.servers, scene.url, options.workers)
     ours = start_bare(scene.servers, scene.url, options.workers, our_worker=True)
@@ -88,7 +88,7 @@ def intake(scene: Scene) -> list[Figure]:
 
 
 def e2e(scene: Scene) -> list[Figure]:
-    """Messages delivered, against what keeps nothing; and how often a delivered message calls the store."""
+    """Measure delivered messages, compared with candidates that store nothing, and the store calls of each message."""
     options, servers = scene.options, scene.servers
     plain = start_plain(servers, scene.url, options.workers)
     express = start_express(servers, scene.target, options.workers)
@@ -133,7 +133,7 @@ def e2e(scene: Scene) -> list[Figure]:
 
 
 def relay(scene: Scene) -> list[Figure]:
-    """What relaying adds to calling the target directly, at half of the load that the router can relay."""
+    """Measure the delay that relaying adds to a direct call of the target, at half of the router's maximum load."""
     options = scene.options
     scene.stock.empty()
     half = put_load(scene.router, options, RELAY).throughput / 2
@@ -156,12 +156,12 @@ def relay(scene: Scene) -> list[Figure]:
 
 
 def flat(scene: Scene) -> list[Figure]:
-    """Intake with few and many flows. Where all are written to, hardly any message is for one that was seen before."""
+    """Measure the intake with few and many flows; with all of them in use, hardly any message finds its flow cached."""
     options = scene.options
     many = scene.another_stock("flows")
     many.put_flows(PAUSED, options.flows, begin=10, progress=Progress(f"{options.flows:,} flows", options.flows))
     many.wait_until_written()
-    # Where all addresses are written to, a router fills its cache; that is not what flows cost the others.
+    # Separate routers: messages to all addresses fill the cache, which must not affect the other measurement.
     over_flows, over_all = (start_router(scene.servers, many.url, options.workers) for _ in range(2))
     flows = f"{options.flows:,} flows"
     taken = alternate(
@@ -185,7 +185,7 @@ def flat(scene: Scene) -> list[Figure]:
 
 
 def memory(scene: Scene) -> list[Figure]:
-    """What the store needs for a flow and for a queued message, and a worker for itself after a load."""
+    """Measure the memory of a flow and a queued message in the store, and of a worker after a load."""
     options = scene.options
     stock = scene.another_stock("memory")
     before = stock.used_bytes()

@@ -1,6 +1,6 @@
-"""Processor time: what a server spends on a message, and what others on the machine spend meanwhile.
+"""Processor time: of a server for a message, and of other programs on the machine during a measurement.
 
-Throughput suffers from whatever else runs; processor time for a message hardly does, so both are reported.
+Other programs reduce the throughput but hardly change the processor time for a message, so both are reported.
 """
 
 import os
@@ -13,7 +13,7 @@ _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Watch:
-    """Processor time since it was made: of `pids`, and of whatever is no descendant of this process."""
+    """Processor time since its creation: of `pids`, and of all processes that are not descendants of this one."""
 
     def __init__(self, pids: Iterable[int]) -> None:
         self._pids = tuple(pids)
@@ -26,7 +26,7 @@ class Watch:
         return self._of_watched() - self._watched
 
     def others(self) -> float:
-        """Return how many cores others kept busy, on average."""
+        """Return the average number of cores that other processes used."""
         return max(0.0, (_busy() - _own() - self._others) / (time.perf_counter() - self._began))
 
     def _of_watched(self) -> float:
@@ -34,7 +34,7 @@ class Watch:
 
 
 def _busy() -> float:
-    """Return the time that all cores were busy, stolen time included: proc_stat(5)."""
+    """Return the busy time of all cores, including stolen time: proc_stat(5)."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = (
         int(word) for word in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
     )
@@ -42,7 +42,7 @@ def _busy() -> float:
 
 
 def _own() -> float:
-    """Return the time of this process, of its children that have ended, and of its descendants."""
+    """Return the processor time of this process, its ended children, and its descendants."""
     parents: dict[int, list[tuple[int, float]]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

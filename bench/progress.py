@@ -1,4 +1,4 @@
-"""Progress of a measurement that takes long."""
+"""The progress of a long measurement."""
 
 import time
 from typing import Final
@@ -9,7 +9,7 @@ _SECONDS: Final = 5.0
 
 
 class Progress:
-    """Prints on stderr how much is done, every few seconds and at the end."""
+    """Prints the progress on stderr, every few seconds and at the end."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what
@@ -17,7 +17,7 @@ class Progress:
         self._begun = self._last = time.monotonic()
 
     def __call__(self, done: int) -> None:
-        """Print how much is done, unless that was printed a moment ago."""
+        """Print the number of items done, unless it was printed less than five seconds ago."""
         now = time.monotonic()
         if done >= self._total or now - self._last >= _SECONDS:
             self._last = now

@@ -1,4 +1,4 @@
-"""What a benchmark found: figures with their spread, beside what DESIGN wants of them."""
+"""The results of the benchmark: figures with their spread and the required values."""
 
 import json
 import os
@@ -13,9 +13,9 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure: the median of its rounds, the least and the most of them.
+    """One figure: the median, the minimum and the maximum of its rounds.
 
-    `unit` is "x" for a ratio. With `at_least` or `at_most` it is a promise.
+    `unit` is "x" for a ratio. With `at_least` or `at_most` it is a requirement.
     """
 
     part: str
@@ -29,7 +29,7 @@ class Figure:
 
     @property
     def kept(self) -> bool | None:
-        """Say whether the promise is kept; None where nothing is promised."""
+        """Whether the requirement is met; None without a requirement."""
         if self.at_least is None and self.at_most is None:
             return None
         low = self.at_least is None or self.median >= self.at_least
@@ -45,12 +45,12 @@ def figure(  # noqa: PLR0913 - a row of the table
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> Figure:
-    """Make the figure of what was measured in all rounds."""
+    """Return the figure for the values of all rounds."""
     return Figure(part, name, unit, statistics.median(values), min(values), max(values), at_least, at_most)
 
 
 def machine() -> dict[str, str]:
-    """Say on what was measured."""
+    """Return the description of this machine."""
     model = platform.processor() or platform.machine()
     if (found := Path("/proc/cpuinfo")).exists():
         lines = found.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -79,7 +79,7 @@ def print_table(figures: Sequence[Figure]) -> None:
 
 
 def print_json(figures: Sequence[Figure], measured_on: Mapping[str, str], left_out: Sequence[str]) -> None:
-    """Print everything for a program."""
+    """Print all results as JSON, for a program."""
     found = [asdict(each) | {"kept": each.kept} for each in figures]
     click.echo(json.dumps({"machine": measured_on, "left_out": left_out, "figures": found}, indent=2))
 

@@ -1,4 +1,4 @@
-"""What the parts of the benchmark share: a store with flows, the target, and a router over them."""
+"""Shared by the parts of the benchmark: a store with flows, the target, and a router."""
 
 from bench.candidate import start_router, start_target, target_url
 from bench.measure import Options, Sample, put_load
@@ -7,7 +7,7 @@ from bench.stock import PAUSED, Stock
 
 
 class Scene:
-    """A store with flows, the target, and a router over them."""
+    """A store with flows, the target, and a router with this store."""
 
     def __init__(self, servers: Servers, options: Options) -> None:
         self.options = options
@@ -19,7 +19,7 @@ class Scene:
         self.router = start_router(servers, self.url, options.workers)
 
     def intake(self, router: Server | None = None) -> Sample:
-        """Have messages taken and kept: their flow is paused, so that no delivery shares the core."""
+        """Measure the intake of messages; their flow is paused, so that no deliveries use the core."""
         self.stock.empty()
         return put_load(router or self.router, self.options, PAUSED)
 

@@ -1,4 +1,4 @@
-"""The processes of a benchmark: each on a port of its own, and ended with the benchmark, whatever happens."""
+"""The processes of a benchmark: each has its own port, and all end with the benchmark."""
 
 import contextlib
 import os
@@ -22,25 +22,25 @@ PROJECT: Final = Path(__file__).parents[1]
 _PATIENCE: Final = 30.0
 _GRACE: Final = 5.0
 _HEALTHZ: Final = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-# What the caller's environment must not decide for a benchmark.
+# Prefixes of variables that are not inherited from the caller's environment.
 _FOREIGN: Final = ("ROUTER_", "TWILIO_", "PROMETHEUS_", "GUNICORN_", "BENCH_")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A process that serves a port; `pid` is the one that was started, which may have workers below it."""
+    """A process that serves a port; `pid` is that of the started process, which may have worker processes."""
 
     name: str
     port: int
     pid: int
 
     def workers(self) -> list[int]:
-        """Return the processes that do the work."""
+        """Return the ids of the worker processes, or of the process itself if it has none."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
         return [int(pid) for pid in children] or [self.pid]
 
     def private_bytes(self) -> list[int]:
-        """Return each worker's private memory (USS): what the machine would have back if it alone ended."""
+        """Return each worker's private memory (USS): the memory that would be freed if only it ended."""
         return [_private_bytes(pid) for pid in self.workers()]
 
 
@@ -68,25 +68,23 @@ class Servers:
         question: bytes = _HEALTHZ,
         port: int | None = None,
     ) -> Server:
-        """Start a server; `{port}` in the values of its environment and in its command becomes the port it is to serve.
+        """Start a server, and wait until it answers the `question`.
 
-        Without a `port` that is a free one.
-
-        It serves when it answers the `question`.
+        `{port}` in its command and in the values of its environment is replaced by its port, by default a free one.
 
         Raises:
-            RouterError: it does not serve within 30 s; the error ends with its last words.
+            RouterError: it does not answer within 30 s; the message ends with the end of its log.
         """
         port = port or free_port()
         self._started += 1
         place = self.folder / f"{self._started}-{name}"
         place.mkdir()
-        given = {each: value.replace("{port}", str(port)) for each, value in environ.items()}
+        settings = {each: value.replace("{port}", str(port)) for each, value in environ.items()}
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own commands
                 [str(part).replace("{port}", str(port)) for part in command],
                 cwd=place,
-                env=without_settings() | {"PROMETHEUS_MULTIPROC_DIR": str(place / "metrics")} | given,
+                env=without_settings() | {"PROMETHEUS_MULTIPROC_DIR": str(place / "metrics")} | settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -97,24 +95,24 @@ class Servers:
         return Server(name, port, process.pid)
 
     def store(self, name: str) -> str:
-        """Start a Valkey, configured as `router run` configures its own, and return its URL."""
+        """Start a Valkey with the configuration of `router run`, and return its URL."""
         self._started += 1
         store = EmbeddedValkey.over(self.folder / f"{self._started}-{name}", self.store_binary)
         process = store.start()
-        if store.socket_path.parent != store.folder:  # where the data directory's path is too long for a socket
+        if store.socket_path.parent != store.folder:  # if the path of the data directory is too long for a socket
             self._stores.callback(shutil.rmtree, store.socket_path.parent, ignore_errors=True)
         self._stores.callback(store.stop, process)
         store.wait_until_ready(process)
         return store.url
 
     def end(self, server: Server) -> None:
-        """End one before the others."""
+        """Stop one server."""
         process = next(each for each in self._processes if each.pid == server.pid)
         process.terminate()
         _end(process, time.monotonic() + _GRACE)
 
     def close(self) -> None:
-        """End all of them, the stores last."""
+        """Stop all servers, the stores last."""
         with self._stores:
             for process in self._processes:
                 process.terminate()
@@ -134,16 +132,15 @@ class Servers:
                 if asked.recv(1):
                     return
             time.sleep(0.02)
-        raise RouterError(f"{name} does not serve: {log.read_text(errors='replace')[-1500:]}")
+        raise RouterError(f"{name} did not start: {log.read_text(errors='replace')[-1500:]}")
 
 
 @contextlib.contextmanager
 def servers(data_dir: Path, store_binary: Path | None = None) -> Iterator[Servers]:
-    """Yield what starts servers, with a folder on the disk of the data directory, which is removed in the end.
+    """Yield a `Servers` with a temporary folder in the data directory, and stop all its servers at the end.
 
-    Stores are run by `store_binary`, a valkey-server or redis-server; by default by that of the embedded store.
-
-    TERM and HUP end the benchmark like Ctrl-C, with everything that it started.
+    `store_binary` is the valkey-server or redis-server of the stores, by default that of the embedded store. TERM and
+    HUP end the benchmark and its servers, as Ctrl-C does.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -159,7 +156,7 @@ def servers(data_dir: Path, store_binary: Path | None = None) -> Iterator[Server
 
 
 def without_settings() -> dict[str, str]:
-    """Return this process's environment without what must not decide for a benchmark."""
+    """Return this process's environment without settings of the router, Twilio and gunicorn."""
     return {each: value for each, value in os.environ.items() if not each.startswith(_FOREIGN)}
 
 
@@ -168,7 +165,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 
 def free_port() -> int:
-    """Return a port that no server listens on now."""
+    """Return a port on which no server listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -176,7 +173,7 @@ def free_port() -> int:
 
 
 def _end(process: subprocess.Popen[bytes], deadline: float) -> None:
-    """Wait until a server has left, and make it leave when it does not; it leads its own process group."""
+    """Wait until a server has ended, and kill its process group if it does not."""
     try:
         process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The store of a benchmark: filled through the router's own scripts, and asked what it spends."""
+"""The store of a benchmark: fills it with the router's own scripts, and reads its statistics."""
 
 import time
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from router.store.flows import FlowStore
 from router.store.keys import AccountKeys, bucket
 from router.store.lanes import Lease, Settlement, new_token
 
-# Blocks of addresses, by what their flows do with a message.
+# Blocks of addresses, by the kind of their flows.
 PAUSED: Final = 0
 ACCEPT: Final = 1
 RELAY: Final = 2
@@ -31,17 +31,17 @@ RELAY: Final = 2
 MADE: Final = 3
 # Messages that wait for a target that is down.
 WAITING: Final = 4
-# Messages that wait for their next attempt, at a target of their own, and at the one that was down.
+# Messages that wait for a retry, at their own target and at the one that was down.
 RETRIED: Final = 5
 RETRIED_THERE: Final = 6
-# Calls under way at a time while the store is filled; they share pipelines.
+# Concurrent calls while the store is filled; they share pipelines.
 _TOGETHER: Final = 256
-# Seconds for which the store may be busy then.
+# Seconds for which the store may be busy while it is filled.
 _PATIENCE: Final = 60.0
 
 
 class Stock:
-    """One store, with the flows and messages that a measurement needs."""
+    """A store with the flows and messages that a measurement needs."""
 
     def __init__(self, url: str, target_url: str) -> None:
         self.url = url
@@ -60,7 +60,7 @@ class Stock:
         )
 
     def empty(self) -> None:
-        """Forget everything but ten flows of each kind, and the target that plain Flask looks up."""
+        """Delete everything; then write ten flows of each kind, and the target that plain Flask looks up."""
         self._client.call("FLUSHALL", "SYNC")
         for block in (PAUSED, ACCEPT, RELAY):
             self.put_flows(block, 10)
@@ -68,7 +68,7 @@ class Stock:
                 self._client.call("SET", f"plain:{contact_identity(block, number)}", self._target_url)
 
     def put_web_flow(self) -> str:
-        """Write a web flow, paused so that no delivery shares the core; return the SID of its address."""
+        """Write a web flow, paused so that no deliveries use the core; return the SID of its address."""
         sid = "FO" + "c" * 32
         paused = flow(PAUSED, 0, self._target_url)
         chat = replace(paused, sid=sid, channel_type="web", contact_identity=own_address(sid))
@@ -78,7 +78,7 @@ class Stock:
     def put_flows(
         self, block: int, count: int, *, begin: int = 0, url: str = "", progress: Progress | None = None
     ) -> None:
-        """Write flows for the addresses of a block from `begin` to `count`, to a target of their own or the usual."""
+        """Write flows for the addresses of a block from `begin` to `count`, with the target `url` or the usual one."""
         flows = (flow(block, number, url or self._target_url) for number in range(begin, count))
         done = begin
         while batch := list(islice(flows, _TOGETHER)):
@@ -88,24 +88,24 @@ class Stock:
                 progress(done)
 
     def forget_flows(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self._client.call("FLUSHALL", "SYNC")
 
     def flows(self) -> int:
-        """Return how many flows there are."""
+        """Return the number of flows."""
         return self._store.flows.count(ACCOUNT)
 
     def wait_until_written(self) -> None:
-        """Wait for the append-only file, which the store writes anew when it has grown, and let it grow from now on.
+        """Wait until a rewrite of the append-only file ends, and disable further rewrites.
 
-        That takes a core and the disk, which is not what is measured then.
+        A rewrite uses a core and the disk, and would disturb the measurement.
         """
         self._client.call("CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
         while self._info("persistence").get("aof_rewrite_in_progress", "0") != "0":
             time.sleep(0.1)
 
     def queue(self, stream: Stream, count: int, progress: Progress | None = None) -> None:
-        """Accept messages as the webhook does, without delivering any."""
+        """Accept messages as the webhook does, without delivering them."""
         bodies = enumerate(stream.bodies(count), 1)
         intake = Intake(self._store, None, lambda _text, _languages: None)
 
@@ -124,7 +124,7 @@ class Stock:
             arrival, token = _arrival(body), new_token()
             message = arrival.message
             route = resolve(message, self._store.flows.entries(ACCOUNT, identities(message)))
-            assert route.flow is not None  # noqa: S101 - it was written before
+            assert route.flow is not None  # noqa: S101 - the flow was written before
             self._store.lanes.accept(
                 token=token,
                 account_sid=ACCOUNT,
@@ -157,30 +157,30 @@ class Stock:
         return due
 
     def lanes(self) -> int:
-        """Return how many conversations have messages that are not done."""
+        """Return the number of conversations with messages that wait or are being sent."""
         return self._store.deliveries.backlog(bucket(ACCOUNT)).lanes
 
     def used_bytes(self) -> int:
-        """Return the store's memory in use."""
+        """Return the memory that the store uses, in bytes."""
         return int(self._info("memory")["used_memory"])
 
     def changes_bytes(self) -> int:
-        """Return the memory of the list of changes, which does not grow with the flows beyond the newest 10,000."""
+        """Return the memory of the change log, which has at most the newest 10,000 changes."""
         return int(self._client.call("MEMORY", "USAGE", AccountKeys(ACCOUNT).changes, "SAMPLES", 0) or 0)
 
     def script_calls(self) -> int:
-        """Return how many scripts clients have called so far: all that the router calls while messages come in."""
+        """Return the number of script calls so far: while messages arrive, the router makes no other calls."""
         figures = self._info("commandstats").get("cmdstat_evalsha", "calls=0")
         return int(figures.partition("calls=")[2].partition(",")[0])
 
     def version(self) -> str:
-        """Return what the store is, and what it allocates memory by, as `valkey 9.1.2 (libc)`."""
+        """Return the store's name, version and memory allocator: `valkey 9.1.2 (libc)`."""
         found = self._info("server")
         number = found.get("valkey_version") or found["redis_version"]
         return f"{found.get('server_name', 'redis')} {number} ({self._info('memory')['mem_allocator']})"
 
     def close(self) -> None:
-        """Drop the connections."""
+        """Close the connections."""
         self._client.close()
         self._store.close()
 
@@ -190,7 +190,7 @@ class Stock:
 
 
 def _take(intake: Intake, body: bytes) -> None:
-    """Accept a message, again where the store was busy with its append-only file for longer than a webhook may wait."""
+    """Accept a message; retry if the store was busy with its append-only file for longer than a webhook may wait."""
     end = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -208,7 +208,7 @@ def _arrival(body: bytes) -> Arrival:
 
 
 def flow(block: int, number: int, url: str = "https://target.example/inbound") -> FlexFlow:
-    """Make the flow of an address."""
+    """Return the flow of an address."""
     return FlexFlow(
         sid=f"FO{block:08x}{number:024x}",
         account_sid=ACCOUNT,
@@ -225,7 +225,7 @@ def flow(block: int, number: int, url: str = "https://target.example/inbound") -
 
 
 def form(made: FlexFlow) -> tuple[tuple[str, str], ...]:
-    """Write the form with which a client creates such a flow."""
+    """Return the form with which a client creates such a flow."""
     return (
         ("FriendlyName", made.friendly_name),
         ("ChatServiceSid", made.chat_service_sid),

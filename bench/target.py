@@ -1,9 +1,9 @@
 """The fast target: `python -m bench.target PORT` answers every POST with TwiML.
 
-`GET /<from>/<to>` tells how many POSTs came, how many of them between two times, and when the first and the last one
-did; times are those of `time.perf_counter`, which all processes of a machine share. `GET /retried` tells when each POST
-to that path came. `GET /reset` begins anew. One process, one epoll, no framework, so that what is measured is what
-stands before it.
+`GET /<from>/<to>` returns the number of POSTs, their number between two times, and the times of the first and the last;
+times are of `time.perf_counter`, which all processes of a machine share. `GET /retried` returns the times of the POSTs
+to that path. `GET /reset` resets the counts. One process with one epoll and no framework, so that the target is not the
+bottleneck.
 """
 
 import select
@@ -22,14 +22,14 @@ _READ: Final = 65536
 
 
 class Target:
-    """Counts and answers."""
+    """Counts and answers requests."""
 
     def __init__(self) -> None:
         self._arrivals: list[float] = []
         self._retried: list[float] = []
 
     def answer(self, request: bytes | bytearray) -> bytes:
-        """Return what to answer one request."""
+        """Return the answer to a request."""
         if request.startswith(b"POST "):
             self._arrivals.append(time.perf_counter())
             if request.startswith(b"POST /retried "):
@@ -42,7 +42,7 @@ class Target:
             return _plain("")
         if path == "/retried":
             return _plain(" ".join(map(str, self._retried)))
-        if path.count("/") != 2:  # noqa: PLR2004 - a probe: does it serve?
+        if path.count("/") != 2:  # noqa: PLR2004 - a probe whether it serves
             return _plain("")
         _, began, ended = path.split("/")
         between = bisect(self._arrivals, float(ended)) - bisect(self._arrivals, float(began))
@@ -50,7 +50,7 @@ class Target:
         return _plain(f"{len(self._arrivals)} {between} {first} {last}")
 
     def serve(self, port: int) -> None:
-        """Serve on a port of the loopback until the process is ended."""
+        """Serve on a port of the loopback interface until the process ends."""
         listener = socket.create_server(("127.0.0.1", port), backlog=1024)
         poll = select.epoll()
         poll.register(listener, select.EPOLLIN)
@@ -67,7 +67,7 @@ class Target:
                     connections.pop(number)[0].close()
 
     def _talk(self, connection: socket.socket, buffer: bytearray) -> bool:
-        """Read what came and answer what is whole; False when the other end is gone."""
+        """Read from a connection and answer complete requests; return False if the client has closed it."""
         try:
             received = connection.recv(_READ)
             buffer += received

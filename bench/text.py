@@ -1,8 +1,8 @@
 """Labelled short texts for `make bench PART=language`, from a folder.
 
-It has a folder for each language (ISO 639-1), with `single-words.txt`, `word-pairs.txt` and `sentences.txt`, one text a
-line, there or in its `testdata`: as the folder `language-models` of a checkout of github.com/pemistahl/lingua-rs.
-Constants were fitted on the lines with even numbers, figures are of the others.
+The folder has a subfolder for each language (ISO 639-1) with `single-words.txt`, `word-pairs.txt` and `sentences.txt`,
+in it or in its `testdata`, one text per line, like `language-models` in github.com/pemistahl/lingua-rs. The detector's
+constants were fitted on the lines with even numbers; the figures are of the others.
 """
 
 import random
@@ -14,7 +14,7 @@ from typing import Final
 from router.errors import RouterError
 
 KINDS: Final = ("single-words", "word-pairs", "sentences")
-# Where customers of a language write from, and how often they do.
+# The countries of a language's customers, and the share of customers who write from one of them.
 _COUNTRIES: Final = """
 en:US,GB,AU es:ES,MX,CO fr:FR de:DE,AT it:IT pt:BR,PT nl:NL pl:PL tr:TR ru:RU
 ar:EG,SA zh:CN ja:JP ko:KR hi:IN el:GR he:IL th:TH uk:UA fa:IR
@@ -25,7 +25,7 @@ _AT_HOME: Final = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text, the language it is in, and the country of the number that it came from."""
+    """A text, its language, and the country of its sender's number."""
 
     language: str
     text: str
@@ -33,11 +33,10 @@ class Text:
 
 
 def texts(folder: Path, languages: Sequence[str], kind: str, *, half: int = 1) -> list[Text]:
-    """Read the texts of one half; 85 % come from a country of their language, the others from one of another.
+    """Read one half of the texts; 85 % are from a country of their language, the others from another country.
 
     Raises:
-        RouterError: the folder has not the texts of all these languages.
-
+        RouterError: the folder does not have the texts of all these languages.
     """
     chance = random.Random(1)  # noqa: S311 - the same in every run
     found = []
@@ -49,8 +48,8 @@ def texts(folder: Path, languages: Sequence[str], kind: str, *, half: int = 1) -
     return found
 
 
-def strangers(folder: Path, offered: Sequence[str], kind: str) -> list[Text]:
-    """Read the texts of all languages of the folder that are not offered."""
+def not_offered(folder: Path, offered: Sequence[str], kind: str) -> list[Text]:
+    """Read the texts of all languages in the folder that are not offered."""
     codes = sorted(each.name for each in folder.iterdir() if each.is_dir() and each.name not in offered)
     return [Text(code, line) for code in codes for line in _lines(folder, code, kind)[1::2]]
 
@@ -60,6 +59,6 @@ def _lines(folder: Path, code: str, kind: str) -> list[str]:
         if file.is_file():
             return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     raise RouterError(
-        f"--data: {folder} has no {code}/{kind}.txt. It needs texts, one a line, for each language, as the folder "
-        "language-models of https://github.com/pemistahl/lingua-rs has them"
+        f"--data: {folder} has no {code}/{kind}.txt. It needs texts, one per line, for each language, like the folder "
+        "language-models of https://github.com/pemistahl/lingua-rs"
     )

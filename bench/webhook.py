@@ -1,4 +1,4 @@
-"""Webhooks as Twilio sends them, signed and written out before anything is measured."""
+"""Webhooks as Twilio sends them, signed and serialized before the measurement."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ ACCOUNT: Final = "AC" + "5e" * 16
 TOKEN: Final = "0123456789abcdef0123456789abcdef"  # noqa: S105 - it signs nothing but the benchmark's own messages
 PUBLIC_URL: Final = "http://router.example"
 PATH: Final = "/webhooks/sms"
-# What Twilio sends with a message, of the length that it has.
+# A value for Twilio's idempotency token, with its length.
 IDEMPOTENCY: Final = "00000000-0000-0000-0000-000000000000"
-# The form of an SMS of usual length: DESIGN's figures of memory are for one of 440 bytes.
+# The bytes of the form of an SMS of usual length; the required memory figures are for this length.
 FORM_BYTES: Final = 440
-# Conversations that messages are spread over.
+# The number of conversations over which messages are distributed.
 CONVERSATIONS: Final = 10_000
-# Coprime to any number of conversations or addresses in use, so that neighbours in time are not neighbours in number.
+# Coprime to all numbers of conversations and addresses in use, so that successive messages are not of neighbours.
 _STRIDE: Final = 7_919
-# Coprime to 256, so that few accounts have hash tags all over.
+# Coprime to 256, so that the hash tags of few accounts are distributed evenly.
 _ACCOUNT_STRIDE: Final = 37
 
 
 def account(number: int) -> str:
-    """Return one of many accounts, which all have the same token; the first is `ACCOUNT`."""
+    """Return the SID of one of many accounts, which all have the same token; the first is `ACCOUNT`."""
     return f"{ACCOUNT[:-2]}{(int(ACCOUNT[-2:], 16) + number * _ACCOUNT_STRIDE) % 256:02x}"
 
 
@@ -39,7 +39,7 @@ def contact_identity(block: int, number: int) -> str:
 class Stream:
     """Messages that differ in SID, sender and address; no two streams with different `salt` share a MessageSid.
 
-    `addresses` of the `block` are written to, by `conversations` customers, in turn in each of so many `accounts`.
+    They go to `addresses` of the `block`, from `conversations` customers, and to each of so many `accounts` in turn.
     """
 
     salt: int
@@ -49,9 +49,9 @@ class Stream:
     accounts: int = 1
 
     def bodies(self, count: int) -> Iterator[bytes]:
-        """Write the forms of the first `count` messages as they are sent, each `FORM_BYTES` long.
+        """Yield the encoded forms of the first `count` messages, each `FORM_BYTES` long.
 
-        All are alike but for SID and addresses, so that a million of them take seconds.
+        They differ only in SID and addresses, so that a million of them take only seconds.
         """
         template = urlencode(self._padded(0))
         first = [quote_plus(each) for each in self._names(0)]
@@ -62,7 +62,7 @@ class Stream:
             yield body.encode()
 
     def requests(self, count: int, host: str) -> Iterator[bytes]:
-        """Write the first `count` messages as complete requests."""
+        """Yield the first `count` messages as complete requests."""
         key = Key("auth_token[0]", TOKEN.encode())
         head = (
             f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n"
@@ -81,9 +81,9 @@ class Stream:
         return self._form(n, "x" * max(1, FORM_BYTES - len(urlencode(self._form(n, "")))))
 
     def _names(self, n: int) -> tuple[str, str, str, str]:
-        """Return the account of message `n`, its SID, its sender and the address that it is written to.
+        """Return the account of message `n`, its SID, its sender and its recipient.
 
-        Streams begin at different addresses, so that many addresses are not the same few thousand in each of them.
+        Streams start at different addresses, so that they do not all use the same few thousand.
         """
         return (
             account(n % self.accounts),

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as the benchmark's own ends need: messages with a Content-Length, over kept connections."""
+"""The part of HTTP/1.1 that load generator and target need: messages with a Content-Length, persistent connections."""
 
 from typing import Final
 
@@ -7,9 +7,9 @@ _LENGTH: Final = b"\r\ncontent-length:"
 
 
 def message_length(buffer: bytes | bytearray) -> int:
-    """Return how many bytes the first message in the buffer has, head and body; 0 while it is not all there.
+    """Return the length of the first message in the buffer, headers and body; 0 while it is not complete.
 
-    A message without a Content-Length has no body: neither end sends any other.
+    A message without a Content-Length has no body: load generator and target send no others.
     """
     head = buffer.find(_END)
     if head < 0:

@@ -1,3 +1,3 @@
-"""`gunicorn -c config/gunicorn.conf.py wsgi:app`: the router's own configuration; what you set below it wins."""
+"""`gunicorn -c config/gunicorn.conf.py wsgi:app`: the router's own configuration; settings added below override it."""
 
 from router.process.gunicorn_conf import *

@@ -1,5 +1,5 @@
-# ruff: noqa: INP001 - started by gunicorn under its own name; no part of the package
-"""The yardstick: a Flask view that reads the same form and answers the same TwiML, and does nothing else."""
+# ruff: noqa: INP001 - gunicorn imports it by name; it is not part of the package
+"""The baseline: a Flask view that reads the same form and answers the same TwiML, and does nothing else."""
 
 from flask import Flask, Response, request
 

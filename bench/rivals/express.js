@@ -1,4 +1,4 @@
-// The same in Express with the official middleware. It knows its one target, keeps nothing, and has no store.
+// The same in Express with the official middleware, for one fixed target and without a store.
 const cluster = require("node:cluster");
 const http = require("node:http");
 const express = require("express");

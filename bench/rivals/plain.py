@@ -1,7 +1,7 @@
-# ruff: noqa: INP001 - started by gunicorn under its own name; no part of the package
-"""The code one would write first: verify, look the target up in Redis, forward, answer what it answered.
+# ruff: noqa: INP001 - gunicorn imports it by name; it is not part of the package
+"""The simplest solution: verify, look up the target in Redis, forward, and return its answer.
 
-It keeps nothing: a message whose target is away is lost, and a duplicate is forwarded again.
+It stores nothing: a message is lost if its target does not answer, and a duplicate is forwarded again.
 """
 
 import os

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.language import PAIR, _part
-from bench.text import KINDS, strangers, texts
+from bench.text import KINDS, not_offered, texts
 from router.errors import RouterError
 from router.language import detector as models
 from tests.bench.command import ROOT, bench
@@ -46,7 +46,7 @@ def test_half_of_the_texts_is_held_out(folder: Path) -> None:
         *(_TEXTS["es"][1::2]),
     ]
     assert [each.text for each in texts(folder, PAIR, "sentences", half=0)][:2] == _TEXTS["en"][::2]
-    assert {each.language for each in strangers(folder, PAIR, "sentences")} == {"de"}
+    assert {each.language for each in not_offered(folder, PAIR, "sentences")} == {"de"}
     with pytest.raises(RouterError, match="fr/sentences"):
         texts(folder, ("fr",), "sentences")
 

@@ -51,7 +51,7 @@ def _make(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def _counted(packages: int) -> list[str]:
     tens = [f"  {n} of {packages} packages" for n in range(10, packages + 1, 10)]
-    return [*tens, f"  {packages} of {packages} packages are here; unpacking them takes as long again"]
+    return [*tens, f"  {packages} of {packages} packages downloaded; installing them takes as long again"]
 
 
 def test_the_set_up_prints_its_progress(folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_the_set_up_prints_its_progress(folder: Path) -> None:
     assert lines == [
         "Setting up in .venv, once; it takes about a minute.",
         *_counted(PACKAGES),
-        "Adding what the tests need.",
+        "Installing the dependencies of the tests.",
         *_counted(MORE),
     ]
     assert first.stderr == ""
