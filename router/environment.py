@@ -17,7 +17,7 @@ from router.sid import is_sid
 PREFIX: Final = "ROUTER_"
 CONFIG: Final = "ROUTER_CONFIG"
 
-# Kubernetes gives every container of a namespace such variables for a service named "router".
+# Kubernetes sets such variables in every container of a namespace with a service named "router".
 _KUBERNETES = re.compile(r"ROUTER_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_\w+)")
 _KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://\S+")
 

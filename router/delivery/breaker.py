@@ -277,7 +277,7 @@ class Targets:
         return use
 
     def _may_have(self, target: int, account: int, free: int) -> bool:
-        """Return whether a target and an account that have so many slots may have one more."""
+        """Return whether a target and an account with these numbers of slots may have one more."""
         if not self._factor:
             return target < free
         return not account or (target < free and account < self._factor * free)

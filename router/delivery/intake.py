@@ -30,7 +30,7 @@ STORE_SECONDS: Final = 1.4
 # A message is routed by the cached flows, then by the stored flows, then by the stored contact; and again while the
 # contact is being changed concurrently. The result of the last round is used in any case.
 ROUNDS: Final = 5
-# The value of the record's field for the owner of the right to answer, for a message that must not be answered.
+# The value of the record's field `answered` for a message that must not be answered.
 UNANSWERABLE: Final = "nobody"
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Arrival:
 
     `arrived` is in monotonic seconds. `lang` is the language that the webhook's URL named, "" for none. A `recovered`
     message was fetched from Twilio after its webhook had failed: it is queued even for a flow that redirects, and it
-    is never answered. A web chat's message has what it adds to the chat (`appended`); it may be `pinned` to a flow, the
+    is never answered. A web chat's message has its entry for the chat (`appended`); it may be `pinned` to a flow, the
     one whose test page it was written on. The event of a chat's end is pinned to the flow that got the last message.
     """
 

@@ -1,4 +1,4 @@
-"""The report of an attempt: what is logged and counted of it."""
+"""The report of an attempt, for its log line and metrics."""
 
 from typing import Any
 
@@ -30,10 +30,10 @@ class AttemptReport:
 def write_report(report: AttemptReport, log: Any) -> None:
     """Count an attempt, and write its line into the log.
 
-    An `excerpt` may quote the message: it is on the delivery, and only there. A traceback has no such text.
+    An `excerpt` may quote the message, so only the delivery's record contains it. A traceback has no such text.
     """
     metrics.attempted(report.integration_type, report.target, report.outcome, report.failure, report.seconds)
-    # A message that is given up needs a person; one that is tried again may need one soon.
+    # An undelivered message needs a person; one that is retried, or unrouted, may need one.
     levels = {"undelivered": log.error, "unrouted": log.warning, "retry": log.warning}
     excerpt = report.excerpt
     levels.get(report.outcome, log.info)(

@@ -67,7 +67,7 @@ def _why(module: str, attribute: str, error: BaseException) -> str:
 
 
 def frames_of(error: BaseException) -> list[str]:
-    """Return where an exception was raised, as `bank/bot.py:17 in reply`, the innermost frame last; ours left out."""
+    """Return the frames of an exception, such as `bank/bot.py:17 in reply`, the innermost last, without our own."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
     return [f"{_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames[-FRAMES:]]
 

@@ -104,7 +104,7 @@ class Sender(Protocol):
     """One integration type."""
 
     def send(self, attempt: Attempt) -> Answer:
-        """Deliver the message once and return what the target answered.
+        """Deliver the message once, and return the target's answer.
 
         The caller limits the call with one `gevent.Timeout`. A sender that is interrupted by it releases its resources
         and raises `AttemptError`: only the sender knows whether anything was sent (`UNKNOWN`) or not (`REFUSED`).

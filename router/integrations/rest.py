@@ -1,4 +1,4 @@
-"""Twilio's REST API, for integrations that write resources instead of forwarding the message.
+"""Calls Twilio's REST API, for integrations that write resources instead of forwarding the message.
 
 A write whose outcome is unknown may have succeeded. So if an attempt `repeats` an earlier one, the sender first
 searches for the result, and the next attempt is delayed until Twilio's lists contain it.

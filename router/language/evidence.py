@@ -212,7 +212,7 @@ def _fitting(name: str, country: str, offered: Sequence[str]) -> dict[str, float
 
 
 def from_parameter(value: str, offered: Sequence[str]) -> Evidence | None:
-    """Make evidence of the language that the channel names outright; None when it names none."""
+    """Make evidence from the language in the webhook's URL; None if there is none."""
     return _evidence("parameter", f"The webhook's URL says lang={value}", value, offered)
 
 

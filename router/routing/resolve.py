@@ -157,8 +157,8 @@ def preview(  # noqa: PLR0913 - the data that `accept` uses, by keyword
 ) -> tuple[Route, bool]:
     """Return the route by which `accept` would take a message, and whether its conversation decides it.
 
-    Like the webhook it first uses the message alone and then, if that would move the conversation, what is known about
-    the contact.
+    Like the webhook it first uses the message alone and then, if that would move the conversation, the contact's
+    languages.
 
     Args:
         message: the message.

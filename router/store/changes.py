@@ -32,7 +32,7 @@ class FlowChange:
 
     Args:
         account_sid: the account of the flow.
-        id: the id of the stream entry, as `1790000000000-0`.
+        id: the id of the stream entry, for example `1790000000000-0`.
         at: the time, in ms since 1970 by the store's clock.
         by: the user name of a REST request, or the name of a command.
         action: created, updated or deleted; for other actions their name, such as `replayed`.

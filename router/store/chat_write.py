@@ -33,5 +33,5 @@ class Appended:
         return [keys.own_chats + self.conversation_sid, keys.chat_messages + self.conversation_sid, keys.chats]
 
     def write(self) -> str:
-        """Write it as accept.lua reads it."""
+        """Return it as JSON for accept.lua."""
         return json.dumps({"index": self.index, "epoch": self.epoch, "keep": self.keep_ms, "entry": self.entry})

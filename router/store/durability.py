@@ -21,7 +21,7 @@ _VERSION: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One property of the store: whether it is as required, and what to do if it is not.
+    """One property of the store: its value, whether that is `good`, and the advice if it is not.
 
     A `fatal` finding means that messages could be lost; then the router does not accept messages.
     """

@@ -40,7 +40,7 @@ def parse_record(record: bytes, account_sid: str, sid: str) -> FlexFlow | None:
 
 
 def format_record(flow: FlexFlow) -> str:
-    """Write a flow as the scripts read it: target (empty if disabled), paused, validity in seconds, JSON."""
+    """Return a flow in the scripts' format: target (`none` if disabled), paused, validity in seconds, JSON."""
     target = flow.target if flow.enabled else "none"
     return f"{target} {int(flow.is_held)} {flow.validity_period} {to_record(flow, target)}"
 
@@ -158,7 +158,7 @@ def _steps(flow: FlexFlow) -> int:
 
 
 def _summary(flow: FlexFlow) -> str:
-    """Write the data by which scripts check the flows of an address: steps, channel of a default flow, enabled."""
+    """Return a flow's field in its address entry: steps, channel of a default flow, enabled."""
     return f"{_steps(flow)} {flow.channel_type if flow.is_default else '-'} {int(flow.enabled)}"
 
 

@@ -154,7 +154,7 @@ class FlowStore:
         found = self._client.call("ZRANGE", AccountKeys(account_sid).flows, rank, rank, "REV", "WITHSCORES")
         return int(float(found[1])) if found else None
 
-    def placed(  # noqa: PLR0913 - which of them, from where, in which direction, and how
+    def placed(  # noqa: PLR0913 - filters, start, direction and chunk size
         self,
         account_sid: str,
         *,

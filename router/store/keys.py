@@ -30,7 +30,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     flows:{b}:AC          | account | Flows in their order, for lists. A member: with its flow
     named:{b}:AC:<name>   | account | Flows by FriendlyName, for lists. A member: with its flow
     address:{b}:AC:<ours> | account | The flows of an address, and their version. The last of them is removed
-    changes:{b}:AC        | account | Who changed which flow. An entry: after some 10,000 newer ones
+    changes:{b}:AC        | account | Who changed which flow. An entry: after about 10,000 newer ones
     contact:{b}:AC:<id>   | account | A contact's language and conversations, or the contact that this address is an
                           |         | alias of. ROUTER_STICKY_HOURS or ROUTER_RETENTION_DAYS, the longer, after the
                           |         | last message; with a language, an alias or a LongLived flow: it is erased. A
@@ -45,7 +45,7 @@ with the account: when routers have run without it for 30 days (by upkeep.py, li
     chat_visitor:{b}:AC:<id> | account | The chat that a browser, or a signed identity, may resume. As the chat
     chat_identity:{b}:AC:<id> | account | The chats of an identity, as visitor or participant. As the last of them; one:
                           |         | after its chat, when the identity's list is written again
-    chat_mirrored:{b}:AC:CH | account | Its messages that came from Twilio. ROUTER_RETENTION_DAYS after the last one
+    chat_mirrored:{b}:AC:CH | account | Its messages from Twilio. ROUTER_RETENTION_DAYS after the last one
     chat_limit:{b}:AC:<what> | account | Counts of visitors' actions, for rate limits. After an hour at most
     migration:{b}:AC:FO   | account | The counts of a flow's migration. 90 days after its last message
     proxied:{b}:AC        | account | Contacts in a live session of Proxy (`router.store.proxied`). After two minutes

@@ -31,7 +31,7 @@ class Gap:
     to: int
 
     def __str__(self) -> str:
-        """Write the gap as the scripts do."""
+        """Return the gap in the scripts' format."""
         return f"{self.from_} {self.to}"
 
 
@@ -124,7 +124,7 @@ class Outages:
         return bool(self._client.call("SET", key, "1", "NX", "EX", LOOK_SECONDS, writes=True))
 
     def note_seen(self, account_sid: str, identities: Iterable[str], *, now: float) -> None:
-        """Record that messages came to some canonical addresses, at `now` in seconds since 1970."""
+        """Record that some canonical addresses received messages, at `now` in seconds since 1970."""
         key, at = AccountKeys(account_sid).seen, int(now * 1000)
         pairs: list[Word] = [word for identity in identities for word in (at, identity)]
         if pairs:
@@ -138,7 +138,7 @@ class Outages:
             )
 
     def was_seen(self, account_sid: str, identity: str) -> bool:
-        """Return whether a message came to an address in the last 30 days."""
+        """Return whether an address received a message in the last 30 days."""
         at = self._client.call("ZSCORE", AccountKeys(account_sid).seen, identity)
         return at is not None and float(at) > (time.time() - SEEN_SECONDS) * 1000
 

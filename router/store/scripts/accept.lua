@@ -27,7 +27,7 @@
 --      10 number of versions, then the versions ("" for "no such entry")
 --      …              choice, '' if no flow of the address has a condition; else JSON:
 --        ours, identities   the address written to; the contact's addresses, in the order of their keys
---        strength, confident  0 to 3, as router.routing.contact.Strength; whether a conversation keeps what was chosen
+--        strength, confident  0 to 3, as router.routing.contact.Strength; whether a conversation keeps the chosen flow
 --        language           of the message, '' if undecided
 --        candidates         flow -> [disposition, ms that the conversation may be idle, -1 without limit]
 --        chosen, lease      the flow chosen; the lease in ms if the conversation stays with another one

@@ -4,7 +4,7 @@
 --include clock
 --include lane
 --
--- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set comes due
+-- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set is due
 -- ARGV 1 place in it to begin at; at 0 the lanes that are being sent are read too   2 how many due sets are read
 --      3 lanes read of one due set at most, the earliest due first
 --      4 lanes read of all due sets together, and lanes being sent, at most; of each due set at least one

@@ -2,7 +2,7 @@
 -- Counts the lanes of some due sets.
 --include clock
 --
--- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set comes due
+-- KEYS 1 due:{b}   zset   <AC>:<FO> -> ms at which the first lane of that flow's due set is due
 -- ARGV 1 place in it to begin at   2 how many due sets
 --
 -- Returns {number of due sets read, lanes in them, lanes that are due and whose flow is not paused,
@@ -17,7 +17,7 @@ for i = 1, #sets, 2 do
   if first <= now and not string.find(redis.call('GETRANGE', flows .. sets[i], 0, 511), '^%S+ 1 ') then
     out[3] = out[3] + redis.call('ZCOUNT', key, '-inf', now)
     local account = string.sub(sets[i], 1, 34)
-    if not accounts[account] then -- the sets are in the order in which they come due
+    if not accounts[account] then -- the sets are sorted by the time of their first lane
       accounts[account] = true
       out[#out + 1], out[#out + 2] = sets[i], now - first
     end

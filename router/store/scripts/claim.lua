@@ -63,7 +63,7 @@ local function more(has, factor, least)
 end
 
 if place < 0 then
-  -- A random place, most often near the end: due sets that came due last have their turn soon, and older ones are
+  -- A random place, most often near the end: due sets that became due last have their turn soon, and older ones are
   -- claimed in any case, because other claims begin at the beginning.
   local random = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) / 2 ^ 32
   place = math.floor(redis.call('ZCARD', due) * random ^ 0.25)
