@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from twilio.request_validator import RequestValidator
 
+from router.process.preload import FOUND
 from tests.e2e.running import NO_AUTHORITIES, clean_environ
 from tests.ports import free_port
 from tests.waiting import wait_until
@@ -24,6 +25,9 @@ TOKEN = "5" * 32
 BASE = "https://router.example.com"
 OWN = "its own address"
 OURS = "+15550000001"
+# What `router run` tells gunicorn about an empty store. Without it, gunicorn starts a process that asks the store, for
+# 0.15 s of processor time.
+EMPTY_STORE = {FOUND: json.dumps({"languages": [], "faults": []})}
 
 
 def sid(number: int, prefix: str = "SM") -> str:

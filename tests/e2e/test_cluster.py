@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from router.flow.flex_flow import FlexFlow, Integration
+from router.process.preload import FOUND
 from router.store.keys import chat_channel
 from tests.cluster import Cluster, Node, accounts_of, slot_of
 from tests.e2e.world import Reply, World, arrived, sign, twiml
@@ -62,7 +63,7 @@ class Town:
         self.cluster = Cluster(user=True)
         config = "redis_replicas = 1\n"
         config += "".join(f'[[account]]\nsid = "{sid}"\nauth_tokens = ["{token}"]\n' for sid, token in TOKENS.items())
-        self.world = World(folder, self.cluster, config=config)  # type: ignore[arg-type]  # it has a URL
+        self.world = World(folder, self.cluster, config=config, **{FOUND: ""})  # type: ignore[arg-type]  # it has a URL
         self.target = target
 
     def talks(self) -> list[Talk]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import clean_environ
+from tests.e2e.service import EMPTY_STORE
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -71,7 +72,7 @@ class Gunicorn:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "-c", config, "standin:app"],
                 cwd=folder,
-                env=clean_environ(**given | environ),
+                env=clean_environ(**EMPTY_STORE | given | environ),
                 stderr=errors,
                 process_group=0,
             )

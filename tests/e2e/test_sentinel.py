@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from router.process.preload import FOUND
 from router.store.client import Client
 from tests.e2e.service import Service, parameters
 from tests.e2e.world import World, arrived
@@ -59,7 +60,7 @@ def test_a_failover_loses_nothing_that_was_acknowledged(store: FailingOver, tmp_
         target.script["/hook"] = answer(200)
         folder = tmp_path / "world"
         folder.mkdir()
-        world = World(folder, store, config="redis_replicas = 1\n")  # type: ignore[arg-type]  # it has a URL
+        world = World(folder, store, config="redis_replicas = 1\n", **{FOUND: ""})  # type: ignore[arg-type]  # it has a URL
         try:
             flow = world.flow(target.url("/hook"), response="accept", paused=True)
             theirs = world.address()

@@ -27,7 +27,7 @@ from router.store.flows import FlowStore
 from router.store.keys import AccountKeys, bucket
 from router.store.script import SCRIPTS
 from tests.clock import pass_time
-from tests.e2e.service import ACCOUNT, BASE, TOKEN, Service, parameters
+from tests.e2e.service import ACCOUNT, BASE, EMPTY_STORE, TOKEN, Service, parameters
 from tests.e2e.service import sid as sid_of
 from tests.integrations.target import Behaviour, Caller, Request, Target
 from tests.valkey import ValkeyServer
@@ -71,7 +71,7 @@ class World:
         processes: how many routers there are, of one process each, so that a test can say which one it asks.
         config: lines of router.toml, tables last.
         public_url: the base URL that Twilio signs for; "" for none.
-        environ: settings from the environment.
+        environ: settings from the environment; FOUND="" has the routers ask the store at their start.
 
     """
 
@@ -91,7 +91,7 @@ class World:
         def start(number: int) -> Service:
             own = folder / str(number)
             own.mkdir()
-            return Service(own, valkey.url, workers=1, config=config, public_url=public_url, **environ)
+            return Service(own, valkey.url, workers=1, config=config, public_url=public_url, **EMPTY_STORE | environ)
 
         with ThreadPoolExecutor() as pool:
             self.services = list(pool.map(start, range(processes)))
