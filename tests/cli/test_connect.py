@@ -341,7 +341,7 @@ def test_a_proxys_answer_does_not_remove_a_number_from_the_record(desk: Desk, st
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"[]", b'{"connections": [{}]}', b'{"connections": [{"kind": "x"}]}', b"\xff"]
 )
-def test_a_damaged_record_is_kept_aside(desk: Desk, damage: bytes) -> None:
+def test_a_damaged_record_is_renamed_and_kept(desk: Desk, damage: bytes) -> None:
     """With a damaged record `connect` changes nothing and keeps the file; the next `connect` starts an empty one."""
     (desk.folder / NAME).write_bytes(damage)
     ended = desk.type("connect", NUMBER, "--detach")

@@ -132,7 +132,7 @@ def test_a_contact_is_erased(rest: Rest, contacts: Contacts) -> None:
     assert contacts("erase", USER_ID, "--yes").exit_code == 1
 
 
-def test_a_message_that_waits_keeps_the_contact(rest: Rest, contacts: Contacts) -> None:
+def test_erase_with_a_waiting_message_keeps_the_contact(rest: Rest, contacts: Contacts) -> None:
     """While a message waits, `erase` erases the others, keeps the contact and fails with advice."""
     contacts("set", PHONE, "--language", "es")
     receive(rest, 1)

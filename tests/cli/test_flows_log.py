@@ -39,7 +39,7 @@ def flows(rest: Rest, tmp_path: Path) -> Callable[..., Result]:
     )
 
 
-def test_the_log_names_who_and_what(rest: Rest, flows: Callable[..., Result]) -> None:
+def test_the_log_lists_who_changed_what(rest: Rest, flows: Callable[..., Result]) -> None:
     """The log lists changes by a file and by REST, the newest first, with who made them and without secrets."""
     assert flows("log").output == "No flow was changed yet.\n"
     assert flows("apply", "-", "--account", ONE, given=FILE).exit_code == 0

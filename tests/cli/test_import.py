@@ -161,7 +161,7 @@ def test_import_leaves_out_a_flow_whose_address_is_taken_here(cli: Cli, twilio: 
     assert list(flows(cli)) == ["Own"]
 
 
-def test_both_faces_of_one_record_are_one_flow(cli: Cli, twilio: TwilioRest) -> None:
+def test_a_record_listed_as_flexflow_and_address_is_imported_once(cli: Cli, twilio: TwilioRest) -> None:
     """A record that Twilio lists as FlexFlow and as address with the same digits is imported once."""
     twilio.flex_flows.append(flex_flow(1))
     twilio.addresses.append(address(1))
@@ -182,7 +182,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(cli: Cli, twilio: TwilioR
     assert not flows(cli)
 
 
-def test_a_program_reads_json(cli: Cli, twilio: TwilioRest) -> None:
+def test_import_json_reports_the_changes(cli: Cli, twilio: TwilioRest) -> None:
     """`import --json` needs --yes or --dry-run, and reports the changes and whether they were written."""
     twilio.flex_flows.append(flex_flow(1))
     assert cli("flows", "import", "--json").exit_code == 2
@@ -196,7 +196,7 @@ def test_a_program_reads_json(cli: Cli, twilio: TwilioRest) -> None:
     assert report == {"changes": [], "left_out": [], "written": False}
 
 
-def test_imported_twice_it_changes_nothing_more(cli: Cli, twilio: TwilioRest) -> None:
+def test_an_unchanged_account_imported_again_changes_nothing(cli: Cli, twilio: TwilioRest) -> None:
     """A second `import` changes nothing and says so; the log names the import."""
     twilio.flex_flows.append(flex_flow(1))
     cli("flows", "import", "--yes")
@@ -205,7 +205,7 @@ def test_imported_twice_it_changes_nothing_more(cli: Cli, twilio: TwilioRest) ->
     assert (change["by"], change["action"]) == ("router flows import", "created")
 
 
-def test_all_pages_are_read_from_the_base_that_is_set(cli: Cli, twilio: TwilioRest) -> None:
+def test_all_pages_are_read_from_router_twilio_api_url(cli: Cli, twilio: TwilioRest) -> None:
     """`import` reads all pages from ROUTER_TWILIO_API_URL, though Twilio's links name another host."""
     twilio.most = 7
     twilio.flex_flows += [flex_flow(number) for number in range(1, 31)]
@@ -280,7 +280,7 @@ def test_credentials_never_follow_a_link_away_from_twilio(environ: dict[str, str
 # -- drift ------------------------------------------------------------------------------------------------------------
 
 
-def test_drift_is_reported_for_people_and_programs(cli: Cli, twilio: TwilioRest) -> None:
+def test_drift_is_reported_as_text_and_json(cli: Cli, twilio: TwilioRest) -> None:
     """`diff --live` shows what was added, changed and removed at Twilio since the import, also as JSON."""
     twilio.flex_flows += [flex_flow(number) for number in (1, 2, 3)]
     cli("flows", "import")

@@ -141,7 +141,7 @@ def test_every_integration_type_has_a_sender() -> None:
     assert set(INTEGRATION_TYPES) == set(integrations(settings())._senders)
 
 
-def test_a_program_reads_what_apply_does(offline: Cli) -> None:
+def test_apply_json_reports_the_changes(offline: Cli) -> None:
     """`apply --json` needs --yes or --dry-run, and reports the changes and whether they were written."""
     offline("flows", "apply", "-", given=external("+15005550006", "https://a.example/x"))
     given = external("+15005550006", "https://b.example/x")
@@ -478,7 +478,7 @@ def test_simulate_without_to_refuses_several_addresses(offline: Cli) -> None:
     [("2026-12-21T10:00+00:00", 0, "“To +15005550006”"), ("2026-12-21T22:00+00:00", 1, "no flow: ")],
 )
 @pytest.mark.parametrize("command", [["explain", "--to", "+15005550006"], ["simulate", "sms", "--to", "+15005550006"]])
-def test_where_a_message_would_go_at_another_time(
+def test_at_shows_the_route_at_another_time(
     offline: Cli, command: list[str], when: str, status: int, said: str
 ) -> None:
     """`explain --at` and `simulate --at` show the route at another time, and send nothing."""

@@ -83,7 +83,9 @@ def cli(tmp_path: Path) -> Cli:
         ),
     ],
 )
-def test_twilios_view_is_shown(cli: Cli, webhook: Target, behaviour: Behaviour, code: int | None, said: str) -> None:
+def test_simulate_shows_what_twilio_does_with_an_answer(
+    cli: Cli, webhook: Target, behaviour: Behaviour, code: int | None, said: str
+) -> None:
     """`simulate` shows what Twilio would send, or its error and whether it calls the fallback; --json has the same."""
     webhook.script["/view"] = behaviour
     shown = cli("simulate", "sms", "--url", webhook.url("/view"))
@@ -114,7 +116,7 @@ def test_connection_overrides_are_neither_signed_nor_sent(cli: Cli, webhook: Tar
     assert is_signed(webhook, request, "a" * 32)
 
 
-def test_an_answer_that_never_ends_is_no_answer(webhook: Target) -> None:
+def test_an_answer_that_drips_is_given_up(webhook: Target) -> None:
     """An answer that comes too slowly is given up when its time limit has passed, with Twilio's error 11205."""
     webhook.script["/drip"] = drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")
     with pytest.raises(NoAnswer, match=r"did not answer within 0\.2 s") as raised:

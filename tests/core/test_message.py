@@ -109,7 +109,7 @@ def test_packing_is_small() -> None:
 
 
 @given(raw=raws, cut=st.integers(0), more=st.binary(min_size=1, max_size=9))
-def test_damage_is_noticed(raw: Raw, cut: int, more: bytes) -> None:
+def test_a_damaged_packed_request_is_refused(raw: Raw, cut: int, more: bytes) -> None:
     """A packed request that was cut or extended is refused with ValueError."""
     packed = raw.pack()
     for damaged in (packed[: cut % len(packed)], packed + more):
@@ -121,7 +121,7 @@ def test_damage_is_noticed(raw: Raw, cut: int, more: bytes) -> None:
 @example(b"\x01\x02" + bytes(11))
 @example(b"\x01\x00\x09" + bytes(10))
 @example(b"\x01\x00\x00\x00\x01" + bytes(8) + b"\xff")
-def test_noise_raises_value_error(noise: bytes) -> None:
+def test_unpacking_noise_raises_value_error(noise: bytes) -> None:
     """Unpacking any bytes either succeeds or raises ValueError."""
     for packed in (noise, b"\x01" + noise):
         with suppress(ValueError):
@@ -156,7 +156,7 @@ def test_parse_samples(sample: Sample) -> None:
     assert {name: getattr(message, name) for name in sample.reads} == sample.reads
 
 
-def test_media() -> None:
+def test_media_keep_their_order_and_types() -> None:
     """A message's media keep their order and content types."""
     mms = next(sample for sample in SAMPLES if sample.label == "mms")
     params = dict(mms.fields)
@@ -167,7 +167,7 @@ def test_media() -> None:
 
 
 @pytest.mark.parametrize(("given", "read"), [("-1", 0), ("²", 0), ("1e9", 0), ("9" * 5000, 0), ("", 0), ("10", 10)])
-def test_num_media(given: str, read: int) -> None:
+def test_an_invalid_num_media_counts_as_none(given: str, read: int) -> None:
     """An invalid NumMedia counts as 0, and the message is still parsed."""
     message = Message.parse(SMS.but(NumMedia=given))
     assert message.num_media == read
@@ -209,7 +209,7 @@ def test_four_fields_are_enough_for_a_message() -> None:
         ({"From": "apple:1", "To": "whatsapp:+14155550123"}, "different channels"),
     ],
 )
-def test_not_a_message(changed: dict[str, str | None], says: str) -> None:
+def test_a_form_that_is_no_message_is_refused(changed: dict[str, str | None], says: str) -> None:
     """A form without a message's required fields is refused, and the error names the field."""
     with pytest.raises(NotAMessage, match=says):
         Message.parse(SMS.but(**changed))
@@ -363,7 +363,7 @@ def test_channel_of(address: str, channel: str) -> None:
         ("", "whatsapp", ""),
     ],
 )
-def test_canonical(address: str, channel: str, written: str) -> None:
+def test_each_spelling_has_one_canonical_form(address: str, channel: str, written: str) -> None:
     """Each spelling of an address has the same canonical form."""
     assert canonical(address, channel) == written
 
@@ -383,7 +383,7 @@ def test_twilio_sends_canonical_addresses(sample: Sample) -> None:
     assert message.contact_identity == message.to
 
 
-def test_conversation_id() -> None:
+def test_a_conversation_id_depends_on_account_channel_and_addresses() -> None:
     """A conversation's id is 96 bits of account, channel and both addresses in order, independent of their spelling."""
     name = conversation_id(AC, "whatsapp", "whatsapp:+14155238886", "whatsapp:+5215512345678")
     assert name == conversation_id(AC, "whatsapp", "WhatsApp:+1 415 523 8886", "5215512345678")
@@ -414,7 +414,7 @@ def test_conversation_id() -> None:
         ("", "•••"),
     ],
 )
-def test_mask(address: str, masked: str) -> None:
+def test_a_mask_shows_only_the_ends_of_an_address(address: str, masked: str) -> None:
     """A masked address shows its channel, its first and last characters, and nothing between."""
     assert mask(address) == masked
 

@@ -93,7 +93,7 @@ def test_the_flow_that_takes_over_has_no_warning() -> None:
     assert [each.flow for each in of_flows([replace(old(10), migrate_to=""), TO], AROUND)] == [TO]
 
 
-def test_an_explanation_respects_sessions() -> None:
+def test_a_preview_respects_proxy_sessions() -> None:
     """A preview names the new flow if the contact may move, and the old one if not."""
     entries = [Entry(OURS, "1", (old(100), TO)), Entry("*", "", ())]
     stay = Assignment(old(100).sid, confident=False, at=1_000_000)

@@ -77,7 +77,7 @@ def test_the_languages_of_a_country() -> None:
         ("e" * 1000, ("en",), ""),
     ],
 )
-def test_the_best_tag(wanted: str, offered: tuple[str, ...], found: str) -> None:
+def test_the_best_offered_tag(wanted: str, offered: tuple[str, ...], found: str) -> None:
     """The best offered tag is the same one, else one of the same script and region, else of the same language."""
     assert language_tag.best(wanted, offered) == found
 

@@ -88,7 +88,7 @@ def test_an_interrupted_attempt_costs_no_retry() -> None:
     assert judge(INTERRUPTED, once, Tries(0, 0, 0.0), delays=DELAYS, jitter=0.5).outcome == "undelivered"
 
 
-def test_delays_grow_and_the_last_one_stays() -> None:
+def test_delays_grow_and_the_last_one_repeats() -> None:
     """Refusals wait by ROUTER_RETRY_DELAYS, and the last delay repeats."""
     delays = [judge(REFUSED, flow(), Tries(0, n, 0.0), delays=DELAYS, jitter=0.5).delay for n in range(7)]
     assert delays == pytest.approx([1, 5, 15, 60, 300, 300, 300])

@@ -96,7 +96,7 @@ def test_a_rule_goes_before_a_language_and_the_default_is_last() -> None:
     assert _route(_said("Where is my order please"), DEFAULT, *LANGUAGES, rule).flow == ENGLISH
 
 
-def test_a_flow_with_both_needs_both() -> None:
+def test_a_flow_with_language_and_match_needs_both() -> None:
     """A flow with Language and Match takes only messages in that language that meet the Match."""
     both = _flow("4", Language="es", Match="num_media > 0")
     spanish = _said("Quiero saber dónde está mi pedido")
@@ -131,7 +131,7 @@ def test_a_stored_rule_that_does_not_compile_any_more_is_false() -> None:
 # -- evidence ---------------------------------------------------------------------------------------------------------
 
 
-def test_evidence_adds_up() -> None:
+def test_country_preference_history_or_url_decides_an_ambiguous_text() -> None:
     """A word of two languages is decided by the number's country, a preference, the history, or the webhook's URL."""
     undecided = _said("pedido")
     assert _route(replace(undecided, from_="whatsapp:+5511987654321"), DEFAULT, *LANGUAGES).flow == PORTUGUESE

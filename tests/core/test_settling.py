@@ -44,7 +44,7 @@ def test_a_success_keeps_its_twiml_or_an_excerpt() -> None:
     assert settlement.history.endswith("not TwiML: why")
 
 
-def test_a_failure_is_counted_and_its_quotation_stays_out_of_the_log() -> None:
+def test_a_failure_is_counted_and_the_targets_text_is_not_logged() -> None:
     """A failure is counted and kept with what the target said; the log gets the reason without that text."""
     error = AttemptError(Failure.FAILED, "it said: Ana's secret", status=500, logged="it failed")
     settlement = failed(_LEASE, _FLOW, error, 0.5, delays=(1.0, 5.0), jitter=0.5)

@@ -59,7 +59,7 @@ class Shared:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.label)
-def test_samples_agree(sample: Sample) -> None:
+def test_samples_get_the_signature_of_twilios_library(sample: Sample) -> None:
     """Each sample message gets the signature of Twilio's library, and it verifies."""
     signature = OFFICIAL.compute_signature(URL, dict(sample.fields))
     assert sign(URL, sample.fields, SHA1) == signature
@@ -67,7 +67,9 @@ def test_samples_agree(sample: Sample) -> None:
 
 
 @given(path=paths, query=queries, form=forms, algorithm=st.sampled_from(["sha1", "sha256"]))
-def test_any_form_agrees(path: str, query: str, form: list[tuple[str, str]], algorithm: str) -> None:
+def test_any_form_gets_the_signature_of_twilios_library(
+    path: str, query: str, form: list[tuple[str, str]], algorithm: str
+) -> None:
     """For any URL and form, with SHA-1 or SHA-256, the signature is that of Twilio's library."""
     url = "https://router.example" + path + query
     key = SHA1 if algorithm == "sha1" else Key("shared", KEY.encode(), "sha256")
@@ -88,7 +90,9 @@ def test_the_order_of_the_fields_does_not_matter(form: list[tuple[str, str]], or
     signed_port=st.sampled_from(["", ":80", ":443", ":8443"]),
     form=forms,
 )
-def test_ports_agree(scheme: str, port: str, signed_port: str, form: list[tuple[str, str]]) -> None:
+def test_ports_verify_as_in_twilios_validator(
+    scheme: str, port: str, signed_port: str, form: list[tuple[str, str]]
+) -> None:
     """With or without a port in the URL or in the signature, we verify exactly what Twilio's validator does."""
     signature = sign(f"{scheme}://router.example{signed_port}/x", form, SHA1)
     urls = signed_urls(f"{scheme}://router.example{port}", "/x")
@@ -97,7 +101,7 @@ def test_ports_agree(scheme: str, port: str, signed_port: str, form: list[tuple[
 
 
 @given(form=st.lists(st.tuples(names, texts), min_size=1, unique_by=lambda f: f[0]), n=st.integers(0), more=names)
-def test_any_addition_is_noticed(form: list[tuple[str, str]], n: int, more: str) -> None:
+def test_any_addition_breaks_the_signature(form: list[tuple[str, str]], n: int, more: str) -> None:
     """A longer value, one more field or a longer URL does not verify."""
     signature = sign(URL, form, SHA1)
     n %= len(form)
@@ -133,7 +137,7 @@ def test_repeated_values_count_once_in_order() -> None:
     assert sign(URL, form, SHA1) == sign(signed, (), SHA1)
 
 
-def test_blank_values_count() -> None:
+def test_a_blank_value_contributes_its_name() -> None:
     """A field with an empty value contributes its name."""
     assert sign(URL, [("Body", "")], SHA1) == sign(URL + "Body", (), SHA1)
 
@@ -167,7 +171,7 @@ def test_differs_a_bare_question_mark_is_kept() -> None:
 
 
 @pytest.mark.parametrize("port", ["", ":8443"])
-def test_differs_credentials_are_dropped_or_kept(port: str) -> None:
+def test_differs_a_signature_with_or_without_credentials_verifies(port: str) -> None:
     """A signature over the URL with or without credentials verifies; Twilio's library fails."""
     with_them = f"https://user:p%40ss@router.example{port}/x"
     without = f"https://router.example{port}/x"
@@ -331,7 +335,7 @@ def test_the_header_chooses_a_shared_key(header: str, labels: list[str]) -> None
     assert [key.label for key in keys_for(["token"], [SHARED, OLD], header)] == labels
 
 
-def test_both_schemes_on_one_url() -> None:
+def test_tokens_and_shared_keys_verify_on_one_url() -> None:
     """A request is verified by an auth token without the header, and by the shared key with it."""
     by_token, by_shared = sign(URL, SMS.fields, SHA1), sign(URL, SMS.fields, SHA256)
     header = "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"

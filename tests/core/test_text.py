@@ -80,7 +80,7 @@ def test_a_long_body_is_cut(body: str) -> None:
         "إلغاء الاشتراك",
     ],
 )
-def test_an_opt_out(body: str) -> None:
+def test_opt_out_words_are_recognized(body: str) -> None:
     """Twilio's opt-out words, and clear ones of other languages, count in any case, width and composition."""
     assert is_opt_out(body)
 
@@ -88,6 +88,6 @@ def test_an_opt_out(body: str) -> None:
 @pytest.mark.parametrize(
     "body", ["", "stop it please", "don't stop", "cancelar", "the end", "STOP " * 100, "nonstop", "👍"]
 )
-def test_no_opt_out(body: str) -> None:
+def test_other_texts_are_no_opt_outs(body: str) -> None:
     """A sentence with an opt-out word is not an opt-out, nor is an ambiguous word."""
     assert not is_opt_out(body)

@@ -105,7 +105,7 @@ def test_a_captured_message_is_not_added_again(desk: Desk, capture: str) -> None
     assert said(desk) == ["one", "two", "three", "four"]
 
 
-def test_always_sends_no_request_soon_after_a_look_up(desk: Desk) -> None:
+def test_capture_always_sends_no_request_soon_after_a_look_up(desk: Desk) -> None:
     """With Capture=always a message soon after a look-up causes no request to Twilio."""
     to = to_conversation("always")
     desk.send(hear(desk, to, "one"))
@@ -116,7 +116,7 @@ def test_always_sends_no_request_soon_after_a_look_up(desk: Desk) -> None:
     assert len(desk.twilio.log) == before
 
 
-def test_never_adds_every_message(desk: Desk) -> None:
+def test_capture_never_adds_every_message_once(desk: Desk) -> None:
     """With Capture=never each message is added, and only once over replays."""
     to = to_conversation("never")
     sent = [desk.attempt(to, body) for body in ("one", "two", "two")]

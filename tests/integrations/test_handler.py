@@ -114,7 +114,7 @@ def test_an_exceptions_last_frames_are_kept(senders: Integrations) -> None:
     ]
 
 
-def test_a_wrong_type(senders: Integrations) -> None:
+def test_a_result_of_another_type_is_permanent(senders: Integrations) -> None:
     """A result of another type than str, TwiML or None is a permanent failure."""
     error = _error(senders, "a wrong type")
     assert error.failure is Failure.PERMANENT

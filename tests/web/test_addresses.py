@@ -186,7 +186,7 @@ def test_an_address_is_configured_once(rest: Rest) -> None:
     assert update.error[:2] == (409, 20409)
 
 
-def test_pages_hold_fifty(rest: Rest) -> None:
+def test_a_page_size_above_fifty_is_read_as_fifty(rest: Rest) -> None:
     """A PageSize above 50 is read as 50, because Twilio's libraries send the number of all wanted records."""
     sids = ["IG" + rest.create(number)["sid"][2:] for number in range(51)][::-1]
     pages = list(rest.pages(f"{ADDRESSES}?PageSize=1000&Type=sms"))

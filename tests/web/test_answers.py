@@ -331,7 +331,7 @@ def test_a_first_request_with_an_error_code_is_answered_normally(world: World, t
     assert world.text(world.flow(target.url("/hook")), ErrorCode=code).body == HELLO
 
 
-def test_twenty_at_once_are_one_delivery(world: World, target: Target) -> None:
+def test_twenty_equal_requests_are_one_delivery(world: World, target: Target) -> None:
     """Of 20 equal requests at two processes one is delivered, and all get its TwiML."""
     target.script["/hook"] = gate = Gate(in_turn(answer(body=HELLO), answer(body=twiml("again"))))
     fields = world.fields(world.flow(target.url("/hook")))
@@ -347,7 +347,7 @@ def test_twenty_at_once_are_one_delivery(world: World, target: Target) -> None:
     assert gate.most == 1
 
 
-def test_twenty_at_once_are_one_acceptance(world: World, target: Target) -> None:
+def test_twenty_equal_requests_are_one_acceptance(world: World, target: Target) -> None:
     """20 equal requests to an `accept` flow are acknowledged at once and delivered once."""
     target.script["/hook"] = gate = Gate(answer(body=HELLO))
     fields = world.fields(world.flow(target.url("/hook"), response="accept"))

@@ -39,7 +39,7 @@ def scripts(rest: Rest) -> int:
 
 
 @pytest.mark.parametrize("current", [False, True])
-def test_many_are_put_back_in_steps_at_the_rate(rest: Rest, current: bool) -> None:
+def test_many_messages_are_queued_again_in_steps_at_the_rate(rest: Rest, current: bool) -> None:
     """Many messages are queued again in order, once each, in few store calls, at the rate, with who began it."""
     sids, replays, pauses = dead(rest), rest.store.bulk_replays, list[float]()
     given = {"by": "console admin", "current": current, "rate": RATE, "wanted": "all", "now": 1}

@@ -117,7 +117,7 @@ def test_a_stream_resumes_and_gets_events_of_another_process(world: World) -> No
         assert [events.next()[1]["body"] for _ in range(2)] == ["two", "You wrote: two"]
 
 
-def test_a_visitor_goes_on_with_the_chat(world: World) -> None:
+def test_a_reloaded_page_shows_the_same_chat(world: World) -> None:
     """A page loaded again shows the same chat; `new` starts another one."""
     visitor = Visitor(world, web_flow(world))
     visitor.begin()

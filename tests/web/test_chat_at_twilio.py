@@ -174,7 +174,7 @@ def test_a_chat_ends_on_both_sides(world: World, twilio: LocalTwilio) -> None:
     wait_until(lambda: other.conversation["state"] == "closed", what="the Conversation is closed")
 
 
-def test_only_events_of_its_own_conversation_are_taken(world: World, twilio: LocalTwilio) -> None:
+def test_only_events_of_its_own_conversation_are_accepted(world: World, twilio: LocalTwilio) -> None:
     """A webhook without signature is 403, and one of another chat, Conversation or kind is 400; none is shown."""
     talk, other = (Talk(world, twilio, studio(world)) for _ in range(2))
     talk.say("Hello")

@@ -146,7 +146,7 @@ def test_removing_the_participant_revokes_the_token(world: World, visitor: Visit
     assert not chat.endswith(visitor.began["conversation_sid"])
 
 
-def test_the_keys_of_tokens_are_replaced(world: World, visitor: Visitor) -> None:
+def test_a_token_of_the_previous_signing_key_is_valid(world: World, visitor: Visitor) -> None:
     """After a new signing key was added, tokens that the old key signed are still valid."""
     old = world.call("LINDEX", "chat_keys:{0}", 0)
     world.call("LSET", "chat_keys:{0}", 0, b"1 " + old.partition(b" ")[2])
@@ -185,7 +185,7 @@ def test_only_allowed_websites_embed_a_chat(world: World) -> None:
         assert "Access-Control-Allow-Origin" not in reply.headers
 
 
-def test_the_loader_is_told_whether_the_website_may_embed_the_chat(world: World) -> None:
+def test_embed_js_says_whether_the_website_may_embed_the_chat(world: World) -> None:
     """/chat/embed.js is empty for an allowed website, and an error module for any other."""
     visitor = Visitor(world, web_flow(world, web_chat=WebChat(allowed_origins=(SHOP, "https://*.shop.example"))))
     path = f"/chat/embed.js?address={visitor.address}"
@@ -234,7 +234,7 @@ def test_a_signed_visitor_moves_from_website_to_website(world: World) -> None:
     assert visitor.ask("POST", "/chat/token", {}).status == 200
 
 
-def test_a_closed_test_page(world: World) -> None:
+def test_with_test_page_false_the_page_is_404(world: World) -> None:
     """With TestPage=false the test page is 404, and only allowed websites start chats."""
     flow = web_flow(world, test_page=False, web_chat=WebChat(allowed_origins=(SHOP,)))
     visitor = Visitor(world, flow)
@@ -245,7 +245,7 @@ def test_a_closed_test_page(world: World) -> None:
     assert visitor.begin(origin=SHOP).status == 201
 
 
-def test_signed_identities(world: World) -> None:
+def test_require_identity_needs_a_signed_identity(world: World) -> None:
     """With RequireIdentity a chat starts only with a signed identity; a wrong signature is always 403."""
     secret = WebChat(identity_secret="hush")
     signed = {"identity": "ada", "identity_hash": hmac.new(b"hush", b"ada", "sha256").hexdigest()}
@@ -410,7 +410,7 @@ def test_a_chat_takes_thirty_messages_a_minute(visitor: Visitor) -> None:
     assert own == [str(number) for number in range(30)]
 
 
-def test_the_other_limits(world: World, visitor: Visitor) -> None:
+def test_the_other_limits_are_429(world: World, visitor: Visitor) -> None:
     """Each other limit (of an address, a network, reads, signals) is 429 with Retry-After, and nothing is written."""
     network, chat = "203.0.113.77", visitor.began["conversation_sid"]
 

@@ -58,7 +58,7 @@ def test_an_agents_message_is_the_visitors_only(world: World, visitor: Visitor) 
     assert [each["body"] for each in listed] == ["Hello"]
 
 
-def test_what_each_side_has_read(world: World, visitor: Visitor) -> None:
+def test_read_marks_only_increase(world: World, visitor: Visitor) -> None:
     """Read marks only increase, and not past the last message; the visitor gets the agent's mark."""
     who = f"/v1/Conversations/{visitor.began['conversation_sid']}/Participants"
     for index, shown in ((0, 0), (1, 1), (0, 1), (700, 1)):
@@ -104,7 +104,7 @@ def test_a_visitor_ends_the_chat(world: World, visitor: Visitor) -> None:
     assert visitor.began["conversation_sid"] != before
 
 
-def test_the_integration_is_told_of_the_end(world: World) -> None:
+def test_state_events_sends_one_event_at_the_end_of_a_chat(world: World) -> None:
     """A flow with StateEvents gets one signed onConversationStateUpdated, after all messages."""
     with Target({"/told": in_turn(answer(500), answer(200)), "/silent": answer(200)}) as target:
         chat = WebChat(state_events=True)
@@ -150,7 +150,7 @@ def told_of(target: Target, path: str) -> list[Request]:
     return [each for each in list(target.requests) if each.target == path]
 
 
-def test_an_inactive_chat_goes_on(world: World, visitor: Visitor) -> None:
+def test_an_inactive_chat_becomes_active_with_the_next_message(world: World, visitor: Visitor) -> None:
     """A chat that a program marks as inactive is active for the visitor, and its next message makes it active."""
     path = f"/v1/Conversations/{visitor.began['conversation_sid']}"
     assert world.rest("POST", path, {"State": "inactive"}).json["state"] == "inactive"
@@ -222,7 +222,7 @@ def test_a_chat_has_four_streams(visitor: Visitor) -> None:
         assert [each.next()[1]["body"] for each in streams[1:]] == ["to the others"] * OF_CHAT_MOST
 
 
-def test_a_crowd_of_streams_takes_a_quarter(world: World) -> None:
+def test_streams_use_at_most_a_quarter_of_the_connections(world: World) -> None:
     """When streams use a quarter of a process's connections, a further one gets JSON to poll with.
 
     Streams and long polls whose browsers leave give their places back.

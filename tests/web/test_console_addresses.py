@@ -194,7 +194,7 @@ def test_the_list_is_searched(world: World, admin: Person) -> None:
     assert admin.get(f"{HERE}/addresses/IG{hidden.sid[2:]}").headers["Location"].endswith(hidden.sid)
 
 
-def test_the_same_is_written_as_code(world: World, admin: Person) -> None:
+def test_a_flows_page_shows_it_as_file_and_curl_command(world: World, admin: Person) -> None:
     """A flow's page shows it as flow file and as curl command, quoted for a shell, without secrets."""
     flow = world.flow("https://example.com/in", friendly_name="It's ours")
     page = html.unescape(admin.get(f"{HERE}/addresses/{flow.sid}").body.decode())

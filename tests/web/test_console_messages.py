@@ -106,7 +106,7 @@ def test_what_cannot_be_replayed_says_why(world: World, admin: Person) -> None:
     assert "no flow takes it now" in text_of(admin.follow(admin.post(f"{HERE}/messages/{stray}/replay")))
 
 
-def test_hostile_text_is_text(world: World, admin: Person) -> None:
+def test_hostile_text_is_shown_as_text(world: World, admin: Person) -> None:
     """Markup, templates and direction marks in a message, a flow or a query are shown as text."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name=HOSTILE[:80].replace("\u202e", ""), paused=True)
     sid = world.text(flow, Body=HOSTILE, ProfileName=HOSTILE).sid

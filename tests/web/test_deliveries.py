@@ -104,7 +104,7 @@ def test_a_failed_attempt_says_when_the_next_one_is(world: World, target: Target
     assert 80 < int(seconds[1]) <= 100
 
 
-def test_filters_find_what_they_say(world: World, target: Target) -> None:
+def test_filters_work_alone_and_together(world: World, target: Target) -> None:
     """Each filter works alone and together with others; addresses may be in any spelling."""
     theirs, others = world.address(), world.address()
     flow = world.flow(target.url("/hook"), response="accept")
@@ -123,7 +123,7 @@ def test_filters_find_what_they_say(world: World, target: Target) -> None:
     assert listed(world, From=theirs, Status="queued") == []
 
 
-def test_dates_bound_a_list(world: World) -> None:
+def test_date_filters_include_after_and_exclude_before(world: World) -> None:
     """DateCreatedAfter includes its moment, DateCreatedBefore does not."""
     theirs = world.address()
     sids = [world.text(world.address(), theirs).sid for _ in range(3)]
@@ -224,8 +224,8 @@ def test_wrong_credentials_are_401(world: World, user: str, secret: str) -> None
         ("POST", "/v1/Routes"),
     ],
 )
-def test_every_path_asks_for_credentials(world: World, method: str, path: str) -> None:
-    """Each path is 401 without credentials."""
+def test_without_credentials_each_path_is_401(world: World, method: str, path: str) -> None:
+    """Each path of deliveries and routes is 401 without credentials."""
     assert world.send(method, path, b"", {}).status == 401
 
 

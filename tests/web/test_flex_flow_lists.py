@@ -43,7 +43,7 @@ def test_a_page_is_bounded_in_bytes(rest: Rest) -> None:
     assert [len(page["flex_flows"]) for page in pages] == [18, 18, 4]
 
 
-def test_pages_lead_back(rest: Rest) -> None:
+def test_previous_page_url_leads_back(rest: Rest) -> None:
     """`previous_page_url` leads back page by page to the first, and `meta` is Twilio's."""
     flows = [rest.create(number)["sid"] for number in range(1, 8)][::-1]
     pages = list(rest.pages(f"{FLOWS}?PageSize=3"))

@@ -102,7 +102,7 @@ def test_no_other_host_is_trusted(router: Make, host: str) -> None:
     assert listed(client, "localhost")[0] == 200
 
 
-def test_a_target_forges_no_message(router: Make) -> None:
+def test_a_target_cannot_forge_a_message(router: Make) -> None:
     """A target cannot turn a request that the router signed for it into a forged webhook."""
     base = "http://target.example/webhooks/sms"
     sent = parameters(next(NUMBERS), "+15550000002")

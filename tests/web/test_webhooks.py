@@ -69,7 +69,7 @@ def test_a_get_whose_text_mentions_body_sha256_is_accepted(world: World, text: s
     assert world.send("GET", target, b"", {"X-Twilio-Signature": sign(target)}).status == 200
 
 
-def test_a_form_may_bring_its_hash(world: World) -> None:
+def test_a_form_with_its_own_body_hash_is_accepted(world: World) -> None:
     """A form at a URL with the form's own bodySHA256 is accepted."""
     body = urlencode(fields := world.fields(world.address())).encode()
     path = f"/webhooks/sms?bodySHA256={hashlib.sha256(body).hexdigest()}"

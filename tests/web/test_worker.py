@@ -98,7 +98,7 @@ def test_two_pipelined_requests_get_two_answers_in_order(world: World, connectio
 
 @pytest.mark.parametrize("cut", [3, 60, -5])
 def test_a_request_may_come_in_pieces(world: World, connection: socket.socket, cut: int) -> None:
-    """A request that comes in two pieces, cut anywhere, is answered once it is whole."""
+    """A request that comes in two pieces, cut in its first line, head or body, is answered once it is whole."""
     request = _request(world)
     before = world.metric("router_webhooks_total", channel="sms", answer="unrouted")
     connection.sendall(request[:cut])
