@@ -53,7 +53,7 @@ def intake(scene: Scene) -> list[Figure]:
         scene.stock.empty()
         return put_load(scene.router, options, PAUSED, rate=most * load)
 
-    # A view without a store, at the same parts of its own maximum: what machine and worker cost without a full load.
+    # A view without a store, at the same fractions of its own maximum: the cost of machine and worker below full load.
     most_bare = throughput(taken["bare Flask, our worker"])
 
     def bare_at(load: float) -> Sample:

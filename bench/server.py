@@ -51,7 +51,7 @@ def _private_bytes(pid: int) -> int:
 
 @dataclass
 class Servers:
-    """Starts servers in a folder of their own."""
+    """Starts servers, each in its own folder."""
 
     folder: Path
     store_binary: Path | None = None

@@ -150,7 +150,7 @@ class Here:
         )
 
     def flow_sid(self, text: str) -> str:
-        """Return the SID of a flow, from the whole SID or its beginning, as lists show it.
+        """Return the SID of a flow, from the full SID or its beginning, as lists show it.
 
         Raises:
             BadParameter: it is not a SID or its beginning.
@@ -183,7 +183,7 @@ class Here:
         raise RouterError(f"no flow {sid or '(empty)'}; `router flows list` shows all flows")
 
     def wanted(self, wanted: Wanted) -> Wanted:
-        """Return the filter with the whole SID of its flow, which may be given by its beginning."""
+        """Return the filter with the full SID of its flow, which may be only the beginning."""
         return replace(wanted, flex_flow_sid=self.flow_sid(wanted.flex_flow_sid))
 
     def with_names(self, steps: Sequence[str], account_sid: str) -> list[str]:

@@ -11,7 +11,7 @@ import click
 from router.errors import StoreUnavailable
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Seconds between two polls of the store: a person notices no delay, and a poll is only about ten calls.
+# Seconds between two polls of the store: short enough for a person who watches.
 _PAUSE: Final = 0.5
 _Found = TypeVar("_Found")
 

@@ -44,7 +44,7 @@ class Change:
     """The requested changes of a contact.
 
     Args:
-        language: the language that the contact is known to use, "" to forget it; None to leave it.
+        language: the language that the contact is known to use, "" to remove it; None for no change.
         preference: the language that the contact chose; "" and None as above.
         aliases: further addresses of the same person, in canonical form.
         address: our address, which selects one conversation, "" for all.

@@ -6,19 +6,19 @@ from typing import Final
 from router.flow.diff import Change, in_groups
 from router.store.flow_write import FlowWrite
 
-# Flows in one exchange with the store: some 100 KB and a few ms of its time, far below its one-second limit.
+# Flows in one exchange with the store: about 100 KB and a few ms of its time, far below its one-second limit.
 _CHUNK: Final = 200
-# The maximum number of flows that are written at once: it blocks the store for about 35 ms.
+# The maximum number of flows that are written together: that blocks the store for about 35 ms.
 _TOGETHER: Final = 2_000
 
 
 def exchanges(changes: Sequence[Change]) -> Iterator[list[list[FlowWrite]]]:
-    """Divide the changes into exchanges with the store, each with groups that are written at once."""
+    """Divide the changes into exchanges with the store, each with groups that are written together."""
     groups: list[list[FlowWrite]] = []
     size = 0
     for group in in_groups(changes):
         writes = [FlowWrite(change.after, change.before) for change in group]
-        # If flows move between very many addresses, they are written one by one: at once they would block the store.
+        # If flows move between very many addresses, they are written one by one: together they would block the store.
         for together in [writes] if len(writes) <= _TOGETHER else [[write] for write in writes]:
             if size + len(together) > _CHUNK and groups:
                 yield groups

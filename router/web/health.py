@@ -27,7 +27,7 @@ class Scrapes:
 
     Args:
         make: renders the metrics.
-        clock: returns the processor time of this process, and the current time, in seconds.
+        clock: returns the processor time of this process, and a monotonic time, in seconds.
     """
 
     def __init__(self, make: Callable[[], bytes], clock: Callable[[], tuple[float, float]]) -> None:

@@ -124,7 +124,7 @@ def _pyngrok(port: int) -> tuple[Callable[[], str], Callable[[], None]]:
     from pyngrok.exception import PyngrokError
 
     logging.getLogger("pyngrok").setLevel(logging.CRITICAL)  # we print its errors ourselves
-    # In a session of its own it gets no Ctrl-C: the webhooks must be restored before the tunnel closes.
+    # In its own session it gets no Ctrl-C: the webhooks must be restored before the tunnel closes.
     config = conf.PyngrokConfig(ngrok_path=_installed(), start_new_session=True, startup_timeout=_START_SECONDS)
     config.auth_token = None
 

@@ -47,7 +47,7 @@ def recover(here: Here, *, since: int, to: str, dry_run: bool, yes: bool, as_jso
       router recover --since 2026-05-31T22:00 --to whatsapp:+14155238886
 
     Use it after a wrong URL, a changed auth token or an outage. The messages are accepted in the order of their dates,
-    are marked as recovered, and are never accepted twice. The customers get no answer, because it would come hours
+    are marked as recovered, and are never accepted twice. The customers get no answer, because it would be hours
     late. Messages that no flow takes are left out, unless --to names their address. The exit status is 1 if a message
     could not be accepted.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines

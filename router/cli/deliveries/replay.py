@@ -47,7 +47,7 @@ def replay(here: Here, *, choice: Choice, route: str, dry_run: bool, as_json: bo
       router deliveries replay --flow FO… --from +14155550100 --since 2d
 
     Without SIDs the command prints the number of messages, and asks on a terminal. Cancelled messages are only sent
-    again by their SID. A message that never had a flow is routed by the present flows. A replay does not answer the
+    again by their SID. A message that never had a flow is routed by the current flows. A replay does not answer the
     customer. The exit status is 1 if a message could not be replayed.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     store, current = here.store, route == "current"
@@ -102,7 +102,7 @@ def _goes_to(store: Store, delivery: Delivery, *, current: bool) -> str:
         sid = today.sid if today else ""
     flow = store.flows.get(delivery.account_sid, sid) if sid else None
     if flow is None:
-        return f"no flow: {sid} was removed" if sid else "no present flow takes it"
+        return f"no flow: {sid} was removed" if sid else "no current flow takes it"
     stopped = "" if flow.enabled else "a disabled flow: "
     return short(f"{stopped}{flow.friendly_name}: {integration_line(flow)}", 80)
 

@@ -148,7 +148,7 @@ def apply(  # noqa: PLR0913 - one for each option
     The whole file is checked, and the changes are shown; if the file has an error, nothing changes. A second `apply`
     of the same file changes nothing. A [[flow]] with a `sid` is the flow with this SID. A [[flow]] without a `sid` is
     the flow of its address with the same name, or else with the same language and match, or else a new flow. All
-    changes of an address take effect at once, also if flows exchange their addresses. On a terminal the command asks
+    changes of an address take effect together, even if flows exchange addresses. On a terminal the command asks
     before it changes anything; elsewhere it needs --yes to remove flows.
     """  # noqa: D301 - \b is click's mark for a paragraph that keeps its lines
     how = How(dry_run, yes, as_json)

@@ -15,7 +15,7 @@ from router.queries.rehearsed import Moved, Rehearsed
 from router.queries.rehearsed import rehearse as compare
 from router.routing.resolve import Route
 
-# The maximum number of messages, the newest; each takes some 2 KB of memory.
+# The maximum number of messages, the newest; each takes about 2 KB of memory.
 _MOST: Final = 200_000
 _SHOWN: Final = 50
 _TEXT: Final = 40

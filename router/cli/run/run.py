@@ -31,7 +31,7 @@ from router.settings import Row, Settings, load, table
 _PYTHON = (sys.executable, "-P", "-m")
 _GUNICORN = (*_PYTHON, "router.process", "--config=python:router.process.gunicorn_conf", "router.app:create_app()")
 _ROUTER = (*_PYTHON, "router")
-# Language models are hundreds of MB with random access. Pages of 2 MB instead of 4 KB need fewer TLB lookups: detection
+# Language models are hundreds of MB with random access. Pages of 2 MB instead of 4 KB cause fewer TLB misses: detection
 # takes a quarter less time. glibc reads this variable when a process starts.
 _PAGES: Final = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # Seconds for the child process that prepares the flows; each of its few calls to the store has a shorter timeout.

@@ -59,7 +59,7 @@ def nth(address: str, n: int) -> str:
     return f"{address[: number.start()]}{int(number[0]) + n:0{len(number[0])}}" if number else f"{address}{n}"
 
 
-def fields(  # noqa: PLR0913 - what a message is; all are named at the call
+def fields(  # noqa: PLR0913 - the parts of a message, passed by keyword
     channel: str,
     *,
     account_sid: str,

@@ -5,7 +5,7 @@ A line is an object:
     at          when the message was accepted: ISO 8601, UTC, with milliseconds
     channel     as in the path of the webhook: sms, whatsapp, …
     method      POST or GET
-    parameters  the webhook's parameters in their order, decoded; a name that came several times has a list
+    parameters  the webhook's parameters in their order, decoded; a name with several values has a list
     redacted    true if `--redact` has masked the parameters; left out otherwise
 
 Lines can be removed, moved, edited and combined with lines of other files.
@@ -45,7 +45,7 @@ class Recorded:
     number: int = 0
 
     def line(self) -> str:
-        """Write it as a line of a file."""
+        """Return it as a line of a file."""
         parameters: dict[str, Any] = {}
         for name, value in self.form:
             if name not in parameters:

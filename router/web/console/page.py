@@ -13,8 +13,8 @@ from router.printable import ago, clean
 from router.web.console import static
 from router.web.console.desk import View, link
 
-# Sent with every answer of the console: no inline scripts or styles, nothing from other origins, no frames. Not
-# `no-referrer`, because Chromium then sends `Origin: null` with the page's own forms.
+# Sent with every answer of the console: no inline scripts or styles, nothing from and no forms to other origins, no
+# frames. Not `no-referrer`, because Chromium then sends `Origin: null` with the page's own forms.
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

@@ -37,7 +37,7 @@ def register(console: Blueprint, desk: Desk) -> None:
         id_ = desk.store.sessions.begin(role, password, now=time.time())
         response = _redirect(_next() or link(g.base, ""))
         secure = g.base.startswith("https:")
-        # Strict over plain HTTP, where browsers may omit Sec-Fetch-Site and Origin.
+        # Strict over plain HTTP, where browsers may not send Sec-Fetch-Site.
         response.set_cookie(
             cookie_name(g.base), id_, secure=secure, httponly=True, samesite="Lax" if secure else "Strict", path="/"
         )
