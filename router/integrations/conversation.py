@@ -72,7 +72,7 @@ class Conversation:
         if attempt.flow.capture == "always":
             known["asked"] = str(now)
             remember(self.memory, attempt, **known)
-        return self._go_on(steps, known)
+        return self._continue(steps, known)
 
     def _of_chat(self, steps: Steps) -> Answer:
         try:
@@ -85,7 +85,7 @@ class Conversation:
             raise AttemptError(Failure.FAILED, error.reason, retry_after=error.retry_after) from error
         return replace(answer, note=_listed(answer.note, noted))
 
-    def _go_on(self, steps: Steps, known: dict[str, str]) -> Answer:
+    def _continue(self, steps: Steps, known: dict[str, str]) -> Answer:
         """Add the message to a Conversation that its pair is bound to, or leave that to Twilio."""
         attempt, sid = steps.attempt, known["conversation"]
         adding = attempt.flow.capture == "never" or attempt.replay or self._is_doubtful(attempt, known)
@@ -125,9 +125,9 @@ class Conversation:
             except RestError as error:
                 if error.code != NAME_TAKEN:
                     raise
-            found = steps.find(unique)
-            if found:
-                return found, False
+            existing = steps.find(unique)
+            if existing:
+                return existing, False
         raise AttemptError(Failure.PERMANENT, f"the message has started {NAMES} Conversations, and all are closed")
 
     def _join(self, steps: Steps, sid: str, error: RestError) -> Answer:
@@ -139,7 +139,7 @@ class Conversation:
             raise AttemptError(
                 Failure.PERMANENT, f"{reason} ({error.code})", status=error.status, excerpt=error.excerpt
             ) from error
-        return self._go_on(steps, self._adopted(steps, bound))
+        return self._continue(steps, self._adopted(steps, bound))
 
     def _adopted(self, steps: Steps, bound: Bound) -> dict[str, str]:
         """Store a Conversation that was found at Twilio; return its values."""
@@ -158,12 +158,12 @@ class Conversation:
         """Return a note if the Conversation has the message already, added by the router or by Twilio; else ""."""
         attempt, sid = steps.attempt, known["conversation"]
         claimed = [each for each in known.get("claimed", "").split(",") if each]
-        found = steps.seen(sid, self.clock() - attempt.age, claimed)
-        if found is None:
+        seen = steps.seen(sid, self.clock() - attempt.age, claimed)
+        if seen is None:
             return ""
-        if found.ours:
+        if seen.ours:
             return f"{sid} has it already"
-        mine = f"{found.sid}={attempt.message.message_sid}"
+        mine = f"{seen.sid}={attempt.message.message_sid}"
         if mine not in claimed:
             known["claimed"] = ",".join([*claimed, mine][-20:])
             remember(self.memory, attempt, **known)

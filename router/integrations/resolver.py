@@ -41,8 +41,8 @@ REMEMBERED: Final = 1024
 
 def system_lookup(host: str, port: int) -> list[AddressInfo]:
     """Call the system's resolver, in the calling native thread."""
-    found: list[AddressInfo] = monkey.get_original("socket", "getaddrinfo")(host, port, type=SOCK_STREAM)
-    return found
+    addresses: list[AddressInfo] = monkey.get_original("socket", "getaddrinfo")(host, port, type=SOCK_STREAM)
+    return addresses
 
 
 class Resolver:
@@ -79,14 +79,14 @@ class Resolver:
         failed = self._failed.get(key)
         if failed is not None and now < failed[0]:
             raise AttemptError(Failure.REFUSED, failed[1], unreachable=True)
-        found = self._joined(key, now, account_sid)
-        if isinstance(found, str):
+        result = self._joined(key, now, account_sid)
+        if isinstance(result, str):
             if len(self._failed) >= REMEMBERED:
                 self._failed = {name: kept for name, kept in self._failed.items() if kept[0] > now}
-            self._failed[key] = (self._clock() + NEGATIVE_SECONDS, found)
-            raise AttemptError(Failure.REFUSED, found, unreachable=True)
+            self._failed[key] = (self._clock() + NEGATIVE_SECONDS, result)
+            raise AttemptError(Failure.REFUSED, result, unreachable=True)
         self._failed.pop(key, None)
-        return found
+        return result
 
     def _joined(self, key: tuple[str, int], now: float, account_sid: str) -> list[AddressInfo] | str:
         """Wait for the look-up of this name in progress, or start one; a str is the reason why there is no address."""

@@ -64,11 +64,11 @@ class Tag:
 
 def canonical_tag(tag: str) -> str:
     """Return a tag in its usual letter case (`pt-BR`, `zh-Hant-TW`); raise ValueError for any other text."""
-    found = _LANGUAGE.fullmatch(tag)
-    if not found:
+    match = _LANGUAGE.fullmatch(tag)
+    if not match:
         raise ValueError(f"{tag[:_MOST]!r} is not a BCP 47 language tag, as en, pt-BR or zh-Hant")
-    parts = (found["language"].lower(), (found["script"] or "").title(), (found["region"] or "").upper())
-    return "-".join(part for part in parts if part) + found["rest"].lower()
+    parts = (match["language"].lower(), (match["script"] or "").title(), (match["region"] or "").upper())
+    return "-".join(part for part in parts if part) + match["rest"].lower()
 
 
 @lru_cache(maxsize=1024)
@@ -136,15 +136,15 @@ def names(tag: str) -> frozenset[str]:
     texts = (tag.replace("-", "_"), language, f"{language}_Latn", *_WIDER.get(language, ()))
     # A script or region may give a special name: `繁體中文`, Traditional Chinese, Brazilian Portuguese.
     keys = (language, f"{language}_{parts.script}", f"{language}_{parts.region}" if says_region(parts) else "")
-    found = set()
+    names_ = set()
     for text in texts:
         try:
             locale = Locale.parse(text)
         except (ValueError, UnknownLocaleError):
             continue
-        found |= {locale.get_display_name(locale), locale.get_display_name("en")}
-        found |= {spoken.languages.get(key) for spoken in (locale, _english()) for key in keys}
-    return frozenset(folded(name) for name in found if name)
+        names_ |= {locale.get_display_name(locale), locale.get_display_name("en")}
+        names_ |= {spoken.languages.get(key) for spoken in (locale, _english()) for key in keys}
+    return frozenset(folded(name) for name in names_ if name)
 
 
 def folded(text: str) -> str:

@@ -123,20 +123,20 @@ class BulkReplays:
     def get(self, account_sid: str) -> BulkReplay | None:
         """Return the account's running replay, or the last one."""
         reply = self._client.call("HGETALL", AccountKeys(account_sid).bulk)
-        found = {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
-        if "id" not in found:
+        fields = {name.decode(): value.decode() for name, value in zip(reply[::2], reply[1::2], strict=True)}
+        if "id" not in fields:
             return None
         return BulkReplay(
-            id=found["id"],
-            state=found["state"],
-            by=found["by"],
-            current=found["current"] == "1",
-            rate=int(found["rate"]),
-            wanted=found["wanted"],
-            total=int(found["total"]),
-            results={name: int(found[name]) for name in RESULTS if name in found},
-            started=int(found["started"]),
-            ended=int(found.get("ended", 0)),
+            id=fields["id"],
+            state=fields["state"],
+            by=fields["by"],
+            current=fields["current"] == "1",
+            rate=int(fields["rate"]),
+            wanted=fields["wanted"],
+            total=int(fields["total"]),
+            results={name: int(fields[name]) for name in RESULTS if name in fields},
+            started=int(fields["started"]),
+            ended=int(fields.get("ended", 0)),
         )
 
     def next(self, account_sid: str, replay: BulkReplay, most: int) -> list[Entry]:

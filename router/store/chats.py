@@ -103,13 +103,13 @@ class Chats:
     def newest(self, account_sid: str, *, before: float | None = None) -> Iterator[tuple[float, Chat]]:
         """Walk the chats from the newest activity to the oldest, each with its time in ms; begin before `before`."""
         index, end = AccountKeys(account_sid).chats, "+inf" if before is None else f"({before:.0f}"
-        while found := self._client.call(
+        while entries := self._client.call(
             "ZRANGE", index, end, "-inf", "BYSCORE", "REV", "LIMIT", 0, _PAGE, "WITHSCORES"
         ):
-            at = {sid.decode(): float(score) for sid, score in zip(found[::2], found[1::2], strict=True)}
-            for chat in self._get_all(account_sid, found[::2]):
+            at = {sid.decode(): float(score) for sid, score in zip(entries[::2], entries[1::2], strict=True)}
+            for chat in self._get_all(account_sid, entries[::2]):
                 yield at[chat.sid], chat
-            end = f"({float(found[-1]):.0f}"
+            end = f"({float(entries[-1]):.0f}"
 
     def _get_all(self, account_sid: str, sids: Iterable[bytes]) -> Iterator[Chat]:
         names = [sid.decode() for sid in sids]
@@ -215,8 +215,8 @@ class Chats:
         """Write a participant; return as `change`. The chat is added to the list of a new participant's identity."""
         if all(each.sid != participant.sid for each in chat.participants):
             listed, keys = digest(participant.identity), AccountKeys(chat.account_sid)
-            found = [keys.own_chats + chat.sid, keys.chat_identities + listed]
-            self._client.script("chat_list", found, [listed, self.retention_ms], writes=True)
+            chat_keys = [keys.own_chats + chat.sid, keys.chat_identities + listed]
+            self._client.script("chat_list", chat_keys, [listed, self.retention_ms], writes=True)
         written = json.dumps(asdict(participant), ensure_ascii=False)
         return self.change(chat, {PARTICIPANT + participant.sid: written}, event=event, active=False)
 
@@ -249,8 +249,8 @@ class Chats:
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys that sign visitors' tokens, the newest first."""
-        found = self._client.script("chat_keys", [CHAT_KEYS], [secrets.token_hex(32), KEY_MS], writes=True)
-        return tuple(each.decode().partition(" ")[2] for each in found)
+        keys = self._client.script("chat_keys", [CHAT_KEYS], [secrets.token_hex(32), KEY_MS], writes=True)
+        return tuple(each.decode().partition(" ")[2] for each in keys)
 
     @staticmethod
     def _keys(chat: Chat) -> list[str]:

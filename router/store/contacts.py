@@ -40,14 +40,14 @@ class Contacts:
     def get(self, account_sid: str, identity: str) -> Contact | None:
         """Read the contact that an address belongs to; None for an unknown address."""
         prefix = AccountKeys(account_sid).contacts
-        found = self._read(prefix + contact_id(identity))
-        if b"of" in found:
-            found = self._read(prefix + found[b"of"].decode())
-        return _contact(account_sid, found) if found else None
+        fields = self._read(prefix + contact_id(identity))
+        if b"of" in fields:
+            fields = self._read(prefix + fields[b"of"].decode())
+        return _contact(account_sid, fields) if fields else None
 
     def first(self, account_sid: str, identities: Sequence[str]) -> Contact | None:
         """Read the contact that `accept` would find by the addresses in a message."""
-        return next((found for each in identities if (found := self.get(account_sid, each))), None)
+        return next((contact for each in identities if (contact := self.get(account_sid, each))), None)
 
     def change(  # noqa: PLR0913 - what may be changed, by keyword
         self,
@@ -86,8 +86,8 @@ class Contacts:
 
     def erase(self, account_sid: str, identity: str) -> Contact | None:
         """Erase a contact and its aliases; return the erased contact, None if it did not exist."""
-        found = self._client.script("erase_contact", [AccountKeys(account_sid).contacts + contact_id(identity)], [])
-        return _contact(account_sid, _pairs(found)) if found else None
+        reply = self._client.script("erase_contact", [AccountKeys(account_sid).contacts + contact_id(identity)], [])
+        return _contact(account_sid, _pairs(reply)) if reply else None
 
     def _read(self, key: str) -> dict[bytes, bytes]:
         return _pairs(self._client.call("HGETALL", key))
@@ -105,18 +105,18 @@ def _pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-def _contact(account_sid: str, found: Mapping[bytes, bytes]) -> Contact:
+def _contact(account_sid: str, fields: Mapping[bytes, bytes]) -> Contact:
     assignments = {}
-    for name, value in found.items():
+    for name, value in fields.items():
         kind, _, ours = name.decode().partition(" ")
         if kind == "stay":
             flow_sid, confident, at, language = value.decode().split(" ", 3)
             assignments[ours] = Assignment(flow_sid, confident == "1", int(at), language)
     return Contact(
         account_sid=account_sid,
-        identity=found.get(b"identity", b"").decode(),
-        aliases=tuple(sorted(value.decode() for name, value in found.items() if name.startswith(b"alias "))),
-        known=read_known([found.get(name) for name in (b"version", b"preference", b"language", b"learned")]),
+        identity=fields.get(b"identity", b"").decode(),
+        aliases=tuple(sorted(value.decode() for name, value in fields.items() if name.startswith(b"alias "))),
+        known=read_known([fields.get(name) for name in (b"version", b"preference", b"language", b"learned")]),
         assignments=assignments,
-        lasting=b"lasting" in found,
+        lasting=b"lasting" in fields,
     )

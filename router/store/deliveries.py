@@ -146,8 +146,8 @@ class DeliveryLog:
 
     def get(self, account_sid: str, message_sid: str) -> Delivery | None:
         """Read one delivery; None if the account has no record of that SID (any more)."""
-        found = self._read(account_sid, [f"{account_sid}:{message_sid}".encode()])
-        return found[0] if found else None
+        deliveries = self._read(account_sid, [f"{account_sid}:{message_sid}".encode()])
+        return deliveries[0] if deliveries else None
 
     def get_all(self, account_sid: str, message_sids: Sequence[str]) -> dict[str, Delivery]:
         """Read deliveries by their SIDs; those without a record are left out."""
@@ -170,12 +170,12 @@ class DeliveryLog:
         """Return a delivery's position in its lane; None if it does not wait (any more)."""
         if delivery.state != "queued" or delivery.held:
             return None
-        found = self._client.script(
+        reply = self._client.script(
             "waiting", [AccountKeys(delivery.account_sid).lanes + delivery.lane], [delivery.lane]
         )
-        if not found:
+        if not reply:
             return None
-        head, state, flow_sid, left = found
+        head, state, flow_sid, left = reply
         return Waiting(head.decode().partition(":")[2], state.decode(), flow_sid.decode(), left)
 
     def waiting_conversations(self, account_sid: str, flow_sid: str) -> int:
@@ -184,8 +184,8 @@ class DeliveryLog:
 
     def lane(self, delivery: Delivery, most: int) -> list[str]:
         """Return the SIDs of the first messages in a delivery's lane, in order; the first one is the head."""
-        found = self._client.call("LRANGE", AccountKeys(delivery.account_sid).lanes + delivery.lane, 0, most - 1)
-        return [id_.decode().partition(":")[2] for id_ in found]
+        ids = self._client.call("LRANGE", AccountKeys(delivery.account_sid).lanes + delivery.lane, 0, most - 1)
+        return [id_.decode().partition(":")[2] for id_ in ids]
 
     def newest(
         self, account_sid: str, *, after: int = 0, before: int | None = None, dead: bool = False
@@ -267,8 +267,8 @@ class DeliveryLog:
         """Count an account's messages by minute; `now` is in seconds since 1970. A replayed message is not dead."""
         keys, end = AccountKeys(account_sid), now * 1000
         spans = [(end - left * 60_000, f"({end - (left - 1) * 60_000}") for left in range(minutes, 0, -1)]
-        found = self._client.calls([("ZCOUNT", key, *span) for key in (keys.log, keys.dead) for span in spans])
-        return Rhythm(tuple(found[:minutes]), tuple(found[minutes:]))
+        counts = self._client.calls([("ZCOUNT", key, *span) for key in (keys.log, keys.dead) for span in spans])
+        return Rhythm(tuple(counts[:minutes]), tuple(counts[minutes:]))
 
     def backlog(self, tag: str) -> Backlog:
         """Count a bucket's lanes."""
@@ -277,8 +277,8 @@ class DeliveryLog:
         overdue: dict[str, tuple[float, str]] = {}
         place, seen = 0, BACKLOG
         while seen == BACKLOG:
-            seen, found, ready, *longest = self._client.script("backlog", [keys.due], [place, BACKLOG])
-            place, lanes, due = place + seen, lanes + found, due + ready
+            seen, waiting, ready, *longest = self._client.script("backlog", [keys.due], [place, BACKLOG])
+            place, lanes, due = place + seen, lanes + waiting, due + ready
             for where, ms in zip(longest[::2], longest[1::2], strict=True):
                 account_sid, _, flow_sid = where.decode().partition(":")
                 overdue.setdefault(account_sid, (ms / 1000, flow_sid))
@@ -290,9 +290,9 @@ class DeliveryLog:
         oldest: dict[tuple[str, str], float] = {}
         place, seen, ahead = 0, AGED, 0.0
         while seen == AGED:
-            seen, ms, *found = self._client.script("ages", [keys.due], [place, AGED, AGED_EACH, AGED_MOST])
+            seen, ms, *ages = self._client.script("ages", [keys.due], [place, AGED, AGED_EACH, AGED_MOST])
             place, ahead = place + seen, ms / 1000
-            for due_set, target, age in found:
+            for due_set, target, age in ages:
                 key = (due_set.decode().partition(":")[0], target.decode())
                 oldest[key] = max(oldest.get(key, 0.0), age / 1000)
         return Ages(oldest, ahead)
@@ -316,33 +316,33 @@ class DeliveryLog:
 
 def _delivery(id_: str, values: list[bytes | None]) -> Delivery:
     account_sid, _, message_sid = id_.partition(":")
-    found = dict(zip(_FIELDS, values, strict=True))
+    fields = dict(zip(_FIELDS, values, strict=True))
 
     def text(name: str) -> str:
-        return (found[name] or b"").decode(errors="replace")
+        return (fields[name] or b"").decode(errors="replace")
 
     return Delivery(
         account_sid=account_sid,
         message_sid=message_sid,
-        state=_STATES.get(found["state"], text("state")),
-        accepted_at=int(found["at"] or 0),
-        raw=found["raw"] or b"",
+        state=_STATES.get(fields["state"], text("state")),
+        accepted_at=int(fields["at"] or 0),
+        raw=fields["raw"] or b"",
         flow_sid=text("flow"),
         lane=text("lane"),
         why=tuple(text("why").splitlines()),
-        attempts=int(found["attempts"] or 0),
-        round=int(found["round"] or 0),
+        attempts=int(fields["attempts"] or 0),
+        round=int(fields["round"] or 0),
         error=text("error"),
-        answer=found["answer"] or b"",
+        answer=fields["answer"] or b"",
         answered=text("answered"),
-        duplicates=int(found["duplicates"] or 0),
+        duplicates=int(fields["duplicates"] or 0),
         history=tuple(text("history").splitlines()),
-        recovered=found["recovered"] is not None,
+        recovered=fields["recovered"] is not None,
         language=text("language"),
         lang=text("lang"),
         replied=text("replied"),
         excerpt=text("said"),
-        doubt=found["doubt"] is not None,
-        held=found["state"] == b"held",
+        doubt=fields["doubt"] is not None,
+        held=fields["state"] == b"held",
         actions=tuple(text("actions").splitlines()),
     )

@@ -63,12 +63,12 @@ class Promise:
             return self._of(nodes[""])
         asked = {name: gevent.spawn(self._answer, node) for name, node in nodes.items()}
         gevent.joinall(list(asked.values()))
-        found = {name: each.value for name, each in asked.items() if isinstance(each.value, list)}
-        if not found:
+        answered = {name: each.value for name, each in asked.items() if isinstance(each.value, list)}
+        if not answered:
             reasons = "; ".join(f"{name}: {each.value}" for name, each in asked.items())
             raise StoreUnavailable(reasons or "no node of the Cluster answers")
-        away = {name: str(each.value) for name, each in asked.items() if name not in found}
-        return [*over_nodes(found), _nodes(len(found), away, self._client.uncovered())]
+        away = {name: str(each.value) for name, each in asked.items() if name not in answered}
+        return [*over_nodes(answered), _nodes(len(answered), away, self._client.uncovered())]
 
     def refusal(self) -> str:
         """Return why this store is not safe for messages, "" if it is.
@@ -161,10 +161,10 @@ def _pings(node: Client) -> bool:
         return False
 
 
-def over_nodes(found: Mapping[str, list[Finding]]) -> list[Finding]:
+def over_nodes(by_node: Mapping[str, list[Finding]]) -> list[Finding]:
     """Merge the findings of the nodes of a Cluster by name. If the values differ, a finding has that of each node."""
     by_name: dict[str, dict[str, Finding]] = {}
-    for node, findings in found.items():
+    for node, findings in by_node.items():
         for each in findings:
             by_name.setdefault(each.name, {})[node] = each
     return [_over_nodes(findings) for findings in by_name.values()]
@@ -218,11 +218,11 @@ def _version(facts: Mapping[str, str]) -> Finding:
     product = "valkey" if facts.get("server_name") == "valkey" or "valkey_version" in facts else "redis"
     text, needed = facts.get(f"{product}_version", ""), OLDEST[product]
     oldest = f"{product} {needed[0]}.{needed[1]}"
-    found = _VERSION.match(text)
-    if found is None:
+    parsed = _VERSION.match(text)
+    if parsed is None:
         advice = f"make sure that it is {oldest} or newer: the store does not show its version"
         return Finding("version", f"{product} {text or 'unknown'}", good=False, advice=advice)
-    number = (int(found[1]), int(found[2] or 0))
+    number = (int(parsed[1]), int(parsed[2] or 0))
     return Finding("version", f"{product} {text}", number >= needed, f"use {oldest} or newer", fatal=True)
 
 

@@ -131,12 +131,12 @@ class FlowStore:
 
     def beginning(self, account_sid: str, start: str) -> list[str]:
         """Return the SIDs of the account's flows with this prefix, unordered; half a second for a million flows."""
-        key, found, cursor = AccountKeys(account_sid).flows, set[bytes](), b"0"
+        key, sids, cursor = AccountKeys(account_sid).flows, set[bytes](), b"0"
         while True:
             cursor, pairs = self._client.call("ZSCAN", key, cursor, "MATCH", f"{start}*", "COUNT", 10_000)
-            found.update(pairs[::2])
+            sids.update(pairs[::2])
             if cursor == b"0":
-                return [sid.decode() for sid in found]
+                return [sid.decode() for sid in sids]
 
     def count(self, account_sid: str) -> int:
         """Return how many flows the account has."""
@@ -151,8 +151,8 @@ class FlowStore:
 
     def place(self, account_sid: str, rank: int) -> int | None:
         """Return the position of the flow at `rank`, counted from the newest, from 0; None if it does not exist."""
-        found = self._client.call("ZRANGE", AccountKeys(account_sid).flows, rank, rank, "REV", "WITHSCORES")
-        return int(float(found[1])) if found else None
+        entry = self._client.call("ZRANGE", AccountKeys(account_sid).flows, rank, rank, "REV", "WITHSCORES")
+        return int(float(entry[1])) if entry else None
 
     def placed(  # noqa: PLR0913 - filters, start, direction and chunk size
         self,
@@ -180,14 +180,14 @@ class FlowStore:
         index = keys.named(name) if name else keys.flows
         end, order = ("+inf", ()) if newer else ("-inf", ("REV",))
         start = f"({beyond}" if beyond is not None else "-inf" if newer else "+inf"
-        while found := self._client.call(
+        while entries := self._client.call(
             "ZRANGE", index, start, end, "BYSCORE", *order, "LIMIT", 0, chunk, "WITHSCORES"
         ):
-            for sid, place, record in zip(found[::2], found[1::2], self._records(keys, found[::2]), strict=True):
+            for sid, place, record in zip(entries[::2], entries[1::2], self._records(keys, entries[::2]), strict=True):
                 if record:
                     flow = parse_record(record, account_sid, sid.decode()) if word in record else None
                     yield Placed(int(float(place)), flow, len(record))
-            start = f"({int(float(found[-1]))}"
+            start = f"({int(float(entries[-1]))}"
 
     def walk(self, account_sid: str) -> Iterator[FlexFlow]:
         """Read all flows of an account, oldest first, in pages; concurrent writes may or may not be included."""
@@ -197,9 +197,9 @@ class FlowStore:
         """Read records lazily, "" for a flow that has been removed since."""
         names, at, many = [keys.own_flows + sid.decode() for sid in sids], 0, WALK
         while at < len(names):
-            found = self._client.script("flow_records", names[at : at + many], [WALK_BYTES])
-            yield from found
-            at, many = at + len(found), 2 * len(found)
+            records = self._client.script("flow_records", names[at : at + many], [WALK_BYTES])
+            yield from records
+            at, many = at + len(records), 2 * len(records)
 
     def _again(self, group: Sequence[FlowWrite], by: str, reply: list[Any]) -> list[Any]:
         """Retry writes whose stored flow is equal but has other bytes, as written by an older version."""

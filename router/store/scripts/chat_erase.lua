@@ -7,11 +7,11 @@
 --
 -- Returns 1, or 0 if there is no such chat
 local chat, id = KEYS[1], ARGV[1]
-local found = redis.call('HMGET', chat, 'state', 'unique_name')
+local record = redis.call('HMGET', chat, 'state', 'unique_name')
 redis.call('DEL', chat, KEYS[2])
 redis.call('ZREM', KEYS[3], id)
-if found[2] and redis.call('HGET', KEYS[4], found[2]) == id then redis.call('HDEL', KEYS[4], found[2]) end
+if record[2] and redis.call('HGET', KEYS[4], record[2]) == id then redis.call('HDEL', KEYS[4], record[2]) end
 redis.call('ZREM', KEYS[5], id)
-if not found[1] then return 0 end
+if not record[1] then return 0 end
 chat_publish(chat, '{"event":"erased"}')
 return 1

@@ -19,11 +19,11 @@ else
   if ARGV[1] == 'before' then to = math.max(first, math.min(to, index)) end
   from = math.max(first, to - most)
 end
-local found
+local messages
 repeat
-  found = from < to and redis.call('LRANGE', KEYS[2], from - first, to - first - 1) or {}
+  messages = from < to and redis.call('LRANGE', KEYS[2], from - first, to - first - 1) or {}
   -- A page of removed messages only would look like the beginning of the chat: read the page before it instead.
-  local again = ARGV[1] ~= 'after' and from > first and #found > 0 and table.concat(found) == ''
+  local again = ARGV[1] ~= 'after' and from > first and #messages > 0 and table.concat(messages) == ''
   if again then from, to = math.max(first, from - most), from end
 until not again
-return {c[1], c[2] or '', c[3] or '-1', c[4] or '-1', c[5] or '', first, first + length, from, unpack(found)}
+return {c[1], c[2] or '', c[3] or '-1', c[4] or '-1', c[5] or '', first, first + length, from, unpack(messages)}

@@ -10,10 +10,10 @@
 -- Returns {chats read, closed, dropped, score of the last one, SID of a chat whose integration is to be notified…}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local found = redis.call('ZRANGE', KEYS[1], ARGV[1], now, 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')
+local entries = redis.call('ZRANGE', KEYS[1], ARGV[1], now, 'BYSCORE', 'LIMIT', 0, ARGV[2], 'WITHSCORES')
 local closed, gone, untold = 0, {}, {}
-for i = 1, #found, 2 do
-  local id, chat = found[i], ARGV[3] .. found[i]
+for i = 1, #entries, 2 do
+  local id, chat = entries[i], ARGV[3] .. entries[i]
   local c = redis.call('HMGET', chat, 'state', 'idle', 'updated', 'served', 'untold', 'listed')
   for listed in string.gmatch(c[6] or '', '%x+') do
     if redis.call('PTTL', ARGV[6] .. listed) < ARGV[5] / 2 then chat_list(chat, ARGV[6] .. listed, ARGV[5]) end
@@ -34,4 +34,4 @@ for i = 1, #found, 2 do
   end
 end
 if #gone > 0 then redis.call('ZREM', KEYS[1], unpack(gone)) end
-return {#found / 2, closed, #gone, found[#found] or ARGV[1], unpack(untold)}
+return {#entries / 2, closed, #gone, entries[#entries] or ARGV[1], unpack(untold)}

@@ -102,9 +102,9 @@ while seen < #sets / 2 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now
       has = room.targets[key] or {0, room.share}
     end
     wanted = math.min(wanted, has[2] - has[1], more(has[1], 1, least), name or wanted)
-    local found = redis.call('ZRANGE', due .. ':' .. set, '-inf', before, 'BYSCORE', 'LIMIT', 0, wanted)
+    local due_lanes = redis.call('ZRANGE', due .. ':' .. set, '-inf', before, 'BYSCORE', 'LIMIT', 0, wanted)
     local group = {account, string.sub(set, 36), ''}
-    for _, lane_id in ipairs(found) do
+    for _, lane_id in ipairs(due_lanes) do
       if bytes < BYTES then take(set, lane_id, group, resumed) end
     end
     local taken = #group - 3
@@ -116,8 +116,8 @@ while seen < #sets / 2 and bytes < BYTES and tonumber(sets[2 * seen + 2]) <= now
       if name then room.names[target] = name - taken end
       out[#out + 1] = group
     end
-    if #found > 0 then refresh(set) end
-    left = left or (not shut and #found == wanted)
+    if #due_lanes > 0 then refresh(set) end
+    left = left or (not shut and #due_lanes == wanted)
   end
 end
 if ended or seen == looks or bytes >= BYTES then out[2] = place + (ended or seen) end

@@ -6,11 +6,11 @@
 --
 -- Returns the contact as it was, field value field value …; {} if the contact is unknown
 local contact = contact_of(KEYS[1])
-local found = contact and redis.call('HGETALL', contact) or {}
+local fields = contact and redis.call('HGETALL', contact) or {}
 local keys = {KEYS[1], contact}
-for n = 1, #found, 2 do
-  local alias = string.match(found[n], '^alias (.*)')
+for n = 1, #fields, 2 do
+  local alias = string.match(fields[n], '^alias (.*)')
   if alias then keys[#keys + 1] = first_part(contact) .. alias end
 end
 redis.call('DEL', unpack(keys))
-return found
+return fields

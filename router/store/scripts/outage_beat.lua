@@ -13,7 +13,7 @@
 local alive, gaps, silence, starts = KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local found = {now}
+local reply = {now}
 for i = 3, #ARGV do
   local account = ARGV[i]
   local stopped = redis.call('HGET', alive, account .. ' stopped')
@@ -27,8 +27,8 @@ for i = 3, #ARGV do
   redis.call('HSET', alive, account, now)
   local gap = redis.call('HGET', gaps, account)
   if gap then
-    found[#found + 1] = account
-    found[#found + 1] = gap
+    reply[#reply + 1] = account
+    reply[#reply + 1] = gap
   end
 end
-return found
+return reply

@@ -8,10 +8,10 @@
 -- Returns {entries read, entries removed, score of the last one read}
 local time = redis.call('TIME')
 local before = time[1] * 1000 - tonumber(ARGV[1])
-local found = redis.call('ZRANGE', KEYS[1], ARGV[2], before, 'BYSCORE', 'LIMIT', 0, ARGV[3], 'WITHSCORES')
+local entries = redis.call('ZRANGE', KEYS[1], ARGV[2], before, 'BYSCORE', 'LIMIT', 0, ARGV[3], 'WITHSCORES')
 local gone = {}
-for i = 1, #found, 2 do
-  if redis.call('EXISTS', ARGV[4] .. found[i]) == 0 then gone[#gone + 1] = found[i] end
+for i = 1, #entries, 2 do
+  if redis.call('EXISTS', ARGV[4] .. entries[i]) == 0 then gone[#gone + 1] = entries[i] end
 end
 if #gone > 0 then redis.call('ZREM', KEYS[1], unpack(gone)) end
-return {#found / 2, #gone, found[#found] or ARGV[2]}
+return {#entries / 2, #gone, entries[#entries] or ARGV[2]}
