@@ -22,7 +22,7 @@ def _fast_folder() -> Path | None:
     """Return a file system in memory with room for the stores, None for the usual place.
 
     A store writes each command to its file and waits for the disk, for 3 ms and more where several test processes do
-    so. What a killed process has written is there in either place.
+    so. In either place the data of a killed process is kept.
     """
     memory = Path("/dev/shm")  # noqa: S108  # each store makes a folder of its own in it
     return memory if memory.is_dir() and shutil.disk_usage(memory).free >= _ROOM else None
@@ -41,7 +41,7 @@ class ValkeyServer:
         self.url = "unix://" + quote(str(self.socket_path))
         self._options = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
         self._process: subprocess.Popen[bytes] | None = None
-        # A copy: a Sentinel has its servers rewrite the file.
+        # A copy, because a Sentinel makes its servers rewrite the file.
         self._config = Path(shutil.copy(CONFIG, self.folder))
         self.start()
 

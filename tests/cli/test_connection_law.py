@@ -34,7 +34,7 @@ STEPS = st.one_of(
 
 @pytest.fixture(scope="module")
 def twilio() -> Iterator[TwilioRest]:
-    """A Twilio whose number each example sets anew."""
+    """A Twilio whose number each example resets."""
     with TwilioRest(ACCOUNT, TOKEN) as twilio:
         yield twilio
 

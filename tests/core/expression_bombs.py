@@ -22,7 +22,7 @@ from router.match import FUNCTIONS, MOST, VARIABLES, Expression, try_expression
 from router.match.engine import compile_source
 
 _MEMORY: Final = 2**30  # bytes of addresses, most of them never touched
-# A thread of the smallest systems has 128 KiB of stack for everything; this is where Rust's parser runs.
+# The smallest systems give a thread 128 KiB of stack, in which Rust's parser runs.
 _STACK: Final = 256 * 1024
 
 _LONG: Final = ("1" * 1600, "\U0001f600" * 1600, "ab" * 800, "\u0430\u0431" * 800, "x" * 131_072)
@@ -119,7 +119,7 @@ def _slowest(expression: Expression, messages: list[dict[str, Any]]) -> float:
     slowest = 0.0
     for message in messages:
         times = []
-        for _ in range(3):  # the best of three: what else the machine does is not measured
+        for _ in range(3):  # the best of three, so that other load is not measured
             began = time.thread_time()
             with suppress(ExpressionError):
                 expression.matches(message, 50.0)
@@ -147,7 +147,7 @@ def main(seed: int, count: int) -> None:
         saved += 1
         _check_reading(expression)
         slowest = max(slowest, (_slowest(expression, messages), text))
-    # Not ru_maxrss: that begins with what the process that started this one had.
+    # Not ru_maxrss, which starts with the peak of the parent process.
     peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) // 1024
     seen = {"saved": saved, "slowest": slowest, "saving": saving, "megabytes": peak}
     sys.stdout.write(json.dumps(seen))

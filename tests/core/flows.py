@@ -24,7 +24,7 @@ INTEGRATIONS: dict[str, dict[str, str]] = {
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20)
 _WHOLE = st.integers(min_value=1, max_value=20).map(str)
 _FLAG = st.sampled_from(["true", "false", "True", "FALSE"])
-# A value that each parameter may have, beside those that choose the channel and the integration.
+# Valid values of each parameter, except those that choose the channel and the integration.
 VALUES: Mapping[str, st.SearchStrategy[str]] = {
     "FriendlyName": _TEXT,
     "ChatServiceSid": st.just("IS" + "a" * 32),

@@ -87,7 +87,7 @@ ALONE = {
 
 @pytest.mark.parametrize("tag", ALONE)
 def test_a_language_with_its_own_script_needs_no_model(tag: str) -> None:
-    """A language with a script of its own is told from all other scripts without a model or a thread."""
+    """A language with its own script is distinguished from all other scripts without a model or a thread."""
     assert needed([tag]) == frozenset()
     before = Detector(())
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -98,8 +98,8 @@ def test_a_language_with_its_own_script_needs_no_model(tag: str) -> None:
     assert len(list(Path("/proc/self/task").iterdir())) == threads
 
 
-def test_scripts_of_one_language_are_told_apart() -> None:
-    """Simplified and traditional Chinese are told apart; British and American English are equally likely."""
+def test_scripts_of_one_language_are_distinguished() -> None:
+    """Simplified and traditional Chinese are distinguished; British and American English are equally likely."""
     chinese = load(needed(("zh-Hans", "zh-Hant", "en")))
     assert _best(chinese, "请问你们几点开门", ("zh-Hans", "zh-Hant", "en")) == "zh-Hans"
     assert _best(chinese, "請問你們幾點開門", ("zh-Hans", "zh-Hant", "en")) == "zh-Hant"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Measured: 4 ms for the worst regular expression over the worst text; four times that, for a slower or busier machine.
+# Measured: 4 ms for the worst regular expression on the worst text. This allows four times as much for slow machines.
 SLOWEST = 0.016
 SAVING = 0.15
 MEGABYTES = 60

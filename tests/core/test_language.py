@@ -136,7 +136,7 @@ def test_no_history_is_no_evidence() -> None:
         ("GB", ("en-GB", "en-US"), "en-GB"),
     ],
 )
-def test_the_country_tells_regions_apart(country: str, offered: tuple[str, ...], language: str) -> None:
+def test_the_country_decides_between_regional_tags(country: str, offered: tuple[str, ...], language: str) -> None:
     """Between regional tags of one language the country decides."""
     alike = Evidence("text", "", dict.fromkeys(offered, 0.9) | {OTHER: 0.001}, 30)
     assert decide(offered, [alike, _given(from_country(country, offered))]).shares[0][0] == language

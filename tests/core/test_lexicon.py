@@ -45,7 +45,7 @@ def test_frequencies_of_words_are_added(lexicon: Lexicon) -> None:
     assert lexicon.levels(["the"] * 1000) == lexicon.levels(["the"] * 256)
 
 
-def test_words_with_the_same_bytes_are_told_apart() -> None:
+def test_words_with_the_same_bytes_are_distinguished() -> None:
     """A heart and "d'" have the same bytes in memory, and only the heart is found in French."""
     french = Lexicon({"fr": 0})
     assert french.levels(["❤"]) != (0,)

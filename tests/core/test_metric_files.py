@@ -14,7 +14,7 @@ from router.metric_files import FOLDER, MetricFiles
 def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for temporary files, without a metrics folder in the environment."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv(FOLDER, "")  # so that its absence is what is restored
+    monkeypatch.setenv(FOLDER, "")  # so that monkeypatch restores its absence
     monkeypatch.delenv(FOLDER)
     return tmp_path
 

@@ -121,7 +121,7 @@ def test_the_fast_parser_agrees_with_gunicorn(data: bytes) -> None:
     plain = plain_request(data, 64)
     if plain is None:
         return
-    if plain.missing:  # gunicorn gets the same bytes, and waits for the rest
+    if plain.missing:  # gunicorn gets the same bytes and waits for the rest
         data += b"x" * plain.missing
         plain = plain_request(data, 64)
         assert plain is not None

@@ -12,7 +12,7 @@ def test_an_answer_larger_than_the_socket_buffer_is_sent_whole() -> None:
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        ours.settimeout(10)  # so that `send` takes what there is room for, as gevent's
+        ours.settimeout(10)  # so that `send` accepts only what fits, as gevent's does
         answer = bytes(range(256)) * 4096
         received: list[bytes] = []
         reader = Thread(target=lambda: received.extend(iter(lambda: theirs.recv(4096), b"")))

@@ -42,7 +42,7 @@ def test_no_body_raises_an_exception(body: str) -> None:
     """No body raises an exception, and at most MOST_LETTERS letters are returned, without lone surrogates."""
     reported = indicative_words(body)
     assert len(reported) - reported.count(" ") <= MOST_LETTERS
-    reported.encode()  # which lingua does: no lone surrogate is left
+    reported.encode()  # as lingua does; it fails if a lone surrogate is left
     is_opt_out(body)
 
 

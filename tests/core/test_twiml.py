@@ -38,7 +38,7 @@ def parsed(twiml: bytes | None) -> ET.Element:
 
 
 def test_a_cached_answer_depends_on_its_url_and_charset() -> None:
-    """The same body of another target, or with another charset, is read anew."""
+    """The same body from another target, or with another charset, is parsed again."""
     body = b"<Response><Redirect>next</Redirect></Response>"
     for _ in range(2):
         for host in ("a", "b"):

@@ -227,5 +227,5 @@ def _read(stream: BufferedReader, number: int) -> Request | None:
     while line := stream.readline().rstrip(b"\r\n"):
         name, _, value = line.decode("latin-1").partition(": ")
         headers.append((name, value))
-    length = int(dict(headers).get("Content-Length", 0))  # a GET has none
+    length = int(dict(headers).get("Content-Length", 0))  # a GET has no body
     return Request(method, target, tuple(headers), stream.read(length), number)

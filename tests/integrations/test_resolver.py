@@ -140,7 +140,7 @@ def test_an_account_without_a_running_look_up_may_start_one(resolver: Resolver, 
 
 
 def test_another_thread_can_look_up_names(resolver: Resolver, names: Names) -> None:
-    """A plain thread beside gevent's can look up names."""
+    """A plain thread besides gevent's can look up names."""
     names.known["a.test"] = "192.0.2.1"
     resolver.resolve("a.test", 80)
     found: list[list[AddressInfo]] = []

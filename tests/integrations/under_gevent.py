@@ -1,4 +1,4 @@
-"""Deadlines, and slow targets beside others. Run by test_under_gevent.py in a patched process."""
+"""Deadlines, and slow targets that must not delay others. Run by test_under_gevent.py in a patched process."""
 
 import os
 import socket

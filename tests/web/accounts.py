@@ -1,4 +1,4 @@
-"""The accounts of the web tests beside the one of `tests.e2e.service`, and Twilio's signature for them."""
+"""The accounts of the web tests besides the one of `tests.e2e.service`, and Twilio's signature for them."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a chat has beside messages: read marks, typing, its end, its history, and its streams."""
+"""What a chat has besides messages: read marks, typing, its end, its history, and its streams."""
 
 import signal
 import socket

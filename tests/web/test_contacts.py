@@ -208,7 +208,7 @@ BAD: Final = {
 
 @pytest.mark.parametrize(("form", "message"), BAD.values(), ids=BAD)
 def test_an_invalid_parameter_is_400_and_changes_nothing(rest: Rest, form: dict[str, Any], message: str) -> None:
-    """An invalid parameter is 400, named in the message; the valid ones beside it change nothing either."""
+    """An invalid parameter is 400 and named in the message; valid ones in the same request change nothing either."""
     before = rest.written()
     status, code, said = rest.call("POST", path(), {"Preference": "es", "Alias": OTHER} | form).error
     assert (status, code, said[: len(message)]) == (400, 20001, message)
@@ -337,7 +337,7 @@ def test_another_accounts_flow_is_refused_as_unknown(rest: Rest) -> None:
 
 
 def test_conversations_are_closed(rest: Rest) -> None:
-    """Closing ends one conversation or all, the next message is routed anew, and the contact's language stays."""
+    """Closing ends one conversation or all; the next message is routed again, and the contact's language stays."""
     flows = {ours: whatsapp(rest, number, ours) for number, ours in enumerate((OURS, ALSO_OURS))}
     for ours, flow in flows.items():
         accept(rest, flow, ours=ours, strength=Strength.DECIDED, confident=True)

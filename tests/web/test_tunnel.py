@@ -64,8 +64,8 @@ def test_the_running_router_follows_the_tunnel(client: Client, tmp_path: Path, c
     assert post(router, SECOND) == 403
 
 
-def test_a_set_public_url_counts_beside_the_tunnel(client: Client, tmp_path: Path) -> None:
-    """ROUTER_PUBLIC_URL stays valid beside a tunnel, and lists name the base that the request used."""
+def test_a_public_url_is_trusted_in_addition_to_the_tunnel(client: Client, tmp_path: Path) -> None:
+    """With a tunnel ROUTER_PUBLIC_URL stays valid, and lists name the base that the request used."""
     router = client(ROUTER_PUBLIC_URL=SET)
     with TunnelRecord(tmp_path) as record:
         record.publish(FIRST)
@@ -75,8 +75,8 @@ def test_a_set_public_url_counts_beside_the_tunnel(client: Client, tmp_path: Pat
         assert listed_at(router, "localhost").startswith(f"{SET}/v1/FlexFlows")
 
 
-def test_without_a_public_url_the_own_host_counts_beside_the_tunnel(client: Client, tmp_path: Path) -> None:
-    """Without a public URL a signature over a loopback name verifies beside a tunnel, as `router simulate` signs."""
+def test_a_loopback_name_is_trusted_in_addition_to_the_tunnel(client: Client, tmp_path: Path) -> None:
+    """With a tunnel and no public URL a signature over a loopback name verifies, as `router simulate` signs."""
     router = client()
     with TunnelRecord(tmp_path) as record:
         record.publish(FIRST)

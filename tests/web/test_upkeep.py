@@ -77,7 +77,7 @@ def test_the_operators_folder_begins_empty(tmp_path: Path, spare_valkey: Callabl
 def _taken(service: Service, number: int) -> bool:
     try:
         return service.webhook(parameters(number, "+15551000001"))[0] == 200
-    except OSError:  # the process was killed before this one was there
+    except OSError:  # no process is listening yet
         return False
 
 
