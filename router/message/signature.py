@@ -131,12 +131,12 @@ def verify(urls: Sequence[str], params: Iterable[tuple[str, str]], signature: st
 
 def verify_form(urls: Sequence[str], form: Callable[[], bytes], signature: str, keys: Sequence[Key]) -> Key | None:
     """Find the key that made `signature`, as `verify` does; `form` returns a result of `signed_form`."""
-    expected = _bytes(signature)
-    keys = [key for key in keys if len(expected) == _LENGTHS[key.algorithm]]
+    received = _bytes(signature)
+    keys = [key for key in keys if len(received) == _LENGTHS[key.algorithm]]
     form_bytes = form() if keys else b""
     for url in urls:
         for key in keys:
-            if matches(url, form_bytes, expected, key):
+            if matches(url, form_bytes, received, key):
                 return key
     return None
 
