@@ -157,16 +157,16 @@ class Deliverer:
         """Send one head, pass its slot on, and settle it; return the lease of the next one."""
         started = time.monotonic()
         left = lease.expires - LEASE_MARGIN - started
-        goes_on = False
+        keeps_slot = False
         try:
             put_off = self._put_off(lease, left)
             ended = _Ended(put_off) if put_off else _unsent(lease) or self._attempt(lease, target, started, left)
-            goes_on = put_off is None and self._goes_on(target)
+            keeps_slot = put_off is None and self._keeps_slot(target)
         except StoreUnavailable:  # a settle would fail, too: the lease ends, and the message is claimed again
             return None
         finally:
-            self._pass_on(target, to_claimed=goes_on)
-        settled, following = self._settle(lease, ended.settlement, hand_over=goes_on)
+            self._pass_on(target, to_claimed=keeps_slot)
+        settled, following = self._settle(lease, ended.settlement, hand_over=keeps_slot)
         if put_off is None:
             self._publish(lease, target, ended, settled, started)
         return following
@@ -262,7 +262,7 @@ class Deliverer:
         new = self._store.flows.get(flow.account_sid, flow.migrate_to)
         return new if new and has_succeeded(new, flow) else None
 
-    def _goes_on(self, target: Target) -> bool:
+    def _keeps_slot(self, target: Target) -> bool:
         """Return whether the target may keep its slot for another message."""
         return not self.stopping and not self.targets.is_owed(target)
 

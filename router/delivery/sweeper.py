@@ -91,7 +91,7 @@ class Sweeper:
                 self._deliverer.begin(lease)
             claimed += len(claim.leases)
             idle = idle or (claim.place > 0 and not claim.leases)
-            more = self._goes_on(tag, place, claim) or more
+            more = self._advance(tag, place, claim) or more
         self._deliverer.targets.begin_sweep()
         self._deliverer.starved = bool(self._left)
         return Swept(
@@ -100,7 +100,7 @@ class Sweeper:
             claimed=claimed,
         )
 
-    def _goes_on(self, tag: str, place: int, claim: Claim) -> bool:
+    def _advance(self, tag: str, place: int, claim: Claim) -> bool:
         """Set the place of the next claim; return whether to claim again even if no slot becomes free."""
         (self._left.add if claim.left else self._left.discard)(tag)
         if claim.left and (claim.place or place == ANYWHERE):

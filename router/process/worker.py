@@ -143,7 +143,7 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
-        goes_on = self.alive and not request.closes and bool(self._keepalive)
+        keeps_open = self.alive and not request.closes and bool(self._keepalive)
         answered: list[Any] = []
 
         def start_response(*args: Any) -> None:
@@ -157,9 +157,9 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
             if hasattr(parts, "close"):
                 parts.close()
         status, headers = answered[:2]
-        head = _head(environ["SERVER_PROTOCOL"], status, tuple(headers), len(body), goes_on, int(time.time()))
+        head = _head(environ["SERVER_PROTOCOL"], status, tuple(headers), len(body), keeps_open, int(time.time()))
         send_whole(client, head + body)
-        return goes_on
+        return keeps_open
 
     def _reap(self) -> None:
         """Close connections that are idle for too long: one greenlet instead of a timer for each connection."""
@@ -205,14 +205,14 @@ def send_whole(connection: Any, data: bytes) -> None:
 # Most answers within a second have the same head.
 @lru_cache(maxsize=16)
 def _head(  # noqa: PLR0913, PLR0917 - the parts of a head
-    protocol: str, status: str, headers: tuple[tuple[str, str], ...], length: int, goes_on: bool, seconds: int
+    protocol: str, status: str, headers: tuple[tuple[str, str], ...], length: int, keeps_open: bool, seconds: int
 ) -> bytes:
     """Format the head of an answer as gunicorn does."""
     lines = [
         f"{protocol} {status}",
         "Server: gunicorn",
         f"Date: {formatdate(seconds, usegmt=True)}",
-        f"Connection: {'keep-alive' if goes_on else 'close'}",
+        f"Connection: {'keep-alive' if keeps_open else 'close'}",
     ]
     has_length = False
     for name, value in headers:
