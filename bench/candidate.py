@@ -1,5 +1,6 @@
 """Starts the candidates: the router and what it is compared with, all with the same number of processes."""
 
+import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Final
 
 from bench.server import PROJECT, Server, Servers
 from bench.webhook import ACCOUNT, PUBLIC_URL, TOKEN
+from router.process.preload import FOUND
 
 _RIVALS: Final = Path(__file__).parent / "rivals"
 # gunicorn's default gevent worker, for the alternatives; the rest of the configuration is the router's.
@@ -81,4 +83,5 @@ def _environ(store_url: str, workers: int) -> Mapping[str, str]:
         "ROUTER_WORKERS": str(workers),
         "ROUTER_PUBLIC_URL": PUBLIC_URL,
         "ROUTER_ALLOWED_NETWORKS": "127.0.0.0/8",
+        FOUND: json.dumps({"languages": [], "faults": []}),  # its flows name no language: the store need not be asked
     }

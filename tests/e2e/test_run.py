@@ -101,7 +101,10 @@ def test_it_says_where_it_is_and_what_to_type_next(demo: RunningRouter) -> None:
 
 
 def test_the_demo_gets_flows_once(run: Run) -> None:
-    """The first run gives the account a flow for each channel, which echoes; flows that are removed stay removed."""
+    """The first run gives the account a flow for each channel, which echoes; flows that are removed stay removed.
+
+    The last run is started with signals ignored, and outlives its terminal.
+    """
     router = run().up()
     demo, here = router.demo, {"ROUTER_DATA_DIR": str(router.var)}
     assert f"Flows        {len(CHANNELS)} that echo; replace them with yours: " in router.output
@@ -121,8 +124,27 @@ def test_the_demo_gets_flows_once(run: Run) -> None:
         assert store.flows.page(demo["account"][0]["sid"], 0, 50) == flows[:1]
     assert "1 to remove" in invoke("flows", "apply", "-", "--prune", "--yes", **here).output
     router.end()
-    assert "that echo" not in run().up().output
+    router = _started_with_signals_ignored(run).up()
+    assert "that echo" not in router.output
     assert invoke("flows", "list", "--json", **here).output == "[]\n"
+    _outlives_its_terminal(router)
+
+
+def _started_with_signals_ignored(run: Run) -> RunningRouter:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        return run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _outlives_its_terminal(router: RunningRouter) -> None:
+    """A router that was started with HUP and INT ignored outlives its terminal; INT stops it all the same."""
+    os.kill(router.pid, signal.SIGHUP)
+    assert router.status_of("/readyz") == 200
+    os.kill(router.pid, signal.SIGINT)  # as `make run &` of a script has it
+    assert router.process.wait(30) == 0
 
 
 def test_a_real_account_begins_without_flows_and_prints_what_to_type(real: RunningRouter) -> None:
@@ -206,20 +228,6 @@ def test_a_real_account_gets_the_webhooks_to_set_at_twilio(run: Run, real: Runni
     assert "hush" not in public
     assert "Twilio cannot reach it yet: set ROUTER_PUBLIC_URL" in real.output
     assert "run --tunnel --connect +1…" in real.output
-
-
-def test_signals_that_were_ignored_at_its_start(run: Run) -> None:
-    """A router that was started with HUP and INT ignored outlives its terminal; INT stops it all the same."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
-    try:
-        router = run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    os.kill(router.up().pid, signal.SIGHUP)
-    assert router.status_of("/readyz") == 200
-    os.kill(router.pid, signal.SIGINT)  # as `make run &` of a script has it
-    assert router.process.wait(30) == 0
 
 
 def test_a_second_one_says_who_was_first(demo: RunningRouter) -> None:
