@@ -40,14 +40,7 @@ class Watch:
 
     def look(self) -> list[Delivery]:
         """Return the messages that are new or have changed since the last call; the new ones last and in order."""
-        changed = []
-        for key, marks in list(self._known.items()):
-            now = self._store.deliveries.get(*key)
-            if now is None:
-                del self._known[key]
-            elif _marks(now) != marks:
-                self._known[key] = _marks(now)
-                changed.append(now)
+        changed = list(self._changed())
         new: list[Delivery] = []
         self.skipped = 0
         for sid in self._since:
@@ -56,6 +49,18 @@ class Watch:
             self._remember(sid, reversed(found[:NEW_MOST]))
             new += reversed(found[:NEW_MOST])
         return changed + sorted(new, key=_accepted)
+
+    def _changed(self) -> Iterator[Delivery]:
+        """Iterate over the watched messages that have changed since the last call; drop those without a record."""
+        for account_sid in self._since:
+            watched = {sid: marks for (account, sid), marks in self._known.items() if account == account_sid}
+            now = self._store.deliveries.get_all(account_sid, list(watched))
+            for sid, marks in watched.items():
+                if sid not in now:
+                    del self._known[account_sid, sid]
+                elif _marks(now[sid]) != marks:
+                    self._known[account_sid, sid] = _marks(now[sid])
+                    yield now[sid]
 
     def _arrived(self, account_sid: str) -> Iterator[Delivery]:
         """Iterate over an account's messages since the last call, from the newest; the first step marks all as seen."""
