@@ -113,7 +113,7 @@ class _Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """The free capacity of a process, as expected for the time when the store has answered.
 
     Args:
@@ -223,7 +223,7 @@ class Targets:
         for use in self._targets.values():
             use.begin_sweep()
 
-    def room(self, now: float, waiting: Mapping[Target, int] = NONE_WAIT) -> Room:
+    def capacity(self, now: float, waiting: Mapping[Target, int] = NONE_WAIT) -> Capacity:
         """Return the free capacity that a claim may use.
 
         Attempts end while the store answers the claim. So as many slots as became free in recent sweeps count as free.
@@ -231,20 +231,22 @@ class Targets:
         answered. A handler gets only as many as it has free slots now. Messages that were claimed before and are
         `waiting` for a slot are subtracted.
         """
-        counted = {each: use for each, use in self._targets.items() if not each.name.startswith(HANDLER)}
-        soon = {each: waiting.get(each, 0) - use.ending for each, use in counted.items() if use.sending}
-        ahead = {each: min(use.ahead, self.share) for each, use in counted.items() if use.ahead}
-        soon = {**waiting, **soon}
+        remote = {each: use for each, use in self._targets.items() if not each.name.startswith(HANDLER)}
+        ahead = {each: min(use.ahead, self.share) for each, use in remote.items() if use.ahead}
+        # The slots that waiting messages will take, less those that become free in the meantime.
+        reserved = {**waiting} | {
+            each: waiting.get(each, 0) - use.ending for each, use in remote.items() if use.sending
+        }
         accounts = self._accounts.copy()
-        for target, more in soon.items():
-            accounts[target.account_sid] += more
-        return Room(
-            free=max(0, self.free - sum(soon.values())),
+        for target, slots in reserved.items():
+            accounts[target.account_sid] += slots
+        return Capacity(
+            free=max(0, self.free - sum(reserved.values())),
             share=self.share,
             factor=self._factor,
             accounts={sid: has for sid, has in accounts.items() if has > 0},
             targets={
-                each: (use.sending + soon.get(each, 0) - ahead.get(each, 0), self._most(use, now))
+                each: (use.sending + reserved.get(each, 0) - ahead.get(each, 0), self._most(use, now))
                 for each, use in self._targets.items()
                 if use.sending or use.breaker.open or each in waiting or each in ahead
             },

@@ -117,16 +117,17 @@ class Sweeper:
         return again
 
     def _room(self, tag: str) -> Room:
-        """Return the capacity that the process has for a bucket's accounts."""
-        room = self._deliverer.targets.room(time.monotonic(), self._deliverer.claimed.counts())
+        """Return the process's capacity for a bucket's accounts, as a claim takes it."""
+        capacity = self._deliverer.targets.capacity(time.monotonic(), self._deliverer.claimed.counts())
+        shut = (_name(each) for each in capacity.shut if bucket(each.account_sid) == tag)
         return Room(
-            free=room.free,
-            share=room.share,
-            factor=room.factor,
-            accounts={sid: has for sid, has in room.accounts.items() if bucket(sid) == tag},
-            targets={_name(each): has for each, has in room.targets.items() if bucket(each.account_sid) == tag},
-            names=room.names,
-            shut=[*(_name(each) for each in room.shut if bucket(each.account_sid) == tag), *room.shut_names],
+            free=capacity.free,
+            share=capacity.share,
+            factor=capacity.factor,
+            accounts={sid: has for sid, has in capacity.accounts.items() if bucket(sid) == tag},
+            targets={_name(each): has for each, has in capacity.targets.items() if bucket(each.account_sid) == tag},
+            names=capacity.names,
+            shut=[*shut, *capacity.shut_names],
         )
 
 

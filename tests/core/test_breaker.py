@@ -35,7 +35,7 @@ def test_a_target_has_a_quarter_of_the_slots() -> None:
     """One target takes at most a quarter of the process's slots."""
     targets = Targets(8, shared=False)
     assert [targets.take(target("slow"), 0.0) for _ in range(3)] == [True, True, False]
-    assert targets.room(0.0).targets == {target("slow"): (2, 2)}
+    assert targets.capacity(0.0).targets == {target("slow"): (2, 2)}
     assert targets.take(target("other"), 0.0)
 
 
@@ -45,7 +45,7 @@ def test_eight_slow_targets_leave_a_slot_for_a_ninth() -> None:
     for number in range(8):
         while targets.take(target(f"slow {number}"), 0.0):
             pass
-    assert targets.room(0.0).targets[target("slow 0")] == (64, 64)
+    assert targets.capacity(0.0).targets[target("slow 0")] == (64, 64)
     assert targets.take(target("quick"), 0.0)
     assert targets.sending > 250, "few slots are reserved for it"
 
@@ -59,7 +59,7 @@ def test_no_account_takes_the_slots_of_another(accounts: int) -> None:
         for number in range(10):
             while targets.take(target(f"slow {number}", account), 0.0):
                 pass
-    has = targets.room(0.0).accounts
+    has = targets.capacity(0.0).accounts
     assert targets.take(target("quick", OTHER), 0.0)
     assert has[busy[0]] == max(has.values()) == 192
     assert targets.sending <= 256 + accounts, "at most one slot per account beyond the limit"
@@ -120,7 +120,7 @@ def test_a_breaker_that_one_account_opened_is_closed_for_another() -> None:
     for _ in range(OPENS_AFTER):
         report(targets, DEAD)
     assert not targets.take(DEAD, 0.0)
-    assert (targets.room(0.0).shut, targets.room(0.0).shut_names) == ([DEAD], [])
+    assert (targets.capacity(0.0).shut, targets.capacity(0.0).shut_names) == ([DEAD], [])
     assert targets.take(target("dead", OTHER), 0.0)
 
 
@@ -129,10 +129,10 @@ def test_a_host_that_refuses_connections_is_down_for_every_account() -> None:
     targets = Targets(8, shared=False)
     for _ in range(OPENS_AFTER):
         report(targets, DEAD, unreachable=True)
-    room = targets.room(0.0)
-    assert (room.shut, room.shut_names) == ([], ["dead"])
-    room = targets.room(PROBE_SECONDS)
-    assert (room.shut_names, room.names) == ([], {"dead": 1})
+    capacity = targets.capacity(0.0)
+    assert (capacity.shut, capacity.shut_names) == ([], ["dead"])
+    capacity = targets.capacity(PROBE_SECONDS)
+    assert (capacity.shut_names, capacity.names) == ([], {"dead": 1})
     assert not targets.take(target("dead", OTHER), 0.0)
     report(targets, target("dead", OTHER), PROBE_SECONDS, missed=True)
     assert targets.take(DEAD, PROBE_SECONDS), "the attempt missed, but it did connect"
@@ -200,9 +200,9 @@ def test_a_claim_adds_the_slots_that_the_last_sweep_saw_freed() -> None:
             assert targets.take(each, 0.0)
     end_attempts(targets, quick, 10)
     for ending in (10, 10, 5, 2, 1, 0):
-        room = targets.room(0.0)
-        assert (room.free, room.accounts) == (32 + ending, {ONE: 16 - ending, OTHER: 16})
-        assert room.targets == {quick: (16 - ending, 16), slow: (16, 16)}
+        capacity = targets.capacity(0.0)
+        assert (capacity.free, capacity.accounts) == (32 + ending, {ONE: 16 - ending, OTHER: 16})
+        assert capacity.targets == {quick: (16 - ending, 16), slow: (16, 16)}
         targets.begin_sweep()
 
 
@@ -214,14 +214,14 @@ def test_messages_are_claimed_ahead_for_a_fast_target_only() -> None:
             assert targets.take(each, 0.0)
     end_attempts(targets, slow, AHEAD_FROM - 1)
     end_attempts(targets, fast, 40)
-    room = targets.room(0.0, {fast: 5})
-    assert room.free == 128 + 40 - 5 + AHEAD_FROM - 1
-    assert room.targets == {fast: (64 + 5 - 40 - 40, 64), slow: (64 - AHEAD_FROM + 1, 64)}
+    capacity = targets.capacity(0.0, {fast: 5})
+    assert capacity.free == 128 + 40 - 5 + AHEAD_FROM - 1
+    assert capacity.targets == {fast: (64 + 5 - 40 - 40, 64), slow: (64 - AHEAD_FROM + 1, 64)}
     end_attempts(targets, fast, 200)
-    assert targets.room(0.0).targets[fast] == (-64, 64)
+    assert targets.capacity(0.0).targets[fast] == (-64, 64)
     for _ in range(64):
         targets.give_back(fast)
-    assert targets.room(0.0).targets[fast] == (-64, 64)
+    assert targets.capacity(0.0).targets[fast] == (-64, 64)
 
 
 def test_no_message_is_claimed_ahead_for_a_handler() -> None:
@@ -230,8 +230,8 @@ def test_no_message_is_claimed_ahead_for_a_handler() -> None:
     for _ in range(50):
         assert targets.take(handler, 0.0)
     end_attempts(targets, handler, 40)
-    room = targets.room(0.0, {handler: 4})
-    assert (room.free, room.targets) == (256 - 50 - 4, {handler: (54, 64)})
+    capacity = targets.capacity(0.0, {handler: 4})
+    assert (capacity.free, capacity.targets) == (256 - 50 - 4, {handler: (54, 64)})
 
 
 def end_attempts(targets: Targets, of: Target, count: int) -> None:
@@ -245,6 +245,6 @@ def test_a_claim_subtracts_the_messages_that_wait_for_a_slot() -> None:
     """A claim leaves free the slots for the messages claimed before it that still wait for one."""
     targets, fast = Targets(64, shared=True), target("fast")
     assert targets.take(fast, 0.0)
-    room = targets.room(0.0, {fast: 3})
-    assert (room.free, room.accounts) == (60, {ONE: 4})
-    assert room.targets == {fast: (4, 16)}
+    capacity = targets.capacity(0.0, {fast: 3})
+    assert (capacity.free, capacity.accounts) == (60, {ONE: 4})
+    assert capacity.targets == {fast: (4, 16)}
