@@ -38,7 +38,9 @@ run: $(INSTALLED)
 	@exec $(BIN)/router run
 
 # All tests, or those of pytest's options: make test OPTIONS="-x tests/store"
-test: ready
+# What comes before the tests runs in parallel, as with --jobs.
+test: $(TEST_INSTALLED)
+	@$(MAKE) --no-print-directory $(if $(filter -j% --jobs%,$(MAKEFLAGS)),,--jobs=2) ready
 	env -u MAKEFLAGS $(BIN)/pytest $(OPTIONS)
 
 # Everything before the tests: their dependencies and the static checks, which may run in parallel.
