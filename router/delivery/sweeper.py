@@ -46,6 +46,35 @@ class Swept:
         return min(SWEEP_SECONDS, max(SWEEP_LEAST, seconds / SWEEP_PART))
 
 
+@dataclass(slots=True)
+class _Index:
+    """How far a bucket's index of due lanes was read."""
+
+    place: int = 0
+    """The place to continue from."""
+
+    incomplete: bool = False
+    """Whether due lanes before that place may not have been read, or were left."""
+
+    left: bool = False
+    """Whether the last claim left due lanes because slots were missing."""
+
+    def advance(self, claim: Claim) -> bool:
+        """Set the place of the next claim; return whether to claim again even if no slot becomes free."""
+        self.left = claim.left
+        if claim.left and (claim.place or self.place == ANYWHERE):
+            self.incomplete = True
+        if claim.place:  # the rest of the index is still to be read
+            self.place = claim.place
+            return True
+        # The end is reached. If claims did not begin at the beginning, or left lanes, lanes before their places may be
+        # due now: read the index again from its beginning. After that, the next claim begins at a random place, so that
+        # the flows take turns.
+        again, self.incomplete = self.incomplete, False
+        self.place = ANYWHERE if claim.left and not again else 0
+        return again
+
+
 class Sweeper:
     """Claims due lanes for the free slots of a process; `fault` is called with a description of each error."""
 
@@ -53,9 +82,7 @@ class Sweeper:
         self._store = store
         self._deliverer = deliverer
         self._fault = fault
-        self._places = dict.fromkeys(store.buckets, 0)  # the place in each bucket's index to continue from
-        self._cut: set[str] = set()  # buckets whose index has to be read again before that place
-        self._left: set[str] = set()  # buckets where the last claim left due lanes because slots were missing
+        self._indexes = {tag: _Index() for tag in store.buckets}
 
     def run(self) -> None:
         """Claim due lanes until the process stops."""
@@ -77,44 +104,30 @@ class Sweeper:
         more, claimed, idle = False, 0, False
         self._deliverer.decline_overdue(time.monotonic())
         # Buckets where lanes were left are claimed without asking first whether any are due: this saves two calls.
-        buckets = [*self._left, *self._store.lanes.due(tag for tag in self._places if tag not in self._left)]
+        left = [tag for tag, index in self._indexes.items() if index.left]
+        buckets = [*left, *self._store.lanes.due(tag for tag, index in self._indexes.items() if not index.left)]
         random.shuffle(buckets)  # so that the same bucket is not always last when slots are short
         for tag in buckets:
             if self._deliverer.stopping:
                 return Swept()
-            place = self._places[tag]
+            index = self._indexes[tag]
             try:
-                claim = self._store.lanes.claim(tag, self._room(tag), place=place)
+                claim = self._store.lanes.claim(tag, self._room(tag), place=index.place)
             except StoreUnavailable:  # in a Cluster, other buckets may still answer
                 continue
             for lease in claim.leases:
                 self._deliverer.begin(lease)
             claimed += len(claim.leases)
             idle = idle or (claim.place > 0 and not claim.leases)
-            more = self._advance(tag, place, claim) or more
+            more = index.advance(claim) or more
         self._deliverer.targets.begin_sweep()
-        self._deliverer.starved = bool(self._left)
+        starved = any(index.left for index in self._indexes.values())
+        self._deliverer.starved = starved
         return Swept(
             more=more and self._deliverer.targets.free > 0,
-            left=bool(claimed or self._left) and not idle,
+            left=bool(claimed or starved) and not idle,
             claimed=claimed,
         )
-
-    def _advance(self, tag: str, place: int, claim: Claim) -> bool:
-        """Set the place of the next claim; return whether to claim again even if no slot becomes free."""
-        (self._left.add if claim.left else self._left.discard)(tag)
-        if claim.left and (claim.place or place == ANYWHERE):
-            self._cut.add(tag)
-        if claim.place:  # the rest of the index is still to be read
-            self._places[tag] = claim.place
-            return True
-        # The end of the index is reached. If claims did not begin at its beginning, or left lanes, lanes before their
-        # places may be due now: read it again from the beginning. After that, the next claim begins at a random place,
-        # so that the flows take turns.
-        again = tag in self._cut
-        self._places[tag] = ANYWHERE if claim.left and not again else 0
-        self._cut.discard(tag)
-        return again
 
     def _room(self, tag: str) -> Room:
         """Return the process's capacity for a bucket's accounts, as a claim takes it."""
