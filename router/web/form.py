@@ -24,9 +24,12 @@ def read_form(request: Request, once: Iterable[str]) -> MultiDict[str, str]:
 
     Raises:
         ApiError: 415, the body is not a form.
+        RequestEntityTooLarge: the form is too large.
         InvalidFlow: a parameter of `once` has several values, which is ambiguous.
     """
     form = request.form
+    if request.content_length is None:  # Werkzeug cuts a chunked form at its limit: reading on there raises its error
+        request.stream.read(1)
     if request.mimetype not in _FORMS and (request.content_length or request.headers.get("Transfer-Encoding")):
         raise ApiError(415, 20001, f"Content-Type: {request.mimetype[:60] or 'none'!r} is not a form; send {_FORMS[0]}")
     for name in once:

@@ -2,17 +2,21 @@
 
 import re
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from werkzeug.datastructures import Headers
 
+from router.app import FORM_MOST
 from router.flow.resource import from_parameters
 from router.language.detector import needed
 from router.settings import Settings
 from router.sid import new_sid
 from router.store.flow_write import ADDRESS_MOST, STEPS_MOST
 from router.store.processes import Process, Served
-from tests.web.rest import BASE, FW, IS, KS, ONE, TWO, WS, WW, Rest, flow_form
+from tests.web.rest import BASE, FW, IS, KS, ONE, TOKENS, TWO, WS, WW, Rest, flow_form
 
 FLOWS = "/v1/FlexFlows"
 
@@ -284,10 +288,15 @@ def test_other_methods_are_405(rest: Rest) -> None:
 
 
 def test_a_form_has_a_limit(rest: Rest) -> None:
-    """The longest FallbackTwiml is accepted; a form of over a megabyte is 413."""
+    """The longest FallbackTwiml is accepted; a form of over 512 KiB, also in chunks, is 413 and not read to its end."""
     twiml = f"<Response><Message>{'é' * 32_000}</Message></Response>"
     assert rest.create(FallbackTwiml=twiml)["fallback_twiml"] == twiml
     assert rest.call("POST", FLOWS, flow_form(Colour="x" * 2**20)).error[:2] == (413, 20413)
+    body = BytesIO(urlencode(flow_form(2, Colour="x" * 2**20)).encode())
+    form = Headers({"Content-Type": "application/x-www-form-urlencoded", "Transfer-Encoding": "chunked"})
+    chunked = {"wsgi.input": body, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    reply = rest.app.test_client().post(FLOWS, headers=form, auth=(ONE, TOKENS[ONE]), environ_overrides=chunked)
+    assert (reply.status_code, body.tell()) == (413, FORM_MOST)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
