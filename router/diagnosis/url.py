@@ -38,17 +38,19 @@ def exact(base: str, target: str) -> Sequence[str]:
 def origins(base: str, target: str, seen: Seen) -> list[Deviation[str]]:
     """List the URLs of another public base: scheme, host and port may all differ, as behind a tunnel.
 
-    Those with the fewest differences come first.
+    Those with the fewest differences come first. The URL of an origin as it is written comes before the variants that
+    Twilio may sign of another origin, for example without its port: so a finding names the origin that Twilio has.
     """
     try:
         parts = urlsplit(base)
     except ValueError:
         return []
     found = sorted(_origins(parts.scheme, parts.netloc, seen), key=lambda deviation: len(deviation.findings))
-    urls = (Deviation(url, origin.findings) for origin in found for url in exact(origin.value + parts.path, target))
+    variants = [(exact(origin.value + parts.path, target), origin.findings) for origin in found]
     first: dict[str, Deviation[str]] = {}
-    for deviation in urls:
-        first.setdefault(deviation.value, deviation)
+    for urls, findings in (*((urls[:1], findings) for urls, findings in variants), *variants):
+        for url in urls:
+            first.setdefault(url, Deviation(url, findings))
     unchanged = exact(base, target)
     return [deviation for url, deviation in first.items() if url not in unchanged]
 

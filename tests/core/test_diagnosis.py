@@ -195,15 +195,15 @@ def test_at_least_fifteen_causes_are_known() -> None:
     assert len({cause for _, cause in CASES.values()}) >= 15
 
 
-def test_a_tunnels_url_is_found_though_scheme_and_host_differ() -> None:
+def test_a_tunnels_url_is_found_though_scheme_host_and_port_differ() -> None:
     """Behind a tunnel, the diagnosis names each part that differs, and the URL that matches."""
     diagnosis = diagnose(
         came(Signed("https://abc.ngrok.app/webhooks/sms"), bases=("http://localhost:8000",), seen=ON_NGROK)
     )
 
-    assert causes(diagnosis) == ["scheme", "host"]
+    assert causes(diagnosis) == ["scheme", "host", "port"]
     assert diagnosis.url == "https://abc.ngrok.app/webhooks/sms"
-    assert "https://abc.ngrok.app" in diagnosis.findings[0].advice
+    assert diagnosis.findings[0].advice.startswith("set ROUTER_PUBLIC_URL to https://abc.ngrok.app, or ")
 
 
 def test_a_changed_port_and_a_trimmed_body_are_found_together() -> None:
