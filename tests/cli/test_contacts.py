@@ -100,9 +100,11 @@ def test_conversations_are_closed(rest: Rest, contacts: Contacts) -> None:
         (["close", PHONE, "--to", "MG" + "1" * 32], "--to: 'MG11"),
     ],
 )
-def test_an_error_is_one_line(contacts: Contacts, words: list[str], said: str) -> None:
-    """An error is one line on stderr with exit status 1."""
+def test_an_error_is_one_line(rest: Rest, contacts: Contacts, words: list[str], said: str) -> None:
+    """An error is one line on stderr with exit status 1, and nothing in the store has changed."""
+    before = rest.written()
     result = contacts(*words)
+    assert rest.written() == before
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"router: {said}")
 

@@ -171,9 +171,11 @@ def test_a_rate_is_kept_and_so_is_a_customers_order(cli: Cli, webhook: Target) -
         pytest.param(["sms", "--rate", "0"], "0.0 is not in the range", id="no rate"),
     ],
 )
-def test_an_invalid_argument_is_exit_status_2(cli: Cli, arguments: list[str], sentence: str) -> None:
-    """An invalid argument is exit status 2 with a sentence that names the valid ones."""
-    result = cli("simulate", *arguments)
+def test_an_invalid_argument_is_exit_status_2(cli: Cli, webhook: Target, arguments: list[str], sentence: str) -> None:
+    """An invalid argument is exit status 2 with a sentence that names the valid ones, and nothing is sent."""
+    before, url = len(webhook.requests), [] if "--url" in arguments else ["--url", webhook.url("/invalid")]
+    result = cli("simulate", *arguments, *url)
+    assert len(webhook.requests) == before
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.split())
 

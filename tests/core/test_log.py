@@ -98,10 +98,22 @@ def test_each_write_is_whole_lines_that_fit_a_pipe() -> None:
 
 
 def test_a_full_disk_does_not_make_logging_fail() -> None:
-    """Logging to a full disk raises no exception."""
+    """Logging to a full disk raises no exception into the request, and later lines are written when there is space."""
 
-    class Full(_File):
+    class Disk(_File):
+        full = True
+
         def write(self, text: str) -> int:
-            raise OSError(28, f"No space left on device for {len(text)} characters")
+            if self.full:
+                raise OSError(28, f"No space left on device for {len(text)} characters")
+            return super().write(text)
 
-    Lines(Full(), 7).info("webhook")
+    file, round_ = Disk(), list[Callable[[], None]]()
+    log = Lines(file, 7, round_.append)
+    log.info("one")
+    round_.pop()()
+    log.error("two")
+    file.full = False
+    log.info("three")
+    round_.pop()()
+    assert file.events() == [["three"]]

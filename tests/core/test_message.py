@@ -79,10 +79,15 @@ def test_only_a_form_has_fields(content_type: str, is_form: bool) -> None:
 
 
 def test_more_than_500_fields_are_refused() -> None:
-    """A form with more than MAX_FIELDS fields is refused."""
+    """A form with more than MAX_FIELDS fields is refused before it is decoded."""
+
+    class Undecoded(bytes):
+        def decode(self, *_: object, **__: object) -> str:
+            raise AssertionError("it is decoded")
+
     assert len(Raw("POST", FORM, b"&".join([b"a=1"] * MAX_FIELDS)).fields()) == MAX_FIELDS
     with pytest.raises(ValueError, match="more than 500 fields"):
-        Raw("POST", FORM, b"&".join([b"a=1"] * (MAX_FIELDS + 1))).fields()
+        Raw("POST", FORM, Undecoded(b"&".join([b"a=1"] * (MAX_FIELDS + 1)))).fields()
 
 
 raws = st.builds(

@@ -105,8 +105,8 @@ def test_a_captured_message_is_not_added_again(desk: Desk, capture: str) -> None
     assert said(desk) == ["one", "two", "three", "four"]
 
 
-def test_capture_always_sends_no_request_soon_after_a_look_up(desk: Desk) -> None:
-    """With Capture=always a message soon after a look-up causes no request to Twilio."""
+def test_capture_always_asks_twilio_every_ten_minutes(desk: Desk) -> None:
+    """With Capture=always a message causes no request to Twilio within ten minutes of a look-up, and one after them."""
     to = to_conversation("always")
     desk.send(hear(desk, to, "one"))
     later(desk)
@@ -114,6 +114,10 @@ def test_capture_always_sends_no_request_soon_after_a_look_up(desk: Desk) -> Non
     before = len(desk.twilio.log)
     desk.send(hear(desk, to, "three"))
     assert len(desk.twilio.log) == before
+    for known in desk.kept.found.values():
+        known["asked"] = str(float(known["asked"]) - 600)
+    desk.send(hear(desk, to, "four"))
+    assert len(desk.twilio.log) == before + 1
 
 
 def test_capture_never_adds_every_message_once(desk: Desk) -> None:

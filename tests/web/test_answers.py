@@ -258,11 +258,18 @@ def test_redirect_lets_twilio_call_the_target(world: World, target: Target) -> N
     assert target.requests == []
 
 
-def test_redirect_to_studio_names_twilios_url(world: World) -> None:
-    """A `redirect` flow to Studio redirects to the URL at Twilio that the router would have called."""
-    integration = Integration("studio", flow_sid="FW" + "a" * 32)
+@pytest.mark.parametrize(
+    ("integration", "path"),
+    [
+        (Integration("studio", flow_sid="FW" + "a" * 32), "Flows/FW" + "a" * 32),
+        (Integration("proxy", proxy_service_sid="KS" + "a" * 32), f"Proxy/KS{'a' * 32}/Webhooks/Message"),
+    ],
+    ids=["studio", "proxy"],
+)
+def test_redirect_to_studio_or_proxy_names_twilios_url(world: World, integration: Integration, path: str) -> None:
+    """A `redirect` flow to Studio or Proxy redirects to the URL at Twilio that the router would have called."""
     reply = world.text(world.flow(integration=integration, response="redirect"))
-    url = f"https://webhooks.twilio.com/v1/Accounts/{ACCOUNT}/Flows/{integration.flow_sid}"
+    url = f"https://webhooks.twilio.com/v1/Accounts/{ACCOUNT}/{path}"
     assert f"<Redirect>{url}</Redirect>" in reply.body.decode()
 
 

@@ -244,8 +244,8 @@ def test_an_impossible_web_flow_is_refused(world: World, form: dict[str, str], s
 
 
 def test_a_webhook_to_a_web_address_is_refused(world: World) -> None:
-    """A signed webhook to a web address, or a message to /webhooks/web, is refused."""
+    """A signed message to a web address, or to /webhooks/web, which is for events of Conversations, is 400."""
     flow = web_flow(world)
     fields = world.fields(flow.contact_identity, "web:ada")
     assert world.post(fields, "/webhooks/message").status == 400
-    assert world.post(fields, "/webhooks/web").status in (400, 404)
+    assert world.post(fields, "/webhooks/web").status == 400

@@ -163,11 +163,14 @@ def test_web_channels_show_the_same_chat(router: Local, address: str) -> None:
 def test_an_invalid_web_chat_is_refused_with_twilios_code(
     router: Local, address: str, form: dict[str, str], status: int, code: int
 ) -> None:
-    """Each mistake in a request to WebChats has Twilio's status and code."""
+    """Each mistake in a request to WebChats has Twilio's status and code, and makes no chat."""
+    chats = client(router).conversations.v1.conversations
+    before = {each.sid for each in chats.list()}
     body = urlencode(({"AddressSid": address} if form else {}) | form).encode()
     headers = {"Authorization": _basic(), "Content-Type": "application/x-www-form-urlencoded"}
     answered, _, content = router.request("POST", "/v2/WebChats", body, headers)
     assert (answered, json.loads(content)["code"]) == (status, code)
+    assert {each.sid for each in chats.list()} == before
 
 
 def test_the_node_library_does_the_same(router: Local, address: str, node_modules: Path) -> None:

@@ -175,9 +175,14 @@ def test_deleting_says_what_would_be_left_unrouted(world: World, admin: Person) 
 
 
 def test_the_list_is_searched(world: World, admin: Person) -> None:
-    """The list is searched by name, address, SID, language, integration and state."""
+    """The list is searched by name, address, SID, language, channel, integration and state."""
     flow = world.flow("http://127.0.0.1:9/", friendly_name="Findable thing", language=("gsw",), paused=True)
-    hidden = world.flow(integration=Integration("handler", handler="echo"), friendly_name="Other thing")
+    hidden = world.flow(
+        integration=Integration("handler", handler="echo"),
+        friendly_name="Other thing",
+        channel_type="whatsapp",
+        contact_identity=f"whatsapp:{world.address()}",
+    )
     for query in (
         "q=findable",
         f"q={flow.contact_identity[1:]}",
@@ -186,6 +191,7 @@ def test_the_list_is_searched(world: World, admin: Person) -> None:
         "q=gsw",
         "q=thing&state=paused",
         "q=thing&integration=external",
+        "q=thing&channel=sms",
     ):
         said = text_of(admin.get(f"{HERE}/addresses?{query}"))
         assert "Findable thing" in said, query

@@ -56,6 +56,18 @@ def test_a_chat_is_read_answered_and_ended(world: World, admin: Person) -> None:
     assert f"accountSid={ACCOUNT}".encode() in admin.get(f"{HERE}/addresses/{flow_sid}").body
 
 
+def test_chats_that_wait_for_an_answer_are_listed_first(world: World, admin: Person) -> None:
+    """The list of chats shows those that wait for an answer before newer ones that do not."""
+    waiting, answered = begin(world)[1], begin(world)[1]
+    places = [admin.get(f"{HERE}/chats").body.decode().index(sid) for sid in (answered, waiting)]
+    assert places == sorted(places), "the newer one is first"
+    admin.post(f"{HERE}/chats/{answered}/answer", {"body": "Hello"})
+    places = [admin.get(f"{HERE}/chats").body.decode().index(sid) for sid in (waiting, answered)]
+    assert places == sorted(places)
+    for sid in (waiting, answered):
+        admin.post(f"{HERE}/chats/{sid}/end")
+
+
 def test_an_invalid_answer_to_a_chat_is_refused(world: World, admin: Person) -> None:
     """An empty or too long answer is 400 and shown again; a viewer's is 403, and an unknown chat 404."""
     _, sid = begin(world)

@@ -132,12 +132,12 @@ def test_a_message_of_a_paused_flow_cannot_be_hurried(desk: Desk) -> None:
 
 
 def test_a_message_being_sent_cannot_be_held_or_cancelled(desk: Desk) -> None:
-    """Hold and cancel of a message that is being sent are 409."""
+    """Hold and cancel of a message that is being sent are 409, and the answer says when to try again."""
     (sid,) = desk.queue()
     desk.lanes.claim(ONE[-2:], Room(1))
     for form in ({"Held": "true"}, {"Status": "canceled"}):
         status, _, why = desk.update(sid, **form).error
-        assert (status, "it is being sent" in why) == (409, True)
+        assert (status, "it is being sent" in why, "ends within 22 s: try again then" in why) == (409, True, True)
     assert desk.update(sid, Status="sending").status == 200
 
 

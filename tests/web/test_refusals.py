@@ -96,20 +96,31 @@ def test_500_fields_are_accepted(world: World) -> None:
     assert world.post(fields).status == 200
 
 
+CHUNKED: Final = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": "wrong"}
+
+
 @pytest.mark.parametrize(("size", "status"), [(1000, 403), (128 * 1024, 403), (128 * 1024 + 1, 413)])
 def test_a_body_in_chunks_is_measured_too(world: World, size: int, status: int) -> None:
     """A chunked body over 128 KiB is 413."""
     chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"x" * size)
-    headers = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": "wrong"}
-    assert status_of(world, chunk, headers) == status
+    assert status_of(world, chunk, CHUNKED) == status
+
+
+@pytest.mark.parametrize(
+    ("start", "status"),
+    [(b"%x\r\n%s" % (2**30, b"x" * (128 * 1024 + 1)), 413), (b"1\r\nx\r\n" * 1025, 400)],
+    ids=["bytes", "chunks"],
+)
+def test_a_chunked_body_is_read_no_further_than_its_limits(world: World, start: bytes, status: int) -> None:
+    """A chunked body is refused as soon as 128 KiB and one byte, or 1,025 chunks, of it have arrived."""
+    assert status_of(world, start, CHUNKED) == status
 
 
 @pytest.mark.parametrize(("size", "status"), [(1, 400), (128, 403)])
 def test_a_body_comes_in_a_thousand_chunks_at_most(world: World, size: int, status: int) -> None:
     """A body of 128,000 chunks of one byte is 400; one of 1,000 chunks is read."""
     chunks = b"%x\r\n%s\r\n" % (size, b"x" * size) * (128 * 1000 // size) + b"0\r\n\r\n"
-    headers = {"Transfer-Encoding": "chunked", "X-Twilio-Signature": "wrong"}
-    assert status_of(world, chunks, headers) == status
+    assert status_of(world, chunks, CHUNKED) == status
 
 
 @pytest.mark.parametrize(
@@ -145,9 +156,11 @@ def test_a_chunked_message_is_accepted(world: World) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
 def test_what_is_not_a_form_is_415(world: World, content_type: str) -> None:
-    """A body that is not a form, without its hash in the URL, is 415."""
+    """A body that is not a form, without its hash in the URL, is 415, with a valid signature and without one."""
     request = valid(world)
-    assert refused(world, replace(request, headers={**request.headers, "Content-Type": content_type})).status == 415
+    for headers in (request.headers, {}):
+        reply = refused(world, replace(request, headers={**headers, "Content-Type": content_type}))
+        assert reply.status == 415
 
 
 FORBIDDEN: Final[Mapping[str, Callable[[World], Request]]] = {
