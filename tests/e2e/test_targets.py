@@ -266,6 +266,17 @@ def test_a_paused_flow_waits_and_goes_on_in_order(world: World, target: Target) 
     assert arrived(target) == sids
 
 
+def test_messages_of_a_flow_of_an_unknown_type_wait(world: World, target: Target) -> None:
+    """Messages of a flow whose type only a newer version knows wait, and are delivered in order once it is changed."""
+    flow, theirs = world.flow(integration=Integration("fax")), world.address()
+    sids = [world.text(flow, theirs).sid for _ in range(2)]
+    _let_sweep(world)
+    assert {world.delivery(sid)["status"] for sid in sids} == {"queued"}
+    world.change(flow, integration=Integration("external", url=target.url("/hook")))
+    world.ends(sids[-1])
+    assert arrived(target) == sids
+
+
 def test_a_pause_makes_no_message_older(world: World, target: Target) -> None:
     """A message that waited in a pause for longer than its ValidityPeriod is delivered, and so are later ones."""
     flow, theirs = flow_to(world, target.url("/hook"), paused=True, validity_period=60), world.address()
